@@ -1,0 +1,1 @@
+"""Pictures and pages from a run's results. Reads only the result model."""
