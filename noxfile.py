@@ -1,0 +1,163 @@
+"""The project's tasks, `nox -s setup|bench|tests|unit|lint|micro`, all in the one `.venv` at the root.
+
+`bench` and `tests` set the machine up by themselves. This file imports nothing but nox and the standard
+library, because it runs before anything else is installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STAMP = VENV / "ninetynine-setup.sha256"
+
+# Debian's names, by what would be missing without them.
+PACKAGES = {
+    "build the C extension, the guest agent and libvirt-python": [
+        "gcc", "libc6-dev", "musl-tools", "pkg-config", "libvirt-dev", "python3-dev",
+    ],
+    "start virtual machines": [
+        "qemu-system-x86", "qemu-utils", "libvirt-daemon-driver-qemu", "libvirt-daemon-common",
+        "e2fsprogs", "zstd",
+    ],
+    "build the image of the workloads": ["mmdebstrap", "ca-certificates"],
+    "make and shape networks": ["iproute2", "libnftables1", "procps"],
+}  # fmt: skip
+TEST_PACKAGES = {"test": ["busybox-static", "chromium", "nftables", "git"]}
+PEER_PACKAGES = {"measure docker and crun beside us": ["runc", "crun", "docker.io", "docker-cli"]}
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["unit", "lint"]
+nox.options.error_on_missing_interpreters = False
+
+
+def _missing(packages: list[str]) -> list[str]:
+    """Those of `packages` that dpkg does not have installed."""
+    query = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *packages]
+    known = subprocess.run(query, capture_output=True, text=True).stdout
+    have = {line.split()[0] for line in known.splitlines() if line.endswith(" installed")}
+    return [name for name in packages if name not in have]
+
+
+def _system_packages(session: nox.Session, wanted: dict[str, list[str]]) -> None:
+    """Install what the distribution has to give, or say what to type and go on with what is there."""
+    names = sorted({name for group in wanted.values() for name in group})
+    if not (shutil.which("apt-get") and shutil.which("dpkg-query")):
+        for purpose, group in wanted.items():
+            session.warn(f"not a Debian system: to {purpose}, install the counterparts of: {' '.join(group)}")
+        return
+    missing = _missing(names)
+    if not missing:
+        return
+    install = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
+    if os.geteuid() != 0:
+        session.warn(f"not root; going on without some packages. Type: sudo {' '.join(install)}")
+        return
+    environment = {"DEBIAN_FRONTEND": "noninteractive"}
+    session.run("apt-get", "update", "-qq", env=environment, external=True, success_codes=range(256))
+    session.run(*install, env=environment, external=True, silent=True)
+
+
+def _inputs_digest() -> str:
+    """Of all that decides what the `.venv` must hold: when it is unchanged there is nothing to install."""
+    digest = hashlib.sha256(f"{sys.version} {ROOT}".encode())
+    for path in [
+        ROOT / "pyproject.toml",
+        ROOT / "setup.py",
+        Path(__file__),
+        *sorted(ROOT.glob("runtime/**/*.c")),
+    ]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _python_packages(session: nox.Session) -> None:
+    """The project, editable, with its tools; libvirt-python in the version of the machine's libvirt."""
+    digest = _inputs_digest()
+    if STAMP.exists() and STAMP.read_text() == digest:
+        return
+    if not PYTHON.exists():
+        session.run(sys.executable, "-m", "venv", str(VENV), external=True)
+    pip = [str(PYTHON), "-m", "pip", "install", "--quiet"]
+    session.run(*pip, "setuptools>=77", "wheel", external=True)
+    session.run(*pip, "--editable", f"{ROOT}[dev]", external=True)
+    version = subprocess.run(["pkg-config", "--modversion", "libvirt"], capture_output=True, text=True) \
+        if shutil.which("pkg-config") else None  # fmt: skip
+    if version is not None and version.returncode == 0:
+        session.run(*pip, f"libvirt-python=={version.stdout.strip()}", external=True)
+    else:
+        session.warn(
+            "no libvirt headers (package libvirt-dev): virtual machines will be reported as not measured"
+        )
+    STAMP.write_text(digest)
+
+
+def _set_up(session: nox.Session, *extra: dict[str, list[str]]) -> None:
+    wanted = dict(PACKAGES)
+    for group in extra:
+        wanted |= group
+    _system_packages(session, wanted)
+    _python_packages(session)
+
+
+def _python(session: nox.Session, *arguments: str) -> None:
+    session.run(str(PYTHON), *arguments, external=True)
+
+
+@nox.session
+def setup(session: nox.Session) -> None:
+    """Install all that a fresh machine lacks; `-- --peers` adds docker and crun, `-- --tests` the tests' needs."""
+    groups = {"--peers": PEER_PACKAGES, "--tests": TEST_PACKAGES}
+    unknown = [word for word in session.posargs if word not in groups]
+    if unknown:
+        session.error(f"setup: unknown option {unknown[0]!r}; known: {', '.join(groups)}")
+    _set_up(session, *(groups[word] for word in session.posargs))
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The main job: measure, judge, report. Options go through: `nox -s bench -- --profile full --seed 7`."""
+    _set_up(session)
+    _python(session, "-m", "bench.cli", "run", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Every test, with root, QEMU, network namespaces and a browser for real."""
+    _set_up(session, TEST_PACKAGES)
+    _python(session, "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def unit(session: nox.Session) -> None:
+    """The tests that need no root and take seconds."""
+    _python_packages(session)
+    apart = "not root and not qemu and not network and not browser and not peers and not slow and not micro"
+    _python(session, "-m", "pytest", "-m", apart, *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """ruff, the import contracts and strict types."""
+    _python_packages(session)
+    _python(session, "-m", "ruff", "check", ".")
+    _python(session, "-m", "ruff", "format", "--check", ".")
+    session.run(str(VENV / "bin" / "lint-imports"), external=True)
+    _python(session, "-m", "mypy")
+
+
+@nox.session
+def micro(session: nox.Session) -> None:
+    """Benchmarks of our own hot code, and the start race against crun where crun is installed."""
+    _set_up(session, TEST_PACKAGES)
+    _python(session, "-m", "pytest", "tests/micro", "-m", "micro", "--benchmark-only", *session.posargs)
+    _python(session, "tests/micro/race.py")
