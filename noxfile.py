@@ -115,7 +115,7 @@ def _python(session: nox.Session, *arguments: str) -> None:
 
 @nox.session
 def setup(session: nox.Session) -> None:
-    """Install all that a fresh machine lacks; `-- --peers` adds docker and crun, `-- --tests` the tests' needs."""
+    """Install what a fresh machine lacks: `-- --peers` adds docker and crun, `-- --tests` a browser."""
     groups = {"--peers": PEER_PACKAGES, "--tests": TEST_PACKAGES}
     unknown = [word for word in session.posargs if word not in groups]
     if unknown:

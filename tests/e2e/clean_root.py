@@ -1,0 +1,104 @@
+"""The README's two commands on a machine that has nothing: a new Debian root, a clean clone, a chroot.
+
+    python3 tests/e2e/clean_root.py bench|tests [--root DIR] [--keep]
+
+Needs root and mmdebstrap. /dev, /proc, /sys and the cgroup trees are bound in; the host's own ways to its
+package registries (certificates, apt and pip settings) are copied, everything else is the distribution's
+minimum. Prints the command, its exit status and how long it took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+WAYS_TO_REGISTRIES = ("etc/apt/apt.conf.d/99*", "etc/pip.conf", "etc/resolv.conf", "etc/hosts")
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+def readme_command(name: str) -> str:
+    """The shell line that README.md promises for `name`."""
+    text = (REPOSITORY / "README.md").read_text()
+    found = re.search(rf"<!-- {name} -->\n```sh\n(.+?)\n```", text, re.S)
+    if not found:
+        raise SystemExit(f"README.md has no command marked <!-- {name} -->")
+    return found[1]
+
+
+def make_root(root: Path) -> None:
+    """A minimal Debian with a clean clone of the committed tree at /ninetynine."""
+    subprocess.run(
+        ["mmdebstrap", "--variant=minbase", "--include=ca-certificates", "trixie", root, "--quiet"],
+        check=True,
+    )
+    for pattern in WAYS_TO_REGISTRIES:
+        for source in Path("/").glob(pattern):
+            target = root / source.relative_to("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+    shutil.copy(CERTIFICATES, root / CERTIFICATES.relative_to("/"))
+    subprocess.run(["git", "clone", "-q", REPOSITORY, root / "ninetynine"], check=True)
+
+
+@contextlib.contextmanager
+def bound(root: Path) -> Iterator[None]:
+    """/dev, /proc, /sys and all below them, as slaves: what is unmounted in there stays mounted out here."""
+    places = ("dev", "proc", "sys")
+    try:
+        for place in places:
+            subprocess.run(["mount", "--rbind", f"/{place}", root / place], check=True)
+            subprocess.run(["mount", "--make-rslave", root / place], check=True)
+        yield
+    finally:
+        for place in places:
+            subprocess.run(["umount", "-R", "-l", root / place], check=False)
+
+
+def run(root: Path, command: str) -> int:
+    """Run `command` by sh in the clone, with only the environment a login would give."""
+    environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
+    environment |= {"LANG": "C.UTF-8", "TERM": "dumb"}
+    environment |= {
+        name: value for name, value in os.environ.items() if name in ("PIP_CERT", "SSL_CERT_FILE", "CI")
+    }
+    shell = ["chroot", root, "sh", "-c", f"cd /ninetynine && {command}"]
+    return subprocess.run(shell, env=environment, stdin=subprocess.DEVNULL).returncode
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", choices=["bench", "tests"])
+    parser.add_argument("--root", type=Path, help="where to build it (default: a new directory in /var/tmp)")
+    parser.add_argument("--keep", action="store_true", help="leave the root and its results for a look")
+    options = parser.parse_args()
+    root = options.root or Path(tempfile.mkdtemp(prefix="ninetynine-clean-", dir="/var/tmp"))
+    root.chmod(0o755)
+    try:
+        if not (root / "ninetynine").exists():
+            make_root(root)
+        command = readme_command(options.name)
+        print(f"in {root}: {command}", flush=True)
+        start = time.monotonic()
+        with bound(root):
+            status = run(root, command)
+        print(f"exit status {status} after {time.monotonic() - start:.0f} s, set-up included")
+        return status
+    finally:
+        if not options.keep:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
