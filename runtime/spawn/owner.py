@@ -1,0 +1,66 @@
+"""Who made a thing on the host, so that a sweep frees what the dead left and never what the living use.
+
+An owner is a process: its pid, its start time, and the pid namespace both were read in. The text form
+(`4711-8812345-f0000000`) goes into names of cgroups and nft tables and into the alias of links, hence no state
+file is needed: what exists says whose it is. Stdlib and msgspec only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import msgspec
+
+_TEXT = re.compile(r"(\d+)[-_](\d+)[-_]([0-9a-f]+)")
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """A process on this host. `start` is in clock ticks since boot, `pid_namespace` an inode number."""
+
+    pid: int
+    start: int
+    pid_namespace: int
+
+    def __str__(self) -> str:
+        return f"{self.pid}-{self.start}-{self.pid_namespace:x}"
+
+    @classmethod
+    def current(cls) -> Owner:
+        """Return this process as an owner."""
+        pid = os.getpid()
+        start = _start_ticks(pid)
+        if start is None:
+            raise RuntimeError("/proc/self/stat cannot be read; mount /proc before using the runtime")
+        return cls(pid, start, _pid_namespace())
+
+    @classmethod
+    def parse(cls, text: str) -> Owner | None:
+        """Find an owner written by str() inside `text` (`-` or `_` between the parts), None when there is none."""
+        found = _TEXT.search(text)
+        if not found:
+            return None
+        return cls(int(found[1]), int(found[2]), int(found[3], 16))
+
+    def is_alive(self) -> bool:
+        """Say whether this process still runs; a pid of another pid namespace counts as alive.
+
+        A zombie counts as dead: it can free nothing any more. The pid alone would not do, since pids are reused.
+        """
+        if self.pid_namespace != _pid_namespace():
+            return True
+        return _start_ticks(self.pid) == self.start
+
+
+def _start_ticks(pid: int) -> int | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def _pid_namespace() -> int:
+    return Path("/proc/self/ns/pid").stat().st_ino
