@@ -1,0 +1,1 @@
+"""Estimators and decisions as pure functions on arrays: no I/O, no clocks, formula and source in each docstring."""

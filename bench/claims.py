@@ -1,0 +1,128 @@
+"""The sentences under test, read from `claims.toml`: what would support each, what would refute it, fixed in advance."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from bench.model import Role
+
+Kind = Literal["ratio", "quantile", "absolute", "digest", "later"]
+Rule = Literal["each", "all"]
+
+DEFAULT_PATH = Path(__file__).with_name("claims.toml")
+
+
+class ClaimsError(Exception):
+    """The claims file cannot be used: names the file, the claim, and what to correct."""
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One sentence under test.
+
+    kind: `ratio` (performance of a backend relative to each of `baselines`), `quantile` (a quantile of the
+    backend's own values against `margin`), `absolute` (the backend's own typical value against `margin`),
+    `digest` (the image's digest before and after the run), `later` (not measured yet, `refuted_when` says why).
+    rule: `each` metric stands alone, or `all` (intersection–union over the primary metrics, one more row `*`).
+    `primary` are exact metric names, `stress` and `backends` may hold shell patterns; primary wins over stress.
+    `exempt` maps a backend pattern to primary metrics that cannot exist there.
+    """
+
+    id: str
+    number: int = 0
+    sentence: str
+    kind: Kind
+    primary: tuple[str, ...] = ()
+    stress: tuple[str, ...] = ()
+    backends: tuple[str, ...] = ("*",)
+    baselines: tuple[str, ...] = ("host",)
+    margin: float | None = None
+    unit: str = ""
+    quantiles: tuple[float, ...] = ()
+    alpha: float = 0.05
+    min_pairs: int = 8
+    rule: Rule = "each"
+    exempt: dict[str, tuple[str, ...]] = {}
+    why: str = ""
+    refuted_when: str = ""
+    reason: str = ""
+
+    def role_of(self, metric: str) -> Role | None:
+        """Role of a metric in this claim, or None when the claim does not speak of it."""
+        if metric in self.primary:
+            return "primary"
+        return "stress" if matches(metric, self.stress) else None
+
+    def speaks_of(self, backend: str) -> bool:
+        """Whether a verdict row is due for this backend."""
+        return matches(backend, self.backends)
+
+    def required(self, backend: str) -> tuple[str, ...]:
+        """Primary metrics that must be there before the claim can be supported for this backend."""
+        spared = {m for pattern, names in self.exempt.items() if fnmatchcase(backend, pattern) for m in names}
+        return tuple(metric for metric in self.primary if metric not in spared)
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The A/A control: `arm` against `baseline`, failed by chance in at most `alpha` of runs."""
+
+    arm: str
+    baseline: str
+    alpha: float
+    margin: float
+
+
+class Claims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All of `claims.toml`."""
+
+    min_sessions: int
+    control: Control
+    claim: tuple[Claim, ...]
+
+    def of_metric(self, metric: str) -> tuple[Claim, ...]:
+        """Claims that speak of a metric, in the order of the file."""
+        return tuple(claim for claim in self.claim if claim.role_of(metric) is not None)
+
+
+def matches(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether `name` is matched by any shell pattern (case-sensitive, `*` spans dots)."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def load(path: Path = DEFAULT_PATH) -> Claims:
+    """Read and check a claims file. Raises ClaimsError."""
+    try:
+        claims = msgspec.toml.decode(path.read_bytes(), type=Claims)
+    except OSError as error:
+        raise ClaimsError(f"read claims {path}: {error.strerror}; give a readable claims.toml") from error
+    except msgspec.DecodeError as error:
+        raise ClaimsError(f"read claims {path}: {error}; correct the file") from error
+    for claim in claims.claim:
+        problem = _problem(claim)
+        if problem:
+            raise ClaimsError(f"read claims {path}: claim {claim.id}: {problem}")
+    ids = [claim.id for claim in claims.claim]
+    doubled = sorted({name for name in ids if ids.count(name) > 1})
+    if doubled:
+        raise ClaimsError(f"read claims {path}: claim {doubled[0]} is there twice; rename one")
+    return claims
+
+
+def _problem(claim: Claim) -> str | None:
+    judged = claim.kind in ("ratio", "quantile", "absolute")
+    if judged and claim.margin is None:
+        return "has no margin; give the number the bound is compared with"
+    if judged and not claim.primary and not claim.stress:
+        return "names no metric; fill primary or stress"
+    if claim.kind == "ratio" and claim.margin is not None and claim.margin <= 0:
+        return "has a ratio margin that is not positive; use for example 0.99"
+    if claim.kind == "quantile" and not claim.quantiles:
+        return "names no quantile; give for example quantiles = [0.5, 0.99]"
+    if not 0 < claim.alpha < 0.5:
+        return "has an alpha outside (0, 0.5); use 0.05"
+    if not claim.refuted_when and claim.kind != "later":
+        return "does not say what would refute it; fill refuted_when"
+    return None
