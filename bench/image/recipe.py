@@ -1,0 +1,112 @@
+"""What the bench image is made of, as data; its digest is the key under which a built image is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from pathlib import Path
+
+import msgspec
+
+WORKLOADS = Path(__file__).parent.parent / "workloads"
+
+PACKAGES = (
+    "busybox",
+    "fio",
+    "iperf3",
+    "netperf",
+    "nginx-light",
+    "openssl",
+    "python3-minimal",
+    "redis-server",
+    "redis-tools",
+    "stress-ng",
+    "sysbench",
+    "wrk",
+)
+
+# stress-ng links libEGL for a stressor we never run, and that pulls in a graphics driver bigger than all the rest.
+EXCLUDED = (
+    "/usr/share/doc/*",
+    "/usr/share/man/*",
+    "/usr/share/info/*",
+    "/usr/share/locale/*",
+    "/usr/share/lintian/*",
+    "/usr/share/X11/locale/*",
+    "/usr/lib/*/libLLVM*",
+    "/usr/lib/*/libgallium*",
+    "/usr/lib/*/libz3.so*",
+)
+
+DIRECTORIES = ("volume", "proc", "sys", "dev", "tmp", "run", "opt/ninetynine")
+
+# Every file's mtime. A constant, so that the same package versions give the same layer digests on every machine.
+EPOCH = 1_760_000_000
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """All that decides the bytes of an image, save the versions the archive has on the day.
+
+    `workloads` are (file name, sha256) of the C sources compiled into /opt/ninetynine.
+    """
+
+    version: int
+    distribution: str
+    suite: str
+    mirror: str
+    components: str
+    machine: str
+    packages: tuple[str, ...]
+    excluded: tuple[str, ...]
+    directories: tuple[str, ...]
+    epoch: int
+    workloads: tuple[tuple[str, str], ...]
+
+    @property
+    def digest(self) -> str:
+        """64 hexadecimal digits; equal recipes have equal digests."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
+
+
+def for_host(mirror: str = "", os_release: Path = Path("/etc/os-release")) -> Recipe:
+    """Return the recipe for this machine: its own suite on Debian and Ubuntu, Debian 13 elsewhere.
+
+    `mirror` is an archive's address; empty means the distribution's own.
+    """
+    distribution, suite = _suite(os_release)
+    return Recipe(
+        version=1,
+        distribution=distribution,
+        suite=suite,
+        mirror=mirror,
+        components="main,universe" if distribution == "ubuntu" else "main",
+        machine=platform.machine(),
+        packages=PACKAGES,
+        excluded=EXCLUDED,
+        directories=DIRECTORIES,
+        epoch=EPOCH,
+        workloads=tuple((path.name, _sha256(path)) for path in sources()),
+    )
+
+
+def sources(directory: Path = WORKLOADS) -> list[Path]:
+    """Return the C sources of our own workload programs, in the order of their names."""
+    return sorted(directory.glob("*.c"))
+
+
+def _suite(os_release: Path) -> tuple[str, str]:
+    fields = dict(
+        (key, value.strip().strip("\"'"))
+        for key, _, value in (line.partition("=") for line in os_release.read_text().splitlines())
+    )
+    name, codename = fields.get("ID", ""), fields.get("VERSION_CODENAME", "")
+    # An older Debian lacks some of the packages, and testing or sid change by the hour.
+    if name == "debian" and codename in ("bookworm", "trixie", "forky"):
+        return name, codename
+    if name == "ubuntu" and codename:
+        return name, codename
+    return "debian", "trixie"
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
