@@ -1,0 +1,5 @@
+"""`python -m bench.cli` is `ninetynine`."""
+
+from bench.cli import main
+
+main()

@@ -1,0 +1,51 @@
+"""After the measuring: what is missing, the verdicts, the report, and what the run's exit status says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import claims, store
+from bench.judge import judge
+from bench.journal import Contents
+from bench.model import NotMeasured, Plan, Verdict
+from bench.store import Loaded
+
+
+def conclude(plan: Plan, contents: Contents, status: str) -> list[NotMeasured]:
+    """Planned (arm, metric) pairs without one valid sample, each with the reason that is known."""
+    found = list(contents.missing)
+    whole = {item.backend for item in found if not item.metric}
+    owner = {metric.name: metric.name for metric in plan.metrics}
+    valid = {(sample.backend, sample.metric) for sample in contents.samples if sample.valid}
+    reasons: dict[tuple[str, str], str] = {}
+    for sample in contents.samples:
+        reasons.setdefault((sample.backend, sample.metric), sample.reason)
+    for pair, reason in reasons.items():
+        if pair not in valid and pair[0] not in whole and pair[1] in owner:
+            found.append(NotMeasured(backend=pair[0], metric=pair[1], reason=reason))
+    return found
+
+
+def judged(loaded: Loaded) -> list[Verdict]:
+    """Judge a run and write `verdicts.json`."""
+    run = loaded.run
+    verdicts = judge(loaded.samples, claims.load(), run.plan, run.not_measured)
+    store.write_verdicts(loaded.directory, verdicts)
+    return verdicts
+
+
+def reported(directory: Path, out: Path | None = None) -> Path:
+    """Render `report.html`; the one place where bench reaches up to reports."""
+    from reports.page import render
+
+    return render(directory, out)
+
+
+def control_failed(verdicts: Sequence[Verdict]) -> Verdict | None:
+    """The joint A/A verdict when it failed: the run is invalid."""
+    control = claims.load().control
+    for verdict in verdicts:
+        if verdict.backend == control.arm and verdict.metric == "*" and verdict.verdict == "refuted":
+            return verdict
+    return None

@@ -1,0 +1,66 @@
+"""Exit statuses, and the one place where an expected error becomes a line on standard error and a status."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import ParamSpec
+
+import typer
+from rich.console import Console
+
+from bench.backends.base import BackendError
+from bench.claims import ClaimsError
+from bench.journal import StoreError
+from bench.plan import PlanError
+from bench.profiles import ProfileError
+from bench.scenarios.base import ScenarioError
+
+P = ParamSpec("P")
+
+COMPLETE = 0
+BROKEN = 1
+USAGE = 2
+INVALID = 3
+INTERRUPTED = 130
+
+
+class CliError(Exception):
+    """A request that cannot be served, with the status to exit with."""
+
+    def __init__(self, message: str, status: int = BROKEN) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+EXPECTED = (BackendError, StoreError, ScenarioError, ClaimsError, PlanError, ProfileError)
+
+
+def guarded(verb: Callable[P, int]) -> Callable[P, None]:
+    """Make a verb that returns its exit status into a typer command that prints expected errors."""
+
+    @functools.wraps(verb)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            status = verb(*args, **kwargs)
+        except CliError as error:
+            status = _say(error, error.status)
+        except ProfileError as error:
+            status = _say(error, USAGE)
+        except EXPECTED as error:
+            status = _say(error, BROKEN)
+        except KeyboardInterrupt:
+            status = _say("interrupted; what was made so far was taken away again", INTERRUPTED)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = BROKEN
+        raise typer.Exit(status)
+
+    return wrapped
+
+
+def _say(error: object, status: int) -> int:
+    Console(stderr=True, soft_wrap=True).print(f"ninetynine: error: {error}", markup=False, highlight=False)
+    return status

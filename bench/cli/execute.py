@@ -1,0 +1,228 @@
+"""The life of a run: set up, plan, measure, close, judge, show. Each phase is one function; `run` and
+`resume` differ only in where the plan comes from."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from bench import journal, measure, store
+from bench.backends.base import BackendError
+from bench.cli import names, setup
+from bench.cli.concluding import conclude
+from bench.cli.errors import USAGE, CliError
+from bench.cli.world import World, cache_dir
+from bench.host.fingerprint import fingerprint, versions
+from bench.journal import Contents, DropLine, Journal, RunLine, StoreError
+from bench.model import SCHEMA_VERSION, NotMeasured, Plan, Run
+from bench.plan import make_plan
+from bench.profiles import Profile, profile
+from bench.scenarios.base import Scenario
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for on the command line."""
+
+    profile: str = "quick"
+    backends: str | None = None
+    families: str | None = None
+    cpus: str | None = None
+    seed: int | None = None
+    out: Path | None = None
+    results: Path = Path("results")
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that came to its end, or was interrupted: its directory and what `run.json` says."""
+
+    directory: Path
+    run: Run
+
+
+Say = Callable[[str], None]
+
+
+def start(world: World, options: Options, watch: measure.Watch, say: Say) -> Ended:
+    """A new run, from names to a closed directory. Raises CliError, StoreError, BackendError, PlanError."""
+    chosen = profile(options.profile)
+    typed = names.backends(options.backends, chosen.backends, list(world.backends))
+    offered = names.scenarios(options.families, world.scenarios)
+    cpus = names.cpus(options.cpus, os.sched_getaffinity(0))
+    require_root(world)
+    identity = store.new_id()
+    directory = options.out or options.results / identity
+    store.create(directory)
+    with _removed_while_empty(directory):
+        stage = setup.ready(world, typed, cache_dir(), say)
+        excluded, missing = setup.exclusions(stage, offered, cpus)
+        seed = options.seed if options.seed is not None else int.from_bytes(os.urandom(4), "big")
+        plan = make_plan(chosen, seed, stage.arms, offered, cpus=cpus, excluded=excluded)
+        run = _planned(identity, plan, stage, missing, cache_dir())
+        book = Journal(directory / journal.NAME)
+    with book:
+        book.append(RunLine(run=run))
+        store.write_run(directory, run)
+        return _measure(world, directory, run, stage, chosen, book, frozenset(), watch)
+
+
+def resume(world: World, directory: Path, watch: measure.Watch, say: Say) -> Ended:
+    """Go on with a run that was interrupted or killed, by the same plan. Raises as `start`."""
+    require_root(world)
+    if not (directory / journal.NAME).exists():
+        raise CliError(f"{directory}: holds no journal of a run, so there is nothing to resume", USAGE)
+    book = Journal(directory / journal.NAME)
+    with book:
+        contents = journal.read(directory / journal.NAME)
+        old = contents.run
+        if old.status == "complete":
+            raise CliError(f"{directory}: run {old.id} is complete; there is nothing to resume", USAGE)
+        chosen = profile(old.plan.profile)
+        typed = list(dict.fromkeys(arm.backend for arm in old.plan.arms))
+        stage = setup.ready(world, names.known("backend", typed, list(world.backends)), cache_dir(), say)
+        _same_place(directory, old, stage)
+        run = msgspec.structs.replace(old, status="running", ended="")
+        book.append(RunLine(run=run))
+        store.write_run(directory, run)
+        gone = _drop_gone(book, run.plan, stage, contents)
+        return _measure(world, directory, run, stage, chosen, book, contents.done | gone, watch)
+
+
+def require_root(world: World) -> None:
+    """Raises CliError without root: even the host baseline enters the image by chroot."""
+    if world.needs_root and os.geteuid() != 0:
+        raise CliError(
+            "measuring needs root (even the host baseline enters the image by chroot, and containers need "
+            "namespaces and cgroups): run it again with sudo; `ninetynine doctor`, `judge`, `report`, `list` and "
+            "`show` work without"
+        )
+
+
+def _planned(
+    identity: str, plan: Plan, stage: setup.Stage, missing: Sequence[NotMeasured], cache: Path
+) -> Run:
+    return Run(
+        schema=SCHEMA_VERSION,
+        id=identity,
+        command=tuple(sys.argv),
+        started=_now(),
+        ended="",
+        status="running",
+        plan=plan,
+        host=fingerprint(cache),
+        image=setup.image_info(stage.image),
+        backends=stage.infos,
+        not_measured=(*stage.missing, *missing),
+        versions=versions(stage.image.rootfs),
+    )
+
+
+def _measure(
+    world: World,
+    directory: Path,
+    run: Run,
+    stage: setup.Stage,
+    chosen: Profile,
+    book: Journal,
+    done: frozenset[int],
+    watch: measure.Watch,
+) -> Ended:
+    site = measure.Site(
+        run_id=run.id,
+        backends=stage.backends,
+        scenarios=_by_name(world.scenarios, run.plan),
+        profile=chosen,
+        scratch=cache_dir() / "scratch" / f"{os.getpid()}-{run.id}",
+        wire=world.wire,
+    )
+    outcome = measure.run(run.plan, site, book, done=done, watch=watch)
+    for name, backend in stage.backends.items():
+        try:
+            backend.cleanup()
+        except BackendError as error:
+            book.append(journal.NoteLine(text=f"{name}: clean-up after the run: {error}"))
+    ended = _ended(world, directory, run, stage, outcome.status)
+    book.append(RunLine(run=ended))
+    book.sync()
+    store.close(directory, ended)
+    return Ended(directory=directory, run=ended)
+
+
+def _ended(
+    world: World, directory: Path, run: Run, stage: setup.Stage, status: Literal["complete", "interrupted"]
+) -> Run:
+    """The run with all that is known at its end; the image's digest is computed anew from its bytes."""
+    contents = journal.read(directory / journal.NAME)
+    image = run.image
+    if image is not None and status == "complete":
+        image = msgspec.structs.replace(image, digest_after=world.digest(stage.image))
+    notes = [*contents.notes]
+    for line in contents.dropped:
+        notes.append(f"{len(line.orders)} planned steps not measured: {line.reason}")
+    return msgspec.structs.replace(
+        run,
+        status=status,
+        ended=_now(),
+        image=image,
+        not_measured=(*run.not_measured, *conclude(run.plan, contents, status)),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _same_place(directory: Path, old: Run, stage: setup.Stage) -> None:
+    """Raises StoreError when the host or the image is not the one the run began on."""
+    here = fingerprint(cache_dir())
+    if (here.machine_id, here.kernel) != (old.host.machine_id, old.host.kernel):
+        raise StoreError(
+            f"{directory}: the run began on {old.host.hostname} with kernel {old.host.kernel}, this is "
+            f"{here.hostname} with {here.kernel}; a run belongs to one host, so start a new one"
+        )
+    if old.image is not None and old.image.digest != stage.image.digest:
+        raise StoreError(
+            f"{directory}: the run began with image {old.image.digest}, the image here is {stage.image.digest}; "
+            "start a new run"
+        )
+
+
+def _drop_gone(book: Journal, plan: Plan, stage: setup.Stage, contents: Contents) -> frozenset[int]:
+    """Steps of arms that are no longer available, recorded as dropped."""
+    steps = [
+        step for step in plan.steps if step.arm not in stage.backends and step.order not in contents.done
+    ]
+    if steps:
+        arms = ", ".join(sorted({step.arm for step in steps}))
+        book.append(
+            DropLine(orders=tuple(step.order for step in steps), reason=f"{arms} not available on resume")
+        )
+    return frozenset(step.order for step in steps)
+
+
+def _by_name(scenarios: Sequence[Scenario], plan: Plan) -> dict[str, Scenario]:
+    found = {scenario.name: scenario for scenario in scenarios}
+    lost = [name for name in plan.scenarios if name not in found]
+    if lost:
+        raise StoreError(
+            f"the plan has scenarios this version does not know: {', '.join(lost)}; start a new run"
+        )
+    return found
+
+
+@contextlib.contextmanager
+def _removed_while_empty(directory: Path):  # type: ignore[no-untyped-def]
+    """A run that fails before it measured anything leaves no empty directory."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            directory.rmdir()
+        raise
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

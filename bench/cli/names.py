@@ -1,0 +1,51 @@
+"""What the user typed → backends, scenarios, a profile; unknown names are answered with the known ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bench.cli.errors import USAGE, CliError
+from bench.scenarios.base import Scenario
+
+
+def split(text: str | None) -> list[str]:
+    """A comma- or space-separated option → its words, in order, each once."""
+    return list(dict.fromkeys((text or "").replace(",", " ").split()))
+
+
+def known(kind: str, typed: Iterable[str], names: Sequence[str]) -> list[str]:
+    """The typed names, all of them known. Raises CliError (status 2) naming the known ones."""
+    found = list(typed)
+    strangers = [name for name in found if name not in names]
+    if strangers:
+        raise CliError(
+            f"unknown {kind} {', '.join(map(repr, strangers))}: choose from {', '.join(names)}", USAGE
+        )
+    return found
+
+
+def backends(typed: str | None, profile_default: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Backends to measure, the host always first: it is the baseline of every ratio."""
+    wanted = known("backend", split(typed), names) or [name for name in profile_default if name in names]
+    return ["host", *(name for name in wanted if name != "host")]
+
+
+def scenarios(typed: str | None, offered: Sequence[Scenario]) -> list[Scenario]:
+    """Scenarios of the families typed; all of them when none was typed."""
+    families = list(dict.fromkeys(scenario.family for scenario in offered))
+    wanted = known("family", split(typed), families) or families
+    return [scenario for scenario in offered if scenario.family in wanted]
+
+
+def cpus(typed: str | None, allowed: Iterable[int]) -> tuple[int, ...]:
+    """CPUs for every arm: those typed (`0,1`), or the first two that we may use. Raises CliError (status 2)."""
+    free = sorted(allowed)
+    if typed is None:
+        return tuple(free[:2])
+    try:
+        wanted = tuple(int(word) for word in split(typed))
+    except ValueError:
+        raise CliError(f"--cpus takes numbers separated by commas, not {typed!r}", USAGE) from None
+    if not wanted or not set(wanted) <= set(free):
+        raise CliError(f"--cpus {typed}: this process may use only {', '.join(map(str, free))}", USAGE)
+    return wanted

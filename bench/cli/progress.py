@@ -1,0 +1,98 @@
+"""What a person sees while a run is measured: a bar, the time left, the family and arm of the moment."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from bench.measure import Watch
+from bench.model import Step
+
+
+class Bar(Watch):
+    """A rich bar on standard error. `say` prints one line of set-up above it."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._progress = Progress(
+            TextColumn("{task.description:<34}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=None, left="")
+
+    def say(self, text: str) -> None:
+        """One line of set-up."""
+        self.console.print(f"· {text}", markup=False, highlight=False)
+
+    def begin(self, steps: int, seconds: float) -> None:
+        """Show the bar."""
+        self._progress.update(self._task, total=steps, left=_left(seconds))
+        self._progress.start()
+
+    def starting(self, session: int, group: str, arm: str) -> None:
+        """Name the instance that is being started."""
+        self._progress.update(self._task, description=f"session {session + 1}: start {arm}")
+
+    def step(self, step: Step, family: str) -> None:
+        """Name what is being measured."""
+        self._progress.update(self._task, description=f"session {step.session + 1}: {family} on {step.arm}")
+
+    def advanced(self, steps: int, seconds_left: float) -> None:
+        """Move the bar."""
+        self._progress.update(self._task, advance=steps, left=_left(seconds_left))
+
+    def note(self, text: str) -> None:
+        """Show the first line of a note above the bar."""
+        self.console.print(f"! {text.splitlines()[0]}", markup=False, highlight=False, style="yellow")
+
+    def end(self) -> None:
+        """Take the bar away."""
+        self._progress.stop()
+
+
+def _left(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02d} left"
+
+
+class Lines(Watch):
+    """For logs and pipes: a line for each session, nothing else."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._session = -1
+
+    def say(self, text: str) -> None:
+        """One line of set-up."""
+        self.console.print(f"· {text}", markup=False, highlight=False)
+
+    def starting(self, session: int, group: str, arm: str) -> None:
+        """Say when a session begins."""
+        if session != self._session:
+            self._session = session
+            self.console.print(f"· session {session + 1}", highlight=False)
+
+    def note(self, text: str) -> None:
+        """The first line of a note."""
+        self.console.print(f"! {text.splitlines()[0]}", markup=False, highlight=False)
+
+
+class Silent(Watch):
+    """For --json: nothing at all."""
+
+    def say(self, text: str) -> None:
+        """Say nothing."""
+
+
+Progressing = Bar | Lines | Silent
+
+
+def progress(console: Console, quiet: bool) -> Progressing:
+    """The watch that fits: a bar on a terminal, lines elsewhere, nothing for --json."""
+    if quiet:
+        return Silent()
+    return Bar(console) if console.is_terminal else Lines(console)

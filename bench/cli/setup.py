@@ -1,0 +1,113 @@
+"""From names to arms that are ready to start: sweep, probe, image, prepare. Each phase is one function.
+
+What cannot take part becomes NotMeasured with its reason, and the rest goes on; only the host must be there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from bench.backends.base import Backend, BackendError, BenchImage, NotAvailable
+from bench.cli.errors import CliError
+from bench.cli.world import World
+from bench.model import ArmPlan, BackendInfo, ImageInfo, NotMeasured
+from bench.plan import Excluded, arms_for
+from bench.scenarios.base import Scenario
+
+Say = Callable[[str], None]
+
+
+class Stage(msgspec.Struct, kw_only=True):
+    """What is ready: backends by the name of their arm (`host` and `host-b` share one), and what is not."""
+
+    arms: tuple[ArmPlan, ...]
+    backends: dict[str, Backend]
+    infos: tuple[BackendInfo, ...]
+    image: BenchImage
+    missing: list[NotMeasured]
+
+
+def ready(world: World, names: Sequence[str], cache: Path, say: Say) -> Stage:
+    """Sweep leftovers, probe, build the image, prepare. Raises CliError when the host itself is not ready."""
+    made = {name: world.backends[name]() for name in world.backends}
+    sweep(made, say)
+    infos, missing = probe({name: made[name] for name in names}, say)
+    say("image: building or finding it in the cache")
+    image = world.build_image(cache)
+    for name in list(infos):
+        say(f"{infos[name].name}: preparing the image")
+        try:
+            made[name].prepare(image)
+        except BackendError as error:
+            missing.append(NotMeasured(backend=infos.pop(name).name, metric="", reason=f"prepare: {error}"))
+    if "host" not in infos:
+        reason = next((item.reason for item in missing if item.backend == "host"), "")
+        raise CliError(f"the host backend is the baseline of everything and is not available: {reason}")
+    arms = arms_for((info.name, name) for name, info in infos.items())
+    return Stage(
+        arms=arms,
+        backends={arm.name: made[arm.backend] for arm in arms},
+        infos=tuple(infos.values()),
+        image=image,
+        missing=missing,
+    )
+
+
+def sweep(backends: Mapping[str, Backend], say: Say) -> None:
+    """Free what earlier runs left behind after a kill -9. A failure is told and is no reason not to run."""
+    for name, backend in backends.items():
+        try:
+            backend.cleanup()
+        except BackendError as error:
+            say(f"{name}: could not sweep leftovers: {error}")
+
+
+def probe(backends: Mapping[str, Backend], say: Say) -> tuple[dict[str, BackendInfo], list[NotMeasured]]:
+    """Ask each backend whether it runs here: infos by typed name, and those that do not with their reasons."""
+    infos: dict[str, BackendInfo] = {}
+    missing: list[NotMeasured] = []
+    for name, backend in backends.items():
+        say(f"{name}: probing")
+        found = probe_one(backend)
+        if isinstance(found, NotAvailable):
+            missing.append(NotMeasured(backend=name, metric="", reason=found.reason))
+        else:
+            infos[name] = found
+    return infos, missing
+
+
+def probe_one(backend: Backend) -> BackendInfo | NotAvailable:
+    """probe(), where a backend that fails to answer is not available."""
+    try:
+        return backend.probe()
+    except BackendError as error:
+        return NotAvailable(reason=f"probe: {error}")
+
+
+def exclusions(
+    stage: Stage, scenarios: Iterable[Scenario], cpus: tuple[int, ...]
+) -> tuple[Excluded, list[NotMeasured]]:
+    """(arm, scenario) pairs that a backend cannot run, and the metrics that are therefore not measured."""
+    excluded: set[tuple[str, str]] = set()
+    missing: list[NotMeasured] = []
+    for scenario in scenarios:
+        spec = msgspec.structs.replace(scenario.spec(), cpus=cpus)
+        for arm in stage.arms:
+            reason = stage.backends[arm.name].unsupported(spec)
+            if reason is not None:
+                excluded.add((arm.name, scenario.name))
+                missing.extend(
+                    NotMeasured(backend=arm.name, metric=metric.name, reason=reason)
+                    for metric in scenario.metrics
+                )
+    return frozenset(excluded), missing
+
+
+def image_info(image: BenchImage) -> ImageInfo:
+    """The image's identity as it goes into a result."""
+    return ImageInfo(
+        reference=image.reference, digest=image.digest, layers=image.layer_digests, source=image.source
+    )

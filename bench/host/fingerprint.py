@@ -1,0 +1,208 @@
+"""Who the host is: all that two runs must share to be compared, and all that may explain a result.
+
+Read from /proc, /sys and the tools' own `--version`; nothing is changed. Missing facts are "" or "unknown".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+from bench.model import Fingerprint
+
+TOOLS: Mapping[str, tuple[str, ...]] = {
+    "qemu": ("qemu-system-x86_64", "--version"),
+    "libvirt": ("libvirtd", "--version"),
+    "mmdebstrap": ("mmdebstrap", "--version"),
+    "nft": ("nft", "--version"),
+    "ip": ("ip", "-Version"),
+    "docker": ("docker", "--version"),
+    "crun": ("crun", "--version"),
+}
+
+PACKAGES = (
+    "ninetynine",
+    "numpy",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "msgspec",
+    "pyroute2",
+    "libvirt-python",
+    "plotly",
+)
+
+IMAGE_TOOLS = (
+    "sysbench",
+    "stress-ng",
+    "fio",
+    "iperf3",
+    "openssl",
+    "redis-server",
+    "nginx",
+    "nginx-light",
+    "wrk",
+    "python3-minimal",
+    "busybox",
+    "busybox-static",
+    "libc6",
+)
+
+
+def fingerprint(storage: Path, root: Path = Path("/")) -> Fingerprint:
+    """The host as it is now. `storage` is where images and writable layers lie; `root` is for tests."""
+    uname = platform.uname()
+    return Fingerprint(
+        machine_id=_machine_id(root),
+        hostname=socket.gethostname(),
+        cpu_model=_cpu_model(root),
+        cpus=len(os.sched_getaffinity(0)),
+        memory_bytes=_memory_bytes(root),
+        kernel=f"{uname.release} {uname.machine}",
+        distribution=_distribution(root),
+        python=platform.python_version(),
+        cgroup_layout=cgroup_layout(root),
+        mitigations=_mitigations(root),
+        clocksource=_text(root / "sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        governor=_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        smt=_text(root / "sys/devices/system/cpu/smt/control"),
+        virtualization=_virtualization(root),
+        filesystem=filesystem(storage, root),
+        thp=_chosen(_text(root / "sys/kernel/mm/transparent_hugepage/enabled")),
+        tools=host_tools(),
+    )
+
+
+def versions(rootfs: Path) -> dict[str, str]:
+    """Versions of what a result depends on: our packages, and the tools inside the image (`image/fio`)."""
+    found: dict[str, str] = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found | {f"image/{name}": version for name, version in image_tools(rootfs).items()}
+
+
+def image_tools(rootfs: Path) -> dict[str, str]:
+    """Versions of the workload tools, from the image's own package database."""
+    try:
+        text = (rootfs / "var/lib/dpkg/status").read_text(errors="replace")
+    except OSError:
+        return {}
+    found: dict[str, str] = {}
+    for stanza in text.split("\n\n"):
+        name = re.search(r"^Package: (.+)$", stanza, re.MULTILINE)
+        version = re.search(r"^Version: (.+)$", stanza, re.MULTILINE)
+        if name and version and name[1] in IMAGE_TOOLS:
+            found[name[1]] = version[1]
+    return found
+
+
+def host_tools() -> dict[str, str]:
+    """First line of each tool's version output; a tool that is not there is left out."""
+    found: dict[str, str] = {}
+    for name, argv in TOOLS.items():
+        path = shutil.which(argv[0], path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+        if path is None:
+            continue
+        try:
+            done = subprocess.run([path, *argv[1:]], capture_output=True, text=True, timeout=5, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        lines = (done.stdout or done.stderr).strip().splitlines()
+        if lines:
+            found[name] = lines[0].strip()
+    return found
+
+
+def cgroup_layout(root: Path = Path("/")) -> str:
+    """`v2`, `v1`, `hybrid` (v1 controllers beside a v2 tree) or `none`, from the mount table."""
+    kinds = {kind for _, _, kind in mounts(root)}
+    if "cgroup2" in kinds:
+        return "hybrid" if "cgroup" in kinds else "v2"
+    return "v1" if "cgroup" in kinds else "none"
+
+
+def filesystem(path: Path, root: Path = Path("/")) -> str:
+    """`ext4 (/dev/sda1)` of the mount that `path` (or its nearest existing parent) lies on."""
+    real = path.resolve()
+    best = ("", "unknown", "")
+    for source, target, kind in mounts(root):
+        inside = target == "/" or str(real) == target or str(real).startswith(target + "/")
+        if inside and len(target) >= len(best[2]):
+            best = (source, kind, target)
+    return f"{best[1]} ({best[0]})" if best[0] else best[1]
+
+
+def mounts(root: Path = Path("/")) -> list[tuple[str, str, str]]:
+    """(source, target, type) of each mount of this process, in mount order."""
+    try:
+        lines = (root / "proc/self/mounts").read_text().splitlines()
+    except OSError:
+        return []
+    fields = (line.split(" ") for line in lines)
+    return [(one[0], one[1].encode().decode("unicode_escape"), one[2]) for one in fields if len(one) >= 3]
+
+
+def _machine_id(root: Path) -> str:
+    """systemd's machine id hashed (it is meant to stay private), or else what the hardware says of itself."""
+    known = _text(root / "etc/machine-id") or _text(root / "var/lib/dbus/machine-id")
+    if not known:
+        known = "/".join((socket.gethostname(), _cpu_model(root), str(_memory_bytes(root))))
+    return hashlib.sha256(b"ninetynine:" + known.encode()).hexdigest()[:16]
+
+
+def _cpu_model(root: Path) -> str:
+    found = re.search(
+        r"^(?:model name|Model|CPU part)\s*:\s*(.+)$", _text(root / "proc/cpuinfo"), re.MULTILINE
+    )
+    return found[1] if found else platform.machine()
+
+
+def _memory_bytes(root: Path) -> int:
+    found = re.search(r"^MemTotal:\s+(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
+
+
+def _distribution(root: Path) -> str:
+    text = _text(root / "etc/os-release")
+    found = re.search(r'^PRETTY_NAME="?([^"\n]+)"?$', text, re.MULTILINE)
+    return found[1] if found else "unknown"
+
+
+def _mitigations(root: Path) -> dict[str, str]:
+    folder = root / "sys/devices/system/cpu/vulnerabilities"
+    return {path.name: _text(path) for path in sorted(folder.iterdir())} if folder.is_dir() else {}
+
+
+def _virtualization(root: Path) -> str:
+    """What this host itself runs in, as far as the CPU and the firmware tell."""
+    hypervisor = " hypervisor" in _text(root / "proc/cpuinfo")
+    vendor = _text(root / "sys/class/dmi/id/sys_vendor")
+    product = _text(root / "sys/class/dmi/id/product_name")
+    firmware = " ".join(part for part in (vendor, product) if part)
+    if hypervisor:
+        return f"virtual machine ({firmware or 'hypervisor flag set'})"
+    return f"none ({firmware})" if firmware else "none seen"
+
+
+def _chosen(text: str) -> str:
+    """`always [madvise] never` → `madvise`."""
+    found = re.search(r"\[(\w+)\]", text)
+    return found[1] if found else text
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,217 @@
+"""The append-only record of a run while it is measured: JSON lines, one write a line, tolerant of a torn tail.
+
+A line is one step with all its samples, so a step is either wholly there or not at all: a kill -9 loses at
+most the step in flight, and a resumed run never has a sample twice. The first line is the run as planned, the
+last the run as it ended; between them any of the two may repeat (each resume appends). A value that could not
+be measured is null here and NaN in Parquet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import math
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from bench.model import NotMeasured, Run, Sample
+
+NAME = Path("log") / "journal.jsonl"
+
+
+class StoreError(Exception):
+    """A results directory cannot be read or written: names the file, what is wrong with it, and what to do."""
+
+
+class _Row(Sample, frozen=True, kw_only=True):
+    """A sample as journalled: JSON has no NaN."""
+
+    value: float | None  # type: ignore[assignment]
+
+
+class RunLine(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
+    """The run as planned (first), as resumed, or as ended (last)."""
+
+    run: Run
+
+
+class StepLine(msgspec.Struct, frozen=True, kw_only=True, tag="step"):
+    """One step of the plan and its samples. stall_share, steal_share: of its time, 0..1 (PSI, /proc/stat)."""
+
+    order: int
+    samples: tuple[_Row, ...]
+    stall_share: float | None = None
+    steal_share: float | None = None
+
+
+class DropLine(msgspec.Struct, frozen=True, kw_only=True, tag="drop"):
+    """Steps that were planned and not measured, with the reason."""
+
+    orders: tuple[int, ...]
+    reason: str
+
+
+class NoteLine(msgspec.Struct, frozen=True, kw_only=True, tag="note"):
+    """Something a reader of the run should know."""
+
+    text: str
+
+
+class MissingLine(msgspec.Struct, frozen=True, kw_only=True, tag="missing"):
+    """An arm or metric found to be unmeasurable while the run went on."""
+
+    missing: NotMeasured
+
+
+Line = RunLine | StepLine | DropLine | NoteLine | MissingLine
+
+
+class Contents(msgspec.Struct, frozen=True, kw_only=True):
+    """All whole lines of a journal. `torn` bytes at the end belong to no line; `ended` means a closing run line."""
+
+    run: Run
+    ended: bool
+    samples: tuple[Sample, ...]
+    done: frozenset[int]
+    dropped: tuple[DropLine, ...]
+    notes: tuple[str, ...]
+    missing: tuple[NotMeasured, ...]
+    torn: int
+
+
+class Journal:
+    """The writer. Holds an exclusive lock on the file, so that two processes cannot write one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise write_error("open", path, error) from error
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._fd)
+            raise StoreError(
+                f"{path}: another process is writing this run; wait for it or end it first"
+            ) from error
+        self._keep_torn_tail()
+
+    def append(self, line: Line) -> None:
+        """Write one line whole or not at all. Raises StoreError (no space, …); what was there stays."""
+        data = msgspec.json.encode(line) + b"\n"
+        size = os.fstat(self._fd).st_size
+        try:
+            written = os.write(self._fd, data)
+            if written != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, size)
+            raise write_error("append to", self.path, error) from error
+
+    def step(
+        self, order: int, samples: Sequence[Sample], stall: float | None = None, steal: float | None = None
+    ) -> None:
+        """Record one finished step of the plan."""
+        rows = tuple(_row(sample) for sample in samples)
+        self.append(StepLine(order=order, samples=rows, stall_share=stall, steal_share=steal))
+
+    def sync(self) -> None:
+        """Make all lines survive a loss of power (a crash of the process alone loses none)."""
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise write_error("sync", self.path, error) from error
+
+    def close(self) -> None:
+        """Release the lock. Idempotent."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _keep_torn_tail(self) -> None:
+        """A torn last line would spoil the next one: move its bytes aside (nothing is destroyed), then cut it."""
+        data = self.path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole == len(data):
+            return
+        count = sum(1 for _ in self.path.parent.glob("torn-*.bin"))
+        try:
+            (self.path.parent / f"torn-{count}.bin").write_bytes(data[whole:])
+            os.ftruncate(self._fd, whole)
+        except OSError as error:
+            raise write_error("repair", self.path, error) from error
+
+
+def read(path: Path) -> Contents:
+    """All that a journal holds. Raises StoreError when it has no whole run line, or a broken line inside."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path}: cannot read the journal: {error.strerror}") from error
+    whole = data.rfind(b"\n") + 1
+    lines = list(_lines(path, data[:whole]))
+    runs = [line.run for line in lines if isinstance(line, RunLine)]
+    if not runs:
+        raise StoreError(f"{path}: cut off before its first line; nothing can be recovered from it")
+    steps = {line.order: line for line in lines if isinstance(line, StepLine)}
+    return Contents(
+        run=runs[-1],
+        ended=isinstance(lines[-1], RunLine) and lines[-1].run.status != "running" and whole == len(data),
+        samples=tuple(_sample(row) for line in steps.values() for row in line.samples),
+        done=frozenset(steps),
+        dropped=tuple(line for line in lines if isinstance(line, DropLine)),
+        notes=tuple(line.text for line in lines if isinstance(line, NoteLine)),
+        missing=tuple(line.missing for line in lines if isinstance(line, MissingLine)),
+        torn=len(data) - whole,
+    )
+
+
+def write_error(operation: str, path: Path, error: OSError) -> StoreError:
+    """The StoreError of a failed write, with the advice that fits its errno."""
+    advice = "what was measured before is kept"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        advice = "free some space and go on with `ninetynine run --resume`; what was measured before is kept"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        advice = "choose a writable directory with --out"
+    return StoreError(f"{operation} {path}: {error.strerror or error}; {advice}")
+
+
+def _lines(path: Path, data: bytes) -> Iterator[Line]:
+    decoder = msgspec.json.Decoder(Line)
+    at = 0
+    for raw in data.splitlines(keepends=True):
+        try:
+            yield decoder.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise StoreError(
+                f"{path}: broken line at byte {at}: {error}; restore the file, or cut it there to keep what is before"
+            ) from error
+        at += len(raw)
+
+
+def _row(sample: Sample) -> _Row:
+    fields = msgspec.structs.asdict(sample)
+    fields["value"] = sample.value if math.isfinite(sample.value) else None
+    return _Row(**fields)
+
+
+def _sample(row: _Row) -> Sample:
+    fields = msgspec.structs.asdict(row)
+    fields["value"] = math.nan if row.value is None else row.value
+    return Sample(**fields)

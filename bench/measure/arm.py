@@ -1,0 +1,89 @@
+"""One arm inside one group of a session: its instance, its worker, and its way back from a failure."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from bench.backends.base import Backend, BackendError, Channel, Instance, InstanceSpec
+
+
+class Arm:
+    """Holds an instance and a shell in it. Without a spec it holds nothing (scenarios that start their own)."""
+
+    def __init__(
+        self, name: str, backend: Backend, spec: InstanceSpec | None, volume: Path, pad: int
+    ) -> None:
+        self.name = name
+        self.backend = backend
+        self.instance: Instance | None = None
+        self.worker: Channel | None = None
+        self.failure = ""
+        self._spec = spec
+        self._volume = volume
+        self._pad = pad
+
+    def start(self) -> None:
+        """Start the instance and its worker; a BackendError is kept in `failure` and not raised."""
+        if self._spec is None:
+            return
+        try:
+            spec = self._spec
+            if spec.volume is not None:
+                self._volume.mkdir(parents=True, exist_ok=True)
+                spec = msgspec.structs.replace(spec, volume=self._volume)
+            self.instance = self.backend.start(spec)
+            self._open()
+            self.failure = ""
+        except BackendError as error:
+            self.failure = f"start: {error}"
+            self._free()
+
+    def recover(self) -> None:
+        """After a failed slice: a new worker, or a new instance when the old one takes no worker."""
+        if self.instance is None:
+            return
+        try:
+            self._close()
+            self._open()
+        except BackendError:
+            self._free()
+            self.start()
+
+    def stop(self) -> str:
+        """End all it holds; returns what went wrong, "" when nothing did."""
+        wrong = ""
+        try:
+            self._close()
+        except BackendError as error:
+            wrong = str(error)
+        try:
+            if self.instance is not None:
+                self.instance.stop()
+        except BackendError as error:
+            wrong = str(error)
+        self.instance = None
+        shutil.rmtree(self._volume, ignore_errors=True)
+        return wrong
+
+    def _open(self) -> None:
+        """The worker's environment has a padding of the session's own length: it moves the stack of all it runs."""
+        if self.instance is not None:
+            argv = ("/usr/bin/env", f"NINETYNINE_PAD={'x' * self._pad}", "/bin/sh")
+            self.worker = self.instance.open(argv)
+
+    def _close(self) -> None:
+        worker, self.worker = self.worker, None
+        if worker is not None:
+            worker.close()
+
+    def _free(self) -> None:
+        instance, self.instance = self.instance, None
+        with contextlib.suppress(BackendError):
+            self._close()
+        with contextlib.suppress(BackendError):
+            if instance is not None:
+                instance.stop()

@@ -1,0 +1,52 @@
+"""The wall-clock guard: the budget is a cap, shared out over the groups of all sessions as the forecast says.
+
+A group that runs past its share of the clock loses its later blocks, so on a machine slower than forecast every
+session gets thinner and none is lost, until the whole budget is spent: then the sessions beyond the minimum go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bench.profiles import MIN_SESSIONS
+
+SECOND = 1_000_000_000
+
+
+class Guard:
+    """Deadlines by (session, group). `shares` are (session, group, forecast seconds) in plan order."""
+
+    def __init__(
+        self, shares: Sequence[tuple[int, str, float]], budget_s: float, clock: Callable[[], int]
+    ) -> None:
+        self._clock = clock
+        self._start = clock()
+        total = sum(seconds for _, _, seconds in shares) or 1.0
+        scale = budget_s / total
+        self._deadline: dict[tuple[int, str], float] = {}
+        self._left: dict[tuple[int, str], float] = {}
+        spent = 0.0
+        for session, group, seconds in shares:
+            self._left[session, group] = total - spent
+            spent += seconds
+            self._deadline[session, group] = spent * scale
+        self._budget = budget_s
+
+    def elapsed(self) -> float:
+        """Seconds since the guard was made."""
+        return (self._clock() - self._start) / SECOND
+
+    def block_allowed(self, session: int, group: str) -> bool:
+        """May a further block of this group begin?"""
+        return self.elapsed() <= self._deadline[session, group]
+
+    def session_allowed(self, session: int) -> bool:
+        """May a further session begin? The first MIN_SESSIONS always may: without them there is no verdict."""
+        return session < MIN_SESSIONS or self.elapsed() <= self._budget
+
+    def seconds_left(self, session: int, group: str) -> float:
+        """Forecast of the time from the start of this group on, at the pace seen so far."""
+        ahead = self._left[session, group]
+        behind = self._left[next(iter(self._left))] - ahead
+        pace = self.elapsed() / behind if behind > 0 else 1.0
+        return min(ahead * pace, max(self._budget - self.elapsed(), 0.0))

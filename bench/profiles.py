@@ -1,0 +1,123 @@
+"""How much a run spends: the three profiles, and the forecast of how slow each kind of arm is.
+
+A pace is a forecast, never a result: it only decides how many blocks fit into the budget, and the wall-clock
+guard of `bench.measure` corrects it. Figures err on the slow side.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from bench.scenarios.base import Scenario
+
+
+class ProfileError(ValueError):
+    """No such profile; the message names the known ones."""
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """A budget and how to spend it.
+
+    budget_s: seconds of measuring, after set-up. sessions: fresh instances of every fast arm.
+    slow_sessions: sessions that the slow arms attend. per_family, slow_per_family: scenarios taken of each
+    family (None = all). slow_visits: visits of a scenario in one session that a slow arm joins. warmup: which scenarios
+    of a group are run once, uncounted, in fresh instances. max_visits: of one scenario in one session.
+    """
+
+    name: str
+    budget_s: float
+    sessions: int
+    slow_sessions: int
+    per_family: int | None
+    slow_per_family: int | None
+    slow_visits: int
+    warmup: Literal["all", "cheapest", "none"]
+    max_visits: int
+    backends: tuple[str, ...]
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """Forecast of one arm: seconds to start and stop an instance, and how much longer its slices take."""
+
+    start_s: float
+    factor: float
+    slow: bool = False
+
+
+USUAL = ("host", "runtime", "vm", "docker", "crun")
+
+PROFILES: dict[str, Profile] = {
+    "smoke": Profile(
+        name="smoke",
+        budget_s=40.0,
+        sessions=1,
+        slow_sessions=1,
+        per_family=2,
+        slow_per_family=1,
+        slow_visits=1,
+        warmup="none",
+        max_visits=1,
+        backends=USUAL,
+    ),
+    "quick": Profile(
+        name="quick",
+        budget_s=330.0,
+        sessions=8,
+        slow_sessions=5,
+        per_family=None,
+        slow_per_family=None,
+        slow_visits=2,
+        warmup="cheapest",
+        max_visits=8,
+        backends=USUAL,
+    ),
+    "full": Profile(
+        name="full",
+        budget_s=5400.0,
+        sessions=16,
+        slow_sessions=12,
+        per_family=None,
+        slow_per_family=None,
+        slow_visits=4,
+        warmup="all",
+        max_visits=24,
+        backends=(*USUAL, "vm-untuned"),
+    ),
+}
+
+MIN_SESSIONS = 4
+"""Fewer sessions of an arm than this never give a verdict, so the guard keeps at least as many."""
+
+_PACES: tuple[tuple[str, Pace], ...] = (
+    ("host", Pace(start_s=0.02, factor=1.0)),
+    ("runtime", Pace(start_s=0.05, factor=1.0)),
+    ("crun", Pace(start_s=0.3, factor=1.05)),
+    ("docker", Pace(start_s=1.0, factor=1.05)),
+    ("vm-kvm", Pace(start_s=1.5, factor=1.2)),
+    ("vm-tcg", Pace(start_s=3.0, factor=3.0, slow=True)),
+)
+_UNKNOWN = Pace(start_s=1.0, factor=1.5)
+
+
+def profile(name: str) -> Profile:
+    """The profile of that name. Raises ProfileError naming the known ones."""
+    try:
+        return PROFILES[name]
+    except KeyError:
+        raise ProfileError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}") from None
+
+
+def pace(arm: str) -> Pace:
+    """The forecast for an arm by its longest known prefix (`vm-tcg-untuned` paces like `vm-tcg`)."""
+    known = [(prefix, found) for prefix, found in _PACES if arm == prefix or arm.startswith(prefix + "-")]
+    return max(known, key=lambda item: len(item[0]))[1] if known else _UNKNOWN
+
+
+def visit_s(scenario: Scenario, arm: str) -> float:
+    """Forecast seconds of one visit. A scenario that starts its own instance pays the arm's start as well."""
+    found = pace(arm)
+    if scenario.kind == "instance":
+        return scenario.cost_s + found.start_s
+    return scenario.cost_s * found.factor

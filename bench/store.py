@@ -1,0 +1,222 @@
+"""A run's directory: `run.json`, `samples.parquet`, `verdicts.json`, `report.html`, `log/`.
+
+While a run is measured only the journal (`bench.journal`) grows; closing turns it into the other files, each
+written beside its place and renamed, so that a reader sees the old file or the new one. Any file cut off at any
+byte gives a StoreError that names it, or is made again from the journal, and `Loaded.recovered` says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench import journal
+from bench.journal import Journal, StoreError, write_error
+from bench.model import SCHEMA_VERSION, Run, Sample, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "RUN",
+    "SAMPLES",
+    "VERDICTS",
+    "Journal",
+    "Loaded",
+    "StoreError",
+    "close",
+    "create",
+    "load",
+    "load_verdicts",
+]
+
+RUN, SAMPLES, VERDICTS, REPORT = "run.json", "samples.parquet", "verdicts.json", "report.html"
+
+COLUMNS = tuple(field.name for field in msgspec.structs.fields(Sample))
+
+_PARQUET_SCHEMA = pa.schema(
+    [
+        pa.field(
+            name, {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}.get(str(kind), pa.string())
+        )
+        for name, kind in Sample.__annotations__.items()
+    ]
+)
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as read. `recovered` has one sentence for each file that had to be made from the journal."""
+
+    directory: Path
+    run: Run
+    samples: pd.DataFrame
+    recovered: tuple[str, ...] = ()
+
+
+def new_id() -> str:
+    """A run's name: sortable by its start (UTC), unique."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}"
+
+
+def create(directory: Path) -> None:
+    """Make an empty run directory. Raises StoreError when it holds anything already."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        present = sorted(path.name for path in directory.iterdir())
+    except OSError as error:
+        raise write_error("create", directory, error) from error
+    if RUN in present or (directory / journal.NAME).exists():
+        raise StoreError(
+            f"{directory}: holds a run already; go on with --resume {directory}, or choose another --out"
+        )
+    if present:
+        raise StoreError(f"{directory}: not empty ({present[0]}, …) and no run of ours; choose another --out")
+
+
+def write_run(directory: Path, run: Run) -> None:
+    """Write `run.json`."""
+    write_atomically(directory / RUN, _pretty(run))
+
+
+def write_verdicts(directory: Path, verdicts: Sequence[Verdict]) -> None:
+    """Write `verdicts.json`, a list."""
+    write_atomically(directory / VERDICTS, _pretty(list(verdicts)))
+
+
+def write_samples(directory: Path, samples: Iterable[Sample]) -> None:
+    """Write `samples.parquet`, rows by order, exactly the columns of `bench.model.Sample`."""
+    rows = sorted((msgspec.structs.asdict(sample) for sample in samples), key=lambda row: int(row["order"]))
+    table = pa.Table.from_pylist(rows, schema=_PARQUET_SCHEMA)
+    _replace(directory / SAMPLES, lambda path: pq.write_table(table, path, compression="zstd"))
+
+
+def close(directory: Path, run: Run) -> None:
+    """Turn the journal into `samples.parquet` and `run.json`. The journal stays in log/."""
+    contents = journal.read(directory / journal.NAME)
+    write_samples(directory, contents.samples)
+    write_run(directory, run)
+
+
+def load(directory: Path) -> Loaded:
+    """Read a run, from its journal where a file is missing or cut off. Raises StoreError when neither is whole."""
+    if not directory.is_dir():
+        raise StoreError(f"{directory}: no such run directory; `ninetynine list runs` shows the known ones")
+    recovered: list[str] = []
+    run = _run(directory, recovered)
+    samples = _samples(directory, run, recovered)
+    return Loaded(directory=directory, run=run, samples=samples, recovered=tuple(recovered))
+
+
+def load_verdicts(directory: Path) -> list[Verdict]:
+    """Read `verdicts.json`. Raises StoreError naming the command that makes it again."""
+    path = directory / VERDICTS
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[Verdict])
+    except FileNotFoundError as error:
+        raise StoreError(f"{path}: missing; make it with `ninetynine judge {directory}`") from error
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise StoreError(
+            f"{path}: cut off or damaged ({error}); make it again with `ninetynine judge {directory}`"
+        ) from error
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace `path` by `data`, or leave it as it was. Raises StoreError."""
+    _replace(path, lambda temporary: _write_synced(temporary, data))
+
+
+def frame(samples: Iterable[Sample]) -> pd.DataFrame:
+    """Samples as a data frame with the Parquet file's columns and types."""
+    table = pa.Table.from_pylist(
+        [msgspec.structs.asdict(sample) for sample in samples], schema=_PARQUET_SCHEMA
+    )
+    return _to_frame(table)
+
+
+def _run(directory: Path, recovered: list[str]) -> Run:
+    path = directory / RUN
+    try:
+        return _checked(path, path.read_bytes())
+    except FileNotFoundError:
+        why = "missing"
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        why = f"cut off or damaged ({error})"
+    try:
+        run = journal.read(directory / journal.NAME).run
+    except StoreError as error:
+        raise StoreError(f"{path}: {why}, and no help from the journal: {error}") from error
+    recovered.append(f"{path}: {why}; the run was read from {journal.NAME} instead")
+    return run
+
+
+def _checked(path: Path, data: bytes) -> Run:
+    schema = msgspec.json.decode(data, type=dict[str, Any]).get("schema", "")
+    if str(schema).split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+        raise StoreError(
+            f"{path}: schema {schema!r} is not ours ({SCHEMA_VERSION}); read it with the version of ninetynine it names"
+        )
+    return msgspec.json.decode(data, type=Run)
+
+
+def _samples(directory: Path, run: Run, recovered: list[str]) -> pd.DataFrame:
+    path = directory / SAMPLES
+    try:
+        if run.status != "running":
+            return _to_frame(pq.read_table(path, schema=_PARQUET_SCHEMA))
+        why = "not closed yet"
+    except FileNotFoundError:
+        why = "missing"
+    except (pa.ArrowException, OSError, ValueError) as error:
+        why = f"cut off or damaged ({str(error).splitlines()[0]})"
+    try:
+        contents = journal.read(directory / journal.NAME)
+    except StoreError as error:
+        raise StoreError(f"{path}: {why}, and no help from the journal: {error}") from error
+    if run.status != "running" and not contents.ended:
+        raise StoreError(
+            f"{path}: {why}, and {directory / journal.NAME} is cut off too "
+            f"({len(contents.samples)} samples left); restore one of them from a copy"
+        )
+    recovered.append(f"{path}: {why}; {len(contents.samples)} samples were read from {journal.NAME} instead")
+    return frame(contents.samples)
+
+
+def _to_frame(table: pa.Table) -> pd.DataFrame:
+    found: pd.DataFrame = table.to_pandas()
+    return found
+
+
+def _pretty(value: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise write_error("write", path, error) from error

@@ -1,0 +1,304 @@
+"""Systems and workloads that live in memory, shipped and tested like the real ones.
+
+They obey the same protocols as the real backends and scenarios, take no root and no time worth speaking of, and
+record what was asked of them, in order. `python -m bench.testing …` is the command line `ninetynine` with these
+in place of the real ones, for tests that need a process to interrupt, kill or starve.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+
+from bench.backends.base import (
+    BackendError,
+    BenchImage,
+    Completed,
+    Footprint,
+    InstanceSpec,
+    NotAvailable,
+    StartRecord,
+)
+from bench.model import BackendInfo, Metric
+from bench.scenarios.base import Context, Reading, Scenario, ScenarioError
+
+Event = tuple[str, ...]
+"""("start", arm's backend, network), ("run", backend, scenario), ("stop", backend), ("cleanup", backend), …"""
+
+
+class FakeClock:
+    """A clock that moves only when told, nanoseconds."""
+
+    def __init__(self) -> None:
+        self.now_ns = 1_000_000_000
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass."""
+        self.now_ns += int(seconds * 1e9)
+
+
+class FakeChannel:
+    """A worker that echoes what it is told, line by line."""
+
+    def __init__(self) -> None:
+        self._pending = b""
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        """Queue `data` as output."""
+        if self.closed:
+            raise BackendError("write to a closed fake channel; open another")
+        self._pending += data
+
+    def read_until(self, marker: bytes, timeout_s: float) -> bytes:
+        """Output up to `marker`; BackendError when it never comes."""
+        head, found, tail = self._pending.partition(marker)
+        if not found:
+            raise BackendError(f"fake channel: no {marker!r} within {timeout_s} s")
+        self._pending = tail
+        return head + found
+
+    def close(self) -> None:
+        """End it. Idempotent."""
+        self.closed = True
+
+
+class FakeInstance:
+    """An instance of a FakeBackend. Its bytes and its address are constants of the backend."""
+
+    def __init__(self, backend: FakeBackend, spec: InstanceSpec) -> None:
+        now = time.monotonic_ns()
+        self.record = StartRecord(
+            requested_ns=now, ready_ns=now + 1_000_000, first_output_ns=None, phases=(("fake", 1_000_000),)
+        )
+        self.spec = spec
+        self._backend = backend
+        self._stopped = False
+
+    @property
+    def address(self) -> str | None:
+        """A documentation address (RFC 5737), or None without a network."""
+        return None if self.spec.network == "none" else "192.0.2.1"
+
+    def exec(self, argv: Sequence[str], stdin: bytes = b"", timeout_s: float = 120.0) -> Completed:
+        """Echo standard input, exit status 0."""
+        now = time.monotonic_ns()
+        return Completed(argv=tuple(argv), exit_code=0, stdout=stdin, stderr=b"", start_ns=now, end_ns=now)
+
+    def open(self, argv: Sequence[str]) -> FakeChannel:
+        """An echoing worker; BackendError when the backend was told to fail `open`."""
+        self._backend.say("open", argv[-1])
+        return FakeChannel()
+
+    def memory(self) -> Footprint:
+        """One MiB, slowed by the backend's factor."""
+        return Footprint(bytes=int((1 << 20) * self._backend.slowness), method="fake")
+
+    def disk(self) -> Footprint:
+        """One page."""
+        return Footprint(bytes=4096, method="fake")
+
+    def stop(self) -> None:
+        """End it. Idempotent."""
+        if not self._stopped:
+            self._stopped = True
+            self._backend.live.remove(self)
+            self._backend.say("stop")
+
+
+class FakeBackend:
+    """A system whose programs take `slowness` times as long as the host's.
+
+    `fails(event)` is asked before each event ("start", "open", "prepare", "cleanup", "stop", "run"): a text
+    makes that operation fail with it. `missing` makes probe() say NotAvailable; `modes` are its network modes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        slowness: float = 1.0,
+        final: str = "",
+        missing: str = "",
+        modes: tuple[str, ...] = ("none", "host", "bridge", "nat"),
+        events: list[Event] | None = None,
+        fails: Callable[[Event], str] = lambda event: "",
+    ) -> None:
+        self.name = name
+        self.slowness = slowness
+        self.events: list[Event] = [] if events is None else events
+        self.live: list[FakeInstance] = []
+        self._final = final or name
+        self._missing = missing
+        self._modes = modes
+        self._fails = fails
+
+    def say(self, what: str, *details: str) -> None:
+        """Record an event, then fail if told to."""
+        event = (what, self._final, *details)
+        self.events.append(event)
+        trouble = self._fails(event)
+        if trouble:
+            raise BackendError(f"{what} {self._final}: {trouble}")
+
+    def probe(self) -> BackendInfo | NotAvailable:
+        """Available under its final name, unless it was made `missing`."""
+        if self._missing:
+            return NotAvailable(reason=self._missing)
+        return BackendInfo(name=self._final, version="fake 1.0")
+
+    def unsupported(self, spec: InstanceSpec) -> str | None:
+        """Refuses the network modes it was not given."""
+        return None if spec.network in self._modes else f"{self._final} has no network mode {spec.network}"
+
+    def prepare(self, image: BenchImage) -> None:
+        """Nothing to bring anywhere."""
+        self.say("prepare", image.digest)
+
+    def start(self, spec: InstanceSpec) -> FakeInstance:
+        """Start one instance in memory."""
+        self.say("start", spec.network)
+        instance = FakeInstance(self, spec)
+        self.live.append(instance)
+        return instance
+
+    def cleanup(self) -> None:
+        """Forget every instance."""
+        self.say("cleanup")
+        self.live.clear()
+
+
+class FakeScenario:
+    """A workload of one metric: `base` on the host, times the backend's slowness, with seeded noise of `cv`.
+
+    The value is a time (lower is better) or a rate. `takes_s` is spent for real, to be interrupted in.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        family: str,
+        *,
+        kind: Literal["slice", "instance"] = "slice",
+        role: Literal["primary", "stress", "info"] = "primary",
+        better: Literal["higher", "lower"] = "higher",
+        base: float = 100.0,
+        cv: float = 0.01,
+        cost_s: float = 0.01,
+        every: int = 1,
+        takes_s: float = 0.0,
+        spec: InstanceSpec | None = None,
+    ) -> None:
+        self.name = name
+        self.family = family
+        self.kind: Literal["slice", "instance"] = kind
+        self.cost_s = cost_s
+        self.every = every
+        self.metrics = (
+            Metric(
+                name=name,
+                unit="1/s" if better == "higher" else "s",
+                better=better,
+                role=role,
+                definition=name,
+            ),
+        )
+        self._base = base
+        self._cv = cv
+        self._takes_s = takes_s
+        self._spec = spec or InstanceSpec()
+
+    def spec(self) -> InstanceSpec:
+        """The spec it was made with."""
+        return self._spec
+
+    def run(self, context: Context) -> list[Reading]:
+        """One reading. ScenarioError when the backend was told to fail `run`."""
+        backend = context.backend
+        assert isinstance(backend, FakeBackend), "fake scenarios run on fake backends only"
+        start = time.monotonic_ns()
+        try:
+            backend.say("run", self.name)
+        except BackendError as error:
+            raise ScenarioError(f"{self.name}: {error}") from error
+        if self.kind == "instance":
+            backend.start(self._spec).stop()
+        time.sleep(self._takes_s)
+        rng = random.Random(
+            f"{self.name}/{backend.name}/{context.session}/{context.block}/{len(backend.events)}"
+        )
+        slowed = (
+            self._base * backend.slowness
+            if self.metrics[0].better == "lower"
+            else self._base / backend.slowness
+        )
+        value = slowed * (1 + rng.gauss(0, self._cv))
+        end = time.monotonic_ns()
+        return [Reading(metric=self.name, value=value, start_ns=start, duration_ns=max(1, end - start))]
+
+
+def fake_image(root: Path = Path("/nonexistent")) -> BenchImage:
+    """An image that exists in name only."""
+    return BenchImage(
+        layout=root,
+        reference="fake:latest",
+        digest="sha256:" + "0" * 64,
+        layer_digests=("sha256:" + "1" * 64, "sha256:" + "2" * 64),
+        layers=(root / "1", root / "2"),
+        rootfs=root / "rootfs",
+        source="bench.testing",
+    )
+
+
+def fake_scenarios(takes_s: float = 0.0) -> tuple[Scenario, ...]:
+    """Two scenarios or more of each of the five families, under the names of real metrics."""
+    bridge, nat = InstanceSpec(network="bridge"), InstanceSpec(network="nat")
+    volume = InstanceSpec(volume=Path("volume"))
+    return (
+        FakeScenario("startup.first_instruction", "startup", kind="instance", better="lower", base=0.001),
+        FakeScenario("startup.first_byte", "startup", kind="instance", better="lower", base=0.02),
+        FakeScenario("cpu.integer", "cpu", takes_s=takes_s),
+        FakeScenario("cpu.syscall", "cpu", role="stress", takes_s=takes_s),
+        FakeScenario("memory.bandwidth", "memory", takes_s=takes_s),
+        FakeScenario("memory.latency", "memory", better="lower", takes_s=takes_s),
+        FakeScenario("network.throughput.bridge", "network", spec=bridge, takes_s=takes_s),
+        FakeScenario("network.throughput.nat", "network", spec=nat, takes_s=takes_s),
+        FakeScenario("disk.randread.layer", "disk", takes_s=takes_s),
+        FakeScenario("disk.randread.volume", "disk", spec=volume, takes_s=takes_s),
+    )
+
+
+def fake_backends(events: list[Event] | None = None) -> dict[str, Callable[[], FakeBackend]]:
+    """Factories of a host, a runtime at 1 % cost, a slow VM, and a docker that is not there."""
+    return {
+        "host": lambda: FakeBackend("host", events=events),
+        "runtime": lambda: FakeBackend("runtime", slowness=1.01, events=events),
+        "vm": lambda: FakeBackend(
+            "vm", slowness=5.0, final="vm-tcg", modes=("none", "bridge", "nat"), events=events
+        ),
+        "docker": lambda: FakeBackend("docker", missing="no docker on this machine", events=events),
+    }
+
+
+def main() -> None:
+    """`ninetynine` on fakes. NINETYNINE_FAKE_SLICE_S in the environment makes slices take so long."""
+    import os
+
+    from bench.cli import app
+    from bench.cli.world import World, use
+
+    takes_s = float(os.environ.get("NINETYNINE_FAKE_SLICE_S", "0"))
+    use(World.fake(backends=dict(fake_backends()), scenarios=fake_scenarios(takes_s), image=fake_image()))
+    app(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()
