@@ -1,8 +1,8 @@
 """Who made a thing on the host, so that a sweep frees what the dead left and never what the living use.
 
 An owner is a process: its pid, its start time, and the pid namespace both were read in. The text form
-(`4711-8812345-f0000000`) goes into names of cgroups and nft tables and into the alias of links, hence no state
-file is needed: what exists says whose it is. Stdlib and msgspec only.
+(`4711-8812345-f0000000`) goes into names of cgroups and nft tables and into the alias of links: what exists
+says itself whose it is, and no state file can disagree. Stdlib and msgspec only.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Owner(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Owner | None:
-        """Find an owner written by str() inside `text` (`-` or `_` between the parts), None when there is none."""
+        """Find an owner as str() writes it inside `text` (`-` or `_` between the parts), else None."""
         found = _TEXT.search(text)
         if not found:
             return None
@@ -46,7 +46,7 @@ class Owner(msgspec.Struct, frozen=True):
     def is_alive(self) -> bool:
         """Say whether this process still runs; a pid of another pid namespace counts as alive.
 
-        A zombie counts as dead: it can free nothing any more. The pid alone would not do, since pids are reused.
+        A zombie counts as dead: it can free nothing any more. Pids are reused, hence the start time.
         """
         if self.pid_namespace != _pid_namespace():
             return True

@@ -1,0 +1,21 @@
+"""Control groups, v1, v2 and hybrid, behind one small face: CgroupManager makes a Cgroup from Limits.
+
+Stdlib and msgspec only, so that a plain script can use it in a bare guest.
+"""
+
+from runtime.spawn.cgroups.group import Cgroup
+from runtime.spawn.cgroups.layout import Layout, find_layout
+from runtime.spawn.cgroups.manager import CgroupManager, sweep
+from runtime.spawn.cgroups.model import CgroupError, IoLimit, Limits, Stats
+
+__all__ = [
+    "Cgroup",
+    "CgroupError",
+    "CgroupManager",
+    "IoLimit",
+    "Layout",
+    "Limits",
+    "Stats",
+    "find_layout",
+    "sweep",
+]

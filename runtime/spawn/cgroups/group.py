@@ -1,0 +1,177 @@
+"""One container's cgroup: a directory in every hierarchy in use, seen as one thing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Mapping
+
+from runtime.spawn.cgroups import files, v1, v2
+from runtime.spawn.cgroups.model import CgroupError, Limits, Stats
+
+_PATIENCE_S = 10.0
+
+
+class Cgroup:
+    """Made by CgroupManager.create(). Not safe for use from several threads at once.
+
+    id: what the container is called; directories may be named otherwise (a pooled cgroup was made before).
+    joins: names of the v1 hierarchies the child must join by itself, in the order of `join_fds`. The child
+        writes "0" to each fd: a parent that writes the child's pid waits for an RCU grace period, 6 ms each.
+    v2_fd: directory fd for clone3's CLONE_INTO_CGROUP, None without a v2 tree.
+    close_fds() may be called as soon as the child runs; remove() calls it too.
+    """
+
+    def __init__(self, id: str, v1_dirs: Mapping[str, str], v2_dir: str | None) -> None:  # noqa: A002
+        self.id = id
+        self.v1_dirs = dict(v1_dirs)
+        self.v2_dir = v2_dir
+        self.joins: tuple[str, ...] = ()
+        self.join_fds: tuple[int, ...] = ()
+        self.v2_fd: int | None = None
+
+    def open_fds(self) -> None:
+        """Open what the child needs to join; called once by the manager."""
+        self.joins = tuple(self.v1_dirs)
+        fds: list[int] = []
+        try:
+            fds.extend(os.open(f"{path}/tasks", os.O_WRONLY | os.O_CLOEXEC) for path in self.v1_dirs.values())
+            if self.v2_dir is not None:
+                self.v2_fd = os.open(self.v2_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            for fd in fds:
+                os.close(fd)
+            raise CgroupError("open cgroup", str(error.filename), error.errno) from error
+        self.join_fds = tuple(fds)
+
+    def close_fds(self) -> None:
+        """Close the fds used to join. Idempotent."""
+        for fd in self.join_fds:
+            os.close(fd)
+        if self.v2_fd is not None:
+            os.close(self.v2_fd)
+        self.join_fds, self.v2_fd = (), None
+
+    @property
+    def dirs(self) -> tuple[str, ...]:
+        """All directories of this cgroup."""
+        return (*self.v1_dirs.values(), *((self.v2_dir,) if self.v2_dir else ()))
+
+    def update(self, limits: Limits) -> None:
+        """Set the limits that are not None; the others stay. CgroupError names the one that failed."""
+        v2_wanted = set(limits.controllers())
+        for controller, path in self.v1_dirs.items():
+            self._write(path, v1.limit_writes(controller, limits))
+            v2_wanted -= {controller, "io" if controller == "blkio" else controller}
+        if v2_wanted and self.v2_dir is not None:
+            self._write(self.v2_dir, v2.limit_writes(limits))
+
+    def _write(self, path: str, writes: list[tuple[str, str]]) -> None:
+        try:
+            for file, value in writes:
+                files.put(f"{path}/{file}", value)
+        except CgroupError:
+            # v1 keeps memory <= memory+swap at every moment: raising both has to go the other way round.
+            if not any("memsw" in file for file, _ in writes):
+                raise
+            for file, value in reversed(writes):
+                files.put(f"{path}/{file}", value)
+
+    def stats(self) -> Stats:
+        """Read what has been used so far."""
+        found = v2.read_stats(self.v2_dir) if self.v2_dir is not None else {}
+        return Stats(**(found | v1.read_stats(self.v1_dirs)))
+
+    def procs(self) -> tuple[int, ...]:
+        """Pids inside, also in cgroups made below, as seen from this process's pid namespace."""
+        # Both trees are asked: a child that could not be cloned into the v2 cgroup is only in the v1 ones.
+        trees = [path for path in (self.v2_dir, self.v1_dirs.get("pids")) if path is not None]
+        trees = trees or list(self.v1_dirs.values())[:1]
+        return tuple(sorted(set[int]().union(*map(files.pids_below, trees))))
+
+    def kill(self, *, wait_s: float = _PATIENCE_S) -> None:
+        """SIGKILL everything inside and wait until it is gone (zombies left to their parents count as gone).
+
+        One write where the kernel has cgroup.kill (5.14), else again and again until nothing is left, frozen
+        meanwhile where that works, so that a fork bomb cannot outrun it.
+        """
+        if not self._kill_file() or self._living():
+            self._kill_one_by_one()
+        deadline, pause = time.monotonic() + wait_s, 0.0005
+        while self._living():
+            if time.monotonic() > deadline:
+                advice = f"{len(self._living())} processes are stuck in the kernel: see /proc/PID/stack"
+                raise CgroupError("kill all in", self.dirs[0], advice=advice)
+            time.sleep(pause)
+            pause = min(2 * pause, 0.02)
+
+    def _living(self) -> list[int]:
+        return [pid for pid in self.procs() if pid and not _is_zombie(pid)]
+
+    def _kill_file(self) -> bool:
+        if self.v2_dir is None:
+            return False
+        try:
+            files.put(f"{self.v2_dir}/cgroup.kill", "1")
+        except CgroupError as error:
+            if error.errno is None:
+                raise
+            return False
+        return True
+
+    def _kill_one_by_one(self) -> None:
+        with contextlib.suppress(CgroupError):
+            self.freeze()
+        for _ in range(100):
+            living = self._living()
+            for pid in living:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(CgroupError):
+                self.thaw()
+            if not living:
+                return
+
+    def freeze(self) -> None:
+        """Stop all processes inside, and return when they have stopped."""
+        self._set_frozen(True)
+
+    def thaw(self) -> None:
+        """Let frozen processes go on."""
+        self._set_frozen(False)
+
+    def _set_frozen(self, frozen: bool) -> None:
+        if self.v2_dir is not None:
+            files.put(f"{self.v2_dir}/cgroup.freeze", "1" if frozen else "0")
+            _until(f"{self.v2_dir}/cgroup.events", f"frozen {int(frozen)}")
+        elif "freezer" in self.v1_dirs:
+            word = "FROZEN" if frozen else "THAWED"
+            files.put(f"{self.v1_dirs['freezer']}/freezer.state", word)
+            _until(f"{self.v1_dirs['freezer']}/freezer.state", word)
+        else:
+            raise CgroupError("freeze", self.dirs[0], advice="mount the freezer hierarchy or a cgroup2 tree")
+
+    def remove(self) -> None:
+        """Remove all directories; the processes inside must have ended (kill() them first). Idempotent."""
+        self.close_fds()
+        for path in self.dirs:
+            files.remove(path)
+
+
+def _until(path: str, word: str) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while word not in (files.get(path) or ""):
+        if time.monotonic() > deadline:
+            raise CgroupError(f"wait for {word!r} in", path, advice="a process inside is stuck in the kernel")
+        time.sleep(0.0005)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - hot
+            stat = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return stat[stat.rindex(b")") + 2 :][:1] in (b"Z", b"X")

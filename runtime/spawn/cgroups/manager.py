@@ -1,0 +1,225 @@
+"""Makes, pools and sweeps the cgroups of one process.
+
+Every hierarchy gets one directory of ours, `<prefix>-<owner>`, with a directory for each container below it. A
+process that was killed leaves them behind; their name says whose they were, so any later sweep() frees them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+import threading
+from collections import deque
+
+from runtime.spawn.cgroups import devices, files, v2
+from runtime.spawn.cgroups.group import Cgroup
+from runtime.spawn.cgroups.layout import Layout, find_layout
+from runtime.spawn.cgroups.model import CgroupError, Limits
+from runtime.spawn.owner import Owner
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+
+
+class CgroupManager:
+    """Cgroups of this process, in whichever layout the machine has (see `layout`).
+
+    pool_size: cgroups kept ready by refill(); with one at hand, create() only writes limits.
+    parent: path below each mount point to work in, for delegated trees.
+    evacuate: on v2, move processes out of `parent` when they stand in the way of its controllers.
+    Raises CgroupError when a directory cannot be made (no root, read-only tree).
+    """
+
+    def __init__(
+        self,
+        prefix: str = "nn",
+        *,
+        owner: Owner | None = None,
+        layout: Layout | None = None,
+        pool_size: int = 0,
+        parent: str = "",
+        evacuate: bool = False,
+    ) -> None:
+        self.layout = layout or find_layout()
+        self.prefix = prefix
+        self._parent = parent.strip("/")
+        self._base = f"{prefix}-{owner or Owner.current()}"
+        self._leaf = f"{prefix}-evacuated" if evacuate else None
+        self._numbers = itertools.count(1)
+        self._pool: deque[Cgroup] = deque()
+        self._pool_size = pool_size
+        self._lock = threading.Lock()
+        self._cpuset: str | None = None
+        self._handed_down: list[tuple[str, frozenset[str]]] = []
+        self._v1 = {name: self._root(self.layout.v1[name]) for name in self._v1_always()}
+        self._v2 = self._root(self.layout.v2) if self.layout.v2 else None
+        self.controllers = frozenset({"io" if c == "blkio" else c for c in self.layout.v1}) | (
+            self.layout.v2_controllers
+        )
+        self._prepare()
+
+    def _root(self, mount: str) -> str:
+        return "/".join(part for part in (mount.rstrip("/"), self._parent, self._base) if part)
+
+    def _v1_always(self) -> list[str]:
+        """Hierarchies every container joins. cpuset only where asked for; cpuacct and freezer where v2 cannot."""
+        wanted = ["cpu", "memory", "pids", "devices", "blkio"]
+        if self.layout.v2 is None:
+            wanted += ["cpuacct", "freezer"]
+        # Controllers mounted together (cpu,cpuacct) are one hierarchy: one directory and one join do.
+        seen: dict[str, str] = {}
+        for name in wanted:
+            if name in self.layout.v1:
+                seen.setdefault(self.layout.v1[name], name)
+        return list(seen.values())
+
+    # ---- our own directories --------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        try:
+            for name, path in self._v1.items():
+                self._make_v1(name, path)
+            if self._v2 is not None:
+                self._prepare_v2(self._v2)
+        except BaseException:
+            with contextlib.suppress(CgroupError):
+                self.close()
+            raise
+
+    def _make_v1(self, controller: str, path: str) -> None:
+        files.make(path, exist_ok=True)
+        if controller == "devices":
+            devices.confine_v1(path)
+        if controller == "cpuset":
+            _inherit_cpuset(path)
+
+    def _prepare_v2(self, base: str) -> None:
+        top = base.rpartition("/")[0]
+        wanted = self.layout.v2_controllers & frozenset(v2.CONTROLLERS)
+        for attempt in itertools.count():
+            try:
+                self._handed_down.append((top, v2.enable(top, wanted, leaf=self._leaf)))
+                files.make(base, exist_ok=True)
+                v2.enable(base, wanted)
+                break
+            except CgroupError:
+                # another run may have taken the controllers back between our look and our mkdir
+                if attempt == 3:
+                    raise
+        if "devices" not in self._v1:
+            devices.confine_v2(base)
+
+    def close(self) -> None:
+        """Remove the pool and our directories; cgroups that create() gave out must be removed before."""
+        while self._pool:
+            self._pool.pop().remove()
+        for path in [*self._v1.values(), self._cpuset, self._v2]:
+            if path is not None:
+                files.remove(path)
+        while self._handed_down:
+            path, names = self._handed_down.pop()
+            v2.disable(path, names)
+
+    # ---- containers ------------------------------------------------------------------------------------
+
+    def create(self, id: str, limits: Limits | None = None) -> Cgroup:  # noqa: A002
+        """Make the cgroup of container `id` with `limits` set and its fds open; on failure nothing is left.
+
+        Raises CgroupError, also for a limit whose controller this machine does not have.
+        """
+        limits = limits or Limits()
+        if not _ID.fullmatch(id):
+            raise CgroupError("make cgroup", repr(id), advice="an id is letters, digits, `_`, `.` and `-`")
+        missing = limits.controllers() - self.controllers
+        if missing:
+            advice = f"drop the limit, or boot a kernel with the controllers {', '.join(sorted(missing))}"
+            raise CgroupError("limit", id, advice=advice)
+        group = self._take(id) if limits.confine_devices else None
+        group = group or self._make(id, limits)
+        try:
+            if "cpuset" in limits.controllers() and "cpuset" in self.layout.v1:
+                self._add_cpuset(group)
+            group.update(limits)
+        except BaseException:
+            group.remove()
+            raise
+        return group
+
+    def _take(self, id: str) -> Cgroup | None:  # noqa: A002
+        try:
+            group = self._pool.popleft()
+        except IndexError:
+            return None
+        group.id = id
+        return group
+
+    def _make(self, id: str, limits: Limits) -> Cgroup:  # noqa: A002
+        bases = dict(self._v1)
+        if not limits.confine_devices:
+            bases.pop("devices", None)
+        v2_dir = f"{self._v2}/{id}" if self._v2 else None
+        group = Cgroup(id, {name: f"{base}/{id}" for name, base in bases.items()}, v2_dir)
+        made: list[str] = []
+        try:
+            for path in group.dirs:
+                files.make(path)
+                made.append(path)
+            group.open_fds()
+        except BaseException:
+            for path in made:
+                files.remove(path)
+            raise
+        return group
+
+    def _add_cpuset(self, group: Cgroup) -> None:
+        base = self._root(self.layout.v1["cpuset"])
+        with self._lock:
+            if self._cpuset is None:
+                self._make_v1("cpuset", base)
+                self._cpuset = base
+        path = f"{base}/{group.id}"
+        files.make(path, exist_ok=True)
+        _inherit_cpuset(path)
+        group.close_fds()
+        group.v1_dirs["cpuset"] = path
+        group.open_fds()
+
+    def refill(self) -> None:
+        """Bring the pool up to its size; call it outside the start path."""
+        while len(self._pool) < self._pool_size:
+            self._pool.append(self._make(f"pool-{next(self._numbers)}", Limits()))
+
+    # ---- leftovers -------------------------------------------------------------------------------------
+
+    def sweep(self) -> list[str]:
+        """Kill and remove what dead processes left under our prefix; return the removed directories."""
+        return sweep(self.prefix, self.layout, self._parent)
+
+
+def sweep(prefix: str = "nn", layout: Layout | None = None, parent: str = "") -> list[str]:
+    """Kill and remove the cgroups that dead processes left under `prefix`; return the removed directories."""
+    layout = layout or find_layout()
+    mounts = [*dict.fromkeys(layout.v1.values()), *([layout.v2] if layout.v2 else [])]
+    found: dict[str, list[str]] = {}
+    for mount in mounts:
+        for path in files.children("/".join(p for p in (mount.rstrip("/"), parent.strip("/")) if p)):
+            name = path.rpartition("/")[2]
+            owner = Owner.parse(name.removeprefix(f"{prefix}-")) if name.startswith(f"{prefix}-") else None
+            if owner is not None and not owner.is_alive():
+                found.setdefault(name, []).append(path)
+    for paths in found.values():
+        dirs = {str(number): path for number, path in enumerate(paths)}
+        in_v2 = layout.v2 is not None and paths[-1].startswith(layout.v2)
+        Cgroup("sweep", dirs, None).kill()
+        if in_v2:
+            Cgroup("sweep", {}, paths[-1]).kill()
+        for path in paths:
+            files.remove(path)
+    return sorted(itertools.chain.from_iterable(found.values()))
+
+
+def _inherit_cpuset(path: str) -> None:
+    """v1 makes a cpuset empty, and an empty one takes no process: copy the parent's."""
+    parent = path.rpartition("/")[0]
+    for file in ("cpuset.cpus", "cpuset.mems"):
+        files.put(f"{path}/{file}", (files.get(f"{parent}/{file}") or "").strip())

@@ -1,0 +1,101 @@
+"""What a cgroup is asked to hold and what it reports, equal for v1 and v2; and the error that names the path."""
+
+from __future__ import annotations
+
+import errno as errno_names
+import os
+
+import msgspec
+
+_ADVICE = {
+    errno_names.EACCES: "run as root, or have the cgroup tree delegated to this user",
+    errno_names.EPERM: "run as root, or have the cgroup tree delegated to this user",
+    errno_names.EROFS: "the cgroup tree is mounted read-only: mount -o remount,rw it, or leave the container",
+    errno_names.ENOENT: "the cgroup is gone or its controller is not enabled there: see cgroup.controllers",
+    errno_names.ENODEV: "the cgroup was removed, or the device has no request queue",
+    errno_names.EINVAL: "the kernel does not accept this value",
+    errno_names.EBUSY: "processes are still inside: kill() first, and for subtree_control see evacuate=True",
+    errno_names.ENOSPC: "no room: a parent's cpuset.cpus or cpuset.mems is empty, or cgroup.max.descendants is met",
+    errno_names.EEXIST: "a cgroup of this id exists: choose another id, or remove() it first",
+}
+
+
+class CgroupError(Exception):
+    """A cgroup operation failed: the message names operation, path, errno and what to do next.
+
+    `errno` is None where the kernel was not asked at all (a limit whose controller does not exist).
+    """
+
+    def __init__(self, operation: str, path: str, errno: int | None = None, advice: str = "") -> None:
+        self.operation, self.path, self.errno = operation, path, errno
+        cause = f": {errno_names.errorcode.get(errno, errno)} ({os.strerror(errno)})" if errno else ""
+        advice = advice or _ADVICE.get(errno or 0, "")
+        super().__init__(f"{operation} {path}{cause}" + (f"; {advice}" if advice else ""))
+
+
+class IoLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes and operations a second on one block device, None for no limit."""
+
+    major: int
+    minor: int
+    read_bps: int | None = None
+    write_bps: int | None = None
+    read_iops: int | None = None
+    write_iops: int | None = None
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a container may use; None leaves the kernel's default (no limit).
+
+    cpu_quota_us: µs of CPU in each cpu_period_us, over all cores (150 000 of 100 000 = 1.5 cores).
+    cpu_weight: 1…10 000, default 100 (v1: shares = weight x 10.24).
+    cpuset_cpus, cpuset_mems: lists as the kernel writes them, `0-1,3`.
+    memory_max: bytes of memory; swap_max: bytes of swap beyond it.
+    confine_devices: only the nodes that every container has in /dev may be opened (see `devices`).
+    """
+
+    cpu_quota_us: int | None = None
+    cpu_period_us: int = 100_000
+    cpu_weight: int | None = None
+    cpuset_cpus: str | None = None
+    cpuset_mems: str | None = None
+    memory_max: int | None = None
+    swap_max: int | None = None
+    pids_max: int | None = None
+    io: tuple[IoLimit, ...] = ()
+    confine_devices: bool = True
+
+    def controllers(self) -> frozenset[str]:
+        """Name the controllers (v2 names) that these limits cannot do without."""
+        wanted = {
+            "cpu": self.cpu_quota_us is not None or self.cpu_weight is not None,
+            "cpuset": self.cpuset_cpus is not None or self.cpuset_mems is not None,
+            "memory": self.memory_max is not None or self.swap_max is not None,
+            "pids": self.pids_max is not None,
+            "io": bool(self.io),
+        }
+        return frozenset(name for name, is_set in wanted.items() if is_set)
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cgroup has used since it was made; None where the kernel keeps no such account.
+
+    Times are ns, sizes bytes. `memory_bytes` includes page cache charged to the group; `memory_anon_bytes` and
+    `memory_file_bytes` split it. io counts what reached a block device on behalf of the group (v1: direct and
+    synchronous I/O only, since v1 charges writeback to the root).
+    """
+
+    cpu_usage_ns: int | None = None
+    cpu_user_ns: int | None = None
+    cpu_system_ns: int | None = None
+    cpu_periods: int | None = None
+    throttled_periods: int | None = None
+    throttled_ns: int | None = None
+    memory_bytes: int | None = None
+    memory_peak: int | None = None
+    memory_anon_bytes: int | None = None
+    memory_file_bytes: int | None = None
+    pids: int | None = None
+    io_read_bytes: int | None = None
+    io_write_bytes: int | None = None
+    oom_kills: int | None = None

@@ -1,0 +1,96 @@
+"""cgroup v1: which control file holds which limit, and where usage is read. No I/O but reading in read_stats()."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from runtime.spawn.cgroups.files import get, get_int, get_table
+from runtime.spawn.cgroups.model import Limits
+
+NAMES = {"io": "blkio"}  # where v1 calls a v2 controller otherwise
+
+Writes = list[tuple[str, str]]
+
+
+def limit_writes(controller: str, limits: Limits) -> Writes:
+    """Return (control file, value) in the order to write them; `controller` is v1's name."""
+    if controller == "cpu":
+        return _cpu(limits)
+    if controller == "memory":
+        return _memory(limits)
+    if controller == "pids" and limits.pids_max is not None:
+        return [("pids.max", str(limits.pids_max))]
+    if controller == "cpuset":
+        pairs = (("cpuset.cpus", limits.cpuset_cpus), ("cpuset.mems", limits.cpuset_mems))
+        return [(file, value) for file, value in pairs if value is not None]
+    return _blkio(limits) if controller == "blkio" else []
+
+
+def _cpu(limits: Limits) -> Writes:
+    writes = []
+    if limits.cpu_quota_us is not None:
+        writes.append(("cpu.cfs_period_us", str(limits.cpu_period_us)))
+        writes.append(("cpu.cfs_quota_us", str(limits.cpu_quota_us)))
+    if limits.cpu_weight is not None:
+        writes.append(("cpu.shares", str(max(2, limits.cpu_weight * 1024 // 100))))
+    return writes
+
+
+def _memory(limits: Limits) -> Writes:
+    if limits.memory_max is None:
+        return []
+    writes = [("memory.limit_in_bytes", str(limits.memory_max))]
+    if limits.swap_max is not None:  # v1 limits the sum of both
+        writes.append(("memory.memsw.limit_in_bytes", str(limits.memory_max + limits.swap_max)))
+    return writes
+
+
+def _blkio(limits: Limits) -> Writes:
+    writes = []
+    for io in limits.io:
+        for name in ("read_bps", "write_bps", "read_iops", "write_iops"):
+            value = getattr(io, name)
+            if value is not None:
+                writes.append((f"blkio.throttle.{name}_device", f"{io.major}:{io.minor} {value}"))
+    return writes
+
+
+def read_stats(dirs: Mapping[str, str]) -> dict[str, int | None]:
+    """Read usage; `dirs` maps a v1 controller to this container's directory in its hierarchy."""
+    found: dict[str, int | None] = {}
+    if "cpuacct" in dirs:
+        for key, file in (("cpu_usage_ns", ""), ("cpu_user_ns", "_user"), ("cpu_system_ns", "_sys")):
+            found[key] = get_int(f"{dirs['cpuacct']}/cpuacct.usage{file}")
+    if "cpu" in dirs:
+        table = get_table(f"{dirs['cpu']}/cpu.stat")
+        found["cpu_periods"] = table.get("nr_periods")
+        found["throttled_periods"] = table.get("nr_throttled")
+        found["throttled_ns"] = table.get("throttled_time")
+    if "memory" in dirs:
+        found |= _memory_stats(dirs["memory"])
+    if "pids" in dirs:
+        found["pids"] = get_int(f"{dirs['pids']}/pids.current")
+    if "blkio" in dirs:
+        found |= _io_stats(dirs["blkio"])
+    return found
+
+
+def _memory_stats(path: str) -> dict[str, int | None]:
+    table = get_table(f"{path}/memory.stat")
+    return {
+        "memory_bytes": get_int(f"{path}/memory.usage_in_bytes"),
+        "memory_peak": get_int(f"{path}/memory.max_usage_in_bytes"),
+        "memory_anon_bytes": table.get("total_rss"),
+        "memory_file_bytes": table.get("total_cache"),
+        "oom_kills": get_table(f"{path}/memory.oom_control").get("oom_kill"),
+    }
+
+
+def _io_stats(path: str) -> dict[str, int | None]:
+    text = get(f"{path}/blkio.throttle.io_service_bytes_recursive")
+    sums = {"Read": 0, "Write": 0}
+    for line in (text or "").splitlines():
+        fields = line.split()
+        if len(fields) == 3 and fields[1] in sums:
+            sums[fields[1]] += int(fields[2])
+    return {"io_read_bytes": sums["Read"], "io_write_bytes": sums["Write"]}

@@ -1,0 +1,117 @@
+"""cgroup v2: which control file holds which limit, where usage is read, and how controllers are handed down."""
+
+from __future__ import annotations
+
+import errno
+
+from runtime.spawn.cgroups.files import get, get_int, get_table, make, put
+from runtime.spawn.cgroups.model import CgroupError, IoLimit, Limits
+
+CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "io")
+
+
+def limit_writes(limits: Limits) -> list[tuple[str, str]]:
+    """Return (control file, value) in the order to write them."""
+    writes = []
+    if limits.cpu_quota_us is not None:
+        quota = str(limits.cpu_quota_us) if limits.cpu_quota_us > 0 else "max"
+        writes.append(("cpu.max", f"{quota} {limits.cpu_period_us}"))
+    plain = (
+        ("cpu.weight", limits.cpu_weight),
+        ("cpuset.cpus", limits.cpuset_cpus),
+        ("cpuset.mems", limits.cpuset_mems),
+        ("memory.max", limits.memory_max),
+        ("memory.swap.max", limits.swap_max),
+        ("pids.max", limits.pids_max),
+    )
+    writes += [(file, _or_max(value)) for file, value in plain if value is not None]
+    return writes + [("io.max", _io_line(io)) for io in limits.io]
+
+
+def _or_max(value: str | int) -> str:
+    return "max" if isinstance(value, int) and value < 0 else str(value)
+
+
+def _io_line(io: IoLimit) -> str:
+    pairs = (("rbps", io.read_bps), ("wbps", io.write_bps), ("riops", io.read_iops), ("wiops", io.write_iops))
+    return f"{io.major}:{io.minor} " + " ".join(f"{key}={value}" for key, value in pairs if value is not None)
+
+
+def read_stats(path: str) -> dict[str, int | None]:
+    """Read usage of the cgroup at `path`; keys whose controller is not enabled there are left out."""
+    cpu = get_table(f"{path}/cpu.stat")
+    micro = {"cpu_usage_ns": "usage_usec", "cpu_user_ns": "user_usec", "cpu_system_ns": "system_usec"}
+    micro["throttled_ns"] = "throttled_usec"
+    found: dict[str, int | None] = {key: cpu[name] * 1000 for key, name in micro.items() if name in cpu}
+    if "nr_periods" in cpu:
+        found |= {"cpu_periods": cpu["nr_periods"], "throttled_periods": cpu["nr_throttled"]}
+    memory = get_int(f"{path}/memory.current")
+    if memory is not None:
+        table = get_table(f"{path}/memory.stat")
+        found |= {"memory_bytes": memory, "memory_peak": get_int(f"{path}/memory.peak")}
+        found |= {"memory_anon_bytes": table.get("anon"), "memory_file_bytes": table.get("file")}
+        found["oom_kills"] = get_table(f"{path}/memory.events").get("oom_kill")
+    pids = get_int(f"{path}/pids.current")
+    if pids is not None:
+        found["pids"] = pids
+    io = get(f"{path}/io.stat")
+    if io is not None:
+        found |= {"io_read_bytes": _io_sum(io, "rbytes="), "io_write_bytes": _io_sum(io, "wbytes=")}
+    return found
+
+
+def _io_sum(text: str, key: str) -> int:
+    return sum(int(word[len(key) :]) for word in text.split() if word.startswith(key))
+
+
+def enable(path: str, wanted: frozenset[str], *, leaf: str | None = None) -> frozenset[str]:
+    """Hand controllers down to the children of `path`; return those that were not handed down before.
+
+    The kernel refuses (EBUSY) while processes are in `path` itself, unless it is the real root: the
+    *no internal process* rule. With `leaf`, they are first moved to that child; else CgroupError says so.
+    """
+    have = frozenset((get(f"{path}/cgroup.subtree_control") or "").split())
+    missing = wanted - have
+    if not missing:
+        return missing
+    line = " ".join(f"+{name}" for name in sorted(missing))
+    try:
+        put(f"{path}/cgroup.subtree_control", line)
+    except CgroupError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        if leaf is None:
+            advice = f"processes are in {path} itself: move them to a cgroup below it, or pass evacuate=True"
+            raise CgroupError("hand controllers down in", path, errno.EBUSY, advice) from error
+        evacuate(path, f"{path}/{leaf}")
+        put(f"{path}/cgroup.subtree_control", line)
+    return missing
+
+
+def disable(path: str, names: frozenset[str]) -> None:
+    """Take controllers back that enable() had handed down; those that another cgroup uses by now stay."""
+    for name in sorted(names):
+        try:
+            put(f"{path}/cgroup.subtree_control", f"-{name}")
+        except CgroupError as error:
+            if error.errno not in (errno.EBUSY, errno.ENOENT):
+                raise
+
+
+def evacuate(source: str, leaf: str) -> None:
+    """Move all processes of `source` to its child `leaf`; kernel threads, which cannot move, stay."""
+    make(leaf, exist_ok=True)
+    for _ in range(10):  # processes may fork meanwhile
+        movable = [pid for pid in (get(f"{source}/cgroup.procs") or "").split() if _move(pid, leaf)]
+        if not movable:
+            return
+
+
+def _move(pid: str, leaf: str) -> bool:
+    try:
+        put(f"{leaf}/cgroup.procs", pid)
+    except CgroupError as error:
+        if error.errno in (errno.ESRCH, errno.EINVAL):
+            return False
+        raise
+    return True
