@@ -14,10 +14,10 @@ V1_CONTROLLERS = ("cpu", "memory", "pids", "devices", "blkio", "cpuset", "cpuacc
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
-    """Where cgroups are mounted. `v1` maps a controller to its mount point, `v2` is the unified tree's or None.
+    """Where cgroups are mounted. `v1`: controller to mount point; `v2`: the unified tree's, or None.
 
-    `v2_controllers` is empty in the usual hybrid layout, where v1 holds the controllers; that tree is still of
-    use: it kills and freezes in one write, accounts CPU time, and takes a child in clone3.
+    `v2_controllers` is empty in the usual hybrid layout, where v1 holds the controllers; that tree is still
+    of use: it kills and freezes in one write, accounts CPU time, and takes a child in clone3.
     """
 
     v1: dict[str, str]

@@ -1,7 +1,7 @@
 """Makes, pools and sweeps the cgroups of one process.
 
-Every hierarchy gets one directory of ours, `<prefix>-<owner>`, with a directory for each container below it. A
-process that was killed leaves them behind; their name says whose they were, so any later sweep() frees them.
+Every hierarchy gets one directory of ours, `<prefix>-<owner>`, with a directory for each container below it.
+A process that was killed leaves them behind; their name says whose they were, so a later sweep() frees them.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class CgroupManager:
         return "/".join(part for part in (mount.rstrip("/"), self._parent, self._base) if part)
 
     def _v1_always(self) -> list[str]:
-        """Hierarchies every container joins. cpuset only where asked for; cpuacct and freezer where v2 cannot."""
+        """Hierarchies every container joins: cpuset only when asked for; cpuacct, freezer only without v2."""
         wanted = ["cpu", "memory", "pids", "devices", "blkio"]
         if self.layout.v2 is None:
             wanted += ["cpuacct", "freezer"]

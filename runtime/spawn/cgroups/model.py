@@ -1,4 +1,4 @@
-"""What a cgroup is asked to hold and what it reports, equal for v1 and v2; and the error that names the path."""
+"""What a cgroup is asked to hold and what it reports, equal for v1 and v2; and the error with its path."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ADVICE = {
     errno_names.ENODEV: "the cgroup was removed, or the device has no request queue",
     errno_names.EINVAL: "the kernel does not accept this value",
     errno_names.EBUSY: "processes are still inside: kill() first, and for subtree_control see evacuate=True",
-    errno_names.ENOSPC: "no room: a parent's cpuset.cpus or cpuset.mems is empty, or cgroup.max.descendants is met",
+    errno_names.ENOSPC: "no room: cpuset.cpus or cpuset.mems is empty, or cgroup.max.descendants is met",
     errno_names.EEXIST: "a cgroup of this id exists: choose another id, or remove() it first",
 }
 
@@ -80,8 +80,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """What a cgroup has used since it was made; None where the kernel keeps no such account.
 
-    Times are ns, sizes bytes. `memory_bytes` includes page cache charged to the group; `memory_anon_bytes` and
-    `memory_file_bytes` split it. io counts what reached a block device on behalf of the group (v1: direct and
+    Times are ns, sizes bytes. `memory_bytes` includes page cache charged to the group; `memory_anon_bytes`
+    and `memory_file_bytes` split it. io counts what reached a block device on behalf of the group (v1: direct and
     synchronous I/O only, since v1 charges writeback to the root).
     """
 

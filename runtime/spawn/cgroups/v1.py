@@ -1,4 +1,4 @@
-"""cgroup v1: which control file holds which limit, and where usage is read. No I/O but reading in read_stats()."""
+"""cgroup v1: which control file holds which limit, and where usage is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""cgroup v2: which control file holds which limit, where usage is read, and how controllers are handed down."""
+"""cgroup v2: which file holds which limit, where usage is read, and how controllers are handed down."""
 
 from __future__ import annotations
 
