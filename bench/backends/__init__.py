@@ -1,0 +1,1 @@
+"""Where work runs: one file a system under test, all behind `bench.backends.base`."""

@@ -1,9 +1,10 @@
 """The one image every arm runs: built once per recipe, kept in a cache, never written to afterwards.
 
-`build()` returns a `BenchImage`: an OCI image layout, its layers unpacked (lowest first, overlay form) and the same
-content flattened. Layer 0 is the bare distribution, layer 1 the workload tools and our own static programs below
-/opt/ninetynine (`first`, `idle`, and one for every C file in bench/workloads). Device nodes are part of the image, so
-that a plain chroot has a usable /dev; services are not started while packages are installed.
+`build()` returns a `BenchImage`: an OCI image layout, its layers unpacked (lowest first, overlay form) and
+the same content flattened. Layer 0 is the bare distribution, layer 1 the workload tools and our own static
+programs below /opt/ninetynine (`first`, `idle`, and one for every C file in bench/workloads). Device nodes
+are part of the image, so that a plain chroot has a usable /dev; services are not started while packages are
+installed.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ Progress = Callable[[str], None]
 
 
 def build(cache: Path, progress: Progress | None = None) -> BenchImage:
-    """Return the bench image below `cache`, building it when this recipe was not built before.
+    """Return the bench image below `cache`, built when this recipe was not built before.
 
-    Takes about a minute the first time and milliseconds afterwards. Two builds at once: the second waits for the
-    first and uses its result. An interrupted build leaves no half image, and the next one removes its rest.
-    Raises ImageError. Needs root.
+    Takes about a minute the first time and milliseconds afterwards. Two builds at once: the second waits
+    for the first and uses its result. An interrupted build leaves no half image, and the next one removes
+    its rest. Raises ImageError. Needs root.
     """
     tell = progress or (lambda _text: None)
     wanted = recipe.for_host(os.environ.get("NINETYNINE_MIRROR", ""))
@@ -53,15 +54,14 @@ def build(cache: Path, progress: Progress | None = None) -> BenchImage:
 def _build(wanted: recipe.Recipe, final: Path, tell: Progress) -> None:
     work = Path(tempfile.mkdtemp(prefix=".building-", dir=final.parent))
     try:
-        tell(
-            f"bootstrapping {wanted.distribution} {wanted.suite} with the workload tools (about half a minute)"
-        )
+        tell(f"bootstrapping {wanted.distribution} {wanted.suite} with the workload tools (half a minute)")
         base, full = bootstrap(wanted, work)
         tell("writing the image's layers")
         assemble.assemble(wanted, base, full, final, work)
     except OSError as error:
         raise ImageError(
-            f"build the bench image in {final.parent}: {error.strerror}: {error.filename}; check the free space"
+            f"build the bench image in {final.parent}: {error.strerror}: {error.filename}; "
+            "check the free space"
         ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -88,4 +88,5 @@ def _lock(path: Path, tell: Progress) -> Iterator[None]:
 
 def to_builtins(image: BenchImage) -> dict[str, object]:
     """Return `image` as plain data (paths as text), for run.json and for tests."""
-    return msgspec.to_builtins(image, enc_hook=str)
+    plain: dict[str, object] = msgspec.to_builtins(image, enc_hook=str)
+    return plain

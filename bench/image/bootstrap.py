@@ -48,8 +48,8 @@ def require() -> None:
 
 
 def _argv(recipe: Recipe, base: Path, full: Path, policy: Path) -> list[str]:
-    # The hook runs between the essential packages and the rest: both trees come from one bootstrap. It must stay on
-    # one file system, for /proc is mounted in the root by then.
+    # The hook runs between the essential packages and the rest: both trees come from one bootstrap. It must
+    # stay on one file system, for /proc is mounted in the root by then.
     hook = (
         f'cp -a --one-file-system --reflink=auto "$1" {shlex.quote(str(base))} && '
         f'install -m 755 {shlex.quote(str(policy))} "$1/usr/sbin/policy-rc.d"'
@@ -83,6 +83,6 @@ def _finish(recipe: Recipe, base: Path, full: Path) -> None:
 def _explain(log: str) -> str:
     errors = [line for line in log.splitlines() if line.startswith("E: ")] or log.splitlines()[-3:]
     return (
-        f"mmdebstrap failed: {' / '.join(errors[:3]) or 'no output'}; check that the package archive can be reached "
-        "and that there is 1 GB of free disk, or name another archive in NINETYNINE_MIRROR"
+        f"mmdebstrap failed: {' / '.join(errors[:3]) or 'no output'}; check that the package archive can be "
+        "reached and that there is 1 GB of free disk, or name another archive in NINETYNINE_MIRROR"
     )

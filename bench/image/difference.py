@@ -12,8 +12,8 @@ from pathlib import Path
 def difference(lower: Path, upper: Path, layer: Path) -> None:
     """Fill `layer` (made here) so that overlaying it on `lower` gives `upper`.
 
-    A path that only `lower` has becomes a whiteout: a character device with number 0:0. Times do not count as a
-    change. Hard links inside `upper` become copies. Needs root (devices, owners).
+    A path that only `lower` has becomes a whiteout: a character device with number 0:0. Times do not count
+    as a change. Hard links inside `upper` become copies. Needs root (devices, owners).
     """
     layer.mkdir()
     _copy_attributes(upper, layer)
@@ -50,8 +50,8 @@ def copy(source: Path, target: Path) -> None:
     info = source.lstat()
     if stat.S_ISDIR(info.st_mode):
         target.mkdir()
-        for name in sorted(os.listdir(source)):
-            copy(source / name, target / name)
+        for entry in sorted(source.iterdir()):
+            copy(entry, target / entry.name)
     elif stat.S_ISLNK(info.st_mode):
         target.symlink_to(source.readlink())
     elif stat.S_ISREG(info.st_mode):

@@ -25,7 +25,8 @@ PACKAGES = (
     "wrk",
 )
 
-# stress-ng links libEGL for a stressor we never run, and that pulls in a graphics driver bigger than all the rest.
+# stress-ng links libEGL for a stressor we never run, and that pulls in a graphics driver bigger than all
+# the rest.
 EXCLUDED = (
     "/usr/share/doc/*",
     "/usr/share/man/*",
@@ -40,7 +41,8 @@ EXCLUDED = (
 
 DIRECTORIES = ("volume", "proc", "sys", "dev", "tmp", "run", "opt/ninetynine")
 
-# Every file's mtime. A constant, so that the same package versions give the same layer digests on every machine.
+# Every file's mtime. A constant, so that the same package versions give the same layer digests on every
+# machine.
 EPOCH = 1_760_000_000
 
 
@@ -95,10 +97,8 @@ def sources(directory: Path = WORKLOADS) -> list[Path]:
 
 
 def _suite(os_release: Path) -> tuple[str, str]:
-    fields = dict(
-        (key, value.strip().strip("\"'"))
-        for key, _, value in (line.partition("=") for line in os_release.read_text().splitlines())
-    )
+    lines = (line.partition("=") for line in os_release.read_text().splitlines())
+    fields = {key: value.strip().strip("\"'") for key, _, value in lines}
     name, codename = fields.get("ID", ""), fields.get("VERSION_CODENAME", "")
     # An older Debian lacks some of the packages, and testing or sid change by the hour.
     if name == "debian" and codename in ("bookworm", "trixie", "forky"):

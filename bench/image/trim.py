@@ -1,4 +1,4 @@
-"""Take out of a root directory all that differs between two builds of the same packages, or that no arm needs."""
+"""Take out of a root directory what differs between two builds of the same packages, or is of no use."""
 
 from __future__ import annotations
 

@@ -1,0 +1,345 @@
+"""The host itself: the image's files through chroot and exec, no isolation. The baseline of every ratio.
+
+No namespace, cgroup, seccomp filter or capability change; the programs are started by the same tape as a
+container's, so a ratio shows isolation and nothing else. The arms run on a copy of the image's flattened
+root (equal bytes, made once per run by `prepare`), so that what they write does not reach the image. /proc,
+/sys (read-only) and a tmpfs on /dev/shm are mounted in that copy for the whole run, since the tools expect
+them; the device nodes are the image's. An instance with a volume gets a bind mount of the copy of its own,
+with the volume on /volume: two more mounts, outside of what a bare start pays. Every network mode is the
+host's own network: it is the baseline of host, bridge and nat.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.backends import mounts, owned, processes
+from bench.backends.base import (
+    BackendError,
+    BenchImage,
+    Channel,
+    Completed,
+    Footprint,
+    InstanceSpec,
+    NotAvailable,
+    StartRecord,
+)
+from bench.backends.environment import FIRST_OUTPUT_TIMEOUT_S, IDLE, environment, find_program, instance_mark
+from bench.backends.processes import HostChild
+from bench.backends.streams import FirstOutput, PipeChannel, close_all, last_words, null, read_memfd, run
+from bench.model import BackendInfo
+from runtime.spawn import linux
+from runtime.spawn.tape import Slot, StepError, Tape, pointers, spawn
+
+_CLOCK_REALTIME_COARSE = 5
+"""The clock of file times."""
+
+
+class HostBackend:
+    """Starts programs in the host's copy of the image. Several in one process share that copy."""
+
+    name = "host"
+
+    def __init__(self, root: Path) -> None:
+        self._parent = root / "host"
+        self._tree: _Tree | None = None
+        self._instances: list[HostInstance] = []
+
+    def probe(self) -> BackendInfo | NotAvailable:
+        """Root is all it takes."""
+        if os.geteuid() != 0:
+            return NotAvailable("chroot into the bench image needs root; run as root")
+        return BackendInfo(
+            name=self.name, version=f"Linux {os.uname().release}", details={"start": "chroot + exec"}
+        )
+
+    def unsupported(self, spec: InstanceSpec) -> str | None:
+        """A plain process has no limits of its own."""
+        return "the host has no memory limit for one program" if spec.memory_max else None
+
+    def prepare(self, image: BenchImage) -> None:
+        """Copy the image's root once per process and mount /proc, /sys and /dev/shm in it."""
+        for tree in owned.abandoned(self._parent):
+            owned.remove(tree)
+        if self._tree is None:
+            self._tree = _Tree.shared(owned.directory(self._parent), image)
+            self._tree.users.add(self)
+
+    def start(self, spec: InstanceSpec) -> HostInstance:
+        """Start one instance: a session of processes whose root is the copy."""
+        if self._tree is None:
+            raise BackendError("start on host: prepare(image) was not called")
+        if reason := self.unsupported(spec):
+            raise BackendError(f"start on host: {reason}")
+        instance = HostInstance(self._tree, spec)
+        self._instances.append(instance)
+        return instance
+
+    def cleanup(self) -> None:
+        """Stop our instances, drop the copy unless another backend here uses it, sweep the dead's."""
+        for instance in self._instances:
+            instance.stop()
+        self._instances.clear()
+        if self._tree is not None:
+            self._tree.release(self)
+            self._tree = None
+        for tree in owned.abandoned(self._parent):
+            owned.remove(tree)
+
+
+class _Tree:
+    """The host's copy of the image, shared by the host backends of one process."""
+
+    _all: dict[Path, _Tree] = {}  # noqa: RUF012 - one registry per process is the point
+
+    def __init__(self, directory: Path, image: Path) -> None:
+        self.directory = directory
+        self.image = image
+        self.root = directory / "root"
+        self.users: set[object] = set()
+        self.numbers = itertools.count()
+
+    @classmethod
+    def shared(cls, directory: Path, image: BenchImage) -> _Tree:
+        """Return the copy at `directory`, made when this process has none yet."""
+        if directory not in cls._all:
+            tree = cls(directory, image.rootfs)
+            tree._copy()
+            mount_system(tree.root)
+            cls._all[directory] = tree
+        return cls._all[directory]
+
+    def release(self, user: object) -> None:
+        """Forget `user`; the last one takes the copy with it."""
+        self.users.discard(user)
+        if not self.users:
+            self._all.pop(self.directory, None)
+            owned.remove(self.directory)
+
+    def _copy(self) -> None:
+        owned.remove(self.root)
+        copied = subprocess.run(
+            ["cp", "-a", "--one-file-system", "--reflink=auto", str(self.image), str(self.root)],
+            capture_output=True,
+            text=True,
+        )
+        if copied.returncode:
+            owned.remove(self.directory)
+            raise BackendError(
+                f"copy the image to {self.root}: {copied.stderr.strip()}; it needs 250 MB of disk"
+            )
+
+    def own_root(self, volume: Path) -> Path:
+        """Return another mount of the copy, with `volume` on its /volume."""
+        root = self.directory / f"mount-{next(self.numbers)}"
+        root.mkdir()
+        try:
+            mounts.bind(self.root, root)
+            mount_system(root)
+            mounts.bind(volume, root / "volume")
+        except BaseException:
+            owned.remove_mount(root)
+            raise
+        return root
+
+
+def mount_system(root: Path) -> None:
+    """Mount /proc, a read-only /sys and a tmpfs on /dev/shm below `root`."""
+    safe = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+    mounts.mount("proc", root / "proc", "proc", safe)
+    mounts.mount("sysfs", root / "sys", "sysfs", safe | linux.MS_RDONLY)
+    mounts.mount("tmpfs", root / "dev/shm", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=1777,size=64m")
+
+
+class HostInstance:
+    """Processes with the copy as their root, marked by one environment variable."""
+
+    def __init__(self, tree: _Tree, spec: InstanceSpec) -> None:
+        self._tree = tree
+        self._mark = instance_mark()
+        self._environment = pointers(environment(self._mark))
+        self._cpus = cpu_mask(spec.cpus or tuple(os.sched_getaffinity(0)))
+        self._networked = spec.network != "none"
+        self._root = tree.own_root(spec.volume) if spec.volume else tree.root
+        self._root_path = os.fsencode(self._root) + b"\0"
+        self._own_root = bool(spec.volume)
+        self._sessions: set[int] = set()
+        self._channels: list[PipeChannel] = []
+        self._stopped = False
+        self._output = FirstOutput() if spec.until_output else None
+        self._errors = os.memfd_create("stderr", os.MFD_CLOEXEC)
+        self._since_ns = time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
+        try:
+            self._main, self.record = self._start(spec.argv or IDLE)
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def address(self) -> str | None:
+        """The host's own loopback address: a server of this arm listens on the host's network."""
+        return "127.0.0.1" if self._networked else None
+
+    def exec(self, argv: Sequence[str], stdin: bytes = b"", timeout_s: float = 120.0) -> Completed:
+        """Run a program to its end, in a session of its own."""
+        self._drain()
+        return run(lambda *fds: self._spawn(argv, *fds), argv, stdin, timeout_s)
+
+    def open(self, argv: Sequence[str]) -> Channel:
+        """Start a long-lived program."""
+        channel = PipeChannel(lambda *fds: self._spawn(argv, *fds), argv)
+        self._channels.append(channel)
+        return channel
+
+    def memory(self) -> Footprint:
+        """Proportional set size of all processes of this instance."""
+        self._drain()
+        return processes.pss(self._members())
+
+    def disk(self) -> Footprint:
+        """Blocks that files made or grown in the copy since this instance started have beyond the image's."""
+        return Footprint(
+            bytes=changed_bytes(self._tree.root, self._since), method="files changed since the start"
+        )
+
+    def stop(self) -> None:
+        """Kill all processes of this instance and take its mounts away. Idempotent."""
+        if self._stopped:
+            return
+        self._stopped = True
+        processes.kill_all(self._members, "host instance")
+        main: HostChild | None = getattr(self, "_main", None)
+        if main is not None:
+            main.kill()
+            main.wait()
+        for channel in self._channels:
+            channel.close()
+        if self._output:
+            self._output.close()
+        close_all(self._errors)
+        if self._own_root:
+            owned.remove_mount(self._root)
+
+    def _start(self, argv: Sequence[str]) -> tuple[HostChild, StartRecord]:
+        nothing = null()
+        try:
+            output = self._output.write_end if self._output else nothing
+            requested_ns = time.monotonic_ns()
+            main = self._spawn(argv, nothing, output, self._errors)
+            ready_ns = time.monotonic_ns()
+        finally:
+            close_all(nothing)
+        self._main = main
+        phases = [("spawn", ready_ns - requested_ns)]
+        first_ns = None
+        if self._output:
+            self._output.child_has_it()
+            first_ns = self._output.wait(FIRST_OUTPUT_TIMEOUT_S)
+            if first_ns is None:
+                words = last_words(read_memfd(self._errors))
+                raise BackendError(f"start {argv[0]} on host: it printed nothing; its last words: {words}")
+            phases.append(("program", first_ns - ready_ns))
+        record = StartRecord(
+            requested_ns=requested_ns, ready_ns=ready_ns, first_output_ns=first_ns, phases=tuple(phases)
+        )
+        return main, record
+
+    def _spawn(self, argv: Sequence[str], stdin: int, stdout: int, stderr: int) -> HostChild:
+        try:
+            spawned = spawn(
+                _TAPE,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                root=self._root_path,
+                path=os.fsencode(find_program(self._root, argv[0])) + b"\0",
+                argv=pointers(argv),
+                env=self._environment,
+                cpus=self._cpus,
+            )
+        except StepError as error:
+            raise BackendError(f"start {argv[0]} on host: {error}") from error
+        self._sessions.add(spawned.pid)
+        return HostChild(spawned.pid, spawned.pidfd, lambda: self._kill_session(spawned.pid))
+
+    def _kill_session(self, session: int) -> None:
+        def find() -> list[int]:
+            return [pid for pid in processes.rooted_below(self._root) if processes.session_of(pid) == session]
+
+        processes.kill_all(find, f"session {session}")
+
+    def _members(self) -> list[int]:
+        """Return our processes: by root, then by session, mark or parent (a daemon has left the session)."""
+        rooted = processes.rooted_below(self._root)
+        if self._own_root:
+            return list(rooted)
+        mark = self._mark.encode()
+        ours = {
+            pid
+            for pid in rooted
+            if processes.session_of(pid) in self._sessions or processes.has_variable(pid, mark)
+        }
+        while more := {pid for pid in rooted if pid not in ours and processes.parent_of(pid) in ours}:
+            ours |= more
+        return sorted(ours)
+
+    def _drain(self) -> None:
+        if self._output:
+            self._output.drain()
+
+
+def added_bytes(root: Path, image: Path, since_ns: int) -> int:
+    """Return the blocks on disk that files below `root` changed since `since_ns` (epoch) have beyond `image`'s.
+
+    A file rewritten in place costs a host nothing; a new one, or one that grew, costs its blocks. Other file
+    systems mounted below are not entered.
+    """
+    device = root.stat().st_dev
+    added: dict[int, int] = {}
+    for directory, names, files in os.walk(root):
+        twin = image / Path(directory).relative_to(root)
+        names[:] = [name for name in names if Path(directory, name).lstat().st_dev == device]
+        for name in (*names, *files):
+            with contextlib.suppress(FileNotFoundError):
+                info = Path(directory, name).lstat()
+                if info.st_ctime_ns >= since_ns:
+                    added[info.st_ino] = max(0, info.st_blocks - _blocks(twin / name)) * 512
+    return sum(added.values())
+
+
+def _blocks(path: Path) -> int:
+    try:
+        return path.lstat().st_blocks
+    except OSError:
+        return 0
+
+
+def cpu_mask(cpus: Sequence[int]) -> bytes:
+    """Return a cpu_set_t (1024 bits) of `cpus`."""
+    return sum(1 << cpu for cpu in cpus).to_bytes(128, "little")
+
+
+def _make_tape() -> Tape:
+    tape = Tape()
+    tape.add("new session", "setsid")
+    tape.add("set CPUs", "sched_setaffinity", 0, 128, Slot("cpus"))
+    for target, name in enumerate(("stdin", "stdout", "stderr")):
+        tape.add(f"connect {name}", "dup3", Slot(name), target, 0)
+    tape.add("close the rest on exec", "close_range", 3, 0xFFFF_FFFF, linux.CLOSE_RANGE_CLOEXEC)
+    for name, number in (("SIGPIPE", 13), ("SIGXFSZ", 25)):
+        # Python ignores both, and an ignored signal stays ignored over exec.
+        tape.add(f"default {name}", "rt_sigaction", number, bytes(32), 0, 8)
+    tape.add("unblock signals", "rt_sigprocmask", linux.SIG_SETMASK, bytes(8), 0, 8)
+    tape.add("enter the image", "chroot", Slot("root"))
+    tape.add("go to /", "chdir", "/")
+    tape.add("execve", "execve", Slot("path"), Slot("argv"), Slot("env"))
+    return tape
+
+
+_TAPE = _make_tape()

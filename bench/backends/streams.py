@@ -1,0 +1,311 @@
+"""Programs and pipes: run one to its end, or keep one open and talk to it. Shared by the backends.
+
+A backend says how to start a program on three descriptors; what is read from them, and when a stamp is
+taken, is the same for all. Every stamp is taken right after the system call it belongs to has returned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from bench.backends.base import BackendError, Completed
+
+CHUNK = 1 << 16
+PIPE_BYTES = 1 << 20
+_F_DUPFD_CLOEXEC = 1030
+_F_SETPIPE_SZ = 1031
+
+
+class Child(Protocol):
+    """A started program. `pidfd` becomes readable when it has ended."""
+
+    pid: int
+    pidfd: int
+
+    def wait(self) -> int:
+        """Reap it and return its exit code, 128 + signal for a death by signal. May be called again."""
+
+    def kill(self) -> None:
+        """Kill it (and all it has started, where the backend can tell). Nothing happens when it has ended."""
+
+
+Launch = Callable[[int, int, int], Child]
+"""Start a program on (stdin, stdout, stderr). The descriptors stay the caller's."""
+
+
+def pipe() -> tuple[int, int]:
+    """Return a close-on-exec pipe (read, write) whose ends are above 2: a child's dup3(x, x) would fail."""
+    ends = os.pipe2(os.O_CLOEXEC)
+    if min(ends) > 2:
+        return ends
+    import fcntl
+
+    moved = tuple(fcntl.fcntl(end, _F_DUPFD_CLOEXEC, 3) for end in ends)
+    for end in ends:
+        os.close(end)
+    return moved[0], moved[1]
+
+
+def close_all(*descriptors: int) -> None:
+    """Close each descriptor that is not -1."""
+    for descriptor in descriptors:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def run(
+    launch: Launch,
+    argv: Sequence[str],
+    stdin: bytes,
+    timeout_s: float,
+    started: Callable[[], None] | None = None,
+) -> Completed:
+    """Start `argv` by `launch`, feed it `stdin`, collect both outputs and return when it has ended.
+
+    Output that a daemonised grandchild writes after the end is not waited for. BackendError after
+    `timeout_s`; the program is then killed.
+    """
+    in_read, in_write = pipe()
+    out_read, out_write = pipe()
+    err_read, err_write = pipe()
+    try:
+        start_ns = time.monotonic_ns()
+        try:
+            child = launch(in_read, out_write, err_write)
+        finally:
+            close_all(in_read, out_write, err_write)
+        exchange = _Exchange(child, in_write, out_read, err_read, stdin)
+        in_write = -1
+        if not exchange.to_the_end(time.monotonic() + timeout_s):
+            child.kill()
+            child.wait()
+            raise BackendError(
+                f"exec {argv[0]}: still running after {timeout_s:g} s; killed. Its last words: "
+                f"{exchange.tail()}"
+            )
+        return Completed(
+            argv=tuple(argv),
+            exit_code=child.wait(),
+            stdout=bytes(exchange.stdout),
+            stderr=bytes(exchange.stderr),
+            start_ns=start_ns,
+            end_ns=exchange.end_ns,
+        )
+    finally:
+        close_all(in_write, out_read, err_read)
+
+
+class _Exchange:
+    """One program's three pipes, served until it ends. Owns and closes `stdin_fd`."""
+
+    def __init__(self, child: Child, stdin_fd: int, stdout_fd: int, stderr_fd: int, stdin: bytes) -> None:
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self.end_ns = 0
+        self._child = child
+        self._stdin_fd = stdin_fd
+        self._left = memoryview(stdin)
+        self._outputs = {stdout_fd: self.stdout, stderr_fd: self.stderr}
+        self._poll = select.poll()
+        for descriptor in (child.pidfd, stdout_fd, stderr_fd):
+            self._poll.register(descriptor, select.POLLIN)
+            os.set_blocking(descriptor, False)
+        os.set_blocking(stdin_fd, False)
+        self._poll.register(stdin_fd, select.POLLOUT)
+        self._feed()
+
+    def to_the_end(self, deadline: float) -> bool:
+        """Serve until the program has ended; False when the deadline came first."""
+        while True:
+            left_s = deadline - time.monotonic()
+            events = dict(self._poll.poll(max(0.0, left_s) * 1000))
+            if not events:
+                self._finish_input()
+                return False
+            if self._child.pidfd in events:
+                self.end_ns = time.monotonic_ns()
+                for descriptor in self._outputs:
+                    while self._take(descriptor):
+                        pass
+                self._finish_input()
+                return True
+            for descriptor in events:
+                if descriptor == self._stdin_fd:
+                    self._feed()
+                else:
+                    self._take(descriptor)
+
+    def tail(self) -> str:
+        """Return the end of what was printed, for an error message."""
+        return last_words(bytes(self.stderr) or bytes(self.stdout))
+
+    def _feed(self) -> None:
+        try:
+            while self._left:
+                self._left = self._left[os.write(self._stdin_fd, self._left[:CHUNK]) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            pass
+        self._finish_input()
+
+    def _finish_input(self) -> None:
+        if self._stdin_fd >= 0:
+            self._poll.unregister(self._stdin_fd)
+            os.close(self._stdin_fd)
+            self._stdin_fd = -1
+
+    def _take(self, descriptor: int) -> bool:
+        """Read once; False when there is nothing more for now or for ever."""
+        try:
+            data = os.read(descriptor, CHUNK)
+        except BlockingIOError:
+            return False
+        if not data:
+            with contextlib.suppress(KeyError):
+                self._poll.unregister(descriptor)
+        self._outputs[descriptor] += data
+        return bool(data)
+
+
+class PipeChannel:
+    """A long-lived program spoken to through pipes (`bench.backends.base.Channel`)."""
+
+    def __init__(self, launch: Launch, argv: Sequence[str]) -> None:
+        in_read, self._stdin = pipe()
+        self._stdout, out_write = pipe()
+        self._stderr = os.memfd_create("stderr", os.MFD_CLOEXEC)
+        self._name = argv[0]
+        self._held = bytearray()
+        self._closed = False
+        try:
+            self._child = launch(in_read, out_write, self._stderr)
+        except BaseException:
+            close_all(self._stdin, self._stdout, self._stderr)
+            raise
+        finally:
+            close_all(in_read, out_write)
+        os.set_blocking(self._stdin, False)
+        os.set_blocking(self._stdout, False)
+        self._readable = select.poll()
+        self._readable.register(self._stdout, select.POLLIN)
+
+    def write(self, data: bytes) -> None:
+        """Send all of `data`; BackendError when the program has ended or does not read for a minute."""
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[os.write(self._stdin, left) :]
+            except BlockingIOError:
+                if not select.select([], [self._stdin], [], 60)[1]:
+                    raise BackendError(f"write to {self._name}: it has not read its input for 60 s") from None
+            except OSError as error:
+                raise BackendError(f"write to {self._name}: it has ended; {self._words()}") from error
+
+    def read_until(self, marker: bytes, timeout_s: float) -> bytes:
+        """Return the output up to and including `marker`; BackendError on end of file or timeout."""
+        deadline = time.monotonic() + timeout_s
+        searched = 0
+        while (at := self._held.find(marker, searched)) < 0:
+            searched = max(0, len(self._held) - len(marker) + 1)
+            if not self._readable.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                raise BackendError(
+                    f"read from {self._name}: no {marker!r} within {timeout_s:g} s; {self._words()}"
+                )
+            data = os.read(self._stdout, CHUNK) if not self._closed else b""
+            if not data:
+                raise BackendError(f"read from {self._name}: it has ended; {self._words()}")
+            self._held += data
+        end = at + len(marker)
+        taken = bytes(self._held[:end])
+        del self._held[:end]
+        return taken
+
+    def close(self) -> None:
+        """End the program and reap it. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._child.kill()
+        self._child.wait()
+        close_all(self._stdin, self._stdout, self._stderr)
+
+    def _words(self) -> str:
+        if self._closed:
+            return "the channel is closed"
+        printed = read_memfd(self._stderr) or bytes(self._held)
+        return f"its last words: {last_words(printed)}"
+
+
+class FirstOutput:
+    """The main program's standard output, of which the first byte is awaited and stamped.
+
+    What comes later is read and dropped whenever the instance is used; in between the pipe holds 1 MiB.
+    """
+
+    def __init__(self) -> None:
+        self._read, self.write_end = pipe()
+        with contextlib.suppress(OSError):
+            import fcntl
+
+            fcntl.fcntl(self._read, _F_SETPIPE_SZ, PIPE_BYTES)
+
+    def child_has_it(self) -> None:
+        """Close our copy of the write end, so that the end of the program is seen."""
+        close_all(self.write_end)
+        self.write_end = -1
+
+    def wait(self, timeout_s: float) -> int | None:
+        """Return the host's stamp of the first byte, None when the program ended or was silent too long."""
+        poll = select.poll()
+        poll.register(self._read, select.POLLIN)
+        if not poll.poll(timeout_s * 1000):
+            return None
+        data = os.read(self._read, CHUNK)
+        stamp = time.monotonic_ns()
+        os.set_blocking(self._read, False)
+        return stamp if data else None
+
+    def drain(self) -> None:
+        """Drop what has come since, so that the program never waits for a reader."""
+        try:
+            while os.read(self._read, CHUNK):
+                pass
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EBADF):
+                raise
+
+    def close(self) -> None:
+        """Close both ends. Idempotent."""
+        close_all(self._read, self.write_end)
+        self._read = self.write_end = -1
+
+
+def read_memfd(descriptor: int) -> bytes:
+    """Return the last 4 KiB written to a memfd."""
+    size = os.fstat(descriptor).st_size
+    return os.pread(descriptor, 4096, max(0, size - 4096))
+
+
+def last_words(printed: bytes) -> str:
+    """Return the last three lines of `printed`, for an error message."""
+    lines = printed.decode(errors="replace").strip().splitlines()
+    return " / ".join(lines[-3:]) or "(none)"
+
+
+def null() -> int:
+    """Open /dev/null for reading and writing, above descriptor 2."""
+    import fcntl
+
+    low = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    if low > 2:
+        return low
+    high = fcntl.fcntl(low, _F_DUPFD_CLOEXEC, 3)
+    os.close(low)
+    return high
