@@ -203,10 +203,9 @@ class HostInstance:
         return processes.pss(self._members())
 
     def disk(self) -> Footprint:
-        """Blocks that files made or grown in the copy since this instance started have beyond the image's."""
-        return Footprint(
-            bytes=changed_bytes(self._tree.root, self._since), method="files changed since the start"
-        )
+        """Blocks that files made or grown in the copy since the start have beyond the image's."""
+        added = added_bytes(self._tree.root, self._tree.image, self._since_ns)
+        return Footprint(bytes=added, method="blocks of files made or grown since the start")
 
     def stop(self) -> None:
         """Kill all processes of this instance and take its mounts away. Idempotent."""
@@ -295,7 +294,7 @@ class HostInstance:
 
 
 def added_bytes(root: Path, image: Path, since_ns: int) -> int:
-    """Return the blocks on disk that files below `root` changed since `since_ns` (epoch) have beyond `image`'s.
+    """Return the blocks that files below `root`, changed since `since_ns` (epoch), have beyond `image`'s.
 
     A file rewritten in place costs a host nothing; a new one, or one that grew, costs its blocks. Other file
     systems mounted below are not entered.
