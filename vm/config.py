@@ -1,0 +1,103 @@
+"""What the caller says about a VM, and what it learns from a start: frozen structs only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+Accelerator = Literal["kvm", "tcg"]
+Profile = Literal["tuned", "untuned"]
+Machine = Literal["q35", "microvm"]
+
+
+class VmImage(msgspec.Struct, frozen=True, kw_only=True):
+    """All a guest boots from, shared by all VMs and never written: kernel, initramfs, disk and empty overlay."""
+
+    digest: str
+    kernel_version: str
+    vmlinux: Path
+    vmlinuz: Path
+    initramfs: Path
+    base: Path
+    overlay: Path
+
+
+class VmNetwork(msgspec.Struct, frozen=True, kw_only=True):
+    """One tap. With `bridge` it joins that bridge; else it is a link of its own and gets `host_address`.
+
+    Addresses are IPv4 with prefix length (`10.0.0.2/24`), `gateway` without one.
+    """
+
+    address: str
+    gateway: str | None = None
+    bridge: str | None = None
+    host_address: str | None = None
+
+
+class VmConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """One VM to start.
+
+    profile: `untuned` is what a default tool writes, `tuned` adds all this host has (see `vm.domain`).
+    cpus: host CPUs for the vCPUs (in turn) and for QEMU's other threads; () leaves them free.
+    data_disk_mib: a blank ext4 disk at /volume, its file in `data_dir` (default: beside the overlay); 0 for none.
+    argv: the main program, spawned in the moment the agent is up; () for an idle guest.
+    until_output: start() returns once the first byte of its standard output reached the host.
+    """
+
+    image: VmImage
+    profile: Profile = "tuned"
+    machine: Machine = "q35"
+    memory_mib: int = 512
+    vcpus: int = 1
+    cpus: tuple[int, ...] = ()
+    network: VmNetwork | None = None
+    data_disk_mib: int = 0
+    data_dir: Path | None = None
+    hostname: str = "ninetynine"
+    argv: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    until_output: bool = False
+    kernel_arguments: str = ""
+    timeout_s: float = 60.0
+
+
+class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One start, stamped by the host's CLOCK_MONOTONIC, ns. `phases` are (name, duration) in order of time.
+
+    A start has the phases prepare (overlay, tap), define, create (libvirt starts QEMU, paused), firmware (to the
+    kernel's clock zero), kernel (to the agent's first act), init (to hello) and, with `until_output`, program.
+    A restore has prepare, create and resume (to the agent's answer) instead.
+    """
+
+    way: Literal["start", "restore"]
+    requested_ns: int
+    ready_ns: int
+    first_output_ns: int | None
+    phases: tuple[tuple[str, int], ...]
+
+    def phase_ns(self, name: str) -> int:
+        """Duration of one phase; KeyError when this way of starting has none of that name."""
+        return dict(self.phases)[name]
+
+
+class VmCompleted(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished program. A death by signal is 128 + signal. Stamps are the host's, `guest_ns` the guest's own."""
+
+    argv: tuple[str, ...]
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+    start_ns: int
+    end_ns: int
+    guest_ns: int
+
+
+class SavedVm(msgspec.Struct, frozen=True, kw_only=True):
+    """A saved guest: memory in `path`, its disks beside it. It can be restored as often as wanted, one at a time."""
+
+    path: Path
+    name: str
+    config: VmConfig
+    disks: tuple[tuple[Path, Path], ...]

@@ -1,0 +1,102 @@
+"""libvirt in a process of its own, spoken to over a socket pair: `python -m vm.driver FD HOME URI`.
+
+Why apart: the embedded driver needs an event loop thread, a subreaper and a reaper; in a process that measures
+container starts each of them would cost microseconds at random, and would meet children that are not ours. Here
+they wake nobody. The process also is the harness's last will: when its caller dies, however, it ends all VMs.
+
+Requests and answers are lines of JSON: `{"op": NAME, "args": [...]}`, `{"ok": VALUE}` or `{"error": TEXT, "kind": …}`.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from vm.errors import VmError, VmUnavailable
+from vm.leftovers import clear_home
+from vm.libvirt_domains import QEMU_CONF, Domains, quiet_signals, start_event_loop
+from vm.reaper import start_reaper
+
+OPERATIONS = ("version", "start", "resume", "suspend", "destroy", "save", "restore", "active", "pid", "sweep")
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One call of a method of `Domains`."""
+
+    op: str
+    args: list[Any] = []
+
+
+def prepare_home(home: Path, capabilities: Path) -> None:
+    """Lay libvirt's embedded root: its configuration, and QEMU's probed abilities shared between harnesses,
+    since probing takes seconds."""
+    (home / "etc").mkdir(parents=True, exist_ok=True)
+    (home / "etc" / "qemu.conf").write_text(QEMU_CONF)
+    capabilities.mkdir(parents=True, exist_ok=True)
+    (home / "cache" / "qemu").mkdir(parents=True, exist_ok=True)
+    link = home / "cache" / "qemu" / "capabilities"
+    if not link.is_symlink():
+        link.symlink_to(capabilities)
+
+
+def serve(connection: socket.socket, handle: Callable[[Request], Any]) -> None:
+    """Answer requests until the caller closes its end."""
+    stream = connection.makefile("rwb")
+    for line in stream:
+        try:
+            answer: dict[str, Any] = {"ok": handle(msgspec.json.decode(line, type=Request))}
+        except VmError as error:
+            answer = {"error": str(error), "kind": type(error).__name__}
+        stream.write(msgspec.json.encode(answer) + b"\n")
+        stream.flush()
+
+
+def main(arguments: list[str]) -> None:
+    """Serve one harness. `arguments`: number of the socket, home directory, libvirt URI, caller's pid."""
+    connection = socket.socket(fileno=int(arguments[0]))
+    home, uri = Path(arguments[1]), arguments[2]
+    quiet_signals()
+    start_reaper()
+    parent = os.pidfd_open(int(arguments[3]))
+    domains: Domains | None = None
+
+    def handle(request: Request) -> Any:
+        nonlocal domains
+        if request.op == "open":
+            start_event_loop()
+            domains = Domains(uri, home)
+            return domains.version()
+        if domains is None or request.op not in OPERATIONS:
+            raise VmError(f"libvirt driver: unknown or early request {request.op!r}")
+        return getattr(domains, request.op)(*request.args)
+
+    threading.Thread(target=_follow, args=(parent, connection), daemon=True).start()
+    try:
+        serve(connection, handle)
+    except OSError:
+        pass  # the caller is gone: go on to the clean-up
+    finally:
+        clear_home(home, destroy=domains.destroy if domains else None)
+
+
+def _follow(parent: int, connection: socket.socket) -> None:
+    """Close the socket when the caller has died, also where a fork of it still holds the other end."""
+    select.select([parent], [], [])
+    connection.shutdown(socket.SHUT_RDWR)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        main(sys.argv[1:])
+    except VmUnavailable as error:
+        sys.exit(str(error))

@@ -1,0 +1,49 @@
+"""The guest's first root: our static agent as /init and the few modules that reach disk and network."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from vm.command import cached, run
+from vm.cpio import archive, character_device, directory, file
+from vm.errors import VmUnavailable
+from vm.kernel import Kernel, module
+
+AGENT_SOURCE = Path(__file__).parent / "agent" / "agent.c"
+
+BASE_MODULES = ("virtio_mmio", "virtio_blk", "failover", "net_failover", "virtio_net")
+"""In insmod order. A cloud kernel has ext4, virtio_pci and virtio_console built in."""
+
+CONTAINER_MODULES = (*BASE_MODULES, "overlay", "llc", "stp", "bridge", "veth")
+"""For a guest that runs containers itself."""
+
+
+def build_initramfs(kernel: Kernel, cache: Path, modules: Sequence[str] = BASE_MODULES) -> Path:
+    """The cpio for this kernel and these modules, built once below `cache`; uncompressed, as QEMU loads it fastest."""
+    recipe = AGENT_SOURCE.read_bytes() + repr((kernel.version, tuple(modules))).encode()
+    key = hashlib.sha256(recipe).hexdigest()[:16]
+    return cached(cache / f"initramfs-{key}.cpio", lambda path: _write(path, kernel, modules))
+
+
+def _write(path: Path, kernel: Kernel, modules: Sequence[str]) -> None:
+    agent = path.with_suffix(".agent")
+    compile_agent(agent)
+    entries = [file("init", agent.read_bytes(), 0o755)]
+    entries += [directory(name) for name in ("dev", "proc", "sys", "root", "modules")]
+    for index, name in enumerate(modules):
+        data = module(kernel, name)
+        if data is not None:
+            entries.append(file(f"modules/{index:02}-{name}.ko", data))
+    entries.append(character_device("dev/console", 5, 1))
+    path.write_bytes(archive(entries))
+
+
+def compile_agent(target: Path) -> None:
+    """Build agent.c into a static binary, with musl where there is one. VmUnavailable without a C compiler."""
+    compiler = next((name for name in ("musl-gcc", "gcc", "cc") if shutil.which(name)), None)
+    if compiler is None:
+        raise VmUnavailable("build the guest agent: no C compiler; install the package musl-tools (or gcc)")
+    run([compiler, "-static", "-Os", "-s", "-w", "-o", target, AGENT_SOURCE], "build the guest agent")

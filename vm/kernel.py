@@ -1,0 +1,124 @@
+"""The guest's kernel: the distribution's own cloud kernel, with an uncompressed copy that starts faster."""
+
+from __future__ import annotations
+
+import lzma
+import shutil
+import struct
+import zlib
+from pathlib import Path
+
+import msgspec
+import zstandard
+
+from vm.command import cached, run
+from vm.errors import VmError, VmUnavailable
+
+META_PACKAGES = ("linux-image-cloud-amd64", "linux-image-virtual")
+"""Debian's and Ubuntu's meta packages that name the current kernel for virtual machines."""
+
+_SIGNATURE = b"~Module signature appended~"
+
+
+class Kernel(msgspec.Struct, frozen=True, kw_only=True):
+    """A kernel on disk. `vmlinux` is an ELF that QEMU enters by its PVH note, without decompression."""
+
+    version: str
+    vmlinuz: Path
+    vmlinux: Path
+    modules: Path
+
+
+def fetch_kernel(cache: Path) -> Kernel:
+    """Download (once) and unpack the distribution's cloud kernel below `cache`. VmUnavailable without apt."""
+    package = kernel_package()
+    home = cached(cache / f"kernel-{package}", lambda path: _unpack(package, path))
+    return Kernel(
+        version=package.removeprefix("linux-image-"),
+        vmlinuz=home / "vmlinuz",
+        vmlinux=home / "vmlinux",
+        modules=home / "modules",
+    )
+
+
+def kernel_package() -> str:
+    """Name of the newest cloud kernel package that apt knows."""
+    for meta in META_PACKAGES:
+        try:
+            listing = run(["apt-cache", "depends", meta], "find a guest kernel").decode()
+        except VmUnavailable:
+            raise
+        except VmError:
+            continue
+        for line in listing.splitlines():
+            kind, _, name = line.strip().partition(": ")
+            if kind == "Depends" and name.startswith("linux-image-"):
+                return name
+    raise VmUnavailable(
+        f"find a guest kernel: apt knows none of {', '.join(META_PACKAGES)}; run apt-get update on Debian or Ubuntu"
+    )
+
+
+def _unpack(package: str, home: Path) -> None:
+    home.mkdir()
+    run(["apt-get", "download", package], f"download {package}", cwd=home)
+    modules_package = package.replace("linux-image-", "linux-modules-")
+    if b"Package:" in run(["apt-cache", "show", "--no-all-versions", package], f"look up {package}") and (
+        modules_package.encode() in run(["apt-cache", "depends", package], f"look up {package}")
+    ):
+        run(["apt-get", "download", modules_package], f"download {modules_package}", cwd=home)
+    for archive in home.glob("*.deb"):
+        run(["dpkg-deb", "-x", archive, home / "unpacked"], f"unpack {archive.name}")
+        archive.unlink()
+    unpacked = home / "unpacked"
+    shutil.move(next((unpacked / "boot").glob("vmlinuz-*")), home / "vmlinuz")
+    shutil.move(next(unpacked.glob("**/lib/modules/*")), home / "modules")
+    shutil.rmtree(unpacked)
+    (home / "vmlinux").write_bytes(uncompressed((home / "vmlinuz").read_bytes()))
+
+
+def uncompressed(bzimage: bytes) -> bytes:
+    """The ELF inside a bzImage (Documentation/arch/x86/boot.rst: setup_sects, payload_offset, payload_length)."""
+    if len(bzimage) < 0x250 or bzimage[0x202:0x206] != b"HdrS":
+        raise VmError("guest kernel: not a bzImage of boot protocol 2.08 or newer; remove it from the cache")
+    setup = (bzimage[0x1F1] or 4) + 1
+    offset, length = struct.unpack_from("<II", bzimage, 0x248)
+    payload = bzimage[setup * 512 + offset :][: length - 4]  # the last 4 bytes are the unpacked size
+    elf = _decompressed(payload)
+    if elf[:4] != b"\x7fELF":
+        raise VmError("guest kernel: the payload of the bzImage is no ELF; remove it from the cache")
+    return elf
+
+
+def _decompressed(payload: bytes) -> bytes:
+    try:
+        if payload.startswith(b"\x28\xb5\x2f\xfd"):
+            return zstandard.ZstdDecompressor().decompressobj().decompress(payload)
+        if payload.startswith(b"\xfd7zXZ\x00"):
+            return lzma.decompress(payload)
+        if payload.startswith(b"\x1f\x8b"):
+            return zlib.decompressobj(31).decompress(payload)
+    except (zstandard.ZstdError, lzma.LZMAError, zlib.error) as error:
+        raise VmError(f"guest kernel: damaged payload ({error}); remove it from the cache") from error
+    raise VmError(f"guest kernel: unknown compression {payload[:6].hex()}; zstd, xz and gzip are known")
+
+
+def module(kernel: Kernel, name: str) -> bytes | None:
+    """An unpacked kernel module, or None when it is built into the kernel. VmError when there is none."""
+    tree = kernel.modules
+    for path in tree.glob("kernel/**/*.ko*"):
+        if path.name.split(".")[0].replace("-", "_") != name:
+            continue
+        data = path.read_bytes()
+        if path.suffix == ".xz":
+            data = lzma.decompress(data)
+        elif path.suffix == ".zst":
+            data = zstandard.ZstdDecompressor().decompressobj().decompress(data)
+        # An unsigned module only taints the kernel; checking an RSA signature costs the emulated boot 10 ms each.
+        return data.split(_SIGNATURE)[0]
+    builtin = (tree / "modules.builtin").read_text() if (tree / "modules.builtin").exists() else ""
+    if any(Path(line).stem.replace("-", "_") == name for line in builtin.splitlines()):
+        return None
+    raise VmError(
+        f"guest kernel {kernel.version}: it has no module {name}; remove {tree.parent} to fetch a newer one"
+    )

@@ -1,0 +1,125 @@
+"""Harness directories: who owns one, and how all that a dead owner left is taken away.
+
+A harness keeps everything of a run in `root/<id>/`: an `owner` file, libvirt's embedded root, the VMs' sockets and
+overlays. Files elsewhere (data disks) are named in `owner` too. QEMU is found by libvirt's pid files and killed only
+when its command line names the VM.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from vm.network import remove_tap, stale_taps
+from vm.owner import Owner
+
+OWNER_FILE = "owner"
+
+
+class Ledger(msgspec.Struct, kw_only=True):
+    """The owner file: the harness's process, its driver's, the VMs' names and their files outside the home."""
+
+    owner: Owner
+    driver: Owner | None = None
+    names: list[str] = []
+    files: list[str] = []
+
+    def write(self, home: Path) -> None:
+        """Replace the file in one step."""
+        scratch = home / f".{OWNER_FILE}"
+        scratch.write_bytes(msgspec.json.encode(self))
+        scratch.rename(home / OWNER_FILE)
+
+
+def read_ledger(home: Path) -> Ledger | None:
+    """The ledger of a directory; None when it is not a harness's."""
+    try:
+        return msgspec.json.decode((home / OWNER_FILE).read_bytes(), type=Ledger)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def sweep_root(root: Path) -> list[str]:
+    """Clear each harness directory below `root` whose owner is dead, and stale taps; what was removed."""
+    removed = []
+    for home in sorted(p.parent for p in root.glob(f"*/{OWNER_FILE}")):
+        ledger = read_ledger(home)
+        if ledger is None or ledger.owner.alive():
+            continue
+        if ledger.driver is not None:
+            _end_process(ledger.driver, 10.0)  # it is at the same work: let it finish
+        clear_home(home)
+        removed.append(str(home))
+    for name in stale_taps():
+        remove_tap(name)
+        removed.append(f"link {name}")
+    return removed
+
+
+def clear_home(home: Path, destroy: Callable[[str], None] | None = None) -> None:
+    """End the VMs of one harness and remove its files and taps. `destroy` ends a VM through libvirt where that runs."""
+    ledger = read_ledger(home)
+    for name in ledger.names if ledger else ():
+        if destroy is not None:
+            try:
+                destroy(name)
+            except Exception:  # whatever libvirt says, the process itself is looked for next
+                pass
+        for pid in qemu_processes(name):
+            _kill(pid)
+        remove_tap(name)
+    for path in ledger.files if ledger else ():
+        Path(path).unlink(missing_ok=True)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def qemu_processes(name: str) -> list[int]:
+    """Processes whose command line says `guest=NAME`: QEMUs that libvirt started for this VM."""
+    needle = f"guest={name},".encode()
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdecimal():
+            continue
+        try:
+            if needle in Path(f"/proc/{entry}/cmdline").read_bytes():
+                found.append(int(entry))
+        except OSError:
+            continue
+    return found
+
+
+def _kill(pid: int) -> None:
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        signal.pidfd_send_signal(fd, signal.SIGKILL)
+        select.select([fd], [], [], 10.0)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(fd)
+
+
+def _end_process(owner: Owner, grace_s: float) -> None:
+    if not owner.alive():
+        return
+    try:
+        fd = os.pidfd_open(owner.pid)
+    except OSError:
+        return
+    try:
+        if owner.alive() and not select.select([fd], [], [], grace_s)[0]:
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+            select.select([fd], [], [], grace_s)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(fd)

@@ -1,0 +1,203 @@
+"""libvirt, and nothing else: connect, start, stop, save and restore domains. Runs inside `vm.driver`'s process.
+
+libvirt-python is imported when first needed, so that `import vm` works on a machine without it.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vm.domain import OWNER_MARK
+from vm.errors import VmError, VmUnavailable
+from vm.owner import parse
+
+SCHEME_TEST = "test:"
+SYSTEM_PIDS = Path("/run/libvirt/qemu")
+
+QEMU_CONF = """\
+stdio_handler = "file"
+security_driver = "none"
+user = "root"
+group = "root"
+dynamic_ownership = 0
+remember_owner = 0
+cgroup_controllers = []
+namespaces = []
+"""
+"""For the embedded driver: no daemon, no security labels and no cgroups of libvirt's own; the caller places QEMU."""
+
+
+def load_libvirt() -> Any:
+    """The libvirt module. VmUnavailable when libvirt-python is not installed."""
+    try:
+        import libvirt
+    except ImportError as error:
+        raise VmUnavailable(
+            "use libvirt: libvirt-python is not installed; install libvirt-dev, pkg-config and gcc, "
+            "then `pip install ninetynine[vm]`"
+        ) from error
+    return libvirt
+
+
+def start_event_loop() -> None:
+    """libvirt's event loop in a daemon thread; it must exist before the first connection. Blocks in poll(2)."""
+    libvirt = load_libvirt()
+    libvirt.registerErrorHandler(
+        lambda _context, _error: None, None
+    )  # errors are raised; do not print them too
+    libvirt.virEventRegisterDefaultImpl()
+
+    def loop() -> None:
+        while True:
+            libvirt.virEventRunDefaultImpl()
+
+    threading.Thread(target=loop, name="libvirt-events", daemon=True).start()
+
+
+class Domains:
+    """One libvirt connection. Every failure is a VmError with libvirt's own words."""
+
+    def __init__(self, uri: str, home: Path) -> None:
+        self._libvirt = load_libvirt()
+        self._uri = uri
+        self._pids = home / "run" / "qemu" if "/embed" in uri else SYSTEM_PIDS
+        self._paused_start = not uri.startswith(SCHEME_TEST)
+        try:
+            self._connection = self._libvirt.open(f"{uri}?root={home}" if uri == "qemu:///embed" else uri)
+            if self._paused_start:
+                self._connection.getDomainCapabilities(
+                    None, "x86_64"
+                )  # probes QEMU now, not at the first start
+        except self._libvirt.libvirtError as error:
+            raise VmUnavailable(
+                f"connect to libvirt at {uri}: {error}; use qemu:///embed (needs the package "
+                "libvirt-daemon-driver-qemu, no daemon) or start virtqemud"
+            ) from error
+
+    def version(self) -> str:
+        """libvirt's and the hypervisor's version."""
+        library, hypervisor = self._connection.getLibVersion(), self._connection.getVersion()
+        return f"libvirt {_dotted(library)}, QEMU {_dotted(hypervisor)}"
+
+    def start(self, name: str, xml: str) -> tuple[int, int]:
+        """Define and create, paused where the driver can. Host ns after each. Undefined again on an error."""
+        domain = self._call(f"define {name}", lambda: self._connection.defineXML(xml))
+        defined = time.monotonic_ns()
+        flags = self._libvirt.VIR_DOMAIN_START_PAUSED if self._paused_start else 0
+        try:
+            self._call(f"start {name}", lambda: domain.createWithFlags(flags))
+        except VmError:
+            self.destroy(name)
+            raise
+        return defined, time.monotonic_ns()
+
+    def resume(self, name: str) -> None:
+        """Let a paused domain run; nothing to do when it runs already."""
+        domain = self._find(name)
+        if domain.state()[0] == self._libvirt.VIR_DOMAIN_PAUSED:
+            self._call(f"resume {name}", domain.resume)
+
+    def suspend(self, name: str) -> None:
+        """Stop the vCPUs; memory stays."""
+        self._call(f"suspend {name}", self._find(name).suspend)
+
+    def destroy(self, name: str) -> None:
+        """End a domain at once and forget it. Nothing when there is none."""
+        try:
+            domain = self._connection.lookupByName(name)
+        except self._libvirt.libvirtError:
+            return
+        try:
+            domain.destroy()
+        except self._libvirt.libvirtError as error:
+            if self._runs(domain):
+                raise VmError(f"stop {name}: {error}") from error
+        try:
+            domain.undefine()
+        except self._libvirt.libvirtError as error:
+            if error.get_error_code() != self._libvirt.VIR_ERR_NO_DOMAIN:
+                raise VmError(f"forget {name}: {error}") from error
+
+    def save(self, name: str, path: str) -> None:
+        """Write memory and device state to `path`; the domain ends and is forgotten."""
+        domain = self._find(name)
+        self._call(
+            f"save {name} to {path} (needs libvirt_iohelper of libvirt-daemon-common)",
+            lambda: domain.save(path),
+        )
+        self.destroy(name)
+
+    def restore(self, name: str, path: str) -> int:
+        """Load a saved domain, paused where the driver can. Host ns when libvirt was done."""
+        flags = self._libvirt.VIR_DOMAIN_SAVE_PAUSED if self._paused_start else 0
+        self._call(f"restore {name} from {path}", lambda: self._connection.restoreFlags(path, None, flags))
+        return time.monotonic_ns()
+
+    def active(self, name: str) -> bool:
+        """Whether the domain exists and runs (or is paused)."""
+        try:
+            return self._runs(self._connection.lookupByName(name))
+        except self._libvirt.libvirtError:
+            return False
+
+    def pid(self, name: str) -> int:
+        """QEMU's process id, 0 where the driver has no process."""
+        if not self._paused_start:
+            return 0
+        try:
+            return int((self._pids / f"{name}.pid").read_text())
+        except (OSError, ValueError) as error:
+            raise VmError(f"find the QEMU process of {name}: {error}; did it end already?") from error
+
+    def sweep(self) -> list[str]:
+        """End domains of ours whose maker is dead (a shared daemon keeps them); their names."""
+        ended = []
+        for domain in self._connection.listAllDomains():
+            name = domain.name()
+            try:
+                description = domain.metadata(self._libvirt.VIR_DOMAIN_METADATA_DESCRIPTION, None)
+            except self._libvirt.libvirtError:
+                continue
+            owner = (
+                parse(description.removeprefix(OWNER_MARK)) if description.startswith(OWNER_MARK) else None
+            )
+            if owner is not None and not owner.alive():
+                self.destroy(name)
+                ended.append(name)
+        return ended
+
+    def close(self) -> None:
+        """Close the connection. Domains that run go on; destroy them first."""
+        self._connection.close()
+
+    def _find(self, name: str) -> Any:
+        return self._call(f"find {name}", lambda: self._connection.lookupByName(name))
+
+    def _runs(self, domain: Any) -> bool:
+        try:
+            return bool(domain.isActive())
+        except self._libvirt.libvirtError:
+            return False
+
+    def _call(self, what: str, function: Callable[[], Any]) -> Any:
+        try:
+            return function()
+        except self._libvirt.libvirtError as error:
+            raise VmError(
+                f"{what}: {error}; libvirt refused, see libvirt.log in the harness's directory"
+            ) from error
+
+
+def _dotted(number: int) -> str:
+    return f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+def quiet_signals() -> None:
+    """The terminal's signals are the caller's to handle; we end when it closes our socket."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)

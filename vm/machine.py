@@ -1,0 +1,180 @@
+"""A running VM and the programs in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from vm.client import AgentClient, Stream
+from vm.config import SavedVm, VmCompleted, VmConfig, VmRecord
+from vm.disk import disk_bytes
+from vm.domain import Files
+from vm.errors import GuestError, GuestTimeout, VmError
+
+
+class VmChannel:
+    """A long-lived program in the guest. Not for use from two threads at once."""
+
+    def __init__(self, client: AgentClient, stream: Stream) -> None:
+        self._client, self._stream = client, stream
+        self._buffer = bytearray()
+        self._closed = False
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The program and its arguments."""
+        return self._stream.argv
+
+    @property
+    def first_output_ns(self) -> int | None:
+        """Host ns at which the first byte of standard output arrived, None before that."""
+        return self._stream.first_output_ns
+
+    def write(self, data: bytes) -> None:
+        """Send all of `data` to standard input; GuestError when the program has ended."""
+        self._client.write(self._stream, data)
+
+    def end_input(self) -> None:
+        """Close the program's standard input."""
+        self._client.end_input(self._stream)
+
+    def read(self, timeout_s: float | None = None, stderr: bool = False) -> bytes:
+        """What there is, at least one byte; b"" once the program ended and all was read."""
+        if not stderr and self._buffer:
+            data = bytes(self._buffer)
+            self._buffer.clear()
+            return data
+        return self._client.read(self._stream, timeout_s, stderr)
+
+    def read_until(self, marker: bytes, timeout_s: float) -> bytes:
+        """Standard output up to and including `marker`; GuestError at its end, GuestTimeout when it does not come."""
+        deadline = time.monotonic() + timeout_s
+        searched = 0
+        while (found := self._buffer.find(marker, searched)) < 0:
+            searched = max(0, len(self._buffer) - len(marker) + 1)
+            data = self._client.read(self._stream, max(0.0, deadline - time.monotonic()))
+            if not data:
+                raise GuestError(
+                    f"read {self.argv[0]} until {marker!r}: it ended after {bytes(self._buffer[-200:])!r}"
+                )
+            self._buffer += data
+        end = found + len(marker)
+        data = bytes(self._buffer[:end])
+        del self._buffer[:end]
+        return data
+
+    def kill(self, signal_number: int) -> None:
+        """Signal the program's process group."""
+        self._client.kill(self._stream, signal_number)
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """Its exit code, 128 + signal after a death by signal."""
+        return self._client.wait_exit(self._stream, timeout_s).code
+
+    def close(self) -> None:
+        """End the program and forget it. Idempotent; no error when the guest is gone."""
+        if not self._closed:
+            self._closed = True
+            self._client.discard(self._stream, 10.0)
+
+
+class Vm:
+    """One started guest. Made by `Harness.start` and `Harness.restore`."""
+
+    def __init__(
+        self,
+        name: str,
+        config: VmConfig,
+        files: Files,
+        client: AgentClient,
+        pid: int,
+        record: VmRecord,
+        end: Callable[[Vm], None],
+        save: Callable[[Vm, Path], SavedVm],
+        main: Stream | None = None,
+    ) -> None:
+        self.name, self.config, self.files, self.client = name, config, files, client
+        self.pid, self.record = pid, record
+        self.main = VmChannel(client, main) if main is not None else None
+        self._end, self._save = end, save
+        self._stopped = False
+
+    @property
+    def address(self) -> str | None:
+        """IPv4 address of the guest, None without a network."""
+        return self.config.network.address.partition("/")[0] if self.config.network else None
+
+    def exec(
+        self,
+        argv: Sequence[str],
+        stdin: bytes = b"",
+        timeout_s: float = 120.0,
+        env: Mapping[str, str] | None = None,
+        cwd: str = "/",
+    ) -> VmCompleted:
+        """Run a program to its end. GuestError when it cannot start, GuestTimeout (and it is killed) when it hangs.
+
+        It is over when its first process ended; a child that it leaves in the background goes on.
+        """
+        start = time.monotonic_ns()
+        stream = self.client.spawn(argv, env, cwd)
+        exit_, stdout, stderr = self.client.communicate(stream, stdin, timeout_s)
+        return VmCompleted(
+            argv=tuple(argv),
+            exit_code=exit_.code,
+            stdout=stdout,
+            stderr=stderr,
+            start_ns=start,
+            end_ns=stream.end_ns or time.monotonic_ns(),
+            guest_ns=exit_.ended_ns - exit_.started_ns,
+        )
+
+    def open(self, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: str = "/") -> VmChannel:
+        """Start a long-lived program; a failure to start shows at the first read or write."""
+        return VmChannel(self.client, self.client.spawn(argv, env, cwd))
+
+    def clock_ns(self) -> tuple[int, int]:
+        """(guest CLOCK_BOOTTIME, host CLOCK_MONOTONIC at the middle of the round trip), ns; the error is half of it."""
+        sent, boot, _, received = self.client.ping()
+        return boot, (sent + received) // 2
+
+    def pss_bytes(self) -> int:
+        """Proportional set size of the QEMU process. VmError when it has ended."""
+        path = Path(f"/proc/{self.pid}/smaps_rollup")
+        try:
+            lines = path.read_text().splitlines()
+        except OSError as error:
+            raise VmError(f"memory of {self.name}: {path}: {error.strerror}; has the VM ended?") from error
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+    def overlay_bytes(self) -> int:
+        """Bytes on the host's disk that this VM's overlay and data disk take."""
+        return sum(disk_bytes(path) for path in self.files.disks())
+
+    def power_off(self, timeout_s: float = 10.0) -> None:
+        """Let the guest write its disks and end by itself, then free all it held; GuestTimeout when it does not."""
+        self.client.power_off()
+        try:
+            self.client.wait_closed(timeout_s)
+        finally:
+            self.stop()
+
+    def save(self, path: Path) -> SavedVm:
+        """Write memory and disks to `path` (and beside it); the VM ends."""
+        return self._save(self, path)
+
+    def stop(self) -> None:
+        """End it at once and free all it held. Idempotent."""
+        if not self._stopped:
+            self._stopped = True
+            self._end(self)
+
+    def __enter__(self) -> Vm:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+__all__ = ["GuestTimeout", "Vm", "VmChannel"]
