@@ -1,0 +1,82 @@
+"""How each arm is called, drawn and ordered. One place, so that a colour means the same thing on every chart."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Ink(msgspec.Struct, frozen=True):
+    """A colour for light paper and the same colour for dark; both at least 3:1 against their page."""
+
+    light: str
+    dark: str
+
+
+class Style(msgspec.Struct, frozen=True):
+    """An arm's ink, marker and line, so that no chart tells arms apart by colour alone."""
+
+    ink: Ink
+    symbol: str
+    dash: str
+
+
+INK = {
+    "text": Ink("#1d2329", "#e8ebee"),
+    "muted": Ink("#5b6570", "#a3adb8"),
+    "grid": Ink("#e3e6e9", "#2c333b"),
+    "axis": Ink("#a9b1b9", "#56606b"),
+    "supported": Ink("#14743a", "#56d186"),
+    "refuted": Ink("#b3261e", "#ff8a80"),
+    "inconclusive": Ink("#8a5a00", "#f0b849"),
+    "not measured": Ink("#5c6672", "#a1abb6"),
+}
+
+_STYLES = {
+    "host": Style(Ink("#4a545e", "#c3cbd3"), "circle", "solid"),
+    "host-b": Style(Ink("#7d8792", "#8f99a4"), "circle-open", "dot"),
+    "runtime": Style(Ink("#0a5cc2", "#6cb2ff"), "square", "solid"),
+    "vm": Style(Ink("#b34a00", "#ffa766"), "diamond", "solid"),
+    "vm-untuned": Style(Ink("#96660a", "#d9b36b"), "diamond-open", "dash"),
+    "docker": Style(Ink("#08777d", "#4fd0d6"), "triangle-up", "solid"),
+    "crun": Style(Ink("#7b37b8", "#c89bff"), "cross", "dash"),
+}
+_OTHERS = (
+    Style(Ink("#a3246f", "#ff8cc8"), "star", "dashdot"),
+    Style(Ink("#3f6b12", "#a5d46a"), "hexagon", "longdash"),
+    Style(Ink("#5f4b3a", "#cdb7a2"), "pentagon", "longdashdot"),
+)
+_LABELS = {
+    "host": "host",
+    "host-b": "host again (A/A control)",
+    "runtime": "container (ours)",
+    "docker": "docker",
+    "crun": "crun",
+}
+
+
+def style(arm: str) -> Style:
+    """The look of an arm; unknown systems share three spare looks, picked by name and so stable over pages."""
+    if arm.startswith("vm"):
+        return _STYLES["vm-untuned" if arm.endswith("-untuned") else "vm"]
+    return _STYLES.get(arm) or _OTHERS[sum(arm.encode()) % len(_OTHERS)]
+
+
+def label(arm: str) -> str:
+    """What a reader sees. A VM always says its accelerator, since a TCG figure is no figure about VMs."""
+    if not arm.startswith("vm"):
+        return _LABELS.get(arm, arm)
+    untuned = ", untuned" if arm.endswith("-untuned") else ""
+    if emulated(arm):
+        return f"VM (emulated, TCG{untuned})"
+    return f"VM (KVM{untuned})" if "kvm" in arm else f"VM{untuned}"
+
+
+def emulated(arm: str) -> bool:
+    """Whether the arm's processor is software."""
+    return "tcg" in arm.split("-")
+
+
+def dark_inks() -> dict[str, str]:
+    """Light colour → dark colour, for the script that repaints charts."""
+    styles = [*_STYLES.values(), *_OTHERS]
+    return {ink.light: ink.dark for ink in [*INK.values(), *(look.ink for look in styles)]}

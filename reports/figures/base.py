@@ -1,0 +1,83 @@
+"""What all charts share: one plain layout, and the tidy medians they are drawn from."""
+
+from __future__ import annotations
+
+import html
+import math
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from reports import arms
+from reports.arms import INK
+
+CLEAR = "rgba(0,0,0,0)"
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+
+
+def blank(height: int, **layout: Any) -> go.Figure:
+    """An empty figure on transparent paper, `height` CSS pixels tall, with a legend below the plot."""
+    figure = go.Figure()
+    figure.update_layout(
+        template=None,
+        height=height,
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+        font={"family": FONT, "size": 13, "color": INK["text"].light},
+        margin={"l": 8, "r": 16, "t": 16, "b": 8},
+        legend={
+            "orientation": "h",
+            "yref": "container",
+            "y": 0,
+            "yanchor": "bottom",
+            "x": 0,
+            "xanchor": "left",
+        },
+        hoverlabel={"font": {"family": FONT, "size": 13}, "align": "left"},
+        hovermode="closest",
+        dragmode=False,
+        **layout,
+    )
+    return figure
+
+
+def axis(title: str = "", **more: Any) -> dict[str, Any]:
+    """A quiet axis: thin grid, no zero line, room made for its own labels."""
+    return {
+        "title": {"text": title, "font": {"size": 12, "color": INK["muted"].light}, "standoff": 10},
+        "gridcolor": INK["grid"].light,
+        "linecolor": INK["axis"].light,
+        "tickfont": {"size": 12, "color": INK["text"].light},
+        "zeroline": False,
+        "automargin": True,
+        **more,
+    }
+
+
+def log_ticks(low: float, high: float) -> dict[str, Any]:
+    """Ticks of a log axis at 1, 2, 5 or only at tens, so that two to ten of them fit; range included."""
+    first, last = math.log10(low), math.log10(high)
+    steps = (1, 2, 5) if last - first < 2.2 else (1,)
+    ticks = [m * 10.0**e for e in range(math.floor(first) - 1, math.ceil(last) + 1) for m in steps]
+    return {"type": "log", "range": [first, last], "tickvals": [t for t in ticks if low <= t <= high]}
+
+
+def medians(samples: pd.DataFrame) -> pd.DataFrame:
+    """Per (metric, backend): median, low and high quartile, count, and unit of the samples given."""
+    groups = samples.groupby(["metric", "backend"], sort=False, observed=True)
+    found = groups["value"].quantile([0.25, 0.5, 0.75]).unstack()
+    found.columns = pd.Index(["low", "median", "high"])
+    found["count"] = groups.size()
+    found["unit"] = groups["unit"].first()
+    return found.reset_index()
+
+
+def plain(text: object) -> str:
+    """Text that plotly shows as it stands: its labels know a subset of HTML."""
+    return html.escape(str(text), quote=False)
+
+
+def named(arm: object) -> str:
+    """An arm's label, safe inside a chart."""
+    return plain(arms.label(str(arm)))

@@ -1,0 +1,108 @@
+"""Forest plot: one row a metric, its performance ratio and interval, lines at the claim's margin and at 1."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from reports.arms import INK
+from reports.figures.base import axis, blank, log_ticks
+from reports.words import share
+
+NEAR = (0.75, 1.3334)
+"""A ratio outside is an arrow at the edge as long as most rows are inside; else the axis shows all."""
+
+SYMBOLS = {"supported": "circle", "refuted": "x", "inconclusive": "diamond", "not measured": "line-ns"}
+ROW = 25
+
+
+def forest(rows: pd.DataFrame, margin: float = 0.99) -> go.Figure:
+    """Draw `rows` (columns label, estimate, low, high, state, note), the first row on top, on a log axis.
+
+    Ratios are performance, arm / baseline: above 1 the arm is better, for times too.
+    """
+    rows = rows[rows["estimate"].gt(0) & rows["low"].gt(0) & rows["high"].gt(0)].reset_index(drop=True)
+    low, high = _span(rows, margin)
+    figure = blank(height=96 + ROW * max(1, len(rows)), showlegend=True)
+    inside = rows["estimate"].between(low, high)
+    for state, symbol in SYMBOLS.items():
+        chosen = rows[inside & (rows["state"] == state)]
+        if len(chosen):
+            figure.add_trace(_points(chosen, state, symbol, low, high))
+    _arrows(figure, rows[~inside], low, high)
+    for place, dash in ((margin, "dash"), (1.0, "solid")):
+        figure.add_vline(x=place, line={"width": 1, "dash": dash, "color": INK["muted"].light}, layer="below")
+    ticks = (
+        log_ticks(low, high)
+        if high / low > 5
+        else {"type": "log", "range": [math.log10(low), math.log10(high)]}
+    )
+    figure.update_xaxes(
+        axis("performance, host = 1 (right is better)", side="bottom", **ticks), tickformat="~g"
+    )
+    figure.update_yaxes(
+        axis(
+            showgrid=False,
+            range=[len(rows) - 0.4, -0.6],
+            tickvals=list(range(len(rows))),
+            ticktext=list(rows["label"]),
+        )
+    )
+    if high / low <= 5:
+        figure.update_xaxes(_near_ticks(low, high))
+    return figure
+
+
+def _span(rows: pd.DataFrame, margin: float) -> tuple[float, float]:
+    near = rows[rows["estimate"].between(*NEAR)]
+    shown = near if len(near) * 2 >= len(rows) and len(near) else rows
+    low = min([0.97, margin * 0.985, *shown["low"]])
+    high = max([1.03, *shown["high"]])
+    if shown is near:
+        low, high = max(low, NEAR[0]), min(high, NEAR[1])
+    room = (high / low) ** 0.04
+    return low / room, high * room
+
+
+def _near_ticks(low: float, high: float) -> dict[str, list[float]]:
+    step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0) if (high - low) / s <= 9 or s == 1.0)
+    first = math.ceil(low / step)
+    return {"tickvals": [round(k * step, 4) for k in range(first, math.floor(high / step) + 1)]}
+
+
+def _points(rows: pd.DataFrame, state: str, symbol: str, low: float, high: float) -> go.Scatter:
+    colour = INK[state].light
+    return go.Scatter(
+        x=rows["estimate"],
+        y=rows.index,
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": rows["high"].clip(upper=high) - rows["estimate"],
+            "arrayminus": rows["estimate"] - rows["low"].clip(lower=low),
+            "thickness": 2,
+            "width": 4,
+            "color": colour,
+        },
+        mode="markers",
+        name=state,
+        marker={"symbol": symbol, "size": 10, "color": colour},
+        text=rows["note"],
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _arrows(figure: go.Figure, rows: pd.DataFrame, low: float, high: float) -> None:
+    for place, row in rows.iterrows():
+        left = row["estimate"] < low
+        figure.add_annotation(
+            x=math.log10(low if left else high),
+            y=place,
+            text=f"◀ {share(row['estimate'])}" if left else f"{share(row['estimate'])} ▶",
+            hovertext=row["note"],
+            showarrow=False,
+            xanchor="left" if left else "right",
+            font={"size": 12, "color": INK[row["state"]].light},
+        )

@@ -1,0 +1,82 @@
+"""Reads one run directory into an `Evidence`; nothing else in this package touches a run's files."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from bench import claims as claims_file
+from bench import store
+from bench.claims import Claims
+from bench.model import Metric, Run, Verdict
+from reports.errors import ReportError
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """All that a page may say: the run's record, its samples in run order, the claims and the verdicts on them.
+
+    `samples` has the columns of `bench.model.Sample`, a row a sample; empty when the run measured nothing.
+    `remarks` are sentences about the files themselves (recovered from the journal, not judged yet).
+    """
+
+    directory: Path
+    run: Run
+    samples: pd.DataFrame
+    claims: Claims
+    verdicts: tuple[Verdict, ...]
+    remarks: tuple[str, ...] = ()
+
+    @cached_property
+    def metrics(self) -> dict[str, Metric]:
+        """The plan's metrics by name."""
+        return {metric.name: metric for metric in self.run.plan.metrics}
+
+    @cached_property
+    def shown(self) -> pd.DataFrame:
+        """Samples whose value is a number, counted or not."""
+        return self.samples[np.isfinite(self.samples["value"].to_numpy(dtype="float64"))]
+
+    @cached_property
+    def valid(self) -> pd.DataFrame:
+        """The samples that count."""
+        return self.shown[self.shown["valid"].to_numpy(dtype=bool)]
+
+    @cached_property
+    def arms(self) -> tuple[str, ...]:
+        """Arms in the plan's order, then any that the samples carry beyond the plan."""
+        planned = [arm.name for arm in self.run.plan.arms]
+        seen = [str(name) for name in self.samples["backend"].unique()]
+        return tuple(dict.fromkeys(planned + seen))
+
+    def of(self, *names: str) -> pd.DataFrame:
+        """Valid samples of the named metrics, arms in the plan's order."""
+        rows = self.valid[self.valid["metric"].isin(names)]
+        rank = rows["backend"].map({arm: place for place, arm in enumerate(self.arms)})
+        return rows.assign(rank=rank).sort_values(["rank", "order"], kind="stable").drop(columns="rank")
+
+
+def load(directory: Path) -> Evidence:
+    """Read a run and its verdicts; a run that was never judged has none, and a remark says so.
+
+    Raises ReportError naming the file for anything missing, cut off, or of another schema.
+    """
+    try:
+        loaded = store.load(directory)
+        judged = (directory / store.VERDICTS).exists()
+        verdicts = store.load_verdicts(directory) if judged else []
+        claims = claims_file.load()
+    except (store.StoreError, claims_file.ClaimsError) as error:
+        raise ReportError(f"report of {directory}: {error}") from error
+    unjudged = () if judged else (f"Not judged yet: `ninetynine judge {directory}` gives the verdicts.",)
+    return Evidence(
+        directory=directory,
+        run=loaded.run,
+        samples=loaded.samples.sort_values("order", kind="stable", ignore_index=True),
+        claims=claims,
+        verdicts=tuple(verdicts),
+        remarks=loaded.recovered + unjudged,
+    )

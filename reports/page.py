@@ -1,0 +1,179 @@
+"""One self-contained HTML file from a run directory."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import msgspec
+from markupsafe import Markup
+
+from bench import store
+from reports import appendix, arms, headline, panels, verdicts
+from reports.bundle import csp_hash, plotly_bundle
+from reports.errors import ReportError
+from reports.figures.drift import MOST_POINTS
+from reports.load import Evidence, load
+from reports.words import count, minutes, quantity, share
+
+NAME = "report.html"
+MOST_EMBEDDED = 2**20
+"""Bytes of a raw file that the page carries in itself; a larger one is linked beside it, and the page says so."""
+
+
+class Download(msgspec.Struct, frozen=True):
+    """A raw file: what it is, its size, and a data URI, or a relative link where it is too large."""
+
+    name: str
+    what: str
+    size: str
+    href: str
+    embedded: bool
+
+
+def render(run_dir: Path, out: Path | None = None) -> Path:
+    """Write the report of `run_dir` to `out` (default: report.html beside the data) and return its path.
+
+    Raises ReportError naming the file that is missing, cut off or cannot be written.
+    """
+    target = run_dir / NAME if out is None else out
+    page = build(load(run_dir), target)
+    try:
+        store.write_atomically(target, page.encode())
+    except store.StoreError as error:
+        raise ReportError(f"report of {run_dir}: {error}") from error
+    return target
+
+
+def build(evidence: Evidence, target: Path) -> str:
+    """The page's HTML. `target` is where it will stand, for links to files beside it."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("reports"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"arm": arms.label, "json": embedded_json, "quantity": quantity, "share": share}
+    script = _asset(environment, "page.js")
+    bundle = plotly_bundle()
+    return environment.get_template("page.html.j2").render(
+        style=_asset(environment, "style.css"),
+        script=script,
+        policy=_policy(csp_hash(str(script)), bundle.csp),
+        plotly=bundle,
+        inks=arms.dark_inks(),
+        **_view(evidence, target),
+    )
+
+
+def _asset(environment: jinja2.Environment, name: str) -> Markup:
+    assert environment.loader is not None
+    return Markup(environment.loader.get_source(environment, name)[0])  # noqa: S704 - our own file
+
+
+def _policy(*scripts: str) -> str:
+    """Nothing from outside, no script but ours and plotly's. plotly writes its own style rules."""
+    return (
+        f"default-src 'none'; script-src {' '.join(scripts)}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def embedded_json(value: Any) -> Markup:
+    """JSON for a script element that is never executed; no `<` survives, so nothing can close the element."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
+
+
+def _view(evidence: Evidence, target: Path) -> dict[str, Any]:
+    run = evidence.run
+    return {
+        "run": run,
+        "banner": headline.banner(evidence),
+        "control": headline.control(evidence),
+        "claims": verdicts.claim_views(evidence),
+        "forests": list(panels.forests(evidence)),
+        "sections": [(*words, list(build(evidence))) for *words, build in SECTIONS],
+        "order": list(panels.in_run_order(evidence)),
+        "most_points": f"{MOST_POINTS:,}",
+        "counts": _counts(evidence),
+        "took": minutes(run.started, run.ended),
+        "command": shlex.join(run.command),
+        "facts": appendix.facts(run.host),
+        "systems": appendix.systems(run),
+        "versions": appendix.versions(run),
+        "downloads": [_download(evidence.directory, target, *item) for item in RAW],
+        "documents": DOCUMENTS,
+        "docs": _docs(target),
+        "remarks": (*evidence.remarks, *run.notes),
+    }
+
+
+SECTIONS = (
+    (
+        "startup",
+        "Start-up",
+        "How long from the request, on the host's clock. Image present, page cache warm.",
+        panels.start_up,
+    ),
+    ("memory", "Memory", "What one more instance costs the host.", panels.memory),
+    (
+        "network",
+        "Network",
+        "To one remote peer over one wire; what it gives, and what it costs the CPU.",
+        panels.network,
+    ),
+    (
+        "disk",
+        "Disk",
+        "What one more instance of the same image costs, and how fast its files are.",
+        panels.disk,
+    ),
+)
+DOCUMENTS = (
+    ("method.md", "the statistics"),
+    ("claims.md", "claims and metrics"),
+    ("errors.md", "messages and what to do"),
+)
+
+
+def _counts(evidence: Evidence) -> dict[str, Any]:
+    lost = evidence.samples[~evidence.samples["valid"].to_numpy(dtype=bool)]
+    reasons = lost["reason"].replace("", "no reason given").value_counts()
+    return {
+        "samples": count(len(evidence.samples), "sample"),
+        "lost": len(lost),
+        "reasons": [(str(reason), int(number)) for reason, number in reasons.head(12).items()],
+    }
+
+
+RAW = (
+    (store.SAMPLES, "every sample, a row each (Parquet)"),
+    (store.VERDICTS, "the verdicts (JSON)"),
+    (store.RUN, "plan, seed, host and versions (JSON)"),
+)
+
+
+def _download(directory: Path, target: Path, name: str, what: str) -> Download:
+    path = directory / name
+    if not path.exists():
+        return Download(name, what, "not there", "", embedded=False)
+    data = path.read_bytes()
+    size = quantity(len(data), "bytes")
+    if len(data) > MOST_EMBEDDED:
+        return Download(name, what, size, os.path.relpath(path, target.parent), embedded=False)
+    kind = "application/json" if name.endswith(".json") else "application/vnd.apache.parquet"
+    return Download(name, what, size, f"data:{kind};base64,{base64.b64encode(data).decode()}", embedded=True)
+
+
+def _docs(target: Path) -> str:
+    """Relative path to the documents when the page lies in the same tree as they do, else nothing."""
+    folder = Path(__file__).resolve().parent.parent / "docs"
+    inside = folder.is_dir() and target.resolve().is_relative_to(folder.parent)
+    return os.path.relpath(folder, target.resolve().parent) if inside else ""

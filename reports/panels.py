@@ -1,0 +1,280 @@
+"""Charts with the words and the table that go beside them, section by section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import pandas as pd
+import plotly.graph_objects as go
+
+from bench.model import Verdict
+from reports import arms
+from reports.figures import drift, forest, levels, startup
+from reports.figures.base import medians, plain
+from reports.load import Evidence
+from reports.verdicts import ALL, amount, between
+from reports.words import count, quantity
+
+
+class Table(msgspec.Struct, frozen=True):
+    """Plain words in columns; the accessible twin of a chart."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+class Panel(msgspec.Struct, frozen=True, kw_only=True):
+    """One chart: plotly JSON, its height in CSS pixels, a text alternative, and the same numbers as a table."""
+
+    id: str
+    title: str
+    lead: str = ""
+    alt: str
+    figure: str
+    height: int
+    table: Table
+    wide: bool = True
+
+
+def panel(
+    name: str,
+    title: str,
+    figure: go.Figure,
+    table: Table,
+    *,
+    lead: str = "",
+    alt: str = "",
+    wide: bool = True,
+) -> Panel:
+    """Bind a figure to its words."""
+    return Panel(
+        id=name,
+        title=title,
+        lead=lead,
+        alt=alt or title,
+        figure=figure.to_json(),
+        height=int(figure.layout.height),
+        table=table,
+        wide=wide,
+    )
+
+
+def forests(evidence: Evidence) -> Iterator[Panel]:
+    """A forest plot for each system and role: primary metrics decide, stress metrics explain."""
+    ratios = [row for row in evidence.verdicts if _is_host_ratio(evidence, row)]
+    control = evidence.claims.control.arm
+    systems = [arm for arm in evidence.arms if any(row.backend == arm for row in ratios) and arm != control]
+    for arm in sorted(systems, key=arms.emulated):
+        for role in ("primary", "stress"):
+            rows = forest_rows(evidence, [row for row in ratios if row.backend == arm], role)
+            if len(rows):
+                yield _forest(arm, role, rows)
+
+
+def _is_host_ratio(evidence: Evidence, row: Verdict) -> bool:
+    kinds = {claim.id: claim.kind for claim in evidence.claims.claim}
+    return row.baseline == "host" and row.metric != ALL and kinds.get(row.claim, "ratio") == "ratio"
+
+
+def forest_rows(evidence: Evidence, verdicts: list[Verdict], role: str) -> pd.DataFrame:
+    """Rows of one forest plot: one a metric whose role in its claim is `role`, where there is an estimate."""
+    claims = {claim.id: claim for claim in evidence.claims.claim}
+    rows = []
+    for row in verdicts:
+        claim = claims.get(row.claim)
+        if ((claim.role_of(row.metric) if claim else None) or "primary") != role or not row.estimate:
+            continue
+        value, span = amount(claim, row.estimate), between(claim, row)
+        tail = f"{row.verdict}; {count(row.n_pairs, 'pair')} in {count(row.n_sessions, 'session')}"
+        rows.append(
+            {
+                "label": plain(row.metric),
+                "estimate": row.estimate,
+                "low": row.low if row.low else row.estimate,
+                "high": row.high if row.high else row.estimate,
+                "state": row.verdict,
+                "note": f"<b>{plain(row.metric)}</b><br>{value} of the host ({span})<br>{tail}",
+                "words": (row.metric, value, span, row.verdict),
+                "margin": row.margin or 0.99,
+            }
+        )
+    frame = pd.DataFrame(rows)
+    return frame.drop_duplicates("label", ignore_index=True) if len(frame) else frame
+
+
+def _forest(arm: str, role: str, rows: pd.DataFrame) -> Panel:
+    kind = "primary metrics, which decide" if role == "primary" else "stress metrics, which explain"
+    lead = (
+        "An emulated processor: these figures are about this way of running only, never about VMs in general."
+        if arms.emulated(arm)
+        else ""
+    )
+    states = rows["state"].value_counts()
+    tally = ", ".join(f"{number} {state}" for state, number in states.items())
+    return panel(
+        f"forest-{arm}-{role}",
+        f"{arms.label(arm)}: {kind}",
+        forest.forest(rows, margin=float(rows["margin"].iloc[0])),
+        Table(("metric", "performance, host = 100 %", "interval", "verdict"), tuple(rows["words"])),
+        lead=lead if role == "primary" else "",
+        alt=f"Forest plot of performance ratios of {arms.label(arm)} to the host, {kind}: {tally}.",
+    )
+
+
+def start_up(evidence: Evidence) -> Iterator[Panel]:
+    """ECDFs of every start-up metric, then what a start is made of."""
+    limit = next((c.margin for c in evidence.claims.claim if c.kind == "quantile" and c.unit == "s"), None)
+    names = [name for name in _names(evidence, "startup.") if not name.startswith("startup.phase.")]
+    titles = {
+        "startup.first_instruction": "Request to the program's first instruction",
+        "startup.first_instruction.paced": "The same, after an idle gap",
+        "startup.first_byte": "Request to the first byte a server answers",
+    }
+    for name in sorted(names, key=lambda name: list(titles).index(name) if name in titles else 9):
+        rows = evidence.of(name)
+        mark = limit if rows["unit"].iloc[0] == "s" else None
+        yield panel(
+            f"ecdf-{name}",
+            titles.get(name, name),
+            startup.ecdf(rows, mark),
+            quantile_table(rows),
+            alt=f"Share of starts done over time for {name}, one line a system; the table has the quantiles.",
+            wide=len(names) == 1,
+        )
+    phases = evidence.of(*_names(evidence, "startup.phase."))
+    if len(phases):
+        yield panel(
+            "phases",
+            "What a start is made of",
+            startup.phases(phases),
+            median_table(phases),
+            lead="Medians of each phase, stamped by the host's clock. Each bar has its own axis.",
+            alt="Stacked bars of the phases of a start, one bar a system; the table has their medians.",
+        )
+
+
+def costs(evidence: Evidence, prefix: str, title: str) -> Iterator[Panel]:
+    """A bar chart for every metric that begins with `prefix`."""
+    for name in _names(evidence, prefix):
+        rows = evidence.of(name)
+        yield panel(
+            f"cost-{name}",
+            f"{title}{name.removeprefix(prefix).replace('.', ', ').replace('_', ' ')}",
+            levels.cost_bars(rows, "median"),
+            median_table(rows),
+            alt=f"Bars of {name}, one a system; the table has the medians.",
+            wide=len(_names(evidence, prefix)) == 1,
+        )
+
+
+NETWORK = (
+    ("throughput", "Throughput over a 1 Gbit/s line", "network.throughput."),
+    ("cpu", "CPU time for each GiB moved", "network.cpu_per_gib."),
+    ("throughput-10g", "Throughput over a 10 Gbit/s line", "network.throughput_10g."),
+    ("unshaped", "Throughput with no line rate (CPU-bound)", "network.throughput_unshaped."),
+    ("reverse", "Throughput towards the instance", "network.throughput_reverse."),
+    ("streams", "Throughput, several streams", "network.throughput_streams."),
+    ("latency", "Time of one request and its answer", "network.latency."),
+    ("loopback", "Loopback inside the instance (no wire)", "network.loopback"),
+)
+
+
+def network(evidence: Evidence) -> Iterator[Panel]:
+    """What the network gives and what it costs, a row a network mode."""
+    for key, title, prefix in NETWORK:
+        names = _names(evidence, prefix)
+        if names:
+            yield _levels_panel(evidence, f"network-{key}", title, prefix, names)
+
+
+def memory(evidence: Evidence) -> Iterator[Panel]:
+    """Host memory of an instance."""
+    yield from costs(evidence, "memory.per_instance", "Host memory of one more idle instance")
+
+
+def disk(evidence: Evidence) -> Iterator[Panel]:
+    """Host disk of an instance, then how fast its files are."""
+    yield from costs(evidence, "disk.extra_instance", "Host disk of one more instance")
+    yield from disk_speed(evidence)
+
+
+def disk_speed(evidence: Evidence) -> Iterator[Panel]:
+    """Read and write rates in the image, the writable layer and a volume."""
+    titles = {
+        "disk.randread.": "Random reads",
+        "disk.randwrite.": "Random writes",
+        "disk.seqread.": "Sequential reads",
+        "disk.seqwrite.": "Sequential writes",
+        "disk.copy_up": "First write to a file of the image (copy-up)",
+    }
+    for prefix, title in titles.items():
+        names = _names(evidence, prefix)
+        if names:
+            yield _levels_panel(evidence, prefix.strip("."), title, prefix, names)
+
+
+def _levels_panel(evidence: Evidence, key: str, title: str, prefix: str, names: list[str]) -> Panel:
+    rows = evidence.of(*names)
+    rows = rows[rows["unit"] == rows["unit"].iloc[0]]
+    labels = {name: plain(name.removeprefix(prefix).strip(".").replace("_", " ")) for name in names}
+    return panel(
+        key,
+        title,
+        levels.levels(rows, labels, "median and middle half"),
+        median_table(rows),
+        alt=f"{title}: a dot a system, a row a mode; the table has the medians.",
+        wide=False,
+    )
+
+
+def in_run_order(evidence: Evidence) -> Iterator[tuple[str, str, int]]:
+    """(metric, plotly JSON, height) of every metric that has samples, planned ones first."""
+    present = set(evidence.shown["metric"].unique())
+    ordered = [name for name in evidence.metrics if name in present]
+    for name in ordered + sorted(present - set(ordered)):
+        figure = drift.run_order(evidence.shown[evidence.shown["metric"] == name])
+        yield name, figure.to_json(), int(figure.layout.height)
+
+
+def _names(evidence: Evidence, prefix: str) -> list[str]:
+    found = [str(name) for name in evidence.valid["metric"].unique() if str(name).startswith(prefix)]
+    planned = list(evidence.metrics)
+    return sorted(found, key=lambda name: planned.index(name) if name in evidence.metrics else len(planned))
+
+
+def median_table(samples: pd.DataFrame) -> Table:
+    """System, metric, median, middle half and number of samples, in words."""
+    rows = [
+        (
+            arms.label(str(row.backend)),
+            str(row.metric),
+            quantity(row.median, row.unit),
+            f"{quantity(row.low, row.unit)} to {quantity(row.high, row.unit)}",
+            f"{row.samples:,}",
+        )
+        for row in medians(samples).rename(columns={"count": "samples"}).itertuples()
+    ]
+    return Table(("system", "metric", "median", "middle half", "samples"), tuple(rows))
+
+
+def quantile_table(samples: pd.DataFrame) -> Table:
+    """Start times at the usual quantiles. p99 needs a hundred samples to mean anything and is a dash below."""
+    unit = str(samples["unit"].iloc[0])
+
+    def cell(values: pd.Series[float], quantile: float, least: int) -> str:
+        return quantity(float(values.quantile(quantile)), unit) if len(values) >= least else "–"
+
+    rows = [
+        (
+            arms.label(str(arm)),
+            quantity(float(values.min()), unit),
+            cell(values, 0.5, 1),
+            cell(values, 0.9, 10),
+            cell(values, 0.99, 100),
+            quantity(float(values.max()), unit),
+            f"{len(values):,}",
+        )
+        for arm, values in samples.groupby("backend", sort=False, observed=True)["value"]
+    ]
+    return Table(("system", "fastest", "median", "p90", "p99", "slowest", "starts"), tuple(rows))

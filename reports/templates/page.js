@@ -1,0 +1,92 @@
+"use strict";
+(() => {
+  const read = (id) => JSON.parse(document.getElementById(id).textContent);
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const narrow = matchMedia("(max-width: 600px)");
+  const inks = read("inks");
+  const charts = [...document.querySelectorAll(".chart")];
+  let printing = false;
+  let library;
+
+  // plotly.js is packed: unpack it once, and run it as the inline script whose hash the page's policy names.
+  const unpack = async () => {
+    const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (c) => c.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const script = document.createElement("script");
+    script.textContent = await new Response(stream).text();
+    document.head.append(script);
+    if (!window.Plotly) throw new Error("plotly.js did not start");
+    return window.Plotly;
+  };
+  const plotly = () => (library ??= unpack());
+
+  const repaint = (value) => {
+    if (typeof value === "string") return inks[value] ?? value;
+    if (Array.isArray(value)) return value.map(repaint);
+    if (value === null || typeof value !== "object") return value;
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, repaint(inner)]));
+  };
+
+  const squeeze = (figure) => {
+    const layout = figure.layout;
+    layout.font.size = 11;
+    for (const [name, axis] of Object.entries(layout)) {
+      if (!/^[xy]axis/.test(name)) continue;
+      axis.tickfont = { ...axis.tickfont, size: 10 };
+      if (axis.title) axis.title.font = { ...axis.title.font, size: 11 };
+      if (name[0] === "x" && axis.type !== "log" && !axis.tickvals) axis.nticks = 4;
+      if (name[0] === "y" && axis.ticktext) axis.ticktext = axis.ticktext.map((text) => text.replace(/^(.{9,}?)\./, "$1<br>."));
+    }
+    return figure;
+  };
+
+  const draw = async (chart) => {
+    const library = await plotly();
+    let figure = read(chart.dataset.figure);
+    if (dark.matches && !printing) figure = repaint(figure);
+    if (narrow.matches) figure = squeeze(figure);
+    figure.layout.hoverlabel.bgcolor = dark.matches && !printing ? "#20262d" : "#ffffff";
+    chart.dataset.state = "drawing";
+    await library.react(chart, figure.data, figure.layout, { responsive: true, displayModeBar: false });
+    chart.dataset.state = "drawn";
+  };
+
+  const fail = (chart, error) => {
+    chart.dataset.state = "failed";
+    chart.style.minHeight = "0";
+    chart.textContent = "This browser could not draw the chart; its numbers stand in the table below.";
+    chart.title = String(error);
+  };
+  const show = (chart) => draw(chart).catch((error) => fail(chart, error));
+  const redraw = () => charts.filter((chart) => chart.dataset.state === "drawn").forEach(show);
+
+  const near = new IntersectionObserver((entries) => {
+    for (const entry of entries.filter((entry) => entry.isIntersecting)) {
+      near.unobserve(entry.target);
+      show(entry.target);
+    }
+  }, { rootMargin: "800px" });
+  charts.forEach((chart) => near.observe(chart));
+  dark.addEventListener("change", redraw);
+  narrow.addEventListener("change", redraw);
+
+  document.getElementById("order-metric")?.addEventListener("change", (event) => {
+    const chart = document.getElementById("order-chart");
+    chart.dataset.figure = event.target.value;
+    show(chart);
+  });
+
+  const paper = (on) => () => {
+    printing = on;
+    (on ? charts : charts.filter((chart) => chart.dataset.state === "drawn")).forEach(show);
+  };
+  addEventListener("beforeprint", paper(true));
+  addEventListener("afterprint", paper(false));
+
+  const copy = document.getElementById("copy");
+  copy.hidden = !navigator.clipboard;
+  copy.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.getElementById("command").textContent);
+    document.getElementById("copied").textContent = "Copied.";
+  });
+})();

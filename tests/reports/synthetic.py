@@ -1,0 +1,369 @@
+"""A run directory made of drawn numbers, with every metric and arm a real run can have.
+
+Nothing here was measured: it exists so that the report can be built, tested and looked at without a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from bench import claims, model, store
+from bench.judge import judge
+
+ARMS = ("host", "host-b", "runtime", "vm-tcg", "crun")
+PHASES = {
+    "runtime": {"clone": 0.16, "mounts": 0.39, "cgroup": 0.08, "seccomp": 0.09, "exec": 0.31},
+    "vm-tcg": {"define": 12, "create": 190, "kernel": 610, "hello": 940, "first_instruction": 31},
+    "crun": {"create": 14.0, "start": 3.1},
+}
+
+
+class Spec(NamedTuple):
+    """A metric, the host's level, and how much of the host's performance each other arm gives (1 = the same)."""
+
+    name: str
+    unit: str
+    better: model.Better
+    role: model.Role
+    level: float
+    arms: Mapping[str, float]
+    spread: float = 0.02
+
+
+def _specs() -> list[Spec]:
+    equal = {"runtime": 1.0, "vm-tcg": 0.11, "crun": 0.999}
+    lower = {"runtime": 0.71, "vm-tcg": 0.05, "crun": 0.69}
+    specs = [
+        Spec(
+            "startup.first_instruction",
+            "s",
+            "lower",
+            "primary",
+            0.00045,
+            {"runtime": 0.4, "vm-tcg": 0.00025, "crun": 0.025},
+            0.18,
+        ),
+        Spec(
+            "startup.first_instruction.paced",
+            "s",
+            "lower",
+            "stress",
+            0.0006,
+            {"runtime": 0.4, "vm-tcg": 0.00033, "crun": 0.03},
+            0.2,
+        ),
+        Spec(
+            "startup.first_byte",
+            "s",
+            "lower",
+            "primary",
+            0.009,
+            {"runtime": 0.86, "vm-tcg": 0.004, "crun": 0.32},
+            0.1,
+        ),
+        Spec("cpu.integer", "events/s", "higher", "primary", 1180.0, equal),
+        Spec("cpu.float", "ops/s", "higher", "primary", 5200.0, equal),
+        Spec("cpu.crypto", "bytes/s", "higher", "primary", 1.31e9, equal),
+        Spec(
+            "cpu.syscall", "ops/s", "higher", "stress", 4.1e6, {"runtime": 0.83, "vm-tcg": 0.08, "crun": 0.79}
+        ),
+        Spec(
+            "cpu.page_fault",
+            "ops/s",
+            "higher",
+            "stress",
+            7.9e5,
+            {"runtime": 0.97, "vm-tcg": 0.04, "crun": 0.96},
+        ),
+        Spec("memory.bandwidth", "bytes/s", "higher", "primary", 9.7e9, equal, 0.03),
+        Spec("memory.latency", "s", "lower", "primary", 9.4e-8, equal, 0.03),
+        Spec(
+            "memory.per_instance",
+            "bytes",
+            "lower",
+            "info",
+            2.1e5,
+            {"runtime": 0.42, "vm-tcg": 0.0012, "crun": 0.4},
+            0.01,
+        ),
+        Spec(
+            "network.loopback", "bit/s", "higher", "stress", 2.9e10, {"runtime": 0.99, "vm-tcg": 0.03}, 0.06
+        ),
+        Spec(
+            "disk.extra_instance",
+            "bytes",
+            "lower",
+            "info",
+            1024.0,
+            {"runtime": 0.25, "vm-tcg": 0.0003, "crun": 0.25},
+            0.0,
+        ),
+        Spec(
+            "disk.copy_up", "s", "lower", "stress", 0.0011, {"runtime": 0.8, "vm-tcg": 0.05, "crun": 0.8}, 0.1
+        ),
+    ]
+    for mode in ("host", "bridge", "nat"):
+        keep = dict.fromkeys(("runtime", "crun"), 1.0) | ({} if mode == "host" else {"vm-tcg": 0.41})
+        specs += [
+            Spec(f"network.throughput.{mode}", "bit/s", "higher", "primary", 9.56e8, keep, 0.002),
+            Spec(
+                f"network.throughput_10g.{mode}",
+                "bit/s",
+                "higher",
+                "primary",
+                9.2e9,
+                {**keep, "runtime": 0.995},
+                0.02,
+            ),
+            Spec(
+                f"network.throughput_unshaped.{mode}",
+                "bit/s",
+                "higher",
+                "stress",
+                1.8e10,
+                {**keep, "runtime": 0.88 if mode != "host" else 1.0},
+                0.05,
+            ),
+            Spec(f"network.throughput_reverse.{mode}", "bit/s", "higher", "stress", 9.5e8, keep, 0.003),
+            Spec(f"network.throughput_streams.{mode}", "bit/s", "higher", "stress", 9.5e8, keep, 0.003),
+            Spec(
+                f"network.latency.{mode}",
+                "s",
+                "lower",
+                "stress",
+                3.1e-5,
+                dict.fromkeys(keep, 0.86 if mode != "host" else 1.0),
+                0.05,
+            ),
+            Spec(
+                f"network.cpu_per_gib.{mode}",
+                "s/GiB",
+                "lower",
+                "primary",
+                0.62,
+                dict.fromkeys(keep, 0.83 if mode != "host" else 1.0),
+                0.05,
+            ),
+        ]
+    for where in ("image", "layer", "volume"):
+        for what in ("randread", "seqread", "randwrite", "seqwrite"):
+            if where == "image" and what.endswith("write"):
+                continue
+            unit, level = ("ops/s", 2.1e5) if what.startswith("rand") else ("bytes/s", 2.4e9)
+            role: model.Role = "primary" if what == "randread" else "stress"
+            specs.append(
+                Spec(
+                    f"disk.{what}.{where}",
+                    unit,
+                    "higher",
+                    role,
+                    level,
+                    {"runtime": 1.0, "vm-tcg": lower["vm-tcg"], "crun": 0.99},
+                    0.05,
+                )
+            )
+    return specs
+
+
+def draw_samples(
+    seed: int = 7, sessions: int = 6, blocks: int = 6, specs: Sequence[Spec] | None = None
+) -> pd.DataFrame:
+    """Samples in run order: lognormal noise, a session effect, a slow drift, and a few invalid ones."""
+    rng = np.random.default_rng(seed)
+    rows: list[dict[str, Any]] = []
+    chosen = _specs() if specs is None else list(specs)
+    for session in range(sessions):
+        for block in range(blocks):
+            for spec in chosen:
+                _visit(rows, rng, spec, session, block)
+    frame = pd.DataFrame(rows)
+    frame["order"] = frame["order"].astype("int64")
+    return frame
+
+
+def _visit(
+    rows: list[dict[str, Any]], rng: np.random.Generator, spec: Spec, session: int, block: int
+) -> None:
+    arms = [arm for arm in ARMS if arm.startswith("host") or arm in spec.arms]
+    for arm in rng.permutation(arms):
+        performance = spec.arms.get(arm, 1.0)
+        base = spec.level * (performance if spec.better == "higher" else 1 / performance)
+        drift = 1 + 0.01 * np.sin((session * 6 + block) / 9)
+        value = float(base * drift * np.exp(rng.normal(0, spec.spread)))
+        _append(rows, rng, spec.name, spec.unit, spec.better, session, block, str(arm), value)
+        if spec.name == "startup.first_instruction" and arm in PHASES:
+            for phase, ms in PHASES[str(arm)].items():
+                shown = ms / 1000 * float(np.exp(rng.normal(0, 0.1)))
+                _append(rows, rng, f"startup.phase.{phase}", "s", "lower", session, block, str(arm), shown)
+
+
+def _append(
+    rows: list[dict[str, Any]],
+    rng: np.random.Generator,
+    metric: str,
+    unit: str,
+    better: str,
+    session: int,
+    block: int,
+    arm: str,
+    value: float,
+) -> None:
+    order = len(rows)
+    pressed = rng.random() < 0.004
+    rows.append(
+        {
+            "run": "synthetic",
+            "session": session,
+            "block": block,
+            "order": order,
+            "scenario": metric.rsplit(".", 1)[0],
+            "backend": arm,
+            "metric": metric,
+            "unit": unit,
+            "better": better,
+            "value": value,
+            "start_ns": 10**12 + order * 120_000_000,
+            "duration_ns": 100_000_000,
+            "valid": not pressed,
+            "reason": "CPU pressure 31 % during the slice" if pressed else "",
+        }
+    )
+
+
+def verdicts(samples: pd.DataFrame, record: model.Run) -> list[model.Verdict]:
+    """What the judge makes of the drawn samples."""
+    return judge(samples, claims.load(), record.plan, record.not_measured)
+
+
+def metrics() -> tuple[model.Metric, ...]:
+    """The plan's metrics, phases included."""
+    known = [
+        model.Metric(
+            name=s.name, unit=s.unit, better=s.better, role=s.role, definition=f"Drawn numbers for {s.name}."
+        )
+        for s in _specs()
+    ]
+    phases = {name for arm in PHASES.values() for name in arm}
+    return tuple(known) + tuple(
+        model.Metric(
+            name=f"startup.phase.{name}", unit="s", better="lower", role="info", definition=f"Phase {name}."
+        )
+        for name in sorted(phases)
+    )
+
+
+def run(**changes: Any) -> model.Run:
+    """A complete run's `run.json`; keyword arguments replace fields."""
+    arms = tuple(
+        model.ArmPlan(
+            name=name,
+            backend=name.split("-")[0],
+            role="baseline" if name == "host" else "control" if name == "host-b" else "arm",
+        )
+        for name in ARMS
+    )
+    plan = model.Plan(
+        profile="quick",
+        seed=20261124,
+        arms=arms,
+        scenarios=("startup", "cpu.integer"),
+        metrics=metrics(),
+        sessions=6,
+        steps=(),
+        cpus=(0, 1),
+        budget_s=360.0,
+    )
+    whole = model.Run(
+        schema=model.SCHEMA_VERSION,
+        id="20261124-073000-synthetic",
+        command=("ninetynine", "run", "--profile", "quick", "--seed", "20261124"),
+        started="2026-11-24T07:30:00+00:00",
+        ended="2026-11-24T07:35:41+00:00",
+        status="complete",
+        plan=plan,
+        host=fingerprint(),
+        image=model.ImageInfo(
+            reference="ninetynine-bench:1",
+            digest="sha256:" + "ab" * 32,
+            layers=("sha256:" + "01" * 32, "sha256:" + "23" * 32),
+            source="mmdebstrap trixie",
+            digest_after="sha256:" + "ab" * 32,
+        ),
+        backends=(
+            model.BackendInfo(name="host", version="chroot + exec"),
+            model.BackendInfo(name="runtime", version="0.1.0"),
+            model.BackendInfo(
+                name="vm-tcg",
+                version="QEMU 10.0.2, libvirt 11.3.0",
+                accelerator="tcg",
+                limits=("no host network mode",),
+            ),
+            model.BackendInfo(name="crun", version="1.21"),
+        ),
+        not_measured=(
+            model.NotMeasured(
+                backend="vm-kvm",
+                metric="",
+                reason="/dev/kvm is there, but a guest run on it makes no progress (probe ended after 2 s)",
+            ),
+            model.NotMeasured(backend="docker", metric="", reason="docker: no such program on PATH"),
+            model.NotMeasured(
+                backend="vm-tcg", metric="network.throughput.host", reason="a VM has no host network"
+            ),
+        ),
+        versions={
+            "sysbench": "1.0.20",
+            "fio": "3.39",
+            "iperf3": "3.18",
+            "openssl": "3.5.1",
+            "qemu": "10.0.2",
+        },
+        notes=("The governor could not be read: frequency scaling is unknown.",),
+    )
+    return msgspec.structs.replace(whole, **changes)
+
+
+def fingerprint() -> model.Fingerprint:
+    """A machine that does not exist."""
+    return model.Fingerprint(
+        machine_id="synthetic",
+        hostname="drawn",
+        cpu_model="Example CPU 3.0 GHz",
+        cpus=2,
+        memory_bytes=24 * 2**30,
+        kernel="6.18.0",
+        distribution="Debian GNU/Linux 13 (trixie)",
+        python="3.11.9",
+        cgroup_layout="hybrid",
+        mitigations={"spectre_v2": "Mitigation: Retpolines", "meltdown": "Not affected"},
+        clocksource="tsc",
+        governor="unknown",
+        smt="on",
+        virtualization="kvm",
+        filesystem="ext4",
+        thp="madvise",
+        tools={"fio": "3.39", "iperf3": "3.18"},
+    )
+
+
+def write(
+    where: Path,
+    *,
+    samples: pd.DataFrame | None = None,
+    record: model.Run | None = None,
+    judged: Sequence[model.Verdict] | None = None,
+) -> Path:
+    """Write `run.json`, `samples.parquet` and `verdicts.json` into `where` and return it."""
+    frame = draw_samples() if samples is None else samples
+    whole = run() if record is None else record
+    where.mkdir(parents=True, exist_ok=True)
+    frame.to_parquet(where / store.SAMPLES, compression="zstd", index=False)
+    store.write_run(where, whole)
+    store.write_verdicts(where, verdicts(frame, whole) if judged is None else judged)
+    return where
