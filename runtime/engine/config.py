@@ -1,0 +1,81 @@
+"""What a container is asked to be. Defaults are Docker's; each isolation mechanism can be switched off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from runtime.oci import defaults
+from runtime.oci.spec import Device, IdMapping, Mount, NamespaceType, Rlimit, Seccomp, TimeOffset
+from runtime.spawn import capabilities
+from runtime.spawn.cgroups import Limits
+
+NetworkMode = Literal["none", "host", "bridge", "nat"]
+
+
+class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A container before it exists.
+
+    image: reference in the engine's image store; or layers: directories, lowest first, in overlay form; or
+    rootfs: one directory, used as it is, without an overlay (then writes go to it).
+    argv, env (`NAME=value`), cwd, user (`uid`, `uid:gid` or names from the image), groups: None is taken from
+    the image's config where there is one.
+    ports: (host port, container port) for the network modes bridge and nat.
+    mounts: see bind() and tmpfs(). read_only: the root, not the mounts.
+    caps: names; None leaves all capabilities (an ablation). ambient_caps: a part of caps that a program of a
+    user other than root keeps.
+    seccomp: "default" is equal in effect to Docker's; "unconfined" loads none. spec_allow: do not switch on
+    the speculative-store-bypass mitigation together with the filter (SECCOMP_FILTER_FLAG_SPEC_ALLOW).
+    namespaces: those to make; leave one out to share the host's. uid_map, gid_map: with "user".
+    cgroup: False leaves the program in the engine's own cgroup (then no limits, no stats).
+    init: run a small init as pid 1 that reaps and forwards signals. tty: a pseudo-terminal as stdio.
+    """
+
+    image: str = ""
+    layers: tuple[str, ...] = ()
+    rootfs: str = ""
+    argv: tuple[str, ...] = ()
+    env: tuple[str, ...] | None = None
+    cwd: str | None = None
+    user: str | None = None
+    groups: tuple[int, ...] = ()
+    umask: int | None = None
+    hostname: str = ""
+    network: NetworkMode = "none"
+    ports: tuple[tuple[int, int], ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    devices: tuple[Device, ...] = ()
+    limits: Limits = Limits()
+    caps: tuple[str, ...] | None = capabilities.DEFAULT
+    ambient_caps: tuple[str, ...] = ()
+    seccomp: Literal["default", "unconfined"] | Seccomp = "default"
+    spec_allow: bool = False
+    no_new_privs: bool = False
+    rlimits: tuple[Rlimit, ...] = ()
+    oom_score_adj: int | None = None
+    sysctl: tuple[tuple[str, str], ...] = ()
+    read_only: bool = False
+    init: bool = False
+    tty: bool = False
+    namespaces: tuple[NamespaceType, ...] = defaults.NAMESPACES
+    uid_map: tuple[IdMapping, ...] = ()
+    gid_map: tuple[IdMapping, ...] = ()
+    time_offsets: tuple[tuple[str, TimeOffset], ...] = ()
+    cgroup: bool = True
+    masked_paths: tuple[str, ...] = defaults.MASKED
+    readonly_paths: tuple[str, ...] = defaults.READONLY
+
+
+def bind(source: str | Path, target: str, *, read_only: bool = False, options: tuple[str, ...] = ()) -> Mount:
+    """Return a mount of the host path `source` (file or directory, with what is mounted below) on `target`."""
+    mode = "ro" if read_only else "rw"
+    return Mount(destination=target, type="bind", source=str(source), options=("rbind", mode, *options))
+
+
+def tmpfs(target: str, *, size_bytes: int | None = None, mode: int = 0o1777) -> Mount:
+    """Return a tmpfs of at most `size_bytes` on `target`."""
+    size = (f"size={size_bytes}",) if size_bytes is not None else ()
+    options = ("nosuid", "nodev", "noexec", f"mode={mode:o}", *size)
+    return Mount(destination=target, type="tmpfs", source="tmpfs", options=options)

@@ -1,0 +1,68 @@
+"""A child seen through its pidfd: wait for it, once, from any number of threads; signal it without a race."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import threading
+
+
+class Child:
+    """A process this process has started. Owns the pidfd. Safe for use by several threads."""
+
+    def __init__(self, pid: int, pidfd: int) -> None:
+        self.pid = pid
+        self._pidfd = pidfd
+        self._lock = threading.Lock()
+        self._code: int | None = None
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit status, 128 + signal for a signal death, None while it runs (or nobody has waited)."""
+        return self._code
+
+    @property
+    def pidfd(self) -> int:
+        """The pidfd, -1 once the process was reaped."""
+        return self._pidfd
+
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """Wait for the end and return the exit status; None when `timeout_s` passes first."""
+        if self._code is not None:
+            return self._code
+        try:
+            # A duplicate: another waiter may close the pidfd while this one sleeps.
+            fd = os.dup(self._pidfd)
+        except OSError:
+            return self._code
+        try:
+            poll = select.poll()
+            poll.register(fd, select.POLLIN)
+            if not poll.poll(None if timeout_s is None else max(0, timeout_s) * 1000):
+                return None
+        finally:
+            os.close(fd)
+        return self._reap()
+
+    def poll(self) -> int | None:
+        """Return the exit status without waiting, None while it runs."""
+        return self.wait(0)
+
+    def _reap(self) -> int:
+        with self._lock:
+            if self._code is None:
+                info = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
+                assert info is not None
+                killed = info.si_code != os.CLD_EXITED
+                self._code = 128 + info.si_status if killed else info.si_status
+                os.close(self._pidfd)
+                self._pidfd = -1
+            return self._code
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send a signal; nothing happens to a process that has ended."""
+        with self._lock, contextlib.suppress(ProcessLookupError):
+            if self._pidfd >= 0:
+                signal.pidfd_send_signal(self._pidfd, number)

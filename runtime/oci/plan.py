@@ -1,0 +1,190 @@
+"""From a container's shape to the tape that makes it. Plans are cached: containers of one shape share a tape.
+
+A shape is all that decides *which* system calls are made. What differs from one container to the next (paths,
+descriptors, arguments, host name) is a slot, filled in when it is spawned; the names of the slots stand at the
+functions that add the steps, in runtime.spawn.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import msgspec
+
+from runtime.oci.options import parse_options
+from runtime.oci.spec import Mount, Namespace, Process, Root, Spec
+from runtime.spawn import capabilities, devices, mounts, namespaces, process, seccomp
+from runtime.spawn.linux import MS_PRIVATE, MS_SLAVE
+from runtime.spawn.tape import Result, Slot, Tape
+
+
+class PlanError(ValueError):
+    """A spec that cannot be carried out; the message says which part and why."""
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """What decides the steps. `spec` without its args, env and host name: those are slots.
+
+    lowers: number of image layers; 0: the root is a bind of slot `rootfs`. writable: with an upper layer.
+    joins: v1 hierarchies the child joins (slots `cgroup0`…). joined: namespaces joined by descriptor (slots
+    `ns_<name>`). attempts: places to look for the program. init: the program runs below the init in slot
+    `program`. files: for each bind mount in order, whether its source is a directory (slots `mount0`…).
+    """
+
+    spec: Spec
+    lowers: int = 0
+    writable: bool = True
+    joins: int = 0
+    joined: tuple[str, ...] = ()
+    attempts: int = 1
+    init: bool = False
+    directories: tuple[bool, ...] = ()
+    ignored_signals: tuple[int, ...] = (process.SIGPIPE, process.SIGXFSZ)
+    filter: seccomp.Filter | None = None
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A tape and the clone3 flags that go with it."""
+
+    tape: Tape
+    flags: int
+
+
+def shape_of(spec: Spec) -> Spec:
+    """Return `spec` without what slots carry."""
+    blank: Process = msgspec.structs.replace(spec.process, args=(), env=())
+    return msgspec.structs.replace(spec, process=blank, root=Root(readonly=spec.root.readonly), hostname="")
+
+
+@functools.lru_cache(maxsize=256)
+def make_plan(shape: Shape) -> Plan:
+    """Return the plan of `shape`. Raises PlanError, or what the parts raise for unknown names."""
+    wanted = shape.spec.linux.namespaces
+    made = tuple(ns.type for ns in wanted if not ns.path and ns.type not in shape.joined)
+    tape = Tape()
+    _add_entry(tape, shape, made)
+    root = None
+    if "mount" in made:
+        root = _add_tree(tape, shape)
+    _add_process(tape, shape, root)
+    return Plan(tape, namespaces.clone_flags(made))
+
+
+def _add_entry(tape: Tape, shape: Shape, made: tuple[str, ...]) -> None:
+    """Stdio, cgroups, namespaces: all that happens while the host's tree is still there."""
+    process.add_stdio(tape)
+    for number in range(shape.joins):
+        tape.add(f"join cgroup {number}", "write", Slot(f"cgroup{number}"), b"0", 1)
+    namespaces.add_late(tape, made)
+    for name in shape.joined:
+        namespaces.add_join(tape, name, f"ns_{name}")
+    tape.add("new session", "setsid")
+    if "uts" in made:
+        tape.add("set host name", "sethostname", Slot("hostname"), Slot("hostname_length"))
+
+
+def _add_tree(tape: Tape, shape: Shape) -> Result:
+    """The root file system and all mounts on it."""
+    spec = shape.spec
+    slave = spec.linux.rootfs_propagation in ("slave", "rslave")
+    mounts.add_propagation(tape, MS_SLAVE if slave else MS_PRIVATE)
+    overlay = None
+    if shape.lowers:
+        overlay = mounts.add_overlay(tape, shape.lowers, writable=shape.writable)
+    else:
+        mounts.add_bind_root(tape)
+    root = mounts.add_enter_root(tape, overlay)
+    binds = iter(shape.directories)
+    fresh_dev = False
+    kernel = [m for m in spec.mounts if not parse_options(m.options).bind]
+    for mount in kernel:
+        fresh_dev = _add_kernel_mount(tape, root, mount, fresh_dev)
+        if mount.destination == "/dev":
+            devices.add_nodes(tape, devices.DEFAULT + _nodes(spec))
+    for path in spec.linux.masked_paths:
+        mounts.add_mask(tape, path)
+    for path in spec.linux.readonly_paths:
+        mounts.add_read_only(tape, path)
+    bound = [m for m in spec.mounts if parse_options(m.options).bind]
+    for number, (mount, directory) in enumerate(zip(bound, binds, strict=True)):
+        _refuse_over_proc(mount)
+        mounts.add_attach(tape, root, mount.destination, f"mount{number}", directory=directory)
+    if spec.root.readonly:
+        mounts.add_read_only_root(tape)
+    return root
+
+
+def _add_kernel_mount(tape: Tape, root: Result, mount: Mount, fresh_dev: bool) -> bool:
+    """One mount of a new file system; returns whether /dev is now a fresh tmpfs of ours."""
+    options = parse_options(mount.options)
+    path, kind = mount.destination, mount.type
+    source = mount.source or kind
+    if fresh_dev and path.startswith("/dev/") and path.count("/") == 2:
+        mounts.add_mount_in_fresh(tape, path, kind, source, options.flags, options.data)
+        return True
+    strict = kind in ("proc", "sysfs", "devpts") or path == "/dev"
+    mounts.add_mount(tape, root, path, kind, source, options.flags, options.data, strict=strict)
+    return fresh_dev or path == "/dev"
+
+
+def _nodes(spec: Spec) -> tuple[devices.Node, ...]:
+    return tuple(
+        devices.Node(d.path, d.type, d.major, d.minor, d.file_mode, d.uid, d.gid) for d in spec.linux.devices
+    )
+
+
+def _refuse_over_proc(mount: Mount) -> None:
+    """A volume over /proc or /sys would hide the masks (CVE-2019-16884, CVE-2023-27561)."""
+    parts = [part for part in mount.destination.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise PlanError(f"mount on {mount.destination}: write the path without `..`")
+    if parts[:1] in (["proc"], ["sys"]):
+        raise PlanError(f"mount on {mount.destination}: nothing may be mounted over /proc or /sys")
+
+
+def _add_process(tape: Tape, shape: Shape, root: Result | None) -> None:
+    """Limits, identity, filter, execve: in the order in which each still has the rights it needs."""
+    run = shape.spec.process
+    for limit in run.rlimits:
+        process.add_rlimit(tape, limit.type, limit.soft, limit.hard)
+    if run.oom_score_adj is not None:
+        process.add_oom_score(tape, run.oom_score_adj)
+    if root is not None:
+        process.add_working_directory(tape, root, run.cwd)
+    if run.user.umask is not None:
+        tape.add(f"umask {run.user.umask:o}", "umask", run.user.umask)
+    process.add_signals(tape, shape.ignored_signals)
+    process.add_close_on_exec(tape)
+    if shape.filter and not run.no_new_privileges:
+        seccomp.add_filter(tape, shape.filter)
+    if run.capabilities is not None:
+        sets = capability_sets(run)
+        capabilities.add_bounding(tape, sets)
+        capabilities.add_identity(tape, sets, run.user.uid, run.user.gid, run.user.additional_gids)
+    if run.no_new_privileges:
+        process.add_no_new_privileges(tape)
+        if shape.filter:
+            seccomp.add_filter(tape, shape.filter)
+    if shape.init:
+        process.add_execve_descriptor(tape)
+    else:
+        process.add_execve(tape, shape.attempts)
+
+
+def capability_sets(run: Process) -> capabilities.CapabilitySets:
+    """Return the five sets of `run` as masks."""
+    names = run.capabilities
+    if names is None:
+        return capabilities.CapabilitySets()
+    return capabilities.CapabilitySets(
+        bounding=capabilities.mask(names.bounding),
+        effective=capabilities.mask(names.effective),
+        permitted=capabilities.mask(names.permitted),
+        inheritable=capabilities.mask(names.inheritable),
+        ambient=capabilities.mask(names.ambient),
+    )
+
+
+def namespaces_of(names: tuple[str, ...]) -> tuple[Namespace, ...]:
+    """Return `names` as namespaces to make."""
+    return tuple(Namespace(type=name) for name in names)  # type: ignore[arg-type]

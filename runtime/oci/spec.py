@@ -1,0 +1,164 @@
+"""The part of the OCI runtime-spec that we honour, as frozen structs with the spec's own JSON names.
+
+`msgspec.json.decode(text, type=Spec)` reads a bundle's `config.json`; unknown fields are ignored there.
+Lists are tuples, so that a spec can be hashed: plans are cached by it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Base of all parts: immutable, camelCase in JSON."""
+
+
+class User(_Part, frozen=True, kw_only=True):
+    """Who the program runs as, in numbers."""
+
+    uid: int = 0
+    gid: int = 0
+    umask: int | None = None
+    additional_gids: tuple[int, ...] = ()
+
+
+class Capabilities(_Part, frozen=True, kw_only=True):
+    """The five sets by name (`CAP_CHOWN`)."""
+
+    bounding: tuple[str, ...] = ()
+    effective: tuple[str, ...] = ()
+    permitted: tuple[str, ...] = ()
+    inheritable: tuple[str, ...] = ()
+    ambient: tuple[str, ...] = ()
+
+
+class Rlimit(_Part, frozen=True, kw_only=True):
+    """One resource limit: `type` is RLIMIT_NOFILE and the like."""
+
+    type: str
+    soft: int
+    hard: int
+
+
+class Process(_Part, frozen=True, kw_only=True):
+    """The program and what it may do."""
+
+    args: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    cwd: str = "/"
+    terminal: bool = False
+    user: User = User()
+    capabilities: Capabilities | None = None
+    """None: the capabilities are left alone (an ablation switch, not a default)."""
+    rlimits: tuple[Rlimit, ...] = ()
+    no_new_privileges: bool = False
+    oom_score_adj: int | None = None
+
+
+class Root(_Part, frozen=True, kw_only=True):
+    """The root directory; `path` is empty when an overlay is made for it."""
+
+    path: str = ""
+    readonly: bool = False
+
+
+class Mount(_Part, frozen=True, kw_only=True):
+    """One mount in the container: of a file system, or of a host path with the option bind or rbind."""
+
+    destination: str
+    type: str = ""
+    source: str = ""
+    options: tuple[str, ...] = ()
+
+
+NamespaceType = Literal["user", "pid", "mount", "uts", "ipc", "network", "cgroup", "time"]
+
+
+class Namespace(_Part, frozen=True, kw_only=True):
+    """A namespace to make, or with `path` to join."""
+
+    type: NamespaceType
+    path: str = ""
+
+
+class IdMapping(_Part, frozen=True, kw_only=True):
+    """One line of uid_map or gid_map; JSON spells the ids containerID and hostID."""
+
+    container_id: int = msgspec.field(name="containerID")
+    host_id: int = msgspec.field(name="hostID")
+    size: int
+
+
+class Device(_Part, frozen=True, kw_only=True):
+    """A device node to make: type c, b or p (u is c)."""
+
+    path: str
+    type: Literal["c", "b", "u", "p"]
+    major: int = 0
+    minor: int = 0
+    file_mode: int = 0o666
+    uid: int = 0
+    gid: int = 0
+
+
+class TimeOffset(_Part, frozen=True, kw_only=True):
+    """What a clock shows more than the host's."""
+
+    secs: int = 0
+    nanosecs: int = 0
+
+
+class SeccompArg(_Part, frozen=True, kw_only=True):
+    """A condition on one argument of a system call; `value_two` only with SCMP_CMP_MASKED_EQ."""
+
+    index: int
+    value: int
+    value_two: int = 0
+    op: str
+
+
+class SeccompSyscall(_Part, frozen=True, kw_only=True):
+    """What happens to some system calls, when all of `args` hold."""
+
+    names: tuple[str, ...]
+    action: str
+    errno_ret: int | None = None
+    args: tuple[SeccompArg, ...] = ()
+
+
+class Seccomp(_Part, frozen=True, kw_only=True):
+    """A seccomp filter as the OCI spec writes it."""
+
+    default_action: str
+    default_errno_ret: int | None = None
+    architectures: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    syscalls: tuple[SeccompSyscall, ...] = ()
+
+
+class Linux(_Part, frozen=True, kw_only=True):
+    """What only Linux has."""
+
+    namespaces: tuple[Namespace, ...] = ()
+    uid_mappings: tuple[IdMapping, ...] = ()
+    gid_mappings: tuple[IdMapping, ...] = ()
+    time_offsets: dict[str, TimeOffset] | None = None
+    devices: tuple[Device, ...] = ()
+    masked_paths: tuple[str, ...] = ()
+    readonly_paths: tuple[str, ...] = ()
+    sysctl: dict[str, str] | None = None
+    rootfs_propagation: str = ""
+    seccomp: Seccomp | None = None
+
+
+class Spec(_Part, frozen=True, kw_only=True):
+    """A container, as `config.json` says it."""
+
+    oci_version: str = "1.2.0"
+    process: Process = Process()
+    root: Root = Root()
+    hostname: str = ""
+    mounts: tuple[Mount, ...] = ()
+    linux: Linux = Linux()

@@ -1,0 +1,55 @@
+"""The container's /dev: device nodes and the links every program expects."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from runtime.spawn.linux import AT_FDCWD, S_IFBLK, S_IFCHR, S_IFIFO
+from runtime.spawn.tape import Tape
+
+_KIND = {"c": S_IFCHR, "u": S_IFCHR, "b": S_IFBLK, "p": S_IFIFO}
+
+
+class Node(msgspec.Struct, frozen=True):
+    """One device node."""
+
+    path: str
+    kind: str
+    major: int
+    minor: int
+    mode: int = 0o666
+    uid: int = 0
+    gid: int = 0
+
+
+DEFAULT = (
+    Node("/dev/null", "c", 1, 3),
+    Node("/dev/zero", "c", 1, 5),
+    Node("/dev/full", "c", 1, 7),
+    Node("/dev/random", "c", 1, 8),
+    Node("/dev/urandom", "c", 1, 9),
+    Node("/dev/tty", "c", 5, 0),
+)
+LINKS = (
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+    ("/dev/ptmx", "pts/ptmx"),
+    ("/dev/core", "/proc/kcore"),
+)
+
+
+def add_nodes(tape: Tape, nodes: tuple[Node, ...]) -> None:
+    """Append the nodes and links to a /dev that this tape has just mounted. They need CAP_MKNOD."""
+    tape.add("umask 0", "umask", 0)
+    for node in nodes:
+        device = os.makedev(node.major, node.minor)
+        tape.add(f"mknod {node.path}", "mknodat", AT_FDCWD, node.path, _KIND[node.kind] | node.mode, device)
+        if node.uid or node.gid:
+            tape.add(f"chown {node.path}", "fchownat", AT_FDCWD, node.path, node.uid, node.gid, 0)
+    for path, target in LINKS:
+        tape.add(f"link {path}", "symlinkat", target, AT_FDCWD, path)
+    tape.add("umask 022", "umask", 0o022)

@@ -1,0 +1,163 @@
+"""Steps that build a container's tree of mounts: overlay root, pivot, kernel file systems, masks, binds.
+
+Everything is symlink-safe by construction: after pivot_root no path leads out of the container's root but a
+magic link of /proc, and every target is opened with openat2 beneath the root, without magic links, and then
+mounted on by descriptor. Targets of proc and sysfs may hold no symlink at all: masks laid over a /proc that
+is really /elsewhere would protect nothing (CVE-2019-19921).
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from pathlib import Path
+
+from runtime.spawn.linux import (
+    AT_FDCWD,
+    FSCONFIG_CMD_CREATE,
+    FSCONFIG_SET_STRING,
+    FSMOUNT_CLOEXEC,
+    FSOPEN_CLOEXEC,
+    MNT_DETACH,
+    MOVE_MOUNT_F_EMPTY_PATH,
+    MOVE_MOUNT_T_EMPTY_PATH,
+    MS_BIND,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_RDONLY,
+    MS_REC,
+    MS_REMOUNT,
+    O_CLOEXEC,
+    O_DIRECTORY,
+    O_PATH,
+    RESOLVE_IN_ROOT,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    S_IFREG,
+)
+from runtime.spawn.tape import Result, Slot, Tape
+
+BENEATH = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+STRICT = BENEATH | RESOLVE_NO_SYMLINKS
+_HOW = struct.Struct("<QQQ")
+
+
+def add_propagation(tape: Tape, flags: int) -> None:
+    """Append the cut of mount propagation: nothing mounted from here on shows on the host."""
+    tape.add("make all mounts private", "mount", 0, "/", 0, MS_REC | flags, 0)
+
+
+def add_overlay(tape: Tape, lowers: int, *, writable: bool) -> Result:
+    """Append the making of an overlay mount and return its descriptor, not attached anywhere yet.
+
+    Slots: `lower0` (topmost) … `lower{n-1}`, and `upper` and `work` when writable. Each is a path of at most
+    255 bytes, the limit of an fsconfig string; a longer one is given as /proc/self/fd/N.
+    """
+    fs = tape.add("open overlay", "fsopen", "overlay", FSOPEN_CLOEXEC)
+    keys = [("lowerdir+", f"lower{n}") for n in range(lowers)]
+    if writable:
+        keys += [("upperdir", "upper"), ("workdir", "work")]
+    for key, slot in keys:
+        tape.add(f"overlay {slot}", "fsconfig", fs, FSCONFIG_SET_STRING, key, Slot(slot), 0)
+    tape.add("create overlay", "fsconfig", fs, FSCONFIG_CMD_CREATE, 0, 0, 0)
+    return tape.add("mount overlay", "fsmount", fs, FSMOUNT_CLOEXEC, 0)
+
+
+def add_bind_root(tape: Tape) -> None:
+    """Append a bind of the directory in slot `rootfs` onto slot `mountpoint`, in place of an overlay."""
+    tape.add("bind rootfs", "mount", Slot("rootfs"), Slot("mountpoint"), 0, MS_BIND | MS_REC, 0)
+
+
+def add_enter_root(tape: Tape, root: Result | None) -> Result:
+    """Append attach, pivot_root and the detach of the host's tree; return a descriptor of the new `/`.
+
+    Slot `mountpoint`: any directory of the host; each container has its own mount namespace, so all use one.
+    """
+    if root is not None:
+        tape.add("attach rootfs", "move_mount", root, "", AT_FDCWD, Slot("mountpoint"), MOVE_MOUNT_F_EMPTY_PATH)
+    tape.add("go to rootfs", "chdir", Slot("mountpoint"))
+    tape.add("pivot_root", "pivot_root", ".", ".")
+    tape.add("detach the host's mounts", "umount2", ".", MNT_DETACH)
+    tape.add("go to /", "chdir", "/")
+    return tape.add("open /", "openat", AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+
+
+def add_open(tape: Tape, root: Result, path: str, *, strict: bool = False, flags: int = O_PATH) -> Result:
+    """Append an open of `path` beneath `root`; with `strict` a symlink anywhere in it is an error (ELOOP)."""
+    how = _HOW.pack(flags | O_CLOEXEC, 0, STRICT if strict else BENEATH)
+    return tape.add(f"open {path} beneath the root", "openat2", root, path.strip("/") or ".", how, _HOW.size)
+
+
+def add_directory(tape: Tape, root: Result, path: str, mode: int = 0o755) -> None:
+    """Append mkdir -p of `path` beneath `root`, one component at a time; what exists is left alone."""
+    parent, done = root, ""
+    parts = [part for part in path.split("/") if part]
+    for index, part in enumerate(parts):
+        done += "/" + part
+        tape.add(f"mkdir {done}", "mkdirat", parent, part, mode, forgive=(errno.EEXIST, errno.EROFS))
+        if index + 1 < len(parts):
+            parent = add_open(tape, root, done)
+
+
+def add_file(tape: Tape, root: Result, path: str) -> None:
+    """Append the making of an empty regular file to mount on, with its parents; what exists is left alone."""
+    parent, _, name = path.rstrip("/").rpartition("/")
+    add_directory(tape, root, parent)
+    where = add_open(tape, root, parent)
+    tape.add(f"create {path}", "mknodat", where, name, S_IFREG | 0o644, 0, forgive=(errno.EEXIST, errno.EROFS))
+
+
+def add_mount(
+    tape: Tape, root: Result, path: str, kind: str, source: str, flags: int, data: str, *, strict: bool = False
+) -> None:
+    """Append the mount of a new file system of type `kind` on `path`, made if missing, by descriptor."""
+    add_directory(tape, root, path)
+    target = add_open(tape, root, path, strict=strict, flags=O_PATH | O_DIRECTORY)
+    tape.add(f"go to {path}", "fchdir", target)
+    tape.add(f"mount {kind} on {path}", "mount", source, ".", kind, flags, data or 0)
+
+
+def add_mount_in_fresh(tape: Tape, path: str, kind: str, source: str, flags: int, data: str) -> None:
+    """Like add_mount, inside a file system mounted by this very tape, where no symlink can be."""
+    tape.add(f"mkdir {path}", "mkdirat", AT_FDCWD, path, 0o755, forgive=(errno.EEXIST,))
+    tape.add(f"mount {kind} on {path}", "mount", source, path, kind, flags, data or 0)
+
+
+def add_attach(tape: Tape, root: Result, path: str, slot: str, *, directory: bool) -> None:
+    """Append the attachment of a detached mount (its descriptor in `slot`) on `path`, made if missing."""
+    (add_directory if directory else add_file)(tape, root, path)
+    target = add_open(tape, root, path)
+    flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
+    tape.add(f"mount on {path}", "move_mount", Slot(slot), "", target, "", flags)
+
+
+def add_mask(tape: Tape, path: str) -> None:
+    """Append a mask over `path`: /dev/null over a file, an empty read-only tmpfs over a directory.
+
+    The /dev/null is the node this tape made a moment ago in a /dev that no other process has seen
+    (CVE-2025-31133). What the kernel does not have is skipped: /proc and /sys are the same on the host.
+    """
+    step, absent = f"mask {path}", (errno.ENOENT, errno.ENOTDIR)
+    kernel = path.startswith(("/proc/", "/sys/"))
+    if kernel and not Path(path).exists():
+        return
+    if not kernel or not Path(path).is_dir():
+        tape.add(step, "mount", "/dev/null", path, 0, MS_BIND, 0, forgive=absent)
+    if not kernel or Path(path).is_dir():
+        tape.add(step, "mount", "tmpfs", path, "tmpfs", MS_RDONLY, "size=0", forgive=absent)
+
+
+def add_read_only(tape: Tape, path: str) -> None:
+    """Append a read-only view of `path` onto itself."""
+    if path.startswith(("/proc/", "/sys/")) and not Path(path).exists():
+        return
+    flags = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC
+    absent = (errno.ENOENT, errno.EINVAL)
+    tape.add(f"bind {path}", "mount", path, path, 0, MS_BIND | MS_REC, 0, forgive=absent[:1])
+    tape.add(f"make {path} read-only", "mount", 0, path, 0, flags, 0, forgive=absent)
+
+
+def add_read_only_root(tape: Tape) -> None:
+    """Append the remount of / as read-only; the mounts on it keep their own flags."""
+    tape.add("make / read-only", "mount", 0, "/", 0, MS_BIND | MS_REMOUNT | MS_RDONLY, 0)

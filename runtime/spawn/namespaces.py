@@ -1,0 +1,53 @@
+"""Namespaces by the OCI spec's names, and the steps that join them."""
+
+from __future__ import annotations
+
+from runtime.spawn.linux import (
+    CLONE_NEWCGROUP,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWTIME,
+    CLONE_NEWUSER,
+    CLONE_NEWUTS,
+)
+from runtime.spawn.tape import Slot, Tape
+
+FLAGS = {
+    "user": CLONE_NEWUSER,
+    "pid": CLONE_NEWPID,
+    "mount": CLONE_NEWNS,
+    "uts": CLONE_NEWUTS,
+    "ipc": CLONE_NEWIPC,
+    "network": CLONE_NEWNET,
+    "cgroup": CLONE_NEWCGROUP,
+    "time": CLONE_NEWTIME,
+}
+ALL = tuple(FLAGS)
+
+
+def clone_flags(names: frozenset[str] | tuple[str, ...]) -> int:
+    """Return the CLONE_NEW* flags to give clone3 for `names`.
+
+    Not cgroup and time: a cgroup namespace must be made after joining the cgroup, its root is where the
+    process then is (see add_late); time is refused beside CLONE_VM by older kernels, and comes at execve.
+    """
+    flags = 0
+    for name in names:
+        if name not in ("cgroup", "time"):
+            flags |= FLAGS[name]
+    return flags
+
+
+def add_late(tape: Tape, names: frozenset[str] | tuple[str, ...]) -> None:
+    """Append the namespaces that can only be made from inside, after the cgroup was joined."""
+    if "cgroup" in names:
+        tape.add("new cgroup namespace", "unshare", CLONE_NEWCGROUP)
+    if "time" in names:
+        tape.add("new time namespace", "unshare", CLONE_NEWTIME)
+
+
+def add_join(tape: Tape, name: str, slot: str) -> None:
+    """Append setns into the namespace whose descriptor is in `slot`."""
+    tape.add(f"join {name} namespace", "setns", Slot(slot), FLAGS[name])

@@ -1,0 +1,104 @@
+"""Steps that concern the process itself: stdio, session, signals, limits, working directory, execve."""
+
+from __future__ import annotations
+
+import errno
+import resource
+import struct
+from pathlib import Path
+
+from runtime.spawn.linux import (
+    AT_EMPTY_PATH,
+    AT_FDCWD,
+    CLOSE_RANGE_CLOEXEC,
+    O_CLOEXEC,
+    O_DIRECTORY,
+    O_PATH,
+    O_WRONLY,
+    PR_SET_NO_NEW_PRIVS,
+    SIG_SETMASK,
+)
+from runtime.spawn.mounts import add_directory, add_open
+from runtime.spawn.tape import Result, Slot, Tape
+
+SIGKILL, SIGPIPE, SIGSTOP, SIGXFSZ = 9, 13, 19, 25
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def ignored_signals() -> tuple[int, ...]:
+    """Return the signals this process ignores, plus the two that Python does: execve keeps them ignored."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("SigIgn:"):
+            bits = int(line.split()[1], 16)
+            found = {number for number in range(1, 65) if bits >> number - 1 & 1}
+            return tuple(sorted((found | {SIGPIPE, SIGXFSZ}) - {SIGKILL, SIGSTOP}))
+    return (SIGPIPE, SIGXFSZ)
+
+
+def add_stdio(tape: Tape) -> None:
+    """Append descriptors 0, 1, 2 from slots `fd0`…`fd2`, which must be 3 or more (dup3 of n onto n fails)."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        tape.add(f"set {name}", "dup3", Slot(f"fd{number}"), number, 0)
+
+
+def add_signals(tape: Tape, ignored: tuple[int, ...]) -> None:
+    """Append the default action for signals the parent ignores, and an empty signal mask."""
+    zero = bytes(32)
+    for number in ignored:
+        tape.add(f"default action for signal {number}", "rt_sigaction", number, zero, 0, 8)
+    tape.add("empty signal mask", "rt_sigprocmask", SIG_SETMASK, zero, 0, 8)
+
+
+def add_rlimit(tape: Tape, name: str, soft: int, hard: int) -> None:
+    """Append a resource limit: `RLIMIT_NOFILE` and the like. Raising a hard one needs CAP_SYS_RESOURCE."""
+    number = getattr(resource, name)
+    limits = struct.pack("<QQ", soft & 0xFFFFFFFFFFFFFFFF, hard & 0xFFFFFFFFFFFFFFFF)
+    tape.add(f"set {name} to {soft}:{hard}", "prlimit64", 0, number, limits, 0)
+
+
+def add_oom_score(tape: Tape, score: int) -> None:
+    """Append the OOM score adjustment, -1000…1000; needs a mounted /proc, and to lower it CAP_SYS_RESOURCE."""
+    fd = tape.add("open oom_score_adj", "openat", AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC, 0)
+    text = str(score).encode()
+    tape.add(f"set oom_score_adj to {score}", "write", fd, text, len(text))
+
+
+def add_working_directory(tape: Tape, root: Result, path: str) -> None:
+    """Append the change to `path` beneath the container's root, made if missing.
+
+    Opened without magic links, so that /proc/self/fd/N cannot lead out (CVE-2024-21626).
+    """
+    if path.strip("/"):
+        add_directory(tape, root, path)
+    directory = add_open(tape, root, path, flags=O_PATH | O_DIRECTORY)
+    tape.add(f"go to working directory {path}", "fchdir", directory)
+
+
+def add_close_on_exec(tape: Tape) -> None:
+    """Append the marking of all descriptors but 0, 1, 2: the program inherits nothing else."""
+    tape.add("close other descriptors", "close_range", 3, 0xFFFFFFFF, CLOSE_RANGE_CLOEXEC)
+
+
+def add_no_new_privileges(tape: Tape) -> None:
+    """Append no_new_privs: set-user-id files and file capabilities raise nothing any more."""
+    tape.add("no_new_privs", "prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def add_execve(tape: Tape, attempts: int) -> None:
+    """Append one execve per place to look in (slots `path0`…), as execvp does; slots `argv`, `env`."""
+    for number in range(attempts):
+        absent = () if number == attempts - 1 else (errno.ENOENT, errno.ENOTDIR)
+        tape.add("execve", "execve", Slot(f"path{number}"), Slot("argv"), Slot("env"), forgive=absent)
+
+
+def add_execve_descriptor(tape: Tape) -> None:
+    """Append the execution of the file open in slot `program` (a sealed memfd: the init)."""
+    tape.add("execve init", "execveat", Slot("program"), "", Slot("argv"), Slot("env"), AT_EMPTY_PATH)
+
+
+def search_path(program: str, env: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the paths execve tries for `program`: itself when it holds a slash, else along PATH of `env`."""
+    if "/" in program:
+        return (program,)
+    path = next((e[5:] for e in env if e.startswith("PATH=")), DEFAULT_PATH)
+    return tuple(f"{directory or '.'}/{program}" for directory in path.split(":"))
