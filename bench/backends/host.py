@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.backends import mounts, owned, processes
+from bench.backends import launch, mounts, owned, processes
 from bench.backends.base import (
     BackendError,
     BenchImage,
@@ -35,7 +35,7 @@ from bench.backends.processes import HostChild
 from bench.backends.streams import FirstOutput, PipeChannel, close_all, last_words, null, read_memfd, run
 from bench.model import BackendInfo
 from runtime.spawn import linux
-from runtime.spawn.tape import Slot, StepError, Tape, pointers, spawn
+from runtime.spawn.tape import pointers
 
 _CLOCK_REALTIME_COARSE = 5
 """The clock of file times."""
@@ -164,10 +164,9 @@ class HostInstance:
         self._tree = tree
         self._mark = instance_mark()
         self._environment = pointers(environment(self._mark))
-        self._cpus = cpu_mask(spec.cpus or tuple(os.sched_getaffinity(0)))
+        self._cpus = launch.cpu_mask(spec.cpus)
         self._networked = spec.network != "none"
         self._root = tree.own_root(spec.volume) if spec.volume else tree.root
-        self._root_path = os.fsencode(self._root) + b"\0"
         self._own_root = bool(spec.volume)
         self._sessions: set[int] = set()
         self._channels: list[PipeChannel] = []
@@ -250,22 +249,17 @@ class HostInstance:
         return main, record
 
     def _spawn(self, argv: Sequence[str], stdin: int, stdout: int, stderr: int) -> HostChild:
-        try:
-            spawned = spawn(
-                _TAPE,
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                root=self._root_path,
-                path=os.fsencode(find_program(self._root, argv[0])) + b"\0",
-                argv=pointers(argv),
-                env=self._environment,
-                cpus=self._cpus,
-            )
-        except StepError as error:
-            raise BackendError(f"start {argv[0]} on host: {error}") from error
-        self._sessions.add(spawned.pid)
-        return HostChild(spawned.pid, spawned.pidfd, lambda: self._kill_session(spawned.pid))
+        child = launch.start(
+            find_program(self._root, argv[0]),
+            argv,
+            self._environment,
+            (stdin, stdout, stderr),
+            cpus=self._cpus,
+            root=str(self._root),
+        )
+        self._sessions.add(child.pid)
+        child.on_kill = lambda: self._kill_session(child.pid)
+        return child
 
     def _kill_session(self, session: int) -> None:
         def find() -> list[int]:
@@ -317,28 +311,3 @@ def _blocks(path: Path) -> int:
         return path.lstat().st_blocks
     except OSError:
         return 0
-
-
-def cpu_mask(cpus: Sequence[int]) -> bytes:
-    """Return a cpu_set_t (1024 bits) of `cpus`."""
-    return sum(1 << cpu for cpu in cpus).to_bytes(128, "little")
-
-
-def _make_tape() -> Tape:
-    tape = Tape()
-    tape.add("new session", "setsid")
-    tape.add("set CPUs", "sched_setaffinity", 0, 128, Slot("cpus"))
-    for target, name in enumerate(("stdin", "stdout", "stderr")):
-        tape.add(f"connect {name}", "dup3", Slot(name), target, 0)
-    tape.add("close the rest on exec", "close_range", 3, 0xFFFF_FFFF, linux.CLOSE_RANGE_CLOEXEC)
-    for name, number in (("SIGPIPE", 13), ("SIGXFSZ", 25)):
-        # Python ignores both, and an ignored signal stays ignored over exec.
-        tape.add(f"default {name}", "rt_sigaction", number, bytes(32), 0, 8)
-    tape.add("unblock signals", "rt_sigprocmask", linux.SIG_SETMASK, bytes(8), 0, 8)
-    tape.add("enter the image", "chroot", Slot("root"))
-    tape.add("go to /", "chdir", "/")
-    tape.add("execve", "execve", Slot("path"), Slot("argv"), Slot("env"))
-    return tape
-
-
-_TAPE = _make_tape()

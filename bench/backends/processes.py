@@ -19,7 +19,7 @@ class HostChild:
     def __init__(self, pid: int, pidfd: int, on_kill: Callable[[], None] | None = None) -> None:
         self.pid = pid
         self.pidfd = pidfd
-        self._on_kill = on_kill
+        self.on_kill = on_kill
         self._code: int | None = None
 
     def wait(self) -> int:
@@ -44,8 +44,8 @@ class HostChild:
         if self._code is None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-        if self._on_kill:
-            self._on_kill()
+        if self.on_kill:
+            self.on_kill()
 
     def _close(self) -> None:
         if self.pidfd >= 0:
@@ -139,3 +139,17 @@ def _pss_bytes(pid: int) -> int:
     except OSError:
         return 0
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+def in_pid_namespace_of(pid: int) -> list[int]:
+    """Return the processes that share the pid namespace of `pid` (not those in namespaces below it)."""
+    try:
+        wanted = os.readlink(f"/proc/{pid}/ns/pid")  # noqa: PTH115 - a Path each is slow here
+    except OSError:
+        return []
+    found = []
+    for other in pids():
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/{other}/ns/pid") == wanted:  # noqa: PTH115
+                found.append(other)
+    return found

@@ -1,0 +1,82 @@
+"""Start a program of the host by the same vfork tape as a container's, with what a backend needs around it.
+
+The steps are: new session, CPUs, standard streams, default signals, then optionally another mount namespace with
+one more mount in it, another root, and execve.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import cache
+
+from bench.backends.base import BackendError
+from bench.backends.processes import HostChild
+from runtime.spawn import linux, process
+from runtime.spawn.tape import Pointers, Slot, StepError, Tape, pointers, spawn
+
+_CPU_SET_BYTES = 128
+
+
+def start(
+    path: str,
+    argv: Sequence[str],
+    env: Pointers,
+    stdio: tuple[int, int, int],
+    *,
+    cpus: bytes,
+    root: str = "/",
+    mount_namespace: int = -1,
+    overlay: tuple[str, str] | None = None,
+    on_kill: Callable[[], None] | None = None,
+) -> HostChild:
+    """Start `path` (absolute, inside `root`) and return once its execve has succeeded.
+
+    `cpus` is a mask of `cpu_mask`. With `mount_namespace`, a descriptor, the program runs in there; `overlay`,
+    (mount point, options), is mounted there first. BackendError names the step and the errno.
+    """
+    slots: dict[str, int | bytes | Pointers] = {
+        "fd0": stdio[0],
+        "fd1": stdio[1],
+        "fd2": stdio[2],
+        "cpus": cpus,
+        "root": os.fsencode(root) + b"\0",
+        "path": os.fsencode(path) + b"\0",
+        "argv": pointers(argv),
+        "env": env,
+    }
+    if mount_namespace >= 0:
+        slots["mount_namespace"] = mount_namespace
+    if overlay is not None:
+        slots["overlay_target"], slots["overlay_options"] = (os.fsencode(text) + b"\0" for text in overlay)
+    try:
+        spawned = spawn(_tape(mount_namespace >= 0, overlay is not None), 0, None, **slots)  # type: ignore[arg-type]
+    except StepError as error:
+        raise BackendError(f"start {argv[0]}: {error}") from error
+    return HostChild(spawned.pid, spawned.pidfd, on_kill)
+
+
+def cpu_mask(cpus: Sequence[int]) -> bytes:
+    """Return a cpu_set_t (1024 bits) of `cpus`; of this process's own when there are none."""
+    chosen = cpus or os.sched_getaffinity(0)
+    return sum(1 << cpu for cpu in chosen).to_bytes(_CPU_SET_BYTES, "little")
+
+
+@cache
+def _tape(enter: bool, overlay: bool) -> Tape:
+    tape = Tape()
+    tape.add("new session", "setsid")
+    tape.add("set CPUs", "sched_setaffinity", 0, _CPU_SET_BYTES, Slot("cpus"))
+    process.add_stdio(tape)
+    process.add_close_on_exec(tape)
+    process.add_signals(tape, process.ignored_signals())
+    if enter:
+        tape.add("enter the mount namespace", "setns", Slot("mount_namespace"), linux.CLONE_NEWNS)
+    if overlay:
+        tape.add(
+            "mount overlay", "mount", "overlay", Slot("overlay_target"), "overlay", 0, Slot("overlay_options")
+        )
+    tape.add("enter the root", "chroot", Slot("root"))
+    tape.add("go to /", "chdir", "/")
+    tape.add("execve", "execve", Slot("path"), Slot("argv"), Slot("env"))
+    return tape
