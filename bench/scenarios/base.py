@@ -11,7 +11,7 @@ from bench.model import Metric
 
 
 class ScenarioError(Exception):
-    """A slice failed: names the scenario, the program and what it printed. Becomes an invalid sample, not a crash."""
+    """A slice failed: names the program and what it printed. Becomes an invalid sample, not a crash."""
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +29,7 @@ class Context(msgspec.Struct, kw_only=True):
     """What a slice may use. `instance` and `worker` are None for scenarios that start their own instances.
 
     `worker` is a shell inside the instance, kept for the session (see bench.scenarios.worker); `wire` is the
-    veth to the remote peer, present for the network family (bench.wire.Wire, typed loosely to keep the layers).
+    link to the remote peer, present for the network family (bench.wire.Wire, typed loosely: layers).
     """
 
     backend: Backend
@@ -51,7 +51,7 @@ class Scenario(Protocol):
     """slice: short fixed work in the session's long-lived instance; instance: starts and stops its own."""
 
     cost_s: float
-    """Expected seconds of one visit on the host; the planner fits the number of blocks to the budget with it."""
+    """Expected seconds of one visit on the host; the planner fits the blocks to the budget with it."""
 
     every: int
     """Visited in every n-th block of a session (1 = in all)."""

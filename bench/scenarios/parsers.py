@@ -1,0 +1,73 @@
+"""What the tools print → numbers. Pure functions on the text of one run; ParseError says what is missing.
+
+Checked on recorded output of sysbench 1.0.20, stress-ng 0.19, dd (coreutils 9), iperf 3.18, fio 3.39.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from bench.scenarios.tool import ParseError, positive
+
+_NUMBER = r"([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)"
+_EVENTS = re.compile(rf"events per second:\s+{_NUMBER}")
+_MEMORY = re.compile(rf"MiB transferred \({_NUMBER} MiB/sec\)")
+_BOGO = re.compile(rf"bogo-ops-per-second-real-time:\s+{_NUMBER}")
+_DD = re.compile(rf"^([0-9]+) bytes .*copied, {_NUMBER} s, ", re.MULTILINE)
+
+
+def sysbench_events(text: str) -> float:
+    """Events per second of `sysbench cpu`."""
+    return _one(_EVENTS, text, "sysbench's events per second")
+
+
+def sysbench_memory(text: str) -> float:
+    """MiB per second of `sysbench memory`."""
+    return _one(_MEMORY, text, "sysbench's MiB/sec")
+
+
+def stress_ng_rate(text: str) -> float:
+    """Bogus operations per second of real time, of the one stressor in stress-ng's YAML."""
+    return _one(_BOGO, text, "stress-ng's bogo-ops-per-second-real-time")
+
+
+def dd_blocks(text: str, block_bytes: int) -> float:
+    """Blocks per second by dd's own clock."""
+    found = _DD.search(text)
+    if found is None:
+        raise ParseError("no line of dd with bytes and seconds copied")
+    return positive(int(found[1]) / block_bytes / positive(float(found[2]), "dd's time"), "dd's rate")
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Return the JSON object in a tool's output; lines that the tool prints around it are passed over."""
+    start, end = text.find("{"), text.rfind("}")
+    try:
+        found = json.loads(text[start : end + 1])
+    except ValueError as error:
+        raise ParseError(f"no JSON object in the output: {error}") from error
+    if not isinstance(found, dict):
+        raise ParseError("the JSON in the output is no object")
+    return found
+
+
+def number(tree: Any, *path: str | int) -> float:
+    """Return the positive number at `path` of a JSON tree. Raises ParseError with the path."""
+    where = ".".join(map(str, path))
+    for key in path:
+        try:
+            tree = tree[key]
+        except (KeyError, IndexError, TypeError) as error:
+            raise ParseError(f"no {where} in the output") from error
+    if isinstance(tree, bool) or not isinstance(tree, int | float):
+        raise ParseError(f"{where} is {tree!r}, expected a number")
+    return positive(float(tree), where)
+
+
+def _one(pattern: re.Pattern[str], text: str, what: str) -> float:
+    found = pattern.search(text)
+    if found is None:
+        raise ParseError(f"no {what} in the output")
+    return positive(float(found[1]), what)

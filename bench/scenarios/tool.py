@@ -1,0 +1,75 @@
+"""A slice that is one run of one well-known program: its command line, and how its own figures are read.
+
+The command line is the same in every environment and its work is fixed, so that only the time can differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from bench.backends.base import InstanceSpec
+from bench.model import Metric, NetworkMode
+from bench.scenarios.base import Context, Reading, ScenarioError
+from bench.scenarios.worker import Output, Worker
+
+Parse = Callable[[Output], Mapping[str, float]]
+"""What a program printed → {metric: value}. Raises ParseError, which is turned into a ScenarioError."""
+
+VOLUME = Path("/volume")
+"""Stands in a spec for "a volume"; the measurement puts a directory of the run in its place."""
+
+
+class ParseError(ValueError):
+    """A program's output lacks a figure; the message says which."""
+
+
+class ToolSlice(msgspec.Struct, kw_only=True):
+    """One program, run once in the session's instance. See `bench.scenarios.base.Scenario`.
+
+    `argv` is the whole command line. `parse` reads its output.
+    """
+
+    name: str
+    family: str
+    metrics: tuple[Metric, ...]
+    argv: tuple[str, ...]
+    parse: Parse
+    cost_s: float
+    every: int = 1
+    network: NetworkMode = "none"
+    volume: bool = False
+    kind: Literal["slice", "instance"] = "slice"
+
+    def spec(self) -> InstanceSpec:
+        """The instance it runs in."""
+        return InstanceSpec(network=self.network, volume=VOLUME if self.volume else None)
+
+    def run(self, context: Context) -> list[Reading]:
+        """Run the program once. Raises ScenarioError with the program's words."""
+        return readings(Worker.of(context).run(self.argv), self.parse)
+
+
+def readings(output: Output, parse: Parse) -> list[Reading]:
+    """Parse an output into readings that carry its host stamps."""
+    try:
+        values = parse(output)
+    except ParseError as error:
+        raise output.error(str(error)) from error
+    return [
+        Reading(metric=metric, value=value, start_ns=output.start_ns, duration_ns=output.duration_ns)
+        for metric, value in values.items()
+    ]
+
+
+def positive(value: float, what: str) -> float:
+    """Return `value`, which has to be a finite number above 0. Raises ParseError."""
+    if not 0.0 < value < float("inf"):
+        raise ParseError(f"{what} is {value}, expected a number above 0")
+    return value
+
+
+__all__ = ["VOLUME", "Parse", "ParseError", "ScenarioError", "ToolSlice", "positive", "readings"]
