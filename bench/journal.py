@@ -1,4 +1,4 @@
-"""The append-only record of a run while it is measured: JSON lines, one write a line, tolerant of a torn tail.
+"""The append-only record of a run: JSON lines, one write a line, tolerant of a torn tail.
 
 A line is one step with all its samples, so a step is either wholly there or not at all: a kill -9 loses at
 most the step in flight, and a resumed run never has a sample twice. The first line is the run as planned, the
@@ -25,7 +25,7 @@ NAME = Path("log") / "journal.jsonl"
 
 
 class StoreError(Exception):
-    """A results directory cannot be read or written: names the file, what is wrong with it, and what to do."""
+    """A results directory cannot be read or written: names the file, what is wrong, what to do."""
 
 
 class _Row(Sample, frozen=True, kw_only=True):
@@ -72,7 +72,10 @@ Line = RunLine | StepLine | DropLine | NoteLine | MissingLine
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
-    """All whole lines of a journal. `torn` bytes at the end belong to no line; `ended` means a closing run line."""
+    """All whole lines of a journal.
+
+    torn: bytes at the end that belong to no line. ended: the last line is a run that has come to its end.
+    """
 
     run: Run
     ended: bool
@@ -145,7 +148,7 @@ class Journal:
         self.close()
 
     def _keep_torn_tail(self) -> None:
-        """A torn last line would spoil the next one: move its bytes aside (nothing is destroyed), then cut it."""
+        """A torn last line would spoil the next one: copy its bytes aside, then cut it."""
         data = self.path.read_bytes()
         whole = data.rfind(b"\n") + 1
         if whole == len(data):
@@ -200,7 +203,8 @@ def _lines(path: Path, data: bytes) -> Iterator[Line]:
             yield decoder.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StoreError(
-                f"{path}: broken line at byte {at}: {error}; restore the file, or cut it there to keep what is before"
+                f"{path}: broken line at byte {at}: {error}; "
+                "restore the file, or cut it there to keep what is before"
             ) from error
         at += len(raw)
 

@@ -6,12 +6,12 @@ The order, from the outside in:
       group   scenarios with an equal InstanceSpec share one instance; those that start their own are "own"
         block     every fast arm once for every scenario that is due
           scenario  shuffled
-            arm       shuffled, one directly after the other, so that the two sides of a pair lie close in time
+            arm       shuffled, one directly after the other, so that a pair's sides lie close in time
 
 How often a scenario is visited follows from the budget: each gets one visit a session, and what is left goes
 where one more visit lowers the variance of a pair's mean most for its cost, primary metrics counting more.
-Slow arms attend fewer sessions and fewer visits, because their effects are large. A scenario's
-first visit is always in the first block of its group, so that the guard, which drops later blocks, loses no metric.
+Slow arms attend fewer sessions and fewer visits, because their effects are large. A scenario's first visit is
+always in the first block of its group, so that the guard, which drops later blocks, loses no metric.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ class _Draft:
         return total
 
     def _fill(self) -> dict[str, int]:
-        """Greedy allocation: visit n+1 lowers the variance of a mean by w/(n(n+1)); buy the most per second."""
+        """Greedy allocation: visit n+1 lowers a mean's variance by w/(n(n+1)); buy most per second."""
         visits = {s.name: 1 for s in self.scenarios}
         left = self.profile.budget_s - self.overhead() - sum(self.price(s, 1) for s in self.scenarios)
         while True:

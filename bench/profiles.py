@@ -22,8 +22,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     budget_s: seconds of measuring, after set-up. sessions: fresh instances of every fast arm.
     slow_sessions: sessions that the slow arms attend. per_family, slow_per_family: scenarios taken of each
-    family (None = all). slow_visits: visits of a scenario in one session that a slow arm joins. warmup: which scenarios
-    of a group are run once, uncounted, in fresh instances. max_visits: of one scenario in one session.
+    family (None = all). slow_visits: visits of a scenario in one session that a slow arm joins. warmup: which
+    scenarios of a group are run once, uncounted, in fresh instances. max_visits: of a scenario in a session.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """A run's directory: `run.json`, `samples.parquet`, `verdicts.json`, `report.html`, `log/`.
 
 While a run is measured only the journal (`bench.journal`) grows; closing turns it into the other files, each
-written beside its place and renamed, so that a reader sees the old file or the new one. Any file cut off at any
-byte gives a StoreError that names it, or is made again from the journal, and `Loaded.recovered` says so.
+written beside its place and renamed, so that a reader sees the old file or the new one. Any file cut off at
+any byte gives a StoreError that names it, or is made again from the journal, and `Loaded.recovered` says so.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def close(directory: Path, run: Run) -> None:
 
 
 def load(directory: Path) -> Loaded:
-    """Read a run, from its journal where a file is missing or cut off. Raises StoreError when neither is whole."""
+    """Read a run, from its journal where a file is missing or cut off. Raises StoreError."""
     if not directory.is_dir():
         raise StoreError(f"{directory}: no such run directory; `ninetynine list runs` shows the known ones")
     recovered: list[str] = []
@@ -167,7 +167,8 @@ def _checked(path: Path, data: bytes) -> Run:
     schema = msgspec.json.decode(data, type=dict[str, Any]).get("schema", "")
     if str(schema).split(".")[0] != SCHEMA_VERSION.split(".")[0]:
         raise StoreError(
-            f"{path}: schema {schema!r} is not ours ({SCHEMA_VERSION}); read it with the version of ninetynine it names"
+            f"{path}: schema {schema!r} is not ours ({SCHEMA_VERSION}); "
+            "read it with the version of ninetynine that wrote it"
         )
     return msgspec.json.decode(data, type=Run)
 

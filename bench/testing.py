@@ -1,19 +1,19 @@
 """Systems and workloads that live in memory, shipped and tested like the real ones.
 
-They obey the same protocols as the real backends and scenarios, take no root and no time worth speaking of, and
-record what was asked of them, in order. `python -m bench.testing …` is the command line `ninetynine` with these
-in place of the real ones, for tests that need a process to interrupt, kill or starve.
+They obey the same protocols as the real backends and scenarios, take no root and no time worth speaking of,
+and record what was asked of them, in order. `python -m bench.testing …` is the command line `ninetynine` with
+these in place of the real ones, for tests that need a process to interrupt, kill or starve.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
-
 
 from bench.backends.base import (
     BackendError,
@@ -28,7 +28,7 @@ from bench.model import BackendInfo, Metric
 from bench.scenarios.base import Context, Reading, Scenario, ScenarioError
 
 Event = tuple[str, ...]
-"""("start", arm's backend, network), ("run", backend, scenario), ("stop", backend), ("cleanup", backend), …"""
+"""("start", backend, network), ("run", backend, scenario), ("stop", backend), ("cleanup", backend), …"""
 
 
 class FakeClock:
@@ -38,6 +38,7 @@ class FakeClock:
         self.now_ns = 1_000_000_000
 
     def __call__(self) -> int:
+        """The time, nanoseconds."""
         return self.now_ns
 
     def advance(self, seconds: float) -> None:
@@ -117,8 +118,8 @@ class FakeInstance:
 class FakeBackend:
     """A system whose programs take `slowness` times as long as the host's.
 
-    `fails(event)` is asked before each event ("start", "open", "prepare", "cleanup", "stop", "run"): a text
-    makes that operation fail with it. `missing` makes probe() say NotAvailable; `modes` are its network modes.
+    `fails(event)` is asked at each event ("start", "open", "prepare", "cleanup", "stop", "run"): a text makes
+    that operation fail with it. `missing` makes probe() say NotAvailable; `modes` are its network modes.
     """
 
     def __init__(
@@ -202,7 +203,7 @@ class FakeScenario:
         self.kind: Literal["slice", "instance"] = kind
         self.cost_s = cost_s
         self.every = every
-        self.metrics = (
+        self.metrics: tuple[Metric, ...] = (
             Metric(
                 name=name,
                 unit="1/s" if better == "higher" else "s",
@@ -276,27 +277,25 @@ def fake_scenarios(takes_s: float = 0.0) -> tuple[Scenario, ...]:
     )
 
 
-def fake_backends(events: list[Event] | None = None) -> dict[str, Callable[[], FakeBackend]]:
+def fake_backends(events: list[Event] | None = None) -> dict[str, Callable[[Path], FakeBackend]]:
     """Factories of a host, a runtime at 1 % cost, a slow VM, and a docker that is not there."""
     return {
-        "host": lambda: FakeBackend("host", events=events),
-        "runtime": lambda: FakeBackend("runtime", slowness=1.01, events=events),
-        "vm": lambda: FakeBackend(
+        "host": lambda root: FakeBackend("host", events=events),
+        "runtime": lambda root: FakeBackend("runtime", slowness=1.01, events=events),
+        "vm": lambda root: FakeBackend(
             "vm", slowness=5.0, final="vm-tcg", modes=("none", "bridge", "nat"), events=events
         ),
-        "docker": lambda: FakeBackend("docker", missing="no docker on this machine", events=events),
+        "docker": lambda root: FakeBackend("docker", missing="no docker on this machine", events=events),
     }
 
 
 def main() -> None:
     """`ninetynine` on fakes. NINETYNINE_FAKE_SLICE_S in the environment makes slices take so long."""
-    import os
-
     from bench.cli import app
     from bench.cli.world import World, use
 
     takes_s = float(os.environ.get("NINETYNINE_FAKE_SLICE_S", "0"))
-    use(World.fake(backends=dict(fake_backends()), scenarios=fake_scenarios(takes_s), image=fake_image()))
+    use(World.fake(backends=fake_backends(), scenarios=fake_scenarios(takes_s), image=fake_image()))
     app(sys.argv[1:])
 
 

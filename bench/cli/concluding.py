@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import claims, store
-from bench.judge import judge
 from bench.journal import Contents
+from bench.judge import judge
 from bench.model import NotMeasured, Plan, Verdict
 from bench.store import Loaded
 

@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -99,8 +99,8 @@ def require_root(world: World) -> None:
     if world.needs_root and os.geteuid() != 0:
         raise CliError(
             "measuring needs root (even the host baseline enters the image by chroot, and containers need "
-            "namespaces and cgroups): run it again with sudo; `ninetynine doctor`, `judge`, `report`, `list` and "
-            "`show` work without"
+            "namespaces and cgroups): run it again with sudo; "
+            "`ninetynine doctor`, `judge`, `report`, `list` and `show` work without"
         )
 
 
@@ -162,16 +162,14 @@ def _ended(
     image = run.image
     if image is not None and status == "complete":
         image = msgspec.structs.replace(image, digest_after=world.digest(stage.image))
-    notes = [*contents.notes]
-    for line in contents.dropped:
-        notes.append(f"{len(line.orders)} planned steps not measured: {line.reason}")
+    dropped = [f"{len(line.orders)} planned steps not measured: {line.reason}" for line in contents.dropped]
     return msgspec.structs.replace(
         run,
         status=status,
         ended=_now(),
         image=image,
         not_measured=(*run.not_measured, *conclude(run.plan, contents, status)),
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(dict.fromkeys((*contents.notes, *dropped))),
     )
 
 
@@ -185,8 +183,8 @@ def _same_place(directory: Path, old: Run, stage: setup.Stage) -> None:
         )
     if old.image is not None and old.image.digest != stage.image.digest:
         raise StoreError(
-            f"{directory}: the run began with image {old.image.digest}, the image here is {stage.image.digest}; "
-            "start a new run"
+            f"{directory}: the run began with image {old.image.digest}, "
+            f"the image here is {stage.image.digest}; start a new run"
         )
 
 
@@ -214,7 +212,7 @@ def _by_name(scenarios: Sequence[Scenario], plan: Plan) -> dict[str, Scenario]:
 
 
 @contextlib.contextmanager
-def _removed_while_empty(directory: Path):  # type: ignore[no-untyped-def]
+def _removed_while_empty(directory: Path) -> Iterator[None]:
     """A run that fails before it measured anything leaves no empty directory."""
     try:
         yield

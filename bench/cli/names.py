@@ -38,7 +38,7 @@ def scenarios(typed: str | None, offered: Sequence[Scenario]) -> list[Scenario]:
 
 
 def cpus(typed: str | None, allowed: Iterable[int]) -> tuple[int, ...]:
-    """CPUs for every arm: those typed (`0,1`), or the first two that we may use. Raises CliError (status 2)."""
+    """CPUs for every arm: those typed (`0,1`), or the first two we may use. Raises CliError (status 2)."""
     free = sorted(allowed)
     if typed is None:
         return tuple(free[:2])

@@ -32,7 +32,7 @@ class Stage(msgspec.Struct, kw_only=True):
 
 def ready(world: World, names: Sequence[str], cache: Path, say: Say) -> Stage:
     """Sweep leftovers, probe, build the image, prepare. Raises CliError when the host itself is not ready."""
-    made = {name: world.backends[name]() for name in world.backends}
+    made = {name: make(cache / "backends") for name, make in world.backends.items()}
     sweep(made, say)
     infos, missing = probe({name: made[name] for name in names}, say)
     say("image: building or finding it in the cache")
@@ -66,7 +66,7 @@ def sweep(backends: Mapping[str, Backend], say: Say) -> None:
 
 
 def probe(backends: Mapping[str, Backend], say: Say) -> tuple[dict[str, BackendInfo], list[NotMeasured]]:
-    """Ask each backend whether it runs here: infos by typed name, and those that do not with their reasons."""
+    """Ask each backend whether it runs here: infos by typed name, and why others do not."""
     infos: dict[str, BackendInfo] = {}
     missing: list[NotMeasured] = []
     for name, backend in backends.items():

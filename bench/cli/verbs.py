@@ -1,4 +1,4 @@
-"""The verbs of `ninetynine`. Each reads its options, calls one function, prints, and returns an exit status."""
+"""The verbs of `ninetynine`. Each reads options, calls one function, prints, and returns a status."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def run(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Measure every backend against the host and give verdicts. Needs root. Exit status: 0 done, 3 the control
-    failed and the run is invalid, 130 interrupted, 1 broken, 2 wrong use."""
+    """Measure every backend against the host and give verdicts. Needs root. Exit status: 0 done,
+    3 the control failed and the run is invalid, 130 interrupted, 1 broken, 2 wrong use."""
     watch = progress(Console(stderr=True), quiet=as_json)
     with interruptible():
         if resume is not None:

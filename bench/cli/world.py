@@ -18,12 +18,12 @@ from bench.scenarios.base import Scenario
 class World(msgspec.Struct, kw_only=True):
     """Everything outside of the suite's own logic.
 
-    backends: factories by the name the user types. build_image: brings the one image up, cached. digest: the
-    image's digest computed anew from its bytes. wire: opens the link to the remote peer. needs_root: whether
-    running takes root.
+    backends: factories by the name the user types, given the directory they may use. build_image: brings the
+    one image up, cached. digest: the image's digest computed anew from its bytes. wire: opens the link to the
+    remote peer. needs_root: whether running takes root.
     """
 
-    backends: Mapping[str, Callable[[], Backend]]
+    backends: Mapping[str, Callable[[Path], Backend]]
     scenarios: Sequence[Scenario]
     metrics: Mapping[str, Metric]
     build_image: Callable[[Path], BenchImage]
@@ -33,7 +33,10 @@ class World(msgspec.Struct, kw_only=True):
 
     @classmethod
     def fake(
-        cls, backends: Mapping[str, Callable[[], Backend]], scenarios: Sequence[Scenario], image: BenchImage
+        cls,
+        backends: Mapping[str, Callable[[Path], Backend]],
+        scenarios: Sequence[Scenario],
+        image: BenchImage,
     ) -> World:
         """A world of fakes (bench.testing), without root, image or wire."""
         return cls(
@@ -78,7 +81,7 @@ def current() -> World:
 
 
 def cache_dir() -> Path:
-    """Where the image and its forms are kept: $NINETYNINE_CACHE, or /var/cache/ninetynine for root, or ~/.cache."""
+    """Where images are kept: $NINETYNINE_CACHE, else /var/cache/ninetynine for root, else ~/.cache."""
     named = os.environ.get("NINETYNINE_CACHE")
     if named:
         return Path(named)

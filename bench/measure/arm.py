@@ -12,7 +12,7 @@ from bench.backends.base import Backend, BackendError, Channel, Instance, Instan
 
 
 class Arm:
-    """Holds an instance and a shell in it. Without a spec it holds nothing (scenarios that start their own)."""
+    """Holds an instance and a shell in it; without a spec nothing (scenarios that start their own)."""
 
     def __init__(
         self, name: str, backend: Backend, spec: InstanceSpec | None, volume: Path, pad: int
@@ -70,7 +70,7 @@ class Arm:
         return wrong
 
     def _open(self) -> None:
-        """The worker's environment has a padding of the session's own length: it moves the stack of all it runs."""
+        """The worker's environment is padded by a length of the session's own: it moves the stacks."""
         if self.instance is not None:
             argv = ("/usr/bin/env", f"NINETYNINE_PAD={'x' * self._pad}", "/bin/sh")
             self.worker = self.instance.open(argv)

@@ -1,7 +1,8 @@
 """The wall-clock guard: the budget is a cap, shared out over the groups of all sessions as the forecast says.
 
-A group that runs past its share of the clock loses its later blocks, so on a machine slower than forecast every
-session gets thinner and none is lost, until the whole budget is spent: then the sessions beyond the minimum go.
+A group that runs past its share of the clock loses its later blocks, so on a machine slower than forecast
+every session gets thinner and none is lost, until the whole budget is spent: then the sessions beyond the
+minimum go.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Guard:
         return self.elapsed() <= self._deadline[session, group]
 
     def session_allowed(self, session: int) -> bool:
-        """May a further session begin? The first MIN_SESSIONS always may: without them there is no verdict."""
+        """May a further session begin? The first MIN_SESSIONS always may: no verdict without them."""
         return session < MIN_SESSIONS or self.elapsed() <= self._budget
 
     def seconds_left(self, session: int, group: str) -> float:

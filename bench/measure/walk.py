@@ -1,8 +1,9 @@
 """The walk over a plan: sessions, groups, blocks, turns. Nothing here knows what a slice does or where.
 
-A slice that fails becomes invalid samples with a reason, and the run goes on; an arm that fails three times in
-a row is set aside for the rest of its session. A resumed run takes up the same plan: steps that the journal has
-are skipped, and what is left of a session that was cut gets fresh instances under the same session number.
+A slice that fails becomes invalid samples with a reason, and the run goes on; an arm that fails three times
+in a row is set aside for the rest of its session. A resumed run takes up the same plan: steps that the
+journal has are skipped, and what is left of a session that was cut gets fresh instances under the same session
+number, so that cluster has two instances of each arm and the turn that was cut spans the interruption.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ STRIKES = 3
 
 
 class Site(msgspec.Struct, kw_only=True):
-    """What a plan's names stand for here. `wire` opens the link to the remote peer, when a scenario needs one."""
+    """What a plan's names stand for here. `wire` opens the link to the remote peer, when needed."""
 
     run_id: str
     backends: Mapping[str, Backend]
@@ -70,9 +71,11 @@ def run(
     runner = _Runner(plan, site, journal, done, watch or Watch())
     collecting = gc.isenabled()
     gc.disable()
+    gc.freeze()  # what is there by now is not looked at again, so a collection between turns takes no time
     try:
         return runner.run()
     finally:
+        gc.unfreeze()
         if collecting:
             gc.enable()
 
@@ -193,9 +196,11 @@ class _Runner:
         return self._failed(scenario, start, reason)
 
     def _warm_up(self, step: Step, arm: Arm) -> None:
+        """Run it and forget it: neither its readings nor its failure count."""
         if not arm.failure:
+            strikes = self.strikes.get(arm.name, 0)
             self._slice(step, self.site.scenarios[step.scenario], arm)
-            self.strikes[arm.name] = 0
+            self.strikes[arm.name] = strikes
 
     def _context(self, step: Step, arm: Arm) -> Context:
         return Context(

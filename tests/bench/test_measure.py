@@ -1,0 +1,318 @@
+"""The executed order is the plan's; failures cost a sample and not a run; nothing stays up."""
+
+import gc
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bench import journal, measure, plan
+from bench.host.fingerprint import fingerprint
+from bench.journal import Journal, RunLine
+from bench.measure import noise
+from bench.measure.guard import Guard
+from bench.model import SCHEMA_VERSION, Plan, Run
+from bench.profiles import MIN_SESSIONS, PROFILES, Profile
+from bench.testing import FakeBackend, FakeClock, FakeScenario, fake_scenarios
+
+SMALL = msgspec.structs.replace(PROFILES["quick"], sessions=5, max_visits=2, budget_s=1000.0, slow_sessions=4)
+
+
+class Bench:
+    """A plan, fakes to run it on, and what came out."""
+
+    def __init__(
+        self, directory: Path, scenarios=None, profile: Profile = SMALL, fails=lambda event: ""
+    ) -> None:
+        self.events = []
+        self.clock = FakeClock()
+        self.profile = profile
+        self.scenarios = {s.name: s for s in scenarios or fake_scenarios()}
+        self.backends = {
+            name: FakeBackend(name.removesuffix("-b"), final=name, events=self.events, fails=fails)
+            for name in ("host", "host-b", "runtime", "vm-tcg")
+        }
+        arms = plan.arms_for([("host", "host"), ("runtime", "runtime"), ("vm-tcg", "vm")])
+        self.plan: Plan = plan.make_plan(profile, 5, arms, list(self.scenarios.values()), cpus=(0,))
+        self.path = directory / journal.NAME
+        self.directory = directory
+
+    def run(self, done=frozenset(), watch=None) -> measure.Outcome:
+        site = measure.Site(
+            run_id="r",
+            backends=self.backends,
+            scenarios=self.scenarios,
+            profile=self.profile,
+            scratch=self.directory / "scratch",
+            clock=self.clock,
+        )
+        with Journal(self.path) as book:
+            book.append(RunLine(run=run_of(self.plan)))
+            return measure.run(self.plan, site, book, done=done, watch=watch)
+
+    def read(self) -> journal.Contents:
+        return journal.read(self.path)
+
+
+def run_of(found: Plan) -> Run:
+    return Run(
+        schema=SCHEMA_VERSION,
+        id="r",
+        command=(),
+        started="",
+        ended="",
+        status="running",
+        plan=found,
+        host=fingerprint(Path("/")),
+        image=None,
+        backends=(),
+        not_measured=(),
+        versions={},
+    )
+
+
+def counted(bench: Bench) -> list[tuple[str, str]]:
+    """(arm, scenario) of the slices that ran, warm-ups taken away."""
+    warm = {}
+    for session in range(bench.plan.sessions):
+        for group in {step.group for step in bench.plan.steps}:
+            for step in plan.warmups(bench.plan, session, group, bench.scenarios, bench.profile):
+                warm.setdefault((session, group), []).append((step.arm, step.scenario))
+    found, pending = [], []
+    groups = list(dict.fromkeys((step.session, step.group) for step in bench.plan.steps))
+    runs = iter([(event[1], event[2]) for event in bench.events if event[0] == "run"])
+    for key in groups:
+        pending = [next(runs) for _ in warm.get(key, [])]
+        assert pending == warm.get(key, [])
+        found += [next(runs) for step in bench.plan.steps if (step.session, step.group) == key]
+    assert next(runs, None) is None
+    return found
+
+
+def test_the_executed_order_equals_the_plan(tmp_path):
+    bench = Bench(tmp_path)
+    assert bench.run().status == "complete"
+    assert counted(bench) == [(step.arm, step.scenario) for step in bench.plan.steps]
+
+
+def test_samples_carry_their_step(tmp_path):
+    bench = Bench(tmp_path)
+    bench.run()
+    found = {s.order: (s.session, s.block, s.scenario, s.backend) for s in bench.read().samples}
+    assert found == {s.order: (s.session, s.block, s.scenario, s.arm) for s in bench.plan.steps}
+
+
+def test_every_session_has_fresh_instances_and_none_stays_up(tmp_path):
+    bench = Bench(tmp_path)
+    bench.run()
+    groups = {(s.session, s.group, s.arm) for s in bench.plan.steps if s.group != plan.OWN}
+    own = sum(1 for s in bench.plan.steps if s.group == plan.OWN)
+    assert sum(1 for event in bench.events if event[0] == "start") == len(groups) + own
+    assert not any(backend.live for backend in bench.backends.values())
+
+
+def test_instances_start_in_an_order_of_their_own(tmp_path):
+    bench = Bench(tmp_path)
+    bench.run()
+    starts = [event[1] for event in bench.events if event[0] == "start"]
+    assert len({tuple(starts[i : i + 3]) for i in range(0, len(starts), 3)}) > 2
+
+
+def test_a_failed_slice_is_an_invalid_sample_with_its_reason(tmp_path):
+    bench = Bench(tmp_path, fails=lambda event: "boom" if event == ("run", "runtime", "cpu.integer") else "")
+    bench.run()
+    bad = [s for s in bench.read().samples if not s.valid]
+    assert {(s.backend, s.metric, s.reason) for s in bad} == {
+        ("runtime", "cpu.integer", "cpu.integer: run runtime: boom")
+    }
+    assert all(math.isnan(s.value) for s in bad)
+    assert len(bad) == sum(1 for s in bench.plan.steps if (s.arm, s.scenario) == ("runtime", "cpu.integer"))
+
+
+def test_an_arm_that_fails_three_times_in_a_row_is_set_aside_and_others_go_on(tmp_path):
+    bench = Bench(tmp_path, fails=lambda event: "gone" if event[:2] == ("run", "runtime") else "")
+    bench.run()
+    contents = bench.read()
+    for session in range(bench.plan.sessions):
+        failed = [s for s in contents.samples if s.backend == "runtime" and s.session == session]
+        assert len(failed) == 3
+    assert "runtime was set aside in session 0 after 3 failures in a row" in contents.dropped[0].reason
+    assert [item.backend for item in contents.missing] == ["runtime"]
+    host = sum(1 for s in contents.samples if s.backend == "host" and s.valid)
+    assert host == sum(1 for s in bench.plan.steps if s.arm == "host")
+
+
+def test_an_arm_that_does_not_start_costs_its_own_samples_only(tmp_path):
+    bench = Bench(
+        tmp_path, fails=lambda event: "no bridge" if event[:3] == ("start", "runtime", "bridge") else ""
+    )
+    bench.run()
+    bad = [s for s in bench.read().samples if not s.valid]
+    assert {(s.backend, s.metric) for s in bad} == {("runtime", "network.throughput.bridge")}
+    assert bad[0].reason == "start: start runtime: no bridge"
+
+
+def test_a_bug_in_a_scenario_is_a_failed_slice(tmp_path):
+    class Buggy(FakeScenario):
+        def run(self, context):
+            raise ZeroDivisionError("in the scenario")
+
+    bench = Bench(tmp_path, scenarios=[Buggy("cpu.integer", "cpu"), FakeScenario("cpu.float", "cpu")])
+    assert bench.run().status == "complete"
+    reasons = {s.reason for s in bench.read().samples if s.metric == "cpu.integer"}
+    assert reasons == {"ZeroDivisionError: in the scenario"}
+
+
+def test_a_worker_that_broke_is_replaced(tmp_path):
+    bench = Bench(tmp_path, fails=lambda event: "boom" if event == ("run", "runtime", "cpu.integer") else "")
+    bench.run()
+    broke = bench.events.index(("run", "runtime", "cpu.integer"))
+    assert bench.events[broke + 1][:2] == ("open", "runtime")
+
+
+class Interrupts(measure.Watch):
+    """Ctrl-C before the given step."""
+
+    def __init__(self, order: int) -> None:
+        self.order = order
+
+    def step(self, step, family):
+        if step.order == self.order:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("at", [0, 1, 40, 77])
+def test_ctrl_c_keeps_what_was_measured_and_stops_all(tmp_path, at):
+    bench = Bench(tmp_path)
+    assert bench.run(watch=Interrupts(at)).status == "interrupted"
+    assert bench.read().done == set(range(at))
+    assert not any(backend.live for backend in bench.backends.values())
+
+
+@pytest.mark.parametrize("at", [0, 13, 50])
+def test_a_resumed_run_has_every_sample_once(tmp_path, at):
+    bench = Bench(tmp_path)
+    bench.run(watch=Interrupts(at))
+    bench.events.clear()
+    assert bench.run(done=bench.read().done).status == "complete"
+    orders = [s.order for s in bench.read().samples]
+    assert sorted(orders) == list(range(len(bench.plan.steps)))
+    first = bench.plan.steps[at]
+    assert all(event[0] != "run" or event[2] in bench.plan.scenarios for event in bench.events)
+    assert first.order == at
+
+
+class Slow(FakeScenario):
+    """Takes far longer than its forecast, on the bench's own clock."""
+
+    clock: FakeClock
+
+    def run(self, context):
+        self.clock.advance(self.cost_s * 10)
+        return super().run(context)
+
+
+def test_a_machine_slower_than_forecast_drops_later_blocks_evenly(tmp_path):
+    budget = msgspec.structs.replace(SMALL, sessions=5, max_visits=6, budget_s=60.0)
+    bench = Bench(
+        tmp_path, [Slow("cpu.integer", "cpu", cost_s=0.2), Slow("cpu.float", "cpu", cost_s=0.2)], budget
+    )
+    Slow.clock = bench.clock
+    outcome = bench.run()
+    contents = bench.read()
+    assert outcome.status == "complete"
+    assert {s.session for s in contents.samples if s.backend == "host"} >= set(range(MIN_SESSIONS))
+    dropped = {order for line in contents.dropped for order in line.orders}
+    assert dropped and dropped | contents.done == set(range(len(bench.plan.steps)))
+    assert not dropped & contents.done
+    assert any("the time budget" in line.reason for line in contents.dropped)
+
+
+def test_gc_is_off_while_slices_run_and_on_again_after(tmp_path):
+    seen = []
+
+    class Looks(FakeScenario):
+        def run(self, context):
+            seen.append(gc.isenabled())
+            return super().run(context)
+
+    Bench(tmp_path, [Looks("cpu.integer", "cpu")]).run()
+    assert set(seen) == {False}
+    assert gc.isenabled()
+
+
+def test_every_arm_gets_a_volume_of_its_own_and_it_is_gone_after(tmp_path):
+    volumes = []
+
+    class Looks(FakeScenario):
+        def run(self, context):
+            volumes.append((context.session, context.backend, context.instance.spec.volume))
+            return super().run(context)
+
+    spec = fake_scenarios()[-1].spec()
+    Bench(tmp_path, [Looks("disk.randread.volume", "disk", spec=spec)]).run()
+    assert len({path for *_, path in volumes}) == len(
+        {(session, id(backend)) for session, backend, _ in volumes}
+    )
+    assert not any(path.exists() for *_, path in volumes)
+
+
+def test_the_wire_is_opened_once_and_closed(tmp_path):
+    from contextlib import contextmanager
+
+    said = []
+
+    @contextmanager
+    def wire():
+        said.append("open")
+        yield "the wire"
+        said.append("close")
+
+    bench = Bench(tmp_path)
+    site = measure.Site(
+        run_id="r",
+        backends=bench.backends,
+        scenarios=bench.scenarios,
+        profile=SMALL,
+        scratch=tmp_path,
+        wire=wire,
+    )
+    with Journal(bench.path) as book:
+        measure.run(bench.plan, site, book)
+    assert said == ["open", "close"]
+
+
+def test_guard_deadlines_follow_the_forecast():
+    clock = FakeClock()
+    guard = Guard([(0, "a", 1.0), (0, "b", 3.0), (1, "a", 4.0)], 80.0, clock)
+    for seconds, allowed in [(9.0, True), (2.0, False)]:
+        clock.advance(seconds)
+        assert guard.block_allowed(0, "a") is allowed
+    assert guard.block_allowed(0, "b")
+    clock.advance(70)
+    assert guard.session_allowed(MIN_SESSIONS - 1)
+    assert not guard.session_allowed(MIN_SESSIONS)
+
+
+def test_noise_is_a_share_of_the_slice(tmp_path):
+    pressure, stat = tmp_path / "cpu", tmp_path / "stat"
+    shots = []
+    for stall, steal in [(1000, 10), (251000, 20)]:
+        pressure.write_text(f"some avg10=0.00 avg60=0.00 avg300=0.00 total={stall}\nfull total=0\n")
+        stat.write_text(f"cpu  1 2 3 4 5 6 7 {steal} 0 0\n")
+        shots.append(noise.read(pressure, stat))
+    assert noise.shares(*shots, duration_ns=1_000_000_000, cpus=2) == (0.25, 0.05)
+
+
+def test_noise_is_none_where_the_kernel_does_not_tell(tmp_path):
+    empty = noise.read(tmp_path / "no", tmp_path / "no")
+    assert noise.shares(empty, empty, 1_000_000, 2) == (None, None)
+
+
+def test_seconds_left_never_grow_without_time():
+    clock = FakeClock()
+    guard = Guard([(n, "a", 1.0) for n in range(4)], 4.0, clock)
+    left = [guard.seconds_left(n, "a") for n in range(4)]
+    assert all(a >= b for a, b in pairwise(left))

@@ -1,0 +1,214 @@
+"""What a plan promises: pairs close in time, everything randomised by the seed and by nothing else."""
+
+from collections import Counter
+from itertools import groupby
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench import plan as plans
+from bench.backends.base import InstanceSpec
+from bench.model import ArmPlan, Plan
+from bench.profiles import MIN_SESSIONS, PROFILES, Profile, ProfileError, pace, profile
+from bench.testing import FakeScenario, fake_scenarios
+
+ARMS = plans.arms_for([("host", "host"), ("runtime", "runtime"), ("vm-tcg", "vm")])
+
+
+def quick(seed: int = 1, **changes: object) -> Plan:
+    return plans.make_plan(
+        msgspec.structs.replace(PROFILES["quick"], **changes), seed, ARMS, fake_scenarios(), cpus=(0, 1)
+    )
+
+
+@st.composite
+def inputs(draw: st.DrawFn) -> tuple[Profile, int, tuple[ArmPlan, ...], list[FakeScenario]]:
+    families = st.sampled_from(["cpu", "disk", "network", "startup"])
+    specs = st.sampled_from([InstanceSpec(), InstanceSpec(network="bridge"), InstanceSpec(network="nat")])
+    scenarios = [
+        FakeScenario(
+            f"metric.{index}",
+            draw(families),
+            kind=draw(st.sampled_from(["slice", "slice", "instance"])),
+            role=draw(st.sampled_from(["primary", "stress", "info"])),
+            cost_s=draw(st.floats(0.001, 3)),
+            every=draw(st.integers(1, 3)),
+            spec=draw(specs),
+        )
+        for index in range(draw(st.integers(1, 9)))
+    ]
+    names = draw(st.sets(st.sampled_from(["runtime", "vm-tcg", "vm-kvm", "docker", "novel"])))
+    budget = msgspec.structs.replace(
+        PROFILES[draw(st.sampled_from(sorted(PROFILES)))],
+        budget_s=draw(st.floats(1, 400)),
+        sessions=draw(st.integers(1, 6)),
+        max_visits=draw(st.integers(1, 6)),
+    )
+    arms = plans.arms_for([("host", "host"), *((name, name) for name in sorted(names))])
+    return budget, draw(st.integers(0, 2**32)), arms, scenarios
+
+
+def test_the_same_seed_gives_the_same_bytes():
+    assert plans.encoded(quick(7)) == plans.encoded(quick(7))
+
+
+def test_another_seed_gives_another_order_of_the_same_visits():
+    one, other = quick(1), quick(2)
+    assert [s.arm for s in one.steps] != [s.arm for s in other.steps]
+    assert Counter((s.scenario, s.arm) for s in one.steps) == Counter(
+        (s.scenario, s.arm) for s in other.steps
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(inputs())
+def test_order_counts_from_zero_over_the_run(given_inputs):
+    found = plans.make_plan(*given_inputs)
+    assert [step.order for step in found.steps] == list(range(len(found.steps)))
+
+
+@settings(max_examples=150, deadline=None)
+@given(inputs())
+def test_a_turn_holds_each_arm_once_and_nothing_comes_between(given_inputs):
+    found = plans.make_plan(*given_inputs)
+    turns = [
+        (key, [step.arm for step in steps])
+        for key, steps in groupby(found.steps, key=lambda s: (s.session, s.group, s.block, s.scenario))
+    ]
+    assert len({key for key, _ in turns}) == len(turns), "a turn is split"
+    fast = {arm.name for arm in given_inputs[2] if not pace(arm.name).slow}
+    for key, arms in turns:
+        assert len(set(arms)) == len(arms), key
+        assert fast <= set(arms), key
+
+
+@settings(max_examples=150, deadline=None)
+@given(inputs())
+def test_every_arm_meets_every_scenario_of_its_own_in_the_first_block(given_inputs):
+    found = plans.make_plan(*given_inputs)
+    first = {(s.session, s.scenario, s.arm) for s in found.steps if s.block == 0}
+    assert first == {(s.session, s.scenario, s.arm) for s in found.steps}
+
+
+@settings(max_examples=100, deadline=None)
+@given(inputs())
+def test_the_control_gets_exactly_what_the_host_gets(given_inputs):
+    found = plans.make_plan(*given_inputs)
+    visits = {
+        arm: Counter((s.session, s.block, s.scenario) for s in found.steps if s.arm == arm)
+        for arm in ("host", "host-b")
+    }
+    assert visits["host"] == visits["host-b"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(inputs())
+def test_scenarios_share_a_group_exactly_when_their_instances_are_equal(given_inputs):
+    found = plans.make_plan(*given_inputs)
+    by_name = {scenario.name: scenario for scenario in given_inputs[3]}
+    for step in found.steps:
+        scenario = by_name[step.scenario]
+        expected = plans.OWN if scenario.kind == "instance" else f"net-{scenario.spec().network}"
+        assert step.group == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(inputs())
+def test_the_forecast_keeps_the_budget_when_one_visit_each_does(given_inputs):
+    chosen, seed, arms, scenarios = given_inputs
+    by_name = {scenario.name: scenario for scenario in scenarios}
+
+    def total(budget: Profile) -> float:
+        return sum(
+            cost
+            for *_, cost in plans.forecast(plans.make_plan(budget, seed, arms, scenarios), by_name, budget)
+        )
+
+    least = total(msgspec.structs.replace(chosen, max_visits=1))
+    assert total(chosen) <= max(chosen.budget_s, least) * 1.001
+
+
+def test_primary_metrics_get_more_visits_than_stress_ones_of_equal_cost():
+    scenarios = [FakeScenario("main", "cpu", cost_s=4), FakeScenario("side", "cpu", cost_s=4, role="stress")]
+    found = plans.make_plan(PROFILES["quick"], 1, ARMS[:2], scenarios)
+    visits = Counter(step.scenario for step in found.steps)
+    assert visits["main"] > visits["side"] > 0
+
+
+def test_slow_arms_attend_fewer_sessions_but_enough_for_a_verdict():
+    sessions = {step.session for step in quick().steps if step.arm == "vm-tcg"}
+    assert MIN_SESSIONS <= len(sessions) < quick().sessions
+
+
+def test_every_scenario_keeps_its_stride():
+    scenarios = [FakeScenario("often", "cpu"), FakeScenario("seldom", "cpu", every=3)]
+    found = plans.make_plan(msgspec.structs.replace(PROFILES["quick"], max_visits=6), 1, ARMS[:2], scenarios)
+    visits = Counter(step.scenario for step in found.steps if step.arm == "host" and step.session == 0)
+    assert visits["often"] == 6
+    assert visits["seldom"] <= 2
+
+
+def test_an_excluded_pair_is_not_planned_and_others_are():
+    scenarios = fake_scenarios()
+    found = plans.make_plan(
+        PROFILES["quick"], 1, ARMS, scenarios, excluded=frozenset({("vm-tcg", "network.throughput.nat")})
+    )
+    arms = {step.arm for step in found.steps if step.scenario == "network.throughput.nat"}
+    assert arms == {"host", "host-b", "runtime"}
+
+
+def test_a_scenario_the_host_cannot_run_has_no_pair_and_is_left_out():
+    found = plans.make_plan(
+        PROFILES["quick"], 1, ARMS, fake_scenarios(), excluded=frozenset({("host", "cpu.integer")})
+    )
+    assert "cpu.integer" not in found.scenarios
+
+
+def test_smoke_visits_all_families_and_is_one_session():
+    found = plans.make_plan(PROFILES["smoke"], 1, ARMS, fake_scenarios())
+    family = {scenario.name: scenario.family for scenario in fake_scenarios()}
+    assert {family[step.scenario] for step in found.steps} == set(family.values())
+    assert found.sessions < MIN_SESSIONS
+
+
+@pytest.mark.parametrize("name", ["quick", "full"])
+def test_profiles_with_verdicts_have_enough_sessions(name):
+    assert PROFILES[name].slow_sessions >= MIN_SESSIONS
+    assert PROFILES[name].sessions >= {"quick": 5, "full": 12}[name]
+
+
+def test_an_unknown_profile_is_answered_with_the_known_ones():
+    with pytest.raises(ProfileError, match="unknown profile 'fast': choose one of smoke, quick, full"):
+        profile("fast")
+
+
+def test_no_scenario_is_an_error():
+    with pytest.raises(plans.PlanError, match="no scenario is left"):
+        plans.make_plan(PROFILES["quick"], 1, ARMS, [])
+
+
+def test_two_definitions_of_one_metric_are_an_error():
+    scenarios = [FakeScenario("cpu.integer", "cpu"), FakeScenario("cpu.integer", "cpu", role="stress")]
+    with pytest.raises(plans.PlanError, match=r"'cpu\.integer' is defined twice"):
+        plans.make_plan(PROFILES["quick"], 1, ARMS, scenarios)
+
+
+def test_warm_ups_are_for_fresh_instances_only():
+    found, by_name = quick(), {s.name: s for s in fake_scenarios()}
+    assert plans.warmups(found, 0, plans.OWN, by_name, PROFILES["quick"]) == []
+    first = plans.warmups(found, 0, "net-none", by_name, PROFILES["quick"])
+    later = plans.warmups(found, 1, "net-none", by_name, PROFILES["quick"])
+    assert len(later) < len(first)
+    assert Counter(step.arm for step in later) == dict.fromkeys({step.arm for step in later}, 1)
+
+
+@given(st.integers(1, 40), st.integers(0, 40))
+def test_spread_is_even_and_begins_at_the_front(count, more):
+    found = plans.spread(count, count + more)
+    gaps = {b - a for a, b in zip(found, found[1:], strict=False)}
+    assert found[0] == 0
+    assert len(set(found)) == count
+    assert found[-1] < count + more
+    assert not gaps or max(gaps) - min(gaps) <= 1
