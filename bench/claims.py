@@ -1,4 +1,4 @@
-"""The sentences under test, read from `claims.toml`: what would support each, what would refute it, fixed in advance."""
+"""The sentences under test, from `claims.toml`: what supports and what refutes each, fixed in advance."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     kind: `ratio` (performance of a backend relative to each of `baselines`), `quantile` (a quantile of the
     backend's own values against `margin`), `absolute` (the backend's own typical value against `margin`),
-    `digest` (the image's digest before and after the run), `later` (not measured yet, `refuted_when` says why).
-    rule: `each` metric stands alone, or `all` (intersection–union over the primary metrics, one more row `*`).
-    `primary` are exact metric names, `stress` and `backends` may hold shell patterns; primary wins over stress.
+    `digest` (the image's digest before and after the run), `later` (not measured yet, `reason` says why).
+    rule: `each` metric stands alone, or `all` (intersection–union over the primary ones, one more row `*`).
+    `primary` are exact metric names; `stress` and `backends` may hold shell patterns; primary wins.
     `exempt` maps a backend pattern to primary metrics that cannot exist there.
     """
 
@@ -67,12 +67,16 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Control(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The A/A control: `arm` against `baseline`, failed by chance in at most `alpha` of runs."""
+    """The A/A control: `arm` against `baseline`, failed by chance in at most `alpha` of runs.
+
+    counts: patterns of metrics that are counts of bytes, tied rather than noisy (see bench.stats.control).
+    """
 
     arm: str
     baseline: str
     alpha: float
     margin: float
+    counts: tuple[str, ...] = ()
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,19 +1,27 @@
 """Samples and claims to verdicts: pure, deterministic, no I/O.
 
-Thin on purpose: the statistics are in bench.stats, the parts of the judgement in bench.judging.
+The statistics are in bench.stats, the parts of the judgement in bench.judging; this is the order they go in.
+How to read a row: docs/claims.md. Why these methods: docs/method.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pandas as pd
 
-from bench.claims import Claims
-from bench.judging.pairs import collect, ratio_series
-from bench.judging.rows import Gate, ratio_row
-from bench.model import NotMeasured, Plan, Verdict
-from bench.stats.cluster import t_interval
+from bench.claims import Claim, Claims
+from bench.judging import missing
+from bench.judging.comparisons import Evidence, comparisons
+from bench.judging.control import CLAIM as CONTROL
+from bench.judging.control import control_rows
+from bench.judging.joint import joint_row
+from bench.judging.pairs import SamplesError, collect
+from bench.judging.rows import Gate, Judged, join, judge_one
+from bench.model import ImageInfo, NotMeasured, Plan, Verdict
+
+__all__ = ["SamplesError", "judge"]
 
 
 def judge(
@@ -21,26 +29,89 @@ def judge(
     claims: Claims,
     plan: Plan | None = None,
     not_measured: Sequence[NotMeasured] = (),
+    image: ImageInfo | None = None,
 ) -> list[Verdict]:
-    """All verdict rows of a run. `samples` has the columns of bench.model.Sample."""
-    visits = collect(samples)
+    """All verdict rows of a run: the A/A control (its joint row first), then the claims in their order.
+
+    `samples` has the columns of bench.model.Sample, rows in any order. `plan` gives the profile (smoke never
+    gives a verdict), the arms, and which metrics are only shown (role info). Where the control failed or
+    could not be judged, every other verdict is inconclusive and says so. Raises SamplesError.
+    """
+    evidence = Evidence(collect(samples))
     gate = Gate(min_sessions=claims.min_sessions, smoke=plan is not None and plan.profile == "smoke")
+    shown_only = (
+        frozenset(metric.name for metric in plan.metrics if metric.role == "info") if plan else frozenset()
+    )
+    control = control_rows(claims, evidence, gate, shown_only)
+    gaps = missing.listed(claims, not_measured)
+    copies = _copies(claims, plan)
+    arms = [name for name in _seen(evidence, plan) if name not in copies | {claims.control.baseline}]
     rows: list[Verdict] = []
     for claim in claims.claim:
-        if claim.kind != "ratio":
-            continue
-        for baseline in claim.baselines:
-            series = ratio_series(visits, baseline)
-            for (metric, backend), found in sorted(series.items()):
-                if claim.role_of(metric) and claim.speaks_of(backend) and backend != claims.control.arm:
-                    rows.append(
-                        ratio_row(
-                            claim,
-                            (metric, backend),
-                            baseline,
-                            found,
-                            t_interval(found.locations, claim.alpha),
-                            gate,
-                        )
-                    )
+        if claim.kind == "later":
+            rows.append(missing.later(claim))
+        elif claim.kind == "digest":
+            rows.append(missing.digest(claim, image))
+        else:
+            rows += _claim_rows(claim, evidence, gate, shown_only | copies, arms, gaps)
+    rows += [row for row in gaps if row.claim in (missing.UNCLAIMED, CONTROL)]
+    return [*control, *(rows if gate.smoke else _under_control(control[0], rows))]
+
+
+def _claim_rows(
+    claim: Claim,
+    evidence: Evidence,
+    gate: Gate,
+    skip: frozenset[str],
+    arms: Sequence[str],
+    gaps: Sequence[Verdict],
+) -> list[Verdict]:
+    """Rows of one claim: the joint ones, one a metric, then what is missing."""
+    not_host = skip | (set(claim.baselines) if claim.kind == "ratio" else {"host"})
+    judged = [
+        judge_one(claim, one, gate, evidence.visits.lost) for one in comparisons(claim, evidence, not_host)
+    ]
+    done = {(one.source.metric, one.source.backend, one.source.baseline) for one in judged}
+    lacking = missing.absent(claim, arms, done, gaps)
+    own_gaps = [row for row in gaps if row.claim == claim.id]
+    joint = _joint_rows(claim, judged) if claim.rule == "all" else []
+    return [*joint, *(one.row for one in judged), *own_gaps, *lacking]
+
+
+def _joint_rows(claim: Claim, judged: Sequence[Judged]) -> list[Verdict]:
+    groups: dict[tuple[str, str], list[Judged]] = {}
+    for one in judged:
+        if one.source.role == "primary":
+            groups.setdefault((one.source.backend, one.source.baseline), []).append(one)
+    rows = []
+    for (backend, baseline), members in groups.items():
+        there = {one.source.metric for one in members}
+        lacking = [metric for metric in claim.required(backend) if metric not in there]
+        rows.append(joint_row(claim, backend, baseline, members, lacking))
     return rows
+
+
+def _copies(claims: Claims, plan: Plan | None) -> frozenset[str]:
+    """Arms that are second copies: no claim speaks of them."""
+    planned = (arm.name for arm in plan.arms if arm.role == "control") if plan else ()
+    return frozenset((claims.control.arm, *planned))
+
+
+def _seen(evidence: Evidence, plan: Plan | None) -> list[str]:
+    """Arms planned or found in the samples."""
+    planned = [arm.name for arm in plan.arms] if plan else []
+    return list(dict.fromkeys([*planned, *sorted(evidence.visits.backends)]))
+
+
+def _under_control(joint: Verdict, rows: Sequence[Verdict]) -> list[Verdict]:
+    """Take every verdict back where the A/A control does not hold."""
+    if joint.verdict == "supported":
+        return list(rows)
+    what = "failed" if joint.verdict == "refuted" else "could not be judged"
+    note = f"run invalid: A/A control {what} ({joint.reason})"
+    return [
+        row
+        if row.verdict == "not measured"
+        else msgspec.structs.replace(row, verdict="inconclusive", reason=join(note, row.reason))
+        for row in rows
+    ]

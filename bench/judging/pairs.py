@@ -11,108 +11,141 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from bench.stats.location import Floats, Ints, locations_by_group
+from bench.stats.control import within_error
+from bench.stats.location import Floats, Ints, medians_by_group
 
 VISIT = ["metric", "backend", "cluster", "block"]
-REQUIRED = (
-    "run", "session", "block", "backend", "metric", "unit", "better", "value", "valid", "reason",
-)  # fmt: skip
+COLUMNS = ("run", "session", "block", "backend", "metric", "unit", "better", "value", "valid", "reason")
+
+Key = tuple[str, str]
+"""(metric, backend)."""
 
 
 class SamplesError(Exception):
     """The samples are not of the shape the judge needs: names what is missing."""
 
 
-class Visits(msgspec.Struct, frozen=True, kw_only=True):
-    """All samples, sorted out.
+class Loss(msgspec.Struct, frozen=True):
+    """Samples that could not be used: how many, and the reason given most often."""
 
-    usable: valid samples with a finite value, columns VISIT + value. cells: their median per visit.
-    lost: invalid or non-finite samples with a reason. unit, better: per metric.
+    count: int
+    reason: str
+
+
+class Series(msgspec.Struct, frozen=True, kw_only=True):
+    """What one test is made of: the median of each session (`clusters` ascending) and what was counted.
+
+    unfit: pairs without a logarithm (a value of zero or below). within: see bench.stats.control.
+    """
+
+    clusters: Ints = msgspec.field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    locations: Floats = msgspec.field(default_factory=lambda: np.empty(0))
+    n_pairs: int = 0
+    unfit: int = 0
+    within: float = 0.0
+
+    @property
+    def n_sessions(self) -> int:
+        """Sessions with at least one usable pair."""
+        return int(self.locations.size)
+
+
+class Visits(msgspec.Struct, frozen=True, kw_only=True):
+    """All samples of a run, sorted out.
+
+    usable: valid finite samples, columns VISIT + value. cells: their median per visit. lost: what was not
+    usable. unit and better are per metric.
     """
 
     usable: pd.DataFrame
     cells: pd.DataFrame
-    lost: pd.DataFrame
+    lost: dict[Key, Loss]
     unit: dict[str, str]
     better: dict[str, str]
-    metrics: tuple[str, ...]
+    tried: frozenset[Key]
     backends: tuple[str, ...]
 
 
-class Series(msgspec.Struct, frozen=True, kw_only=True):
-    """What one test is made of: per-session locations and what was counted and lost on the way."""
-
-    locations: Floats
-    n_sessions: int
-    n_pairs: int
-    unfit: int = 0
-
-
 def collect(samples: pd.DataFrame) -> Visits:
-    """Check and sort out the samples (columns of bench.model.Sample, any order of rows). Raises SamplesError."""
-    missing = [name for name in REQUIRED if name not in samples.columns]
+    """Check and sort out the samples (columns of bench.model.Sample, rows in any order). SamplesError."""
+    missing = [name for name in COLUMNS if name not in samples.columns]
     if missing:
         raise SamplesError(f"judge samples: columns missing: {', '.join(missing)}; give a samples.parquet")
-    frame = pd.DataFrame({name: samples[name] for name in ("metric", "backend", "block", "reason")})
-    frame["cluster"] = samples.groupby(["run", "session"], sort=True, observed=True).ngroup()
-    frame["value"] = samples["value"].astype("float64")
-    finite = np.isfinite(frame["value"].to_numpy())
-    good = samples["valid"].to_numpy(dtype=bool) & finite
-    lost = frame[~good].copy()
-    lost.loc[lost["reason"] == "", "reason"] = "not a finite number"
+    frame = samples[["metric", "backend", "block", "reason"]].reset_index(drop=True)
+    frame["cluster"] = samples.groupby(["run", "session"], sort=True).ngroup().to_numpy()
+    frame["value"] = samples["value"].to_numpy(dtype=np.float64)
+    good = samples["valid"].to_numpy(dtype=bool) & np.isfinite(frame["value"].to_numpy())
     usable = frame.loc[good, [*VISIT, "value"]]
     cells = usable.groupby(VISIT, sort=True, observed=True)["value"].median().reset_index()
     first = samples.drop_duplicates("metric")
+    tried = samples[["metric", "backend"]].drop_duplicates().itertuples(index=False, name=None)
     return Visits(
         usable=usable,
         cells=cells,
-        lost=lost,
-        unit=dict(zip(first["metric"], first["unit"], strict=True)),
-        better=dict(zip(first["metric"], first["better"], strict=True)),
-        metrics=tuple(dict.fromkeys(samples["metric"])),
-        backends=tuple(dict.fromkeys(samples["backend"])),
+        lost=_losses(frame[~good]),
+        unit={str(k): str(v) for k, v in zip(first["metric"], first["unit"], strict=True)},
+        better={str(k): str(v) for k, v in zip(first["metric"], first["better"], strict=True)},
+        tried=frozenset((str(metric), str(backend)) for metric, backend in tried),
+        backends=tuple(str(name) for name in dict.fromkeys(samples["backend"])),
     )
 
 
-def ratio_series(visits: Visits, baseline: str) -> dict[tuple[str, str], Series]:
-    """Log performance ratios of every arm against `baseline`: {(metric, arm): Series}."""
+def ratio_series(visits: Visits, baseline: str) -> dict[Key, Series]:
+    """Log performance ratios of every other backend against `baseline`; keys come in order of name."""
     base = visits.cells[visits.cells["backend"] == baseline]
     arms = visits.cells[visits.cells["backend"] != baseline]
     both = arms.merge(base, on=["metric", "cluster", "block"], suffixes=("", "_base"))
-    positive = ((both["value"] > 0) & (both["value_base"] > 0)).to_numpy()
-    unfit = both[~positive].groupby(["metric", "backend"], observed=True).size().to_dict()
+    own = both["value"].to_numpy(dtype=np.float64)
+    other = both["value_base"].to_numpy(dtype=np.float64)
+    positive = (own > 0) & (other > 0)
     fit = both[positive]
+    logs = np.log(own[positive]) - np.log(other[positive])
     lower = fit["metric"].map(visits.better).to_numpy() == "lower"
-    logs = np.log(fit["value"].to_numpy()) - np.log(fit["value_base"].to_numpy())
-    fit = fit.assign(log=np.where(lower, -logs, logs))
-    series = _series(fit, "log")
-    for key, count in unfit.items():
-        old = series.get(key, Series(locations=np.empty(0), n_sessions=0, n_pairs=0))
-        series[key] = msgspec.structs.replace(old, unfit=int(count))
-    return series
+    series = _series(fit, np.where(lower, -logs, logs))
+    for key, count in _counts(both[~positive]).items():
+        series[key] = msgspec.structs.replace(series.get(key, Series()), unfit=count)
+    return dict(sorted(series.items()))
 
 
-def value_series(visits: Visits) -> dict[tuple[str, str], Series]:
-    """Every backend's own values, one number a visit: {(metric, backend): Series} in the samples' unit."""
-    return _series(visits.cells, "value")
+def value_series(visits: Visits) -> dict[Key, Series]:
+    """Every backend's own values, one number a visit, in the samples' unit."""
+    return _series(visits.cells, visits.cells["value"].to_numpy(dtype=np.float64))
 
 
-def _series(frame: pd.DataFrame, column: str) -> dict[tuple[str, str], Series]:
+def _series(frame: pd.DataFrame, values: Floats) -> dict[Key, Series]:
+    """Reduce one number a visit to one number a session for each (metric, backend)."""
     if frame.empty:
         return {}
-    keys = frame.groupby(["metric", "backend"], sort=False, observed=True)
-    codes: Ints = keys.ngroup().to_numpy(dtype=np.int64)
+    codes = np.asarray(frame.groupby(["metric", "backend"], sort=False).ngroup(), dtype=np.int64)
     clusters = frame["cluster"].to_numpy(dtype=np.int64)
     width = int(clusters.max()) + 1
-    ids, locations = locations_by_group(frame[column].to_numpy(dtype=np.float64), codes * width + clusters)
-    owner = ids // width
+    groups = codes * width + clusters
+    ids, locations = medians_by_group(values, groups)
+    _, deviations = medians_by_group(np.abs(values - locations[np.searchsorted(ids, groups)]), codes)
+    pairs = np.bincount(codes)
+    sessions = np.bincount(ids // width)
+    within = within_error(deviations, pairs / sessions)
+    ends = np.cumsum(sessions)
     names = frame[["metric", "backend"]].drop_duplicates().itertuples(index=False, name=None)
-    counts = np.bincount(codes)
     return {
         (str(metric), str(backend)): Series(
-            locations=locations[owner == code],
-            n_sessions=int(np.count_nonzero(owner == code)),
-            n_pairs=int(counts[code]),
+            clusters=ids[ends[code] - sessions[code] : ends[code]] % width,
+            locations=locations[ends[code] - sessions[code] : ends[code]],
+            n_pairs=int(pairs[code]),
+            within=float(within[code]),
         )
         for code, (metric, backend) in enumerate(names)
     }
+
+
+def _losses(lost: pd.DataFrame) -> dict[Key, Loss]:
+    found: dict[Key, Loss] = {}
+    for (metric, backend), group in lost.groupby(["metric", "backend"], observed=True):
+        reasons = group["reason"].replace("", "not a finite number")
+        found[str(metric), str(backend)] = Loss(len(group), str(reasons.value_counts().index[0]))
+    return found
+
+
+def _counts(frame: pd.DataFrame) -> dict[Key, int]:
+    groups = frame.groupby(["metric", "backend"], observed=True)
+    return {(str(metric), str(backend)): len(rows) for (metric, backend), rows in groups}

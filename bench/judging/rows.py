@@ -1,4 +1,4 @@
-"""One test to one verdict row: the three-state rule, and the words that go with it."""
+"""One comparison to one verdict row: the three-state rule, and the words that go with it."""
 
 from __future__ import annotations
 
@@ -7,27 +7,38 @@ import math
 import msgspec
 
 from bench.claims import Claim
-from bench.judging.pairs import Series
+from bench.judging.comparisons import Comparison
+from bench.judging.pairs import Key, Loss
 from bench.model import State, Verdict
 from bench.stats.cluster import Interval
 
 EMULATED = (
     "emulated CPU (TCG): speaks of this backend only, excluded from claims about virtual machines in general"
 )
+ALL = "*"
+"""Metric of the row that joins the primary metrics of a claim."""
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
     """What must be there before any verdict is given."""
 
     min_sessions: int
-    smoke: bool = False
+    smoke: bool
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """A row with what the joint row needs from it."""
+
+    row: Verdict
+    source: Comparison
+    short: str
 
 
 def decide(interval: Interval, margin: float, *, at_least: bool) -> State:
-    """Three-state rule on one scale (logs for ratios).
+    """Three-state rule.
 
-    at_least: supported when low >= margin, refuted when high < margin. Otherwise (value at most margin):
-    supported when high <= margin, refuted when low > margin. Anything else is inconclusive.
+    at_least: supported when low >= margin, refuted when high < margin. Otherwise (a value of at most the
+    margin): supported when high <= margin, refuted when low > margin. Anything else is inconclusive.
     """
     if at_least:
         return (
@@ -36,21 +47,91 @@ def decide(interval: Interval, margin: float, *, at_least: bool) -> State:
     return "supported" if interval.high <= margin else "refuted" if interval.low > margin else "inconclusive"
 
 
-def shortfall(series: Series | None, claim: Claim, gate: Gate) -> str:
-    """Why no verdict may be given on this series, or an empty string."""
-    if series is None or series.n_pairs == 0:
-        return "nothing valid to compare"
+def margin_of(claim: Claim) -> float:
+    """The margin of a judged claim (bench.claims.load has made sure there is one)."""
+    return math.nan if claim.margin is None else claim.margin
+
+
+def shortfall(comparison: Comparison, min_pairs: int, gate: Gate) -> str:
+    """Why no verdict may be given on these numbers, or an empty string."""
+    series = comparison.series
     if gate.smoke:
         return "the smoke profile never gives a verdict"
+    if comparison.blocked:
+        return comparison.blocked
+    unit = "pairs" if comparison.baseline else "values"
+    if series.n_pairs == 0:
+        return f"no usable {unit}"
     if series.n_sessions < gate.min_sessions:
         return f"{series.n_sessions} sessions, a verdict needs at least {gate.min_sessions}"
-    if series.n_pairs < claim.min_pairs:
-        return f"{series.n_pairs} pairs, a verdict needs at least {claim.min_pairs}"
+    if series.n_pairs < min_pairs:
+        return f"{series.n_pairs} {unit}, a verdict needs at least {min_pairs}"
     return ""
 
 
+def judge_one(claim: Claim, comparison: Comparison, gate: Gate, lost: dict[Key, Loss]) -> Judged:
+    """The row of one metric on one backend."""
+    interval = comparison.bounds(claim.alpha)
+    short = shortfall(comparison, claim.min_pairs, gate)
+    state = "inconclusive" if short else decide(interval, margin_of(claim), at_least=claim.kind == "ratio")
+    undecided = not short and state == "inconclusive"
+    reason = join(
+        short,
+        comparison.hint if undecided else "",
+        more_data(interval, margin_of(claim), log=claim.kind == "ratio") if undecided else "",
+        losses(comparison, lost),
+        label(comparison.backend, comparison.baseline),
+    )
+    return Judged(row=row(claim, comparison, interval, state, reason), source=comparison, short=short)
+
+
+def row(claim: Claim, comparison: Comparison, interval: Interval, state: State, reason: str) -> Verdict:
+    """Assemble a row; numbers that are not finite become null, as JSON has none."""
+    return Verdict(
+        claim=claim.id,
+        metric=comparison.shown,
+        backend=comparison.backend,
+        baseline=comparison.baseline,
+        estimate=finite(interval.estimate),
+        low=finite(interval.low),
+        high=finite(interval.high),
+        margin=claim.margin,
+        alpha=claim.alpha,
+        n_sessions=comparison.series.n_sessions,
+        n_pairs=comparison.series.n_pairs,
+        verdict=state,
+        reason=reason,
+    )
+
+
+def more_data(interval: Interval, margin: float, *, log: bool) -> str:
+    """How many sessions like these would settle it: the half-width shrinks with the root of their number."""
+    numbers = (interval.low, interval.estimate, interval.high, margin)
+    if not all(math.isfinite(value) and (value > 0 or not log) for value in numbers):
+        return ""
+    low, centre, high, edge = map(math.log, numbers) if log else numbers
+    distance, half = abs(centre - edge), (high - low) / 2
+    if distance <= half / 15:
+        return "too close to the margin to settle by more sessions"
+    sessions = max(interval.n_clusters + 1, math.ceil(interval.n_clusters * (half / distance) ** 2))
+    return f"about {sessions} sessions like these would settle it"
+
+
+def losses(comparison: Comparison, lost: dict[Key, Loss]) -> str:
+    """What was left out of this comparison, in words."""
+    parts = []
+    for backend in dict.fromkeys((comparison.backend, comparison.baseline)):
+        loss = lost.get((comparison.metric, backend))
+        if loss:
+            parts.append(f"{loss.count} invalid samples of {backend} left out ({loss.reason})")
+    if comparison.series.unfit:
+        unit = "pairs" if comparison.baseline else "values"
+        parts.append(f"{comparison.series.unfit} {unit} of zero or below have no ratio and are left out")
+    return join(*parts)
+
+
 def join(*parts: str) -> str:
-    """Non-empty parts of a reason, joined by semicolons."""
+    """The non-empty parts of a reason."""
     return "; ".join(part for part in parts if part)
 
 
@@ -59,53 +140,6 @@ def label(*backends: str) -> str:
     return EMULATED if any("tcg" in name.split("-") for name in backends) else ""
 
 
-def number(value: float) -> float | None:
-    """JSON has no infinity and no nan: those become null."""
+def finite(value: float) -> float | None:
+    """The number, or None where it is infinite or not a number."""
     return value if math.isfinite(value) else None
-
-
-def ratio_row(
-    claim: Claim, key: tuple[str, str], baseline: str, series: Series | None, interval: Interval, gate: Gate
-) -> Verdict:
-    """Row for a performance ratio; `interval` is on the log scale."""
-    assert claim.margin is not None
-    short = shortfall(series, claim, gate)
-    state = "inconclusive" if short else decide(interval, math.log(claim.margin), at_least=True)
-    scale = msgspec.structs.replace(
-        interval,
-        estimate=_exp(interval.estimate),
-        low=_exp(interval.low),
-        high=_exp(interval.high),
-    )
-    return row(claim, key, baseline, series, scale, state, join(short, label(key[1], baseline)))
-
-
-def row(
-    claim: Claim,
-    key: tuple[str, str],
-    baseline: str,
-    series: Series | None,
-    interval: Interval,
-    state: State,
-    reason: str,
-) -> Verdict:
-    """Assemble a verdict row; numbers that are not finite become null."""
-    return Verdict(
-        claim=claim.id,
-        metric=key[0],
-        backend=key[1],
-        baseline=baseline,
-        estimate=number(interval.estimate),
-        low=number(interval.low),
-        high=number(interval.high),
-        margin=claim.margin,
-        alpha=claim.alpha,
-        n_sessions=series.n_sessions if series else 0,
-        n_pairs=series.n_pairs if series else 0,
-        verdict=state,
-        reason=reason,
-    )
-
-
-def _exp(value: float) -> float:
-    return math.exp(value) if value < 700 else math.inf

@@ -1,1 +1,1 @@
-"""Estimators and decisions as pure functions on arrays: no I/O, no clocks, formula and source in each docstring."""
+"""Estimators and tests as pure functions on arrays: no I/O; formula and source in each docstring."""

@@ -3,8 +3,9 @@
 Samples inside one session share page placement, core placement and boot luck. So each session is first
 reduced to one robust number; then Student's t over these few numbers gives the interval. That is the
 group-based t-test of Ibragimov & Müller (2010), J. Bus. Econ. Statist. 28(4), 453–468: for q groups whose
-estimates are independent, near normal, but of unequal variance, the two-sided test is conservative at any
-level up to 8.3 % (Bakirov & Székely 2005), and at 10 % (our one-sided 5 %) for 2 <= q <= 14.
+estimates are independent and near normal but of unequal variance, the two-sided test stays conservative at
+levels up to 8.3 % (Bakirov & Székely 2005), and up to 10 % (our one-sided 5 %) for 2 <= q <= 14. Why this
+and no bootstrap: bench.stats.simulate, its table in docs/method.md.
 """
 
 from __future__ import annotations
@@ -19,13 +20,12 @@ from bench.stats.location import Floats
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
-    """A centre with two one-sided bounds: `low` and `high` each hold with confidence 1 − alpha (together 1 − 2 alpha)."""
+    """A centre with two one-sided bounds, each holding with confidence 1 − alpha (both: 1 − 2 alpha)."""
 
     estimate: float
     low: float
     high: float
     se: float
-    df: int
     n_clusters: int
 
 
@@ -38,12 +38,10 @@ def t_interval(locations: Floats, alpha: float) -> Interval:
     count = int(locations.size)
     if count == 0:
         nan = float("nan")
-        return Interval(estimate=nan, low=nan, high=nan, se=nan, df=0, n_clusters=0)
+        return Interval(estimate=nan, low=nan, high=nan, se=nan, n_clusters=0)
     centre = float(np.mean(locations))
     if count == 1:
-        return Interval(estimate=centre, low=-math.inf, high=math.inf, se=math.inf, df=0, n_clusters=1)
+        return Interval(estimate=centre, low=-math.inf, high=math.inf, se=math.inf, n_clusters=1)
     se = float(np.std(locations, ddof=1)) / math.sqrt(count)
     half = float(sps.t.ppf(1.0 - alpha, count - 1)) * se
-    return Interval(
-        estimate=centre, low=centre - half, high=centre + half, se=se, df=count - 1, n_clusters=count
-    )
+    return Interval(estimate=centre, low=centre - half, high=centre + half, se=se, n_clusters=count)

@@ -1,0 +1,181 @@
+"""Every comparison a claim asks for: which numbers, on which scale, with which bounds. No verdicts yet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import msgspec
+import numpy as np
+
+from bench.claims import Claim
+from bench.judging.pairs import Key, Series, Visits, ratio_series, value_series
+from bench.model import Role
+from bench.stats.cluster import Interval, t_interval
+from bench.stats.location import Floats, Ints, medians_by_group
+from bench.stats.quantile import needed, quantile_bounds
+
+TIMES = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0}
+SIZES = {
+    "B": 1.0,
+    "bytes": 1.0,
+    "KiB": 2.0**10,
+    "MiB": 2.0**20,
+    "GiB": 2.0**30,
+    "kB": 1e3,
+    "MB": 1e6,
+    "GB": 1e9,
+}
+
+Bounds = Callable[[float], Interval]
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """One number against one margin. `bounds(alpha)` is on the scale of the claim's margin.
+
+    metric is the samples' name, shown the row's. blocked: why it cannot be judged at all. hint: what would
+    help where the bounds do not decide.
+    """
+
+    metric: str
+    shown: str
+    role: Role
+    backend: str
+    baseline: str
+    series: Series
+    bounds: Bounds
+    blocked: str = ""
+    hint: str = ""
+
+
+class Evidence:
+    """The samples of a run, with each kind of series worked out once, when it is first asked for."""
+
+    def __init__(self, visits: Visits) -> None:
+        self.visits = visits
+        self._ratios: dict[str, dict[Key, Series]] = {}
+        self._values: dict[Key, Series] | None = None
+
+    def ratios(self, baseline: str) -> dict[Key, Series]:
+        """Log performance ratios against `baseline`."""
+        if baseline not in self._ratios:
+            self._ratios[baseline] = ratio_series(self.visits, baseline)
+        return self._ratios[baseline]
+
+    def values(self) -> dict[Key, Series]:
+        """Own values of every backend, in the samples' unit."""
+        if self._values is None:
+            self._values = value_series(self.visits)
+        return self._values
+
+    def raw(self, key: Key) -> tuple[Floats, Ints]:
+        """All usable values of one metric on one backend, with the session each came from."""
+        frame = self.visits.usable
+        chosen = frame[(frame["metric"] == key[0]) & (frame["backend"] == key[1])]
+        return chosen["value"].to_numpy(dtype=np.float64), chosen["cluster"].to_numpy(dtype=np.int64)
+
+
+def comparisons(claim: Claim, evidence: Evidence, skip: frozenset[str]) -> Iterator[Comparison]:
+    """All comparisons of a claim on what was tried, leaving out the backends and metrics named in `skip`."""
+    tried = evidence.visits.tried
+    for metric, backend in sorted(tried):
+        role = claim.role_of(metric)
+        if role is None or metric in skip or backend in skip or not claim.speaks_of(backend):
+            continue
+        if claim.kind == "ratio":
+            for baseline in claim.baselines:
+                if (metric, baseline) in tried and backend != baseline:
+                    yield _ratio(evidence, (metric, backend), role, baseline)
+        elif claim.kind == "quantile":
+            for q in claim.quantiles:
+                yield _quantile(claim, evidence, (metric, backend), role, q)
+        elif claim.kind == "absolute":
+            yield _absolute(claim, evidence, (metric, backend), role)
+
+
+def _ratio(evidence: Evidence, key: Key, role: Role, baseline: str) -> Comparison:
+    series = evidence.ratios(baseline).get(key, Series())
+
+    def bounds(alpha: float) -> Interval:
+        return exponential(t_interval(series.locations, alpha))
+
+    metric, backend = key
+    return Comparison(
+        metric=metric,
+        shown=metric,
+        role=role,
+        backend=backend,
+        baseline=baseline,
+        series=series,
+        bounds=bounds,
+    )
+
+
+def _absolute(claim: Claim, evidence: Evidence, key: Key, role: Role) -> Comparison:
+    metric, backend = key
+    series = evidence.values().get(key, Series())
+    factor, blocked = _factor(evidence.visits.unit[metric], claim.unit)
+
+    def bounds(alpha: float) -> Interval:
+        return t_interval(series.locations * factor, alpha)
+
+    return Comparison(
+        metric=metric,
+        shown=metric,
+        role=role,
+        backend=backend,
+        baseline="",
+        series=series,
+        bounds=bounds,
+        blocked=blocked,
+    )
+
+
+def _quantile(claim: Claim, evidence: Evidence, key: Key, role: Role, q: float) -> Comparison:
+    metric, backend = key
+    raw, owners = evidence.raw(key)
+    factor, blocked = _factor(evidence.visits.unit[metric], claim.unit)
+    positive = raw > 0
+    values, clusters = raw[positive] * factor, owners[positive]
+    ids, medians = medians_by_group(values, clusters)
+    series = Series(
+        clusters=ids, locations=medians, n_pairs=values.size, unfit=int(np.count_nonzero(~positive))
+    )
+    want = needed(q, int(ids.size), claim.alpha)
+
+    def bounds(alpha: float) -> Interval:
+        if q == 0.5 or values.size == 0:
+            return exponential(t_interval(np.log(medians), alpha))
+        found = quantile_bounds(values, clusters, q, alpha)
+        return Interval(
+            estimate=found.estimate, low=found.low, high=found.high, se=math.nan, n_clusters=int(ids.size)
+        )
+
+    return Comparison(
+        metric=metric,
+        shown=f"{metric}.p{100 * q:g}",
+        role=role,
+        backend=backend,
+        baseline="",
+        series=series,
+        bounds=bounds,
+        blocked=blocked,
+        hint=f"an upper bound needs about {want} values" if q != 0.5 and values.size < want else "",
+    )
+
+
+def exponential(interval: Interval) -> Interval:
+    """From the log scale to ratios (or to the unit whose logarithm was taken)."""
+    with np.errstate(over="ignore"):
+        low, centre, high = np.exp([interval.low, interval.estimate, interval.high])
+    return msgspec.structs.replace(interval, estimate=float(centre), low=float(low), high=float(high))
+
+
+def _factor(unit: str, wanted: str) -> tuple[float, str]:
+    """Factor from the samples' unit to the claim's; nan with a reason when they do not measure the same."""
+    if unit == wanted:
+        return 1.0, ""
+    for scale in (TIMES, SIZES):
+        if unit in scale and wanted in scale:
+            return scale[unit] / scale[wanted], ""
+    return math.nan, f"unit {unit!r} cannot be compared with a margin in {wanted}"
