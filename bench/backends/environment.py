@@ -1,4 +1,4 @@
-"""What every arm's programs find alike: environment, search path, idle program, patience."""
+"""What every arm's programs find alike: environment, search path, idle program."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from bench.backends.base import BackendError
 
 IDLE = ("/opt/ninetynine/idle",)
 """The main program of an instance that was asked for none."""
-
-FIRST_OUTPUT_TIMEOUT_S = 60.0
 
 SEARCH_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 

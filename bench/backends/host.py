@@ -30,9 +30,10 @@ from bench.backends.base import (
     NotAvailable,
     StartRecord,
 )
-from bench.backends.environment import FIRST_OUTPUT_TIMEOUT_S, IDLE, environment, find_program, instance_mark
+from bench.backends.environment import IDLE, environment, find_program, instance_mark
+from bench.backends.main_program import MainStreams
 from bench.backends.processes import HostChild
-from bench.backends.streams import FirstOutput, PipeChannel, close_all, last_words, null, read_memfd, run
+from bench.backends.streams import PipeChannel, run
 from bench.model import BackendInfo
 from runtime.spawn import linux
 from runtime.spawn.tape import pointers
@@ -170,12 +171,12 @@ class HostInstance:
         self._own_root = bool(spec.volume)
         self._sessions: set[int] = set()
         self._channels: list[PipeChannel] = []
+        self._main: HostChild | None = None
         self._stopped = False
-        self._output = FirstOutput() if spec.until_output else None
-        self._errors = os.memfd_create("stderr", os.MFD_CLOEXEC)
+        self._streams = MainStreams(spec.until_output)
         self._since_ns = time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
         try:
-            self._main, self.record = self._start(spec.argv or IDLE)
+            self.record = self._start(spec.argv or IDLE, spec.until_output)
         except BaseException:
             self.stop()
             raise
@@ -187,18 +188,18 @@ class HostInstance:
 
     def exec(self, argv: Sequence[str], stdin: bytes = b"", timeout_s: float = 120.0) -> Completed:
         """Run a program to its end, in a session of its own."""
-        self._drain()
-        return run(lambda *fds: self._spawn(argv, *fds), argv, stdin, timeout_s)
+        self._streams.drain()
+        return run(lambda *fds: self._spawn(argv, fds), argv, stdin, timeout_s)
 
     def open(self, argv: Sequence[str]) -> Channel:
         """Start a long-lived program."""
-        channel = PipeChannel(lambda *fds: self._spawn(argv, *fds), argv)
+        channel = PipeChannel(lambda *fds: self._spawn(argv, fds), argv)
         self._channels.append(channel)
         return channel
 
     def memory(self) -> Footprint:
         """Proportional set size of all processes of this instance."""
-        self._drain()
+        self._streams.drain()
         return processes.pss(self._members())
 
     def disk(self) -> Footprint:
@@ -212,48 +213,34 @@ class HostInstance:
             return
         self._stopped = True
         processes.kill_all(self._members, "host instance")
-        main: HostChild | None = getattr(self, "_main", None)
-        if main is not None:
-            main.kill()
-            main.wait()
         for channel in self._channels:
             channel.close()
-        if self._output:
-            self._output.close()
-        close_all(self._errors)
+        if self._main is not None:
+            self._main.wait()
+        self._streams.close()
         if self._own_root:
             owned.remove_mount(self._root)
 
-    def _start(self, argv: Sequence[str]) -> tuple[HostChild, StartRecord]:
-        nothing = null()
-        try:
-            output = self._output.write_end if self._output else nothing
-            requested_ns = time.monotonic_ns()
-            main = self._spawn(argv, nothing, output, self._errors)
-            ready_ns = time.monotonic_ns()
-        finally:
-            close_all(nothing)
-        self._main = main
+    def _start(self, argv: Sequence[str], until_output: bool) -> StartRecord:
+        requested_ns = time.monotonic_ns()
+        self._main = self._spawn(argv, self._streams.descriptors)
+        ready_ns = time.monotonic_ns()
+        self._streams.program_has_them()
         phases = [("spawn", ready_ns - requested_ns)]
         first_ns = None
-        if self._output:
-            self._output.child_has_it()
-            first_ns = self._output.wait(FIRST_OUTPUT_TIMEOUT_S)
-            if first_ns is None:
-                words = last_words(read_memfd(self._errors))
-                raise BackendError(f"start {argv[0]} on host: it printed nothing; its last words: {words}")
+        if until_output:
+            first_ns = self._streams.first_output(f"{argv[0]} on host")
             phases.append(("program", first_ns - ready_ns))
-        record = StartRecord(
+        return StartRecord(
             requested_ns=requested_ns, ready_ns=ready_ns, first_output_ns=first_ns, phases=tuple(phases)
         )
-        return main, record
 
-    def _spawn(self, argv: Sequence[str], stdin: int, stdout: int, stderr: int) -> HostChild:
+    def _spawn(self, argv: Sequence[str], stdio: tuple[int, int, int]) -> HostChild:
         child = launch.start(
             find_program(self._root, argv[0]),
             argv,
             self._environment,
-            (stdin, stdout, stderr),
+            stdio,
             cpus=self._cpus,
             root=str(self._root),
         )
@@ -281,10 +268,6 @@ class HostInstance:
         while more := {pid for pid in rooted if pid not in ours and processes.parent_of(pid) in ours}:
             ours |= more
         return sorted(ours)
-
-    def _drain(self) -> None:
-        if self._output:
-            self._output.drain()
 
 
 def added_bytes(root: Path, image: Path, since_ns: int) -> int:

@@ -1,7 +1,7 @@
 """Start a program of the host by the same vfork tape as a container's, with what a backend needs around it.
 
-The steps are: new session, CPUs, standard streams, default signals, then optionally another mount namespace with
-one more mount in it, another root, and execve.
+The steps are: new session, CPUs, standard streams, default signals, then optionally another mount namespace
+with one more mount in it, another root, and execve.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def start(
 ) -> HostChild:
     """Start `path` (absolute, inside `root`) and return once its execve has succeeded.
 
-    `cpus` is a mask of `cpu_mask`. With `mount_namespace`, a descriptor, the program runs in there; `overlay`,
-    (mount point, options), is mounted there first. BackendError names the step and the errno.
+    `cpus` is a mask of `cpu_mask`. With `mount_namespace`, a descriptor, the program runs in there;
+    `overlay`, (mount point, options), is mounted there first. BackendError names the step and the errno.
     """
     slots: dict[str, int | bytes | Pointers] = {
         "fd0": stdio[0],

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bench.backends.base import Backend
 from bench.backends.host import HostBackend
+from bench.backends.runtime import RuntimeBackend
+from bench.backends.vm import VmBackend
 
 Factory = Callable[[Path], Backend]
 """Makes a backend whose files live below the given directory; nothing is touched until it is used."""
 
 BACKENDS: dict[str, Factory] = {
     "host": HostBackend,
+    "runtime": RuntimeBackend,
+    "vm": VmBackend,
+    "vm-untuned": partial(VmBackend, profile="untuned"),
 }

@@ -7,7 +7,7 @@ taken, is the same for all. Every stamp is taken right after the system call it 
 from __future__ import annotations
 
 import contextlib
-import errno
+import fcntl
 import os
 import select
 import time
@@ -17,9 +17,6 @@ from typing import Protocol
 from bench.backends.base import BackendError, Completed
 
 CHUNK = 1 << 16
-PIPE_BYTES = 1 << 20
-_F_DUPFD_CLOEXEC = 1030
-_F_SETPIPE_SZ = 1031
 
 
 class Child(Protocol):
@@ -41,15 +38,17 @@ Launch = Callable[[int, int, int], Child]
 
 def pipe() -> tuple[int, int]:
     """Return a close-on-exec pipe (read, write) whose ends are above 2: a child's dup3(x, x) would fail."""
-    ends = os.pipe2(os.O_CLOEXEC)
-    if min(ends) > 2:
-        return ends
-    import fcntl
+    read, write = os.pipe2(os.O_CLOEXEC)
+    return above_stdio(read), above_stdio(write)
 
-    moved = tuple(fcntl.fcntl(end, _F_DUPFD_CLOEXEC, 3) for end in ends)
-    for end in ends:
-        os.close(end)
-    return moved[0], moved[1]
+
+def above_stdio(descriptor: int) -> int:
+    """Return `descriptor`, moved above 2 when it is not (a caller may run with its own stdio closed)."""
+    if descriptor > 2:
+        return descriptor
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(descriptor)
+    return moved
 
 
 def close_all(*descriptors: int) -> None:
@@ -243,50 +242,6 @@ class PipeChannel:
         return f"its last words: {last_words(printed)}"
 
 
-class FirstOutput:
-    """The main program's standard output, of which the first byte is awaited and stamped.
-
-    What comes later is read and dropped whenever the instance is used; in between the pipe holds 1 MiB.
-    """
-
-    def __init__(self) -> None:
-        self._read, self.write_end = pipe()
-        with contextlib.suppress(OSError):
-            import fcntl
-
-            fcntl.fcntl(self._read, _F_SETPIPE_SZ, PIPE_BYTES)
-
-    def child_has_it(self) -> None:
-        """Close our copy of the write end, so that the end of the program is seen."""
-        close_all(self.write_end)
-        self.write_end = -1
-
-    def wait(self, timeout_s: float) -> int | None:
-        """Return the host's stamp of the first byte, None when the program ended or was silent too long."""
-        poll = select.poll()
-        poll.register(self._read, select.POLLIN)
-        if not poll.poll(timeout_s * 1000):
-            return None
-        data = os.read(self._read, CHUNK)
-        stamp = time.monotonic_ns()
-        os.set_blocking(self._read, False)
-        return stamp if data else None
-
-    def drain(self) -> None:
-        """Drop what has come since, so that the program never waits for a reader."""
-        try:
-            while os.read(self._read, CHUNK):
-                pass
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EBADF):
-                raise
-
-    def close(self) -> None:
-        """Close both ends. Idempotent."""
-        close_all(self._read, self.write_end)
-        self._read = self.write_end = -1
-
-
 def read_memfd(descriptor: int) -> bytes:
     """Return the last 4 KiB written to a memfd."""
     size = os.fstat(descriptor).st_size
@@ -297,15 +252,3 @@ def last_words(printed: bytes) -> str:
     """Return the last three lines of `printed`, for an error message."""
     lines = printed.decode(errors="replace").strip().splitlines()
     return " / ".join(lines[-3:]) or "(none)"
-
-
-def null() -> int:
-    """Open /dev/null for reading and writing, above descriptor 2."""
-    import fcntl
-
-    low = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    if low > 2:
-        return low
-    high = fcntl.fcntl(low, _F_DUPFD_CLOEXEC, 3)
-    os.close(low)
-    return high

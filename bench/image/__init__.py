@@ -17,14 +17,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
-
 from bench.backends.base import BenchImage
 from bench.image import assemble, recipe
 from bench.image.bootstrap import bootstrap, require
 from bench.image.errors import ImageError
 
-__all__ = ["ImageError", "build"]
+__all__ = ["ImageError", "build", "digest"]
 
 Progress = Callable[[str], None]
 
@@ -86,7 +84,6 @@ def _lock(path: Path, tell: Progress) -> Iterator[None]:
         yield
 
 
-def to_builtins(image: BenchImage) -> dict[str, object]:
-    """Return `image` as plain data (paths as text), for run.json and for tests."""
-    plain: dict[str, object] = msgspec.to_builtins(image, enc_hook=str)
-    return plain
+def digest(image: BenchImage) -> str:
+    """Compute the digest anew from the bytes on disk: `image.digest`, unless they were changed."""
+    return assemble.digest_of(image.layers)[0]

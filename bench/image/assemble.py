@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -33,14 +34,14 @@ def assemble(recipe: Recipe, base: Path, full: Path, final: Path, work: Path) ->
     upper = work / "tools"
     difference(base, full, upper)
     layers = (base, upper)
-    digests = tuple(_tree_digest(layer) for layer in layers)
+    digest, digests = digest_of(layers)
     (final / "layers").mkdir()
     for number, layer in enumerate(layers):
         layer.rename(final / "layers" / str(number))
     full.rename(final / "rootfs")
     record = _Record(
         reference=f"{REFERENCE}:{recipe.digest[:16]}",
-        digest="sha256:" + hashlib.sha256("".join(digests).encode()).hexdigest(),
+        digest=digest,
         layer_digests=digests,
         layers=tuple(f"layers/{number}" for number in range(len(layers))),
         source=f"mmdebstrap {recipe.distribution} {recipe.suite} {recipe.machine}",
@@ -60,6 +61,12 @@ def load(directory: Path) -> BenchImage:
         rootfs=directory / "rootfs",
         source=record.source,
     )
+
+
+def digest_of(layers: Sequence[Path]) -> tuple[str, tuple[str, ...]]:
+    """Return the digest of an image with these layer directories, and those of the layers."""
+    digests = tuple(_tree_digest(layer) for layer in layers)
+    return "sha256:" + hashlib.sha256("".join(digests).encode()).hexdigest(), digests
 
 
 def _write(path: Path, data: bytes) -> None:

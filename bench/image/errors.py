@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bench.backends.base import BackendError
 
-class ImageError(Exception):
+
+class ImageError(BackendError):
     """The bench image could not be made: names the step, what failed, and what to do next."""

@@ -11,5 +11,6 @@ int main(void) {
   /* As pid 1 of a container it has no default action for signals: without handlers it would only die by SIGKILL. */
   signal(SIGTERM, leave);
   signal(SIGINT, leave);
+  signal(SIGCHLD, SIG_IGN); /* orphans of a container come to pid 1: let the kernel reap them */
   for (;;) pause();
 }

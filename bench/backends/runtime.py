@@ -1,0 +1,190 @@
+"""Containers of our own runtime, made in this process by `runtime.engine`.
+
+Every namespace Docker makes, an overlay of the image's layers, a cgroup, Docker's seccomp filter and
+capabilities. The phases of a start are the engine's own.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from bench.backends import processes
+from bench.backends.affinity import pinned
+from bench.backends.base import (
+    BackendError,
+    BenchImage,
+    Channel,
+    Completed,
+    Footprint,
+    InstanceSpec,
+    NotAvailable,
+    StartRecord,
+)
+from bench.backends.environment import IDLE, environment, instance_mark
+from bench.backends.main_program import MainStreams
+from bench.backends.streams import Child, PipeChannel, run
+from bench.model import BackendInfo
+from runtime.engine.config import ContainerConfig, bind
+from runtime.engine.engine import Engine
+from runtime.engine.errors import EngineError
+from runtime.spawn.cgroups import Limits
+
+
+class RuntimeBackend:
+    """Holds one engine for the life of the run."""
+
+    name = "runtime"
+
+    def __init__(self, root: Path) -> None:
+        self._root = root / "runtime"
+        self._engine: Engine | None = None
+        self._layers: tuple[str, ...] = ()
+        self._instances: list[RuntimeInstance] = []
+
+    def probe(self) -> BackendInfo | NotAvailable:
+        """Make an engine and take it down: root, cgroups and a place for overlays are what it needs."""
+        if os.geteuid() != 0:
+            return NotAvailable("containers need root here (namespaces, overlay, cgroups); run as root")
+        try:
+            Engine(self._root).close()
+        except (EngineError, OSError) as error:
+            return NotAvailable(f"the container engine cannot work on this host: {error}")
+        return BackendInfo(
+            name=self.name,
+            version=f"ninetynine {_version()}",
+            details={
+                "start": "clone3 + tape, in process",
+                "seccomp": "Docker's default",
+                "network": "netns pool",
+            },
+        )
+
+    def unsupported(self, spec: InstanceSpec) -> str | None:
+        """All of a spec can be honoured."""
+        return None
+
+    def prepare(self, image: BenchImage) -> None:
+        """Open the engine, which also frees what dead ones left."""
+        self._layers = tuple(str(layer) for layer in image.layers)
+        if self._engine is None:
+            self._engine = Engine(self._root)
+
+    def start(self, spec: InstanceSpec) -> RuntimeInstance:
+        """Start one container."""
+        if self._engine is None:
+            raise BackendError("start a container: prepare(image) was not called")
+        instance = RuntimeInstance(self._engine, self._layers, spec)
+        self._instances.append(instance)
+        return instance
+
+    def cleanup(self) -> None:
+        """Remove our containers and all that dead engines left."""
+        for instance in self._instances:
+            instance.stop()
+        self._instances.clear()
+        engine, self._engine = self._engine or Engine(self._root), None
+        engine.sweep()
+        engine.close()
+
+
+class RuntimeInstance:
+    """One container."""
+
+    def __init__(self, engine: Engine, layers: tuple[str, ...], spec: InstanceSpec) -> None:
+        self._cpus = spec.cpus
+        self._channels: list[PipeChannel] = []
+        self._stopped = False
+        self._streams = MainStreams(spec.until_output)
+        self._argv = spec.argv or IDLE
+        self._environment = environment(instance_mark())
+        self._container = engine.create(_config(layers, spec, self._argv, self._environment))
+        try:
+            self.record = self._start(spec.until_output)
+        except (EngineError, OSError) as error:
+            self.stop()
+            raise BackendError(f"start {self._argv[0]} in a container: {error}") from error
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def address(self) -> str | None:
+        """Its address on the bridge; the host's loopback in host mode."""
+        return self._container.address
+
+    def exec(self, argv: Sequence[str], stdin: bytes = b"", timeout_s: float = 120.0) -> Completed:
+        """Run a program beside the main one."""
+        self._streams.drain()
+        return run(lambda *fds: self._exec(argv, fds), argv, stdin, timeout_s)
+
+    def open(self, argv: Sequence[str]) -> Channel:
+        """Start a long-lived program."""
+        channel = PipeChannel(lambda *fds: self._exec(argv, fds), argv)
+        self._channels.append(channel)
+        return channel
+
+    def memory(self) -> Footprint:
+        """Proportional set size of the processes in its pid namespace."""
+        self._streams.drain()
+        return processes.pss(processes.in_pid_namespace_of(self._container.pid))
+
+    def disk(self) -> Footprint:
+        """Blocks on disk of the overlay's upper directory."""
+        return Footprint(bytes=self._container.disk_bytes(), method="overlay upperdir by inode")
+
+    def stop(self) -> None:
+        """Kill and remove the container. Idempotent."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._container.remove()
+        for channel in self._channels:
+            channel.close()
+        self._streams.close()
+
+    def _start(self, until_output: bool) -> StartRecord:
+        with pinned(self._cpus):
+            record = self._container.start(*self._streams.descriptors)
+        ready_ns = time.monotonic_ns()
+        self._streams.program_has_them()
+        phases, first_ns = list(record.phases), None
+        if until_output:
+            first_ns = self._streams.first_output(f"{self._argv[0]} in a container")
+            phases.append(("program", first_ns - ready_ns))
+        return StartRecord(
+            requested_ns=record.requested_ns,
+            ready_ns=ready_ns,
+            first_output_ns=first_ns,
+            phases=tuple(phases),
+        )
+
+    def _exec(self, argv: Sequence[str], stdio: tuple[int, int, int]) -> Child:
+        try:
+            with pinned(self._cpus):
+                return self._container.exec(tuple(argv), *stdio, env=self._environment)
+        except (EngineError, OSError) as error:
+            raise BackendError(f"exec {argv[0]} in a container: {error}") from error
+
+
+def _config(
+    layers: tuple[str, ...], spec: InstanceSpec, argv: tuple[str, ...], env: tuple[str, ...]
+) -> ContainerConfig:
+    return ContainerConfig(
+        layers=layers,
+        argv=argv,
+        env=env,
+        network=spec.network,
+        mounts=(bind(spec.volume, "/volume"),) if spec.volume else (),
+        limits=Limits(memory_max=spec.memory_max),
+    )
+
+
+def _version() -> str:
+    try:
+        return metadata.version("ninetynine")
+    except metadata.PackageNotFoundError:
+        return "from source"

@@ -1,0 +1,244 @@
+"""Virtual machines through libvirt and QEMU, booted by `vm.harness`: `vm` is tuned, `vm-untuned` what a
+default tool writes.
+
+The final name carries the accelerator (`vm-kvm`, `vm-tcg-untuned`): a figure from emulation never speaks
+about virtual machines in general. The guest's root is the image's flattened root in an ext4 base disk, with
+a copy-on-write overlay per VM; a volume is a disk of its own whose file lies in the directory given. A
+start is from the request to the first byte of the program on the host, firmware and kernel included.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.backends.base import (
+    BackendError,
+    BenchImage,
+    Channel,
+    Completed,
+    Footprint,
+    InstanceSpec,
+    NotAvailable,
+    StartRecord,
+)
+from bench.backends.environment import environment, instance_mark
+from bench.model import BackendInfo
+from vm.config import Accelerator, Profile, VmConfig, VmImage, VmNetwork
+from vm.errors import VmError
+from vm.harness import Harness
+from vm.machine import Vm, VmChannel
+from vm.probe import usable_kvm
+
+MEMORY_MIB = 1024
+VOLUME_MIB = 1024
+_LONGEST_ROOT = 50
+
+
+class VmBackend:
+    """Holds one harness for the life of the run."""
+
+    def __init__(self, root: Path, profile: Profile = "tuned") -> None:
+        self.name = "vm" if profile == "tuned" else "vm-untuned"
+        self._root, self._profile = root, profile
+        self._harness: Harness | None = None
+        self._image: VmImage | None = None
+        self._instances: list[VmInstance] = []
+
+    def probe(self) -> BackendInfo | NotAvailable:
+        """Run guest code under KVM to decide on the accelerator, and ask libvirt for its version."""
+        if reason := _missing():
+            return NotAvailable(reason)
+        kvm = usable_kvm()
+        accelerator: Accelerator = "kvm" if kvm.usable else "tcg"
+        harness = Harness(self._run_root(), self._root / "vm", accelerator)
+        try:
+            version = harness.version()
+        except VmError as error:
+            return NotAvailable(f"libvirt cannot be used here: {error}")
+        finally:
+            harness.close()
+        suffix = "" if self._profile == "tuned" else "-untuned"
+        limits = () if kvm.usable else (f"emulated CPU (TCG), since KVM is not usable: {kvm.reason}",)
+        return BackendInfo(
+            name=f"vm-{accelerator}{suffix}",
+            version=version,
+            accelerator=accelerator,
+            limits=limits,
+            details={"profile": self._profile, "memory": f"{MEMORY_MIB} MiB"},
+        )
+
+    def unsupported(self, spec: InstanceSpec) -> str | None:
+        """A guest has a kernel of its own, hence no host network."""
+        if spec.network == "host":
+            return "a virtual machine has a network stack of its own and cannot use the host's"
+        return None
+
+    def prepare(self, image: BenchImage) -> None:
+        """Make kernel, initramfs and base disk, cached by the image's digest; open libvirt."""
+        try:
+            if self._harness is None:
+                self._harness = Harness(self._run_root(), self._root / "vm")
+            self._image = self._harness.prepare(image.rootfs, image.digest.removeprefix("sha256:"))
+        except (VmError, OSError) as error:
+            raise BackendError(f"prepare the image for VMs: {error}") from error
+
+    def start(self, spec: InstanceSpec) -> VmInstance:
+        """Boot one VM."""
+        if self._harness is None or self._image is None:
+            raise BackendError("start a VM: prepare(image) was not called")
+        if reason := self.unsupported(spec):
+            raise BackendError(f"start a VM: {reason}")
+        env = dict(line.split("=", 1) for line in environment(instance_mark()))
+        config = VmConfig(
+            image=self._image,
+            profile=self._profile,
+            memory_mib=(spec.memory_max or MEMORY_MIB << 20) >> 20,
+            vcpus=len(spec.cpus) or len(os.sched_getaffinity(0)),
+            cpus=spec.cpus,
+            network=self._network(spec),
+            data_disk_mib=VOLUME_MIB if spec.volume else 0,
+            data_dir=spec.volume,
+            argv=spec.argv,
+            env=env,
+            until_output=spec.until_output,
+        )
+        try:
+            instance = VmInstance(self._harness.start(config), env)
+        except (VmError, OSError) as error:
+            raise BackendError(
+                f"start {spec.argv[0] if spec.argv else 'an idle guest'} in a VM: {error}"
+            ) from error
+        self._instances.append(instance)
+        return instance
+
+    def cleanup(self) -> None:
+        """Stop our VMs and libvirt, and sweep what dead harnesses left."""
+        for instance in self._instances:
+            instance.stop()
+        self._instances.clear()
+        harness = self._harness or Harness(self._run_root(), self._root / "vm")
+        self._harness = self._image = None
+        try:
+            harness.close()
+            harness.sweep()
+        except (VmError, OSError) as error:
+            raise BackendError(f"clean up after VMs: {error}") from error
+
+    def _network(self, spec: InstanceSpec) -> VmNetwork | None:
+        return None
+
+    def _run_root(self) -> Path:
+        """Return where sockets and overlays live; libvirt's socket paths hold 107 bytes only."""
+        root = self._root / "vm" / "run"
+        return root if len(str(root)) <= _LONGEST_ROOT else Path("/var/tmp/ninetynine-vm")
+
+
+class VmInstance:
+    """One guest, with the agent's channel as the way in."""
+
+    def __init__(self, guest: Vm, env: dict[str, str]) -> None:
+        self._guest = guest
+        self._env = env
+        record = guest.record
+        self.record = StartRecord(
+            requested_ns=record.requested_ns,
+            ready_ns=record.ready_ns,
+            first_output_ns=record.first_output_ns,
+            phases=record.phases,
+        )
+
+    @property
+    def address(self) -> str | None:
+        """The guest's address on its tap."""
+        return self._guest.address
+
+    def exec(self, argv: Sequence[str], stdin: bytes = b"", timeout_s: float = 120.0) -> Completed:
+        """Run a program in the guest to its end, through the agent."""
+        self._drain()
+        try:
+            done = self._guest.exec(argv, stdin, timeout_s, self._env)
+        except VmError as error:
+            raise BackendError(f"exec {argv[0]} in a VM: {error}") from error
+        return Completed(
+            argv=done.argv,
+            exit_code=done.exit_code,
+            stdout=done.stdout,
+            stderr=done.stderr,
+            start_ns=done.start_ns,
+            end_ns=done.end_ns,
+        )
+
+    def open(self, argv: Sequence[str]) -> Channel:
+        """Start a long-lived program in the guest."""
+        try:
+            return _GuestChannel(self._guest.open(argv, self._env))
+        except VmError as error:
+            raise BackendError(f"open {argv[0]} in a VM: {error}") from error
+
+    def memory(self) -> Footprint:
+        """Proportional set size of the QEMU process."""
+        self._drain()
+        try:
+            return Footprint(bytes=self._guest.pss_bytes(), method="pss of QEMU")
+        except VmError as error:
+            raise BackendError(str(error)) from error
+
+    def disk(self) -> Footprint:
+        """Blocks on disk of the overlay, and of the volume's disk file."""
+        return Footprint(bytes=self._guest.overlay_bytes(), method="overlay file by inode")
+
+    def stop(self) -> None:
+        """End the guest. Idempotent."""
+        try:
+            self._guest.stop()
+        except (VmError, OSError) as error:
+            raise BackendError(f"stop a VM: {error}") from error
+
+    def _drain(self) -> None:
+        """Take what the main program has printed, or it would wait for a reader once its window is full."""
+        main = self._guest.main
+        if main is not None:
+            with contextlib.suppress(VmError):
+                while main.read(0.0):
+                    pass
+
+
+class _GuestChannel:
+    """The agent's stream with this suite's errors."""
+
+    def __init__(self, stream: VmChannel) -> None:
+        self._stream = stream
+
+    def write(self, data: bytes) -> None:
+        """Send all of `data`."""
+        try:
+            self._stream.write(data)
+        except VmError as error:
+            raise BackendError(str(error)) from error
+
+    def read_until(self, marker: bytes, timeout_s: float) -> bytes:
+        """Return the output up to and including `marker`."""
+        try:
+            return self._stream.read_until(marker, timeout_s)
+        except VmError as error:
+            raise BackendError(str(error)) from error
+
+    def close(self) -> None:
+        """End the program. Idempotent."""
+        self._stream.close()
+
+
+def _missing() -> str:
+    """Say what is not installed, "" when all is there."""
+    if importlib.util.find_spec("libvirt") is None:
+        return "libvirt-python is not installed; run `nox -s setup`, or pip install libvirt-python"
+    if shutil.which(f"qemu-system-{os.uname().machine}") is None:
+        return "QEMU is not installed; run `nox -s setup`, or apt-get install qemu-system-x86 qemu-utils"
+    if os.geteuid() != 0:
+        return "virtual machines need root here (taps, pinned CPUs); run as root"
+    return ""
