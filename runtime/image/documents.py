@@ -1,0 +1,82 @@
+"""The JSON documents of an OCI image (image-spec 1.1): index, manifest and config, as frozen structs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+REF_NAME = "org.opencontainers.image.ref.name"
+
+COMPRESSION_OF = {LAYER: "none", LAYER + "+gzip": "gzip", LAYER + "+zstd": "zstd"}
+MEDIA_TYPE_OF = {name: media for media, name in COMPRESSION_OF.items()}
+
+
+class Descriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A pointer to a blob: what it is, its digest (`sha256:…`) and its size in bytes."""
+
+    media_type: str
+    digest: str
+    size: int
+    annotations: dict[str, str] = {}
+    platform: dict[str, Any] = {}
+
+
+class Index(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """index.json: the images of a layout, each named by an annotation."""
+
+    schema_version: int = 2
+    media_type: str = INDEX
+    manifests: tuple[Descriptor, ...] = ()
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One image: its config and its layers, lowest first."""
+
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    schema_version: int = 2
+    media_type: str = MANIFEST
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the image asks to be run with (the `config` object; docker's capitalised names)."""
+
+    user: str = msgspec.field(default="", name="User")
+    env: list[str] | None = msgspec.field(default=None, name="Env")
+    entrypoint: list[str] | None = msgspec.field(default=None, name="Entrypoint")
+    cmd: list[str] | None = msgspec.field(default=None, name="Cmd")
+    working_dir: str = msgspec.field(default="", name="WorkingDir")
+    volumes: dict[str, Any] | None = msgspec.field(default=None, name="Volumes")
+    exposed_ports: dict[str, Any] | None = msgspec.field(default=None, name="ExposedPorts")
+    labels: dict[str, str] | None = msgspec.field(default=None, name="Labels")
+    stop_signal: str = msgspec.field(default="", name="StopSignal")
+
+
+class RootFs(msgspec.Struct, frozen=True, kw_only=True):
+    """Digests of the layers' uncompressed tars, lowest first."""
+
+    diff_ids: tuple[str, ...]
+    type: str = "layers"
+
+
+class ImageConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The image's config document. `created` is left out unless given, so equal content has equal digests."""
+
+    architecture: str = ""
+    os: str = "linux"
+    rootfs: RootFs = RootFs(diff_ids=())
+    config: Execution | None = None
+    created: str | None = None
+    author: str | None = None
+    variant: str | None = None
+    history: tuple[dict[str, Any], ...] | None = None
+
+
+def encode(document: msgspec.Struct) -> bytes:
+    """Encode a document to the bytes that are hashed: no spaces, fields in order of declaration."""
+    return msgspec.json.encode(document, order="deterministic")

@@ -1,0 +1,25 @@
+"""The one error of the image store: names the operation, the object, the cause, and what to do next."""
+
+from __future__ import annotations
+
+import errno
+
+
+class ImageError(Exception):
+    """An image operation failed and left the store as it was before."""
+
+
+class LayerError(ImageError):
+    """A layer is hostile, corrupt or too big; nothing of it was kept."""
+
+
+def os_cause(error: OSError) -> str:
+    """Word an OSError as `ENOSPC (No space left on device)`, with advice where there is some."""
+    name = errno.errorcode.get(error.errno or 0, str(error.errno))
+    advice = {
+        errno.ENOSPC: "; free space below the store (nn rmi, nn sweep) and try again",
+        errno.EPERM: "; run as root: owners, devices and whiteouts need it",
+        errno.EACCES: "; run as root, or choose a store you may write to",
+        errno.EOPNOTSUPP: "; the store's file system must support extended attributes (ext4, xfs, btrfs)",
+    }
+    return f"{name} ({error.strerror})" + advice.get(error.errno or 0, "")

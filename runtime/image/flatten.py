@@ -1,0 +1,89 @@
+"""Join unpacked layers into one plain directory, as overlayfs would show them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from runtime.image import metadata
+from runtime.image.errors import ImageError, os_cause
+from runtime.image.tree import walk
+
+
+def flatten(layers: Sequence[Path], target: Path) -> None:
+    """Copy `layers` (overlay form, lowest first) into `target`, which is made; nothing is left on failure."""
+    try:
+        target.mkdir(parents=True)
+    except OSError as error:
+        raise ImageError(
+            f"make {target}: {os_cause(error)}; choose a directory that does not exist"
+        ) from error
+    try:
+        for layer in layers:
+            _lay(str(layer), str(target))
+    except OSError as error:
+        shutil.rmtree(target, ignore_errors=True)
+        raise ImageError(f"flatten to {target}: {error.filename}: {os_cause(error)}") from error
+
+
+def _lay(layer: str, target: str) -> None:
+    links: dict[int, str] = {}
+    directories = []
+    for path, full, status in walk(layer):
+        where = f"{target}/{path}" if path else target
+        if stat.S_ISDIR(status.st_mode):
+            _directory(full, where)
+            directories.append((full, where, status))
+            continue
+        _clear(where)
+        if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+            continue
+        first = links.setdefault(status.st_ino, where) if status.st_nlink > 1 else where
+        if first != where:
+            os.link(first, where, follow_symlinks=False)  # noqa: PTH200 - hot
+            continue
+        _leaf(full, where, status)
+        _dress(full, where, status)
+    for full, where, status in reversed(directories):
+        _dress(full, where, status)
+
+
+def _directory(full: str, where: str) -> None:
+    if metadata.is_opaque(full) or (os.path.lexists(where) and not _is_directory(where)):
+        _clear(where)
+    if not os.path.lexists(where):
+        os.mkdir(where, 0o700)  # noqa: PTH102 - hot
+
+
+def _is_directory(where: str) -> bool:
+    return stat.S_ISDIR(os.lstat(where).st_mode)  # noqa: PTH116 - hot
+
+
+def _clear(where: str) -> None:
+    if not os.path.lexists(where):
+        return
+    if _is_directory(where):
+        shutil.rmtree(where)
+    else:
+        os.unlink(where)  # noqa: PTH108 - hot
+
+
+def _leaf(full: str, where: str, status: os.stat_result) -> None:
+    if stat.S_ISREG(status.st_mode):
+        shutil.copyfile(full, where, follow_symlinks=False)
+    elif stat.S_ISLNK(status.st_mode):
+        os.symlink(os.readlink(full), where)  # noqa: PTH115, PTH211 - hot
+    else:
+        os.mknod(where, status.st_mode, status.st_rdev)
+
+
+def _dress(full: str, where: str, status: os.stat_result) -> None:
+    os.chown(where, status.st_uid, status.st_gid, follow_symlinks=False)
+    if not stat.S_ISLNK(status.st_mode):
+        os.chmod(where, stat.S_IMODE(status.st_mode))  # noqa: PTH101 - hot
+    for name, value in metadata.read_xattrs(full).items():
+        os.setxattr(where, name, value, follow_symlinks=False)
+    os.utime(where, ns=(status.st_mtime_ns, status.st_mtime_ns), follow_symlinks=False)

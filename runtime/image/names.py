@@ -1,0 +1,63 @@
+"""Names inside a layer: what they mean, and which are refused. Pure functions."""
+
+from __future__ import annotations
+
+import re
+
+from runtime.image.errors import ImageError, LayerError
+
+WHITEOUT = ".wh."
+OPAQUE = ".wh..wh..opq"
+_AUFS = ".wh..wh."
+
+_REFERENCE = re.compile(
+    r"(?P<name>(?:[A-Za-z0-9.-]+(?::\d+)?/)?[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+    r"(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*)(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
+)
+
+
+def normal_reference(text: str) -> str:
+    """Return `name:tag`, with docker's default tag `latest`; ImageError when it is not a reference."""
+    found = _REFERENCE.fullmatch(text)
+    if not found or len(text) > 255:
+        raise ImageError(
+            f"image name {text!r} is not valid; use lower case letters, digits, `.`, `_`, `-`, `/` and an "
+            "optional :tag"
+        )
+    return f"{found['name']}:{found['tag'] or 'latest'}"
+
+
+def entry_path(name: str) -> str:
+    """Return the path of an archive entry relative to the root ("" is the root itself).
+
+    LayerError for absolute names, `..` and NUL: no archiver needs them, and each is a known way out.
+    """
+    if name.startswith("/"):
+        raise LayerError(f"layer entry {name!r} is absolute; refused, rebuild the layer with relative names")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise LayerError(f"layer entry {name!r} climbs out with `..`; refused, do not trust this image")
+    if "\0" in name:
+        raise LayerError(f"layer entry {name!r} has a NUL byte in its name; refused")
+    return "/".join(parts)
+
+
+def whiteout_target(path: str) -> str | None:
+    """Return the path that a whiteout entry hides, None when `path` is no whiteout (or aufs's own metadata).
+
+    LayerError for a whiteout of nothing, `.` or `..`.
+    """
+    parent, _, base = path.rpartition("/")
+    if not base.startswith(WHITEOUT) or base.startswith(_AUFS):
+        return None
+    hidden = base.removeprefix(WHITEOUT)
+    if hidden in ("", ".", ".."):
+        raise LayerError(
+            f"layer entry {path!r} is a whiteout of {hidden!r}; refused, do not trust this image"
+        )
+    return f"{parent}/{hidden}" if parent else hidden
+
+
+def is_aufs_metadata(path: str) -> bool:
+    """Say whether `path` lies in what aufs kept for itself; such entries carry no content of the image."""
+    return any(part.startswith(_AUFS) and part != OPAQUE for part in path.split("/"))

@@ -1,0 +1,166 @@
+"""Write a directory as a layer's tar, the same bytes for the same content: sorted, no names of users, no atime.
+
+A directory in overlay form (an upper directory) is written with its whiteouts and opaque marks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tarfile
+import zlib
+from typing import BinaryIO, Literal, Protocol
+
+import msgspec
+
+from runtime.image import metadata, names
+from runtime.image.errors import ImageError, os_cause
+from runtime.image.tree import walk
+
+_CHUNK = 1 << 20
+_BLOCK = 512
+
+Compression = Literal["none", "gzip", "zstd"]
+
+
+class Packed(msgspec.Struct, frozen=True, kw_only=True):
+    """A written layer: digest and size of the compressed bytes, digest of the tar."""
+
+    digest: str
+    size: int
+    diff_id: str
+
+
+class _Compressor(Protocol):
+    def compress(self, data: bytes, /) -> bytes: ...
+    def flush(self) -> bytes: ...
+
+
+class LayerWriter:
+    """Compresses and hashes a tar on its way into `target`."""
+
+    def __init__(self, target: BinaryIO, compression: Compression) -> None:
+        self._target = target
+        self._compressor = _compressor(compression)
+        self._tar_hash, self._raw_hash = hashlib.sha256(), hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Take the tar's next bytes."""
+        self._tar_hash.update(data)
+        self._put(self._compressor.compress(data) if self._compressor else data)
+
+    def finish(self, *, end_mark: bool = True) -> Packed:
+        """Write the tar's end mark, unless it was written, and return the digests."""
+        if end_mark:
+            self.write(bytes(2 * _BLOCK))
+        if self._compressor:
+            self._put(self._compressor.flush())
+        diff_id, digest = (f"sha256:{h.hexdigest()}" for h in (self._tar_hash, self._raw_hash))
+        return Packed(digest=digest, size=self.size, diff_id=diff_id)
+
+    def _put(self, data: bytes) -> None:
+        if data:
+            self._raw_hash.update(data)
+            self._target.write(data)
+            self.size += len(data)
+
+
+def _compressor(compression: Compression) -> _Compressor | None:
+    if compression == "zstd":
+        import zstandard
+
+        return zstandard.ZstdCompressor(level=3).compressobj()
+    return zlib.compressobj(6, zlib.DEFLATED, 31) if compression == "gzip" else None
+
+
+def pack(source: str, target: BinaryIO, compression: Compression = "zstd") -> Packed:
+    """Write the directory `source` as a layer to `target`. Sockets are left out: a tar cannot hold them.
+
+    Raises ImageError naming the file that cannot be read, changed while it was read, or has a whiteout's name.
+    """
+    writer = LayerWriter(target, compression)
+    links: dict[tuple[int, int], str] = {}
+    path = ""
+    try:
+        for path, full, status in walk(source):
+            _pack_one(writer, path, full, status, links)
+    except OSError as error:
+        raise ImageError(f"pack {path!r} of {source}: {os_cause(error)}") from error
+    return writer.finish()
+
+
+def _pack_one(
+    writer: LayerWriter, path: str, full: str, status: os.stat_result, links: dict[tuple[int, int], str]
+) -> None:
+    parent, _, base = path.rpartition("/")
+    if base.startswith(names.WHITEOUT):
+        raise ImageError(
+            f"pack {full}: a layer cannot hold names that start with {names.WHITEOUT}; rename it"
+        )
+    if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+        writer.write(_header(tarfile.TarInfo(f"{parent}/{names.WHITEOUT}{base}".lstrip("/"))))
+        return
+    if stat.S_ISSOCK(status.st_mode):
+        return
+    entry = _entry(path, full, status)
+    if not stat.S_ISDIR(status.st_mode) and status.st_nlink > 1:
+        first = links.setdefault((status.st_dev, status.st_ino), path)
+        if first != path:
+            entry.type, entry.linkname, entry.size = tarfile.LNKTYPE, first, 0
+    writer.write(_header(entry))
+    if entry.isreg():
+        _content(writer, full, status.st_size)
+    if stat.S_ISDIR(status.st_mode) and metadata.is_opaque(full):
+        writer.write(_header(tarfile.TarInfo(f"{path}/{names.OPAQUE}".lstrip("/"))))
+
+
+def _entry(path: str, full: str, status: os.stat_result) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(path or "./")
+    mode = status.st_mode
+    entry.mode, entry.uid, entry.gid = stat.S_IMODE(mode), status.st_uid, status.st_gid
+    seconds, nanoseconds = divmod(status.st_mtime_ns, 1_000_000_000)
+    entry.mtime = seconds
+    entry.pax_headers = {
+        metadata.PAX_XATTR + name: value.decode("utf-8", "surrogateescape")
+        for name, value in metadata.read_xattrs(full).items()
+    }
+    if nanoseconds or seconds < 0:
+        entry.pax_headers["mtime"] = _seconds(status.st_mtime_ns)
+    if stat.S_ISREG(mode):
+        entry.type, entry.size = tarfile.REGTYPE, status.st_size
+    elif stat.S_ISDIR(mode):
+        entry.type = tarfile.DIRTYPE
+    elif stat.S_ISLNK(mode):
+        entry.type, entry.linkname = tarfile.SYMTYPE, os.readlink(full)  # noqa: PTH115 - hot
+    elif stat.S_ISFIFO(mode):
+        entry.type = tarfile.FIFOTYPE
+    else:
+        entry.type = tarfile.CHRTYPE if stat.S_ISCHR(mode) else tarfile.BLKTYPE
+        entry.devmajor, entry.devminor = os.major(status.st_rdev), os.minor(status.st_rdev)
+    return entry
+
+
+def _seconds(ns: int) -> str:
+    sign, (seconds, rest) = "-" if ns < 0 else "", divmod(abs(ns), 1_000_000_000)
+    return f"{sign}{seconds}.{rest:09d}".rstrip("0").rstrip(".")
+
+
+def _header(entry: tarfile.TarInfo) -> bytes:
+    return entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def _content(writer: LayerWriter, full: str, size: int) -> None:
+    left = size
+    fd = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        while left:
+            data = os.read(fd, min(_CHUNK, left))
+            if not data:
+                raise ImageError(f"pack {full}: it became shorter while it was read; stop what writes to it")
+            writer.write(data)
+            left -= len(data)
+    finally:
+        os.close(fd)
+    writer.write(bytes(-size % _BLOCK))

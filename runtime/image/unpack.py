@@ -1,0 +1,240 @@
+"""Unpack a layer's tar into overlay form: whiteouts as character devices 0/0, opaque directories as an xattr.
+
+Safe by construction: the target starts empty and nobody else can enter it (mode 0700 above it), so what
+exists there is exactly what this object made. Every name is checked against that record, no path ever leads
+through a symbolic link, and files are made with O_EXCL|O_NOFOLLOW.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+from typing import Literal, cast
+
+import msgspec
+
+from runtime.image import metadata, names
+from runtime.image.errors import LayerError, os_cause
+from runtime.image.streams import LayerReader, UnpackLimits
+
+_CHUNK = 1 << 20
+_HOLE = 1 << 16
+
+Kind = Literal["directory", "file", "symbolic link", "whiteout", "device"]
+
+
+class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
+    """What was unpacked: number of entries, bytes of file content."""
+
+    entries: int
+    bytes: int
+
+
+def unpack(reader: LayerReader, target: str, limits: UnpackLimits) -> Unpacked:
+    """Unpack all of `reader` into the empty directory `target`, and read on to the stream's end.
+
+    Raises LayerError (hostile or corrupt layer, naming the entry) and OSError never: it is wrapped with the
+    entry's name. What was written until then stays for the caller to remove.
+    """
+    unpacker = _Unpacker(target)
+    entry: tarfile.TarInfo | None = None
+    try:
+        with tarfile.open(fileobj=reader, mode="r:", encoding="utf-8", errors="surrogateescape") as tar:  # type: ignore[call-overload]
+            while (entry := tar.next()) is not None:
+                tar.members.clear()  # tarfile keeps all of them for random access
+                unpacker.add(entry, reader)
+                if unpacker.entries > limits.max_entries:
+                    raise LayerError(f"layer has more than {limits.max_entries} entries; refused as a bomb")
+        reader.drain()
+        unpacker.finish()
+    except LayerError:
+        raise
+    except OSError as error:
+        where = repr(entry.name) if entry else "layer"
+        raise LayerError(f"unpack {where} in {target}: {os_cause(error)}") from error
+    except (tarfile.TarError, ValueError, OverflowError, LookupError, TypeError, RecursionError) as error:
+        raise LayerError(f"layer's tar is corrupt ({error}); get the image again") from error
+    return Unpacked(entries=unpacker.entries, bytes=unpacker.bytes)
+
+
+class _Unpacker:
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._kinds: dict[str, Kind] = {"": "directory"}
+        self._opaque: set[str] = set()
+        self._directories: dict[str, tarfile.TarInfo] = {}
+        self.entries = 0
+        self.bytes = 0
+
+    def _at(self, path: str) -> str:
+        return f"{self._target}/{path}" if path else self._target
+
+    def add(self, entry: tarfile.TarInfo, reader: LayerReader) -> None:
+        """Unpack one entry; `reader` stands at its content."""
+        self.entries += 1
+        path = names.entry_path(entry.name)
+        base = path.rpartition("/")[2]
+        if base == names.OPAQUE:
+            self._make_opaque(path.rpartition("/")[0])
+        elif names.is_aufs_metadata(path):
+            return
+        elif (hidden := names.whiteout_target(path)) is not None:
+            self._whiteout(hidden)
+        elif entry.isdir():
+            self._directory(path, entry)
+        elif path == "":
+            raise LayerError(f"layer entry {entry.name!r} replaces the root by something else; refused")
+        else:
+            self._leaf(path, entry, reader)
+
+    # ---- kinds of entries ------------------------------------------------------------------------------
+
+    def _directory(self, path: str, entry: tarfile.TarInfo) -> None:
+        kind = self._kinds.get(path)
+        if kind != "directory":
+            self._make_parents(path)
+            if kind is not None:
+                os.unlink(self._at(path))  # noqa: PTH108 - hot
+            os.mkdir(self._at(path), 0o700)  # noqa: PTH102 - hot
+            self._kinds[path] = "directory"
+            if kind == "whiteout":  # hidden below, made anew here
+                self._opaque.add(path)
+        self._directories[path] = entry
+
+    def _leaf(self, path: str, entry: tarfile.TarInfo, reader: LayerReader) -> None:
+        self._clear(path)
+        where = self._at(path)
+        if entry.islnk():
+            self._hard_link(path, entry)
+            return
+        if entry.isreg():
+            self._file(where, entry, reader)
+            self._kinds[path] = "file"
+        elif entry.issym():
+            os.symlink(entry.linkname, where)  # noqa: PTH211 - hot
+            self._kinds[path] = "symbolic link"
+        elif entry.ischr() or entry.isblk() or entry.isfifo():
+            self._device(where, entry)
+            self._kinds[path] = "device"
+        else:
+            raise LayerError(
+                f"layer entry {entry.name!r} is of unknown type {entry.type!r}; get the image again"
+            )
+        metadata.apply(where, entry, xattrs=metadata.entry_xattrs(entry))
+
+    def _file(self, where: str, entry: tarfile.TarInfo, reader: LayerReader) -> None:
+        fd = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            sparse = cast("list[tuple[int, int]] | None", entry.sparse)
+            for offset, size in sparse if sparse is not None else [(0, entry.size)]:
+                _copy(reader, fd, offset, size)
+            os.ftruncate(fd, entry.size)
+            self.bytes += entry.size
+        finally:
+            os.close(fd)
+
+    def _device(self, where: str, entry: tarfile.TarInfo) -> None:
+        if entry.isfifo():
+            os.mkfifo(where, 0o600)
+            return
+        if entry.ischr() and (entry.devmajor, entry.devminor) == (0, 0):
+            raise LayerError(f"layer entry {entry.name!r} is a raw overlay whiteout (device 0/0); refused")
+        kind = stat.S_IFCHR if entry.ischr() else stat.S_IFBLK
+        os.mknod(where, kind | 0o600, os.makedev(entry.devmajor, entry.devminor))
+
+    def _hard_link(self, path: str, entry: tarfile.TarInfo) -> None:
+        source = names.entry_path(entry.linkname)
+        kind = self._kinds.get(source)
+        self._refuse_detour(source, entry.linkname)
+        if kind is None or kind in ("directory", "whiteout"):
+            what = kind or "nothing in this layer"
+            raise LayerError(
+                f"layer entry {entry.name!r} is a hard link to {entry.linkname!r}, {what}; refused"
+            )
+        os.link(self._at(source), self._at(path), follow_symlinks=False)  # noqa: PTH200 - hot
+        self._kinds[path] = kind
+
+    def _whiteout(self, path: str) -> None:
+        kind = self._kinds.get(path)
+        if kind == "directory":
+            self._opaque.add(path)
+        elif kind is None:
+            self._make_parents(path)
+            os.mknod(self._at(path), stat.S_IFCHR, os.makedev(0, 0))
+            self._kinds[path] = "whiteout"
+
+    def _make_opaque(self, path: str) -> None:
+        if self._kinds.get(path) != "directory":
+            self._make_parents(f"{path}/x")
+        self._opaque.add(path)
+
+    # ---- what is there already -------------------------------------------------------------------------
+
+    def _clear(self, path: str) -> None:
+        """Make room for a leaf: the later of two entries of one name holds."""
+        kind = self._kinds.get(path)
+        if kind == "directory":
+            raise LayerError(f"layer entry {path!r} replaces a directory of the same layer; refused")
+        self._make_parents(path)
+        if kind is not None:
+            os.unlink(self._at(path))  # noqa: PTH108 - hot
+
+    def _make_parents(self, path: str) -> None:
+        parent = path.rpartition("/")[0]
+        kind = self._kinds.get(parent)
+        if kind == "directory":
+            return
+        if kind is not None and kind != "whiteout":
+            self._refuse_through(path, parent, kind)
+        self._make_parents(parent)
+        if kind == "whiteout":
+            os.unlink(self._at(parent))  # noqa: PTH108 - hot
+            self._opaque.add(parent)
+        os.mkdir(self._at(parent))  # noqa: PTH102 - hot
+        os.chmod(self._at(parent), 0o755)  # noqa: PTH101 - hot; whatever the umask
+        self._kinds[parent] = "directory"
+
+    def _refuse_detour(self, path: str, shown: str) -> None:
+        parent = path.rpartition("/")[0]
+        while parent:
+            kind = self._kinds.get(parent)
+            if kind is not None and kind != "directory":
+                self._refuse_through(shown, parent, kind)
+            parent = parent.rpartition("/")[0]
+
+    def _refuse_through(self, path: str, parent: str, kind: Kind) -> None:
+        raise LayerError(
+            f"layer entry {path!r} goes through the {kind} {parent!r}; refused, rebuild the layer"
+        )
+
+    def finish(self) -> None:
+        """Set what later entries would have changed: directories' times and modes, deepest first."""
+        for path in sorted(self._opaque, reverse=True):
+            os.setxattr(self._at(path), metadata.OPAQUE_XATTR, b"y")
+        for path, entry in sorted(self._directories.items(), reverse=True):
+            metadata.apply(self._at(path), entry, xattrs=metadata.entry_xattrs(entry))
+
+
+def _copy(reader: LayerReader, fd: int, offset: int, size: int) -> None:
+    """Copy `size` bytes to `fd` at `offset`; runs of zeros of 64 KiB and more become holes."""
+    end = offset + size
+    while offset < end:
+        data = reader.read(min(_CHUNK, end - offset))
+        if not data:
+            raise LayerError("layer's tar ends inside a file: it was cut short; get the image again")
+        view = memoryview(data)
+        for start in range(0, len(data), _HOLE):
+            piece = view[start : start + _HOLE]
+            if len(piece) < _HOLE or piece[0] or piece != _ZEROS:
+                _write_all(fd, piece, offset + start)
+        offset += len(data)
+
+
+_ZEROS = memoryview(bytes(_HOLE))
+
+
+def _write_all(fd: int, data: memoryview, offset: int) -> None:
+    while data:
+        written = os.pwrite(fd, data, offset)
+        data, offset = data[written:], offset + written
