@@ -15,7 +15,8 @@ CHILD_SAFE = ["-O2", "-std=gnu11", "-fno-stack-protector", "-fno-sanitize=all"]
 
 INIT_FLAGS = [
     "-Os", "-std=gnu11", "-static", "-nostdlib", "-nostartfiles", "-ffreestanding", "-fno-stack-protector",
-    "-fno-pic", "-no-pie", "-fno-asynchronous-unwind-tables", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-s",
+    "-fno-pic", "-no-pie", "-fno-asynchronous-unwind-tables", "-Wl,--build-id=none", "-Wl,-z,noexecstack",
+    "-s",
 ]  # fmt: skip
 
 

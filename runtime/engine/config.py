@@ -26,8 +26,8 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     mounts: see bind() and tmpfs(). read_only: the root, not the mounts.
     caps: names; None leaves all capabilities (an ablation). ambient_caps: a part of caps that a program of a
     user other than root keeps.
-    seccomp: "default" is equal in effect to Docker's; "unconfined" loads none. spec_allow: do not switch on
-    the speculative-store-bypass mitigation together with the filter (SECCOMP_FILTER_FLAG_SPEC_ALLOW).
+    seccomp: "default" is equal in effect to Docker's; "unconfined" loads none. spec_allow: loading it leaves
+    the speculative-store-bypass mitigation as it was (SECCOMP_FILTER_FLAG_SPEC_ALLOW, as runc does).
     namespaces: those to make; leave one out to share the host's. uid_map, gid_map: with "user".
     cgroup: False leaves the program in the engine's own cgroup (then no limits, no stats).
     init: run a small init as pid 1 that reaps and forwards signals. tty: a pseudo-terminal as stdio.
@@ -51,7 +51,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     caps: tuple[str, ...] | None = capabilities.DEFAULT
     ambient_caps: tuple[str, ...] = ()
     seccomp: Literal["default", "unconfined"] | Seccomp = "default"
-    spec_allow: bool = False
+    spec_allow: bool = True
     no_new_privs: bool = False
     rlimits: tuple[Rlimit, ...] = ()
     oom_score_adj: int | None = None
@@ -69,7 +69,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bind(source: str | Path, target: str, *, read_only: bool = False, options: tuple[str, ...] = ()) -> Mount:
-    """Return a mount of the host path `source` (file or directory, with what is mounted below) on `target`."""
+    """Return a mount of the host path `source` (a file, or a directory with the mounts below) on `target`."""
     mode = "ro" if read_only else "rw"
     return Mount(destination=target, type="bind", source=str(source), options=("rbind", mode, *options))
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -77,7 +75,7 @@ class Container:
             slots.update(zip(engine.join_slots, group.join_fds, strict=True))
         filled = time.monotonic_ns()
         plan = prepared.plan
-        pid, pidfd = spawn(plan.tape, plan.flags, v2_fd, **slots)
+        pid, pidfd = spawn(plan.tape, slots, plan.flags, v2_fd)
         self._child = Child(pid, pidfd)
         done = time.monotonic_ns()
         if group is not None:
@@ -152,7 +150,9 @@ class Container:
 
     def _grouped(self, operation: str) -> Cgroup:
         if self._group is None:
-            raise ContainerStateError(f"{operation} {self.id}: it has no cgroup (not started, or cgroup=False)")
+            raise ContainerStateError(
+                f"{operation} {self.id}: it has no cgroup (not started, or cgroup=False)"
+            )
         return self._group
 
     # ---- end ------------------------------------------------------------------------------------------

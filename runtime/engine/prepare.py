@@ -13,8 +13,9 @@ from runtime.engine.errors import EngineError
 from runtime.oci import defaults
 from runtime.oci.options import parse_options
 from runtime.oci.plan import Plan, Shape, make_plan, namespaces_of
-from runtime.oci.spec import Capabilities, Linux, Process, Root, Spec, User
-from runtime.spawn import process, seccomp
+from runtime.oci.seccomp import compile_seccomp
+from runtime.oci.spec import Capabilities, Linux, Process, Root, Seccomp, Spec, User
+from runtime.spawn import capabilities, process, seccomp
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +30,9 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     paths: tuple[str, ...]
 
 
-def prepare(config: ContainerConfig, layers: tuple[str, ...], joins: int, joined: tuple[str, ...]) -> Prepared:
+def prepare(
+    config: ContainerConfig, layers: tuple[str, ...], joins: int, joined: tuple[str, ...]
+) -> Prepared:
     """Plan a container. `layers` lowest first; `joins` v1 hierarchies; `joined` namespaces got elsewhere.
 
     Raises EngineError for a config that cannot be carried out.
@@ -93,7 +96,9 @@ def _spec(blank: ContainerConfig) -> Spec:
 
 def make_spec(config: ContainerConfig) -> Spec:
     """Return the part of the OCI spec that decides the tape of `config`."""
-    return _spec(msgspec.structs.replace(config, argv=(), env=None, hostname="", layers=(), image="", ports=()))
+    return _spec(
+        msgspec.structs.replace(config, argv=(), env=None, hostname="", layers=(), image="", ports=())
+    )
 
 
 def _user(config: ContainerConfig) -> User:
@@ -114,4 +119,9 @@ def _ignored() -> tuple[int, ...]:
 
 
 def _filter(config: ContainerConfig) -> seccomp.Filter | None:
-    return None
+    if config.seccomp == "unconfined":
+        return None
+    bits = capabilities.all_capabilities() if config.caps is None else capabilities.mask(config.caps)
+    if isinstance(config.seccomp, Seccomp):
+        return compile_seccomp(config.seccomp, spec_allow=config.spec_allow)
+    return seccomp.default_filter(bits, spec_allow=config.spec_allow)

@@ -1,0 +1,1 @@
+"""OCI runtime-spec → a cached plan of system calls."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.oci.spec import Mount
+from runtime.oci.spec import Mount, NamespaceType
 
 MASKED = (
     "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
@@ -26,7 +26,7 @@ MOUNTS = (
     Mount(destination="/dev/shm", type="tmpfs", source="shm", options=(*_QUIET, "mode=1777", "size=64m")),
 )
 
-NAMESPACES = ("pid", "mount", "uts", "ipc", "network", "cgroup")
+NAMESPACES: tuple[NamespaceType, ...] = ("pid", "mount", "uts", "ipc", "network", "cgroup")
 """What Docker makes. `user` and `time` are there to be asked for."""
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -40,7 +40,7 @@ ATTRIBUTES = {
 
 
 class MountOptions(msgspec.Struct, frozen=True):
-    """Options sorted by kind: `flags` for mount(2), `attributes` for mount_setattr(2), `data` for the driver."""
+    """Options by kind: `flags` for mount(2), `attributes` for mount_setattr(2), `data` for the driver."""
 
     flags: int = 0
     attributes: int = 0

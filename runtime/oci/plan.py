@@ -1,8 +1,8 @@
 """From a container's shape to the tape that makes it. Plans are cached: containers of one shape share a tape.
 
-A shape is all that decides *which* system calls are made. What differs from one container to the next (paths,
-descriptors, arguments, host name) is a slot, filled in when it is spawned; the names of the slots stand at the
-functions that add the steps, in runtime.spawn.
+A shape is all that decides *which* system calls are made. What differs from one container to the next
+(paths, descriptors, arguments, host name) is a slot, filled in when it is spawned; the names of the slots
+stand at the functions that add the steps, in runtime.spawn.
 """
 
 from __future__ import annotations

@@ -75,7 +75,9 @@ def add_enter_root(tape: Tape, root: Result | None) -> Result:
     Slot `mountpoint`: any directory of the host; each container has its own mount namespace, so all use one.
     """
     if root is not None:
-        tape.add("attach rootfs", "move_mount", root, "", AT_FDCWD, Slot("mountpoint"), MOVE_MOUNT_F_EMPTY_PATH)
+        tape.add(
+            "attach rootfs", "move_mount", root, "", AT_FDCWD, Slot("mountpoint"), MOVE_MOUNT_F_EMPTY_PATH
+        )
     tape.add("go to rootfs", "chdir", Slot("mountpoint"))
     tape.add("pivot_root", "pivot_root", ".", ".")
     tape.add("detach the host's mounts", "umount2", ".", MNT_DETACH)
@@ -105,11 +107,21 @@ def add_file(tape: Tape, root: Result, path: str) -> None:
     parent, _, name = path.rstrip("/").rpartition("/")
     add_directory(tape, root, parent)
     where = add_open(tape, root, parent)
-    tape.add(f"create {path}", "mknodat", where, name, S_IFREG | 0o644, 0, forgive=(errno.EEXIST, errno.EROFS))
+    tape.add(
+        f"create {path}", "mknodat", where, name, S_IFREG | 0o644, 0, forgive=(errno.EEXIST, errno.EROFS)
+    )
 
 
 def add_mount(
-    tape: Tape, root: Result, path: str, kind: str, source: str, flags: int, data: str, *, strict: bool = False
+    tape: Tape,
+    root: Result,
+    path: str,
+    kind: str,
+    source: str,
+    flags: int,
+    data: str,
+    *,
+    strict: bool = False,
 ) -> None:
     """Append the mount of a new file system of type `kind` on `path`, made if missing, by descriptor."""
     add_directory(tape, root, path)

@@ -57,8 +57,10 @@ def add_rlimit(tape: Tape, name: str, soft: int, hard: int) -> None:
 
 
 def add_oom_score(tape: Tape, score: int) -> None:
-    """Append the OOM score adjustment, -1000…1000; needs a mounted /proc, and to lower it CAP_SYS_RESOURCE."""
-    fd = tape.add("open oom_score_adj", "openat", AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC, 0)
+    """Append the OOM score adjustment, -1000…1000. Needs /proc, and to lower it CAP_SYS_RESOURCE."""
+    fd = tape.add(
+        "open oom_score_adj", "openat", AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC, 0
+    )
     text = str(score).encode()
     tape.add(f"set oom_score_adj to {score}", "write", fd, text, len(text))
 

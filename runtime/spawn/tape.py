@@ -7,7 +7,8 @@ the child. A tape is a template: built once per shape of container, spawned many
     root = tape.add("open /", "openat", AT_FDCWD, "/", O_PATH, 0)
     tape.add("go to /", "fchdir", root)                      # the result of an earlier step
     tape.add("execve", "execve", Slot("path"), Slot("argv"), Slot("env"))
-    child = spawn(tape, CLONE_NEWPID, path=b"/bin/true", argv=pointers(["true"]), env=pointers([]))
+    slots = {"path": b"/bin/true", "argv": pointers(["true"]), "env": pointers([])}
+    child = spawn(tape, slots, CLONE_NEWPID)
 
 A failure names its step: `mount proc on /proc: EPERM (Operation not permitted)`.
 """
@@ -18,7 +19,7 @@ import errno
 import mmap
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from runtime.spawn import _tape
@@ -150,8 +151,8 @@ class Tape:
             self._template = struct.pack(f"{len(words)}Q", *words) + bytes(_tape.STACK_BYTES)
         return self._template
 
-    def fill(self, words: memoryview, slots: dict[str, SlotValue]) -> None:
-        """Write the slots into a private copy of the template. TypeError when a slot is missing or unknown."""
+    def fill(self, words: memoryview, slots: Mapping[str, SlotValue]) -> None:
+        """Write the slots into a private copy of the template. TypeError when one is missing or unknown."""
         if slots.keys() != self.slots.keys():
             raise TypeError(f"slots given: {sorted(slots)}; the tape wants: {sorted(self.slots)}")
         for name, value in slots.items():
@@ -171,7 +172,7 @@ class Tape:
                 return step, 0
         return None
 
-    def walk(self, **slots: SlotValue) -> list[int]:
+    def walk(self, slots: Mapping[str, SlotValue]) -> list[int]:
         """Make the calls here, in the calling thread, and return all results. Raises StepError."""
         copy = bytearray(self.template()[: -_tape.STACK_BYTES])
         words = memoryview(copy).cast("Q")
@@ -185,18 +186,18 @@ class Tape:
 
 def spawn(
     tape: Tape,
+    slots: Mapping[str, SlotValue],
     flags: int = 0,
     cgroup_fd: int | None = None,
     *,
     share_memory: bool = True,
     release_gil: bool = True,
-    **slots: SlotValue,
 ) -> Spawned:
     """Start a process that walks `tape`; return once its last step, the execve, has succeeded.
 
-    flags are CLONE_NEW*; cgroup_fd is a directory of the v2 tree to start in. All that the slots point to is
-    held until then. With `share_memory` the child is a vfork: nothing is copied, however large the parent.
-    Without, it gets a copy of the parent's memory (for what the kernel refuses to a sharing child, setns into
+    slots: a value for each Slot of the tape; bytes go by address. flags are CLONE_NEW*; cgroup_fd is a
+    directory of the v2 tree to start in. With `share_memory` the child is a vfork: nothing is copied, however
+    large the parent. Without, it gets a copy of the parent's memory (for what the kernel refuses to a sharing child, setns into
     a time namespace); the results stay shared either way. Only the calling thread waits; `release_gil=False`
     keeps the other Python threads waiting too, and saves up to a switch interval when they are busy.
 

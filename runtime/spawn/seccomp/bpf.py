@@ -1,29 +1,38 @@
-"""A classic-BPF compiler for seccomp: verdicts on system call numbers become a balanced tree of comparisons.
+"""A classic-BPF compiler for seccomp: verdicts on system call numbers become a balanced tree.
 
-A list of N comparisons in a row costs every call N/2 instructions and the kernel's own bitmap pass at load
-all of them; ranges in a tree cost log2 of the number of ranges.
+N comparisons in a row cost each call N/2 instructions, and the kernel's own pass over all numbers at load
+time the same for each; ranges of equal verdicts in a tree cost log2 of the number of ranges.
+
+Code is put together from blocks with relative, forward-only jumps. Conditional jumps reach 255 instructions;
+where a subtree is longer, an unconditional one is put in between.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
 ALLOW = 0x7FFF0000
 KILL_PROCESS = 0x80000000
+KILL_THREAD = 0
+TRAP = 0x00030000
 ERRNO = 0x00050000
+TRACE = 0x7FF00000
+LOG = 0x7FFC0000
 
-AUDIT_ARCH = {"x86_64": 0xC000003E, "i386": 0x40000003, "aarch64": 0xC00000B7, "arm": 0x40000028}
+AUDIT_ARCH = {"x86_64": 0xC000003E, "i386": 0x40000003, "aarch64": 0xC00000B7}
 X32_BIT = 0x40000000
-
-_LOAD = 0x20
-_JEQ, _JGE, _JSET = 0x15, 0x35, 0x45
-_AND, _RET, _JA = 0x54, 0x06, 0x05
-_NR, _ARCH = 0, 4
-_INSTRUCTION = struct.Struct("<HBBI")
+FULL = 0xFFFF_FFFF_FFFF_FFFF
 MAX_INSTRUCTIONS = 4096
+
+_LOAD, _AND, _RETURN, _JUMP = 0x20, 0x54, 0x06, 0x05
+_JEQ, _JGT, _JGE, _JSET = 0x15, 0x25, 0x35, 0x45
+_NR, _ARCH, _ARGS = 0, 4, 16
+_REACH = 255
+_INSTRUCTION = struct.Struct("<HBBI")
 
 
 class FilterError(ValueError):
@@ -36,7 +45,7 @@ class Condition(msgspec.Struct, frozen=True):
     index: int
     op: str
     value: int
-    mask: int = 0xFFFF_FFFF_FFFF_FFFF
+    mask: int = FULL
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -47,4 +56,149 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 Verdict = int | tuple[Rule, ...]
-"""An action, or rules tried in order; the last of them has no conditions."""
+"""An action, or rules tried in order; the last one has no conditions."""
+
+
+class Instruction(NamedTuple):
+    """One BPF instruction; a jump of None leads to the end of its rule."""
+
+    code: int
+    k: int
+    true: int | None = 0
+    false: int | None = 0
+
+
+Block = list[Instruction]
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """The verdicts of one system call table. Numbers above the highest listed get `newer`."""
+
+    verdicts: Mapping[int, Verdict]
+    default: int
+    newer: int
+
+
+def compile_filter(machines: Mapping[str, Machine]) -> bytes:
+    """Return the BPF code for tables by name (`x86_64`, `i386`, `x32`, `aarch64`).
+
+    A call from any other machine kills the process. Raises FilterError when the code is longer than the
+    kernel takes.
+    """
+    code: Block = [Instruction(_LOAD, _ARCH)]
+    for name, machine in machines.items():
+        if name == "x32":
+            continue
+        body = [
+            Instruction(_LOAD, _NR),
+            *_numbers(machine, machines.get("x32") if name == "x86_64" else None),
+        ]
+        code += _unless(Instruction(_JEQ, AUDIT_ARCH[name]), body)
+    code.append(Instruction(_RETURN, KILL_PROCESS))
+    if len(code) > MAX_INSTRUCTIONS:
+        raise FilterError(f"the filter has {len(code)} instructions, the kernel takes {MAX_INSTRUCTIONS}")
+    return b"".join(_INSTRUCTION.pack(i.code, i.true or 0, i.false or 0, i.k) for i in code)
+
+
+def _unless(test: Instruction, body: Block) -> Block:
+    """Run `body` when the test holds, else fall through behind it."""
+    if len(body) <= _REACH:
+        return [test._replace(true=0, false=len(body)), *body]
+    return [test._replace(true=1, false=0), Instruction(_JUMP, len(body)), *body]
+
+
+def _numbers(machine: Machine, x32: Machine | None) -> Block:
+    tree = _tree(_segments(machine))
+    if x32 is None:
+        return tree
+    beside = [Instruction(_AND, ~X32_BIT & 0xFFFFFFFF), *_tree(_segments(x32))]
+    return [*_unless(Instruction(_JGE, X32_BIT), beside), *tree]
+
+
+def _segments(machine: Machine) -> list[tuple[int, Verdict]]:
+    """Ranges of equal verdicts as (first number, verdict), ascending from 0."""
+    segments: list[tuple[int, Verdict]] = []
+    last = max(machine.verdicts, default=-1)
+    for number in range(last + 2):
+        verdict = machine.newer if number > last else machine.verdicts.get(number, machine.default)
+        if not segments or segments[-1][1] != verdict:
+            segments.append((number, verdict))
+    return segments
+
+
+def _tree(segments: list[tuple[int, Verdict]]) -> Block:
+    if len(segments) == 1:
+        return _leaf(segments[0][1])
+    middle = len(segments) // 2
+    low, high = _tree(segments[:middle]), _tree(segments[middle:])
+    test = Instruction(_JGE, segments[middle][0])
+    if len(low) <= _REACH:
+        return [test._replace(true=len(low)), *low, *high]
+    return [test._replace(true=0, false=1), Instruction(_JUMP, len(low)), *low, *high]
+
+
+def _leaf(verdict: Verdict) -> Block:
+    if isinstance(verdict, int):
+        return [Instruction(_RETURN, verdict)]
+    block: Block = []
+    for rule in verdict:
+        block += _rule(rule)
+    return block
+
+
+def _rule(rule: Rule) -> Block:
+    """Test all conditions, then return; a jump to None skips to the next rule."""
+    block: Block = []
+    for condition in rule.conditions:
+        block += _condition(condition)
+    block.append(Instruction(_RETURN, rule.action))
+    end = len(block)
+    return [
+        i._replace(
+            true=end - at - 1 if i.true is None else i.true,
+            false=end - at - 1 if i.false is None else i.false,
+        )
+        for at, i in enumerate(block)
+    ]
+
+
+def _condition(c: Condition) -> Block:
+    """Compare 64 bits in two halves; None is the jump for "does not hold"."""
+    high, low = c.value >> 32, c.value & 0xFFFFFFFF
+    load_low = Instruction(_LOAD, _ARGS + 8 * c.index)
+    load_high = Instruction(_LOAD, _ARGS + 8 * c.index + 4)
+    if c.op == "masked":
+        return [*_masked(load_high, c.mask >> 32, high), *_masked(load_low, c.mask & 0xFFFFFFFF, low)]
+    match c.op:
+        case "eq":
+            return [load_high, Instruction(_JEQ, high, 0, None), load_low, Instruction(_JEQ, low, 0, None)]
+        case "ne":
+            return [load_high, Instruction(_JEQ, high, 0, 2), load_low, Instruction(_JEQ, low, None, 0)]
+        case "gt" | "ge":
+            last = Instruction(_JGT if c.op == "gt" else _JGE, low, 0, None)
+            return [
+                load_high,
+                Instruction(_JGT, high, 3, 0),
+                Instruction(_JEQ, high, 0, None),
+                load_low,
+                last,
+            ]
+        case "lt" | "le":
+            last = Instruction(_JGE if c.op == "lt" else _JGT, low, None, 0)
+            return [
+                load_high,
+                Instruction(_JGT, high, None, 0),
+                Instruction(_JEQ, high, 0, 2),
+                load_low,
+                last,
+            ]
+        case _:
+            raise FilterError(f"no comparison is called {c.op!r}; known: eq ne lt le ge gt masked")
+
+
+def _masked(load: Instruction, mask: int, value: int) -> Block:
+    if mask == 0 and value == 0:
+        return []
+    if value == 0:
+        return [load, Instruction(_JSET, mask, None, 0)]
+    return [load, Instruction(_AND, mask), Instruction(_JEQ, value, 0, None)]
