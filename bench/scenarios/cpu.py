@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from bench.model import Metric, Role
 from bench.scenarios import parsers
-from bench.scenarios.tool import ToolSlice
+from bench.scenarios.tool import ToolSlice, positive
 from bench.scenarios.worker import Output
 
 FAMILY = "cpu"
 EVENTS = 500
+MATRICES = 120
+ITERATIONS = 1_000_000
+CALLS = 150_000
+FAULT_MIB, FAULT_ROUNDS = 32, 6
 
 
 def _metric(name: str, unit: str, role: Role, definition: str) -> Metric:
@@ -22,10 +26,57 @@ INTEGER = _metric(
     f"Events per second of `sysbench cpu` by its own clock: {EVENTS} events in one thread, each the trial "
     "division of all numbers up to 10,000 (64-bit integer division and branches).",
 )
+FLOAT = _metric(
+    "cpu.float",
+    "ops/s",
+    "primary",
+    f"Operations per second of `stress-ng --cpu-method matrixprod` by its own clock: {MATRICES} products of "
+    "two square matrices of long double numbers.",
+)
+CRYPTO = _metric(
+    "cpu.crypto",
+    "iterations/s",
+    "primary",
+    f"Iterations per second of `openssl kdf` PBKDF2 with HMAC-SHA-256: {ITERATIONS:,} iterations divided by "
+    "the host's time from request to answer. (`openssl speed` works for whole seconds and reads its clock in "
+    "steps of 10 ms, too coarse for a difference of 1 %.) The start of openssl, some 4 % of it, is included.",
+)
+SYSCALL = _metric(
+    "cpu.syscall",
+    "calls/s",
+    "stress",
+    f"System calls per second, by dd's own clock: {CALLS:,} times a read of one byte from /dev/zero and a "
+    "write of it to /dev/null, two calls each.",
+)
+PAGE_FAULT = _metric(
+    "cpu.page_fault",
+    "faults/s",
+    "stress",
+    f"Page faults per second, by the program's own clock: first writes to the 4 KiB pages of {FAULT_MIB} MiB "
+    f"of fresh anonymous memory, {FAULT_ROUNDS} times (bench/workloads/fault.c); mapping and unmapping are not "
+    "timed.",
+)
 
 
 def _integer(output: Output) -> dict[str, float]:
     return {INTEGER.name: parsers.sysbench_events(output.text)}
+
+
+def _float(output: Output) -> dict[str, float]:
+    return {FLOAT.name: parsers.stress_ng_rate(output.text)}
+
+
+def _crypto(output: Output) -> dict[str, float]:
+    parsers.derived_key(output.text)
+    return {CRYPTO.name: positive(ITERATIONS / (output.duration_ns / 1e9), "openssl's rate")}
+
+
+def _syscall(output: Output) -> dict[str, float]:
+    return {SYSCALL.name: 2 * parsers.dd_blocks(output.text, block_bytes=1)}
+
+
+def _page_fault(output: Output) -> dict[str, float]:
+    return {PAGE_FAULT.name: parsers.number(parsers.json_object(output.text), "faults_per_s")}
 
 
 SCENARIOS = (
@@ -34,15 +85,48 @@ SCENARIOS = (
         family=FAMILY,
         metrics=(INTEGER,),
         argv=(
-            "sysbench",
-            "cpu",
-            "--threads=1",
-            "--time=0",
-            f"--events={EVENTS}",
-            "--cpu-max-prime=10000",
-            "run",
+            *("sysbench", "cpu", "--threads=1", "--time=0"),
+            *(f"--events={EVENTS}", "--cpu-max-prime=10000", "run"),
         ),
         parse=_integer,
         cost_s=0.13,
+    ),
+    ToolSlice(
+        name="cpu.float",
+        family=FAMILY,
+        metrics=(FLOAT,),
+        argv=(
+            *("stress-ng", "--cpu", "1", "--cpu-method", "matrixprod", "--cpu-ops", str(MATRICES)),
+            *("--no-rand-seed", "--temp-path", "/tmp", "--yaml", "/dev/stdout"),
+        ),
+        parse=_float,
+        cost_s=0.2,
+    ),
+    ToolSlice(
+        name="cpu.crypto",
+        family=FAMILY,
+        metrics=(CRYPTO,),
+        argv=(
+            *("openssl", "kdf", "-keylen", "32", "-kdfopt", "digest:SHA256", "-kdfopt", "pass:ninetynine"),
+            *("-kdfopt", "salt:ninetynine", "-kdfopt", f"iter:{ITERATIONS}", "PBKDF2"),
+        ),
+        parse=_crypto,
+        cost_s=0.17,
+    ),
+    ToolSlice(
+        name="cpu.syscall",
+        family=FAMILY,
+        metrics=(SYSCALL,),
+        argv=("dd", "if=/dev/zero", "of=/dev/null", "bs=1", f"count={CALLS}"),
+        parse=_syscall,
+        cost_s=0.09,
+    ),
+    ToolSlice(
+        name="cpu.page_fault",
+        family=FAMILY,
+        metrics=(PAGE_FAULT,),
+        argv=("/opt/ninetynine/fault", str(FAULT_MIB), str(FAULT_ROUNDS)),
+        parse=_page_fault,
+        cost_s=0.1,
     ),
 )

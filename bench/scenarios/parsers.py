@@ -15,6 +15,7 @@ _NUMBER = r"([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)"
 _EVENTS = re.compile(rf"events per second:\s+{_NUMBER}")
 _MEMORY = re.compile(rf"MiB transferred \({_NUMBER} MiB/sec\)")
 _BOGO = re.compile(rf"bogo-ops-per-second-real-time:\s+{_NUMBER}")
+_KEY = re.compile(r"^(?:[0-9A-F]{2}:){31}[0-9A-F]{2}$", re.MULTILINE)
 _DD = re.compile(rf"^([0-9]+) bytes .*copied, {_NUMBER} s, ", re.MULTILINE)
 
 
@@ -39,6 +40,14 @@ def dd_blocks(text: str, block_bytes: int) -> float:
     if found is None:
         raise ParseError("no line of dd with bytes and seconds copied")
     return positive(int(found[1]) / block_bytes / positive(float(found[2]), "dd's time"), "dd's rate")
+
+
+def derived_key(text: str) -> str:
+    """The 32-byte key that `openssl kdf` printed: proof that it did the work."""
+    found = _KEY.search(text)
+    if found is None:
+        raise ParseError("no 32-byte key of openssl kdf in the output")
+    return found[0]
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -1,0 +1,107 @@
+"""Memory: bandwidth, latency, and what an idle instance costs the host."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+import msgspec
+
+from bench.backends.base import InstanceSpec
+from bench.model import Metric
+from bench.scenarios import parsers
+from bench.scenarios.base import Context, Reading
+from bench.scenarios.tool import ToolSlice
+from bench.scenarios.worker import Output
+
+FAMILY = "memory"
+BLOCK_MIB, TOTAL_GIB = 64, 3
+CHASE_MIB, STEPS = 96, 400_000
+SETTLE_S = 0.02
+
+BANDWIDTH = Metric(
+    name="memory.bandwidth",
+    unit="MiB/s",
+    better="higher",
+    role="primary",
+    definition=f"MiB per second of `sysbench memory` by its own clock: {TOTAL_GIB} GiB written by one thread, "
+    f"8 bytes at a time and in order, over and over through one buffer of {BLOCK_MIB} MiB.",
+)
+LATENCY = Metric(
+    name="memory.latency",
+    unit="ns",
+    better="lower",
+    role="primary",
+    definition=f"Nanoseconds for a load that depends on the one before: {STEPS:,} steps of a random walk over "
+    f"all cache lines of {CHASE_MIB} MiB in pages of 4 KiB (bench/workloads/chase.c), by its own clock.",
+)
+PER_INSTANCE = Metric(
+    name="memory.per_instance",
+    unit="bytes",
+    better="lower",
+    role="info",
+    definition="Host memory of one instance in which only `idle` runs, read 20 ms after it was ready: "
+    "proportional set size of its processes (a VM's is its QEMU process), plus, for a container, what the "
+    "kernel keeps for its cgroup where that can be read.",
+)
+
+
+def _bandwidth(output: Output) -> dict[str, float]:
+    return {BANDWIDTH.name: parsers.sysbench_memory(output.text)}
+
+
+def _latency(output: Output) -> dict[str, float]:
+    return {LATENCY.name: parsers.number(parsers.json_object(output.text), "ns_per_step")}
+
+
+class IdleMemory(msgspec.Struct, kw_only=True):
+    """Starts an idle instance, reads what it costs, and stops it."""
+
+    name: str = "memory.per_instance"
+    family: str = FAMILY
+    metrics: tuple[Metric, ...] = (PER_INSTANCE,)
+    cost_s: float = 0.05
+    every: int = 4
+    kind: Literal["slice", "instance"] = "instance"
+
+    def spec(self) -> InstanceSpec:
+        """An idle instance without a network."""
+        return InstanceSpec()
+
+    def run(self, context: Context) -> list[Reading]:
+        """One start, one reading. A failed start raises BackendError."""
+        start_ns = time.monotonic_ns()
+        instance = context.backend.start(msgspec.structs.replace(self.spec(), cpus=context.cpus))
+        try:
+            time.sleep(SETTLE_S)
+            bytes_ = instance.memory().bytes
+            duration_ns = time.monotonic_ns() - start_ns
+        finally:
+            instance.stop()
+        return [
+            Reading(metric=PER_INSTANCE.name, value=float(bytes_), start_ns=start_ns, duration_ns=duration_ns)
+        ]
+
+
+SCENARIOS = (
+    ToolSlice(
+        name="memory.bandwidth",
+        family=FAMILY,
+        metrics=(BANDWIDTH,),
+        argv=(
+            *("sysbench", "memory", "--threads=1", "--time=0", f"--memory-block-size={BLOCK_MIB}M"),
+            *(f"--memory-total-size={TOTAL_GIB}G", "--memory-oper=write", "run"),
+        ),
+        parse=_bandwidth,
+        cost_s=0.2,
+    ),
+    ToolSlice(
+        name="memory.latency",
+        family=FAMILY,
+        metrics=(LATENCY,),
+        argv=("/opt/ninetynine/chase", str(CHASE_MIB), str(STEPS)),
+        parse=_latency,
+        cost_s=0.16,
+    ),
+    IdleMemory(),
+)
