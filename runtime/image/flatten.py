@@ -43,7 +43,7 @@ def _lay(layer: str, target: str) -> None:
             continue
         first = links.setdefault(status.st_ino, where) if status.st_nlink > 1 else where
         if first != where:
-            os.link(first, where, follow_symlinks=False)  # noqa: PTH200 - hot
+            os.link(first, where, follow_symlinks=False)
             continue
         _leaf(full, where, status)
         _dress(full, where, status)
@@ -59,7 +59,7 @@ def _directory(full: str, where: str) -> None:
 
 
 def _is_directory(where: str) -> bool:
-    return stat.S_ISDIR(os.lstat(where).st_mode)  # noqa: PTH116 - hot
+    return stat.S_ISDIR(os.lstat(where).st_mode)
 
 
 def _clear(where: str) -> None:

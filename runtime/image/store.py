@@ -117,7 +117,7 @@ class ImageStore:
         """Find an image by name, digest, or a digest's first 6 or more hex digits."""
         return self._load(self._find(reference))
 
-    def list(self) -> list[Image]:
+    def list(self) -> Sequence[Image]:
         """All images, by name."""
         return [self._load(entry) for entry in sorted(self._index().manifests, key=_name)]
 

@@ -172,7 +172,7 @@ class LayerReader:
 
 
 def _is_skippable(data: memoryview) -> bool:
-    return len(data) >= 4 and data[1:4] == b"\x2a\x4d\x18" and data[0] & 0xF0 == 0x50
+    return len(data) >= 4 and bytes(data[1:4]) == b"\x2a\x4d\x18" and data[0] & 0xF0 == 0x50
 
 
 def _sniff(start: memoryview) -> str:

@@ -18,7 +18,7 @@ def walk(root: str) -> Iterator[tuple[str, str, os.stat_result]]:
 
     The root itself comes first, with the path "".
     """
-    yield "", root, os.lstat(root)  # noqa: PTH116 - hot
+    yield "", root, os.lstat(root)
     pending = [("", root)]
     while pending:
         relative, full = pending.pop()

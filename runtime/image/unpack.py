@@ -152,7 +152,7 @@ class _Unpacker:
             raise LayerError(
                 f"layer entry {entry.name!r} is a hard link to {entry.linkname!r}, {what}; refused"
             )
-        os.link(self._at(source), self._at(path), follow_symlinks=False)  # noqa: PTH200 - hot
+        os.link(self._at(source), self._at(path), follow_symlinks=False)
         self._kinds[path] = kind
 
     def _whiteout(self, path: str) -> None:

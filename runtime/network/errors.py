@@ -1,0 +1,25 @@
+"""The one error of the network room: names the operation, the object, the cause, and what to do next."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+
+class NetworkError(Exception):
+    """A network operation failed; what it had made until then is removed again."""
+
+
+def wrap(operation: str, number: int | None, advice: str = "") -> NetworkError:
+    """Word an errno as `operation: EPERM (Operation not permitted); advice`."""
+    usual = {
+        errno.EPERM: "run as root: links and namespaces need CAP_NET_ADMIN and CAP_SYS_ADMIN",
+        errno.EACCES: "run as root: links and namespaces need CAP_NET_ADMIN and CAP_SYS_ADMIN",
+        errno.EOPNOTSUPP: "the kernel lacks this kind of link: load veth and bridge",
+        errno.EADDRINUSE: "choose another port, or stop what listens on it",
+        errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    }
+    number = number or 0
+    text = advice or usual.get(number, "")
+    cause = f"{errno.errorcode.get(number, number)} ({os.strerror(number)})"
+    return NetworkError(f"{operation}: {cause}" + (f"; {text}" if text else ""))

@@ -1,0 +1,65 @@
+"""libnftables through ctypes: commands in nft's language, answers as JSON.
+
+In-process, because starting `nft` costs more than a container does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import threading
+from typing import Any
+
+from runtime.network.errors import NetworkError
+
+_OUTPUT_JSON = 1 << 4
+_LIBRARY = "libnftables.so.1"
+
+
+class Nft:
+    """One nftables context of the calling process's network namespace. Thread-safe."""
+
+    def __init__(self) -> None:
+        try:
+            self._library = ctypes.CDLL(_LIBRARY)
+        except OSError as error:
+            advice = (
+                "install it (Debian: apt-get install libnftables1); modes none, host and bridge work without"
+            )
+            raise NetworkError(f"load {_LIBRARY}: {error}; {advice}") from error
+        for name, result in (("ctx_new", ctypes.c_void_p), ("ctx_get_output_buffer", ctypes.c_char_p)):
+            getattr(self._library, f"nft_{name}").restype = result
+        self._library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
+        self._context = ctypes.c_void_p(self._library.nft_ctx_new(0))
+        self._library.nft_ctx_buffer_output(self._context)
+        self._library.nft_ctx_buffer_error(self._context)
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Free the context. Idempotent."""
+        if self._context:
+            self._library.nft_ctx_free(self._context)
+            self._context = ctypes.c_void_p(None)
+
+    def run(self, commands: str) -> str:
+        """Run commands as one transaction: all of them happen or none. NetworkError with nft's own words."""
+        return self._run(commands, 0)
+
+    def query(self, command: str) -> list[dict[str, Any]]:
+        """Run a `list …` command and return its objects (the array `nftables` of the JSON answer)."""
+        answer: list[dict[str, Any]] = json.loads(self._run(command, _OUTPUT_JSON))["nftables"]
+        return answer
+
+    def _run(self, text: str, flags: int) -> str:
+        with self._lock:
+            self._library.nft_ctx_output_set_flags(self._context, flags)
+            status = self._library.nft_run_cmd_from_buffer(self._context, text.encode())
+            output = self._library.nft_ctx_get_output_buffer(self._context) or b""
+            error = self._library.nft_ctx_get_error_buffer(self._context) or b""
+        if status != 0:
+            first = error.decode(errors="replace").strip().splitlines() or ["no reason given"]
+            summary = text.strip().splitlines()[0][:60]
+            raise NetworkError(
+                f"nft {summary}: {first[0]}; needs root and a kernel with nf_tables and nft_nat"
+            )
+        return str(output.decode(errors="replace"))
