@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vm.errors import VmError, VmUnavailable
+from vm.errors import VmError, VmUnavailableError
 
 PACKAGES = {
     "mke2fs": "e2fsprogs",
@@ -24,13 +24,16 @@ PACKAGES = {
 
 
 def run(argv: Sequence[str | Path], what: str, cwd: Path | None = None) -> bytes:
-    """Standard output of `argv`. VmUnavailable when the tool is missing, VmError with its last words otherwise."""
+    """Standard output of `argv`. VmUnavailableError when the tool is missing, VmError with its last words
+    otherwise."""
     words = [str(word) for word in argv]
     try:
         done = subprocess.run(words, capture_output=True, cwd=cwd, stdin=subprocess.DEVNULL, check=False)
     except FileNotFoundError as error:
         package = PACKAGES.get(words[0], words[0])
-        raise VmUnavailable(f"{what}: {words[0]} is not installed; install the package {package}") from error
+        raise VmUnavailableError(
+            f"{what}: {words[0]} is not installed; install the package {package}"
+        ) from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
         raise VmError(

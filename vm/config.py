@@ -13,7 +13,8 @@ Machine = Literal["q35", "microvm"]
 
 
 class VmImage(msgspec.Struct, frozen=True, kw_only=True):
-    """All a guest boots from, shared by all VMs and never written: kernel, initramfs, disk and empty overlay."""
+    """All a guest boots from, shared by all VMs and never written: kernel, initramfs, disk and empty
+    overlay."""
 
     digest: str
     kernel_version: str
@@ -41,9 +42,9 @@ class VmConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     profile: `untuned` is what a default tool writes, `tuned` adds all this host has (see `vm.domain`).
     cpus: host CPUs for the vCPUs (in turn) and for QEMU's other threads; () leaves them free.
-    data_disk_mib: a blank ext4 disk at /volume, its file in `data_dir` (default: beside the overlay); 0 for none.
-    argv: the main program, spawned in the moment the agent is up; () for an idle guest.
-    until_output: start() returns once the first byte of its standard output reached the host.
+    data_disk_mib: a blank ext4 disk at /volume, its file in `data_dir` (default: beside the overlay); 0 for
+    none. argv: the main program, spawned in the moment the agent is up; () for an idle guest. until_output:
+    start() returns once the first byte of its standard output reached the host.
     """
 
     image: VmImage
@@ -66,9 +67,9 @@ class VmConfig(msgspec.Struct, frozen=True, kw_only=True):
 class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One start, stamped by the host's CLOCK_MONOTONIC, ns. `phases` are (name, duration) in order of time.
 
-    A start has the phases prepare (overlay, tap), define, create (libvirt starts QEMU, paused), firmware (to the
-    kernel's clock zero), kernel (to the agent's first act), init (to hello) and, with `until_output`, program.
-    A restore has prepare, create and resume (to the agent's answer) instead.
+    A start has the phases prepare (overlay, tap), define, create (libvirt starts QEMU, paused), firmware
+    (to the kernel's clock zero), kernel (to the agent's first act), init (to hello) and, with
+    `until_output`, program. A restore has prepare, create and resume (to the agent's answer) instead.
     """
 
     way: Literal["start", "restore"]
@@ -83,7 +84,8 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VmCompleted(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished program. A death by signal is 128 + signal. Stamps are the host's, `guest_ns` the guest's own."""
+    """A finished program. A death by signal is 128 + signal. Stamps are the host's, `guest_ns` the guest's
+    own."""
 
     argv: tuple[str, ...]
     exit_code: int
@@ -95,7 +97,8 @@ class VmCompleted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SavedVm(msgspec.Struct, frozen=True, kw_only=True):
-    """A saved guest: memory in `path`, its disks beside it. It can be restored as often as wanted, one at a time."""
+    """A saved guest: memory in `path`, its disks beside it. It can be restored as often as wanted, one at a
+    time."""
 
     path: Path
     name: str

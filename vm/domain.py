@@ -1,8 +1,9 @@
 """libvirt's domain XML of a VM, as a pure function of the configuration and the host's abilities.
 
-`untuned` is what a default tool writes: the distribution's firmware and compressed kernel, default caching and
-CPU model, nothing pinned. `tuned` takes what the host has: the uncompressed kernel, qboot, host CPU, pinned vCPUs,
-huge pages, an I/O thread with io_uring (or native aio) on O_DIRECT, vhost-net. Both boot the same root.
+`untuned` is what a default tool writes: the distribution's firmware and compressed kernel, default caching
+and CPU model, nothing pinned. `tuned` takes what the host has: the uncompressed kernel, qboot, host CPU,
+pinned vCPUs, huge pages, an I/O thread with io_uring (or native aio) on O_DIRECT, vhost-net. Both boot the
+same root.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ def domain_xml(r: Request) -> str:
 
 
 def kernel_command_line(r: Request) -> str:
-    """Kernel arguments: console and panic for all, the agent's settings, and what TCG needs to boot fast (or at all)."""
+    """Kernel arguments: console and panic for all, the agent's settings, and what TCG needs to boot fast
+    (or at all)."""
     words = ["console=ttyS0", "panic=-1", "quiet"]
     if r.config.profile == "tuned":
         words += ["cryptomgr.notests", "no_timer_check"]
@@ -125,7 +127,8 @@ def _cpu_tuning(config: VmConfig) -> str:
 
 def _boot(r: Request) -> str:
     image, tuned = r.config.image, r.config.profile == "tuned"
-    # SeaBIOS on microvm panics at random (a timer tick into an unprogrammed PIC), so microvm always has qboot.
+    # SeaBIOS on microvm panics at random (a timer tick into an unprogrammed PIC), so microvm always has
+    # qboot.
     qboot = r.host.qboot if tuned or r.config.machine == "microvm" else None
     loader = f"<loader type='rom' readonly='yes'>{escape(qboot)}</loader>" if qboot else ""
     kernel = image.vmlinux if tuned or r.config.machine == "microvm" else image.vmlinuz
@@ -145,7 +148,8 @@ def _cpu(r: Request) -> str:
     tuned = r.config.profile == "tuned"
     if r.accel == "kvm" and tuned:
         topology = f"<topology sockets='1' cores='{r.config.vcpus}' threads='1'/>"
-        return f"<cpu mode='host-passthrough' check='none' migratable='off'>{topology}<cache mode='passthrough'/></cpu>"
+        mode = "mode='host-passthrough' check='none' migratable='off'"
+        return f"<cpu {mode}>{topology}<cache mode='passthrough'/></cpu>"
     if r.accel == "kvm":
         return "<cpu mode='host-model'/>"
     return "<cpu mode='maximum'/>"
@@ -190,8 +194,8 @@ def _interface(r: Request, address: str) -> str:
         return ""
     vhost = "<driver name='vhost'/>" if r.config.profile == "tuned" and r.host.vhost_net else ""
     return (
-        f"<interface type='ethernet'><target dev='{r.name}' managed='no'/><mac address='{mac_address(r.name)}'/>"
-        f"<model type='virtio'/>{vhost}{address}</interface>"
+        f"<interface type='ethernet'><target dev='{r.name}' managed='no'/>"
+        f"<mac address='{mac_address(r.name)}'/><model type='virtio'/>{vhost}{address}</interface>"
     )
 
 

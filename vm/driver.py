@@ -1,10 +1,12 @@
 """libvirt in a process of its own, spoken to over a socket pair: `python -m vm.driver FD HOME URI`.
 
-Why apart: the embedded driver needs an event loop thread, a subreaper and a reaper; in a process that measures
-container starts each of them would cost microseconds at random, and would meet children that are not ours. Here
-they wake nobody. The process also is the harness's last will: when its caller dies, however, it ends all VMs.
+Why apart: the embedded driver needs an event loop thread, a subreaper and a reaper; in a process that
+measures container starts each of them would cost microseconds at random, and would meet children that are
+not ours. Here they wake nobody. The process also is the harness's last will: when its caller dies, however,
+it ends all VMs.
 
-Requests and answers are lines of JSON: `{"op": NAME, "args": [...]}`, `{"ok": VALUE}` or `{"error": TEXT, "kind": …}`.
+Requests and answers are lines of JSON: `{"op": NAME, "args": [...]}`, `{"ok": VALUE}` or `{"error": TEXT,
+"kind": …}`.
 """
 
 from __future__ import annotations
@@ -21,9 +23,9 @@ from typing import Any
 
 import msgspec
 
-from vm.errors import VmError, VmUnavailable
+from vm.errors import VmError, VmUnavailableError
 from vm.leftovers import clear_home
-from vm.libvirt_domains import QEMU_CONF, Domains, quiet_signals, start_event_loop
+from vm.libvirt_domains import Domains, quiet_signals, start_event_loop
 from vm.reaper import start_reaper
 
 OPERATIONS = ("version", "start", "resume", "suspend", "destroy", "save", "restore", "active", "pid", "sweep")
@@ -34,18 +36,6 @@ class Request(msgspec.Struct, frozen=True):
 
     op: str
     args: list[Any] = []
-
-
-def prepare_home(home: Path, capabilities: Path) -> None:
-    """Lay libvirt's embedded root: its configuration, and QEMU's probed abilities shared between harnesses,
-    since probing takes seconds."""
-    (home / "etc").mkdir(parents=True, exist_ok=True)
-    (home / "etc" / "qemu.conf").write_text(QEMU_CONF)
-    capabilities.mkdir(parents=True, exist_ok=True)
-    (home / "cache" / "qemu").mkdir(parents=True, exist_ok=True)
-    link = home / "cache" / "qemu" / "capabilities"
-    if not link.is_symlink():
-        link.symlink_to(capabilities)
 
 
 def serve(connection: socket.socket, handle: Callable[[Request], Any]) -> None:
@@ -98,5 +88,5 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         main(sys.argv[1:])
-    except VmUnavailable as error:
+    except VmUnavailableError as error:
         sys.exit(str(error))

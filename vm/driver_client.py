@@ -14,11 +14,25 @@ import msgspec
 
 from vm import errors
 from vm.errors import VmError
+from vm.libvirt_domains import QEMU_CONF
 from vm.owner import Owner, of
 
 
+def prepare_home(home: Path, capabilities: Path) -> None:
+    """Lay libvirt's embedded root: its configuration, and QEMU's probed abilities shared between harnesses,
+    since probing takes seconds."""
+    (home / "etc").mkdir(parents=True, exist_ok=True)
+    (home / "etc" / "qemu.conf").write_text(QEMU_CONF)
+    capabilities.mkdir(parents=True, exist_ok=True)
+    (home / "cache" / "qemu").mkdir(parents=True, exist_ok=True)
+    link = home / "cache" / "qemu" / "capabilities"
+    if not link.is_symlink():
+        link.symlink_to(capabilities)
+
+
 class Driver(Protocol):
-    """What the harness needs of libvirt. `vm.libvirt_domains.Domains` is it in-process, `DriverProcess` apart."""
+    """What the harness needs of libvirt. `vm.libvirt_domains.Domains` is it in-process, `DriverProcess`
+    apart."""
 
     def version(self) -> str:
         """Versions of libvirt and QEMU."""

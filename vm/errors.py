@@ -7,13 +7,14 @@ class VmError(Exception):
     """Something about a virtual machine could not be done. The text is complete as it stands."""
 
 
-class VmUnavailable(VmError):
-    """Virtual machines cannot run here at all (no libvirt, no QEMU); the text says what to install or ask for."""
+class VmUnavailableError(VmError):
+    """Virtual machines cannot run here at all (no libvirt, no QEMU); the text says what to install or ask
+    for."""
 
 
 class GuestError(VmError):
     """The guest refused or ended: a program that is not there, a lost agent, a kernel that never came up."""
 
 
-class GuestTimeout(GuestError):
+class GuestTimeoutError(GuestError):
     """The guest did not answer in the time given."""

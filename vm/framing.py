@@ -1,8 +1,8 @@
 """The wire between host and guest agent (`agent/agent.c` is the other end), as pure functions on bytes.
 
-A frame is `u8 magic, u8 type, u16 zero, u32 channel, u32 length` and `length` bytes, little endian. A channel is
-one program; channel 0 is the agent itself. Either side may send so many bytes of a stream as it was granted:
-`WINDOW` at the start, more by GRANT (host to guest) and GRANTED (guest to host).
+A frame is `u8 magic, u8 type, u16 zero, u32 channel, u32 length` and `length` bytes, little endian. A
+channel is one program; channel 0 is the agent itself. Either side may send so many bytes of a stream as it
+was granted: `WINDOW` at the start, more by GRANT (host to guest) and GRANTED (guest to host).
 """
 
 from __future__ import annotations

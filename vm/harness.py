@@ -5,9 +5,10 @@
         with harness.start(VmConfig(image=image)) as vm:
             print(vm.exec(["uname", "-r"]).stdout, vm.record.phases)
 
-A harness's life: it makes `root/<id>/`, writes its owner there and keeps every file of a run below; libvirt runs in a
-child process (`vm.driver`) that ends all VMs when this process dies, also by kill -9; the next harness on the same
-root sweeps what is left even if both were killed. No thread runs in the calling process.
+A harness's life: it makes `root/<id>/`, writes its owner there and keeps every file of a run below; libvirt
+runs in a child process (`vm.driver`) that ends all VMs when this process dies, also by kill -9; the next
+harness on the same root sweeps what is left even if both were killed. No thread runs in the calling
+process.
 """
 
 from __future__ import annotations
@@ -24,9 +25,8 @@ from vm.client import AgentClient, Stream
 from vm.config import Accelerator, SavedVm, VmConfig, VmImage, VmRecord
 from vm.disk import copy_sparse, data_template
 from vm.domain import Files, Request, domain_xml
-from vm.driver import prepare_home
-from vm.driver_client import Driver, DriverProcess
-from vm.errors import GuestError, VmError
+from vm.driver_client import Driver, DriverProcess, prepare_home
+from vm.errors import VmError
 from vm.host import HostAbilities, look
 from vm.image import build_image
 from vm.initramfs import BASE_MODULES
@@ -90,7 +90,7 @@ class Harness:
         return self._accel
 
     def version(self) -> str:
-        """Versions of libvirt and QEMU; connects. VmUnavailable when that fails."""
+        """Versions of libvirt and QEMU; connects. VmUnavailableError when that fails."""
         return self._open()[0].version()
 
     def prepare(self, rootfs: Path, digest: str, modules: Sequence[str] = BASE_MODULES) -> VmImage:
@@ -98,7 +98,8 @@ class Harness:
         return build_image(rootfs, digest, self._cache, modules)
 
     def start(self, config: VmConfig) -> Vm:
-        """Boot one VM until its agent says hello (or its program its first byte). On any error nothing is left."""
+        """Boot one VM until its agent says hello (or its program its first byte). On any error nothing is
+        left."""
         requested = time.monotonic_ns()
         driver, home = self._open()
         name = f"nv{secrets.token_hex(4)}"
@@ -112,7 +113,8 @@ class Harness:
             raise
 
     def restore(self, saved: SavedVm) -> Vm:
-        """Start from a saved state. The guest gets our wall clock and fresh random bytes before this returns."""
+        """Start from a saved state. The guest gets our wall clock and fresh random bytes before this
+        returns."""
         requested = time.monotonic_ns()
         driver, home = self._open()
         if saved.name in self._vms:
@@ -195,7 +197,7 @@ class Harness:
             name=name, config=config, accel=self.accel, files=files, host=self._host, owner=self._owner
         )
         prepared = time.monotonic_ns()
-        defined, created = driver.start(name, domain_xml(request))
+        defined, _ = driver.start(name, domain_xml(request))
         client = self._connect(files, name)
         try:
             main = client.spawn(config.argv, config.env or None) if config.argv else None
@@ -207,7 +209,7 @@ class Harness:
             client.close()
             raise
         zero = client.hello_ns - boot
-        init = client.init_ns or zero + init_boot
+        init = client.link.init_ns or zero + init_boot
         phases = _phases(
             ("prepare", requested, prepared),
             ("define", prepared, defined),
@@ -314,6 +316,3 @@ class Harness:
 
 def _phases(*stamps: tuple[str, int, int | None]) -> tuple[tuple[str, int], ...]:
     return tuple((name, (end or start) - start) for name, start, end in stamps)
-
-
-__all__ = ["EMBED", "GuestError", "Harness"]

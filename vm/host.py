@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from vm.disk import takes_direct_io
-from vm.errors import VmUnavailable
+from vm.errors import VmUnavailableError
 
 QBOOT = Path("/usr/share/qemu/qboot.rom")
 _IO_URING_SETUP = 425
@@ -29,10 +29,10 @@ class HostAbilities(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_emulator() -> str:
-    """Path of QEMU. VmUnavailable with the package to install."""
+    """Path of QEMU. VmUnavailableError with the package to install."""
     path = shutil.which("qemu-system-x86_64")
     if path is None:
-        raise VmUnavailable(
+        raise VmUnavailableError(
             "start a VM: qemu-system-x86_64 is not installed; install the package qemu-system-x86"
         )
     return path

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vm.command import cached, run
 from vm.cpio import archive, character_device, directory, file
-from vm.errors import VmUnavailable
+from vm.errors import VmUnavailableError
 from vm.kernel import Kernel, module
 
 AGENT_SOURCE = Path(__file__).parent / "agent" / "agent.c"
@@ -22,7 +22,8 @@ CONTAINER_MODULES = (*BASE_MODULES, "overlay", "llc", "stp", "bridge", "veth")
 
 
 def build_initramfs(kernel: Kernel, cache: Path, modules: Sequence[str] = BASE_MODULES) -> Path:
-    """The cpio for this kernel and these modules, built once below `cache`; uncompressed, as QEMU loads it fastest."""
+    """The cpio for this kernel and these modules, built once below `cache`; uncompressed, as QEMU loads it
+    fastest."""
     recipe = AGENT_SOURCE.read_bytes() + repr((kernel.version, tuple(modules))).encode()
     key = hashlib.sha256(recipe).hexdigest()[:16]
     return cached(cache / f"initramfs-{key}.cpio", lambda path: _write(path, kernel, modules))
@@ -42,8 +43,11 @@ def _write(path: Path, kernel: Kernel, modules: Sequence[str]) -> None:
 
 
 def compile_agent(target: Path) -> None:
-    """Build agent.c into a static binary, with musl where there is one. VmUnavailable without a C compiler."""
+    """Build agent.c into a static binary, with musl where there is one. VmUnavailableError without a C
+    compiler."""
     compiler = next((name for name in ("musl-gcc", "gcc", "cc") if shutil.which(name)), None)
     if compiler is None:
-        raise VmUnavailable("build the guest agent: no C compiler; install the package musl-tools (or gcc)")
+        raise VmUnavailableError(
+            "build the guest agent: no C compiler; install the package musl-tools (or gcc)"
+        )
     run([compiler, "-static", "-Os", "-s", "-w", "-o", target, AGENT_SOURCE], "build the guest agent")

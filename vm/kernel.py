@@ -12,7 +12,7 @@ import msgspec
 import zstandard
 
 from vm.command import cached, run
-from vm.errors import VmError, VmUnavailable
+from vm.errors import VmError, VmUnavailableError
 
 META_PACKAGES = ("linux-image-cloud-amd64", "linux-image-virtual")
 """Debian's and Ubuntu's meta packages that name the current kernel for virtual machines."""
@@ -30,7 +30,8 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fetch_kernel(cache: Path) -> Kernel:
-    """Download (once) and unpack the distribution's cloud kernel below `cache`. VmUnavailable without apt."""
+    """Download (once) and unpack the distribution's cloud kernel below `cache`. VmUnavailableError without
+    apt."""
     package = kernel_package()
     home = cached(cache / f"kernel-{package}", lambda path: _unpack(package, path))
     return Kernel(
@@ -46,7 +47,7 @@ def kernel_package() -> str:
     for meta in META_PACKAGES:
         try:
             listing = run(["apt-cache", "depends", meta], "find a guest kernel").decode()
-        except VmUnavailable:
+        except VmUnavailableError:
             raise
         except VmError:
             continue
@@ -54,8 +55,9 @@ def kernel_package() -> str:
             kind, _, name = line.strip().partition(": ")
             if kind == "Depends" and name.startswith("linux-image-"):
                 return name
-    raise VmUnavailable(
-        f"find a guest kernel: apt knows none of {', '.join(META_PACKAGES)}; run apt-get update on Debian or Ubuntu"
+    raise VmUnavailableError(
+        f"find a guest kernel: apt knows none of {', '.join(META_PACKAGES)}; "
+        "run apt-get update on Debian or Ubuntu"
     )
 
 
@@ -78,7 +80,8 @@ def _unpack(package: str, home: Path) -> None:
 
 
 def uncompressed(bzimage: bytes) -> bytes:
-    """The ELF inside a bzImage (Documentation/arch/x86/boot.rst: setup_sects, payload_offset, payload_length)."""
+    """The ELF inside a bzImage (Documentation/arch/x86/boot.rst: setup_sects, payload_offset,
+    payload_length)."""
     if len(bzimage) < 0x250 or bzimage[0x202:0x206] != b"HdrS":
         raise VmError("guest kernel: not a bzImage of boot protocol 2.08 or newer; remove it from the cache")
     setup = (bzimage[0x1F1] or 4) + 1
@@ -114,7 +117,8 @@ def module(kernel: Kernel, name: str) -> bytes | None:
             data = lzma.decompress(data)
         elif path.suffix == ".zst":
             data = zstandard.ZstdDecompressor().decompressobj().decompress(data)
-        # An unsigned module only taints the kernel; checking an RSA signature costs the emulated boot 10 ms each.
+        # An unsigned module only taints the kernel; checking an RSA signature costs the emulated boot 10
+        # ms each.
         return data.split(_SIGNATURE)[0]
     builtin = (tree / "modules.builtin").read_text() if (tree / "modules.builtin").exists() else ""
     if any(Path(line).stem.replace("-", "_") == name for line in builtin.splitlines()):

@@ -1,12 +1,13 @@
 """Harness directories: who owns one, and how all that a dead owner left is taken away.
 
-A harness keeps everything of a run in `root/<id>/`: an `owner` file, libvirt's embedded root, the VMs' sockets and
-overlays. Files elsewhere (data disks) are named in `owner` too. QEMU is found by libvirt's pid files and killed only
-when its command line names the VM.
+A harness keeps everything of a run in `root/<id>/`: an `owner` file, libvirt's embedded root, the VMs'
+sockets and overlays. Files elsewhere (data disks) are named in `owner` too. QEMU is found by libvirt's pid
+files and killed only when its command line names the VM.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import shutil
@@ -23,7 +24,8 @@ OWNER_FILE = "owner"
 
 
 class Ledger(msgspec.Struct, kw_only=True):
-    """The owner file: the harness's process, its driver's, the VMs' names and their files outside the home."""
+    """The owner file: the harness's process, its driver's, the VMs' names and their files outside the
+    home."""
 
     owner: Owner
     driver: Owner | None = None
@@ -63,14 +65,13 @@ def sweep_root(root: Path) -> list[str]:
 
 
 def clear_home(home: Path, destroy: Callable[[str], None] | None = None) -> None:
-    """End the VMs of one harness and remove its files and taps. `destroy` ends a VM through libvirt where that runs."""
+    """End the VMs of one harness and remove its files and taps. `destroy` ends a VM through libvirt where
+    that runs."""
     ledger = read_ledger(home)
     for name in ledger.names if ledger else ():
         if destroy is not None:
-            try:
+            with contextlib.suppress(Exception):  # whatever libvirt says, the process is looked for next
                 destroy(name)
-            except Exception:  # whatever libvirt says, the process itself is looked for next
-                pass
         for pid in qemu_processes(name):
             _kill(pid)
         remove_tap(name)
@@ -83,14 +84,12 @@ def qemu_processes(name: str) -> list[int]:
     """Processes whose command line says `guest=NAME`: QEMUs that libvirt started for this VM."""
     needle = f"guest={name},".encode()
     found = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdecimal():
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
             continue
-        try:
-            if needle in Path(f"/proc/{entry}/cmdline").read_bytes():
-                found.append(int(entry))
-        except OSError:
-            continue
+        with contextlib.suppress(OSError):
+            if needle in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
     return found
 
 

@@ -1,4 +1,5 @@
-"""libvirt, and nothing else: connect, start, stop, save and restore domains. Runs inside `vm.driver`'s process.
+"""libvirt, and nothing else: connect, start, stop, save and restore domains. Runs inside `vm.driver`'s
+process.
 
 libvirt-python is imported when first needed, so that `import vm` works on a machine without it.
 """
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vm.domain import OWNER_MARK
-from vm.errors import VmError, VmUnavailable
+from vm.errors import VmError, VmUnavailableError
 from vm.owner import parse
 
 SCHEME_TEST = "test:"
@@ -29,15 +30,16 @@ remember_owner = 0
 cgroup_controllers = []
 namespaces = []
 """
-"""For the embedded driver: no daemon, no security labels and no cgroups of libvirt's own; the caller places QEMU."""
+"""For the embedded driver: no daemon, no security labels and no cgroups of libvirt's own; the caller places
+QEMU."""
 
 
 def load_libvirt() -> Any:
-    """The libvirt module. VmUnavailable when libvirt-python is not installed."""
+    """The libvirt module. VmUnavailableError when libvirt-python is not installed."""
     try:
         import libvirt
     except ImportError as error:
-        raise VmUnavailable(
+        raise VmUnavailableError(
             "use libvirt: libvirt-python is not installed; install libvirt-dev, pkg-config and gcc, "
             "then `pip install ninetynine[vm]`"
         ) from error
@@ -45,7 +47,8 @@ def load_libvirt() -> Any:
 
 
 def start_event_loop() -> None:
-    """libvirt's event loop in a daemon thread; it must exist before the first connection. Blocks in poll(2)."""
+    """libvirt's event loop in a daemon thread; it must exist before the first connection. Blocks in
+    poll(2)."""
     libvirt = load_libvirt()
     libvirt.registerErrorHandler(
         lambda _context, _error: None, None
@@ -74,7 +77,7 @@ class Domains:
                     None, "x86_64"
                 )  # probes QEMU now, not at the first start
         except self._libvirt.libvirtError as error:
-            raise VmUnavailable(
+            raise VmUnavailableError(
                 f"connect to libvirt at {uri}: {error}; use qemu:///embed (needs the package "
                 "libvirt-daemon-driver-qemu, no daemon) or start virtqemud"
             ) from error

@@ -10,7 +10,7 @@ from vm.client import AgentClient, Stream
 from vm.config import SavedVm, VmCompleted, VmConfig, VmRecord
 from vm.disk import disk_bytes
 from vm.domain import Files
-from vm.errors import GuestError, GuestTimeout, VmError
+from vm.errors import GuestError, VmError
 
 
 class VmChannel:
@@ -48,7 +48,8 @@ class VmChannel:
         return self._client.read(self._stream, timeout_s, stderr)
 
     def read_until(self, marker: bytes, timeout_s: float) -> bytes:
-        """Standard output up to and including `marker`; GuestError at its end, GuestTimeout when it does not come."""
+        """Standard output up to and including `marker`; GuestError at its end, GuestTimeoutError when it
+        does not come."""
         deadline = time.monotonic() + timeout_s
         searched = 0
         while (found := self._buffer.find(marker, searched)) < 0:
@@ -113,7 +114,8 @@ class Vm:
         env: Mapping[str, str] | None = None,
         cwd: str = "/",
     ) -> VmCompleted:
-        """Run a program to its end. GuestError when it cannot start, GuestTimeout (and it is killed) when it hangs.
+        """Run a program to its end. GuestError when it cannot start, GuestTimeoutError (and it is killed)
+        when it hangs.
 
         It is over when its first process ended; a child that it leaves in the background goes on.
         """
@@ -135,7 +137,8 @@ class Vm:
         return VmChannel(self.client, self.client.spawn(argv, env, cwd))
 
     def clock_ns(self) -> tuple[int, int]:
-        """(guest CLOCK_BOOTTIME, host CLOCK_MONOTONIC at the middle of the round trip), ns; the error is half of it."""
+        """(guest CLOCK_BOOTTIME, host CLOCK_MONOTONIC at the middle of the round trip), ns; the error is
+        half of it."""
         sent, boot, _, received = self.client.ping()
         return boot, (sent + received) // 2
 
@@ -149,11 +152,12 @@ class Vm:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
     def overlay_bytes(self) -> int:
-        """Bytes on the host's disk that this VM's overlay and data disk take."""
-        return sum(disk_bytes(path) for path in self.files.disks())
+        """Bytes on the host's disk that this VM takes beyond the shared image; a data disk is not counted."""
+        return disk_bytes(self.files.overlay)
 
     def power_off(self, timeout_s: float = 10.0) -> None:
-        """Let the guest write its disks and end by itself, then free all it held; GuestTimeout when it does not."""
+        """Let the guest write its disks and end by itself, then free all it held; GuestTimeoutError when it
+        does not."""
         self.client.power_off()
         try:
             self.client.wait_closed(timeout_s)
@@ -175,6 +179,3 @@ class Vm:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-__all__ = ["GuestTimeout", "Vm", "VmChannel"]

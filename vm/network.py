@@ -1,7 +1,7 @@
 """Taps, by ioctl on /dev/net/tun: a few system calls, no netlink library, 1 ms.
 
-Every tap carries its owner in its alias (`ninetynine vm of PID:START`), which only the kernel keeps, so a sweep
-finds what a killed run left even when that run's directory is gone.
+Every tap carries its owner in its alias (`ninetynine vm of PID:START`), which only the kernel keeps, so a
+sweep finds what a killed run left even when that run's directory is gone.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ def tap_owner(name: str) -> Owner | None:
 
 
 def point_to_point(taken: Iterable[ipaddress.IPv4Network] | None = None) -> VmNetwork:
-    """A /30 of 10.211.0.0/16 that no route of this host overlaps: host .1, guest .2. VmError when none is left."""
+    """A /30 of 10.211.0.0/16 that no route of this host overlaps: host .1, guest .2. VmError when none is
+    left."""
     routes = list(taken if taken is not None else host_routes(Path("/proc/net/route").read_text()))
     for subnet in POINT_TO_POINT.subnets(new_prefix=30):
         if not any(subnet.overlaps(route) for route in routes):

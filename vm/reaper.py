@@ -1,12 +1,13 @@
 """Collect ended QEMUs, and no other child, in a process that is a child subreaper.
 
-libvirt starts QEMU as a daemon and later waits until the process has gone. Under a PID 1 that reaps slowly that
-takes seconds, under a subreaper that never does 40 s. So the driver's process takes the daemons in and reaps them;
-libvirt's other children are left alone, since libvirt waits for those by itself.
+libvirt starts QEMU as a daemon and later waits until the process has gone. Under a PID 1 that reaps slowly
+that takes seconds, under a subreaper that never does 40 s. So the driver's process takes the daemons in and
+reaps them; libvirt's other children are left alone, since libvirt waits for those by itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -46,15 +47,13 @@ def ended_children() -> list[int]:
     """Children of this process that ended and were not waited for."""
     found = []
     me = str(os.getpid())
-    for entry in os.listdir("/proc"):
-        if not entry.isdecimal():
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
             continue
-        try:
-            state, parent = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[:2]
-        except OSError:
-            continue
-        if state == "Z" and parent == me:
-            found.append(int(entry))
+        with contextlib.suppress(OSError):
+            state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+            if state == "Z" and parent == me:
+                found.append(int(entry.name))
     return found
 
 

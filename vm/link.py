@@ -1,0 +1,146 @@
+"""The sockets to one guest: frames out, frames in, and waiting for something to become true, without a
+thread.
+
+Whoever waits reads the socket and hands on what belongs to others (leader and followers). So an idle VM
+costs this process nothing, and a waiting caller is woken by the kernel, not by a relay thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from vm.errors import GuestError, GuestTimeoutError
+from vm.framing import Decoder, Frame, encode
+
+CONSOLE_KEPT = 16384
+INIT_MARK = b"ninetynine: init"
+
+
+class _Received(msgspec.Struct):
+    """What one turn of reading brought; None where a socket had nothing, b"" where it ended."""
+
+    at_ns: int = 0
+    agent: bytes | None = None
+    console: bytes | None = None
+    failure: str | None = None
+
+
+class Link:
+    """One guest's connection. Safe to use from several threads.
+
+    on_frame(frame, host_ns) is called with `lock` held. `console` is an optional second socket; what it
+    says is kept (its last 16 KiB) for error messages, and the agent's first line on it is stamped
+    (`init_ns`).
+    """
+
+    def __init__(
+        self,
+        agent: socket.socket,
+        console: socket.socket | None,
+        name: str,
+        on_frame: Callable[[Frame, int], None],
+    ) -> None:
+        self.name, self.lock, self.init_ns = name, threading.Lock(), 0
+        self._agent, self._console, self._on_frame = agent, console, on_frame
+        self._decoder = Decoder()
+        self._changed = threading.Condition(self.lock)
+        self._send_lock = threading.Lock()
+        self._reading = False
+        self._lost: str | None = None
+        self._console_text = bytearray()
+
+    def send(self, *frames: Frame) -> None:
+        """Send frames whole and in order. GuestError when the guest is gone."""
+        data = b"".join(map(encode, frames))
+        with self._send_lock:
+            try:
+                self._agent.sendall(data)
+            except OSError as error:
+                raise GuestError(f"message to {self.name}: {error.strerror}; {self.last_words()}") from error
+
+    def wait(self, ready: Callable[[], bool], timeout_s: float | None, what: str) -> None:
+        """Until `ready()` (called with the lock held). GuestTimeoutError after `timeout_s`, GuestError when
+        the guest is gone; both name `what` was waited for."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        with self.lock:
+            while not ready():
+                if self._lost:
+                    raise GuestError(f"{what} in {self.name}: {self._lost}; {self.last_words()}")
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    raise GuestTimeoutError(
+                        f"{what} in {self.name}: nothing for {timeout_s:.1f} s; {self.last_words()}"
+                    )
+                if self._reading:
+                    self._changed.wait(left)
+                else:
+                    self._lead(left)
+
+    def console_text(self) -> str:
+        """The last of what the guest's console said."""
+        return self._console_text.decode(errors="replace")
+
+    def last_words(self) -> str:
+        """The console's last lines, for an error message."""
+        lines = [line.strip() for line in self.console_text().splitlines() if line.strip()]
+        return "its console ended with: " + " | ".join(lines[-3:]) if lines else "its console said nothing"
+
+    def close(self) -> None:
+        """Close both sockets; callers that wait get GuestError. Idempotent."""
+        self._lost = self._lost or "the connection was closed"
+        for sock in (self._agent, self._console):
+            if sock is not None:
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+                sock.close()
+
+    def _lead(self, timeout_s: float | None) -> None:
+        """One turn as the only reader. The lock is held on entry and on return, not while blocked."""
+        self._reading = True
+        self.lock.release()
+        try:
+            received = self._receive(timeout_s)
+        finally:
+            self.lock.acquire()
+            self._reading = False
+            self._changed.notify_all()
+        self._take_console(received)
+        if received.agent:
+            for frame in self._decoder.feed(received.agent):
+                self._on_frame(frame, received.at_ns)
+        elif received.agent == b"":
+            self._lost = self._lost or "the guest went away"
+        self._lost = self._lost or received.failure
+
+    def _receive(self, timeout_s: float | None) -> _Received:
+        received = _Received()
+        try:
+            poll = select.poll()
+            poll.register(self._agent, select.POLLIN)
+            if self._console is not None:
+                poll.register(self._console, select.POLLIN)
+            ready = {fd for fd, _ in poll.poll(None if timeout_s is None else max(1, int(timeout_s * 1000)))}
+            received.at_ns = time.monotonic_ns()
+            if self._console is not None and self._console.fileno() in ready:
+                received.console = self._console.recv(4096)
+            if self._agent.fileno() in ready:
+                received.agent = self._agent.recv(1 << 18)
+        except (OSError, ValueError) as error:  # ValueError: another thread closed the socket
+            received.failure = f"the connection broke ({error})"
+        return received
+
+    def _take_console(self, received: _Received) -> None:
+        if received.console == b"":
+            self._console = None
+        elif received.console:
+            self._console_text += received.console
+            if not self.init_ns and INIT_MARK in self._console_text:
+                self.init_ns = received.at_ns
+            del self._console_text[:-CONSOLE_KEPT]
