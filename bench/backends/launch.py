@@ -13,7 +13,7 @@ from functools import cache
 from bench.backends.base import BackendError
 from bench.backends.processes import HostChild
 from runtime.spawn import linux, process
-from runtime.spawn.tape import Pointers, Slot, StepError, Tape, pointers, spawn
+from runtime.spawn.tape import Pointers, Slot, SlotValue, StepError, Tape, pointers, spawn
 
 _CPU_SET_BYTES = 128
 
@@ -35,7 +35,7 @@ def start(
     `cpus` is a mask of `cpu_mask`. With `mount_namespace`, a descriptor, the program runs in there;
     `overlay`, (mount point, options), is mounted there first. BackendError names the step and the errno.
     """
-    slots: dict[str, int | bytes | Pointers] = {
+    slots: dict[str, SlotValue] = {
         "fd0": stdio[0],
         "fd1": stdio[1],
         "fd2": stdio[2],
@@ -50,7 +50,7 @@ def start(
     if overlay is not None:
         slots["overlay_target"], slots["overlay_options"] = (os.fsencode(text) + b"\0" for text in overlay)
     try:
-        spawned = spawn(_tape(mount_namespace >= 0, overlay is not None), 0, None, **slots)  # type: ignore[arg-type]
+        spawned = spawn(_tape(mount_namespace >= 0, overlay is not None), slots)
     except StepError as error:
         raise BackendError(f"start {argv[0]}: {error}") from error
     return HostChild(spawned.pid, spawned.pidfd, on_kill)

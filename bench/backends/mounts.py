@@ -51,6 +51,6 @@ def unmount_below(directory: Path) -> None:
 
 def _walk(tape: Tape) -> None:
     try:
-        tape.walk()
+        tape.walk({})
     except StepError as error:
         raise BackendError(f"{error}; root is needed, and no other program may hold this place") from error

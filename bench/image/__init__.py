@@ -21,6 +21,7 @@ from bench.backends.base import BenchImage
 from bench.image import assemble, recipe
 from bench.image.bootstrap import bootstrap, require
 from bench.image.errors import ImageError
+from runtime import image as oci
 
 __all__ = ["ImageError", "build", "digest"]
 
@@ -36,7 +37,7 @@ def build(cache: Path, progress: Progress | None = None) -> BenchImage:
     """
     tell = progress or (lambda _text: None)
     wanted = recipe.for_host(os.environ.get("NINETYNINE_MIRROR", ""))
-    images = cache / "image"
+    images = cache.resolve() / "image"
     final = images / wanted.digest[:16]
     if (final / assemble.RECORD).exists():
         return assemble.load(final)
@@ -56,6 +57,8 @@ def _build(wanted: recipe.Recipe, final: Path, tell: Progress) -> None:
         base, full = bootstrap(wanted, work)
         tell("writing the image's layers")
         assemble.assemble(wanted, base, full, final, work)
+    except oci.ImageError as error:
+        raise ImageError(f"build the bench image in {final.parent}: {error}") from error
     except OSError as error:
         raise ImageError(
             f"build the bench image in {final.parent}: {error.strerror}: {error.filename}; "
@@ -85,5 +88,5 @@ def _lock(path: Path, tell: Progress) -> Iterator[None]:
 
 
 def digest(image: BenchImage) -> str:
-    """Compute the digest anew from the bytes on disk: `image.digest`, unless they were changed."""
-    return assemble.digest_of(image.layers)[0]
+    """Compute the digest anew from the bytes on disk: `image.digest`; ImageError when they were changed."""
+    return assemble.digest_of(image)

@@ -2,90 +2,73 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import stat
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from bench.backends.base import BenchImage
 from bench.image.difference import difference
+from bench.image.errors import ImageError
 from bench.image.recipe import Recipe
+from runtime import image as oci
 
 RECORD = "image.json"
-REFERENCE = "ninetynine/bench"
+NAME = "ninetynine/bench"
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What `load` needs, with paths relative to the image's directory."""
+    """Which image of the layout this is, and what it was made of."""
 
     reference: str
-    digest: str
-    layer_digests: tuple[str, ...]
-    layers: tuple[str, ...]
     source: str
 
 
 def assemble(recipe: Recipe, base: Path, full: Path, final: Path, work: Path) -> None:
-    """Make layers, flattened root and record, and put them at `final`; the record comes last."""
+    """Add both layers to the layout beside `final` and finish there."""
+    tools = work / "tools"
+    difference(base, full, tools)
+    reference = f"{NAME}:{recipe.digest[:16]}"
+    store = oci.ImageStore(layout_of(final))
+    execution = oci.Execution(cmd=["/opt/ninetynine/idle"], env=["PATH=/usr/sbin:/usr/bin:/sbin:/bin"])
+    store.create(reference, (base, tools), oci.ImageConfig(config=execution))
+    finish(store, reference, f"mmdebstrap {recipe.distribution} {recipe.suite} {recipe.machine}", final)
+
+
+def finish(store: oci.ImageStore, reference: str, source: str, final: Path) -> None:
+    """Flatten an image of the layout into `final/rootfs` and write the record that makes it complete."""
     final.mkdir()
-    upper = work / "tools"
-    difference(base, full, upper)
-    layers = (base, upper)
-    digest, digests = digest_of(layers)
-    (final / "layers").mkdir()
-    for number, layer in enumerate(layers):
-        layer.rename(final / "layers" / str(number))
-    full.rename(final / "rootfs")
-    record = _Record(
-        reference=f"{REFERENCE}:{recipe.digest[:16]}",
-        digest=digest,
-        layer_digests=digests,
-        layers=tuple(f"layers/{number}" for number in range(len(layers))),
-        source=f"mmdebstrap {recipe.distribution} {recipe.suite} {recipe.machine}",
-    )
-    _write(final / RECORD, msgspec.json.encode(record))
+    store.flatten(reference, final / "rootfs")
+    part = final / f"{RECORD}.part"
+    part.write_bytes(msgspec.json.encode(_Record(reference=reference, source=source)))
+    part.rename(final / RECORD)
 
 
 def load(directory: Path) -> BenchImage:
-    """Return the finished image in `directory`."""
+    """Return the finished image in `directory`; ImageError when the layout does not have it any more."""
     record = msgspec.json.decode((directory / RECORD).read_bytes(), type=_Record)
+    try:
+        found = oci.ImageStore(layout_of(directory)).resolve(record.reference)
+    except oci.ImageError as error:
+        raise ImageError(f"load the bench image: {error}; remove {directory} and build again") from error
     return BenchImage(
-        layout=directory / "layout",
+        layout=layout_of(directory),
         reference=record.reference,
-        digest=record.digest,
-        layer_digests=record.layer_digests,
-        layers=tuple(directory / name for name in record.layers),
+        digest=found.digest,
+        layer_digests=tuple(layer.digest for layer in found.layers),
+        layers=found.layer_dirs,
         rootfs=directory / "rootfs",
         source=record.source,
     )
 
 
-def digest_of(layers: Sequence[Path]) -> tuple[str, tuple[str, ...]]:
-    """Return the digest of an image with these layer directories, and those of the layers."""
-    digests = tuple(_tree_digest(layer) for layer in layers)
-    return "sha256:" + hashlib.sha256("".join(digests).encode()).hexdigest(), digests
+def layout_of(directory: Path) -> Path:
+    """Return the OCI image layout that all images of this cache share."""
+    return directory.parent / "layout"
 
 
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_suffix(".part")
-    part.write_bytes(data)
-    part.rename(path)
-
-
-def _tree_digest(root: Path) -> str:
-    total = hashlib.sha256()
-    for directory, names, files in os.walk(root):
-        names.sort()
-        for name in sorted([*files, *names]):
-            path = Path(directory, name)
-            info = path.lstat()
-            line = f"{path.relative_to(root)}\0{info.st_mode}\0{info.st_uid}\0{info.st_gid}\0{info.st_rdev}\0"
-            total.update(line.encode())
-            if stat.S_ISLNK(info.st_mode):
-                total.update(os.fsencode(path.readlink()))
-            elif stat.S_ISREG(info.st_mode):
-                total.update(hashlib.sha256(path.read_bytes()).digest())
-    return "sha256:" + total.hexdigest()
+def digest_of(image: BenchImage) -> str:
+    """Hash blobs and unpacked layers again; ImageError names what changed."""
+    try:
+        return oci.ImageStore(image.layout).verify(image.reference).digest
+    except oci.ImageError as error:
+        raise ImageError(f"the bench image is not what it was: {error}") from error

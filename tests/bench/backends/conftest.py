@@ -1,0 +1,44 @@
+"""One started backend of each kind, shared by the conformance tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.backends.base import Backend, BenchImage, Instance, InstanceSpec, NotAvailable
+from bench.backends.registry import BACKENDS
+
+MARKS = {
+    "vm": (pytest.mark.qemu, pytest.mark.slow),
+    "vm-untuned": (pytest.mark.qemu, pytest.mark.slow),
+    "docker": (pytest.mark.peers, pytest.mark.slow),
+    "crun": (pytest.mark.peers,),
+}
+NAMES = [pytest.param(name, marks=MARKS.get(name, ())) for name in BACKENDS]
+
+
+@pytest.fixture(scope="session")
+def state(image_cache: Path) -> Path:
+    """A short path on the image's file system: libvirt's sockets do not fit below pytest's own."""
+    return image_cache / "test-backends"
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def backend(request: pytest.FixtureRequest, state: Path, bench_image: BenchImage) -> Iterator[Backend]:
+    made = BACKENDS[request.param](state)
+    found = made.probe()
+    if isinstance(found, NotAvailable):
+        pytest.skip(found.reason)
+    made.prepare(bench_image)
+    yield made
+    made.cleanup()
+
+
+@pytest.fixture(scope="module")
+def idle(backend: Backend) -> Iterator[Instance]:
+    """An idle instance for the tests that only talk to one."""
+    instance = backend.start(InstanceSpec())
+    yield instance
+    instance.stop()

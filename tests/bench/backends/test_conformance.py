@@ -1,0 +1,159 @@
+"""The Backend protocol, held by every system that is available on this machine."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.backends.base import Backend, BackendError, Instance, InstanceSpec
+
+pytestmark = pytest.mark.root
+
+FIRST = ("/opt/ninetynine/first",)
+
+
+def test_record_of_an_idle_start_is_in_order(idle: Instance) -> None:
+    record = idle.record
+    assert record.requested_ns < record.ready_ns <= time.monotonic_ns()
+    assert record.first_output_ns is None
+    assert all(duration >= 0 for _, duration in record.phases)
+
+
+@pytest.mark.parametrize("command, code", [("true", 0), ("false", 1), ("exit 3", 3), ("kill -9 $$", 137)])
+def test_exit_code(idle: Instance, command: str, code: int) -> None:
+    assert idle.exec(["sh", "-c", command]).exit_code == code
+
+
+def test_output_and_errors_come_apart(idle: Instance) -> None:
+    done = idle.exec(["sh", "-c", "echo out; echo err >&2"])
+    assert (done.stdout, done.stderr) == (b"out\n", b"err\n")
+    assert done.start_ns < done.end_ns
+
+
+def test_a_mebibyte_goes_in_and_comes_back(idle: Instance) -> None:
+    data = bytes(range(256)) * 4096
+    assert idle.exec(["cat"], stdin=data).stdout == data
+
+
+def test_programs_find_the_same_environment(idle: Instance) -> None:
+    lines = idle.exec(["env"]).stdout.decode().splitlines()
+    names = {line.partition("=")[0] for line in lines}
+    assert {"PATH", "HOME", "LANG", "TERM", "NINETYNINE_INSTANCE"} <= names
+    assert names <= {"PATH", "HOME", "LANG", "TERM", "NINETYNINE_INSTANCE", "HOSTNAME", "PWD", "SHLVL", "_"}
+
+
+def test_the_image_is_there_for_tools(idle: Instance) -> None:
+    script = "sysbench --version && fio --version && redis-server --version && test -c /dev/null && test -r /proc/stat"
+    done = idle.exec(["sh", "-c", script])
+    assert done.exit_code == 0, done.stderr
+    assert b"sysbench" in done.stdout
+
+
+def test_exec_kills_what_takes_too_long(idle: Instance) -> None:
+    with pytest.raises(BackendError, match="sleep"):
+        idle.exec(["sleep", "20"], timeout_s=0.3)
+
+
+def test_a_worker_keeps_its_state_between_lines(idle: Instance) -> None:
+    worker = idle.open(["sh"])
+    worker.write(b"n=1\n")
+    for expected in (b"2", b"3"):
+        worker.write(b"n=$((n+1)); echo $n; echo END\n")
+        assert worker.read_until(b"END\n", 10) == expected + b"\nEND\n"
+    worker.close()
+    worker.close()
+
+
+def test_a_worker_that_ended_says_so(idle: Instance) -> None:
+    worker = idle.open(["sh", "-c", "echo gone"])
+    with pytest.raises(BackendError, match="ended"):
+        worker.read_until(b"never", 10)
+    worker.close()
+
+
+def test_a_silent_worker_times_out(idle: Instance) -> None:
+    worker = idle.open(["sh"])
+    with pytest.raises(BackendError):
+        worker.read_until(b"never", 0.2)
+    worker.close()
+
+
+def test_memory_and_disk_have_a_method(idle: Instance) -> None:
+    memory = idle.memory()
+    assert memory.bytes > 0
+    assert memory.method
+    before = idle.disk()
+    idle.exec(["sh", "-c", "dd if=/dev/urandom of=/root/grown bs=1M count=4 2>/dev/null; sync"])
+    assert idle.disk().bytes - before.bytes >= 3 << 20
+    idle.exec(["rm", "/root/grown"])
+
+
+def test_the_first_byte_is_stamped(backend: Backend) -> None:
+    instance = backend.start(InstanceSpec(argv=FIRST, until_output=True))
+    try:
+        first = instance.record.first_output_ns
+        assert first is not None
+        assert instance.record.requested_ns < first <= time.monotonic_ns()
+    finally:
+        instance.stop()
+
+
+def test_a_program_that_prints_nothing_is_an_error(backend: Backend) -> None:
+    with pytest.raises(BackendError, match="oops"):
+        backend.start(InstanceSpec(argv=("sh", "-c", "echo oops >&2; exit 1"), until_output=True))
+
+
+def test_a_program_that_is_not_there_is_an_error(backend: Backend) -> None:
+    with pytest.raises(BackendError, match="/no/such/program"):
+        backend.start(InstanceSpec(argv=("/no/such/program",), until_output=True))
+
+
+def test_a_talkative_main_program_is_never_stuck(backend: Backend) -> None:
+    argv = ("sh", "-c", "head -c 300000 /dev/zero; touch /root/done; sleep 60")
+    instance = backend.start(InstanceSpec(argv=argv, until_output=True))
+    try:
+        assert (
+            instance.exec(
+                [
+                    "sh",
+                    "-c",
+                    "for i in 1 2 3 4 5 6 7 8 9; do test -e /root/done && exit; sleep 1; done; exit 9",
+                ]
+            ).exit_code
+            == 0
+        )
+    finally:
+        instance.exec(["rm", "-f", "/root/done"])
+        instance.stop()
+
+
+def test_a_volume_is_seen_and_written(backend: Backend, tmp_path: Path) -> None:
+    instance = backend.start(InstanceSpec(volume=tmp_path))
+    try:
+        done = instance.exec(["sh", "-c", "echo kept > /volume/file && cat /volume/file"])
+        assert done.stdout == b"kept\n", done.stderr
+    finally:
+        instance.stop()
+    assert list(tmp_path.iterdir()) in ([tmp_path / "file"], []), "a VM's disk file is removed with it"
+
+
+def test_stop_is_idempotent_and_ends_all(backend: Backend) -> None:
+    instance = backend.start(InstanceSpec())
+    worker = instance.open(["sh"])
+    worker.write(b"setsid sleep 1000 & echo END\n")
+    worker.read_until(b"END\n", 10)
+    instance.stop()
+    instance.stop()
+    with pytest.raises(BackendError):
+        worker.read_until(b"never", 1)
+    worker.close()
+
+
+def test_pinning_is_the_given_set(backend: Backend) -> None:
+    instance = backend.start(InstanceSpec(cpus=(0,)))
+    try:
+        assert instance.exec(["nproc"]).stdout == b"1\n"
+    finally:
+        instance.stop()

@@ -1,0 +1,27 @@
+"""The bench image, built once for all tests that run real programs, and kept below .cache."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.backends.base import BenchImage
+from bench.image import ImageError, build
+
+
+@pytest.fixture(scope="session")
+def image_cache() -> Path:
+    return Path(os.environ.get("NINETYNINE_CACHE") or Path(__file__).parents[2] / ".cache" / "ninetynine")
+
+
+@pytest.fixture(scope="session")
+def bench_image(image_cache: Path) -> Iterator[BenchImage]:
+    if os.geteuid() != 0:
+        pytest.skip("the bench image is built by root only")
+    try:
+        yield build(image_cache)
+    except ImageError as error:
+        pytest.skip(str(error))
