@@ -65,7 +65,7 @@ def scratch_directory(parent: Path) -> Iterator[Path]:
         remove_tree(path)
 
 
-def sweep_scratch(parent: Path) -> list[Path]:
+def sweep_scratch(parent: Path) -> tuple[Path, ...]:
     """Remove the scratch directories of dead processes; return them."""
     found = []
     for path in sorted(parent.iterdir()) if parent.is_dir() else []:
@@ -73,11 +73,11 @@ def sweep_scratch(parent: Path) -> list[Path]:
         if owner is None or not owner.is_alive():
             remove_tree(path)
             found.append(path)
-    return found
+    return tuple(found)
 
 
 def remove_tree(path: Path) -> None:
-    """Remove `path` and all below it; links are not followed, read-only directories are no obstacle for root."""
+    """Remove `path` and all below it; links are not followed."""
     try:
         shutil.rmtree(path)
     except FileNotFoundError:

@@ -11,8 +11,8 @@ from runtime.image.errors import LayerError
 
 PAX_XATTR = "SCHILY.xattr."
 OPAQUE_XATTR = "trusted.overlay.opaque"
-# The host's labels and overlayfs's own marks are no content: the first would pin an image to one host's policy,
-# the second could point an overlay at directories outside the layer (trusted.overlay.redirect).
+# The host's labels and overlayfs's own marks are no content: the first would pin an image to one host's
+# policy, the second could point an overlay at directories outside the layer (trusted.overlay.redirect).
 _HOST_LABELS = ("security.selinux", "security.apparmor", "security.ima", "security.evm")
 _OVERLAY_MARKS = ("trusted.overlay.", "user.overlay.")
 
@@ -57,7 +57,7 @@ def entry_xattrs(entry: tarfile.TarInfo) -> dict[str, bytes]:
 
 
 def entry_mtime_ns(entry: tarfile.TarInfo) -> int:
-    """Return the entry's time in ns; the text is taken where there is one, since tarfile rounds it to a float."""
+    """Return the entry's time in ns, from the text where there is one: tarfile rounds it to a float."""
     try:
         return int(Decimal(entry.pax_headers.get("mtime", str(entry.mtime))) * 1_000_000_000)
     except (InvalidOperation, ValueError, OverflowError) as error:

@@ -1,4 +1,4 @@
-"""Write a directory as a layer's tar, the same bytes for the same content: sorted, no names of users, no atime.
+"""Write a directory as a layer's tar, the same bytes for the same content: sorted, no user names.
 
 A directory in overlay form (an upper directory) is written with its whiteouts and opaque marks.
 """
@@ -78,7 +78,7 @@ def _compressor(compression: Compression) -> _Compressor | None:
 def pack(source: str, target: BinaryIO, compression: Compression = "zstd") -> Packed:
     """Write the directory `source` as a layer to `target`. Sockets are left out: a tar cannot hold them.
 
-    Raises ImageError naming the file that cannot be read, changed while it was read, or has a whiteout's name.
+    Raises ImageError naming the file that cannot be read, shrank meanwhile, or has a whiteout's name.
     """
     writer = LayerWriter(target, compression)
     links: dict[tuple[int, int], str] = {}

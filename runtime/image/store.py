@@ -139,7 +139,7 @@ class ImageStore:
     # ---- away ------------------------------------------------------------------------------------------
 
     def remove(self, reference: str) -> None:
-        """Remove a name, and the content that no other image uses; ImageError while a container runs from it."""
+        """Remove a name and what no other image uses; ImageError while a container runs from it."""
         with files.locked(self._lock):
             entry = self._find(reference)
             left = tuple(old for old in self._index().manifests if old != entry)
@@ -169,12 +169,12 @@ class ImageStore:
                 path.unlink(missing_ok=True)
         return len(loose) + len(loose_blobs)
 
-    def sweep(self) -> list[Path]:
+    def sweep(self) -> tuple[Path, ...]:
         """Remove the half-done work of dead processes; return what was removed."""
         return files.sweep_scratch(self.content.tmp)
 
     def _discard(self, path: Path) -> None:
-        """Rename first: a kill in the middle must not leave half a layer under a name that counts as whole."""
+        """Rename first: a kill in the middle must not leave half a layer under its name."""
         if path.exists():
             with files.scratch_directory(self.content.tmp) as scratch:
                 path.rename(scratch / path.name)

@@ -113,7 +113,7 @@ class LayerReader:
         self._total += len(data)
         if self._total > self._limits.max_bytes:
             raise LayerError(
-                f"layer unpacks to more than {self._limits.max_bytes} bytes; refused as a decompression bomb, "
+                f"layer unpacks to more than {self._limits.max_bytes} bytes; refused as a bomb, "
                 "raise UnpackLimits.max_bytes if it is meant"
             )
         return data

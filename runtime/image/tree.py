@@ -14,7 +14,7 @@ _CHUNK = 1 << 20
 
 
 def walk(root: str) -> Iterator[tuple[str, str, os.stat_result]]:
-    """Yield (path below root, full path, lstat) of all that is in `root`, sorted, a directory before its content.
+    """Yield (path below root, full path, lstat) of all in `root`, sorted, a directory before its content.
 
     The root itself comes first, with the path "".
     """

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import re
 import struct
 import time
@@ -30,7 +29,7 @@ _CONF = Path("/proc/sys/net")
 
 
 class OurLink(msgspec.Struct, frozen=True, kw_only=True):
-    """A link that carries our names. `subnet` is the <k> of the name; `owner_is_alive` None when not known."""
+    """A link that carries our names. `subnet` is the <k> of the name; `owner_is_alive` is None if unknown."""
 
     name: str
     index: int
@@ -65,7 +64,7 @@ class Links:
     # ---- making ----------------------------------------------------------------------------------------
 
     def add_bridge(self, owner: Owner) -> Bridge:
-        """Make a bridge on the first subnet that is free, up, addressed, forwarding; NetworkError if none is."""
+        """Make a bridge on the first subnet that is free, up, addressed and forwarding."""
         for subnet in subnets.free_subnets(self.routes()):
             name = f"nnb{subnet.network_address.packed[2]}"
             try:
@@ -148,7 +147,7 @@ class Links:
 def veths_of(bridge: Bridge) -> list[str]:
     """Names of the veths that serve `bridge` now."""
     number = IPv4Network(bridge.subnet).network_address.packed[2]
-    return [name for name in os.listdir("/sys/class/net") if name.startswith(f"nnv{number}.")]
+    return [link.name for link in Path("/sys/class/net").glob(f"nnv{number}.*")]
 
 
 def wait_until_gone(bridge: Bridge, timeout_s: float = 3.0) -> list[str]:

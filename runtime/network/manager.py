@@ -101,7 +101,7 @@ class NetworkManager:
             return self._network(mode).bridge
 
     def reserve(self, mode: BridgedMode) -> str:
-        """Take an address of `mode`'s subnet for something that is no container (a VM); give it back by release()."""
+        """Take an address of `mode`'s subnet for what is no container (a VM); release() gives it back."""
         with self._lock:
             return str(self._next_address(self._network(mode)))
 
@@ -166,7 +166,6 @@ class NetworkManager:
             try:
                 if mode == "nat":
                     self._translation.masquerade(bridge)
-                Path(f"/proc/sys/net/ipv4/conf/{bridge.name}/route_localnet").write_text("1")
             except BaseException:
                 self._host_links().delete(bridge.name)
                 raise
@@ -217,8 +216,8 @@ def uplink_warning() -> str | None:
             switch = Path(f"/proc/sys/net/ipv4/conf/{fields[0]}/forwarding")
             if switch.read_text().strip() == "0":
                 return (
-                    f"this host does not forward packets that come in on {fields[0]}, so containers get no answer "
-                    f"from beyond it; to allow it: sysctl -w net.ipv4.conf.{fields[0]}.forwarding=1"
+                    f"this host does not forward packets that come in on {fields[0]}, so containers get no "
+                    f"answer from beyond it; to allow it: sysctl -w net.ipv4.conf.{fields[0]}.forwarding=1"
                 )
     return None
 

@@ -30,7 +30,7 @@ class NetworkNamespace:
         self.fd = -1
         self._socket: socket.socket | None = None
         self._error: OSError | None = None
-        # unshare moves only the calling thread, which ends right after: no way back is needed, so none can fail.
+        # unshare moves only the calling thread, which ends right after: there is no way back that could fail.
         thread = threading.Thread(target=self._enter, name="nn-netns")
         thread.start()
         thread.join()

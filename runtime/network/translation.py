@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 from runtime.network.errors import NetworkError, wrap
 from runtime.network.model import Bridge, Port
 from runtime.network.nft import Nft
 from runtime.spawn.owner import Owner
 
-# 127.0.0.0/8 from outside is dropped: route_localnet on our bridge, which lets the host reach a published port
-# by 127.0.0.1, would otherwise let containers reach the host's own loopback services.
+# 127.0.0.0/8 from our bridges is dropped by `guard`: route_localnet there, which lets the host reach a
+# published port by 127.0.0.1, would otherwise let containers reach the host's own loopback services.
 _TABLE = """
 table ip {table} {{
   map tcp_any {{ type inet_service : ipv4_addr . inet_service; }}
@@ -69,10 +70,11 @@ class Translation:
         into = f"add rule ip {self._table}"
         self._ready().run(
             f'{into} guard iifname "{bridge.name}" ip daddr 127.0.0.0/8 drop\n'
-            # the host by 127.0.0.1, and a container by the host's address: answers must come back the same way
+            # for the host by 127.0.0.1, and a container by the host's address: answers come the same way back
             f'{into} postrouting oifname "{bridge.name}" ip saddr 127.0.0.0/8 masquerade\n'
             f'{into} postrouting oifname "{bridge.name}" ip saddr {bridge.subnet} ct status dnat masquerade\n'
         )
+        Path(f"/proc/sys/net/ipv4/conf/{bridge.name}/route_localnet").write_text("1")
         self._bridges.add(bridge.name)
 
     def publish(self, ports: tuple[Port, ...], bridge: Bridge, address: str) -> None:

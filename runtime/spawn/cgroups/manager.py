@@ -18,6 +18,7 @@ from runtime.spawn.cgroups.layout import Layout, find_layout
 from runtime.spawn.cgroups.model import CgroupError, Limits
 from runtime.spawn.owner import Owner
 
+_UNCONFINED = ".unconfined"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
@@ -49,7 +50,6 @@ class CgroupManager:
         self._pool: deque[Cgroup] = deque()
         self._pool_size = pool_size
         self._lock = threading.Lock()
-        self._cpuset: str | None = None
         self._handed_down: list[tuple[str, frozenset[str]]] = []
         self._v1 = {name: self._root(self.layout.v1[name]) for name in self._v1_always()}
         self._v2 = self._root(self.layout.v2) if self.layout.v2 else None
@@ -62,8 +62,8 @@ class CgroupManager:
         return "/".join(part for part in (mount.rstrip("/"), self._parent, self._base) if part)
 
     def _v1_always(self) -> list[str]:
-        """Hierarchies every container joins: cpuset only when asked for; cpuacct, freezer only without v2."""
-        wanted = ["cpu", "memory", "pids", "devices", "blkio"]
+        """Hierarchies every container joins, the same for all: so one tape serves them."""
+        wanted = ["cpu", "cpuset", "memory", "pids", "devices", "blkio"]
         if self.layout.v2 is None:
             wanted += ["cpuacct", "freezer"]
         # Controllers mounted together (cpu,cpuacct) are one hierarchy: one directory and one join do.
@@ -91,11 +91,11 @@ class CgroupManager:
         if controller == "devices":
             devices.confine_v1(path)
         if controller == "cpuset":
-            _inherit_cpuset(path)
+            _prepare_cpuset(path)
 
     def _prepare_v2(self, base: str) -> None:
         top = base.rpartition("/")[0]
-        wanted = self.layout.v2_controllers & frozenset(v2.CONTROLLERS)
+        wanted = self._wanted()
         for attempt in itertools.count():
             try:
                 self._handed_down.append((top, v2.enable(top, wanted, leaf=self._leaf)))
@@ -113,9 +113,9 @@ class CgroupManager:
         """Remove the pool and our directories; cgroups that create() gave out must be removed before."""
         while self._pool:
             self._pool.pop().remove()
-        for path in [*self._v1.values(), self._cpuset, self._v2]:
-            if path is not None:
-                files.remove(path)
+        for path in [*self._v1.values(), *([self._v2] if self._v2 else [])]:
+            files.remove(path)
+            files.remove(path + _UNCONFINED)
         while self._handed_down:
             path, names = self._handed_down.pop()
             v2.disable(path, names)
@@ -137,8 +137,6 @@ class CgroupManager:
         group = self._take(id) if limits.confine_devices else None
         group = group or self._make(id, limits)
         try:
-            if "cpuset" in limits.controllers() and "cpuset" in self.layout.v1:
-                self._add_cpuset(group)
             group.update(limits)
         except BaseException:
             group.remove()
@@ -154,10 +152,10 @@ class CgroupManager:
         return group
 
     def _make(self, id: str, limits: Limits) -> Cgroup:  # noqa: A002
-        bases = dict(self._v1)
+        bases, v2_base = self._v1, self._v2
         if not limits.confine_devices:
-            bases.pop("devices", None)
-        v2_dir = f"{self._v2}/{id}" if self._v2 else None
+            bases, v2_base = self._unconfined_bases()
+        v2_dir = f"{v2_base}/{id}" if v2_base else None
         group = Cgroup(id, {name: f"{base}/{id}" for name, base in bases.items()}, v2_dir)
         made: list[str] = []
         try:
@@ -171,18 +169,21 @@ class CgroupManager:
             raise
         return group
 
-    def _add_cpuset(self, group: Cgroup) -> None:
-        base = self._root(self.layout.v1["cpuset"])
+    def _unconfined_bases(self) -> tuple[dict[str, str], str | None]:
+        """Make the directories beside ours that carry no device rules, where the rules hang on ours."""
+        bases, v2_base = dict(self._v1), self._v2
         with self._lock:
-            if self._cpuset is None:
-                self._make_v1("cpuset", base)
-                self._cpuset = base
-        path = f"{base}/{group.id}"
-        files.make(path, exist_ok=True)
-        _inherit_cpuset(path)
-        group.close_fds()
-        group.v1_dirs["cpuset"] = path
-        group.open_fds()
+            if "devices" in bases:
+                bases["devices"] += _UNCONFINED
+                files.make(bases["devices"], exist_ok=True)
+            elif v2_base is not None:
+                v2_base += _UNCONFINED
+                files.make(v2_base, exist_ok=True)
+                v2.enable(v2_base, self._wanted())
+        return bases, v2_base
+
+    def _wanted(self) -> frozenset[str]:
+        return self.layout.v2_controllers & frozenset(v2.CONTROLLERS)
 
     def refill(self) -> None:
         """Bring the pool up to its size; call it outside the start path."""
@@ -218,8 +219,9 @@ def sweep(prefix: str = "nn", layout: Layout | None = None, parent: str = "") ->
     return sorted(itertools.chain.from_iterable(found.values()))
 
 
-def _inherit_cpuset(path: str) -> None:
-    """v1 makes a cpuset empty, and an empty one takes no process: copy the parent's."""
+def _prepare_cpuset(path: str) -> None:
+    """v1 makes a cpuset empty, and an empty one takes no process: copy the parent's, also for all below."""
     parent = path.rpartition("/")[0]
     for file in ("cpuset.cpus", "cpuset.mems"):
         files.put(f"{path}/{file}", (files.get(f"{parent}/{file}") or "").strip())
+    files.put(f"{path}/cgroup.clone_children", "1")

@@ -81,7 +81,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """What a cgroup has used since it was made; None where the kernel keeps no such account.
 
     Times are ns, sizes bytes. `memory_bytes` includes page cache charged to the group; `memory_anon_bytes`
-    and `memory_file_bytes` split it. io counts what reached a block device on behalf of the group (v1: direct and
+    and `memory_file_bytes` split it. io counts what reached a block device for the group (v1: direct and
     synchronous I/O only, since v1 charges writeback to the root).
     """
 
