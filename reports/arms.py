@@ -1,4 +1,4 @@
-"""How each arm is called, drawn and ordered. One place, so that a colour means the same thing on every chart."""
+"""How each arm is called and drawn. One place, so that a colour means the same thing on every chart."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _OTHERS = (
 )
 _LABELS = {
     "host": "host",
-    "host-b": "host again (A/A control)",
+    "host-b": "host again (A/A)",
     "runtime": "container (ours)",
     "docker": "docker",
     "crun": "crun",
@@ -55,7 +55,7 @@ _LABELS = {
 
 
 def style(arm: str) -> Style:
-    """The look of an arm; unknown systems share three spare looks, picked by name and so stable over pages."""
+    """The look of an arm; unknown systems share three spare looks, picked by name, so stable over pages."""
     if arm.startswith("vm"):
         return _STYLES["vm-untuned" if arm.endswith("-untuned") else "vm"]
     return _STYLES.get(arm) or _OTHERS[sum(arm.encode()) % len(_OTHERS)]

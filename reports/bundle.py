@@ -1,7 +1,8 @@
-"""plotly.js in the page: the bundle that the plotly package ships, gzipped, so that nothing is fetched or stored.
+"""plotly.js in the page: the bundle that the plotly package ships, gzipped, so that nothing is fetched.
 
-The whole bundle is 4.8 MB as text and 2.0 MB gzipped and in base64. The browser unpacks it (DecompressionStream,
-in every browser since 2023); without it, or without scripts, each chart's table is shown instead.
+The whole bundle is 4.8 MB as text and 2.0 MB gzipped and in base64, half of what a page may weigh. The
+browser unpacks it (DecompressionStream, in every browser since 2023); without it, or without scripts, the
+table below each chart holds its numbers.
 """
 
 from __future__ import annotations

@@ -1,120 +1,161 @@
-"""The sentence at the top of the page, its conditions, and the control that must hold before any of it counts."""
+"""The sentence at the top of the page, its conditions, and the control that must hold before it counts."""
 
 from __future__ import annotations
 
 import msgspec
 
+from bench.claims import Claim
 from bench.model import State, Verdict
 from reports import arms
 from reports.load import Evidence
+from reports.names import metric_words
 from reports.verdicts import ALL, claim_views
-from reports.words import count, day, listed, quantity, share
+from reports.words import NBSP, count, day, listed, quantity, share
 
 START, SPEED = "startup.median", "performance"
 """The two claims that the headline speaks of; all others have their own line."""
 
+FIRST = "startup.first_instruction"
+JOINT = "joint"
+"""Metric of the control's row over all metrics."""
+
+_CONTROL = {
+    "supported": "Two copies of the host, measured like any other pair, could not be told apart.",
+    "refuted": "Two copies of the host differ, so the instrument is not to be trusted in this run.",
+    "inconclusive": "This run cannot tell whether two copies of the host differ.",
+    "not measured": "This run has no verdict on its A/A control.",
+}
+
+_WORD = {
+    "supported": "passed",
+    "refuted": "failed",
+    "inconclusive": "not decided",
+    "not measured": "not measured",
+}
+
 
 class Control(msgspec.Struct, frozen=True, kw_only=True):
-    """The A/A control: passed, failed or not given, in a sentence, with the rows behind it."""
+    """The A/A control: passed, failed or not given, in a word and a sentence, with the rows behind it."""
 
     state: State
+    word: str
     sentence: str
-    rows: tuple[tuple[str, str, str], ...]
+    reason: str
+    rows: tuple[tuple[str, ...], ...]
 
 
 class Banner(msgspec.Struct, frozen=True, kw_only=True):
-    """What may be quoted. `state` colours it; `conditions` is part of the quotation."""
+    """What may be quoted, under `conditions`, which are part of the quotation. `state` colours it."""
 
     state: State
     sentence: str
     conditions: str
-    tally: tuple[tuple[str, int], ...]
+    subject: str
+    tally: tuple[tuple[State, int], ...]
 
 
 def banner(evidence: Evidence) -> Banner:
     """One sentence, true under its conditions, or the reason why there is none."""
-    refusal = _refusal(evidence)
     subject = _subject(evidence)
-    states = [
-        opinion.state for view in claim_views(evidence) for opinion in view.opinions if opinion.arm == subject
-    ]
-    order: tuple[State, ...] = ("supported", "refuted", "inconclusive", "not measured")
-    tally = () if refusal else tuple((state, states.count(state)) for state in order if state in states)
-    if refusal:
-        return Banner(state="not measured", sentence=refusal, conditions=conditions(evidence), tally=())
-    parts = [_start(evidence, subject), _speed(evidence, subject)]
-    sentence = "; ".join(part for part in parts if part) or f"No claim about {arms.label(subject)} was judged"
-    worst = next((s for s in ("refuted", "inconclusive", "supported") if s in states), "not measured")
+    refusal = _refusal(evidence)
+    views = () if refusal else claim_views(evidence)
+    states = [opinion.state for view in views for opinion in view.opinions if opinion.arm == subject]
+    order: tuple[State, ...] = ("refuted", "inconclusive", "supported", "not measured")
     return Banner(
-        state=worst,  # type: ignore[arg-type]
-        sentence=f"{sentence[:1].upper()}{sentence[1:]}.",
+        state=next((state for state in order[:3] if state in states), "not measured"),
+        sentence=refusal or _sentence(evidence, subject),
         conditions=conditions(evidence),
-        tally=tally,
+        subject=arms.label(subject),
+        tally=tuple((state, states.count(state)) for state in order if state in states),
     )
 
 
 def _refusal(evidence: Evidence) -> str:
-    run = evidence.run
-    if control(evidence).state == "refuted":
-        return "This run is invalid: two copies of the host differed from each other, so nothing here counts."
+    run, joint = evidence.run, control(evidence).state
     if run.plan.profile == "smoke":
         return "A smoke run: it shows that every part works, and gives no verdict."
     if not evidence.verdicts:
         return "Measured, but not judged: there is no verdict yet."
+    if joint == "refuted":
+        return "This run is invalid: two copies of the host differed from each other, so nothing here counts."
     if run.status == "failed":
-        return "This run failed before its end: what is below is what it left, and no verdict stands on it."
+        return "This run failed before its end: below is what it left, and no verdict stands on it."
+    if joint == "inconclusive":
+        return "No verdict: the control, two copies of the host, could not be judged in this run."
     return ""
 
 
 def _subject(evidence: Evidence) -> str:
-    judged = {row.backend for row in evidence.verdicts}
-    native = [arm for arm in evidence.arms if arm in judged and not arms.emulated(arm)]
-    spoken = [arm for arm in native if arm != evidence.claims.control.arm]
+    """The system the headline is about: our runtime, or the first measured one that is not emulated."""
+    judged = {row.backend for row in evidence.verdicts if row.verdict != "not measured"}
+    others = [arm for arm in evidence.arms if arm in judged and not arms.emulated(arm)]
+    spoken = [arm for arm in others if arm != evidence.claims.control.arm]
     return "runtime" if "runtime" in judged or not spoken else spoken[0]
 
 
-def _start(evidence: Evidence, subject: str) -> str:
+def _sentence(evidence: Evidence, subject: str) -> str:
+    start, start_state = _start(evidence, subject)
+    speed, speed_state = _speed(evidence, subject)
+    if not start and not speed:
+        return f"No claim about {arms.label(subject)} could be judged."
+    if not start or not speed:
+        whole = start or speed.replace("it ", "a container ", 1)
+    else:
+        both = "supported" if start_state == speed_state else ""
+        joint = " and " if both else ", but " if "refuted" in (start_state, speed_state) else "; "
+        whole = start + joint + speed
+    return f"{whole[:1].upper()}{whole[1:]}."
+
+
+def _start(evidence: Evidence, subject: str) -> tuple[str, State]:
     rows = _of(evidence, START, subject)
     whole = _whole(rows)
-    timed = [row for row in rows if row.estimate is not None and row.metric != ALL]
-    if whole is None:
-        return ""
-    if not timed or whole.verdict in ("inconclusive", "not measured"):
-        return "whether a container starts within a second could not be decided"
-    claim = next((c for c in evidence.claims.claim if c.id == START), None)
-    first = min(timed, key=lambda row: row.estimate or 0.0)
-    took = quantity(first.estimate, claim.unit if claim else "s")
+    if whole is None or whole.verdict == "not measured":
+        return "", "not measured"
+    timed = next((row for row in rows if row.metric.startswith(FIRST) and row.estimate is not None), None)
+    claim = _claim(evidence, START)
+    if whole.verdict == "inconclusive" or timed is None or claim is None:
+        return "whether a container starts within a second could not be settled", "inconclusive"
     if whole.verdict == "supported":
-        return f"a container started in {took}"
-    return f"a container did not start within a second: half the starts took longer than {took}"
+        return f"a container started its program in {quantity(timed.estimate, claim.unit)}", "supported"
+    worst = max(
+        (row for row in rows if row.verdict == "refuted" and row.estimate is not None),
+        key=lambda row: row.estimate or 0.0,
+        default=timed,
+    )
+    took = quantity(worst.estimate, claim.unit)
+    return f"a container did not start within a second: half the starts took more than {took}", "refuted"
 
 
-def _speed(evidence: Evidence, subject: str) -> str:
+def _speed(evidence: Evidence, subject: str) -> tuple[str, State]:
     rows = _of(evidence, SPEED, subject)
     whole = _whole(rows)
-    if whole is None:
-        return ""
+    if whole is None or whole.verdict == "not measured":
+        return "", "not measured"
+    what = f"99{NBSP}% of the host's CPU, memory and network performance"
     if whole.verdict == "supported":
-        return "it gave programs 99 % of the host's CPU, memory and network performance"
+        return f"it gave the program {what}", "supported"
     if whole.verdict == "refuted":
-        return f"it did not give 99 % of the host's performance everywhere: {_losers(evidence, rows)}"
-    return "whether it gives programs 99 % of the host's performance could not be decided"
+        return f"it did not give {what}: {_worst(evidence, rows)}", "refuted"
+    return f"whether it gives {what} could not be settled", "inconclusive"
 
 
-def _losers(evidence: Evidence, rows: list[Verdict]) -> str:
-    claim = next((c for c in evidence.claims.claim if c.id == SPEED), None)
-    decided = [
-        row for row in rows if row.metric != ALL and (claim is None or claim.role_of(row.metric) == "primary")
-    ]
-    refuted = [row for row in decided if row.verdict == "refuted" and row.estimate is not None]
-    refuted.sort(key=lambda row: row.estimate or 0.0)
-    words = [f"{share(row.estimate)} in {row.metric}" for row in refuted[:2]]
-    more = len(refuted) - len(words)
-    return listed(words + ([f"{more} more"] if more else [])) or "see the table"
+def _worst(evidence: Evidence, rows: list[Verdict]) -> str:
+    claim = _claim(evidence, SPEED)
+    primary = [row for row in rows if claim is None or claim.role_of(row.metric) == "primary"]
+    refuted = [row for row in primary if row.verdict == "refuted" and row.estimate is not None]
+    if not refuted:
+        return "the table says where"
+    worst = min(refuted, key=lambda row: row.estimate or 0.0)
+    return f"{share(worst.estimate)} at worst ({metric_words(worst.metric)})"
 
 
 def _of(evidence: Evidence, claim: str, backend: str) -> list[Verdict]:
     return [row for row in evidence.verdicts if row.claim == claim and row.backend == backend]
+
+
+def _claim(evidence: Evidence, name: str) -> Claim | None:
+    return next((claim for claim in evidence.claims.claim if claim.id == name), None)
 
 
 def _whole(rows: list[Verdict]) -> Verdict | None:
@@ -129,34 +170,30 @@ def conditions(evidence: Evidence) -> str:
     machine = (
         f"{count(host.cpus, 'CPU')} ({host.cpu_model}), {quantity(host.memory_bytes, 'bytes')} of memory"
     )
-    systems = [arms.label(arm) for arm in evidence.arms if arm.startswith("vm")]
-    guests = f" Virtual machines: {listed(systems)}." if systems else ""
+    guests = listed([arms.label(arm) for arm in evidence.arms if arm.startswith("vm")])
     cut = " Interrupted before its end." if run.status in ("interrupted", "running") else ""
     return (
-        f"Measured on {day(run.started)} on one machine: {machine}, {host.distribution}, Linux {host.kernel}. "
-        f"Profile {run.plan.profile}, {count(run.plan.sessions, 'session')} of fresh instances.{guests}{cut}"
+        f"Measured on {day(run.started)} on one machine: {machine}, {host.distribution}, "
+        f"Linux {host.kernel}. "
+        f"Profile {run.plan.profile}, {count(run.plan.sessions, 'session')} of fresh instances."
+        f"{f' Virtual machines: {guests}.' if guests else ''}{cut}"
     )
 
 
 def control(evidence: Evidence) -> Control:
     """What the second copy of the host says about the instrument."""
-    arm = evidence.claims.control.arm
-    rows = [row for row in evidence.verdicts if row.backend == arm]
-    joint = next((row for row in rows if row.metric == ALL), None)
+    rows = [row for row in evidence.verdicts if row.backend == evidence.claims.control.arm]
+    joint = next((row for row in rows if row.metric in (JOINT, ALL)), None)
     table = tuple(
-        (row.metric, share(row.estimate), f"{share(row.low)} to {share(row.high)}")
+        (metric_words(row.metric), share(row.estimate), f"{share(row.low)} to {share(row.high)}", row.reason)
         for row in rows
-        if row.metric != ALL and row.estimate is not None
+        if row is not joint and row.estimate is not None
     )
-    if joint is None:
-        return Control(
-            state="not measured", sentence="This run has no verdict on its A/A control.", rows=table
-        )
-    words = {
-        "supported": "Passed: two copies of the host, measured like any other pair, could not be told apart.",
-        "refuted": "Failed: two copies of the host differ. The instrument is not trustworthy here; the run is invalid.",
-        "inconclusive": "Not decided: there were too few sessions to tell whether two copies of the host differ.",
-        "not measured": "Not measured.",
-    }
-    sentence = words[joint.verdict] + (f" {joint.reason}" if joint.reason else "")
-    return Control(state=joint.verdict, sentence=sentence, rows=table)
+    state: State = joint.verdict if joint else "not measured"
+    return Control(
+        state=state,
+        word=_WORD[state],
+        sentence=_CONTROL[state],
+        reason=joint.reason if joint else "",
+        rows=table,
+    )

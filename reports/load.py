@@ -17,7 +17,7 @@ from reports.errors import ReportError
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """All that a page may say: the run's record, its samples in run order, the claims and the verdicts on them.
+    """All that a page may say: the run's record, its samples in run order, the claims and their verdicts.
 
     `samples` has the columns of `bench.model.Sample`, a row a sample; empty when the run measured nothing.
     `remarks` are sentences about the files themselves (recovered from the journal, not judged yet).
@@ -38,12 +38,13 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def shown(self) -> pd.DataFrame:
         """Samples whose value is a number, counted or not."""
-        return self.samples[np.isfinite(self.samples["value"].to_numpy(dtype="float64"))]
+        finite = np.isfinite(self.samples["value"].to_numpy(dtype="float64"))
+        return pd.DataFrame(self.samples.loc[finite])
 
     @cached_property
     def valid(self) -> pd.DataFrame:
         """The samples that count."""
-        return self.shown[self.shown["valid"].to_numpy(dtype=bool)]
+        return self.shown.loc[self.shown["valid"].to_numpy(dtype=bool)]
 
     @cached_property
     def arms(self) -> tuple[str, ...]:
@@ -54,7 +55,14 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def of(self, *names: str) -> pd.DataFrame:
         """Valid samples of the named metrics, arms in the plan's order."""
-        rows = self.valid[self.valid["metric"].isin(names)]
+        return self._by_arm(self.valid, names)
+
+    def all_of(self, *names: str) -> pd.DataFrame:
+        """The same with the samples that do not count."""
+        return self._by_arm(self.shown, names)
+
+    def _by_arm(self, samples: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
+        rows = samples[samples["metric"].isin(names)]
         rank = rows["backend"].map({arm: place for place, arm in enumerate(self.arms)})
         return rows.assign(rank=rank).sort_values(["rank", "order"], kind="stable").drop(columns="rank")
 

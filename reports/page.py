@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import shlex
@@ -10,30 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import msgspec
 from markupsafe import Markup
 
 from bench import store
 from reports import appendix, arms, headline, panels, verdicts
 from reports.bundle import csp_hash, plotly_bundle
+from reports.downloads import downloads
 from reports.errors import ReportError
-from reports.figures.drift import MOST_POINTS
 from reports.load import Evidence, load
 from reports.words import count, minutes, quantity, share
 
 NAME = "report.html"
-MOST_EMBEDDED = 2**20
-"""Bytes of a raw file that the page carries in itself; a larger one is linked beside it, and the page says so."""
-
-
-class Download(msgspec.Struct, frozen=True):
-    """A raw file: what it is, its size, and a data URI, or a relative link where it is too large."""
-
-    name: str
-    what: str
-    size: str
-    href: str
-    embedded: bool
 
 
 def render(run_dir: Path, out: Path | None = None) -> Path:
@@ -59,7 +45,13 @@ def build(evidence: Evidence, target: Path) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"arm": arms.label, "json": embedded_json, "quantity": quantity, "share": share}
+    environment.filters |= {
+        "arm": arms.label,
+        "json": embedded_json,
+        "quantity": quantity,
+        "share": share,
+        "capitalize_first": capitalize_first,
+    }
     script = _asset(environment, "page.js")
     bundle = plotly_bundle()
     return environment.get_template("page.html.j2").render(
@@ -74,7 +66,12 @@ def build(evidence: Evidence, target: Path) -> str:
 
 def _asset(environment: jinja2.Environment, name: str) -> Markup:
     assert environment.loader is not None
-    return Markup(environment.loader.get_source(environment, name)[0])  # noqa: S704 - our own file
+    return Markup(environment.loader.get_source(environment, name)[0])
+
+
+def capitalize_first(text: str) -> str:
+    """A sentence from a reason; the rest of its letters stay."""
+    return text[:1].upper() + text[1:]
 
 
 def _policy(*scripts: str) -> str:
@@ -88,7 +85,7 @@ def _policy(*scripts: str) -> str:
 def embedded_json(value: Any) -> Markup:
     """JSON for a script element that is never executed; no `<` survives, so nothing can close the element."""
     text = value if isinstance(value, str) else json.dumps(value)
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
 def _view(evidence: Evidence, target: Path) -> dict[str, Any]:
@@ -101,14 +98,14 @@ def _view(evidence: Evidence, target: Path) -> dict[str, Any]:
         "forests": list(panels.forests(evidence)),
         "sections": [(*words, list(build(evidence))) for *words, build in SECTIONS],
         "order": list(panels.in_run_order(evidence)),
-        "most_points": f"{MOST_POINTS:,}",
+        "most_points": f"{panels.points_each(evidence):,}",
         "counts": _counts(evidence),
         "took": minutes(run.started, run.ended),
         "command": shlex.join(run.command),
         "facts": appendix.facts(run.host),
         "systems": appendix.systems(run),
         "versions": appendix.versions(run),
-        "downloads": [_download(evidence.directory, target, *item) for item in RAW],
+        "downloads": downloads(evidence.directory, target),
         "documents": DOCUMENTS,
         "docs": _docs(target),
         "remarks": (*evidence.remarks, *run.notes),
@@ -151,25 +148,6 @@ def _counts(evidence: Evidence) -> dict[str, Any]:
         "lost": len(lost),
         "reasons": [(str(reason), int(number)) for reason, number in reasons.head(12).items()],
     }
-
-
-RAW = (
-    (store.SAMPLES, "every sample, a row each (Parquet)"),
-    (store.VERDICTS, "the verdicts (JSON)"),
-    (store.RUN, "plan, seed, host and versions (JSON)"),
-)
-
-
-def _download(directory: Path, target: Path, name: str, what: str) -> Download:
-    path = directory / name
-    if not path.exists():
-        return Download(name, what, "not there", "", embedded=False)
-    data = path.read_bytes()
-    size = quantity(len(data), "bytes")
-    if len(data) > MOST_EMBEDDED:
-        return Download(name, what, size, os.path.relpath(path, target.parent), embedded=False)
-    kind = "application/json" if name.endswith(".json") else "application/vnd.apache.parquet"
-    return Download(name, what, size, f"data:{kind};base64,{base64.b64encode(data).decode()}", embedded=True)
 
 
 def _docs(target: Path) -> str:

@@ -13,6 +13,7 @@ from reports import arms
 from reports.figures import drift, forest, levels, startup
 from reports.figures.base import medians, plain
 from reports.load import Evidence
+from reports.names import metric_words
 from reports.verdicts import ALL, amount, between
 from reports.words import count, quantity
 
@@ -25,7 +26,7 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Panel(msgspec.Struct, frozen=True, kw_only=True):
-    """One chart: plotly JSON, its height in CSS pixels, a text alternative, and the same numbers as a table."""
+    """One chart: plotly JSON, its height in CSS pixels, a text alternative, and its numbers as a table."""
 
     id: str
     title: str
@@ -89,13 +90,13 @@ def forest_rows(evidence: Evidence, verdicts: list[Verdict], role: str) -> pd.Da
         tail = f"{row.verdict}; {count(row.n_pairs, 'pair')} in {count(row.n_sessions, 'session')}"
         rows.append(
             {
-                "label": plain(row.metric),
+                "label": plain(metric_words(row.metric)),
                 "estimate": row.estimate,
                 "low": row.low if row.low else row.estimate,
                 "high": row.high if row.high else row.estimate,
                 "state": row.verdict,
                 "note": f"<b>{plain(row.metric)}</b><br>{value} of the host ({span})<br>{tail}",
-                "words": (row.metric, value, span, row.verdict),
+                "words": (metric_words(row.metric), value, span, row.verdict),
                 "margin": row.margin or 0.99,
             }
         )
@@ -140,7 +141,7 @@ def start_up(evidence: Evidence) -> Iterator[Panel]:
             startup.ecdf(rows, mark),
             quantile_table(rows),
             alt=f"Share of starts done over time for {name}, one line a system; the table has the quantiles.",
-            wide=len(names) == 1,
+            wide=name == "startup.first_instruction",
         )
     phases = evidence.of(*_names(evidence, "startup.phase."))
     if len(phases):
@@ -149,7 +150,7 @@ def start_up(evidence: Evidence) -> Iterator[Panel]:
             "What a start is made of",
             startup.phases(phases),
             median_table(phases),
-            lead="Medians of each phase, stamped by the host's clock. Each bar has its own axis.",
+            lead="Medians of each phase by the host's clock, and their sum. Each bar has its own axis.",
             alt="Stacked bars of the phases of a start, one bar a system; the table has their medians.",
         )
 
@@ -228,12 +229,24 @@ def _levels_panel(evidence: Evidence, key: str, title: str, prefix: str, names: 
     )
 
 
+MOST_DRAWN = 40_000
+"""Points of all run-order charts together: what keeps a long run's page small."""
+
+
+def points_each(evidence: Evidence) -> int:
+    """How many points a system may have in one run-order chart before neighbours are thinned."""
+    series = evidence.shown.groupby(["metric", "backend"], observed=True).ngroups
+    return max(100, min(drift.MOST_POINTS, MOST_DRAWN // max(1, series)))
+
+
 def in_run_order(evidence: Evidence) -> Iterator[tuple[str, str, int]]:
     """(metric, plotly JSON, height) of every metric that has samples, planned ones first."""
     present = set(evidence.shown["metric"].unique())
+    most = points_each(evidence)
+    begin = int(evidence.shown["start_ns"].min()) if present else 0
     ordered = [name for name in evidence.metrics if name in present]
     for name in ordered + sorted(present - set(ordered)):
-        figure = drift.run_order(evidence.shown[evidence.shown["metric"] == name])
+        figure = drift.run_order(evidence.all_of(name), begin, most)
         yield name, figure.to_json(), int(figure.layout.height)
 
 
@@ -247,19 +260,19 @@ def median_table(samples: pd.DataFrame) -> Table:
     """System, metric, median, middle half and number of samples, in words."""
     rows = [
         (
-            arms.label(str(row.backend)),
-            str(row.metric),
-            quantity(row.median, row.unit),
-            f"{quantity(row.low, row.unit)} to {quantity(row.high, row.unit)}",
-            f"{row.samples:,}",
+            arms.label(level.arm),
+            metric_words(level.metric),
+            quantity(level.median, level.unit),
+            f"{quantity(level.low, level.unit)} to {quantity(level.high, level.unit)}",
+            f"{level.count:,}",
         )
-        for row in medians(samples).rename(columns={"count": "samples"}).itertuples()
+        for level in medians(samples)
     ]
     return Table(("system", "metric", "median", "middle half", "samples"), tuple(rows))
 
 
 def quantile_table(samples: pd.DataFrame) -> Table:
-    """Start times at the usual quantiles. p99 needs a hundred samples to mean anything and is a dash below."""
+    """Start times at the usual quantiles. p99 means nothing below a hundred samples and is a dash then."""
     unit = str(samples["unit"].iloc[0])
 
     def cell(values: pd.Series[float], quantile: float, least: int) -> str:

@@ -10,10 +10,11 @@ from bench.claims import Claim
 from bench.model import State, Verdict
 from reports import arms
 from reports.load import Evidence
-from reports.words import count, digits, quantity, share
+from reports.names import metric_words, plain_metric
+from reports.words import NBSP, count, digits, limit, quantity, share
 
 ALL = "*"
-"""The metric of a row that speaks of all primary metrics of its claim together."""
+"""As a metric: all primary metrics of the claim together. As a backend: no system in particular."""
 
 WORST_FIRST: tuple[State, ...] = ("refuted", "inconclusive", "not measured", "supported")
 
@@ -22,8 +23,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One verdict as shown: all fields are words except `state` and `role`."""
 
     metric: str
+    words: str
     definition: str
-    backend: str
     role: str
     state: State
     estimate: str
@@ -34,10 +35,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Opinion(msgspec.Struct, frozen=True, kw_only=True):
-    """A claim about one system: its state, or several where each metric stands alone, and the rows behind it."""
+    """A claim about one system: its state, a tally where each metric stands alone, and the rows behind it."""
 
     arm: str
-    backend: str
+    system: str
     state: State
     tally: str
     finding: str
@@ -45,108 +46,136 @@ class Opinion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClaimView(msgspec.Struct, frozen=True, kw_only=True):
-    """One sentence under test with its opinions, systems in the plan's order, emulated ones last."""
+    """One sentence under test with its opinions in the plan's order, emulated systems last.
+
+    `absent` are systems that were not measured at all.
+    """
 
     id: str
     sentence: str
     why: str
     refuted_when: str
     opinions: tuple[Opinion, ...]
+    absent: tuple[str, ...]
 
 
 def claim_views(evidence: Evidence) -> tuple[ClaimView, ...]:
-    """Every claim of the file, then claims that only the verdicts know, each with what was found."""
+    """Every claim that has verdicts, in the order of the claims file, then claims that only verdicts know."""
     known = {claim.id: claim for claim in evidence.claims.claim}
     given: dict[str, list[Verdict]] = {name: [] for name in known}
     for verdict in evidence.verdicts:
         if verdict.backend != evidence.claims.control.arm:
             given.setdefault(verdict.claim, []).append(verdict)
-    views = (_claim_view(evidence, known.get(name), name, rows) for name, rows in given.items())
-    return tuple(view for view in views if view.opinions)
+    kept = {
+        name: rows
+        for name, rows in given.items()
+        if rows and (name in known or any(row.verdict != "not measured" for row in rows))
+    }
+    return tuple(_claim_view(evidence, known.get(name), name, rows) for name, rows in kept.items())
 
 
 def _claim_view(evidence: Evidence, claim: Claim | None, name: str, rows: list[Verdict]) -> ClaimView:
-    by_system: dict[tuple[str, str], list[Verdict]] = {}
-    for row in rows:
-        by_system.setdefault((row.backend, row.baseline), []).append(row)
+    systems = _by_system(rows)
+    absent = [key for key, group in systems.items() if key[0] != ALL and _is_absent(group)]
     rank = {arm: place for place, arm in enumerate(evidence.arms)}
-    ordered = sorted(by_system, key=lambda key: (any(map(arms.emulated, key)), rank.get(key[0], 99), key))
+    present = [key for key in systems if key not in absent]
+    present.sort(key=lambda key: (any(map(arms.emulated, key)), rank.get(key[0], len(rank)), key))
     return ClaimView(
         id=name,
         sentence=claim.sentence if claim else name,
         why=claim.why if claim else "",
         refuted_when=claim.refuted_when if claim else "",
-        opinions=tuple(_opinion(evidence, claim, key, by_system[key]) for key in ordered),
+        opinions=tuple(_opinion(evidence, claim, key, systems[key]) for key in present),
+        absent=tuple(dict.fromkeys(arms.label(backend) for backend, _ in absent)),
     )
 
 
-def _opinion(evidence: Evidence, claim: Claim | None, key: tuple[str, str], rows: list[Verdict]) -> Opinion:
-    shown = [_row(evidence, claim, row) for row in rows]
-    shown.sort(key=lambda row: (row.metric != ALL, row.role != "primary"))
-    deciding = [row for row in shown if row.role == "primary"] or shown
-    whole = next((row for row in shown if row.metric == ALL), None)
-    states = [row.state for row in deciding if row.metric != ALL] or [row.state for row in deciding]
-    tally = Counter(states)
+def _by_system(rows: list[Verdict]) -> dict[tuple[str, str], list[Verdict]]:
+    """Rows by (backend, baseline). A gap names no baseline: it joins the first opinion about its backend."""
+    systems: dict[tuple[str, str], list[Verdict]] = {}
+    for row in sorted(rows, key=lambda row: row.verdict == "not measured"):
+        key = (row.backend, row.baseline)
+        if row.verdict == "not measured" and key not in systems:
+            key = next((other for other in systems if other[0] == row.backend), key)
+        systems.setdefault(key, []).append(row)
+    return systems
+
+
+def _is_absent(rows: list[Verdict]) -> bool:
+    return all(row.metric == ALL and row.verdict == "not measured" for row in rows)
+
+
+def _opinion(
+    evidence: Evidence, claim: Claim | None, key: tuple[str, str], verdicts: list[Verdict]
+) -> Opinion:
+    rows = [_row(evidence, claim, verdict) for verdict in verdicts]
+    rows.sort(key=lambda row: (row.metric != ALL, row.role != "primary"))
+    whole = next((row for row in rows if row.metric == ALL), None)
+    single = [row for row in rows if row.metric != ALL]
+    deciding = [row for row in single if row.role == "primary"] or single or rows
+    tally = Counter(row.state for row in deciding)
     state: State = whole.state if whole else next(s for s in WORST_FIRST if tally[s])
-    alone = whole is not None or len(tally) == 1
     return Opinion(
         arm=key[0],
-        backend=_against(claim, *key),
+        system=_system(claim, *key),
         state=state,
-        tally="" if alone else ", ".join(f"{tally[s]} {s}" for s in reversed(WORST_FIRST) if tally[s]),
+        tally=", ".join(f"{tally[s]} {s}" for s in reversed(WORST_FIRST) if tally[s])
+        if len(tally) > 1
+        else "",
         finding=_finding(whole, deciding),
-        rows=tuple(shown),
+        rows=tuple(rows),
     )
 
 
-def _against(claim: Claim | None, backend: str, baseline: str) -> str:
-    usual = not claim or claim.kind != "ratio" or baseline in ("host", "")
-    return arms.label(backend) if usual else f"{arms.label(backend)} against {arms.label(baseline)}"
+def _system(claim: Claim | None, backend: str, baseline: str) -> str:
+    if backend == ALL:
+        return ""
+    against = claim is not None and claim.kind == "ratio" and baseline not in ("host", "")
+    return f"{arms.label(backend)} against {arms.label(baseline)}" if against else arms.label(backend)
 
 
 def _finding(whole: Row | None, deciding: list[Row]) -> str:
-    """The reason of the row for all, or the deciding row that is worst, in one line."""
-    if whole and (whole.reason or len(deciding) == 1):
-        return whole.reason
-    single = [row for row in deciding if row.metric != ALL]
-    worst = min(single or deciding, key=lambda row: WORST_FIRST.index(row.state))
-    if not worst.estimate:
-        return worst.reason
-    prefix = "" if len(single) == 1 else f"{worst.metric}: "
-    return f"{prefix}{worst.estimate} ({worst.interval}); {worst.needed}"
-
-
-def _row(evidence: Evidence, claim: Claim | None, verdict: Verdict) -> Row:
-    metric = evidence.metrics.get(verdict.metric)
-    role = (claim.role_of(_plain_metric(verdict.metric)) if claim else None) or "primary"
-    return Row(
-        metric=verdict.metric,
-        definition=metric.definition if metric else "",
-        backend=arms.label(verdict.backend),
-        role="primary" if verdict.metric == ALL else role,
-        state=verdict.verdict,
-        estimate=amount(claim, verdict.estimate),
-        interval=between(claim, verdict),
-        needed=_needed(claim, verdict),
-        evidence=_evidence(verdict),
-        reason=verdict.reason,
+    """The deciding number that is worst, and what it had to be; or the reason why there is none."""
+    worst = min(deciding, key=lambda row: WORST_FIRST.index(row.state))
+    shown = whole if whole and whole.estimate else worst
+    if not shown.estimate:
+        return (whole or worst).reason
+    several = len(deciding) > 1
+    prefix = "Worst: " if shown is whole and several else f"Worst, {worst.words}: " if several else ""
+    span = f" ({shown.interval})" if shown.interval else ""
+    return (
+        f"{prefix}{shown.estimate}{span}; {shown.needed}"
+        if shown.needed
+        else f"{prefix}{shown.estimate}{span}"
     )
 
 
-def _plain_metric(name: str) -> str:
-    """A quantile's row is named `metric.p99`; its role is the metric's."""
-    head, _, last = name.rpartition(".")
-    return head if last[:1] == "p" and last[1:].isdigit() else name
+def _row(evidence: Evidence, claim: Claim | None, verdict: Verdict) -> Row:
+    metric = evidence.metrics.get(plain_metric(verdict.metric))
+    role = claim.role_of(plain_metric(verdict.metric)) if claim else None
+    joint = verdict.metric == ALL
+    return Row(
+        metric=verdict.metric,
+        words="all primary metrics together" if joint else metric_words(verdict.metric),
+        definition=metric.definition if metric else "",
+        role="primary" if joint or role is None else role,
+        state=verdict.verdict,
+        estimate=amount(claim, verdict.estimate),
+        interval=between(claim, verdict),
+        needed=needed(claim, verdict),
+        evidence=_evidence(verdict),
+        reason=verdict.reason,
+    )
 
 
 def amount(claim: Claim | None, value: float | None) -> str:
     """An estimate as its claim counts it: per cent of the baseline's performance, times, or a quantity."""
     if value is None:
         return ""
-    if claim is not None and claim.kind != "ratio":
+    if claim is not None and claim.kind in ("quantile", "absolute"):
         return quantity(value, claim.unit)
     far = claim is not None and (claim.margin or 1) > 2
-    return f"{digits(value)} times" if far else share(value)
+    return f"{digits(value)}{NBSP}times" if far else share(value)
 
 
 def between(claim: Claim | None, verdict: Verdict) -> str:
@@ -157,14 +186,16 @@ def between(claim: Claim | None, verdict: Verdict) -> str:
     return f"at least {low}" if low else f"at most {high}" if high else ""
 
 
-def _needed(claim: Claim | None, verdict: Verdict) -> str:
+def needed(claim: Claim | None, verdict: Verdict) -> str:
+    """The claim's limit in words."""
     if verdict.margin is None:
         return ""
     at_most = claim is not None and claim.kind in ("quantile", "absolute")
-    return f"needed: {'at most' if at_most else 'at least'} {amount(claim, verdict.margin)}"
+    return f"needed: {'at most' if at_most else 'at least'} {limit(amount(claim, verdict.margin))}"
 
 
 def _evidence(verdict: Verdict) -> str:
     if not verdict.n_pairs:
         return ""
-    return f"{count(verdict.n_pairs, 'pair')} in {count(verdict.n_sessions, 'session')}"
+    noun = "pair" if verdict.baseline else "value"
+    return f"{count(verdict.n_pairs, noun)} in {count(verdict.n_sessions, 'session')}"

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime
+
+_ROUND = re.compile(r"\.0+(?!\d)")
+
+NBSP = "\u00a0"
+"""Between a number and its unit, so that no line ends there."""
 
 _ALIASES = {
     "b": "bytes", "byte": "bytes", "B": "bytes", "B/s": "bytes/s", "bits/s": "bit/s", "bps": "bit/s",
@@ -43,7 +49,7 @@ def quantity(value: float | None, unit: str) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     factor, shown = scale(unit, value)
-    return f"{digits(value * factor)} {shown}".strip()
+    return f"{digits(value * factor)}{NBSP}{shown}".strip()
 
 
 def digits(value: float) -> str:
@@ -63,8 +69,13 @@ def share(ratio: float | None) -> str:
         return "–"
     per_cent = ratio * 100
     if 10 <= per_cent < 1000:
-        return f"{per_cent:.1f} %"
-    return f"{digits(per_cent)} %" if per_cent >= 0.001 else "under 0.001 %"
+        return f"{per_cent:.1f}{NBSP}%"
+    return f"{digits(per_cent)}{NBSP}%" if per_cent >= 0.001 else f"under 0.001{NBSP}%"
+
+
+def limit(text: str) -> str:
+    """A limit is a round number and is written like one: `1 s`, `99 %`."""
+    return _ROUND.sub("", text)
 
 
 def day(stamp: str) -> str:

@@ -1,1 +1,1 @@
-"""Charts: functions from a data frame to a plotly Figure. No I/O, no HTML; colours are those of light paper."""
+"""Charts: functions from a data frame to a plotly Figure. No I/O, no HTML; colours are for light paper."""

@@ -6,6 +6,8 @@ import html
 import math
 from typing import Any
 
+import msgspec
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -63,14 +65,30 @@ def log_ticks(low: float, high: float) -> dict[str, Any]:
     return {"type": "log", "range": [first, last], "tickvals": [t for t in ticks if low <= t <= high]}
 
 
-def medians(samples: pd.DataFrame) -> pd.DataFrame:
-    """Per (metric, backend): median, low and high quartile, count, and unit of the samples given."""
+class Level(msgspec.Struct, frozen=True):
+    """Median and quartiles of one metric on one arm, in the samples' own unit."""
+
+    metric: str
+    arm: str
+    unit: str
+    low: float
+    median: float
+    high: float
+    count: int
+
+
+def medians(samples: pd.DataFrame) -> list[Level]:
+    """A Level for each (metric, arm) of the samples, in the order of their first rows."""
     groups = samples.groupby(["metric", "backend"], sort=False, observed=True)
-    found = groups["value"].quantile([0.25, 0.5, 0.75]).unstack()
-    found.columns = pd.Index(["low", "median", "high"])
-    found["count"] = groups.size()
-    found["unit"] = groups["unit"].first()
-    return found.reset_index()
+    return [
+        Level(str(metric), str(arm), str(rows["unit"].iloc[0]), *_quartiles(rows["value"]), len(rows))
+        for (metric, arm), rows in groups
+    ]
+
+
+def _quartiles(values: pd.Series) -> tuple[float, float, float]:
+    low, middle, high = np.quantile(values.to_numpy(dtype="float64"), [0.25, 0.5, 0.75])
+    return float(low), float(middle), float(high)
 
 
 def plain(text: object) -> str:

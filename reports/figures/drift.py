@@ -13,30 +13,38 @@ from reports.words import scale
 MOST_POINTS = 1500
 """Points drawn for an arm; beyond, runs of neighbours are shown by their lowest and highest sample."""
 
+NS_PER_MINUTE = 6e10
 
-def run_order(samples: pd.DataFrame) -> go.Figure:
-    """Values of one metric over the minutes since `samples`' first start; invalid samples are crosses with the reason."""
+
+def run_order(samples: pd.DataFrame, begin_ns: int, most: int = MOST_POINTS) -> go.Figure:
+    """Values of one metric over the minutes since `begin_ns`; arms in the order of the rows.
+
+    Invalid samples are crosses with the reason; thin vertical lines are the first sample of each session.
+    """
     unit = str(samples["unit"].iloc[0])
     factor, shown = scale(unit, float(samples["value"].median()))
-    begin = int(samples["start_ns"].min())
-    figure = blank(height=400)
-    valid = samples[samples["valid"]]
-    for arm in samples["backend"].unique():
-        rows = thin(valid[valid["backend"] == arm])
-        if len(rows):
-            figure.add_trace(_points(str(arm), rows, begin, factor, shown))
-    _invalid(figure, samples[~samples["valid"]], begin, factor, shown)
-    positive = samples["value"][samples["value"] > 0]
+    drawn = samples.assign(
+        minute=(samples["start_ns"] - begin_ns) / NS_PER_MINUTE, value=samples["value"] * factor
+    )
+    figure = blank(height=400, showlegend=True)
+    for minute in drawn.groupby("session")["minute"].min():
+        figure.add_vline(
+            x=minute, line={"width": 1, "color": arms.INK["axis"].light, "dash": "dot"}, layer="below"
+        )
+    valid = drawn[drawn["valid"]]
+    for arm, rows in valid.groupby("backend", sort=False, observed=True):
+        figure.add_trace(_points(str(arm), thin(rows.sort_values("order"), most), shown))
+    _invalid(figure, drawn[~drawn["valid"]], shown)
     scaling = {}
-    if len(positive) == len(samples) and positive.max() / positive.min() > 20:
-        scaling = log_ticks(float(positive.min()) * factor / 1.3, float(positive.max()) * factor * 1.3)
-    figure.update_xaxes(axis("minutes since the first sample shown", rangemode="tozero"))
-    figure.update_yaxes(axis(shown + (" (log)" if scaling else ""), **scaling))
+    if drawn["value"].min() > 0 and drawn["value"].max() / drawn["value"].min() > 20:
+        scaling = log_ticks(float(drawn["value"].min()) / 1.3, float(drawn["value"].max()) * 1.3)
+    figure.update_xaxes(axis("minutes since the run's first sample", rangemode="tozero", showgrid=False))
+    figure.update_yaxes(axis(plain(shown) + (" (log)" if scaling else ""), tickformat=",~g", **scaling))
     return figure
 
 
 def thin(rows: pd.DataFrame, most: int = MOST_POINTS) -> pd.DataFrame:
-    """At most `most` of `rows`, in order: all of them, or the lowest and highest of each stretch of neighbours.
+    """At most `most` of `rows`, in order: all, or the lowest and the highest of each stretch of neighbours.
 
     No extreme is lost: outliers and the edges of drift stay where they were.
     """
@@ -48,31 +56,31 @@ def thin(rows: pd.DataFrame, most: int = MOST_POINTS) -> pd.DataFrame:
     return rows.iloc[kept]
 
 
-def _points(arm: str, rows: pd.DataFrame, begin: int, factor: float, unit: str) -> go.Scatter:
-    look = arms.style(arm)
+def _points(arm: str, rows: pd.DataFrame, unit: str) -> go.Scatter:
+    look, name = arms.style(arm), named(arm)
     return go.Scatter(
-        x=((rows["start_ns"] - begin) / 6e10).to_numpy("float32"),
-        y=(rows["value"] * factor).to_numpy("float32"),
+        x=rows["minute"].to_numpy("float32"),
+        y=rows["value"].to_numpy("float32"),
         mode="markers",
-        name=named(arm),
+        name=name,
         marker={"symbol": look.symbol, "size": 6, "opacity": 0.8, "color": look.ink.light},
         customdata=rows[["session", "block"]].to_numpy("int16"),
-        hovertemplate=f"{named(arm)}: %{{y:.4~g}} {unit}<br>session %{{customdata[0]}}, "
+        hovertemplate=f"{name}: %{{y:.4~g}} {plain(unit)}<br>session %{{customdata[0]}}, "
         "block %{customdata[1]}<extra></extra>",
     )
 
 
-def _invalid(figure: go.Figure, rows: pd.DataFrame, begin: int, factor: float, unit: str) -> None:
+def _invalid(figure: go.Figure, rows: pd.DataFrame, unit: str) -> None:
     if rows.empty:
         return
     figure.add_trace(
         go.Scatter(
-            x=((rows["start_ns"] - begin) / 6e10).to_numpy("float32"),
-            y=(rows["value"] * factor).to_numpy("float32"),
+            x=rows["minute"].to_numpy("float32"),
+            y=rows["value"].to_numpy("float32"),
             mode="markers",
             name="not counted",
             marker={"symbol": "x-thin", "size": 10, "line": {"width": 2, "color": arms.INK["refuted"].light}},
             text=[f"{named(row.backend)}, not counted: {plain(row.reason)}" for row in rows.itertuples()],
-            hovertemplate=f"%{{text}}<br>%{{y:.4~g}} {unit}<extra></extra>",
+            hovertemplate=f"%{{text}}<br>%{{y:.4~g}} {plain(unit)}<extra></extra>",
         )
     )

@@ -3,45 +3,41 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from reports.arms import INK
 from reports.figures.base import axis, blank, log_ticks
-from reports.words import share
+from reports.words import digits, share
 
 NEAR = (0.75, 1.3334)
 """A ratio outside is an arrow at the edge as long as most rows are inside; else the axis shows all."""
 
 SYMBOLS = {"supported": "circle", "refuted": "x", "inconclusive": "diamond", "not measured": "line-ns"}
-ROW = 25
+ROW = 26
 
 
 def forest(rows: pd.DataFrame, margin: float = 0.99) -> go.Figure:
     """Draw `rows` (columns label, estimate, low, high, state, note), the first row on top, on a log axis.
 
-    Ratios are performance, arm / baseline: above 1 the arm is better, for times too.
+    Ratios are performance, arm / baseline: above 1 the arm is better, for times too. An interval without an
+    end (0, infinity, none) reaches the edge of the picture. Rows without a positive estimate are left out.
     """
-    rows = rows[rows["estimate"].gt(0) & rows["low"].gt(0) & rows["high"].gt(0)].reset_index(drop=True)
+    rows = rows[rows["estimate"].gt(0)].reset_index(drop=True)
     low, high = _span(rows, margin)
-    figure = blank(height=96 + ROW * max(1, len(rows)), showlegend=True)
+    figure = blank(height=112 + ROW * max(1, len(rows)), showlegend=True, meta={"rows": ROW})
     inside = rows["estimate"].between(low, high)
     for state, symbol in SYMBOLS.items():
         chosen = rows[inside & (rows["state"] == state)]
         if len(chosen):
             figure.add_trace(_points(chosen, state, symbol, low, high))
     _arrows(figure, rows[~inside], low, high)
-    for place, dash in ((margin, "dash"), (1.0, "solid")):
-        figure.add_vline(x=place, line={"width": 1, "dash": dash, "color": INK["muted"].light}, layer="below")
-    ticks = (
-        log_ticks(low, high)
-        if high / low > 5
-        else {"type": "log", "range": [math.log10(low), math.log10(high)]}
-    )
-    figure.update_xaxes(
-        axis("performance, host = 1 (right is better)", side="bottom", **ticks), tickformat="~g"
-    )
+    _line(figure, margin, "dash", f"{digits(margin).rstrip('0')} needed", "right")
+    _line(figure, 1.0, "solid", "host", "left")
+    figure.update_layout(margin={"t": 26})
+    figure.update_xaxes(axis("performance, host = 1, right is better", **_x_axis(low, high)))
     figure.update_yaxes(
         axis(
             showgrid=False,
@@ -50,26 +46,33 @@ def forest(rows: pd.DataFrame, margin: float = 0.99) -> go.Figure:
             ticktext=list(rows["label"]),
         )
     )
-    if high / low <= 5:
-        figure.update_xaxes(_near_ticks(low, high))
     return figure
 
 
 def _span(rows: pd.DataFrame, margin: float) -> tuple[float, float]:
     near = rows[rows["estimate"].between(*NEAR)]
-    shown = near if len(near) * 2 >= len(rows) and len(near) else rows
-    low = min([0.97, margin * 0.985, *shown["low"]])
-    high = max([1.03, *shown["high"]])
-    if shown is near:
+    zoomed = len(near) > 0 and len(near) * 2 >= len(rows)
+    ends = near if zoomed else rows
+    lows, highs = ends["low"][ends["low"] > 0], ends["high"][ends["high"] < math.inf]
+    low = min([0.97, margin * 0.985, *lows, *ends["estimate"]])
+    high = max([1.03, *highs, *ends["estimate"]])
+    if zoomed:
         low, high = max(low, NEAR[0]), min(high, NEAR[1])
     room = (high / low) ** 0.04
     return low / room, high * room
 
 
-def _near_ticks(low: float, high: float) -> dict[str, list[float]]:
+def _x_axis(low: float, high: float) -> dict[str, Any]:
+    if high / low > 5:
+        return log_ticks(low, high) | {"tickformat": "~g"}
     step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0) if (high - low) / s <= 9 or s == 1.0)
-    first = math.ceil(low / step)
-    return {"tickvals": [round(k * step, 4) for k in range(first, math.floor(high / step) + 1)]}
+    ticks = [round(k * step, 4) for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    return {
+        "type": "log",
+        "range": [math.log10(low), math.log10(high)],
+        "tickvals": ticks,
+        "ticktext": [f"{tick:g}" for tick in ticks],
+    }
 
 
 def _points(rows: pd.DataFrame, state: str, symbol: str, low: float, high: float) -> go.Scatter:
@@ -91,6 +94,21 @@ def _points(rows: pd.DataFrame, state: str, symbol: str, low: float, high: float
         marker={"symbol": symbol, "size": 10, "color": colour},
         text=rows["note"],
         hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _line(figure: go.Figure, place: float, dash: str, words: str, side: str) -> None:
+    ink = INK["muted"].light
+    figure.add_vline(x=place, line={"width": 1.5, "dash": dash, "color": ink}, layer="below")
+    figure.add_annotation(
+        x=math.log10(place),
+        y=1,
+        yref="paper",
+        yanchor="bottom",
+        text=words,
+        xanchor=side,
+        showarrow=False,
+        font={"size": 11, "color": ink},
     )
 
 

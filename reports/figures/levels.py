@@ -1,95 +1,109 @@
-"""Levels side by side: what one more instance costs, and what a network mode gives."""
+"""Levels side by side: what one more instance costs, and what a mode or a place gives."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from reports import arms
-from reports.figures.base import axis, blank, log_ticks, medians, named
+from reports.figures.base import Level, axis, blank, log_ticks, medians, named, plain
 from reports.words import quantity, scale
+
+FAR = 12.0
+"""Largest over smallest median from which an axis is logarithmic."""
 
 
 def cost_bars(samples: pd.DataFrame, title: str) -> go.Figure:
     """One bar an arm from zero to its median, labelled with the value; `samples` are of one metric."""
     table = medians(samples)
-    unit = str(table["unit"].iloc[0])
-    factor, shown = scale(unit, float(table["median"].max()))
+    factor, shown = scale(table[0].unit, max(level.median for level in table))
     figure = blank(height=84 + 40 * len(table), showlegend=False)
-    names = [named(arm) for arm in table["backend"]]
-    texts = [quantity(value, unit) for value in table["median"]]
     figure.add_trace(
         go.Bar(
-            x=table["median"] * factor,
-            y=names,
+            x=[level.median * factor for level in table],
+            y=[named(level.arm) for level in table],
             orientation="h",
             width=0.62,
-            marker={"color": [arms.style(str(arm)).ink.light for arm in table["backend"]]},
-            text=texts,
+            marker={"color": [arms.style(level.arm).ink.light for level in table]},
+            text=[plain(quantity(level.median, level.unit)) for level in table],
             textposition="outside",
             cliponaxis=False,
-            customdata=table["count"],
+            customdata=[level.count for level in table],
             hovertemplate="%{y}: %{text}, median of %{customdata} samples<extra></extra>",
         )
     )
-    top = float(table["median"].max()) * factor
-    figure.update_xaxes(axis(f"{title}, {shown}", range=[0, (top or 1.0) * 1.32]))
+    top = max(level.median for level in table) * factor
+    figure.update_xaxes(axis(f"{title}, {plain(shown)}", range=[0, (top or 1.0) * 1.32]))
     figure.update_yaxes(axis(showgrid=False, autorange="reversed"))
     return figure
 
 
-def levels(samples: pd.DataFrame, rows: dict[str, str], title: str) -> go.Figure:
-    """A dot an arm with the middle half of its samples, a row a metric (`rows`: metric → row name), log axis."""
+def levels(samples: pd.DataFrame, rows: Mapping[str, str], title: str) -> go.Figure:
+    """A dot an arm with the middle half of its samples, a row a metric (`rows`: metric → row name).
+
+    The axis begins at zero, or is logarithmic where the medians lie more than `FAR` apart.
+    """
     table = medians(samples[samples["metric"].isin(rows)])
-    unit = str(table["unit"].iloc[0])
-    factor, shown = scale(unit, float(table["median"].median()))
-    positive = table[table["low"] > 0]
-    low, high = float(positive["low"].min()) * factor, float(table["high"].max()) * factor
-    systems = [str(arm) for arm in table["backend"].unique()]
-    places = {metric: place for place, metric in enumerate(m for m in rows if m in set(table["metric"]))}
-    figure = blank(height=110 + (16 * len(systems) + 18) * len(places))
+    factor, shown = scale(table[0].unit, sorted(level.median for level in table)[len(table) // 2])
+    systems = list(dict.fromkeys(level.arm for level in table))
+    present = {level.metric for level in table}
+    places = {metric: place for place, metric in enumerate(m for m in rows if m in present)}
+    figure = blank(height=110 + (16 * len(systems) + 18) * len(places), showlegend=True)
     for number, arm in enumerate(systems):
-        shift = (number - (len(systems) - 1) / 2) * 0.8 / max(1, len(systems))
-        chosen = table[table["backend"] == arm]
-        figure.add_trace(
-            _dots(arm, chosen, [places[m] + shift for m in chosen["metric"]], factor, unit, rows)
-        )
+        shift = (number - (len(systems) - 1) / 2) * 0.8 / len(systems)
+        chosen = [level for level in table if level.arm == arm]
+        heights = [places[level.metric] + shift for level in chosen]
+        figure.add_trace(_dots(arm, chosen, heights, factor, rows))
     for place in range(1, len(places)):
         figure.add_hline(y=place - 0.5, line={"width": 1, "color": arms.INK["grid"].light})
-    figure.update_xaxes(
-        axis(f"{title}, {shown} (log)", **log_ticks(low / 1.25, high * 1.25)), tickformat=",~g"
-    )
+    scaling, note = _value_axis(table, factor)
+    figure.update_xaxes(axis(f"{title}, {plain(shown)}{note}", **scaling))
     names = [rows[metric] for metric in places]
-    figure.update_yaxes(
-        axis(showgrid=False, tickvals=list(places.values()), ticktext=names, range=[len(places) - 0.5, -0.5])
-    )
+    span = [len(places) - 0.5, -0.5]
+    figure.update_yaxes(axis(showgrid=False, tickvals=list(places.values()), ticktext=names, range=span))
     return figure
 
 
+def _value_axis(table: Sequence[Level], factor: float) -> tuple[dict[str, Any], str]:
+    low = min(level.median for level in table) * factor
+    high = max(level.high for level in table) * factor
+    if low <= 0 or high / low <= FAR:
+        return {"range": [0, (high or 1.0) * 1.08], "tickformat": ",~g"}, ""
+    least = min(level.low for level in table if level.low > 0) * factor
+    return log_ticks(least / 1.3, high * 1.3) | {"tickformat": ",~g"}, " (log)"
+
+
 def _dots(
-    arm: str, table: pd.DataFrame, y: list[float], factor: float, unit: str, rows: dict[str, str]
+    arm: str, chosen: Sequence[Level], y: Sequence[float], factor: float, rows: Mapping[str, str]
 ) -> go.Scatter:
     look = arms.style(arm)
-    notes = [
-        f"{named(arm)}, {rows[row.metric]}: {quantity(row.median, unit)} "
-        f"(middle half {quantity(row.low, unit)} to {quantity(row.high, unit)}, {row.count_} samples)"
-        for row in table.rename(columns={"count": "count_"}).itertuples()
-    ]
+    ink = look.ink.light
     return go.Scatter(
-        x=table["median"] * factor,
+        x=[level.median * factor for level in chosen],
         y=y,
         mode="markers",
         name=named(arm),
-        marker={"symbol": look.symbol, "size": 9, "color": look.ink.light, "line": {"width": 1.5}},
+        marker={"symbol": look.symbol, "size": 9, "color": ink, "line": {"width": 1, "color": ink}},
         error_x={
             "type": "data",
             "symmetric": False,
-            "array": (table["high"] - table["median"]) * factor,
-            "arrayminus": (table["median"] - table["low"]) * factor,
+            "array": [(level.high - level.median) * factor for level in chosen],
+            "arrayminus": [(level.median - level.low) * factor for level in chosen],
             "thickness": 1.5,
             "width": 0,
-            "color": look.ink.light,
+            "color": ink,
         },
-        text=notes,
+        text=[_note(level, rows[level.metric]) for level in chosen],
         hovertemplate="%{text}<extra></extra>",
     )
+
+
+def _note(level: Level, row: str) -> str:
+    low, median, high = (
+        plain(quantity(value, level.unit)) for value in (level.low, level.median, level.high)
+    )
+    where = f", {row}" if row else ""
+    return f"{named(level.arm)}{where}: {median} (middle half {low} to {high}, {level.count} samples)"

@@ -2,95 +2,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from reports import arms
-from reports.figures.base import FONT, axis, blank, log_ticks, medians, named
+from reports.figures.base import FONT, Level, axis, blank, log_ticks, medians, named, plain
 from reports.words import quantity, scale
+
+Floats = NDArray[np.float64]
 
 PHASE_INKS = ("runtime", "crun", "docker", "vm", "podman", "host-b", "vm-untuned", "host")
 
 
 def ecdf(samples: pd.DataFrame, mark: float | None = None) -> go.Figure:
-    """Share of starts done after a time, an arm a step line, log time axis; `samples` are of one metric.
+    """Share of starts done after a time, an arm a step line, on a log axis. `samples` are of one metric.
 
     `mark` is a time in the metric's unit drawn as a vertical line (a claim's limit), when given.
     """
     unit = str(samples["unit"].iloc[0])
     factor, shown = scale(unit, float(samples["value"].median()))
-    values = samples["value"] * factor
-    low, high = float(values[values > 0].min()), float(max(values.max(), (mark or 0) * factor))
-    figure = blank(height=380)
-    for arm in samples["backend"].unique():
-        figure.add_trace(_steps(str(arm), np.sort(values[samples["backend"] == arm]), shown, high * 1.6))
+    samples = samples[samples["value"] > 0]
+    low = float(samples["value"].min()) * factor
+    high = max(float(samples["value"].max()), mark or 0.0) * factor
+    figure = blank(height=380, showlegend=True)
+    for arm, rows in samples.groupby("backend", sort=False, observed=True):
+        times = np.sort(rows["value"].to_numpy(dtype="float64")) * factor
+        figure.add_trace(_steps(str(arm), times, plain(shown), high * 1.6))
     if mark is not None:
         ink = arms.INK["muted"].light
         figure.add_vline(x=mark * factor, line={"width": 1, "dash": "dash", "color": ink})
-    figure.update_xaxes(axis(f"time, {shown} (log)", **log_ticks(low / 1.6, high * 1.6)), tickformat=",~g")
+    figure.update_xaxes(
+        axis(f"time, {plain(shown)} (log)", **log_ticks(low / 1.6, high * 1.6)), tickformat=",~g"
+    )
     figure.update_yaxes(axis("share of starts done", range=[0, 1.03], tickformat=".0%"))
     return figure
 
 
-def _steps(arm: str, times: np.ndarray, unit: str, end: float) -> go.Scatter:
+def _thin(times: Floats, most: int = 800) -> tuple[Floats, Floats]:
+    """Sorted times and the share done by each; of many, evenly spaced ranks with both ends."""
+    ranks = np.unique(np.linspace(0, len(times) - 1, min(len(times), most)).round().astype(int))
+    return times[ranks], (ranks + 1) / len(times)
+
+
+def _steps(arm: str, times: Floats, unit: str, end: float) -> go.Scatter:
     look, size = arms.style(arm), len(times)
+    at, done = _thin(times)
     return go.Scatter(
-        x=np.concatenate([times[:1], times, [end]]),
-        y=np.concatenate([[0.0], np.arange(1, size + 1) / size, [1.0]]),
+        x=np.concatenate([at[:1], at, [end]]).astype("float32"),
+        y=np.concatenate([[0.0], done, [1.0]]).astype("float32"),
         mode="lines",
         line={"shape": "hv", "width": 2.2, "color": look.ink.light, "dash": look.dash},
         name=named(arm),
-        hovertemplate=f"{named(arm)}: %{{y:.0%}} of {size} starts done after %{{x:.3~g}} {unit}<extra></extra>",
+        hovertemplate=f"{named(arm)}: %{{y:.0%}} of {size} starts done after %{{x:.3~g}} {unit}"
+        "<extra></extra>",
     )
 
 
 def phases(samples: pd.DataFrame) -> go.Figure:
     """Median length of each phase in order of time, one bar and one linear axis an arm.
 
-    `samples` hold metrics `startup.phase.<name>`. Axes differ: a VM's start is a thousand times a container's.
+    `samples` hold metrics `startup.phase.<name>`. Axes differ: a VM's start takes a thousand containers'.
     """
     table = medians(samples)
-    systems = list(table["backend"].unique())
-    figure = make_subplots(rows=len(systems), cols=1, vertical_spacing=0.36 / len(systems))
-    figure.update_layout(blank(height=40 + 104 * len(systems), barmode="stack", showlegend=False).layout)
+    systems = list(dict.fromkeys(level.arm for level in table))
+    figure = make_subplots(rows=len(systems), cols=1, vertical_spacing=0.5 / len(systems))
+    height = 54 + 92 * len(systems)
+    hide = {"mode": "hide", "minsize": 10}
+    figure.update_layout(blank(height, barmode="stack", showlegend=False, uniformtext=hide).layout)
+    figure.update_layout(margin={"t": 30, "l": 1})
     for row, arm in enumerate(systems, start=1):
-        _bar(figure, row, str(arm), table[table["backend"] == arm])
+        _stack(figure, row, [level for level in table if level.arm == arm])
     return figure
 
 
-def _bar(figure: go.Figure, row: int, arm: str, phases_of: pd.DataFrame) -> None:
-    unit, total = str(phases_of["unit"].iloc[0]), float(phases_of["median"].sum())
-    factor, shown = scale(unit, total)
-    for place, phase in enumerate(phases_of.itertuples()):
-        name = str(phase.metric).removeprefix("startup.phase.").replace("_", " ")
-        length = quantity(float(phase.median), unit)
+def _stack(figure: go.Figure, row: int, parts: Sequence[Level]) -> None:
+    total = sum(level.median for level in parts)
+    factor, shown = scale(parts[0].unit, total)
+    for place, level in enumerate(parts):
         ink = arms.style(PHASE_INKS[place % len(PHASE_INKS)]).ink.light
-        figure.add_trace(
-            go.Bar(
-                x=[float(phase.median) * factor],
-                y=[""],
-                orientation="h",
-                width=0.9,
-                name=name,
-                text=f"{name} {length}",
-                textposition="inside",
-                insidetextanchor="middle",
-                textangle=0,
-                constraintext="none" if float(phase.median) > total / 6 else "inside",
-                marker={"color": ink, "line": {"width": 0}},
-                hovertemplate=f"{name}: {length} ({phase.median / total:.0%})<extra>{named(arm)}</extra>",
-            ),
-            row=row,
-            col=1,
-        )
+        figure.add_trace(_segment(level, total, factor, ink), row=row, col=1)
     figure.update_xaxes(
-        axis(ticksuffix=f" {shown}", rangemode="tozero", showgrid=False, nticks=6), row=row, col=1
+        axis(ticksuffix=f" {plain(shown)}", rangemode="tozero", showgrid=False, nticks=6), row=row, col=1
     )
-    figure.update_yaxes(axis(showgrid=False, showticklabels=False), row=row, col=1)
+    figure.update_yaxes(axis(showgrid=False, showticklabels=False, automargin=False), row=row, col=1)
     figure.add_annotation(
-        text=f"<b>{named(arm)}</b>: {quantity(total, unit)}, the sum of the medians",
+        text=f"<b>{named(parts[0].arm)}</b>: {plain(quantity(total, parts[0].unit))}",
         x=0,
         y=1,
         xref=f"x{'' if row == 1 else row} domain",
@@ -99,4 +100,23 @@ def _bar(figure: go.Figure, row: int, arm: str, phases_of: pd.DataFrame) -> None
         yanchor="bottom",
         showarrow=False,
         font={"family": FONT, "size": 13},
+    )
+
+
+def _segment(level: Level, total: float, factor: float, ink: str) -> go.Bar:
+    name = plain(level.metric.removeprefix("startup.phase.").replace("_", " "))
+    length = plain(quantity(level.median, level.unit))
+    part = f"{level.median / total:.0%}" if total else "–"
+    return go.Bar(
+        x=[level.median * factor],
+        y=[""],
+        orientation="h",
+        width=0.9,
+        name=name,
+        text=f"{name} {length}",
+        textposition="inside",
+        insidetextanchor="middle",
+        textangle=0,
+        marker={"color": ink, "line": {"width": 0}},
+        hovertemplate=f"{name}: {length} ({part})<extra>{named(level.arm)}</extra>",
     )

@@ -27,6 +27,25 @@
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, repaint(inner)]));
   };
 
+  const thin = (axis) => {
+    const step = Math.ceil(axis.tickvals.length / 5);
+    const last = axis.tickvals.indexOf(1);
+    const kept = (_, place) => (place - last) % step === 0;
+    axis.tickvals = axis.tickvals.filter(kept);
+    axis.ticktext &&= axis.ticktext.filter(kept);
+  };
+
+  // Long row names would leave a phone no room for the picture: they go above their rows.
+  const labelAbove = (layout) => {
+    const names = layout.yaxis.ticktext;
+    layout.yaxis.showticklabels = false;
+    layout.height += 10 * names.length;
+    names.forEach((text, y) => (layout.annotations ??= []).push({
+      text, y, x: 0, xref: "paper", xanchor: "left", yanchor: "middle", yshift: 13, showarrow: false,
+      font: { size: 10, color: layout.xaxis.title.font.color },
+    }));
+  };
+
   const squeeze = (figure) => {
     const layout = figure.layout;
     layout.font.size = 11;
@@ -35,8 +54,9 @@
       axis.tickfont = { ...axis.tickfont, size: 10 };
       if (axis.title) axis.title.font = { ...axis.title.font, size: 11 };
       if (name[0] === "x" && axis.type !== "log" && !axis.tickvals) axis.nticks = 4;
-      if (name[0] === "y" && axis.ticktext) axis.ticktext = axis.ticktext.map((text) => text.replace(/^(.{9,}?)\./, "$1<br>."));
+      if (name[0] === "x" && axis.tickvals?.length > 5) thin(axis);
     }
+    if (layout.meta?.rows) labelAbove(layout);
     return figure;
   };
 

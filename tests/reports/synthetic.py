@@ -25,7 +25,7 @@ PHASES = {
 
 
 class Spec(NamedTuple):
-    """A metric, the host's level, and how much of the host's performance each other arm gives (1 = the same)."""
+    """A metric, the host's level, and what share of the host's performance each other arm gives."""
 
     name: str
     unit: str
@@ -87,7 +87,7 @@ def _specs() -> list[Spec]:
             "memory.per_instance",
             "bytes",
             "lower",
-            "info",
+            "primary",
             2.1e5,
             {"runtime": 0.42, "vm-tcg": 0.0012, "crun": 0.4},
             0.01,
@@ -99,7 +99,7 @@ def _specs() -> list[Spec]:
             "disk.extra_instance",
             "bytes",
             "lower",
-            "info",
+            "primary",
             1024.0,
             {"runtime": 0.25, "vm-tcg": 0.0003, "crun": 0.25},
             0.0,
@@ -238,7 +238,7 @@ def _append(
 
 def verdicts(samples: pd.DataFrame, record: model.Run) -> list[model.Verdict]:
     """What the judge makes of the drawn samples."""
-    return judge(samples, claims.load(), record.plan, record.not_measured)
+    return judge(samples, claims.load(), record.plan, record.not_measured, record.image)
 
 
 def metrics() -> tuple[model.Metric, ...]:
