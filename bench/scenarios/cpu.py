@@ -53,8 +53,8 @@ PAGE_FAULT = _metric(
     "faults/s",
     "stress",
     f"Page faults per second, by the program's own clock: first writes to the 4 KiB pages of {FAULT_MIB} MiB "
-    f"of fresh anonymous memory, {FAULT_ROUNDS} times (bench/workloads/fault.c); mapping and unmapping are not "
-    "timed.",
+    f"of fresh anonymous memory, {FAULT_ROUNDS} times (bench/workloads/fault.c); mapping and unmapping are "
+    "not timed.",
 )
 
 
@@ -97,7 +97,7 @@ SCENARIOS = (
         metrics=(FLOAT,),
         argv=(
             *("stress-ng", "--cpu", "1", "--cpu-method", "matrixprod", "--cpu-ops", str(MATRICES)),
-            *("--no-rand-seed", "--temp-path", "/tmp", "--yaml", "/dev/stdout"),
+            *("--no-rand-seed", "--temp-path", "/tmp", "--metrics", "--yaml", "/dev/stdout"),
         ),
         parse=_float,
         cost_s=0.2,

@@ -11,11 +11,12 @@ from bench.backends.base import InstanceSpec
 from bench.model import Metric
 from bench.scenarios import parsers
 from bench.scenarios.base import Context, Reading
+from bench.scenarios.startup import started
 from bench.scenarios.tool import ToolSlice
 from bench.scenarios.worker import Output
 
 FAMILY = "memory"
-BLOCK_MIB, TOTAL_GIB = 64, 3
+BLOCK_MIB, TOTAL_GIB = 64, 2
 CHASE_MIB, STEPS = 96, 400_000
 SETTLE_S = 0.02
 
@@ -24,25 +25,24 @@ BANDWIDTH = Metric(
     unit="MiB/s",
     better="higher",
     role="primary",
-    definition=f"MiB per second of `sysbench memory` by its own clock: {TOTAL_GIB} GiB written by one thread, "
-    f"8 bytes at a time and in order, over and over through one buffer of {BLOCK_MIB} MiB.",
+    definition=f"MiB per second of `sysbench memory` by its own clock: {TOTAL_GIB} GiB written by one thread "
+    f"8 bytes at a time, in order, over and over through one buffer of {BLOCK_MIB} MiB.",
 )
 LATENCY = Metric(
     name="memory.latency",
     unit="ns",
     better="lower",
     role="primary",
-    definition=f"Nanoseconds for a load that depends on the one before: {STEPS:,} steps of a random walk over "
-    f"all cache lines of {CHASE_MIB} MiB in pages of 4 KiB (bench/workloads/chase.c), by its own clock.",
+    definition=f"Nanoseconds for a load that depends on the one before: {STEPS:,} steps of a random walk "
+    f"over all cache lines of {CHASE_MIB} MiB in pages of 4 KiB (bench/workloads/chase.c), by its own clock.",
 )
 PER_INSTANCE = Metric(
     name="memory.per_instance",
-    unit="bytes",
+    unit="B",
     better="lower",
-    role="info",
-    definition="Host memory of one instance in which only `idle` runs, read 20 ms after it was ready: "
-    "proportional set size of its processes (a VM's is its QEMU process), plus, for a container, what the "
-    "kernel keeps for its cgroup where that can be read.",
+    role="primary",
+    definition="Host memory of one instance in which only `idle` runs, read 20 ms after it was ready: the "
+    "proportional set size of all its processes; of a VM, of its QEMU process.",
 )
 
 
@@ -71,16 +71,11 @@ class IdleMemory(msgspec.Struct, kw_only=True):
     def run(self, context: Context) -> list[Reading]:
         """One start, one reading. A failed start raises BackendError."""
         start_ns = time.monotonic_ns()
-        instance = context.backend.start(msgspec.structs.replace(self.spec(), cpus=context.cpus))
-        try:
+        with started(context.backend, msgspec.structs.replace(self.spec(), cpus=context.cpus)) as instance:
             time.sleep(SETTLE_S)
-            bytes_ = instance.memory().bytes
+            size = float(instance.memory().bytes)
             duration_ns = time.monotonic_ns() - start_ns
-        finally:
-            instance.stop()
-        return [
-            Reading(metric=PER_INSTANCE.name, value=float(bytes_), start_ns=start_ns, duration_ns=duration_ns)
-        ]
+        return [Reading(metric=PER_INSTANCE.name, value=size, start_ns=start_ns, duration_ns=duration_ns)]
 
 
 SCENARIOS = (

@@ -1,0 +1,212 @@
+"""Start: request → first instruction, back to back, in phases, and after a gap; → first byte of a server.
+
+All stamps are the host's. The image is present and the page cache warm; cold starts and pulls are other
+metrics. A visit takes as many starts as fit in a fixed time, at least one, so that a start of a millisecond
+gives many samples for its tail and a start of seconds does not eat the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+from bench.backends.base import Backend, Instance, InstanceSpec, StartRecord
+from bench.model import Metric, Role
+from bench.scenarios.base import Context, Reading, ScenarioError
+
+FAMILY = "startup"
+FIRST = ("/opt/ninetynine/first",)
+BACK_TO_BACK_S, MOST_STARTS = 0.2, 25
+GAP_S, GAPS = 0.1, 2
+PORT = 6399
+POLL_S = 0.0002
+PATIENCE_S = 60.0
+
+
+def _metric(name: str, role: Role, definition: str) -> Metric:
+    return Metric(name=name, unit="s", better="lower", role=role, definition=definition)
+
+
+FIRST_INSTRUCTION = _metric(
+    "startup.first_instruction",
+    "primary",
+    "Seconds from the request to start an instance until the host has the one byte that the first "
+    "instructions of a static program without a libc write (bench/workloads/first.c); starts back to back, "
+    "each after the one before was stopped.",
+)
+PACED = _metric(
+    "startup.first_instruction.paced",
+    "stress",
+    f"The same, each start after {GAP_S:g} s in which nothing was asked for.",
+)
+FIRST_BYTE = _metric(
+    "startup.first_byte",
+    "primary",
+    "Seconds from the request to start an instance with redis-server as its main program until the host has "
+    f"the first byte of its answer; the host tries to connect every {POLL_S * 1000:g} ms. On the host over "
+    "loopback, otherwise over the instance's bridge.",
+)
+
+_PHASES = {
+    "prepare": "files and network of the instance are made",
+    "directories": "the directories of the container's writable layer are made",
+    "cgroup": "cgroups are made and limited",
+    "slots": "the prepared system calls get this start's values",
+    "spawn": "clone, all steps of isolation, execve",
+    "define": "libvirt takes the VM's definition",
+    "create": "libvirt starts QEMU, paused",
+    "firmware": "from resumed to the kernel's clock zero",
+    "kernel": "from there to the first act of the init program",
+    "init": "from there until the agent says hello",
+    "program": "from ready to the program's first byte",
+    "other": "all phases of a backend that have no name of their own here, summed",
+}
+PHASES = {
+    name: _metric(f"startup.phase.{name}", "info", f"Phase of `startup.first_instruction`, seconds: {words}.")
+    for name, words in _PHASES.items()
+}
+
+
+class FirstInstruction(msgspec.Struct, kw_only=True):
+    """Starts of the smallest program. With a gap before each they are `paced` and give no phases."""
+
+    name: str
+    metrics: tuple[Metric, ...]
+    gap_s: float = 0.0
+    most: int = MOST_STARTS
+    time_s: float = BACK_TO_BACK_S
+    cost_s: float
+    every: int
+    family: str = FAMILY
+    kind: Literal["slice", "instance"] = "instance"
+
+    def spec(self) -> InstanceSpec:
+        """An instance whose main program writes one byte and ends."""
+        return InstanceSpec(argv=FIRST, until_output=True)
+
+    def run(self, context: Context) -> list[Reading]:
+        """As many starts as fit. A failed start raises BackendError."""
+        spec = msgspec.structs.replace(self.spec(), cpus=context.cpus)
+        readings: list[Reading] = []
+        end = time.monotonic() + self.time_s
+        for number in range(self.most):
+            if number and time.monotonic() >= end:
+                break
+            if self.gap_s:
+                time.sleep(self.gap_s)
+            with started(context.backend, spec) as instance:
+                readings += self._readings(instance.record)
+        return readings
+
+    def _readings(self, record: StartRecord) -> list[Reading]:
+        if record.first_output_ns is None:
+            raise ScenarioError(f"{self.name}: the backend did not stamp the first output of {FIRST[0]}")
+        total = _reading(self.metrics[0], record.requested_ns, record.first_output_ns - record.requested_ns)
+        return [total] if self.gap_s else [total, *phase_readings(record)]
+
+
+class FirstByte(msgspec.Struct, kw_only=True):
+    """Starts of redis-server, until it answers the host."""
+
+    name: str = FIRST_BYTE.name
+    metrics: tuple[Metric, ...] = (FIRST_BYTE,)
+    cost_s: float = 0.08
+    every: int = 4
+    family: str = FAMILY
+    kind: Literal["slice", "instance"] = "instance"
+
+    def spec(self) -> InstanceSpec:
+        """An instance on a bridge with redis-server as its main program."""
+        return InstanceSpec(argv=server("0" * 16), network="bridge")
+
+    def run(self, context: Context) -> list[Reading]:
+        """One start. Raises BackendError, or ScenarioError when the server never answers."""
+        # The host's arm listens on the host's own addresses for a moment: nobody else is to get in.
+        password = secrets.token_hex(8)
+        spec = msgspec.structs.replace(self.spec(), argv=server(password), cpus=context.cpus)
+        with started(context.backend, spec) as instance:
+            if instance.address is None:
+                raise ScenarioError(f"{self.name}: the instance on a bridge has no address")
+            answered_ns = first_answer(instance.address, PORT, f"AUTH {password}\r\nPING\r\n".encode())
+            requested_ns = instance.record.requested_ns
+        return [_reading(FIRST_BYTE, requested_ns, answered_ns - requested_ns)]
+
+
+def server(password: str) -> tuple[str, ...]:
+    """The command line of redis-server: no persistence, all addresses, a password."""
+    return (
+        *("redis-server", "--port", str(PORT), "--bind", "0.0.0.0", "--requirepass", password),
+        *("--save", "", "--appendonly", "no", "--dir", "/tmp"),
+    )
+
+
+@contextlib.contextmanager
+def started(backend: Backend, spec: InstanceSpec) -> Iterator[Instance]:
+    """An instance that is stopped again."""
+    instance = backend.start(spec)
+    try:
+        yield instance
+    finally:
+        instance.stop()
+
+
+def phase_readings(record: StartRecord) -> list[Reading]:
+    """The phases of a start; those without a name here are summed under `other`."""
+    lengths: dict[str, int] = {}
+    for name, length_ns in record.phases:
+        known = name if name in PHASES else "other"
+        lengths[known] = lengths.get(known, 0) + length_ns
+    readings, start_ns = [], record.requested_ns
+    for name, length_ns in lengths.items():
+        readings.append(_reading(PHASES[name], start_ns, length_ns))
+        start_ns += length_ns
+    return readings
+
+
+def first_answer(address: str, port: int, question: bytes, patience_s: float = PATIENCE_S) -> int:
+    """Connect and ask until the first byte of an answer is there; its CLOCK_MONOTONIC stamp, ns.
+
+    Raises ScenarioError after `patience_s`, naming the last failure.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            # A short timeout: a SYN that got lost while the instance's link came up is sent again only
+            # after a second.
+            with socket.create_connection((address, port), timeout=0.1) as connection:
+                connection.settimeout(max(0.1, deadline - time.monotonic()))
+                connection.sendall(question)
+                if connection.recv(1):
+                    return time.monotonic_ns()
+                problem = "it closed the connection"
+        except OSError as error:
+            problem = str(error)
+        if time.monotonic() > deadline:
+            raise ScenarioError(
+                f"no answer from {address}:{port} within {patience_s:g} s: {problem}; is its server running?"
+            )
+        time.sleep(POLL_S)
+
+
+def _reading(metric: Metric, start_ns: int, duration_ns: int) -> Reading:
+    return Reading(metric=metric.name, value=duration_ns / 1e9, start_ns=start_ns, duration_ns=duration_ns)
+
+
+SCENARIOS = (
+    FirstInstruction(
+        name=FIRST_INSTRUCTION.name,
+        metrics=(FIRST_INSTRUCTION, *PHASES.values()),
+        cost_s=0.22,
+        every=1,
+    ),
+    FirstInstruction(
+        name=PACED.name, metrics=(PACED,), gap_s=GAP_S, most=GAPS, time_s=1.0, cost_s=0.22, every=4
+    ),
+    FirstByte(),
+)
