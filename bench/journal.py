@@ -13,7 +13,7 @@ import errno
 import fcntl
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -183,6 +183,18 @@ def read(path: Path) -> Contents:
         missing=tuple(line.missing for line in lines if isinstance(line, MissingLine)),
         torn=len(data) - whole,
     )
+
+
+def encoded(run: Run, samples: Iterable[Sample]) -> bytes:
+    """A whole journal of an ended run, made from its samples."""
+    steps: dict[int, list[_Row]] = {}
+    for sample in samples:
+        steps.setdefault(sample.order, []).append(_row(sample))
+    planned = msgspec.structs.replace(run, status="running", ended="")
+    lines: list[Line] = [RunLine(run=planned)]
+    lines += [StepLine(order=order, samples=tuple(rows)) for order, rows in steps.items()]
+    lines.append(RunLine(run=run))
+    return b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
 
 
 def write_error(operation: str, path: Path, error: OSError) -> StoreError:

@@ -11,9 +11,10 @@ import contextlib
 import os
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pandas as pd
@@ -23,9 +24,6 @@ import pyarrow.parquet as pq
 from bench import journal
 from bench.journal import Journal, StoreError, write_error
 from bench.model import SCHEMA_VERSION, Run, Sample, Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = [
     "RUN",
@@ -42,6 +40,8 @@ __all__ = [
 
 RUN, SAMPLES, VERDICTS, REPORT = "run.json", "samples.parquet", "verdicts.json", "report.html"
 
+_REPAIR = "write it again with `ninetynine judge"
+
 COLUMNS = tuple(field.name for field in msgspec.structs.fields(Sample))
 
 _PARQUET_SCHEMA = pa.schema(
@@ -55,7 +55,10 @@ _PARQUET_SCHEMA = pa.schema(
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as read. `recovered` has one sentence for each file that had to be made from the journal."""
+    """A run as read. `recovered` has a sentence for each file that is cut off, and what was read instead.
+
+    A run that was killed is not damaged: its samples are in its journal until somebody closes it.
+    """
 
     directory: Path
     run: Run
@@ -114,7 +117,23 @@ def load(directory: Path) -> Loaded:
     recovered: list[str] = []
     run = _run(directory, recovered)
     samples = _samples(directory, run, recovered)
+    _check_journal(directory, run, recovered)
     return Loaded(directory=directory, run=run, samples=samples, recovered=tuple(recovered))
+
+
+def repair(loaded: Loaded) -> None:
+    """Write the damaged files again from the whole ones; the damaged bytes are kept in log/damaged-*."""
+    for name in (RUN, SAMPLES, str(journal.NAME)):
+        path = loaded.directory / name
+        if path.exists() and any(sentence.startswith(f"{path}: ") for sentence in loaded.recovered):
+            _replace(loaded.directory / "log" / f"damaged-{path.name}", partial(_copy, path))
+    rows = [
+        Sample(**{str(key): value for key, value in row.items()}) for row in loaded.samples.to_dict("records")
+    ]
+    if any(sentence.startswith(f"{loaded.directory / journal.NAME}: ") for sentence in loaded.recovered):
+        write_atomically(loaded.directory / journal.NAME, journal.encoded(loaded.run, rows))
+    write_samples(loaded.directory, rows)
+    write_run(loaded.directory, loaded.run)
 
 
 def load_verdicts(directory: Path) -> list[Verdict]:
@@ -148,7 +167,8 @@ def frame(samples: Iterable[Sample]) -> pd.DataFrame:
 def _run(directory: Path, recovered: list[str]) -> Run:
     path = directory / RUN
     try:
-        return _checked(path, path.read_bytes())
+        run = _checked(path, path.read_bytes())
+        return _ended_after_all(directory, run) if run.status == "running" else run
     except FileNotFoundError:
         why = "missing"
     except OSError as error:
@@ -159,8 +179,16 @@ def _run(directory: Path, recovered: list[str]) -> Run:
         run = journal.read(directory / journal.NAME).run
     except StoreError as error:
         raise StoreError(f"{path}: {why}, and no help from the journal: {error}") from error
-    recovered.append(f"{path}: {why}; the run was read from {journal.NAME} instead")
+    recovered.append(f"{path}: {why}; the run was read from {journal.NAME} instead; {_REPAIR} {directory}`")
     return run
+
+
+def _ended_after_all(directory: Path, run: Run) -> Run:
+    """A run that ended in its journal and was killed before the other files were written."""
+    try:
+        return journal.read(directory / journal.NAME).run
+    except StoreError:
+        return run
 
 
 def _checked(path: Path, data: bytes) -> Run:
@@ -178,7 +206,7 @@ def _samples(directory: Path, run: Run, recovered: list[str]) -> pd.DataFrame:
     try:
         if run.status != "running":
             return _to_frame(pq.read_table(path, schema=_PARQUET_SCHEMA))
-        why = "not closed yet"
+        why = ""
     except FileNotFoundError:
         why = "missing"
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -192,8 +220,28 @@ def _samples(directory: Path, run: Run, recovered: list[str]) -> pd.DataFrame:
             f"{path}: {why}, and {directory / journal.NAME} is cut off too "
             f"({len(contents.samples)} samples left); restore one of them from a copy"
         )
-    recovered.append(f"{path}: {why}; {len(contents.samples)} samples were read from {journal.NAME} instead")
+    if why:
+        many = f"{len(contents.samples)} samples"
+        recovered.append(
+            f"{path}: {why}; {many} were read from {journal.NAME} instead; {_REPAIR} {directory}`"
+        )
     return frame(contents.samples)
+
+
+def _check_journal(directory: Path, run: Run, recovered: list[str]) -> None:
+    path = directory / journal.NAME
+    if run.status == "running" or not path.exists():
+        return
+    try:
+        whole = journal.read(path).ended
+    except StoreError:
+        whole = False
+    if not whole:
+        recovered.append(f"{path}: cut off or damaged; {SAMPLES} has all samples; {_REPAIR} {directory}`")
+
+
+def _copy(source: Path, target: Path) -> None:
+    _write_synced(target, source.read_bytes())
 
 
 def _to_frame(table: pa.Table) -> pd.DataFrame:

@@ -24,7 +24,7 @@ from bench.backends.base import (
     NotAvailable,
     StartRecord,
 )
-from bench.model import BackendInfo, Metric
+from bench.model import SCHEMA_VERSION, BackendInfo, Fingerprint, Metric, Plan, Run
 from bench.scenarios.base import Context, Reading, Scenario, ScenarioError
 
 Event = tuple[str, ...]
@@ -256,6 +256,47 @@ def fake_image(root: Path = Path("/nonexistent")) -> BenchImage:
         layers=(root / "1", root / "2"),
         rootfs=root / "rootfs",
         source="bench.testing",
+    )
+
+
+def fake_host() -> Fingerprint:
+    """A host that nobody has."""
+    return Fingerprint(
+        machine_id="fake",
+        hostname="fake",
+        cpu_model="Fake CPU",
+        cpus=2,
+        memory_bytes=1 << 30,
+        kernel="6.0.0-fake x86_64",
+        distribution="Fake Linux 1",
+        python="3.11.0",
+        cgroup_layout="v2",
+        mitigations={"meltdown": "Not affected"},
+        clocksource="tsc",
+        governor="performance",
+        smt="off",
+        virtualization="none seen",
+        filesystem="ext4 (/dev/fake)",
+        thp="madvise",
+        tools={"qemu": "fake 1.0"},
+    )
+
+
+def fake_run(plan: Plan, status: Literal["running", "interrupted", "complete", "failed"] = "running") -> Run:
+    """A run of that plan on the fake host."""
+    return Run(
+        schema=SCHEMA_VERSION,
+        id="20261124-000000-abcdef",
+        command=("ninetynine", "run"),
+        started="2026-11-24T00:00:00Z",
+        ended="" if status == "running" else "2026-11-24T00:06:00Z",
+        status=status,
+        plan=plan,
+        host=fake_host(),
+        image=None,
+        backends=(),
+        not_measured=(),
+        versions={},
     )
 
 

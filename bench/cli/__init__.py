@@ -1,11 +1,33 @@
 """The command line `ninetynine`: run, judge, report, doctor, list, show."""
 
-from bench.cli.verbs import app
+from __future__ import annotations
+
+import typer
+
+from bench.cli import inspecting, verbs
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="ninetynine",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+    help="Does a container start in a second and give you 99 % of the host? Measure it here.",
+)
+
+_RUN = "results/20261124-090000-ab12cd"
+
+app.command("run", epilog="Example: ninetynine run --backends host,runtime --families cpu,memory --seed 7")(
+    verbs.run
+)
+app.command("judge", epilog=f"Example: ninetynine judge {_RUN}")(verbs.judge)
+app.command("report", epilog=f"Example: ninetynine report {_RUN} --out /tmp/report.html")(verbs.report)
+app.command("doctor", epilog="Example: ninetynine doctor --json")(inspecting.doctor)
+app.command("list", epilog="Example: ninetynine list metrics")(inspecting.show_list)
+app.command("show", epilog=f"Example: ninetynine show {_RUN} --json")(verbs.show)
 
 
 def main() -> None:
     """Entry point of the distribution."""
     app()
-
-
-__all__ = ["app", "main"]

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import claims, store
+from bench.cli.errors import CliError
 from bench.journal import Contents
 from bench.judge import judge
+from bench.judging.control import JOINT
 from bench.model import NotMeasured, Plan, Verdict
 from bench.store import Loaded
 
@@ -16,13 +18,13 @@ def conclude(plan: Plan, contents: Contents, status: str) -> list[NotMeasured]:
     """Planned (arm, metric) pairs without one valid sample, each with the reason that is known."""
     found = list(contents.missing)
     whole = {item.backend for item in found if not item.metric}
-    owner = {metric.name: metric.name for metric in plan.metrics}
+    known = {metric.name for metric in plan.metrics}
     valid = {(sample.backend, sample.metric) for sample in contents.samples if sample.valid}
     reasons: dict[tuple[str, str], str] = {}
     for sample in contents.samples:
         reasons.setdefault((sample.backend, sample.metric), sample.reason)
     for pair, reason in reasons.items():
-        if pair not in valid and pair[0] not in whole and pair[1] in owner:
+        if pair not in valid and pair[0] not in whole and pair[1] in known:
             found.append(NotMeasured(backend=pair[0], metric=pair[1], reason=reason))
     return found
 
@@ -37,15 +39,19 @@ def judged(loaded: Loaded) -> list[Verdict]:
 
 def reported(directory: Path, out: Path | None = None) -> Path:
     """Render `report.html`; the one place where bench reaches up to reports."""
+    from reports.errors import ReportError
     from reports.page import render
 
-    return render(directory, out)
+    try:
+        return render(directory, out)
+    except ReportError as error:
+        raise CliError(str(error)) from error
 
 
 def control_failed(verdicts: Sequence[Verdict]) -> Verdict | None:
     """The joint A/A verdict when it failed: the run is invalid."""
-    control = claims.load().control
-    for verdict in verdicts:
-        if verdict.backend == control.arm and verdict.metric == "*" and verdict.verdict == "refuted":
-            return verdict
-    return None
+    arm = claims.load().control.arm
+    found = (
+        one for one in verdicts if one.backend == arm and one.metric == JOINT and one.verdict == "refuted"
+    )
+    return next(found, None)

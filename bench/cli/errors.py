@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 import typer
-from rich.console import Console
 
 from bench.backends.base import BackendError
 from bench.claims import ClaimsError
+from bench.cli.console import complain
 from bench.journal import StoreError
 from bench.plan import PlanError
 from bench.profiles import ProfileError
@@ -62,5 +62,5 @@ def guarded(verb: Callable[P, int]) -> Callable[P, None]:
 
 
 def _say(error: object, status: int) -> int:
-    Console(stderr=True, soft_wrap=True).print(f"ninetynine: error: {error}", markup=False, highlight=False)
+    complain(error)
     return status

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -13,9 +14,9 @@ _STYLE = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "not
 
 
 def verdicts(console: Console, found: Sequence[Verdict]) -> None:
-    """One row a verdict, in the order of the claims."""
+    """A row a verdict, in the order of the claims; what was not measured in a row a claim and backend."""
     table = _table("claim", "backend", "metric", "estimate [interval]", "margin", "verdict", "why")
-    for one in found:
+    for one in _gathered(found):
         table.add_row(
             one.claim,
             one.backend,
@@ -23,14 +24,14 @@ def verdicts(console: Console, found: Sequence[Verdict]) -> None:
             _interval(one),
             "" if one.margin is None else f"{one.margin:.4g}",
             f"[{_STYLE[one.verdict]}]{one.verdict}[/]",
-            one.reason.replace("[", r"\["),
+            plainly(one.reason),
         )
     console.print(table)
 
 
 def not_measured(console: Console, missing: Iterable[NotMeasured]) -> None:
     """What is absent and why; nothing when all is there."""
-    rows = [(one.backend, one.metric or "everything", one.reason.replace("[", r"\[")) for one in missing]
+    rows = [(one.backend, one.metric or "everything", plainly(one.reason)) for one in missing]
     if rows:
         plain(console, ("not measured", "metric", "reason"), rows)
 
@@ -51,6 +52,27 @@ def heading(console: Console, run: Run) -> None:
         markup=False,
         highlight=False,
     )
+
+
+def _gathered(found: Sequence[Verdict]) -> list[Verdict]:
+    """Not-measured rows of one claim and backend become one that counts their metrics."""
+    groups: dict[tuple[str, str, str], list[Verdict]] = {}
+    for one in found:
+        key = (one.claim, one.backend, "" if one.verdict == "not measured" else one.metric)
+        groups.setdefault(key, []).append(one)
+    return [_counted(rows) for rows in groups.values()]
+
+
+def _counted(rows: list[Verdict]) -> Verdict:
+    if len(rows) == 1:
+        return rows[0]
+    names = ", ".join(row.metric for row in rows if row.metric != "*")
+    return msgspec.structs.replace(rows[0], metric=f"{len(rows)} rows", reason=f"{rows[0].reason} ({names})")
+
+
+def plainly(text: str) -> str:
+    """Text that may hold brackets, as rich has to be given it."""
+    return text.replace("[", r"\[")
 
 
 def _interval(one: Verdict) -> str:

@@ -74,7 +74,7 @@ def fingerprint(storage: Path, root: Path = Path("/")) -> Fingerprint:
         clocksource=_text(root / "sys/devices/system/clocksource/clocksource0/current_clocksource"),
         governor=_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         smt=_text(root / "sys/devices/system/cpu/smt/control"),
-        virtualization=_virtualization(root),
+        virtualization=virtualization(root),
         filesystem=filesystem(storage, root),
         thp=_chosen(_text(root / "sys/kernel/mm/transparent_hugepage/enabled")),
         tools=host_tools(),
@@ -184,7 +184,7 @@ def _mitigations(root: Path) -> dict[str, str]:
     return {path.name: _text(path) for path in sorted(folder.iterdir())} if folder.is_dir() else {}
 
 
-def _virtualization(root: Path) -> str:
+def virtualization(root: Path) -> str:
     """What this host itself runs in, as far as the CPU and the firmware tell."""
     hypervisor = " hypervisor" in _text(root / "proc/cpuinfo")
     vendor = _text(root / "sys/class/dmi/id/sys_vendor")

@@ -2,7 +2,7 @@
 
 A slice that fails becomes invalid samples with a reason, and the run goes on; an arm that fails three times
 in a row is set aside for the rest of its session. A resumed run takes up the same plan: steps that the
-journal has are skipped, and what is left of a session that was cut gets fresh instances under the same session
+journal has are skipped; what is left of a session that was cut gets fresh instances under the same session
 number, so that cluster has two instances of each arm and the turn that was cut spans the interruption.
 """
 

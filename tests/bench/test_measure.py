@@ -9,13 +9,12 @@ import msgspec
 import pytest
 
 from bench import journal, measure, plan
-from bench.host.fingerprint import fingerprint
 from bench.journal import Journal, RunLine
 from bench.measure import noise
 from bench.measure.guard import Guard
-from bench.model import SCHEMA_VERSION, Plan, Run
+from bench.model import Plan
 from bench.profiles import MIN_SESSIONS, PROFILES, Profile
-from bench.testing import FakeBackend, FakeClock, FakeScenario, fake_scenarios
+from bench.testing import FakeBackend, FakeClock, FakeScenario, fake_run, fake_scenarios
 
 SMALL = msgspec.structs.replace(PROFILES["quick"], sessions=5, max_visits=2, budget_s=1000.0, slow_sessions=4)
 
@@ -31,7 +30,9 @@ class Bench:
         self.profile = profile
         self.scenarios = {s.name: s for s in scenarios or fake_scenarios()}
         self.backends = {
-            name: FakeBackend(name.removesuffix("-b"), final=name, events=self.events, fails=fails)
+            name: FakeBackend(
+                name.removesuffix("-b"), final=name, events=self.events, fails=fails or (lambda _: "")
+            )
             for name in ("host", "host-b", "runtime", "vm-tcg")
         }
         arms = plan.arms_for([("host", "host"), ("runtime", "runtime"), ("vm-tcg", "vm")])
@@ -49,28 +50,11 @@ class Bench:
             clock=self.clock,
         )
         with Journal(self.path) as book:
-            book.append(RunLine(run=run_of(self.plan)))
+            book.append(RunLine(run=fake_run(self.plan)))
             return measure.run(self.plan, site, book, done=done, watch=watch)
 
     def read(self) -> journal.Contents:
         return journal.read(self.path)
-
-
-def run_of(found: Plan) -> Run:
-    return Run(
-        schema=SCHEMA_VERSION,
-        id="r",
-        command=(),
-        started="",
-        ended="",
-        status="running",
-        plan=found,
-        host=fingerprint(Path("/")),
-        image=None,
-        backends=(),
-        not_measured=(),
-        versions={},
-    )
 
 
 def counted(bench: Bench) -> list[tuple[str, str]]:

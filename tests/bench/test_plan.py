@@ -1,7 +1,7 @@
 """What a plan promises: pairs close in time, everything randomised by the seed and by nothing else."""
 
 from collections import Counter
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import msgspec
 import pytest
@@ -207,7 +207,7 @@ def test_warm_ups_are_for_fresh_instances_only():
 @given(st.integers(1, 40), st.integers(0, 40))
 def test_spread_is_even_and_begins_at_the_front(count, more):
     found = plans.spread(count, count + more)
-    gaps = {b - a for a, b in zip(found, found[1:], strict=False)}
+    gaps = {b - a for a, b in pairwise(found)}
     assert found[0] == 0
     assert len(set(found)) == count
     assert found[-1] < count + more

@@ -1,0 +1,36 @@
+"""Where a verb writes: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else.")]
+
+_PIPE_WIDTH = 200
+"""Columns of a table that goes into a file or a pipe."""
+
+
+def out() -> Console:
+    """Standard output."""
+    return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+
+
+def err() -> Console:
+    """Standard error."""
+    return Console(stderr=True, soft_wrap=True)
+
+
+def complain(text: object) -> None:
+    """One line on standard error, as every error of ours looks."""
+    err().print(f"ninetynine: error: {text}", markup=False, highlight=False)
+
+
+def print_json(value: object) -> None:
+    """One document; paths as text."""
+    data = msgspec.json.encode(value, enc_hook=str)
+    sys.stdout.write(msgspec.json.format(data, indent=1).decode() + "\n")

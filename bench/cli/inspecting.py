@@ -1,0 +1,147 @@
+"""The verbs that look and do not measure: `doctor` and `list`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench import history, store
+from bench.backends.base import NotAvailable
+from bench.cli import setup, tables
+from bench.cli.console import AsJson, out, print_json
+from bench.cli.errors import BROKEN, COMPLETE, guarded
+from bench.cli.world import World, cache_dir, current
+from bench.host.checks import Check, host_checks
+from bench.journal import StoreError
+
+_STYLE = {"ok": "green", "warn": "yellow", "bad": "red", "unknown": "dim"}
+
+
+class Subject(StrEnum):
+    """What `list` can list."""
+
+    backends = "backends"
+    scenarios = "scenarios"
+    metrics = "metrics"
+    runs = "runs"
+
+
+@guarded
+def doctor(as_json: AsJson = False) -> int:
+    """Say what about this host can spoil or prevent a measurement, and which backends run here.
+
+    Exit status 1 when something prevents measuring.
+    """
+    checks = host_checks(cache_dir()) + backend_checks(current())
+    if as_json:
+        print_json(checks)
+    else:
+        rows = [
+            (
+                f"[{_STYLE[one.state]}]{one.state}[/]",
+                one.name,
+                *map(tables.plainly, (one.found, one.effect, one.fix)),
+            )
+            for one in checks
+        ]
+        tables.plain(out(), ("state", "check", "found", "effect", "fix"), rows)
+    return BROKEN if any(one.state == "bad" for one in checks) else COMPLETE
+
+
+def backend_checks(world: World) -> list[Check]:
+    """A line for each backend: available with its version, or not, with the reason."""
+    checks: list[Check] = []
+    for name, make in world.backends.items():
+        found = setup.probe_one(make(cache_dir() / "backends"))
+        if isinstance(found, NotAvailable):
+            state = "bad" if name == "host" else "warn"
+            effect = f"{name} is not measured"
+            checks.append(Check(name=f"backend {name}", state=state, found=found.reason, effect=effect))  # type: ignore[arg-type]
+        else:
+            limits = f"; cannot: {', '.join(found.limits)}" if found.limits else ""
+            version = f"{found.name}: {found.version}{limits}"
+            checks.append(Check(name=f"backend {name}", state="ok", found=version))
+    return checks
+
+
+@guarded
+def show_list(
+    subject: Annotated[
+        Subject | None, typer.Argument(help="One of these; all of them when not given.")
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Where the runs are.")] = Path("results"),
+    as_json: AsJson = False,
+) -> int:
+    """List backends (and whether they run here), scenarios, metrics (with definitions) or runs."""
+    subjects = [subject] if subject else list(Subject)
+    found = {one.value: _LISTS[one](results) for one in subjects}
+    if as_json:
+        print_json(found[subject.value] if subject else found)
+        return COMPLETE
+    for name, rows in found.items():
+        if not rows:
+            out().print(f"no {name}" + (f" below {results}" if name == "runs" else ""))
+            continue
+        heads = list(rows[0])
+        tables.plain(out(), heads, [[tables.plainly(row[head]) for head in heads] for row in rows])
+        out().print()
+    return COMPLETE
+
+
+Rows = list[dict[str, str]]
+
+
+def _backends(results: Path) -> Rows:
+    return [
+        {"backend": one.name.removeprefix("backend "), "state": one.state, "found": one.found}
+        for one in backend_checks(current())
+    ]
+
+
+def _scenarios(results: Path) -> Rows:
+    return [
+        {
+            "scenario": one.name,
+            "family": one.family,
+            "kind": one.kind,
+            "metrics": " ".join(metric.name for metric in one.metrics),
+        }
+        for one in current().scenarios
+    ]
+
+
+def _metrics(results: Path) -> Rows:
+    return [
+        {
+            "metric": one.name,
+            "unit": one.unit,
+            "better": one.better,
+            "role": one.role,
+            "definition": one.definition,
+        }
+        for one in current().metrics.values()
+    ]
+
+
+def _runs(results: Path) -> Rows:
+    rows: Rows = []
+    for directory in history.directories(results):
+        try:
+            run = store.load(directory).run
+        except StoreError as error:
+            rows.append({"run": str(directory), "started": "", "status": "unreadable", "what": str(error)})
+            continue
+        what = f"{run.plan.profile}: {', '.join(arm.name for arm in run.plan.arms)}"
+        rows.append({"run": str(directory), "started": run.started, "status": run.status, "what": what})
+    return rows
+
+
+_LISTS = {
+    Subject.backends: _backends,
+    Subject.scenarios: _scenarios,
+    Subject.metrics: _metrics,
+    Subject.runs: _runs,
+}

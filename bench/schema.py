@@ -1,0 +1,46 @@
+"""The result model as JSON Schema, for readers in other languages.
+
+`python -m bench.schema` writes the files below docs/schema; a test holds them to the structs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.model import SCHEMA_VERSION, Run, Sample, Verdict
+
+DIRECTORY = Path(__file__).resolve().parent.parent / "docs" / "schema"
+
+_DOCUMENTS: dict[str, tuple[Any, str]] = {
+    "run": (Run, "run.json: what was planned, where, and how it ended"),
+    "sample": (Sample, "A row of samples.parquet"),
+    "verdicts": (list[Verdict], "verdicts.json: one entry for each claim, metric and backend"),
+}
+
+
+def documents() -> dict[str, bytes]:
+    """File name → content, as it has to stand below docs/schema."""
+    return {f"{name}.json": _document(kind, title) for name, (kind, title) in _DOCUMENTS.items()}
+
+
+def write(directory: Path = DIRECTORY) -> None:
+    """Write all documents."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, content in documents().items():
+        (directory / name).write_bytes(content)
+
+
+def _document(kind: Any, title: str) -> bytes:
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": title,
+        "$comment": f"ninetynine result schema {SCHEMA_VERSION}, made by `python -m bench.schema`",
+    }
+    return msgspec.json.format(msgspec.json.encode(head | msgspec.json.schema(kind)), indent=2) + b"\n"
+
+
+if __name__ == "__main__":
+    write()

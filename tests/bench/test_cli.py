@@ -1,0 +1,317 @@
+"""The verbs on fakes: what they print, what they leave, and their exit statuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jsonschema
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from bench import journal, schema, store
+from bench.cli import app, concluding, verbs
+from bench.cli.world import World, use
+from bench.testing import FakeBackend, fake_backends, fake_image, fake_scenarios
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def events(tmp_path, monkeypatch):
+    """A world of fakes; the list fills with what is asked of its backends."""
+    monkeypatch.setenv("NINETYNINE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    found = []
+    use(World.fake(fake_backends(found), fake_scenarios(), fake_image()))
+    yield found
+    use(None)
+
+
+def invoke(*arguments: object):
+    return CliRunner().invoke(app, [str(one) for one in arguments])
+
+
+@pytest.fixture
+def finished(events, tmp_path):
+    """A smoke run's directory."""
+    result = invoke("run", "--profile", "smoke", "--seed", 1, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    return tmp_path / "run"
+
+
+def test_run_leaves_the_promised_files(finished):
+    names = {path.name for path in finished.iterdir()}
+    assert names == {"run.json", "samples.parquet", "verdicts.json", "report.html", "log"}
+
+
+def test_what_it_wrote_satisfies_the_schema(finished):
+    for file, rule in [("run.json", "run.json"), ("verdicts.json", "verdicts.json")]:
+        jsonschema.validate(json.loads((finished / file).read_bytes()), json.loads(schema.documents()[rule]))
+
+
+def test_run_ends_with_a_table_and_the_report(events, tmp_path):
+    result = invoke("run", "--profile", "smoke", "--out", tmp_path / "run")
+    assert "performance" in result.stdout
+    assert result.stdout.rstrip().endswith(f"report: {tmp_path / 'run' / 'report.html'}")
+
+
+def test_smoke_never_gives_a_verdict(finished):
+    states = {one.verdict for one in store.load_verdicts(finished)}
+    assert states <= {"inconclusive", "not measured"}
+
+
+def test_json_is_one_document_and_nothing_else(events, tmp_path):
+    result = invoke("run", "--profile", "smoke", "--json", "--out", tmp_path / "run", "--seed", 3)
+    found = json.loads(result.stdout)
+    assert result.stderr == ""
+    assert (found["seed"], found["status"]) == (3, "complete")
+    assert found["verdicts"]
+
+
+def test_the_same_seed_gives_the_same_plan(events, tmp_path):
+    for name in "ab":
+        invoke("run", "--profile", "smoke", "--seed", 9, "--out", tmp_path / name)
+    assert store.load(tmp_path / "a").run.plan == store.load(tmp_path / "b").run.plan
+
+
+def test_a_missing_backend_is_named_as_not_measured(finished):
+    missing = {(one.backend, one.reason) for one in store.load(finished).run.not_measured}
+    assert ("docker", "no docker on this machine") in missing
+
+
+def test_leftovers_are_swept_before_anything_starts(finished, events):
+    first = next(index for index, event in enumerate(events) if event[0] != "cleanup")
+    assert {event[1] for event in events[:first]} == {"host", "runtime", "vm-tcg", "docker"}
+
+
+def test_only_what_was_asked_for_is_measured_and_the_host(events, tmp_path):
+    invoke(
+        "run",
+        "--profile",
+        "smoke",
+        "--backends",
+        "runtime",
+        "--families",
+        "cpu,memory",
+        "--out",
+        tmp_path / "r",
+    )
+    loaded = store.load(tmp_path / "r")
+    assert set(loaded.samples["backend"]) == {"host", "host-b", "runtime"}
+    assert {name.split(".")[0] for name in loaded.samples["scenario"]} == {"cpu", "memory"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--backends", "hots"], "unknown backend 'hots': choose from host, runtime, vm, docker"),
+        (["--families", "cpu,gpu"], "unknown family 'gpu': choose from startup, cpu, memory, network, disk"),
+        (["--profile", "fast"], "unknown profile 'fast': choose one of smoke, quick, full"),
+        (["--cpus", "0,x"], "--cpus takes numbers separated by commas, not '0,x'"),
+        (["--cpus", "4096"], "--cpus 4096: this process may use only "),
+        (["--resume", "x", "--seed", "1"], "--resume goes on with the plan that is there"),
+        (["--resume", "nowhere"], "nowhere: holds no journal of a run, so there is nothing to resume"),
+    ],
+)
+def test_wrong_use_is_answered_with_status_2_and_makes_nothing(events, tmp_path, arguments, message):
+    result = invoke("run", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not events
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_directory_with_a_run_is_not_overwritten(finished):
+    before = (finished / "run.json").read_bytes()
+    result = invoke("run", "--profile", "smoke", "--out", finished)
+    assert result.exit_code == 1
+    assert "holds a run already" in result.stderr
+    assert (finished / "run.json").read_bytes() == before
+
+
+def test_without_root_it_says_so(events, monkeypatch):
+    fakes = fake_backends()
+    world = World.fake(fakes, fake_scenarios(), fake_image())
+    world.needs_root = True
+    use(world)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    result = invoke("run", "--profile", "smoke")
+    assert result.exit_code == 1
+    assert "measuring needs root" in result.stderr
+
+
+def test_without_a_host_nothing_is_measured_and_nothing_left(events, tmp_path):
+    broken = {
+        "host": lambda root: FakeBackend("host", missing="no chroot"),
+        "runtime": fake_backends()["runtime"],
+    }
+    use(World.fake(broken, fake_scenarios(), fake_image()))
+    result = invoke("run", "--profile", "smoke", "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert "the host backend is the baseline of everything and is not available: no chroot" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_backend_that_cannot_be_prepared_is_not_measured(events, tmp_path):
+    worlds = dict(fake_backends())
+    worlds["runtime"] = lambda root: FakeBackend(
+        "runtime", fails=lambda event: "no overlay" * (event[0] == "prepare")
+    )
+    use(World.fake(worlds, fake_scenarios(), fake_image()))
+    assert invoke("run", "--profile", "smoke", "--out", tmp_path / "run").exit_code == 0
+    missing = {one.backend: one.reason for one in store.load(tmp_path / "run").run.not_measured}
+    assert missing["runtime"] == "prepare: prepare runtime: no overlay"
+
+
+def test_a_control_that_fails_makes_the_run_invalid(events, tmp_path, monkeypatch):
+    def judged(loaded):
+        joint = next(one for one in concluding.judged(loaded) if one.metric == "joint")
+        return [msgspec.structs.replace(joint, verdict="refuted", reason="p = 0.001")]
+
+    monkeypatch.setattr(verbs, "judged", judged)
+    result = invoke("run", "--profile", "smoke", "--out", tmp_path / "run")
+    assert result.exit_code == 3
+    assert "INVALID RUN: host against host differs, so no verdict of it counts: p = 0.001" in result.stdout
+
+
+@pytest.mark.parametrize("verb", ["show", "judge", "report"])
+@pytest.mark.parametrize("name", ["run.json", "samples.parquet", str(journal.NAME)])
+def test_a_cut_file_is_named_with_status_1_and_nothing_is_destroyed(finished, verb, name):
+    os.truncate(finished / name, (finished / name).stat().st_size // 2)
+    result = invoke(verb, finished)
+    assert result.exit_code == 1
+    assert f"{finished / name}: cut off or damaged" in result.stderr
+    assert len(store.load(finished).samples)
+
+
+def test_judge_makes_cut_files_whole(finished):
+    before = store.load(finished)
+    os.truncate(finished / "run.json", 10)
+    assert invoke("judge", finished).exit_code == 1
+    assert invoke("judge", finished).exit_code == 0
+    assert store.load(finished).run == before.run
+
+
+def test_show_without_verdicts_names_the_command(finished):
+    (finished / "verdicts.json").write_text("[{")
+    result = invoke("show", finished)
+    assert result.exit_code == 1
+    assert f"make it again with `ninetynine judge {finished}`" in result.stderr
+    assert invoke("judge", finished).exit_code == 0
+    assert invoke("show", finished).exit_code == 0
+
+
+def test_list_names_everything(finished):
+    result = invoke("list", "--results", finished.parent)
+    for word in (
+        "vm-tcg: fake 1.0",
+        "no docker on this machine",
+        "network.throughput.nat",
+        str(finished),
+        "complete",
+    ):
+        assert word in result.stdout
+
+
+def test_list_metrics_as_json_has_definitions(events):
+    found = json.loads(invoke("list", "metrics", "--json").stdout)
+    assert found[0] == {
+        "metric": "startup.first_instruction",
+        "unit": "s",
+        "better": "lower",
+        "role": "primary",
+        "definition": "startup.first_instruction",
+    }
+
+
+def test_list_survives_a_broken_run(finished):
+    (finished.parent / "broken" / "log").mkdir(parents=True)
+    assert "unreadable" in invoke("list", "runs", "--results", finished.parent).stdout
+
+
+def test_doctor_names_each_backend_and_the_checks(events):
+    found = {one["name"]: one for one in json.loads(invoke("doctor", "--json").stdout)}
+    assert found["backend docker"]["found"] == "no docker on this machine"
+    assert {"root", "load", "governor", "disk", "cgroups"} <= set(found)
+
+
+@pytest.mark.parametrize("verb", ["run", "judge", "report", "doctor", "list", "show"])
+def test_every_verb_has_help_with_an_example(verb):
+    result = invoke(verb, "--help")
+    assert result.exit_code == 0
+    assert f"Example: ninetynine {verb}" in result.stdout
+
+
+def process(tmp_path: Path, *arguments: object, slice_s: float = 0.05) -> subprocess.Popen[str]:
+    environment = os.environ | {
+        "NINETYNINE_CACHE": str(tmp_path / "cache"),
+        "NINETYNINE_FAKE_SLICE_S": str(slice_s),
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "bench.testing", *map(str, arguments)],
+        cwd=REPOSITORY,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_steps(directory: Path, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            if len(journal.read(directory / journal.NAME).done) >= count:
+                return
+        except store.StoreError:
+            pass
+        time.sleep(0.02)
+    raise AssertionError(f"{directory} never had {count} steps")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_what_was_measured_and_resume_goes_on(tmp_path, number):
+    run = tmp_path / "run"
+    child = process(tmp_path, "run", "--profile", "smoke", "--seed", 1, "--out", run)
+    wait_for_steps(run, 5)
+    child.send_signal(number)
+    stdout, _ = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert f"ninetynine run --resume {run}" in stdout
+    before = store.load(run)
+    assert before.run.status == "interrupted"
+    assert 5 <= len(before.samples) < len(before.run.plan.steps)
+    again = process(tmp_path, "run", "--resume", run, slice_s=0)
+    _, complaint = again.communicate(timeout=60)
+    assert again.returncode == 0, complaint
+    after = store.load(run)
+    assert after.run.plan == before.run.plan
+    assert sorted(after.samples["order"]) == [step.order for step in after.run.plan.steps]
+    assert after.samples[: len(before.samples)].equals(before.samples)
+
+
+def test_kill_9_loses_no_finished_sample(tmp_path):
+    run = tmp_path / "run"
+    child = process(tmp_path, "run", "--profile", "smoke", "--seed", 1, "--out", run)
+    wait_for_steps(run, 7)
+    child.kill()
+    child.communicate(timeout=60)
+    loaded = store.load(run)
+    assert loaded.run.status == "running"
+    assert list(loaded.samples["order"]) == list(range(len(loaded.samples)))
+    assert len(loaded.samples) >= 7
+    again = process(tmp_path, "run", "--resume", run, slice_s=0)
+    assert again.communicate(timeout=60) is not None
+    assert again.returncode == 0
+    assert len(store.load(run).samples) == len(loaded.run.plan.steps)
+
+
+def test_a_complete_run_is_not_resumed(finished):
+    result = invoke("run", "--resume", finished)
+    assert result.exit_code == 2
+    assert "is complete; there is nothing to resume" in result.stderr
