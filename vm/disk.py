@@ -22,8 +22,11 @@ def build_base(rootfs: Path, digest: str, cache: Path) -> Path:
     """
     if not rootfs.is_dir():
         raise VmError(f"make a disk of {rootfs}: no such directory; pass the image's flattened root")
-    size_mib = _tree_bytes(rootfs) * 3 // 2 // MIB + 4096
-    return cached(cache / f"base-{_key(digest)}.ext4", lambda path: _mke2fs(path, size_mib, rootfs))
+
+    def build(path: Path) -> None:
+        _mke2fs(path, _tree_bytes(rootfs) * 3 // 2 // MIB + 4096, rootfs)
+
+    return cached(cache / f"base-{_key(digest)}.ext4", build)
 
 
 def overlay_template(base: Path) -> Path:

@@ -161,7 +161,8 @@ class Harness:
             self._ledger.driver = process.owner
             self._ledger.write(self._home)
             self._driver = process
-            self._driver.sweep()
+            process.sweep()
+            self._accel = self.accel  # probed now, so that no start pays for it
         return self._driver, self._home
 
     def _make_home(self) -> Path:

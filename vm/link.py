@@ -113,8 +113,11 @@ class Link:
             self._changed.notify_all()
         self._take_console(received)
         if received.agent:
-            for frame in self._decoder.feed(received.agent):
-                self._on_frame(frame, received.at_ns)
+            try:
+                for frame in self._decoder.feed(received.agent):
+                    self._on_frame(frame, received.at_ns)
+            except GuestError as error:
+                self._lost = self._lost or str(error)
         elif received.agent == b"":
             self._lost = self._lost or "the guest went away"
         self._lost = self._lost or received.failure

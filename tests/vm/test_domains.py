@@ -1,0 +1,56 @@
+"""libvirt's own behaviour behind `Domains`, on the in-process test driver."""
+
+import pytest
+
+from builders import request
+from vm.domain import OWNER_MARK, domain_xml
+from vm.errors import VmError, VmUnavailableError
+from vm.owner import Owner, current
+
+libvirt = pytest.importorskip("libvirt")
+from vm.libvirt_domains import Domains  # noqa: E402
+
+NAME = "nv00c0ffee"
+
+
+@pytest.fixture
+def domains(tmp_path):
+    domains = Domains("test:///default", tmp_path)
+    yield domains
+    domains.destroy(NAME)
+    domains.close()
+
+
+def test_start_and_destroy(domains):
+    defined, created = domains.start(NAME, domain_xml(request()))
+    assert defined <= created
+    assert domains.active(NAME)
+    domains.destroy(NAME)
+    domains.destroy(NAME)
+    assert not domains.active(NAME)
+
+
+def test_a_domain_that_cannot_be_defined_is_named(domains):
+    with pytest.raises(VmError, match=f"define {NAME}"):
+        domains.start(NAME, "<domain type='test'/>")
+
+
+def test_an_unknown_domain_is_named(domains):
+    with pytest.raises(VmError, match="find nvmissing"):
+        domains.resume("nvmissing")
+
+
+def test_sweep_ends_only_domains_of_dead_owners(domains):
+    xml = domain_xml(request())
+    mark = f"{OWNER_MARK}{Owner(7, 42)}"
+    domains.start(NAME, xml.replace(mark, f"{OWNER_MARK}{current()}"))
+    assert domains.sweep() == []
+    domains.destroy(NAME)
+    domains.start(NAME, xml.replace(mark, f"{OWNER_MARK}{Owner(2**22, 1)}"))
+    assert domains.sweep() == [NAME]
+    assert not domains.active(NAME)
+
+
+def test_an_unreachable_libvirt_is_unavailable_with_a_way_out(tmp_path):
+    with pytest.raises(VmUnavailableError, match=r"connect to libvirt at .*; use qemu:///embed"):
+        Domains("qemu+unix:///system?socket=/nonesuch", tmp_path)

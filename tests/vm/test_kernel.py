@@ -1,0 +1,69 @@
+import gzip
+import lzma
+import struct
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vm.errors import VmError
+from vm.kernel import Kernel, module, uncompressed
+
+ELF = b"\x7fELF" + b"kernel" * 100
+COMPRESSIONS = {"zstd": zstandard.ZstdCompressor().compress, "xz": lzma.compress, "gzip": gzip.compress}
+
+
+def bzimage(payload: bytes, setup_sectors: int = 3) -> bytes:
+    """A boot header with the four fields that lead to the payload, and the payload."""
+    image = bytearray((setup_sectors + 1) * 512)
+    image[0x1F1] = setup_sectors
+    image[0x202:0x206] = b"HdrS"
+    struct.pack_into("<II", image, 0x248, 16, len(payload) + 4)
+    return bytes(image) + b"\0" * 16 + payload + struct.pack("<I", len(ELF))
+
+
+@pytest.mark.parametrize("name", COMPRESSIONS)
+def test_the_elf_inside_is_found(name):
+    assert uncompressed(bzimage(COMPRESSIONS[name](ELF))) == ELF
+
+
+@given(st.integers(1, 64))
+def test_it_is_found_behind_any_number_of_setup_sectors(sectors):
+    assert uncompressed(bzimage(zstandard.compress(ELF), sectors)) == ELF
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (b"", "not a bzImage"),
+        (b"MZ" + b"\0" * 4096, "not a bzImage"),
+        (bzimage(b"BZh9rubbish"), "unknown compression"),
+        (bzimage(zstandard.compress(ELF)[:-9]), "no ELF"),
+        (bzimage(zstandard.compress(b"text")), "no ELF"),
+        (bzimage(b"\x28\xb5\x2f\xfd" + b"\xff" * 40), "damaged payload"),
+    ],
+)
+def test_what_is_no_kernel_is_refused(image, message):
+    with pytest.raises(VmError, match=message):
+        uncompressed(image)
+
+
+def test_modules_are_unpacked_and_lose_their_signature(tmp_path):
+    kernel = fake_kernel(tmp_path)
+    assert module(kernel, "virtio_net") == b"code"
+
+
+def test_a_module_built_in_is_none_and_an_unknown_one_an_error(tmp_path):
+    kernel = fake_kernel(tmp_path)
+    assert module(kernel, "virtio_blk") is None
+    with pytest.raises(VmError, match="no module floppy"):
+        module(kernel, "floppy")
+
+
+def fake_kernel(home) -> Kernel:
+    drivers = home / "modules/kernel/drivers"
+    drivers.mkdir(parents=True)
+    (drivers / "virtio-net.ko.xz").write_bytes(lzma.compress(b"code~Module signature appended~\n"))
+    (home / "modules/modules.builtin").write_text("kernel/drivers/block/virtio_blk.ko\n")
+    return Kernel(version="6.12", vmlinuz=home / "z", vmlinux=home / "x", modules=home / "modules")
