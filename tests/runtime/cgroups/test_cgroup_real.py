@@ -1,0 +1,238 @@
+"""Real cgroups, in whichever layout this machine has: nothing here depends on v1 or v2."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.spawn.cgroups import Cgroup, CgroupError, CgroupManager, Limits, find_layout, sweep
+
+pytestmark = pytest.mark.root
+
+PREFIX = "nncgtest"
+
+
+def leftovers() -> list[Path]:
+    layout = find_layout()
+    mounts = {*layout.v1.values(), *([layout.v2] if layout.v2 else [])}
+    return [path for mount in mounts for path in Path(mount).glob(f"{PREFIX}-{os.getpid()}-*")]
+
+
+@pytest.fixture
+def manager() -> Iterator[CgroupManager]:
+    made = CgroupManager(PREFIX, pool_size=2)
+    yield made
+    made.close()
+    assert leftovers() == []
+
+
+def run_in(group: Cgroup, work: Callable[[], object]) -> int:
+    """Fork a child that joins as a container does, works, and ends with 0 unless `work` raises."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            for fd in group.join_fds:
+                os.write(fd, b"0")
+            if group.v2_dir:
+                Path(group.v2_dir, "cgroup.procs").write_text("0")
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return pid
+
+
+def ended(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def eventually(check: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not check() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return check()
+
+
+def test_counts_what_a_child_uses(manager: CgroupManager) -> None:
+    group = manager.create("counts")
+    assert ended(run_in(group, lambda: sum(i for i in range(300_000)) and bytearray(20 << 20))) == 0
+    stats = group.stats()
+    group.remove()
+    assert stats.cpu_usage_ns and stats.cpu_usage_ns > 1_000_000
+    assert stats.memory_peak and stats.memory_peak > 20 << 20
+    assert stats.pids == 0
+    assert stats.oom_kills == 0
+
+
+def test_memory_limit_kills_and_is_counted(manager: CgroupManager) -> None:
+    group = manager.create("oom", Limits(memory_max=16 << 20, swap_max=0))
+    assert ended(run_in(group, lambda: bytearray(64 << 20))) == -signal.SIGKILL
+    assert group.stats().oom_kills == 1
+    group.remove()
+
+
+def test_pids_limit_refuses_a_fork(manager: CgroupManager) -> None:
+    group = manager.create("pids", Limits(pids_max=1))
+    assert ended(run_in(group, os.fork)) == 1
+    group.remove()
+
+
+def test_cpu_quota_throttles(manager: CgroupManager) -> None:
+    group = manager.create("quota", Limits(cpu_quota_us=5_000, cpu_period_us=50_000))
+
+    def burn() -> None:
+        while time.process_time() < 0.05:
+            pass
+
+    assert ended(run_in(group, burn)) == 0
+    assert (group.stats().throttled_periods or 0) > 0
+    group.remove()
+
+
+def test_cpuset_confines(manager: CgroupManager) -> None:
+    last = max(os.sched_getaffinity(0))
+    group = manager.create("set", Limits(cpuset_cpus=str(last)))
+
+    def check() -> None:
+        assert os.sched_getaffinity(0) == {last}
+
+    assert ended(run_in(group, check)) == 0
+    group.remove()
+
+
+def test_unlisted_device_is_refused_unless_unconfined(manager: CgroupManager) -> None:
+    if not Path("/dev/kmsg").exists():
+        pytest.skip("no /dev/kmsg here")
+
+    def try_open() -> None:
+        os.close(os.open("/dev/null", os.O_RDWR))
+        os.close(os.open("/dev/kmsg", os.O_RDONLY))
+
+    closed, opened = manager.create("closed"), manager.create("open", Limits(confine_devices=False))
+    assert closed.joins == opened.joins
+    assert (ended(run_in(closed, try_open)), ended(run_in(opened, try_open))) == (1, 0)
+    closed.remove()
+    opened.remove()
+
+
+def test_kill_takes_a_family_and_remove_succeeds_at_once(manager: CgroupManager) -> None:
+    group = manager.create("family")
+
+    def family() -> None:
+        os.fork()
+        os.fork()
+        time.sleep(60)
+
+    pid = run_in(group, family)
+    assert eventually(lambda: len(group.procs()) == 4)
+    group.kill()
+    assert ended(pid) == -signal.SIGKILL
+    assert group.procs() == ()
+    group.remove()
+    assert not any(Path(path).exists() for path in group.dirs)
+
+
+def test_freeze_stops_and_thaw_goes_on(manager: CgroupManager) -> None:
+    group = manager.create("ice")
+    read, write = os.pipe()
+
+    def tick() -> None:
+        while True:
+            os.write(write, b".")
+            time.sleep(0.001)
+
+    pid = run_in(group, tick)
+    os.read(read, 1)
+    group.freeze()
+    os.set_blocking(read, False)
+    while True:
+        try:
+            os.read(read, 65536)
+        except BlockingIOError:
+            break
+    time.sleep(0.05)
+    with pytest.raises(BlockingIOError):
+        os.read(read, 1)
+    group.thaw()
+    os.set_blocking(read, True)
+    assert os.read(read, 1) == b"."
+    group.kill()
+    ended(pid)
+    group.remove()
+    os.close(read)
+    os.close(write)
+
+
+def test_pooled_and_plain_cgroups_behave_alike(manager: CgroupManager) -> None:
+    plain = manager.create("plain", Limits(pids_max=7))
+    manager.refill()
+    pooled = manager.create("pooled", Limits(pids_max=7))
+    assert pooled.joins == plain.joins
+    assert pooled.id == "pooled"
+    assert ended(run_in(pooled, lambda: None)) == 0
+    for group in (plain, pooled):
+        group.remove()
+        group.remove()  # idempotent
+
+
+def test_update_raises_and_lowers(manager: CgroupManager) -> None:
+    group = manager.create("moving", Limits(memory_max=32 << 20, swap_max=0))
+    group.update(Limits(memory_max=64 << 20, swap_max=0))
+    group.update(Limits(memory_max=8 << 20, swap_max=0, pids_max=3))
+    assert ended(run_in(group, lambda: bytearray(32 << 20))) == -signal.SIGKILL
+    group.remove()
+
+
+def test_cgroups_made_inside_go_too(manager: CgroupManager) -> None:
+    group = manager.create("nested")
+    for path in group.dirs:
+        Path(path, "inner/most").mkdir(parents=True)
+    group.remove()
+
+
+def test_a_failed_create_leaves_nothing(manager: CgroupManager) -> None:
+    with pytest.raises(CgroupError, match="EINVAL|ERANGE|ENOSPC"):
+        manager.create("bad", Limits(cpuset_cpus="9999"))
+    assert not [path for base in leftovers() for path in base.glob("bad")]
+    manager.create("bad").remove()
+
+
+def test_a_taken_or_impossible_id_says_so(manager: CgroupManager) -> None:
+    group = manager.create("twice")
+    with pytest.raises(CgroupError, match="choose another id"):
+        manager.create("twice")
+    group.remove()
+    with pytest.raises(CgroupError, match="an id is letters"):
+        manager.create("../etc")
+
+
+def test_sweep_frees_the_dead_and_spares_the_living(manager: CgroupManager) -> None:
+    script = (
+        "import os, time; from runtime.spawn.cgroups import CgroupManager;"
+        f"m = CgroupManager('{PREFIX}'); g = m.create('left');"
+        "pid = os.fork();"
+        "[os.write(fd, b'0') for fd in g.join_fds] if pid == 0 else None;"
+        "print(pid, flush=True) if pid else time.sleep(60);"
+        "time.sleep(60)"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    orphan = int(owner.stdout.readline())
+    mine = manager.create("mine")
+    assert not [path for path in sweep(PREFIX) if f"-{owner.pid}-" in path]
+    owner.kill()
+    owner.wait()
+    swept = sweep(PREFIX)
+    assert swept and all(f"-{owner.pid}-" in path for path in swept)
+    assert eventually(lambda: not Path(f"/proc/{orphan}").exists())
+    assert not any(Path(path).exists() for path in swept)
+    assert all(Path(path).is_dir() for path in mine.dirs)
+    mine.remove()
