@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,3 +51,14 @@ def remove_mount(target: Path) -> None:
     mounts.unmount_below(target)
     if target.exists():
         target.rmdir()
+
+
+def disk_bytes(directory: Path) -> int:
+    """Return the blocks on disk of all below `directory`, each inode once, in bytes."""
+    blocks: dict[int, int] = {}
+    for where, names, files in os.walk(directory):
+        for name in (*names, *files):
+            with contextlib.suppress(FileNotFoundError):
+                info = Path(where, name).lstat()
+                blocks[info.st_ino] = info.st_blocks
+    return sum(blocks.values()) * 512

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.backends.base import Backend
+from bench.backends.crun import CrunBackend
 from bench.backends.host import HostBackend
 from bench.backends.runtime import RuntimeBackend
 from bench.backends.vm import VmBackend
@@ -19,4 +20,5 @@ BACKENDS: dict[str, Factory] = {
     "runtime": RuntimeBackend,
     "vm": VmBackend,
     "vm-untuned": partial(VmBackend, profile="untuned"),
+    "crun": CrunBackend,
 }

@@ -15,7 +15,9 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
+from bench.backends import networks
 from bench.backends.base import (
     BackendError,
     BenchImage,
@@ -27,7 +29,8 @@ from bench.backends.base import (
     StartRecord,
 )
 from bench.backends.environment import environment, instance_mark
-from bench.model import BackendInfo
+from bench.model import BackendInfo, NetworkMode
+from runtime.network import NetworkError
 from vm.config import Accelerator, Profile, VmConfig, VmImage, VmNetwork
 from vm.errors import VmError
 from vm.harness import Harness
@@ -93,6 +96,7 @@ class VmBackend:
             raise BackendError("start a VM: prepare(image) was not called")
         if reason := self.unsupported(spec):
             raise BackendError(f"start a VM: {reason}")
+        network = _Attachment(spec.network) if spec.network in ("bridge", "nat") else None
         env = dict(line.split("=", 1) for line in environment(instance_mark()))
         config = VmConfig(
             image=self._image,
@@ -100,7 +104,7 @@ class VmBackend:
             memory_mib=(spec.memory_max or MEMORY_MIB << 20) >> 20,
             vcpus=len(spec.cpus) or len(os.sched_getaffinity(0)),
             cpus=spec.cpus,
-            network=self._network(spec),
+            network=network.config if network else None,
             data_disk_mib=VOLUME_MIB if spec.volume else 0,
             data_dir=spec.volume,
             argv=spec.argv,
@@ -108,11 +112,15 @@ class VmBackend:
             until_output=spec.until_output,
         )
         try:
-            instance = VmInstance(self._harness.start(config), env)
-        except (VmError, OSError) as error:
-            raise BackendError(
-                f"start {spec.argv[0] if spec.argv else 'an idle guest'} in a VM: {error}"
-            ) from error
+            guest = self._harness.start(config)
+        except BaseException as error:
+            if network is not None:
+                network.close()
+            if isinstance(error, (VmError, OSError)):
+                what = spec.argv[0] if spec.argv else "an idle guest"
+                raise BackendError(f"start {what} in a VM: {error}") from error
+            raise
+        instance = VmInstance(guest, env, network)
         self._instances.append(instance)
         return instance
 
@@ -126,11 +134,9 @@ class VmBackend:
         try:
             harness.close()
             harness.sweep()
+            networks.close()
         except (VmError, OSError) as error:
             raise BackendError(f"clean up after VMs: {error}") from error
-
-    def _network(self, spec: InstanceSpec) -> VmNetwork | None:
-        return None
 
     def _run_root(self) -> Path:
         """Return where sockets and overlays live; libvirt's socket paths hold 107 bytes only."""
@@ -138,11 +144,36 @@ class VmBackend:
         return root if len(str(root)) <= _LONGEST_ROOT else Path("/var/tmp/ninetynine-vm")
 
 
+class _Attachment:
+    """An address on the bridge of a network mode, for a tap. Closing gives it back. Raises BackendError."""
+
+    def __init__(self, mode: NetworkMode) -> None:
+        assert mode in ("bridge", "nat")
+        self._mode: Literal["bridge", "nat"] = mode
+        self._manager = networks.current()
+        try:
+            bridge = self._manager.bridge(mode)
+            self._address: str | None = self._manager.reserve(mode)
+        except NetworkError as error:
+            raise BackendError(f"attach a VM to the {mode} network: {error}") from error
+        prefix = bridge.subnet.partition("/")[2]
+        self.config = VmNetwork(
+            address=f"{self._address}/{prefix}", gateway=bridge.gateway, bridge=bridge.name
+        )
+
+    def close(self) -> None:
+        """Give the address back. Idempotent."""
+        if self._address is not None:
+            self._manager.release(self._mode, self._address)
+            self._address = None
+
+
 class VmInstance:
     """One guest, with the agent's channel as the way in."""
 
-    def __init__(self, guest: Vm, env: dict[str, str]) -> None:
+    def __init__(self, guest: Vm, env: dict[str, str], network: _Attachment | None) -> None:
         self._guest = guest
+        self._network = network
         self._env = env
         record = guest.record
         self.record = StartRecord(
@@ -198,6 +229,8 @@ class VmInstance:
             self._guest.stop()
         except (VmError, OSError) as error:
             raise BackendError(f"stop a VM: {error}") from error
+        if self._network is not None:
+            self._network.close()
 
     def _drain(self) -> None:
         """Take what the main program has printed, or it would wait for a reader once its window is full."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from bench.backends import mounts, processes
@@ -14,10 +13,14 @@ def traces(root: Path) -> dict[str, set[str]]:
         "mounts": {str(path) for path in mounts.below(root)},
         "processes": {f"{pid} {path}" for pid, path in processes.rooted_below(root).items()},
         "idle programs": {str(pid) for pid in processes.pids() if _name(pid) in ("idle", "first")},
-        "links": {name for name in os.listdir("/sys/class/net") if name.startswith(("nn", "nv"))},
+        "links": {
+            name
+            for name in (path.name for path in Path("/sys/class/net").iterdir())
+            if name.startswith(("nn", "nv"))
+        },
         "cgroups": {str(path) for path in _cgroups() if path.name.startswith("nn")},
         "owned directories": {str(path) for path in root.glob("*/*-*-*")},
-        "descriptors": {str(len(os.listdir("/proc/self/fd")))},
+        "descriptors": {str(sum(1 for _ in Path("/proc/self/fd").iterdir()))},
     }
 
 

@@ -1,0 +1,299 @@
+"""crun, an OCI runtime in C, on bundles we write: `crun run --detach`, `crun exec`, `crun delete`.
+
+It gets the image's layers as an overlay, and namespaces, seccomp filter, capabilities and mounts equal to
+our own runtime's. The bundle is written before the request's stamp (a container manager would have it
+ready); the overlay mount and crun's own start are inside. crun makes no networks: only `none` and `host`
+are measured.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from bench.backends import launch, mount_namespace, oci_bundle, owned, processes
+from bench.backends.base import (
+    BackendError,
+    BenchImage,
+    Channel,
+    Completed,
+    Footprint,
+    InstanceSpec,
+    NotAvailable,
+    StartRecord,
+)
+from bench.backends.environment import IDLE, environment, instance_mark
+from bench.backends.main_program import MainStreams
+from bench.backends.processes import HostChild
+from bench.backends.streams import PipeChannel, run
+from bench.model import BackendInfo
+from runtime.spawn.tape import pointers
+
+_CGROUP_PREFIX = "nncrun-"
+
+
+class CrunBackend:
+    """Bundles and crun's state below one directory of this process."""
+
+    name = "crun"
+
+    def __init__(self, root: Path) -> None:
+        self._parent = root / "crun"
+        self._image: BenchImage | None = None
+        self._site: _Site | None = None
+        self._instances: list[CrunInstance] = []
+
+    def probe(self) -> BackendInfo | NotAvailable:
+        """Ask for its version."""
+        program = shutil.which("crun")
+        if program is None:
+            return NotAvailable(
+                "crun is not installed; run `nox -s setup -- --peers`, or apt-get install crun"
+            )
+        if os.geteuid() != 0:
+            return NotAvailable("crun needs root here; run as root")
+        asked = subprocess.run([program, "--version"], capture_output=True, text=True)
+        if asked.returncode:
+            return NotAvailable(f"crun --version failed: {asked.stderr.strip()}")
+        limits = ["no network modes bridge and nat: crun makes no networks"]
+        if mount_namespace.hybrid_unified():
+            limits.append(
+                "run in a mount namespace without the unified hierarchy, since it refuses hybrid cgroups"
+            )
+        return BackendInfo(
+            name=self.name,
+            version=asked.stdout.splitlines()[0].removeprefix("crun version "),
+            limits=tuple(limits),
+            details={"start": "crun run --detach", "seccomp": "Docker's default"},
+        )
+
+    def unsupported(self, spec: InstanceSpec) -> str | None:
+        """It has no networks of its own."""
+        if spec.network in ("bridge", "nat"):
+            return f"crun makes no networks, so there is no {spec.network} mode"
+        return None
+
+    def prepare(self, image: BenchImage) -> None:
+        """Make a directory for bundles and a mount namespace for their overlays."""
+        self._sweep()
+        self._image = image
+        if self._site is None:
+            self._site = _Site(owned.directory(self._parent))
+
+    def start(self, spec: InstanceSpec) -> CrunInstance:
+        """Start one container."""
+        if self._site is None or self._image is None:
+            raise BackendError("start crun: prepare(image) was not called")
+        if reason := self.unsupported(spec):
+            raise BackendError(f"start crun: {reason}")
+        instance = CrunInstance(self._site, self._image.layers, spec)
+        self._instances.append(instance)
+        return instance
+
+    def cleanup(self) -> None:
+        """Delete our containers, and those of dead processes."""
+        for instance in self._instances:
+            instance.stop()
+        self._instances.clear()
+        if self._site is not None:
+            self._site.close()
+            self._site = None
+        self._sweep()
+
+    def _sweep(self) -> None:
+        for directory in owned.abandoned(self._parent):
+            site = _Site(directory)
+            site.close()
+
+
+class _Site:
+    """Where one process's containers live: bundles, crun's state, the mount namespace of their overlays."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.state = directory / "state"
+        self.namespace = mount_namespace.make()
+        self.program = shutil.which("crun") or "crun"
+        self._numbers = itertools.count(1)
+        self._environment = pointers(environment(instance_mark()))
+
+    def new_id(self) -> str:
+        """Return a container id that names its owner, as its cgroup does."""
+        return f"{_CGROUP_PREFIX}{self.directory.name}-{next(self._numbers)}"
+
+    def launch(
+        self,
+        argv: Sequence[str],
+        stdio: tuple[int, int, int],
+        cpus: bytes,
+        overlay: tuple[str, str] | None = None,
+    ) -> HostChild:
+        """Start crun with these arguments in the mount namespace."""
+        whole = [self.program, "--cgroup-manager", "cgroupfs", "--root", str(self.state), *argv]
+        return launch.start(
+            self.program,
+            whole,
+            self._environment,
+            stdio,
+            cpus=cpus,
+            mount_namespace=self.namespace,
+            overlay=overlay,
+        )
+
+    def command(self, *argv: str) -> Completed:
+        """Run a crun command to its end."""
+        return run(lambda *fds: self.launch(argv, fds, launch.cpu_mask(())), ["crun", *argv], b"", 30.0)
+
+    def unmount(self, target: Path) -> None:
+        """Unmount an overlay in the namespace."""
+        program = shutil.which("umount") or "/bin/umount"
+        argv = [program, "--lazy", str(target)]
+
+        def start(stdin: int, stdout: int, stderr: int) -> HostChild:
+            return launch.start(
+                program,
+                argv,
+                self._environment,
+                (stdin, stdout, stderr),
+                cpus=launch.cpu_mask(()),
+                mount_namespace=self.namespace,
+            )
+
+        run(start, argv, b"", 30.0)
+
+    def close(self) -> None:
+        """Delete all containers, then the namespace with its mounts, then the directory. Idempotent."""
+        if self.namespace >= 0:
+            if self.state.is_dir():
+                for entry in sorted(self.state.iterdir()):
+                    self.command("delete", "--force", entry.name)
+            os.close(self.namespace)
+            self.namespace = -1
+        _remove_cgroups(f"{self.directory.name}-*")
+        owned.remove(self.directory)
+
+
+class CrunInstance:
+    """One container."""
+
+    def __init__(self, site: _Site, layers: tuple[Path, ...], spec: InstanceSpec) -> None:
+        self._site = site
+        self._id = site.new_id()
+        self._bundle = site.directory / self._id
+        self._cpus = launch.cpu_mask(spec.cpus)
+        self._shares_network = spec.network == "host"
+        self._argv = spec.argv or IDLE
+        self._channels: list[PipeChannel] = []
+        self._stopped = False
+        self._exec_numbers = itertools.count(1)
+        self._pid = 0
+        self._streams = MainStreams(spec.until_output)
+        try:
+            self._write_bundle(spec)
+            self.record = self._start(layers, spec.until_output)
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def address(self) -> str | None:
+        """The host's loopback in host mode."""
+        return "127.0.0.1" if self._shares_network else None
+
+    def exec(self, argv: Sequence[str], stdin: bytes = b"", timeout_s: float = 120.0) -> Completed:
+        """Run a program by `crun exec`."""
+        self._streams.drain()
+        return run(lambda *fds: self._exec(argv, fds), argv, stdin, timeout_s)
+
+    def open(self, argv: Sequence[str]) -> Channel:
+        """Start a long-lived program by `crun exec`."""
+        channel = PipeChannel(lambda *fds: self._exec(argv, fds), argv)
+        self._channels.append(channel)
+        return channel
+
+    def memory(self) -> Footprint:
+        """Proportional set size of the processes in its pid namespace; crun itself has gone."""
+        self._streams.drain()
+        return processes.pss(processes.in_pid_namespace_of(self._pid))
+
+    def disk(self) -> Footprint:
+        """Blocks on disk of the overlay's upper directory."""
+        return Footprint(bytes=owned.disk_bytes(self._bundle / "upper"), method="overlay upperdir by inode")
+
+    def stop(self) -> None:
+        """Delete the container. Idempotent."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._site.command("delete", "--force", self._id)
+        for channel in self._channels:
+            channel.close()
+        self._streams.close()
+        self._site.unmount(self._bundle / "rootfs")
+        _remove_cgroups(self._id.removeprefix(_CGROUP_PREFIX))
+        shutil.rmtree(self._bundle, ignore_errors=True)
+
+    def _write_bundle(self, spec: InstanceSpec) -> None:
+        for name in ("rootfs", "upper", "work"):
+            (self._bundle / name).mkdir(parents=True)
+        oci_bundle.write(self._bundle, spec, self._argv, environment(instance_mark()), f"/{self._id}")
+
+    def _start(self, layers: tuple[Path, ...], until_output: bool) -> StartRecord:
+        bundle, streams = self._bundle, self._streams
+        lower = ":".join(str(layer) for layer in reversed(layers))
+        options = f"lowerdir={lower},upperdir={bundle}/upper,workdir={bundle}/work"
+        argv = ["run", "--detach", "--bundle", str(bundle), "--pid-file", str(bundle / "pid"), self._id]
+        requested_ns = time.monotonic_ns()
+        child = self._site.launch(argv, streams.descriptors, self._cpus, (str(bundle / "rootfs"), options))
+        streams.program_has_them()
+        first_ns = None
+        what = f"{self._argv[0]} by crun"
+        try:
+            if until_output:
+                first_ns = streams.first_output(what)
+        finally:
+            code = child.wait()
+        ready_ns = time.monotonic_ns()
+        if code:
+            raise BackendError(f"start {what}: crun exited with {code}; {streams.last_words()}")
+        self._pid = int((bundle / "pid").read_text())
+        phases = (("crun run", ready_ns - requested_ns),)
+        return StartRecord(
+            requested_ns=requested_ns, ready_ns=ready_ns, first_output_ns=first_ns, phases=phases
+        )
+
+    def _exec(self, argv: Sequence[str], stdio: tuple[int, int, int]) -> HostChild:
+        pid_file = self._bundle / f"exec-{next(self._exec_numbers)}.pid"
+        child = self._site.launch(["exec", "--pid-file", str(pid_file), self._id, *argv], stdio, self._cpus)
+        child.on_kill = lambda: self._kill_inside(pid_file)
+        return child
+
+    def _kill_inside(self, pid_file: Path) -> None:
+        """Kill the program itself: killing `crun exec` would leave it running."""
+        try:
+            pid = int(pid_file.read_text())
+        except (FileNotFoundError, ValueError):
+            return
+        processes.kill_all(lambda: {pid} & set(processes.in_pid_namespace_of(self._pid)), f"process {pid}")
+
+
+def _remove_cgroups(owner_and_number: str) -> None:
+    """Kill and remove what a crashed crun left in cgroups of our naming; other owners' are not touched."""
+    for group in Path("/sys/fs/cgroup").glob(f"*/{_CGROUP_PREFIX}{owner_and_number}"):
+        with contextlib.suppress(FileNotFoundError):
+            processes.kill_all(partial(_members, group), f"cgroup {group}")
+            group.rmdir()
+
+
+def _members(group: Path) -> list[int]:
+    try:
+        return [int(pid) for pid in (group / "cgroup.procs").read_text().split()]
+    except OSError:
+        return []

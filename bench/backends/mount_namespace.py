@@ -1,0 +1,57 @@
+"""A mount namespace held by a descriptor alone: no process lives in it, and it ends with the descriptor.
+
+Peers' overlays are mounted in there, so the host's mount table stays clean even after kill -9. The unified
+cgroup hierarchy of a hybrid host is unmounted in there too: crun refuses to work where it sees both.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from bench.backends.base import BackendError
+from bench.backends.streams import close_all, pipe
+from runtime.spawn import linux, process
+from runtime.spawn.tape import Slot, StepError, Tape, pointers, spawn
+
+
+def make() -> int:
+    """Return a descriptor of a new mount namespace, private and without a hybrid host's unified hierarchy."""
+    read, write = pipe()
+    try:
+        spawned = spawn(
+            _tape(),
+            {"fd0": read, "fd1": read, "fd2": read, "argv": pointers(["cat"]), "env": pointers([])},
+            linux.CLONE_NEWNS,
+        )
+    except StepError as error:
+        close_all(write)
+        raise BackendError(f"make a mount namespace: {error}; root is needed") from error
+    finally:
+        close_all(read)
+    try:
+        return os.open(f"/proc/{spawned.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        close_all(write)
+        os.waitid(os.P_PIDFD, spawned.pidfd, os.WEXITED)
+        os.close(spawned.pidfd)
+
+
+def hybrid_unified() -> Path | None:
+    """Return where a hybrid host mounts the unified hierarchy, None on a host that has only one kind."""
+    unified = Path("/sys/fs/cgroup/unified")
+    return unified if os.path.ismount(unified) else None
+
+
+def _tape() -> Tape:
+    tape = Tape()
+    tape.add("make mounts private", "mount", 0, "/", 0, linux.MS_REC | linux.MS_PRIVATE, 0)
+    unified = hybrid_unified()
+    if unified is not None:
+        tape.add(f"unmount {unified}", "umount2", str(unified), linux.MNT_DETACH, forgive=(errno.EINVAL,))
+    process.add_stdio(tape)
+    process.add_close_on_exec(tape)
+    process.add_signals(tape, process.ignored_signals())
+    tape.add("execve", "execve", "/bin/cat", Slot("argv"), Slot("env"))
+    return tape
