@@ -39,7 +39,7 @@ def _lay(layer: str, target: str) -> None:
             directories.append((full, where, status))
             continue
         _clear(where)
-        if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+        if metadata.is_whiteout(status):
             continue
         first = links.setdefault(status.st_ino, where) if status.st_nlink > 1 else where
         if first != where:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import tarfile
 from decimal import Decimal, InvalidOperation
 
@@ -33,6 +34,11 @@ def read_xattrs(path: str) -> dict[str, bytes]:
     return {
         name: os.getxattr(path, name, follow_symlinks=False) for name in sorted(names) if is_content(name)
     }
+
+
+def is_whiteout(status: os.stat_result) -> bool:
+    """Say whether overlayfs takes a file of this status for a whiteout."""
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
 def is_opaque(path: str) -> bool:

@@ -99,7 +99,7 @@ def _pack_one(
         raise ImageError(
             f"pack {full}: a layer cannot hold names that start with {names.WHITEOUT}; rename it"
         )
-    if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+    if metadata.is_whiteout(status):
         writer.write(_header(tarfile.TarInfo(f"{parent}/{names.WHITEOUT}{base}".lstrip("/"))))
         return
     if stat.S_ISSOCK(status.st_mode):

@@ -51,6 +51,8 @@ def tree_digest(root: str) -> str:
 
 def _line(path: str, full: str, status: os.stat_result, links: dict[tuple[int, int], str]) -> bytes:
     mode = status.st_mode
+    if metadata.is_whiteout(status):  # it hides a name, and has nothing else that counts
+        return repr([os.fsencode(path), "whiteout"]).encode() + b"\n"
     fields: list[object] = [os.fsencode(path), oct(mode), status.st_uid, status.st_gid, status.st_mtime_ns]
     if stat.S_ISDIR(mode):
         fields.append(metadata.is_opaque(full))

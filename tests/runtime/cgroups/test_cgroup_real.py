@@ -199,7 +199,7 @@ def test_cgroups_made_inside_go_too(manager: CgroupManager) -> None:
 
 
 def test_a_failed_create_leaves_nothing(manager: CgroupManager) -> None:
-    with pytest.raises(CgroupError, match="EINVAL|ERANGE|ENOSPC"):
+    with pytest.raises(CgroupError, match=r"EINVAL|ERANGE|ENOSPC"):
         manager.create("bad", Limits(cpuset_cpus="9999"))
     assert not [path for base in leftovers() for path in base.glob("bad")]
     manager.create("bad").remove()
