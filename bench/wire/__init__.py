@@ -1,0 +1,139 @@
+"""The wire: one veth from the host to a *remote peer*, a network namespace that holds the servers.
+
+    host ── nwh<k> 10.210.<k>.1 ═══════ 10.210.<k>.2 eth0 ── peer: iperf3, pingpong
+
+Every arm's traffic crosses the same wire to the same servers: the host's directly, a container's or a VM's
+after its bridge, routed or masqueraded. The wire has a rate, kept at both ends by a token bucket, or none.
+The peer's only route is the wire, so it answers whatever subnet the host forwards for. Forwarding is switched
+on for the wire's own link alone.
+
+Servers run from the bench image, on the last of the CPUs that the run was given; they die with the thread
+that opened the wire, and the namespace and both ends with them. `sweep` is for what is left all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from bench.wire.errors import WireError
+from bench.wire.links import WireLinks, sweep
+from bench.wire.servers import Server, start
+from runtime.network.errors import NetworkError
+from runtime.network.netns import NetworkNamespace
+from runtime.spawn.owner import Owner
+
+__all__ = ["IPERF_PORTS", "PINGPONG_PORT", "Wire", "WireError", "sweep"]
+
+IPERF_PORTS = (5201,)
+PINGPONG_PORT = 5301
+
+
+class Wire:
+    """A context manager; opening takes root and some 0.1 s. Raises WireError.
+
+    rootfs: the bench image's root, not written to. cpus: those of the run; the servers get the last.
+    """
+
+    def __init__(self, rootfs: Path, cpus: Sequence[int] = ()) -> None:
+        self._rootfs = rootfs
+        self._cpus = tuple(cpus[-1:])
+        self._namespace: NetworkNamespace | None = None
+        self._links: WireLinks | None = None
+        self._servers: list[Server] = []
+        self._rate: int | None = None
+
+    def __enter__(self) -> Wire:
+        sweep()
+        try:
+            self._namespace = NetworkNamespace()
+            self._links = WireLinks(Owner.current(), self._namespace)
+            self._start_servers()
+        except NetworkError as error:
+            self.close()
+            raise WireError(f"open the wire: {error}") from error
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def peer_address(self) -> str:
+        """The remote peer's IPv4 address."""
+        return str(self._open().peer)
+
+    @property
+    def host_address(self) -> str:
+        """The host's own address on the wire."""
+        return str(self._open().host)
+
+    @property
+    def host_link(self) -> str:
+        """The name of the host's end."""
+        return self._open().name
+
+    @property
+    def rate(self) -> int | None:
+        """Bits per second the wire is shaped to now, None when it is not."""
+        return self._rate
+
+    def shape(self, bits_per_s: int | None) -> None:
+        """Set the rate of both directions, None for no limit. Does nothing when it is so already.
+
+        A frame counts with its Ethernet header, so TCP gets at most 0.956 of the rate over packets of 1500.
+        """
+        links = self._open()
+        if bits_per_s != self._rate:
+            links.shape(bits_per_s)
+            self._rate = bits_per_s
+
+    def sent_bytes(self) -> int:
+        """Bytes, headers included, that left the host for the peer since the wire was opened."""
+        return self._open().sent_bytes()
+
+    def restart_servers(self) -> None:
+        """Start the servers anew: after a client that was killed, iperf3 says "busy" for minutes."""
+        self._stop_servers()
+        self._start_servers()
+
+    def start(self, argv: Sequence[str]) -> Server:
+        """Start one more program of the image in the peer; it ends with the wire. Raises WireError."""
+        links = self._open()
+        assert self._namespace is not None
+        server = start(argv, self._rootfs, self._namespace.fd, self._cpus or links.all_cpus())
+        self._servers.append(server)
+        return server
+
+    def close(self) -> None:
+        """Stop the servers and take the wire away. Idempotent."""
+        self._stop_servers()
+        if self._links is not None:
+            self._links.close()
+            self._links = None
+        if self._namespace is not None:
+            self._namespace.close()
+            self._namespace = None
+        self._rate = None
+
+    def _open(self) -> WireLinks:
+        if self._links is None:
+            raise WireError("the wire is not open; enter it with `with`")
+        return self._links
+
+    def _start_servers(self) -> None:
+        peer = self.peer_address
+        for port in IPERF_PORTS:
+            self.start(("/usr/bin/iperf3", "-s", "-p", str(port))).wait_for(peer, port, self)
+        serving = ("/opt/ninetynine/pingpong", "serve", str(PINGPONG_PORT))
+        self.start(serving).wait_for(peer, PINGPONG_PORT, self)
+
+    def _stop_servers(self) -> None:
+        for server in self._servers:
+            server.stop()
+        self._servers.clear()

@@ -1,0 +1,134 @@
+"""Servers of the remote peer: programs of the bench image, inside the peer's network namespace.
+
+Each has a mount namespace of its own in which the image's root is the root and /tmp a tmpfs, so that the
+image is not written to (iperf3 makes a buffer file) and no mount of the host is kept alive.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from bench.wire.errors import WireError
+from runtime.spawn import linux
+from runtime.spawn.tape import Slot, StepError, StepKilledError, Tape, pointers, spawn
+
+_PATIENCE_S = 10.0
+_PR_SET_PDEATHSIG = 1
+
+
+class Link(Protocol):
+    """What `wait_for` needs of a wire: a place to connect from. Its shaping does not matter."""
+
+    @property
+    def host_address(self) -> str:
+        """The host's own address on the wire."""
+
+
+class Server:
+    """A running program of the peer. `pid` leads a session of its own."""
+
+    def __init__(self, argv: Sequence[str], pid: int, pidfd: int, output: int) -> None:
+        self.argv = tuple(argv)
+        self.pid = pid
+        self._pidfd = pidfd
+        self._output = output
+
+    def wait_for(self, address: str, port: int, link: Link) -> None:
+        """Return once it accepts connections. Raises WireError with its last words."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                # From the host's address on the wire, whatever other routes it has.
+                socket.create_connection((address, port), 1.0, (link.host_address, 0)).close()
+                return
+            except OSError as error:
+                ended = bool(select.select([self._pidfd], [], [], 0.005)[0])
+                if ended or time.monotonic() > deadline:
+                    state = "it has ended" if ended else f"not within {_PATIENCE_S:g} s ({error})"
+                    raise WireError(
+                        f"start {self.argv[0]} in the remote peer: no connection to {address}:{port}, "
+                        f"{state}; its last words: {self._words()}"
+                    ) from error
+
+    def stop(self) -> None:
+        """Kill it and what it has started, and reap it. Idempotent."""
+        if self._pidfd < 0:
+            return
+        # Its group cannot be another's by now: the leader is not reaped yet.
+        os.killpg(self.pid, signal.SIGKILL)
+        os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
+        os.close(self._pidfd)
+        os.close(self._output)
+        self._pidfd = self._output = -1
+
+    def _words(self) -> str:
+        size = os.fstat(self._output).st_size
+        text = os.pread(self._output, 2048, max(0, size - 2048)).decode(errors="replace")
+        return " / ".join(text.strip().splitlines()[-3:]) or "(none)"
+
+
+def start(argv: Sequence[str], rootfs: Path, netns_fd: int, cpus: Sequence[int]) -> Server:
+    """Start a program, argv[0] being an absolute path in the image. Raises WireError naming the step."""
+    output = os.memfd_create("nw-server", os.MFD_CLOEXEC)
+    nothing = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    root = os.fsencode(rootfs.resolve())
+    try:
+        child = spawn(
+            _TAPE,
+            {
+                "stdin": nothing,
+                "stdout": output,
+                "stderr": output,
+                "netns": netns_fd,
+                "root": root,
+                "tmp": root + b"/tmp",
+                "cpus": sum(1 << cpu for cpu in cpus).to_bytes(128, "little"),
+                "path": os.fsencode(argv[0]),
+                "argv": pointers(argv),
+                "env": pointers(("PATH=/usr/bin:/bin", "LANG=C.UTF-8")),
+            },
+            linux.CLONE_NEWNS,
+        )
+    except (StepError, StepKilledError) as error:
+        os.close(output)
+        raise WireError(
+            f"start {argv[0]} in the remote peer: {error}; run as root, and see that {rootfs} is the image"
+        ) from error
+    finally:
+        os.close(nothing)
+    return Server(argv, child.pid, child.pidfd, output)
+
+
+def _make_tape() -> Tape:
+    tape = Tape()
+    tape.add("new session", "setsid")
+    tape.add("die with the wire", "prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    tape.add("set CPUs", "sched_setaffinity", 0, 128, Slot("cpus"))
+    tape.add("join the peer's network", "setns", Slot("netns"), linux.CLONE_NEWNET)
+    for target, name in enumerate(("stdin", "stdout", "stderr")):
+        tape.add(f"connect {name}", "dup3", Slot(name), target, 0)
+    tape.add("close the rest on exec", "close_range", 3, 0xFFFF_FFFF, 4)
+    for name, number in (("SIGPIPE", 13), ("SIGXFSZ", 25)):
+        # Python ignores both, and an ignored signal stays ignored over exec.
+        tape.add(f"default {name}", "rt_sigaction", number, bytes(32), 0, 8)
+    tape.add("unblock signals", "rt_sigprocmask", 2, bytes(8), 0, 8)
+    private = linux.MS_REC | linux.MS_PRIVATE
+    tape.add("keep mounts to itself", "mount", "none", "/", 0, private, 0)
+    tape.add("bind the image", "mount", Slot("root"), Slot("root"), 0, linux.MS_BIND, 0)
+    quiet = linux.MS_NOSUID | linux.MS_NODEV
+    tape.add("mount tmpfs on /tmp", "mount", "tmpfs", Slot("tmp"), "tmpfs", quiet, "size=64m,mode=1777")
+    tape.add("go to the image", "chdir", Slot("root"))
+    tape.add("make it the root", "pivot_root", ".", ".")
+    tape.add("drop the host's tree", "umount2", ".", linux.MNT_DETACH)
+    tape.add("execve", "execve", Slot("path"), Slot("argv"), Slot("env"))
+    return tape
+
+
+_TAPE = _make_tape()
