@@ -7,12 +7,11 @@ from typing import Literal
 
 import msgspec
 
+from runtime.network.model import Mode, Port
 from runtime.oci import defaults
 from runtime.oci.spec import Device, IdMapping, Mount, NamespaceType, Rlimit, Seccomp, TimeOffset
 from runtime.spawn import capabilities
 from runtime.spawn.cgroups import Limits
-
-NetworkMode = Literal["none", "host", "bridge", "nat"]
 
 
 class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,8 +20,8 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     image: reference in the engine's image store; or layers: directories, lowest first, in overlay form; or
     rootfs: one directory, used as it is, without an overlay (then writes go to it).
     argv, env (`NAME=value`), cwd, user (`uid`, `uid:gid` or names from the image), groups: None is taken from
-    the image's config where there is one.
-    ports: (host port, container port) for the network modes bridge and nat.
+    the image's config where there is one; its entrypoint comes before argv.
+    ports: published ports, for the network modes bridge and nat.
     mounts: see bind() and tmpfs(). read_only: the root, not the mounts.
     caps: names; None leaves all capabilities (an ablation). ambient_caps: a part of caps that a program of a
     user other than root keeps.
@@ -43,8 +42,8 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[int, ...] = ()
     umask: int | None = None
     hostname: str = ""
-    network: NetworkMode = "none"
-    ports: tuple[tuple[int, int], ...] = ()
+    network: Mode = "none"
+    ports: tuple[Port, ...] = ()
     mounts: tuple[Mount, ...] = ()
     devices: tuple[Device, ...] = ()
     limits: Limits = Limits()

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from runtime.engine import launch, memory
 from runtime.engine.directories import disk_bytes
 from runtime.engine.errors import ContainerStateError, EngineError
+from runtime.engine.joining import ExecOptions, Target, join
 from runtime.engine.prepare import Prepared
-from runtime.engine.reaper import Child
-from runtime.spawn.cgroups import Cgroup, Stats
-from runtime.spawn.tape import SlotValue, StepError, StepKilledError, pointers, spawn
+from runtime.engine.reaper import Child, Process
+from runtime.spawn import terminal
+from runtime.spawn.cgroups import Cgroup, CgroupError, Stats
+from runtime.spawn.tape import SlotValue, StepError, StepKilledError, spawn
 
 if TYPE_CHECKING:
     from runtime.engine.engine import Engine
+    from runtime.image.files import Lease
+    from runtime.network.model import Attachment
+
+Stdio = tuple[int, int, int]
 
 
 class StartRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,17 +39,24 @@ class StartRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Container:
-    """Made by Engine.create(). Several threads may call; remove() frees everything it held."""
+    """Made by Engine.create(). Several threads may call; remove() frees everything it held.
 
-    def __init__(self, engine: Engine, id: str, prepared: Prepared) -> None:  # noqa: A002
+    tty_fd: the host's end of its terminal once started with tty, else -1; closed by remove().
+    """
+
+    def __init__(self, engine: Engine, id: str, prepared: Prepared, lease: Lease | None) -> None:  # noqa: A002
         self.id = id
         self.config = prepared.config
         self.record: StartRecord | None = None
+        self.tty_fd = -1
         self._engine = engine
         self._prepared = prepared
         self._lock = threading.RLock()
         self._group: Cgroup | None = None
+        self._lease = lease
+        self._attachment: Attachment | None = None
         self._child: Child | None = None
+        self._joined: list[Child] = []
         self._removed = False
 
     # ---- start ----------------------------------------------------------------------------------------
@@ -47,28 +64,34 @@ class Container:
     def start(self, stdin_fd: int = -1, stdout_fd: int = -1, stderr_fd: int = -1) -> StartRecord:
         """Start the program; descriptors of -1 are /dev/null. They stay the caller's.
 
-        Returns when the program's execve has succeeded. Raises EngineError; nothing is then left behind.
+        With tty they are not used, tty_fd is. Returns when the program's execve has succeeded. Raises
+        EngineError; nothing is then left behind.
         """
         requested = time.monotonic_ns()
         with self._lock:
             if self._child is not None or self._removed:
                 raise ContainerStateError(f"start {self.id}: it was started before; create another one")
+            held = launch.Held()
             try:
-                return self._start(requested, (stdin_fd, stdout_fd, stderr_fd))
-            except (StepError, StepKilledError) as error:
-                self._free()
-                raise EngineError(f"start {self.id} ({self.config.argv[0]}): {error}") from error
+                with _named(f"start {self.id} ({self.config.argv[0]})"):
+                    return self._start(requested, (stdin_fd, stdout_fd, stderr_fd), held)
             except BaseException:
                 self._free()
                 raise
+            finally:
+                held.close()
 
-    def _start(self, requested: int, stdio: tuple[int, int, int]) -> StartRecord:
+    def _start(self, requested: int, stdio: Stdio, held: launch.Held) -> StartRecord:
         engine, prepared = self._engine, self._prepared
         group = self._group = engine.take_cgroup(self.id, self.config)
         grouped = time.monotonic_ns()
+        attachment = self._attachment = engine.attach(self.config)
+        attached = time.monotonic_ns()
         upper, work = engine.directories.make(self.id)
         made = time.monotonic_ns()
-        slots = self._slots(upper, work, stdio)
+        slots = self._slots(stdio, upper, work, held)
+        if attachment is not None and attachment.netns_fd is not None:
+            slots["ns_network"] = attachment.netns_fd
         v2_fd = None
         if group is not None:
             v2_fd = group.v2_fd
@@ -76,37 +99,39 @@ class Container:
         filled = time.monotonic_ns()
         plan = prepared.plan
         pid, pidfd = spawn(plan.tape, slots, plan.flags, v2_fd)
-        self._child = Child(pid, pidfd)
         done = time.monotonic_ns()
-        if group is not None:
+        self._child = Child(pid, pidfd)
+        if group is None:
+            engine.directories.note_pid(self.id, pid)
+        else:
             group.close_fds()
         phases = (
             ("cgroup", grouped - requested),
-            ("directories", made - grouped),
+            ("network", attached - grouped),
+            ("directories", made - attached),
             ("slots", filled - made),
             ("spawn", done - filled),
         )
         self.record = StartRecord(requested_ns=requested, phases=phases, pid=pid)
         return self.record
 
-    def _slots(self, upper: str, work: str, stdio: tuple[int, int, int]) -> dict[str, SlotValue]:
-        prepared, null = self._prepared, self._engine.null_fd
-        hostname = (self.config.hostname or self.id).encode()
-        slots: dict[str, SlotValue] = {
-            "mountpoint": self._engine.directories.mountpoint.encode(),
-            "upper": upper.encode(),
-            "work": work.encode(),
-            "argv": pointers(prepared.argv),
-            "env": pointers(prepared.env),
-            "hostname": hostname,
-            "hostname_length": len(hostname),
-        }
-        for number, fd in enumerate(stdio):
-            slots[f"fd{number}"] = null if fd < 0 else fd
-        for number, layer in enumerate(reversed(prepared.layers)):
-            slots[f"lower{number}"] = layer.encode()
-        for number, path in enumerate(prepared.paths):
-            slots[f"path{number}"] = path.encode()
+    def _slots(self, stdio: Stdio, upper: str, work: str, held: launch.Held) -> dict[str, SlotValue]:
+        engine, prepared, config = self._engine, self._prepared, self.config
+        argv = ("init", *config.argv) if config.init else config.argv
+        slots = launch.program_slots(argv, prepared.env, prepared.paths)
+        if config.tty:
+            slots["devpts"] = devpts = held.keep(terminal.make_devpts())
+            self.tty_fd, peer = terminal.open_terminal(devpts)
+            stdio = (held.keep(peer),) * 3
+        slots.update(launch.stdio_slots(stdio, engine.null_fd, held))
+        slots.update(launch.root_slots(prepared, engine.directories.mountpoint, upper, work, held))
+        if prepared.binds:
+            slots.update(launch.mount_slots(prepared, held))
+        if "uts" in config.namespaces:
+            slots["hostname"] = hostname = (config.hostname or self.id).encode()
+            slots["hostname_length"] = len(hostname)
+        if config.init:
+            slots["init"] = engine.init_fd()
         return slots
 
     # ---- while it runs --------------------------------------------------------------------------------
@@ -116,9 +141,43 @@ class Container:
         """The program's pid on the host, 0 before the start."""
         return self._child.pid if self._child else 0
 
+    @property
+    def address(self) -> str | None:
+        """Its IPv4 address as the host reaches it, None without a network of its own."""
+        return self._attachment.address if self._attachment else None
+
+    def exec(
+        self,
+        argv: Sequence[str],
+        stdin_fd: int = -1,
+        stdout_fd: int = -1,
+        stderr_fd: int = -1,
+        *,
+        env: Sequence[str] | None = None,
+        cwd: str | None = None,
+        user: str | None = None,
+        caps: tuple[str, ...] | None = None,
+        tty: bool = False,
+    ) -> Process:
+        """Run a program beside the main one: all its namespaces, cgroup, capabilities and seccomp filter.
+
+        It gets the three descriptors and no other. What is not given is the container's own. Raises
+        EngineError.
+        """
+        child = self._started("exec in")
+        with self._lock, _named(f"exec {argv[0]} in {self.id}"):
+            target = Target(engine=self._engine, prepared=self._prepared, child=child, group=self._group)
+            options = ExecOptions(
+                env=None if env is None else tuple(env), cwd=cwd, user=user, caps=caps, tty=tty
+            )
+            process = join(target, tuple(argv), (stdin_fd, stdout_fd, stderr_fd), options)
+            self._joined.append(process)
+            return process
+
     def wait(self, timeout_s: float | None = None) -> int | None:
         """Wait for the program's end; return its exit status (128 + signal), None when the time is over."""
-        return self._started("wait for").wait(timeout_s)
+        child = self._started("wait for")
+        return child.wait() if timeout_s is None else child.wait(timeout_s)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send a signal to the program."""
@@ -132,26 +191,45 @@ class Container:
         if code is None:
             child.kill()
             code = child.wait()
-        assert code is not None
         return code
 
+    def pause(self) -> None:
+        """Freeze all its processes."""
+        self._grouped("pause").freeze()
+
+    def resume(self) -> None:
+        """Let them go on."""
+        self._grouped("resume").thaw()
+
     def stats(self) -> Stats:
-        """Return what the container has used so far."""
-        return self._grouped("stats of").stats()
+        """Return what the container has used so far. Raises ContainerStateError without a cgroup."""
+        return self._grouped("read stats of").stats()
+
+    def memory(self) -> int:
+        """Return the bytes of memory its processes have: the sum of their proportional set sizes."""
+        group = self._group
+        pids = group.procs() if group is not None else (self.pid,)
+        return memory.pss_bytes(pids)
 
     def disk_bytes(self) -> int:
         """Return the bytes of the writable layer on disk, by allocated blocks and inode."""
-        return disk_bytes(f"{self._engine.directories.run}/{self.id}/u")
+        return disk_bytes(self._engine.directories.upper(self.id))
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set the size of its terminal."""
+        if self.tty_fd < 0:
+            raise ContainerStateError(f"resize {self.id}: it has no terminal; create it with tty=True")
+        terminal.resize(self.tty_fd, rows, columns)
 
     def _started(self, operation: str) -> Child:
-        if self._child is None:
-            raise ContainerStateError(f"{operation} {self.id}: it was not started")
+        if self._child is None or self._removed:
+            raise ContainerStateError(f"{operation} {self.id}: it is not started, or was removed")
         return self._child
 
     def _grouped(self, operation: str) -> Cgroup:
-        if self._group is None:
+        if self._group is None or self._removed:
             raise ContainerStateError(
-                f"{operation} {self.id}: it has no cgroup (not started, or cgroup=False)"
+                f"{operation} {self.id}: no cgroup (not started, removed, or cgroup=False)"
             )
         return self._group
 
@@ -165,10 +243,38 @@ class Container:
 
     def _free(self) -> None:
         self._removed = True
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._engine.forget, self)
+            stack.callback(self._engine.directories.remove, self.id)
+            if self._attachment is not None:
+                stack.callback(self._engine.detach, self._attachment)
+            if self._lease is not None:
+                stack.callback(self._lease.close)
+            stack.callback(self._free_processes)
+
+    def _free_processes(self) -> None:
+        """Kill the program, which in a pid namespace takes all others along; else all in its cgroup."""
         if self._child is not None and self._child.poll() is None:
             self._child.kill()
             self._child.wait()
+        for process in self._joined:
+            process.kill()
+            process.wait()
+        if self.tty_fd >= 0:
+            os.close(self.tty_fd)
+            self.tty_fd = -1
         if self._group is not None:
+            if "pid" not in self.config.namespaces:
+                self._group.kill()
             self._group.remove()
-        self._engine.directories.remove(self.id)
-        self._engine.forget(self)
+
+
+@contextlib.contextmanager
+def _named(operation: str) -> Iterator[None]:
+    """Give the kernel's errors the name of what was asked."""
+    try:
+        yield
+    except (StepError, StepKilledError, CgroupError) as error:
+        raise EngineError(f"{operation}: {error}") from error
+    except OSError as error:
+        raise EngineError(f"{operation}: {error.strerror} {error.filename or ''}".rstrip()) from error

@@ -40,6 +40,16 @@ class Directories:
         os.mkdir(work)  # noqa: PTH102
         return upper, work
 
+    def upper(self, container: str) -> str:
+        """Return where a container's writable layer is."""
+        return f"{self.run}/{container}/u"
+
+    def note_pid(self, container: str, pid: int) -> None:
+        """Leave the pid of a container without a cgroup for a sweep to find."""
+        owner = Owner.of(pid)
+        if owner is not None:
+            Path(f"{self.run}/{container}/pid").write_text(str(owner))
+
     def remove(self, container: str) -> None:
         """Remove a container's directories. Idempotent."""
         remove_tree(f"{self.run}/{container}")

@@ -2,62 +2,104 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import threading
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
+import msgspec
+
+from runtime.engine import shared, sweeping
 from runtime.engine.config import ContainerConfig
 from runtime.engine.container import Container
 from runtime.engine.directories import Directories
+from runtime.engine.errors import EngineError
 from runtime.engine.prepare import prepare
-from runtime.spawn.cgroups import Cgroup, CgroupManager
+from runtime.image import Execution, ImageStore
+from runtime.oci.spec import NamespaceType
+from runtime.spawn.cgroups import Cgroup
+from runtime.spawn.init import open_init
 from runtime.spawn.owner import Owner
 
+if TYPE_CHECKING:
+    from runtime.network.model import Attachment
+
 DEFAULT_ROOT = Path("/var/lib/ninetynine/runtime")
-PREFIX = "nn"
 
 
 class Engine:
     """Containers of this process. Several threads may call it. Use it in a `with`, or call close().
 
-    root: directory for images and containers; on a file system that overlay can use as an upper layer.
+    root: directory for images (in `images`) and containers, on a file system that overlay can write to.
+    Making an engine also frees what engines left that were killed; a living one's containers are never
+    touched. Containers die with close(), or, after a kill of this process, with the next engine's sweep().
     """
 
     def __init__(self, root: Path = DEFAULT_ROOT) -> None:
         self.root = Path(root)
-        self.owner = Owner.current()
-        self.directories = Directories(self.root, self.owner)
-        self._cgroups = CgroupManager(PREFIX, owner=self.owner)
-        self.join_slots: tuple[str, ...] = ()
-        self.null_fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        self.images = ImageStore(self.root / "images")
+        self._lock = threading.RLock()
         self._containers: dict[str, Container] = {}
-        self._lock = threading.Lock()
         self._closed = False
-        self._joins = len(self._probe_joins())
+        self._init_fd = -1
+        with contextlib.ExitStack() as undo:
+            self._cgroups = shared.enter()
+            undo.callback(shared.leave)
+            self.directories = Directories(self.root, Owner.current())
+            undo.callback(self.directories.close)
+            self.null_fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            undo.callback(os.close, self.null_fd)
+            self.own_pid_namespace_fd = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+            undo.callback(os.close, self.own_pid_namespace_fd)
+            self.join_slots = self._find_joins()
+            self.sweep()
+            self._undo = undo.pop_all()
 
-    def _probe_joins(self) -> tuple[str, ...]:
-        group = self._cgroups.create("probe")
-        joins = group.joins
-        group.remove()
-        self.join_slots = tuple(f"cgroup{number}" for number in range(len(joins)))
-        return joins
+    def _find_joins(self) -> tuple[str, ...]:
+        group = self._cgroups.create(f"probe-{secrets.token_hex(4)}")
+        try:
+            return tuple(f"cgroup{number}" for number in range(len(group.joins)))
+        finally:
+            group.remove()
+
+    # ---- containers -----------------------------------------------------------------------------------
 
     def create(self, config: ContainerConfig) -> Container:
-        """Plan a container; nothing is made on the host before its start()."""
-        prepared = prepare(config, config.layers, self._joins if config.cgroup else 0, ())
-        container = Container(self, secrets.token_hex(6), prepared)
+        """Plan a container; nothing is made on the host before its start().
+
+        Raises EngineError, ImageError for an unknown image, or the error of the part that cannot be done.
+        """
+        if self._closed:
+            raise EngineError("create container: the engine is closed; make another one")
+        lease = None
+        layers = config.layers
+        if config.image:
+            image = self.images.resolve(config.image)
+            lease = self.images.lease(image)
+            layers = tuple(map(str, image.layer_dirs))
+            config = _with_image(config, image.execution)
+        try:
+            if not layers and not config.rootfs:
+                raise EngineError("create container: no image, layers or rootfs given; name one of them")
+            joined: tuple[NamespaceType, ...] = ("network",) if _joins_network(config) else ()
+            prepared = prepare(config, layers, len(self.join_slots) if config.cgroup else 0, joined)
+        except BaseException:
+            if lease is not None:
+                lease.close()
+            raise
+        container = Container(self, secrets.token_hex(6), prepared, lease)
         self._containers[container.id] = container
         return container
 
-    def take_cgroup(self, id: str, config: ContainerConfig) -> Cgroup | None:  # noqa: A002
-        """Make the cgroup of a container, None when it is to have none."""
-        return self._cgroups.create(id, config.limits) if config.cgroup else None
-
-    def forget(self, container: Container) -> None:
-        """Drop a removed container."""
-        self._containers.pop(container.id, None)
+    def warm(self, config: ContainerConfig) -> None:
+        """Fill the pools that starts of `config` draw from."""
+        if config.cgroup:
+            self._cgroups.refill()
+        if _joins_network(config):
+            shared.networks().refill(config.network)
 
     def close(self) -> None:
         """Remove all containers and free what they shared. Idempotent."""
@@ -65,11 +107,44 @@ class Engine:
             if self._closed:
                 return
             self._closed = True
-        for container in list(self._containers.values()):
-            container.remove()
-        self._cgroups.close()
-        self.directories.close()
-        os.close(self.null_fd)
+        with self._undo, contextlib.ExitStack() as stack:
+            for container in list(self._containers.values()):
+                stack.callback(container.remove)
+            if self._init_fd >= 0:
+                os.close(self._init_fd)
+
+    def sweep(self) -> list[str]:
+        """Kill the containers and free all that engines of dead processes left; return what was freed."""
+        return sweeping.sweep(self.directories)
+
+    # ---- for containers -------------------------------------------------------------------------------
+
+    def take_cgroup(self, id: str, config: ContainerConfig) -> Cgroup | None:  # noqa: A002
+        """Make the cgroup of a container, None when it is to have none."""
+        return self._cgroups.create(id, config.limits) if config.cgroup else None
+
+    def attach(self, config: ContainerConfig) -> Attachment | None:
+        """Take a network namespace for a container, None when it joins none."""
+        if not _joins_network(config):
+            return None
+        return shared.networks().attach(config.network, config.ports)
+
+    def detach(self, attachment: Attachment) -> None:
+        """Give a container's network back."""
+        shared.networks().detach(attachment)
+
+    def init_fd(self) -> int:
+        """Return the descriptor of the init, made at first need."""
+        with self._lock:
+            if self._init_fd < 0:
+                self._init_fd = open_init()
+            return self._init_fd
+
+    def forget(self, container: Container) -> None:
+        """Drop a removed container, and bring the pools it drew from up to size again."""
+        self._containers.pop(container.id, None)
+        if not self._closed:
+            self.warm(container.config)
 
     def __enter__(self) -> Engine:
         return self
@@ -78,3 +153,23 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _with_image(config: ContainerConfig, image: Execution) -> ContainerConfig:
+    """Fill what the config leaves open from the image's own: entrypoint and command, env, user, directory."""
+    command = config.argv or tuple(image.cmd or ())
+    return msgspec.structs.replace(
+        config,
+        argv=(*(image.entrypoint or ()), *command),
+        env=config.env if config.env is not None else (tuple(image.env) if image.env else None),
+        cwd=config.cwd or image.working_dir or None,
+        user=config.user if config.user is not None else image.user or None,
+    )
+
+
+def _joins_network(config: ContainerConfig) -> bool:
+    """Say whether the network namespace comes from the network room's pool.
+
+    One made with a user namespace must belong to it, so it is then made by the clone.
+    """
+    return config.network != "host" and "network" in config.namespaces and "user" not in config.namespaces

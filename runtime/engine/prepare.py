@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import functools
+import os
 import stat
-from pathlib import Path
 
 import msgspec
 
 from runtime.engine.config import ContainerConfig
 from runtime.engine.errors import EngineError
+from runtime.engine.users import resolve_user
 from runtime.oci import defaults
-from runtime.oci.options import parse_options
+from runtime.oci.execute import ExecShape
+from runtime.oci.options import MountOptions, parse_options
 from runtime.oci.plan import Plan, Shape, make_plan, namespaces_of
+from runtime.oci.program import Program
 from runtime.oci.seccomp import compile_seccomp
-from runtime.oci.spec import Capabilities, Linux, Process, Root, Seccomp, Spec, User
+from runtime.oci.spec import Capabilities, Linux, NamespaceType, Process, Root, Seccomp, Spec
 from runtime.spawn import capabilities, process, seccomp
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """What start() needs: the plan, and the values that do not change between starts."""
+    """What start() needs: the plan, and the values that do not change between starts.
+
+    binds: (host path, options) of each bind mount, in the order of the slots `mount0`…
+    """
 
     config: ContainerConfig
-    shape: Shape
+    spec: Spec
     plan: Plan
     layers: tuple[str, ...]
-    argv: tuple[str, ...]
     env: tuple[str, ...]
     paths: tuple[str, ...]
+    binds: tuple[tuple[str, MountOptions], ...]
 
 
 def prepare(
-    config: ContainerConfig, layers: tuple[str, ...], joins: int, joined: tuple[str, ...]
+    config: ContainerConfig, layers: tuple[str, ...], joins: int, joined: tuple[NamespaceType, ...]
 ) -> Prepared:
     """Plan a container. `layers` lowest first; `joins` v1 hierarchies; `joined` namespaces got elsewhere.
 
@@ -40,43 +46,67 @@ def prepare(
     if not config.argv:
         raise EngineError("create container: no argv given; name the program to run")
     env = config.env if config.env is not None else (defaults.PATH,)
-    paths = process.search_path(config.argv[0], env)
+    paths = () if config.init else process.search_path(config.argv[0], env)
+    spec = _spec(_blank(config), layers)
+    binds = _binds(config)
     shape = Shape(
-        spec=make_spec(config),
-        lowers=len(layers),
+        spec=spec,
+        lowers=len(layers) if not config.rootfs else 0,
         joins=joins,
         joined=joined,
-        attempts=len(paths),
-        init=config.init,
-        directories=tuple(_is_directory(m.source) for m in config.mounts if parse_options(m.options).bind),
-        ignored_signals=_ignored(),
-        filter=_filter(config),
+        directories=tuple(_is_directory(source) for source, _ in binds),
+        program=Program(
+            attempts=len(paths),
+            init=config.init,
+            ignored_signals=_ignored(),
+            filter=_filter(config.seccomp, config.caps, config.spec_allow),
+        ),
     )
-    return Prepared(
-        config=config,
-        shape=shape,
-        plan=make_plan(shape),
-        layers=layers,
-        argv=config.argv,
-        env=env,
-        paths=paths,
+    plan = make_plan(shape)
+    return Prepared(config=config, spec=spec, plan=plan, layers=layers, env=env, paths=paths, binds=binds)
+
+
+def prepare_exec(prepared: Prepared, run: Process, attempts: int, joins: int) -> ExecShape:
+    """Return the shape of a program that joins the container `prepared`, with the container's filter."""
+    config = prepared.config
+    return ExecShape(
+        run=run,
+        namespaces=config.namespaces,
+        joins=joins,
+        program=Program(
+            attempts=attempts,
+            ignored_signals=_ignored(),
+            filter=_filter(config.seccomp, config.caps, config.spec_allow),
+        ),
     )
+
+
+def exec_process(
+    prepared: Prepared, *, cwd: str | None, user: str | None, tty: bool, caps: tuple[str, ...] | None
+) -> Process:
+    """Return the process part of an exec: what is not given is the container's."""
+    config, run = prepared.config, prepared.spec.process
+    changes: dict[str, object] = {"terminal": tty, "cwd": cwd or run.cwd, "oom_score_adj": None}
+    if user is not None:
+        changes["user"] = resolve_user(user, _searched(config, prepared.layers), (), config.umask)
+    if caps is not None:
+        changes["capabilities"] = _capabilities(caps, ())
+    return msgspec.structs.replace(run, **changes)
+
+
+def _blank(config: ContainerConfig) -> ContainerConfig:
+    """The config without what never decides a step: equal ones share a spec."""
+    return msgspec.structs.replace(config, argv=(), env=None, hostname="", layers=(), image="", ports=())
 
 
 @functools.lru_cache(maxsize=256)
-def _spec(blank: ContainerConfig) -> Spec:
-    caps = None
-    if blank.caps is not None:
-        names, ambient = blank.caps, blank.ambient_caps
-        caps = Capabilities(
-            bounding=names, effective=names, permitted=names, inheritable=ambient, ambient=ambient
-        )
+def _spec(blank: ContainerConfig, layers: tuple[str, ...]) -> Spec:
     return Spec(
         process=Process(
             cwd=blank.cwd or "/",
             terminal=blank.tty,
-            user=_user(blank),
-            capabilities=caps,
+            user=resolve_user(blank.user or "0", _searched(blank, layers), blank.groups, blank.umask),
+            capabilities=None if blank.caps is None else _capabilities(blank.caps, blank.ambient_caps),
             rlimits=blank.rlimits,
             no_new_privileges=blank.no_new_privs,
             oom_score_adj=blank.oom_score_adj,
@@ -87,28 +117,33 @@ def _spec(blank: ContainerConfig) -> Spec:
             namespaces=namespaces_of(blank.namespaces),
             uid_mappings=blank.uid_map,
             gid_mappings=blank.gid_map,
+            time_offsets=blank.time_offsets,
             devices=blank.devices,
             masked_paths=blank.masked_paths,
             readonly_paths=blank.readonly_paths,
+            sysctl=blank.sysctl,
         ),
     )
 
 
-def make_spec(config: ContainerConfig) -> Spec:
-    """Return the part of the OCI spec that decides the tape of `config`."""
-    return _spec(
-        msgspec.structs.replace(config, argv=(), env=None, hostname="", layers=(), image="", ports=())
+def _searched(config: ContainerConfig, layers: tuple[str, ...]) -> tuple[str, ...]:
+    return (config.rootfs,) if config.rootfs else layers
+
+
+def _capabilities(names: tuple[str, ...], ambient: tuple[str, ...]) -> Capabilities:
+    return Capabilities(
+        bounding=names, effective=names, permitted=names, inheritable=ambient, ambient=ambient
     )
 
 
-def _user(config: ContainerConfig) -> User:
-    uid, _, gid = (config.user or "0").partition(":")
-    return User(uid=int(uid), gid=int(gid or 0), umask=config.umask, additional_gids=config.groups)
+def _binds(config: ContainerConfig) -> tuple[tuple[str, MountOptions], ...]:
+    sorted_options = [(mount.source, parse_options(mount.options)) for mount in config.mounts]
+    return tuple((source, options) for source, options in sorted_options if options.bind)
 
 
 def _is_directory(source: str) -> bool:
     try:
-        return stat.S_ISDIR(Path(source).stat().st_mode)
+        return stat.S_ISDIR(os.stat(source).st_mode)  # noqa: PTH116 - on the start path
     except OSError as error:
         raise EngineError(f"mount source {source}: {error.strerror}; make it before the container") from error
 
@@ -118,10 +153,11 @@ def _ignored() -> tuple[int, ...]:
     return process.ignored_signals()
 
 
-def _filter(config: ContainerConfig) -> seccomp.Filter | None:
-    if config.seccomp == "unconfined":
+@functools.lru_cache(maxsize=64)
+def _filter(profile: str | Seccomp, caps: tuple[str, ...] | None, spec_allow: bool) -> seccomp.Filter | None:
+    if isinstance(profile, Seccomp):
+        return compile_seccomp(profile, spec_allow=spec_allow)
+    if profile == "unconfined":
         return None
-    bits = capabilities.all_capabilities() if config.caps is None else capabilities.mask(config.caps)
-    if isinstance(config.seccomp, Seccomp):
-        return compile_seccomp(config.seccomp, spec_allow=config.spec_allow)
-    return seccomp.default_filter(bits, spec_allow=config.spec_allow)
+    bits = capabilities.all_capabilities() if caps is None else capabilities.mask(caps)
+    return seccomp.default_filter(bits, spec_allow=spec_allow)

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import threading
+from typing import overload
 
 
 class Child:
@@ -14,7 +15,8 @@ class Child:
 
     def __init__(self, pid: int, pidfd: int) -> None:
         self.pid = pid
-        self._pidfd = pidfd
+        self.pidfd = pidfd
+        """The pidfd, -1 once the process was reaped; readable when it has ended."""
         self._lock = threading.Lock()
         self._code: int | None = None
 
@@ -23,10 +25,11 @@ class Child:
         """The exit status, 128 + signal for a signal death, None while it runs (or nobody has waited)."""
         return self._code
 
-    @property
-    def pidfd(self) -> int:
-        """The pidfd, -1 once the process was reaped."""
-        return self._pidfd
+    @overload
+    def wait(self, timeout_s: None = None) -> int: ...
+
+    @overload
+    def wait(self, timeout_s: float) -> int | None: ...
 
     def wait(self, timeout_s: float | None = None) -> int | None:
         """Wait for the end and return the exit status; None when `timeout_s` passes first."""
@@ -34,7 +37,7 @@ class Child:
             return self._code
         try:
             # A duplicate: another waiter may close the pidfd while this one sleeps.
-            fd = os.dup(self._pidfd)
+            fd = os.dup(self.pidfd)
         except OSError:
             return self._code
         try:
@@ -53,16 +56,24 @@ class Child:
     def _reap(self) -> int:
         with self._lock:
             if self._code is None:
-                info = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
+                info = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
                 assert info is not None
                 killed = info.si_code != os.CLD_EXITED
                 self._code = 128 + info.si_status if killed else info.si_status
-                os.close(self._pidfd)
-                self._pidfd = -1
+                os.close(self.pidfd)
+                self.pidfd = -1
             return self._code
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send a signal; nothing happens to a process that has ended."""
         with self._lock, contextlib.suppress(ProcessLookupError):
-            if self._pidfd >= 0:
-                signal.pidfd_send_signal(self._pidfd, number)
+            if self.pidfd >= 0:
+                signal.pidfd_send_signal(self.pidfd, number)
+
+
+class Process(Child):
+    """A program started by Container.exec(). tty_fd: the host's end of its terminal, -1 without one."""
+
+    def __init__(self, pid: int, pidfd: int, tty_fd: int = -1) -> None:
+        super().__init__(pid, pidfd)
+        self.tty_fd = tty_fd

@@ -12,8 +12,9 @@ import functools
 import msgspec
 
 from runtime.oci.options import parse_options
+from runtime.oci.program import Program, add_program
 from runtime.oci.spec import Mount, Namespace, Process, Root, Spec
-from runtime.spawn import capabilities, devices, mounts, namespaces, process, seccomp
+from runtime.spawn import devices, mounts, namespaces, process, terminal
 from runtime.spawn.linux import MS_PRIVATE, MS_SLAVE
 from runtime.spawn.tape import Result, Slot, Tape
 
@@ -27,8 +28,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
     lowers: number of image layers; 0: the root is a bind of slot `rootfs`. writable: with an upper layer.
     joins: v1 hierarchies the child joins (slots `cgroup0`…). joined: namespaces joined by descriptor (slots
-    `ns_<name>`). attempts: places to look for the program. init: the program runs below the init in slot
-    `program`. files: for each bind mount in order, whether its source is a directory (slots `mount0`…).
+    `ns_<name>`). directories: for each bind mount in order, whether its source is one (slots `mount0`…).
     """
 
     spec: Spec
@@ -36,11 +36,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     writable: bool = True
     joins: int = 0
     joined: tuple[str, ...] = ()
-    attempts: int = 1
-    init: bool = False
     directories: tuple[bool, ...] = ()
-    ignored_signals: tuple[int, ...] = (process.SIGPIPE, process.SIGXFSZ)
-    filter: seccomp.Filter | None = None
+    program: Program = Program()
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -66,7 +63,7 @@ def make_plan(shape: Shape) -> Plan:
     root = None
     if "mount" in made:
         root = _add_tree(tape, shape)
-    _add_process(tape, shape, root)
+    add_program(tape, shape.spec.process, root, shape.program)
     return Plan(tape, namespaces.clone_flags(made))
 
 
@@ -76,9 +73,13 @@ def _add_entry(tape: Tape, shape: Shape, made: tuple[str, ...]) -> None:
     for number in range(shape.joins):
         tape.add(f"join cgroup {number}", "write", Slot(f"cgroup{number}"), b"0", 1)
     namespaces.add_late(tape, made)
+    for clock, offset in shape.spec.linux.time_offsets:
+        namespaces.add_time_offset(tape, clock, offset.secs, offset.nanosecs)
     for name in shape.joined:
         namespaces.add_join(tape, name, f"ns_{name}")
     tape.add("new session", "setsid")
+    if shape.spec.process.terminal:
+        terminal.add_controlling(tape)
     if "uts" in made:
         tape.add("set host name", "sethostname", Slot("hostname"), Slot("hostname_length"))
 
@@ -98,9 +99,18 @@ def _add_tree(tape: Tape, shape: Shape) -> Result:
     fresh_dev = False
     kernel = [m for m in spec.mounts if not parse_options(m.options).bind]
     for mount in kernel:
+        if mount.type == "devpts" and spec.process.terminal:
+            mounts.add_directory(tape, root, mount.destination)
+            terminal.add_devpts(tape, root)
+            continue
         fresh_dev = _add_kernel_mount(tape, root, mount, fresh_dev)
         if mount.destination == "/dev":
             devices.add_nodes(tape, devices.DEFAULT + _nodes(spec))
+    if spec.process.terminal:
+        terminal.add_console(tape, root)
+    for name, value in spec.linux.sysctl:
+        _refuse_host_sysctl(name, spec)
+        process.add_sysctl(tape, root, name, value)
     for path in spec.linux.masked_paths:
         mounts.add_mask(tape, path)
     for path in spec.linux.readonly_paths:
@@ -133,6 +143,14 @@ def _nodes(spec: Spec) -> tuple[devices.Node, ...]:
     )
 
 
+def _refuse_host_sysctl(name: str, spec: Spec) -> None:
+    """A parameter that is not the container's own would change the host's."""
+    made = {ns.type for ns in spec.linux.namespaces}
+    ipc = name.startswith(("kernel.shm", "kernel.msg", "fs.mqueue.")) or name == "kernel.sem"
+    if not ((ipc and "ipc" in made) or (name.startswith("net.") and "network" in made)):
+        raise PlanError(f"sysctl {name}: it is not one of the container's own namespaces; set it on the host")
+
+
 def _refuse_over_proc(mount: Mount) -> None:
     """A volume over /proc or /sys would hide the masks (CVE-2019-16884, CVE-2023-27561)."""
     parts = [part for part in mount.destination.split("/") if part not in ("", ".")]
@@ -140,49 +158,6 @@ def _refuse_over_proc(mount: Mount) -> None:
         raise PlanError(f"mount on {mount.destination}: write the path without `..`")
     if parts[:1] in (["proc"], ["sys"]):
         raise PlanError(f"mount on {mount.destination}: nothing may be mounted over /proc or /sys")
-
-
-def _add_process(tape: Tape, shape: Shape, root: Result | None) -> None:
-    """Limits, identity, filter, execve: in the order in which each still has the rights it needs."""
-    run = shape.spec.process
-    for limit in run.rlimits:
-        process.add_rlimit(tape, limit.type, limit.soft, limit.hard)
-    if run.oom_score_adj is not None:
-        process.add_oom_score(tape, run.oom_score_adj)
-    if root is not None:
-        process.add_working_directory(tape, root, run.cwd)
-    if run.user.umask is not None:
-        tape.add(f"umask {run.user.umask:o}", "umask", run.user.umask)
-    process.add_signals(tape, shape.ignored_signals)
-    process.add_close_on_exec(tape)
-    if shape.filter and not run.no_new_privileges:
-        seccomp.add_filter(tape, shape.filter)
-    if run.capabilities is not None:
-        sets = capability_sets(run)
-        capabilities.add_bounding(tape, sets)
-        capabilities.add_identity(tape, sets, run.user.uid, run.user.gid, run.user.additional_gids)
-    if run.no_new_privileges:
-        process.add_no_new_privileges(tape)
-        if shape.filter:
-            seccomp.add_filter(tape, shape.filter)
-    if shape.init:
-        process.add_execve_descriptor(tape)
-    else:
-        process.add_execve(tape, shape.attempts)
-
-
-def capability_sets(run: Process) -> capabilities.CapabilitySets:
-    """Return the five sets of `run` as masks."""
-    names = run.capabilities
-    if names is None:
-        return capabilities.CapabilitySets()
-    return capabilities.CapabilitySets(
-        bounding=capabilities.mask(names.bounding),
-        effective=capabilities.mask(names.effective),
-        permitted=capabilities.mask(names.permitted),
-        inheritable=capabilities.mask(names.inheritable),
-        ambient=capabilities.mask(names.ambient),
-    )
 
 
 def namespaces_of(names: tuple[str, ...]) -> tuple[Namespace, ...]:

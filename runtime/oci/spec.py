@@ -144,11 +144,13 @@ class Linux(_Part, frozen=True, kw_only=True):
     namespaces: tuple[Namespace, ...] = ()
     uid_mappings: tuple[IdMapping, ...] = ()
     gid_mappings: tuple[IdMapping, ...] = ()
-    time_offsets: dict[str, TimeOffset] | None = None
+    time_offsets: tuple[tuple[str, TimeOffset], ...] = ()
+    """(clock, offset), clock `monotonic` or `boottime`; JSON has an object here, see read_spec."""
     devices: tuple[Device, ...] = ()
     masked_paths: tuple[str, ...] = ()
     readonly_paths: tuple[str, ...] = ()
-    sysctl: dict[str, str] | None = None
+    sysctl: tuple[tuple[str, str], ...] = ()
+    """(name, value); JSON has an object here, see read_spec."""
     rootfs_propagation: str = ""
     seccomp: Seccomp | None = None
 

@@ -108,10 +108,9 @@ def add_identity(tape: Tape, sets: CapabilitySets, uid: int, gid: int, groups: t
     tape.add(f"set gid {gid}", "setresgid", gid, gid, gid)
     tape.add(f"set uid {uid}", "setresuid", uid, uid, uid)
     header = struct.pack("<Ii", LINUX_CAPABILITY_VERSION_3, 0)
-    low, high = (
-        (m >> s & 0xFFFFFFFF for m in (sets.effective, sets.permitted, sets.inheritable)) for s in (0, 32)
-    )
-    tape.add("set capabilities", "capset", header, struct.pack("<6I", *low, *high))
+    masks = (sets.effective, sets.permitted, sets.inheritable)
+    words = [bits >> shift & 0xFFFFFFFF for shift in (0, 32) for bits in masks]
+    tape.add("set capabilities", "capset", header, struct.pack("<6I", *words))
     tape.add("clear ambient capabilities", "prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     for number in range(len(NAMES)):
         if sets.ambient >> number & 1:

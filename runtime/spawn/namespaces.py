@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from runtime.spawn.linux import (
+    AT_FDCWD,
     CLONE_NEWCGROUP,
     CLONE_NEWIPC,
     CLONE_NEWNET,
@@ -11,6 +15,8 @@ from runtime.spawn.linux import (
     CLONE_NEWTIME,
     CLONE_NEWUSER,
     CLONE_NEWUTS,
+    O_CLOEXEC,
+    O_WRONLY,
 )
 from runtime.spawn.tape import Slot, Tape
 
@@ -48,6 +54,33 @@ def add_late(tape: Tape, names: frozenset[str] | tuple[str, ...]) -> None:
         tape.add("new time namespace", "unshare", CLONE_NEWTIME)
 
 
+def add_time_offset(tape: Tape, clock: str, seconds: int, nanoseconds: int) -> None:
+    """Append what a clock (`monotonic` or `boottime`) shows more than the host's; before any new process."""
+    path, line = "/proc/self/timens_offsets", f"{clock} {seconds} {nanoseconds}".encode()
+    fd = tape.add("open timens_offsets", "openat", AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0)
+    tape.add(f"set the offset of the {clock} clock", "write", fd, line, len(line))
+
+
 def add_join(tape: Tape, name: str, slot: str) -> None:
     """Append setns into the namespace whose descriptor is in `slot`."""
     tape.add(f"join {name} namespace", "setns", Slot(slot), FLAGS[name])
+
+
+@contextlib.contextmanager
+def children_in_pid_namespace(target_fd: int, own_fd: int) -> Iterator[None]:
+    """Let children that the calling thread starts be born in the pid namespace of `target_fd`.
+
+    target_fd may be a pidfd or a namespace descriptor, own_fd is /proc/self/ns/pid. Only the calling
+    thread is concerned, and only for its children: setns with CLONE_NEWPID never moves the caller itself.
+    """
+    _enter_pid_namespace(target_fd)
+    try:
+        yield
+    finally:
+        _enter_pid_namespace(own_fd)
+
+
+def _enter_pid_namespace(fd: int) -> None:
+    tape = Tape()
+    tape.add("enter pid namespace", "setns", fd, CLONE_NEWPID)
+    tape.walk({})

@@ -36,6 +36,12 @@ class Owner(msgspec.Struct, frozen=True):
         return cls(pid, start, _pid_namespace())
 
     @classmethod
+    def of(cls, pid: int) -> Owner | None:
+        """Return the process `pid` of this pid namespace as an owner, None when there is no such process."""
+        start = _start_ticks(pid)
+        return None if start is None else cls(pid, start, _pid_namespace())
+
+    @classmethod
     def parse(cls, text: str) -> Owner | None:
         """Find an owner as str() writes it inside `text` (`-` or `_` between the parts), else None."""
         found = _TEXT.search(text)

@@ -65,6 +65,14 @@ def add_oom_score(tape: Tape, score: int) -> None:
     tape.add(f"set oom_score_adj to {score}", "write", fd, text, len(text))
 
 
+def add_sysctl(tape: Tape, root: Result, name: str, value: str) -> None:
+    """Append a kernel parameter of the container's namespaces, in the /proc this tape has mounted."""
+    path = "/proc/sys/" + name.replace(".", "/")
+    fd = add_open(tape, root, path, strict=True, flags=O_WRONLY)
+    data = value.encode()
+    tape.add(f"set sysctl {name} to {value}", "write", fd, data, len(data))
+
+
 def add_working_directory(tape: Tape, root: Result, path: str) -> None:
     """Append the change to `path` beneath the container's root, made if missing.
 
@@ -94,8 +102,8 @@ def add_execve(tape: Tape, attempts: int) -> None:
 
 
 def add_execve_descriptor(tape: Tape) -> None:
-    """Append the execution of the file open in slot `program` (a sealed memfd: the init)."""
-    tape.add("execve init", "execveat", Slot("program"), "", Slot("argv"), Slot("env"), AT_EMPTY_PATH)
+    """Append the execution of the file open in slot `init` (a sealed memfd)."""
+    tape.add("execve init", "execveat", Slot("init"), "", Slot("argv"), Slot("env"), AT_EMPTY_PATH)
 
 
 def search_path(program: str, env: tuple[str, ...]) -> tuple[str, ...]:

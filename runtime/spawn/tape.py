@@ -1,7 +1,8 @@
 """A tape: the system calls of a process between clone3 and execve, prepared and named in advance.
 
-Python decides everything and lays it out as an array; `_tape.c` clones and makes the calls. No Python runs in
-the child. A tape is a template: built once per shape of container, spawned many times with other *slots*.
+Python decides everything and lays it out as an array; `_tape.c` clones and makes the calls. No Python runs
+in the child. A tape is a template: built once per shape of container, spawned many times with other
+*slots*.
 
     tape = Tape()
     root = tape.add("open /", "openat", AT_FDCWD, "/", O_PATH, 0)
@@ -196,10 +197,11 @@ def spawn(
     """Start a process that walks `tape`; return once its last step, the execve, has succeeded.
 
     slots: a value for each Slot of the tape; bytes go by address. flags are CLONE_NEW*; cgroup_fd is a
-    directory of the v2 tree to start in. With `share_memory` the child is a vfork: nothing is copied, however
-    large the parent. Without, it gets a copy of the parent's memory (for what the kernel refuses to a sharing child, setns into
-    a time namespace); the results stay shared either way. Only the calling thread waits; `release_gil=False`
-    keeps the other Python threads waiting too, and saves up to a switch interval when they are busy.
+    directory of the v2 tree to start in. With `share_memory` the child is a vfork: nothing is copied,
+    however large the parent. Without, it gets a copy of the parent's memory (for what the kernel refuses
+    to a sharing child, setns into a time namespace); the results stay shared either way. Only the calling
+    thread waits; `release_gil=False` keeps the other Python threads waiting too, and saves up to a switch
+    interval when they are busy.
 
     Raises StepError, or StepKilledError; the child is then reaped already.
     """

@@ -1,0 +1,121 @@
+"""exec: a program that joins a running container, by its pidfd."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from runtime.engine import launch
+from runtime.engine.errors import ContainerStateError
+from runtime.engine.prepare import Prepared, exec_process, prepare_exec
+from runtime.engine.reaper import Child, Process
+from runtime.oci.execute import make_exec_plan
+from runtime.spawn import namespaces, process, terminal
+from runtime.spawn.cgroups import Cgroup
+from runtime.spawn.linux import AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_PATH, PR_SET_DUMPABLE
+from runtime.spawn.mounts import add_open
+from runtime.spawn.tape import Result, Slot, SlotValue, Spawned, Tape, spawn
+
+if TYPE_CHECKING:
+    from runtime.engine.engine import Engine
+
+
+class ExecOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What an exec may change; None is the container's own."""
+
+    env: tuple[str, ...] | None = None
+    cwd: str | None = None
+    user: str | None = None
+    caps: tuple[str, ...] | None = None
+    tty: bool = False
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """The container to join."""
+
+    engine: Engine
+    prepared: Prepared
+    child: Child
+    group: Cgroup | None
+
+
+def join(target: Target, argv: tuple[str, ...], stdio: Sequence[int], options: ExecOptions) -> Process:
+    """Start `argv` in the container and return it. Raises StepError, OSError, ContainerStateError."""
+    if target.child.poll() is not None:
+        raise ContainerStateError("the container has ended; nothing can be started in it any more")
+    prepared = target.prepared
+    env = prepared.env if options.env is None else options.env
+    paths = process.search_path(argv[0], env)
+    run = exec_process(prepared, cwd=options.cwd, user=options.user, tty=options.tty, caps=options.caps)
+    joins = len(target.engine.join_slots) if target.group is not None else 0
+    plan = make_exec_plan(prepare_exec(prepared, run, len(paths), joins))
+    with contextlib.closing(launch.Held()) as held:
+        tty_fd = -1
+        if options.tty:
+            tty_fd, peer = _open_terminal(target.child, held)
+            stdio = (held.keep(peer),) * 3
+        try:
+            slots = launch.program_slots(argv, env, paths)
+            slots.update(launch.stdio_slots(stdio, target.engine.null_fd, held))
+            if "target" in plan.tape.slots:
+                slots["target"] = target.child.pidfd
+            return Process(*_spawn(target, plan.tape, slots), tty_fd)
+        except BaseException:
+            if tty_fd >= 0:
+                os.close(tty_fd)
+            raise
+
+
+def _spawn(target: Target, tape: Tape, slots: dict[str, SlotValue]) -> Spawned:
+    names = target.prepared.config.namespaces
+    _hide_memory()
+    v2_fd = None
+    with contextlib.ExitStack() as stack:
+        if target.group is not None:
+            target.group.open_fds()
+            stack.callback(target.group.close_fds)
+            v2_fd = target.group.v2_fd
+            slots.update(zip(target.engine.join_slots, target.group.join_fds, strict=True))
+        if "pid" in names:
+            own = target.engine.own_pid_namespace_fd
+            stack.enter_context(namespaces.children_in_pid_namespace(target.child.pidfd, own))
+        # The kernel lets no process that shares its memory enter a time namespace.
+        return spawn(tape, slots, 0, v2_fd, share_memory="time" not in names)
+
+
+@functools.cache
+def _hide_memory() -> None:
+    """Make this process undumpable, for good.
+
+    Until its execve the joining child shares our memory and is visible in the container. Undumpable, only a
+    process with CAP_SYS_PTRACE in the host's user namespace can read or write it through /proc/PID/mem or
+    reach our executable through /proc/PID/exe (CVE-2019-5736).
+    """
+    tape = Tape()
+    tape.add("hide memory from joined containers", "prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)
+    tape.walk({})
+
+
+@functools.cache
+def _devpts_tape() -> Tape:
+    tape = Tape()
+    path = tape.add(
+        "open the container's root", "openat", AT_FDCWD, Slot("root"), O_PATH | O_DIRECTORY | O_CLOEXEC, 0
+    )
+    add_open(tape, Result(path), "/dev/pts", strict=True, flags=O_PATH | O_DIRECTORY)
+    return tape
+
+
+def _open_terminal(child: Child, held: launch.Held) -> terminal.Terminal:
+    """Open a terminal of the container's own devpts, reached without following anything in the container."""
+    root, devpts = _devpts_tape().walk({"root": f"/proc/{child.pid}/root".encode()})
+    held.keep(root)
+    held.keep(devpts)
+    if child.poll() is not None:
+        raise ContainerStateError("the container has ended; nothing can be started in it any more")
+    return terminal.open_terminal(devpts)

@@ -1,0 +1,91 @@
+"""The slots of a start: all values that differ from one container to the next."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Sequence
+
+from runtime.engine.errors import EngineError
+from runtime.engine.prepare import Prepared
+from runtime.spawn.tape import SlotValue, StepError, pointers
+from runtime.spawn.trees import clone_tree
+
+LONGEST_OPTION = 255
+"""Bytes of a path that an fsconfig string holds."""
+
+
+class Held:
+    """Descriptors that live from the preparation of a start to its end."""
+
+    def __init__(self) -> None:
+        self._fds: list[int] = []
+
+    def keep(self, fd: int) -> int:
+        """Close `fd` with the others."""
+        self._fds.append(fd)
+        return fd
+
+    def close(self) -> None:
+        """Close them all."""
+        while self._fds:
+            os.close(self._fds.pop())
+
+
+def program_slots(argv: Sequence[str], env: Sequence[str], paths: Sequence[str]) -> dict[str, SlotValue]:
+    """What to execute."""
+    slots: dict[str, SlotValue] = {"argv": pointers(argv), "env": pointers(env)}
+    for number, path in enumerate(paths):
+        slots[f"path{number}"] = path.encode()
+    return slots
+
+
+def stdio_slots(stdio: Sequence[int], null_fd: int, held: Held) -> dict[str, SlotValue]:
+    """Descriptors 0, 1, 2: -1 is /dev/null; those below 3 are moved, a dup3 onto themselves would fail."""
+    slots: dict[str, SlotValue] = {}
+    for number, fd in enumerate(stdio):
+        if fd < 0:
+            fd = null_fd
+        elif fd < 3:
+            fd = held.keep(_above_stdio(fd))
+        slots[f"fd{number}"] = fd
+    return slots
+
+
+def root_slots(
+    prepared: Prepared, mountpoint: str, upper: str, work: str, held: Held
+) -> dict[str, SlotValue]:
+    """Where the root file system comes from and where it is attached."""
+    slots: dict[str, SlotValue] = {"mountpoint": mountpoint.encode()}
+    if prepared.config.rootfs:
+        slots["rootfs"] = prepared.config.rootfs.encode()
+        return slots
+    for number, layer in enumerate(reversed(prepared.layers)):
+        slots[f"lower{number}"] = _option(layer, held)
+    slots["upper"] = _option(upper, held)
+    slots["work"] = _option(work, held)
+    return slots
+
+
+def mount_slots(prepared: Prepared, held: Held) -> dict[str, SlotValue]:
+    """Detached copies of the bind mounts' sources."""
+    slots: dict[str, SlotValue] = {}
+    for number, (source, options) in enumerate(prepared.binds):
+        try:
+            tree = clone_tree(source, options.attributes, recursive=options.recursive)
+        except StepError as error:
+            raise EngineError(f"mount source {source}: {error}") from error
+        slots[f"mount{number}"] = held.keep(tree)
+    return slots
+
+
+def _option(path: str, held: Held) -> bytes:
+    data = os.fsencode(path)
+    if len(data) <= LONGEST_OPTION:
+        return data
+    fd = held.keep(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+    return b"/proc/self/fd/%d" % fd
+
+
+def _above_stdio(fd: int) -> int:
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)

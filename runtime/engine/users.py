@@ -1,0 +1,60 @@
+"""`user`, `user:group`, `1000:1000` → numbers, with the names taken from the container's own files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from runtime.engine.errors import EngineError
+from runtime.oci.spec import User
+
+
+def resolve_user(text: str, layers: tuple[str, ...], groups: tuple[int, ...], umask: int | None) -> User:
+    """Return the numbers of `text`. `layers`, lowest first, are searched from the top for passwd and group.
+
+    A known user brings its primary group and the groups it is a member of. Raises EngineError for an unknown
+    name; a number needs no entry.
+    """
+    name, _, group = text.partition(":")
+    row = _find(layers, "passwd", name or "0", 2)
+    if row is None and not (name or "0").isdigit():
+        raise EngineError(f"user {name!r} is not in the image's /etc/passwd; use a number, or add it")
+    uid = int(row[2]) if row else int(name or "0")
+    gid = int(row[3]) if row else 0
+    extra = groups
+    if group:
+        gid = _group(layers, group)
+    elif row:
+        extra += tuple(g for g in _memberships(layers, row[0]) if g not in (gid, *groups))
+    return User(uid=uid, gid=gid, umask=umask, additional_gids=extra)
+
+
+def _group(layers: tuple[str, ...], name: str) -> int:
+    row = _find(layers, "group", name, 2)
+    if row is None and not name.isdigit():
+        raise EngineError(f"group {name!r} is not in the image's /etc/group; use a number, or add it")
+    return int(row[2]) if row else int(name)
+
+
+def _memberships(layers: tuple[str, ...], user: str) -> tuple[int, ...]:
+    rows = _rows(layers, "group")
+    return tuple(int(row[2]) for row in rows if len(row) > 3 and user in row[3].split(","))
+
+
+def _find(layers: tuple[str, ...], file: str, key: str, number: int) -> list[str] | None:
+    """A row by name, or by number where there is no such name."""
+    rows = list(_rows(layers, file))
+    by_name = next((row for row in rows if row[0] == key), None)
+    return by_name or next((row for row in rows if row[number] == key), None)
+
+
+def _rows(layers: tuple[str, ...], file: str) -> Iterator[list[str]]:
+    """Rows of /etc/`file` from the topmost layer that has one; no symlink is followed, it could lead out."""
+    for layer in reversed(layers):
+        path = Path(layer, "etc", file)
+        if path.is_file() and not path.is_symlink() and not path.parent.is_symlink():
+            for line in path.read_text("utf-8", "replace").splitlines():
+                row = line.split(":")
+                if len(row) > 2 and row[2].isdigit():
+                    yield row
+            return

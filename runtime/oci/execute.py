@@ -1,0 +1,45 @@
+"""The tape of a program that joins a running container: its namespaces, cgroup, rights and filter."""
+
+from __future__ import annotations
+
+import functools
+
+import msgspec
+
+from runtime.oci.plan import Plan
+from runtime.oci.program import Program, add_program
+from runtime.oci.spec import NamespaceType, Process
+from runtime.spawn import namespaces, process, terminal
+from runtime.spawn.linux import AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_PATH
+from runtime.spawn.tape import Slot, Tape
+
+
+class ExecShape(msgspec.Struct, frozen=True, kw_only=True):
+    """What decides the steps of an exec. `run` without args and env: those are slots.
+
+    namespaces: what the container has of its own, joined through the pidfd in slot `target`; the pid
+    namespace is not among the steps: the parent's thread has to enter it before the clone.
+    """
+
+    run: Process
+    namespaces: tuple[NamespaceType, ...]
+    joins: int = 0
+    program: Program = Program()
+
+
+@functools.lru_cache(maxsize=256)
+def make_exec_plan(shape: ExecShape) -> Plan:
+    """Return the plan of `shape`."""
+    tape = Tape()
+    process.add_stdio(tape)
+    for number in range(shape.joins):
+        tape.add(f"join cgroup {number}", "write", Slot(f"cgroup{number}"), b"0", 1)
+    flags = sum(namespaces.FLAGS[name] for name in shape.namespaces if name != "pid")
+    if flags:
+        tape.add("join the container's namespaces", "setns", Slot("target"), flags)
+    tape.add("new session", "setsid")
+    if shape.run.terminal:
+        terminal.add_controlling(tape)
+    root = tape.add("open /", "openat", AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+    add_program(tape, shape.run, root, shape.program)
+    return Plan(tape, 0)

@@ -1,0 +1,75 @@
+"""The last part of every tape: limits, identity, filter, execve; each while it still has the rights."""
+
+from __future__ import annotations
+
+import msgspec
+
+from runtime.oci.spec import Process
+from runtime.spawn import capabilities, process, seccomp
+from runtime.spawn.tape import Result, Tape
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """How the program is executed.
+
+    attempts: places to look for it (slots `path0`…). init: it runs below the init open in slot `init`
+    instead. ignored_signals: those the parent ignores, to be set back. filter: the seccomp filter, None
+    for none.
+    """
+
+    attempts: int = 1
+    init: bool = False
+    ignored_signals: tuple[int, ...] = (process.SIGPIPE, process.SIGXFSZ)
+    filter: seccomp.Filter | None = None
+
+
+def add_program(tape: Tape, run: Process, root: Result | None, program: Program) -> None:
+    """Append the steps from a finished file system to the running program; slots `argv`, `env`."""
+    for limit in run.rlimits:
+        process.add_rlimit(tape, limit.type, limit.soft, limit.hard)
+    if run.oom_score_adj is not None:
+        process.add_oom_score(tape, run.oom_score_adj)
+    if root is not None:
+        process.add_working_directory(tape, root, run.cwd)
+    umask = 0o022 if run.user.umask is None else run.user.umask
+    tape.add(f"umask {umask:03o}", "umask", umask)
+    process.add_signals(tape, program.ignored_signals)
+    process.add_close_on_exec(tape)
+    _add_rights(tape, run, program.filter)
+    if program.init:
+        process.add_execve_descriptor(tape)
+    else:
+        process.add_execve(tape, program.attempts)
+
+
+def _add_rights(tape: Tape, run: Process, program: seccomp.Filter | None) -> None:
+    """Identity, capabilities and filter.
+
+    Without no_new_privs a filter needs CAP_SYS_ADMIN, so it comes before the capabilities go (and must
+    allow what takes them away, as Docker's does); with it, the filter comes last and sees nothing but the
+    execve.
+    """
+    if program and not run.no_new_privileges:
+        seccomp.add_filter(tape, program)
+    if run.capabilities is not None:
+        sets = capability_sets(run)
+        capabilities.add_bounding(tape, sets)
+        capabilities.add_identity(tape, sets, run.user.uid, run.user.gid, run.user.additional_gids)
+    if run.no_new_privileges:
+        process.add_no_new_privileges(tape)
+        if program:
+            seccomp.add_filter(tape, program)
+
+
+def capability_sets(run: Process) -> capabilities.CapabilitySets:
+    """Return the five sets of `run` as masks."""
+    names = run.capabilities
+    if names is None:
+        return capabilities.CapabilitySets()
+    return capabilities.CapabilitySets(
+        bounding=capabilities.mask(names.bounding),
+        effective=capabilities.mask(names.effective),
+        permitted=capabilities.mask(names.permitted),
+        inheritable=capabilities.mask(names.inheritable),
+        ambient=capabilities.mask(names.ambient),
+    )

@@ -1,0 +1,40 @@
+"""Copies of the host's mounts as descriptors, to be attached in a container: the source of a bind mount."""
+
+from __future__ import annotations
+
+import struct
+from functools import lru_cache
+
+from runtime.spawn.linux import (
+    AT_EMPTY_PATH,
+    AT_FDCWD,
+    AT_RECURSIVE,
+    MS_PRIVATE,
+    OPEN_TREE_CLOEXEC,
+    OPEN_TREE_CLONE,
+)
+from runtime.spawn.tape import Slot, Tape
+
+_ATTR = struct.Struct("<QQQQ")
+
+
+def clone_tree(
+    path: str, attributes: int = 0, *, recursive: bool = True, propagation: int = MS_PRIVATE
+) -> int:
+    """Return a descriptor of a detached copy of the mount at `path`, with MOUNT_ATTR_* `attributes` set.
+
+    Attributes and propagation reach the mounts below too when recursive. The caller closes the descriptor.
+    Raises StepError.
+    """
+    return _tape(attributes, recursive, propagation).walk({"path": path.encode()})[0]
+
+
+@lru_cache(maxsize=64)
+def _tape(attributes: int, recursive: bool, propagation: int) -> Tape:
+    deep = AT_RECURSIVE if recursive else 0
+    tape = Tape()
+    clone = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | deep
+    tree = tape.add("take the mount", "open_tree", AT_FDCWD, Slot("path"), clone)
+    attr = _ATTR.pack(attributes, 0, propagation, 0)
+    tape.add("set mount attributes", "mount_setattr", tree, "", AT_EMPTY_PATH | deep, attr, _ATTR.size)
+    return tape
