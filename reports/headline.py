@@ -26,6 +26,7 @@ _CONTROL = {
     "not measured": "This run has no verdict on its A/A control.",
 }
 
+_UNITS = {"s": "seconds", "ms": "milliseconds", "µs": "microseconds"}
 _WORD = {
     "supported": "passed",
     "refuted": "failed",
@@ -117,14 +118,22 @@ def _start(evidence: Evidence, subject: str) -> tuple[str, State]:
     if whole.verdict == "inconclusive" or timed is None or claim is None:
         return "whether a container starts within a second could not be settled", "inconclusive"
     if whole.verdict == "supported":
-        return f"a container started its program in {quantity(timed.estimate, claim.unit)}", "supported"
+        return (
+            f"a container started its program in {_spelled(timed.estimate, claim.unit)} (median)",
+            "supported",
+        )
     worst = max(
         (row for row in rows if row.verdict == "refuted" and row.estimate is not None),
         key=lambda row: row.estimate or 0.0,
         default=timed,
     )
-    took = quantity(worst.estimate, claim.unit)
+    took = _spelled(worst.estimate, claim.unit)
     return f"a container did not start within a second: half the starts took more than {took}", "refuted"
+
+
+def _spelled(value: float | None, unit: str) -> str:
+    number, _, short = quantity(value, unit).partition(NBSP)
+    return f"{number}{NBSP}{_UNITS.get(short, short)}"
 
 
 def _speed(evidence: Evidence, subject: str) -> tuple[str, State]:

@@ -52,11 +52,12 @@ def metric_words(name: str) -> str:
     known = next((stem for stem in _stems(base) if stem in _WORDS), None)
     if known is None:
         return name
-    parts = [_WORDS[known], _tail(base[len(known) :]), _share(tail)]
+    parts = [_WORDS[known], tail_words(base[len(known) :]), _share(tail)]
     return ", ".join(part for part in parts if part)
 
 
-def _tail(rest: str) -> str:
+def tail_words(rest: str) -> str:
+    """The last parts of a name, a mode or a place: `NAT` for `nat`."""
     parts = [_TAILS.get(part, part.replace("_", " ")) for part in rest.split(".") if part]
     return ", ".join(parts)
 

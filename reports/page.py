@@ -98,6 +98,7 @@ def _view(evidence: Evidence, target: Path) -> dict[str, Any]:
         "forests": list(panels.forests(evidence)),
         "sections": [(*words, list(build(evidence))) for *words, build in SECTIONS],
         "order": list(panels.in_run_order(evidence)),
+        "medians": panels.all_medians(evidence),
         "most_points": f"{panels.points_each(evidence):,}",
         "counts": _counts(evidence),
         "took": minutes(run.started, run.ended),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import msgspec
@@ -13,7 +14,7 @@ from reports import arms
 from reports.figures import drift, forest, levels, startup
 from reports.figures.base import medians, plain
 from reports.load import Evidence
-from reports.names import metric_words
+from reports.names import metric_words, tail_words
 from reports.verdicts import ALL, amount, between
 from reports.words import count, quantity
 
@@ -92,8 +93,8 @@ def forest_rows(evidence: Evidence, verdicts: list[Verdict], role: str) -> pd.Da
             {
                 "label": plain(metric_words(row.metric)),
                 "estimate": row.estimate,
-                "low": row.low if row.low else row.estimate,
-                "high": row.high if row.high else row.estimate,
+                "low": 0.0 if row.low is None else row.low,
+                "high": math.inf if row.high is None else row.high,
                 "state": row.verdict,
                 "note": f"<b>{plain(row.metric)}</b><br>{value} of the host ({span})<br>{tail}",
                 "words": (metric_words(row.metric), value, span, row.verdict),
@@ -161,7 +162,7 @@ def costs(evidence: Evidence, prefix: str, title: str) -> Iterator[Panel]:
         rows = evidence.of(name)
         yield panel(
             f"cost-{name}",
-            f"{title}{name.removeprefix(prefix).replace('.', ', ').replace('_', ' ')}",
+            ": ".join(filter(None, (title, tail_words(name.removeprefix(prefix))))),
             levels.cost_bars(rows, "median"),
             median_table(rows),
             alt=f"Bars of {name}, one a system; the table has the medians.",
@@ -218,7 +219,7 @@ def disk_speed(evidence: Evidence) -> Iterator[Panel]:
 def _levels_panel(evidence: Evidence, key: str, title: str, prefix: str, names: list[str]) -> Panel:
     rows = evidence.of(*names)
     rows = rows[rows["unit"] == rows["unit"].iloc[0]]
-    labels = {name: plain(name.removeprefix(prefix).strip(".").replace("_", " ")) for name in names}
+    labels = {name: plain(tail_words(name.removeprefix(prefix))) for name in names}
     return panel(
         key,
         title,
@@ -269,6 +270,18 @@ def median_table(samples: pd.DataFrame) -> Table:
         for level in medians(samples)
     ]
     return Table(("system", "metric", "median", "middle half", "samples"), tuple(rows))
+
+
+def all_medians(evidence: Evidence) -> Table:
+    """The median of every metric on every arm, a row a metric: the absolute numbers behind the ratios."""
+    found = {(level.metric, level.arm): level for level in medians(evidence.valid)}
+    systems = [arm for arm in evidence.arms if any(key[1] == arm for key in found)]
+    rows = []
+    for metric in _names(evidence, ""):
+        cells = (found.get((metric, arm)) for arm in systems)
+        shown = (quantity(level.median, level.unit) if level else "–" for level in cells)
+        rows.append((metric_words(metric), *shown))
+    return Table(("metric", *map(arms.label, systems)), tuple(rows))
 
 
 def quantile_table(samples: pd.DataFrame) -> Table:

@@ -143,11 +143,9 @@ def _finding(whole: Row | None, deciding: list[Row]) -> str:
     several = len(deciding) > 1
     prefix = "Worst: " if shown is whole and several else f"Worst, {worst.words}: " if several else ""
     span = f" ({shown.interval})" if shown.interval else ""
-    return (
-        f"{prefix}{shown.estimate}{span}; {shown.needed}"
-        if shown.needed
-        else f"{prefix}{shown.estimate}{span}"
-    )
+    bound = f"; {shown.needed}" if shown.needed else ""
+    why = f". Undecided: {shown.reason}" if shown.state == "inconclusive" and shown.reason else ""
+    return f"{prefix}{shown.estimate}{span}{bound}{why}"
 
 
 def _row(evidence: Evidence, claim: Claim | None, verdict: Verdict) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -18,30 +19,41 @@ CLEAR = "rgba(0,0,0,0)"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
 
-def blank(height: int, **layout: Any) -> go.Figure:
-    """An empty figure on transparent paper, `height` CSS pixels tall, with a legend below the plot."""
-    figure = go.Figure()
-    figure.update_layout(
-        template=None,
-        height=height,
-        paper_bgcolor=CLEAR,
-        plot_bgcolor=CLEAR,
-        font={"family": FONT, "size": 13, "color": INK["text"].light},
-        margin={"l": 8, "r": 16, "t": 16, "b": 8},
-        legend={
-            "orientation": "h",
-            "yref": "container",
-            "y": 0,
-            "yanchor": "bottom",
-            "x": 0,
-            "xanchor": "left",
-        },
-        hoverlabel={"font": {"family": FONT, "size": 13}, "align": "left"},
-        hovermode="closest",
-        dragmode=False,
-        **layout,
-    )
-    return figure
+def blank(height: int, traces: Sequence[go.Scatter] = (), **layout: Any) -> go.Figure:
+    """A figure on transparent paper, `height` CSS pixels tall, with a legend below the plot.
+
+    Traces and layout are taken at once: plotly checks a figure again at every later change, which costs more
+    than all the rest of a page.
+    """
+    legend = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "xanchor": "left"}
+    fixed = {
+        "template": {},
+        "height": height,
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "font": {"family": FONT, "size": 13, "color": INK["text"].light},
+        "margin": {"l": 8, "r": 16, "t": 16, "b": 8},
+        "legend": legend,
+        "hoverlabel": {"font": {"family": FONT, "size": 13}, "align": "left"},
+        "hovermode": "closest",
+        "dragmode": False,
+    }
+    return go.Figure(data=list(traces), layout=fixed | layout)
+
+
+def line_at(axis_letter: str, place: float, **line: Any) -> dict[str, Any]:
+    """A shape: a line across the whole plot, below the data, at `place` of the x or y axis."""
+    other = "y" if axis_letter == "x" else "x"
+    return {
+        "type": "line",
+        f"{axis_letter}0": place,
+        f"{axis_letter}1": place,
+        f"{other}ref": f"{other} domain",
+        f"{other}0": 0,
+        f"{other}1": 1,
+        "layer": "below",
+        "line": {"width": 1, **line},
+    }
 
 
 def axis(title: str = "", **more: Any) -> dict[str, Any]:

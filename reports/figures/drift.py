@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from reports import arms
-from reports.figures.base import axis, blank, log_ticks, named, plain
+from reports.figures.base import axis, blank, line_at, log_ticks, named, plain
 from reports.words import scale
 
 MOST_POINTS = 1500
@@ -26,21 +28,27 @@ def run_order(samples: pd.DataFrame, begin_ns: int, most: int = MOST_POINTS) -> 
     drawn = samples.assign(
         minute=(samples["start_ns"] - begin_ns) / NS_PER_MINUTE, value=samples["value"] * factor
     )
-    figure = blank(height=400, showlegend=True)
-    for minute in drawn.groupby("session")["minute"].min():
-        figure.add_vline(
-            x=minute, line={"width": 1, "color": arms.INK["axis"].light, "dash": "dot"}, layer="below"
-        )
     valid = drawn[drawn["valid"]]
-    for arm, rows in valid.groupby("backend", sort=False, observed=True):
-        figure.add_trace(_points(str(arm), thin(rows.sort_values("order"), most), shown))
-    _invalid(figure, drawn[~drawn["valid"]], shown)
-    scaling = {}
-    if drawn["value"].min() > 0 and drawn["value"].max() / drawn["value"].min() > 20:
-        scaling = log_ticks(float(drawn["value"].min()) / 1.3, float(drawn["value"].max()) * 1.3)
-    figure.update_xaxes(axis("minutes since the run's first sample", rangemode="tozero", showgrid=False))
-    figure.update_yaxes(axis(plain(shown) + (" (log)" if scaling else ""), tickformat=",~g", **scaling))
-    return figure
+    traces = [
+        _points(str(arm), thin(rows.sort_values("order"), most), shown)
+        for arm, rows in valid.groupby("backend", sort=False, observed=True)
+    ]
+    lost = drawn[~drawn["valid"]]
+    low, high = float(drawn["value"].min()), float(drawn["value"].max())
+    scaling = log_ticks(low / 1.3, high * 1.3) if low > 0 and high / low > 20 else {}
+    return blank(
+        400,
+        [*traces, *([_invalid(lost, shown)] if len(lost) else [])],
+        showlegend=True,
+        shapes=_sessions(drawn),
+        xaxis=axis("minutes since the run's first sample", rangemode="tozero", showgrid=False),
+        yaxis=axis(plain(shown) + (" (log)" if scaling else ""), tickformat=",~g", **scaling),
+    )
+
+
+def _sessions(drawn: pd.DataFrame) -> list[dict[str, Any]]:
+    firsts = drawn.groupby("session")["minute"].min()
+    return [line_at("x", float(minute), dash="dot", color=arms.INK["axis"].light) for minute in firsts]
 
 
 def thin(rows: pd.DataFrame, most: int = MOST_POINTS) -> pd.DataFrame:
@@ -70,17 +78,13 @@ def _points(arm: str, rows: pd.DataFrame, unit: str) -> go.Scatter:
     )
 
 
-def _invalid(figure: go.Figure, rows: pd.DataFrame, unit: str) -> None:
-    if rows.empty:
-        return
-    figure.add_trace(
-        go.Scatter(
-            x=rows["minute"].to_numpy("float32"),
-            y=rows["value"].to_numpy("float32"),
-            mode="markers",
-            name="not counted",
-            marker={"symbol": "x-thin", "size": 10, "line": {"width": 2, "color": arms.INK["refuted"].light}},
-            text=[f"{named(row.backend)}, not counted: {plain(row.reason)}" for row in rows.itertuples()],
-            hovertemplate=f"%{{text}}<br>%{{y:.4~g}} {plain(unit)}<extra></extra>",
-        )
+def _invalid(rows: pd.DataFrame, unit: str) -> go.Scatter:
+    return go.Scatter(
+        x=rows["minute"].to_numpy("float32"),
+        y=rows["value"].to_numpy("float32"),
+        mode="markers",
+        name="not counted",
+        marker={"symbol": "x-thin", "size": 10, "line": {"width": 2, "color": arms.INK["refuted"].light}},
+        text=[f"{named(row.backend)}, not counted: {plain(row.reason)}" for row in rows.itertuples()],
+        hovertemplate=f"%{{text}}<br>%{{y:.4~g}} {plain(unit)}<extra></extra>",
     )

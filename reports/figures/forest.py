@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from reports.arms import INK
-from reports.figures.base import axis, blank, log_ticks
+from reports.figures.base import axis, blank, line_at, log_ticks
 from reports.words import digits, share
 
 NEAR = (0.75, 1.3334)
@@ -27,26 +27,32 @@ def forest(rows: pd.DataFrame, margin: float = 0.99) -> go.Figure:
     """
     rows = rows[rows["estimate"].gt(0)].reset_index(drop=True)
     low, high = _span(rows, margin)
-    figure = blank(height=112 + ROW * max(1, len(rows)), showlegend=True, meta={"rows": ROW})
     inside = rows["estimate"].between(low, high)
-    for state, symbol in SYMBOLS.items():
-        chosen = rows[inside & (rows["state"] == state)]
-        if len(chosen):
-            figure.add_trace(_points(chosen, state, symbol, low, high))
-    _arrows(figure, rows[~inside], low, high)
-    _line(figure, margin, "dash", f"{digits(margin).rstrip('0')} needed", "right")
-    _line(figure, 1.0, "solid", "host", "left")
-    figure.update_layout(margin={"t": 26})
-    figure.update_xaxes(axis("performance, host = 1, right is better", **_x_axis(low, high)))
-    figure.update_yaxes(
-        axis(
+    traces = [
+        _points(chosen, state, symbol, low, high)
+        for state, symbol in SYMBOLS.items()
+        if len(chosen := rows[inside & (rows["state"] == state)])
+    ]
+    return blank(
+        112 + ROW * max(1, len(rows)),
+        traces,
+        showlegend=True,
+        meta={"rows": ROW},
+        margin={"l": 8, "r": 16, "t": 26, "b": 8},
+        shapes=[_line(margin, "dash"), _line(1.0, "solid")],
+        annotations=[
+            _words(margin, f"{digits(margin).rstrip('0')} needed", "right"),
+            _words(1.0, "host", "left"),
+            *_arrows(rows[~inside], low, high),
+        ],
+        xaxis=axis("performance, host = 1, right is better", **_x_axis(low, high)),
+        yaxis=axis(
             showgrid=False,
             range=[len(rows) - 0.4, -0.6],
             tickvals=list(range(len(rows))),
             ticktext=list(rows["label"]),
-        )
+        ),
     )
-    return figure
 
 
 def _span(rows: pd.DataFrame, margin: float) -> tuple[float, float]:
@@ -97,30 +103,35 @@ def _points(rows: pd.DataFrame, state: str, symbol: str, low: float, high: float
     )
 
 
-def _line(figure: go.Figure, place: float, dash: str, words: str, side: str) -> None:
-    ink = INK["muted"].light
-    figure.add_vline(x=place, line={"width": 1.5, "dash": dash, "color": ink}, layer="below")
-    figure.add_annotation(
-        x=math.log10(place),
-        y=1,
-        yref="paper",
-        yanchor="bottom",
-        text=words,
-        xanchor=side,
-        showarrow=False,
-        font={"size": 11, "color": ink},
-    )
+def _line(place: float, dash: str) -> dict[str, Any]:
+    return line_at("x", place, width=1.5, dash=dash, color=INK["muted"].light)
 
 
-def _arrows(figure: go.Figure, rows: pd.DataFrame, low: float, high: float) -> None:
+def _words(place: float, text: str, side: str) -> dict[str, Any]:
+    return {
+        "x": math.log10(place),
+        "y": 1,
+        "yref": "paper",
+        "yanchor": "bottom",
+        "text": text,
+        "xanchor": side,
+        "showarrow": False,
+        "font": {"size": 11, "color": INK["muted"].light},
+    }
+
+
+def _arrows(rows: pd.DataFrame, low: float, high: float) -> list[dict[str, Any]]:
+    arrows = []
     for place, row in rows.iterrows():
         left = row["estimate"] < low
-        figure.add_annotation(
-            x=math.log10(low if left else high),
-            y=place,
-            text=f"◀ {share(row['estimate'])}" if left else f"{share(row['estimate'])} ▶",
-            hovertext=row["note"],
-            showarrow=False,
-            xanchor="left" if left else "right",
-            font={"size": 12, "color": INK[row["state"]].light},
-        )
+        arrow = {
+            "x": math.log10(low if left else high),
+            "y": place,
+            "text": f"◀ {share(row['estimate'])}" if left else f"{share(row['estimate'])} ▶",
+            "hovertext": row["note"],
+            "showarrow": False,
+            "xanchor": "left" if left else "right",
+            "font": {"size": 12, "color": INK[row["state"]].light},
+        }
+        arrows.append(arrow)
+    return arrows

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from reports import arms
-from reports.figures.base import Level, axis, blank, log_ticks, medians, named, plain
+from reports.figures.base import Level, axis, blank, line_at, log_ticks, medians, named, plain
 from reports.words import quantity, scale
 
 FAR = 12.0
@@ -20,25 +20,26 @@ def cost_bars(samples: pd.DataFrame, title: str) -> go.Figure:
     """One bar an arm from zero to its median, labelled with the value; `samples` are of one metric."""
     table = medians(samples)
     factor, shown = scale(table[0].unit, max(level.median for level in table))
-    figure = blank(height=84 + 40 * len(table), showlegend=False)
-    figure.add_trace(
-        go.Bar(
-            x=[level.median * factor for level in table],
-            y=[named(level.arm) for level in table],
-            orientation="h",
-            width=0.62,
-            marker={"color": [arms.style(level.arm).ink.light for level in table]},
-            text=[plain(quantity(level.median, level.unit)) for level in table],
-            textposition="outside",
-            cliponaxis=False,
-            customdata=[level.count for level in table],
-            hovertemplate="%{y}: %{text}, median of %{customdata} samples<extra></extra>",
-        )
+    bars = go.Bar(
+        x=[level.median * factor for level in table],
+        y=[named(level.arm) for level in table],
+        orientation="h",
+        width=0.62,
+        marker={"color": [arms.style(level.arm).ink.light for level in table]},
+        text=[plain(quantity(level.median, level.unit)) for level in table],
+        textposition="outside",
+        cliponaxis=False,
+        customdata=[level.count for level in table],
+        hovertemplate="%{y}: %{text}, median of %{customdata} samples<extra></extra>",
     )
     top = max(level.median for level in table) * factor
-    figure.update_xaxes(axis(f"{title}, {plain(shown)}", range=[0, (top or 1.0) * 1.32]))
-    figure.update_yaxes(axis(showgrid=False, autorange="reversed"))
-    return figure
+    return blank(
+        84 + 40 * len(table),
+        [bars],
+        showlegend=False,
+        xaxis=axis(f"{title}, {plain(shown)}", range=[0, (top or 1.0) * 1.32]),
+        yaxis=axis(showgrid=False, autorange="reversed"),
+    )
 
 
 def levels(samples: pd.DataFrame, rows: Mapping[str, str], title: str) -> go.Figure:
@@ -51,20 +52,22 @@ def levels(samples: pd.DataFrame, rows: Mapping[str, str], title: str) -> go.Fig
     systems = list(dict.fromkeys(level.arm for level in table))
     present = {level.metric for level in table}
     places = {metric: place for place, metric in enumerate(m for m in rows if m in present)}
-    figure = blank(height=110 + (16 * len(systems) + 18) * len(places), showlegend=True)
+    traces = []
     for number, arm in enumerate(systems):
         shift = (number - (len(systems) - 1) / 2) * 0.8 / len(systems)
         chosen = [level for level in table if level.arm == arm]
-        heights = [places[level.metric] + shift for level in chosen]
-        figure.add_trace(_dots(arm, chosen, heights, factor, rows))
-    for place in range(1, len(places)):
-        figure.add_hline(y=place - 0.5, line={"width": 1, "color": arms.INK["grid"].light})
+        traces.append(_dots(arm, chosen, [places[level.metric] + shift for level in chosen], factor, rows))
     scaling, note = _value_axis(table, factor)
-    figure.update_xaxes(axis(f"{title}, {plain(shown)}{note}", **scaling))
     names = [rows[metric] for metric in places]
     span = [len(places) - 0.5, -0.5]
-    figure.update_yaxes(axis(showgrid=False, tickvals=list(places.values()), ticktext=names, range=span))
-    return figure
+    return blank(
+        110 + (16 * len(systems) + 18) * len(places),
+        traces,
+        showlegend=True,
+        shapes=[line_at("y", place - 0.5, color=arms.INK["grid"].light) for place in range(1, len(places))],
+        xaxis=axis(f"{title}, {plain(shown)}{note}", **scaling),
+        yaxis=axis(showgrid=False, tickvals=list(places.values()), ticktext=names, range=span),
+    )
 
 
 def _value_axis(table: Sequence[Level], factor: float) -> tuple[dict[str, Any], str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from reports import arms
-from reports.figures.base import FONT, Level, axis, blank, log_ticks, medians, named, plain
+from reports.figures.base import FONT, Level, axis, blank, line_at, log_ticks, medians, named, plain
 from reports.words import quantity, scale
 
 Floats = NDArray[np.float64]
@@ -29,18 +29,19 @@ def ecdf(samples: pd.DataFrame, mark: float | None = None) -> go.Figure:
     samples = samples[samples["value"] > 0]
     low = float(samples["value"].min()) * factor
     high = max(float(samples["value"].max()), mark or 0.0) * factor
-    figure = blank(height=380, showlegend=True)
-    for arm, rows in samples.groupby("backend", sort=False, observed=True):
-        times = np.sort(rows["value"].to_numpy(dtype="float64")) * factor
-        figure.add_trace(_steps(str(arm), times, plain(shown), high * 1.6))
-    if mark is not None:
-        ink = arms.INK["muted"].light
-        figure.add_vline(x=mark * factor, line={"width": 1, "dash": "dash", "color": ink})
-    figure.update_xaxes(
-        axis(f"time, {plain(shown)} (log)", **log_ticks(low / 1.6, high * 1.6)), tickformat=",~g"
+    lines = [
+        _steps(str(arm), np.sort(rows["value"].to_numpy(dtype="float64")) * factor, plain(shown), high * 1.6)
+        for arm, rows in samples.groupby("backend", sort=False, observed=True)
+    ]
+    limit = line_at("x", (mark or 0.0) * factor, dash="dash", color=arms.INK["muted"].light)
+    return blank(
+        380,
+        lines,
+        showlegend=True,
+        shapes=[] if mark is None else [limit],
+        xaxis=axis(f"time, {plain(shown)} (log)", tickformat=",~g", **log_ticks(low / 1.6, high * 1.6)),
+        yaxis=axis("share of starts done", range=[0, 1.03], tickformat=".0%"),
     )
-    figure.update_yaxes(axis("share of starts done", range=[0, 1.03], tickformat=".0%"))
-    return figure
 
 
 def _thin(times: Floats, most: int = 800) -> tuple[Floats, Floats]:
@@ -73,8 +74,10 @@ def phases(samples: pd.DataFrame) -> go.Figure:
     figure = make_subplots(rows=len(systems), cols=1, vertical_spacing=0.5 / len(systems))
     height = 54 + 92 * len(systems)
     hide = {"mode": "hide", "minsize": 10}
-    figure.update_layout(blank(height, barmode="stack", showlegend=False, uniformtext=hide).layout)
-    figure.update_layout(margin={"t": 30, "l": 1})
+    margin = {"t": 30, "l": 1, "r": 16, "b": 8}
+    figure.update_layout(
+        blank(height, barmode="stack", showlegend=False, uniformtext=hide, margin=margin).layout
+    )
     for row, arm in enumerate(systems, start=1):
         _stack(figure, row, [level for level in table if level.arm == arm])
     return figure
