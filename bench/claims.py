@@ -43,7 +43,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     unit: str = ""
     quantiles: tuple[float, ...] = ()
     alpha: float = 0.05
-    min_pairs: int = 8
+    min_pairs: int = 5
     rule: Rule = "each"
     exempt: dict[str, tuple[str, ...]] = {}
     why: str = ""

@@ -29,8 +29,8 @@ from bench.stats.multiple import holm
 FLOOR = math.log(1.0 / 0.99) / 4.0
 """Added to every standard deviation: a quarter of the margin all verdicts are read against."""
 
-RESERVE = 0.5
-"""Share of the promised error that is used; the rest is kept for noise that is not normal (simulated)."""
+RESERVE = 0.25
+"""Share of the promised error that is spent; the rest is kept for noise far from normal (docs/method.md)."""
 
 
 class ControlResult(msgspec.Struct, frozen=True, kw_only=True):

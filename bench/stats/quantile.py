@@ -31,8 +31,10 @@ class QuantileBounds(msgspec.Struct, frozen=True, kw_only=True):
 def design_effect(hits: Floats, clusters: Ints) -> float:
     """Kish's design effect of a proportion: its variance over clusters / that of as many independent values.
 
-    `hits` is 0 or 1, shape (n,). Var = G/(G−1) · Σ_g (Σ_j (y_gj − ȳ))² / n² against ȳ(1 − ȳ)/n; at least 1.
-    Source: Kish (1965), Survey Sampling, ch. 5 and 8. 1 where all values agree.
+    `hits` is 0 or 1, shape (n,). Var = G/(G−1) · Σ_g (Σ_j (y_gj − ȳ))² / n² against ȳ(1 − ȳ)/(n − 1); at
+    least 1.
+    Source: Kish (1965), Survey Sampling, ch. 5 and 8. Values without clusters (every one its own) have
+    exactly 1, and so have values that all agree.
     """
     count = hits.size
     mean = float(np.mean(hits))
@@ -44,7 +46,7 @@ def design_effect(hits: Floats, clusters: Ints) -> float:
     if groups < 2:
         return float(count)
     variance = groups / (groups - 1) * float(np.sum(totals**2)) / count**2
-    return max(1.0, variance / (mean * (1.0 - mean) / count))
+    return max(1.0, variance / (mean * (1.0 - mean) / (count - 1)))
 
 
 def effective_size(n: int, groups: int, deff: float, alpha: float) -> float:
@@ -89,5 +91,5 @@ def needed(q: float, groups: int, alpha: float) -> int:
     independent = math.ceil(math.log(alpha) / math.log(q) - 1e-9)
     if groups < 2:
         return independent
-    few = float(sps.norm.ppf(1 - alpha) / sps.t.ppf(1 - alpha, groups - 1)) ** 2
-    return math.ceil(independent / few)
+    few = float(sps.t.ppf(1 - alpha, independent - 1) / sps.t.ppf(1 - alpha, groups - 1)) ** 2
+    return math.ceil(independent / min(1.0, few))

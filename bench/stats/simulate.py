@@ -44,7 +44,7 @@ def _uneven(rng: Generator, shape: tuple[int, ...]) -> Floats:
 
 
 def _spikes(rng: Generator, shape: tuple[int, ...]) -> Floats:
-    """A busy neighbour: 10 % of slices are hit by up to 50 %, on either side of the pair alike."""
+    """A busy neighbour: 10 % of slices are hit by up to 40 %, on either side of the pair alike."""
     hit = (rng.random(shape) < 0.1) * rng.uniform(0.0, 0.4, shape)
     other = (rng.random(shape) < 0.1) * rng.uniform(0.0, 0.4, shape)
     return 0.01 * rng.standard_normal(shape) + hit - other
@@ -57,6 +57,10 @@ def _heavy(rng: Generator, shape: tuple[int, ...]) -> Floats:
 def _skewed(rng: Generator, shape: tuple[int, ...]) -> Floats:
     """Boot luck with a long slow tail: log-normal with skewness 1.75, centred on its mean."""
     return 0.02 * (float(np.exp(0.5**2 / 2)) - rng.lognormal(0.0, 0.5, shape))
+
+
+def _both_skewed(rng: Generator, shape: tuple[int, ...]) -> Floats:
+    return _skewed(rng, shape) - _skewed(rng, shape)
 
 
 def _modes(rng: Generator, shape: tuple[int, ...]) -> Floats:
@@ -73,6 +77,12 @@ WORLDS = (
     World(name="skewed luck", session=_skewed, pair=_normal(0.01)),
     World(name="two modes", session=_modes, pair=_normal(0.005)),
 )
+
+CONTROL_WORLDS = (
+    *(world for world in WORLDS if world.name != "skewed luck"),
+    World(name="skewed luck of both", session=_both_skewed, pair=_normal(0.01)),
+)
+"""Two copies of one arm are alike, so their log-ratio is symmetric: skewed luck strikes either."""
 
 
 def draw(world: World, rng: Generator, shape: tuple[int, int, int]) -> Floats:
@@ -183,40 +193,87 @@ def quantile_rates(
     return above / runs, below / runs
 
 
-def _table(out: list[str], heads: list[str], rows: list[list[str]]) -> None:
-    out += ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    out += ["| " + " | ".join(row) + " |" for row in rows] + [""]
+Table = tuple[str, list[str], list[list[str]]]
 
 
 def _percent(*rates: float) -> str:
     return " / ".join(f"{100 * rate:.1f}" for rate in rates)
 
 
-def interval_table(runs: int = 10000) -> list[list[str]]:
-    """Rows: world, sessions, then "false supported / false refuted" in per cent for each method."""
-    return [
+def interval_table(runs: int = 10000) -> Table:
+    """False supported / false refuted in per cent, truth on the margin, six pairs a session."""
+    rows = [
         [world.name, str(count)]
         + [_percent(*false_rates(world, name, count, 6, runs, 1)[:2]) for name in METHODS]
         for world in WORLDS
         for count in (4, 6, 12, 30)
     ]
+    return "False supported / false refuted, %", ["noise", "sessions", *METHODS], rows
+
+
+def resolution_table(runs: int = 4000) -> Table:
+    """Mean distance in per cent from the estimate's truth to the lower bound: what a run can resolve."""
+    rows = [
+        [world.name]
+        + [
+            _percent(*(false_rates(world, name, count, 6, runs, 1)[2] for name in ("median + t", "HL + t")))
+            for count in (4, 6, 12, 30)
+        ]
+        for world in WORLDS
+    ]
+    heads = ["noise", *(f"{count} sessions" for count in (4, 6, 12, 30))]
+    return "Distance to the lower bound, median + t / HL + t, %", heads, rows
+
+
+def control_table(runs: int = 4000) -> Table:
+    """Share of sound runs, in per cent, whose A/A control fails."""
+    rows = [
+        [world.name, str(count)]
+        + [f"{100 * control_rate(world, count, metrics, 4, runs, 2):.2f}" for metrics in (1, 10, 40)]
+        for world in CONTROL_WORLDS
+        for count in (4, 6, 12)
+    ]
+    return (
+        "A/A control failed by chance, %",
+        ["noise", "sessions", "1 metric", "10 metrics", "40 metrics"],
+        rows,
+    )
+
+
+def power_table(runs: int = 400) -> Table:
+    """Share of runs with a real bias in all of 40 metrics, in per cent, whose A/A control fails."""
+    rows = [
+        [f"{100 * bias:g} %"]
+        + [_percent(control_rate(WORLDS[1], count, 40, 4, runs, 3, bias=bias)) for count in (4, 5, 6, 8, 12)]
+        for bias in (0.002, 0.005, 0.01, 0.02)
+    ]
+    heads = ["bias", *(f"{count} sessions" for count in (4, 5, 6, 8, 12))]
+    return "A/A control failed by a bias common to all metrics (session luck), %", heads, rows
+
+
+def quantile_table(runs: int = 1000) -> Table:
+    """Share of runs, in per cent, whose bound lies on the wrong side of the true 99th percentile."""
+    rows = [
+        [
+            str(count),
+            str(starts),
+            f"{100 * luck:g} %",
+            _percent(*quantile_rates(0.99, count, starts, luck, runs, 4)),
+        ]
+        for count, starts in ((4, 170), (6, 100), (8, 60), (8, 25))
+        for luck in (0.0, 0.05, 0.2)
+    ]
+    heads = ["sessions", "starts a session", "session luck", "above high / below low"]
+    return "99th percentile, spread of single starts 20 %", heads, rows
 
 
 def main() -> None:
-    """Print all tables as Markdown; some minutes."""
-    out: list[str] = []
-    _table(out, ["noise", "sessions", *METHODS], interval_table())
-    controls = [
-        [world.name, str(count)]
-        + [
-            _percent(control_rate(world, count, metrics, 4, 4000 if metrics == 1 else 2000, 2))
-            for metrics in (1, 10, 40)
-        ]
-        for world in WORLDS
-        for count in (4, 6, 12)
-    ]
-    _table(out, ["noise", "sessions", "1 metric", "10 metrics", "40 metrics"], controls)
-    sys.stdout.write("\n".join(out) + "\n")
+    """Print all tables as Markdown; a minute or two."""
+    for build in (interval_table, resolution_table, control_table, power_table, quantile_table):
+        title, heads, rows = build()
+        lines = [f"**{title}**", "", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+        lines += ["| " + " | ".join(row) + " |" for row in rows]
+        sys.stdout.write("\n".join(lines) + "\n\n")
 
 
 if __name__ == "__main__":

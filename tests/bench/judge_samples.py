@@ -1,0 +1,51 @@
+"""Made-up samples with a known truth, in the shape of samples.parquet."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+
+def samples(
+    metrics: list[str],
+    effects: dict[str, float],
+    *,
+    sessions: int = 6,
+    blocks: int = 4,
+    noise: float = 0.004,
+    luck: float = 0.0,
+    unit: str = "events/s",
+    better: str = "higher",
+    level: float = 100.0,
+    seed: int = 1,
+) -> pd.DataFrame:
+    """One sample a visit: level · exp(effect + session luck + noise); `effects` are log-effects of arms."""
+    rng = np.random.default_rng(seed)
+    arms = list(effects)
+    shape = (len(metrics), sessions, blocks, len(arms))
+    logs = noise * rng.standard_normal(shape) + luck * rng.standard_normal((*shape[:2], 1, shape[3]))
+    logs = logs + np.array([effects[arm] for arm in arms])
+    grid = np.indices(shape).reshape(4, -1)
+    names = np.array(metrics)[grid[0]]
+    count = grid.shape[1]
+    return pd.DataFrame(
+        {
+            "run": "r1",
+            "session": grid[1],
+            "block": grid[2],
+            "order": np.arange(count),
+            "scenario": names,
+            "backend": np.array(arms)[grid[3]],
+            "metric": names,
+            "unit": unit,
+            "better": better,
+            "value": level * np.exp(logs.reshape(-1)),
+            "start_ns": np.arange(count),
+            "duration_ns": 1,
+            "valid": True,
+            "reason": "",
+        }
+    )
+
+
+ARMS = {"host": 0.0, "host-b": 0.0, "runtime": 0.0}

@@ -1,0 +1,107 @@
+from pathlib import Path
+
+import pytest
+
+from bench.claims import Claim, ClaimsError, load
+
+DOCS = (Path(__file__).parents[2] / "docs" / "claims.md").read_text()
+CLAIMS = load()
+
+GOOD = """
+min_sessions = 4
+[control]
+arm = "host-b"
+baseline = "host"
+alpha = 0.01
+margin = 0.99
+[[claim]]
+id = "one"
+sentence = "It is as fast."
+kind = "ratio"
+primary = ["cpu.integer"]
+margin = 0.99
+refuted_when = "it is not"
+"""
+
+
+def read(tmp_path: Path, text: str) -> None:
+    (tmp_path / "claims.toml").write_text(text)
+    load(tmp_path / "claims.toml")
+
+
+@pytest.mark.parametrize("claim", CLAIMS.claim, ids=lambda claim: claim.id)
+def test_every_claim_is_documented_with_its_sentence(claim: Claim) -> None:
+    assert f"## {claim.id}" in DOCS
+    assert claim.sentence in DOCS
+
+
+@pytest.mark.parametrize("claim", CLAIMS.claim, ids=lambda claim: claim.id)
+def test_every_metric_a_claim_names_is_documented(claim: Claim) -> None:
+    section = DOCS.split(f"## {claim.id}\n", 1)[1].split("\n## ", 1)[0]
+    assert [name for name in (*claim.primary, *claim.stress) if f"`{name}`" not in section] == []
+
+
+def test_the_seven_sentences_are_all_there() -> None:
+    assert {claim.number for claim in CLAIMS.claim if claim.number} == set(range(1, 8))
+
+
+def test_every_claim_says_what_would_refute_it_or_why_it_waits() -> None:
+    assert all(claim.reason if claim.kind == "later" else claim.refuted_when for claim in CLAIMS.claim)
+
+
+def test_every_margin_is_argued() -> None:
+    assert [claim.id for claim in CLAIMS.claim if claim.margin is not None and not claim.why] == []
+
+
+def test_a_primary_metric_is_never_a_stress_one() -> None:
+    for claim in CLAIMS.claim:
+        assert not set(claim.primary) & set(claim.stress)
+        assert all(claim.role_of(metric) == "primary" for metric in claim.primary)
+
+
+def test_a_virtual_machine_is_spared_the_network_mode_it_cannot_have() -> None:
+    claim = next(claim for claim in CLAIMS.claim if claim.id == "performance")
+    assert "network.throughput.host" in claim.required("runtime")
+    assert "network.throughput.host" not in claim.required("vm-tcg")
+
+
+def test_claims_of_a_metric_come_in_the_order_of_the_file() -> None:
+    assert [claim.id for claim in CLAIMS.of_metric("memory.per_instance")] == ["memory.vs_vm"]
+    assert CLAIMS.of_metric("no.such.metric") == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("margin = 0.99\nrefuted", "refuted", "claim one: has no margin"),
+        ('primary = ["cpu.integer"]', "", "claim one: names no metric"),
+        (
+            "margin = 0.99\nrefuted",
+            "margin = -1.0\nrefuted",
+            "claim one: has a ratio margin that is not positive",
+        ),
+        ('kind = "ratio"', 'kind = "quantile"', "claim one: names no quantile"),
+        ('refuted_when = "it is not"', "", "claim one: does not say what would refute it"),
+        ('refuted_when = "it is not"', 'refuted_when = "x"\nalpha = 0.7', "claim one: has an alpha outside"),
+        ('kind = "ratio"', 'kind = "guess"', "Invalid enum value 'guess'"),
+        ("margin = 0.99\nrefuted", "margn = 0.99\nrefuted", "unknown field `margn`"),
+    ],
+)
+def test_a_faulty_file_is_refused_with_the_fault(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(ClaimsError, match="read claims") as caught:
+        read(tmp_path, GOOD.replace(old, new))
+    assert message in str(caught.value)
+
+
+def test_the_file_those_faults_were_put_into_is_good(tmp_path: Path) -> None:
+    read(tmp_path, GOOD)
+
+
+def test_two_claims_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ClaimsError, match="claim one is there twice"):
+        read(tmp_path, GOOD + GOOD[GOOD.index("[[claim]]") :])
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ClaimsError, match="No such file"):
+        load(tmp_path / "none.toml")
