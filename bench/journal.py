@@ -41,12 +41,26 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
 
 
 class StepLine(msgspec.Struct, frozen=True, kw_only=True, tag="step"):
-    """One step of the plan and its samples. stall_share, steal_share: of its time, 0..1 (PSI, /proc/stat)."""
+    """One step of the plan and its samples.
+
+    seconds: of the whole visit. stall_share, steal_share: shares of that time, 0..1 (PSI, /proc/stat).
+    """
 
     order: int
     samples: tuple[_Row, ...]
+    seconds: float | None = None
     stall_share: float | None = None
     steal_share: float | None = None
+
+
+class StartLine(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
+    """An instance of a session was started (or not: `failure`), its worker opened, in so many seconds."""
+
+    session: int
+    group: str
+    arm: str
+    seconds: float
+    failure: str = ""
 
 
 class DropLine(msgspec.Struct, frozen=True, kw_only=True, tag="drop"):
@@ -68,7 +82,7 @@ class MissingLine(msgspec.Struct, frozen=True, kw_only=True, tag="missing"):
     missing: NotMeasured
 
 
-Line = RunLine | StepLine | DropLine | NoteLine | MissingLine
+Line = RunLine | StartLine | StepLine | DropLine | NoteLine | MissingLine
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,11 +134,18 @@ class Journal:
             raise write_error("append to", self.path, error) from error
 
     def step(
-        self, order: int, samples: Sequence[Sample], stall: float | None = None, steal: float | None = None
+        self,
+        order: int,
+        samples: Sequence[Sample],
+        seconds: float | None = None,
+        noise: tuple[float | None, float | None] = (None, None),
     ) -> None:
-        """Record one finished step of the plan."""
+        """Record one finished step of the plan. noise: shares of (stalled, stolen) time."""
         rows = tuple(_row(sample) for sample in samples)
-        self.append(StepLine(order=order, samples=rows, stall_share=stall, steal_share=steal))
+        stall, steal = noise
+        self.append(
+            StepLine(order=order, samples=rows, seconds=seconds, stall_share=stall, steal_share=steal)
+        )
 
     def sync(self) -> None:
         """Make all lines survive a loss of power (a crash of the process alone loses none)."""

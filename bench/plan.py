@@ -161,7 +161,7 @@ def _metrics(scenarios: Iterable[Scenario]) -> tuple[Metric, ...]:
 
 
 def _weight(scenario: Scenario) -> float:
-    return max((_WEIGHT[metric.role] for metric in scenario.metrics), default=0.5) / max(1, scenario.every)
+    return max((_WEIGHT[metric.role] for metric in scenario.metrics), default=0.5)
 
 
 class _Draft:

@@ -32,7 +32,7 @@ def conclude(plan: Plan, contents: Contents, status: str) -> list[NotMeasured]:
 def judged(loaded: Loaded) -> list[Verdict]:
     """Judge a run and write `verdicts.json`."""
     run = loaded.run
-    verdicts = judge(loaded.samples, claims.load(), run.plan, run.not_measured)
+    verdicts = judge(loaded.samples, claims.load(), run.plan, run.not_measured, run.image)
     store.write_verdicts(loaded.directory, verdicts)
     return verdicts
 

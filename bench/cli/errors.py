@@ -13,7 +13,9 @@ import typer
 from bench.backends.base import BackendError
 from bench.claims import ClaimsError
 from bench.cli.console import complain
+from bench.image.errors import ImageError
 from bench.journal import StoreError
+from bench.judging.pairs import SamplesError
 from bench.plan import PlanError
 from bench.profiles import ProfileError
 from bench.scenarios.base import ScenarioError
@@ -35,7 +37,16 @@ class CliError(Exception):
         self.status = status
 
 
-EXPECTED = (BackendError, StoreError, ScenarioError, ClaimsError, PlanError, ProfileError)
+EXPECTED = (
+    BackendError,
+    ImageError,
+    SamplesError,
+    StoreError,
+    ScenarioError,
+    ClaimsError,
+    PlanError,
+    ProfileError,
+)
 
 
 def guarded(verb: Callable[P, int]) -> Callable[P, None]:

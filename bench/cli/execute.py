@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import time
@@ -19,7 +20,9 @@ from bench.cli import names, setup
 from bench.cli.concluding import conclude
 from bench.cli.errors import USAGE, CliError
 from bench.cli.world import World, cache_dir
+from bench.host.checks import host_checks
 from bench.host.fingerprint import fingerprint, versions
+from bench.image.errors import ImageError
 from bench.journal import Contents, DropLine, Journal, RunLine, StoreError
 from bench.model import SCHEMA_VERSION, NotMeasured, Plan, Run
 from bench.plan import make_plan
@@ -120,6 +123,7 @@ def _planned(
         backends=stage.infos,
         not_measured=(*stage.missing, *missing),
         versions=versions(stage.image.rootfs),
+        notes=_preflight(),
     )
 
 
@@ -139,7 +143,7 @@ def _measure(
         scenarios=_by_name(world.scenarios, run.plan),
         profile=chosen,
         scratch=cache_dir() / "scratch" / f"{os.getpid()}-{run.id}",
-        wire=world.wire,
+        wire=functools.partial(world.wire, stage.image.rootfs, run.plan.cpus) if world.wire else None,
     )
     outcome = measure.run(run.plan, site, book, done=done, watch=watch)
     for name, backend in stage.backends.items():
@@ -161,7 +165,7 @@ def _ended(
     contents = journal.read(directory / journal.NAME)
     image = run.image
     if image is not None and status == "complete":
-        image = msgspec.structs.replace(image, digest_after=world.digest(stage.image))
+        image = msgspec.structs.replace(image, digest_after=_digest_after(world, stage))
     dropped = [f"{len(line.orders)} planned steps not measured: {line.reason}" for line in contents.dropped]
     return msgspec.structs.replace(
         run,
@@ -169,8 +173,22 @@ def _ended(
         ended=_now(),
         image=image,
         not_measured=(*run.not_measured, *conclude(run.plan, contents, status)),
-        notes=tuple(dict.fromkeys((*contents.notes, *dropped))),
+        notes=tuple(dict.fromkeys((*run.notes, *contents.notes, *dropped))),
     )
+
+
+def _digest_after(world: World, stage: setup.Stage) -> str:
+    """The image's digest now; bytes that no longer fit their digests are told in its place."""
+    try:
+        return world.digest(stage.image)
+    except ImageError as error:
+        return f"changed: {error}"
+
+
+def _preflight() -> tuple[str, ...]:
+    """What about the host may spoil this run, as notes for its reader."""
+    worse = [check for check in host_checks(cache_dir()) if check.state in ("warn", "bad")]
+    return tuple(f"preflight: {check.name}: {check.found} ({check.effect})" for check in worse)
 
 
 def _same_place(directory: Path, old: Run, stage: setup.Stage) -> None:

@@ -33,10 +33,9 @@ class Stage(msgspec.Struct, kw_only=True):
 def ready(world: World, names: Sequence[str], cache: Path, say: Say) -> Stage:
     """Sweep leftovers, probe, build the image, prepare. Raises CliError when the host itself is not ready."""
     made = {name: make(cache / "backends") for name, make in world.backends.items()}
-    sweep(made, say)
+    sweep(made, world.sweep_wire, say)
     infos, missing = probe({name: made[name] for name in names}, say)
-    say("image: building or finding it in the cache")
-    image = world.build_image(cache)
+    image = world.build_image(cache, lambda text: say(f"image: {text}"))
     for name in list(infos):
         say(f"{infos[name].name}: preparing the image")
         try:
@@ -56,8 +55,12 @@ def ready(world: World, names: Sequence[str], cache: Path, say: Say) -> Stage:
     )
 
 
-def sweep(backends: Mapping[str, Backend], say: Say) -> None:
+def sweep(backends: Mapping[str, Backend], sweep_wire: Callable[[], object], say: Say) -> None:
     """Free what earlier runs left behind after a kill -9. A failure is told and is no reason not to run."""
+    try:
+        sweep_wire()
+    except BackendError as error:
+        say(f"wire: could not sweep leftovers: {error}")
     for name, backend in backends.items():
         try:
             backend.cleanup()

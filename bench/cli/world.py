@@ -20,15 +20,17 @@ class World(msgspec.Struct, kw_only=True):
 
     backends: factories by the name the user types, given the directory they may use. build_image: brings the
     one image up, cached. digest: the image's digest computed anew from its bytes. wire: opens the link to the
-    remote peer. needs_root: whether running takes root.
+    remote peer for the run's CPUs; sweep_wire takes away what a killed run left of it. needs_root: whether
+    running takes root.
     """
 
     backends: Mapping[str, Callable[[Path], Backend]]
     scenarios: Sequence[Scenario]
     metrics: Mapping[str, Metric]
-    build_image: Callable[[Path], BenchImage]
+    build_image: Callable[[Path, Callable[[str], None]], BenchImage]
     digest: Callable[[BenchImage], str]
-    wire: Callable[[], AbstractContextManager[object]] | None = None
+    wire: Callable[[Path, Sequence[int]], AbstractContextManager[object]] | None = None
+    sweep_wire: Callable[[], object] = list
     needs_root: bool = True
 
     @classmethod
@@ -43,7 +45,7 @@ class World(msgspec.Struct, kw_only=True):
             backends=backends,
             scenarios=scenarios,
             metrics={metric.name: metric for scenario in scenarios for metric in scenario.metrics},
-            build_image=lambda cache: image,
+            build_image=lambda cache, tell: image,
             digest=lambda built: built.digest,
             needs_root=False,
         )
@@ -51,10 +53,9 @@ class World(msgspec.Struct, kw_only=True):
 
 def real() -> World:
     """The real one."""
-    from bench import image
+    from bench import image, wire
     from bench.backends.registry import BACKENDS
     from bench.scenarios.registry import METRICS, SCENARIOS
-    from bench.wire import Wire
 
     return World(
         backends=BACKENDS,
@@ -62,7 +63,8 @@ def real() -> World:
         metrics=METRICS,
         build_image=image.build,
         digest=image.digest,
-        wire=Wire,
+        wire=wire.Wire,
+        sweep_wire=wire.sweep,
     )
 
 

@@ -22,10 +22,10 @@ from typing import Literal
 import msgspec
 
 from bench.backends.base import Backend, BackendError
-from bench.journal import DropLine, Journal, MissingLine, NoteLine, StoreError
+from bench.journal import DropLine, Journal, MissingLine, NoteLine, StartLine, StoreError
 from bench.measure import noise
 from bench.measure.arm import Arm
-from bench.measure.guard import Guard
+from bench.measure.guard import SECOND, Guard
 from bench.measure.watch import Watch
 from bench.model import Metric, NotMeasured, Plan, Sample, Step
 from bench.plan import OWN, forecast, warmups
@@ -164,9 +164,9 @@ class _Runner:
         before, start = noise.read(), self.site.clock()
         readings = self._slice(step, scenario, arm)
         duration = self.site.clock() - start
-        stall, steal = noise.shares(before, noise.read(), duration, len(self.plan.cpus))
+        disturbed = noise.shares(before, noise.read(), duration, len(self.plan.cpus))
         samples = [self._sample(step, reading) for reading in readings]
-        self.journal.step(step.order, samples, stall, steal)
+        self.journal.step(step.order, samples, duration / SECOND, disturbed)
         self.measured += 1
         if any(sample.valid for sample in samples):
             self.good.add(arm.name)
@@ -272,10 +272,14 @@ class _Runner:
         random.Random(f"{self.plan.seed}/{session}/{group}").shuffle(names)
         for name in names:
             self.watch.starting(session, group, name)
-            arm = arms[name]
+            arm, begun = arms[name], self.site.clock()
             arm.start()
             if arm.failure:
                 arm.start()
+            seconds = (self.site.clock() - begun) / SECOND
+            self.journal.append(
+                StartLine(session=session, group=group, arm=name, seconds=seconds, failure=arm.failure)
+            )
             if arm.failure:
                 self.strikes[name] = self.strikes.get(name, 0) + 1
                 self.last_reason[name] = arm.failure
