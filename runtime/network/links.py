@@ -150,7 +150,7 @@ def veths_of(bridge: Bridge) -> list[str]:
     return [link.name for link in Path("/sys/class/net").glob(f"nnv{number}.*")]
 
 
-def wait_until_gone(bridge: Bridge, timeout_s: float = 3.0) -> list[str]:
+def wait_until_gone(bridge: Bridge, timeout_s: float = 1.0) -> list[str]:
     """Wait for the kernel to reap the veths of closed namespaces; return what is left."""
     deadline = time.monotonic() + timeout_s
     while (left := veths_of(bridge)) and time.monotonic() < deadline:

@@ -51,6 +51,7 @@ class NetworkManager:
         self._translation = Translation(self.owner)
         self._networks: dict[BridgedMode, _Network] = {}
         self._bare: deque[Attachment] = deque()
+        self._given: dict[int, Attachment] = {}
         self._lock = threading.RLock()
 
     # ---- containers ------------------------------------------------------------------------------------
@@ -64,15 +65,17 @@ class NetworkManager:
         with self._lock:
             ready = self._bare if mode == "none" else self._network(mode).ready
             attachment = ready.popleft() if ready else self._make(mode)
-            if not ports:
-                return attachment
-            try:
-                assert mode != "none" and attachment.address is not None
-                self._translation.publish(ports, self._network(mode).bridge, attachment.address)
-            except BaseException:
-                self.detach(attachment)
-                raise
-            return msgspec.structs.replace(attachment, ports=ports)
+            if ports:
+                try:
+                    assert mode != "none" and attachment.address is not None
+                    self._translation.publish(ports, self._network(mode).bridge, attachment.address)
+                except BaseException:
+                    self.detach(attachment)
+                    raise
+                attachment = msgspec.structs.replace(attachment, ports=ports)
+            assert attachment.netns_fd is not None
+            self._given[attachment.netns_fd] = attachment
+            return attachment
 
     def detach(self, attachment: Attachment) -> None:
         """Free an attachment; the kernel reaps its links once the container's processes have ended."""
@@ -82,6 +85,7 @@ class NetworkManager:
             finally:
                 if attachment.netns_fd is not None:
                     os.close(attachment.netns_fd)
+                    self._given.pop(attachment.netns_fd, None)
                 if attachment.address is not None and attachment.mode in self._networks:
                     self._networks[attachment.mode].addresses.append(IPv4Address(attachment.address))
 
@@ -180,7 +184,9 @@ class NetworkManager:
     # ---- the end ---------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Free the pool, bridges and table. Idempotent; containers that still run lose their network."""
+        """Free attachments, pool, bridges and table. Idempotent; what still runs loses its network."""
+        for attachment in list(self._given.values()):
+            self.detach(attachment)
         pools = [self._bare, *(network.ready for network in self._networks.values())]
         for pool in pools:
             while pool:
