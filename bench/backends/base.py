@@ -78,7 +78,7 @@ class Completed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Footprint(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes of memory or disk, with the method that gave them (`pss`, `cgroup`, `overlay upperdir by inode`)."""
+    """Bytes of memory or disk, with the method that gave them (`pss`, `overlay upperdir by inode`)."""
 
     bytes: int
     method: str

@@ -28,10 +28,8 @@ from bench.backends.environment import IDLE, environment, instance_mark
 from bench.backends.main_program import MainStreams
 from bench.backends.streams import Child, PipeChannel, run
 from bench.model import BackendInfo
-from runtime.engine.config import ContainerConfig, bind
-from runtime.engine.engine import Engine
-from runtime.engine.errors import EngineError
-from runtime.spawn.cgroups import Limits
+from runtime.engine import ContainerConfig, Engine, EngineError, Limits, bind
+from runtime.oci.defaults import NAMESPACES
 
 
 class RuntimeBackend:
@@ -96,6 +94,7 @@ class RuntimeInstance:
 
     def __init__(self, engine: Engine, layers: tuple[str, ...], spec: InstanceSpec) -> None:
         self._cpus = spec.cpus
+        self._shares_network = spec.network == "host"
         self._channels: list[PipeChannel] = []
         self._stopped = False
         self._streams = MainStreams(spec.until_output)
@@ -114,7 +113,7 @@ class RuntimeInstance:
     @property
     def address(self) -> str | None:
         """Its address on the bridge; the host's loopback in host mode."""
-        return self._container.address
+        return "127.0.0.1" if self._shares_network else self._container.address
 
     def exec(self, argv: Sequence[str], stdin: bytes = b"", timeout_s: float = 120.0) -> Completed:
         """Run a program beside the main one."""
@@ -178,6 +177,7 @@ def _config(
         argv=argv,
         env=env,
         network=spec.network,
+        namespaces=tuple(n for n in NAMESPACES if not (n == "network" and spec.network == "host")),
         mounts=(bind(spec.volume, "/volume"),) if spec.volume else (),
         limits=Limits(memory_max=spec.memory_max),
     )

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from bench.backends import networks
 from bench.backends.base import (
     BackendError,
     BenchImage,
@@ -30,7 +29,10 @@ from bench.backends.base import (
 )
 from bench.backends.environment import environment, instance_mark
 from bench.model import BackendInfo, NetworkMode
+from runtime.engine import shared
 from runtime.network import NetworkError
+from runtime.network import sweep as sweep_networks
+from runtime.spawn.cgroups import CgroupError
 from vm.config import Accelerator, Profile, VmConfig, VmImage, VmNetwork
 from vm.errors import VmError
 from vm.harness import Harness
@@ -134,8 +136,8 @@ class VmBackend:
         try:
             harness.close()
             harness.sweep()
-            networks.close()
-        except (VmError, OSError) as error:
+            sweep_networks()
+        except (VmError, NetworkError, OSError) as error:
             raise BackendError(f"clean up after VMs: {error}") from error
 
     def _run_root(self) -> Path:
@@ -145,16 +147,23 @@ class VmBackend:
 
 
 class _Attachment:
-    """An address on the bridge of a network mode, for a tap. Closing gives it back. Raises BackendError."""
+    """An address on the bridge of a network mode, for a tap. Closing gives it back. Raises BackendError.
+
+    The bridges are those of the engines of this process: a tap and a container's veth meet on the same one.
+    """
 
     def __init__(self, mode: NetworkMode) -> None:
         assert mode in ("bridge", "nat")
         self._mode: Literal["bridge", "nat"] = mode
-        self._manager = networks.current()
+        self._open = False
         try:
-            bridge = self._manager.bridge(mode)
-            self._address: str | None = self._manager.reserve(mode)
-        except NetworkError as error:
+            shared.enter()
+            self._open = True
+            self._manager = shared.networks()
+            bridge = self._manager.bridge(self._mode)
+            self._address = self._manager.reserve(self._mode)
+        except (NetworkError, CgroupError) as error:
+            self._leave()
             raise BackendError(f"attach a VM to the {mode} network: {error}") from error
         prefix = bridge.subnet.partition("/")[2]
         self.config = VmNetwork(
@@ -163,9 +172,14 @@ class _Attachment:
 
     def close(self) -> None:
         """Give the address back. Idempotent."""
-        if self._address is not None:
+        if self._open:
             self._manager.release(self._mode, self._address)
-            self._address = None
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._open:
+            self._open = False
+            shared.leave()
 
 
 class VmInstance:
