@@ -254,12 +254,14 @@ class Container:
 
     def _free_processes(self) -> None:
         """Kill the program, which in a pid namespace takes all others along; else all in its cgroup."""
-        if self._child is not None and self._child.poll() is None:
+        if self._child is not None:
             self._child.kill()
-            self._child.wait()
+        # These first: pid 1 is not over before each of its namespace is reaped, and these are our own children.
         for process in self._joined:
             process.kill()
             process.wait()
+        if self._child is not None:
+            self._child.wait()
         if self.tty_fd >= 0:
             os.close(self.tty_fd)
             self.tty_fd = -1
