@@ -73,9 +73,9 @@ def _claim_rows(
     ]
     done = {(one.source.metric, one.source.backend, one.source.baseline) for one in judged}
     lacking = missing.absent(claim, arms, done, gaps)
-    own_gaps = [row for row in gaps if row.claim == claim.id]
     joint = _joint_rows(claim, judged) if claim.rule == "all" else []
-    return [*joint, *(one.row for one in judged), *own_gaps, *lacking]
+    own_gaps = [row for row in gaps if row.claim == claim.id]
+    return missing.merge([*joint, *(one.row for one in judged)], own_gaps) + lacking
 
 
 def _joint_rows(claim: Claim, judged: Sequence[Judged]) -> list[Verdict]:

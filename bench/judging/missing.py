@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from bench.claims import Claim, Claims
 from bench.judging.control import CLAIM as CONTROL
-from bench.judging.rows import ALL
+from bench.judging.rows import ALL, join
 from bench.model import ImageInfo, NotMeasured, State, Verdict
 
 Triple = tuple[str, str, str]
@@ -72,6 +74,24 @@ def _absent_row(
     else:
         reason = f"no samples of {names} for {backend}" + (f" beside {baseline}" if baseline else "")
     return empty(claim.id, metric, backend, baseline, reason)
+
+
+def merge(rows: Sequence[Verdict], gaps: Sequence[Verdict]) -> list[Verdict]:
+    """Rows of one claim beside its gaps, never two for one thing.
+
+    What was partly measured before it broke keeps its row, which tells the gap's reason; a row with nothing
+    in it gives way to the gap.
+    """
+    kept: list[Verdict] = []
+    told: set[tuple[str, str]] = set()
+    for row in rows:
+        named = [gap for gap in gaps if gap.backend == row.backend and gap.metric in (ALL, row.metric)]
+        if named and row.n_pairs == 0:
+            continue
+        reason = join(row.reason, *(f"not complete: {gap.reason}" for gap in named))
+        told.update((gap.metric, gap.backend) for gap in named)
+        kept.append(msgspec.structs.replace(row, reason=reason))
+    return [*kept, *(gap for gap in gaps if (gap.metric, gap.backend) not in told)]
 
 
 def later(claim: Claim) -> Verdict:

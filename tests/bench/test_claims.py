@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from bench.claims import Claim, ClaimsError, load
+from bench.scenarios.registry import FAMILIES, METRICS
 
 DOCS = (Path(__file__).parents[2] / "docs" / "claims.md").read_text()
 CLAIMS = load()
@@ -57,6 +58,17 @@ def test_a_primary_metric_is_never_a_stress_one() -> None:
     for claim in CLAIMS.claim:
         assert not set(claim.primary) & set(claim.stress)
         assert all(claim.role_of(metric) == "primary" for metric in claim.primary)
+
+
+def test_measured_metrics_have_the_role_their_claims_give_them() -> None:
+    for metric in METRICS.values():
+        roles = {claim.role_of(metric.name) for claim in CLAIMS.of_metric(metric.name)}
+        assert metric.role == "info" or metric.role in roles, metric.name
+
+
+def test_every_primary_metric_is_measured_by_a_scenario() -> None:
+    named = {metric for claim in CLAIMS.claim for metric in claim.primary if metric.split(".")[0] in FAMILIES}
+    assert named - set(METRICS) == set()
 
 
 def test_a_virtual_machine_is_spared_the_network_mode_it_cannot_have() -> None:

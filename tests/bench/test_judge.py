@@ -329,6 +329,24 @@ def test_what_the_measurement_could_not_do_is_listed_under_each_claim_that_misse
     assert find(missing, "unclaimed", "gpu.flops").reason == "no such device"
 
 
+def test_what_broke_half_way_keeps_its_row_and_tells_why() -> None:
+    gaps = [NotMeasured(backend="runtime", metric="", reason="the daemon died")]
+    rows = judge(samples(["cpu.integer"], ARMS), CLAIMS, not_measured=gaps)
+    mine = [row for row in rows if row.claim == "performance" and row.backend == "runtime" and row.n_pairs]
+    assert {row.metric for row in mine} == {"*", "cpu.integer"}
+    assert all("not complete: the daemon died" in row.reason for row in mine)
+    assert [row.metric for row in rows if row.claim == "startup.median" and row.backend == "runtime"] == ["*"]
+
+
+def test_a_metric_that_only_failed_is_one_row_not_two() -> None:
+    frame = samples(["cpu.integer", "cpu.float"], ARMS)
+    frame.loc[(frame["metric"] == "cpu.float") & (frame["backend"] == "runtime"), "valid"] = False
+    gaps = [NotMeasured(backend="runtime", metric="cpu.float", reason="exit status 1")]
+    rows = judge(frame, CLAIMS, not_measured=gaps)
+    found = [row for row in rows if (row.metric, row.backend) == ("cpu.float", "runtime")]
+    assert [(row.verdict, row.reason) for row in found] == [("not measured", "exit status 1")]
+
+
 def test_no_claim_is_without_a_row() -> None:
     rows = judge(samples(["cpu.integer"], ARMS), CLAIMS)
     assert {claim.id for claim in CLAIMS.claim} <= {row.claim for row in rows}
