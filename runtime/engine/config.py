@@ -21,6 +21,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     rootfs: one directory, used as it is, without an overlay (then writes go to it).
     argv, env (`NAME=value`), cwd, user (`uid`, `uid:gid` or names from the image), groups: None is taken from
     the image's config where there is one; its entrypoint comes before argv.
+    entrypoint: in place of the image's; the image's command is then left out too, as Docker does.
     ports: published ports, for the network modes bridge and nat.
     mounts: see bind() and tmpfs(). read_only: the root, not the mounts.
     caps: names; None leaves all capabilities (an ablation). ambient_caps: a part of caps that a program of a
@@ -36,6 +37,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[str, ...] = ()
     rootfs: str = ""
     argv: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] | None = None
     env: tuple[str, ...] | None = None
     cwd: str | None = None
     user: str | None = None

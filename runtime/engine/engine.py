@@ -157,10 +157,13 @@ class Engine:
 
 def _with_image(config: ContainerConfig, image: Execution) -> ContainerConfig:
     """Fill what the config leaves open from the image's own: entrypoint and command, env, user, directory."""
-    command = config.argv or tuple(image.cmd or ())
+    entrypoint, command = config.entrypoint, config.argv
+    if entrypoint is None:
+        entrypoint, command = tuple(image.entrypoint or ()), command or tuple(image.cmd or ())
     return msgspec.structs.replace(
         config,
-        argv=(*(image.entrypoint or ()), *command),
+        argv=(*entrypoint, *command),
+        entrypoint=None,
         env=config.env if config.env is not None else (tuple(image.env) if image.env else None),
         cwd=config.cwd or image.working_dir or None,
         user=config.user if config.user is not None else image.user or None,
