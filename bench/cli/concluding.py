@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from bench import claims, store
 from bench.cli.errors import CliError
 from bench.journal import Contents
@@ -12,6 +14,9 @@ from bench.judge import judge
 from bench.judging.control import JOINT
 from bench.model import NotMeasured, Plan, Verdict
 from bench.store import Loaded
+
+
+_SMOKE = "the smoke profile never gives a verdict"
 
 
 def conclude(plan: Plan, contents: Contents, status: str) -> list[NotMeasured]:
@@ -33,8 +38,17 @@ def judged(loaded: Loaded) -> list[Verdict]:
     """Judge a run and write `verdicts.json`."""
     run = loaded.run
     verdicts = judge(loaded.samples, claims.load(), run.plan, run.not_measured, run.image)
+    if run.plan.profile == "smoke":
+        verdicts = [_withheld(one) for one in verdicts]
     store.write_verdicts(loaded.directory, verdicts)
     return verdicts
+
+
+def _withheld(one: Verdict) -> Verdict:
+    """The smoke profile never gives a verdict, exact comparisons (the image's digest) included."""
+    if one.verdict in ("inconclusive", "not measured"):
+        return one
+    return msgspec.structs.replace(one, verdict="inconclusive", reason=f"{_SMOKE}; {one.reason}")
 
 
 def reported(directory: Path, out: Path | None = None) -> Path:
