@@ -42,9 +42,10 @@ class VmConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     profile: `untuned` is what a default tool writes, `tuned` adds all this host has (see `vm.domain`).
     cpus: host CPUs for the vCPUs (in turn) and for QEMU's other threads; () leaves them free.
-    data_disk_mib: a blank ext4 disk at /volume, its file in `data_dir` (default: beside the overlay); 0 for
-    none. argv: the main program, spawned in the moment the agent is up; () for an idle guest. until_output:
-    start() returns once the first byte of its standard output reached the host.
+    data_disk_mib: an ext4 disk at /volume, blank or a copy of the directory `data_content`; 0 for none. Its
+        file lies in `data_dir` (default: beside the overlay).
+    argv: the main program, spawned in the moment the agent is up; () for an idle guest.
+    until_output: start() returns once the first byte of its standard output reached the host.
     """
 
     image: VmImage
@@ -56,6 +57,7 @@ class VmConfig(msgspec.Struct, frozen=True, kw_only=True):
     network: VmNetwork | None = None
     data_disk_mib: int = 0
     data_dir: Path | None = None
+    data_content: Path | None = None
     hostname: str = "ninetynine"
     argv: tuple[str, ...] = ()
     env: dict[str, str] = {}

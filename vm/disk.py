@@ -44,6 +44,11 @@ def data_template(size_mib: int, cache: Path) -> Path:
     return cached(cache / f"data-{size_mib}.ext4", lambda path: _mke2fs(path, size_mib, None))
 
 
+def build_data(path: Path, size_mib: int, content: Path) -> None:
+    """A new ext4 file system of `size_mib` at `path` with a copy of the directory `content`."""
+    _mke2fs(path, size_mib, content)
+
+
 def copy_sparse(source: Path, target: Path) -> None:
     """Copy the data of a file and keep its holes. VmError names the target, for instance on a full disk."""
     try:

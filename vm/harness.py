@@ -13,6 +13,7 @@ process.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shutil
 import socket
@@ -23,7 +24,7 @@ from pathlib import Path
 from vm import owner
 from vm.client import AgentClient, Stream
 from vm.config import Accelerator, SavedVm, VmConfig, VmImage, VmRecord
-from vm.disk import copy_sparse, data_template
+from vm.disk import build_data, copy_sparse, data_template
 from vm.domain import Files, Request, domain_xml
 from vm.driver_client import Driver, DriverProcess, prepare_home
 from vm.errors import VmError
@@ -42,16 +43,17 @@ Connect = Callable[[Files, str], AgentClient]
 
 def connect_guest(files: Files, name: str) -> AgentClient:
     """Connect both sockets of a paused guest, so that its first byte is not lost."""
-    sockets = []
-    for path in (files.agent, files.console):
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        try:
-            sock.connect(str(path))
-        except OSError as error:
-            sock.close()
-            raise VmError(f"connect to {name}: {path}: {error.strerror}; did QEMU start?") from error
-        sockets.append(sock)
-    return AgentClient(sockets[0], sockets[1], name)
+    with contextlib.ExitStack() as undo:
+        sockets = []
+        for path in (files.agent, files.console):
+            sock = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC))
+            try:
+                sock.connect(str(path))
+            except OSError as error:
+                raise VmError(f"connect to {name}: {path}: {error.strerror}; did QEMU start?") from error
+            sockets.append(sock)
+        undo.pop_all()
+        return AgentClient(sockets[0], sockets[1], name)
 
 
 class Harness:
@@ -231,7 +233,9 @@ class Harness:
 
     def _make_disks(self, config: VmConfig, files: Files) -> None:
         copy_sparse(config.image.overlay, files.overlay)
-        if files.data is not None:
+        if files.data is not None and config.data_content is not None:
+            build_data(files.data, config.data_disk_mib, config.data_content)
+        elif files.data is not None:
             copy_sparse(data_template(config.data_disk_mib, self._cache), files.data)
 
     def _wake(self, driver: Driver, saved: SavedVm, files: Files, requested: int) -> Vm:

@@ -10,15 +10,24 @@ from pathlib import Path
 from vm.command import cached, run
 from vm.cpio import archive, character_device, directory, file
 from vm.errors import VmUnavailableError
-from vm.kernel import Kernel, module
+from vm.kernel import Kernel, with_dependencies
 
 AGENT_SOURCE = Path(__file__).parent / "agent" / "agent.c"
 
-BASE_MODULES = ("virtio_mmio", "virtio_blk", "failover", "net_failover", "virtio_net")
-"""In insmod order. A cloud kernel has ext4, virtio_pci and virtio_console built in."""
+BASE_MODULES = ("virtio_mmio", "virtio_blk", "virtio_net")
+"""A cloud kernel has ext4, virtio_pci and virtio_console built in."""
 
-CONTAINER_MODULES = (*BASE_MODULES, "overlay", "llc", "stp", "bridge", "veth")
-"""For a guest that runs containers itself."""
+CONTAINER_MODULES = (
+    *BASE_MODULES,
+    "overlay",
+    "bridge",
+    "veth",
+    "nft_chain_nat",
+    "nft_masq",
+    "nft_nat",
+    "nft_ct",
+)
+"""For a guest that runs containers itself, with bridges and NAT."""
 
 
 def build_initramfs(kernel: Kernel, cache: Path, modules: Sequence[str] = BASE_MODULES) -> Path:
@@ -34,10 +43,8 @@ def _write(path: Path, kernel: Kernel, modules: Sequence[str]) -> None:
     compile_agent(agent)
     entries = [file("init", agent.read_bytes(), 0o755)]
     entries += [directory(name) for name in ("dev", "proc", "sys", "root", "modules")]
-    for index, name in enumerate(modules):
-        data = module(kernel, name)
-        if data is not None:
-            entries.append(file(f"modules/{index:02}-{name}.ko", data))
+    for index, (name, data) in enumerate(with_dependencies(kernel, modules).items()):
+        entries.append(file(f"modules/{index:02}-{name}.ko", data))
     entries.append(character_device("dev/console", 5, 1))
     path.write_bytes(archive(entries))
 

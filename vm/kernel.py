@@ -6,6 +6,7 @@ import lzma
 import shutil
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -104,6 +105,37 @@ def _decompressed(payload: bytes) -> bytes:
     except (zstandard.ZstdError, lzma.LZMAError, zlib.error) as error:
         raise VmError(f"guest kernel: damaged payload ({error}); remove it from the cache") from error
     raise VmError(f"guest kernel: unknown compression {payload[:6].hex()}; zstd, xz and gzip are known")
+
+
+def with_dependencies(kernel: Kernel, names: Sequence[str]) -> dict[str, bytes]:
+    """The modules by name, in an order in which they load: each after what it depends on. Built-in ones are
+    left out.
+
+    Dependencies are read from the modules themselves (`depends=` in .modinfo), since a package that was only
+    unpacked has no `modules.dep`.
+    """
+    found: dict[str, bytes] = {}
+    visited: set[str] = set()
+
+    def visit(name: str) -> None:
+        if name in visited:
+            return
+        visited.add(name)
+        data = module(kernel, name)
+        if data is not None:
+            for needed in dependencies(data):
+                visit(needed)
+            found[name] = data
+
+    for name in names:
+        visit(name)
+    return found
+
+
+def dependencies(data: bytes) -> list[str]:
+    """Names in the `depends=` entry of a module."""
+    entry = data.partition(b"\0depends=")[2].partition(b"\0")[0].decode()
+    return [name.replace("-", "_") for name in entry.split(",") if name]
 
 
 def module(kernel: Kernel, name: str) -> bytes | None:

@@ -21,6 +21,8 @@ from vm.framing import Decoder, Frame, encode
 
 CONSOLE_KEPT = 16384
 INIT_MARK = b"ninetynine: init"
+TELLING = ("Kernel panic", "ninetynine: ", "Out of memory")
+"""What a line of the console has that explains an end better than the last lines do."""
 
 
 class _Received(msgspec.Struct):
@@ -90,7 +92,9 @@ class Link:
     def last_words(self) -> str:
         """The console's last lines, for an error message."""
         lines = [line.strip() for line in self.console_text().splitlines() if line.strip()]
-        return "its console ended with: " + " | ".join(lines[-3:]) if lines else "its console said nothing"
+        lines = [line for line in lines if line != INIT_MARK.decode()]
+        telling = [line for line in lines if any(mark in line for mark in TELLING)] or lines
+        return "its console ended with: " + " | ".join(telling[-3:]) if lines else "its console said nothing"
 
     def close(self) -> None:
         """Close both sockets; callers that wait get GuestError. Idempotent."""

@@ -1,7 +1,7 @@
 """A guest without a machine: the agent's side of the wire in Python, for tests of the host's side.
 
-    guest = FakeGuest({"echo": lambda program: program.say(" ".join(program.argv[1:]).encode())})
-    harness = Harness(root, cache, "tcg", driver=Domains("test:///default", root), connect=guest.connect)
+guest = FakeGuest({"echo": lambda program: program.say(" ".join(program.argv[1:]).encode())})
+harness = Harness(root, cache, "tcg", driver=Domains("test:///default", root), connect=guest.connect)
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ Handler = Callable[[FakeProgram], None]
 class FakeGuest:
     """Serves any number of connections, each in a thread that ends with its socket.
 
-    programs: by name, called once the program was spawned; a name that ends in `&` stays up until it is killed
-    or its input ends. `hello` False makes a guest that never comes up.
+    programs: by name, called once the program was spawned; a name that ends in `&` stays up until it is
+    killed or its input ends. `hello` False makes a guest that never comes up.
     """
 
     def __init__(self, programs: dict[str, Handler] | None = None, hello: bool = True) -> None:

@@ -55,7 +55,10 @@ def rootfs():
 
 @pytest.fixture(scope="module")
 def harness():
-    with tempfile.TemporaryDirectory(prefix="nv") as root, Harness(Path(root), CACHE / "vm", "tcg") as harness:
+    with (
+        tempfile.TemporaryDirectory(prefix="nv") as root,
+        Harness(Path(root), CACHE / "vm", "tcg") as harness,
+    ):
         yield harness
 
 

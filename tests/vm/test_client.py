@@ -115,7 +115,9 @@ def test_a_broken_stream_is_reported_once_and_never_read_on(client, guest):
 
 def test_no_hello_is_a_timeout_with_the_consoles_last_words():
     client = FakeGuest(hello=False).connect()
-    with pytest.raises(GuestTimeoutError, match="hello of the agent in fake: nothing for 0.1 s; its console said"):
+    with pytest.raises(
+        GuestTimeoutError, match=r"hello of the agent in fake: nothing for 0.1 s; its console said"
+    ):
         client.wait_hello(0.1)
     client.close()
 

@@ -1,4 +1,3 @@
-import os
 import shutil
 import subprocess
 
@@ -9,7 +8,8 @@ from vm.disk import build_base, copy_sparse, data_template, disk_bytes, overlay_
 from vm.errors import VmError, VmUnavailableError
 
 needs_tools = pytest.mark.skipif(
-    shutil.which("mke2fs") is None or shutil.which("qemu-img") is None, reason="needs e2fsprogs and qemu-utils"
+    shutil.which("mke2fs") is None or shutil.which("qemu-img") is None,
+    reason="needs e2fsprogs and qemu-utils",
 )
 
 
@@ -56,8 +56,8 @@ def test_a_copy_never_replaces_a_file(tmp_path):
         copy_sparse(tmp_path / "a", tmp_path / "b")
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
-def test_a_missing_directory_or_full_disk_is_named(tmp_path):
+def test_a_missing_directory_is_named(tmp_path):
+    (tmp_path / "x").touch()
     with pytest.raises(VmError, match=r"write .*nonesuch.*; check the free space"):
         copy_sparse(tmp_path / "x", tmp_path / "nonesuch/x")
 

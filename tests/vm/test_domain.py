@@ -2,8 +2,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from vm_builders import host, request
 
-from builders import host, request
 from vm.config import VmNetwork
 from vm.domain import domain_xml, kernel_command_line, mac_address, pinned
 
@@ -37,7 +37,9 @@ def test_tuned_takes_what_the_host_has():
 
 
 def test_tuned_does_without_what_the_host_lacks():
-    domain = xml(host_=host(direct_io=False, io_uring=False, free_hugepages_mib=100, qboot=None), network=NETWORK)
+    domain = xml(
+        host_=host(direct_io=False, io_uring=False, free_hugepages_mib=100, qboot=None), network=NETWORK
+    )
     assert domain.find("memoryBacking") is None
     assert domain.find("os/loader") is None
     assert domain.find("devices/interface/driver") is None
@@ -63,7 +65,13 @@ def test_emulation_has_its_own_cpu_and_domain_type():
 
 def test_command_line_tells_the_agent_all_it_needs():
     words = kernel_command_line(request(network=NETWORK, data_disk_mib=8, hostname="box")).split()
-    for word in ("nn.root=/dev/vda", "nn.data=/dev/vdb", "nn.ip=10.0.0.2/24", "nn.gw=10.0.0.1", "nn.host=box"):
+    for word in (
+        "nn.root=/dev/vda",
+        "nn.data=/dev/vdb",
+        "nn.ip=10.0.0.2/24",
+        "nn.gw=10.0.0.1",
+        "nn.host=box",
+    ):
         assert word in words
 
 

@@ -6,7 +6,8 @@ from vm.errors import GuestError, VmError
 from vm.framing import HEADER, MAX_PAYLOAD, Decoder, Frame, Type, encode, exit_of, number, numbers, spawn_body
 
 FRAMES = st.lists(
-    st.builds(Frame, st.sampled_from(list(Type)), st.integers(0, 2**32 - 1), st.binary(max_size=300)), max_size=8
+    st.builds(Frame, st.sampled_from(list(Type)), st.integers(0, 2**32 - 1), st.binary(max_size=300)),
+    max_size=8,
 )
 
 
@@ -42,8 +43,7 @@ def test_frames_before_a_broken_one_are_still_delivered():
     good = Frame(Type.STDOUT, 7, b"last words")
     found = []
     with pytest.raises(GuestError):
-        for frame in Decoder().feed(encode(good) + b"\0" * HEADER.size):
-            found.append(frame)
+        found.extend(Decoder().feed(encode(good) + b"\0" * HEADER.size))
     assert found == [good]
 
 

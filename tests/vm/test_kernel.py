@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vm.errors import VmError
-from vm.kernel import Kernel, module, uncompressed
+from vm.kernel import Kernel, module, uncompressed, with_dependencies
 
 ELF = b"\x7fELF" + b"kernel" * 100
 COMPRESSIONS = {"zstd": zstandard.ZstdCompressor().compress, "xz": lzma.compress, "gzip": gzip.compress}
@@ -67,3 +67,11 @@ def fake_kernel(home) -> Kernel:
     (drivers / "virtio-net.ko.xz").write_bytes(lzma.compress(b"code~Module signature appended~\n"))
     (home / "modules/modules.builtin").write_text("kernel/drivers/block/virtio_blk.ko\n")
     return Kernel(version="6.12", vmlinuz=home / "z", vmlinux=home / "x", modules=home / "modules")
+
+
+def test_dependencies_load_first_and_built_in_ones_not_at_all(tmp_path):
+    kernel = fake_kernel(tmp_path)
+    drivers = kernel.modules / "kernel/drivers"
+    for name, needs in {"veth": "", "bridge": "stp,llc", "stp": "llc", "llc": "virtio_blk"}.items():
+        (drivers / f"{name}.ko").write_bytes(f"\0name=x\0depends={needs}\0".encode())
+    assert list(with_dependencies(kernel, ["bridge", "veth", "stp"])) == ["llc", "stp", "bridge", "veth"]

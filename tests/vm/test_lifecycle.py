@@ -1,8 +1,8 @@
 """The harness's logic on libvirt's in-process test driver with a fake guest: no QEMU, no root."""
 
 import pytest
+from vm_builders import image
 
-from builders import image
 from vm import GuestError, GuestTimeoutError, VmConfig, VmError
 from vm.leftovers import read_ledger
 from vm.testing import FakeGuest
@@ -92,7 +92,9 @@ def test_a_missing_overlay_is_an_error_that_names_it(fake, config, short_root):
     ("change", "message"),
     [({"until_output": True}, "set argv"), ({"data_disk_mib": 1, "data_dir": "/nonesuch"}, "make it first")],
 )
-def test_impossible_configurations_are_refused_before_anything_is_made(fake, config, change, message, short_root):
+def test_impossible_configurations_are_refused_before_anything_is_made(
+    fake, config, change, message, short_root
+):
     from pathlib import Path
 
     change = {k: Path(v) if k == "data_dir" else v for k, v in change.items()}
@@ -102,7 +104,7 @@ def test_impossible_configurations_are_refused_before_anything_is_made(fake, con
 
 
 def test_save_and_restore_bring_the_disk_back(fake, config, tmp_path):
-    harness, guest = fake
+    harness, _ = fake
     vm = harness.start(config)
     vm.files.overlay.write_bytes(b"written by the guest")
     saved = vm.save(tmp_path / "saved")

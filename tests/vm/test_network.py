@@ -33,7 +33,11 @@ def test_routes_are_read_without_the_default_one():
 def test_a_free_subnet_overlaps_no_route():
     taken = [ipaddress.ip_network("10.211.0.0/30"), ipaddress.ip_network("10.211.0.4/31")]
     network = point_to_point(taken)
-    assert (network.host_address, network.address, network.gateway) == ("10.211.0.9/30", "10.211.0.10/30", "10.211.0.9")
+    assert (network.host_address, network.address, network.gateway) == (
+        "10.211.0.9/30",
+        "10.211.0.10/30",
+        "10.211.0.9",
+    )
 
 
 def test_no_free_subnet_is_an_error():

@@ -33,7 +33,12 @@ def test_a_child_that_dies_gives_its_last_words(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ("ns", "booted", "usable"),
-    [(1.0, None, True), (900.0, None, False), (1.0, (False, "no kernel boots"), False), (1.0, (True, "ok"), True)],
+    [
+        (1.0, None, True),
+        (900.0, None, False),
+        (1.0, (False, "no kernel boots"), False),
+        (1.0, (True, "ok"), True),
+    ],
 )
 def test_speed_decides_and_a_boot_overrules(ns, booted, usable):
     assert judge(ns, "", booted).usable is usable

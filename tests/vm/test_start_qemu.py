@@ -1,0 +1,158 @@
+"""Ways to start and to end a real VM, and what stays of it: nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from vm import Harness, VmConfig, VmError
+from vm.leftovers import qemu_processes, sweep_root
+from vm.network import point_to_point
+
+pytestmark = [pytest.mark.qemu, pytest.mark.root, pytest.mark.slow]
+
+VARIANTS = [("tuned", "q35"), ("tuned", "microvm"), ("untuned", "q35"), ("untuned", "microvm")]
+
+
+@pytest.mark.parametrize(("profile", "machine"), VARIANTS)
+def test_every_variant_runs_a_program_from_its_first_moment(harness, image, profile, machine):
+    argv = ("/bin/sh", "-c", "echo ready; exec sleep 1000")
+    config = VmConfig(image=image, profile=profile, machine=machine, argv=argv, until_output=True)
+    with harness.start(config) as vm:
+        assert vm.main.read_until(b"ready\n", 5) == b"ready\n"
+        assert vm.record.first_output_ns == vm.record.ready_ns + vm.record.phase_ns("program")
+        assert vm.exec(["uname", "-r"]).stdout.decode().strip() == image.kernel_version
+
+
+def test_saved_state_comes_back_twice_with_its_disks_its_programs_and_our_time(harness, image, tmp_path):
+    vm = harness.start(VmConfig(image=image, network=point_to_point(), data_disk_mib=16))
+    vm.exec(["/bin/sh", "-c", "echo kept > /root/a; echo kept > /volume/b; echo kept > /dev/shm/c"])
+    saved = vm.save(tmp_path / "saved")
+    seen = set()
+    for _ in range(2):
+        time.sleep(1.1)
+        with harness.restore(saved) as vm:
+            assert vm.record.way == "restore"
+            assert vm.exec(["cat", "/root/a", "/volume/b", "/dev/shm/c"]).stdout == b"kept\n" * 3
+            assert abs(float(vm.exec(["date", "+%s.%N"]).stdout) - time.time()) < 1
+            seen.add(vm.exec(["cat", "/proc/sys/kernel/random/uuid"]).stdout)
+            assert b"1 received" in vm.exec(["ping", "-c1", "-W5", vm.config.network.gateway]).stdout
+    assert len(seen) == 2
+
+
+def test_a_guest_powers_off_by_itself(harness, image):
+    vm = harness.start(VmConfig(image=image))
+    vm.power_off()
+    assert qemu_processes(vm.name) == []
+    assert not vm.files.overlay.exists()
+
+
+def test_stop_leaves_no_process_file_or_link(harness, image):
+    vm = harness.start(VmConfig(image=image, network=point_to_point(), data_disk_mib=16))
+    vm.stop()
+    assert traces(vm.name, vm.files.overlay.parent) == []
+
+
+def test_a_kernel_that_panics_is_reported_with_its_last_words_and_cleared(harness, image):
+    config = VmConfig(image=image, kernel_arguments="nn.root=/dev/vdz rdinit=/nonesuch", timeout_s=30)
+    with pytest.raises(VmError, match=r"hello of the agent .* its console ended with: .*panic"):
+        harness.start(config)
+    assert harness._ledger.names == []
+
+
+def test_a_child_of_the_caller_is_neither_reaped_nor_killed(harness, image):
+    ended, running = subprocess.Popen(["true"]), subprocess.Popen(["sleep", "60"])
+    harness.start(VmConfig(image=image)).stop()
+    assert running.poll() is None
+    assert os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT).si_pid == ended.pid
+    running.kill()
+    running.wait()
+    ended.wait()
+
+
+def test_the_calling_process_has_no_thread_for_a_running_vm(harness, image):
+    def threads():
+        return {task.name for task in Path("/proc/self/task").iterdir()}
+
+    before = threads()
+    with harness.start(VmConfig(image=image)):
+        assert threads() <= before
+
+
+def test_two_harnesses_on_one_root_live_side_by_side(image):
+    with (
+        tempfile.TemporaryDirectory(prefix="nv") as root,
+        Harness(Path(root), image.base.parent, "tcg") as first,
+    ):
+        one = first.start(VmConfig(image=image))
+        with Harness(Path(root), image.base.parent, "tcg") as second:
+            two = second.start(VmConfig(image=image))
+            assert second.sweep() == []
+            assert one.exec(["true"]).exit_code == two.exec(["true"]).exit_code == 0
+        assert one.exec(["true"]).exit_code == 0
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from vm import Harness, VmConfig
+from vm.network import point_to_point
+import msgspec
+harness = Harness(Path(sys.argv[1]), Path(sys.argv[2]), "tcg")
+image = harness.prepare(Path(sys.argv[3]), sys.argv[4])
+data = Path(sys.argv[1]) / "elsewhere"
+data.mkdir()
+vm = harness.start(VmConfig(image=image, network=point_to_point(), data_disk_mib=16, data_dir=data))
+print(vm.name, harness._ledger.driver.pid, flush=True)
+time.sleep(1000)
+"""
+
+
+@pytest.fixture
+def killed(short_root, image, rootfs):
+    """A process with a running VM, in a root of its own: (process, VM name, driver's pid)."""
+    command = [sys.executable, "-c", CHILD, short_root, image.base.parent, rootfs[0], rootfs[1]]
+    child = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, text=True)
+    name, driver = child.stdout.readline().split()
+    yield child, name, int(driver)
+    child.kill()
+    child.wait()
+
+
+def test_kill_9_of_the_caller_ends_everything_by_itself(killed, short_root):
+    child, name, _ = killed
+    assert traces(name, short_root) != []
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert wait_until(lambda: traces(name, short_root) == []), traces(name, short_root)
+
+
+def test_kill_9_of_caller_and_driver_is_swept_by_the_next_start(killed, short_root):
+    child, name, driver = killed
+    os.kill(driver, signal.SIGKILL)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert qemu_processes(name) != []
+    assert any(name in removed or "/" in removed for removed in sweep_root(short_root))
+    assert traces(name, short_root) == []
+
+
+def traces(name: str, root: Path) -> list[str]:
+    """Processes, links and files of a VM."""
+    found = [f"process {pid}" for pid in qemu_processes(name)]
+    found += [f"link {name}"] if Path(f"/sys/class/net/{name}").exists() else []
+    return found + [str(path) for path in root.rglob(f"*{name}*") if "log" not in path.parts]
+
+
+def wait_until(condition, timeout_s: float = 20.0) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
