@@ -62,6 +62,14 @@ def json_object(text: str) -> dict[str, Any]:
     return found
 
 
+def iperf3_received(text: str) -> float:
+    """Bits per second that the receiver took, of `iperf3 -J`. Raises ParseError with iperf3's own error."""
+    tree = json_object(text)
+    if "error" in tree:
+        raise ParseError(f"iperf3 says: {tree['error']}")
+    return number(tree, "end", "sum_received", "bits_per_second")
+
+
 def number(tree: Any, *path: str | int) -> float:
     """Return the positive number at `path` of a JSON tree. Raises ParseError with the path."""
     where = ".".join(map(str, path))

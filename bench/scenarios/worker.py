@@ -15,7 +15,7 @@ from __future__ import annotations
 import secrets
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -70,20 +70,31 @@ class Worker:
             )
         return cls(context.worker)
 
-    def run(self, argv: Sequence[str], timeout_s: float = TIMEOUT_S) -> Output:
-        """Run a program to its end. Raises ScenarioError on exit status ≠ 0, a timeout, or a dead shell."""
-        return self._run(tuple(argv), f"exec {shlex.join(argv)}", timeout_s)
+    def run(
+        self,
+        argv: Sequence[str],
+        timeout_s: float = TIMEOUT_S,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> Output:
+        """Run a program to its end. Raises ScenarioError on exit status ≠ 0, a timeout, or a dead shell.
+
+        `meanwhile` is called on the host once the program was asked for; it should be back before its end.
+        """
+        return self._run(tuple(argv), f"exec {shlex.join(argv)}", timeout_s, meanwhile)
 
     def script(self, text: str, timeout_s: float = TIMEOUT_S) -> Output:
         """Run shell text in a subshell; otherwise as `run`. A syntax error in it does not end the worker."""
-        return self._run(("sh", "-c", text), f"eval {shlex.quote(text)}", timeout_s)
+        return self._run(("sh", "-c", text), f"eval {shlex.quote(text)}", timeout_s, lambda: None)
 
-    def _run(self, argv: tuple[str, ...], command: str, timeout_s: float) -> Output:
+    def _run(
+        self, argv: tuple[str, ...], command: str, timeout_s: float, meanwhile: Callable[[], None]
+    ) -> Output:
         marker = secrets.token_hex(8)
         line = f"({command}) </dev/null 2>&1; printf '\\n%d %s\\n' $? {marker}\n"
         try:
             start_ns = time.monotonic_ns()
             self._channel.write(line.encode())
+            meanwhile()
             raw = self._channel.read_until(f" {marker}\n".encode(), timeout_s)
             end_ns = time.monotonic_ns()
         except BackendError as error:

@@ -13,6 +13,7 @@ that opened the wire, and the namespace and both ends with them. `sweep` is for 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +27,9 @@ from runtime.spawn.owner import Owner
 
 __all__ = ["IPERF_PORTS", "PINGPONG_PORT", "Wire", "WireError", "sweep"]
 
-IPERF_PORTS = (5201,)
+IPERF_PORTS = (5201, 5202, 5203, 5204)
+"""An iperf3 server takes one client at a time and is "busy" for a while after it, so there are some."""
+
 PINGPONG_PORT = 5301
 
 
@@ -43,6 +46,7 @@ class Wire:
         self._links: WireLinks | None = None
         self._servers: list[Server] = []
         self._rate: int | None = None
+        self._ports = itertools.cycle(IPERF_PORTS)
 
     def __enter__(self) -> Wire:
         sweep()
@@ -97,6 +101,10 @@ class Wire:
         """Bytes, headers included, that left the host for the peer since the wire was opened."""
         return self._open().sent_bytes()
 
+    def iperf_port(self) -> int:
+        """The port of the iperf3 server that has rested longest."""
+        return next(self._ports)
+
     def restart_servers(self) -> None:
         """Start the servers anew: after a client that was killed, iperf3 says "busy" for minutes."""
         self._stop_servers()
@@ -127,11 +135,11 @@ class Wire:
         return self._links
 
     def _start_servers(self) -> None:
-        peer = self.peer_address
+        self._ports = itertools.cycle(IPERF_PORTS)
         for port in IPERF_PORTS:
-            self.start(("/usr/bin/iperf3", "-s", "-p", str(port))).wait_for(peer, port, self)
+            self.start(("/usr/bin/iperf3", "-s", "-p", str(port))).wait_for(port)
         serving = ("/opt/ninetynine/pingpong", "serve", str(PINGPONG_PORT))
-        self.start(serving).wait_for(peer, PINGPONG_PORT, self)
+        self.start(serving).wait_for(PINGPONG_PORT)
 
     def _stop_servers(self) -> None:
         for server in self._servers:

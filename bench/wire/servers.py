@@ -9,11 +9,9 @@ from __future__ import annotations
 import os
 import select
 import signal
-import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from bench.wire.errors import WireError
 from runtime.spawn import linux
@@ -21,14 +19,6 @@ from runtime.spawn.tape import Slot, StepError, StepKilledError, Tape, pointers,
 
 _PATIENCE_S = 10.0
 _PR_SET_PDEATHSIG = 1
-
-
-class Link(Protocol):
-    """What `wait_for` needs of a wire: a place to connect from. Its shaping does not matter."""
-
-    @property
-    def host_address(self) -> str:
-        """The host's own address on the wire."""
 
 
 class Server:
@@ -40,22 +30,20 @@ class Server:
         self._pidfd = pidfd
         self._output = output
 
-    def wait_for(self, address: str, port: int, link: Link) -> None:
-        """Return once it accepts connections. Raises WireError with its last words."""
+    def wait_for(self, port: int) -> None:
+        """Return once `port` is listened on in its network. Raises WireError with its last words.
+
+        Looked up, not tried: iperf3 takes a connection for a client, and is busy with it for a while.
+        """
         deadline = time.monotonic() + _PATIENCE_S
-        while True:
-            try:
-                # From the host's address on the wire, whatever other routes it has.
-                socket.create_connection((address, port), 1.0, (link.host_address, 0)).close()
-                return
-            except OSError as error:
-                ended = bool(select.select([self._pidfd], [], [], 0.005)[0])
-                if ended or time.monotonic() > deadline:
-                    state = "it has ended" if ended else f"not within {_PATIENCE_S:g} s ({error})"
-                    raise WireError(
-                        f"start {self.argv[0]} in the remote peer: no connection to {address}:{port}, "
-                        f"{state}; its last words: {self._words()}"
-                    ) from error
+        while not listens(Path(f"/proc/{self.pid}/net/tcp"), port):
+            ended = bool(select.select([self._pidfd], [], [], 0.002)[0])
+            if ended or time.monotonic() > deadline:
+                state = "it has ended" if ended else f"not within {_PATIENCE_S:g} s"
+                raise WireError(
+                    f"start {self.argv[0]} in the remote peer: nothing listens on port {port}, {state}; "
+                    f"its last words: {self._words()}"
+                )
 
     def stop(self) -> None:
         """Kill it and what it has started, and reap it. Idempotent."""
@@ -72,6 +60,24 @@ class Server:
         size = os.fstat(self._output).st_size
         text = os.pread(self._output, 2048, max(0, size - 2048)).decode(errors="replace")
         return " / ".join(text.strip().splitlines()[-3:]) or "(none)"
+
+
+def listens(table: Path, port: int) -> bool:
+    """Say whether a /proc/…/net/tcp has a listening socket on `port`, for IPv4 or for both.
+
+    iperf3 listens on IPv6's any-address, which takes IPv4 too, and is then in `tcp6`.
+    """
+    wanted = f":{port:04X}"
+    for path in (table, table.with_name("tcp6")):
+        try:
+            lines = path.read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[1].endswith(wanted) and fields[3] == "0A":
+                return True
+    return False
 
 
 def start(argv: Sequence[str], rootfs: Path, netns_fd: int, cpus: Sequence[int]) -> Server:

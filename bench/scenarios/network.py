@@ -1,0 +1,356 @@
+"""Network: one wire to one remote peer for all arms; host, bridge and NAT apart; loopback apart.
+
+iperf3's figures are the receiver's, so bytes that still wait in a queue when the sender is done do not count.
+`-b 100G` is no limit here: iperf3 3.16 and later looks whether `-n` bytes are through only every 100 ms and,
+with a rate set, goes on sending until then; without, it would idle and count that as time. So a slice ends at
+the first tenth of a second after its bytes, and its figure is bytes over the time they took.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Literal, Protocol, runtime_checkable
+
+import msgspec
+
+from bench.backends.base import InstanceSpec
+from bench.model import Metric, NetworkMode, Role
+from bench.scenarios import busy, parsers
+from bench.scenarios.base import Context, Reading, ScenarioError
+from bench.scenarios.tool import readings
+from bench.scenarios.worker import Output, Worker
+
+FAMILY = "network"
+GBIT = 1_000_000_000
+GIB = 1 << 30
+MODES: tuple[NetworkMode, ...] = ("host", "bridge", "nat")
+PINGPONG_PORT, LOOPBACK_PORT = 5301, 5299
+ROUND_TRIPS = 2500
+_POLL_S = 0.004
+
+_WAY = {
+    "host": "from the host's own network (the baseline's way and a container's with `--network host`)",
+    "bridge": "through the instance's bridge, routed, its address seen by the peer",
+    "nat": "through the instance's bridge, masqueraded as the host",
+}
+
+
+@runtime_checkable
+class Peer(Protocol):
+    """What a slice needs of the wire (bench.wire.Wire)."""
+
+    @property
+    def peer_address(self) -> str:
+        """The remote peer's address."""
+
+    def shape(self, bits_per_s: int | None) -> None:
+        """Set the rate of the wire."""
+
+    def sent_bytes(self) -> int:
+        """Bytes carried towards the peer so far."""
+
+    def iperf_port(self) -> int:
+        """The port of an iperf3 server that is free."""
+
+    def restart_servers(self) -> None:
+        """Fresh servers, after a client that died."""
+
+
+class Transfer(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of iperf3 slice. `bytes_` is `-n`, 0.1 to 0.2 s of the wire; `rate` is None when unshaped."""
+
+    stem: str
+    words: str
+    rate: int | None
+    bytes_: str
+    options: tuple[str, ...] = ()
+    role: Role = "stress"
+    counts_cpu: bool = False
+    cost_s: float
+    every: int
+
+
+TRANSFERS = (
+    Transfer(
+        stem="network.throughput",
+        words="one TCP stream to the peer over the wire at 1 Gbit/s",
+        rate=GBIT,
+        bytes_="20M",
+        role="primary",
+        cost_s=0.25,
+        every=1,
+    ),
+    Transfer(
+        stem="network.throughput_10g",
+        words="one TCP stream to the peer over the wire at 10 Gbit/s",
+        rate=10 * GBIT,
+        bytes_="150M",
+        counts_cpu=True,
+        cost_s=0.35,
+        every=1,
+    ),
+    Transfer(
+        stem="network.throughput_unshaped",
+        words="one TCP stream to the peer over the wire without a rate, bound by the CPU",
+        rate=None,
+        bytes_="150M",
+        cost_s=0.25,
+        every=4,
+    ),
+    Transfer(
+        stem="network.throughput_reverse",
+        words="one TCP stream from the peer over the wire at 1 Gbit/s",
+        rate=GBIT,
+        bytes_="10M",
+        options=("-R",),
+        cost_s=0.15,
+        every=4,
+    ),
+    Transfer(
+        stem="network.throughput_streams",
+        words="four TCP streams at once to the peer over the wire at 1 Gbit/s",
+        rate=GBIT,
+        bytes_="10M",
+        options=("-P", "4"),
+        cost_s=0.17,
+        every=4,
+    ),
+)
+
+
+class NetworkSlice(msgspec.Struct, kw_only=True):
+    """One iperf3 client in the instance, against the server in the peer."""
+
+    name: str
+    metrics: tuple[Metric, ...]
+    mode: NetworkMode
+    transfer: Transfer
+    cost_s: float
+    every: int
+    family: str = FAMILY
+    kind: Literal["slice", "instance"] = "slice"
+
+    def spec(self) -> InstanceSpec:
+        """An instance on this slice's kind of network."""
+        return InstanceSpec(network=self.mode)
+
+    def run(self, context: Context) -> list[Reading]:
+        """One transfer. Raises ScenarioError; the peer's servers are then started anew."""
+        peer = peer_of(context)
+        peer.shape(self.transfer.rate)
+        meter = Meter(peer, parse_size(self.transfer.bytes_))
+        meanwhile = meter.watch if self.transfer.counts_cpu else _nothing
+        try:
+            output = Worker.of(context).run(self.argv(peer), meanwhile=meanwhile)
+            found = readings(output, self._parse)
+        except ScenarioError:
+            peer.restart_servers()
+            raise
+        if self.transfer.counts_cpu:
+            found.append(meter.reading(self.metrics[1].name))
+        return found
+
+    def argv(self, peer: Peer) -> tuple[str, ...]:
+        """The command line of the client."""
+        return (
+            *("iperf3", "-c", peer.peer_address, "-p", str(peer.iperf_port()), "--connect-timeout", "3000"),
+            *("-J", "-i", "0.1", "-n", self.transfer.bytes_, "-b", "100G", *self.transfer.options),
+        )
+
+    def _parse(self, output: Output) -> dict[str, float]:
+        return {self.metrics[0].name: parsers.iperf3_received(output.text)}
+
+
+class Meter:
+    """Counts the host's busy CPU time while the middle of a transfer crosses the wire.
+
+    The window opens when an eighth of the bytes have left and closes at three quarters, so that neither the
+    start of iperf3 nor its end and report are in it.
+    """
+
+    def __init__(self, peer: Peer, total_bytes: int) -> None:
+        self._peer = peer
+        self._total = total_bytes
+        self._cpu_s_per_gib: float | None = None
+        self._start_ns = self._end_ns = 0
+
+    def watch(self) -> None:
+        """Follow a transfer that was just asked for; returns after the window, or when nothing moves."""
+        before = self._peer.sent_bytes()
+        if self._reach(before + self._total // 8) is None:
+            return
+        first, first_bytes = busy.read(), self._peer.sent_bytes()
+        if self._reach(before + self._total * 3 // 4) is None:
+            return
+        last, last_bytes = busy.read(), self._peer.sent_bytes()
+        self._start_ns, self._end_ns = first.at_ns, last.at_ns
+        self._cpu_s_per_gib = last.since(first) / (last_bytes - first_bytes) * GIB
+
+    def reading(self, metric: str) -> Reading:
+        """What was counted. Raises ScenarioError when the transfer was over before its middle was seen."""
+        if self._cpu_s_per_gib is None:
+            raise ScenarioError(
+                f"{metric}: the middle of the transfer did not cross the wire within its time; is the route "
+                "to the remote peer the wire?"
+            )
+        return Reading(
+            metric=metric,
+            value=self._cpu_s_per_gib,
+            start_ns=self._start_ns,
+            duration_ns=self._end_ns - self._start_ns,
+        )
+
+    def _reach(self, goal: int, patience_s: float = 30.0) -> int | None:
+        deadline = time.monotonic() + patience_s
+        while (sent := self._peer.sent_bytes()) < goal:
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(_POLL_S)
+        return sent
+
+
+class Latency(msgspec.Struct, kw_only=True):
+    """Round trips of one byte to the peer."""
+
+    name: str
+    metrics: tuple[Metric, ...]
+    mode: NetworkMode
+    cost_s: float = 0.12
+    every: int = 2
+    family: str = FAMILY
+    kind: Literal["slice", "instance"] = "slice"
+
+    def spec(self) -> InstanceSpec:
+        """An instance on this slice's kind of network."""
+        return InstanceSpec(network=self.mode)
+
+    def run(self, context: Context) -> list[Reading]:
+        """One series of round trips over the wire without a rate. Raises ScenarioError."""
+        peer = peer_of(context)
+        peer.shape(None)
+        argv = ("/opt/ninetynine/pingpong", "ask", peer.peer_address, str(PINGPONG_PORT), str(ROUND_TRIPS))
+        return readings(Worker.of(context).run(argv), self._parse)
+
+    def _parse(self, output: Output) -> dict[str, float]:
+        tree = parsers.json_object(output.text)
+        fields = zip(self.metrics, ("p50_ns", "p99_ns"), strict=True)
+        return {metric.name: parsers.number(tree, field) / 1e9 for metric, field in fields}
+
+
+class Loopback(msgspec.Struct, kw_only=True):
+    """iperf3 against itself inside the instance: no device, no bridge, no wire."""
+
+    name: str = "network.loopback"
+    metrics: tuple[Metric, ...] = (
+        Metric(
+            name="network.loopback",
+            unit="bit/s",
+            better="higher",
+            role="info",
+            definition="Bits per second of `iperf3` over 127.0.0.1, both ends inside the instance, one "
+            "stream. Not a network: packets of 64 KiB and no device; never a baseline for one.",
+        ),
+    )
+    cost_s: float = 0.25
+    every: int = 8
+    family: str = FAMILY
+    kind: Literal["slice", "instance"] = "slice"
+
+    def spec(self) -> InstanceSpec:
+        """An instance on a bridge: it exists for the other slices anyway."""
+        return InstanceSpec(network="bridge")
+
+    def run(self, context: Context) -> list[Reading]:
+        """One transfer. Raises ScenarioError."""
+        return readings(Worker.of(context).script(loopback_script()), self._parse)
+
+    def _parse(self, output: Output) -> dict[str, float]:
+        return {self.name: parsers.iperf3_received(output.text)}
+
+
+def loopback_script() -> str:
+    """Shell text: a server for one test, a client that tries until it is there, and the client's JSON."""
+    client = f"iperf3 -c 127.0.0.1 -p {LOOPBACK_PORT} -J -i 0.1 -n 100M -b 100G"
+    return (
+        f"iperf3 -s -1 -p {LOOPBACK_PORT} >/dev/null 2>&1 & server=$!\n"
+        "for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do\n"
+        f"  out=$({client} 2>&1) && break\n"
+        "  sleep 0.02\n"
+        "done\n"
+        "kill $server 2>/dev/null; wait\n"
+        "printf '%s\\n' \"$out\""
+    )
+
+
+def peer_of(context: Context) -> Peer:
+    """The wire of a slice. Raises ScenarioError when there is none."""
+    if not isinstance(context.wire, Peer):
+        raise ScenarioError("the network family needs the wire to the remote peer, and there is none")
+    return context.wire
+
+
+def parse_size(text: str) -> int:
+    """iperf3's `20M` in bytes."""
+    return int(text.removesuffix("M")) << 20
+
+
+def _nothing() -> None:
+    pass
+
+
+def _slices(mode: NetworkMode) -> tuple[NetworkSlice | Latency, ...]:
+    found: list[NetworkSlice | Latency] = []
+    for transfer in TRANSFERS:
+        name = f"{transfer.stem}.{mode}"
+        metrics = [_throughput(name, transfer, mode)]
+        if transfer.counts_cpu:
+            metrics.append(_cpu_per_gib(mode, transfer))
+        found.append(
+            NetworkSlice(
+                name=name,
+                metrics=tuple(metrics),
+                mode=mode,
+                transfer=transfer,
+                cost_s=transfer.cost_s,
+                every=transfer.every,
+            )
+        )
+    return (*found, Latency(name=f"network.latency.{mode}", metrics=_latency(mode), mode=mode))
+
+
+def _throughput(name: str, transfer: Transfer, mode: NetworkMode) -> Metric:
+    return Metric(
+        name=name,
+        unit="bit/s",
+        better="higher",
+        role=transfer.role,
+        definition=f"Bits per second the receiver took, by iperf3: {transfer.words}, {_WAY[mode]}.",
+    )
+
+
+def _cpu_per_gib(mode: NetworkMode, transfer: Transfer) -> Metric:
+    return Metric(
+        name=f"network.cpu_per_gib.{mode}",
+        unit="s/GiB",
+        better="lower",
+        role="primary",
+        definition="CPU seconds of the whole host (all CPUs, all but idle time: both ends, kernel, QEMU) for "
+        f"each GiB on the wire, in the middle of {transfer.words}, {_WAY[mode]}.",
+    )
+
+
+def _latency(mode: NetworkMode) -> tuple[Metric, Metric]:
+    def metric(suffix: str, words: str) -> Metric:
+        return Metric(
+            name=f"network.latency.{mode}{suffix}",
+            unit="s",
+            better="lower",
+            role="stress",
+            definition=f"Seconds, {words} of {ROUND_TRIPS:,} round trips of one byte over one TCP connection "
+            f"to the peer (bench/workloads/pingpong.c), over the wire without a rate, {_WAY[mode]}.",
+        )
+
+    return metric("", "the median"), metric(".p99", "the 99th percentile")
+
+
+SCENARIOS = (*(each for mode in MODES for each in _slices(mode)), Loopback())
