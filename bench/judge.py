@@ -44,8 +44,8 @@ def judge(
     )
     control = control_rows(claims, evidence, gate, shown_only)
     gaps = missing.listed(claims, not_measured)
-    copies = _copies(claims, plan)
-    arms = [name for name in _seen(evidence, plan) if name not in copies | {claims.control.baseline}]
+    own = _host_arms(claims, plan)
+    arms = [name for name in _seen(evidence, plan) if name not in own]
     rows: list[Verdict] = []
     for claim in claims.claim:
         if claim.kind == "later":
@@ -53,7 +53,7 @@ def judge(
         elif claim.kind == "digest":
             rows.append(missing.digest(claim, image))
         else:
-            rows += _claim_rows(claim, evidence, gate, shown_only | copies, arms, gaps)
+            rows += _claim_rows(claim, evidence, gate, shown_only | own, arms, gaps)
     rows += [row for row in gaps if row.claim in (missing.UNCLAIMED, CONTROL)]
     return [*control, *(rows if gate.smoke else _under_control(control[0], rows))]
 
@@ -67,10 +67,7 @@ def _claim_rows(
     gaps: Sequence[Verdict],
 ) -> list[Verdict]:
     """Rows of one claim: the joint ones, one a metric, then what is missing."""
-    not_host = skip | (set(claim.baselines) if claim.kind == "ratio" else {"host"})
-    judged = [
-        judge_one(claim, one, gate, evidence.visits.lost) for one in comparisons(claim, evidence, not_host)
-    ]
+    judged = [judge_one(claim, one, gate, evidence.visits.lost) for one in comparisons(claim, evidence, skip)]
     done = {(one.source.metric, one.source.backend, one.source.baseline) for one in judged}
     lacking = missing.absent(claim, arms, done, gaps)
     joint = _joint_rows(claim, judged) if claim.rule == "all" else []
@@ -91,10 +88,10 @@ def _joint_rows(claim: Claim, judged: Sequence[Judged]) -> list[Verdict]:
     return rows
 
 
-def _copies(claims: Claims, plan: Plan | None) -> frozenset[str]:
-    """Arms that are second copies: no claim speaks of them."""
-    planned = (arm.name for arm in plan.arms if arm.role == "control") if plan else ()
-    return frozenset((claims.control.arm, *planned))
+def _host_arms(claims: Claims, plan: Plan | None) -> frozenset[str]:
+    """The baseline and every second copy: no claim speaks of them."""
+    copies = (arm.name for arm in plan.arms if arm.role == "control") if plan else ()
+    return frozenset((claims.control.baseline, claims.control.arm, *copies))
 
 
 def _seen(evidence: Evidence, plan: Plan | None) -> list[str]:

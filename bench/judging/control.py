@@ -63,7 +63,7 @@ def _joint(
         f"{len(fit)} metrics judged together, p = {p:.2g}, fails at {level:g} or below",
         f"two copies of {claims.control.baseline} differ: {', '.join(guilty)}" if failed else "",
     )
-    means = exponential(t_interval(np.nanmean(_matrix(fit), axis=0), ROW_ALPHA))
+    means = exponential(t_interval(np.nanmean(_matrix(fit), axis=0), claims.control.alpha))
     return _row(
         claims,
         JOINT,

@@ -72,6 +72,7 @@ def collect(samples: pd.DataFrame) -> Visits:
     if missing:
         raise SamplesError(f"judge samples: columns missing: {', '.join(missing)}; give a samples.parquet")
     frame = samples[["metric", "backend", "block", "reason"]].reset_index(drop=True)
+    frame = frame.astype({"metric": str, "backend": str})
     frame["cluster"] = samples.groupby(["run", "session"], sort=True).ngroup().to_numpy()
     frame["value"] = samples["value"].to_numpy(dtype=np.float64)
     good = samples["valid"].to_numpy(dtype=bool) & np.isfinite(frame["value"].to_numpy())

@@ -48,10 +48,12 @@ def joint_control(
     """Test log-ratios of shape (..., metrics, sessions) against 0; nan where a session lacks a metric.
 
     within: standard error of one session's location, shape (..., metrics), 0 where unknown.
-    Per metric: t = mean / ((max(s, within) + floor) / √G), two-sided, G − 1 degrees of freedom, Holm.
-    Common: c_g = mean over metrics of x_mg / (max(s_m, within_m) + floor), then t over the sessions' c_g.
-    joint = min(1, 2 · min(common, smallest adjusted)). `shift` is the mean log-ratio over all metrics.
+    Per metric: t = mean / (w / √G) with w = max(s, within) + floor, two-sided, G − 1 degrees; Holm.
+    Common, over the metrics that are no counts: c_g = mean of x_mg / w_m, then t over the sessions' c_g, its
+    deviation held up in the same two ways. joint = min(1, 2 · min(common, smallest adjusted)); `shift` is the
+    mean log-ratio over all metrics.
     """
+    mask = np.zeros(locations.shape[-2], dtype=bool) if counts is None else counts
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         sessions = np.sum(~np.isnan(locations), axis=-1)
@@ -59,11 +61,12 @@ def joint_control(
         deviation = np.nan_to_num(np.nanstd(locations, axis=-1, ddof=1))
         spread = np.maximum(deviation, within) + floor
         own = _two_sided(centres / (spread / np.sqrt(sessions)), sessions)
-        scores = np.nanmean(locations / spread[..., None], axis=-2)
-        common = _common(scores)
+        noisy = ~mask
+        common = _common(
+            locations[..., noisy, :], spread[..., noisy], within[..., noisy] / spread[..., noisy], floor
+        )
         shift = np.nanmean(centres, axis=-1)
-    if counts is not None:
-        own = np.where(counts, np.maximum(own, 2.0 ** (1.0 - sessions)), own)
+    own = np.where(mask, np.maximum(own, 2.0 ** (1.0 - sessions)), own)
     adjusted = holm(own)
     smallest = np.minimum(common, np.min(adjusted, axis=-1, initial=1.0))
     return ControlResult(
@@ -83,9 +86,16 @@ def within_error(deviation: Floats, pairs_per_session: Floats) -> Floats:
     return np.asarray(np.where(pairs_per_session > 1.0, error, 0.0), dtype=np.float64)
 
 
-def _common(scores: Floats) -> Floats:
+def _common(locations: Floats, spread: Floats, within: Floats, floor: float) -> Floats:
+    """p-value of a shift of all metrics at once; `within` is relative to `spread`."""
+    metrics = locations.shape[-2]
+    if metrics == 0:
+        return np.ones(locations.shape[:-2])
+    scores = np.nanmean(locations / spread[..., None], axis=-2)
     sessions = np.sum(~np.isnan(scores), axis=-1)
-    deviation = np.nanstd(scores, axis=-1, ddof=1)
+    known = np.sqrt(np.sum(within**2, axis=-1)) / metrics
+    deviation = np.maximum(np.nan_to_num(np.nanstd(scores, axis=-1, ddof=1)), known)
+    deviation = deviation + np.mean(floor / spread, axis=-1) / math.sqrt(metrics)
     return _two_sided(np.nanmean(scores, axis=-1) / (deviation / np.sqrt(sessions)), sessions)
 
 

@@ -105,6 +105,14 @@ def test_swapping_the_arms_inverts_the_ratio(effect: float, seed: int) -> None:
     assert (other.low, other.high) == pytest.approx((1 / one.high, 1 / one.low))
 
 
+def test_columns_as_categories_are_read_like_words() -> None:
+    frame = samples(PRIMARY, {**ARMS, "docker": -0.02})
+    some = frame.astype({"metric": "category", "backend": "category"})
+    some = some[(some["backend"] != "docker") & (some["metric"] != "cpu.crypto")]
+    plain = frame.loc[some.index]
+    assert judge(some, CLAIMS) == judge(plain, CLAIMS)
+
+
 def test_an_outlier_stays_in_and_does_not_decide() -> None:
     frame = samples(["cpu.integer"], ARMS)
     hit = frame[(frame["backend"] == "runtime") & (frame["block"] == 0)].index[0]

@@ -37,6 +37,15 @@ def test_bytes_that_agree_exactly_do_not_fail_a_run() -> None:
     assert as_noise.metrics[0] < 0.001 < as_counts.metrics[0]
 
 
+def test_bytes_alone_cannot_fail_a_run_of_few_sessions() -> None:
+    assert joint_control(np.full((1, 6), 0.01), np.zeros(1), FLOOR, np.array([True])).joint > 0.01
+
+
+def test_one_quiet_metric_does_not_fail_a_run_over_a_tenth_of_the_margin() -> None:
+    table = 0.001 + 1e-6 * np.arange(6.0)[None, :]
+    assert joint_control(table, np.zeros(1), FLOOR).joint > 0.01
+
+
 def test_a_lucky_standard_deviation_is_held_by_the_noise_of_the_pairs() -> None:
     table = np.full((1, 4), 0.004) + np.array([0.0, 1e-5, -1e-5, 0.0])
     lucky = joint_control(table, np.zeros(1), 0.0)
