@@ -219,8 +219,8 @@ def test_sweep_frees_the_dead_and_spares_the_living(manager: CgroupManager) -> N
         "import os, time; from runtime.spawn.cgroups import CgroupManager;"
         f"m = CgroupManager('{PREFIX}'); g = m.create('left');"
         "pid = os.fork();"
-        "[os.write(fd, b'0') for fd in g.join_fds] if pid == 0 else None;"
-        "print(pid, flush=True) if pid else time.sleep(60);"
+        "[open(f'{d}/cgroup.procs', 'w').write('0') for d in g.dirs] if pid == 0 else None;"
+        "print(os.getpid(), flush=True) if pid == 0 else None;"
         "time.sleep(60)"
     )
     owner = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
