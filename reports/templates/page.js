@@ -5,6 +5,7 @@
   const narrow = matchMedia("(max-width: 600px)");
   const inks = read("inks");
   const charts = [...document.querySelectorAll(".chart")];
+  const PAPER_WIDTH = 680; // what is left of A4 and of Letter beside our margins, in CSS pixels
   let printing = false;
   let library;
 
@@ -65,6 +66,7 @@
     let figure = read(chart.dataset.figure);
     if (dark.matches && !printing) figure = repaint(figure);
     if (narrow.matches) figure = squeeze(figure);
+    if (printing) figure.layout.width = PAPER_WIDTH;
     figure.layout.hoverlabel.bgcolor = dark.matches && !printing ? "#20262d" : "#ffffff";
     chart.dataset.state = "drawing";
     await library.react(chart, figure.data, figure.layout, { responsive: true, displayModeBar: false });
@@ -87,6 +89,7 @@
     }
   }, { rootMargin: "800px" });
   charts.forEach((chart) => near.observe(chart));
+  addEventListener("load", () => setTimeout(() => plotly().catch(() => {}), 500)); // ready before somebody prints
   dark.addEventListener("change", redraw);
   narrow.addEventListener("change", redraw);
 

@@ -36,7 +36,8 @@ class Spec(NamedTuple):
     spread: float = 0.02
 
 
-def _specs() -> list[Spec]:
+def known_specs() -> list[Spec]:
+    """Every metric of a whole run."""
     equal = {"runtime": 1.0, "vm-tcg": 0.11, "crun": 0.999}
     lower = {"runtime": 0.71, "vm-tcg": 0.05, "crun": 0.69}
     specs = [
@@ -177,7 +178,7 @@ def draw_samples(
     """Samples in run order: lognormal noise, a session effect, a slow drift, and a few invalid ones."""
     rng = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
-    chosen = _specs() if specs is None else list(specs)
+    chosen = known_specs() if specs is None else list(specs)
     for session in range(sessions):
         for block in range(blocks):
             for spec in chosen:
@@ -247,7 +248,7 @@ def metrics() -> tuple[model.Metric, ...]:
         model.Metric(
             name=s.name, unit=s.unit, better=s.better, role=s.role, definition=f"Drawn numbers for {s.name}."
         )
-        for s in _specs()
+        for s in known_specs()
     ]
     phases = {name for arm in PHASES.values() for name in arm}
     return tuple(known) + tuple(

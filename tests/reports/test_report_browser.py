@@ -1,0 +1,185 @@
+"""The page in a real Chromium: everything a reader does, with no network and nothing on the console."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench import store
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+ALL_DRAWN = "[...document.querySelectorAll('.chart')].every(chart => chart.dataset.state === 'drawn')"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[sync_api.Browser]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+class Reader:
+    """A page that is open, and all that it complained about or asked for since."""
+
+    def __init__(
+        self, browser: sync_api.Browser, page: Path, width: int, scheme: str = "light", **more: bool
+    ):
+        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, **more)
+        self.tab = context.new_page()
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.tab.on("console", lambda message: self.complaints.append(message.text))
+        self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.tab.on("request", lambda request: self.requests.append(request.url))
+        self.address = page.as_uri()
+        self.tab.goto(self.address)
+
+    def read_all(self) -> None:
+        """Scroll to the end as a person does, until every chart is there."""
+        for _ in range(200):
+            self.tab.mouse.wheel(0, 700)
+            self.tab.wait_for_timeout(30)
+            if self.tab.evaluate(ALL_DRAWN):
+                return
+        self.tab.wait_for_function(ALL_DRAWN, timeout=20_000)
+
+    def overflow(self) -> int:
+        """Pixels by which the document is wider than the window."""
+        return int(self.tab.evaluate("document.documentElement.scrollWidth - innerWidth"))
+
+    def looked_at(self, where: Path) -> None:
+        """A screenshot to look at; the test's directory keeps it."""
+        self.tab.screenshot(path=str(where), full_page=False)
+
+
+@pytest.fixture
+def closing() -> Iterator[list[Reader]]:
+    readers: list[Reader] = []
+    yield readers
+    for reader in readers:
+        reader.tab.context.close()
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")]
+)
+def test_a_reader_sees_every_chart_and_asks_nobody(
+    browser: sync_api.Browser, page: Path, tmp_path: Path, closing: list[Reader], width: int, scheme: str
+) -> None:
+    reader = Reader(browser, page, width, scheme)
+    closing.append(reader)
+    reader.read_all()
+    reader.looked_at(tmp_path / f"{width}-{scheme}.png")
+
+    assert reader.complaints == []
+    assert [url for url in reader.requests if not url.startswith(("data:", "blob:"))] == [reader.address]
+    assert reader.overflow() <= 0
+
+
+def test_everything_that_opens_opens_and_fits_a_phone(
+    browser: sync_api.Browser, page: Path, closing: list[Reader]
+) -> None:
+    reader = Reader(browser, page, 360)
+    closing.append(reader)
+    summaries = reader.tab.locator("summary")
+    for place in range(summaries.count()):
+        summaries.nth(place).click()
+
+    assert reader.tab.locator("details[open]").count() == summaries.count() > 10
+    assert reader.overflow() <= 0
+    assert reader.complaints == []
+
+
+def test_another_metric_is_drawn_when_chosen(
+    browser: sync_api.Browser, page: Path, closing: list[Reader]
+) -> None:
+    reader = Reader(browser, page, 1280)
+    closing.append(reader)
+    reader.tab.locator("#order-chart").scroll_into_view_if_needed()
+    reader.tab.wait_for_selector("#order-chart[data-state=drawn]")
+    before = reader.tab.locator("#order-chart").inner_html()
+    reader.tab.locator("#order-metric").select_option(label="cpu.integer")
+    reader.tab.wait_for_selector("#order-chart[data-state=drawn]")
+
+    assert reader.tab.locator("#order-chart").inner_html() != before
+    assert "events/s" in (reader.tab.locator("#order-chart .ytitle").text_content() or "")
+
+
+def test_the_colours_follow_the_reader_into_the_dark(
+    browser: sync_api.Browser, page: Path, closing: list[Reader]
+) -> None:
+    reader = Reader(browser, page, 1280)
+    closing.append(reader)
+    reader.read_all()
+    ink = "getComputedStyle(document.querySelector('#ratios .chart .xtick text')).fill"
+    light = reader.tab.evaluate(ink)
+    reader.tab.emulate_media(color_scheme="dark")
+    reader.tab.wait_for_function(f"{ink} !== '{light}'")
+
+    assert reader.tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 24, 28)"
+    assert reader.complaints == []
+
+
+def test_the_raw_data_can_be_taken_away(
+    browser: sync_api.Browser, page: Path, run_dir: Path, tmp_path: Path, closing: list[Reader]
+) -> None:
+    reader = Reader(browser, page, 1280)
+    closing.append(reader)
+    with reader.tab.expect_download() as waiting:
+        reader.tab.get_by_role("link", name=store.SAMPLES).click()
+    waiting.value.save_as(tmp_path / "taken.parquet")
+
+    assert waiting.value.suggested_filename.endswith(f"-{store.SAMPLES}")
+    assert (tmp_path / "taken.parquet").read_bytes() == (run_dir / store.SAMPLES).read_bytes()
+
+
+def test_the_keyboard_reaches_the_results_first(
+    browser: sync_api.Browser, page: Path, closing: list[Reader]
+) -> None:
+    reader = Reader(browser, page, 1280)
+    closing.append(reader)
+    reader.tab.keyboard.press("Tab")
+    assert reader.tab.evaluate("document.activeElement.className") == "skip"
+
+    reader.tab.keyboard.press("Enter")
+    assert reader.tab.evaluate("location.hash") == "#main"
+
+
+def test_paper_gets_every_chart_in_light_colours(
+    browser: sync_api.Browser, page: Path, tmp_path: Path, closing: list[Reader]
+) -> None:
+    reader = Reader(browser, page, 1280, "dark")
+    closing.append(reader)
+    reader.tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    reader.tab.wait_for_function(ALL_DRAWN, timeout=60_000)
+    ink = "getComputedStyle(document.querySelector('#ratios .chart .xtick text')).fill"
+
+    assert reader.tab.evaluate(ink) == "rgb(29, 35, 41)"
+    assert len(reader.tab.pdf(path=str(tmp_path / "page.pdf"))) > 100_000
+    assert reader.complaints == []
+
+
+def test_without_scripts_the_numbers_are_there(
+    browser: sync_api.Browser, page: Path, closing: list[Reader]
+) -> None:
+    reader = Reader(browser, page, 1280, java_script_enabled=False)
+    closing.append(reader)
+    table = reader.tab.locator("#phases-title").locator("xpath=ancestor::figure").locator("details")
+    table.locator("summary").click()
+
+    assert reader.tab.locator("noscript p").is_visible()
+    assert table.locator("td").first.is_visible()

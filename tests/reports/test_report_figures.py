@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports import arms
+from reports.figures import drift, forest, levels, startup
+from reports.figures.base import log_ticks
+from reports.load import Evidence
+
+
+def rows(*ratios: float, state: str = "supported") -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "label": [f"metric {place}" for place in range(len(ratios))],
+            "estimate": ratios,
+            "low": [ratio * 0.99 for ratio in ratios],
+            "high": [ratio * 1.01 for ratio in ratios],
+            "state": state,
+            "note": "",
+        }
+    )
+
+
+def test_a_forest_has_lines_at_the_margin_and_at_the_host() -> None:
+    figure = forest.forest(rows(1.0, 0.98))
+
+    assert [shape.x0 for shape in figure.layout.shapes] == [0.99, 1.0]
+    assert figure.layout.xaxis.type == "log"
+
+
+def test_a_forest_holds_one_far_value_at_its_edge_and_says_it() -> None:
+    figure = forest.forest(rows(1.0, 0.99, 1.01, 0.11))
+    low, _ = (10**end for end in figure.layout.xaxis.range)
+
+    assert low > 0.7
+    assert any("11.0" in note.text for note in figure.layout.annotations)
+
+
+def test_a_forest_of_far_values_shows_them_all() -> None:
+    figure = forest.forest(rows(0.11, 0.05, 0.9))
+    low, high = (10**end for end in figure.layout.xaxis.range)
+
+    assert low < 0.05
+    assert high > 1.0
+    assert sum(len(trace.x) for trace in figure.data) == 3
+
+
+def test_an_interval_without_an_end_reaches_the_edge() -> None:
+    open_ended = rows(1.0).assign(low=0.0, high=math.inf)
+    figure = forest.forest(open_ended)
+    low, high = (10**end for end in figure.layout.xaxis.range)
+
+    assert figure.data[0].x[0] - figure.data[0].error_x.arrayminus[0] == pytest.approx(low)
+    assert figure.data[0].x[0] + figure.data[0].error_x.array[0] == pytest.approx(high)
+
+
+def test_states_differ_in_shape_and_not_in_colour_alone() -> None:
+    assert len(set(forest.SYMBOLS.values())) == len(forest.SYMBOLS)
+
+
+def test_an_ecdf_ends_at_one_and_holds_every_start(evidence: Evidence) -> None:
+    samples = evidence.of("startup.first_instruction")
+    figure = startup.ecdf(samples, mark=1.0)
+    runtime = next(trace for trace in figure.data if trace.name == arms.label("runtime"))
+
+    assert figure.layout.xaxis.type == "log"
+    assert runtime.y[-1] == 1.0
+    assert len(runtime.x) == (samples["backend"] == "runtime").sum() + 2
+
+
+def test_a_long_ecdf_is_thinned_and_keeps_both_ends() -> None:
+    times = np.sort(np.random.default_rng(1).exponential(1.0, 50_000))
+    at, done = startup._thin(times, most=500)
+
+    assert len(at) == 500
+    assert (at[0], at[-1], done[-1]) == (times[0], times[-1], 1.0)
+
+
+def test_phases_stack_to_the_sum_of_the_medians(evidence: Evidence) -> None:
+    names = [name for name in evidence.metrics if name.startswith("startup.phase.")]
+    figure = startup.phases(evidence.of(*names))
+
+    assert {trace.hovertemplate.split("<extra>")[1][:-8] for trace in figure.data} == {
+        arms.label(arm) for arm in ("runtime", "vm-tcg", "crun")
+    }
+
+
+def test_a_cost_of_nothing_is_drawn(few: pd.DataFrame) -> None:
+    nothing = few[few["metric"] == "memory.per_instance"].assign(value=0.0)
+
+    assert set(levels.cost_bars(nothing, "memory").data[0].text) == {"0\u00a0bytes"}
+
+
+def test_levels_begin_at_zero_unless_far_apart(evidence: Evidence) -> None:
+    near = levels.levels(
+        evidence.of("network.throughput.bridge"), {"network.throughput.bridge": "bridge"}, ""
+    )
+    far = levels.levels(evidence.of("disk.copy_up"), {"disk.copy_up": ""}, "")
+
+    assert near.layout.xaxis.range[0] == 0
+    assert far.layout.xaxis.type == "log"
+
+
+def test_run_order_marks_what_was_not_counted_with_its_reason(evidence: Evidence) -> None:
+    name = evidence.samples[~evidence.samples["valid"]]["metric"].iloc[0]
+    figure = drift.run_order(evidence.all_of(name), begin_ns=0)
+    crosses = next(trace for trace in figure.data if trace.name == "not counted")
+
+    assert "CPU pressure" in crosses.text[0]
+    assert len(figure.layout.shapes) == evidence.run.plan.sessions
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300), st.integers(2, 60))
+def test_thinning_keeps_the_extremes_and_the_order(values: list[float], most: int) -> None:
+    frame = pd.DataFrame({"value": values, "place": range(len(values))})
+    kept = drift.thin(frame, most)
+
+    assert len(kept) <= max(most, 2)
+    assert kept["place"].is_monotonic_increasing
+    assert (kept["value"].min(), kept["value"].max()) == (min(values), max(values))
+
+
+@given(st.floats(1e-6, 1e6), st.floats(1.1, 1e7))
+def test_log_ticks_lie_inside_the_range(low: float, span: float) -> None:
+    ticks = log_ticks(low, low * span)["tickvals"]
+
+    assert all(low <= tick <= low * span for tick in ticks)
+
+
+def contrast(first: str, second: str) -> float:
+    """The WCAG contrast ratio of two colours."""
+
+    def light(colour: str) -> float:
+        parts = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+    high, low = sorted((light(first), light(second)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize(
+    "arm", ["host", "host-b", "runtime", "vm-kvm", "vm-tcg-untuned", "docker", "crun", "lxc"]
+)
+def test_every_arm_stands_out_on_light_and_dark_paper(arm: str) -> None:
+    ink = arms.style(arm).ink
+
+    assert contrast(ink.light, "#ffffff") >= 3
+    assert contrast(ink.dark, "#14181c") >= 3
+
+
+@pytest.mark.parametrize("state", ["supported", "refuted", "inconclusive", "not measured"])
+def test_every_state_is_readable_on_light_and_dark_paper(state: str) -> None:
+    assert contrast(arms.INK[state].light, "#ffffff") >= 4.5
+    assert contrast(arms.INK[state].dark, "#14181c") >= 4.5
+
+
+def test_a_light_ink_has_one_dark_twin() -> None:
+    inks = [
+        *arms.INK.values(),
+        *(arms.style(name).ink for name in ("host", "host-b", "runtime", "vm", "crun")),
+    ]
+
+    assert all(arms.dark_inks()[ink.light] == ink.dark for ink in inks)
+
+
+def test_an_emulated_machine_says_so_and_the_other_its_accelerator() -> None:
+    assert "TCG" in arms.label("vm-tcg")
+    assert "TCG" in arms.label("vm-tcg-untuned")
+    assert arms.label("vm-kvm") == "VM (KVM)"
+    assert not arms.emulated("vm-kvm")

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pandas as pd
+import pytest
+import synthetic
+
+from bench import claims, model
+from reports import headline, verdicts
+from reports.load import Evidence
+
+
+def verdict(claim: str, metric: str, state: model.State, **more: Any) -> model.Verdict:
+    fields = {
+        "backend": "runtime",
+        "baseline": "host",
+        "estimate": 0.995,
+        "low": 0.99,
+        "high": 1.0,
+        "margin": 0.99,
+    }
+    fields |= {"alpha": 0.05, "n_sessions": 6, "n_pairs": 36, "reason": ""} | more
+    return model.Verdict(claim=claim, metric=metric, verdict=state, **fields)
+
+
+def evidence_of(*rows: model.Verdict, evidence: Evidence, **run: Any) -> Evidence:
+    control = verdict("control.aa", "joint", "supported", backend="host-b")
+    given = rows if any(row.backend == "host-b" for row in rows) else (control, *rows)
+    return msgspec.structs.replace(evidence, verdicts=given, run=synthetic.run(**run))
+
+
+def started(state: model.State, seconds: float = 0.0011) -> tuple[model.Verdict, ...]:
+    numbers = {"baseline": "", "estimate": seconds, "low": seconds, "high": seconds, "margin": 1.0}
+    return (
+        verdict("startup.median", "*", state, **numbers),
+        verdict("startup.median", "startup.first_instruction.p50", state, **numbers),
+    )
+
+
+def sped(state: model.State, ratio: float = 0.83) -> tuple[model.Verdict, ...]:
+    return (
+        verdict("performance", "*", state, estimate=ratio),
+        verdict("performance", "network.cpu_per_gib.nat", state, estimate=ratio),
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "speed", "said"),
+    [
+        ("supported", "supported", "A container started its program in 1.10 milliseconds (median) and it"),
+        ("supported", "refuted", "network performance: 83.0 % at worst (CPU time per GiB sent, NAT)"),
+        ("supported", "inconclusive", "(median); whether it gives 99 % of the host's"),
+        ("inconclusive", "inconclusive", "Whether a container starts within a second could not be settled"),
+    ],
+)  # fmt: skip
+def test_the_headline_says_what_was_found(
+    evidence: Evidence, start: model.State, speed: model.State, said: str
+) -> None:
+    found = headline.banner(evidence_of(*started(start), *sped(speed), evidence=evidence))
+
+    assert said in found.sentence.replace("\u00a0", " ")
+
+
+def test_a_slow_start_is_said_with_its_time(evidence: Evidence) -> None:
+    found = headline.banner(evidence_of(*started("refuted", 2.4), evidence=evidence))
+
+    assert found.state == "refuted"
+    assert "did not start within a second: half the starts took more than 2.40" in found.sentence
+
+
+def test_the_headline_names_the_machine_the_day_and_the_accelerator(evidence: Evidence) -> None:
+    said = headline.banner(evidence).conditions
+
+    for part in ("24 November 2026", "Example CPU", "Linux 6.18.0", "VM (emulated, TCG)"):
+        assert part in said
+
+
+def test_a_failed_control_takes_the_headline(evidence: Evidence) -> None:
+    failed = verdict("control.aa", "joint", "refuted", backend="host-b", reason="p = 0.0001")
+    spoiled = evidence_of(failed, *sped("supported"), evidence=evidence)
+
+    assert "invalid" in headline.banner(spoiled).sentence
+    assert headline.control(spoiled).word == "failed"
+    assert headline.banner(spoiled).tally == ()
+
+
+def test_a_smoke_run_gives_no_verdict(evidence: Evidence) -> None:
+    plan = msgspec.structs.replace(synthetic.run().plan, profile="smoke")
+
+    assert "no verdict" in headline.banner(evidence_of(evidence=evidence, plan=plan)).sentence
+
+
+def test_every_claim_of_the_file_is_shown(evidence: Evidence) -> None:
+    shown = [view.id for view in verdicts.claim_views(evidence)]
+
+    assert shown == [claim.id for claim in claims.load().claim]
+
+
+def test_a_system_that_was_not_there_is_named_once_a_claim(evidence: Evidence) -> None:
+    view = next(view for view in verdicts.claim_views(evidence) if view.id == "performance")
+
+    assert set(view.absent) == {"VM (KVM)", "docker"}
+    assert "VM (emulated, TCG)" in [opinion.system for opinion in view.opinions]
+
+
+def test_metrics_that_stand_alone_are_tallied(evidence: Evidence) -> None:
+    rows = (
+        verdict("disk.io", "disk.seqread.layer", "supported"),
+        verdict("disk.io", "disk.randread.layer", "refuted"),
+    )
+    (view,) = verdicts.claim_views(evidence_of(*rows, evidence=evidence))
+
+    assert view.opinions[0].state == "refuted"
+    assert view.opinions[0].tally == "1 supported, 1 refuted"
+    assert "random reads" in view.opinions[0].finding
+
+
+def test_an_open_interval_is_said_as_one_bound() -> None:
+    row = verdict("startup.tail", "startup.first_instruction.p99", "inconclusive", low=0.9, high=None)
+
+    assert verdicts.between(None, row).replace("\u00a0", " ") == "at least 90.0 %"
+
+
+def test_stress_rows_come_after_primary_ones(evidence: Evidence) -> None:
+    view = next(view for view in verdicts.claim_views(evidence) if view.id == "performance")
+    roles = [row.role for row in view.opinions[0].rows]
+
+    assert roles == sorted(roles, key=["primary", "stress"].index)
+
+
+def test_no_samples_at_all_still_have_arms(evidence: Evidence) -> None:
+    empty = msgspec.structs.replace(evidence, samples=pd.DataFrame(evidence.samples.iloc[:0]))
+
+    assert empty.arms == synthetic.ARMS
