@@ -17,7 +17,7 @@ from runtime.engine.directories import disk_bytes
 from runtime.engine.errors import ContainerStateError, EngineError
 from runtime.engine.joining import ExecOptions, Target, join
 from runtime.engine.prepare import Prepared
-from runtime.engine.reaper import Child, Process
+from runtime.engine.reaper import Child, Process, wait_for
 from runtime.spawn import terminal
 from runtime.spawn.cgroups import Cgroup, CgroupError, Stats
 from runtime.spawn.tape import SlotValue, StepError, StepKilledError, spawn
@@ -56,7 +56,7 @@ class Container:
         self._lease = lease
         self._attachment: Attachment | None = None
         self._child: Child | None = None
-        self._joined: list[Child] = []
+        self._joined: list[Process] = []
         self._removed = False
 
     # ---- start ----------------------------------------------------------------------------------------
@@ -124,7 +124,11 @@ class Container:
             self.tty_fd, peer = terminal.open_terminal(devpts)
             stdio = (held.keep(peer),) * 3
         slots.update(launch.stdio_slots(stdio, engine.null_fd, held))
-        slots.update(launch.root_slots(prepared, engine.directories.mountpoint, upper, work, held))
+        slots.update(launch.root_slots(prepared, upper, work, held))
+        if "anchor" in prepared.plan.tape.slots:
+            slots["anchor"] = engine.anchor_fd
+        if "mountpoint" in prepared.plan.tape.slots:
+            slots["mountpoint"] = engine.directories.mountpoint.encode()
         if prepared.binds:
             slots.update(launch.mount_slots(prepared, held))
         if "uts" in config.namespaces:
@@ -171,13 +175,13 @@ class Container:
                 env=None if env is None else tuple(env), cwd=cwd, user=user, caps=caps, tty=tty
             )
             process = join(target, tuple(argv), (stdin_fd, stdout_fd, stderr_fd), options)
+            self._joined = [p for p in self._joined if p.exit_code is None]
             self._joined.append(process)
             return process
 
     def wait(self, timeout_s: float | None = None) -> int | None:
         """Wait for the program's end; return its exit status (128 + signal), None when the time is over."""
-        child = self._started("wait for")
-        return child.wait() if timeout_s is None else child.wait(timeout_s)
+        return wait_for(self._started("wait for"), self._joined, timeout_s)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send a signal to the program."""
@@ -187,10 +191,11 @@ class Container:
         """SIGTERM, and SIGKILL when it still runs after `grace_s`; return the exit status."""
         child = self._started("stop")
         child.kill(signal.SIGTERM)
-        code = child.wait(grace_s)
+        code = wait_for(child, self._joined, grace_s)
         if code is None:
             child.kill()
-            code = child.wait()
+            code = wait_for(child, self._joined, None)
+        assert code is not None
         return code
 
     def pause(self) -> None:
@@ -256,7 +261,7 @@ class Container:
         """Kill the program, which in a pid namespace takes all others along; else all in its cgroup."""
         if self._child is not None:
             self._child.kill()
-        # These first: pid 1 is not over before each of its namespace is reaped, and these are our own children.
+        # These first: pid 1 is not over before all of its namespace are reaped, and these are our own.
         for process in self._joined:
             process.kill()
             process.wait()

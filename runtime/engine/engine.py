@@ -20,6 +20,7 @@ from runtime.engine.errors import EngineError
 from runtime.engine.prepare import prepare
 from runtime.image import Execution, ImageStore
 from runtime.oci.spec import NamespaceType
+from runtime.spawn.anchor import make_anchor
 from runtime.spawn.cgroups import Cgroup
 from runtime.spawn.init import open_init
 from runtime.spawn.owner import Owner
@@ -54,6 +55,8 @@ class Engine:
             undo.callback(os.close, self.null_fd)
             self.own_pid_namespace_fd = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
             undo.callback(os.close, self.own_pid_namespace_fd)
+            self.anchor_fd = make_anchor(self.directories.mountpoint)
+            undo.callback(os.close, self.anchor_fd)
             self.join_slots = self._find_joins()
             self.sweep()
             self._undo = undo.pop_all()

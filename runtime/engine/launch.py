@@ -52,11 +52,9 @@ def stdio_slots(stdio: Sequence[int], null_fd: int, held: Held) -> dict[str, Slo
     return slots
 
 
-def root_slots(
-    prepared: Prepared, mountpoint: str, upper: str, work: str, held: Held
-) -> dict[str, SlotValue]:
-    """Where the root file system comes from and where it is attached."""
-    slots: dict[str, SlotValue] = {"mountpoint": mountpoint.encode()}
+def root_slots(prepared: Prepared, upper: str, work: str, held: Held) -> dict[str, SlotValue]:
+    """Where the root file system comes from."""
+    slots: dict[str, SlotValue] = {}
     if prepared.config.rootfs:
         slots["rootfs"] = prepared.config.rootfs.encode()
         return slots

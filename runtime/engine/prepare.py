@@ -54,6 +54,7 @@ def prepare(
         lowers=len(layers) if not config.rootfs else 0,
         joins=joins,
         joined=joined,
+        anchored="user" not in config.namespaces,
         directories=tuple(_is_directory(source) for source, _ in binds),
         program=Program(
             attempts=len(paths),

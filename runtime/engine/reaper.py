@@ -7,7 +7,12 @@ import os
 import select
 import signal
 import threading
+import time
+from collections.abc import Sequence
 from typing import overload
+
+
+_SLICE_S = 0.05
 
 
 class Child:
@@ -69,6 +74,22 @@ class Child:
         with self._lock, contextlib.suppress(ProcessLookupError):
             if self.pidfd >= 0:
                 signal.pidfd_send_signal(self.pidfd, number)
+
+
+def wait_for(child: Child, joined: Sequence[Child], timeout_s: float | None) -> int | None:
+    """Wait for `child`, the pid 1 of a namespace; None when `timeout_s` passes first.
+
+    A pid 1 is not over before all processes of its namespace are reaped, and those that joined it are this
+    process's children: they are reaped on the way. `joined` may grow meanwhile, so it is looked at again.
+    """
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    while True:
+        for other in joined:
+            other.poll()
+        left = _SLICE_S if deadline is None else min(_SLICE_S, max(0.0, deadline - time.monotonic()))
+        code = child.wait(left)
+        if code is not None or (deadline is not None and time.monotonic() >= deadline):
+            return code
 
 
 class Process(Child):

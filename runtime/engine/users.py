@@ -29,6 +29,12 @@ def resolve_user(text: str, layers: tuple[str, ...], groups: tuple[int, ...], um
     return User(uid=uid, gid=gid, umask=umask, additional_gids=extra)
 
 
+def find_home(text: str, layers: tuple[str, ...]) -> str:
+    """Return the home directory of the user in `text` (as resolve_user takes it), `/` when it has none."""
+    row = _find(layers, "passwd", text.partition(":")[0] or "0", 2)
+    return (row[5] if row and len(row) > 5 else "") or "/"
+
+
 def _group(layers: tuple[str, ...], name: str) -> int:
     row = _find(layers, "group", name, 2)
     if row is None and not name.isdigit():

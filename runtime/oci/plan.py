@@ -28,7 +28,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
     lowers: number of image layers; 0: the root is a bind of slot `rootfs`. writable: with an upper layer.
     joins: v1 hierarchies the child joins (slots `cgroup0`…). joined: namespaces joined by descriptor (slots
-    `ns_<name>`). directories: for each bind mount in order, whether its source is one (slots `mount0`…).
+    `ns_<name>`). anchored: the mount namespace is a copy of the anchor's. directories: for each bind mount in
+    order, whether its source is one (slots `mount0`…).
     """
 
     spec: Spec
@@ -36,6 +37,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     writable: bool = True
     joins: int = 0
     joined: tuple[str, ...] = ()
+    anchored: bool = True
     directories: tuple[bool, ...] = ()
     program: Program = Program()
 
@@ -64,7 +66,8 @@ def make_plan(shape: Shape) -> Plan:
     if "mount" in made:
         root = _add_tree(tape, shape)
     add_program(tape, shape.spec.process, root, shape.program)
-    return Plan(tape, namespaces.clone_flags(made))
+    by_clone = tuple(name for name in made if not (name == "mount" and shape.anchored))
+    return Plan(tape, namespaces.clone_flags(by_clone))
 
 
 def _add_entry(tape: Tape, shape: Shape, made: tuple[str, ...]) -> None:
@@ -87,14 +90,15 @@ def _add_entry(tape: Tape, shape: Shape, made: tuple[str, ...]) -> None:
 def _add_tree(tape: Tape, shape: Shape) -> Result:
     """The root file system and all mounts on it."""
     spec = shape.spec
-    slave = spec.linux.rootfs_propagation in ("slave", "rslave")
-    mounts.add_propagation(tape, MS_SLAVE if slave else MS_PRIVATE)
-    overlay = None
     if shape.lowers:
-        overlay = mounts.add_overlay(tape, shape.lowers, writable=shape.writable)
+        root = mounts.add_overlay(tape, shape.lowers, writable=shape.writable)
     else:
-        mounts.add_bind_root(tape)
-    root = mounts.add_enter_root(tape, overlay)
+        root = mounts.add_bind_root(tape)
+    if shape.anchored:
+        mounts.add_enter_anchor(tape, root)
+    else:
+        slave = spec.linux.rootfs_propagation in ("slave", "rslave")
+        mounts.add_enter_pivot(tape, root, MS_SLAVE if slave else MS_PRIVATE)
     binds = iter(shape.directories)
     fresh_dev = False
     kernel = [m for m in spec.mounts if not parse_options(m.options).bind]

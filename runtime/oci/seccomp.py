@@ -7,6 +7,7 @@ from functools import lru_cache
 from runtime.oci.spec import Seccomp, SeccompSyscall
 from runtime.spawn.linux import SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_SPEC_ALLOW
 from runtime.spawn.seccomp import Filter, FilterError, bpf, compile_filter
+from runtime.spawn.seccomp.profile import FIRST_X32
 from runtime.spawn.syscalls import MACHINE, table
 
 _ACTIONS = {
@@ -50,7 +51,10 @@ def compile_seccomp(profile: Seccomp, *, spec_allow: bool = True) -> Filter:
     names = {_TABLES[a] for a in profile.architectures if a in _TABLES} | {MACHINE}
     default = _action(profile.default_action, profile.default_errno_ret)
     newer = bpf.ERRNO | ENOSYS if default & 0xFFFF0000 == bpf.ERRNO else default
-    machines = {name: _machine(table(name), profile.syscalls, default, newer) for name in sorted(names)}
+    machines = {
+        name: _machine(_numbers(name), profile.syscalls, default, newer)
+        for name in sorted(names - {"x32"}, key=lambda name: name != MACHINE)
+    }
     flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW if spec_allow else 0
     for flag in profile.flags:
         if flag not in _FLAGS:
@@ -59,15 +63,25 @@ def compile_seccomp(profile: Seccomp, *, spec_allow: bool = True) -> Filter:
     return Filter(compile_filter(machines), flags)
 
 
+def _numbers(name: str) -> dict[str, list[int]]:
+    """Numbers by call: one, and on x86_64 a second where x32 has one of its own."""
+    numbers = {call: [number] for call, number in table(name).items()}
+    if name == "x86_64":
+        for call, number in table("x32").items():
+            if number >= FIRST_X32:
+                numbers.setdefault(call, []).append(number)
+    return numbers
+
+
 def _machine(
-    numbers: dict[str, int], syscalls: tuple[SeccompSyscall, ...], default: int, newer: int
+    numbers: dict[str, list[int]], syscalls: tuple[SeccompSyscall, ...], default: int, newer: int
 ) -> bpf.Machine:
     rules: dict[int, list[bpf.Rule]] = {}
     for entry in syscalls:
         rule = bpf.Rule(_action(entry.action, entry.errno_ret), _conditions(entry))
         for name in entry.names:
-            if name in numbers:
-                rules.setdefault(numbers[name], []).append(rule)
+            for number in numbers.get(name, ()):
+                rules.setdefault(number, []).append(rule)
     verdicts: dict[int, bpf.Verdict] = {}
     for number, found in rules.items():
         bare = next((rule.action for rule in found if not rule.conditions), None)

@@ -1,8 +1,8 @@
-"""Steps that build a container's tree of mounts: overlay root, pivot, kernel file systems, masks, binds.
+"""Steps that build a container's tree of mounts: overlay root, its entry, kernel file systems, masks, binds.
 
-Everything is symlink-safe by construction: after pivot_root no path leads out of the container's root but a
-magic link of /proc, and every target is opened with openat2 beneath the root, without magic links, and then
-mounted on by descriptor. Targets of proc and sysfs may hold no symlink at all: masks laid over a /proc that
+Everything is symlink-safe by construction: once the root has changed no path leads out of the container's
+root but a magic link of /proc, and every target is opened with openat2 beneath the root, without magic links,
+and then mounted on by descriptor. Targets of proc and sysfs may hold no symlink at all: masks laid over a /proc that
 is really /elsewhere would protect nothing (CVE-2019-19921).
 """
 
@@ -14,6 +14,8 @@ from pathlib import Path
 
 from runtime.spawn.linux import (
     AT_FDCWD,
+    AT_RECURSIVE,
+    CLONE_NEWNS,
     FSCONFIG_CMD_CREATE,
     FSCONFIG_SET_STRING,
     FSMOUNT_CLOEXEC,
@@ -31,6 +33,8 @@ from runtime.spawn.linux import (
     O_CLOEXEC,
     O_DIRECTORY,
     O_PATH,
+    OPEN_TREE_CLOEXEC,
+    OPEN_TREE_CLONE,
     RESOLVE_IN_ROOT,
     RESOLVE_NO_MAGICLINKS,
     RESOLVE_NO_SYMLINKS,
@@ -41,11 +45,6 @@ from runtime.spawn.tape import Result, Slot, Tape
 BENEATH = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 STRICT = BENEATH | RESOLVE_NO_SYMLINKS
 _HOW = struct.Struct("<QQQ")
-
-
-def add_propagation(tape: Tape, flags: int) -> None:
-    """Append the cut of mount propagation: nothing mounted from here on shows on the host."""
-    tape.add("make all mounts private", "mount", 0, "/", 0, MS_REC | flags, 0)
 
 
 def add_overlay(tape: Tape, lowers: int, *, writable: bool) -> Result:
@@ -64,25 +63,39 @@ def add_overlay(tape: Tape, lowers: int, *, writable: bool) -> Result:
     return tape.add("mount overlay", "fsmount", fs, FSMOUNT_CLOEXEC, 0)
 
 
-def add_bind_root(tape: Tape) -> None:
-    """Append a bind of the directory in slot `rootfs` onto slot `mountpoint`, in place of an overlay."""
-    tape.add("bind rootfs", "mount", Slot("rootfs"), Slot("mountpoint"), 0, MS_BIND | MS_REC, 0)
+def add_bind_root(tape: Tape) -> Result:
+    """Append a detached copy of the directory in slot `rootfs`, in place of an overlay; its descriptor."""
+    flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE
+    return tape.add("take rootfs", "open_tree", AT_FDCWD, Slot("rootfs"), flags)
 
 
-def add_enter_root(tape: Tape, root: Result | None) -> Result:
-    """Append attach, pivot_root and the detach of the host's tree; return a descriptor of the new `/`.
+def add_enter_anchor(tape: Tape, root: Result) -> None:
+    """Append the entry into a copy of the anchor (slot `anchor`), and make `root` the root there.
 
-    Slot `mountpoint`: any directory of the host; each container has its own mount namespace, so all use one.
+    The anchor is a mount namespace that holds one empty, read-only tmpfs (runtime.spawn.anchor). A copy costs
+    one mount, however many the host has, and nothing of the host has to be detached again, which would wait
+    for an RCU grace period. `root` covers the tmpfs: whoever got below it would find an empty directory.
     """
-    if root is not None:
-        tape.add(
-            "attach rootfs", "move_mount", root, "", AT_FDCWD, Slot("mountpoint"), MOVE_MOUNT_F_EMPTY_PATH
-        )
-    tape.add("go to rootfs", "chdir", Slot("mountpoint"))
+    tape.add("enter the anchor", "setns", Slot("anchor"), CLONE_NEWNS)
+    tape.add("new mount namespace", "unshare", CLONE_NEWNS)
+    tape.add("attach rootfs", "move_mount", root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH)
+    tape.add("go to rootfs", "fchdir", root)
+    tape.add("change root", "chroot", ".")
+
+
+def add_enter_pivot(tape: Tape, root: Result, propagation: int) -> None:
+    """Append attach, pivot_root and the detach of the host's tree, in a copy of the host's mount namespace.
+
+    For a user namespace, which may not enter the anchor. Slot `mountpoint`: any directory of the host; each
+    container has its own mount namespace, so all use one. propagation: MS_PRIVATE or MS_SLAVE.
+    """
+    target = Slot("mountpoint")
+    tape.add("cut mount propagation", "mount", 0, "/", 0, MS_REC | propagation, 0)
+    tape.add("attach rootfs", "move_mount", root, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH)
+    tape.add("go to rootfs", "fchdir", root)
     tape.add("pivot_root", "pivot_root", ".", ".")
     tape.add("detach the host's mounts", "umount2", ".", MNT_DETACH)
     tape.add("go to /", "chdir", "/")
-    return tape.add("open /", "openat", AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
 
 
 def add_open(tape: Tape, root: Result, path: str, *, strict: bool = False, flags: int = O_PATH) -> Result:

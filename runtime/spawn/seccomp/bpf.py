@@ -72,7 +72,10 @@ Block = list[Instruction]
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """The verdicts of one system call table. Numbers above the highest listed get `newer`."""
+    """The verdicts of one system call table. Numbers above the highest listed get `newer`.
+
+    The table of x86_64 holds x32's own calls (512…547) too; those both ABIs have go by the same numbers.
+    """
 
     verdicts: Mapping[int, Verdict]
     default: int
@@ -80,20 +83,18 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 def compile_filter(machines: Mapping[str, Machine]) -> bytes:
-    """Return the BPF code for tables by name (`x86_64`, `i386`, `x32`, `aarch64`).
+    """Return the BPF code for tables by name (`x86_64`, `i386`, `aarch64`).
 
-    A call from any other machine kills the process. Raises FilterError when the code is longer than the
-    kernel takes.
+    A call from any other machine kills the process. Bit 30 of a number, by which x32 tells itself from x86_64
+    on the same machine, is ignored: the table of x86_64 covers both (see Machine). Raises FilterError when
+    the code is longer than the kernel takes.
     """
     code: Block = [Instruction(_LOAD, _ARCH)]
     for name, machine in machines.items():
-        if name == "x32":
-            continue
-        body = [
-            Instruction(_LOAD, _NR),
-            *_numbers(machine, machines.get("x32") if name == "x86_64" else None),
-        ]
-        code += _unless(Instruction(_JEQ, AUDIT_ARCH[name]), body)
+        number = [Instruction(_LOAD, _NR)]
+        if name == "x86_64":
+            number.append(Instruction(_AND, ~X32_BIT & 0xFFFFFFFF))
+        code += _unless(Instruction(_JEQ, AUDIT_ARCH[name]), [*number, *_numbers(machine)])
     code.append(Instruction(_RETURN, KILL_PROCESS))
     if len(code) > MAX_INSTRUCTIONS:
         raise FilterError(f"the filter has {len(code)} instructions, the kernel takes {MAX_INSTRUCTIONS}")
@@ -107,14 +108,6 @@ def _unless(test: Instruction, body: Block) -> Block:
     return [test._replace(true=1, false=0), Instruction(_JUMP, len(body)), *body]
 
 
-def _numbers(machine: Machine, x32: Machine | None) -> Block:
-    tree = _tree(_segments(machine))
-    if x32 is None:
-        return tree
-    beside = [Instruction(_AND, ~X32_BIT & 0xFFFFFFFF), *_tree(_segments(x32))]
-    return [*_unless(Instruction(_JGE, X32_BIT), beside), *tree]
-
-
 def _segments(machine: Machine) -> list[tuple[int, Verdict]]:
     """Ranges of equal verdicts as (first number, verdict), ascending from 0."""
     segments: list[tuple[int, Verdict]] = []
@@ -126,11 +119,61 @@ def _segments(machine: Machine) -> list[tuple[int, Verdict]]:
     return segments
 
 
-def _tree(segments: list[tuple[int, Verdict]]) -> Block:
+def _numbers(machine: Machine) -> Block:
+    """The tree of a table: comparisons first, then each verdict's code once, where all leaves jump to.
+
+    The kernel compiles a filter anew in every process that loads it, so its length is part of each start.
+    """
+    segments = _segments(machine)
+    nodes = _tree(segments, 0)
+    leaves: dict[Verdict, int] = {}
+    tail: Block = []
+    for verdict in dict.fromkeys(verdict for _, verdict in segments):
+        leaves[verdict] = len(nodes) + len(tail)
+        tail += _leaf(verdict)
+    if len(nodes) + len(tail) > _REACH:
+        return _plain_tree(segments)
+    code = [
+        Instruction(_JGE, node.number, _distance(at, node.high, leaves), _distance(at, node.low, leaves))
+        for at, node in enumerate(nodes)
+    ]
+    return [*code, *tail]
+
+
+class _Node(NamedTuple):
+    """`number` and above go to `high`, below to `low`: a node's index, or a verdict in a tuple of one."""
+
+    number: int
+    high: int | tuple[Verdict]
+    low: int | tuple[Verdict]
+
+
+def _tree(segments: list[tuple[int, Verdict]], start: int) -> list[_Node]:
+    """The nodes of a balanced tree over `segments`; its first one has the index `start`."""
+    if len(segments) == 1:
+        return []
+    middle = len(segments) // 2
+    low = _tree(segments[:middle], start + 1)
+    high = _tree(segments[middle:], start + 1 + len(low))
+    node = _Node(
+        segments[middle][0],
+        start + 1 + len(low) if high else (segments[middle][1],),
+        start + 1 if low else (segments[0][1],),
+    )
+    return [node, *low, *high]
+
+
+def _distance(at: int, target: int | tuple[Verdict], leaves: Mapping[Verdict, int]) -> int:
+    where = target if isinstance(target, int) else leaves[target[0]]
+    return where - at - 1
+
+
+def _plain_tree(segments: list[tuple[int, Verdict]]) -> Block:
+    """The tree of a table too long for jumps to shared leaves: each leaf has its own."""
     if len(segments) == 1:
         return _leaf(segments[0][1])
     middle = len(segments) // 2
-    low, high = _tree(segments[:middle]), _tree(segments[middle:])
+    low, high = _plain_tree(segments[:middle]), _plain_tree(segments[middle:])
     test = Instruction(_JGE, segments[middle][0])
     if len(low) <= _REACH:
         return [test._replace(true=len(low)), *low, *high]

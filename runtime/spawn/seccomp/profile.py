@@ -26,6 +26,7 @@ EPERM, ENOSYS = 1, 38
 NEWEST = "removexattrat"
 """The newest call Docker's profile knows."""
 
+FIRST_X32 = 512
 AF_ALG, AF_VSOCK = 38, 40
 PERSONALITIES = (0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 """PER_LINUX, PER_LINUX32, both with UNAME26, and the value that only asks."""
@@ -99,8 +100,8 @@ NEEDS = {
 _NEW_NAMESPACES = (
     CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET
 )
-TABLES = {"x86_64": ("x86_64", "i386", "x32"), "aarch64": ("aarch64",)}
-"""The tables a filter covers by machine: a 64-bit x86 kernel also runs the two 32-bit ABIs."""
+TABLES = {"x86_64": ("x86_64", "i386"), "aarch64": ("aarch64",)}
+"""The tables a filter covers by machine: a 64-bit x86 kernel also runs 32-bit programs, and x32 ones."""
 
 
 @lru_cache
@@ -117,12 +118,14 @@ def default_machines(caps: int, machine: str = MACHINE) -> dict[str, Machine]:
 
 def _machine(name: str, missing: frozenset[str], may_make_namespaces: bool) -> Machine:
     numbers = table(name)
-    newest = max(numbers[NEWEST], *(n for n in numbers.values() if n >= 512), 0)
     verdicts: dict[int, Verdict] = {
-        number: ALLOW
-        for call, number in numbers.items()
-        if (number <= numbers[NEWEST] or 512 <= number <= newest) and call not in missing
+        number: ALLOW for call, number in numbers.items() if number <= numbers[NEWEST] and call not in missing
     }
+    for number in range(numbers[NEWEST] + 1):
+        verdicts.setdefault(number, ERRNO | EPERM)
+    if name == "x86_64":
+        own = {call: number for call, number in table("x32").items() if number >= FIRST_X32}
+        verdicts |= {number: ERRNO | EPERM if call in missing else ALLOW for call, number in own.items()}
     verdicts[numbers["personality"]] = (
         *(Rule(ALLOW, (Condition(0, "eq", value),)) for value in PERSONALITIES),
         Rule(ERRNO | EPERM),
@@ -134,4 +137,4 @@ def _machine(name: str, missing: frozenset[str], may_make_namespaces: bool) -> M
         verdicts[numbers["clone"]] = (Rule(ALLOW, no_flags), Rule(ERRNO | EPERM))
         # its flags lie behind a pointer, where a filter cannot look; glibc then falls back to clone
         verdicts[numbers["clone3"]] = ERRNO | ENOSYS
-    return Machine(verdicts, default=ERRNO | EPERM, newer=ERRNO | ENOSYS)
+    return Machine(verdicts, default=ERRNO | ENOSYS, newer=ERRNO | ENOSYS)
