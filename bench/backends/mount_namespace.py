@@ -16,12 +16,15 @@ from runtime.spawn import linux, process
 from runtime.spawn.tape import Slot, StepError, Tape, pointers, spawn
 
 
-def make() -> int:
-    """Return a descriptor of a new mount namespace, private and without a hybrid host's unified hierarchy."""
+def make(empty: tuple[str, ...] = ()) -> int:
+    """Return a descriptor of a new mount namespace, private and without a hybrid host's unified hierarchy.
+
+    The directories of `empty` are covered by an empty tmpfs each.
+    """
     read, write = pipe()
     try:
         spawned = spawn(
-            _tape(),
+            _tape(empty),
             {"fd0": read, "fd1": read, "fd2": read, "argv": pointers(["cat"]), "env": pointers([])},
             linux.CLONE_NEWNS,
         )
@@ -44,12 +47,14 @@ def hybrid_unified() -> Path | None:
     return unified if os.path.ismount(unified) else None
 
 
-def _tape() -> Tape:
+def _tape(empty: tuple[str, ...]) -> Tape:
     tape = Tape()
     tape.add("make mounts private", "mount", 0, "/", 0, linux.MS_REC | linux.MS_PRIVATE, 0)
     unified = hybrid_unified()
     if unified is not None:
         tape.add(f"unmount {unified}", "umount2", str(unified), linux.MNT_DETACH, forgive=(errno.EINVAL,))
+    for directory in empty:
+        tape.add(f"cover {directory}", "mount", "tmpfs", directory, "tmpfs", 0, "mode=755")
     process.add_stdio(tape)
     process.add_close_on_exec(tape)
     process.add_signals(tape, process.ignored_signals())

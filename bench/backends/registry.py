@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.backends.base import Backend
 from bench.backends.crun import CrunBackend
+from bench.backends.docker import DockerBackend
 from bench.backends.host import HostBackend
 from bench.backends.runtime import RuntimeBackend
 from bench.backends.vm import VmBackend
@@ -20,5 +21,6 @@ BACKENDS: dict[str, Factory] = {
     "runtime": RuntimeBackend,
     "vm": VmBackend,
     "vm-untuned": partial(VmBackend, profile="untuned"),
+    "docker": DockerBackend,
     "crun": CrunBackend,
 }

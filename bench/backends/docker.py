@@ -1,0 +1,301 @@
+"""Docker, through its API for starts (create, attach, start) and `docker exec -i` for programs in a
+container.
+
+The API is what Docker's own client would call; leaving that client out of the start favours Docker by the
+client's own start (tens of milliseconds). A daemon that runs already is used; else one of our own is
+started, without networks.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.backends import docker_daemon, launch, owned, processes
+from bench.backends.base import (
+    BackendError,
+    BenchImage,
+    Channel,
+    Completed,
+    Footprint,
+    InstanceSpec,
+    NotAvailable,
+    StartRecord,
+)
+from bench.backends.docker_api import AttachedOutput, DockerApi
+from bench.backends.docker_daemon import OwnDaemon
+from bench.backends.environment import IDLE, environment, instance_mark
+from bench.backends.main_program import FIRST_OUTPUT_TIMEOUT_S
+from bench.backends.processes import HostChild
+from bench.backends.streams import PipeChannel, last_words, run
+from bench.model import BackendInfo
+from runtime.spawn.owner import Owner
+from runtime.spawn.tape import pointers
+
+_LABEL = "ninetynine.owner"
+_REPOSITORY = "ninetynine-bench"
+
+
+class DockerBackend:
+    """Uses the host's daemon, or owns one."""
+
+    name = "docker"
+
+    def __init__(self, root: Path) -> None:
+        self._parent = root / "docker"
+        self._daemon: OwnDaemon | None = None
+        self._api: DockerApi | None = None
+        self._image = ""
+        self._imported = False
+        self._instances: list[DockerInstance] = []
+
+    def probe(self) -> BackendInfo | NotAvailable:
+        """Look for a daemon that answers, or the programs to start one."""
+        if shutil.which("docker") is None:
+            return NotAvailable(
+                "docker is not installed; run `nox -s setup -- --peers`, or install docker.io and docker-cli"
+            )
+        if os.geteuid() != 0:
+            return NotAvailable("docker is measured as root only (its processes are weighed); run as root")
+        running = docker_daemon.system_daemon()
+        if running is not None:
+            version = running.ask("GET", "/version")
+            return self._info(str(version["Version"]), "the daemon that runs on this host", ())
+        program = shutil.which("dockerd")
+        if program is None:
+            return NotAvailable("no Docker daemon answers, and dockerd is not installed to start one")
+        asked = subprocess.run([program, "--version"], capture_output=True, text=True)
+        version_text = asked.stdout.removeprefix("Docker version ").partition(",")[0].strip()
+        limits = ("no network modes bridge and nat: a daemon of our own makes no bridge on the host",)
+        return self._info(version_text, "a daemon of our own", limits)
+
+    def unsupported(self, spec: InstanceSpec) -> str | None:
+        """Its default bridge masquerades; a daemon of our own has no bridge."""
+        if spec.network == "bridge":
+            return "Docker's default bridge masquerades, which is the mode nat"
+        if spec.network == "nat" and docker_daemon.system_daemon() is None:
+            return "no Docker daemon runs here, and one of our own makes no bridge on the host"
+        return None
+
+    def prepare(self, image: BenchImage) -> None:
+        """Find or start the daemon, and import the image into it as one layer."""
+        self._sweep()
+        if self._api is None:
+            self._api = docker_daemon.system_daemon()
+        if self._api is None:
+            self._daemon = OwnDaemon(owned.directory(self._parent))
+            self._api = self._daemon.api
+        self._image = f"{_REPOSITORY}:{image.digest.removeprefix('sha256:')[:16]}"
+        if not self._has_image():
+            self._import(image)
+
+    def start(self, spec: InstanceSpec) -> DockerInstance:
+        """Start one container."""
+        if self._api is None:
+            raise BackendError("start docker: prepare(image) was not called")
+        if reason := self.unsupported(spec):
+            raise BackendError(f"start docker: {reason}")
+        instance = DockerInstance(self._api, self._image, spec)
+        self._instances.append(instance)
+        return instance
+
+    def cleanup(self) -> None:
+        """Remove our containers and image, end our daemon, and sweep what dead processes left."""
+        for instance in self._instances:
+            instance.stop()
+        self._instances.clear()
+        if self._daemon is not None:
+            self._daemon.close()
+        elif self._api is not None and self._imported:
+            self._api.ask("DELETE", f"/images/{self._image}?force=1")
+        self._daemon = self._api = None
+        self._imported = False
+        self._sweep()
+
+    def _info(self, version: str, daemon: str, limits: tuple[str, ...]) -> BackendInfo:
+        details = {"daemon": daemon, "start": "API create, attach, start"}
+        return BackendInfo(name=self.name, version=version, limits=limits, details=details)
+
+    def _has_image(self) -> bool:
+        assert self._api is not None
+        images = self._api.ask("GET", "/images/json")
+        return any(self._image in (image.get("RepoTags") or ()) for image in images)
+
+    def _import(self, image: BenchImage) -> None:
+        assert self._api is not None
+        tar = subprocess.Popen(
+            ["tar", "-C", str(image.rootfs), "--numeric-owner", "-cf", "-", "."], stdout=subprocess.PIPE
+        )
+        done = subprocess.run(
+            ["docker", "--host", f"unix://{self._api.path}", "import", "-", self._image],
+            stdin=tar.stdout,
+            capture_output=True,
+            text=True,
+        )
+        assert tar.stdout is not None
+        tar.stdout.close()
+        if tar.wait() or done.returncode:
+            raise BackendError(f"docker import {self._image}: {done.stderr.strip() or 'tar failed'}")
+        self._imported = True
+
+    def _sweep(self) -> None:
+        for directory in owned.abandoned(self._parent):
+            docker_daemon.remove(directory)
+        running = docker_daemon.system_daemon()
+        if running is not None:
+            query = '/containers/json?all=1&filters={"label":["' + _LABEL + '"]}'
+            for found in running.ask("GET", query.replace('"', "%22")):
+                owner = Owner.parse(found["Labels"][_LABEL])
+                if owner is not None and not owner.is_alive():
+                    running.ask("DELETE", f"/containers/{found['Id']}?force=1")
+
+
+class DockerInstance:
+    """One container."""
+
+    def __init__(self, api: DockerApi, image: str, spec: InstanceSpec) -> None:
+        self._api = api
+        self._cpus = launch.cpu_mask(spec.cpus)
+        self._network = spec.network
+        self._id = ""
+        self._output: AttachedOutput | None = None
+        self._channels: list[PipeChannel] = []
+        self._stopped = False
+        self._docker = shutil.which("docker") or "docker"
+        try:
+            self.record = self._start(image, spec)
+            self._state = api.ask("GET", f"/containers/{self._id}/json")
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def address(self) -> str | None:
+        """Its address on Docker's bridge; the host's loopback in host mode."""
+        if self._network == "host":
+            return "127.0.0.1"
+        networks = self._state["NetworkSettings"]["Networks"].values()
+        return next((str(net["IPAddress"]) for net in networks if net.get("IPAddress")), None)
+
+    def exec(self, argv: Sequence[str], stdin: bytes = b"", timeout_s: float = 120.0) -> Completed:
+        """Run a program by `docker exec -i`."""
+        self._drain()
+        return run(lambda *fds: self._exec(argv, fds), argv, stdin, timeout_s)
+
+    def open(self, argv: Sequence[str]) -> Channel:
+        """Start a long-lived program by `docker exec -i`."""
+        channel = PipeChannel(lambda *fds: self._exec(argv, fds), argv)
+        self._channels.append(channel)
+        return channel
+
+    def memory(self) -> Footprint:
+        """Proportional set size of its processes and of its shim; the daemon is not counted."""
+        self._drain()
+        pid = self._state["State"]["Pid"]
+        members = processes.in_pid_namespace_of(pid)
+        return Footprint(
+            bytes=processes.pss([*members, processes.parent_of(pid)]).bytes, method="pss with shim"
+        )
+
+    def disk(self) -> Footprint:
+        """Blocks on disk of the overlay's upper directory; Docker's own figure where it tells none."""
+        driver = self._state.get("GraphDriver") or {}
+        upper = (driver.get("Data") or {}).get("UpperDir")
+        if upper:
+            return Footprint(bytes=owned.disk_bytes(Path(upper)), method="overlay upperdir by inode")
+        sized = self._api.ask("GET", f"/containers/{self._id}/json?size=1")
+        return Footprint(bytes=int(sized["SizeRw"]), method="docker's SizeRw")
+
+    def stop(self) -> None:
+        """Kill and remove the container. Idempotent."""
+        if self._stopped:
+            return
+        self._stopped = True
+        if self._id:
+            self._api.ask("DELETE", f"/containers/{self._id}?force=1")
+        for channel in self._channels:
+            channel.close()
+        if self._output is not None:
+            self._output.close()
+
+    def _start(self, image: str, spec: InstanceSpec) -> StartRecord:
+        argv = spec.argv or IDLE
+        body = _body(image, argv, spec)
+        requested_ns = time.monotonic_ns()
+        self._id = self._api.ask("POST", "/containers/create", body)["Id"]
+        created_ns = time.monotonic_ns()
+        if spec.until_output:
+            self._output = AttachedOutput(self._api, self._id)
+        try:
+            self._api.ask("POST", f"/containers/{self._id}/start")
+        except BackendError as error:
+            raise BackendError(f"start {argv[0]} in docker: {error}") from error
+        ready_ns = time.monotonic_ns()
+        phases, first_ns = [("create", created_ns - requested_ns), ("start", ready_ns - created_ns)], None
+        if self._output is not None:
+            first_ns = self._output.first_output(FIRST_OUTPUT_TIMEOUT_S)
+            if first_ns is None:
+                words = last_words(bytes(self._output.errors))
+                raise BackendError(
+                    f"start {argv[0]} in docker: it ended without output; its last words: {words}"
+                )
+            phases.append(("program", max(0, first_ns - ready_ns)))
+        return StartRecord(
+            requested_ns=requested_ns, ready_ns=ready_ns, first_output_ns=first_ns, phases=tuple(phases)
+        )
+
+    def _exec(self, argv: Sequence[str], stdio: tuple[int, int, int]) -> HostChild:
+        mark = instance_mark()
+        whole = [
+            self._docker,
+            "--host",
+            f"unix://{self._api.path}",
+            "exec",
+            "-i",
+            "-e",
+            mark,
+            self._id,
+            *argv,
+        ]
+        client_env = pointers(environment(mark))
+        child = launch.start(self._docker, whole, client_env, stdio, cpus=self._cpus)
+        child.on_kill = lambda: self._kill_inside(mark.encode())
+        return child
+
+    def _kill_inside(self, mark: bytes) -> None:
+        """Kill the program itself, found by its mark: killing the client would leave it running."""
+        pid = self._state["State"]["Pid"]
+
+        def find() -> list[int]:
+            members = processes.in_pid_namespace_of(pid)
+            return [member for member in members if processes.has_variable(member, mark)]
+
+        processes.kill_all(find, "a program in docker")
+
+    def _drain(self) -> None:
+        if self._output is not None:
+            self._output.drain()
+
+
+def _body(image: str, argv: Sequence[str], spec: InstanceSpec) -> dict[str, Any]:
+    host: dict[str, Any] = {
+        "NetworkMode": {"nat": "bridge"}.get(spec.network, spec.network),
+        "LogConfig": {"Type": "none"},
+        "CpusetCpus": ",".join(map(str, spec.cpus)),
+    }
+    if spec.volume is not None:
+        host["Binds"] = [f"{spec.volume}:/volume"]
+    if spec.memory_max is not None:
+        host["Memory"] = spec.memory_max
+    return {
+        "Image": image,
+        "Cmd": list(argv),
+        "Env": list(environment(instance_mark())),
+        "Labels": {_LABEL: str(Owner.current())},
+        "HostConfig": host,
+    }
