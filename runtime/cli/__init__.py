@@ -1,0 +1,1 @@
+"""The command line `nn`: a thin client of the engine, in the same process."""

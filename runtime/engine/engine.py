@@ -37,6 +37,7 @@ class Engine:
     root: directory for images (in `images`) and containers, on a file system that overlay can write to.
     Making an engine also frees what engines left that were killed; a living one's containers are never
     touched. Containers die with close(), or, after a kill of this process, with the next engine's sweep().
+    swept: what making this engine has freed.
     """
 
     def __init__(self, root: Path = DEFAULT_ROOT) -> None:
@@ -58,7 +59,7 @@ class Engine:
             self.anchor_fd = make_anchor(self.directories.mountpoint)
             undo.callback(os.close, self.anchor_fd)
             self.join_slots = self._find_joins()
-            self.sweep()
+            self.swept = tuple(self.sweep())
             self._undo = undo.pop_all()
 
     def _find_joins(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from runtime.image import files, flatten
+from runtime.image import archive, files, flatten
 from runtime.image.documents import (
     CONFIG,
     MANIFEST,
@@ -60,7 +60,8 @@ class ImageStore:
 
     def __init__(self, root: Path, limits: UnpackLimits | None = None) -> None:
         self.root = Path(root)
-        self.content = LayerStore(self.root, limits or UnpackLimits())
+        self._limits = limits or UnpackLimits()
+        self.content = LayerStore(self.root, self._limits)
         self._lock = self.root / "lock"
         layout = self.root / "oci-layout"
         if not layout.exists():
@@ -110,6 +111,22 @@ class ImageStore:
             others = tuple(old for old in self._index().manifests if _name(old) != name)
             self._write_index((*others, entry))
         return self._load(entry)
+
+    def import_archive(self, source: Path, reference: str | None = None) -> list[Image]:
+        """Take in the images of a docker or OCI archive, or OCI layout directory, under their own names.
+
+        With `reference`, the archive must hold one image, which gets that name.
+        """
+        found = archive.read_archive(source, self.content, self._limits)
+        if reference is not None and len(found) != 1:
+            raise ImageError(f"archive {source} holds {len(found)} images; import it without giving a name")
+        images: list[Image] = []
+        for item in found:
+            names = item.names if reference is None else (reference,)
+            if not names:
+                raise ImageError(f"archive {source} holds an image without a name; give one")
+            images.extend(self.register(name, item.layers, item.config) for name in names)
+        return images
 
     # ---- out -------------------------------------------------------------------------------------------
 

@@ -1,0 +1,77 @@
+"""`nn`: containers from the command line, with docker's verbs and flags, in this very process.
+
+Exit status as docker's: the program's own, 125 when nn failed, 126 and 127 when the program cannot be
+executed or found. The other verbs end with 0, or 1 when an image is the matter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from runtime.cli.errors import OUR_FAILURE, CliError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `nn` and return its exit status; no error leaves it as a traceback."""
+    try:
+        return _main(sys.argv[1:] if argv is None else argv)
+    except CliError as error:
+        print(f"nn: {error}", file=sys.stderr)
+        return error.status
+    except BrokenPipeError:  # a reader such as head has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    except KeyboardInterrupt:
+        return 130
+
+
+def _main(argv: Sequence[str]) -> int:
+    from runtime.cli.parser import build_parser
+
+    arguments = build_parser().parse_args(argv)
+    if os.geteuid() != 0:
+        raise CliError(f"needs root, for namespaces, mounts and cgroups; run: sudo nn {' '.join(argv)}")
+    try:
+        return _dispatch(arguments.command)(arguments)
+    except Exception as error:
+        message = _known(error)
+        if message is None:
+            raise
+        raise CliError(message, OUR_FAILURE if arguments.command == "run" else 1) from error
+
+
+def _dispatch(command: str) -> Callable[[argparse.Namespace], int]:
+    """Import only what the command needs."""
+    if command == "run":
+        from runtime.cli.run import run
+
+        return run
+    from runtime.cli import images
+
+    verbs = {
+        "images": images.images,
+        "import": images.import_image,
+        "rmi": images.remove,
+        "verify": images.verify,
+        "sweep": images.sweep,
+    }
+    return verbs[command]
+
+
+def _known(error: Exception) -> str | None:
+    """The message of an error the runtime words for users, None for what is a bug of ours."""
+    from runtime.engine.errors import EngineError
+    from runtime.image import ImageError
+    from runtime.network.errors import NetworkError
+    from runtime.spawn.cgroups import CgroupError
+
+    if isinstance(error, EngineError | ImageError | NetworkError | CgroupError):
+        return str(error)
+    return str(error) if isinstance(error, OSError) and error.filename else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
