@@ -4,14 +4,15 @@ The order, from the outside in:
 
     session   fresh instances of every arm (the cluster of the statistics)
       group   scenarios with an equal InstanceSpec share one instance; those that start their own are "own"
-        block     every fast arm once for every scenario that is due
+        block     every scenario that is due, every fast arm once
           scenario  shuffled
             arm       shuffled, one directly after the other, so that a pair's sides lie close in time
 
-How often a scenario is visited follows from the budget: each gets one visit a session, and what is left goes
-where one more visit lowers the variance of a pair's mean most for its cost, primary metrics counting more.
-Slow arms attend fewer sessions and fewer visits, because their effects are large. A scenario's first visit is
-always in the first block of its group, so that the guard, which drops later blocks, loses no metric.
+How often a scenario is visited follows from the budget. Each gets one visit in each of the first MIN_SESSIONS
+sessions, the core, without which there is no verdict; what is left goes where one more visit lowers a mean's
+variance most for its cost, primary metrics counting more. Slow arms attend the core alone: their effects are
+large, their instances dear. So the later sessions hold only what makes intervals narrower, and the guard of
+`bench.measure` can drop them on a slow machine without losing a metric.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from bench.model import ArmPlan, Metric, Plan, Step
-from bench.profiles import Profile, pace, visit_s
+from bench.profiles import MIN_SESSIONS, Profile, pace, visit_s
 from bench.scenarios.base import Scenario
 
 OWN = "own"
@@ -74,6 +75,16 @@ def choose(scenarios: Sequence[Scenario], per_family: int | None) -> list[Scenar
     return [s for s in scenarios if s in kept]
 
 
+def too_dear(profile: Profile, arms: Iterable[ArmPlan], scenarios: Sequence[Scenario]) -> Excluded:
+    """(arm, scenario) pairs that a profile leaves out: the arm is slow, the scenario explains only."""
+    kept = [
+        s for s in choose(scenarios, profile.per_family) if not profile.slow_primary_only or _is_primary(s)
+    ]
+    names = {s.name for s in choose(kept, profile.slow_per_family)}
+    slow = [arm.name for arm in arms if pace(arm.name).slow]
+    return frozenset((arm, s.name) for arm in slow for s in scenarios if s.name not in names)
+
+
 def make_plan(
     profile: Profile,
     seed: int,
@@ -109,25 +120,18 @@ def make_plan(
 def warmups(
     plan: Plan, session: int, group: str, scenarios: Mapping[str, Scenario], profile: Profile
 ) -> list[Step]:
-    """The uncounted first slices of a group's fresh instances, in the order of their first visit.
-
-    The first session warms every scenario (page cache); `cheapest` warms only one in the later ones.
-    """
+    """The uncounted first slices of a group's fresh instances: all scenarios, or each arm's cheapest."""
     if group == OWN or profile.warmup == "none":
         return []
     first: dict[tuple[str, str], Step] = {}
+    cheapest: dict[str, Step] = {}
     for step in plan.steps:
         if step.session == session and step.group == group:
             first.setdefault((step.arm, step.scenario), step)
-    if profile.warmup == "all":
-        return list(first.values())
-    full = {arm.name for arm in plan.arms if session == 0 and not pace(arm.name).slow}
-    cheapest: dict[str, Step] = {}
-    for (arm, _), step in first.items():
-        best = cheapest.setdefault(arm, step)
-        if scenarios[step.scenario].cost_s < scenarios[best.scenario].cost_s:
-            cheapest[arm] = step
-    return [step for (arm, _), step in first.items() if arm in full or step is cheapest[arm]]
+            best = cheapest.setdefault(step.arm, step)
+            if scenarios[step.scenario].cost_s < scenarios[best.scenario].cost_s:
+                cheapest[step.arm] = step
+    return list(first.values()) if profile.warmup == "all" else list(cheapest.values())
 
 
 def forecast(plan: Plan, scenarios: Mapping[str, Scenario], profile: Profile) -> list[tuple[int, str, float]]:
@@ -160,12 +164,16 @@ def _metrics(scenarios: Iterable[Scenario]) -> tuple[Metric, ...]:
     return tuple(found.values())
 
 
+def _is_primary(scenario: Scenario) -> bool:
+    return any(metric.role == "primary" for metric in scenario.metrics)
+
+
 def _weight(scenario: Scenario) -> float:
-    return max((_WEIGHT[metric.role] for metric in scenario.metrics), default=0.5)
+    return max((_WEIGHT[metric.role] for metric in scenario.metrics), default=0.5) / max(1, scenario.every)
 
 
 class _Draft:
-    """The intermediate arithmetic of one plan: who attends what, how often, and for how much."""
+    """The arithmetic of one plan: who attends what, how often, and for how much."""
 
     def __init__(
         self, profile: Profile, arms: tuple[ArmPlan, ...], scenarios: tuple[Scenario, ...], excluded: Excluded
@@ -174,62 +182,64 @@ class _Draft:
         self.arms = tuple(arm.name for arm in arms)
         self.scenarios = scenarios
         self.excluded = excluded
-        self.slow_scenarios = {s.name for s in choose(scenarios, profile.slow_per_family)}
-        attended = min(profile.slow_sessions, profile.sessions)
-        self.slow_sessions = set(spread(attended, profile.sessions)) if attended else set[int]()
+        self.core = min(MIN_SESSIONS, profile.sessions)
         self.groups: dict[str, list[Scenario]] = {}
         for scenario in scenarios:
             self.groups.setdefault(group_of(scenario), []).append(scenario)
-        self.visits = self._fill()
+        self.totals = self._fill()
 
     def attends(self, arm: str, scenario: Scenario) -> bool:
-        slow_and_left_out = pace(arm).slow and scenario.name not in self.slow_scenarios
-        return (arm, scenario.name) not in self.excluded and not slow_and_left_out
+        return (arm, scenario.name) not in self.excluded
 
-    def count(self, arm: str, visits: int) -> int:
-        """Visits of an arm over the run where the scenario has `visits` in a session."""
-        if pace(arm).slow:
-            return len(self.slow_sessions) * min(visits, self.profile.slow_visits)
-        return self.profile.sessions * visits
+    def visits(self, total: int, session: int) -> int:
+        """Visits in one session of a scenario that has `total` over the run; earlier sessions first."""
+        each, rest = divmod(total, self.profile.sessions)
+        return each + (session < rest)
 
-    def price(self, scenario: Scenario, visits: int) -> float:
-        """Forecast seconds of all visits of a scenario over the run."""
-        arms = [arm for arm in self.arms if self.attends(arm, scenario)]
-        return sum(self.count(arm, visits) * visit_s(scenario, arm) for arm in arms)
+    def joined(self, arm: str, total: int, session: int) -> int:
+        """How many of those visits an arm joins."""
+        visits = self.visits(total, session)
+        if not pace(arm).slow:
+            return visits
+        return min(visits, self.profile.slow_visits) if session < self.profile.slow_sessions else 0
+
+    def price(self, scenario: Scenario, total: int) -> float:
+        """Forecast seconds of a scenario over the run."""
+        sessions = range(self.profile.sessions)
+        return sum(
+            visit_s(scenario, arm) * sum(self.joined(arm, total, session) for session in sessions)
+            for arm in self.arms
+            if self.attends(arm, scenario)
+        )
 
     def overhead(self) -> float:
         """Forecast seconds of instance starts and warm-ups over the run."""
         total = 0.0
         for group, members in self.groups.items():
-            if group == OWN:
-                continue
-            for arm in self.arms:
+            for arm in self.arms if group != OWN else ():
                 known = [visit_s(s, arm) for s in members if self.attends(arm, s)]
-                if not known:
-                    continue
-                instances = self.count(arm, 1)
-                total += instances * pace(arm).start_s
-                if self.profile.warmup == "all":
-                    total += instances * sum(known)
-                elif self.profile.warmup == "cheapest":
-                    total += instances * min(known) + (0.0 if pace(arm).slow else sum(known) - min(known))
+                instances = self.profile.slow_sessions if pace(arm).slow else self.profile.sessions
+                warm = {"all": sum(known), "cheapest": min(known, default=0.0), "none": 0.0}
+                total += instances * (pace(arm).start_s + warm[self.profile.warmup]) if known else 0.0
         return total
 
     def _fill(self) -> dict[str, int]:
         """Greedy allocation: visit n+1 lowers a mean's variance by w/(n(n+1)); buy most per second."""
-        visits = {s.name: 1 for s in self.scenarios}
-        left = self.profile.budget_s - self.overhead() - sum(self.price(s, 1) for s in self.scenarios)
+        totals = {s.name: self.core for s in self.scenarios}
+        left = self.profile.budget_s - self.overhead()
+        left -= sum(self.price(s, self.core) for s in self.scenarios)
+        most = self.profile.max_visits * self.profile.sessions
         while True:
             offers = [
                 (_weight(s) / (now * (now + 1)) / max(cost, 1e-9), cost, s.name)
                 for s in self.scenarios
-                if (now := visits[s.name]) < self.profile.max_visits
+                if (now := totals[s.name]) < most
                 and (cost := self.price(s, now + 1) - self.price(s, now)) <= left
             ]
             if not offers:
-                return visits
+                return totals
             _, cost, name = max(offers)
-            visits[name] += 1
+            totals[name] += 1
             left -= cost
 
     def steps(self, rng: random.Random) -> list[Step]:
@@ -243,8 +253,8 @@ class _Draft:
 
     def _group_steps(self, rng: random.Random, session: int, group: str, found: list[Step]) -> None:
         members = self.groups[group]
-        blocks = max(self.visits[s.name] for s in members)
-        due = {s.name: spread(self._capped(s, blocks), blocks) for s in members}
+        blocks = max(self.visits(self.totals[s.name], session) for s in members)
+        due = {s.name: self._due(s, session, blocks) for s in members}
         for block in range(blocks):
             turn = [s for s in members if block in due[s.name]]
             rng.shuffle(turn)
@@ -263,13 +273,19 @@ class _Draft:
                     )
                     found.append(step)
 
-    def _capped(self, scenario: Scenario, blocks: int) -> int:
-        return min(self.visits[scenario.name], -(-blocks // max(1, scenario.every)))
+    def _due(self, scenario: Scenario, session: int, blocks: int) -> list[int]:
+        """The blocks of a session that a scenario is visited in."""
+        visits = self.visits(self.totals[scenario.name], session)
+        return spread(min(visits, -(-blocks // max(1, scenario.every))), blocks)
 
     def _turn_arms(self, scenario: Scenario, session: int, visit: int, visits: int) -> list[str]:
-        joined = spread(min(self.profile.slow_visits, visits), visits)
-        slow_now = session in self.slow_sessions and visit in joined
-        return [arm for arm in self.arms if self.attends(arm, scenario) and (slow_now or not pace(arm).slow)]
+        total = self.totals[scenario.name]
+        return [
+            arm
+            for arm in self.arms
+            if self.attends(arm, scenario)
+            and visit in spread(min(visits, self.joined(arm, total, session)), visits)
+        ]
 
 
 def encoded(plan: Plan) -> bytes:

@@ -21,9 +21,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """A budget and how to spend it.
 
     budget_s: seconds of measuring, after set-up. sessions: fresh instances of every fast arm.
-    slow_sessions: sessions that the slow arms attend. per_family, slow_per_family: scenarios taken of each
-    family (None = all). slow_visits: visits of a scenario in one session that a slow arm joins. warmup: which
-    scenarios of a group are run once, uncounted, in fresh instances. max_visits: of a scenario in a session.
+    slow_sessions: how many of the first ones slow arms attend. per_family, slow_per_family: scenarios taken
+    of each family (None = all). slow_primary_only: slow arms skip scenarios without a primary metric.
+    slow_visits: visits of a scenario in one session that a slow arm joins. warmup: which scenarios of a group
+    are run once, uncounted, in fresh instances. max_visits: of a scenario in a session.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     slow_sessions: int
     per_family: int | None
     slow_per_family: int | None
+    slow_primary_only: bool
     slow_visits: int
     warmup: Literal["all", "cheapest", "none"]
     max_visits: int
@@ -39,10 +41,14 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """Forecast of one arm: seconds to start and stop an instance, and how much longer its slices take."""
+    """Forecast of one arm: seconds to start and stop an instance, and how much longer its slices take.
+
+    A family not in `families` takes `factor` times as long as the host.
+    """
 
     start_s: float
     factor: float
+    families: dict[str, float] = {}
     slow: bool = False
 
 
@@ -56,6 +62,7 @@ PROFILES: dict[str, Profile] = {
         slow_sessions=1,
         per_family=2,
         slow_per_family=1,
+        slow_primary_only=True,
         slow_visits=1,
         warmup="none",
         max_visits=1,
@@ -63,11 +70,12 @@ PROFILES: dict[str, Profile] = {
     ),
     "quick": Profile(
         name="quick",
-        budget_s=330.0,
+        budget_s=340.0,
         sessions=8,
-        slow_sessions=5,
+        slow_sessions=4,
         per_family=None,
         slow_per_family=None,
+        slow_primary_only=True,
         slow_visits=2,
         warmup="cheapest",
         max_visits=8,
@@ -80,6 +88,7 @@ PROFILES: dict[str, Profile] = {
         slow_sessions=12,
         per_family=None,
         slow_per_family=None,
+        slow_primary_only=False,
         slow_visits=4,
         warmup="all",
         max_visits=24,
@@ -96,7 +105,7 @@ _PACES: tuple[tuple[str, Pace], ...] = (
     ("crun", Pace(start_s=0.3, factor=1.05)),
     ("docker", Pace(start_s=1.0, factor=1.05)),
     ("vm-kvm", Pace(start_s=1.5, factor=1.2)),
-    ("vm-tcg", Pace(start_s=3.0, factor=3.0, slow=True)),
+    ("vm-tcg", Pace(start_s=3.5, factor=4.0, families={"cpu": 10.0, "memory": 8.0}, slow=True)),
 )
 _UNKNOWN = Pace(start_s=1.0, factor=1.5)
 
@@ -120,4 +129,4 @@ def visit_s(scenario: Scenario, arm: str) -> float:
     found = pace(arm)
     if scenario.kind == "instance":
         return scenario.cost_s + found.start_s
-    return scenario.cost_s * found.factor
+    return scenario.cost_s * found.families.get(scenario.family, found.factor)

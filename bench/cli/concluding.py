@@ -15,7 +15,6 @@ from bench.judging.control import JOINT
 from bench.model import NotMeasured, Plan, Verdict
 from bench.store import Loaded
 
-
 _SMOKE = "the smoke profile never gives a verdict"
 
 

@@ -15,7 +15,6 @@ from typing import Literal
 import msgspec
 
 from bench import journal, measure, store
-from bench.backends.base import BackendError
 from bench.cli import names, setup
 from bench.cli.concluding import conclude
 from bench.cli.errors import USAGE, CliError
@@ -62,17 +61,15 @@ def start(world: World, options: Options, watch: measure.Watch, say: Say) -> End
     identity = store.new_id()
     directory = options.out or options.results / identity
     store.create(directory)
-    with _removed_while_empty(directory):
-        stage = setup.ready(world, typed, cache_dir(), say)
-        excluded, missing = setup.exclusions(stage, offered, cpus)
+    with _removed_while_empty(directory), setup.stage(world, typed, cache_dir(), say) as stage:
+        excluded, missing = setup.exclusions(stage, offered, cpus, chosen)
         seed = options.seed if options.seed is not None else int.from_bytes(os.urandom(4), "big")
         plan = make_plan(chosen, seed, stage.arms, offered, cpus=cpus, excluded=excluded)
         run = _planned(identity, plan, stage, missing, cache_dir())
-        book = Journal(directory / journal.NAME)
-    with book:
-        book.append(RunLine(run=run))
-        store.write_run(directory, run)
-        return _measure(world, directory, run, stage, chosen, book, frozenset(), watch)
+        with Journal(directory / journal.NAME) as book:
+            book.append(RunLine(run=run))
+            store.write_run(directory, run)
+            return _measure(world, directory, run, stage, chosen, book, frozenset(), watch)
 
 
 def resume(world: World, directory: Path, watch: measure.Watch, say: Say) -> Ended:
@@ -80,21 +77,21 @@ def resume(world: World, directory: Path, watch: measure.Watch, say: Say) -> End
     require_root(world)
     if not (directory / journal.NAME).exists():
         raise CliError(f"{directory}: holds no journal of a run, so there is nothing to resume", USAGE)
-    book = Journal(directory / journal.NAME)
-    with book:
+    with Journal(directory / journal.NAME) as book:
         contents = journal.read(directory / journal.NAME)
         old = contents.run
         if old.status == "complete":
             raise CliError(f"{directory}: run {old.id} is complete; there is nothing to resume", USAGE)
-        chosen = profile(old.plan.profile)
-        typed = list(dict.fromkeys(arm.backend for arm in old.plan.arms))
-        stage = setup.ready(world, names.known("backend", typed, list(world.backends)), cache_dir(), say)
-        _same_place(directory, old, stage)
-        run = msgspec.structs.replace(old, status="running", ended="")
-        book.append(RunLine(run=run))
-        store.write_run(directory, run)
-        gone = _drop_gone(book, run.plan, stage, contents)
-        return _measure(world, directory, run, stage, chosen, book, contents.done | gone, watch)
+        typed = names.known(
+            "backend", dict.fromkeys(arm.backend for arm in old.plan.arms), list(world.backends)
+        )
+        with setup.stage(world, typed, cache_dir(), say) as stage:
+            _same_place(directory, old, stage)
+            run = msgspec.structs.replace(old, status="running", ended="")
+            book.append(RunLine(run=run))
+            store.write_run(directory, run)
+            done = contents.done | _drop_gone(book, run.plan, stage, contents)
+            return _measure(world, directory, run, stage, profile(old.plan.profile), book, done, watch)
 
 
 def require_root(world: World) -> None:
@@ -146,11 +143,6 @@ def _measure(
         wire=functools.partial(world.wire, stage.image.rootfs, run.plan.cpus) if world.wire else None,
     )
     outcome = measure.run(run.plan, site, book, done=done, watch=watch)
-    for name, backend in stage.backends.items():
-        try:
-            backend.cleanup()
-        except BackendError as error:
-            book.append(journal.NoteLine(text=f"{name}: clean-up after the run: {error}"))
     ended = _ended(world, directory, run, stage, outcome.status)
     book.append(RunLine(run=ended))
     book.sync()

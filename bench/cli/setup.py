@@ -1,20 +1,24 @@
 """From names to arms that are ready to start: sweep, probe, image, prepare. Each phase is one function.
 
-What cannot take part becomes NotMeasured with its reason, and the rest goes on; only the host must be there.
+What cannot take part becomes NotMeasured with its reason, and the rest goes on, whatever a backend raises: a
+bug in one system must not cost the measurement of all others. Only the host must be there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from bench.backends.base import Backend, BackendError, BenchImage, NotAvailable
+from bench.backends.base import Backend, BenchImage, InstanceSpec, NotAvailable
 from bench.cli.errors import CliError
 from bench.cli.world import World
+from bench.failures import told
 from bench.model import ArmPlan, BackendInfo, ImageInfo, NotMeasured
-from bench.plan import Excluded, arms_for
+from bench.plan import Excluded, arms_for, too_dear
+from bench.profiles import Profile
 from bench.scenarios.base import Scenario
 
 Say = Callable[[str], None]
@@ -30,9 +34,20 @@ class Stage(msgspec.Struct, kw_only=True):
     missing: list[NotMeasured]
 
 
-def ready(world: World, names: Sequence[str], cache: Path, say: Say) -> Stage:
-    """Sweep leftovers, probe, build the image, prepare. Raises CliError when the host itself is not ready."""
+@contextmanager
+def stage(world: World, names: Sequence[str], cache: Path, say: Say) -> Iterator[Stage]:
+    """Backends ready to start, freed again on every way out (an interrupt, an error, the end).
+
+    Raises CliError when the host itself is not ready.
+    """
     made = {name: make(cache / "backends") for name, make in world.backends.items()}
+    try:
+        yield _ready(world, made, names, cache, say)
+    finally:
+        sweep(made, world.sweep_wire, say)
+
+
+def _ready(world: World, made: dict[str, Backend], names: Sequence[str], cache: Path, say: Say) -> Stage:
     sweep(made, world.sweep_wire, say)
     infos, missing = probe({name: made[name] for name in names}, say)
     image = world.build_image(cache, lambda text: say(f"image: {text}"))
@@ -40,8 +55,10 @@ def ready(world: World, names: Sequence[str], cache: Path, say: Say) -> Stage:
         say(f"{infos[name].name}: preparing the image")
         try:
             made[name].prepare(image)
-        except BackendError as error:
-            missing.append(NotMeasured(backend=infos.pop(name).name, metric="", reason=f"prepare: {error}"))
+        except Exception as error:
+            missing.append(
+                NotMeasured(backend=infos.pop(name).name, metric="", reason=f"prepare: {told(error)}")
+            )
     if "host" not in infos:
         reason = next((item.reason for item in missing if item.backend == "host"), "")
         raise CliError(f"the host backend is the baseline of everything and is not available: {reason}")
@@ -59,13 +76,13 @@ def sweep(backends: Mapping[str, Backend], sweep_wire: Callable[[], object], say
     """Free what earlier runs left behind after a kill -9. A failure is told and is no reason not to run."""
     try:
         sweep_wire()
-    except BackendError as error:
-        say(f"wire: could not sweep leftovers: {error}")
+    except Exception as error:
+        say(f"wire: could not sweep leftovers: {told(error)}")
     for name, backend in backends.items():
         try:
             backend.cleanup()
-        except BackendError as error:
-            say(f"{name}: could not sweep leftovers: {error}")
+        except Exception as error:
+            say(f"{name}: could not sweep leftovers: {told(error)}")
 
 
 def probe(backends: Mapping[str, Backend], say: Say) -> tuple[dict[str, BackendInfo], list[NotMeasured]]:
@@ -86,20 +103,25 @@ def probe_one(backend: Backend) -> BackendInfo | NotAvailable:
     """probe(), where a backend that fails to answer is not available."""
     try:
         return backend.probe()
-    except BackendError as error:
-        return NotAvailable(reason=f"probe: {error}")
+    except Exception as error:
+        return NotAvailable(reason=f"probe: {told(error)}")
 
 
 def exclusions(
-    stage: Stage, scenarios: Iterable[Scenario], cpus: tuple[int, ...]
+    stage: Stage, scenarios: Sequence[Scenario], cpus: tuple[int, ...], profile: Profile
 ) -> tuple[Excluded, list[NotMeasured]]:
-    """(arm, scenario) pairs that a backend cannot run, and the metrics that are therefore not measured."""
+    """(arm, scenario) pairs that cannot or shall not run, and the metrics that are therefore not measured."""
     excluded: set[tuple[str, str]] = set()
     missing: list[NotMeasured] = []
+    dear = too_dear(profile, stage.arms, scenarios)
     for scenario in scenarios:
         spec = msgspec.structs.replace(scenario.spec(), cpus=cpus)
         for arm in stage.arms:
-            reason = stage.backends[arm.name].unsupported(spec)
+            reason = _unsupported(stage.backends[arm.name], spec)
+            if reason is None and (arm.name, scenario.name) in dear:
+                reason = (
+                    f"left out of the {profile.name} profile, because {arm.name} is slow; run --profile full"
+                )
             if reason is not None:
                 excluded.add((arm.name, scenario.name))
                 missing.extend(
@@ -107,6 +129,13 @@ def exclusions(
                     for metric in scenario.metrics
                 )
     return frozenset(excluded), missing
+
+
+def _unsupported(backend: Backend, spec: InstanceSpec) -> str | None:
+    try:
+        return backend.unsupported(spec)
+    except Exception as error:
+        return f"unsupported: {told(error)}"
 
 
 def image_info(image: BenchImage) -> ImageInfo:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from bench.backends.base import Backend, BackendError, Channel, Instance, InstanceSpec
+from bench.backends.base import Backend, Channel, Instance, InstanceSpec
+from bench.failures import told
 
 
 class Arm:
@@ -27,7 +28,7 @@ class Arm:
         self._pad = pad
 
     def start(self) -> None:
-        """Start the instance and its worker; a BackendError is kept in `failure` and not raised."""
+        """Start the instance and its worker; a failure of any kind is kept in `failure` and not raised."""
         if self._spec is None:
             return
         try:
@@ -38,8 +39,8 @@ class Arm:
             self.instance = self.backend.start(spec)
             self._open()
             self.failure = ""
-        except BackendError as error:
-            self.failure = f"start: {error}"
+        except Exception as error:
+            self.failure = f"start: {told(error)}"
             self._free()
 
     def recover(self) -> None:
@@ -49,7 +50,7 @@ class Arm:
         try:
             self._close()
             self._open()
-        except BackendError:
+        except Exception:
             self._free()
             self.start()
 
@@ -58,13 +59,13 @@ class Arm:
         wrong = ""
         try:
             self._close()
-        except BackendError as error:
-            wrong = str(error)
+        except Exception as error:
+            wrong = told(error)
         try:
             if self.instance is not None:
                 self.instance.stop()
-        except BackendError as error:
-            wrong = str(error)
+        except Exception as error:
+            wrong = told(error)
         self.instance = None
         shutil.rmtree(self._volume, ignore_errors=True)
         return wrong
@@ -82,8 +83,8 @@ class Arm:
 
     def _free(self) -> None:
         instance, self.instance = self.instance, None
-        with contextlib.suppress(BackendError):
+        with contextlib.suppress(Exception):
             self._close()
-        with contextlib.suppress(BackendError):
+        with contextlib.suppress(Exception):
             if instance is not None:
                 instance.stop()

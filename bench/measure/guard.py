@@ -1,8 +1,9 @@
 """The wall-clock guard: the budget is a cap, shared out over the groups of all sessions as the forecast says.
 
-A group that runs past its share of the clock loses its later blocks, so on a machine slower than forecast
-every session gets thinner and none is lost, until the whole budget is spent: then the sessions beyond the
-minimum go.
+A group past its share of the clock loses the turns that a verdict can do without, so on a machine slower than
+forecast intervals get wider evenly and no metric is lost. When the whole budget is spent, sessions beyond the
+minimum go too. Only the core (the first MIN_SESSIONS sessions, first block, primary metrics) is run whatever
+it takes.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class Guard:
         """Seconds since the guard was made."""
         return (self._clock() - self._start) / SECOND
 
-    def block_allowed(self, session: int, group: str) -> bool:
-        """May a further block of this group begin?"""
+    def turn_allowed(self, session: int, group: str) -> bool:
+        """May a further turn of this group begin that is not of the core?"""
         return self.elapsed() <= self._deadline[session, group]
 
     def session_allowed(self, session: int) -> bool:

@@ -22,6 +22,7 @@ from typing import Literal
 import msgspec
 
 from bench.backends.base import Backend, BackendError
+from bench.failures import told
 from bench.journal import DropLine, Journal, MissingLine, NoteLine, StartLine, StoreError
 from bench.measure import noise
 from bench.measure.arm import Arm
@@ -29,7 +30,7 @@ from bench.measure.guard import SECOND, Guard
 from bench.measure.watch import Watch
 from bench.model import Metric, NotMeasured, Plan, Sample, Step
 from bench.plan import OWN, forecast, warmups
-from bench.profiles import Profile
+from bench.profiles import MIN_SESSIONS, Profile
 from bench.scenarios.base import Context, Reading, Scenario, ScenarioError
 
 STRIKES = 3
@@ -88,6 +89,11 @@ class _Runner:
         self.done = done
         self.watch = watch
         self.metrics = {metric.name: metric for metric in plan.metrics}
+        self.primary = {
+            scenario.name
+            for scenario in site.scenarios.values()
+            if any(metric.role == "primary" for metric in scenario.metrics)
+        }
         self.strikes: dict[str, int] = {}
         self.last_reason: dict[str, str] = {}
         self.good: set[str] = set()
@@ -137,22 +143,24 @@ class _Runner:
             for step in warmups(self.plan, session, group, self.site.scenarios, self.site.profile):
                 if step.arm in arms:
                     self._warm_up(step, arms[step.arm])
-            self._blocks(session, group, steps, arms)
+            self._turns(session, group, steps, arms)
         finally:
             self._stop(arms)
 
-    def _blocks(self, session: int, group: str, steps: list[Step], arms: dict[str, Arm]) -> None:
-        for position, (_, members) in enumerate(itertools.groupby(steps, key=lambda step: step.block)):
-            block = list(members)
-            if position > 0 and not self.guard.block_allowed(session, group):
-                rest = [step for step in steps if step.block >= block[0].block]
-                where = f"session {session}, {group}: blocks from {block[0].block} on"
-                self._drop(rest, f"{where}: slower than forecast, the time budget allows no more")
-                return
-            for _, turn in itertools.groupby(block, key=lambda step: step.scenario):
-                gc.collect()
-                for step in turn:
-                    self._step(step, arms[step.arm])
+    def _turns(self, session: int, group: str, steps: list[Step], arms: dict[str, Arm]) -> None:
+        skipped: list[Step] = []
+        for (block, name), members in itertools.groupby(steps, key=lambda step: (step.block, step.scenario)):
+            turn = list(members)
+            core = session < MIN_SESSIONS and block == 0 and name in self.primary
+            if not core and not self.guard.turn_allowed(session, group):
+                skipped += turn
+                continue
+            gc.collect()
+            for step in turn:
+                self._step(step, arms[step.arm])
+        if skipped:
+            where = f"session {session}, {group}: {len({(s.block, s.scenario) for s in skipped})} turns"
+            self._drop(skipped, f"{where}: slower than forecast, the time budget allows no more")
 
     def _step(self, step: Step, arm: Arm) -> None:
         scenario = self.site.scenarios[step.scenario]
@@ -185,7 +193,7 @@ class _Runner:
         except StoreError:
             raise
         except Exception as error:  # a bug in one scenario must not cost the run of all the others
-            reason = f"{type(error).__name__}: {error}"
+            reason = told(error)
             self._note(f"step {step.order}: {''.join(traceback.format_exception(error, limit=-4))}")
         else:
             self.strikes[arm.name] = 0
@@ -298,9 +306,9 @@ class _Runner:
             return ""
         try:
             self.wire = self.closing.enter_context(self.site.wire())
-        except BackendError as error:
-            self._note(f"no wire to the remote peer: {error}")
-            return f"no wire to the remote peer: {error}"
+        except Exception as error:
+            self._note(f"no wire to the remote peer: {told(error)}")
+            return f"no wire to the remote peer: {told(error)}"
         return ""
 
     def _drop(self, steps: Sequence[Step], reason: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,16 +37,27 @@ def invoke(*arguments: object):
     return CliRunner().invoke(app, [str(one) for one in arguments])
 
 
-@pytest.fixture
-def finished(events, tmp_path):
-    """A smoke run's directory."""
-    result = invoke("run", "--profile", "smoke", "--seed", 1, "--out", tmp_path / "run")
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """A smoke run's directory and what was asked of its backends; not to be written to."""
+    directory, found = tmp_path_factory.mktemp("smoke"), []
+    use(World.fake(fake_backends(found), fake_scenarios(), fake_image()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NINETYNINE_CACHE", str(directory / "cache"))
+        result = invoke("run", "--profile", "smoke", "--seed", 1, "--out", directory / "run")
+    use(None)
     assert result.exit_code == 0, result.output
-    return tmp_path / "run"
+    return directory / "run", found
 
 
-def test_run_leaves_the_promised_files(finished):
-    names = {path.name for path in finished.iterdir()}
+@pytest.fixture
+def finished(smoke, events, tmp_path):
+    """A copy of a smoke run's directory."""
+    return Path(shutil.copytree(smoke[0], tmp_path / "run"))
+
+
+def test_run_leaves_the_promised_files(smoke):
+    names = {path.name for path in smoke[0].iterdir()}
     assert names == {"run.json", "samples.parquet", "verdicts.json", "report.html", "log"}
 
 
@@ -84,7 +96,8 @@ def test_a_missing_backend_is_named_as_not_measured(finished):
     assert ("docker", "no docker on this machine") in missing
 
 
-def test_leftovers_are_swept_before_anything_starts(finished, events):
+def test_leftovers_are_swept_before_anything_starts(smoke):
+    _, events = smoke
     first = next(index for index, event in enumerate(events) if event[0] != "cleanup")
     assert {event[1] for event in events[:first]} == {"host", "runtime", "vm-tcg", "docker"}
 

@@ -273,8 +273,8 @@ def test_guard_deadlines_follow_the_forecast():
     guard = Guard([(0, "a", 1.0), (0, "b", 3.0), (1, "a", 4.0)], 80.0, clock)
     for seconds, allowed in [(9.0, True), (2.0, False)]:
         clock.advance(seconds)
-        assert guard.block_allowed(0, "a") is allowed
-    assert guard.block_allowed(0, "b")
+        assert guard.turn_allowed(0, "a") is allowed
+    assert guard.turn_allowed(0, "b")
     clock.advance(70)
     assert guard.session_allowed(MIN_SESSIONS - 1)
     assert not guard.session_allowed(MIN_SESSIONS)

@@ -86,10 +86,15 @@ def test_a_turn_holds_each_arm_once_and_nothing_comes_between(given_inputs):
 
 @settings(max_examples=150, deadline=None)
 @given(inputs())
-def test_every_arm_meets_every_scenario_of_its_own_in_the_first_block(given_inputs):
+def test_the_core_sessions_hold_every_scenario_and_every_arm_of_it(given_inputs):
+    profile, _, arms, scenarios = given_inputs
     found = plans.make_plan(*given_inputs)
-    first = {(s.session, s.scenario, s.arm) for s in found.steps if s.block == 0}
-    assert first == {(s.session, s.scenario, s.arm) for s in found.steps}
+    chosen = plans.choose(scenarios, profile.per_family)
+    expected = {(scenario.name, arm.name) for scenario in chosen for arm in arms}
+    for session in range(min(MIN_SESSIONS, profile.sessions)):
+        first = {(s.scenario, s.arm) for s in found.steps if s.session == session and s.block == 0}
+        attending = {(n, a) for n, a in expected if not pace(a).slow or session < profile.slow_sessions}
+        assert first == attending
 
 
 @settings(max_examples=100, deadline=None)
@@ -126,7 +131,7 @@ def test_the_forecast_keeps_the_budget_when_one_visit_each_does(given_inputs):
             for *_, cost in plans.forecast(plans.make_plan(budget, seed, arms, scenarios), by_name, budget)
         )
 
-    least = total(msgspec.structs.replace(chosen, max_visits=1))
+    least = total(msgspec.structs.replace(chosen, budget_s=0.0))
     assert total(chosen) <= max(chosen.budget_s, least) * 1.001
 
 
@@ -137,9 +142,15 @@ def test_primary_metrics_get_more_visits_than_stress_ones_of_equal_cost():
     assert visits["main"] > visits["side"] > 0
 
 
-def test_slow_arms_attend_fewer_sessions_but_enough_for_a_verdict():
-    sessions = {step.session for step in quick().steps if step.arm == "vm-tcg"}
-    assert MIN_SESSIONS <= len(sessions) < quick().sessions
+def test_slow_arms_attend_the_core_sessions_only():
+    assert {step.session for step in quick().steps if step.arm == "vm-tcg"} == set(range(MIN_SESSIONS))
+    assert quick().sessions > MIN_SESSIONS
+
+
+def test_a_profile_leaves_out_what_only_explains_on_slow_arms():
+    dear = plans.too_dear(PROFILES["quick"], ARMS, fake_scenarios())
+    assert dear == {("vm-tcg", "cpu.syscall")}
+    assert not plans.too_dear(PROFILES["full"], ARMS, fake_scenarios())
 
 
 def test_every_scenario_keeps_its_stride():
@@ -198,10 +209,12 @@ def test_two_definitions_of_one_metric_are_an_error():
 def test_warm_ups_are_for_fresh_instances_only():
     found, by_name = quick(), {s.name: s for s in fake_scenarios()}
     assert plans.warmups(found, 0, plans.OWN, by_name, PROFILES["quick"]) == []
-    first = plans.warmups(found, 0, "net-none", by_name, PROFILES["quick"])
-    later = plans.warmups(found, 1, "net-none", by_name, PROFILES["quick"])
-    assert len(later) < len(first)
-    assert Counter(step.arm for step in later) == dict.fromkeys({step.arm for step in later}, 1)
+    cheapest = plans.warmups(found, 0, "net-none", by_name, PROFILES["quick"])
+    everything = plans.warmups(found, 0, "net-none", by_name, PROFILES["full"])
+    assert Counter(step.arm for step in cheapest) == {arm.name: 1 for arm in ARMS}
+    assert len(everything) == len(
+        {(step.arm, step.scenario) for step in found.steps if step.group == "net-none"}
+    )
 
 
 @given(st.integers(1, 40), st.integers(0, 40))
