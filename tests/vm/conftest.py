@@ -49,8 +49,14 @@ def debian_root(include=INCLUDE) -> tuple[Path, str]:
 
 
 @pytest.fixture(scope="session")
-def rootfs():
-    return debian_root()
+def debian():
+    """A function from package names to (directory, digest) of a Debian with them."""
+    return debian_root
+
+
+@pytest.fixture(scope="session")
+def rootfs(debian):
+    return debian()
 
 
 @pytest.fixture(scope="module")
