@@ -6,8 +6,8 @@ nobody's, and QEMU. So what is counted is what is left when idle time is taken a
     busy = CPUs x wall - idle
 
 `/proc/stat` counts idle time in steps of 10 ms, a tenth of what a slice uses. `/proc/timer_list` (root) has
-it in nanoseconds, where the kernel shows it; an idle CPU's sum is brought up to date by waking it, so the reader
-visits every CPU first. Time stolen by a hypervisor counts as busy; the run records it apart.
+it in nanoseconds, where the kernel shows it; an idle CPU's sum is brought up to date by waking it, so the
+reader visits every CPU first. Time stolen by a hypervisor counts as busy; the run records it apart.
 """
 
 from __future__ import annotations

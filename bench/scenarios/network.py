@@ -8,25 +8,23 @@ the first tenth of a second after its bytes, and its figure is bytes over the ti
 
 from __future__ import annotations
 
-import time
 from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
 from bench.backends.base import InstanceSpec
 from bench.model import Metric, NetworkMode, Role
-from bench.scenarios import busy, parsers
-from bench.scenarios.base import Context, Reading, ScenarioError
+from bench.scenarios import parsers
+from bench.scenarios.base import Context, Reading, Scenario, ScenarioError
+from bench.scenarios.meter import Meter
 from bench.scenarios.tool import readings
 from bench.scenarios.worker import Output, Worker
 
 FAMILY = "network"
 GBIT = 1_000_000_000
-GIB = 1 << 30
 MODES: tuple[NetworkMode, ...] = ("host", "bridge", "nat")
 PINGPONG_PORT, LOOPBACK_PORT = 5301, 5299
 ROUND_TRIPS = 2500
-_POLL_S = 0.004
 
 _WAY = {
     "host": "from the host's own network (the baseline's way and a container's with `--network host`)",
@@ -57,7 +55,10 @@ class Peer(Protocol):
 
 
 class Transfer(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of iperf3 slice. `bytes_` is `-n`, 0.1 to 0.2 s of the wire; `rate` is None when unshaped."""
+    """One kind of iperf3 slice. `bytes_` is `-n`, 0.1 to 0.2 s of the wire; `rate` is None when unshaped.
+
+    With a `cpu_stem` the host's CPU time is counted too and is the second metric.
+    """
 
     stem: str
     words: str
@@ -65,7 +66,8 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     bytes_: str
     options: tuple[str, ...] = ()
     role: Role = "stress"
-    counts_cpu: bool = False
+    cpu_stem: str = ""
+    cpu_role: Role = "stress"
     cost_s: float
     every: int
 
@@ -77,7 +79,9 @@ TRANSFERS = (
         rate=GBIT,
         bytes_="20M",
         role="primary",
-        cost_s=0.25,
+        cpu_stem="network.cpu_per_gib",
+        cpu_role="primary",
+        cost_s=0.3,
         every=1,
     ),
     Transfer(
@@ -85,7 +89,7 @@ TRANSFERS = (
         words="one TCP stream to the peer over the wire at 10 Gbit/s",
         rate=10 * GBIT,
         bytes_="150M",
-        counts_cpu=True,
+        cpu_stem="network.cpu_per_gib_10g",
         cost_s=0.35,
         every=1,
     ),
@@ -138,17 +142,18 @@ class NetworkSlice(msgspec.Struct, kw_only=True):
         """One transfer. Raises ScenarioError; the peer's servers are then started anew."""
         peer = peer_of(context)
         peer.shape(self.transfer.rate)
-        meter = Meter(peer, parse_size(self.transfer.bytes_))
-        meanwhile = meter.watch if self.transfer.counts_cpu else _nothing
+        worker = Worker.of(context)
         try:
-            output = Worker.of(context).run(self.argv(peer), meanwhile=meanwhile)
-            found = readings(output, self._parse)
+            if not self.transfer.cpu_stem:
+                return readings(worker.run(self.argv(peer)), self._parse)
+            meter = Meter(peer, parse_size(self.transfer.bytes_))
+            meter.background()
+            output = worker.run(self.argv(peer), meanwhile=meter.watch)
+            meter.background()
+            return [*readings(output, self._parse), meter.reading(self.metrics[1].name)]
         except ScenarioError:
             peer.restart_servers()
             raise
-        if self.transfer.counts_cpu:
-            found.append(meter.reading(self.metrics[1].name))
-        return found
 
     def argv(self, peer: Peer) -> tuple[str, ...]:
         """The command line of the client."""
@@ -159,54 +164,6 @@ class NetworkSlice(msgspec.Struct, kw_only=True):
 
     def _parse(self, output: Output) -> dict[str, float]:
         return {self.metrics[0].name: parsers.iperf3_received(output.text)}
-
-
-class Meter:
-    """Counts the host's busy CPU time while the middle of a transfer crosses the wire.
-
-    The window opens when an eighth of the bytes have left and closes at three quarters, so that neither the
-    start of iperf3 nor its end and report are in it.
-    """
-
-    def __init__(self, peer: Peer, total_bytes: int) -> None:
-        self._peer = peer
-        self._total = total_bytes
-        self._cpu_s_per_gib: float | None = None
-        self._start_ns = self._end_ns = 0
-
-    def watch(self) -> None:
-        """Follow a transfer that was just asked for; returns after the window, or when nothing moves."""
-        before = self._peer.sent_bytes()
-        if self._reach(before + self._total // 8) is None:
-            return
-        first, first_bytes = busy.read(), self._peer.sent_bytes()
-        if self._reach(before + self._total * 3 // 4) is None:
-            return
-        last, last_bytes = busy.read(), self._peer.sent_bytes()
-        self._start_ns, self._end_ns = first.at_ns, last.at_ns
-        self._cpu_s_per_gib = last.since(first) / (last_bytes - first_bytes) * GIB
-
-    def reading(self, metric: str) -> Reading:
-        """What was counted. Raises ScenarioError when the transfer was over before its middle was seen."""
-        if self._cpu_s_per_gib is None:
-            raise ScenarioError(
-                f"{metric}: the middle of the transfer did not cross the wire within its time; is the route "
-                "to the remote peer the wire?"
-            )
-        return Reading(
-            metric=metric,
-            value=self._cpu_s_per_gib,
-            start_ns=self._start_ns,
-            duration_ns=self._end_ns - self._start_ns,
-        )
-
-    def _reach(self, goal: int, patience_s: float = 30.0) -> int | None:
-        deadline = time.monotonic() + patience_s
-        while (sent := self._peer.sent_bytes()) < goal:
-            if time.monotonic() > deadline:
-                return None
-            time.sleep(_POLL_S)
-        return sent
 
 
 class Latency(msgspec.Struct, kw_only=True):
@@ -294,16 +251,12 @@ def parse_size(text: str) -> int:
     return int(text.removesuffix("M")) << 20
 
 
-def _nothing() -> None:
-    pass
-
-
 def _slices(mode: NetworkMode) -> tuple[NetworkSlice | Latency, ...]:
     found: list[NetworkSlice | Latency] = []
     for transfer in TRANSFERS:
         name = f"{transfer.stem}.{mode}"
         metrics = [_throughput(name, transfer, mode)]
-        if transfer.counts_cpu:
+        if transfer.cpu_stem:
             metrics.append(_cpu_per_gib(mode, transfer))
         found.append(
             NetworkSlice(
@@ -330,12 +283,13 @@ def _throughput(name: str, transfer: Transfer, mode: NetworkMode) -> Metric:
 
 def _cpu_per_gib(mode: NetworkMode, transfer: Transfer) -> Metric:
     return Metric(
-        name=f"network.cpu_per_gib.{mode}",
+        name=f"{transfer.cpu_stem}.{mode}",
         unit="s/GiB",
         better="lower",
-        role="primary",
-        definition="CPU seconds of the whole host (all CPUs, all but idle time: both ends, kernel, QEMU) for "
-        f"each GiB on the wire, in the middle of {transfer.words}, {_WAY[mode]}.",
+        role=transfer.cpu_role,
+        definition="CPU seconds of the whole host (both ends, kernel, QEMU) for each GiB on the wire, in the "
+        f"middle of {transfer.words}, {_WAY[mode]}: all CPUs' time that was not idle, less what the host "
+        "used in a moment before and after.",
     )
 
 
@@ -353,4 +307,4 @@ def _latency(mode: NetworkMode) -> tuple[Metric, Metric]:
     return metric("", "the median"), metric(".p99", "the 99th percentile")
 
 
-SCENARIOS = (*(each for mode in MODES for each in _slices(mode)), Loopback())
+SCENARIOS: tuple[Scenario, ...] = (*(each for mode in MODES for each in _slices(mode)), Loopback())

@@ -70,6 +70,29 @@ def iperf3_received(text: str) -> float:
     return number(tree, "end", "sum_received", "bits_per_second")
 
 
+def fio_jobs(text: str) -> dict[str, Any]:
+    """The jobs of fio's JSON by name. Raises ParseError, also for a job that ended with an error."""
+    jobs = json_object(text).get("jobs")
+    if not isinstance(jobs, list):
+        raise ParseError("no jobs in fio's output")
+    found = {}
+    for job in jobs:
+        if not isinstance(job, dict) or not isinstance(job.get("jobname"), str):
+            raise ParseError("a job without a name in fio's output")
+        if job.get("error"):
+            raise ParseError(f"fio's job {job['jobname']} ended with error {job['error']}")
+        found[job["jobname"]] = job
+    return found
+
+
+def fio_rate(jobs: dict[str, Any], name: str, action: str) -> float:
+    """Operations per second of a job's reads or writes: the inverse of their mean latency.
+
+    fio's own `iops` divides by a run time in whole milliseconds and counts the other action's time too.
+    """
+    return 1e9 / number(jobs, name, action, "lat_ns", "mean")
+
+
 def number(tree: Any, *path: str | int) -> float:
     """Return the positive number at `path` of a JSON tree. Raises ParseError with the path."""
     where = ".".join(map(str, path))

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from bench.model import Metric
-from bench.scenarios import cpu, memory, network, startup
+from bench.scenarios import cpu, disk, memory, network, startup
 from bench.scenarios.base import Scenario, ScenarioError
 
-SCENARIOS: tuple[Scenario, ...] = (*startup.SCENARIOS, *cpu.SCENARIOS, *memory.SCENARIOS, *network.SCENARIOS)
+SCENARIOS: tuple[Scenario, ...] = (
+    *startup.SCENARIOS,
+    *cpu.SCENARIOS,
+    *memory.SCENARIOS,
+    *network.SCENARIOS,
+    *disk.SCENARIOS,
+)
 
 FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(scenario.family for scenario in SCENARIOS))
 

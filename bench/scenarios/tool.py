@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from bench.backends.base import InstanceSpec
-from bench.model import Metric, NetworkMode
+from bench.model import Metric
 from bench.scenarios.base import Context, Reading, ScenarioError
 from bench.scenarios.worker import Output, Worker
 
@@ -30,7 +30,8 @@ class ParseError(ValueError):
 class ToolSlice(msgspec.Struct, kw_only=True):
     """One program, run once in the session's instance. See `bench.scenarios.base.Scenario`.
 
-    `argv` is the whole command line. `parse` reads its output.
+    `argv` is the whole command line. `parse` reads its output. All have the same spec and so share one
+    instance a session: without a network, and with the volume that the disk family needs.
     """
 
     name: str
@@ -40,13 +41,11 @@ class ToolSlice(msgspec.Struct, kw_only=True):
     parse: Parse
     cost_s: float
     every: int = 1
-    network: NetworkMode = "none"
-    volume: bool = False
     kind: Literal["slice", "instance"] = "slice"
 
     def spec(self) -> InstanceSpec:
         """The instance it runs in."""
-        return InstanceSpec(network=self.network, volume=VOLUME if self.volume else None)
+        return InstanceSpec(volume=VOLUME)
 
     def run(self, context: Context) -> list[Reading]:
         """Run the program once. Raises ScenarioError with the program's words."""
