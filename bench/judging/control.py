@@ -9,7 +9,7 @@ import numpy as np
 from bench.claims import Claims, matches
 from bench.judging.comparisons import Evidence, exponential
 from bench.judging.pairs import Key, Series
-from bench.judging.rows import Gate, finite, join
+from bench.judging.rows import Gate, count, finite, join
 from bench.model import State, Verdict
 from bench.stats.cluster import t_interval
 from bench.stats.control import FLOOR, RESERVE, ControlResult, joint_control
@@ -84,7 +84,7 @@ def _metric_rows(
         p = adjusted.get(key)
         state: State = "inconclusive"
         if p is None:
-            reason = f"{series.n_sessions} sessions, the control needs at least {gate.min_sessions}"
+            reason = f"{count(series.n_sessions, 'session')}, the control needs at least {gate.min_sessions}"
         elif p <= level:
             state, reason = "refuted", f"two copies of the same arm differ, p = {p:.2g} over all metrics"
         elif interval.low >= margin and interval.high <= 1.0 / margin:
@@ -114,7 +114,7 @@ def _why_not(claims: Claims, gate: Gate, found: dict[Key, Series]) -> str:
     if not found:
         return f"no pairs of {claims.control.arm} against {claims.control.baseline}"
     most = max(series.n_sessions for series in found.values())
-    return f"{most} sessions, the control needs at least {gate.min_sessions}"
+    return f"{count(most, 'session')}, the control needs at least {gate.min_sessions}"
 
 
 def _undecided(claims: Claims, reason: str) -> Verdict:

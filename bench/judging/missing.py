@@ -108,7 +108,7 @@ def digest(claim: Claim, image: ImageInfo | None) -> Verdict:
     reason = (
         f"{image.digest} before and after the run"
         if same
-        else f"{image.digest} before, {image.digest_after} after the run"
+        else f"{image.digest} before, after the run: {image.digest_after}"
     )
     return empty(claim.id, "image.digest", ALL, "", reason, state)
 

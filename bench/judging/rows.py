@@ -59,13 +59,13 @@ def shortfall(comparison: Comparison, min_pairs: int, gate: Gate) -> str:
         return "the smoke profile never gives a verdict"
     if comparison.blocked:
         return comparison.blocked
-    unit = "pairs" if comparison.baseline else "values"
+    unit = "pair" if comparison.baseline else "value"
     if series.n_pairs == 0:
-        return f"no usable {unit}"
+        return f"no usable {unit}s"
     if series.n_sessions < gate.min_sessions:
-        return f"{series.n_sessions} sessions, a verdict needs at least {gate.min_sessions}"
+        return f"{count(series.n_sessions, 'session')}, a verdict needs at least {gate.min_sessions}"
     if series.n_pairs < min_pairs:
-        return f"{series.n_pairs} {unit}, a verdict needs at least {min_pairs}"
+        return f"{count(series.n_pairs, unit)}, a verdict needs at least {min_pairs}"
     return ""
 
 
@@ -123,11 +123,16 @@ def losses(comparison: Comparison, lost: dict[Key, Loss]) -> str:
     for backend in dict.fromkeys((comparison.backend, comparison.baseline)):
         loss = lost.get((comparison.metric, backend))
         if loss:
-            parts.append(f"{loss.count} invalid samples of {backend} left out ({loss.reason})")
+            parts.append(f"{count(loss.count, 'invalid sample')} of {backend} left out ({loss.reason})")
     if comparison.series.unfit:
-        unit = "pairs" if comparison.baseline else "values"
-        parts.append(f"{comparison.series.unfit} {unit} of zero or below have no ratio and are left out")
+        what = count(comparison.series.unfit, "pair" if comparison.baseline else "value")
+        parts.append(f"{what} of zero or below left out")
     return join(*parts)
+
+
+def count(number: int, noun: str) -> str:
+    """The number with its noun: "1 pair", "3 pairs"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def join(*parts: str) -> str:

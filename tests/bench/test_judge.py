@@ -145,7 +145,7 @@ def test_numbers_that_are_none_are_left_out(value: float) -> None:
     frame.loc[frame[frame["backend"] == "host"].index[0], "value"] = value
     row = find(judge(frame, CLAIMS), "performance", "cpu.integer")
     assert row.n_pairs == 23
-    assert "1 invalid samples of host left out (not a finite number)" in row.reason
+    assert "1 invalid sample of host left out (not a finite number)" in row.reason
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0])
@@ -154,7 +154,7 @@ def test_values_without_a_logarithm_are_left_out_of_ratios(value: float) -> None
     frame.loc[frame["backend"] == "runtime", "value"] = value
     row = find(judge(frame, CLAIMS), "performance", "cpu.integer")
     assert (row.verdict, row.estimate, row.n_pairs) == ("inconclusive", None, 0)
-    assert "24 pairs of zero or below" in row.reason
+    assert "24 pairs of zero or below left out" in row.reason
 
 
 def test_samples_without_a_column_are_refused() -> None:
