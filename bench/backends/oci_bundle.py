@@ -109,9 +109,12 @@ def seccomp() -> Seccomp:
     machine = syscalls.MACHINE
     kept = profile.default_machines(capabilities.mask(capabilities.DEFAULT))[machine]
     names = {number: name for name, number in syscalls.table(machine).items()}
-    allowed = tuple(sorted(names[n] for n, verdict in kept.verdicts.items() if verdict == bpf.ALLOW))
+    allowed = tuple(
+        sorted(names[n] for n, verdict in kept.verdicts.items() if verdict == bpf.ALLOW and n in names)
+    )
     rules = [SeccompSyscall(names=allowed, action="SCMP_ACT_ALLOW")]
-    for number, verdict in sorted(kept.verdicts.items()):
+    for number in sorted(kept.verdicts.keys() & names.keys()):
+        verdict = kept.verdicts[number]
         if isinstance(verdict, tuple):
             rules += [_syscall(names[number], args) for rule in verdict for args in _arguments(rule)]
         elif verdict != bpf.ALLOW:

@@ -32,6 +32,7 @@ from bench.model import BackendInfo, NetworkMode
 from runtime.engine import shared
 from runtime.network import NetworkError
 from runtime.network import sweep as sweep_networks
+from runtime.spawn import cgroups
 from runtime.spawn.cgroups import CgroupError
 from vm.config import Accelerator, Profile, VmConfig, VmImage, VmNetwork
 from vm.errors import VmError
@@ -137,7 +138,8 @@ class VmBackend:
             harness.close()
             harness.sweep()
             sweep_networks()
-        except (VmError, NetworkError, OSError) as error:
+            cgroups.sweep(shared.PREFIX)
+        except (VmError, NetworkError, CgroupError, OSError) as error:
             raise BackendError(f"clean up after VMs: {error}") from error
 
     def _run_root(self) -> Path:

@@ -6,17 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kinds import NAMES
 
 from bench.backends.base import Backend, BenchImage, Instance, InstanceSpec, NotAvailable
 from bench.backends.registry import BACKENDS
-
-MARKS = {
-    "vm": (pytest.mark.qemu, pytest.mark.slow),
-    "vm-untuned": (pytest.mark.qemu, pytest.mark.slow),
-    "docker": (pytest.mark.peers, pytest.mark.slow),
-    "crun": (pytest.mark.peers,),
-}
-NAMES = [pytest.param(name, marks=MARKS.get(name, ())) for name in BACKENDS]
 
 
 @pytest.fixture(scope="session")
