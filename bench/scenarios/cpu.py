@@ -100,7 +100,7 @@ SCENARIOS = (
             *("--no-rand-seed", "--temp-path", "/tmp", "--metrics", "--yaml", "/dev/stdout"),
         ),
         parse=_float,
-        cost_s=0.2,
+        cost_s=0.16,
     ),
     ToolSlice(
         name="cpu.crypto",

@@ -102,7 +102,7 @@ class ExtraInstance(msgspec.Struct, kw_only=True):
     name: str = EXTRA.name
     family: str = FAMILY
     metrics: tuple[Metric, ...] = (EXTRA, EXTRA_FIRST, COPY_UP, COPY_UP_TIME)
-    cost_s: float = 0.5
+    cost_s: float = 0.25
     every: int = 8
     kind: Literal["slice", "instance"] = "instance"
 
@@ -182,7 +182,7 @@ def _slice(place: str) -> ToolSlice:
         metrics=metrics,
         argv=fio(place),
         parse=parse,
-        cost_s=0.7,
+        cost_s=0.65 if place == "image" else 0.85,
         every=4,
     )
 

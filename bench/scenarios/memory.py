@@ -60,7 +60,7 @@ class IdleMemory(msgspec.Struct, kw_only=True):
     name: str = "memory.per_instance"
     family: str = FAMILY
     metrics: tuple[Metric, ...] = (PER_INSTANCE,)
-    cost_s: float = 0.05
+    cost_s: float = 0.04
     every: int = 4
     kind: Literal["slice", "instance"] = "instance"
 
@@ -88,7 +88,7 @@ SCENARIOS = (
             *(f"--memory-total-size={TOTAL_GIB}G", "--memory-oper=write", "run"),
         ),
         parse=_bandwidth,
-        cost_s=0.2,
+        cost_s=0.15,
     ),
     ToolSlice(
         name="memory.latency",

@@ -81,7 +81,7 @@ TRANSFERS = (
         role="primary",
         cpu_stem="network.cpu_per_gib",
         cpu_role="primary",
-        cost_s=0.3,
+        cost_s=0.28,
         every=1,
     ),
     Transfer(
@@ -90,15 +90,15 @@ TRANSFERS = (
         rate=10 * GBIT,
         bytes_="150M",
         cpu_stem="network.cpu_per_gib_10g",
-        cost_s=0.35,
-        every=1,
+        cost_s=0.3,
+        every=2,
     ),
     Transfer(
         stem="network.throughput_unshaped",
         words="one TCP stream to the peer over the wire without a rate, bound by the CPU",
         rate=None,
         bytes_="150M",
-        cost_s=0.25,
+        cost_s=0.16,
         every=4,
     ),
     Transfer(
@@ -107,7 +107,7 @@ TRANSFERS = (
         rate=GBIT,
         bytes_="10M",
         options=("-R",),
-        cost_s=0.15,
+        cost_s=0.12,
         every=4,
     ),
     Transfer(
@@ -116,7 +116,7 @@ TRANSFERS = (
         rate=GBIT,
         bytes_="10M",
         options=("-P", "4"),
-        cost_s=0.17,
+        cost_s=0.13,
         every=4,
     ),
 )
@@ -172,7 +172,7 @@ class Latency(msgspec.Struct, kw_only=True):
     name: str
     metrics: tuple[Metric, ...]
     mode: NetworkMode
-    cost_s: float = 0.12
+    cost_s: float = 0.07
     every: int = 2
     family: str = FAMILY
     kind: Literal["slice", "instance"] = "slice"
@@ -208,7 +208,7 @@ class Loopback(msgspec.Struct, kw_only=True):
             "stream. Not a network: packets of 64 KiB and no device; never a baseline for one.",
         ),
     )
-    cost_s: float = 0.25
+    cost_s: float = 0.15
     every: int = 8
     family: str = FAMILY
     kind: Literal["slice", "instance"] = "slice"

@@ -11,10 +11,11 @@ from typing import Any
 
 from bench.scenarios.tool import ParseError, positive
 
+# A figure is followed by something: an output that was cut may end inside a number.
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)"
-_EVENTS = re.compile(rf"events per second:\s+{_NUMBER}")
+_EVENTS = re.compile(rf"events per second:\s+{_NUMBER}\n")
 _MEMORY = re.compile(rf"MiB transferred \({_NUMBER} MiB/sec\)")
-_BOGO = re.compile(rf"bogo-ops-per-second-real-time:\s+{_NUMBER}")
+_BOGO = re.compile(rf"bogo-ops-per-second-real-time:\s+{_NUMBER}\n")
 _KEY = re.compile(r"^(?:[0-9A-F]{2}:){31}[0-9A-F]{2}$", re.MULTILINE)
 _DD = re.compile(rf"^([0-9]+) bytes .*copied, {_NUMBER} s, ", re.MULTILINE)
 

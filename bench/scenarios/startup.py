@@ -116,7 +116,7 @@ class FirstByte(msgspec.Struct, kw_only=True):
 
     name: str = FIRST_BYTE.name
     metrics: tuple[Metric, ...] = (FIRST_BYTE,)
-    cost_s: float = 0.08
+    cost_s: float = 0.05
     every: int = 4
     family: str = FAMILY
     kind: Literal["slice", "instance"] = "instance"
@@ -202,7 +202,7 @@ SCENARIOS = (
     FirstInstruction(
         name=FIRST_INSTRUCTION.name,
         metrics=(FIRST_INSTRUCTION, *PHASES.values()),
-        cost_s=0.22,
+        cost_s=0.12,
         every=1,
     ),
     FirstInstruction(
