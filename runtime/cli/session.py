@@ -35,6 +35,7 @@ class Session:
         self._old_handlers: dict[int, object] = {}
         self._old_wakeup = -1
         self._old_terminal: list[object] | None = None
+        self._catch_signals()  # before the start: a signal that comes meanwhile waits in the pipe
 
     def stdio(self) -> tuple[int, int, int]:
         """Descriptors for the program."""
@@ -42,7 +43,6 @@ class Session:
 
     def run(self) -> int:
         """Serve the started container to its end; return its exit status."""
-        self._catch_signals()
         self._take_terminal()
         waiter = threading.Thread(target=self._wait, name="nn-wait")
         waiter.start()

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from runtime.cli.errors import CliError
+from runtime.cli.nn import main
+from runtime.cli.parser import build_parser
+
+
+def test_flags_after_the_image_are_the_programs() -> None:
+    arguments = build_parser().parse_args(["run", "--rm", "-it", "debian", "ls", "-la", "--rm", "-h"])
+    assert (arguments.image, arguments.arguments) == ("debian", ["ls", "-la", "--rm", "-h"])
+    assert arguments.interactive and arguments.tty
+
+
+def test_a_command_may_begin_with_a_dash() -> None:
+    assert build_parser().parse_args(["run", "debian", "-c", "x"]).arguments == ["-c", "x"]
+
+
+def test_h_is_the_hostname_as_with_docker() -> None:
+    assert build_parser().parse_args(["run", "-h", "web", "debian"]).hostname == "web"
+
+
+@pytest.mark.parametrize(
+    "flags", [["run", "--memry", "1", "x"], ["run"], ["frobnicate"], [], ["run", "-m", "5x", "i"]]
+)
+def test_wrong_flags_end_with_125(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(flags) == 125
+    assert capsys.readouterr().err.startswith("nn: ")
+
+
+def test_abbreviated_flags_are_refused() -> None:
+    with pytest.raises(CliError):
+        build_parser().parse_args(["run", "--mem", "1g", "debian"])
+
+
+@pytest.mark.parametrize("verb", ["", "run", "import", "images", "rmi", "verify", "sweep"])
+def test_every_help_shows_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([*verb.split(), "--help"])
+    assert end.value.code == 0
+    assert "example" in capsys.readouterr().out
+
+
+def test_help_imports_nothing_of_the_runtime() -> None:
+    script = (
+        "import sys\nfrom runtime.cli.nn import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "print([m for m in sys.modules if m.startswith(('runtime.e', 'runtime.n', 'msgspec', 'typer'))])"
+    )
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert output.splitlines()[-1] == "[]"
+
+
+def test_without_root_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert main(["run", "debian"]) == 125
+    assert "needs root" in capsys.readouterr().err
