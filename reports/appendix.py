@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from bench.model import Fingerprint, Run
 from reports import arms
 from reports.words import quantity
@@ -11,7 +13,7 @@ Facts = tuple[tuple[str, str], ...]
 
 def facts(host: Fingerprint) -> Facts:
     """What a reader needs to judge whether this machine is like theirs."""
-    return (
+    found = (
         ("CPU", host.cpu_model),
         ("CPUs", f"{host.cpus} (SMT {host.smt})"),
         ("Memory", quantity(host.memory_bytes, "bytes")),
@@ -27,6 +29,20 @@ def facts(host: Fingerprint) -> Facts:
         ("Host name", host.hostname),
         ("Machine", host.machine_id),
     )
+    return tuple((name, value or "could not be read") for name, value in found)
+
+
+def repeat(run: Run) -> str:
+    """The command line that gives the same plan again: with the seed, into a directory of its own."""
+    _, *words = run.command or ("",)
+    kept = []
+    for word in (remaining := iter(words)):
+        if word in ("--out", "--resume"):
+            next(remaining, None)
+        elif not word.startswith(("--out=", "--resume=")):
+            kept.append(word)
+    seeded = any(word == "--seed" or word.startswith("--seed=") for word in kept)
+    return shlex.join(["ninetynine", *kept, *(() if seeded else ("--seed", str(run.plan.seed)))])
 
 
 def systems(run: Run) -> tuple[tuple[str, str, str, str], ...]:

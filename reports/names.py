@@ -23,6 +23,7 @@ _WORDS = {
     "network.throughput_streams": "throughput, several streams",
     "network.latency": "network latency",
     "network.cpu_per_gib": "CPU time per GiB sent",
+    "network.cpu_per_gib_10g": "CPU time per GiB sent at 10 Gbit/s",
     "network.loopback": "loopback throughput",
     "disk.extra_instance": "disk of an extra instance",
     "disk.copy_up": "first write to an image file",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-import shlex
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import msgspec
 from markupsafe import Markup
 
 from bench import store
@@ -96,13 +97,13 @@ def _view(evidence: Evidence, target: Path) -> dict[str, Any]:
         "control": headline.control(evidence),
         "claims": verdicts.claim_views(evidence),
         "forests": list(panels.forests(evidence)),
-        "sections": [(*words, list(build(evidence))) for *words, build in SECTIONS],
+        "sections": [(*words, _paired(list(build(evidence)))) for *words, build in SECTIONS],
         "order": list(panels.in_run_order(evidence)),
         "medians": panels.all_medians(evidence),
         "most_points": f"{panels.points_each(evidence):,}",
         "counts": _counts(evidence),
         "took": minutes(run.started, run.ended),
-        "command": shlex.join(run.command),
+        "command": appendix.repeat(run),
         "facts": appendix.facts(run.host),
         "systems": appendix.systems(run),
         "versions": appendix.versions(run),
@@ -111,6 +112,17 @@ def _view(evidence: Evidence, target: Path) -> dict[str, Any]:
         "docs": _docs(target),
         "remarks": (*evidence.remarks, *run.notes),
     }
+
+
+def _paired(found: list[panels.Panel]) -> list[panels.Panel]:
+    """Panels for a grid of two columns: one that would stand alone in its row becomes wide."""
+    laid: list[panels.Panel] = []
+    for place, panel in enumerate(found):
+        narrow_before = len(list(itertools.takewhile(lambda other: not other.wide, reversed(laid))))
+        last = place + 1 == len(found) or found[place + 1].wide
+        alone = not panel.wide and last and narrow_before % 2 == 0
+        laid.append(msgspec.structs.replace(panel, wide=True) if alone else panel)
+    return laid
 
 
 SECTIONS = (

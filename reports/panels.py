@@ -174,6 +174,7 @@ NETWORK = (
     ("throughput", "Throughput over a 1 Gbit/s line", "network.throughput."),
     ("cpu", "CPU time for each GiB moved", "network.cpu_per_gib."),
     ("throughput-10g", "Throughput over a 10 Gbit/s line", "network.throughput_10g."),
+    ("cpu-10g", "CPU time for each GiB moved at 10 Gbit/s", "network.cpu_per_gib_10g."),
     ("unshaped", "Throughput with no line rate (CPU-bound)", "network.throughput_unshaped."),
     ("reverse", "Throughput towards the instance", "network.throughput_reverse."),
     ("streams", "Throughput, several streams", "network.throughput_streams."),
@@ -244,10 +245,11 @@ def in_run_order(evidence: Evidence) -> Iterator[tuple[str, str, int]]:
     """(metric, plotly JSON, height) of every metric that has samples, planned ones first."""
     present = set(evidence.shown["metric"].unique())
     most = points_each(evidence)
-    begin = int(evidence.shown["start_ns"].min()) if present else 0
+    starts = evidence.shown["start_ns"]
+    span = (int(starts.min()), int(starts.max())) if present else (0, 0)
     ordered = [name for name in evidence.metrics if name in present]
     for name in ordered + sorted(present - set(ordered)):
-        figure = drift.run_order(evidence.all_of(name), begin, most)
+        figure = drift.run_order(evidence.all_of(name), span, most)
         yield name, figure.to_json(), int(figure.layout.height)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import msgspec
@@ -16,11 +17,14 @@ from reports.words import NBSP, count, digits, limit, quantity, share
 ALL = "*"
 """As a metric: all primary metrics of the claim together. As a backend: no system in particular."""
 
+AT_MOST = ("quantile", "absolute")
+"""Kinds of claim that are about a value of at most so much; the others are about a ratio of at least."""
+
 WORST_FIRST: tuple[State, ...] = ("refuted", "inconclusive", "not measured", "supported")
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One verdict as shown: all fields are words except `state` and `role`."""
+    """One verdict as shown, in words; `goodness` only orders estimates, the best one highest."""
 
     metric: str
     words: str
@@ -32,6 +36,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     needed: str
     evidence: str
     reason: str
+    goodness: float
 
 
 class Opinion(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +53,7 @@ class Opinion(msgspec.Struct, frozen=True, kw_only=True):
 class ClaimView(msgspec.Struct, frozen=True, kw_only=True):
     """One sentence under test with its opinions in the plan's order, emulated systems last.
 
-    `absent` are systems that were not measured at all.
+    `absent` are systems that were not measured at all; the run says why.
     """
 
     id: str
@@ -76,7 +81,10 @@ def claim_views(evidence: Evidence) -> tuple[ClaimView, ...]:
 
 def _claim_view(evidence: Evidence, claim: Claim | None, name: str, rows: list[Verdict]) -> ClaimView:
     systems = _by_system(rows)
-    absent = [key for key, group in systems.items() if key[0] != ALL and _is_absent(group)]
+    gone = {gap.backend for gap in evidence.run.not_measured if not gap.metric}
+    baseline = evidence.claims.control.baseline
+    systems = {key: group for key, group in systems.items() if key[0] != baseline}
+    absent = [key for key, group in systems.items() if key[0] in gone and _is_absent(group)]
     rank = {arm: place for place, arm in enumerate(evidence.arms)}
     present = [key for key in systems if key not in absent]
     present.sort(key=lambda key: (any(map(arms.emulated, key)), rank.get(key[0], len(rank)), key))
@@ -136,7 +144,7 @@ def _system(claim: Claim | None, backend: str, baseline: str) -> str:
 
 def _finding(whole: Row | None, deciding: list[Row]) -> str:
     """The deciding number that is worst, and what it had to be; or the reason why there is none."""
-    worst = min(deciding, key=lambda row: WORST_FIRST.index(row.state))
+    worst = min(deciding, key=lambda row: (WORST_FIRST.index(row.state), row.goodness))
     shown = whole if whole and whole.estimate else worst
     if not shown.estimate:
         return (whole or worst).reason
@@ -144,12 +152,19 @@ def _finding(whole: Row | None, deciding: list[Row]) -> str:
     prefix = "Worst: " if shown is whole and several else f"Worst, {worst.words}: " if several else ""
     span = f" ({shown.interval})" if shown.interval else ""
     bound = f"; {shown.needed}" if shown.needed else ""
-    why = f". Undecided: {shown.reason}" if shown.state == "inconclusive" and shown.reason else ""
+    reason = _without_label(shown.reason)
+    why = f". Undecided: {reason}" if shown.state == "inconclusive" and reason else ""
     return f"{prefix}{shown.estimate}{span}{bound}{why}"
 
 
+def _without_label(reason: str) -> str:
+    """A reason without the sentence on emulation, which the system's name says already."""
+    return "; ".join(part for part in reason.split("; ") if not part.startswith("emulated CPU"))
+
+
 def _row(evidence: Evidence, claim: Claim | None, verdict: Verdict) -> Row:
-    metric = evidence.metrics.get(plain_metric(verdict.metric))
+    known = evidence.metrics
+    metric = known.get(verdict.metric) or known.get(plain_metric(verdict.metric))
     role = claim.role_of(plain_metric(verdict.metric)) if claim else None
     joint = verdict.metric == ALL
     return Row(
@@ -163,22 +178,34 @@ def _row(evidence: Evidence, claim: Claim | None, verdict: Verdict) -> Row:
         needed=needed(claim, verdict),
         evidence=_evidence(verdict),
         reason=verdict.reason,
+        goodness=_goodness(claim, verdict.estimate),
     )
+
+
+def _goodness(claim: Claim | None, estimate: float | None) -> float:
+    if estimate is None:
+        return math.inf
+    return -estimate if claim is not None and claim.kind in AT_MOST else estimate
 
 
 def amount(claim: Claim | None, value: float | None) -> str:
     """An estimate as its claim counts it: per cent of the baseline's performance, times, or a quantity."""
     if value is None:
         return ""
-    if claim is not None and claim.kind in ("quantile", "absolute"):
+    if claim is not None and claim.kind in AT_MOST:
         return quantity(value, claim.unit)
     far = claim is not None and (claim.margin or 1) > 2
     return f"{digits(value)}{NBSP}times" if far else share(value)
 
 
 def between(claim: Claim | None, verdict: Verdict) -> str:
-    """The interval in words; each of its ends holds with the verdict's own confidence."""
-    low, high = amount(claim, verdict.low), amount(claim, verdict.high)
+    """The interval in words; each of its ends holds with the verdict's own confidence.
+
+    A ratio or a time of at least 0 says nothing and is not said.
+    """
+    absolute = claim is not None and claim.kind == "absolute"
+    low = amount(claim, verdict.low if verdict.low or absolute else None)
+    high = amount(claim, verdict.high)
     if low and high:
         return f"{low} to {high}"
     return f"at least {low}" if low else f"at most {high}" if high else ""
@@ -188,7 +215,7 @@ def needed(claim: Claim | None, verdict: Verdict) -> str:
     """The claim's limit in words."""
     if verdict.margin is None:
         return ""
-    at_most = claim is not None and claim.kind in ("quantile", "absolute")
+    at_most = claim is not None and claim.kind in AT_MOST
     return f"needed: {'at most' if at_most else 'at least'} {limit(amount(claim, verdict.margin))}"
 
 

@@ -15,18 +15,21 @@ from reports.words import scale
 MOST_POINTS = 1500
 """Points drawn for an arm; beyond, runs of neighbours are shown by their lowest and highest sample."""
 
-NS_PER_MINUTE = 6e10
+SHORT_S = 180.0
+"""A run of at most so many seconds is drawn over seconds, a longer one over minutes."""
 
 
-def run_order(samples: pd.DataFrame, begin_ns: int, most: int = MOST_POINTS) -> go.Figure:
-    """Values of one metric over the minutes since `begin_ns`; arms in the order of the rows.
+def run_order(samples: pd.DataFrame, span_ns: tuple[int, int], most: int = MOST_POINTS) -> go.Figure:
+    """Values of one metric over the time of a run, whose first and last start are `span_ns`.
 
-    Invalid samples are crosses with the reason; thin vertical lines are the first sample of each session.
+    Arms come in the order of the rows. Invalid samples are crosses with the reason; thin vertical lines are
+    the first sample of each session.
     """
     unit = str(samples["unit"].iloc[0])
     factor, shown = scale(unit, float(samples["value"].median()))
+    step, word = (60.0, "minutes") if span_ns[1] - span_ns[0] > SHORT_S * 1e9 else (1.0, "seconds")
     drawn = samples.assign(
-        minute=(samples["start_ns"] - begin_ns) / NS_PER_MINUTE, value=samples["value"] * factor
+        at=(samples["start_ns"] - span_ns[0]) / 1e9 / step, value=samples["value"] * factor
     )
     valid = drawn[drawn["valid"]]
     traces = [
@@ -41,14 +44,14 @@ def run_order(samples: pd.DataFrame, begin_ns: int, most: int = MOST_POINTS) -> 
         [*traces, *([_invalid(lost, shown)] if len(lost) else [])],
         showlegend=True,
         shapes=_sessions(drawn),
-        xaxis=axis("minutes since the run's first sample", rangemode="tozero", showgrid=False),
+        xaxis=axis(f"{word} since the run's first sample", rangemode="tozero", showgrid=False),
         yaxis=axis(plain(shown) + (" (log)" if scaling else ""), tickformat=",~g", **scaling),
     )
 
 
 def _sessions(drawn: pd.DataFrame) -> list[dict[str, Any]]:
-    firsts = drawn.groupby("session")["minute"].min()
-    return [line_at("x", float(minute), dash="dot", color=arms.INK["axis"].light) for minute in firsts]
+    firsts = drawn.groupby("session")["at"].min()
+    return [line_at("x", float(at), dash="dot", color=arms.INK["axis"].light) for at in firsts]
 
 
 def thin(rows: pd.DataFrame, most: int = MOST_POINTS) -> pd.DataFrame:
@@ -67,7 +70,7 @@ def thin(rows: pd.DataFrame, most: int = MOST_POINTS) -> pd.DataFrame:
 def _points(arm: str, rows: pd.DataFrame, unit: str) -> go.Scatter:
     look, name = arms.style(arm), named(arm)
     return go.Scatter(
-        x=rows["minute"].to_numpy("float32"),
+        x=rows["at"].to_numpy("float32"),
         y=rows["value"].to_numpy("float32"),
         mode="markers",
         name=name,
@@ -80,7 +83,7 @@ def _points(arm: str, rows: pd.DataFrame, unit: str) -> go.Scatter:
 
 def _invalid(rows: pd.DataFrame, unit: str) -> go.Scatter:
     return go.Scatter(
-        x=rows["minute"].to_numpy("float32"),
+        x=rows["at"].to_numpy("float32"),
         y=rows["value"].to_numpy("float32"),
         mode="markers",
         name="not counted",

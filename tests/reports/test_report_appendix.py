@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+import synthetic
+
+from reports import appendix
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("ninetynine", "run", "--seed", "5"), "ninetynine run --seed 5"),
+        (("/x/__main__.py", "run", "--profile", "full"), "ninetynine run --profile full --seed 20261124"),
+        (("ninetynine", "run", "--out", "/tmp/a", "--seed=7"), "ninetynine run --seed=7"),
+        (("ninetynine", "run", "--resume=x", "--families", "a b"), "ninetynine run --families 'a b' --seed 20261124"),
+        ((), "ninetynine --seed 20261124"),
+    ],
+)  # fmt: skip
+def test_a_run_is_repeated_with_its_seed_and_into_a_new_directory(
+    command: tuple[str, ...], said: str
+) -> None:
+    assert appendix.repeat(synthetic.run(command=command)) == said
+
+
+def test_what_could_not_be_read_is_said() -> None:
+    host = msgspec.structs.replace(synthetic.fingerprint(), governor="")
+
+    assert ("Frequency governor", "could not be read") in appendix.facts(host)
