@@ -62,14 +62,26 @@ def cpu_mask(cpus: Sequence[int]) -> bytes:
     return sum(1 << cpu for cpu in chosen).to_bytes(_CPU_SET_BYTES, "little")
 
 
+def add_stdio(tape: Tape) -> None:
+    """Append what every program of ours starts with: slots `fd0` to `fd2` as stdio, nothing else, default
+    signals.
+
+    Ignored signals survive execve, and Python ignores SIGPIPE and SIGXFSZ: hence their default actions.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        tape.add(f"set {name}", "dup3", Slot(f"fd{number}"), number, 0)
+    tape.add("close other descriptors", "close_range", 3, 0xFFFF_FFFF, linux.CLOSE_RANGE_CLOEXEC)
+    for number in process.ignored_signals():
+        tape.add(f"default action for signal {number}", "rt_sigaction", number, bytes(32), 0, 8)
+    tape.add("empty signal mask", "rt_sigprocmask", linux.SIG_SETMASK, bytes(8), 0, 8)
+
+
 @cache
 def _tape(enter: bool, overlay: bool) -> Tape:
     tape = Tape()
     tape.add("new session", "setsid")
     tape.add("set CPUs", "sched_setaffinity", 0, _CPU_SET_BYTES, Slot("cpus"))
-    process.add_stdio(tape)
-    process.add_close_on_exec(tape)
-    process.add_signals(tape, process.ignored_signals())
+    add_stdio(tape)
     if enter:
         tape.add("enter the mount namespace", "setns", Slot("mount_namespace"), linux.CLONE_NEWNS)
     if overlay:

@@ -10,9 +10,10 @@ import errno
 import os
 from pathlib import Path
 
+from bench.backends import launch
 from bench.backends.base import BackendError
 from bench.backends.streams import close_all, pipe
-from runtime.spawn import linux, process
+from runtime.spawn import linux
 from runtime.spawn.tape import Slot, StepError, Tape, pointers, spawn
 
 
@@ -55,8 +56,6 @@ def _tape(empty: tuple[str, ...]) -> Tape:
         tape.add(f"unmount {unified}", "umount2", str(unified), linux.MNT_DETACH, forgive=(errno.EINVAL,))
     for directory in empty:
         tape.add(f"cover {directory}", "mount", "tmpfs", directory, "tmpfs", 0, "mode=755")
-    process.add_stdio(tape)
-    process.add_close_on_exec(tape)
-    process.add_signals(tape, process.ignored_signals())
+    launch.add_stdio(tape)
     tape.add("execve", "execve", "/bin/cat", Slot("argv"), Slot("env"))
     return tape

@@ -1,7 +1,8 @@
 """Containers of our own runtime, made in this process by `runtime.engine`.
 
 Every namespace Docker makes, an overlay of the image's layers, a cgroup, Docker's seccomp filter and
-capabilities. The phases of a start are the engine's own.
+capabilities. A start counts from before the engine's create(): planning is part of it. The phases after
+that are the engine's own.
 """
 
 from __future__ import annotations
@@ -100,7 +101,9 @@ class RuntimeInstance:
         self._streams = MainStreams(spec.until_output)
         self._argv = spec.argv or IDLE
         self._environment = environment(instance_mark())
-        self._container = engine.create(_config(layers, spec, self._argv, self._environment))
+        config = _config(layers, spec, self._argv, self._environment)
+        self._requested_ns = time.monotonic_ns()
+        self._container = engine.create(config)
         try:
             self.record = self._start(spec.until_output)
         except (EngineError, OSError) as error:
@@ -150,12 +153,13 @@ class RuntimeInstance:
             record = self._container.start(*self._streams.descriptors)
         ready_ns = time.monotonic_ns()
         self._streams.program_has_them()
-        phases, first_ns = list(record.phases), None
+        phases = [("plan", record.requested_ns - self._requested_ns), *record.phases]
+        first_ns = None
         if until_output:
             first_ns = self._streams.first_output(f"{self._argv[0]} in a container")
             phases.append(("program", first_ns - ready_ns))
         return StartRecord(
-            requested_ns=record.requested_ns,
+            requested_ns=self._requested_ns,
             ready_ns=ready_ns,
             first_output_ns=first_ns,
             phases=tuple(phases),
