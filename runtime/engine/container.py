@@ -16,8 +16,9 @@ from runtime.engine import launch, memory
 from runtime.engine.directories import disk_bytes
 from runtime.engine.errors import ContainerStateError, EngineError
 from runtime.engine.joining import ExecOptions, Target, join
-from runtime.engine.prepare import Prepared
+from runtime.engine.prepare import Prepared, plan_start
 from runtime.engine.reaper import Child, Process, wait_for
+from runtime.oci.plan import Plan
 from runtime.spawn import terminal
 from runtime.spawn.cgroups import Cgroup, CgroupError, Stats
 from runtime.spawn.tape import SlotValue, StepError, StepKilledError, spawn
@@ -82,14 +83,14 @@ class Container:
                 held.close()
 
     def _start(self, requested: int, stdio: Stdio, held: launch.Held) -> StartRecord:
-        engine, prepared = self._engine, self._prepared
+        engine = self._engine
         group = self._group = engine.take_cgroup(self.id, self.config)
         grouped = time.monotonic_ns()
         attachment = self._attachment = engine.attach(self.config)
         attached = time.monotonic_ns()
         upper, work = engine.directories.make(self.id)
         made = time.monotonic_ns()
-        slots = self._slots(stdio, upper, work, held)
+        plan, slots = self._plan(stdio, upper, work, held)
         if attachment is not None and attachment.netns_fd is not None:
             slots["ns_network"] = attachment.netns_fd
         v2_fd = None
@@ -97,7 +98,6 @@ class Container:
             v2_fd = group.v2_fd
             slots.update(zip(engine.join_slots, group.join_fds, strict=True))
         filled = time.monotonic_ns()
-        plan = prepared.plan
         pid, pidfd = spawn(plan.tape, slots, plan.flags, v2_fd)
         done = time.monotonic_ns()
         self._child = Child(pid, pidfd)
@@ -115,7 +115,9 @@ class Container:
         self.record = StartRecord(requested_ns=requested, phases=phases, pid=pid)
         return self.record
 
-    def _slots(self, stdio: Stdio, upper: str, work: str, held: launch.Held) -> dict[str, SlotValue]:
+    def _plan(
+        self, stdio: Stdio, upper: str, work: str, held: launch.Held
+    ) -> tuple[Plan, dict[str, SlotValue]]:
         engine, prepared, config = self._engine, self._prepared, self.config
         argv = ("init", *config.argv) if config.init else config.argv
         slots = launch.program_slots(argv, prepared.env, prepared.paths)
@@ -123,11 +125,13 @@ class Container:
             slots["devpts"] = devpts = held.keep(terminal.make_devpts())
             self.tty_fd, peer = terminal.open_terminal(devpts)
             stdio = (held.keep(peer),) * 3
-        slots.update(launch.stdio_slots(stdio, engine.null_fd, held))
+        nulls = launch.nulls_of(stdio)
+        plan = plan_start(prepared, nulls)
+        slots.update(launch.stdio_slots(stdio, nulls, held))
         slots.update(launch.root_slots(prepared, upper, work, held))
-        if "anchor" in prepared.plan.tape.slots:
+        if "anchor" in plan.tape.slots:
             slots["anchor"] = engine.anchor_fd
-        if "mountpoint" in prepared.plan.tape.slots:
+        if "mountpoint" in plan.tape.slots:
             slots["mountpoint"] = engine.directories.mountpoint.encode()
         if prepared.binds:
             slots.update(launch.mount_slots(prepared, held))
@@ -136,7 +140,7 @@ class Container:
             slots["hostname_length"] = len(hostname)
         if config.init:
             slots["init"] = engine.init_fd()
-        return slots
+        return plan, slots
 
     # ---- while it runs --------------------------------------------------------------------------------
 

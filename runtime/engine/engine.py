@@ -52,8 +52,6 @@ class Engine:
             undo.callback(shared.leave)
             self.directories = Directories(self.root, Owner.current())
             undo.callback(self.directories.close)
-            self.null_fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-            undo.callback(os.close, self.null_fd)
             self.own_pid_namespace_fd = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
             undo.callback(os.close, self.own_pid_namespace_fd)
             self.anchor_fd = make_anchor(self.directories.mountpoint)

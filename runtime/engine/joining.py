@@ -53,15 +53,16 @@ def join(target: Target, argv: tuple[str, ...], stdio: Sequence[int], options: E
     paths = process.search_path(argv[0], env)
     run = exec_process(prepared, cwd=options.cwd, user=options.user, tty=options.tty, caps=options.caps)
     joins = len(target.engine.join_slots) if target.group is not None else 0
-    plan = make_exec_plan(prepare_exec(prepared, run, len(paths), joins))
     with contextlib.closing(launch.Held()) as held:
         tty_fd = -1
         if options.tty:
             tty_fd, peer = _open_terminal(target.child, held)
             stdio = (held.keep(peer),) * 3
         try:
+            nulls = launch.nulls_of(stdio)
+            plan = make_exec_plan(prepare_exec(prepared, run, len(paths), joins, nulls))
             slots = launch.program_slots(argv, env, paths)
-            slots.update(launch.stdio_slots(stdio, target.engine.null_fd, held))
+            slots.update(launch.stdio_slots(stdio, nulls, held))
             if "target" in plan.tape.slots:
                 slots["target"] = target.child.pidfd
             return Process(*_spawn(target, plan.tape, slots), tty_fd)

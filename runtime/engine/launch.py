@@ -14,6 +14,8 @@ from runtime.spawn.trees import clone_tree
 LONGEST_OPTION = 255
 """Bytes of a path that an fsconfig string holds."""
 
+_NULL = os.makedev(1, 3)
+
 
 class Held:
     """Descriptors that live from the preparation of a start to its end."""
@@ -40,15 +42,17 @@ def program_slots(argv: Sequence[str], env: Sequence[str], paths: Sequence[str])
     return slots
 
 
-def stdio_slots(stdio: Sequence[int], null_fd: int, held: Held) -> dict[str, SlotValue]:
-    """Descriptors 0, 1, 2: -1 is /dev/null; those below 3 are moved, a dup3 onto themselves would fail."""
+def nulls_of(stdio: Sequence[int]) -> tuple[int, ...]:
+    """Which of the descriptors are /dev/null: -1, and those that the caller opened on the host's."""
+    return tuple(number for number, fd in enumerate(stdio) if fd < 0 or os.fstat(fd).st_rdev == _NULL)
+
+
+def stdio_slots(stdio: Sequence[int], nulls: Sequence[int], held: Held) -> dict[str, SlotValue]:
+    """Descriptors 0, 1, 2 but `nulls`. Those below 3 are moved: a dup3 onto themselves would fail."""
     slots: dict[str, SlotValue] = {}
     for number, fd in enumerate(stdio):
-        if fd < 0:
-            fd = null_fd
-        elif fd < 3:
-            fd = held.keep(_above_stdio(fd))
-        slots[f"fd{number}"] = fd
+        if number not in nulls:
+            slots[f"fd{number}"] = held.keep(_above_stdio(fd)) if fd < 3 else fd
     return slots
 
 

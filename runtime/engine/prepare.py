@@ -29,7 +29,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
     config: ContainerConfig
     spec: Spec
-    plan: Plan
+    shape: Shape
     layers: tuple[str, ...]
     env: tuple[str, ...]
     paths: tuple[str, ...]
@@ -57,17 +57,26 @@ def prepare(
         anchored="user" not in config.namespaces,
         directories=tuple(_is_directory(source) for source, _ in binds),
         program=Program(
+            nulls=(0, 1, 2) if not config.tty else (),
             attempts=len(paths),
             init=config.init,
             ignored_signals=_ignored(),
             filter=_filter(config.seccomp, config.caps, config.spec_allow),
         ),
     )
-    plan = make_plan(shape)
-    return Prepared(config=config, spec=spec, plan=plan, layers=layers, env=env, paths=paths, binds=binds)
+    make_plan(shape)  # what cannot be planned is refused now, not at the start
+    return Prepared(config=config, spec=spec, shape=shape, layers=layers, env=env, paths=paths, binds=binds)
 
 
-def prepare_exec(prepared: Prepared, run: Process, attempts: int, joins: int) -> ExecShape:
+def plan_start(prepared: Prepared, nulls: tuple[int, ...]) -> Plan:
+    """Return the plan of a start whose descriptors `nulls` are /dev/null."""
+    program = msgspec.structs.replace(prepared.shape.program, nulls=nulls)
+    return make_plan(msgspec.structs.replace(prepared.shape, program=program))
+
+
+def prepare_exec(
+    prepared: Prepared, run: Process, attempts: int, joins: int, nulls: tuple[int, ...]
+) -> ExecShape:
     """Return the shape of a program that joins the container `prepared`, with the container's filter."""
     config = prepared.config
     return ExecShape(
@@ -75,6 +84,7 @@ def prepare_exec(prepared: Prepared, run: Process, attempts: int, joins: int) ->
         namespaces=config.namespaces,
         joins=joins,
         program=Program(
+            nulls=nulls,
             attempts=attempts,
             ignored_signals=_ignored(),
             filter=_filter(config.seccomp, config.caps, config.spec_allow),

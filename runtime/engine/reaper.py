@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from typing import overload
 
-
 _SLICE_S = 0.05
 
 

@@ -31,7 +31,7 @@ class ExecShape(msgspec.Struct, frozen=True, kw_only=True):
 def make_exec_plan(shape: ExecShape) -> Plan:
     """Return the plan of `shape`."""
     tape = Tape()
-    process.add_stdio(tape)
+    process.add_stdio(tape, shape.program.nulls)
     for number in range(shape.joins):
         tape.add(f"join cgroup {number}", "write", Slot(f"cgroup{number}"), b"0", 1)
     flags = sum(namespaces.FLAGS[name] for name in shape.namespaces if name != "pid")

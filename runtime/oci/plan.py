@@ -8,6 +8,7 @@ stand at the functions that add the steps, in runtime.spawn.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 import msgspec
 
@@ -72,7 +73,7 @@ def make_plan(shape: Shape) -> Plan:
 
 def _add_entry(tape: Tape, shape: Shape, made: tuple[str, ...]) -> None:
     """Stdio, cgroups, namespaces: all that happens while the host's tree is still there."""
-    process.add_stdio(tape)
+    process.add_stdio(tape, shape.program.nulls)
     for number in range(shape.joins):
         tape.add(f"join cgroup {number}", "write", Slot(f"cgroup{number}"), b"0", 1)
     namespaces.add_late(tape, made)
@@ -99,19 +100,8 @@ def _add_tree(tape: Tape, shape: Shape) -> Result:
     else:
         slave = spec.linux.rootfs_propagation in ("slave", "rslave")
         mounts.add_enter_pivot(tape, root, MS_SLAVE if slave else MS_PRIVATE)
-    binds = iter(shape.directories)
-    fresh_dev = False
-    kernel = [m for m in spec.mounts if not parse_options(m.options).bind]
-    for mount in kernel:
-        if mount.type == "devpts" and spec.process.terminal:
-            mounts.add_directory(tape, root, mount.destination)
-            terminal.add_devpts(tape, root)
-            continue
-        fresh_dev = _add_kernel_mount(tape, root, mount, fresh_dev)
-        if mount.destination == "/dev":
-            devices.add_nodes(tape, devices.DEFAULT + _nodes(spec))
-    if spec.process.terminal:
-        terminal.add_console(tape, root)
+    early = [mount for mount in spec.mounts if _is_early(mount)]
+    _add_early_mounts(tape, root, early, spec)
     for name, value in spec.linux.sysctl:
         _refuse_host_sysctl(name, spec)
         process.add_sysctl(tape, root, name, value)
@@ -119,26 +109,54 @@ def _add_tree(tape: Tape, shape: Shape) -> Result:
         mounts.add_mask(tape, path)
     for path in spec.linux.readonly_paths:
         mounts.add_read_only(tape, path)
-    bound = [m for m in spec.mounts if parse_options(m.options).bind]
-    for number, (mount, directory) in enumerate(zip(bound, binds, strict=True)):
-        _refuse_over_proc(mount)
-        mounts.add_attach(tape, root, mount.destination, f"mount{number}", directory=directory)
+    directories = iter(enumerate(shape.directories))
+    for mount in spec.mounts:
+        if mount not in early:
+            _add_late_mount(tape, root, mount, directories)
     if spec.root.readonly:
         mounts.add_read_only_root(tape)
     return root
 
 
-def _add_kernel_mount(tape: Tape, root: Result, mount: Mount, fresh_dev: bool) -> bool:
-    """One mount of a new file system; returns whether /dev is now a fresh tmpfs of ours."""
+def _is_early(mount: Mount) -> bool:
+    """Say whether a mount is part of /proc, /sys or /dev, which stand before masks and volumes."""
+    top = mount.destination.split("/")[1:2]
+    return top in (["proc"], ["sys"], ["dev"]) and not parse_options(mount.options).bind
+
+
+def _add_early_mounts(tape: Tape, root: Result, early: list[Mount], spec: Spec) -> None:
+    """The kernel's file systems and /dev. Once /dev is a tmpfs of this tape's, no symlink can be in it."""
+    fresh_dev = False
+    for mount in early:
+        options = parse_options(mount.options)
+        path, kind = mount.destination, mount.type
+        what = (path, kind, mount.source or kind, options.flags, options.data)
+        if kind == "devpts" and spec.process.terminal:
+            mounts.add_directory(tape, root, path)
+            terminal.add_devpts(tape, root)
+        elif fresh_dev and path.startswith("/dev/") and path.count("/") == 2:
+            mounts.add_mount_in_fresh(tape, *what)
+        else:
+            _refuse_over_kernel(mount)
+            mounts.add_mount(tape, root, *what, strict=True)
+        if path == "/dev":
+            fresh_dev = True
+            devices.add_nodes(tape, devices.DEFAULT + _nodes(spec))
+    if spec.process.terminal:
+        terminal.add_console(tape, root)
+
+
+def _add_late_mount(tape: Tape, root: Result, mount: Mount, directories: Iterator[tuple[int, bool]]) -> None:
+    """A volume: a bind mount from its slot, or a new file system."""
+    _refuse_over_kernel(mount)
     options = parse_options(mount.options)
-    path, kind = mount.destination, mount.type
-    source = mount.source or kind
-    if fresh_dev and path.startswith("/dev/") and path.count("/") == 2:
-        mounts.add_mount_in_fresh(tape, path, kind, source, options.flags, options.data)
-        return True
-    strict = kind in ("proc", "sysfs", "devpts") or path == "/dev"
-    mounts.add_mount(tape, root, path, kind, source, options.flags, options.data, strict=strict)
-    return fresh_dev or path == "/dev"
+    if options.bind:
+        number, directory = next(directories)
+        mounts.add_attach(tape, root, mount.destination, f"mount{number}", directory=directory)
+    else:
+        kind = mount.type
+        source = mount.source or kind
+        mounts.add_mount(tape, root, mount.destination, kind, source, options.flags, options.data)
 
 
 def _nodes(spec: Spec) -> tuple[devices.Node, ...]:
@@ -155,12 +173,13 @@ def _refuse_host_sysctl(name: str, spec: Spec) -> None:
         raise PlanError(f"sysctl {name}: it is not one of the container's own namespaces; set it on the host")
 
 
-def _refuse_over_proc(mount: Mount) -> None:
+def _refuse_over_kernel(mount: Mount) -> None:
     """A volume over /proc or /sys would hide the masks (CVE-2019-16884, CVE-2023-27561)."""
     parts = [part for part in mount.destination.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise PlanError(f"mount on {mount.destination}: write the path without `..`")
-    if parts[:1] in (["proc"], ["sys"]):
+    own = {"proc": "/proc", "sysfs": "/sys", "cgroup": "/sys/fs/cgroup", "cgroup2": "/sys/fs/cgroup"}
+    if parts[:1] in (["proc"], ["sys"]) and own.get(mount.type) != "/" + "/".join(parts):
         raise PlanError(f"mount on {mount.destination}: nothing may be mounted over /proc or /sys")
 
 

@@ -12,11 +12,12 @@ from runtime.spawn.tape import Result, Tape
 class Program(msgspec.Struct, frozen=True, kw_only=True):
     """How the program is executed.
 
-    attempts: places to look for it (slots `path0`…). init: it runs below the init open in slot `init`
-    instead. ignored_signals: those the parent ignores, to be set back. filter: the seccomp filter, None
-    for none.
+    nulls: which of descriptors 0, 1, 2 are /dev/null. attempts: places to look for it (slots `path0`…).
+    init: it runs below the init open in slot `init` instead. ignored_signals: those the parent ignores, to be
+    set back. filter: the seccomp filter, None for none.
     """
 
+    nulls: tuple[int, ...] = ()
     attempts: int = 1
     init: bool = False
     ignored_signals: tuple[int, ...] = (process.SIGPIPE, process.SIGXFSZ)
@@ -25,12 +26,13 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
 def add_program(tape: Tape, run: Process, root: Result | None, program: Program) -> None:
     """Append the steps from a finished file system to the running program; slots `argv`, `env`."""
-    for limit in run.rlimits:
-        process.add_rlimit(tape, limit.type, limit.soft, limit.hard)
+    process.add_null_stdio(tape, program.nulls)
     if run.oom_score_adj is not None:
         process.add_oom_score(tape, run.oom_score_adj)
     if root is not None:
         process.add_working_directory(tape, root, run.cwd)
+    for limit in run.rlimits:  # not earlier: the steps before open files
+        process.add_rlimit(tape, limit.type, limit.soft, limit.hard)
     umask = 0o022 if run.user.umask is None else run.user.umask
     tape.add(f"umask {umask:03o}", "umask", umask)
     process.add_signals(tape, program.ignored_signals)

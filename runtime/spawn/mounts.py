@@ -2,8 +2,8 @@
 
 Everything is symlink-safe by construction: once the root has changed no path leads out of the container's
 root but a magic link of /proc, and every target is opened with openat2 beneath the root, without magic links,
-and then mounted on by descriptor. Targets of proc and sysfs may hold no symlink at all: masks laid over a /proc that
-is really /elsewhere would protect nothing (CVE-2019-19921).
+and then mounted on by descriptor. Targets of proc and sysfs may hold no symlink at all: masks laid over a
+/proc that is really /elsewhere would protect nothing (CVE-2019-19921).
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from runtime.spawn.linux import (
     O_CLOEXEC,
     O_DIRECTORY,
     O_PATH,
+    O_RDWR,
     O_WRONLY,
     PR_SET_NO_NEW_PRIVS,
     SIG_SETMASK,
@@ -22,6 +23,7 @@ from runtime.spawn.mounts import add_directory, add_open
 from runtime.spawn.tape import Result, Slot, Tape
 
 SIGKILL, SIGPIPE, SIGSTOP, SIGXFSZ = 9, 13, 19, 25
+_STDIO = ("stdin", "stdout", "stderr")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -35,10 +37,26 @@ def ignored_signals() -> tuple[int, ...]:
     return (SIGPIPE, SIGXFSZ)
 
 
-def add_stdio(tape: Tape) -> None:
-    """Append descriptors 0, 1, 2 from slots `fd0`…`fd2`, which must be 3 or more (dup3 of n onto n fails)."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        tape.add(f"set {name}", "dup3", Slot(f"fd{number}"), number, 0)
+def add_stdio(tape: Tape, nulls: tuple[int, ...]) -> None:
+    """Append descriptors 0, 1, 2 from slots `fd0`…`fd2`, which must be 3 or more (dup3 of n onto n fails).
+
+    Those in `nulls` come later, from add_null_stdio.
+    """
+    for number, name in enumerate(_STDIO):
+        if number not in nulls:
+            tape.add(f"set {name}", "dup3", Slot(f"fd{number}"), number, 0)
+
+
+def add_null_stdio(tape: Tape, nulls: tuple[int, ...]) -> None:
+    """Append descriptors that are the /dev/null seen now, the container's own.
+
+    Not the host's: /dev/stdin leads to it, so a container's chown or chmod would change the host's node.
+    """
+    if not nulls:
+        return
+    null = tape.add("open /dev/null", "openat", AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0)
+    for number in nulls:
+        tape.add(f"set {_STDIO[number]}", "dup3", null, number, 0)
 
 
 def add_signals(tape: Tape, ignored: tuple[int, ...]) -> None:

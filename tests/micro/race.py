@@ -26,7 +26,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT)]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests/runtime")]
+
+from container_rootfs import FIRST, build_rootfs  # noqa: E402
 
 from runtime.engine import ContainerConfig, Engine, Limits  # noqa: E402
 from runtime.oci import defaults  # noqa: E402
@@ -36,7 +38,6 @@ from runtime.spawn import capabilities  # noqa: E402
 from runtime.spawn.seccomp import bpf  # noqa: E402
 from runtime.spawn.seccomp.profile import default_machines  # noqa: E402
 from runtime.spawn.syscalls import MACHINE, table  # noqa: E402
-from tests.runtime.rootfs import FIRST, build_rootfs  # noqa: E402
 
 UNIFIED = "/sys/fs/cgroup/unified"
 MEMORY, PIDS = 256 << 20, 64

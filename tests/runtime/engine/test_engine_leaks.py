@@ -1,0 +1,112 @@
+"""Nothing stays behind: after many starts, after failures, after a kill -9 of the engine's process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from runtime.engine import ContainerConfig, Engine, EngineError
+from runtime.spawn.cgroups import find_layout
+
+pytestmark = pytest.mark.root
+
+
+def traces(root: Path) -> dict[str, object]:
+    """All that a container could leave on the host; only what is ours, since others may be at work."""
+    layout = find_layout()
+    trees = [*layout.v1.values(), *([layout.v2] if layout.v2 else [])]
+    mine = f"nn-{os.getpid()}-"
+    return {
+        "mounts": Path("/proc/self/mounts").read_text(),
+        "descriptors": sorted(path.name for path in Path("/proc/self/fd").iterdir()),
+        "cgroups": [
+            len(list(top.glob("*/"))) for tree in trees for top in sorted(Path(tree).glob(f"{mine}*"))
+        ],
+        "directories": sorted(str(p) for p in root.rglob("run/*/*")),
+        "children": Path("/proc/thread-self/children").read_text(),
+    }
+
+
+@pytest.mark.network
+def test_after_200_starts_the_host_is_as_before(tmp_path, rootfs):
+    with Engine(tmp_path) as engine:
+        config = ContainerConfig(layers=(str(rootfs),), argv=("sh", "-c", "echo x > /file"), network="none")
+        for _ in range(3):
+            start(engine, config)
+        before = traces(tmp_path)
+        for number in range(200):
+            start(engine, config)
+            if number % 20 == 0:
+                with pytest.raises(EngineError):
+                    engine.create(ContainerConfig(layers=(str(rootfs),), argv=("nope",))).start()
+        assert traces(tmp_path) == before
+    assert not list((tmp_path / "run").iterdir())
+
+
+def start(engine: Engine, config: ContainerConfig) -> None:
+    container = engine.create(config)
+    container.start()
+    container.wait()
+    container.remove()
+
+
+def test_close_ends_what_still_runs(tmp_path, rootfs):
+    engine = Engine(tmp_path)
+    container = engine.create(ContainerConfig(layers=(str(rootfs),), argv=("sleep", "1000")))
+    container.start()
+    container.exec(["sleep", "1000"])
+    engine.close()
+    engine.close()
+    assert not Path(f"/proc/{container.pid}").exists()
+    assert not list((tmp_path / "run").iterdir())
+
+
+VICTIM = """
+import sys
+from pathlib import Path
+from runtime.engine import ContainerConfig, Engine
+engine = Engine(Path(sys.argv[1]))
+for cgroup in (True, False):
+    config = ContainerConfig(
+        layers=(sys.argv[2],), argv=("sh", "-c", "trap : TERM; sleep 1000 & sleep 1000"),
+        cgroup=cgroup, network=sys.argv[3],
+    )
+    container = engine.create(config)
+    print(container.start().pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("network", ["none", "nat"])
+def test_the_next_engine_frees_what_a_killed_one_left(tmp_path, rootfs, network):
+    command = [sys.executable, "-c", VICTIM, str(tmp_path), str(rootfs), network]
+    victim = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert victim.stdout is not None
+    pids = [int(victim.stdout.readline()) for _ in range(2)]
+    with Engine(tmp_path):  # the living are left alone
+        assert all(Path(f"/proc/{pid}").exists() for pid in pids)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    assert all(Path(f"/proc/{pid}").exists() for pid in pids)
+    with Engine(tmp_path):
+        deadline = time.monotonic() + 10
+        while any(is_running(pid) for pid in pids) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not any(is_running(pid) for pid in pids)
+    assert not list((tmp_path / "run").iterdir())
+    assert not list(Path("/sys/fs/cgroup").rglob(f"nn-{victim.pid}-*"))
+    assert not [p.name for p in Path("/sys/class/net").iterdir() if f"{victim.pid:x}" in p.name]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import threading
+import time
+
+import pytest
+
+from runtime.spawn import _tape
+from runtime.spawn.linux import AT_FDCWD, O_CLOEXEC, O_PATH
+from runtime.spawn.tape import Slot, StepError, StepKilledError, Tape, pointers, spawn
+
+
+def run(tape: Tape, slots: dict, **options: object) -> int:
+    child = spawn(tape, slots, **options)
+    os.close(child.pidfd)
+    return os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
+
+
+def shell(script: str) -> Tape:
+    tape = Tape()
+    tape.add("execve", "execve", "/bin/sh", pointers(["sh", "-c", script]), pointers([]))
+    return tape
+
+
+@pytest.mark.parametrize("share_memory", [True, False])
+def test_the_exit_status_comes_back(share_memory):
+    assert run(shell("exit 7"), {}, share_memory=share_memory) == 7
+
+
+@pytest.mark.parametrize("share_memory", [True, False])
+def test_a_failure_names_step_and_errno(share_memory):
+    tape = Tape()
+    tape.add("go to the moon", "chdir", "/no/such/place")
+    tape.add("execve", "execve", "/bin/true", pointers(["true"]), pointers([]))
+    with pytest.raises(StepError, match=r"^go to the moon: ENOENT \(No such file or directory\)$") as caught:
+        spawn(tape, {}, share_memory=share_memory)
+    assert (caught.value.step, caught.value.errno) == ("go to the moon", errno.ENOENT)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_death_inside_a_step_names_it():
+    tape = Tape()
+    pid = tape.add("who am I", "getpid")
+    tape.add("shoot myself", "kill", pid, 9)
+    tape.add("execve", "execve", "/bin/true", pointers(["true"]), pointers([]))
+    with pytest.raises(StepKilledError, match=r"^shoot myself: the process died in this step"):
+        spawn(tape, {})
+
+
+def test_a_result_is_an_argument_of_a_later_step(tmp_path):
+    tape = Tape()
+    directory = tape.add("open", "openat", AT_FDCWD, Slot("path"), O_PATH | O_CLOEXEC, 0)
+    tape.add("go there", "fchdir", directory)
+    tape.add("execve", "execve", "/bin/sh", pointers(["sh", "-c", "pwd > out"]), pointers([]))
+    assert run(tape, {"path": os.fsencode(tmp_path)}) == 0
+    assert (tmp_path / "out").read_text() == f"{tmp_path}\n"
+
+
+def test_a_forgiven_errno_goes_on(tmp_path):
+    tape = Tape()
+    tape.add("mkdir", "mkdirat", AT_FDCWD, os.fsencode(tmp_path), 0o755, forgive=(errno.EPERM, errno.EEXIST))
+    tape.add("execve", "execve", "/nowhere", pointers([]), pointers([]), forgive=(errno.ENOENT,))
+    tape.add("execve", "execve", "/bin/sh", pointers(["sh", "-c", "exit 3"]), pointers([]))
+    assert run(tape, {}) == 3
+
+
+def test_a_tape_is_a_template_that_many_threads_fill_in():
+    tape = Tape()
+    tape.add("execve", "execve", "/bin/sh", Slot("argv"), pointers([]))
+    codes: list[int] = []
+
+    def start(code: int) -> None:
+        codes.append(run(tape, {"argv": pointers(["sh", "-c", f"exit {code}"])}))
+
+    threads = [threading.Thread(target=start, args=(code,)) for code in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(codes) == list(range(8))
+
+
+@pytest.mark.parametrize("slots", [{}, {"path": b"/", "more": 1}])
+def test_slots_must_fit(slots):
+    tape = Tape()
+    tape.add("go", "chdir", Slot("path"))
+    with pytest.raises(TypeError, match="the tape wants"):
+        tape.walk(slots)
+
+
+def test_the_last_step_must_be_an_execve():
+    tape = Tape()
+    tape.add("who am I", "getpid")
+    with pytest.raises(ValueError, match="must be execve"):
+        spawn(tape, {})
+
+
+def test_walk_returns_all_results():
+    tape = Tape()
+    tape.add("pid", "getpid")
+    tape.add("again", "getpid")
+    assert tape.walk({}) == [os.getpid()] * 2
+
+
+@pytest.mark.parametrize("buffer", [bytearray(), bytearray(63), bytearray(64)])
+def test_what_is_no_tape_is_refused(buffer):
+    with pytest.raises(ValueError, match="not a tape"):
+        _tape.walk(buffer)
+
+
+@pytest.mark.parametrize("release_gil", [True, False])
+def test_other_threads_run_meanwhile_only_when_the_gil_is_released(release_gil):
+    ticks: list[float] = []
+    done = threading.Event()
+
+    def tick() -> None:
+        while not done.wait(0.005):
+            ticks.append(time.monotonic())
+
+    tape = Tape()
+    nap = struct.pack("<qq", 0, 200_000_000)
+    tape.add("sleep", "clock_nanosleep", 1, 0, nap, 0)
+    tape.add("execve", "execve", "/bin/true", pointers(["true"]), pointers([]))
+    thread = threading.Thread(target=tick)
+    thread.start()
+    begin = time.monotonic()
+    run(tape, {}, release_gil=release_gil)
+    middle = [t for t in ticks if begin + 0.05 < t < begin + 0.15]
+    done.set()
+    thread.join()
+    assert bool(middle) == release_gil
