@@ -30,10 +30,14 @@ def verdicts(console: Console, found: Sequence[Verdict]) -> None:
 
 
 def not_measured(console: Console, missing: Iterable[NotMeasured]) -> None:
-    """What is absent and why; nothing when all is there."""
-    rows = [(one.backend, one.metric or "everything", plainly(one.reason)) for one in missing]
+    """What is absent and why, a row a backend and reason; nothing when all is there."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for one in missing:
+        groups.setdefault((one.backend, one.reason), []).append(one.metric or "everything")
+    rows = [(backend, plainly(reason), ", ".join(metrics)) for (backend, reason), metrics in groups.items()]
     if rows:
-        plain(console, ("not measured", "metric", "reason"), rows)
+        console.print()
+        plain(console, ("not measured", "reason", "metrics"), rows)
 
 
 def plain(console: Console, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
