@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 
+import msgspec
+
 from bench.model import Fingerprint, Run
 from reports import arms
 from reports.words import quantity
@@ -51,6 +53,25 @@ def systems(run: Run) -> tuple[tuple[str, str, str, str], ...]:
         (arms.label(found.name), found.version, found.accelerator or "–", "; ".join(found.limits) or "–")
         for found in run.backends
     )
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """What one reason kept from being measured on a system; no metrics where all of it is missing."""
+
+    system: str
+    metrics: tuple[str, ...]
+    reason: str
+
+
+def gaps(run: Run) -> list[Gap]:
+    """What was not measured, whole systems first, metrics with the same reason together."""
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for item in sorted(run.not_measured, key=lambda item: item.metric != ""):
+        grouped.setdefault((item.backend, item.reason), []).append(item.metric)
+    return [
+        Gap(arms.label(backend), tuple(metric for metric in metrics if metric), reason)
+        for (backend, reason), metrics in grouped.items()
+    ]
 
 
 def versions(run: Run) -> Facts:

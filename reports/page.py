@@ -106,6 +106,7 @@ def _view(evidence: Evidence, target: Path) -> dict[str, Any]:
         "command": appendix.repeat(run),
         "facts": appendix.facts(run.host),
         "systems": appendix.systems(run),
+        "gaps": appendix.gaps(run),
         "versions": appendix.versions(run),
         "downloads": downloads(evidence.directory, target),
         "documents": DOCUMENTS,
@@ -148,7 +149,8 @@ SECTIONS = (
 )
 DOCUMENTS = (
     ("method.md", "the statistics"),
-    ("claims.md", "claims and metrics"),
+    ("claims.md", "the claims"),
+    ("metrics.md", "every metric"),
     ("errors.md", "messages and what to do"),
 )
 

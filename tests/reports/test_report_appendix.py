@@ -4,6 +4,7 @@ import msgspec
 import pytest
 import synthetic
 
+from bench import model
 from reports import appendix
 
 
@@ -13,7 +14,7 @@ from reports import appendix
         (("ninetynine", "run", "--seed", "5"), "ninetynine run --seed 5"),
         (("/x/__main__.py", "run", "--profile", "full"), "ninetynine run --profile full --seed 20261124"),
         (("ninetynine", "run", "--out", "/tmp/a", "--seed=7"), "ninetynine run --seed=7"),
-        (("ninetynine", "run", "--resume=x", "--families", "a b"), "ninetynine run --families 'a b' --seed 20261124"),
+        (("ninetynine", "run", "--resume=x", "a b"), "ninetynine run 'a b' --seed 20261124"),
         ((), "ninetynine --seed 20261124"),
     ],
 )  # fmt: skip
@@ -27,3 +28,14 @@ def test_what_could_not_be_read_is_said() -> None:
     host = msgspec.structs.replace(synthetic.fingerprint(), governor="")
 
     assert ("Frequency governor", "could not be read") in appendix.facts(host)
+
+
+def test_what_is_missing_for_one_reason_is_one_line_and_whole_systems_come_first() -> None:
+    def gap(backend: str, metric: str, reason: str) -> model.NotMeasured:
+        return model.NotMeasured(backend=backend, metric=metric, reason=reason)
+
+    found = appendix.gaps(
+        synthetic.run(not_measured=(gap("crun", "a", "x"), gap("crun", "b", "x"), gap("docker", "", "gone")))
+    )
+
+    assert [(one.system, one.metrics) for one in found] == [("docker", ()), ("crun", ("a", "b"))]
