@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import fcntl
+import functools
 import itertools
 import os
 import shutil
@@ -19,16 +19,10 @@ from runtime.spawn.owner import Owner
 _numbers = itertools.count(1)
 
 
-def sync_file_system(path: Path) -> None:
-    """Write all of the file system that holds `path` to disk: one call in place of an fsync per file."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.syncfs(fd) < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(path))
-    finally:
-        os.close(fd)
+@functools.cache
+def boot_id() -> str:
+    """Name this boot of the machine: what another one had in its page cache may never have reached the disk."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def sync_directory(path: Path) -> None:

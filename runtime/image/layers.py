@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
 from runtime.image import files
-from runtime.image.documents import LAYER, MEDIA_TYPE_OF, Descriptor
+from runtime.image.documents import MEDIA_TYPE_OF, Descriptor
 from runtime.image.errors import ImageError, LayerError, os_cause
 from runtime.image.metadata import is_opaque
 from runtime.image.pack import Compression, LayerWriter, pack
-from runtime.image.streams import LayerReader, UnpackLimits
+from runtime.image.streams import LayerReader, UnpackLimits, sniff
 from runtime.image.tree import file_digest, tree_digest
 from runtime.image.unpack import unpack
-
-_CHUNK = 1 << 20
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,12 +39,24 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LayerRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """layer.json. `hides_all`: its root is opaque, so nothing of the layers below is seen."""
+    """layer.json. `hides_all`: its root is opaque, so nothing of the layers below is seen.
+
+    `boot`: the boot in which the tree was written or last checked. Trees are not flushed to disk one by one
+    (that waits for everybody's writes); one from before a reboot is hashed once before it is used again.
+    """
 
     tree: str
+    boot: str
     entries: int
     bytes: int
     hides_all: bool = False
+
+
+class Unpacked(NamedTuple):
+    """An unpacked layer: its directory, and what was noted about it."""
+
+    tree: Path
+    record: LayerRecord
 
 
 class LayerStore:
@@ -124,41 +134,25 @@ class LayerStore:
         with files.scratch_directory(self.tmp) as scratch:
             blob, work = scratch / "blob", scratch / "layer"
             try:
-                with blob.open("xb") as copy:
+                with blob.open("xb") as file:
+                    copy = _BlobCopy(file, compress=digest is None)
                     reader, record = self._unpack_to(source, work, copy)
+                    layer = copy.layer(reader)
                 _check("layer's bytes", reader.digest, digest)
                 _check("layer's tar", reader.diff_id, diff_id)
-                layer = Layer(
-                    digest=reader.digest,
-                    size=reader.size,
-                    media_type=MEDIA_TYPE_OF[reader.compression],
-                    diff_id=reader.diff_id,
-                )
-                if layer.media_type == LAYER and digest is None:
-                    layer = self._compress(blob, layer.diff_id)
                 self._place_file(blob, self.blob_path(layer.digest))
                 self._place_layer(work, record, layer.diff_id)
             except OSError as error:
                 raise ImageError(f"store layer: {os_cause(error)}") from error
         return layer
 
-    def _compress(self, blob: Path, diff_id: str) -> Layer:
-        small = blob.with_name("small")
-        with blob.open("rb") as source, small.open("xb") as target:
-            writer = LayerWriter(target, "zstd")
-            while data := source.read(_CHUNK):
-                writer.write(data)
-            packed = writer.finish(end_mark=False)
-        small.replace(blob)
-        return Layer(
-            digest=packed.digest, size=packed.size, media_type=MEDIA_TYPE_OF["zstd"], diff_id=diff_id
-        )
-
-    def unpacked(self, layer: Layer) -> Path:
-        """Return the layer's directory in overlay form, unpacking its blob when it is not there."""
-        tree = self.layer_path(layer.diff_id) / "tree"
-        if tree.is_dir():
-            return tree
+    def unpacked(self, layer: Layer) -> Unpacked:
+        """Return the layer in overlay form, unpacking its blob where that is missing or a crash broke it."""
+        home = self.layer_path(layer.diff_id)
+        if home.is_dir():
+            record = self._survivor(home)
+            if record is not None:
+                return Unpacked(home / "tree", record)
         with files.scratch_directory(self.tmp) as scratch:
             path = self.blob_path(layer.digest)
             try:
@@ -169,10 +163,34 @@ class LayerStore:
                 self._place_layer(scratch / "layer", record, layer.diff_id)
             except OSError as error:
                 raise ImageError(f"unpack blob {path}: {os_cause(error)}") from error
-        return tree
+        return Unpacked(home / "tree", record)
+
+    def _survivor(self, home: Path) -> LayerRecord | None:
+        """Return the record of a layer whose tree can be trusted; away with one that a crash has damaged."""
+        try:
+            record = msgspec.json.decode((home / "layer.json").read_bytes(), type=LayerRecord)
+            if record.boot == files.boot_id():
+                return record
+            if tree_digest(str(home / "tree")) == record.tree:
+                with files.scratch_directory(self.tmp) as scratch:
+                    record = msgspec.structs.replace(record, boot=files.boot_id())
+                    files.write_atomically(home / "layer.json", msgspec.json.encode(record), scratch)
+                return record
+        except (OSError, msgspec.MsgspecError, ImageError):
+            pass
+        if files.in_use(home):
+            raise ImageError(f"layer {home} is damaged and in use; stop its containers and try again")
+        self.discard(home)
+        return None
+
+    def discard(self, path: Path) -> None:
+        """Remove a layer. Renamed first: a kill in the middle must not leave half of it under its name."""
+        if path.exists():
+            with files.scratch_directory(self.tmp) as scratch:
+                path.rename(scratch / path.name)
 
     def _unpack_to(
-        self, source: BinaryIO, work: Path, copy: BinaryIO | None
+        self, source: BinaryIO, work: Path, copy: _BlobCopy | None
     ) -> tuple[LayerReader, LayerRecord]:
         tree = work / "tree"
         tree.mkdir(parents=True)
@@ -181,6 +199,7 @@ class LayerStore:
         result = unpack(reader, str(tree), self._limits)
         record = LayerRecord(
             tree=tree_digest(str(tree)),
+            boot=files.boot_id(),
             entries=result.entries,
             bytes=result.bytes,
             hides_all=is_opaque(str(tree)),
@@ -203,8 +222,9 @@ class LayerStore:
 
     def _place_layer(self, work: Path, record: LayerRecord, diff_id: str) -> None:
         target = self.layer_path(diff_id)
+        if (target / "layer.json").is_file():
+            return
         (work / "layer.json").write_bytes(msgspec.json.encode(record))
-        files.sync_file_system(work)
         try:
             work.rename(target)
         except OSError:
@@ -214,14 +234,6 @@ class LayerStore:
 
     # ---- checks ----------------------------------------------------------------------------------------
 
-    def record(self, diff_id: str) -> LayerRecord:
-        """Return what was noted when the layer was unpacked."""
-        path = self.layer_path(diff_id) / "layer.json"
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=LayerRecord)
-        except (OSError, msgspec.MsgspecError) as error:
-            raise ImageError(f"read {path}: {error}; remove the image and import it again") from error
-
     def verify_layer(self, layer: Layer) -> None:
         """Hash blob and unpacked tree again; ImageError names what changed."""
         path = self.blob_path(layer.digest)
@@ -229,9 +241,35 @@ class LayerStore:
             _check(f"blob {path}", file_digest(str(path)), layer.digest)
         except OSError as error:
             raise ImageError(f"read blob {path}: {os_cause(error)}") from error
-        tree = self.layer_path(layer.diff_id) / "tree"
-        if tree.is_dir():
-            _check(f"unpacked layer {tree}", tree_digest(str(tree)), self.record(layer.diff_id).tree)
+        tree, record = self.unpacked(layer)
+        _check(f"unpacked layer {tree}", tree_digest(str(tree)), record.tree)
+
+
+class _BlobCopy:
+    """Takes a layer's raw bytes on their way; a plain tar is compressed, where `compress` allows it."""
+
+    def __init__(self, target: BinaryIO, *, compress: bool) -> None:
+        self._target = target
+        self._compress = compress
+        self._writer: LayerWriter | None = None
+        self._begun = False
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+        if not self._begun:
+            self._begun = True
+            if self._compress and sniff(data) == "none":
+                self._writer = LayerWriter(self._target, "zstd")
+        (self._writer or self._target).write(data)
+
+    def layer(self, reader: LayerReader) -> Layer:
+        """Describe what was written, once all of it was read."""
+        digest, size, compression = reader.digest, reader.size, reader.compression
+        if self._writer is not None:
+            packed = self._writer.finish(end_mark=False)
+            digest, size, compression = packed.digest, packed.size, "zstd"
+        media_type = MEDIA_TYPE_OF[compression]
+        return Layer(digest=digest, size=size, media_type=media_type, diff_id=reader.diff_id)
 
 
 def _check(what: str, found: str, expected: str | None) -> None:

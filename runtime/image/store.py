@@ -168,7 +168,7 @@ class ImageStore:
                     raise ImageError(f"remove {reference}: a running container uses it; stop that first")
             self._write_index(left)
             for path in loose:
-                self._discard(path)
+                self.content.discard(path)
             for digest in self._blobs(entry) - kept_blobs:
                 self.content.blob_path(digest).unlink(missing_ok=True)
 
@@ -179,7 +179,7 @@ class ImageStore:
             kept = {self.content.layer_path(diff_id) for diff_id in layers}
             loose = [p for p in self.content.layers.iterdir() if p not in kept and not files.in_use(p)]
             for path in loose:
-                self._discard(path)
+                self.content.discard(path)
             kept_files = {self.content.blob_path(digest) for digest in blobs}
             loose_blobs = [path for path in self.content.blobs.iterdir() if path not in kept_files]
             for path in loose_blobs:
@@ -189,12 +189,6 @@ class ImageStore:
     def sweep(self) -> tuple[Path, ...]:
         """Remove the half-done work of dead processes; return what was removed."""
         return files.sweep_scratch(self.content.tmp)
-
-    def _discard(self, path: Path) -> None:
-        """Rename first: a kill in the middle must not leave half a layer under its name."""
-        if path.exists():
-            with files.scratch_directory(self.content.tmp) as scratch:
-                path.rename(scratch / path.name)
 
     # ---- documents -------------------------------------------------------------------------------------
 
@@ -248,10 +242,9 @@ class ImageStore:
     def _load(self, entry: Descriptor) -> Image:
         manifest, config = self._documents(entry)
         layers = _layers(manifest, config)
-        dirs = [self.content.unpacked(layer) for layer in layers]
-        for number, layer in enumerate(layers):
-            if self.content.record(layer.diff_id).hides_all:
-                dirs = dirs[number:] if len(dirs) == len(layers) else dirs
+        unpacked = [self.content.unpacked(layer) for layer in layers]
+        opaque = [number for number, one in enumerate(unpacked) if one.record.hides_all]
+        dirs = [one.tree for one in unpacked[opaque[-1] if opaque else 0 :]]
         return Image(
             reference=_name(entry), digest=entry.digest, config=config, layers=layers, layer_dirs=tuple(dirs)
         )

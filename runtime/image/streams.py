@@ -31,6 +31,10 @@ class _Decompressor(Protocol):
     def unused_data(self) -> bytes: ...
 
 
+class _Writer(Protocol):
+    def write(self, data: bytes, /) -> object: ...
+
+
 class LayerReader:
     """Reads the tar inside `raw` forwards, as tarfile wants it (read, tell, seek forwards).
 
@@ -38,13 +42,14 @@ class LayerReader:
     bytes, `diff_id` of the tar. Raises LayerError for a truncated or corrupt stream and beyond the limits.
     """
 
-    def __init__(self, raw: BinaryIO, limits: UnpackLimits, copy: BinaryIO | None = None) -> None:
+    def __init__(self, raw: BinaryIO, limits: UnpackLimits, copy: _Writer | None = None) -> None:
         self._raw, self._copy, self._limits = raw, copy, limits
         self._raw_hash, self._tar_hash = hashlib.sha256(), hashlib.sha256()
         self._buffer, self._at, self._position = b"", 0, 0
         self.size, self._total = 0, 0
+        self.compression = ""
         self._pending = memoryview(self._pull())
-        self.compression = _sniff(self._pending)
+        self.compression = sniff(self._pending)
         self._inner: _Decompressor | None = self._new_inner()
         self._ends_in_zeros = False
 
@@ -90,6 +95,8 @@ class LayerReader:
     @property
     def digest(self) -> str:
         """Digest of the raw bytes read so far."""
+        if self.compression == "none":
+            return self.diff_id
         return f"sha256:{self._raw_hash.hexdigest()}"
 
     @property
@@ -103,7 +110,8 @@ class LayerReader:
         data = self._raw.read(_CHUNK)
         if self._copy is not None and data:
             self._copy.write(data)
-        self._raw_hash.update(data)
+        if self.compression != "none":
+            self._raw_hash.update(data)
         self.size += len(data)
         return data
 
@@ -152,7 +160,7 @@ class LayerReader:
         return data
 
     def _check_next_frame(self) -> None:
-        if _sniff(self._pending) != self.compression and not _is_skippable(self._pending):
+        if sniff(self._pending) != self.compression and not _is_skippable(self._pending):
             message = f"layer has bytes that do not belong to it after its {self.compression} stream"
             raise LayerError(f"{message}; get the image again")
 
@@ -175,7 +183,7 @@ def _is_skippable(data: memoryview) -> bool:
     return len(data) >= 4 and bytes(data[1:4]) == b"\x2a\x4d\x18" and data[0] & 0xF0 == 0x50
 
 
-def _sniff(start: memoryview) -> str:
+def sniff(start: bytes | memoryview) -> str:
     """Name the compression by the first bytes: docker and OCI media types are wrong in the wild."""
     data = bytes(start[:8])
     if not data:

@@ -126,6 +126,29 @@ def test_an_unpacked_layer_that_is_gone_is_unpacked_again(store: ImageStore) -> 
     store.verify("app")
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_layer_from_before_a_reboot_is_checked_once(store: ImageStore, damaged: bool) -> None:
+    two_layers(store)
+    home = store.resolve("app").layer_dirs[0].parent
+    note = json.loads((home / "layer.json").read_text())
+    (home / "layer.json").write_text(json.dumps(note | {"boot": "an earlier one"}))
+    if damaged:
+        (home / "tree/old").write_text("")
+    assert (store.resolve("app").layer_dirs[0] / "old").read_text() == "3"
+    assert json.loads((home / "layer.json").read_text()) == note
+
+
+def test_a_damaged_layer_in_use_is_left_alone(store: ImageStore) -> None:
+    two_layers(store)
+    image = store.resolve("app")
+    lease = store.lease(image)
+    (image.layer_dirs[0].parent / "layer.json").write_text("{}")
+    with pytest.raises(ImageError, match="damaged and in use"):
+        store.resolve("app")
+    lease.close()
+    store.verify("app")
+
+
 def test_unknown_names_say_what_to_do(store: ImageStore) -> None:
     with pytest.raises(ImageError, match="nn images lists them"):
         store.resolve("nothing")
