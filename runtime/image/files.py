@@ -21,7 +21,7 @@ _numbers = itertools.count(1)
 
 @functools.cache
 def boot_id() -> str:
-    """Name this boot of the machine: what another one had in its page cache may never have reached the disk."""
+    """Name this boot of the machine: what another one had cached may never have reached the disk."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 

@@ -212,8 +212,12 @@ class _Unpacker:
         """Set what later entries would have changed: directories' times and modes, deepest first."""
         for path in sorted(self._opaque, reverse=True):
             os.setxattr(self._at(path), metadata.OPAQUE_XATTR, b"y")
-        for path, entry in sorted(self._directories.items(), reverse=True):
-            metadata.apply(self._at(path), entry, xattrs=metadata.entry_xattrs(entry))
+        for path in sorted((path for path, kind in self._kinds.items() if kind == "directory"), reverse=True):
+            entry = self._directories.get(path)
+            if entry is None:  # the tar says nothing about it: the same time at each unpacking
+                os.utime(self._at(path), (0, 0))
+            else:
+                metadata.apply(self._at(path), entry, xattrs=metadata.entry_xattrs(entry))
 
 
 def _copy(reader: LayerReader, fd: int, offset: int, size: int) -> None:
