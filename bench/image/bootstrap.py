@@ -8,9 +8,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from bench.image import trim, workloads
+from bench.image import trim
 from bench.image.errors import ImageError
-from bench.image.recipe import Recipe, sources
+from bench.image.recipe import Recipe
 
 _NO_SERVICES = "#!/bin/sh\n# Nothing is started while packages are installed in this root.\nexit 101\n"
 
@@ -43,7 +43,7 @@ def require() -> None:
     if shutil.which("mmdebstrap") is None:
         raise ImageError(
             "build the bench image: mmdebstrap is not installed; install it (apt-get install mmdebstrap), "
-            "or give an OCI image layout made on a Debian or Ubuntu machine with --image"
+            "or name an OCI image layout copied from a Debian or Ubuntu machine in NINETYNINE_IMAGE"
         )
 
 
@@ -75,7 +75,6 @@ def _finish(recipe: Recipe, base: Path, full: Path) -> None:
         trim.trim(root)
         for name in recipe.directories:
             (root / name).mkdir(parents=True, exist_ok=True)
-    workloads.compile_all(sources(), full / "opt/ninetynine", recipe.epoch)
     for root in (base, full):
         trim.set_times(root, recipe.epoch)
 

@@ -69,6 +69,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         """64 hexadecimal digits; equal recipes have equal digests."""
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
 
+    @property
+    def system_digest(self) -> str:
+        """The digest of all but our own programs: what a bootstrap makes."""
+        return msgspec.structs.replace(self, workloads=()).digest
+
 
 def for_host(mirror: str = "", os_release: Path = Path("/etc/os-release")) -> Recipe:
     """Return the recipe for this machine: its own suite on Debian and Ubuntu, Debian 13 elsewhere.
@@ -77,7 +82,7 @@ def for_host(mirror: str = "", os_release: Path = Path("/etc/os-release")) -> Re
     """
     distribution, suite = _suite(os_release)
     return Recipe(
-        version=1,
+        version=2,
         distribution=distribution,
         suite=suite,
         mirror=mirror,

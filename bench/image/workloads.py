@@ -38,6 +38,7 @@ def _compile(compiler: str, source: Path, program: Path, epoch: int) -> Path:
     environment = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch), "LC_ALL": "C"}
     done = subprocess.run(argv, cwd=source.parent, env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise ImageError(f"compile {source.name}: {done.stderr.strip()}; install gcc and libc6-dev")
+        errors = [line for line in done.stderr.splitlines() if "error" in line] or [done.stderr.strip()]
+        raise ImageError(f"compile {source.name}: {errors[0]}; are gcc and libc6-dev installed?")
     program.chmod(0o755)
     return program
