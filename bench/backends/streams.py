@@ -112,7 +112,8 @@ class _Exchange:
         self._left = memoryview(stdin)
         self._outputs = {stdout_fd: self.stdout, stderr_fd: self.stderr}
         self._poll = select.poll()
-        for descriptor in (child.pidfd, stdout_fd, stderr_fd):
+        self._poll.register(child.pidfd, select.POLLIN)
+        for descriptor in self._outputs:
             self._poll.register(descriptor, select.POLLIN)
             os.set_blocking(descriptor, False)
         os.set_blocking(stdin_fd, False)
