@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.spawn.cgroups import Cgroup, CgroupError, CgroupManager, Limits, find_layout, sweep
+from runtime.spawn.cgroups import Cgroup, CgroupError, CgroupManager, Layout, Limits, find_layout, sweep
 
 pytestmark = pytest.mark.root
 
@@ -25,9 +25,15 @@ def leftovers() -> list[Path]:
     return [path for mount in mounts for path in Path(mount).glob(f"{PREFIX}-{os.getpid()}-*")]
 
 
-@pytest.fixture
-def manager() -> Iterator[CgroupManager]:
-    made = CgroupManager(PREFIX, pool_size=2)
+@pytest.fixture(params=["as it is", "v1 alone"])
+def manager(request: pytest.FixtureRequest) -> Iterator[CgroupManager]:
+    """In the layout of this machine; where it is hybrid, also as if the v2 tree were not there."""
+    layout = find_layout()
+    if request.param == "v1 alone":
+        if layout.kind != "hybrid":
+            pytest.skip(f"this machine has {layout.kind} anyway")
+        layout = Layout(v1=layout.v1, v2=None)
+    made = CgroupManager(PREFIX, pool_size=2, layout=layout)
     yield made
     made.close()
     assert leftovers() == []
