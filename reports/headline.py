@@ -9,7 +9,7 @@ from bench.model import State, Verdict
 from reports import arms
 from reports.load import Evidence
 from reports.names import metric_words
-from reports.verdicts import ALL, claim_views
+from reports.verdicts import ALL, ClaimView, claim_views
 from reports.words import NBSP, count, day, listed, quantity, share
 
 START, SPEED = "startup.median", "performance"
@@ -45,30 +45,55 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[tuple[str, ...], ...]
 
 
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One claim in one line: the sentence under test, of what system, and its state."""
+
+    claim: str
+    sentence: str
+    about: str
+    state: State
+
+
 class Banner(msgspec.Struct, frozen=True, kw_only=True):
     """What may be quoted, under `conditions`, which are part of the quotation. `state` colours it."""
 
     state: State
     sentence: str
     conditions: str
-    subject: str
-    tally: tuple[tuple[State, int], ...]
+    lines: tuple[Line, ...]
+    unmeasured: int
 
 
 def banner(evidence: Evidence) -> Banner:
-    """One sentence, true under its conditions, or the reason why there is none."""
+    """One sentence, true under its conditions, or the reason why there is none; then a line a claim."""
     subject = _subject(evidence)
     refusal = _refusal(evidence)
     views = () if refusal else claim_views(evidence)
-    states = [opinion.state for view in views for opinion in view.opinions if opinion.arm == subject]
-    order: tuple[State, ...] = ("refuted", "inconclusive", "supported", "not measured")
+    lines = tuple(line for view in views for line in _lines(view, subject))
+    states = {line.state for line in lines}
+    order: tuple[State, ...] = ("refuted", "inconclusive", "supported")
     return Banner(
-        state=next((state for state in order[:3] if state in states), "not measured"),
+        state=next((state for state in order if state in states), "not measured"),
         sentence=refusal or _sentence(evidence, subject),
         conditions=conditions(evidence),
-        subject=arms.label(subject),
-        tally=tuple((state, states.count(state)) for state in order if state in states),
+        lines=lines,
+        unmeasured=len({view.id for view in views} - {line.claim for line in lines}),
     )
+
+
+def _lines(view: ClaimView, subject: str) -> list[Line]:
+    """What was found about the subject, or about no system in particular; gaps are only counted."""
+    told = [one for one in view.opinions if one.arm in (subject, ALL) and one.state != "not measured"]
+    usual = arms.label(subject)
+    return [
+        Line(
+            claim=view.id,
+            sentence=view.sentence,
+            about=one.system if one.system != usual else "",
+            state=one.state,
+        )
+        for one in told
+    ]
 
 
 def _refusal(evidence: Evidence) -> str:

@@ -83,7 +83,7 @@ def test_a_failed_control_takes_the_headline(evidence: Evidence) -> None:
 
     assert "invalid" in headline.banner(spoiled).sentence
     assert headline.control(spoiled).word == "failed"
-    assert headline.banner(spoiled).tally == ()
+    assert headline.banner(spoiled).lines == ()
 
 
 def test_a_smoke_run_gives_no_verdict(evidence: Evidence) -> None:
@@ -134,3 +134,13 @@ def test_no_samples_at_all_still_have_arms(evidence: Evidence) -> None:
     empty = msgspec.structs.replace(evidence, samples=pd.DataFrame(evidence.samples.iloc[:0]))
 
     assert empty.arms == synthetic.ARMS
+
+
+def test_the_banner_has_a_line_for_each_claim_that_was_judged(evidence: Evidence) -> None:
+    found = headline.banner(evidence)
+    lines = {line.claim: line for line in found.lines}
+
+    assert lines["performance"].state == "refuted"
+    assert lines["image.immutable"].state == "supported"
+    assert lines["start.vs_vm"].about == "container (ours) against VM (emulated, TCG)"
+    assert found.unmeasured == sum(claim.kind == "later" for claim in claims.load().claim)
