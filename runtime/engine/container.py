@@ -48,6 +48,7 @@ class Container:
     def __init__(self, engine: Engine, id: str, prepared: Prepared, lease: Lease | None) -> None:  # noqa: A002
         self.id = id
         self.config = prepared.config
+        self.layers = prepared.layers
         self.record: StartRecord | None = None
         self.tty_fd = -1
         self._engine = engine
@@ -58,6 +59,7 @@ class Container:
         self._attachment: Attachment | None = None
         self._child: Child | None = None
         self._joined: list[Process] = []
+        self._home = ""
         self._removed = False
 
     # ---- start ----------------------------------------------------------------------------------------
@@ -88,9 +90,12 @@ class Container:
         grouped = time.monotonic_ns()
         attachment = self._attachment = engine.attach(self.config)
         attached = time.monotonic_ns()
-        upper, work = engine.directories.make(self.id)
+        root = engine.take_root(self._prepared)
+        held.keep(root.fd)
+        self._home = root.home
         made = time.monotonic_ns()
-        plan, slots = self._plan(stdio, upper, work, held)
+        plan, slots = self._plan(stdio, held)
+        slots["root"] = root.fd
         if attachment is not None and attachment.netns_fd is not None:
             slots["ns_network"] = attachment.netns_fd
         v2_fd = None
@@ -102,22 +107,20 @@ class Container:
         done = time.monotonic_ns()
         self._child = Child(pid, pidfd)
         if group is None:
-            engine.directories.note_pid(self.id, pid)
+            engine.directories.note_pid(root.home, pid)
         else:
             group.close_fds()
         phases = (
             ("cgroup", grouped - requested),
             ("network", attached - grouped),
-            ("directories", made - attached),
+            ("root", made - attached),
             ("slots", filled - made),
             ("spawn", done - filled),
         )
         self.record = StartRecord(requested_ns=requested, phases=phases, pid=pid)
         return self.record
 
-    def _plan(
-        self, stdio: Stdio, upper: str, work: str, held: launch.Held
-    ) -> tuple[Plan, dict[str, SlotValue]]:
+    def _plan(self, stdio: Stdio, held: launch.Held) -> tuple[Plan, dict[str, SlotValue]]:
         engine, prepared, config = self._engine, self._prepared, self.config
         argv = ("init", *config.argv) if config.init else config.argv
         slots = launch.program_slots(argv, prepared.env, prepared.paths)
@@ -128,7 +131,6 @@ class Container:
         nulls = launch.nulls_of(stdio)
         plan = plan_start(prepared, nulls)
         slots.update(launch.stdio_slots(stdio, nulls, held))
-        slots.update(launch.root_slots(prepared, upper, work, held))
         if "anchor" in plan.tape.slots:
             slots["anchor"] = engine.anchor_fd
         if "mountpoint" in plan.tape.slots:
@@ -222,7 +224,7 @@ class Container:
 
     def disk_bytes(self) -> int:
         """Return the bytes of the writable layer on disk, by allocated blocks and inode."""
-        return disk_bytes(self._engine.directories.upper(self.id))
+        return disk_bytes(f"{self._home}/u") if self._home else 0
 
     def resize(self, rows: int, columns: int) -> None:
         """Set the size of its terminal."""
@@ -254,7 +256,8 @@ class Container:
         self._removed = True
         with contextlib.ExitStack() as stack:
             stack.callback(self._engine.forget, self)
-            stack.callback(self._engine.directories.remove, self.id)
+            if self._home:
+                stack.callback(self._engine.directories.remove, self._home)
             if self._attachment is not None:
                 stack.callback(self._engine.detach, self._attachment)
             if self._lease is not None:

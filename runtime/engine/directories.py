@@ -2,7 +2,7 @@
 
     ROOT/mnt                       an empty directory all containers attach their root on (each in its own
                                    mount namespace)
-    ROOT/run/<owner>.<n>/<id>/u,w  a container's writable layer and overlay's work directory
+    ROOT/run/<owner>.<n>/<m>/u,w   a container's writable layer and overlay's work directory
 
 The owner in the name is the whole state a sweep needs: nothing has to be written, so nothing can be stale.
 """
@@ -28,31 +28,28 @@ class Directories:
         self.mountpoint = f"{root}/mnt"
         self.runs = root / "run"
         self.run = f"{self.runs}/{owner}.{next(_numbers)}"
+        self._homes = itertools.count(1)
         Path(self.mountpoint).mkdir(parents=True, exist_ok=True)
         Path(self.run).mkdir(parents=True, mode=0o700)
 
-    def make(self, container: str) -> tuple[str, str]:
-        """Make a container's directories; return upper and work."""
-        home = f"{self.run}/{container}"
+    def make(self) -> tuple[str, str, str]:
+        """Make the directories of one container; return its home, and in it upper and work."""
+        home = f"{self.run}/{next(self._homes)}"
         upper, work = home + "/u", home + "/w"
-        os.mkdir(home)  # noqa: PTH102 - on the start path
+        os.mkdir(home)  # noqa: PTH102 - hot
         os.mkdir(upper)  # noqa: PTH102
         os.mkdir(work)  # noqa: PTH102
-        return upper, work
+        return home, upper, work
 
-    def upper(self, container: str) -> str:
-        """Return where a container's writable layer is."""
-        return f"{self.run}/{container}/u"
-
-    def note_pid(self, container: str, pid: int) -> None:
+    def note_pid(self, home: str, pid: int) -> None:
         """Leave the pid of a container without a cgroup for a sweep to find."""
         owner = Owner.of(pid)
         if owner is not None:
-            Path(f"{self.run}/{container}/pid").write_text(str(owner))
+            Path(f"{home}/pid").write_text(str(owner))
 
-    def remove(self, container: str) -> None:
+    def remove(self, home: str) -> None:
         """Remove a container's directories. Idempotent."""
-        remove_tree(f"{self.run}/{container}")
+        remove_tree(home)
 
     def dead(self) -> list[Path]:
         """Return the run directories of engines whose process is gone."""

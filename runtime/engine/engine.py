@@ -17,8 +17,9 @@ from runtime.engine.config import ContainerConfig
 from runtime.engine.container import Container
 from runtime.engine.directories import Directories
 from runtime.engine.errors import EngineError
-from runtime.engine.prepare import prepare
-from runtime.image import Execution, ImageStore
+from runtime.engine.prepare import Prepared, prepare
+from runtime.engine.roots import Root, Roots
+from runtime.image import Execution, Image, ImageStore
 from runtime.oci.spec import NamespaceType
 from runtime.spawn.anchor import make_anchor
 from runtime.spawn.cgroups import Cgroup
@@ -45,6 +46,8 @@ class Engine:
         self.images = ImageStore(self.root / "images")
         self._lock = threading.RLock()
         self._containers: dict[str, Container] = {}
+        self._images: dict[tuple[str, ...], Image] = {}
+        self._created = 0
         self._closed = False
         self._init_fd = -1
         with contextlib.ExitStack() as undo:
@@ -54,6 +57,7 @@ class Engine:
             undo.callback(self.directories.close)
             self.own_pid_namespace_fd = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
             undo.callback(os.close, self.own_pid_namespace_fd)
+            self._roots = Roots(self.directories, shared.POOL_SIZE)
             self.anchor_fd = make_anchor(self.directories.mountpoint)
             undo.callback(os.close, self.anchor_fd)
             self.join_slots = self._find_joins()
@@ -76,13 +80,8 @@ class Engine:
         """
         if self._closed:
             raise EngineError("create container: the engine is closed; make another one")
-        lease = None
-        layers = config.layers
-        if config.image:
-            image = self.images.resolve(config.image)
-            lease = self.images.lease(image)
-            layers = tuple(map(str, image.layer_dirs))
-            config = _with_image(config, image.execution)
+        config, layers, image = self._resolve(config)
+        lease = self.images.lease(image) if image else None
         try:
             if not layers and not config.rootfs:
                 raise EngineError("create container: no image, layers or rootfs given; name one of them")
@@ -94,14 +93,31 @@ class Engine:
             raise
         container = Container(self, secrets.token_hex(6), prepared, lease)
         self._containers[container.id] = container
+        self._created += 1
         return container
 
+    def _resolve(self, config: ContainerConfig) -> tuple[ContainerConfig, tuple[str, ...], Image | None]:
+        """Return the config with what its image adds, the layers, and the image if there is one."""
+        if not config.image:
+            return config, config.layers, None
+        image = self.images.resolve(config.image)
+        layers = tuple(map(str, image.layer_dirs))
+        self._images[layers] = image
+        return _with_image(config, image.execution), layers, image
+
     def warm(self, config: ContainerConfig) -> None:
-        """Fill the pools that starts of `config` draw from."""
+        """Fill the pools that starts of `config` draw from: roots, cgroups, network namespaces."""
+        config, layers, _ = self._resolve(config)
+        self._refill(config, layers)
+
+    def _refill(self, config: ContainerConfig, layers: tuple[str, ...]) -> None:
         if config.cgroup:
             self._cgroups.refill()
         if _joins_network(config):
             shared.networks().refill(config.network)
+        if layers and not config.rootfs and "user" not in config.namespaces:
+            image = self._images.get(layers)
+            self._roots.refill(layers, lambda: self.images.lease(image) if image else None)
 
     def close(self) -> None:
         """Remove all containers and free what they shared. Idempotent."""
@@ -112,6 +128,7 @@ class Engine:
         with self._undo, contextlib.ExitStack() as stack:
             for container in list(self._containers.values()):
                 stack.callback(container.remove)
+            stack.callback(self._roots.close)
             if self._init_fd >= 0:
                 os.close(self._init_fd)
 
@@ -124,6 +141,12 @@ class Engine:
     def take_cgroup(self, id: str, config: ContainerConfig) -> Cgroup | None:  # noqa: A002
         """Make the cgroup of a container, None when it is to have none."""
         return self._cgroups.create(id, config.limits) if config.cgroup else None
+
+    def take_root(self, prepared: Prepared) -> Root:
+        """Make the root file system of a container."""
+        if prepared.config.rootfs:
+            return self._roots.bind(prepared.config.rootfs)
+        return self._roots.take(prepared.layers)
 
     def attach(self, config: ContainerConfig) -> Attachment | None:
         """Take a network namespace for a container, None when it joins none."""
@@ -143,10 +166,13 @@ class Engine:
             return self._init_fd
 
     def forget(self, container: Container) -> None:
-        """Drop a removed container, and bring the pools it drew from up to size again."""
+        """Drop a removed container, and bring the pools it drew from up to size again.
+
+        Not after the first: who starts a single container has no use for a ready second one.
+        """
         self._containers.pop(container.id, None)
-        if not self._closed:
-            self.warm(container.config)
+        if not self._closed and self._created > 1:
+            self._refill(container.config, container.layers)
 
     def __enter__(self) -> Engine:
         return self

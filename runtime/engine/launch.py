@@ -11,9 +11,6 @@ from runtime.engine.prepare import Prepared
 from runtime.spawn.tape import SlotValue, StepError, pointers
 from runtime.spawn.trees import clone_tree
 
-LONGEST_OPTION = 255
-"""Bytes of a path that an fsconfig string holds."""
-
 _NULL = os.makedev(1, 3)
 
 
@@ -56,19 +53,6 @@ def stdio_slots(stdio: Sequence[int], nulls: Sequence[int], held: Held) -> dict[
     return slots
 
 
-def root_slots(prepared: Prepared, upper: str, work: str, held: Held) -> dict[str, SlotValue]:
-    """Where the root file system comes from."""
-    slots: dict[str, SlotValue] = {}
-    if prepared.config.rootfs:
-        slots["rootfs"] = prepared.config.rootfs.encode()
-        return slots
-    for number, layer in enumerate(reversed(prepared.layers)):
-        slots[f"lower{number}"] = _option(layer, held)
-    slots["upper"] = _option(upper, held)
-    slots["work"] = _option(work, held)
-    return slots
-
-
 def mount_slots(prepared: Prepared, held: Held) -> dict[str, SlotValue]:
     """Detached copies of the bind mounts' sources."""
     slots: dict[str, SlotValue] = {}
@@ -79,14 +63,6 @@ def mount_slots(prepared: Prepared, held: Held) -> dict[str, SlotValue]:
             raise EngineError(f"mount source {source}: {error}") from error
         slots[f"mount{number}"] = held.keep(tree)
     return slots
-
-
-def _option(path: str, held: Held) -> bytes:
-    data = os.fsencode(path)
-    if len(data) <= LONGEST_OPTION:
-        return data
-    fd = held.keep(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
-    return b"/proc/self/fd/%d" % fd
 
 
 def _above_stdio(fd: int) -> int:

@@ -51,7 +51,6 @@ def prepare(
     binds = _binds(config)
     shape = Shape(
         spec=spec,
-        lowers=len(layers) if not config.rootfs else 0,
         joins=joins,
         joined=joined,
         anchored="user" not in config.namespaces,

@@ -27,15 +27,12 @@ class PlanError(ValueError):
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """What decides the steps. `spec` without its args, env and host name: those are slots.
 
-    lowers: number of image layers; 0: the root is a bind of slot `rootfs`. writable: with an upper layer.
-    joins: v1 hierarchies the child joins (slots `cgroup0`…). joined: namespaces joined by descriptor (slots
-    `ns_<name>`). anchored: the mount namespace is a copy of the anchor's. directories: for each bind mount in
-    order, whether its source is one (slots `mount0`…).
+    The root is a detached mount in slot `root`. joins: v1 hierarchies the child joins (slots `cgroup0`…).
+    joined: namespaces joined by descriptor (slots `ns_<name>`). anchored: the mount namespace is a copy of
+    the anchor's. directories: for each bind mount in order, whether its source is one (slots `mount0`…).
     """
 
     spec: Spec
-    lowers: int = 0
-    writable: bool = True
     joins: int = 0
     joined: tuple[str, ...] = ()
     anchored: bool = True
@@ -91,15 +88,11 @@ def _add_entry(tape: Tape, shape: Shape, made: tuple[str, ...]) -> None:
 def _add_tree(tape: Tape, shape: Shape) -> Result:
     """The root file system and all mounts on it."""
     spec = shape.spec
-    if shape.lowers:
-        root = mounts.add_overlay(tape, shape.lowers, writable=shape.writable)
-    else:
-        root = mounts.add_bind_root(tape)
     if shape.anchored:
-        mounts.add_enter_anchor(tape, root)
+        root = mounts.add_enter_anchor(tape)
     else:
         slave = spec.linux.rootfs_propagation in ("slave", "rslave")
-        mounts.add_enter_pivot(tape, root, MS_SLAVE if slave else MS_PRIVATE)
+        root = mounts.add_enter_pivot(tape, MS_SLAVE if slave else MS_PRIVATE)
     early = [mount for mount in spec.mounts if _is_early(mount)]
     _add_early_mounts(tape, root, early, spec)
     for name, value in spec.linux.sysctl:

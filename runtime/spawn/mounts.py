@@ -14,12 +14,7 @@ from pathlib import Path
 
 from runtime.spawn.linux import (
     AT_FDCWD,
-    AT_RECURSIVE,
     CLONE_NEWNS,
-    FSCONFIG_CMD_CREATE,
-    FSCONFIG_SET_STRING,
-    FSMOUNT_CLOEXEC,
-    FSOPEN_CLOEXEC,
     MNT_DETACH,
     MOVE_MOUNT_F_EMPTY_PATH,
     MOVE_MOUNT_T_EMPTY_PATH,
@@ -33,8 +28,6 @@ from runtime.spawn.linux import (
     O_CLOEXEC,
     O_DIRECTORY,
     O_PATH,
-    OPEN_TREE_CLOEXEC,
-    OPEN_TREE_CLONE,
     RESOLVE_IN_ROOT,
     RESOLVE_NO_MAGICLINKS,
     RESOLVE_NO_SYMLINKS,
@@ -47,55 +40,41 @@ STRICT = BENEATH | RESOLVE_NO_SYMLINKS
 _HOW = struct.Struct("<QQQ")
 
 
-def add_overlay(tape: Tape, lowers: int, *, writable: bool) -> Result:
-    """Append the making of an overlay mount and return its descriptor, not attached anywhere yet.
+def add_enter_anchor(tape: Tape) -> Result:
+    """Append the entry into a copy of the anchor, with the mount in slot `root` as root; its descriptor.
 
-    Slots: `lower0` (topmost) … `lower{n-1}`, and `upper` and `work` when writable. Each is a path of at most
-    255 bytes, the limit of an fsconfig string; a longer one is given as /proc/self/fd/N.
-    """
-    fs = tape.add("open overlay", "fsopen", "overlay", FSOPEN_CLOEXEC)
-    keys = [("lowerdir+", f"lower{n}") for n in range(lowers)]
-    if writable:
-        keys += [("upperdir", "upper"), ("workdir", "work")]
-    for key, slot in keys:
-        tape.add(f"overlay {slot}", "fsconfig", fs, FSCONFIG_SET_STRING, key, Slot(slot), 0)
-    tape.add("create overlay", "fsconfig", fs, FSCONFIG_CMD_CREATE, 0, 0, 0)
-    return tape.add("mount overlay", "fsmount", fs, FSMOUNT_CLOEXEC, 0)
-
-
-def add_bind_root(tape: Tape) -> Result:
-    """Append a detached copy of the directory in slot `rootfs`, in place of an overlay; its descriptor."""
-    flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE
-    return tape.add("take rootfs", "open_tree", AT_FDCWD, Slot("rootfs"), flags)
-
-
-def add_enter_anchor(tape: Tape, root: Result) -> None:
-    """Append the entry into a copy of the anchor (slot `anchor`), and make `root` the root there.
-
-    The anchor is a mount namespace that holds one empty, read-only tmpfs (runtime.spawn.anchor). A copy costs
-    one mount, however many the host has, and nothing of the host has to be detached again, which would wait
-    for an RCU grace period. `root` covers the tmpfs: whoever got below it would find an empty directory.
+    The anchor (slot `anchor`) is a mount namespace that holds one empty tmpfs (runtime.spawn.anchor). A copy
+    costs one mount, however many the host has, and nothing of the host has to be detached again, which would
+    wait for an RCU grace period. The root covers the tmpfs: whoever got below it would find an empty directory.
     """
     tape.add("enter the anchor", "setns", Slot("anchor"), CLONE_NEWNS)
     tape.add("new mount namespace", "unshare", CLONE_NEWNS)
+    root = Slot("root")
     tape.add("attach rootfs", "move_mount", root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH)
     tape.add("go to rootfs", "fchdir", root)
     tape.add("change root", "chroot", ".")
+    return add_open_root(tape)
 
 
-def add_enter_pivot(tape: Tape, root: Result, propagation: int) -> None:
+def add_open_root(tape: Tape) -> Result:
+    """Append an open of the working directory, the container's root."""
+    return tape.add("open /", "openat", AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+
+
+def add_enter_pivot(tape: Tape, propagation: int) -> Result:
     """Append attach, pivot_root and the detach of the host's tree, in a copy of the host's mount namespace.
 
     For a user namespace, which may not enter the anchor. Slot `mountpoint`: any directory of the host; each
     container has its own mount namespace, so all use one. propagation: MS_PRIVATE or MS_SLAVE.
     """
-    target = Slot("mountpoint")
+    root, target = Slot("root"), Slot("mountpoint")
     tape.add("cut mount propagation", "mount", 0, "/", 0, MS_REC | propagation, 0)
     tape.add("attach rootfs", "move_mount", root, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH)
     tape.add("go to rootfs", "fchdir", root)
     tape.add("pivot_root", "pivot_root", ".", ".")
     tape.add("detach the host's mounts", "umount2", ".", MNT_DETACH)
     tape.add("go to /", "chdir", "/")
+    return add_open_root(tape)
 
 
 def add_open(tape: Tape, root: Result, path: str, *, strict: bool = False, flags: int = O_PATH) -> Result:

@@ -30,7 +30,7 @@ def test_a_start_is_recorded(make):
     record = container.start()
     assert container.wait() == 0
     assert record.pid == container.pid
-    assert [name for name, _ in record.phases] == ["cgroup", "network", "directories", "slots", "spawn"]
+    assert [name for name, _ in record.phases] == ["cgroup", "network", "root", "slots", "spawn"]
     assert all(duration >= 0 for _, duration in record.phases)
 
 
@@ -124,7 +124,8 @@ def test_a_failed_start_leaves_nothing(make, engine):
     container = make("/no/such/program")
     with pytest.raises(EngineError, match=r"\(/no/such/program\): execve: ENOENT"):
         container.start()
-    assert not Path(engine.directories.run, container.id).exists()
+    assert container._home
+    assert not Path(container._home).exists()
 
 
 @pytest.mark.parametrize(
