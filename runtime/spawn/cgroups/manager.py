@@ -53,9 +53,10 @@ class CgroupManager:
         self._handed_down: list[tuple[str, frozenset[str]]] = []
         self._v1 = {name: self._root(self.layout.v1[name]) for name in self._v1_always()}
         self._v2 = self._root(self.layout.v2) if self.layout.v2 else None
-        self.controllers = frozenset({"io" if c == "blkio" else c for c in self.layout.v1}) | (
-            self.layout.v2_controllers
-        )
+        # Below a delegated cgroup there are only the controllers that were handed to it.
+        delegated = files.get(f"{self._v2.rpartition('/')[0]}/cgroup.controllers") if self._v2 else None
+        self._wanted = frozenset((delegated or "").split()) & frozenset(v2.CONTROLLERS)
+        self.controllers = frozenset("io" if c == "blkio" else c for c in self.layout.v1) | self._wanted
         self._prepare()
 
     def _root(self, mount: str) -> str:
@@ -95,7 +96,7 @@ class CgroupManager:
 
     def _prepare_v2(self, base: str) -> None:
         top = base.rpartition("/")[0]
-        wanted = self._wanted()
+        wanted = self._wanted
         for attempt in itertools.count():
             try:
                 self._handed_down.append((top, v2.enable(top, wanted, leaf=self._leaf)))
@@ -179,11 +180,8 @@ class CgroupManager:
             elif v2_base is not None:
                 v2_base += _UNCONFINED
                 files.make(v2_base, exist_ok=True)
-                v2.enable(v2_base, self._wanted())
+                v2.enable(v2_base, self._wanted)
         return bases, v2_base
-
-    def _wanted(self) -> frozenset[str]:
-        return self.layout.v2_controllers & frozenset(v2.CONTROLLERS)
 
     def refill(self) -> None:
         """Bring the pool up to its size; call it outside the start path."""
