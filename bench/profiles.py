@@ -72,11 +72,11 @@ PROFILES: dict[str, Profile] = {
         name="quick",
         budget_s=340.0,
         sessions=8,
-        slow_sessions=4,
+        slow_sessions=5,
         per_family=None,
-        slow_per_family=None,
+        slow_per_family=2,
         slow_primary_only=True,
-        slow_visits=2,
+        slow_visits=1,
         warmup="cheapest",
         max_visits=8,
         backends=USUAL,
@@ -99,13 +99,15 @@ PROFILES: dict[str, Profile] = {
 MIN_SESSIONS = 4
 """Fewer sessions of an arm than this never give a verdict, so the guard keeps at least as many."""
 
+_TCG = {"cpu": 15.0, "memory": 7.0, "network": 2.5, "disk": 3.5}
+
 _PACES: tuple[tuple[str, Pace], ...] = (
-    ("host", Pace(start_s=0.02, factor=1.0)),
-    ("runtime", Pace(start_s=0.05, factor=1.0)),
-    ("crun", Pace(start_s=0.3, factor=1.05)),
-    ("docker", Pace(start_s=1.0, factor=1.05)),
+    ("host", Pace(start_s=0.01, factor=1.0)),
+    ("runtime", Pace(start_s=0.02, factor=1.0)),
+    ("crun", Pace(start_s=0.1, factor=1.0)),
+    ("docker", Pace(start_s=0.5, factor=1.0)),
     ("vm-kvm", Pace(start_s=1.5, factor=1.2)),
-    ("vm-tcg", Pace(start_s=3.5, factor=4.0, families={"cpu": 10.0, "memory": 8.0}, slow=True)),
+    ("vm-tcg", Pace(start_s=3.5, factor=4.0, families=_TCG, slow=True)),
 )
 _UNKNOWN = Pace(start_s=1.0, factor=1.5)
 

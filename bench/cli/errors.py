@@ -63,7 +63,7 @@ def guarded(verb: Callable[P, int]) -> Callable[P, None]:
         except EXPECTED as error:
             status = _say(error, BROKEN)
         except KeyboardInterrupt:
-            status = _say("interrupted; what was made so far was taken away again", INTERRUPTED)
+            status = _say("interrupted", INTERRUPTED)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             status = BROKEN

@@ -181,6 +181,39 @@ def test_a_backend_that_cannot_be_prepared_is_not_measured(events, tmp_path):
     assert missing["runtime"] == "prepare: prepare runtime: no overlay"
 
 
+def test_ctrl_c_while_setting_up_frees_all_and_leaves_no_directory(events, tmp_path):
+    def interrupted(cache, tell):
+        raise KeyboardInterrupt
+
+    world = World.fake(fake_backends(events), fake_scenarios(), fake_image())
+    world.build_image = interrupted
+    use(world)
+    result = invoke("run", "--profile", "smoke", "--out", tmp_path / "run")
+    assert result.exit_code == 130
+    assert {event[1] for event in events[-4:] if event[0] == "cleanup"} == {
+        "host",
+        "runtime",
+        "vm-tcg",
+        "docker",
+    }
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_backend_with_a_bug_costs_only_itself(events, tmp_path):
+    class Buggy(FakeBackend):
+        def start(self, spec):
+            raise KeyError(512)
+
+    worlds = dict(fake_backends(events))
+    worlds["runtime"] = lambda root: Buggy("runtime")
+    use(World.fake(worlds, fake_scenarios(), fake_image()))
+    assert invoke("run", "--profile", "smoke", "--out", tmp_path / "run").exit_code == 0
+    loaded = store.load(tmp_path / "run")
+    assert loaded.samples[loaded.samples["backend"] == "host"]["valid"].all()
+    reasons = {one.reason for one in loaded.run.not_measured if one.backend == "runtime"}
+    assert any("KeyError: 512" in reason for reason in reasons)
+
+
 def test_a_control_that_fails_makes_the_run_invalid(events, tmp_path, monkeypatch):
     def judged(loaded):
         joint = next(one for one in concluding.judged(loaded) if one.metric == "joint")
