@@ -21,7 +21,8 @@ from runtime.engine.reaper import Child, Process, wait_for
 from runtime.oci.plan import Plan
 from runtime.spawn import terminal
 from runtime.spawn.cgroups import Cgroup, CgroupError, Stats
-from runtime.spawn.tape import SlotValue, StepError, StepKilledError, spawn
+from runtime.spawn.idmaps import finish_mapped, mapping_pipe
+from runtime.spawn.tape import Paused, SlotValue, Spawned, StepError, StepKilledError, spawn
 
 if TYPE_CHECKING:
     from runtime.engine.engine import Engine
@@ -103,7 +104,7 @@ class Container:
             v2_fd = group.v2_fd
             slots.update(zip(engine.join_slots, group.join_fds, strict=True))
         filled = time.monotonic_ns()
-        pid, pidfd = spawn(plan.tape, slots, plan.flags, v2_fd)
+        pid, pidfd = self._spawn(plan, slots, v2_fd)
         done = time.monotonic_ns()
         self._child = Child(pid, pidfd)
         if group is None:
@@ -119,6 +120,14 @@ class Container:
         )
         self.record = StartRecord(requested_ns=requested, phases=phases, pid=pid)
         return self.record
+
+    def _spawn(self, plan: Plan, slots: dict[str, SlotValue], v2_fd: int | None) -> Spawned:
+        maps = self._prepared.maps
+        if maps is None:
+            return spawn(plan.tape, slots, plan.flags, v2_fd)
+        with mapping_pipe() as (read, write):
+            slots["mapped"] = read
+            return finish_mapped(Paused(plan.tape, slots, plan.flags, v2_fd), maps, write)
 
     def _plan(self, stdio: Stdio, held: launch.Held) -> tuple[Plan, dict[str, SlotValue]]:
         engine, prepared, config = self._engine, self._prepared, self.config
@@ -140,6 +149,8 @@ class Container:
         if "uts" in config.namespaces:
             slots["hostname"] = hostname = (config.hostname or self.id).encode()
             slots["hostname_length"] = len(hostname)
+        if prepared.maps is not None:
+            slots.update(launch.device_slots(prepared, held))
         if config.init:
             slots["init"] = engine.init_fd()
         return plan, slots

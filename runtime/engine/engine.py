@@ -146,6 +146,8 @@ class Engine:
         """Make the root file system of a container."""
         if prepared.config.rootfs:
             return self._roots.bind(prepared.config.rootfs)
+        if prepared.maps is not None:
+            return self._roots.make_mapped(prepared.layers, prepared.maps)
         return self._roots.take(prepared.layers)
 
     def attach(self, config: ContainerConfig) -> Attachment | None:

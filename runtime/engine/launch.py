@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from runtime.engine.errors import EngineError
 from runtime.engine.prepare import Prepared
+from runtime.oci.plan import device_nodes
 from runtime.spawn.tape import SlotValue, StepError, pointers
 from runtime.spawn.trees import clone_tree
 
@@ -37,6 +38,15 @@ def program_slots(argv: Sequence[str], env: Sequence[str], paths: Sequence[str])
     for number, path in enumerate(paths):
         slots[f"path{number}"] = path.encode()
     return slots
+
+
+def device_slots(prepared: Prepared, held: Held) -> dict[str, SlotValue]:
+    """Detached copies of the host's device nodes, for a container that may make none."""
+    nodes = device_nodes(prepared.spec)
+    return {
+        f"device{number}": held.keep(clone_tree(node.path, recursive=False))
+        for number, node in enumerate(nodes)
+    }
 
 
 def nulls_of(stdio: Sequence[int]) -> tuple[int, ...]:

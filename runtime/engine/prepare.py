@@ -19,6 +19,7 @@ from runtime.oci.program import Program
 from runtime.oci.seccomp import compile_seccomp
 from runtime.oci.spec import Capabilities, Linux, NamespaceType, Process, Root, Seccomp, Spec
 from runtime.spawn import capabilities, process, seccomp
+from runtime.spawn.idmaps import IdMaps, IdRange
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +31,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     config: ContainerConfig
     spec: Spec
     shape: Shape
+    maps: IdMaps | None
     layers: tuple[str, ...]
     env: tuple[str, ...]
     paths: tuple[str, ...]
@@ -63,8 +65,11 @@ def prepare(
             filter=_filter(config.seccomp, config.caps, config.spec_allow),
         ),
     )
+    maps = _maps(config)
     make_plan(shape)  # what cannot be planned is refused now, not at the start
-    return Prepared(config=config, spec=spec, shape=shape, layers=layers, env=env, paths=paths, binds=binds)
+    return Prepared(
+        config=config, spec=spec, shape=shape, maps=maps, layers=layers, env=env, paths=paths, binds=binds
+    )
 
 
 def plan_start(prepared: Prepared, nulls: tuple[int, ...]) -> Plan:
@@ -144,6 +149,26 @@ def _capabilities(names: tuple[str, ...], ambient: tuple[str, ...]) -> Capabilit
     return Capabilities(
         bounding=names, effective=names, permitted=names, inheritable=ambient, ambient=ambient
     )
+
+
+def _maps(config: ContainerConfig) -> IdMaps | None:
+    """The id maps of a container with a user namespace."""
+    if "user" not in config.namespaces:
+        return None
+    uids, gids = (
+        tuple(IdRange(m.container_id, m.host_id, m.size) for m in mappings)
+        for mappings in (config.uid_map, config.gid_map)
+    )
+    maps = IdMaps(uids, gids)
+    try:
+        maps.outside(0, 0)
+    except KeyError:
+        raise EngineError(
+            "user namespace: uid_map and gid_map must each map 0, the container's root"
+        ) from None
+    if config.network in ("bridge", "nat"):
+        raise EngineError(f"user namespace: network mode {config.network} cannot be had; use none or host")
+    return maps
 
 
 def _binds(config: ContainerConfig) -> tuple[tuple[str, MountOptions], ...]:

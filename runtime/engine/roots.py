@@ -6,6 +6,7 @@ when a root is at hand.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -14,8 +15,9 @@ import msgspec
 
 from runtime.engine.directories import Directories
 from runtime.image.files import Lease
+from runtime.spawn.idmaps import IdMaps, make_user_namespace
 from runtime.spawn.overlay import make_overlay
-from runtime.spawn.trees import clone_tree
+from runtime.spawn.trees import clone_mapped, clone_tree
 
 _IMAGES_KEPT = 4
 """Sets of layers that roots are kept ready for; the one longest unused gives way."""
@@ -46,6 +48,26 @@ class Roots:
             return self._ready[layers].popleft()
         except (KeyError, IndexError):
             return self._make(layers)
+
+    def make_mapped(self, layers: tuple[str, ...], maps: IdMaps) -> Root:
+        """Return a root whose files belong to the container's ids: the layers' owners are mapped.
+
+        Raises StepError, OSError.
+        """
+        with contextlib.ExitStack() as held, contextlib.ExitStack() as undo:
+            namespace = make_user_namespace(maps)
+            held.callback(os.close, namespace)
+            mapped = []
+            for layer in layers:
+                mapped.append(clone_mapped(layer, namespace))
+                held.callback(os.close, mapped[-1])
+            home, upper, work = self._directories.make()
+            undo.callback(self._directories.remove, home)
+            for directory in (upper, work):
+                os.chown(directory, *maps.outside(0, 0))
+            root = Root(make_overlay([f"/proc/self/fd/{fd}" for fd in mapped], upper, work), home)
+            undo.pop_all()
+        return root
 
     def bind(self, rootfs: str) -> Root:
         """Return the directory `rootfs` itself as a root, in place of an overlay."""

@@ -70,6 +70,8 @@ def make_plan(shape: Shape) -> Plan:
 
 def _add_entry(tape: Tape, shape: Shape, made: tuple[str, ...]) -> None:
     """Stdio, cgroups, namespaces: all that happens while the host's tree is still there."""
+    if "user" in made:
+        namespaces.add_wait_for_maps(tape)
     process.add_stdio(tape, shape.program.nulls)
     for number in range(shape.joins):
         tape.add(f"join cgroup {number}", "write", Slot(f"cgroup{number}"), b"0", 1)
@@ -78,6 +80,8 @@ def _add_entry(tape: Tape, shape: Shape, made: tuple[str, ...]) -> None:
         namespaces.add_time_offset(tape, clock, offset.secs, offset.nanosecs)
     for name in shape.joined:
         namespaces.add_join(tape, name, f"ns_{name}")
+    if "user" in made and "network" in made:
+        namespaces.add_loopback(tape)
     tape.add("new session", "setsid")
     if shape.spec.process.terminal:
         terminal.add_controlling(tape)
@@ -93,8 +97,11 @@ def _add_tree(tape: Tape, shape: Shape) -> Result:
     else:
         slave = spec.linux.rootfs_propagation in ("slave", "rslave")
         root = mounts.add_enter_pivot(tape, MS_SLAVE if slave else MS_PRIVATE)
+        namespaces.add_become_root(tape)
     early = [mount for mount in spec.mounts if _is_early(mount)]
     _add_early_mounts(tape, root, early, spec)
+    if not shape.anchored:
+        mounts.add_detach_host(tape)
     for name, value in spec.linux.sysctl:
         _refuse_host_sysctl(name, spec)
         process.add_sysctl(tape, root, name, value)
@@ -134,9 +141,17 @@ def _add_early_mounts(tape: Tape, root: Result, early: list[Mount], spec: Spec) 
             mounts.add_mount(tape, root, *what, strict=True)
         if path == "/dev":
             fresh_dev = True
-            devices.add_nodes(tape, devices.DEFAULT + _nodes(spec))
+            _add_devices(tape, root, spec)
     if spec.process.terminal:
         terminal.add_console(tape, root)
+
+
+def _add_devices(tape: Tape, root: Result, spec: Spec) -> None:
+    nodes = device_nodes(spec)
+    if any(namespace.type == "user" for namespace in spec.linux.namespaces):
+        devices.add_bound_nodes(tape, root, nodes)
+    else:
+        devices.add_nodes(tape, nodes)
 
 
 def _add_late_mount(tape: Tape, root: Result, mount: Mount, directories: Iterator[tuple[int, bool]]) -> None:
@@ -152,8 +167,9 @@ def _add_late_mount(tape: Tape, root: Result, mount: Mount, directories: Iterato
         mounts.add_mount(tape, root, mount.destination, kind, source, options.flags, options.data)
 
 
-def _nodes(spec: Spec) -> tuple[devices.Node, ...]:
-    return tuple(
+def device_nodes(spec: Spec) -> tuple[devices.Node, ...]:
+    """Return all device nodes of a container, the default ones first."""
+    return devices.DEFAULT + tuple(
         devices.Node(d.path, d.type, d.major, d.minor, d.file_mode, d.uid, d.gid) for d in spec.linux.devices
     )
 

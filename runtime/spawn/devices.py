@@ -7,7 +7,8 @@ import os
 import msgspec
 
 from runtime.spawn.linux import AT_FDCWD, S_IFBLK, S_IFCHR, S_IFIFO
-from runtime.spawn.tape import Tape
+from runtime.spawn.mounts import add_attach
+from runtime.spawn.tape import Result, Tape
 
 _KIND = {"c": S_IFCHR, "u": S_IFCHR, "b": S_IFBLK, "p": S_IFIFO}
 
@@ -40,6 +41,17 @@ LINKS = (
     ("/dev/ptmx", "pts/ptmx"),
     ("/dev/core", "/proc/kcore"),
 )
+
+
+def add_bound_nodes(tape: Tape, root: Result, nodes: tuple[Node, ...]) -> None:
+    """Append the nodes as binds of the host's, and the links: a user namespace may make no device nodes.
+
+    Slots: `device0`… are detached mounts of the host's nodes of the same paths.
+    """
+    for number, node in enumerate(nodes):
+        add_attach(tape, root, node.path, f"device{number}", directory=False)
+    for path, target in LINKS:
+        tape.add(f"link {path}", "symlinkat", target, AT_FDCWD, path)
 
 
 def add_nodes(tape: Tape, nodes: tuple[Node, ...]) -> None:

@@ -45,7 +45,7 @@ def add_enter_anchor(tape: Tape) -> Result:
 
     The anchor (slot `anchor`) is a mount namespace that holds one empty tmpfs (runtime.spawn.anchor). A copy
     costs one mount, however many the host has, and nothing of the host has to be detached again, which would
-    wait for an RCU grace period. The root covers the tmpfs: whoever got below it would find an empty directory.
+    wait for an RCU grace period. The root covers the tmpfs: whoever got below it would find nothing.
     """
     tape.add("enter the anchor", "setns", Slot("anchor"), CLONE_NEWNS)
     tape.add("new mount namespace", "unshare", CLONE_NEWNS)
@@ -62,19 +62,25 @@ def add_open_root(tape: Tape) -> Result:
 
 
 def add_enter_pivot(tape: Tape, propagation: int) -> Result:
-    """Append attach, pivot_root and the detach of the host's tree, in a copy of the host's mount namespace.
+    """Append the attachment of slot `root` and pivot_root, in a copy of the host's mount namespace.
 
-    For a user namespace, which may not enter the anchor. Slot `mountpoint`: any directory of the host; each
-    container has its own mount namespace, so all use one. propagation: MS_PRIVATE or MS_SLAVE.
+    For a user namespace, which may not enter the anchor. The host's tree is still there, over the new root:
+    a proc or sysfs may only be mounted where a full one is in sight (see add_detach_host). Slot `mountpoint`:
+    any directory of the host; each container has its own mount namespace, so all use one. propagation:
+    MS_PRIVATE or MS_SLAVE.
     """
     root, target = Slot("root"), Slot("mountpoint")
     tape.add("cut mount propagation", "mount", 0, "/", 0, MS_REC | propagation, 0)
     tape.add("attach rootfs", "move_mount", root, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH)
     tape.add("go to rootfs", "fchdir", root)
     tape.add("pivot_root", "pivot_root", ".", ".")
-    tape.add("detach the host's mounts", "umount2", ".", MNT_DETACH)
     tape.add("go to /", "chdir", "/")
     return add_open_root(tape)
+
+
+def add_detach_host(tape: Tape) -> None:
+    """Append the detach of the host's tree, which pivot_root has left over the new root."""
+    tape.add("detach the host's mounts", "umount2", "/", MNT_DETACH)
 
 
 def add_open(tape: Tape, root: Result, path: str, *, strict: bool = False, flags: int = O_PATH) -> Result:

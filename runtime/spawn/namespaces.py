@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 from collections.abc import Iterator
 
 from runtime.spawn.linux import (
@@ -19,6 +20,9 @@ from runtime.spawn.linux import (
     O_WRONLY,
 )
 from runtime.spawn.tape import Slot, Tape
+
+_AF_INET, _SOCK_DGRAM = 2, 2
+_SIOCSIFFLAGS, _IFF_UP, _IFF_RUNNING = 0x8914, 0x1, 0x40
 
 FLAGS = {
     "user": CLONE_NEWUSER,
@@ -52,6 +56,24 @@ def add_late(tape: Tape, names: frozenset[str] | tuple[str, ...]) -> None:
         tape.add("new cgroup namespace", "unshare", CLONE_NEWCGROUP)
     if "time" in names:
         tape.add("new time namespace", "unshare", CLONE_NEWTIME)
+
+
+def add_wait_for_maps(tape: Tape) -> None:
+    """Append the wait for a byte in slot `mapped`: the parent writes the id maps of a new user namespace."""
+    tape.add("wait for the id maps", "read", Slot("mapped"), tape.room(8), 1)
+
+
+def add_become_root(tape: Tape) -> None:
+    """Append the change to user and group 0 of a new user namespace, once it has its maps."""
+    tape.add("become group 0 of the user namespace", "setresgid", 0, 0, 0)
+    tape.add("become user 0 of the user namespace", "setresuid", 0, 0, 0)
+
+
+def add_loopback(tape: Tape) -> None:
+    """Append switching on the loopback link of a new network namespace."""
+    fd = tape.add("open a socket", "socket", _AF_INET, _SOCK_DGRAM | O_CLOEXEC, 0)
+    request = struct.pack("16sH14x", b"lo", _IFF_UP | _IFF_RUNNING)
+    tape.add("switch lo on", "ioctl", fd, _SIOCSIFFLAGS, request)
 
 
 def add_time_offset(tape: Tape, clock: str, seconds: int, nanoseconds: int) -> None:

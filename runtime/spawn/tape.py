@@ -145,6 +145,12 @@ class Tape:
         self._keep.append(data)
         return _tape.address(data)
 
+    def room(self, size: int) -> int:
+        """Return the address of `size` bytes that a step may write to; what it writes there is not kept."""
+        room = bytearray(size)
+        self._keep.append(room)
+        return _tape.address(room)
+
     def template(self) -> bytes:
         """Return the steps, an end mark, and room for the child's stack."""
         if self._template is None:
@@ -214,15 +220,60 @@ def spawn(
         buffer[:] = template
     words = memoryview(buffer).cast("Q")
     tape.fill(words, slots)
-    flags |= CLONE_VFORK | CLONE_PIDFD | CLONE_CLEAR_SIGHAND
+    pid, pidfd = _clone(buffer, flags | CLONE_VFORK, cgroup_fd, release_gil=release_gil)
+    if not _reached_execve(tape, words):
+        _raise_failure(tape, words, pid, pidfd)
+    return Spawned(pid, pidfd)
+
+
+def _clone(
+    buffer: bytearray | memoryview, flags: int, cgroup_fd: int | None, *, release_gil: bool
+) -> tuple[int, int]:
+    flags |= CLONE_PIDFD | CLONE_CLEAR_SIGHAND
     if cgroup_fd is not None:
         flags |= CLONE_INTO_CGROUP
     pid, pidfd = _tape.spawn(buffer, flags, -1 if cgroup_fd is None else cgroup_fd, release_gil)
     if pid < 0:
         raise StepError("clone3", -pid)
-    if not _reached_execve(tape, words):
-        _raise_failure(tape, words, pid, pidfd)
-    return Spawned(pid, pidfd)
+    return pid, pidfd
+
+
+class Paused:
+    """A child that walks its tape beside its parent, from begin(). finish() must be called, once.
+
+    `pid` is there at once, for what only the parent can do for the child (the id maps of a user namespace);
+    the tape waits for that by itself. The pidfd is closed by finish() if the child has failed.
+    """
+
+    def __init__(self, tape: Tape, slots: Mapping[str, SlotValue], flags: int, cgroup_fd: int | None) -> None:
+        self._tape, self._slots = tape, slots
+        self._buffer = bytearray(tape.template())
+        self._words = memoryview(self._buffer).cast("Q")
+        tape.fill(self._words, slots)
+        flags |= CLONE_VM | CLONE_PIDFD | CLONE_CLEAR_SIGHAND
+        if cgroup_fd is not None:
+            flags |= CLONE_INTO_CGROUP
+        self._ended, its = os.pipe2(os.O_CLOEXEC)
+        try:
+            self.pid, self.pidfd = _tape.spawn(
+                self._buffer, flags, -1 if cgroup_fd is None else cgroup_fd, True
+            )
+        finally:
+            os.close(its)
+        if self.pid < 0:
+            os.close(self._ended)
+            raise StepError("clone3", -self.pid)
+
+    def finish(self) -> Spawned:
+        """Wait until the execve has succeeded: the child's end of a close-on-exec pipe closes with it.
+
+        Raises StepError, or StepKilledError; the child is then reaped.
+        """
+        os.read(self._ended, 1)
+        os.close(self._ended)
+        if not _reached_execve(self._tape, self._words):
+            _raise_failure(self._tape, self._words, self.pid, self.pidfd)
+        return Spawned(self.pid, self.pidfd)
 
 
 def _reached_execve(tape: Tape, words: memoryview) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from functools import lru_cache
 
@@ -9,6 +10,7 @@ from runtime.spawn.linux import (
     AT_EMPTY_PATH,
     AT_FDCWD,
     AT_RECURSIVE,
+    MOUNT_ATTR_IDMAP,
     MS_PRIVATE,
     OPEN_TREE_CLOEXEC,
     OPEN_TREE_CLONE,
@@ -18,23 +20,32 @@ from runtime.spawn.tape import Slot, Tape
 _ATTR = struct.Struct("<QQQQ")
 
 
-def clone_tree(
-    path: str, attributes: int = 0, *, recursive: bool = True, propagation: int = MS_PRIVATE
-) -> int:
-    """Return a descriptor of a detached copy of the mount at `path`, with MOUNT_ATTR_* `attributes` set.
+def clone_tree(path: str, attributes: int = 0, *, recursive: bool = True) -> int:
+    """Return a descriptor of a detached, private copy of the mount at `path`, MOUNT_ATTR_* `attributes` set.
 
-    Attributes and propagation reach the mounts below too when recursive. The caller closes the descriptor.
-    Raises StepError.
+    Attributes reach the mounts below too when recursive. The caller closes the descriptor. Raises StepError.
     """
-    return _tape(attributes, recursive, propagation).walk({"path": path.encode()})[0]
+    return _tape(attributes, recursive).walk({"path": os.fsencode(path)})[0]
+
+
+def clone_mapped(path: str, user_namespace_fd: int) -> int:
+    """Like clone_tree, with owners seen through the id maps of a user namespace: 0 on disk is its 0.
+
+    Raises StepError; EINVAL where the file system cannot map.
+    """
+    attr = _ATTR.pack(MOUNT_ATTR_IDMAP, 0, MS_PRIVATE, user_namespace_fd)
+    tape = Tape()
+    tree = tape.add("take the mount", "open_tree", AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)
+    tape.add(f"map the owners of {path}", "mount_setattr", tree, "", AT_EMPTY_PATH, attr, _ATTR.size)
+    return tape.walk({})[0]
 
 
 @lru_cache(maxsize=64)
-def _tape(attributes: int, recursive: bool, propagation: int) -> Tape:
+def _tape(attributes: int, recursive: bool) -> Tape:
     deep = AT_RECURSIVE if recursive else 0
     tape = Tape()
     clone = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | deep
     tree = tape.add("take the mount", "open_tree", AT_FDCWD, Slot("path"), clone)
-    attr = _ATTR.pack(attributes, 0, propagation, 0)
+    attr = _ATTR.pack(attributes, 0, MS_PRIVATE, 0)
     tape.add("set mount attributes", "mount_setattr", tree, "", AT_EMPTY_PATH | deep, attr, _ATTR.size)
     return tape

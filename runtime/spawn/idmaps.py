@@ -1,0 +1,101 @@
+"""User namespaces and their id maps, which only a parent can write."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from runtime.spawn.linux import CLONE_NEWUSER
+from runtime.spawn.namespaces import add_wait_for_maps
+from runtime.spawn.tape import Paused, Spawned, StepError, StepKilledError, Tape, pointers
+
+
+class IdRange(NamedTuple):
+    """`size` ids from `inside` on in the namespace are those from `outside` on in the host's."""
+
+    inside: int
+    outside: int
+    size: int
+
+
+class IdMaps(NamedTuple):
+    """The maps of a user namespace."""
+
+    uids: tuple[IdRange, ...]
+    gids: tuple[IdRange, ...]
+
+    def outside(self, uid: int, gid: int) -> tuple[int, int]:
+        """Return what a user and group of the namespace are on the host; KeyError for unmapped ones."""
+        return _outside(self.uids, uid), _outside(self.gids, gid)
+
+
+def _outside(ranges: Sequence[IdRange], number: int) -> int:
+    for found in ranges:
+        if found.inside <= number < found.inside + found.size:
+            return found.outside + number - found.inside
+    raise KeyError(number)
+
+
+def write_maps(pid: int, maps: IdMaps) -> None:
+    """Write the maps of the user namespace of process `pid`. Raises StepError."""
+    for name, ranges in (("uid_map", maps.uids), ("gid_map", maps.gids)):
+        text = "".join(f"{r.inside} {r.outside} {r.size}\n" for r in ranges)
+        try:
+            Path(f"/proc/{pid}/{name}").write_text(text)
+        except OSError as error:
+            raise StepError(f"write {text!r} to {name}", error.errno or errno.EIO) from error
+
+
+@contextlib.contextmanager
+def mapping_pipe() -> Iterator[tuple[int, int]]:
+    """Give a pipe whose read end is slot `mapped`."""
+    read, write = os.pipe2(os.O_CLOEXEC)
+    try:
+        yield read, write
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+def finish_mapped(paused: Paused, maps: IdMaps, go_fd: int) -> Spawned:
+    """Write the maps of a paused child, let it go on through `go_fd`, and wait for its execve.
+
+    Raises StepError, StepKilledError; the child is then gone.
+    """
+    try:
+        write_maps(paused.pid, maps)
+    except BaseException:
+        signal.pidfd_send_signal(paused.pidfd, signal.SIGKILL)
+        with contextlib.suppress(StepError, StepKilledError):
+            paused.finish()
+        raise
+    os.write(go_fd, b"1")
+    return paused.finish()
+
+
+def make_user_namespace(maps: IdMaps) -> int:
+    """Return a descriptor of a user namespace with `maps`, for mounts with mapped owners.
+
+    Raises StepError; EPERM where this process is in a chroot, or may make none.
+    """
+    tape = Tape()
+    add_wait_for_maps(tape)
+    tape.add("execve", "execve", "/", pointers([]), pointers([]))
+    with mapping_pipe() as (read, _):
+        try:
+            paused = Paused(tape, {"mapped": read}, CLONE_NEWUSER, None)
+        except StepError as error:
+            step = "make a user namespace (the kernel refuses it in a chroot)"
+            raise StepError(step, error.errno or errno.EPERM) from error
+        try:
+            write_maps(paused.pid, maps)
+            return os.open(f"/proc/{paused.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            signal.pidfd_send_signal(paused.pidfd, signal.SIGKILL)
+            with contextlib.suppress(StepError, StepKilledError):
+                paused.finish()
