@@ -15,6 +15,7 @@ from reports.words import NBSP, count, day, listed, quantity, share
 START, SPEED = "startup.median", "performance"
 """The two claims that the headline speaks of; all others have their own line."""
 
+OPEN = " could not be settled"
 FIRST = "startup.first_instruction"
 JOINT = "joint"
 """Metric of the control's row over all metrics."""
@@ -70,7 +71,8 @@ def banner(evidence: Evidence) -> Banner:
     refusal = _refusal(evidence)
     views = () if refusal else claim_views(evidence)
     lines = tuple(line for view in views for line in _lines(view, subject))
-    states = {line.state for line in lines}
+    spoken = [line for line in lines if line.claim in (START, SPEED)]
+    states = {line.state for line in spoken or lines}
     order: tuple[State, ...] = ("refuted", "inconclusive", "supported")
     return Banner(
         state=next((state for state in order if state in states), "not measured"),
@@ -124,6 +126,8 @@ def _sentence(evidence: Evidence, subject: str) -> str:
     speed, speed_state = _speed(evidence, subject)
     if not start and not speed:
         return f"No claim about {arms.label(subject)} could be judged."
+    if start_state == speed_state == "inconclusive":
+        return f"This run could settle neither {_neither(start)} nor {_neither(speed)}."
     if not start or not speed:
         whole = start or speed.replace("it ", "a container ", 1)
     else:
@@ -131,6 +135,10 @@ def _sentence(evidence: Evidence, subject: str) -> str:
         joint = " and " if both else ", but " if "refuted" in (start_state, speed_state) else "; "
         whole = start + joint + speed
     return f"{whole[:1].upper()}{whole[1:]}."
+
+
+def _neither(undecided: str) -> str:
+    return undecided.removesuffix(OPEN)
 
 
 def _start(evidence: Evidence, subject: str) -> tuple[str, State]:
@@ -141,7 +149,7 @@ def _start(evidence: Evidence, subject: str) -> tuple[str, State]:
     timed = next((row for row in rows if row.metric.startswith(FIRST) and row.estimate is not None), None)
     claim = _claim(evidence, START)
     if whole.verdict == "inconclusive" or timed is None or claim is None:
-        return "whether a container starts within a second could not be settled", "inconclusive"
+        return f"whether a container starts within a second{OPEN}", "inconclusive"
     if whole.verdict == "supported":
         return (
             f"a container started its program in {_spelled(timed.estimate, claim.unit)} (median)",
@@ -171,7 +179,7 @@ def _speed(evidence: Evidence, subject: str) -> tuple[str, State]:
         return f"it gave the program {what}", "supported"
     if whole.verdict == "refuted":
         return f"it did not give {what}: {_worst(evidence, rows)}", "refuted"
-    return f"whether it gives {what} could not be settled", "inconclusive"
+    return f"whether it gives {what}{OPEN}", "inconclusive"
 
 
 def _worst(evidence: Evidence, rows: list[Verdict]) -> str:

@@ -71,8 +71,9 @@ def _asset(environment: jinja2.Environment, name: str) -> Markup:
 
 
 def capitalize_first(text: str) -> str:
-    """A sentence from a reason; the rest of its letters stay."""
-    return text[:1].upper() + text[1:]
+    """A sentence from a reason; a first word that is no word (`sha256:…`, `cpu.float`) stays as it is."""
+    word = text.split(" ", 1)[0].rstrip(",;:")
+    return text[:1].upper() + text[1:] if word.isalpha() else text
 
 
 def _policy(*scripts: str) -> str:

@@ -156,9 +156,10 @@ def start_up(evidence: Evidence) -> Iterator[Panel]:
         )
 
 
-def costs(evidence: Evidence, prefix: str, title: str) -> Iterator[Panel]:
-    """A bar chart for every metric that begins with `prefix`."""
-    for name in _names(evidence, prefix):
+def costs(evidence: Evidence, prefix: str, title: str, skip: str = "") -> Iterator[Panel]:
+    """A bar chart for every metric that begins with `prefix`, except `skip`."""
+    names = [name for name in _names(evidence, prefix) if name != skip]
+    for name in names:
         rows = evidence.of(name)
         yield panel(
             f"cost-{name}",
@@ -166,7 +167,7 @@ def costs(evidence: Evidence, prefix: str, title: str) -> Iterator[Panel]:
             levels.cost_bars(rows, "median"),
             median_table(rows),
             alt=f"Bars of {name}, one a system; the table has the medians.",
-            wide=len(_names(evidence, prefix)) == 1,
+            wide=len(names) == 1,
         )
 
 
@@ -199,19 +200,23 @@ def memory(evidence: Evidence) -> Iterator[Panel]:
 def disk(evidence: Evidence) -> Iterator[Panel]:
     """Host disk of an instance, then how fast its files are."""
     yield from costs(evidence, "disk.extra_instance", "Host disk of one more instance")
+    written = "Host disk taken by a first write to a file of the image (copy-up)"
+    yield from costs(evidence, "disk.copy_up", written, skip="disk.copy_up.time")
     yield from disk_speed(evidence)
+
+
+DISK = (
+    ("Random reads", "disk.randread."),
+    ("Random writes", "disk.randwrite."),
+    ("Sequential reads", "disk.seqread."),
+    ("Sequential writes", "disk.seqwrite."),
+    ("Time of a first write to a file of the image (copy-up)", "disk.copy_up.time"),
+)
 
 
 def disk_speed(evidence: Evidence) -> Iterator[Panel]:
     """Read and write rates in the image, the writable layer and a volume."""
-    titles = {
-        "disk.randread.": "Random reads",
-        "disk.randwrite.": "Random writes",
-        "disk.seqread.": "Sequential reads",
-        "disk.seqwrite.": "Sequential writes",
-        "disk.copy_up": "First write to a file of the image (copy-up)",
-    }
-    for prefix, title in titles.items():
+    for title, prefix in DISK:
         names = _names(evidence, prefix)
         if names:
             yield _levels_panel(evidence, prefix.strip("."), title, prefix, names)

@@ -48,7 +48,7 @@ def levels(samples: pd.DataFrame, rows: Mapping[str, str], title: str) -> go.Fig
     The axis begins at zero, or is logarithmic where the medians lie more than `FAR` apart.
     """
     table = medians(samples[samples["metric"].isin(rows)])
-    factor, shown = scale(table[0].unit, sorted(level.median for level in table)[len(table) // 2])
+    factor, shown, far = _scale(table)
     systems = list(dict.fromkeys(level.arm for level in table))
     present = {level.metric for level in table}
     places = {metric: place for place, metric in enumerate(m for m in rows if m in present)}
@@ -57,7 +57,7 @@ def levels(samples: pd.DataFrame, rows: Mapping[str, str], title: str) -> go.Fig
         shift = (number - (len(systems) - 1) / 2) * 0.8 / len(systems)
         chosen = [level for level in table if level.arm == arm]
         traces.append(_dots(arm, chosen, [places[level.metric] + shift for level in chosen], factor, rows))
-    scaling, note = _value_axis(table, factor)
+    scaling, note = _value_axis(table, factor, far)
     names = [rows[metric] for metric in places]
     span = [len(places) - 0.5, -0.5]
     return blank(
@@ -70,10 +70,16 @@ def levels(samples: pd.DataFrame, rows: Mapping[str, str], title: str) -> go.Fig
     )
 
 
-def _value_axis(table: Sequence[Level], factor: float) -> tuple[dict[str, Any], str]:
-    low = min(level.median for level in table) * factor
+def _scale(table: Sequence[Level]) -> tuple[float, str, bool]:
+    """Factor and unit to show, and whether on a log axis: there the middle sets the unit, not the top."""
+    values = sorted(level.median for level in table)
+    far = values[0] > 0 and values[-1] / values[0] > FAR
+    return (*scale(table[0].unit, values[len(values) // 2] if far else values[-1]), far)
+
+
+def _value_axis(table: Sequence[Level], factor: float, far: bool) -> tuple[dict[str, Any], str]:
     high = max(level.high for level in table) * factor
-    if low <= 0 or high / low <= FAR:
+    if not far:
         return {"range": [0, (high or 1.0) * 1.08], "tickformat": ",~g"}, ""
     least = min(level.low for level in table if level.low > 0) * factor
     return log_ticks(least / 1.3, high * 1.3) | {"tickformat": ",~g"}, " (log)"

@@ -101,7 +101,7 @@ def test_levels_begin_at_zero_unless_far_apart(evidence: Evidence) -> None:
     near = levels.levels(
         evidence.of("network.throughput.bridge"), {"network.throughput.bridge": "bridge"}, ""
     )
-    far = levels.levels(evidence.of("disk.copy_up"), {"disk.copy_up": ""}, "")
+    far = levels.levels(evidence.of("disk.copy_up.time"), {"disk.copy_up.time": ""}, "")
 
     assert near.layout.xaxis.range[0] == 0
     assert far.layout.xaxis.type == "log"
