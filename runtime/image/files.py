@@ -81,15 +81,15 @@ def remove_tree(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, timeout_s: float = 60.0) -> Iterator[None]:
-    """Hold the exclusive lock file `path`; the kernel frees it when its holder dies."""
+def locked(path: Path, *, shared: bool = False, timeout_s: float = 60.0) -> Iterator[None]:
+    """Hold the lock file `path`, alone or with others; the kernel frees it when its holder dies."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ImageError(f"lock {path}: {os_cause(error)}") from error
     try:
         deadline = time.monotonic() + timeout_s
-        while not _try_lock(fd):
+        while not _try_lock(fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
             if time.monotonic() > deadline:
                 raise ImageError(
                     f"lock {path}: another process held it for {timeout_s:.0f} s; wait or end it"

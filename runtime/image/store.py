@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -62,7 +63,7 @@ class ImageStore:
         self.root = Path(root)
         self._limits = limits or UnpackLimits()
         self.content = LayerStore(self.root, self._limits)
-        self._lock = self.root / "lock"
+        self._lock, self._content_lock = self.root / "lock", self.root / "content.lock"
         layout = self.root / "oci-layout"
         if not layout.exists():
             with files.scratch_directory(self.content.tmp) as scratch:
@@ -89,18 +90,23 @@ class ImageStore:
 
         `config` needs no rootfs: it is filled in. An image of that name loses it.
         """
-        added = tuple(item if isinstance(item, Layer) else self.add_layer(item) for item in layers)
         document = config or ImageConfig()
-        document = msgspec.structs.replace(
-            document,
-            architecture=document.architecture or _ARCHITECTURES.get(platform.machine(), platform.machine()),
-            rootfs=RootFs(diff_ids=tuple(layer.diff_id for layer in added)),
-        )
-        return self.register(reference, added, encode(document))
+        machine = platform.machine()
+        with self._adding():
+            added = tuple(item if isinstance(item, Layer) else self.add_layer(item) for item in layers)
+            document = msgspec.structs.replace(
+                document,
+                architecture=document.architecture or _ARCHITECTURES.get(machine, machine),
+                rootfs=RootFs(diff_ids=tuple(layer.diff_id for layer in added)),
+            )
+            return self.register(reference, added, encode(document))
 
     def register(self, reference: str, layers: Sequence[Layer], config: bytes) -> Image:
         """Name an image whose layers are here already; `config` are the bytes of its config document."""
         name = normal_reference(reference)
+        for layer in layers:
+            if not self.content.blob_path(layer.digest).exists():
+                raise ImageError(f"layer {layer.digest} is not in {self.root} (any more); add it again")
         described = Descriptor(media_type=CONFIG, digest=self.content.put_blob(config), size=len(config))
         manifest = encode(Manifest(config=described, layers=tuple(layer.descriptor for layer in layers)))
         digest = self.content.put_blob(manifest)
@@ -117,16 +123,21 @@ class ImageStore:
 
         With `reference`, the archive must hold one image, which gets that name.
         """
-        found = archive.read_archive(source, self.content, self._limits)
-        if reference is not None and len(found) != 1:
-            raise ImageError(f"archive {source} holds {len(found)} images; import it without giving a name")
         images: list[Image] = []
-        for item in found:
-            names = item.names if reference is None else (reference,)
-            if not names:
-                raise ImageError(f"archive {source} holds an image without a name; give one")
-            images.extend(self.register(name, item.layers, item.config) for name in names)
+        with self._adding():
+            found = archive.read_archive(source, self.content, self._limits)
+            if reference is not None and len(found) != 1:
+                raise ImageError(f"archive {source} holds {len(found)} images; import it without a name")
+            for item in found:
+                names = item.names if reference is None else (reference,)
+                if not names:
+                    raise ImageError(f"archive {source} holds an image without a name; give one")
+                images.extend(self.register(name, item.layers, item.config) for name in names)
         return images
+
+    def _adding(self) -> AbstractContextManager[None]:
+        """While held, no process removes content: what was added has no name yet that would protect it."""
+        return files.locked(self._content_lock, shared=True)
 
     # ---- out -------------------------------------------------------------------------------------------
 
@@ -156,25 +167,32 @@ class ImageStore:
     # ---- away ------------------------------------------------------------------------------------------
 
     def remove(self, reference: str) -> None:
-        """Remove a name and what no other image uses; ImageError while a container runs from it."""
-        with files.locked(self._lock):
+        """Remove a name and what no other image uses; ImageError while a container runs from it.
+
+        A damaged image goes too; what it consists of cannot be told then, and is left to prune().
+        """
+        with files.locked(self._content_lock), files.locked(self._lock):
             entry = self._find(reference)
             left = tuple(old for old in self._index().manifests if old != entry)
-            kept_layers, kept_blobs = self._used(left)
-            image = self._load(entry)
-            loose = [self.content.layer_path(i.diff_id) for i in image.layers if i.diff_id not in kept_layers]
+            try:
+                layers, blobs = self._used((entry,))
+                kept_layers, kept_blobs = self._used(left)
+            except ImageError:
+                self._write_index(left)
+                return
+            loose = [self.content.layer_path(diff_id) for diff_id in layers - kept_layers]
             for path in loose:
                 if path.exists() and files.in_use(path):
                     raise ImageError(f"remove {reference}: a running container uses it; stop that first")
             self._write_index(left)
             for path in loose:
                 self.content.discard(path)
-            for digest in self._blobs(entry) - kept_blobs:
+            for digest in blobs - kept_blobs:
                 self.content.blob_path(digest).unlink(missing_ok=True)
 
     def prune(self) -> int:
         """Remove content without a name (left by failed or killed imports); return how many things went."""
-        with files.locked(self._lock):
+        with files.locked(self._content_lock), files.locked(self._lock):
             layers, blobs = self._used(self._index().manifests)
             kept = {self.content.layer_path(diff_id) for diff_id in layers}
             loose = [p for p in self.content.layers.iterdir() if p not in kept and not files.in_use(p)]

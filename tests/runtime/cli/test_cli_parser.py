@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,7 +57,17 @@ def test_help_imports_nothing_of_the_runtime() -> None:
     assert output.splitlines()[-1] == "[]"
 
 
-def test_without_root_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert main(["run", "debian"]) == 125
-    assert "needs root" in capsys.readouterr().err
+def test_without_root_it_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+    pid = os.fork()
+    if pid == 0:
+        if os.geteuid() == 0:
+            os.setuid(65534)
+        os._exit(main(["run", "debian"]))
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 125
+    assert capfd.readouterr().err.startswith("nn: needs root")
+
+
+def test_every_verb_is_documented() -> None:
+    text = (Path(__file__).parents[3] / "docs/nn.md").read_text()
+    action = next(action for action in build_parser()._actions if action.dest == "command")
+    assert all(f"`nn {verb}" in text for verb in action.choices or ())

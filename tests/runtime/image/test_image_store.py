@@ -208,6 +208,44 @@ def test_sweep_frees_the_work_of_the_dead_only(store: ImageStore) -> None:
     assert not list((store.root / "tmp").iterdir())
 
 
+def test_several_processes_may_fill_one_store_at_once(store: ImageStore) -> None:
+    script = (
+        "import io, sys; from pathlib import Path; from tars import entry, tar\n"
+        "from runtime.image import ImageStore\n"
+        f"store = ImageStore(Path({str(store.root)!r})); me = sys.argv[1]\n"
+        "layers = [tar(entry('same')), tar(entry(me))]\n"
+        "for number in range(5):\n"
+        "    store.create(f'i{me}{number}', [io.BytesIO(layer) for layer in layers])\n"
+        "    if number == 0: store.remove(f'i{me}0')\n"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{Path(__file__).parents[3]}:{Path(__file__).parent}"}
+    line = [sys.executable, "-c", script]
+    workers = [subprocess.Popen([*line, str(number)], env=environment) for number in range(4)]
+    assert [worker.wait() for worker in workers] == [0] * 4
+    assert len(store.list()) == 16
+    for image in store.list():
+        store.verify(image.reference)
+    assert len(list((store.root / "layers").iterdir())) == 5
+
+
+def test_a_damaged_image_can_be_removed(store: ImageStore) -> None:
+    two_layers(store)
+    store.create("other", [io.BytesIO(BASE)])
+    blob = store.root / "blobs/sha256" / store.resolve("app").digest[7:]
+    blob.write_bytes(b"{}")
+    store.remove("app")
+    assert [image.reference for image in store.list()] == ["other:latest"]
+    assert store.prune() > 0
+    store.verify("other")
+
+
+def test_a_layer_that_is_gone_cannot_be_named(store: ImageStore) -> None:
+    layer = store.add_layer(io.BytesIO(BASE))
+    store.prune()
+    with pytest.raises(ImageError, match="add it again"):
+        store.create("app", [layer])
+
+
 def test_prune_removes_what_no_image_names(store: ImageStore) -> None:
     two_layers(store)
     store.add_layer(io.BytesIO(tar(entry("loose"))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,26 @@ def test_runs_of_zeros_become_holes(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out/sparse"
     assert out.read_bytes() == (source / "sparse").read_bytes()
     assert out.stat().st_blocks * 512 < 1 << 20
+
+
+@pytest.mark.parametrize("form", ["gnu", "pax", "ustar", "v7"])
+def test_what_tar_itself_writes(source: Path, tmp_path: Path, form: str) -> None:
+    (source / ("n" * 90)).write_text("long name")
+    (source / "d").mkdir()
+    os.link(source / ("n" * 90), source / "d/link")
+    with (source / "sparse").open("wb") as file:
+        file.truncate(3 << 20)
+        file.seek(1 << 20)
+        file.write(b"data" * 5000)
+    seconds = int(source.stat().st_mtime)
+    for path, _, _ in os.walk(source):
+        os.utime(path, (seconds, seconds))
+    for path in source.rglob("*"):
+        os.utime(path, (seconds, seconds))
+    sparse = ["--sparse"] if form in ("gnu", "pax") else []
+    line = ["tar", f"--format={form}", *sparse, "--numeric-owner", "-C", str(source), "-c", "."]
+    unpack_bytes(subprocess.run(line, capture_output=True, check=True).stdout, tmp_path / "out")
+    assert tree_digest(str(tmp_path / "out")) == tree_digest(str(source))
 
 
 def test_bytes_that_are_no_text_survive_in_names(source: Path, tmp_path: Path) -> None:
