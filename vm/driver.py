@@ -5,8 +5,8 @@ measures container starts each of them would cost microseconds at random, and wo
 not ours. Here they wake nobody. The process also is the harness's last will: when its caller dies, however,
 it ends all VMs.
 
-Requests and answers are lines of JSON: `{"op": NAME, "args": [...]}`, `{"ok": VALUE}` or `{"error": TEXT,
-"kind": …}`.
+Requests and answers are lines of JSON: `{"id": N, "op": NAME, "args": [...]}`, `{"id": N, "ok": VALUE}` or
+`{"id": N, "error": TEXT, "kind": CLASS}`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ OPERATIONS = ("version", "start", "resume", "suspend", "destroy", "save", "resto
 class Request(msgspec.Struct, frozen=True):
     """One call of a method of `Domains`."""
 
+    id: int
     op: str
     args: list[Any] = []
 
@@ -42,10 +43,11 @@ def serve(connection: socket.socket, handle: Callable[[Request], Any]) -> None:
     """Answer requests until the caller closes its end."""
     stream = connection.makefile("rwb")
     for line in stream:
+        request = msgspec.json.decode(line, type=Request)
         try:
-            answer: dict[str, Any] = {"ok": handle(msgspec.json.decode(line, type=Request))}
+            answer = {"id": request.id, "ok": handle(request)}
         except VmError as error:
-            answer = {"error": str(error), "kind": type(error).__name__}
+            answer = {"id": request.id, "error": str(error), "kind": type(error).__name__}
         stream.write(msgspec.json.encode(answer) + b"\n")
         stream.flush()
 

@@ -14,20 +14,7 @@ import msgspec
 
 from vm import errors
 from vm.errors import VmError
-from vm.libvirt_domains import QEMU_CONF
 from vm.owner import Owner, of
-
-
-def prepare_home(home: Path, capabilities: Path) -> None:
-    """Lay libvirt's embedded root: its configuration, and QEMU's probed abilities shared between harnesses,
-    since probing takes seconds."""
-    (home / "etc").mkdir(parents=True, exist_ok=True)
-    (home / "etc" / "qemu.conf").write_text(QEMU_CONF)
-    capabilities.mkdir(parents=True, exist_ok=True)
-    (home / "cache" / "qemu").mkdir(parents=True, exist_ok=True)
-    link = home / "cache" / "qemu" / "capabilities"
-    if not link.is_symlink():
-        link.symlink_to(capabilities)
 
 
 class Driver(Protocol):
@@ -76,6 +63,7 @@ class DriverProcess:
         self._socket = ours
         self._stream = ours.makefile("rwb")
         self._lock = threading.Lock()
+        self._calls = 0
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(p for p in (str(Path(__file__).parent.parent), *sys.path) if p),
             "LIBVIRT_LOG_OUTPUTS": f"3:file:{home}/libvirt.log",
@@ -155,18 +143,27 @@ class DriverProcess:
 
     def _call(self, op: str, *args: Any) -> Any:
         with self._lock:
+            self._calls += 1
             try:
-                self._stream.write(msgspec.json.encode({"op": op, "args": args}) + b"\n")
-                self._stream.flush()
-                line = self._stream.readline()
+                answer = self._exchange({"id": self._calls, "op": op, "args": args})
             except (OSError, ValueError) as error:
                 raise VmError(f"libvirt driver: {op}: {error}; start a new harness") from error
-        if not line:
+        if answer is None:
             raise VmError(
                 f"libvirt driver: {op}: its process ended; start a new harness, which cleans up after it"
             )
-        answer = msgspec.json.decode(line)
         if "error" in answer:
             kind = getattr(errors, answer["kind"], VmError)
             raise kind(answer["error"])
         return answer["ok"]
+
+    def _exchange(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        """Send a request and return its answer; None when the process is gone. Answers to earlier calls,
+        which a Ctrl-C cut off, are passed over."""
+        self._stream.write(msgspec.json.encode(request) + b"\n")
+        self._stream.flush()
+        for line in self._stream:
+            answer: dict[str, Any] = msgspec.json.decode(line)
+            if answer["id"] == request["id"]:
+                return answer
+        return None

@@ -7,8 +7,7 @@
 
 A harness's life: it makes `root/<id>/`, writes its owner there and keeps every file of a run below; libvirt
 runs in a child process (`vm.driver`) that ends all VMs when this process dies, also by kill -9; the next
-harness on the same root sweeps what is left even if both were killed. No thread runs in the calling
-process.
+harness on the same root sweeps what is left even if both were killed. No thread runs in the calling process.
 """
 
 from __future__ import annotations
@@ -16,44 +15,25 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
-import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from vm import owner
-from vm.client import AgentClient, Stream
-from vm.config import Accelerator, SavedVm, VmConfig, VmImage, VmRecord
-from vm.disk import build_data, copy_sparse, data_template
-from vm.domain import Files, Request, domain_xml
-from vm.driver_client import Driver, DriverProcess, prepare_home
+from vm.boot import Booted, Connect, boot, connect_guest, wake
+from vm.config import Accelerator, SavedVm, VmConfig, VmImage
+from vm.domain import Files, Request
+from vm.driver_client import Driver, DriverProcess
 from vm.errors import VmError
+from vm.home import Home
 from vm.host import HostAbilities, look
 from vm.image import build_image
 from vm.initramfs import BASE_MODULES
-from vm.leftovers import Ledger, clear_home, sweep_root
+from vm.leftovers import end_vm, sweep_root
 from vm.machine import Vm
-from vm.network import add_tap, remove_tap
 from vm.probe import usable_kvm
 
 EMBED = "qemu:///embed"
-SOCKET_PATH_MAX = 107
-Connect = Callable[[Files, str], AgentClient]
-
-
-def connect_guest(files: Files, name: str) -> AgentClient:
-    """Connect both sockets of a paused guest, so that its first byte is not lost."""
-    with contextlib.ExitStack() as undo:
-        sockets = []
-        for path in (files.agent, files.console):
-            sock = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC))
-            try:
-                sock.connect(str(path))
-            except OSError as error:
-                raise VmError(f"connect to {name}: {path}: {error.strerror}; did QEMU start?") from error
-            sockets.append(sock)
-        undo.pop_all()
-        return AgentClient(sockets[0], sockets[1], name)
+SYSTEM = "qemu:///system"
 
 
 class Harness:
@@ -63,6 +43,7 @@ class Harness:
     cache: kernel, initramfs, base disks; shared and kept.
     accel: `kvm` or `tcg`; None takes KVM when guest code really runs under it.
     uri: `qemu:///embed` (no daemon) or `qemu:///system`.
+    driver, connect: in place of libvirt's process and the guest's sockets, for tests.
     """
 
     def __init__(
@@ -76,11 +57,8 @@ class Harness:
         connect: Connect = connect_guest,
     ) -> None:
         self._root, self._cache, self._uri = root.absolute(), cache.absolute(), uri
-        self._accel = accel
-        self._driver, self._connect = driver, connect
-        self._owner = owner.current()
-        self._home: Path | None = None
-        self._ledger = Ledger(owner=self._owner)
+        self._accel, self._driver, self._connect = accel, driver, connect
+        self._home: Home | None = None
         self._host: HostAbilities | None = None
         self._vms: dict[str, Vm] = {}
 
@@ -100,16 +78,20 @@ class Harness:
         return build_image(rootfs, digest, self._cache, modules)
 
     def start(self, config: VmConfig) -> Vm:
-        """Boot one VM until its agent says hello (or its program its first byte). On any error nothing is
+        """Boot one VM until its agent says hello (or its program its first byte). After an error nothing is
         left."""
         requested = time.monotonic_ns()
-        driver, home = self._open()
+        driver, home, host = self._open()
         name = f"nv{secrets.token_hex(4)}"
-        files = Files.of(home, name, config)
-        self._check_config(config, files)
-        self._enter(name, files)
+        files = Files.of(home.path, name, config)
+        _check(config, files)
+        request = Request(
+            name=name, config=config, accel=self.accel, files=files, host=host, owner=home.owner
+        )
+        home.enter(name, files)
         try:
-            return self._boot(driver, name, config, files, requested)
+            booted = boot(driver, request, self._cache, self._connect, requested)
+            return self._adopt(driver, name, config, files, booted)
         except BaseException:
             self._free(name, files)
             raise
@@ -118,13 +100,16 @@ class Harness:
         """Start from a saved state. The guest gets our wall clock and fresh random bytes before this
         returns."""
         requested = time.monotonic_ns()
-        driver, home = self._open()
+        driver, home, _ = self._open()
         if saved.name in self._vms:
             raise VmError(f"restore {saved.path}: {saved.name} still runs; stop it first")
-        files = Files.of(home, saved.name, saved.config)
-        self._enter(saved.name, files)
+        files = Files.of(home.path, saved.name, saved.config)
+        if files.disks() != tuple(disk for _, disk in saved.disks):
+            raise VmError(f"restore {saved.path}: it was saved by another harness; restore it with that one")
+        home.enter(saved.name, files)
         try:
-            return self._wake(driver, saved, files, requested)
+            booted = wake(driver, saved, files, home.owner, self._connect, requested)
+            return self._adopt(driver, saved.name, saved.config, files, booted)
         except BaseException:
             self._free(saved.name, files)
             raise
@@ -139,12 +124,13 @@ class Harness:
     def close(self) -> None:
         """Stop all VMs and remove everything of this harness. Idempotent."""
         for vm in list(self._vms.values()):
-            vm.stop()
+            with contextlib.suppress(VmError):  # a dead driver: the directory is cleared below
+                vm.stop()
         if self._driver is not None:
             self._driver.close()
             self._driver = None
         if self._home is not None:
-            clear_home(self._home)
+            self._home.close()
             self._home = None
 
     def __enter__(self) -> Harness:
@@ -153,128 +139,25 @@ class Harness:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # -- the driver and this harness's directory
-
-    def _open(self) -> tuple[Driver, Path]:
+    def _open(self) -> tuple[Driver, Home, HostAbilities]:
+        """Make what a first start needs: directory, libvirt, the host's abilities and the accelerator's
+        name."""
         if self._home is None:
-            self._home = self._make_home()
+            self._home = Home(self._root, self._cache)
+        if self._host is None:
+            self._host = look(self._home.path)
         if self._driver is None:
-            process = DriverProcess(self._uri, self._home)
-            self._ledger.driver = process.owner
-            self._ledger.write(self._home)
+            process = DriverProcess(self._uri, self._home.path)
+            self._home.set_driver(process.owner)
             self._driver = process
             process.sweep()
             self._accel = self.accel  # probed now, so that no start pays for it
-        return self._driver, self._home
+        return self._driver, self._home, self._host
 
-    def _make_home(self) -> Path:
-        home = self._root / secrets.token_hex(3)
-        longest = f"{home}/lib/qemu/domain-99-nv01234567/monitor.sock"
-        if len(longest) > SOCKET_PATH_MAX:
-            raise VmError(
-                f"use {self._root} for VMs: its path is {len(longest) - SOCKET_PATH_MAX} bytes too long for "
-                "libvirt's sockets; choose a shorter root such as /run/ninetynine"
-            )
-        self._root.mkdir(parents=True, exist_ok=True)
-        sweep_root(self._root)
-        home.mkdir(mode=0o755)
-        self._ledger.write(home)
-        prepare_home(home, self._cache / "libvirt-capabilities")
-        self._host = look(home)
-        return home
-
-    def _check_config(self, config: VmConfig, files: Files) -> None:
-        if config.until_output and not config.argv:
-            raise VmError("start a VM until its program's output: no program given; set argv")
-        if files.data is not None and not files.data.parent.is_dir():
-            raise VmError(f"start a VM: {files.data.parent} for its data disk is no directory; make it first")
-
-    # -- starting
-
-    def _boot(self, driver: Driver, name: str, config: VmConfig, files: Files, requested: int) -> Vm:
-        assert self._host is not None
-        self._make_disks(config, files)
-        if config.network:
-            add_tap(name, config.network, self._owner)
-        request = Request(
-            name=name, config=config, accel=self.accel, files=files, host=self._host, owner=self._owner
-        )
-        prepared = time.monotonic_ns()
-        defined, _ = driver.start(name, domain_xml(request))
-        client = self._connect(files, name)
-        try:
-            main = client.spawn(config.argv, config.env or None) if config.argv else None
-            resumed = time.monotonic_ns()
-            driver.resume(name)
-            boot, init_boot, _ = client.wait_hello(config.timeout_s)
-            first = client.wait_first_output(main, config.timeout_s) if main and config.until_output else None
-        except BaseException:
-            client.close()
-            raise
-        zero = client.hello_ns - boot
-        init = client.link.init_ns or zero + init_boot
-        phases = _phases(
-            ("prepare", requested, prepared),
-            ("define", prepared, defined),
-            ("create", defined, resumed),
-            ("firmware", resumed, zero),
-            ("kernel", zero, init),
-            ("init", init, client.hello_ns),
-            *([("program", client.hello_ns, first)] if first else []),
-        )
-        record = VmRecord(
-            way="start",
-            requested_ns=requested,
-            ready_ns=client.hello_ns,
-            first_output_ns=first,
-            phases=phases,
-        )
-        return self._adopt(driver, name, config, files, client, record, main)
-
-    def _make_disks(self, config: VmConfig, files: Files) -> None:
-        copy_sparse(config.image.overlay, files.overlay)
-        if files.data is not None and config.data_content is not None:
-            build_data(files.data, config.data_disk_mib, config.data_content)
-        elif files.data is not None:
-            copy_sparse(data_template(config.data_disk_mib, self._cache), files.data)
-
-    def _wake(self, driver: Driver, saved: SavedVm, files: Files, requested: int) -> Vm:
-        for copy, disk in saved.disks:
-            copy_sparse(copy, disk)
-        if saved.config.network:
-            add_tap(saved.name, saved.config.network, self._owner)
-        prepared = time.monotonic_ns()
-        created = driver.restore(saved.name, str(saved.path))
-        client = self._connect(files, saved.name)
-        try:
-            driver.resume(saved.name)
-            ready = client.ping(saved.config.timeout_s, wake=True)[3]
-        except BaseException:
-            client.close()
-            raise
-        phases = _phases(
-            ("prepare", requested, prepared), ("create", prepared, created), ("resume", created, ready)
-        )
-        record = VmRecord(
-            way="restore", requested_ns=requested, ready_ns=ready, first_output_ns=None, phases=phases
-        )
-        return self._adopt(driver, saved.name, saved.config, files, client, record, None)
-
-    def _adopt(
-        self,
-        driver: Driver,
-        name: str,
-        config: VmConfig,
-        files: Files,
-        client: AgentClient,
-        record: VmRecord,
-        main: Stream | None,
-    ) -> Vm:
-        vm = Vm(name, config, files, client, driver.pid(name), record, self._end, self._save, main)
+    def _adopt(self, driver: Driver, name: str, config: VmConfig, files: Files, booted: Booted) -> Vm:
+        vm = Vm(name, config, files, driver, booted, self._end, self._save)
         self._vms[name] = vm
         return vm
-
-    # -- ending
 
     def _end(self, vm: Vm) -> None:
         self._vms.pop(vm.name, None)
@@ -282,11 +165,11 @@ class Harness:
         self._free(vm.name, vm.files)
 
     def _save(self, vm: Vm, path: Path) -> SavedVm:
-        driver, _ = self._open()
+        driver, _, _ = self._open()
         path = path.absolute()
-        driver.save(vm.name, str(path))
         copies = []
         try:
+            driver.save(vm.name, str(path))
             for disk in vm.files.disks():
                 copy = path.with_name(f"{path.name}{disk.suffix}")
                 copy.unlink(missing_ok=True)
@@ -298,26 +181,19 @@ class Harness:
             vm.stop()
         return SavedVm(path=path, name=vm.name, config=vm.config, disks=tuple(copies))
 
-    def _enter(self, name: str, files: Files) -> None:
-        """Write the VM into the owner file before anything of it exists."""
-        assert self._home is not None
-        self._ledger.names.append(name)
-        self._ledger.files += [str(p) for p in files.disks() if p.parent != self._home]
-        self._ledger.write(self._home)
-
     def _free(self, name: str, files: Files) -> None:
         """Take a VM apart, as far as it had come."""
         if self._driver is None or self._home is None:
             return
-        self._driver.destroy(name)
-        remove_tap(name)
-        for path in (files.agent, files.console, *files.disks()):
-            path.unlink(missing_ok=True)
-        if name in self._ledger.names:
-            self._ledger.names.remove(name)
-        self._ledger.files = [f for f in self._ledger.files if f not in set(map(str, files.disks()))]
-        self._ledger.write(self._home)
+        try:
+            self._driver.destroy(name)
+        finally:
+            end_vm(name)  # finds nothing but the tap, unless libvirt failed
+            self._home.forget(name, files)
 
 
-def _phases(*stamps: tuple[str, int, int | None]) -> tuple[tuple[str, int], ...]:
-    return tuple((name, (end or start) - start) for name, start, end in stamps)
+def _check(config: VmConfig, files: Files) -> None:
+    if config.until_output and not config.argv:
+        raise VmError("start a VM until its program's output: no program given; set argv")
+    if files.data is not None and not files.data.parent.is_dir():
+        raise VmError(f"start a VM: {files.data.parent} for its data disk is no directory; make it first")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from vm.errors import VmError
 from vm.network import remove_tap, stale_taps
 from vm.owner import Owner
 
@@ -70,14 +71,19 @@ def clear_home(home: Path, destroy: Callable[[str], None] | None = None) -> None
     ledger = read_ledger(home)
     for name in ledger.names if ledger else ():
         if destroy is not None:
-            with contextlib.suppress(Exception):  # whatever libvirt says, the process is looked for next
+            with contextlib.suppress(VmError):  # whatever libvirt says, the process is looked for next
                 destroy(name)
-        for pid in qemu_processes(name):
-            _kill(pid)
-        remove_tap(name)
+        end_vm(name)
     for path in ledger.files if ledger else ():
         Path(path).unlink(missing_ok=True)
     shutil.rmtree(home, ignore_errors=True)
+
+
+def end_vm(name: str) -> None:
+    """Kill a VM's QEMU without libvirt, and remove its tap; nothing when they are gone."""
+    for pid in qemu_processes(name):
+        _kill(pid)
+    remove_tap(name)
 
 
 def qemu_processes(name: str) -> list[int]:

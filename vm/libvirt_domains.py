@@ -20,19 +20,6 @@ from vm.owner import parse
 SCHEME_TEST = "test:"
 SYSTEM_PIDS = Path("/run/libvirt/qemu")
 
-QEMU_CONF = """\
-stdio_handler = "file"
-security_driver = "none"
-user = "root"
-group = "root"
-dynamic_ownership = 0
-remember_owner = 0
-cgroup_controllers = []
-namespaces = []
-"""
-"""For the embedded driver: no daemon, no security labels and no cgroups of libvirt's own; the caller places
-QEMU."""
-
 
 def load_libvirt() -> Any:
     """The libvirt module. VmUnavailableError when libvirt-python is not installed."""

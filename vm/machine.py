@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from vm.boot import Booted
 from vm.client import AgentClient, Stream
-from vm.config import SavedVm, VmCompleted, VmConfig, VmRecord
+from vm.config import SavedVm, VmCompleted, VmConfig
 from vm.disk import disk_bytes
 from vm.domain import Files
+from vm.driver_client import Driver
 from vm.errors import GuestError, VmError
 
 
@@ -88,17 +90,16 @@ class Vm:
         name: str,
         config: VmConfig,
         files: Files,
-        client: AgentClient,
-        pid: int,
-        record: VmRecord,
+        driver: Driver,
+        booted: Booted,
         end: Callable[[Vm], None],
         save: Callable[[Vm, Path], SavedVm],
-        main: Stream | None = None,
     ) -> None:
-        self.name, self.config, self.files, self.client = name, config, files, client
-        self.pid, self.record = pid, record
-        self.main = VmChannel(client, main) if main is not None else None
-        self._end, self._save = end, save
+        self.name, self.config, self.files = name, config, files
+        self.client, self.record = booted.client, booted.record
+        self.main = VmChannel(booted.client, booted.main) if booted.main is not None else None
+        self.pid = driver.pid(name)
+        self._driver, self._end, self._save = driver, end, save
         self._stopped = False
 
     @property
@@ -163,6 +164,15 @@ class Vm:
             self.client.wait_closed(timeout_s)
         finally:
             self.stop()
+
+    def pause(self) -> None:
+        """Stop its vCPUs, so that it takes nothing from what is measured beside it; memory and sockets
+        stay."""
+        self._driver.suspend(self.name)
+
+    def resume(self) -> None:
+        """Let it run again."""
+        self._driver.resume(self.name)
 
     def save(self, path: Path) -> SavedVm:
         """Write memory and disks to `path` (and beside it); the VM ends."""

@@ -71,7 +71,7 @@ def test_a_guest_without_hello_is_taken_down(fake, config, short_root):
     with pytest.raises(GuestTimeoutError, match="hello of the agent"):
         fake[0].start(replace(config, timeout_s=0.1))
     assert files_of(short_root) == []
-    assert fake[0]._ledger.names == []
+    assert fake[0]._home.names == ()
 
 
 def test_two_vms_live_at_once_and_close_ends_both(fake, config, short_root):

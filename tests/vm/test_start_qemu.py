@@ -62,7 +62,7 @@ def test_a_kernel_that_panics_is_reported_with_its_last_words_and_cleared(harnes
     config = VmConfig(image=image, kernel_arguments="nn.root=/dev/vdz rdinit=/nonesuch", timeout_s=30)
     with pytest.raises(VmError, match=r"hello of the agent .* its console ended with: .*panic"):
         harness.start(config)
-    assert harness._ledger.names == []
+    assert harness._home.names == ()
 
 
 def test_a_child_of_the_caller_is_neither_reaped_nor_killed(harness, image):
@@ -108,7 +108,7 @@ image = harness.prepare(Path(sys.argv[3]), sys.argv[4])
 data = Path(sys.argv[1]) / "elsewhere"
 data.mkdir()
 vm = harness.start(VmConfig(image=image, network=point_to_point(), data_disk_mib=16, data_dir=data))
-print(vm.name, harness._ledger.driver.pid, flush=True)
+print(vm.name, harness._driver.owner.pid, flush=True)
 time.sleep(1000)
 """
 
