@@ -38,15 +38,17 @@ class Engine:
     root: directory for images (in `images`) and containers, on a file system that overlay can write to.
     Making an engine also frees what engines left that were killed; a living one's containers are never
     touched. Containers die with close(), or, after a kill of this process, with the next engine's sweep().
+    pools: keep roots, cgroups and network namespaces ready for the next starts (see warm()).
     swept: what making this engine has freed.
     """
 
-    def __init__(self, root: Path = DEFAULT_ROOT) -> None:
-        self.root = Path(root)
+    def __init__(self, root: Path = DEFAULT_ROOT, *, pools: bool = True) -> None:
+        self.root = Path(root).absolute()  # the child resolves it elsewhere
         self.images = ImageStore(self.root / "images")
         self._lock = threading.RLock()
         self._containers: dict[str, Container] = {}
         self._images: dict[tuple[str, ...], Image] = {}
+        self._pools = pools
         self._created = 0
         self._closed = False
         self._init_fd = -1
@@ -111,6 +113,8 @@ class Engine:
         self._refill(config, layers)
 
     def _refill(self, config: ContainerConfig, layers: tuple[str, ...]) -> None:
+        if not self._pools:
+            return
         if config.cgroup:
             self._cgroups.refill()
         if _joins_network(config):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
@@ -40,6 +41,7 @@ class Roots:
         self._directories = directories
         self._size = size
         self._ready: OrderedDict[tuple[str, ...], deque[Root]] = OrderedDict()
+        self._lock = threading.Lock()
         self._leases: dict[tuple[str, ...], Lease | None] = {}
 
     def take(self, layers: tuple[str, ...]) -> Root:
@@ -79,19 +81,21 @@ class Roots:
 
         hold: keeps the layers from being removed, called when the first is made.
         """
-        if layers not in self._ready:
-            self._leases[layers] = hold()
-        ready = self._ready.setdefault(layers, deque())
-        self._ready.move_to_end(layers)
-        while len(ready) < self._size:
-            ready.append(self._make(layers))
-        while len(self._ready) > _IMAGES_KEPT:
-            self._drop(next(iter(self._ready)))
+        with self._lock:
+            if layers not in self._ready:
+                self._leases[layers] = hold()
+            ready = self._ready.setdefault(layers, deque())
+            self._ready.move_to_end(layers)
+            while len(ready) < self._size:
+                ready.append(self._make(layers))
+            while len(self._ready) > _IMAGES_KEPT:
+                self._drop(next(iter(self._ready)))
 
     def close(self) -> None:
         """Free all that were not taken. Idempotent."""
-        while self._ready:
-            self._drop(next(iter(self._ready)))
+        with self._lock:
+            while self._ready:
+                self._drop(next(iter(self._ready)))
 
     def _make(self, layers: tuple[str, ...]) -> Root:
         home, upper, work = self._directories.make()
@@ -103,7 +107,9 @@ class Roots:
 
     def _drop(self, layers: tuple[str, ...]) -> None:
         """Free the ready roots over `layers`, and let the layers go."""
-        for root in self._ready.pop(layers, deque()):
+        ready = self._ready.pop(layers)
+        while ready:  # one by one: take() may be at it too
+            root = ready.popleft()
             os.close(root.fd)
             self._directories.remove(root.home)
         lease = self._leases.pop(layers, None)

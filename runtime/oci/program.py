@@ -35,6 +35,7 @@ def add_program(tape: Tape, run: Process, root: Result | None, program: Program)
         process.add_rlimit(tape, limit.type, limit.soft, limit.hard)
     umask = 0o022 if run.user.umask is None else run.user.umask
     tape.add(f"umask {umask:03o}", "umask", umask)
+    process.add_session_keyring(tape)
     process.add_signals(tape, program.ignored_signals)
     process.add_close_on_exec(tape)
     _add_rights(tape, run, program.filter)

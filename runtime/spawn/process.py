@@ -23,6 +23,7 @@ from runtime.spawn.mounts import add_directory, add_open
 from runtime.spawn.tape import Result, Slot, Tape
 
 SIGKILL, SIGPIPE, SIGSTOP, SIGXFSZ = 9, 13, 19, 25
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 _STDIO = ("stdin", "stdout", "stderr")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -57,6 +58,12 @@ def add_null_stdio(tape: Tape, nulls: tuple[int, ...]) -> None:
     null = tape.add("open /dev/null", "openat", AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0)
     for number in nulls:
         tape.add(f"set {_STDIO[number]}", "dup3", null, number, 0)
+
+
+def add_session_keyring(tape: Tape) -> None:
+    """Append an empty session keyring of its own, so that the program does not hold the engine's keys."""
+    absent = (errno.ENOSYS, errno.EDQUOT)
+    tape.add("new session keyring", "keyctl", _KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0, forgive=absent)
 
 
 def add_signals(tape: Tape, ignored: tuple[int, ...]) -> None:

@@ -229,6 +229,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--quiet-ms", type=float, default=0.25)
+    parser.add_argument("--no-pools", action="store_true", help="make everything within the start")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
@@ -241,13 +242,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="nn-race-") as name:
         work = Path(name)
         rootfs = build_rootfs(work / "rootfs")
-        with Engine(work / "engine") as engine:
+        with Engine(work / "engine", pools=not args.no_pools) as engine:
             who = {"bare process": bare(str(rootfs) + FIRST, null), "ours": ours(engine, rootfs)}
             if shutil.which("crun"):
                 who["crun run"] = crun(work, rootfs, null)
             times, noisy = race(who, args.rounds, args.quiet_ms)
     rows = summary(times)
-    about = conditions(args.rounds, noisy, args.rounds * len(times))
+    about = conditions(args.rounds, noisy, args.rounds * len(times)) | {"pools": not args.no_pools}
     if args.json:
         print(json.dumps({"conditions": about, "contestants": rows}, indent=1))
         return

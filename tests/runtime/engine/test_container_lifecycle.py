@@ -72,6 +72,29 @@ def test_many_threads_wait_for_one_end(make):
     assert codes == [137] * 4
 
 
+def test_many_threads_start_containers(engine, rootfs):
+    codes: list[int | None] = []
+
+    def work() -> None:
+        for code in range(5):
+            argv = ("sh", "-c", f"read x; exit {code}")
+            container = engine.create(ContainerConfig(layers=(str(rootfs),), argv=argv))
+            read, write = os.pipe2(os.O_CLOEXEC)
+            container.start(read, -1, -1)
+            assert container.exec(["true"]).wait() == 0
+            os.close(read)
+            os.close(write)
+            codes.append(container.wait())
+            container.remove()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(codes) == [code for code in range(5) for _ in range(4)]
+
+
 def test_stats_memory_and_disk(make):
     container = make(
         "sh", "-c", "dd if=/dev/zero of=/file bs=64k count=16; sleep 1000; true", limits=Limits(pids_max=9)
