@@ -2,8 +2,8 @@
 
 It gets the image's layers as an overlay, and namespaces, seccomp filter, capabilities and mounts equal to
 our own runtime's. The bundle is written before the request's stamp (a container manager would have it
-ready); the overlay mount and crun's own start are inside. crun makes no networks: only `none` and `host`
-are measured.
+ready); the overlay mount and crun's own start are inside. crun makes no networks; for bridge and nat it
+joins a namespace that our runtime's network pool has ready, also before the stamp.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from bench.backends import launch, mount_namespace, oci_bundle, owned, processes
+from bench.backends import launch, mount_namespace, networks, oci_bundle, owned, processes
 from bench.backends.base import (
     BackendError,
     BenchImage,
@@ -62,7 +62,7 @@ class CrunBackend:
         asked = subprocess.run([program, "--version"], capture_output=True, text=True)
         if asked.returncode:
             return NotAvailable(f"crun --version failed: {asked.stderr.strip()}")
-        limits = ["no network modes bridge and nat: crun makes no networks"]
+        limits = []
         if mount_namespace.hybrid_unified():
             limits.append(
                 "run in a mount namespace without the unified hierarchy, since it refuses hybrid cgroups"
@@ -75,9 +75,7 @@ class CrunBackend:
         )
 
     def unsupported(self, spec: InstanceSpec) -> str | None:
-        """It has no networks of its own."""
-        if spec.network in ("bridge", "nat"):
-            return f"crun makes no networks, so there is no {spec.network} mode"
+        """All of a spec can be honoured."""
         return None
 
     def prepare(self, image: BenchImage) -> None:
@@ -91,8 +89,6 @@ class CrunBackend:
         """Start one container."""
         if self._site is None or self._image is None:
             raise BackendError("start crun: prepare(image) was not called")
-        if reason := self.unsupported(spec):
-            raise BackendError(f"start crun: {reason}")
         instance = CrunInstance(self._site, self._image.layers, spec)
         self._instances.append(instance)
         return instance
@@ -109,8 +105,8 @@ class CrunBackend:
 
     def _sweep(self) -> None:
         for directory in owned.abandoned(self._parent):
-            site = _Site(directory)
-            site.close()
+            _Site(directory).close()
+        networks.sweep()
 
 
 class _Site:
@@ -192,10 +188,13 @@ class CrunInstance:
         self._argv = spec.argv or IDLE
         self._channels: list[PipeChannel] = []
         self._stopped = False
+        self._network: networks.Namespace | None = None
         self._exec_numbers = itertools.count(1)
         self._pid = 0
         self._streams = MainStreams(spec.until_output)
         try:
+            mode = networks.bridged(spec.network)
+            self._network = networks.Namespace(mode) if mode else None
             self._write_bundle(spec)
             self.record = self._start(layers, spec.until_output)
         except BaseException:
@@ -204,7 +203,9 @@ class CrunInstance:
 
     @property
     def address(self) -> str | None:
-        """The host's loopback in host mode."""
+        """Its address on the bridge; the host's loopback in host mode."""
+        if self._network is not None:
+            return self._network.address
         return "127.0.0.1" if self._shares_network else None
 
     def exec(self, argv: Sequence[str], stdin: bytes = b"", timeout_s: float = 120.0) -> Completed:
@@ -239,11 +240,14 @@ class CrunInstance:
         self._site.unmount(self._bundle / "rootfs")
         _remove_cgroups(self._id.removeprefix(_CGROUP_PREFIX))
         shutil.rmtree(self._bundle, ignore_errors=True)
+        if self._network is not None:
+            self._network.close()
 
     def _write_bundle(self, spec: InstanceSpec) -> None:
         for name in ("rootfs", "upper", "work"):
             (self._bundle / name).mkdir(parents=True)
-        oci_bundle.write(self._bundle, spec, self._argv, environment(instance_mark()), f"/{self._id}")
+        netns = f"/proc/{os.getpid()}/fd/{self._network.descriptor}" if self._network else ""
+        oci_bundle.write(self._bundle, spec, self._argv, environment(instance_mark()), f"/{self._id}", netns)
 
     def _start(self, layers: tuple[Path, ...], until_output: bool) -> StartRecord:
         bundle, streams = self._bundle, self._streams

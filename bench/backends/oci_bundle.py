@@ -46,9 +46,11 @@ _OPERATORS = {
 }
 
 
-def write(bundle: Path, spec: InstanceSpec, argv: Sequence[str], env: Sequence[str], cgroup: str) -> None:
+def write(
+    bundle: Path, spec: InstanceSpec, argv: Sequence[str], env: Sequence[str], cgroup: str, netns: str = ""
+) -> None:
     """Write `bundle/config.json`: root in `bundle/rootfs`, cgroup at `cgroup` in every hierarchy."""
-    document = _without_blanks(msgspec.to_builtins(_spec(spec, tuple(argv), tuple(env))))
+    document = _without_blanks(msgspec.to_builtins(_spec(spec, tuple(argv), tuple(env), netns)))
     document["linux"]["cgroupsPath"] = cgroup
     document["linux"]["resources"] = _resources(spec)
     (bundle / "config.json").write_bytes(msgspec.json.encode(document))
@@ -63,7 +65,7 @@ def _without_blanks(part: Any) -> Any:
     return part
 
 
-def _spec(spec: InstanceSpec, argv: tuple[str, ...], env: tuple[str, ...]) -> Spec:
+def _spec(spec: InstanceSpec, argv: tuple[str, ...], env: tuple[str, ...], netns: str) -> Spec:
     kept = tuple(f"CAP_{name}" for name in capabilities.DEFAULT)
     volume = (Mount(destination="/volume", type="bind", source=str(spec.volume), options=("rbind", "rw")),)
     return Spec(
@@ -77,7 +79,7 @@ def _spec(spec: InstanceSpec, argv: tuple[str, ...], env: tuple[str, ...]) -> Sp
         hostname="ninetynine",
         mounts=(*defaults.MOUNTS, *(volume if spec.volume else ())),
         linux=Linux(
-            namespaces=tuple(_namespaces(spec)),
+            namespaces=tuple(_namespaces(spec, netns)),
             masked_paths=defaults.MASKED,
             readonly_paths=defaults.READONLY,
             seccomp=seccomp(),
@@ -85,11 +87,11 @@ def _spec(spec: InstanceSpec, argv: tuple[str, ...], env: tuple[str, ...]) -> Sp
     )
 
 
-def _namespaces(spec: InstanceSpec) -> Iterator[Namespace]:
+def _namespaces(spec: InstanceSpec, netns: str) -> Iterator[Namespace]:
     names: tuple[NamespaceType, ...] = defaults.NAMESPACES
     for name in names:
         if not (name == "network" and spec.network == "host"):
-            yield Namespace(type=name)
+            yield Namespace(type=name, path=netns if name == "network" else "")
 
 
 def _resources(spec: InstanceSpec) -> dict[str, object]:

@@ -15,8 +15,8 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
+from bench.backends import networks
 from bench.backends.base import (
     BackendError,
     BenchImage,
@@ -28,12 +28,7 @@ from bench.backends.base import (
     StartRecord,
 )
 from bench.backends.environment import environment, instance_mark
-from bench.model import BackendInfo, NetworkMode
-from runtime.engine import shared
-from runtime.network import NetworkError
-from runtime.network import sweep as sweep_networks
-from runtime.spawn import cgroups
-from runtime.spawn.cgroups import CgroupError
+from bench.model import BackendInfo
 from vm.config import Accelerator, Profile, VmConfig, VmImage, VmNetwork
 from vm.errors import VmError
 from vm.harness import Harness
@@ -99,7 +94,8 @@ class VmBackend:
             raise BackendError("start a VM: prepare(image) was not called")
         if reason := self.unsupported(spec):
             raise BackendError(f"start a VM: {reason}")
-        network = _Attachment(spec.network) if spec.network in ("bridge", "nat") else None
+        mode = networks.bridged(spec.network)
+        network = networks.Address(mode) if mode else None
         env = dict(line.split("=", 1) for line in environment(instance_mark()))
         config = VmConfig(
             image=self._image,
@@ -107,7 +103,7 @@ class VmBackend:
             memory_mib=(spec.memory_max or MEMORY_MIB << 20) >> 20,
             vcpus=len(spec.cpus) or len(os.sched_getaffinity(0)),
             cpus=spec.cpus,
-            network=network.config if network else None,
+            network=_tap(network) if network else None,
             data_disk_mib=VOLUME_MIB if spec.volume else 0,
             data_dir=spec.volume,
             argv=spec.argv,
@@ -137,10 +133,9 @@ class VmBackend:
         try:
             harness.close()
             harness.sweep()
-            sweep_networks()
-            cgroups.sweep(shared.PREFIX)
-        except (VmError, NetworkError, CgroupError, OSError) as error:
+        except (VmError, OSError) as error:
             raise BackendError(f"clean up after VMs: {error}") from error
+        networks.sweep()
 
     def _run_root(self) -> Path:
         """Return where sockets and overlays live; libvirt's socket paths hold 107 bytes only."""
@@ -148,46 +143,17 @@ class VmBackend:
         return root if len(str(root)) <= _LONGEST_ROOT else Path("/var/tmp/ninetynine-vm")
 
 
-class _Attachment:
-    """An address on the bridge of a network mode, for a tap. Closing gives it back. Raises BackendError.
-
-    The bridges are those of the engines of this process: a tap and a container's veth meet on the same one.
-    """
-
-    def __init__(self, mode: NetworkMode) -> None:
-        assert mode in ("bridge", "nat")
-        self._mode: Literal["bridge", "nat"] = mode
-        self._open = False
-        try:
-            shared.enter()
-            self._open = True
-            self._manager = shared.networks()
-            bridge = self._manager.bridge(self._mode)
-            self._address = self._manager.reserve(self._mode)
-        except (NetworkError, CgroupError) as error:
-            self._leave()
-            raise BackendError(f"attach a VM to the {mode} network: {error}") from error
-        prefix = bridge.subnet.partition("/")[2]
-        self.config = VmNetwork(
-            address=f"{self._address}/{prefix}", gateway=bridge.gateway, bridge=bridge.name
-        )
-
-    def close(self) -> None:
-        """Give the address back. Idempotent."""
-        if self._open:
-            self._manager.release(self._mode, self._address)
-            self._leave()
-
-    def _leave(self) -> None:
-        if self._open:
-            self._open = False
-            shared.leave()
+def _tap(place: networks.Address) -> VmNetwork:
+    prefix = place.bridge.subnet.partition("/")[2]
+    return VmNetwork(
+        address=f"{place.address}/{prefix}", gateway=place.bridge.gateway, bridge=place.bridge.name
+    )
 
 
 class VmInstance:
     """One guest, with the agent's channel as the way in."""
 
-    def __init__(self, guest: Vm, env: dict[str, str], network: _Attachment | None) -> None:
+    def __init__(self, guest: Vm, env: dict[str, str], network: networks.Address | None) -> None:
         self._guest = guest
         self._network = network
         self._env = env

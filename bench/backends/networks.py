@@ -1,0 +1,94 @@
+"""A place on the bridges of this process for systems that make no networks of their own: VMs and bare OCI
+runtimes.
+
+The bridges are those of our runtime's engines in this process, so a tap, a peer's veth and our containers'
+veths meet on the same one and have the same way to the wire.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from bench.backends.base import BackendError
+from bench.model import NetworkMode
+from runtime import network
+from runtime.engine import shared
+from runtime.network import Attachment, Bridge, NetworkError
+from runtime.spawn import cgroups
+from runtime.spawn.cgroups import CgroupError
+
+BridgedMode = Literal["bridge", "nat"]
+
+
+def bridged(mode: NetworkMode) -> BridgedMode | None:
+    """Return `mode` when it has a bridge, else None."""
+    return mode if mode in ("bridge", "nat") else None
+
+
+class Namespace:
+    """A network namespace that is attached already, to be joined by its descriptor. Raises BackendError."""
+
+    def __init__(self, mode: BridgedMode) -> None:
+        with _Errors(f"attach to the {mode} network"):
+            shared.enter()
+            try:
+                self._attachment: Attachment | None = shared.networks().attach(mode)
+            except BaseException:
+                shared.leave()
+                raise
+        assert self._attachment is not None and self._attachment.netns_fd is not None
+        self.descriptor = self._attachment.netns_fd
+        self.address = self._attachment.address
+
+    def close(self) -> None:
+        """Give it back, once nothing runs in there. Idempotent."""
+        if self._attachment is not None:
+            with _Errors("leave a network"):
+                shared.networks().detach(self._attachment)
+                self._attachment = None
+                shared.leave()
+
+
+class Address:
+    """An address on a bridge, for a tap. Raises BackendError."""
+
+    def __init__(self, mode: BridgedMode) -> None:
+        self._mode = mode
+        self._open = True
+        with _Errors(f"attach to the {mode} network"):
+            shared.enter()
+            try:
+                self.bridge: Bridge = shared.networks().bridge(mode)
+                self.address = shared.networks().reserve(mode)
+            except BaseException:
+                shared.leave()
+                raise
+
+    def close(self) -> None:
+        """Give it back. Idempotent."""
+        if self._open:
+            self._open = False
+            with _Errors("leave a network"):
+                shared.networks().release(self._mode, self.address)
+                shared.leave()
+
+
+def sweep() -> None:
+    """Free links, firewall tables and cgroups that dead processes left."""
+    with _Errors("sweep networks"):
+        network.sweep()
+        cgroups.sweep(shared.PREFIX)
+
+
+class _Errors:
+    """Turns the runtime's errors into this suite's."""
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (NetworkError, CgroupError, OSError)):
+            raise BackendError(f"{self._operation}: {error}") from error
