@@ -10,7 +10,7 @@ from bench.scenarios.base import Reading, ScenarioError
 
 GIB = 1 << 30
 BACKGROUND_S = 0.03
-MOST_BACKGROUND = 0.1
+MOST_BACKGROUND = 0.2
 """Share of the host's CPUs that others may use beside a transfer. A background that is counted as the
 transfer's makes all arms alike; it is subtracted, and beyond this share the reading is invalid."""
 

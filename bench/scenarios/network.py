@@ -24,7 +24,9 @@ FAMILY = "network"
 GBIT = 1_000_000_000
 MODES: tuple[NetworkMode, ...] = ("host", "bridge", "nat")
 PINGPONG_PORT, LOOPBACK_PORT = 5301, 5299
-ROUND_TRIPS = 2500
+ROUND_TRIPS = 1000
+PIN = ("/opt/ninetynine/pin",)
+"""Clients run on the first of the run's CPUs, as the servers do on the last."""
 
 _WAY = {
     "host": "from the host's own network (the baseline's way and a container's with `--network host`)",
@@ -88,7 +90,7 @@ TRANSFERS = (
         stem="network.throughput_10g",
         words="one TCP stream to the peer over the wire at 10 Gbit/s",
         rate=10 * GBIT,
-        bytes_="150M",
+        bytes_="100M",
         cpu_stem="network.cpu_per_gib_10g",
         cost_s=0.3,
         every=2,
@@ -97,7 +99,7 @@ TRANSFERS = (
         stem="network.throughput_unshaped",
         words="one TCP stream to the peer over the wire without a rate, bound by the CPU",
         rate=None,
-        bytes_="150M",
+        bytes_="100M",
         cost_s=0.16,
         every=4,
     ),
@@ -158,7 +160,16 @@ class NetworkSlice(msgspec.Struct, kw_only=True):
     def argv(self, peer: Peer) -> tuple[str, ...]:
         """The command line of the client."""
         return (
-            *("iperf3", "-c", peer.peer_address, "-p", str(peer.iperf_port()), "--connect-timeout", "3000"),
+            *(
+                *PIN,
+                "iperf3",
+                "-c",
+                peer.peer_address,
+                "-p",
+                str(peer.iperf_port()),
+                "--connect-timeout",
+                "3000",
+            ),
             *("-J", "-i", "0.1", "-n", self.transfer.bytes_, "-b", "100G", *self.transfer.options),
         )
 
@@ -185,7 +196,14 @@ class Latency(msgspec.Struct, kw_only=True):
         """One series of round trips over the wire without a rate. Raises ScenarioError."""
         peer = peer_of(context)
         peer.shape(None)
-        argv = ("/opt/ninetynine/pingpong", "ask", peer.peer_address, str(PINGPONG_PORT), str(ROUND_TRIPS))
+        argv = (
+            *PIN,
+            "/opt/ninetynine/pingpong",
+            "ask",
+            peer.peer_address,
+            str(PINGPONG_PORT),
+            str(ROUND_TRIPS),
+        )
         return readings(Worker.of(context).run(argv), self._parse)
 
     def _parse(self, output: Output) -> dict[str, float]:
@@ -227,7 +245,7 @@ class Loopback(msgspec.Struct, kw_only=True):
 
 def loopback_script() -> str:
     """Shell text: a server for one test, a client that tries until it is there, and the client's JSON."""
-    client = f"iperf3 -c 127.0.0.1 -p {LOOPBACK_PORT} -J -i 0.1 -n 100M -b 100G"
+    client = f"iperf3 -c 127.0.0.1 -p {LOOPBACK_PORT} -J -i 0.1 -n 40M -b 100G"
     return (
         f"iperf3 -s -1 -p {LOOPBACK_PORT} >/dev/null 2>&1 & server=$!\n"
         "for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do\n"
