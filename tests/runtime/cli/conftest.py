@@ -1,21 +1,11 @@
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-Nn = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(autouse=True)
-def _root_where_marked(request: pytest.FixtureRequest) -> None:
-    if request.node.get_closest_marker("root") and os.geteuid() != 0:
-        pytest.skip("needs root: it runs containers")
+from calls import Nn, command
 
 
 @pytest.fixture(scope="session")
@@ -40,10 +30,6 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (rootfs / "etc/group").write_text("root:x:0:\napp:x:1001:\n")
     subprocess.run([*command(base / "state"), "import", rootfs, "busy"], check=True, capture_output=True)
     return base / "state"
-
-
-def command(state: Path) -> list[str]:
-    return [sys.executable, "-m", "runtime.cli.nn", "--root", str(state)]
 
 
 @pytest.fixture

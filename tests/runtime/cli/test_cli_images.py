@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Nn, command
+from calls import Nn, command
 
 pytestmark = pytest.mark.root
 

@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -15,7 +16,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import Nn, command
+from calls import Nn, command
 
 pytestmark = pytest.mark.root
 
@@ -185,15 +186,17 @@ def test_a_closed_pipe_ends_quietly(state: Path) -> None:
 
 @pytest.mark.network
 def test_a_published_port_answers(state: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
     script = "echo hi > /tmp/index.html; echo ready; exec httpd -f -p 80 -h /tmp"
-    line = [*command(state), "run", "--rm", "--init", "-p", "18070:80", "busy", "sh", "-c", script]
+    line = [*command(state), "run", "--rm", "--init", "-p", f"{port}:80", "busy", "sh", "-c", script]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             try:
-                answer = urllib.request.urlopen("http://127.0.0.1:18070/", timeout=2).read()
+                answer = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2).read()
                 break
             except OSError:
                 time.sleep(0.05)

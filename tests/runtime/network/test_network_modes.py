@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from conftest import Peer, listener_in, netns_of, socket_in, traces
+from wires import Peer, free_port, listener_in, netns_of, socket_in, traces
 
 from runtime.network import NetworkError, NetworkManager, Port, uplink_warning
 
@@ -52,28 +52,30 @@ def test_the_host_reaches_a_container_and_it_its_neighbour(manager: NetworkManag
 
 @pytest.mark.parametrize("mode", ["bridge", "nat"])
 def test_published_ports_lead_inside_from_everywhere(manager: NetworkManager, peer: Peer, mode: str) -> None:
-    ports = (Port(host=18080, container=80), Port(host=18081, container=80, host_ip="127.0.0.1"))
+    wide, local = free_port(), free_port()
+    ports = (Port(host=wide, container=80), Port(host=local, container=80, host_ip="127.0.0.1"))
     attachment = manager.attach(mode, ports)  # type: ignore[arg-type]
     with listener_in(netns_of(attachment), 80):
         for address in ("127.0.0.1", peer.host_address, str(attachment.gateway)):
-            socket.create_connection((address, 18080), timeout=5).close()
-        socket.create_connection(("127.0.0.1", 18081), timeout=5).close()
+            socket.create_connection((address, wide), timeout=5).close()
+        socket.create_connection(("127.0.0.1", local), timeout=5).close()
         with socket_in(peer.netns_fd) as remote:
-            remote.connect((peer.host_address, 18080))
+            remote.connect((peer.host_address, wide))
         with socket_in(peer.netns_fd) as remote, pytest.raises(ConnectionRefusedError):
-            remote.connect((peer.host_address, 18081))
+            remote.connect((peer.host_address, local))
     manager.detach(attachment)
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", 18080), timeout=5)
+        socket.create_connection(("127.0.0.1", wide), timeout=5)
 
 
 def test_udp_ports_are_apart_from_tcp(manager: NetworkManager) -> None:
-    attachment = manager.attach("nat", (Port(host=18090, container=53, protocol="udp"),))
+    port = free_port(socket.SOCK_DGRAM)
+    attachment = manager.attach("nat", (Port(host=port, container=53, protocol="udp"),))
     with socket_in(netns_of(attachment), socket.SOCK_DGRAM) as server:
         server.bind(("0.0.0.0", 53))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.settimeout(5)
-            client.connect(("127.0.0.1", 18090))
+            client.connect(("127.0.0.1", port))
             client.send(b"?")
             data, sender = server.recvfrom(9)
             server.sendto(b"!", sender)
@@ -81,7 +83,7 @@ def test_udp_ports_are_apart_from_tcp(manager: NetworkManager) -> None:
 
 
 def test_a_container_cannot_reach_the_hosts_loopback(manager: NetworkManager) -> None:
-    attachment = manager.attach("nat", (Port(host=18080, container=80),))
+    attachment = manager.attach("nat", (Port(host=free_port(), container=80),))
     with socket.create_server(("127.0.0.1", 0)) as host, socket_in(netns_of(attachment)) as inside:
         inside.settimeout(0.3)
         with pytest.raises(OSError):
@@ -90,10 +92,10 @@ def test_a_container_cannot_reach_the_hosts_loopback(manager: NetworkManager) ->
 
 def test_a_taken_port_is_refused_and_nothing_stays(manager: NetworkManager) -> None:
     with socket.create_server(("0.0.0.0", 0)) as taken:
-        port = taken.getsockname()[1]
+        port, other = taken.getsockname()[1], free_port()
         with pytest.raises(NetworkError, match=f"publish port {port}/tcp: EADDRINUSE"):
-            manager.attach("nat", (Port(host=18091, container=1), Port(host=port, container=80)))
-    manager.attach("nat", (Port(host=18091, container=1),))
+            manager.attach("nat", (Port(host=other, container=1), Port(host=port, container=80)))
+    manager.attach("nat", (Port(host=other, container=1),))
 
 
 @pytest.mark.parametrize("port", [Port(host=0, container=1), Port(host=1, container=70000)])
@@ -143,7 +145,7 @@ def test_close_leaves_what_was_there_before() -> None:
     before, settings = traces(), switches()
     manager = NetworkManager(pool_size=3)
     manager.refill("bridge")
-    manager.attach("bridge", (Port(host=18080, container=80),))
+    manager.attach("bridge", (Port(host=free_port(), container=80),))
     kept = manager.attach("nat")
     inside = os.dup(netns_of(kept))  # a container that still runs
     assert traces() != before

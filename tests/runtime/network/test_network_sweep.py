@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import traces
+from wires import free_port, traces
 
 from runtime.network import NetworkError, NetworkManager, sweep
 from runtime.network.links import Links
@@ -15,11 +15,11 @@ from runtime.spawn.owner import Owner
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
 VICTIM = """
-import time
+import sys, time
 from runtime.network import NetworkManager, Port
 m = NetworkManager(pool_size=2)
 m.refill("bridge")
-a = m.attach("nat", (Port(host=18085, container=80),))
+a = m.attach("nat", (Port(host=int(sys.argv[1]), container=80),))
 print(m.bridge("bridge").name, m.bridge("nat").name, a.host_link, flush=True)
 time.sleep(60)
 """
@@ -31,7 +31,9 @@ def tables() -> str:
 
 def test_sweep_frees_the_dead_and_spares_the_living(manager: NetworkManager) -> None:
     mine = manager.attach("nat")
-    victim = subprocess.Popen([sys.executable, "-c", VICTIM], stdout=subprocess.PIPE, text=True)
+    victim = subprocess.Popen(
+        [sys.executable, "-c", VICTIM, str(free_port())], stdout=subprocess.PIPE, text=True
+    )
     assert victim.stdout is not None
     names = victim.stdout.readline().split()
     assert not set(names) & set(sweep())
