@@ -27,7 +27,7 @@ _WORDS = {
     "network.loopback": "loopback throughput",
     "disk.extra_instance": "disk of an extra instance",
     "disk.extra_instance.first": "disk of the first instance",
-    "disk.copy_up": "disk of a first write to an image file",
+    "disk.copy_up": "disk taken by a first write to an image file",
     "disk.copy_up.time": "time of a first write to an image file",
     "disk.randread": "random reads",
     "disk.randwrite": "random writes",

@@ -156,14 +156,14 @@ def start_up(evidence: Evidence) -> Iterator[Panel]:
         )
 
 
-def costs(evidence: Evidence, prefix: str, title: str, skip: str = "") -> Iterator[Panel]:
+def costs(evidence: Evidence, prefix: str, skip: str = "") -> Iterator[Panel]:
     """A bar chart for every metric that begins with `prefix`, except `skip`."""
     names = [name for name in _names(evidence, prefix) if name != skip]
     for name in names:
-        rows = evidence.of(name)
+        rows, words = evidence.of(name), metric_words(name)
         yield panel(
             f"cost-{name}",
-            ": ".join(filter(None, (title, tail_words(name.removeprefix(prefix))))),
+            f"{words[:1].upper()}{words[1:]}",
             levels.cost_bars(rows, "median"),
             median_table(rows),
             alt=f"Bars of {name}, one a system; the table has the medians.",
@@ -194,14 +194,13 @@ def network(evidence: Evidence) -> Iterator[Panel]:
 
 def memory(evidence: Evidence) -> Iterator[Panel]:
     """Host memory of an instance."""
-    yield from costs(evidence, "memory.per_instance", "Host memory of one more idle instance")
+    yield from costs(evidence, "memory.per_instance")
 
 
 def disk(evidence: Evidence) -> Iterator[Panel]:
     """Host disk of an instance, then how fast its files are."""
-    yield from costs(evidence, "disk.extra_instance", "Host disk of one more instance")
-    written = "Host disk taken by a first write to a file of the image (copy-up)"
-    yield from costs(evidence, "disk.copy_up", written, skip="disk.copy_up.time")
+    yield from costs(evidence, "disk.extra_instance")
+    yield from costs(evidence, "disk.copy_up", skip="disk.copy_up.time")
     yield from disk_speed(evidence)
 
 
