@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 import subprocess
@@ -12,7 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from runtime.spawn.cgroups import Cgroup, CgroupError, CgroupManager, Layout, Limits, find_layout, sweep
+from runtime.spawn.cgroups import (
+    Cgroup,
+    CgroupError,
+    CgroupManager,
+    IoLimit,
+    Layout,
+    Limits,
+    find_layout,
+    sweep,
+)
 
 pytestmark = pytest.mark.root
 
@@ -127,6 +137,26 @@ def test_unlisted_device_is_refused_unless_unconfined(manager: CgroupManager) ->
     assert (ended(run_in(closed, try_open)), ended(run_in(opened, try_open))) == (1, 0)
     closed.remove()
     opened.remove()
+
+
+def test_io_is_limited_and_counted(manager: CgroupManager, tmp_path: Path) -> None:
+    device = tmp_path.stat().st_dev
+    major, minor = os.major(device), os.minor(device)
+    if not Path(f"/sys/dev/block/{major}:{minor}/queue").exists():
+        pytest.skip("the temporary directory is on no whole disk: only those have limits")
+    group = manager.create("io", Limits(io=(IoLimit(major=major, minor=minor, write_bps=64 << 20),)))
+
+    def write() -> None:
+        fd = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT | os.O_DIRECT)
+        os.write(fd, mmap.mmap(-1, 1 << 20))
+
+    assert ended(run_in(group, write)) == 0
+    assert (group.stats().io_write_bytes or 0) >= 1 << 20
+    names = ("io.max", "blkio.throttle.write_bps_device")
+    files = [Path(path, name) for path in group.dirs for name in names]
+    texts = [file.read_text() for file in files if file.exists()]
+    assert any(str(64 << 20) in text for text in texts)
+    group.remove()
 
 
 def test_kill_takes_a_family_and_remove_succeeds_at_once(manager: CgroupManager) -> None:
