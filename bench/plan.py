@@ -8,10 +8,10 @@ The order, from the outside in:
           scenario  shuffled
             arm       shuffled, one directly after the other, so that a pair's sides lie close in time
 
-How often a scenario is visited follows from the budget. Each gets one visit in each of the first MIN_SESSIONS
-sessions, the core, without which there is no verdict; what is left goes where one more visit lowers a mean's
-variance most for its cost, primary metrics counting more. Slow arms attend the core alone: their effects are
-large, their instances dear. So the later sessions hold only what makes intervals narrower, and the guard of
+How often a scenario is visited follows from the budget. Each gets one visit in each of the first sessions,
+the core, without which there is no verdict; what is left goes where one more visit lowers a mean's variance
+most for its cost, primary metrics counting more. Slow arms attend the core alone: their effects are large,
+their instances dear. So the later sessions hold only what makes intervals narrower, and the guard of
 `bench.measure` can drop them on a slow machine without losing a metric.
 """
 
@@ -123,15 +123,17 @@ def warmups(
     """The uncounted first slices of a group's fresh instances: all scenarios, or each arm's cheapest."""
     if group == OWN or profile.warmup == "none":
         return []
-    first: dict[tuple[str, str], Step] = {}
+    here: dict[tuple[str, str], Step] = {}
     cheapest: dict[str, Step] = {}
-    for step in plan.steps:
-        if step.session == session and step.group == group:
-            first.setdefault((step.arm, step.scenario), step)
-            best = cheapest.setdefault(step.arm, step)
-            if scenarios[step.scenario].cost_s < scenarios[best.scenario].cost_s:
-                cheapest[step.arm] = step
-    return list(first.values()) if profile.warmup == "all" else list(cheapest.values())
+    for step in (step for step in plan.steps if step.group == group):
+        if step.session == session:
+            here.setdefault((step.arm, step.scenario), step)
+        best = cheapest.setdefault(step.arm, step)
+        if visit_s(scenarios[step.scenario], step.arm) < visit_s(scenarios[best.scenario], step.arm):
+            cheapest[step.arm] = step
+    if profile.warmup == "all":
+        return list(here.values())
+    return [cheapest[arm] for arm in dict.fromkeys(arm for arm, _ in here)]
 
 
 def forecast(plan: Plan, scenarios: Mapping[str, Scenario], profile: Profile) -> list[tuple[int, str, float]]:
@@ -169,7 +171,8 @@ def _is_primary(scenario: Scenario) -> bool:
 
 
 def _weight(scenario: Scenario) -> float:
-    return max((_WEIGHT[metric.role] for metric in scenario.metrics), default=0.5) / max(1, scenario.every)
+    """How much one more visit is worth, by its most important metric."""
+    return max((_WEIGHT[metric.role] for metric in scenario.metrics), default=0.5)
 
 
 class _Draft:
@@ -182,7 +185,7 @@ class _Draft:
         self.arms = tuple(arm.name for arm in arms)
         self.scenarios = scenarios
         self.excluded = excluded
-        self.core = min(MIN_SESSIONS, profile.sessions)
+        self.core = min(max(MIN_SESSIONS, profile.slow_sessions), profile.sessions)
         self.groups: dict[str, list[Scenario]] = {}
         for scenario in scenarios:
             self.groups.setdefault(group_of(scenario), []).append(scenario)
@@ -218,7 +221,9 @@ class _Draft:
         for group, members in self.groups.items():
             for arm in self.arms if group != OWN else ():
                 known = [visit_s(s, arm) for s in members if self.attends(arm, s)]
-                instances = self.profile.slow_sessions if pace(arm).slow else self.profile.sessions
+                instances = self.profile.sessions
+                if pace(arm).slow:
+                    instances = min(self.profile.slow_sessions, instances)
                 warm = {"all": sum(known), "cheapest": min(known, default=0.0), "none": 0.0}
                 total += instances * (pace(arm).start_s + warm[self.profile.warmup]) if known else 0.0
         return total
@@ -231,7 +236,7 @@ class _Draft:
         most = self.profile.max_visits * self.profile.sessions
         while True:
             offers = [
-                (_weight(s) / (now * (now + 1)) / max(cost, 1e-9), cost, s.name)
+                (_weight(s) / max(1, s.every) / (now * (now + 1)) / max(cost, 1e-9), cost, s.name)
                 for s in self.scenarios
                 if (now := totals[s.name]) < most
                 and (cost := self.price(s, now + 1) - self.price(s, now)) <= left

@@ -139,7 +139,7 @@ def _measure(
         backends=stage.backends,
         scenarios=_by_name(world.scenarios, run.plan),
         profile=chosen,
-        scratch=cache_dir() / "scratch" / f"{os.getpid()}-{run.id}",
+        scratch=stage.scratch,
         wire=functools.partial(world.wire, stage.image.rootfs, run.plan.cpus) if world.wire else None,
     )
     outcome = measure.run(run.plan, site, book, done=done, watch=watch)

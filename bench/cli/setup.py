@@ -6,12 +6,14 @@ bug in one system must not cost the measurement of all others. Only the host mus
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
+from bench.backends import owned
 from bench.backends.base import Backend, BenchImage, InstanceSpec, NotAvailable
 from bench.cli.errors import CliError
 from bench.cli.world import World
@@ -25,12 +27,16 @@ Say = Callable[[str], None]
 
 
 class Stage(msgspec.Struct, kw_only=True):
-    """What is ready: backends by the name of their arm (`host` and `host-b` share one), and what is not."""
+    """What is ready: backends by the name of their arm (`host` and `host-b` share one), and what is not.
+
+    scratch: a directory of this process, for the arms' volumes.
+    """
 
     arms: tuple[ArmPlan, ...]
     backends: dict[str, Backend]
     infos: tuple[BackendInfo, ...]
     image: BenchImage
+    scratch: Path
     missing: list[NotMeasured]
 
 
@@ -41,10 +47,14 @@ def stage(world: World, names: Sequence[str], cache: Path, say: Say) -> Iterator
     Raises CliError when the host itself is not ready.
     """
     made = {name: make(cache / "backends") for name, make in world.backends.items()}
+    scratch = cache / "scratch"
+    for forgotten in owned.abandoned(scratch):
+        shutil.rmtree(forgotten, ignore_errors=True)
     try:
         yield _ready(world, made, names, cache, say)
     finally:
         sweep(made, world.sweep_wire, say)
+        shutil.rmtree(owned.path(scratch), ignore_errors=True)
 
 
 def _ready(world: World, made: dict[str, Backend], names: Sequence[str], cache: Path, say: Say) -> Stage:
@@ -68,6 +78,7 @@ def _ready(world: World, made: dict[str, Backend], names: Sequence[str], cache: 
         backends={arm.name: made[arm.backend] for arm in arms},
         infos=tuple(infos.values()),
         image=image,
+        scratch=owned.path(cache / "scratch"),
         missing=missing,
     )
 
