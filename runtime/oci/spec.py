@@ -1,7 +1,7 @@
 """The part of the OCI runtime-spec that we honour, as frozen structs with the spec's own JSON names.
 
-`msgspec.json.decode(text, type=Spec)` reads a bundle's `config.json`; unknown fields are ignored there.
-Lists are tuples, so that a spec can be hashed: plans are cached by it.
+read_spec() reads a bundle's `config.json`; fields unknown here are ignored. Lists are tuples and objects with
+free keys are tuples of pairs, so that a spec can be hashed: plans are cached by it.
 """
 
 from __future__ import annotations
@@ -164,3 +164,20 @@ class Spec(_Part, frozen=True, kw_only=True):
     hostname: str = ""
     mounts: tuple[Mount, ...] = ()
     linux: Linux = Linux()
+
+
+class SpecError(ValueError):
+    """A config.json that is none: names the place and what is wrong there."""
+
+
+def read_spec(text: bytes | str) -> Spec:
+    """Return the spec in `text`, the JSON of a config.json. Raises SpecError."""
+    try:
+        raw = msgspec.json.decode(text)
+        linux = raw.get("linux") if isinstance(raw, dict) else None
+        for key in ("timeOffsets", "sysctl"):
+            if isinstance(linux, dict) and isinstance(linux.get(key), dict):
+                linux[key] = list(linux[key].items())
+        return msgspec.convert(raw, type=Spec)
+    except msgspec.MsgspecError as error:
+        raise SpecError(f"config.json: {error}; see the OCI runtime-spec for its form") from error
