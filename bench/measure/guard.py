@@ -26,13 +26,13 @@ class Guard:
         total = sum(seconds for _, _, seconds in shares) or 1.0
         scale = budget_s / total
         self._deadline: dict[tuple[int, str], float] = {}
-        self._left: dict[tuple[int, str], float] = {}
         spent = 0.0
         for session, group, seconds in shares:
-            self._left[session, group] = total - spent
             spent += seconds
             self._deadline[session, group] = spent * scale
         self._budget = budget_s
+        self._total = total
+        self._behind = 0.0
 
     def elapsed(self) -> float:
         """Seconds since the guard was made."""
@@ -46,9 +46,12 @@ class Guard:
         """May a further session begin? The first MIN_SESSIONS always may: no verdict without them."""
         return session < MIN_SESSIONS or self.elapsed() <= self._budget
 
-    def seconds_left(self, session: int, group: str) -> float:
-        """Forecast of the time from the start of this group on, at the pace seen so far."""
-        ahead = self._left[session, group]
-        behind = self._left[next(iter(self._left))] - ahead
-        pace = self.elapsed() / behind if behind > 0 else 1.0
+    def passed(self, seconds: float) -> None:
+        """So many forecast seconds of work are behind us, done or dropped."""
+        self._behind += seconds
+
+    def seconds_left(self) -> float:
+        """Forecast of the time that is left, at the pace seen so far, never beyond the budget."""
+        ahead = max(self._total - self._behind, 0.0)
+        pace = self.elapsed() / self._behind if self._behind > 0.05 * self._total else 1.0
         return min(ahead * pace, max(self._budget - self.elapsed(), 0.0))

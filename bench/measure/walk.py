@@ -30,7 +30,7 @@ from bench.measure.guard import SECOND, Guard
 from bench.measure.watch import Watch
 from bench.model import Metric, NotMeasured, Plan, Sample, Step
 from bench.plan import OWN, forecast, warmups
-from bench.profiles import MIN_SESSIONS, Profile
+from bench.profiles import MIN_SESSIONS, Profile, pace, visit_s
 from bench.scenarios.base import Context, Reading, Scenario, ScenarioError
 
 STRIKES = 3
@@ -178,7 +178,8 @@ class _Runner:
         self.measured += 1
         if any(sample.valid for sample in samples):
             self.good.add(arm.name)
-        self.watch.advanced(1, self.guard.seconds_left(step.session, step.group))
+        self.guard.passed(visit_s(scenario, arm.name))
+        self.watch.advanced(1, self.guard.seconds_left())
 
     def _slice(self, step: Step, scenario: Scenario, arm: Arm) -> list[Reading]:
         """The readings of one visit; a failure gives one invalid reading for each metric."""
@@ -206,6 +207,7 @@ class _Runner:
     def _warm_up(self, step: Step, arm: Arm) -> None:
         """Run it and forget it: neither its readings nor its failure count."""
         if not arm.failure:
+            self.guard.passed(visit_s(self.site.scenarios[step.scenario], arm.name))
             strikes = self.strikes.get(arm.name, 0)
             self._slice(step, self.site.scenarios[step.scenario], arm)
             self.strikes[arm.name] = strikes
@@ -285,6 +287,7 @@ class _Runner:
             if arm.failure:
                 arm.start()
             seconds = (self.site.clock() - begun) / SECOND
+            self.guard.passed(pace(name).start_s)
             self.journal.append(
                 StartLine(session=session, group=group, arm=name, seconds=seconds, failure=arm.failure)
             )
@@ -313,7 +316,8 @@ class _Runner:
 
     def _drop(self, steps: Sequence[Step], reason: str) -> None:
         self.journal.append(DropLine(orders=tuple(step.order for step in steps), reason=reason))
-        self.watch.advanced(len(steps), max(0.0, self.plan.budget_s - self.guard.elapsed()))
+        self.guard.passed(sum(visit_s(self.site.scenarios[step.scenario], step.arm) for step in steps))
+        self.watch.advanced(len(steps), self.guard.seconds_left())
 
     def _note(self, text: str) -> None:
         self.journal.append(NoteLine(text=text))

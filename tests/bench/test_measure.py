@@ -2,7 +2,6 @@
 
 import gc
 import math
-from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -295,8 +294,27 @@ def test_noise_is_none_where_the_kernel_does_not_tell(tmp_path):
     assert noise.shares(empty, empty, 1_000_000, 2) == (None, None)
 
 
-def test_seconds_left_never_grow_without_time():
+def test_seconds_left_follow_the_pace_seen_and_never_pass_the_budget():
     clock = FakeClock()
-    guard = Guard([(n, "a", 1.0) for n in range(4)], 4.0, clock)
-    left = [guard.seconds_left(n, "a") for n in range(4)]
-    assert all(a >= b for a, b in pairwise(left))
+    guard = Guard([(0, "a", 10.0)], 15.0, clock)
+    assert guard.seconds_left() == 10
+    guard.passed(5)
+    clock.advance(2)
+    assert guard.seconds_left() == 2
+    clock.advance(8)
+    assert guard.seconds_left() == 5
+    guard.passed(5)
+    assert guard.seconds_left() == 0
+
+
+def test_progress_ends_at_nothing_left(tmp_path):
+    told = []
+
+    class Listens(measure.Watch):
+        def advanced(self, steps, seconds_left):
+            told.append((steps, seconds_left))
+
+    bench = Bench(tmp_path)
+    bench.run(watch=Listens())
+    assert sum(steps for steps, _ in told) == len(bench.plan.steps)
+    assert told[-1][1] == 0

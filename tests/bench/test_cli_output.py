@@ -1,0 +1,94 @@
+"""What a person reads while a run goes on, and at its end."""
+
+import io
+
+import msgspec
+from rich.console import Console
+
+from bench.cli import tables
+from bench.cli.progress import Bar, Lines, Silent, progress
+from bench.model import NotMeasured, Step, Verdict
+
+
+def console(terminal: bool = False) -> Console:
+    return Console(file=io.StringIO(), force_terminal=terminal, width=160)
+
+
+def text(found: Console) -> str:
+    return found.file.getvalue()
+
+
+STEP = Step(order=0, session=0, block=0, group="own", scenario="startup.first_byte", arm="vm-tcg")
+VERDICT = Verdict(
+    claim="performance",
+    metric="cpu.integer",
+    backend="runtime",
+    baseline="host",
+    estimate=0.99871,
+    low=0.9912,
+    high=1.0042,
+    margin=0.99,
+    alpha=0.05,
+    n_sessions=8,
+    n_pairs=40,
+    verdict="supported",
+    reason="",
+)
+
+
+def test_the_bar_names_family_and_arm_and_the_time_left():
+    where = console(terminal=True)
+    bar = Bar(where)
+    bar.begin(10, 90)
+    bar.starting(0, "own", "vm-tcg")
+    bar.step(STEP, "startup")
+    bar.advanced(1, 75)
+    bar.end()
+    assert "session 1: startup on vm-tcg" in text(where)
+    assert "1/10" in text(where)
+    assert "1:15 left" in text(where)
+
+
+def test_a_pipe_gets_a_line_a_session():
+    where = console()
+    lines = progress(where, quiet=False)
+    for session in (0, 0, 1):
+        lines.starting(session, "own", "host")
+    lines.note("vm did not start\nwith a traceback")
+    assert text(where).splitlines() == ["· session 1", "· session 2", "! vm did not start"]
+
+
+def test_the_watch_fits_the_place():
+    assert isinstance(progress(console(terminal=True), quiet=False), Bar)
+    assert isinstance(progress(console(), quiet=False), Lines)
+    assert isinstance(progress(console(terminal=True), quiet=True), Silent)
+
+
+def test_a_verdict_is_one_row_with_its_interval():
+    where = console()
+    tables.verdicts(where, [VERDICT])
+    assert "0.9987 [0.9912, 1.004]" in text(where)
+    assert "supported" in text(where)
+
+
+def test_what_was_not_measured_is_one_row_a_claim_and_backend():
+    gaps = [
+        msgspec.structs.replace(
+            VERDICT, metric=metric, verdict="not measured", estimate=None, reason="no fio [1]"
+        )
+        for metric in ("cpu.float", "cpu.crypto")
+    ]
+    where = console()
+    tables.verdicts(where, gaps)
+    assert "2 rows" in text(where)
+    assert "no fio [1] (cpu.float, cpu.crypto)" in text(where)
+
+
+def test_gaps_with_one_reason_are_one_row():
+    where = console()
+    tables.not_measured(
+        where, [NotMeasured(backend="crun", metric=name, reason="no bridge") for name in ("a", "b")]
+    )
+    assert "crun" in text(where)
+    assert "no bridge" in text(where)
+    assert "a, b" in text(where)
