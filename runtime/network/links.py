@@ -124,9 +124,10 @@ class Links:
                 found.append((name, link["index"], True, int(bridge[1])))
             elif veth:
                 found.append((name, link["index"], False, int(veth[1])))
-        # A veth without its bridge is an orphan: bridges are made first and removed last.
         return [
-            OurLink(name=n, index=i, is_bridge=b, subnet=k, owner_is_alive=alive.get(k, False))
+            OurLink(
+                name=n, index=i, is_bridge=b, subnet=k, owner_is_alive=alive[k] if k in alive else _orphan(k)
+            )
             for n, i, b, k in found
         ]
 
@@ -156,6 +157,14 @@ def wait_until_gone(bridge: Bridge, timeout_s: float = 1.0) -> list[str]:
     while (left := veths_of(bridge)) and time.monotonic() < deadline:
         time.sleep(0.01)
     return left
+
+
+def _orphan(number: int) -> bool | None:
+    """Say of a veth whose bridge was not listed that its owner is dead: bridges are made first, removed last.
+
+    Asked again, since a list is no snapshot: the bridge may have been made while it was read.
+    """
+    return None if Path(f"/sys/class/net/nnb{number}").exists() else False
 
 
 def _bridge_mac(owner: Owner) -> str:

@@ -135,6 +135,10 @@ class CgroupManager:
         if missing:
             advice = f"drop the limit, or boot a kernel with the controllers {', '.join(sorted(missing))}"
             raise CgroupError("limit", id, advice=advice)
+        if limits.swap_max is not None and limits.memory_max is None and "memory" in self.layout.v1:
+            raise CgroupError(
+                "limit the swap of", id, advice="v1 limits memory and swap together: set memory_max"
+            )
         group = self._take(id) if limits.confine_devices else None
         group = group or self._make(id, limits)
         try:

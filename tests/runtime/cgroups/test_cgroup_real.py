@@ -250,6 +250,13 @@ def test_a_taken_or_impossible_id_says_so(manager: CgroupManager) -> None:
         manager.create("../etc")
 
 
+def test_swap_alone_cannot_be_limited_on_v1(manager: CgroupManager) -> None:
+    if "memory" not in manager.layout.v1:
+        pytest.skip("v2 can")
+    with pytest.raises(CgroupError, match="set memory_max"):
+        manager.create("swap", Limits(swap_max=0))
+
+
 def test_sweep_frees_the_dead_and_spares_the_living(manager: CgroupManager) -> None:
     script = (
         "import os, time; from runtime.spawn.cgroups import CgroupManager;"
