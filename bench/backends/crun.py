@@ -32,6 +32,7 @@ from bench.backends.base import (
 from bench.backends.environment import IDLE, environment, instance_mark
 from bench.backends.main_program import MainStreams
 from bench.backends.processes import HostChild
+from bench.backends.started import Started
 from bench.backends.streams import PipeChannel, run
 from bench.model import BackendInfo
 from runtime.spawn.tape import pointers
@@ -48,7 +49,7 @@ class CrunBackend:
         self._parent = root / "crun"
         self._image: BenchImage | None = None
         self._site: _Site | None = None
-        self._instances: list[CrunInstance] = []
+        self._started = Started()
 
     def probe(self) -> BackendInfo | NotAvailable:
         """Ask for its version."""
@@ -89,19 +90,16 @@ class CrunBackend:
         """Start one container."""
         if self._site is None or self._image is None:
             raise BackendError("start crun: prepare(image) was not called")
-        instance = CrunInstance(self._site, self._image.layers, spec)
-        self._instances.append(instance)
-        return instance
+        return self._started.add(CrunInstance(self._site, self._image.layers, spec))
 
     def cleanup(self) -> None:
         """Delete our containers, and those of dead processes."""
-        for instance in self._instances:
-            instance.stop()
-        self._instances.clear()
-        if self._site is not None:
-            self._site.close()
-            self._site = None
-        self._sweep()
+        site, self._site = self._site, None
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._sweep)
+            if site is not None:
+                stack.callback(site.close)
+            stack.callback(self._started.stop)
 
     def _sweep(self) -> None:
         for directory in owned.abandoned(self._parent):
@@ -187,7 +185,7 @@ class CrunInstance:
         self._shares_network = spec.network == "host"
         self._argv = spec.argv or IDLE
         self._channels: list[PipeChannel] = []
-        self._stopped = False
+        self.stopped = False
         self._network: networks.Namespace | None = None
         self._exec_numbers = itertools.count(1)
         self._pid = 0
@@ -230,18 +228,19 @@ class CrunInstance:
 
     def stop(self) -> None:
         """Delete the container. Idempotent."""
-        if self._stopped:
+        if self.stopped:
             return
-        self._stopped = True
-        self._site.command("delete", "--force", self._id)
-        for channel in self._channels:
-            channel.close()
-        self._streams.close()
-        self._site.unmount(self._bundle / "rootfs")
-        _remove_cgroups(self._id.removeprefix(_CGROUP_PREFIX))
-        shutil.rmtree(self._bundle, ignore_errors=True)
-        if self._network is not None:
-            self._network.close()
+        self.stopped = True
+        with contextlib.ExitStack() as stack:
+            if self._network is not None:
+                stack.callback(self._network.close)
+            stack.callback(shutil.rmtree, self._bundle, ignore_errors=True)
+            stack.callback(_remove_cgroups, self._id.removeprefix(_CGROUP_PREFIX))
+            stack.callback(self._site.unmount, self._bundle / "rootfs")
+            stack.callback(self._streams.close)
+            for channel in self._channels:
+                stack.callback(channel.close)
+            stack.callback(self._site.command, "delete", "--force", self._id)
 
     def _write_bundle(self, spec: InstanceSpec) -> None:
         for name in ("rootfs", "upper", "work"):

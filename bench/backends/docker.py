@@ -8,6 +8,7 @@ started, without networks.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -32,6 +33,7 @@ from bench.backends.docker_daemon import OwnDaemon
 from bench.backends.environment import IDLE, environment, instance_mark
 from bench.backends.main_program import FIRST_OUTPUT_TIMEOUT_S
 from bench.backends.processes import HostChild
+from bench.backends.started import Started
 from bench.backends.streams import PipeChannel, last_words, run
 from bench.model import BackendInfo
 from runtime.spawn.owner import Owner
@@ -52,7 +54,7 @@ class DockerBackend:
         self._api: DockerApi | None = None
         self._image = ""
         self._imported = False
-        self._instances: list[DockerInstance] = []
+        self._started = Started()
 
     def probe(self) -> BackendInfo | NotAvailable:
         """Look for a daemon that answers, or the programs to start one."""
@@ -100,22 +102,20 @@ class DockerBackend:
             raise BackendError("start docker: prepare(image) was not called")
         if reason := self.unsupported(spec):
             raise BackendError(f"start docker: {reason}")
-        instance = DockerInstance(self._api, self._image, spec)
-        self._instances.append(instance)
-        return instance
+        return self._started.add(DockerInstance(self._api, self._image, spec))
 
     def cleanup(self) -> None:
         """Remove our containers and image, end our daemon, and sweep what dead processes left."""
-        for instance in self._instances:
-            instance.stop()
-        self._instances.clear()
-        if self._daemon is not None:
-            self._daemon.close()
-        elif self._api is not None and self._imported:
-            self._api.ask("DELETE", f"/images/{self._image}?force=1")
+        daemon, api, imported = self._daemon, self._api, self._imported
         self._daemon = self._api = None
         self._imported = False
-        self._sweep()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._sweep)
+            if daemon is not None:
+                stack.callback(daemon.close)
+            elif api is not None and imported:
+                stack.callback(api.ask, "DELETE", f"/images/{self._image}?force=1")
+            stack.callback(self._started.stop)
 
     def _info(self, version: str, daemon: str, limits: tuple[str, ...]) -> BackendInfo:
         details = {"daemon": daemon, "start": "API create, attach, start"}
@@ -165,7 +165,7 @@ class DockerInstance:
         self._id = ""
         self._output: AttachedOutput | None = None
         self._channels: list[PipeChannel] = []
-        self._stopped = False
+        self.stopped = False
         self._docker = shutil.which("docker") or "docker"
         try:
             self.record = self._start(image, spec)
@@ -213,15 +213,16 @@ class DockerInstance:
 
     def stop(self) -> None:
         """Kill and remove the container. Idempotent."""
-        if self._stopped:
+        if self.stopped:
             return
-        self._stopped = True
-        if self._id:
-            self._api.ask("DELETE", f"/containers/{self._id}?force=1")
-        for channel in self._channels:
-            channel.close()
-        if self._output is not None:
-            self._output.close()
+        self.stopped = True
+        with contextlib.ExitStack() as stack:
+            if self._output is not None:
+                stack.callback(self._output.close)
+            for channel in self._channels:
+                stack.callback(channel.close)
+            if self._id:
+                stack.callback(self._api.ask, "DELETE", f"/containers/{self._id}?force=1")
 
     def _start(self, image: str, spec: InstanceSpec) -> StartRecord:
         argv = spec.argv or IDLE

@@ -33,6 +33,7 @@ from bench.backends.base import (
 from bench.backends.environment import IDLE, environment, find_program, instance_mark
 from bench.backends.main_program import MainStreams
 from bench.backends.processes import HostChild
+from bench.backends.started import Started
 from bench.backends.streams import PipeChannel, run
 from bench.model import BackendInfo
 from runtime.spawn import linux
@@ -50,7 +51,7 @@ class HostBackend:
     def __init__(self, root: Path) -> None:
         self._parent = root / "host"
         self._tree: _Tree | None = None
-        self._instances: list[HostInstance] = []
+        self._started = Started()
 
     def probe(self) -> BackendInfo | NotAvailable:
         """Root is all it takes."""
@@ -66,8 +67,7 @@ class HostBackend:
 
     def prepare(self, image: BenchImage) -> None:
         """Copy the image's root once per process and mount /proc, /sys and /dev/shm in it."""
-        for tree in owned.abandoned(self._parent):
-            owned.remove(tree)
+        owned.sweep(self._parent)
         if self._tree is None:
             self._tree = _Tree.shared(owned.directory(self._parent), image)
             self._tree.users.add(self)
@@ -78,20 +78,16 @@ class HostBackend:
             raise BackendError("start on host: prepare(image) was not called")
         if reason := self.unsupported(spec):
             raise BackendError(f"start on host: {reason}")
-        instance = HostInstance(self._tree, spec)
-        self._instances.append(instance)
-        return instance
+        return self._started.add(HostInstance(self._tree, spec))
 
     def cleanup(self) -> None:
         """Stop our instances, drop the copy unless another backend here uses it, sweep the dead's."""
-        for instance in self._instances:
-            instance.stop()
-        self._instances.clear()
-        if self._tree is not None:
-            self._tree.release(self)
-            self._tree = None
-        for tree in owned.abandoned(self._parent):
-            owned.remove(tree)
+        tree, self._tree = self._tree, None
+        with contextlib.ExitStack() as stack:
+            stack.callback(owned.sweep, self._parent)
+            if tree is not None:
+                stack.callback(tree.release, self)
+            stack.callback(self._started.stop)
 
 
 class _Tree:
@@ -172,7 +168,7 @@ class HostInstance:
         self._sessions: set[int] = set()
         self._channels: list[PipeChannel] = []
         self._main: HostChild | None = None
-        self._stopped = False
+        self.stopped = False
         self._streams = MainStreams(spec.until_output)
         self._since_ns = time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
         try:
@@ -209,17 +205,18 @@ class HostInstance:
 
     def stop(self) -> None:
         """Kill all processes of this instance and take its mounts away. Idempotent."""
-        if self._stopped:
+        if self.stopped:
             return
-        self._stopped = True
-        processes.kill_all(self._members, "host instance")
-        for channel in self._channels:
-            channel.close()
-        if self._main is not None:
-            self._main.wait()
-        self._streams.close()
-        if self._own_root:
-            owned.remove_mount(self._root)
+        self.stopped = True
+        with contextlib.ExitStack() as stack:
+            if self._own_root:
+                stack.callback(owned.remove_mount, self._root)
+            stack.callback(self._streams.close)
+            for channel in self._channels:
+                stack.callback(channel.close)
+            if self._main is not None:
+                stack.callback(self._main.wait)
+            stack.callback(processes.kill_all, self._members, "host instance")
 
     def _start(self, argv: Sequence[str], until_output: bool) -> StartRecord:
         requested_ns = time.monotonic_ns()

@@ -34,6 +34,12 @@ def abandoned(parent: Path) -> Iterator[Path]:
             yield entry
 
 
+def sweep(parent: Path) -> None:
+    """Remove what dead owners left below `parent`."""
+    for tree in abandoned(parent):
+        remove(tree)
+
+
 def remove(tree: Path) -> None:
     """Kill what has its root below `tree`, unmount all below it, and delete it. Idempotent.
 

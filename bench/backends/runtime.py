@@ -7,6 +7,7 @@ that are the engine's own.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -27,10 +28,13 @@ from bench.backends.base import (
 )
 from bench.backends.environment import IDLE, environment, instance_mark
 from bench.backends.main_program import MainStreams
+from bench.backends.started import Started
 from bench.backends.streams import Child, PipeChannel, run
 from bench.model import BackendInfo
 from runtime.engine import ContainerConfig, Engine, EngineError, Limits, bind
+from runtime.network import NetworkError
 from runtime.oci.defaults import NAMESPACES
+from runtime.spawn.cgroups import CgroupError
 
 
 class RuntimeBackend:
@@ -42,7 +46,7 @@ class RuntimeBackend:
         self._root = root / "runtime"
         self._engine: Engine | None = None
         self._layers: tuple[str, ...] = ()
-        self._instances: list[RuntimeInstance] = []
+        self._started = Started()
 
     def probe(self) -> BackendInfo | NotAvailable:
         """Make an engine and take it down: root, cgroups and a place for overlays are what it needs."""
@@ -50,7 +54,7 @@ class RuntimeBackend:
             return NotAvailable("containers need root here (namespaces, overlay, cgroups); run as root")
         try:
             Engine(self._root).close()
-        except (EngineError, OSError) as error:
+        except (EngineError, CgroupError, OSError) as error:
             return NotAvailable(f"the container engine cannot work on this host: {error}")
         return BackendInfo(
             name=self.name,
@@ -76,18 +80,18 @@ class RuntimeBackend:
         """Start one container."""
         if self._engine is None:
             raise BackendError("start a container: prepare(image) was not called")
-        instance = RuntimeInstance(self._engine, self._layers, spec)
-        self._instances.append(instance)
-        return instance
+        return self._started.add(RuntimeInstance(self._engine, self._layers, spec))
 
     def cleanup(self) -> None:
         """Remove our containers and all that dead engines left."""
-        for instance in self._instances:
-            instance.stop()
-        self._instances.clear()
-        engine, self._engine = self._engine or Engine(self._root), None
-        engine.sweep()
-        engine.close()
+        try:
+            engine, self._engine = self._engine or Engine(self._root), None
+            with contextlib.ExitStack() as stack:
+                stack.callback(engine.close)
+                stack.callback(engine.sweep)
+                stack.callback(self._started.stop)
+        except (EngineError, CgroupError, NetworkError, OSError) as error:
+            raise BackendError(f"clean up containers: {error}") from error
 
 
 class RuntimeInstance:
@@ -97,7 +101,7 @@ class RuntimeInstance:
         self._cpus = spec.cpus
         self._shares_network = spec.network == "host"
         self._channels: list[PipeChannel] = []
-        self._stopped = False
+        self.stopped = False
         self._streams = MainStreams(spec.until_output)
         self._argv = spec.argv or IDLE
         self._environment = environment(instance_mark())
@@ -140,13 +144,17 @@ class RuntimeInstance:
 
     def stop(self) -> None:
         """Kill and remove the container. Idempotent."""
-        if self._stopped:
+        if self.stopped:
             return
-        self._stopped = True
-        self._container.remove()
-        for channel in self._channels:
-            channel.close()
-        self._streams.close()
+        self.stopped = True
+        try:
+            with contextlib.ExitStack() as stack:
+                stack.callback(self._streams.close)
+                for channel in self._channels:
+                    stack.callback(channel.close)
+                stack.callback(self._container.remove)
+        except (EngineError, CgroupError, NetworkError, OSError) as error:
+            raise BackendError(f"stop a container: {error}") from error
 
     def _start(self, until_output: bool) -> StartRecord:
         with pinned(self._cpus):

@@ -28,6 +28,7 @@ from bench.backends.base import (
     StartRecord,
 )
 from bench.backends.environment import environment, instance_mark
+from bench.backends.started import Started
 from bench.model import BackendInfo
 from vm.config import Accelerator, Profile, VmConfig, VmImage, VmNetwork
 from vm.errors import VmError
@@ -48,7 +49,7 @@ class VmBackend:
         self._root, self._profile = root, profile
         self._harness: Harness | None = None
         self._image: VmImage | None = None
-        self._instances: list[VmInstance] = []
+        self._started = Started()
 
     def probe(self) -> BackendInfo | NotAvailable:
         """Run guest code under KVM to decide on the accelerator, and ask libvirt for its version."""
@@ -119,23 +120,20 @@ class VmBackend:
                 what = spec.argv[0] if spec.argv else "an idle guest"
                 raise BackendError(f"start {what} in a VM: {error}") from error
             raise
-        instance = VmInstance(guest, env, network)
-        self._instances.append(instance)
-        return instance
+        return self._started.add(VmInstance(guest, env, network))
 
     def cleanup(self) -> None:
         """Stop our VMs and libvirt, and sweep what dead harnesses left."""
-        for instance in self._instances:
-            instance.stop()
-        self._instances.clear()
         harness = self._harness or Harness(self._run_root(), self._root / "vm")
         self._harness = self._image = None
         try:
-            harness.close()
-            harness.sweep()
+            with contextlib.ExitStack() as stack:
+                stack.callback(networks.sweep)
+                stack.callback(harness.sweep)
+                stack.callback(harness.close)
+                stack.callback(self._started.stop)
         except (VmError, OSError) as error:
             raise BackendError(f"clean up after VMs: {error}") from error
-        networks.sweep()
 
     def _run_root(self) -> Path:
         """Return where sockets and overlays live; libvirt's socket paths hold 107 bytes only."""
@@ -154,6 +152,7 @@ class VmInstance:
     """One guest, with the agent's channel as the way in."""
 
     def __init__(self, guest: Vm, env: dict[str, str], network: networks.Address | None) -> None:
+        self.stopped = False
         self._guest = guest
         self._network = network
         self._env = env
@@ -207,12 +206,14 @@ class VmInstance:
 
     def stop(self) -> None:
         """End the guest. Idempotent."""
+        self.stopped = True
         try:
             self._guest.stop()
         except (VmError, OSError) as error:
             raise BackendError(f"stop a VM: {error}") from error
-        if self._network is not None:
-            self._network.close()
+        finally:
+            if self._network is not None:
+                self._network.close()
 
     def _drain(self) -> None:
         """Take what the main program has printed, or it would wait for a reader once its window is full."""
