@@ -65,10 +65,10 @@ class Meter:
         first, last, sent = self._window
         wall_s = (last.at_ns - first.at_ns) / 1e9
         background = sum(self._backgrounds) / len(self._backgrounds) if self._backgrounds else 0.0
-        own_s = last.since(first) - background * wall_s
+        own_s = max(0.0, last.since(first) - background * wall_s)
         share = background / first.cpus
         reason = ""
-        if share > MOST_BACKGROUND or own_s <= 0:
+        if share > MOST_BACKGROUND or own_s == 0:
             reason = f"others used {share:.0%} of the host's CPUs beside the transfer"
         return Reading(
             metric=metric,

@@ -1,0 +1,80 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.scenarios import busy
+from bench.scenarios.base import ScenarioError
+from bench.scenarios.meter import GIB, Meter
+
+TIMERS = """
+cpu: 0
+  .idle_exittime  : 3025282076450 nsecs
+  .idle_sleeptime : 1458160863431 nsecs
+  .iowait_sleeptime: 23776770400 nsecs
+cpu: 1
+  .idle_sleeptime : 10 nsecs
+  .iowait_sleeptime: 5 nsecs
+"""
+
+
+def test_timers_are_summed_over_cpus():
+    assert busy.parse_timers(TIMERS.encode()) == 1458160863431 + 23776770400 + 15
+
+
+def test_a_kernel_that_lists_no_idle_time_gives_none():
+    assert busy.parse_timers(b"Timer List Version: v0.10\n") is None
+
+
+def test_stat_takes_idle_and_iowait_of_all_cpus():
+    text = "cpu  100 1 50 2000 30 0 7 9 0 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n"
+    assert busy.parse_stat(text, 100) == 2030 * 10_000_000
+
+
+@given(st.integers(0, 10**12), st.integers(0, 10**12), st.integers(1, 64))
+def test_busy_lies_between_nothing_and_everything(wall, idle, cpus):
+    seconds = busy.Busy(wall, min(idle, wall * cpus), cpus).since(busy.Busy(0, 0, cpus))
+    assert 0 <= seconds <= wall * cpus / 1e9
+
+
+def test_a_real_reading_counts_a_busy_loop():
+    first = busy.read()
+    while busy.read().at_ns - first.at_ns < 50_000_000:
+        pass
+    assert busy.read().since(first) > 0.03
+
+
+class Wire:
+    """A wire that carries a step at each look, and on which nothing else happens."""
+
+    def __init__(self, step):
+        self.step = step
+        self.sent = 0
+
+    def sent_bytes(self):
+        self.sent += self.step
+        return self.sent
+
+
+def test_the_window_is_the_middle_of_the_transfer():
+    meter = Meter(Wire(GIB // 64), GIB)
+    meter.watch()
+    reading = meter.reading("network.cpu_per_gib.host")
+    assert reading.duration_ns > 0
+    assert reading.value > 0 or not reading.valid
+
+
+def test_a_transfer_that_never_crossed_the_wire_is_an_error(monkeypatch):
+    monkeypatch.setattr("bench.scenarios.meter._PATIENCE_S", 0.0)
+    meter = Meter(Wire(0), GIB)
+    meter.watch()
+    with pytest.raises(ScenarioError, match="did not cross the wire"):
+        meter.reading("network.cpu_per_gib.host")
+
+
+def test_a_background_beyond_its_share_makes_the_reading_invalid():
+    meter = Meter(Wire(GIB // 64), GIB)
+    meter.watch()
+    meter._backgrounds = [busy.read().cpus * 0.5]
+    reading = meter.reading("network.cpu_per_gib.host")
+    assert not reading.valid
+    assert reading.reason == "others used 50% of the host's CPUs beside the transfer"
