@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from runtime.spawn.linux import (
     FSCONFIG_CMD_CREATE,
@@ -13,10 +14,14 @@ from runtime.spawn.linux import (
     FSMOUNT_CLOEXEC,
     FSOPEN_CLOEXEC,
 )
-from runtime.spawn.tape import Slot, SlotValue, Tape
+from runtime.spawn.tape import Slot, SlotValue, StepError, Tape
 
 LONGEST_OPTION = 255
 """Bytes of a path that an fsconfig string holds; a longer one is given as /proc/self/fd/N."""
+
+
+_open = Tape()
+_open.add("open overlay", "fsopen", "overlay", FSOPEN_CLOEXEC)
 
 
 def make_overlay(layers: Sequence[str], upper: str, work: str) -> int:
@@ -26,19 +31,44 @@ def make_overlay(layers: Sequence[str], upper: str, work: str) -> int:
     StepError, or OSError when a path cannot be opened.
     """
     with contextlib.ExitStack() as held:
-        slots: dict[str, SlotValue] = {"upper": _option(upper, held), "work": _option(work, held)}
-        for number, layer in enumerate(reversed(layers)):
-            slots[f"lower{number}"] = _option(layer, held)
-        results = _tape(len(layers)).walk(slots)
-    os.close(results[0])
-    return results[-1]
+        fs = _open.walk({})[0]
+        held.callback(os.close, fs)
+        slots: dict[str, SlotValue] = {"fs": fs, "upper": _option(upper, held), "work": _option(work, held)}
+        if appends_layers():
+            for number, layer in enumerate(reversed(layers)):
+                slots[f"lower{number}"] = _option(layer, held)
+            return _tape(len(layers)).walk(slots)[-1]
+        slots["lower"] = b":".join(_descriptor(layer, held) for layer in reversed(layers))
+        return _tape(None).walk(slots)[-1]
+
+
+@cache
+def appends_layers() -> bool:
+    """Say whether the kernel takes one layer at a time (`lowerdir+`, Linux 6.8).
+
+    Before, all share one option's 255 bytes: as /proc/self/fd/N, that is a dozen.
+    """
+    asking = Tape()
+    asking.add("append a layer", "fsconfig", Slot("fs"), FSCONFIG_SET_STRING, "lowerdir+", "/", 0)
+    (fs,) = _open.walk({})
+    try:
+        asking.walk({"fs": fs})
+    except StepError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return False
+    finally:
+        os.close(fs)
+    return True
 
 
 @lru_cache(maxsize=256)
-def _tape(lowers: int) -> Tape:
-    tape = Tape()
-    fs = tape.add("open overlay", "fsopen", "overlay", FSOPEN_CLOEXEC)
-    keys = [("lowerdir+", f"lower{number}") for number in range(lowers)]
+def _tape(lowers: int | None) -> Tape:
+    tape, fs = Tape(), Slot("fs")
+    if lowers is None:
+        keys = [("lowerdir", "lower")]
+    else:
+        keys = [("lowerdir+", f"lower{number}") for number in range(lowers)]
     for key, slot in (*keys, ("upperdir", "upper"), ("workdir", "work")):
         tape.add(f"overlay {slot}", "fsconfig", fs, FSCONFIG_SET_STRING, key, Slot(slot), 0)
     tape.add("create overlay", "fsconfig", fs, FSCONFIG_CMD_CREATE, 0, 0, 0)
@@ -48,8 +78,10 @@ def _tape(lowers: int) -> Tape:
 
 def _option(path: str, held: contextlib.ExitStack) -> bytes:
     data = os.fsencode(path)
-    if len(data) <= LONGEST_OPTION:
-        return data
+    return data if len(data) <= LONGEST_OPTION else _descriptor(path, held)
+
+
+def _descriptor(path: str, held: contextlib.ExitStack) -> bytes:
     fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     held.callback(os.close, fd)
     return b"/proc/self/fd/%d" % fd

@@ -32,6 +32,7 @@ RESULT = 7
 UNTOUCHED = 1 << 62
 """What a result holds before its step ran; no system call used here returns it."""
 
+_OPENERS = frozenset({"openat", "openat2", "open_tree", "fsopen", "fsmount", "socket"})
 _WORD = 0xFFFF_FFFF_FFFF_FFFF
 _END = _WORD
 _NEGATIVE = 1 << 63
@@ -103,6 +104,7 @@ class Tape:
         self.slots: dict[str, list[int]] = {}
         self.first_exec = -1
         self._words: list[int] = []
+        self._opens: list[int] = []
         self._keep: list[object] = []
         self._template: bytes | None = None
 
@@ -115,6 +117,8 @@ class Tape:
         index = len(self.steps)
         if self.first_exec < 0 and call in ("execve", "execveat"):
             self.first_exec = index
+        if call in _OPENERS:
+            self._opens.append(index)
         refs = 0
         row = [0]
         for place, argument in enumerate(arguments):
@@ -180,13 +184,19 @@ class Tape:
         return None
 
     def walk(self, slots: Mapping[str, SlotValue]) -> list[int]:
-        """Make the calls here, in the calling thread, and return all results. Raises StepError."""
+        """Make the calls here, in the calling thread, and return all results.
+
+        Raises StepError; what the steps before had opened is then closed again.
+        """
         copy = bytearray(self.template()[: -_tape.STACK_BYTES])
         words = memoryview(copy).cast("Q")
         self.fill(words, slots)
         _tape.walk(copy)
         failed = self.failure(words)
         if failed:
+            for index in self._opens:
+                if words[index * WORDS + RESULT] < UNTOUCHED:
+                    os.close(words[index * WORDS + RESULT])
             raise StepError(*failed)
         return [words[i] for i in range(RESULT, len(self._words), WORDS)]
 

@@ -5,6 +5,7 @@ import os
 import struct
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -104,6 +105,16 @@ def test_walk_returns_all_results():
     tape.add("pid", "getpid")
     tape.add("again", "getpid")
     assert tape.walk({}) == [os.getpid()] * 2
+
+
+def test_a_failed_walk_closes_what_it_opened(tmp_path):
+    tape = Tape()
+    directory = tape.add("open", "openat", AT_FDCWD, os.fsencode(tmp_path), O_PATH | O_CLOEXEC, 0)
+    tape.add("open what is not there", "openat", directory, "nothing", O_CLOEXEC, 0)
+    before = sorted(Path("/proc/self/fd").iterdir())
+    with pytest.raises(StepError, match=r"^open what is not there: ENOENT"):
+        tape.walk({})
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
 
 
 @pytest.mark.parametrize("buffer", [bytearray(), bytearray(63), bytearray(64)])
