@@ -12,7 +12,7 @@ from vm.cpio import archive, character_device, directory, file
 from vm.errors import VmUnavailableError
 from vm.kernel import Kernel, with_dependencies
 
-AGENT_SOURCE = Path(__file__).parent / "agent" / "agent.c"
+AGENT = Path(__file__).parent / "agent"
 
 BASE_MODULES = ("virtio_mmio", "virtio_blk", "virtio_net")
 """A cloud kernel has ext4, virtio_pci and virtio_console built in."""
@@ -33,8 +33,8 @@ CONTAINER_MODULES = (
 def build_initramfs(kernel: Kernel, cache: Path, modules: Sequence[str] = BASE_MODULES) -> Path:
     """The cpio for this kernel and these modules, built once below `cache`; uncompressed, as QEMU loads it
     fastest."""
-    recipe = AGENT_SOURCE.read_bytes() + repr((kernel.version, tuple(modules))).encode()
-    key = hashlib.sha256(recipe).hexdigest()[:16]
+    sources = [path.read_bytes() for path in sorted(AGENT.glob("*.[ch]"))]
+    key = hashlib.sha256(repr((kernel.version, tuple(modules), sources)).encode()).hexdigest()[:16]
     return cached(cache / f"initramfs-{key}.cpio", lambda path: _write(path, kernel, modules))
 
 
@@ -50,11 +50,14 @@ def _write(path: Path, kernel: Kernel, modules: Sequence[str]) -> None:
 
 
 def compile_agent(target: Path) -> None:
-    """Build agent.c into a static binary, with musl where there is one. VmUnavailableError without a C
+    """Build the agent into a static binary, with musl where there is one. VmUnavailableError without a C
     compiler."""
     compiler = next((name for name in ("musl-gcc", "gcc", "cc") if shutil.which(name)), None)
     if compiler is None:
         raise VmUnavailableError(
             "build the guest agent: no C compiler; install the package musl-tools (or gcc)"
         )
-    run([compiler, "-static", "-Os", "-s", "-w", "-o", target, AGENT_SOURCE], "build the guest agent")
+    run(
+        [compiler, "-static", "-Os", "-s", "-w", "-o", target, *sorted(AGENT.glob("*.c"))],
+        "build the guest agent",
+    )

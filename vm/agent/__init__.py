@@ -1,0 +1,1 @@
+"""Sources of the guest agent, compiled on the machine that uses it."""
