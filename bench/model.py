@@ -52,7 +52,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of `verdicts.json`. Numbers are null where nothing could be estimated; `reason` then says why."""
+    """One row of `verdicts.json`. Numbers are null where there is no estimate; `reason` says why."""
 
     claim: str
     metric: str
@@ -120,7 +120,7 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArmPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """One column of the design: a backend under the name its samples carry (`host`, `host-b`, `runtime`, …)."""
+    """One column of the design: a backend under its samples' name (`host`, `host-b`, `runtime`, …)."""
 
     name: str
     backend: str
@@ -128,7 +128,7 @@ class ArmPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One visit of the plan: scenario × arm at a place in the order. `order` counts from 0 over the whole run."""
+    """One visit of the plan: scenario × arm at its place. `order` counts from 0 over the whole run."""
 
     order: int
     session: int

@@ -14,7 +14,8 @@ def root(tmp_path):
     files = {
         "proc/cpuinfo": "processor\t: 0\nmodel name\t: Fast CPU 9000\nflags\t\t: fpu vme hypervisor\n",
         "proc/meminfo": "MemTotal:        2048 kB\n",
-        "proc/self/mounts": "/dev/sda1 / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n/dev/sdb /data\\040two xfs rw 0 0\n",
+        "proc/self/mounts": "/dev/sda1 / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n"
+        "/dev/sdb /data\\040two xfs rw 0 0\n",
         "etc/os-release": 'NAME="X"\nPRETTY_NAME="Example Linux 3"\n',
         "etc/machine-id": "0123456789abcdef\n",
         "sys/devices/system/cpu/vulnerabilities/meltdown": "Mitigation: PTI\n",
