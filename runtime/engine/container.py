@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import threading
@@ -77,9 +78,10 @@ class Container:
                 raise ContainerStateError(f"start {self.id}: it was started before; create another one")
             held = launch.Held()
             try:
-                with _named(f"start {self.id} ({self.config.argv[0]})"):
+                with _named(f"start {self.id} ({self.config.argv[0]})"), _without_collector():
                     return self._start(requested, (stdin_fd, stdout_fd, stderr_fd), held)
             except BaseException:
+                held.close()
                 self._free()
                 raise
             finally:
@@ -289,9 +291,22 @@ class Container:
             os.close(self.tty_fd)
             self.tty_fd = -1
         if self._group is not None:
-            if "pid" not in self.config.namespaces:
+            # Without a child: interrupted (Ctrl-C) between its start and our taking note of it.
+            if self._child is None or "pid" not in self.config.namespaces:
                 self._group.kill()
             self._group.remove()
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Let no garbage collection fall into a start: in a large process one takes longer than the start."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager

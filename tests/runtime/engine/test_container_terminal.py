@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import select
+import signal
+import time
 
 import pytest
 
@@ -42,6 +44,17 @@ def test_the_window_has_a_size(engine, rootfs):
     container.resize(33, 77)
     os.write(container.tty_fd, b"\n")
     assert "33 77" in read_all(container.tty_fd)
+    container.remove()
+
+
+def test_the_programs_below_an_init_get_the_terminals_signals(engine, rootfs):
+    config = ContainerConfig(layers=(str(rootfs),), argv=("sleep", "1000"), tty=True, init=True)
+    container = engine.create(config)
+    container.start()
+    deadline = time.monotonic() + 10
+    while container.wait(0.02) is None and time.monotonic() < deadline:
+        os.write(container.tty_fd, b"\x03")
+    assert container.wait(0) == 128 + signal.SIGINT
     container.remove()
 
 
