@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vm import Harness, VmConfig, VmError
+from vm import GuestTimeoutError, Harness, VmConfig, VmError
 from vm.leftovers import qemu_processes, sweep_root
 from vm.network import point_to_point
 
@@ -95,6 +95,51 @@ def test_two_harnesses_on_one_root_live_side_by_side(image):
             assert second.sweep() == []
             assert one.exec(["true"]).exit_code == two.exec(["true"]).exit_code == 0
         assert one.exec(["true"]).exit_code == 0
+
+
+def test_a_paused_guest_takes_no_cpu_and_goes_on(harness, image):
+    with harness.start(VmConfig(image=image)) as vm:
+        vm.pause()
+        before = cpu_ticks(vm.pid)
+        with pytest.raises(GuestTimeoutError):
+            vm.exec(["true"], timeout_s=0.5)
+        assert cpu_ticks(vm.pid) - before <= 5
+        vm.resume()
+        assert vm.exec(["echo", "on"]).stdout == b"on\n"
+
+
+def cpu_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_a_lost_driver_is_reported_and_nothing_stays(image, short_root):
+    harness = Harness(short_root, image.base.parent, "tcg")
+    vm = harness.start(VmConfig(image=image, network=point_to_point()))
+    os.kill(harness._driver.owner.pid, signal.SIGKILL)
+    with pytest.raises(VmError, match="start a new harness"):
+        harness.start(VmConfig(image=image))
+    harness.close()
+    assert traces(vm.name, short_root) == []
+    assert list(short_root.iterdir()) == []
+
+
+def test_ctrl_c_in_a_start_leaves_nothing_and_the_harness_goes_on(harness, image):
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            harness.start(VmConfig(image=image, network=point_to_point()))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert harness._home.names == ()
+    assert list(harness._home.path.glob("nv*")) == []
+    with harness.start(VmConfig(image=image)) as vm:
+        assert vm.exec(["true"]).exit_code == 0
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
 
 
 CHILD = """
