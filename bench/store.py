@@ -110,6 +110,15 @@ def close(directory: Path, run: Run) -> None:
     write_run(directory, run)
 
 
+def is_closed(directory: Path) -> bool:
+    """Whether the journal was turned into the other files (not so after a kill, or without space)."""
+    try:
+        run = _checked(directory / RUN, (directory / RUN).read_bytes())
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, StoreError):
+        return False
+    return run.status != "running" and (directory / SAMPLES).exists()
+
+
 def load(directory: Path) -> Loaded:
     """Read a run, from its journal where a file is missing or cut off. Raises StoreError."""
     if not directory.is_dir():

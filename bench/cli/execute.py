@@ -80,8 +80,12 @@ def resume(world: World, directory: Path, watch: measure.Watch, say: Say) -> End
     with Journal(directory / journal.NAME) as book:
         contents = journal.read(directory / journal.NAME)
         old = contents.run
+        if old.status == "complete" and not store.is_closed(directory):
+            store.close(directory, old)
+            return Ended(directory=directory, run=old)
         if old.status == "complete":
-            raise CliError(f"{directory}: run {old.id} is complete; there is nothing to resume", USAGE)
+            nothing = f"{directory}: run {old.id} is complete; there is nothing to resume"
+            raise CliError(f"{nothing}, judge it again with `ninetynine judge {directory}`", USAGE)
         typed = names.known(
             "backend", dict.fromkeys(arm.backend for arm in old.plan.arms), list(world.backends)
         )

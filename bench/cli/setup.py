@@ -69,9 +69,7 @@ def _ready(world: World, made: dict[str, Backend], names: Sequence[str], cache: 
             missing.append(
                 NotMeasured(backend=infos.pop(name).name, metric="", reason=f"prepare: {told(error)}")
             )
-    if "host" not in infos:
-        reason = next((item.reason for item in missing if item.backend == "host"), "")
-        raise CliError(f"the host backend is the baseline of everything and is not available: {reason}")
+    _require(names, infos, missing)
     arms = arms_for((info.name, name) for name, info in infos.items())
     return Stage(
         arms=arms,
@@ -81,6 +79,17 @@ def _ready(world: World, made: dict[str, Backend], names: Sequence[str], cache: 
         scratch=owned.path(cache / "scratch"),
         missing=missing,
     )
+
+
+def _require(names: Sequence[str], infos: Mapping[str, BackendInfo], missing: Sequence[NotMeasured]) -> None:
+    """Raises CliError without the host, and where of all others that were asked for none is there."""
+    reasons = "; ".join(f"{item.backend}: {item.reason}" for item in missing)
+    if "host" not in infos:
+        raise CliError(f"the host backend is the baseline of everything and is not available: {reasons}")
+    if len(names) > 1 and len(infos) == 1:
+        raise CliError(
+            f"none of the backends to be measured is available here: {reasons}; see `ninetynine doctor`"
+        )
 
 
 def sweep(backends: Mapping[str, Backend], sweep_wire: Callable[[], object], say: Say) -> None:

@@ -166,7 +166,17 @@ def test_without_a_host_nothing_is_measured_and_nothing_left(events, tmp_path):
     use(World.fake(broken, fake_scenarios(), fake_image()))
     result = invoke("run", "--profile", "smoke", "--out", tmp_path / "run")
     assert result.exit_code == 1
-    assert "the host backend is the baseline of everything and is not available: no chroot" in result.stderr
+    assert (
+        "the host backend is the baseline of everything and is not available: host: no chroot"
+        in result.stderr
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_when_nothing_that_was_asked_for_is_there_it_says_so(events, tmp_path):
+    result = invoke("run", "--profile", "smoke", "--backends", "docker", "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert "none of the backends to be measured is available here: docker: no docker" in result.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -361,3 +371,27 @@ def test_a_complete_run_is_not_resumed(finished):
     result = invoke("run", "--resume", finished)
     assert result.exit_code == 2
     assert "is complete; there is nothing to resume" in result.stderr
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
+@pytest.mark.parametrize("kib", [600, 1000])
+def test_a_full_disk_ends_a_run_clearly_and_with_more_space_it_goes_on(events, tmp_path, kib):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "nn-test", disk], check=True)
+    try:
+        full = invoke("run", "--profile", "quick", "--seed", 1, "--out", disk / "run")
+        assert full.exit_code == 1
+        assert (
+            "No space left on device; free some space and go on with `ninetynine run --resume`" in full.stderr
+        )
+        assert events[-1][0] == "cleanup"
+        kept = len(store.load(disk / "run").samples)
+        subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+        again = invoke("run", "--resume", disk / "run")
+        assert again.exit_code in (0, 3), again.stderr
+        run = store.load(disk / "run")
+        assert 0 < kept <= len(run.samples) == len(run.run.plan.steps)
+    finally:
+        subprocess.run(["umount", disk], check=True)
