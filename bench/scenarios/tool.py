@@ -13,7 +13,7 @@ import msgspec
 
 from bench.backends.base import InstanceSpec
 from bench.model import Metric
-from bench.scenarios.base import Context, Reading, ScenarioError
+from bench.scenarios.base import Context, Reading
 from bench.scenarios.worker import Output, Worker
 
 Parse = Callable[[Output], Mapping[str, float]]
@@ -69,6 +69,3 @@ def positive(value: float, what: str) -> float:
     if not 0.0 < value < float("inf"):
         raise ParseError(f"{what} is {value}, expected a number above 0")
     return value
-
-
-__all__ = ["VOLUME", "Parse", "ParseError", "ScenarioError", "ToolSlice", "positive", "readings"]
