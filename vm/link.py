@@ -8,6 +8,7 @@ costs this process nothing, and a waiting caller is woken by the kernel, not by 
 from __future__ import annotations
 
 import contextlib
+import math
 import select
 import socket
 import threading
@@ -71,15 +72,17 @@ class Link:
         """Until `ready()` (called with the lock held). GuestTimeoutError after `timeout_s`, GuestError when
         the guest is gone; both name `what` was waited for."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        looked = False
         with self.lock:
             while not ready():
                 if self._lost:
                     raise GuestError(f"{what} in {self.name}: {self._lost}; {self.last_words()}")
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                if left == 0 and looked:  # a timeout of 0 still takes what has come
                     raise GuestTimeoutError(
                         f"{what} in {self.name}: nothing for {timeout_s:.1f} s; {self.last_words()}"
                     )
+                looked = True
                 if self._reading:
                     self._changed.wait(left)
                 else:
@@ -133,7 +136,7 @@ class Link:
             poll.register(self._agent, select.POLLIN)
             if self._console is not None:
                 poll.register(self._console, select.POLLIN)
-            ready = {fd for fd, _ in poll.poll(None if timeout_s is None else max(1, int(timeout_s * 1000)))}
+            ready = {fd for fd, _ in poll.poll(None if timeout_s is None else math.ceil(timeout_s * 1000))}
             received.at_ns = time.monotonic_ns()
             if self._console is not None and self._console.fileno() in ready:
                 received.console = self._console.recv(4096)

@@ -77,6 +77,15 @@ def test_a_program_that_does_not_end_is_killed(client, guest):
     assert guest.spawned[1].signals == [9]
 
 
+def test_a_timeout_of_zero_takes_what_has_come_and_never_waits(client, guest):
+    stream = client.spawn(["cat"])
+    client.ping()
+    with pytest.raises(GuestTimeoutError):
+        client.read(stream, 0.0)
+    guest.spawned[1].say(b"here")
+    assert client.read(stream, 0.0) == b"here"
+
+
 def test_two_programs_do_not_mix(client):
     first, second = client.spawn(["echo", "one"]), client.spawn(["echo", "two"])
     assert client.communicate(second, b"", 5)[1] == b"two"
