@@ -10,7 +10,7 @@ from container_rootfs import build_rootfs
 from runtime.engine import ContainerConfig, Engine
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if os.geteuid() != 0 and item.get_closest_marker("root"):
         pytest.skip("needs root: namespaces, mounts and cgroups")
