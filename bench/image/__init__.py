@@ -46,16 +46,16 @@ def build(cache: Path, progress: Progress | None = None) -> BenchImage:
     final = assemble.directory_of(images, wanted.digest)
     if not assemble.is_complete(final):
         require()
-        with _room(images, tell) as work:
+        with _room(images, tell) as (work, lock):
             if not assemble.is_complete(final):
-                _build(wanted, images, work, tell)
+                _build(wanted, images, work, lock, tell)
     return assemble.load(final)
 
 
-def _build(wanted: recipe.Recipe, images: Path, work: Path, tell: Progress) -> None:
+def _build(wanted: recipe.Recipe, images: Path, work: Path, lock: int, tell: Progress) -> None:
     if not assemble.has_system(images, wanted):
         tell(f"bootstrapping {wanted.distribution} {wanted.suite} with the workload tools (half a minute)")
-        base, full = bootstrap(wanted, work)
+        base, full = bootstrap(wanted, work, lock)
         tell("writing the image's layers")
         assemble.add_system(images, wanted, base, full, work)
     tell("adding our own programs to the image")
@@ -63,16 +63,16 @@ def _build(wanted: recipe.Recipe, images: Path, work: Path, tell: Progress) -> N
 
 
 @contextmanager
-def _room(images: Path, tell: Progress) -> Iterator[Path]:
-    """Give a scratch directory to the one who builds; what fails in there is an ImageError."""
+def _room(images: Path, tell: Progress) -> Iterator[tuple[Path, int]]:
+    """Give the one who builds a scratch directory and the lock; what fails in there is an ImageError."""
     try:
         images.mkdir(parents=True, exist_ok=True)
-        with _lock(images / "lock", tell):
+        with _lock(images / "lock", tell) as lock:
             for rest in images.glob(".building-*"):  # with the lock held nobody else is building
                 owned.remove(rest)
             work = Path(tempfile.mkdtemp(prefix=".building-", dir=images))
             try:
-                yield work
+                yield work, lock
             finally:
                 owned.remove(work)
     except oci.ImageError as error:
@@ -83,14 +83,14 @@ def _room(images: Path, tell: Progress) -> Iterator[Path]:
 
 
 @contextmanager
-def _lock(path: Path, tell: Progress) -> Iterator[None]:
+def _lock(path: Path, tell: Progress) -> Iterator[int]:
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             tell("waiting for another build of the image")
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield file.fileno()
 
 
 def digest(image: BenchImage) -> str:

@@ -43,6 +43,7 @@ def add_system(images: Path, recipe: Recipe, base: Path, full: Path, work: Path)
     """Add a bootstrap's two roots as two layers: the first, and what the second has beyond it."""
     tools = work / "tools"
     difference(base, full, tools)
+    trim.set_times(tools, recipe.epoch)
     store(images).create(_system_reference(recipe), (base, tools))
 
 

@@ -15,8 +15,12 @@ from bench.image.recipe import Recipe
 _NO_SERVICES = "#!/bin/sh\n# Nothing is started while packages are installed in this root.\nexit 101\n"
 
 
-def bootstrap(recipe: Recipe, work: Path) -> tuple[Path, Path]:
-    """Fill `work/base` and `work/full` and return both. Raises ImageError; needs root and the archive."""
+def bootstrap(recipe: Recipe, work: Path, lock: int) -> tuple[Path, Path]:
+    """Fill `work/base` and `work/full` and return both. Raises ImageError; needs root and the archive.
+
+    mmdebstrap inherits the descriptor `lock`: should this process be killed, the next build waits for it to
+    end.
+    """
     require()
     base, full = work / "base", work / "full"
     policy = work / "policy-rc.d"
@@ -28,6 +32,7 @@ def bootstrap(recipe: Recipe, work: Path) -> tuple[Path, Path]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            pass_fds=(lock,),
             env={**os.environ, "SOURCE_DATE_EPOCH": str(recipe.epoch), "LC_ALL": "C"},
         )
     if done.returncode:

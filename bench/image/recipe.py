@@ -82,7 +82,7 @@ def for_host(mirror: str = "", os_release: Path = Path("/etc/os-release")) -> Re
     """
     distribution, suite = _suite(os_release)
     return Recipe(
-        version=2,
+        version=3,
         distribution=distribution,
         suite=suite,
         mirror=mirror,
