@@ -28,7 +28,8 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     user other than root keeps.
     seccomp: "default" is equal in effect to Docker's; "unconfined" loads none. spec_allow: loading it leaves
     the speculative-store-bypass mitigation as it was (SECCOMP_FILTER_FLAG_SPEC_ALLOW, as runc does).
-    namespaces: those to make; leave one out to share the host's. uid_map, gid_map: with "user".
+    namespaces: those to make; leave one out to share the host's. Without "mount" the root is a plain chroot
+    with no /proc, /sys or /dev. uid_map, gid_map: with "user".
     cgroup: False leaves the program in the engine's own cgroup (then no limits, no stats).
     init: run a small init as pid 1 that reaps and forwards signals. tty: a pseudo-terminal as stdio.
     """

@@ -63,6 +63,9 @@ def join(target: Target, argv: tuple[str, ...], stdio: Sequence[int], options: E
             plan = make_exec_plan(prepare_exec(prepared, run, len(paths), joins, nulls))
             slots = launch.program_slots(argv, env, paths)
             slots.update(launch.stdio_slots(stdio, nulls, held))
+            if "root" in plan.tape.slots:
+                path = f"/proc/{target.child.pid}/root"
+                slots["root"] = held.keep(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
             if "target" in plan.tape.slots:
                 slots["target"] = target.child.pidfd
             return Process(*_spawn(target, plan.tape, slots), tty_fd)

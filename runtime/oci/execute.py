@@ -9,7 +9,7 @@ import msgspec
 from runtime.oci.plan import Plan
 from runtime.oci.program import Program, add_program
 from runtime.oci.spec import NamespaceType, Process
-from runtime.spawn import namespaces, process, terminal
+from runtime.spawn import mounts, namespaces, process, terminal
 from runtime.spawn.linux import AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_PATH
 from runtime.spawn.tape import Slot, Tape
 
@@ -40,6 +40,10 @@ def make_exec_plan(shape: ExecShape) -> Plan:
     tape.add("new session", "setsid")
     if shape.run.terminal:
         terminal.add_controlling(tape)
-    root = tape.add("open /", "openat", AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+    process.add_null_stdio(tape, shape.program.nulls)
+    if "mount" in shape.namespaces:
+        root = tape.add("open /", "openat", AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+    else:
+        root = mounts.add_enter_chroot(tape)
     add_program(tape, shape.run, root, shape.program)
     return Plan(tape, 0)

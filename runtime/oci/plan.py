@@ -60,9 +60,12 @@ def make_plan(shape: Shape) -> Plan:
     made = tuple(ns.type for ns in wanted if not ns.path and ns.type not in shape.joined)
     tape = Tape()
     _add_entry(tape, shape, made)
-    root = None
     if "mount" in made:
         root = _add_tree(tape, shape)
+        process.add_null_stdio(tape, shape.program.nulls)
+    else:
+        process.add_null_stdio(tape, shape.program.nulls)
+        root = _add_chroot(tape, shape)
     add_program(tape, shape.spec.process, root, shape.program)
     by_clone = tuple(name for name in made if not (name == "mount" and shape.anchored))
     return Plan(tape, namespaces.clone_flags(by_clone))
@@ -87,6 +90,13 @@ def _add_entry(tape: Tape, shape: Shape, made: tuple[str, ...]) -> None:
         terminal.add_controlling(tape)
     if "uts" in made:
         tape.add("set host name", "sethostname", Slot("hostname"), Slot("hostname_length"))
+
+
+def _add_chroot(tape: Tape, shape: Shape) -> Result:
+    """The root without a mount namespace: what is in it, and nothing else."""
+    if shape.directories:
+        raise PlanError('mounts need a mount namespace; leave "mount" in namespaces, or give none')
+    return mounts.add_enter_chroot(tape)
 
 
 def _add_tree(tape: Tape, shape: Shape) -> Result:

@@ -24,13 +24,11 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     filter: seccomp.Filter | None = None
 
 
-def add_program(tape: Tape, run: Process, root: Result | None, program: Program) -> None:
+def add_program(tape: Tape, run: Process, root: Result, program: Program) -> None:
     """Append the steps from a finished file system to the running program; slots `argv`, `env`."""
-    process.add_null_stdio(tape, program.nulls)
     if run.oom_score_adj is not None:
         process.add_oom_score(tape, run.oom_score_adj)
-    if root is not None:
-        process.add_working_directory(tape, root, run.cwd)
+    process.add_working_directory(tape, root, run.cwd)
     for limit in run.rlimits:  # not earlier: the steps before open files
         process.add_rlimit(tape, limit.type, limit.soft, limit.hard)
     umask = 0o022 if run.user.umask is None else run.user.umask

@@ -56,6 +56,16 @@ def add_enter_anchor(tape: Tape) -> Result:
     return add_open_root(tape)
 
 
+def add_enter_chroot(tape: Tape) -> Result:
+    """Append a plain chroot into the mount in slot `root`, without a mount namespace; its descriptor.
+
+    Nothing can be mounted in it (an ablation: a chroot is no boundary for a program with CAP_SYS_CHROOT).
+    """
+    tape.add("go to rootfs", "fchdir", Slot("root"))
+    tape.add("change root", "chroot", ".")
+    return add_open_root(tape)
+
+
 def add_open_root(tape: Tape) -> Result:
     """Append an open of the working directory, the container's root."""
     return tape.add("open /", "openat", AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0)

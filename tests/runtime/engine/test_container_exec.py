@@ -85,6 +85,17 @@ def test_a_program_that_is_not_there(container):
         container.exec(["nope"])
 
 
+def test_without_a_mount_namespace_it_is_in_the_same_root(engine, rootfs):
+    config = ContainerConfig(layers=(str(rootfs),), argv=("sleep", "1000"), namespaces=("pid",))
+    container = engine.create(config)
+    container.start()
+    code, text = execute(container, "sh", "-c", "echo /*; grep -c alice /etc/passwd")
+    container.remove()
+    assert code == 0
+    assert text.split()[-1] == "1"
+    assert "/home" not in text
+
+
 def test_the_end_of_the_container_ends_it(container):
     process = container.exec(["sleep", "1000"])
     container.kill()

@@ -137,3 +137,12 @@ def test_no_overlay_writes_to_the_root_itself(run, tmp_path, rootfs):
     (tmp_path / "bin").symlink_to("/elsewhere")
     assert run("true", rootfs=str(rootfs))[0] == 0
     assert run("grep -c overlay /proc/mounts", rootfs=str(rootfs))[1] == "0"
+
+
+@pytest.mark.parametrize("overlay", [True, False])
+def test_without_a_mount_namespace_the_root_is_a_chroot(run, rootfs, overlay):
+    root = {} if overlay else {"rootfs": str(rootfs)}
+    code, text = run("echo /*; cat /etc/passwd | grep -c alice", namespaces=("uts",), **root)
+    assert code == 0
+    assert text.split()[-1] == "1"
+    assert "/home" not in text
