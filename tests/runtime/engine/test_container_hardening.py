@@ -62,14 +62,13 @@ def test_nothing_but_stdio_is_inherited(run):
 def test_a_mount_target_that_is_a_symlink_stays_inside(run, rootfs, layer, outside, link):
     """CVE-2021-30465, CVE-2024-45310."""
     (layer / "data").symlink_to(link.format(outside=outside.relative_to("/")))
-    before = Path("/proc/mounts").read_text()
     volume = bind("/etc", "/data/deep/er")
     try:
         run("true", layers=(str(rootfs), str(layer)), mounts=(volume,))
     except EngineError as error:
         assert "beneath the root" in str(error)
     assert list(outside.iterdir()) == []
-    assert Path("/proc/mounts").read_text() == before
+    assert str(outside.parent) not in Path("/proc/mounts").read_text()
 
 
 def test_masks_are_the_real_null_device(run):
