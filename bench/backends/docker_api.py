@@ -81,7 +81,7 @@ class AttachedOutput:
         while b"\r\n\r\n" not in self._held:
             data = self._socket.recv(4096)
             if not data:
-                raise BackendError(f"docker attach to {container}: the daemon hung up")
+                raise BackendError(f"docker attach to {container}: the daemon hung up; see its log")
             self._held += data
         head, _, rest = bytes(self._held).partition(b"\r\n\r\n")
         if b" 101 " not in head.splitlines()[0]:

@@ -49,7 +49,7 @@ def cpus(text: str) -> float:
 def positive(text: str) -> int:
     """A whole number, or -1 for no limit."""
     if not (text.isdigit() or text == "-1"):
-        raise fail(f"{text!r} is no whole number")
+        raise fail(f"{text!r} is no whole number; write one, or -1 for no limit")
     return int(text)
 
 
@@ -66,7 +66,7 @@ def port(text: str) -> Port:
         try:
             ipaddress.IPv4Address(host_ip)
         except ValueError:
-            raise fail(f"{text!r} has no IPv4 address before the port") from None
+            raise fail(f"{text!r} has no IPv4 address before the port; write 127.0.0.1:8080:80") from None
         host_ip = None if host_ip == "0.0.0.0" else host_ip
     numbers = (int(parts[-2]), int(parts[-1]))
     if not all(0 < number < 65536 for number in numbers):
@@ -97,7 +97,7 @@ def temporary(text: str) -> Mount:
     try:
         return tmpfs(target, size_bytes=limit, mode=int(given.get("mode", "1777"), 8))
     except ValueError:
-        raise fail(f"{text!r} has a mode that is no octal number") from None
+        raise fail(f"{text!r} has a mode that is no octal number; write it as in mode=755") from None
 
 
 def ulimit(text: str) -> Rlimit:

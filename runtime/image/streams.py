@@ -79,7 +79,7 @@ class LayerReader:
     def seek(self, position: int) -> None:
         """Skip forwards to `position`; a shorter stream is found at the next read."""
         if position < self._position:
-            raise LayerError("layer's tar points backwards; it is corrupt")
+            raise LayerError("layer's tar points backwards: it is corrupt; get the image again")
         while self._position < position and self.read(min(_CHUNK, position - self._position)):
             pass
 
