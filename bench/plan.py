@@ -120,7 +120,7 @@ def make_plan(
 def warmups(
     plan: Plan, session: int, group: str, scenarios: Mapping[str, Scenario], profile: Profile
 ) -> list[Step]:
-    """The uncounted first slices of a group's fresh instances: all scenarios, or each arm's cheapest."""
+    """The uncounted first slices of a group's fresh instances: all, or each fast arm's cheapest."""
     if group == OWN or profile.warmup == "none":
         return []
     here: dict[tuple[str, str], Step] = {}
@@ -133,7 +133,7 @@ def warmups(
             cheapest[step.arm] = step
     if profile.warmup == "all":
         return list(here.values())
-    return [cheapest[arm] for arm in dict.fromkeys(arm for arm, _ in here)]
+    return [cheapest[arm] for arm in dict.fromkeys(arm for arm, _ in here) if not pace(arm).slow]
 
 
 def forecast(plan: Plan, scenarios: Mapping[str, Scenario], profile: Profile) -> list[tuple[int, str, float]]:
@@ -221,10 +221,11 @@ class _Draft:
         for group, members in self.groups.items():
             for arm in self.arms if group != OWN else ():
                 known = [visit_s(s, arm) for s in members if self.attends(arm, s)]
+                warm = {"all": sum(known), "cheapest": min(known, default=0.0), "none": 0.0}
                 instances = self.profile.sessions
                 if pace(arm).slow:
                     instances = min(self.profile.slow_sessions, instances)
-                warm = {"all": sum(known), "cheapest": min(known, default=0.0), "none": 0.0}
+                    warm["cheapest"] = 0.0
                 total += instances * (pace(arm).start_s + warm[self.profile.warmup]) if known else 0.0
         return total
 

@@ -27,6 +27,7 @@ from bench.journal import DropLine, Journal, MissingLine, NoteLine, StartLine, S
 from bench.measure import noise
 from bench.measure.arm import Arm
 from bench.measure.guard import SECOND, Guard
+from bench.measure.slow import SlowArms
 from bench.measure.watch import Watch
 from bench.model import Metric, NotMeasured, Plan, Sample, Step
 from bench.plan import OWN, forecast, warmups
@@ -105,7 +106,9 @@ class _Runner:
         whole = sum(cost for _, _, cost in forecast(plan, site.scenarios, site.profile))
         part = sum(cost for _, _, cost in shares)
         self.todo = todo
-        self.guard = Guard(shares, plan.budget_s * (part / whole if whole else 1.0), site.clock)
+        budget_s = plan.budget_s * (part / whole if whole else 1.0)
+        self.guard = Guard(shares, budget_s, site.clock)
+        self.slow = SlowArms(todo, site.scenarios, budget_s)
         self.expected_s = part
 
     def run(self) -> Outcome:
@@ -132,6 +135,9 @@ class _Runner:
         self.journal.sync()
 
     def _group(self, session: int, group: str, steps: list[Step]) -> None:
+        steps = self._without_slow(session, group, steps)
+        if not steps:
+            return
         arms = self._make_arms(session, group, steps)
         try:
             unwired = self._need_wire(steps)
@@ -146,6 +152,16 @@ class _Runner:
             self._turns(session, group, steps, arms)
         finally:
             self._stop(arms)
+
+    def _without_slow(self, session: int, group: str, steps: list[Step]) -> list[Step]:
+        """The steps of a group, less those that slow arms have no time left for."""
+        level = self.slow.level()
+        out = [step for step in steps if not self.slow.keeps(step, level)]
+        if out:
+            arms = ", ".join(sorted({step.arm for step in out}))
+            where = f"session {session}, {group}: {len(out)} visits of {arms}"
+            self._drop(out, f"{where}: slower than forecast, its share of the time budget allows no more")
+        return [step for step in steps if self.slow.keeps(step, level)]
 
     def _turns(self, session: int, group: str, steps: list[Step], arms: dict[str, Arm]) -> None:
         skipped: list[Step] = []
@@ -179,6 +195,7 @@ class _Runner:
         if any(sample.valid for sample in samples):
             self.good.add(arm.name)
         self.guard.passed(visit_s(scenario, arm.name))
+        self.slow.ran(step, duration / SECOND)
         self.watch.advanced(1, self.guard.seconds_left())
 
     def _slice(self, step: Step, scenario: Scenario, arm: Arm) -> list[Reading]:
@@ -288,6 +305,7 @@ class _Runner:
                 arm.start()
             seconds = (self.site.clock() - begun) / SECOND
             self.guard.passed(pace(name).start_s)
+            self.slow.started(name, seconds)
             self.journal.append(
                 StartLine(session=session, group=group, arm=name, seconds=seconds, failure=arm.failure)
             )
@@ -316,6 +334,7 @@ class _Runner:
 
     def _drop(self, steps: Sequence[Step], reason: str) -> None:
         self.journal.append(DropLine(orders=tuple(step.order for step in steps), reason=reason))
+        self.slow.dropped(steps)
         self.guard.passed(sum(visit_s(self.site.scenarios[step.scenario], step.arm) for step in steps))
         self.watch.advanced(len(steps), self.guard.seconds_left())
 

@@ -213,6 +213,27 @@ def test_a_machine_slower_than_forecast_drops_later_blocks_evenly(tmp_path):
     assert any("the time budget" in line.reason for line in contents.dropped)
 
 
+def test_a_slow_arm_that_is_slower_still_does_not_eat_the_time_of_the_others(tmp_path):
+    class Crawls(FakeScenario):
+        def run(self, context):
+            self.clock.advance(60 if context.backend.name.startswith("vm") else 0.1)
+            return super().run(context)
+
+    scenarios = [
+        Crawls(name, family, cost_s=cost)
+        for name, family, cost in [("cpu.a", "cpu", 0.2), ("cpu.b", "cpu", 0.1), ("disk.a", "disk", 0.1)]
+    ]
+    bench = Bench(tmp_path, scenarios, msgspec.structs.replace(SMALL, slow_sessions=5, budget_s=1200.0))
+    Crawls.clock = bench.clock
+    bench.run()
+    done = [step for step in bench.plan.steps if step.order in bench.read().done]
+    vm = [step.scenario for step in done if step.arm == "vm-tcg"]
+    assert sorted(vm[:3]) == ["cpu.a", "cpu.b", "disk.a"], "all of the first session, the pace is not known"
+    assert set(vm[3:]) == {"cpu.b", "disk.a"}, "then the cheapest of each family"
+    assert len(vm) < sum(1 for step in bench.plan.steps if step.arm == "vm-tcg")
+    assert {step.session for step in done if step.arm == "host"} == set(range(5))
+
+
 def test_gc_is_off_while_slices_run_and_on_again_after(tmp_path):
     seen = []
 
