@@ -138,6 +138,7 @@ def _add_early_mounts(tape: Tape, root: Result, early: list[Mount], spec: Spec) 
     """The kernel's file systems and /dev. Once /dev is a tmpfs of this tape's, no symlink can be in it."""
     fresh_dev = False
     for mount in early:
+        _refuse_over_kernel(mount)
         options = parse_options(mount.options)
         path, kind = mount.destination, mount.type
         what = (path, kind, mount.source or kind, options.flags, options.data)
@@ -147,7 +148,6 @@ def _add_early_mounts(tape: Tape, root: Result, early: list[Mount], spec: Spec) 
         elif fresh_dev and path.startswith("/dev/") and path.count("/") == 2:
             mounts.add_mount_in_fresh(tape, *what)
         else:
-            _refuse_over_kernel(mount)
             mounts.add_mount(tape, root, *what, strict=True)
         if path == "/dev":
             fresh_dev = True

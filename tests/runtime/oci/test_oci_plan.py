@@ -87,7 +87,7 @@ def test_a_parameter_of_the_hosts_is_refused(linux, message):
         steps(spec(**linux))
 
 
-@pytest.mark.parametrize("path", ["/proc", "/proc/cpuinfo", "/./sys/", "/a/../b"])
+@pytest.mark.parametrize("path", ["/proc", "/proc/cpuinfo", "/./sys/", "/a/../b", "/dev/.."])
 def test_a_mount_that_would_hide_a_mask_is_refused(path):
     mounts = (*defaults.MOUNTS, Mount(destination=path, type="tmpfs"))
     with pytest.raises(PlanError, match=f"mount on {path}"):
