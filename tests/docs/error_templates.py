@@ -1,40 +1,102 @@
-"""The literal messages our code raises, read from its syntax tree; an `{expression}` becomes `…`."""
+"""The literal messages our code raises, read from its syntax tree; an `{expression}` becomes `…`.
+
+Errors that put an operation, an object and the kernel's answer together by themselves are one heading each.
+"""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("bench", "runtime", "vm", "reports")
-SHORTEST = 12  # a shorter literal is a name handed to a structured error, not a message
+SHORTEST = 7  # a shorter literal only joins other messages: "…: …"
+MAKERS = ("fail",)  # functions that return the exception to raise
+
+COMPOSED = {
+    "CgroupError": "OPERATION CGROUP: ERRNO (…); …",
+    "StepError": "STEP: ERRNO (…)",
+    "StepKilledError": "STEP: the process died in this step, wait status …",
+    "wrap": "NETWORK OPERATION: ERRNO (…); …",
+    "_worded": "WIRE OPERATION: ERRNO (…); …",
+    "error": "PROGRAM: …; it printed: …",
+    "write_error": "OPERATION FILE OF THE RUN: …; …",
+}
+"""Who words an error by a rule → the heading under which docs/errors.md explains the rule."""
 
 
-def template(node: ast.expr) -> str | None:
-    """A message as a reader sees it, or None where `node` is not a literal."""
+def template(node: ast.expr, names: Mapping[str, ast.expr]) -> str | None:
+    """A message as a reader sees it, or None where `node` is not a literal, nor a name of one in `names`."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
-        return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+        return "".join(
+            template(part.value if isinstance(part, ast.FormattedValue) else part, names) or "…"
+            for part in node.values
+        )
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        left, right = template(node.left), template(node.right)
+        left, right = template(node.left, names), template(node.right, names)
         return None if left is None and right is None else (left or "…") + (right or "…")
+    if isinstance(node, ast.Name) and node.id in names:
+        return template(names[node.id], {})
     return None
 
 
-def messages(tree: ast.Module) -> Iterator[str]:
-    """Every literal message of a `raise SomethingError(...)` in one module."""
-    for node in ast.walk(tree):
-        if not (isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)):
-            continue
-        called = ast.unparse(node.exc.func).rsplit(".", 1)[-1]
-        if not called.endswith(("Error", "Unavailable", "Refused")) or called == "AssertionError":
-            continue
-        for argument in [*node.exc.args, *(keyword.value for keyword in node.exc.keywords)]:
-            text = template(argument)
-            if text and len(text.replace("…", "")) >= SHORTEST:
+def literals(function: ast.AST) -> dict[str, ast.expr]:
+    """Names that a function gives a text only once."""
+    found: dict[str, list[ast.expr]] = {}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            found.setdefault(node.targets[0].id, []).append(node.value)
+    texts = (ast.Constant, ast.JoinedStr)
+    return {name: one[0] for name, one in found.items() if len(one) == 1 and isinstance(one[0], texts)}
+
+
+def candidates(called: str, call: ast.Call, tree: ast.Module) -> Iterator[ast.expr]:
+    """The expressions that may hold the message of `raise called(…)`."""
+    for argument in [*call.args, *(keyword.value for keyword in call.keywords)]:
+        if isinstance(argument, ast.Call) and isinstance(argument.func, ast.Name):
+            worder = argument.func.id
+            for function in tree.body:
+                if isinstance(function, ast.FunctionDef) and function.name == worder:
+                    yield from (r.value for r in ast.walk(function) if isinstance(r, ast.Return) and r.value)
+        else:
+            yield argument
+
+
+def cgroup_message(call: ast.Call, names: Mapping[str, ast.expr]) -> str:
+    """`CgroupError(operation, path, advice=…)`: without an errno the message is all literal."""
+    advice = [keyword.value for keyword in call.keywords if keyword.arg == "advice"]
+    if len(call.args) > 2 or not advice:
+        return COMPOSED["CgroupError"]
+    operation, path, what = (template(one, names) or "…" for one in (*call.args, *advice))
+    return f"{operation} {path}; {what}"
+
+
+def raised(node: ast.Raise, names: Mapping[str, ast.expr], tree: ast.Module) -> Iterator[str]:
+    """The messages of one raise statement."""
+    assert isinstance(node.exc, ast.Call)
+    called = ast.unparse(node.exc.func).rsplit(".", 1)[-1]
+    if called == "CgroupError":
+        yield cgroup_message(node.exc, names)
+    elif called in COMPOSED:
+        yield COMPOSED[called]
+    elif called in MAKERS or (called.endswith(("Error", "Unavailable")) and called != "AssertionError"):
+        for one in candidates(called, node.exc, tree):
+            text = template(one, names)
+            if text and len(text.replace("…", "").strip(" :;")) >= SHORTEST:
                 yield " ".join(text.split())
+
+
+def messages(tree: ast.Module) -> Iterator[str]:
+    """Every literal message raised in one module."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    for function in functions:
+        names = literals(function)
+        for node in ast.walk(function):
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+                yield from raised(node, names, tree)
 
 
 def all_messages() -> dict[str, list[str]]:
@@ -42,6 +104,6 @@ def all_messages() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
-            for message in messages(ast.parse(path.read_text())):
+            for message in dict.fromkeys(messages(ast.parse(path.read_text()))):
                 found.setdefault(message, []).append(str(path.relative_to(ROOT)))
     return found
