@@ -3,15 +3,17 @@
 A transfer's work is spread over the program, its peer, the kernel's soft interrupts on either's account or on
 nobody's, and QEMU. So what is counted is what is left when idle time is taken away, over all CPUs:
 
-    busy = CPUs x wall - idle
+    busy = CPUs x wall - idle - stolen - bystanders
 
 `/proc/stat` counts idle time in steps of 10 ms, a tenth of what a slice uses. `/proc/timer_list` (root) has
 it in nanoseconds, where the kernel shows it; an idle CPU's sum is brought up to date by waking it, so the
-reader visits every CPU first. Time stolen by a hypervisor counts as busy; the run records it apart.
+reader visits every CPU first. Stolen is what a hypervisor took; bystanders are processes of others, and this
+one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -19,38 +21,44 @@ from pathlib import Path
 
 import msgspec
 
+from bench.scenarios.bystanders import Bystanders, spent_ns
+
 _TIMERS = Path("/proc/timer_list")
 _STAT = Path("/proc/stat")
 _IDLE = re.compile(rb"^ *\.(?:idle|iowait)_sleeptime *: (\d+) nsecs", re.MULTILINE)
+_BYSTANDERS = Bystanders()
 MANY_CPUS = 64
 """Beyond so many CPUs the list is so long that reading it would disturb the slice more than it tells."""
 
 
 class Busy(msgspec.Struct, frozen=True):
-    """A reading of the host's CPUs, ns: CLOCK_MONOTONIC, idle time summed over CPUs, and their number."""
+    """A reading of the host's CPUs, ns: CLOCK_MONOTONIC; idle and stolen time summed over CPUs; their number.
+
+    `bystanders` are the CPU times of other processes, by pid.
+    """
 
     at_ns: int
     idle_ns: int
     cpus: int
+    stolen_ns: int = 0
+    bystanders: dict[int, int] = {}
 
     def since(self, earlier: Busy) -> float:
         """Busy CPU seconds since an earlier reading; not below 0, which rounding could give."""
         wall = (self.at_ns - earlier.at_ns) * self.cpus
-        return max(0, wall - (self.idle_ns - earlier.idle_ns)) / 1e9
+        unused = self.idle_ns - earlier.idle_ns + self.stolen_ns - earlier.stolen_ns
+        return max(0, wall - unused - spent_ns(earlier.bystanders, self.bystanders)) / 1e9
 
 
 def read() -> Busy:
     """Read the CPUs' idle time, as finely as this kernel tells it."""
     cpus = os.cpu_count() or 1
+    idle_ns, stolen_ns = parse_stat(_STAT.read_text(), os.sysconf("SC_CLK_TCK"))
     if cpus <= MANY_CPUS:
         _wake_all()
-        try:
-            idle = parse_timers(_TIMERS.read_bytes())
-        except OSError:
-            idle = None
-        if idle is not None:
-            return Busy(time.monotonic_ns(), idle, cpus)
-    return Busy(time.monotonic_ns(), parse_stat(_STAT.read_text(), os.sysconf("SC_CLK_TCK")), cpus)
+        with contextlib.suppress(OSError):
+            idle_ns = parse_timers(_TIMERS.read_bytes()) or idle_ns
+    return Busy(time.monotonic_ns(), idle_ns, cpus, stolen_ns, _BYSTANDERS.read())
 
 
 def parse_timers(text: bytes) -> int | None:
@@ -59,10 +67,11 @@ def parse_timers(text: bytes) -> int | None:
     return sum(map(int, found)) if found else None
 
 
-def parse_stat(text: str, ticks_per_s: int) -> int:
-    """Idle and iowait time of the first line of /proc/stat, ns."""
-    idle, iowait = text.split("\n", 1)[0].split()[4:6]
-    return (int(idle) + int(iowait)) * (1_000_000_000 // ticks_per_s)
+def parse_stat(text: str, ticks_per_s: int) -> tuple[int, int]:
+    """Idle (with iowait) and stolen time of the first line of /proc/stat, ns."""
+    fields = text.split("\n", 1)[0].split()
+    tick_ns = 1_000_000_000 // ticks_per_s
+    return (int(fields[4]) + int(fields[5])) * tick_ns, int(fields[8]) * tick_ns
 
 
 def _wake_all() -> None:

@@ -11,8 +11,9 @@ from bench.scenarios.base import Reading, ScenarioError
 GIB = 1 << 30
 BACKGROUND_S = 0.03
 MOST_BACKGROUND = 0.2
-"""Share of the host's CPUs that others may use beside a transfer. A background that is counted as the
-transfer's makes all arms alike; it is subtracted, and beyond this share the reading is invalid."""
+"""Share of the host's CPUs that may go to what is neither idle, nor a bystander, nor the transfer: processes
+that come and go. Counted as the transfer's it would make all arms alike; so it is subtracted, and beyond this
+share the reading is invalid."""
 
 _POLL_S = 0.004
 _PATIENCE_S = 30.0
@@ -69,7 +70,7 @@ class Meter:
         share = background / first.cpus
         reason = ""
         if share > MOST_BACKGROUND or own_s == 0:
-            reason = f"others used {share:.0%} of the host's CPUs beside the transfer"
+            reason = f"processes that came and went used {share:.0%} of the host's CPUs beside the transfer"
         return Reading(
             metric=metric,
             value=own_s / sent * GIB,
