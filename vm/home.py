@@ -24,9 +24,11 @@ dynamic_ownership = 0
 remember_owner = 0
 cgroup_controllers = []
 namespaces = []
+capability_filters = ["cpu-unavailable-features"]
 """
 """For the embedded driver: no daemon, no security labels and no cgroups of libvirt's own; the caller places
-QEMU."""
+QEMU. The filter makes libvirt read the CPU's features by two questions instead of one for each of 400, a
+quarter of a second at every start."""
 
 
 class Home:
