@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ import pytest
 from bench.backends.base import BenchImage
 from bench.image import ImageError, build, digest, imported, recipe, trim, workloads
 from bench.image.difference import difference
+from runtime.image import ImageStore
 
 
 def write(root: Path, **files: str) -> Path:
@@ -98,6 +100,21 @@ def test_difference_holds_changes_additions_and_whiteouts(tmp_path: Path) -> Non
     assert set(found) == {"changed", "added", "gone", "dir", "dir/gone"}
     whiteouts = {name for name, path in found.items() if stat.S_ISCHR(path.lstat().st_mode)}
     assert whiteouts == {"gone", "dir/gone"}
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="owners and device nodes need root")
+def test_a_layer_made_later_has_the_same_digest(tmp_path: Path) -> None:
+    found = set()
+    for number in range(2):
+        lower = write(tmp_path / f"lower{number}", gone="1", dir__gone="1", dir__same="1")
+        upper = write(tmp_path / f"upper{number}", dir__same="1", dir__added="2")
+        layer = tmp_path / f"layer{number}"
+        difference(lower, upper, layer)
+        trim.set_times(layer, recipe.EPOCH)
+        found.add(ImageStore(tmp_path / "layout").add_layer(layer).digest)
+        time.sleep(0.01)
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize("broken", ["", "{}", '{"manifests": []}'])
