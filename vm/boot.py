@@ -77,7 +77,8 @@ def start_record(client: AgentClient, stamps: tuple[int, int, int, int], first: 
 
     The kernel's clock zero on the host's clock is the hello's arrival less the guest's boot clock in it. The
     agent's first act is the arrival of its first line on the console; without a console it is reckoned alike.
-    An emulated clock that ran wrong would put zero before QEMU ran or after the agent did: it is held between.
+    An emulated clock that ran wrong would put zero before QEMU ran or after the agent did: it is held
+    between.
     """
     assert client.hello is not None
     requested, prepared, defined, resumed = stamps
