@@ -66,9 +66,13 @@ def _known(error: Exception) -> str | None:
     from runtime.engine.errors import EngineError
     from runtime.image import ImageError
     from runtime.network.errors import NetworkError
+    from runtime.oci.plan import PlanError
     from runtime.spawn.cgroups import CgroupError
+    from runtime.spawn.init import InitError
+    from runtime.spawn.tape import StepError, StepKilledError
 
-    if isinstance(error, EngineError | ImageError | NetworkError | CgroupError):
+    kernels = CgroupError | InitError | StepError | StepKilledError
+    if isinstance(error, EngineError | ImageError | NetworkError | PlanError | kernels):
         return str(error)
     return str(error) if isinstance(error, OSError) and error.filename else None
 

@@ -14,6 +14,9 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 class InitError(OSError):
     """The init cannot be provided."""
 
+    def __str__(self) -> str:
+        return str(self.strerror)
+
 
 def open_init() -> int:
     """Return a descriptor of a sealed in-memory copy of the init: nobody can write to it, not even root.

@@ -14,6 +14,7 @@ _ADVICE = {
     errno_names.ENOENT: "the cgroup is gone or its controller is not enabled there: see cgroup.controllers",
     errno_names.ENODEV: "the cgroup was removed, or the device has no request queue",
     errno_names.EINVAL: "the kernel does not accept this value",
+    errno_names.ERANGE: "this machine does not have that: see nproc for its CPUs, and take a smaller value",
     errno_names.EBUSY: "processes are still inside: kill() first, and for subtree_control see evacuate=True",
     errno_names.ENOSPC: "no room: cpuset.cpus or cpuset.mems is empty, or cgroup.max.descendants is met",
     errno_names.EEXIST: "a cgroup of this id exists: choose another id, or remove() it first",

@@ -50,6 +50,12 @@ def test_unknown_image_is_125_and_says_what_to_do(nn: Nn) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("flags", [("-v", "/tmp:/proc/x"), ("--sysctl", "kernel.panic=1")])
+def test_what_would_harm_the_host_is_refused_in_a_line(nn: Nn, flags: tuple[str, ...]) -> None:
+    done = nn(*QUIET, *flags, "busy", "id")
+    assert (done.returncode, done.stderr.count("\n")) == (125, 1)
+
+
 def test_input_reaches_the_program_only_when_asked(nn: Nn) -> None:
     assert nn(*QUIET, "-i", "busy", "cat", input="hello").stdout == "hello"
     assert nn(*QUIET, "busy", "cat", input="hello").stdout == ""
