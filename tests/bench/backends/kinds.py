@@ -12,4 +12,4 @@ MARKS = {
     "crun": (pytest.mark.peers,),
 }
 NAMES = [pytest.param(name, marks=MARKS.get(name, ())) for name in BACKENDS if name != "vm-untuned"]
-"""The untuned VM has the code of the tuned one; it has a test of its own in test_vm.py."""
+"""The untuned VM has the code of the tuned one; it has a test of its own in test_vm_untuned.py."""
