@@ -223,7 +223,7 @@ def write_error(operation: str, path: Path, error: OSError) -> StoreError:
     advice = "what was measured before is kept"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         advice = "free some space and go on with `ninetynine run --resume`; what was measured before is kept"
-    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
         advice = "choose a writable directory with --out"
     return StoreError(f"{operation} {path}: {error.strerror or error}; {advice}")
 
