@@ -90,7 +90,12 @@ def kernel_command_line(r: Request) -> str:
     if r.config.profile == "tuned":
         words += ["cryptomgr.notests", "no_timer_check"]
     if r.accel == "tcg" and r.config.profile == "tuned":
-        words += ["tsc=reliable", "lpj=8000000", f"initcall_blacklist={','.join(SLOW_INITCALLS)}"]
+        words += [
+            "tsc=reliable",
+            "lpj=8000000",
+            "noreplace-smp",
+            f"initcall_blacklist={','.join(SLOW_INITCALLS)}",
+        ]
     if r.accel == "tcg" and r.config.machine == "microvm" and r.host.tsc_khz:
         # Hardware-reduced ACPI leaves no timer to calibrate against: without this the kernel hangs silently.
         words.append(f"tsc_early_khz={r.host.tsc_khz}")
