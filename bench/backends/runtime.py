@@ -107,10 +107,14 @@ class RuntimeInstance:
         self._environment = environment(instance_mark())
         config = _config(layers, spec, self._argv, self._environment)
         self._requested_ns = time.monotonic_ns()
-        self._container = engine.create(config)
+        try:
+            self._container = engine.create(config)
+        except (EngineError, ValueError, OSError) as error:
+            self._streams.close()
+            raise BackendError(f"plan a container for {self._argv[0]}: {error}") from error
         try:
             self.record = self._start(spec.until_output)
-        except (EngineError, OSError) as error:
+        except (EngineError, CgroupError, NetworkError, OSError) as error:
             self.stop()
             raise BackendError(f"start {self._argv[0]} in a container: {error}") from error
         except BaseException:

@@ -198,6 +198,7 @@ class PipeChannel:
 
     def write(self, data: bytes) -> None:
         """Send all of `data`; BackendError when the program has ended or does not read for a minute."""
+        self._require_open("write to")
         left = memoryview(data)
         while left:
             try:
@@ -210,6 +211,7 @@ class PipeChannel:
 
     def read_until(self, marker: bytes, timeout_s: float) -> bytes:
         """Return the output up to and including `marker`; BackendError on end of file or timeout."""
+        self._require_open("read from")
         deadline = time.monotonic() + timeout_s
         searched = 0
         while (at := self._held.find(marker, searched)) < 0:
@@ -218,7 +220,7 @@ class PipeChannel:
                 raise BackendError(
                     f"read from {self._name}: no {marker!r} within {timeout_s:g} s; {self._words()}"
                 )
-            data = os.read(self._stdout, CHUNK) if not self._closed else b""
+            data = os.read(self._stdout, CHUNK)
             if not data:
                 raise BackendError(f"read from {self._name}: it has ended; {self._words()}")
             self._held += data
@@ -236,9 +238,12 @@ class PipeChannel:
         self._child.wait()
         close_all(self._stdin, self._stdout, self._stderr)
 
-    def _words(self) -> str:
+    def _require_open(self, operation: str) -> None:
+        """A closed descriptor's number may be another file's by now."""
         if self._closed:
-            return "the channel is closed"
+            raise BackendError(f"{operation} {self._name}: the channel is closed; open another one")
+
+    def _words(self) -> str:
         printed = read_memfd(self._stderr) or bytes(self._held)
         return f"its last words: {last_words(printed)}"
 
