@@ -96,8 +96,8 @@ PROFILES: dict[str, Profile] = {
     ),
 }
 
-MIN_SESSIONS = 4
-"""Fewer sessions of an arm than this never give a verdict, so the guard keeps at least as many."""
+MIN_SESSIONS = 5
+"""The sessions whose primary metrics the guard never drops: claims ask for five pairs, one of each will do."""
 
 _TCG = {"cpu": 15.0, "memory": 7.0, "network": 2.5, "disk": 3.5}
 
