@@ -97,7 +97,7 @@ PROFILES: dict[str, Profile] = {
 }
 
 MIN_SESSIONS = 5
-"""The sessions whose primary metrics the guard never drops: claims ask for five pairs, one of each will do."""
+"""The sessions whose primary metrics the guard never drops: claims ask for five pairs."""
 
 _TCG = {"cpu": 15.0, "memory": 7.0, "network": 2.5, "disk": 3.5}
 

@@ -147,11 +147,8 @@ def _measure(
         wire=functools.partial(world.wire, stage.image.rootfs, run.plan.cpus) if world.wire else None,
     )
     outcome = measure.run(run.plan, site, book, done=done, watch=watch)
-    book.append(
-        journal.NoteLine(
-            text=f"measured {outcome.steps} steps in {outcome.seconds:.0f} s, budget {run.plan.budget_s:.0f} s"
-        )
-    )
+    took = f"{outcome.steps} steps in {outcome.seconds:.0f} s"
+    book.append(journal.NoteLine(text=f"measured {took}, budget {run.plan.budget_s:.0f} s"))
     ended = _ended(world, directory, run, stage, outcome.status)
     book.append(RunLine(run=ended))
     book.sync()
