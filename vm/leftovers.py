@@ -82,35 +82,37 @@ def clear_home(home: Path, destroy: Callable[[str], None] | None = None) -> None
 def end_vm(name: str) -> None:
     """Kill a VM's QEMU without libvirt, and remove its tap; nothing when they are gone."""
     for pid in qemu_processes(name):
-        _kill(pid)
+        kill_qemu(pid, name)
     remove_tap(name)
 
 
-def qemu_processes(name: str) -> list[int]:
-    """Processes whose command line says `guest=NAME`: QEMUs that libvirt started for this VM."""
-    needle = f"guest={name},".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal():
-            continue
-        with contextlib.suppress(OSError):
-            if needle in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-    return found
-
-
-def _kill(pid: int) -> None:
+def kill_qemu(pid: int, name: str) -> None:
+    """Kill a process and wait for its end, when it is the QEMU of that VM."""
     try:
         fd = os.pidfd_open(pid)
-    except OSError:
+    except (OSError, ValueError):
         return
     try:
-        signal.pidfd_send_signal(fd, signal.SIGKILL)
-        select.select([fd], [], [], 10.0)
+        if _is_qemu_of(name, Path(f"/proc/{pid}")):  # asked after the open, so that it is this very process
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+            select.select([fd], [], [], 10.0)
     except ProcessLookupError:
         pass
     finally:
         os.close(fd)
+
+
+def qemu_processes(name: str) -> list[int]:
+    """Processes whose command line says `guest=NAME`: QEMUs that libvirt started for this VM."""
+    entries = (entry for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+    return [int(entry.name) for entry in entries if _is_qemu_of(name, entry)]
+
+
+def _is_qemu_of(name: str, entry: Path) -> bool:
+    try:
+        return f"guest={name},".encode() in (entry / "cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _end_process(owner: Owner, grace_s: float) -> None:
