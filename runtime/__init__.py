@@ -1,1 +1,1 @@
-"""A small container runtime for Linux: spawn, oci, image, network, engine, cli. Knows nothing of the suite."""
+"""A container runtime for Linux: spawn, oci, image, network, engine, cli. Knows nothing of the suite."""

@@ -47,6 +47,9 @@ def prepare(
     """
     if not config.argv:
         raise EngineError("create container: no argv given; name the program to run")
+    if config.network == "host":
+        kept = tuple(name for name in config.namespaces if name != "network")
+        config = msgspec.structs.replace(config, namespaces=kept)
     env = config.env if config.env is not None else (defaults.PATH,)
     paths = () if config.init else process.search_path(config.argv[0], env)
     spec = _spec(_blank(config), layers)
