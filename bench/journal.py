@@ -23,6 +23,9 @@ from bench.model import NotMeasured, Run, Sample
 
 NAME = Path("log") / "journal.jsonl"
 
+RESUME = "and go on with `ninetynine run --resume`; what was measured before is kept"
+_ELSEWHERE = "or choose another directory with --out; nothing was measured yet"
+
 
 class StoreError(Exception):
     """A results directory cannot be read or written: names the file, what is wrong, what to do."""
@@ -131,7 +134,7 @@ class Journal:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, size)
-            raise write_error("append to", self.path, error) from error
+            raise write_error("append to", self.path, error, then=RESUME if size else _ELSEWHERE) from error
 
     def step(
         self,
@@ -218,11 +221,11 @@ def encoded(run: Run, samples: Iterable[Sample]) -> bytes:
     return b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
 
 
-def write_error(operation: str, path: Path, error: OSError) -> StoreError:
-    """The StoreError of a failed write, with the advice that fits its errno."""
+def write_error(operation: str, path: Path, error: OSError, *, then: str = RESUME) -> StoreError:
+    """The StoreError of a failed write, with the advice that fits its errno. then: what to do with space."""
     advice = "what was measured before is kept"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        advice = "free some space and go on with `ninetynine run --resume`; what was measured before is kept"
+        advice = f"free some space {then}"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
         advice = "choose a writable directory with --out"
     return StoreError(f"{operation} {path}: {error.strerror or error}; {advice}")

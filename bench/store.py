@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench import journal
-from bench.journal import Journal, StoreError, write_error
+from bench.journal import RESUME, Journal, StoreError, write_error
 from bench.model import SCHEMA_VERSION, Run, Sample, Verdict
 
 __all__ = [
@@ -93,7 +93,8 @@ def write_run(directory: Path, run: Run) -> None:
 
 def write_verdicts(directory: Path, verdicts: Sequence[Verdict]) -> None:
     """Write `verdicts.json`, a list."""
-    write_atomically(directory / VERDICTS, _pretty(list(verdicts)))
+    then = f"and judge again with `ninetynine judge {directory}`; what was measured is kept"
+    write_atomically(directory / VERDICTS, _pretty(list(verdicts)), then=then)
 
 
 def write_samples(directory: Path, samples: Iterable[Sample]) -> None:
@@ -160,9 +161,9 @@ def load_verdicts(directory: Path) -> list[Verdict]:
         ) from error
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`, or leave it as it was. Raises StoreError."""
-    _replace(path, lambda temporary: _write_synced(temporary, data))
+def write_atomically(path: Path, data: bytes, *, then: str = RESUME) -> None:
+    """Replace `path` by `data`, or leave it as it was. Raises StoreError; then: its advice on a full disk."""
+    _replace(path, lambda temporary: _write_synced(temporary, data), then)
 
 
 def frame(samples: Iterable[Sample]) -> pd.DataFrame:
@@ -269,7 +270,7 @@ def _write_synced(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
+def _replace(path: Path, write: Callable[[Path], object], then: str = RESUME) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
@@ -277,4 +278,4 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise write_error("write", path, error) from error
+        raise write_error("write", path, error, then=then) from error

@@ -31,7 +31,7 @@ def render(run_dir: Path, out: Path | None = None) -> Path:
     target = run_dir / NAME if out is None else out
     page = build(load(run_dir), target)
     try:
-        store.write_atomically(target, page.encode())
+        store.write_atomically(target, page.encode(), then="and write the report again; nothing else is lost")
     except store.StoreError as error:
         raise ReportError(f"report of {run_dir}: {error}") from error
     return target

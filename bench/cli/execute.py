@@ -233,7 +233,11 @@ def _removed_while_empty(directory: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
+        book = directory / journal.NAME
         with contextlib.suppress(OSError):
+            if book.exists() and not book.stat().st_size:
+                book.unlink()
+                book.parent.rmdir()
             directory.rmdir()
         raise
 
