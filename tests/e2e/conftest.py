@@ -1,0 +1,62 @@
+"""One real run for all, in a room of its own: whatever is found there afterwards was left by it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from leftovers import Room
+from real_runs import Finished, Ninetynine
+
+from bench.backends import owned
+
+SHARED_CACHE = Path(os.environ.get("NINETYNINE_CACHE") or Path(__file__).parents[2] / ".cache" / "ninetynine")
+
+
+@pytest.fixture(scope="session")
+def room() -> Iterator[Room]:
+    """A cache with nobody else in it, but with the image and the guests' disks that exist already."""
+    if os.geteuid() != 0:
+        pytest.skip("a real run needs root")
+    path = Path(tempfile.mkdtemp(prefix="nne2e-", dir="/var/tmp"))  # short: libvirt's sockets are below it
+    (SHARED_CACHE / "image").mkdir(parents=True, exist_ok=True)
+    (path / "image").symlink_to(SHARED_CACHE / "image")
+    (path / "backends/vm").mkdir(parents=True)
+    (path / "tmp").mkdir()
+    for entry in (SHARED_CACHE / "backends/vm").glob("[!.]*"):
+        if entry.name != "run":
+            (path / "backends/vm" / entry.name).symlink_to(entry)
+    try:
+        with Room(path) as found:
+            yield found
+    finally:
+        owned.remove(path)
+
+
+@pytest.fixture(scope="session")
+def ninetynine(room: Room) -> Ninetynine:
+    """The command line in that room."""
+    return Ninetynine(room)
+
+
+@pytest.fixture(scope="session")
+def smoke(ninetynine: Ninetynine, room: Room, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """One smoke run of host, container and VM, and what the host had before, meanwhile and afterwards."""
+    out = tmp_path_factory.mktemp("smoke") / "run"
+    before = room.census()
+    line = ("--profile", "smoke", "--backends", "host,runtime,vm", "--seed", 7, "--out", out, "--json")
+    child = ninetynine.start("run", *line)
+    seen = room.watch(child)
+    stdout, stderr = child.communicate()
+    return Finished(
+        directory=out,
+        status=child.returncode,
+        stdout=stdout,
+        stderr=stderr,
+        before=before,
+        seen=seen,
+        after=room.settled(before),
+    )

@@ -1,0 +1,181 @@
+"""A census of what a run makes on the host, and so of what it may leave.
+
+It counts what says itself that it is ours: by the owner in its name or alias, by its place below the room, or
+by descent (this process is the reaper of its descendants, so an orphan of a killed run becomes our child).
+Runs of others, alive or dead, do not count; what carries our prefix and no owner does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from runtime.spawn.owner import Owner
+from vm.network import ALIAS
+from vm.owner import parse as parse_vm_owner
+
+_LINK = re.compile(r"nnb\d+|nnv(\d+)\.\d+|nv[0-9a-f]+|nwh\d+")
+_PREFIXES = ("nn-", "nv-", "nw-", "ninetynine")
+_PR_SET_CHILD_SUBREAPER = 36
+_PATIENCE_S = 20.0
+"""The kernel takes veths, cgroups and dead namespaces apart in its own time."""
+
+
+class Room:
+    """A directory that holds all files of the runs under test. `owners`: pids of those runs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.owners: set[int] = set()
+        self._strangers = _descendants(os.getpid())
+
+    def __enter__(self) -> Room:
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+    def census(self) -> frozenset[str]:
+        """All there is, as "kind: name"."""
+        kinds = {
+            "mount": self._mounts,
+            "cgroup": self._cgroups,
+            "link": self._links,
+            "netns": self._namespaces,
+            "nft table": self._tables,
+            "process": self._processes,
+            "file": self._files,
+        }
+        return frozenset(f"{kind}: {name}" for kind, find in kinds.items() for name in find())
+
+    def settled(self, before: frozenset[str]) -> frozenset[str]:
+        """The census once it is as before; the last one when it does not get there."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while (found := self.census()) != before and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return found
+
+    def watch(self, child: subprocess.Popen[str]) -> frozenset[str]:
+        """All that was ever seen until `child` ended."""
+        seen = self.census()
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(0.5)
+                return seen
+            seen |= self.census()
+
+    def _ours(self, pid: int | None) -> bool:
+        return pid is None or pid in self.owners or pid == os.getpid()
+
+    def _mounts(self) -> Iterator[str]:
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            if str(self.path) in line:
+                yield line.split()[4]
+
+    def _cgroups(self) -> Iterator[str]:
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            target, kind = line.split()[4], line.rpartition(" - ")[2].split()[0]
+            if kind in ("cgroup", "cgroup2"):
+                for path in Path(target).iterdir():
+                    if path.is_dir() and path.name.startswith(_PREFIXES) and self._ours(_owner(path.name)):
+                        yield str(path)
+
+    def _links(self) -> Iterator[str]:
+        for path in Path("/sys/class/net").iterdir():
+            found = _LINK.fullmatch(path.name)
+            if found:
+                bearer = path.with_name(f"nnb{found[1]}") if found[1] else path
+                if path.exists() and self._ours(_owner(_read(bearer / "ifalias"))):
+                    yield path.name
+
+    def _namespaces(self) -> Iterator[str]:
+        for path in Path("/run/netns").glob("*"):
+            if path.name.startswith(("nn", "nv", "nw")):
+                yield path.name
+
+    def _tables(self) -> Iterator[str]:
+        done = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True)
+        for line in done.stdout.splitlines():
+            name = line.split()[-1]
+            if name.startswith("nn") and self._ours(_owner(name)):
+                yield name
+
+    def _processes(self) -> Iterator[str]:
+        ours = _descendants(os.getpid()) - self._strangers - {os.getpid()}
+        for entry in Path("/proc").glob("[0-9]*"):
+            pid = int(entry.name)
+            command = _read(entry / "cmdline").replace("\0", " ").strip()
+            inside = str(self.path) in command or _link(entry / "root").startswith(str(self.path))
+            if (pid in ours or inside) and not self._reaped(pid):
+                yield f"{pid} {command or _read(entry / 'comm').strip()}"
+
+    def _reaped(self, pid: int) -> bool:
+        """Take an orphan that has ended off the process table. A run that Popen waits for is left to it."""
+        if pid in self.owners:
+            return not _read(Path(f"/proc/{pid}/cmdline"))
+        with contextlib.suppress(ChildProcessError):
+            return os.waitpid(pid, os.WNOHANG)[0] == pid
+        return not Path(f"/proc/{pid}").exists()
+
+    def _files(self) -> Iterator[str]:
+        for pattern in (
+            "backends/host/*",
+            "backends/runtime/run/*",
+            "backends/vm/run/*",
+            "scratch/*",
+            "tmp/*",
+        ):
+            yield from map(str, self.path.glob(pattern))
+        for directory in (Path("/run"), Path("/dev/shm")):
+            for path in directory.iterdir():
+                if path.name.startswith(_PREFIXES) and self._ours(_owner(path.name)):
+                    yield str(path)
+
+
+def kinds(census: frozenset[str]) -> set[str]:
+    """The kinds of things in a census."""
+    return {item.partition(": ")[0] for item in census}
+
+
+def _owner(text: str) -> int | None:
+    """The pid of the owner that a name or an alias tells, None when it tells none."""
+    if text.startswith(ALIAS):
+        maker = parse_vm_owner(text.removeprefix(ALIAS))
+        return maker.pid if maker else None
+    owner = Owner.parse(text)
+    return owner.pid if owner else None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _link(path: Path) -> str:
+    try:
+        return str(path.readlink())
+    except OSError:
+        return ""
+
+
+def _descendants(pid: int) -> set[int]:
+    """`pid` and all below it."""
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        stat = _read(entry / "stat")
+        if stat:
+            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    found, size = {pid}, 0
+    while len(found) != size:
+        size = len(found)
+        found |= {child for child, parent in parents.items() if parent in found}
+    return found

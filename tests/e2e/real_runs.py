@@ -1,0 +1,96 @@
+"""How these tests run `ninetynine`: as a process, with the room's cache and temporary directory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from leftovers import Room
+
+from bench import journal
+from bench.journal import StartLine
+
+REPOSITORY = Path(__file__).parents[2]
+PATIENCE_S = 300.0
+"""No promise about speed: a test that waits so long hangs."""
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that is over, and three censuses of the host."""
+
+    directory: Path
+    status: int
+    stdout: str
+    stderr: str
+    before: frozenset[str]
+    seen: frozenset[str]
+    after: frozenset[str]
+
+
+class Ninetynine:
+    """Starts `ninetynine` in a room."""
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        """Start it, its process noted as the owner of what appears."""
+        environment = os.environ | {
+            "NINETYNINE_CACHE": str(self.room.path),
+            "TMPDIR": str(self.room.path / "tmp"),
+        }
+        child = subprocess.Popen(
+            [sys.executable, "-m", "bench.cli", *map(str, arguments)],
+            cwd=REPOSITORY,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.room.owners.add(child.pid)
+        return child
+
+    def run(self, *arguments: object) -> tuple[int, str, str]:
+        """Run it to its end: (status, stdout, stderr)."""
+        child = self.start(*arguments)
+        stdout, stderr = child.communicate(timeout=PATIENCE_S)
+        return child.returncode, stdout, stderr
+
+
+def wait_for(condition: Callable[[], bool], child: subprocess.Popen[str]) -> None:
+    """Wait until `condition` holds while `child` runs; fails with its words when it ends before."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert child.poll() is None, f"ended too early: {child.communicate()}"
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def steps_of(run: Path) -> int:
+    """How many steps the journal of a run has by now."""
+    try:
+        return len(journal.read(run / journal.NAME).done)
+    except journal.StoreError:
+        return 0
+
+
+def arms_started(run: Path) -> set[str]:
+    """The arms that have had an instance and its worker so far."""
+    try:
+        lines = (run / journal.NAME).read_bytes().splitlines()[1:]
+    except OSError:
+        return set()
+    found = set()
+    for line in lines:
+        try:
+            start = msgspec.json.decode(line, type=StartLine)
+        except msgspec.DecodeError:  # another kind of line, or one that is being written
+            continue
+        if not start.failure:
+            found.add(start.arm)
+    return found

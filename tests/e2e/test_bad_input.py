@@ -1,0 +1,320 @@
+"""What goes wrong is told in one clear sentence, with a status that is not 0, and nothing is lost by it."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bench import journal, store
+from bench.backends.registry import BACKENDS
+from bench.cli import app, setup
+from bench.cli.world import World, use
+from bench.model import NotMeasured
+from bench.testing import fake_backends, fake_image, fake_scenarios
+from vm import Harness, VmUnavailableError
+
+REPOSITORY = Path(__file__).parents[2]
+FILES = ("run.json", "samples.parquet", "verdicts.json", str(journal.NAME))
+NOBODY = "65534"
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to give rights up, or to mount")
+
+
+def call(*line: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(one) for one in line],
+        cwd=REPOSITORY,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def ninetynine(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return call(sys.executable, "-m", "bench.cli", *arguments, **environment)
+
+
+def nn(root: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return call(sys.executable, "-m", "runtime.cli.nn", "--root", root, *arguments)
+
+
+def as_nobody(*line: object) -> subprocess.CompletedProcess[str]:
+    """Run as another user, who may read everything (Python may be installed below /root) and do nothing."""
+    drop = f"--reuid={NOBODY} --regid={NOBODY} --clear-groups".split()
+    read = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    return call("setpriv", *drop, *read, sys.executable, "-m", *line)
+
+
+# ---- wrong words -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--backends", "host,hots"), "unknown backend 'hots': choose from host, runtime, vm"),
+        (("--families", "gpu"), "unknown family 'gpu': choose from startup, cpu, memory, network, disk"),
+        (("--profile", "fast"), "unknown profile 'fast': choose one of smoke, quick, full"),
+        (("--seed", "-1"), "Invalid value for '--seed'"),
+    ],
+)
+def test_unknown_words_are_answered_with_the_known_ones(
+    tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    done = ninetynine("run", "--profile", "smoke", "--out", tmp_path / "run", *arguments)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.replace("│", "").split())
+    assert not (tmp_path / "run").exists()
+
+
+# ---- missing rights and tools ----------------------------------------------------------------------------
+
+
+@pytest.mark.root
+@needs_root
+def test_without_root_nothing_begins_and_the_way_out_is_named() -> None:
+    run = as_nobody("bench.cli", "run", "--profile", "smoke", "--out", "/var/tmp/nne2e-never")
+    assert run.returncode == 1
+    assert "measuring needs root" in run.stderr
+    assert "run it again with sudo" in run.stderr
+    assert not Path("/var/tmp/nne2e-never").exists()
+    container = as_nobody("runtime.cli.nn", "run", "debian", "true")
+    assert container.returncode == 125
+    assert "needs root" in container.stderr
+
+
+@pytest.mark.root
+@needs_root
+def test_without_root_each_backend_says_why_it_is_not_measured() -> None:
+    listed = as_nobody("bench.cli", "list", "backends", "--json")
+    assert listed.returncode == 0
+    found = {row["backend"]: row["found"] for row in json.loads(listed.stdout)}
+    assert found.keys() == BACKENDS.keys()
+    assert all("root" in found[name] for name in ("host", "runtime", "vm"))
+
+
+def test_without_qemu_the_vm_is_listed_with_the_reason() -> None:
+    listed = ninetynine("list", "backends", "--json", PATH="/nonexistent")
+    assert listed.returncode == 0
+    found = {row["backend"]: row for row in json.loads(listed.stdout)}
+    assert "QEMU is not installed" in found["vm"]["found"]
+    assert found["vm"]["state"] != "ok"
+
+
+@pytest.mark.root
+@needs_root
+def test_without_mmdebstrap_the_image_cannot_be_built_and_nothing_is_left(tmp_path: Path) -> None:
+    line = ("run", "--profile", "smoke", "--backends", "host,runtime", "--out", tmp_path / "run")
+    done = ninetynine(*line, PATH="/nonexistent", NINETYNINE_CACHE=str(tmp_path / "cache"))
+    assert done.returncode == 1
+    assert "mmdebstrap is not installed; install it" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_libvirt_the_vm_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "libvirt", None)
+    _, missing = setup.probe({"vm": BACKENDS["vm"](tmp_path)}, lambda text: None)
+    reason = "libvirt-python is not installed; run `nox -s setup`, or pip install libvirt-python"
+    assert missing == [NotMeasured(backend="vm", metric="", reason=reason)]
+
+
+@pytest.mark.root
+@needs_root
+@pytest.mark.parametrize("uri", ["qemu:///system?socket=/nonexistent/libvirt-sock", "nowhere:///"])
+def test_a_libvirt_that_cannot_be_reached_is_named(tmp_path: Path, uri: str) -> None:
+    pytest.importorskip("libvirt")
+    root = Path(f"/var/tmp/nne2e-{os.getpid()}")
+    with pytest.raises(VmUnavailableError) as caught, Harness(root, tmp_path, "tcg", uri) as harness:
+        harness.version()
+    assert f"connect to libvirt at {uri}: " in str(caught.value)
+    assert "use qemu:///embed" in str(caught.value)
+    root.rmdir()  # nothing is left in it
+
+
+# ---- damaged files ---------------------------------------------------------------------------------------
+
+
+def invoke(*arguments: object) -> tuple[int, str]:
+    """Run the command line in this process: (status, standard error)."""
+    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    return result.exit_code, result.stderr
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A finished run on fakes; not to be written to."""
+    base = tmp_path_factory.mktemp("damaged")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NINETYNINE_CACHE", str(base / "cache"))
+        use(World.fake(fake_backends(), fake_scenarios(), fake_image()))
+        status, told = invoke("run", "--profile", "smoke", "--seed", 1, "--out", base / "run")
+        assert status == 0, told
+        yield base / "run"
+        use(None)
+
+
+def contents(directory: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def cuts(size: int, rng: random.Random) -> list[int]:
+    """Where to cut: at both ends and anywhere. (Without its last newline a JSON file is still whole.)"""
+    return sorted({0, 1, size - 2, *(rng.randrange(size - 1) for _ in range(9))})
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_cut_at_any_byte_is_named_and_no_other_is_touched(
+    finished: Path, tmp_path: Path, name: str
+) -> None:
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    whole = contents(run)
+    for at in cuts(len(whole[run / name]), random.Random(name)):
+        os.truncate(run / name, at)
+        status, told = invoke("show", run)
+        assert status == 1, f"cut at {at}"
+        assert f"ninetynine: error: {run / name}: " in told, f"cut at {at}: {told}"
+        assert contents(run) == whole | {run / name: whole[run / name][:at]}
+        (run / name).write_bytes(whole[run / name])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_judge_makes_a_cut_file_whole_without_losing_a_sample(
+    finished: Path, tmp_path: Path, name: str
+) -> None:
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    size = (run / name).stat().st_size
+    for at in (0, size // 3, size - 2):
+        os.truncate(run / name, at)
+        invoke("judge", run)
+        assert invoke("show", run) == (0, ""), f"cut at {at}"
+        assert store.load(run).samples.equals(store.load(finished).samples)
+
+
+def test_samples_and_journal_both_cut_are_both_named_and_nothing_is_written(
+    finished: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    for name in (store.SAMPLES, journal.NAME):
+        os.truncate(run / name, (run / name).stat().st_size // 2)
+    before = contents(run)
+    for verb in ("show", "judge", "report"):
+        status, told = invoke(verb, run)
+        assert status == 1
+        assert str(run / store.SAMPLES) in told
+        assert str(run / journal.NAME) in told
+        assert contents(run) == before
+
+
+# ---- damaged images --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A root of `nn` with the image `tiny`, whose one layer is its largest blob."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/data").write_bytes(random.Random(1).randbytes(20_000))
+    done = nn(tmp_path / "root", "import", tmp_path / "tree", "tiny")
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "root"
+
+
+def flip_a_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.root
+@needs_root
+def test_a_changed_blob_is_named_and_not_unpacked(images: Path) -> None:
+    blob = max((images / "images/blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
+    flip_a_byte(blob)
+    checked = nn(images, "verify", "tiny")
+    assert checked.returncode == 1
+    assert str(blob) in checked.stderr
+    for layer in (images / "images/layers").iterdir():
+        shutil.rmtree(layer)  # unpacked at import; now `run` has to do it from the blob
+    started = nn(images, "run", "--net", "none", "tiny", "/data")
+    assert started.returncode == 125
+    assert str(blob) in started.stderr
+    assert "it was changed, get the image again" in started.stderr
+    assert list((images / "images/layers").iterdir()) == []
+
+
+@pytest.mark.root
+@needs_root
+def test_a_changed_unpacked_layer_is_named(images: Path) -> None:
+    (layer,) = (images / "images/layers").iterdir()
+    flip_a_byte(layer / "tree/data")
+    checked = nn(images, "verify", "tiny")
+    assert checked.returncode == 1
+    assert str(layer) in checked.stderr
+
+
+# ---- full disks ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def small_disk(path: Path, kib: int) -> Iterator[Path]:
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "nn-e2e", path], check=True)
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", path], check=True)
+
+
+@pytest.mark.root
+@needs_root
+@pytest.mark.parametrize(("profile", "kib"), [("quick", 64), ("smoke", 64), ("quick", 500), ("smoke", 140)])
+def test_a_full_disk_is_named_and_with_more_space_the_way_out_that_it_names_works(
+    finished: Path, tmp_path: Path, profile: str, kib: int
+) -> None:
+    with small_disk(tmp_path / "disk", kib) as disk:
+        run = disk / "run"
+        line = ("run", "--profile", profile, "--seed", 1, "--out", run)
+        status, told = invoke(*line)
+        assert status == 1
+        assert str(run) in told
+        assert "No space left on device; free some space" in told
+        kept = journal.read(run / journal.NAME).samples if run.exists() else ()
+        subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+        assert invoke(*way_out(told, run, line))[0] in (0, 3)
+        assert journal.read(run / journal.NAME).samples[: len(kept)] == kept
+
+
+def way_out(told: str, run: Path, line: tuple[object, ...]) -> tuple[object, ...]:
+    """The command that the message advises."""
+    ways = {"--resume`": ("run", "--resume", run), "report ": ("report", run), "judge ": ("judge", run)}
+    for words, way in ways.items():
+        if f"ninetynine {way[0]} {words}" in told or f"ninetynine {words}" in told:
+            return way
+    assert not run.exists(), told
+    return line
+
+
+@pytest.mark.root
+@needs_root
+def test_an_import_on_a_full_disk_says_so_and_the_store_stays_good(tmp_path: Path) -> None:
+    for name, size in (("small", 20_000), ("large", 2_000_000)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "data").write_bytes(random.Random(2).randbytes(size))
+    with small_disk(tmp_path / "disk", 512) as root:
+        assert nn(root, "import", tmp_path / "small", "small").returncode == 0
+        before = contents(root)
+        full = nn(root, "import", tmp_path / "large", "large")
+        assert full.returncode == 1
+        assert "No space left on device" in full.stderr
+        assert "nn rmi" in full.stderr
+        assert contents(root) == before
+        assert nn(root, "verify", "small").returncode == 0
+        assert nn(root, "import", tmp_path / "small", "again").returncode == 0

@@ -1,0 +1,105 @@
+"""Runs that end well, by Ctrl-C and by kill -9 leave the host as it was, and lose nothing they measured."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+import pytest
+from leftovers import Room, kinds
+from real_runs import Finished, Ninetynine, arms_started, steps_of, wait_for
+
+from bench import journal, store
+from bench.cli import setup, world
+from bench.store import Loaded
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.qemu,
+    pytest.mark.network,
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+]
+
+SMOKE = ("run", "--profile", "smoke", "--seed", 7, "--families", "cpu,network")
+
+
+def test_a_run_that_ends_well_leaves_nothing(smoke: Finished) -> None:
+    assert smoke.status == 0, smoke.stderr
+    assert {"mount", "cgroup", "link", "process", "file"} <= kinds(smoke.seen)
+    assert smoke.after == smoke.before
+
+
+def test_ctrl_c_leaves_nothing_and_resume_completes_the_run(
+    ninetynine: Ninetynine, room: Room, tmp_path: Path
+) -> None:
+    run, before = tmp_path / "run", room.census()
+    child = ninetynine.start(*SMOKE, "--backends", "host,runtime", "--out", run)
+    wait_for(lambda: steps_of(run) >= 2, child)
+    child.send_signal(signal.SIGINT)
+    stdout, stderr = child.communicate()
+    assert child.returncode == 130, stderr
+    assert f"ninetynine run --resume {run}" in stdout
+    assert room.settled(before) == before
+    cut = store.load(run)
+    assert cut.run.status == "interrupted"
+    assert {path.name for path in run.iterdir()} >= {"run.json", "samples.parquet", "verdicts.json"}
+    resumed(ninetynine, run, cut)
+    assert room.settled(before) == before
+
+
+def test_kill_9_is_cleaned_up_by_the_next_start_and_resume_completes_the_run(
+    ninetynine: Ninetynine, room: Room, tmp_path: Path
+) -> None:
+    run, before = tmp_path / "run", room.census()
+    child = ninetynine.start(*SMOKE, "--backends", "host,runtime,vm", "--out", run)
+    wait_for(lambda: {"runtime", "vm"} <= {arm.partition("-")[0] for arm in arms_started(run)}, child)
+    assert any("guest=nv" in item for item in room.census())
+    child.kill()
+    child.communicate()
+    assert {"mount", "cgroup", "file"} <= kinds(room.census() - before)
+    descriptors = descriptors_open()
+    assert start_and_end(room) == []
+    assert room.settled(before) == before
+    assert descriptors_open() == descriptors
+    cut = store.load(run)
+    assert cut.run.status == "running"
+    resumed(ninetynine, run, cut)
+    assert room.settled(before) == before
+
+
+def descriptors_open() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def start_and_end(room: Room) -> list[str]:
+    """All that a start of `ninetynine run` does before it measures, and its end; the sweep's complaints."""
+    said: list[str] = []
+    with setup.stage(world.real(), ["host"], room.path, said.append):
+        pass
+    return [text for text in said if "could not" in text]
+
+
+def resumed(ninetynine: Ninetynine, run: Path, cut: Loaded) -> None:
+    """Go on with `run`: the old samples are still there, and every step once, measured or told as dropped."""
+    status, _, stderr = ninetynine.run("run", "--resume", run)
+    assert status == 0, stderr
+    whole = store.load(run)
+    assert (whole.run.status, whole.run.plan) == ("complete", cut.run.plan)
+    old = whole.samples[whole.samples["order"].isin(cut.samples["order"])]
+    assert old.reset_index(drop=True).equals(
+        cut.samples.sort_values("order", kind="stable", ignore_index=True)
+    )
+    contents = journal.read(run / journal.NAME)
+    told = {order for line in contents.dropped for order in line.orders}
+    assert contents.done | told == {step.order for step in whole.run.plan.steps}
+    assert max(Counter(_orders(run)).values()) == 1
+    assert len(whole.samples) == len(contents.samples)
+
+
+def _orders(run: Path) -> list[int]:
+    """The order of every step line of the journal, as often as it is there."""
+    lines = [msgspec.json.decode(line) for line in (run / journal.NAME).read_bytes().splitlines()]
+    return [line["order"] for line in lines if line["type"] == "step"]
