@@ -69,10 +69,11 @@ class SlowArms:
 
 
 def _cheapest(steps: Iterable[Step], scenarios: Mapping[str, Scenario]) -> frozenset[tuple[str, str]]:
-    """(arm, scenario): of each arm the cheapest scenario of every family."""
+    """(arm, scenario): of each arm the cheapest scenario of every family (the first listed where alike)."""
     best: dict[tuple[str, str], Step] = {}
-    for step in steps:
+    listed = {name: place for place, name in enumerate(scenarios)}
+    for step in sorted(steps, key=lambda step: listed[step.scenario]):
         known = best.setdefault((step.arm, scenarios[step.scenario].family), step)
-        if visit_s(scenarios[step.scenario], step.arm) < visit_s(scenarios[known.scenario], step.arm):
+        if visit_s(scenarios[step.scenario], step.arm) < 0.9 * visit_s(scenarios[known.scenario], step.arm):
             best[step.arm, scenarios[step.scenario].family] = step
     return frozenset((step.arm, step.scenario) for step in best.values())
