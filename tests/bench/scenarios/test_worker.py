@@ -74,7 +74,7 @@ def test_timeout_is_an_error(worker):
 
 def test_dead_shell_is_an_error(worker):
     worker._channel.close()
-    with pytest.raises(ScenarioError, match="true: .*channel is closed"):
+    with pytest.raises(ScenarioError, match=r"true: .*channel is closed"):
         worker.run(["true"])
 
 
