@@ -21,9 +21,15 @@ from vm.owner import Owner
 AGENT_PORT = "ninetynine.agent"
 OWNER_MARK = "ninetynine vm of "
 
-SLOW_INITCALLS = ("jent_mod_init", "load_system_certificate_list", "pcie_portdrv_init")
+SLOW_INITCALLS = (
+    "jent_mod_init",
+    "load_system_certificate_list",
+    "pcie_portdrv_init",
+    "init_ima",
+    "init_evm",
+)
 """Initialisation that a guest of ours never uses and that takes an emulated CPU a tenth of its boot: a second
-source of entropy, certificates of module signers, and PCIe error reporting."""
+source of entropy, certificates of module signers, PCIe error reporting, and integrity measurement."""
 
 
 class Files(msgspec.Struct, frozen=True, kw_only=True):
