@@ -125,6 +125,7 @@ class _Tree:
             ["cp", "-a", "--one-file-system", "--reflink=auto", str(self.image), str(self.root)],
             capture_output=True,
             text=True,
+            preexec_fn=processes.die_with_parent,
         )
         if copied.returncode:
             owned.remove(self.directory)

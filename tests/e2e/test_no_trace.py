@@ -70,6 +70,18 @@ def test_kill_9_is_cleaned_up_by_the_next_start_and_resume_completes_the_run(
     assert room.settled(before) == before
 
 
+def test_kill_9_in_the_middle_of_a_copy_does_not_hinder_the_next_start(
+    ninetynine: Ninetynine, room: Room, tmp_path: Path
+) -> None:
+    before = room.census()
+    child = ninetynine.start(*SMOKE, "--backends", "host,runtime", "--out", tmp_path / "run")
+    wait_for(lambda: any(room.path.glob("backends/host/*/root/usr")), child)
+    child.kill()
+    child.communicate()
+    assert start_and_end(room) == []
+    assert room.settled(before) == before
+
+
 def descriptors_open() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
