@@ -7,8 +7,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vm.errors import VmError
-from vm.kernel import Kernel, module, uncompressed, with_dependencies
+from vm.errors import VmError, VmUnavailableError
+from vm.kernel import Kernel, fetch_kernel, module, uncompressed, with_dependencies
 
 ELF = b"\x7fELF" + b"kernel" * 100
 COMPRESSIONS = {"zstd": zstandard.ZstdCompressor().compress, "xz": lzma.compress, "gzip": gzip.compress}
@@ -59,6 +59,15 @@ def test_a_module_built_in_is_none_and_an_unknown_one_an_error(tmp_path):
     assert module(kernel, "virtio_blk") is None
     with pytest.raises(VmError, match="no module floppy"):
         module(kernel, "floppy")
+
+
+def test_without_apt_a_kernel_fetched_before_is_taken(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", "/nonesuch")
+    with pytest.raises(VmUnavailableError, match="install the package apt"):
+        fetch_kernel(tmp_path)
+    (tmp_path / "kernel-linux-image-6.12").mkdir()
+    (tmp_path / "kernel-linux-image-6.12/vmlinux").touch()
+    assert fetch_kernel(tmp_path).version == "6.12"
 
 
 def fake_kernel(home) -> Kernel:
