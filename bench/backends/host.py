@@ -107,8 +107,12 @@ class _Tree:
         """Return the copy at `directory`, made when this process has none yet."""
         if directory not in cls._all:
             tree = cls(directory, image.rootfs)
-            tree._copy()
-            mount_system(tree.root)
+            try:
+                tree._copy()
+                mount_system(tree.root)
+            except BaseException:
+                owned.remove(directory)
+                raise
             cls._all[directory] = tree
         return cls._all[directory]
 
@@ -128,7 +132,6 @@ class _Tree:
             preexec_fn=processes.die_with_parent,
         )
         if copied.returncode:
-            owned.remove(self.directory)
             raise BackendError(
                 f"copy the image to {self.root}: {copied.stderr.strip()}; it needs 250 MB of disk"
             )

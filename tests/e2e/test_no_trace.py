@@ -82,6 +82,19 @@ def test_kill_9_in_the_middle_of_a_copy_does_not_hinder_the_next_start(
     assert room.settled(before) == before
 
 
+def test_ctrl_c_in_the_middle_of_a_copy_leaves_nothing(
+    ninetynine: Ninetynine, room: Room, tmp_path: Path
+) -> None:
+    before = room.census()
+    child = ninetynine.start(*SMOKE, "--backends", "host,runtime", "--out", tmp_path / "run")
+    wait_for(lambda: any(room.path.glob("backends/host/*/root/usr")), child)
+    child.send_signal(signal.SIGINT)
+    child.communicate()
+    assert child.returncode == 130
+    assert not (tmp_path / "run").exists()
+    assert room.settled(before) == before
+
+
 def descriptors_open() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
