@@ -64,25 +64,41 @@ def group_of(scenario: Scenario) -> str:
     return " ".join(parts)
 
 
-def choose(scenarios: Sequence[Scenario], per_family: int | None) -> list[Scenario]:
-    """At most `per_family` scenarios of each family: those with a primary metric first, then the cheapest."""
+def choose(scenarios: Sequence[Scenario], per_family: int | None, arm: str = "host") -> list[Scenario]:
+    """At most `per_family` scenarios of each family, for one arm: primary ones first, then the cheapest.
+
+    A slow arm takes before all others those that start an instance of their own: what an instance costs to
+    start, in memory and on disk is what claims about it ask.
+    """
     if per_family is None:
         return list(scenarios)
+    slow = pace(arm).slow
+
+    def rank(scenario: Scenario) -> tuple[float, bool, float]:
+        return -_weight(scenario), slow and scenario.kind == "slice", visit_s(scenario, arm)
+
     kept: list[Scenario] = []
     for family in dict.fromkeys(s.family for s in scenarios):
-        ranked = sorted((s for s in scenarios if s.family == family), key=lambda s: (-_weight(s), s.cost_s))
-        kept.extend(ranked[:per_family])
+        kept.extend(sorted((s for s in scenarios if s.family == family), key=rank)[:per_family])
     return [s for s in scenarios if s in kept]
 
 
-def too_dear(profile: Profile, arms: Iterable[ArmPlan], scenarios: Sequence[Scenario]) -> Excluded:
-    """(arm, scenario) pairs that a profile leaves out: the arm is slow, the scenario explains only."""
+def too_dear(
+    profile: Profile,
+    arms: Iterable[ArmPlan],
+    scenarios: Sequence[Scenario],
+    unsupported: Excluded = frozenset(),
+) -> Excluded:
+    """(arm, scenario) pairs that a profile leaves out for slowness; `unsupported` ones take no place."""
     kept = [
         s for s in choose(scenarios, profile.per_family) if not profile.slow_primary_only or _is_primary(s)
     ]
-    names = {s.name for s in choose(kept, profile.slow_per_family)}
-    slow = [arm.name for arm in arms if pace(arm.name).slow]
-    return frozenset((arm, s.name) for arm in slow for s in scenarios if s.name not in names)
+    dear: set[tuple[str, str]] = set()
+    for arm in (arm.name for arm in arms if pace(arm.name).slow):
+        able = [s for s in kept if (arm, s.name) not in unsupported]
+        taken = {s.name for s in choose(able, profile.slow_per_family, arm)}
+        dear.update((arm, s.name) for s in scenarios if s.name not in taken)
+    return frozenset(dear)
 
 
 def make_plan(

@@ -131,24 +131,23 @@ def exclusions(
     stage: Stage, scenarios: Sequence[Scenario], cpus: tuple[int, ...], profile: Profile
 ) -> tuple[Excluded, list[NotMeasured]]:
     """(arm, scenario) pairs that cannot or shall not run, and the metrics that are therefore not measured."""
-    excluded: set[tuple[str, str]] = set()
-    missing: list[NotMeasured] = []
-    dear = too_dear(profile, stage.arms, scenarios)
+    reasons: dict[tuple[str, str], str] = {}
     for scenario in scenarios:
         spec = msgspec.structs.replace(scenario.spec(), cpus=cpus)
         for arm in stage.arms:
-            reason = _unsupported(stage.backends[arm.name], spec)
-            if reason is None and (arm.name, scenario.name) in dear:
-                reason = (
-                    f"left out of the {profile.name} profile, because {arm.name} is slow; run --profile full"
-                )
-            if reason is not None:
-                excluded.add((arm.name, scenario.name))
-                missing.extend(
-                    NotMeasured(backend=arm.name, metric=metric.name, reason=reason)
-                    for metric in scenario.metrics
-                )
-    return frozenset(excluded), missing
+            if (reason := _unsupported(stage.backends[arm.name], spec)) is not None:
+                reasons[arm.name, scenario.name] = reason
+    for arm_name, scenario_name in too_dear(profile, stage.arms, scenarios, frozenset(reasons)):
+        reason = f"left out of the {profile.name} profile, because {arm_name} is slow; run --profile full"
+        reasons.setdefault((arm_name, scenario_name), reason)
+    missing = [
+        NotMeasured(backend=arm.name, metric=metric.name, reason=reasons[arm.name, scenario.name])
+        for scenario in scenarios
+        for arm in stage.arms
+        if (arm.name, scenario.name) in reasons
+        for metric in scenario.metrics
+    ]
+    return frozenset(reasons), missing
 
 
 def _unsupported(backend: Backend, spec: InstanceSpec) -> str | None:

@@ -226,3 +226,10 @@ def test_spread_is_even_and_begins_at_the_front(count, more):
     assert len(set(found)) == count
     assert found[-1] < count + more
     assert not gaps or max(gaps) - min(gaps) <= 1
+
+
+def test_what_a_slow_arm_cannot_run_takes_no_place_from_what_it_can():
+    profile = msgspec.structs.replace(PROFILES["quick"], slow_per_family=1)
+    scenarios = [FakeScenario("network.host", "network"), FakeScenario("network.bridge", "network")]
+    dear = plans.too_dear(profile, ARMS, scenarios, frozenset({("vm-tcg", "network.host")}))
+    assert ("vm-tcg", "network.bridge") not in dear
