@@ -134,7 +134,7 @@ def bench(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Every test, with root, QEMU, network namespaces and a browser for real."""
     _set_up(session, TEST_PACKAGES)
-    _python(session, "-m", "pytest", *session.posargs)
+    _python(session, "-m", "pytest", "--benchmark-disable", *session.posargs)
 
 
 @nox.session

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from leftovers import Room
+from leftovers import Room, adoption
 from real_runs import Finished, Ninetynine
 
 from bench.backends import owned
@@ -30,10 +30,16 @@ def room() -> Iterator[Room]:
         if entry.name != "run":
             (path / "backends/vm" / entry.name).symlink_to(entry)
     try:
-        with Room(path) as found:
-            yield found
+        yield Room(path)
     finally:
         owned.remove(path)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def adopting() -> Iterator[None]:
+    """What a killed run leaves behind becomes our child, so that it can be told from strangers' processes."""
+    with adoption():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,20 @@ _PATIENCE_S = 20.0
 """The kernel takes veths, cgroups and dead namespaces apart in its own time."""
 
 
+@contextlib.contextmanager
+def adoption() -> Iterator[None]:
+    """Be the parent of all orphans below us for a while, and reap them: later tests count children."""
+    strangers, libc = _descendants(os.getpid()), ctypes.CDLL(None)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+        for pid in _descendants(os.getpid()) - strangers:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+
 class Room:
     """A directory that holds all files of the runs under test. `owners`: pids of those runs."""
 
@@ -34,13 +48,6 @@ class Room:
         self.path = path
         self.owners: set[int] = set()
         self._strangers = _descendants(os.getpid())
-
-    def __enter__(self) -> Room:
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
     def census(self) -> frozenset[str]:
         """All there is, as "kind: name"."""
