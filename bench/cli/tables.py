@@ -29,6 +29,17 @@ def verdicts(console: Console, found: Sequence[Verdict]) -> None:
     console.print(table)
 
 
+def deciding(run: Run, found: Sequence[Verdict]) -> list[Verdict]:
+    """The rows a reader wants first: no stress metric, and of the control only what it says as a whole."""
+    stress = {metric.name for metric in run.plan.metrics if metric.role != "primary"}
+    of_control = {arm.name for arm in run.plan.arms if arm.role == "control"}
+    return [
+        one
+        for one in found
+        if one.metric not in stress and (one.backend not in of_control or one.metric == "joint")
+    ]
+
+
 def not_measured(console: Console, missing: Iterable[NotMeasured]) -> None:
     """What is absent and why, a row a backend and reason; nothing when all is there."""
     groups: dict[tuple[str, str], list[str]] = {}

@@ -143,12 +143,18 @@ def _show_end(ended: execute.Ended, verdicts: list[Verdict], page: Path | None, 
             | {"seed": ended.run.plan.seed, "verdicts": verdicts, "not_measured": ended.run.not_measured}
         )
         return
-    _show(ended.run, verdicts, as_json=False)
+    first = tables.deciding(ended.run, verdicts)
+    _show(ended.run, first, as_json=False)
     failed = control_failed(verdicts)
     console = out()
     if failed is not None:
         text = f"INVALID RUN: host against host differs, so no verdict of it counts: {failed.reason}"
         console.print(text, style="bold red", markup=False, soft_wrap=True)
+    if rest := len(verdicts) - len(first):
+        text = (
+            f"{rest} more verdicts (stress metrics, the control's parts): ninetynine show {ended.directory}"
+        )
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     if ended.run.status == "interrupted":
         text = f"interrupted; go on with: ninetynine run --resume {ended.directory}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)

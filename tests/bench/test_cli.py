@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench import journal, schema, store
-from bench.cli import app, concluding, verbs
+from bench.cli import app, concluding, tables, verbs
 from bench.cli.world import World, use
 from bench.testing import FakeBackend, fake_backends, fake_image, fake_scenarios
 
@@ -395,3 +395,11 @@ def test_a_full_disk_ends_a_run_clearly_and_with_more_space_it_goes_on(events, t
         assert 0 < kept <= len(run.samples) == len(run.run.plan.steps)
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+def test_the_end_of_a_run_shows_what_decides_and_show_has_the_rest(events, tmp_path):
+    invoke("run", "--profile", "smoke", "--out", tmp_path / "run")
+    every = store.load_verdicts(tmp_path / "run")
+    shown = tables.deciding(store.load(tmp_path / "run").run, every)
+    assert [one.metric for one in shown if one.claim == "control.aa"] == ["joint"]
+    assert 0 < len(shown) < len(every)
