@@ -119,6 +119,15 @@ TRANSFERS = (
         cost_s=0.13,
         every=4,
     ),
+    Transfer(
+        stem="network.throughput_streams_reverse",
+        words="four TCP streams at once from the peer over the wire at 1 Gbit/s",
+        rate=GBIT,
+        bytes_="10M",
+        options=("-P", "4", "-R"),
+        cost_s=0.13,
+        every=8,
+    ),
 )
 
 

@@ -84,6 +84,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave the root and its results for a look")
     options = parser.parse_args()
     root = options.root or Path(tempfile.mkdtemp(prefix="ninetynine-clean-", dir="/var/tmp"))
+    root.mkdir(exist_ok=True)
     root.chmod(0o755)
     try:
         if not (root / "ninetynine").exists():
