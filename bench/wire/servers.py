@@ -1,7 +1,8 @@
 """Servers of the remote peer: programs of the bench image, inside the peer's network namespace.
 
 Each has a mount namespace of its own in which the image's root is the root and /tmp a tmpfs, so that the
-image is not written to (iperf3 makes a buffer file) and no mount of the host is kept alive.
+image is not written to (iperf3 makes a buffer file) and no mount of the host is kept alive. It is entered as
+a container's is, by the anchor, which works where this process itself is in a chroot.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from pathlib import Path
 
 from bench.wire.errors import WireError
 from runtime.spawn import linux
+from runtime.spawn.anchor import make_anchor
+from runtime.spawn.mounts import add_enter_anchor
 from runtime.spawn.tape import Slot, StepError, StepKilledError, Tape, pointers, spawn
+from runtime.spawn.trees import clone_tree
 
 _PATIENCE_S = 10.0
 _PR_SET_PDEATHSIG = 1
@@ -83,9 +87,11 @@ def listens(table: Path, port: int) -> bool:
 def start(argv: Sequence[str], rootfs: Path, netns_fd: int, cpus: Sequence[int]) -> Server:
     """Start a program, argv[0] being an absolute path in the image. Raises WireError naming the step."""
     output = os.memfd_create("nw-server", os.MFD_CLOEXEC)
-    nothing = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    root = os.fsencode(rootfs.resolve())
+    held = [os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)]
+    place = str(rootfs.resolve())
     try:
+        held += (make_anchor(place), clone_tree(place, recursive=False))
+        nothing, anchor, root = held
         child = spawn(
             _TAPE,
             {
@@ -93,14 +99,13 @@ def start(argv: Sequence[str], rootfs: Path, netns_fd: int, cpus: Sequence[int])
                 "stdout": output,
                 "stderr": output,
                 "netns": netns_fd,
+                "anchor": anchor,
                 "root": root,
-                "tmp": root + b"/tmp",
                 "cpus": sum(1 << cpu for cpu in cpus).to_bytes(128, "little"),
                 "path": os.fsencode(argv[0]),
                 "argv": pointers(argv),
                 "env": pointers(("PATH=/usr/bin:/bin", "LANG=C.UTF-8")),
             },
-            linux.CLONE_NEWNS,
         )
     except (StepError, StepKilledError) as error:
         os.close(output)
@@ -108,7 +113,8 @@ def start(argv: Sequence[str], rootfs: Path, netns_fd: int, cpus: Sequence[int])
             f"start {argv[0]} in the remote peer: {error}; run as root, and see that {rootfs} is the image"
         ) from error
     finally:
-        os.close(nothing)
+        for fd in held:
+            os.close(fd)
     return Server(argv, child.pid, child.pidfd, output)
 
 
@@ -125,14 +131,10 @@ def _make_tape() -> Tape:
         # Python ignores both, and an ignored signal stays ignored over exec.
         tape.add(f"default {name}", "rt_sigaction", number, bytes(32), 0, 8)
     tape.add("unblock signals", "rt_sigprocmask", 2, bytes(8), 0, 8)
-    private = linux.MS_REC | linux.MS_PRIVATE
-    tape.add("keep mounts to itself", "mount", "none", "/", 0, private, 0)
-    tape.add("bind the image", "mount", Slot("root"), Slot("root"), 0, linux.MS_BIND, 0)
+    add_enter_anchor(tape)
     quiet = linux.MS_NOSUID | linux.MS_NODEV
-    tape.add("mount tmpfs on /tmp", "mount", "tmpfs", Slot("tmp"), "tmpfs", quiet, "size=64m,mode=1777")
-    tape.add("go to the image", "chdir", Slot("root"))
-    tape.add("make it the root", "pivot_root", ".", ".")
-    tape.add("drop the host's tree", "umount2", ".", linux.MNT_DETACH)
+    tape.add("mount tmpfs on /tmp", "mount", "tmpfs", "/tmp", "tmpfs", quiet, "size=64m,mode=1777")
+    tape.add("go to /", "chdir", "/")
     tape.add("execve", "execve", Slot("path"), Slot("argv"), Slot("env"))
     return tape
 
