@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,20 @@ def _document(kind: Any, title: str) -> bytes:
         "title": title,
         "$comment": f"ninetynine result schema {SCHEMA_VERSION}, made by `python -m bench.schema`",
     }
-    return msgspec.json.format(msgspec.json.encode(head | msgspec.json.schema(kind)), indent=2) + b"\n"
+    schema = _unindented(msgspec.json.schema(kind))
+    return msgspec.json.format(msgspec.json.encode(head | schema), indent=2) + b"\n"
+
+
+def _unindented(node: Any) -> Any:
+    """Descriptions are docstrings, which Python strips of their indentation only from 3.13 on."""
+    if isinstance(node, dict):
+        return {
+            key: inspect.cleandoc(value)
+            if key == "description" and isinstance(value, str)
+            else _unindented(value)
+            for key, value in node.items()
+        }
+    return [_unindented(item) for item in node] if isinstance(node, list) else node
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from bench.model import NotMeasured, Step, Verdict
 
 
 def console(terminal: bool = False) -> Console:
-    return Console(file=io.StringIO(), force_terminal=terminal, width=160)
+    # Not this process's TERM: on a dumb terminal rich draws no bar at all.
+    return Console(file=io.StringIO(), force_terminal=terminal, width=160, _environ={"TERM": "xterm"})
 
 
 def text(found: Console) -> str:

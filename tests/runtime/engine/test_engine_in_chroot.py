@@ -36,6 +36,12 @@ exec chroot "$0" "$2" -c "$3"
 """
 
 
+def in_a_chroot() -> bool:
+    mounted = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return "/" not in mounted
+
+
+@pytest.mark.skipif(in_a_chroot(), reason="this is a chroot already: every test of the engine tries it")
 def test_a_container_starts_in_a_chroot(tmp_path: Path, rootfs: Path):
     root = tmp_path / "chroot"
     root.mkdir()
