@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 Better = Literal["higher", "lower"]
 Role = Literal["primary", "stress", "info"]
@@ -33,7 +33,13 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of `samples.parquet`. `valid=False` keeps the value and says why in `reason`."""
+    """One row of `samples.parquet`. `valid=False` keeps the value and says why in `reason`.
+
+    The last six say how quiet the host was during the whole slice (None: the host does not tell, null in
+    Parquet): the share of it in which some task waited for a CPU (PSI) and that a hypervisor gave to others,
+    the mean clock of the planned CPUs, context switches and busy CPU seconds of the whole host. take counts
+    the repetitions of a slice that was taken under pressure: 0 is the first.
+    """
 
     run: str
     session: int
@@ -49,6 +55,12 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     duration_ns: int
     valid: bool = True
     reason: str = ""
+    stall_share: float | None = None
+    steal_share: float | None = None
+    frequency_mhz: float | None = None
+    switches: int | None = None
+    busy_s: float | None = None
+    take: int = 0
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,11 +132,17 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArmPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """One column of the design: a backend under its samples' name (`host`, `host-b`, `runtime`, …)."""
+    """One column of the design: a backend under its samples' name (`host`, `host-b`, `runtime`, …).
+
+    role control: a second copy of the arm `twin_of` (negative control). role positive: the baseline's backend
+    doing `extra` more work in each slice that can (0.02 = 2 %), which has to be found.
+    """
 
     name: str
     backend: str
-    role: Literal["baseline", "arm", "control"]
+    role: Literal["baseline", "arm", "control", "positive"]
+    twin_of: str = ""
+    extra: float = 0.0
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,8 +156,30 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     arm: str
 
 
+class Looks(msgspec.Struct, frozen=True, kw_only=True):
+    """When a run may look at its data: after session `first` and after each further one, up to `last`.
+
+    What a look decides is measured no more; the error of looking often is paid for (bench.stats.sequential).
+    """
+
+    first: int
+    last: int
+
+
+class Closed(msgspec.Struct, frozen=True, kw_only=True):
+    """A scenario that a look found decided for an arm: after how many sessions of the run."""
+
+    scenario: str
+    arm: str
+    sessions: int
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A seeded, complete order of a run. The same inputs and seed give the same plan, byte for byte."""
+    """A seeded, complete order of a run. The same inputs and seed give the same plan, byte for byte.
+
+    It holds the most that may be measured; a look leaves out what is decided, the clock what does not fit.
+    looks: None where nothing is looked at before the end.
+    """
 
     profile: str
     seed: int
@@ -150,10 +190,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[Step, ...]
     cpus: tuple[int, ...]
     budget_s: float
+    looks: Looks | None = None
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """`run.json`: all that is needed to repeat a run and to believe it."""
+    """`run.json`: all that is needed to repeat a run and to believe it.
+
+    closed: what looks found decided. sessions_run: sessions that were walked to their end (None: not ended).
+    """
 
     schema: str
     id: str
@@ -168,3 +212,5 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     not_measured: tuple[NotMeasured, ...]
     versions: dict[str, str]
     notes: tuple[str, ...] = ()
+    closed: tuple[Closed, ...] = ()
+    sessions_run: int | None = None

@@ -47,7 +47,10 @@ COLUMNS = tuple(field.name for field in msgspec.structs.fields(Sample))
 _PARQUET_SCHEMA = pa.schema(
     [
         pa.field(
-            name, {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}.get(str(kind), pa.string())
+            name,
+            {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}.get(
+                str(kind).removesuffix(" | None"), pa.string()
+            ),
         )
         for name, kind in Sample.__annotations__.items()
     ]
@@ -138,7 +141,8 @@ def repair(loaded: Loaded) -> None:
         if path.exists() and any(sentence.startswith(f"{path}: ") for sentence in loaded.recovered):
             _replace(loaded.directory / "log" / f"damaged-{path.name}", partial(_copy, path))
     rows = [
-        Sample(**{str(key): value for key, value in row.items()}) for row in loaded.samples.to_dict("records")
+        Sample(**{str(key): _null(str(key), value) for key, value in row.items()})
+        for row in loaded.samples.to_dict("records")
     ]
     if any(sentence.startswith(f"{loaded.directory / journal.NAME}: ") for sentence in loaded.recovered):
         write_atomically(loaded.directory / journal.NAME, journal.encoded(loaded.run, rows))
@@ -255,8 +259,20 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _to_frame(table: pa.Table) -> pd.DataFrame:
+    """A file of schema 1.0 lacks the conditions of a slice: they are null, and each slice is a first take."""
     found: pd.DataFrame = table.to_pandas()
+    found["take"] = found["take"].fillna(0).astype("int64")
     return found
+
+
+_NULLABLE = frozenset(name for name, kind in Sample.__annotations__.items() if "None" in str(kind))
+
+
+def _null(name: str, value: Any) -> Any:
+    """A row's value as the model has it: NaN is None where there may be none, whole numbers stay whole."""
+    if name not in _NULLABLE:
+        return value
+    return None if pd.isna(value) else int(value) if name == "switches" else value
 
 
 def _pretty(value: object) -> bytes:

@@ -30,6 +30,7 @@ class Context(msgspec.Struct, kw_only=True):
 
     `worker` is a shell inside the instance, kept for the session (see bench.scenarios.worker); `wire` is the
     link to the remote peer, present for the network family (bench.wire.Wire, typed loosely: layers).
+    extra: the share of more work that the positive control does (0.02 = 2 %), 0 for all other arms.
     """
 
     backend: Backend
@@ -39,6 +40,7 @@ class Context(msgspec.Struct, kw_only=True):
     session: int
     block: int
     cpus: tuple[int, ...]
+    extra: float = 0.0
 
 
 class Scenario(Protocol):

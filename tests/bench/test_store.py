@@ -87,7 +87,8 @@ def complete(tmp_path: Path) -> Path:
 
 def test_parquet_has_exactly_the_promised_columns(complete):
     promised = (
-        "run session block order scenario backend metric unit better value start_ns duration_ns valid reason"
+        "run session block order scenario backend metric unit better value start_ns duration_ns valid reason "
+        "stall_share steal_share frequency_mhz switches busy_s take"
     )
     assert pq.read_schema(complete / store.SAMPLES).names == promised.split()
 
