@@ -58,6 +58,9 @@ class Scenario(Protocol):
     every: int
     """Visited in every n-th block of a session (1 = in all)."""
 
+    loads: bool
+    """Does a slice do `context.extra` more work when asked to? The positive control takes only those."""
+
     def spec(self) -> InstanceSpec:
         """The instance a slice runs in, without cpus (the plan adds them). Equal specs share one instance."""
 

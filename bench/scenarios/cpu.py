@@ -11,15 +11,16 @@ from bench.model import Metric, Role
 from bench.scenarios import parsers
 from bench.scenarios.base import Context, Reading, Scenario
 from bench.scenarios.tool import VOLUME, ToolSlice, readings
+from bench.scenarios.work import Work
 from bench.scenarios.worker import Output, Worker
 
 FAMILY = "cpu"
 EVENTS = 500
-MATRICES = 80
+MATRICES = 100
 ITERATIONS = 500_000
 MOST_START = 0.3
 CALLS = 150_000
-FAULT_MIB, FAULT_ROUNDS = 32, 4
+FAULT_MIB, FAULT_ROUNDS = 50, 3
 
 
 def _metric(name: str, unit: str, role: Role, definition: str) -> Metric:
@@ -84,6 +85,7 @@ class Crypto(msgspec.Struct, kw_only=True):
     metrics: tuple[Metric, ...] = (CRYPTO,)
     cost_s: float = 0.11
     every: int = 1
+    loads: bool = True
     kind: Literal["slice", "instance"] = "slice"
 
     def spec(self) -> InstanceSpec:
@@ -95,13 +97,14 @@ class Crypto(msgspec.Struct, kw_only=True):
         worker = Worker.of(context)
         # The shorter of two: one that was preempted would make the work look faster than it is.
         start_ns = min(worker.run(derivation(1)).duration_ns for _ in range(2))
-        whole = worker.run(derivation(ITERATIONS))
+        work = Work(ITERATIONS, context.extra)
+        whole = worker.run(derivation(work.done))
 
         def rate(output: Output) -> dict[str, float]:
             parsers.derived_key(output.text)
-            return {CRYPTO.name: (ITERATIONS - 1) / (max(1, output.duration_ns - start_ns) / 1e9)}
+            return {CRYPTO.name: (work.done - 1) / (max(1, output.duration_ns - start_ns) / 1e9)}
 
-        found = readings(whole, rate)
+        found = work.nominal(readings(whole, rate), self.metrics)
         if start_ns > MOST_START * whole.duration_ns:
             shares = f"{start_ns / 1e6:.0f} of {whole.duration_ns / 1e6:.0f} ms"
             reason = f"openssl's start took {shares}: the host is too busy"
@@ -130,9 +133,10 @@ SCENARIOS: tuple[Scenario, ...] = (
         name="cpu.integer",
         family=FAMILY,
         metrics=(INTEGER,),
-        argv=(
+        units=EVENTS,
+        command=lambda events: (
             *("sysbench", "cpu", "--threads=1", "--time=0"),
-            *(f"--events={EVENTS}", "--cpu-max-prime=10000", "run"),
+            *(f"--events={events}", "--cpu-max-prime=10000", "run"),
         ),
         parse=_integer,
         cost_s=0.13,
@@ -141,8 +145,9 @@ SCENARIOS: tuple[Scenario, ...] = (
         name="cpu.float",
         family=FAMILY,
         metrics=(FLOAT,),
-        argv=(
-            *("stress-ng", "--cpu", "1", "--cpu-method", "matrixprod", "--cpu-ops", str(MATRICES)),
+        units=MATRICES,
+        command=lambda products: (
+            *("stress-ng", "--cpu", "1", "--cpu-method", "matrixprod", "--cpu-ops", str(products)),
             *("--no-rand-seed", "--temp-path", "/tmp", "--metrics", "--yaml", "/dev/stdout"),
         ),
         parse=_float,
@@ -153,7 +158,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         name="cpu.syscall",
         family=FAMILY,
         metrics=(SYSCALL,),
-        argv=("dd", "if=/dev/zero", "of=/dev/null", "bs=1", f"count={CALLS}"),
+        units=CALLS,
+        command=lambda calls: ("dd", "if=/dev/zero", "of=/dev/null", "bs=1", f"count={calls}"),
         parse=_syscall,
         cost_s=0.09,
     ),
@@ -161,7 +167,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         name="cpu.page_fault",
         family=FAMILY,
         metrics=(PAGE_FAULT,),
-        argv=("/opt/ninetynine/fault", str(FAULT_MIB), str(FAULT_ROUNDS)),
+        units=FAULT_MIB,
+        command=lambda mib: ("/opt/ninetynine/fault", str(mib), str(FAULT_ROUNDS)),
         parse=_page_fault,
         cost_s=0.08,
     ),

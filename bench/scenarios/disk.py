@@ -42,7 +42,9 @@ _KINDS = {
     "rand": ("IO/s", "random", "4 KiB"),
     "seq": ("B/s", "in order", "1 MiB"),
 }
-SEQ_BLOCK = 1 << 20
+RAND_BLOCK, SEQ_BLOCK = 4 << 10, 1 << 20
+ROUNDS, RAND_A_ROUND = 50, 20
+"""A round of fio's work is one sequential and twenty random blocks, done in two jobs."""
 
 
 def _metric(name: str, unit: str, better: Better, role: Role, definition: str) -> Metric:
@@ -104,6 +106,7 @@ class ExtraInstance(msgspec.Struct, kw_only=True):
     metrics: tuple[Metric, ...] = (EXTRA, EXTRA_FIRST, COPY_UP, COPY_UP_TIME)
     cost_s: float = 0.25
     every: int = 8
+    loads: bool = False
     kind: Literal["slice", "instance"] = "instance"
 
     def spec(self) -> InstanceSpec:
@@ -144,7 +147,7 @@ class ExtraInstance(msgspec.Struct, kw_only=True):
         ]
 
 
-def fio(place: str) -> tuple[str, ...]:
+def fio(place: str, rounds: int = ROUNDS) -> tuple[str, ...]:
     """The command line: a random and then a sequential job on the file of a place, JSON out."""
     path = {"image": IMAGE_FILE, "layer": LAYER_FILE, "volume": VOLUME_FILE}[place]
     image = place == "image"
@@ -154,8 +157,10 @@ def fio(place: str) -> tuple[str, ...]:
     return (
         *("fio", "--ioengine=psync", "--direct=1", "--thread", "--output-format=json", "--disk_util=0"),
         *("--clocksource=clock_gettime", "--randseed=99", f"--filename={path}", f"--size={size}M", *access),
-        *("--name=rand", "--bs=4k", "--io_size=4M", f"--rw={'randread' if image else 'randrw'}"),
-        *("--name=seq", "--stonewall", "--bs=1M", "--io_size=48M", f"--rw={'read' if image else 'rw'}"),
+        *("--name=rand", f"--bs={RAND_BLOCK}", f"--io_size={rounds * RAND_A_ROUND * RAND_BLOCK}"),
+        f"--rw={'randread' if image else 'randrw'}",
+        *("--name=seq", "--stonewall", f"--bs={SEQ_BLOCK}", f"--io_size={rounds * SEQ_BLOCK}"),
+        f"--rw={'read' if image else 'rw'}",
     )
 
 
@@ -180,7 +185,8 @@ def _slice(place: str) -> ToolSlice:
         name=f"disk.{place}",
         family=FAMILY,
         metrics=metrics,
-        argv=fio(place),
+        units=ROUNDS,
+        command=lambda rounds: fio(place, rounds),
         parse=parse,
         cost_s=0.65 if place == "image" else 0.85,
         every=4,

@@ -16,7 +16,7 @@ from bench.scenarios.tool import ToolSlice
 from bench.scenarios.worker import Output
 
 FAMILY = "memory"
-BLOCK_MIB, TOTAL_GIB = 64, 2
+BLOCK_MIB, BLOCKS = 64, 50
 CHASE_MIB, STEPS = 96, 400_000
 SETTLE_S = 0.02
 
@@ -25,8 +25,8 @@ BANDWIDTH = Metric(
     unit="MiB/s",
     better="higher",
     role="primary",
-    definition=f"MiB per second of `sysbench memory` by its own clock: {TOTAL_GIB} GiB written by one thread "
-    f"8 bytes at a time, in order, over and over through one buffer of {BLOCK_MIB} MiB.",
+    definition=f"MiB per second of `sysbench memory` by its own clock: {BLOCKS} times {BLOCK_MIB} MiB, "
+    "written by one thread 8 bytes at a time, in order, over and over through one buffer of that size.",
 )
 LATENCY = Metric(
     name="memory.latency",
@@ -62,6 +62,7 @@ class IdleMemory(msgspec.Struct, kw_only=True):
     metrics: tuple[Metric, ...] = (PER_INSTANCE,)
     cost_s: float = 0.04
     every: int = 4
+    loads: bool = False
     kind: Literal["slice", "instance"] = "instance"
 
     def spec(self) -> InstanceSpec:
@@ -83,9 +84,10 @@ SCENARIOS = (
         name="memory.bandwidth",
         family=FAMILY,
         metrics=(BANDWIDTH,),
-        argv=(
+        units=BLOCKS,
+        command=lambda blocks: (
             *("sysbench", "memory", "--threads=1", "--time=0", f"--memory-block-size={BLOCK_MIB}M"),
-            *(f"--memory-total-size={TOTAL_GIB}G", "--memory-oper=write", "run"),
+            *(f"--memory-total-size={blocks * BLOCK_MIB}M", "--memory-oper=write", "run"),
         ),
         parse=_bandwidth,
         cost_s=0.15,
@@ -94,7 +96,8 @@ SCENARIOS = (
         name="memory.latency",
         family=FAMILY,
         metrics=(LATENCY,),
-        argv=("/opt/ninetynine/chase", str(CHASE_MIB), str(STEPS)),
+        units=STEPS,
+        command=lambda steps: ("/opt/ninetynine/chase", str(CHASE_MIB), str(steps)),
         parse=_latency,
         cost_s=0.16,
     ),

@@ -18,10 +18,12 @@ from bench.scenarios import parsers
 from bench.scenarios.base import Context, Reading, Scenario, ScenarioError
 from bench.scenarios.meter import Meter
 from bench.scenarios.tool import readings
+from bench.scenarios.work import Work
 from bench.scenarios.worker import Output, Worker
 
 FAMILY = "network"
 GBIT = 1_000_000_000
+MEGABYTE = 1_000_000
 MODES: tuple[NetworkMode, ...] = ("host", "bridge", "nat")
 PINGPONG_PORT, LOOPBACK_PORT = 5301, 5299
 ROUND_TRIPS = 1000
@@ -57,7 +59,7 @@ class Peer(Protocol):
 
 
 class Transfer(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of iperf3 slice. `bytes_` is `-n`, 0.1 to 0.2 s of the wire; `rate` is None when unshaped.
+    """One kind of iperf3 slice. `megabytes` are its `-n`, 0.1 to 0.2 s of the wire; `rate` None: unshaped.
 
     Where it `counts_cpu`, the host's CPU time is the second metric: at 10 Gbit/s, since a slice at 1 Gbit/s
     takes so little of it that whatever else the host does drowns it.
@@ -66,7 +68,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     stem: str
     words: str
     rate: int | None
-    bytes_: str
+    megabytes: int
     options: tuple[str, ...] = ()
     role: Role = "stress"
     counts_cpu: bool = False
@@ -79,7 +81,7 @@ TRANSFERS = (
         stem="network.throughput",
         words="one TCP stream to the peer over the wire at 1 Gbit/s",
         rate=GBIT,
-        bytes_="20M",
+        megabytes=20,
         role="primary",
         cost_s=0.22,
         every=1,
@@ -88,7 +90,7 @@ TRANSFERS = (
         stem="network.throughput_10g",
         words="one TCP stream to the peer over the wire at 10 Gbit/s",
         rate=10 * GBIT,
-        bytes_="150M",
+        megabytes=150,
         counts_cpu=True,
         cost_s=0.32,
         every=1,
@@ -97,7 +99,7 @@ TRANSFERS = (
         stem="network.throughput_unshaped",
         words="one TCP stream to the peer over the wire without a rate, bound by the CPU",
         rate=None,
-        bytes_="100M",
+        megabytes=100,
         cost_s=0.16,
         every=4,
     ),
@@ -105,7 +107,7 @@ TRANSFERS = (
         stem="network.throughput_reverse",
         words="one TCP stream from the peer over the wire at 1 Gbit/s",
         rate=GBIT,
-        bytes_="10M",
+        megabytes=10,
         options=("-R",),
         cost_s=0.12,
         every=4,
@@ -114,7 +116,7 @@ TRANSFERS = (
         stem="network.throughput_streams",
         words="four TCP streams at once to the peer over the wire at 1 Gbit/s",
         rate=GBIT,
-        bytes_="10M",
+        megabytes=10,
         options=("-P", "4"),
         cost_s=0.13,
         every=4,
@@ -123,7 +125,7 @@ TRANSFERS = (
         stem="network.throughput_streams_reverse",
         words="four TCP streams at once from the peer over the wire at 1 Gbit/s",
         rate=GBIT,
-        bytes_="10M",
+        megabytes=10,
         options=("-P", "4", "-R"),
         cost_s=0.13,
         every=8,
@@ -140,6 +142,7 @@ class NetworkSlice(msgspec.Struct, kw_only=True):
     transfer: Transfer
     cost_s: float
     every: int
+    loads: bool = True
     family: str = FAMILY
     kind: Literal["slice", "instance"] = "slice"
 
@@ -151,21 +154,25 @@ class NetworkSlice(msgspec.Struct, kw_only=True):
         """One transfer. Raises ScenarioError; the peer's servers are then started anew."""
         peer = peer_of(context)
         peer.shape(self.transfer.rate)
-        worker = Worker.of(context)
+        work = Work(self.transfer.megabytes * MEGABYTE, context.extra)
         try:
-            if not self.transfer.counts_cpu:
-                return readings(worker.run(self.argv(peer)), self._parse)
-            meter = Meter(peer, parse_size(self.transfer.bytes_))
-            meter.background()
-            output = worker.run(self.argv(peer), meanwhile=meter.watch)
-            meter.background()
-            return [*readings(output, self._parse), meter.reading(self.metrics[1].name)]
+            return work.nominal(self._transfer(peer, Worker.of(context), work.done), self.metrics)
         except ScenarioError:
             peer.restart_servers()
             raise
 
-    def argv(self, peer: Peer) -> tuple[str, ...]:
-        """The command line of the client."""
+    def _transfer(self, peer: Peer, worker: Worker, size: int) -> list[Reading]:
+        argv = self.argv(peer, size)
+        if not self.transfer.counts_cpu:
+            return readings(worker.run(argv), self._parse)
+        meter = Meter(peer, size)
+        meter.background()
+        output = worker.run(argv, meanwhile=meter.watch)
+        meter.background()
+        return [*readings(output, self._parse), meter.reading(self.metrics[1].name)]
+
+    def argv(self, peer: Peer, size: int) -> tuple[str, ...]:
+        """The command line of a client that sends (or, reversed, takes) `size` bytes."""
         return (
             *(
                 *PIN,
@@ -177,7 +184,7 @@ class NetworkSlice(msgspec.Struct, kw_only=True):
                 "--connect-timeout",
                 "3000",
             ),
-            *("-J", "-i", "0.1", "-n", self.transfer.bytes_, "-b", "100G", *self.transfer.options),
+            *("-J", "-i", "0.1", "-n", str(size), "-b", "100G", *self.transfer.options),
         )
 
     def _parse(self, output: Output) -> dict[str, float]:
@@ -192,6 +199,7 @@ class Latency(msgspec.Struct, kw_only=True):
     mode: NetworkMode
     cost_s: float = 0.07
     every: int = 2
+    loads: bool = False
     family: str = FAMILY
     kind: Literal["slice", "instance"] = "slice"
 
@@ -235,6 +243,7 @@ class Loopback(msgspec.Struct, kw_only=True):
     )
     cost_s: float = 0.15
     every: int = 8
+    loads: bool = False
     family: str = FAMILY
     kind: Literal["slice", "instance"] = "slice"
 
@@ -269,11 +278,6 @@ def peer_of(context: Context) -> Peer:
     if not isinstance(context.wire, Peer):
         raise ScenarioError("the network family needs the wire to the remote peer, and there is none")
     return context.wire
-
-
-def parse_size(text: str) -> int:
-    """iperf3's `20M` in bytes."""
-    return int(text.removesuffix("M")) << 20
 
 
 def _slices(mode: NetworkMode) -> tuple[NetworkSlice | Latency, ...]:

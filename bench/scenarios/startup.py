@@ -84,6 +84,7 @@ class FirstInstruction(msgspec.Struct, kw_only=True):
     time_s: float = BACK_TO_BACK_S
     cost_s: float
     every: int
+    loads: bool = False
     family: str = FAMILY
     kind: Literal["slice", "instance"] = "instance"
 
@@ -119,6 +120,7 @@ class FirstByte(msgspec.Struct, kw_only=True):
     metrics: tuple[Metric, ...] = (FIRST_BYTE,)
     cost_s: float = 0.05
     every: int = 4
+    loads: bool = False
     family: str = FAMILY
     kind: Literal["slice", "instance"] = "instance"
 

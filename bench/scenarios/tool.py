@@ -14,7 +14,11 @@ import msgspec
 from bench.backends.base import InstanceSpec
 from bench.model import Metric
 from bench.scenarios.base import Context, Reading
+from bench.scenarios.work import Work
 from bench.scenarios.worker import Output, Worker
+
+Command = Callable[[int], tuple[str, ...]]
+"""Units of work → the whole command line that does them."""
 
 Parse = Callable[[Output], Mapping[str, float]]
 """What a program printed → {metric: value}. Raises ParseError, which is turned into a ScenarioError."""
@@ -30,17 +34,20 @@ class ParseError(ValueError):
 class ToolSlice(msgspec.Struct, kw_only=True):
     """One program, run once in the session's instance. See `bench.scenarios.base.Scenario`.
 
-    `argv` is the whole command line. `parse` reads its output. All have the same spec and so share one
-    instance a session: without a network, and with the volume that the disk family needs.
+    `command` gives the command line that does so many `units` of work; `parse` reads figures per unit from
+    its output. All have the same spec and so share one instance a session: without a network, and with the
+    volume that the disk family needs.
     """
 
     name: str
     family: str
     metrics: tuple[Metric, ...]
-    argv: tuple[str, ...]
+    units: int
+    command: Command
     parse: Parse
     cost_s: float
     every: int = 1
+    loads: bool = True
     kind: Literal["slice", "instance"] = "slice"
 
     def spec(self) -> InstanceSpec:
@@ -49,7 +56,9 @@ class ToolSlice(msgspec.Struct, kw_only=True):
 
     def run(self, context: Context) -> list[Reading]:
         """Run the program once. Raises ScenarioError with the program's words."""
-        return readings(Worker.of(context).run(self.argv), self.parse)
+        work = Work(self.units, context.extra)
+        output = Worker.of(context).run(self.command(work.done))
+        return work.nominal(readings(output, self.parse), self.metrics)
 
 
 def readings(output: Output, parse: Parse) -> list[Reading]:
