@@ -25,6 +25,8 @@ TOOLS: Mapping[str, tuple[str, ...]] = {
     "nft": ("nft", "--version"),
     "ip": ("ip", "-Version"),
     "docker": ("docker", "--version"),
+    "podman": ("podman", "--version"),
+    "runc": ("runc", "--version"),
     "crun": ("crun", "--version"),
 }
 

@@ -1,0 +1,182 @@
+"""Processors: what moves their clock, which share a core or a node, and which the arms will run on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bench.host.check import Check, Fact, chosen, cpu_list, cpu_set, number, one_of, text
+
+CPUS = "sys/devices/system/cpu"
+FAST_CLOCKS = ("tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter")
+"""Read by the vDSO without a system call."""
+
+FACTS = (
+    Fact(
+        name="turbo",
+        paths=(f"{CPUS}/intel_pstate/no_turbo",),
+        fine=one_of("1"),
+        effect="cpu, memory: the clock depends on heat and on the neighbour's work",
+        fix="ninetynine tune, or: echo 1 > {path}",
+        shown=lambda found: "off" if found == "1" else "on",
+    ),
+    Fact(
+        name="turbo",
+        paths=(f"{CPUS}/cpufreq/boost",),
+        fine=one_of("0"),
+        effect="cpu, memory: the clock depends on heat and on the neighbour's work",
+        fix="ninetynine tune, or: echo 0 > {path}",
+        shown=lambda found: "off" if found == "0" else "on",
+        absent="neither intel_pstate nor a boost switch here (usual inside a VM)",
+    ),
+    Fact(
+        name="clocksource",
+        paths=("sys/devices/system/clocksource/clocksource0/current_clocksource",),
+        fine=one_of(*FAST_CLOCKS),
+        effect="startup, network.latency: a slow clock takes a system call for each stamp",
+        fix="boot with clocksource=tsc",
+    ),
+    Fact(
+        name="nmi watchdog",
+        paths=("proc/sys/kernel/nmi_watchdog",),
+        fine=one_of("0"),
+        effect="cpu: an interrupt of every CPU every few seconds, and one performance counter less",
+        fix="ninetynine tune, or: sysctl kernel.nmi_watchdog=0",
+        shown=lambda found: "off" if found == "0" else "on",
+    ),
+)
+
+
+def checks(root: Path, cpus: Sequence[int]) -> Iterator[Check]:
+    """All checks of this module. cpus: those planned for every arm."""
+    yield placement(root, cpus)
+    yield governor(root, cpus)
+    intel, boost, *others = FACTS
+    found = intel.look(root)
+    yield boost.look(root) if found.state == "unknown" else found
+    yield smt(root, cpus)
+    yield numa(root, cpus)
+    yield throttling(root, cpus)
+    yield from (fact.look(root) for fact in others)
+    yield kernel(root)
+
+
+def placement(root: Path, cpus: Sequence[int]) -> Check:
+    """Which CPUs every arm gets, and whether anything else is kept off them."""
+    isolated = cpu_set(text(root / CPUS / "isolated"))
+    online = cpu_set(text(root / CPUS / "online"))
+    found = f"CPUs {cpu_list(cpus)} for every arm: the first two this process may use, or --cpus"
+    if online:
+        found += f"; online: {cpu_list(online)}"
+    effect = "all metrics: every other process may run on the same CPUs in the middle of a slice"
+    if cpus and set(cpus) <= isolated:
+        return Check(name="placement", state="ok", found=f"{found}; isolated", effect=effect)
+    if len(cpus) < 2:
+        fix = "give two CPUs with --cpus, or widen this process's set (taskset, cpuset)"
+        words = "network: client and server share one CPU; " + effect
+        return Check(name="placement", state="warn", found=found, effect=words, fix=fix)
+    return Check(name="placement", state="ok", found=f"{found}; not isolated", effect=effect)
+
+
+def governor(root: Path, cpus: Sequence[int]) -> Check:
+    """The frequency governors of the planned CPUs."""
+    effect = "cpu, memory, startup: the clock rises during a slice"
+    found = {text(root / CPUS / f"cpu{cpu}/cpufreq/scaling_governor") for cpu in cpus} - {""}
+    if not found:
+        absent = "no cpufreq here (usual inside a VM)"
+        return Check(name="governor", state="unknown", found=absent, effect=effect)
+    shown = ", ".join(sorted(found))
+    if found == {"performance"}:
+        return Check(name="governor", state="ok", found=shown, effect=effect)
+    fix = "ninetynine tune, or: cpupower frequency-set -g performance"
+    return Check(name="governor", state="warn", found=shown, effect=effect, fix=fix)
+
+
+def smt(root: Path, cpus: Sequence[int]) -> Check:
+    """Hardware threads that share a core, with each other or with work that is not ours."""
+    effect = "cpu, memory: a busy sibling thread takes up to half of a core"
+    control = text(root / CPUS / "smt/control")
+    siblings = {cpu: cpu_set(text(root / CPUS / f"cpu{cpu}/topology/thread_siblings_list")) for cpu in cpus}
+    if not control and not any(siblings.values()):
+        return Check(name="smt", state="unknown", found="the host does not tell", effect=effect)
+    shared = sorted({cpu_list(group) for group in siblings.values() if len(group) > 1})
+    if not shared:
+        return Check(
+            name="smt", state="ok", found=f"no shared cores ({control or 'by topology'})", effect=effect
+        )
+    within = [group for group in shared if len(cpu_set(group) & set(cpus)) > 1]
+    if within:
+        found = f"planned CPUs {' and '.join(within)} are threads of one core"
+        fix = "choose one thread a core with --cpus"
+    else:
+        found = f"siblings outside the plan: cores {' and '.join(shared)}"
+        fix = "keep the siblings idle, or: echo off > /sys/devices/system/cpu/smt/control"
+    return Check(name="smt", state="warn", found=found, effect=effect, fix=fix)
+
+
+def numa(root: Path, cpus: Sequence[int]) -> Check:
+    """Whether the planned CPUs lie on one memory node."""
+    effect = "memory, cpu: memory of another node is up to twice as far"
+    folders = sorted((root / "sys/devices/system/node").glob("node[0-9]*"))
+    nodes = {folder.name: cpu_set(text(folder / "cpulist")) for folder in folders}
+    if not nodes:
+        return Check(name="numa", state="unknown", found="no nodes in /sys", effect=effect)
+    ours = sorted(name for name, members in nodes.items() if members & set(cpus))
+    found = f"{len(nodes)} node{'s' * (len(nodes) > 1)}; planned CPUs on {', '.join(ours) or 'none'}"
+    if len(ours) < 2:
+        return Check(name="numa", state="ok", found=found, effect=effect)
+    one = next(members for name, members in nodes.items() if name == ours[0])
+    return Check(name="numa", state="warn", found=found, effect=effect, fix=f"--cpus out of {cpu_list(one)}")
+
+
+def throttling(root: Path, cpus: Sequence[int]) -> Check:
+    """How often cores were slowed down for heat, and how hot the zones are."""
+    effect = "cpu, memory: the clock falls as the machine gets hot, in later slices more than in early ones"
+    counts = [
+        count
+        for cpu in cpus
+        if (count := number(root / CPUS / f"cpu{cpu}/thermal_throttle/core_throttle_count")) is not None
+    ]
+    zones = (root / "sys/class/thermal").glob("thermal_zone*/temp")
+    degrees = [value / 1000 for zone in zones if (value := number(zone)) is not None and value > 0]
+    parts = [f"{sum(counts)} throttle events since boot"] if counts else []
+    parts += [f"hottest zone {max(degrees):.0f} °C"] if degrees else []
+    if not parts:
+        absent = "no thermal zones and no throttle counts (usual inside a VM)"
+        return Check(name="thermal", state="unknown", found=absent, effect=effect)
+    hot = any(counts) or any(value >= 90 for value in degrees)
+    fix = (
+        "let it cool, improve the cooling, or lower the clock (ninetynine tune turns turbo off)"
+        if hot
+        else ""
+    )
+    return Check(
+        name="thermal", state="warn" if hot else "ok", found="; ".join(parts), effect=effect, fix=fix
+    )
+
+
+def kernel(root: Path) -> Check:
+    """How often the kernel ticks and whether it preempts itself."""
+    effect = "startup, network.latency: ticks and preemption decide when a woken program runs"
+    version = text(root / "proc/sys/kernel/version")
+    preempt = re.search(r"PREEMPT\w*", version)
+    dynamic = chosen(text(root / "sys/kernel/debug/sched/preempt"))
+    tick = re.search(r"^CONFIG_HZ=(\d+)$", _config(root), re.MULTILINE)
+    parts = [preempt[0].lower() if preempt else "no preemption named"] if version else []
+    parts += [f"now {dynamic}"] if dynamic else []
+    parts += [f"{tick[1]} Hz"] if tick else []
+    if not parts:
+        return Check(name="kernel", state="unknown", found="the kernel does not tell", effect=effect)
+    return Check(name="kernel", state="ok", found=", ".join(parts), effect=effect)
+
+
+def _config(root: Path) -> str:
+    release = text(root / "proc/sys/kernel/osrelease")
+    try:
+        import gzip
+
+        with gzip.open(root / "proc/config.gz", "rt") as file:
+            return file.read()
+    except (OSError, EOFError):
+        return text(root / f"boot/config-{release}")

@@ -1,0 +1,129 @@
+"""Other work: load, who makes it, what waits (PSI), and what a hypervisor takes."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from bench.host.check import Check, text
+
+WATCHED_S = 0.25
+"""Seconds between two readings of counters: some 25 ticks of each CPU's clock."""
+
+PATIENT = 10.0
+"""Per cent of ten seconds in which some task may wait before slices feel it."""
+
+STOLEN = 2.0
+"""Per cent of CPU time stolen at which a ratio of 1 % needs many sessions more."""
+
+BUSY = 0.05
+"""Share of one CPU from which another process is named: five times what a verdict on 1 % can bear."""
+
+
+class Counters(msgspec.Struct, frozen=True, kw_only=True):
+    """Ticks since boot: stolen, in all, and used by each process, by (pid, name)."""
+
+    stolen: int | None
+    total: int
+    used: dict[tuple[int, str], int]
+
+
+def checks(root: Path, seconds: float = WATCHED_S) -> Iterator[Check]:
+    """All checks of this module; takes `seconds`, in which counters are watched."""
+    yield load(root)
+    for resource in ("cpu", "memory", "io"):
+        yield pressure(root, resource)
+    before, since = read(root), time.monotonic()
+    time.sleep(seconds)
+    after, passed = read(root), time.monotonic() - since
+    yield steal(before, after)
+    yield busiest(before, after, passed)
+
+
+def load(root: Path) -> Check:
+    """Tasks that ran or waited, over the last minute."""
+    effect = "all metrics: wider intervals, so more minutes for the same verdict"
+    found = text(root / "proc/loadavg").split()
+    cpus = os.cpu_count() or 1
+    try:
+        average = float(found[0])
+    except (IndexError, ValueError):
+        return Check(name="load", state="unknown", found="no /proc/loadavg", effect=effect)
+    shown = f"load average {average:.2f} on {cpus} CPUs"
+    if average < 0.5 * cpus:
+        return Check(name="load", state="ok", found=shown, effect=effect)
+    return Check(name="load", state="warn", found=shown, effect=effect, fix="end other work first")
+
+
+_PRESSED = {
+    "cpu": ("all metrics: slowdown follows this figure closely", "end other work first"),
+    "memory": ("memory, startup: pages are reclaimed inside a slice", "end what uses the memory"),
+    "io": ("disk, startup: other work's reads and writes come first", "end what uses the disk"),
+}
+
+
+def pressure(root: Path, resource: str) -> Check:
+    """Tasks that waited for the CPU, for memory or for a disk, over the last ten seconds."""
+    name, (effect, fix) = f"pressure {resource}", _PRESSED[resource]
+    share = re.search(r"^some avg10=(\d+(?:\.\d+)?)", text(root / f"proc/pressure/{resource}"))
+    if share is None:
+        off = "the kernel does not tell (PSI is off; boot with psi=1)"
+        return Check(name=name, state="unknown", found=off, effect=effect)
+    waited = float(share[1])
+    found = f"some task waited {waited:.1f} % of the last 10 s"
+    if waited < PATIENT:
+        return Check(name=name, state="ok", found=found, effect=effect)
+    return Check(name=name, state="warn", found=found, effect=effect, fix=fix)
+
+
+def steal(before: Counters, after: Counters) -> Check:
+    """Time the hypervisor gave to others, between two readings."""
+    effect = "all metrics: wider intervals; a whole slice may be lost to another guest"
+    if before.stolen is None or after.stolen is None:
+        found = "no steal time in /proc/stat"
+        return Check(name="steal", state="unknown", found=found, effect=effect)
+    share = 100 * (after.stolen - before.stolen) / max(after.total - before.total, 1)
+    found = f"{share:.1f} % of CPU time stolen"
+    if share < STOLEN:
+        return Check(name="steal", state="ok", found=found, effect=effect)
+    fix = "use a machine, or an instance type, with CPUs of its own"
+    return Check(name="steal", state="warn", found=found, effect=effect, fix=fix)
+
+
+def busiest(before: Counters, after: Counters, seconds: float, most: int = 3) -> Check:
+    """The other processes that used most CPU time between two readings."""
+    effect = "all metrics: they run beside the slices, on the same caches if not on the same CPUs"
+    ticks = os.sysconf("SC_CLK_TCK") * max(seconds, 1e-9)
+    shares = {
+        who: (used - before.used[who]) / ticks
+        for who, used in after.used.items()
+        if who in before.used and who[0] != os.getpid()
+    }
+    if not after.used:
+        return Check(name="other work", state="unknown", found="no processes in /proc", effect=effect)
+    busy = sorted(((share, who) for who, share in shares.items() if share >= BUSY), reverse=True)
+    if not busy:
+        found = f"{len(after.used)} processes, none above {BUSY:.0%} of a CPU"
+        return Check(name="other work", state="ok", found=found, effect=effect)
+    named = ", ".join(f"{name} ({pid}) {share:.0%} of a CPU" for share, (pid, name) in busy[:most])
+    fix = "stop these while measuring: " + " ".join(str(pid) for _, (pid, _) in busy[:most])
+    return Check(name="other work", state="warn", found=named, effect=effect, fix=fix)
+
+
+def read(root: Path) -> Counters:
+    """The counters now; empty where /proc is not there."""
+    fields = text(root / "proc/stat").split("\n", 1)[0].split()[1:]
+    ticks = [int(field) for field in fields[:8] if field.isdigit()]
+    used: dict[tuple[int, str], int] = {}
+    for entry in (root / "proc").glob("[0-9]*/stat"):
+        found = re.match(r"(\d+) \((.*)\) \S(.*)", text(entry), re.DOTALL)
+        rest = found[3].split() if found else []
+        if found and len(rest) > 12:
+            used[int(found[1]), found[2]] = int(rest[10]) + int(rest[11])
+    whole = len(ticks) == 8
+    return Counters(stolen=ticks[7] if whole else None, total=sum(ticks), used=used)

@@ -1,0 +1,101 @@
+"""The system as a whole: rights, cgroups, virtualization, mitigations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.host import fingerprint as facts
+from bench.host.check import Check, text
+
+CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "io")
+"""What the container backends limit and account with."""
+
+
+def checks(root: Path) -> Iterator[Check]:
+    """All checks of this module."""
+    yield privilege()
+    yield cgroups(root)
+    yield virtualization(root)
+    yield mitigations(root)
+
+
+def privilege(uid: int | None = None) -> Check:
+    """Root, without which nothing can be measured."""
+    effect = (
+        "all metrics: nothing is measured without it; the host baseline needs chroot, containers namespaces"
+    )
+    if (os.geteuid() if uid is None else uid) == 0:
+        return Check(name="root", state="ok", found="running as root", effect=effect)
+    return Check(name="root", state="bad", found="not root", effect=effect, fix="run it again with sudo")
+
+
+def cgroups(root: Path) -> Check:
+    """The layout that containers are limited by, and the controllers that can be used in it."""
+    found = facts.cgroup_layout(root)
+    if found == "none":
+        effect = "runtime, docker, crun: no limits, no memory figures"
+        fix = "mount -t cgroup2 none /sys/fs/cgroup"
+        return Check(name="cgroups", state="bad", found="no cgroups mounted", effect=effect, fix=fix)
+    there = controllers(root)
+    lacking = [name for name in CONTROLLERS if name not in there and (name != "io" or "blkio" not in there)]
+    words = f"{found}; controllers: {' '.join(sorted(there)) or 'none'}"
+    effect = "startup: joining a v1 group waits for an RCU grace period"
+    if lacking:
+        words += f"; lacking: {' '.join(lacking)}"
+        effect = f"runtime, docker, crun: no limits of {', '.join(lacking)}"
+    if found == "v2" and not lacking:
+        return Check(name="cgroups", state="ok", found=words, effect=effect)
+    fix = (
+        "boot with systemd.unified_cgroup_hierarchy=1"
+        if found != "v2"
+        else "delegate them: echo +NAME > cgroup.subtree_control in the cgroup above"
+    )
+    return Check(name="cgroups", state="warn", found=words, effect=effect, fix=fix)
+
+
+def controllers(root: Path) -> set[str]:
+    """Controllers that are mounted (v1) or that the v2 tree's root offers here."""
+    found: set[str] = set()
+    for target, kind, options in _mounted(root):
+        if kind == "cgroup2":
+            found |= set(text(root / target.lstrip("/") / "cgroup.controllers").split())
+        elif kind == "cgroup":
+            found |= {name for name in options.split(",") if name in (*CONTROLLERS, "blkio", "cpuacct")}
+    return found
+
+
+def _mounted(root: Path) -> Iterator[tuple[str, str, str]]:
+    for line in text(root / "proc/self/mounts").splitlines():
+        fields = line.split()
+        if len(fields) >= 4:
+            yield fields[1], fields[2], fields[3]
+
+
+def virtualization(root: Path) -> Check:
+    """Whether the host is itself a guest."""
+    effect = "vm: a guest in a guest is slower than one on metal"
+    found = facts.virtualization(root)
+    if not found.startswith("virtual"):
+        return Check(name="virtualization", state="ok", found=found, effect=effect)
+    fix = "measure VMs on bare metal"
+    return Check(name="virtualization", state="warn", found=found, effect=effect, fix=fix)
+
+
+def mitigations(root: Path) -> Check:
+    """What the kernel does against flaws of the CPU: part of what is measured, and of who is compared."""
+    effect = (
+        "cpu.syscall, startup, network: each entry into the kernel pays; runs with others cannot be compared"
+    )
+    folder = root / "sys/devices/system/cpu/vulnerabilities"
+    states = {path.name: text(path) for path in sorted(folder.glob("*"))} if folder.is_dir() else {}
+    if not states:
+        return Check(name="mitigations", state="unknown", found="the host does not tell", effect=effect)
+    active = [name for name, state in states.items() if state.startswith("Mitigation")]
+    open_ = [name for name, state in states.items() if state.startswith("Vulnerable")]
+    found = f"{len(active)} active, {len(open_)} open of {len(states)}"
+    if "mitigations=off" in text(root / "proc/cmdline").split():
+        fix = "boot without mitigations=off: hardly any host is run like that"
+        return Check(name="mitigations", state="warn", found=f"{found}; switched off", effect=effect, fix=fix)
+    return Check(name="mitigations", state="ok", found=found, effect=effect)

@@ -1,0 +1,51 @@
+"""Container and VM tools with their versions, and whether KVM can be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from bench.host.check import Check
+
+WANTED: Mapping[str, str] = {
+    "docker": "docker: not measured without it",
+    "podman": "all metrics: none; named since its containers may run beside ours",
+    "crun": "crun: not measured without it",
+    "runc": "docker: which runtime starts its containers",
+    "qemu": "vm: not measured without it",
+    "libvirt": "vm: the daemon is not needed, the embedded driver (libvirt-daemon-driver-qemu) is",
+    "mmdebstrap": "all metrics: the bench image cannot be built without it",
+    "nft": "network: no NAT without it",
+    "ip": "network: not needed by us, handy to look",
+}
+"""Tool → what it is needed for."""
+
+
+def checks(found: Mapping[str, str]) -> Iterator[Check]:
+    """A line for each tool. found: version texts by name (`bench.host.fingerprint.host_tools`)."""
+    for name, effect in WANTED.items():
+        if name in found:
+            yield Check(name=f"tool {name}", state="ok", found=found[name], effect=effect)
+        else:
+            fix = f"install it where you want to measure {name}" if name in effect else ""
+            yield Check(name=f"tool {name}", state="unknown", found="not installed", effect=effect, fix=fix)
+
+
+def kvm(root: Path, accelerator: str | None, why: str = "") -> Check:
+    """Whether guest code really runs under KVM. accelerator: what the VM backend found by running some
+    (`kvm`, `tcg`), None where it could not try, for the reason `why`."""
+    effect = "vm: without KVM a guest is emulated (TCG), ten times slower, and no claim about VMs is judged"
+    device = "/dev/kvm is there" if (root / "dev/kvm").exists() else "no /dev/kvm"
+    if accelerator == "kvm":
+        return Check(name="kvm", state="ok", found=f"guest code runs ({device})", effect=effect)
+    if accelerator is None:
+        words = f"{device}; not tried: {why}" if why else f"{device}; not tried"
+        return Check(name="kvm", state="unknown", found=words, effect=effect)
+    if (root / "dev/kvm").exists():
+        found, fix = (
+            f"{device}, but guest code does not run",
+            "use a host whose own hypervisor allows nesting",
+        )
+    else:
+        found, fix = device, "modprobe kvm_intel or kvm_amd; switch on VT-x or AMD-V in the firmware"
+    return Check(name="kvm", state="warn", found=found, effect=effect, fix=fix)
