@@ -18,10 +18,22 @@ from bench.judging.control import CLAIM as CONTROL
 from bench.judging.control import control_rows
 from bench.judging.joint import joint_row
 from bench.judging.pairs import SamplesError, collect
-from bench.judging.rows import Gate, Judged, join, judge_one
-from bench.model import ImageInfo, NotMeasured, Plan, Verdict
+from bench.judging.rows import ONCE, Gate, Judged, join, judge_one
+from bench.judging.spending import Spending, spending
+from bench.model import Closed, ImageInfo, NotMeasured, Plan, Verdict
 
 __all__ = ["SamplesError", "judge"]
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """What all claims of one judgement share. skip: arms and metrics that no claim speaks of here."""
+
+    evidence: Evidence
+    gate: Gate
+    spending: Spending
+    skip: frozenset[str]
+    arms: tuple[str, ...]
+    gaps: tuple[Verdict, ...]
 
 
 def judge(
@@ -30,22 +42,32 @@ def judge(
     plan: Plan | None = None,
     not_measured: Sequence[NotMeasured] = (),
     image: ImageInfo | None = None,
+    closed: Sequence[Closed] = (),
+    sessions_run: int | None = None,
 ) -> list[Verdict]:
     """All verdict rows of a run: the A/A control (its joint row first), then the claims in their order.
 
     `samples` has the columns of bench.model.Sample, rows in any order. `plan` gives the profile (smoke never
-    gives a verdict), the arms, and which metrics are only shown (role info). Where the control failed or
-    could not be judged, every other verdict is inconclusive and says so. Raises SamplesError.
+    gives a verdict), the arms, which metrics are only shown (role info), and whether the run looked at its
+    data before its end: then `closed` is what looks ended, `sessions_run` how many sessions were walked.
+    Where the control failed or could not be judged, every other verdict is inconclusive and says so.
+    Raises SamplesError.
     """
     evidence = Evidence(collect(samples))
     gate = Gate(min_sessions=claims.min_sessions, smoke=plan is not None and plan.profile == "smoke")
-    shown_only = (
-        frozenset(metric.name for metric in plan.metrics if metric.role == "info") if plan else frozenset()
+    # A session begun and not ended is in the data and no look has seen it: it counts as one more.
+    seen = max(sessions_run or 0, evidence.visits.sessions)
+    own = _host_arms(claims, plan)
+    shown_only = _shown_only(plan)
+    case = Case(
+        evidence=evidence,
+        gate=gate,
+        spending=spending(plan, seen, closed, final=True) if plan else ONCE,
+        skip=shown_only | own,
+        arms=tuple(name for name in _seen(evidence, plan) if name not in own),
+        gaps=tuple(missing.listed(claims, not_measured)),
     )
     control = control_rows(claims, evidence, gate, shown_only)
-    gaps = missing.listed(claims, not_measured)
-    own = _host_arms(claims, plan)
-    arms = [name for name in _seen(evidence, plan) if name not in own]
     rows: list[Verdict] = []
     for claim in claims.claim:
         if claim.kind == "later":
@@ -53,29 +75,26 @@ def judge(
         elif claim.kind == "digest":
             rows.append(missing.digest(claim, image))
         else:
-            rows += _claim_rows(claim, evidence, gate, shown_only | own, arms, gaps)
-    rows += [row for row in gaps if row.claim in (missing.UNCLAIMED, CONTROL)]
+            rows += _claim_rows(claim, case)
+    rows += [row for row in case.gaps if row.claim in (missing.UNCLAIMED, CONTROL)]
     return [*control, *(rows if gate.smoke else _under_control(control[0], rows))]
 
 
-def _claim_rows(
-    claim: Claim,
-    evidence: Evidence,
-    gate: Gate,
-    skip: frozenset[str],
-    arms: Sequence[str],
-    gaps: Sequence[Verdict],
-) -> list[Verdict]:
+def _claim_rows(claim: Claim, case: Case) -> list[Verdict]:
     """Rows of one claim: the joint ones, one a metric, then what is missing."""
-    judged = [judge_one(claim, one, gate, evidence.visits.lost) for one in comparisons(claim, evidence, skip)]
+    lost = case.evidence.visits.lost
+    judged = [
+        judge_one(claim, one, case.gate, lost, case.spending)
+        for one in comparisons(claim, case.evidence, case.skip)
+    ]
     done = {(one.source.metric, one.source.backend, one.source.baseline) for one in judged}
-    lacking = missing.absent(claim, arms, done, gaps)
-    joint = _joint_rows(claim, judged) if claim.rule == "all" else []
-    own_gaps = [row for row in gaps if row.claim == claim.id]
+    lacking = missing.absent(claim, case.arms, done, case.gaps)
+    joint = _joint_rows(claim, judged, case.spending) if claim.rule == "all" else []
+    own_gaps = [row for row in case.gaps if row.claim == claim.id]
     return missing.merge([*joint, *(one.row for one in judged)], own_gaps) + lacking
 
 
-def _joint_rows(claim: Claim, judged: Sequence[Judged]) -> list[Verdict]:
+def _joint_rows(claim: Claim, judged: Sequence[Judged], spending: Spending) -> list[Verdict]:
     groups: dict[tuple[str, str], list[Judged]] = {}
     for one in judged:
         if one.source.role == "primary":
@@ -84,13 +103,17 @@ def _joint_rows(claim: Claim, judged: Sequence[Judged]) -> list[Verdict]:
     for (backend, baseline), members in groups.items():
         there = {one.source.metric for one in members}
         lacking = [metric for metric in claim.required(backend) if metric not in there]
-        rows.append(joint_row(claim, backend, baseline, members, lacking))
+        rows.append(joint_row(claim, backend, baseline, members, lacking, spending))
     return rows
+
+
+def _shown_only(plan: Plan | None) -> frozenset[str]:
+    return frozenset(metric.name for metric in plan.metrics if metric.role == "info") if plan else frozenset()
 
 
 def _host_arms(claims: Claims, plan: Plan | None) -> frozenset[str]:
     """The baseline and every second copy: no claim speaks of them."""
-    copies = (arm.name for arm in plan.arms if arm.role == "control") if plan else ()
+    copies = (arm.name for arm in plan.arms if arm.role in ("control", "positive")) if plan else ()
     return frozenset((claims.control.baseline, claims.control.arm, *copies))
 
 

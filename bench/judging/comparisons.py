@@ -13,7 +13,7 @@ from bench.judging.pairs import Key, Series, Visits, ratio_series, value_series
 from bench.model import Role
 from bench.stats.cluster import Interval, t_interval
 from bench.stats.location import Floats, Ints, medians_by_group
-from bench.stats.quantile import needed, quantile_bounds
+from bench.stats.quantile import quantile_bounds
 
 TIMES = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0}
 SIZES = {
@@ -33,8 +33,8 @@ Bounds = Callable[[float], Interval]
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """One number against one margin. `bounds(alpha)` is on the scale of the claim's margin.
 
-    metric is the samples' name, shown the row's. blocked: why it cannot be judged at all. hint: what would
-    help where the bounds do not decide.
+    metric is the samples' name, shown the row's. blocked: why it cannot be judged at all. tail: the
+    quantile where it is one beyond the median (bounded by order statistics), else 0.
     """
 
     metric: str
@@ -44,8 +44,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     baseline: str
     series: Series
     bounds: Bounds
+    scenario: str = ""
     blocked: str = ""
-    hint: str = ""
+    tail: float = 0.0
 
 
 class Evidence:
@@ -108,6 +109,7 @@ def _ratio(evidence: Evidence, key: Key, role: Role, baseline: str) -> Compariso
         baseline=baseline,
         series=series,
         bounds=bounds,
+        scenario=evidence.visits.scenario.get(metric, ""),
     )
 
 
@@ -127,6 +129,7 @@ def _absolute(claim: Claim, evidence: Evidence, key: Key, role: Role) -> Compari
         baseline="",
         series=series,
         bounds=bounds,
+        scenario=evidence.visits.scenario.get(metric, ""),
         blocked=blocked,
     )
 
@@ -141,7 +144,6 @@ def _quantile(claim: Claim, evidence: Evidence, key: Key, role: Role, q: float) 
     series = Series(
         clusters=ids, locations=medians, n_pairs=values.size, unfit=int(np.count_nonzero(~positive))
     )
-    want = needed(q, int(ids.size), claim.alpha)
 
     def bounds(alpha: float) -> Interval:
         if q == 0.5 or values.size == 0:
@@ -159,8 +161,9 @@ def _quantile(claim: Claim, evidence: Evidence, key: Key, role: Role, q: float) 
         baseline="",
         series=series,
         bounds=bounds,
+        scenario=evidence.visits.scenario.get(metric, ""),
         blocked=blocked,
-        hint=f"an upper bound needs about {want} values" if q != 0.5 and values.size < want else "",
+        tail=q if q != 0.5 else 0.0,
     )
 
 

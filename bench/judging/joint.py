@@ -2,18 +2,28 @@
 
 Supported only if every primary metric is, each at the full alpha (Berger 1982, Technometrics 24(4), 295–300:
 no correction is needed). Refuted if any is, at alpha divided by the number of metrics: that is the first step
-of Holm's procedure, the one that decides whether there is any at all.
+of Holm's procedure, the one that decides whether there is any at all. In a run that looks, each metric's two
+levels are what its own last look may spend of alpha, and of that share: both arguments need no more than that
+each metric alone keeps its level, whenever it was closed.
 """
 
 from __future__ import annotations
 
 from bench.claims import Claim
-from bench.judging.rows import ALL, Judged, decide, finite, join, label, margin_of
+from bench.judging.rows import ALL, ONCE, Judged, decide, finite, join, label, margin_of
+from bench.judging.spending import Spending
 from bench.model import State, Verdict
 from bench.stats.cluster import Interval
 
 
-def joint_row(claim: Claim, backend: str, baseline: str, judged: list[Judged], missing: list[str]) -> Verdict:
+def joint_row(
+    claim: Claim,
+    backend: str,
+    baseline: str,
+    judged: list[Judged],
+    missing: list[str],
+    spending: Spending = ONCE,
+) -> Verdict:
     """The row `*` of a claim with rule `all`, from the rows of its primary metrics on one backend.
 
     Its numbers are those of the worst metric: for a ratio estimate = smallest estimate, low = smallest low
@@ -21,7 +31,7 @@ def joint_row(claim: Claim, backend: str, baseline: str, judged: list[Judged], m
     """
     ready = [one for one in judged if not one.short]
     share = claim.alpha / max(1, len(ready))
-    corrected = [one.source.bounds(share) for one in ready]
+    corrected = [one.source.bounds(spending.level(share, one.source)) for one in ready]
     at_least = claim.kind == "ratio"
     broken = [
         one.source.shown
@@ -37,7 +47,7 @@ def joint_row(claim: Claim, backend: str, baseline: str, judged: list[Judged], m
         f"joins {len(judged)} primary metrics, numbers are those of the worst",
         label(backend, baseline),
     )
-    estimate, low, high = _worst([one.source.bounds(claim.alpha) for one in ready], corrected, at_least)
+    estimate, low, high = _worst([one.interval for one in ready], corrected, at_least)
     return Verdict(
         claim=claim.id,
         metric=ALL,

@@ -54,15 +54,17 @@ class Visits(msgspec.Struct, frozen=True, kw_only=True):
     """All samples of a run, sorted out.
 
     usable: valid finite samples, columns VISIT + value. cells: their median per visit. lost: what was not
-    usable. unit and better are per metric.
+    usable. unit, better and scenario are per metric (scenario empty where the samples name none).
     """
 
     usable: pd.DataFrame
     cells: pd.DataFrame
     lost: dict[Key, Loss]
     unit: dict[str, str]
+    scenario: dict[str, str]
     better: dict[str, str]
     tried: frozenset[Key]
+    sessions: int
     backends: tuple[str, ...]
 
 
@@ -85,10 +87,19 @@ def collect(samples: pd.DataFrame) -> Visits:
         cells=cells,
         lost=_losses(frame[~good]),
         unit={str(k): str(v) for k, v in zip(first["metric"], first["unit"], strict=True)},
+        scenario=_scenarios(first),
         better={str(k): str(v) for k, v in zip(first["metric"], first["better"], strict=True)},
         tried=frozenset((str(metric), str(backend)) for metric, backend in tried),
+        sessions=1 + int(frame["cluster"].max()) if len(frame) else 0,
         backends=tuple(str(name) for name in dict.fromkeys(samples["backend"])),
     )
+
+
+def _scenarios(first: pd.DataFrame) -> dict[str, str]:
+    """Scenario of each metric, from one sample of each; samples of other tools name none."""
+    if "scenario" not in first.columns:
+        return {}
+    return {str(k): str(v) for k, v in zip(first["metric"], first["scenario"], strict=True)}
 
 
 def ratio_series(visits: Visits, baseline: str) -> dict[Key, Series]:

@@ -8,13 +8,18 @@ import msgspec
 
 from bench.claims import Claim
 from bench.judging.comparisons import Comparison
+from bench.judging.outlook import needed, values_wanted
 from bench.judging.pairs import Key, Loss
+from bench.judging.spending import Spending
 from bench.model import State, Verdict
 from bench.stats.cluster import Interval
 
 EMULATED = (
     "emulated CPU (TCG): speaks of this backend only, excluded from claims about virtual machines in general"
 )
+ONCE = Spending()
+"""A run that looked at its data once, at its end."""
+
 ALL = "*"
 """Metric of the row that joins the primary metrics of a claim."""
 
@@ -27,10 +32,11 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """A row with what the joint row needs from it."""
+    """A row with what the joint row needs from it. interval: its bounds, at the level it was judged at."""
 
     row: Verdict
     source: Comparison
+    interval: Interval
     short: str
 
 
@@ -69,20 +75,23 @@ def shortfall(comparison: Comparison, min_pairs: int, gate: Gate) -> str:
     return ""
 
 
-def judge_one(claim: Claim, comparison: Comparison, gate: Gate, lost: dict[Key, Loss]) -> Judged:
-    """The row of one metric on one backend."""
-    interval = comparison.bounds(claim.alpha)
+def judge_one(
+    claim: Claim, comparison: Comparison, gate: Gate, lost: dict[Key, Loss], spending: Spending = ONCE
+) -> Judged:
+    """The row of one metric on one backend, its bounds at the level that its last look may spend."""
+    interval = comparison.bounds(spending.level(claim.alpha, comparison))
     short = shortfall(comparison, claim.min_pairs, gate)
     state = "inconclusive" if short else decide(interval, margin_of(claim), at_least=claim.kind == "ratio")
     undecided = not short and state == "inconclusive"
     reason = join(
         short,
-        comparison.hint if undecided else "",
-        more_data(interval, margin_of(claim), log=claim.kind == "ratio") if undecided else "",
+        more_data(claim, comparison, interval) if undecided else "",
+        spending.told(comparison),
         losses(comparison, lost),
         label(comparison.backend, comparison.baseline),
     )
-    return Judged(row=row(claim, comparison, interval, state, reason), source=comparison, short=short)
+    verdict = row(claim, comparison, interval, state, reason)
+    return Judged(row=verdict, source=comparison, interval=interval, short=short)
 
 
 def row(claim: Claim, comparison: Comparison, interval: Interval, state: State, reason: str) -> Verdict:
@@ -104,17 +113,15 @@ def row(claim: Claim, comparison: Comparison, interval: Interval, state: State, 
     )
 
 
-def more_data(interval: Interval, margin: float, *, log: bool) -> str:
-    """How many sessions like these would settle it: the half-width shrinks with the root of their number."""
-    numbers = (interval.low, interval.estimate, interval.high, margin)
-    if not all(math.isfinite(value) and (value > 0 or not log) for value in numbers):
-        return ""
-    low, centre, high, edge = map(math.log, numbers) if log else numbers
-    distance, half = abs(centre - edge), (high - low) / 2
-    if distance <= half / 15:
+def more_data(claim: Claim, comparison: Comparison, interval: Interval) -> str:
+    """What would settle an open comparison, in words."""
+    wanted = values_wanted(comparison, claim.alpha)
+    if wanted > comparison.series.n_pairs:
+        return f"an upper bound needs about {wanted} values"
+    sessions = needed(claim, comparison, interval)
+    if not math.isfinite(sessions):
         return "too close to the margin to settle by more sessions"
-    sessions = max(interval.n_clusters + 1, math.ceil(interval.n_clusters * (half / distance) ** 2))
-    return f"about {sessions} sessions like these would settle it"
+    return f"about {sessions:.0f} sessions like these would settle it"
 
 
 def losses(comparison: Comparison, lost: dict[Key, Loss]) -> str:

@@ -1,0 +1,169 @@
+"""A look at a run that goes on: which scenarios are decided for which arm, and how far the others are.
+
+Asked after every session, so it works out only what decides: no rows, no words. The rule is the judge's own
+(bench.judging.rows.decide, at the level this look may spend), so what a look closes the judge finds decided.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import pandas as pd
+
+from bench.claims import Claim, Claims
+from bench.judging.comparisons import Comparison, Evidence, comparisons
+from bench.judging.outlook import needed_with_looks
+from bench.judging.pairs import collect
+from bench.judging.progress import Progress
+from bench.judging.rows import Gate, decide, margin_of, shortfall
+from bench.judging.spending import Spending, spending
+from bench.model import ArmPlan, Closed, Looks, Plan
+
+JUDGED = ("ratio", "quantile", "absolute")
+"""Kinds of claims that samples decide."""
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """One comparison at this look.
+
+    over: no more pairs can come, decided or not. needed: sessions of the run in all (done: it is decided).
+    """
+
+    scenario: str
+    arms: tuple[str, ...]
+    primary: bool
+    over: bool
+    needed: float
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """What all comparisons of one look share."""
+
+    claims: Claims
+    evidence: Evidence
+    looks: Looks
+    spending: Spending
+    gate: Gate
+
+    @property
+    def done(self) -> float:
+        """Sessions walked so far."""
+        return float(self.spending.sessions)
+
+    def standings(self, plan: Plan) -> Iterator[Standing]:
+        """All comparisons that may keep an arm in the run."""
+        shown_only = {metric.name for metric in plan.metrics if metric.role == "info"}
+        silent = {arm.name for arm in plan.arms} - _judged(plan)
+        positive = _named(plan, "positive")
+        for claim in (claim for claim in self.claims.claim if claim.kind in JUDGED):
+            skip = shown_only | (silent - positive if claim.kind == "ratio" else silent)
+            for comparison in comparisons(claim, self.evidence, frozenset(skip)):
+                yield self.standing(claim, comparison)
+
+    def standing(self, claim: Claim, comparison: Comparison) -> Standing:
+        """Whether this comparison asks for more sessions, and for how many."""
+        return Standing(
+            scenario=comparison.scenario,
+            arms=tuple(arm for arm in (comparison.backend, comparison.baseline) if arm),
+            primary=comparison.role == "primary",
+            over=self.spending.stopped(comparison) is not None or self.spending.exhausted(comparison),
+            needed=self.needed(claim, comparison),
+        )
+
+    def needed(self, claim: Claim, comparison: Comparison) -> float:
+        """Sessions of the run in all; those done where nothing is open (or can never be closed)."""
+        if comparison.blocked or self.spending.stopped(comparison) is not None:
+            return self.done
+        if shortfall(comparison, claim.min_pairs, self.gate):
+            return self._of_the_run(comparison, self._enough(claim, comparison))
+        interval = comparison.bounds(self.spending.level(claim.alpha, comparison))
+        if decide(interval, margin_of(claim), at_least=claim.kind == "ratio") != "inconclusive":
+            return max(self.done, float(self.looks.first))
+        return self._of_the_run(comparison, needed_with_looks(claim, comparison, interval, self.looks))
+
+    def _enough(self, claim: Claim, comparison: Comparison) -> float:
+        """Sessions with this comparison that a verdict asks for at the least, at the pace so far."""
+        series = comparison.series
+        a_session = series.n_pairs / series.n_sessions if series.n_sessions else 1.0
+        return max(self.gate.min_sessions, math.ceil(claim.min_pairs / a_session), series.n_sessions + 1)
+
+    def _of_the_run(self, comparison: Comparison, sessions: float) -> float:
+        """Sessions with this comparison → sessions of the run, of which some may lack it."""
+        own = comparison.series.n_sessions
+        return (
+            self.done + sessions if own == 0 else max(self.done + 1.0, sessions * max(1.0, self.done / own))
+        )
+
+
+def progress(
+    samples: pd.DataFrame, claims: Claims, plan: Plan, sessions: int, closed: Sequence[Closed] = ()
+) -> list[Progress]:
+    """How far each (scenario, arm) of the plan is after `sessions` whole sessions; the plan has looks.
+
+    `samples` are all so far (columns of bench.model.Sample), valid and not. The primary comparisons of a
+    scenario count, the stress ones only where it has no other. A claim over several metrics asks for no more
+    than each of them decided. The baseline and the controls serve the arms, so they are decided when those
+    are; in a plan without arms the controls are judged as if they were. Raises SamplesError.
+    """
+    look = Look(
+        claims=claims,
+        evidence=Evidence(collect(samples)),
+        looks=plan.looks or Looks(first=plan.sessions, last=plan.sessions),
+        spending=spending(plan, sessions, closed, final=False),
+        gate=Gate(min_sessions=claims.min_sessions, smoke=False),
+    )
+    standings: dict[str, list[Standing]] = {}
+    for standing in look.standings(plan):
+        standings.setdefault(standing.scenario, []).append(standing)
+    arms = {arm.name: arm for arm in plan.arms}
+    return [
+        _progress(look, scenario, arms[name], _concerning(plan, arms[name], standings.get(scenario, [])))
+        for scenario, name in dict.fromkeys((step.scenario, step.arm) for step in plan.steps)
+    ]
+
+
+def _progress(look: Look, scenario: str, arm: ArmPlan, standings: list[Standing]) -> Progress:
+    place = (scenario, arm.name)
+    ended = look.spending.sessions >= look.spending.ends.get(place, math.inf)
+    primary = any(one.primary for one in standings)
+    counted = [one for one in standings if one.primary or not primary]
+    if not ended:
+        counted = [one for one in counted if not one.over]
+    needed = max((one.needed for one in counted), default=look.done)
+    if place in look.spending.closed:
+        needed = look.done
+    elif arm.role == "arm" and not _tried(look, scenario, arm.name):
+        needed = look.done + look.claims.min_sessions  # planned and not come yet
+    elif ended and needed > look.done:
+        needed = math.inf
+    return Progress(
+        scenario=scenario, arm=arm.name, decided=needed <= look.done, needed=needed, primary=primary
+    )
+
+
+def _tried(look: Look, scenario: str, arm: str) -> bool:
+    visits = look.evidence.visits
+    return any(name == scenario and (metric, arm) in visits.tried for metric, name in visits.scenario.items())
+
+
+def _concerning(plan: Plan, arm: ArmPlan, standings: list[Standing]) -> list[Standing]:
+    """The comparisons of a scenario that an arm has to stay for."""
+    judged = _judged(plan)
+    if arm.role == "baseline":
+        judged |= _named(plan, "positive")
+    elif arm.role == "positive" or arm.name in judged:
+        judged = {arm.name}
+    elif arm.twin_of in judged:
+        judged = {arm.twin_of}
+    return [one for one in standings if judged & set(one.arms)]
+
+
+def _judged(plan: Plan) -> set[str]:
+    """The arms that claims speak of here."""
+    return _named(plan, "arm") or _named(plan, "control")
+
+
+def _named(plan: Plan, role: str) -> set[str]:
+    return {arm.name for arm in plan.arms if arm.role == role}

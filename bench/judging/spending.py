@@ -1,0 +1,78 @@
+"""At which level a comparison is read: alpha as the claim says, or the share that its last look may spend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from bench.judging.comparisons import Comparison
+from bench.model import Closed, Looks, Plan
+from bench.stats.sequential import level
+
+Place = tuple[str, str]
+"""(scenario, arm)."""
+
+
+class Spending(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run looked at, and when. The default is a run that looks once, at its end.
+
+    sessions: those in the data. closed: sessions after which a look ended it. ends: sessions after which the
+    plan has nothing more of it, which no look had a part in. final: no look follows.
+    """
+
+    looks: Looks | None = None
+    sessions: int = 0
+    closed: dict[Place, int] = {}
+    ends: dict[Place, int] = {}
+    final: bool = True
+
+    def end(self, comparison: Comparison) -> int | None:
+        """Sessions after which the plan has no more pairs; None where it does not say."""
+        return _first(self.ends, comparison)
+
+    def stopped(self, comparison: Comparison) -> int | None:
+        """Sessions after which a look ended the pair, closing one of its sides before the plan's end."""
+        stop, end = _first(self.closed, comparison), self.end(comparison)
+        return None if stop is None or (end is not None and stop >= end) else stop
+
+    def exhausted(self, comparison: Comparison) -> bool:
+        """Whether the plan has no more pairs, so that this was its last look."""
+        end = self.end(comparison)
+        return end is not None and self.sessions >= end
+
+    def level(self, alpha: float, comparison: Comparison) -> float:
+        """The one-sided level for this comparison's bounds; a joined test gives its share as alpha."""
+        if self.looks is None:
+            return alpha
+        first, last = self.looks.first, self.looks.last
+        stop = self.stopped(comparison)
+        if stop is not None:
+            return level(alpha, stop, first, last, final=False)
+        end = self.end(comparison)
+        look = self.sessions if end is None else min(self.sessions, end)
+        return level(alpha, look, first, last, final=self.final or self.exhausted(comparison))
+
+    def told(self, comparison: Comparison) -> str:
+        """When a look ended it, in words; empty where it ran to its end."""
+        stop = self.stopped(comparison)
+        if self.looks is None or stop is None:
+            return ""
+        return f"decided after {stop} of {self.looks.last} sessions"
+
+
+def spending(plan: Plan, sessions: int, closed: Sequence[Closed], *, final: bool) -> Spending:
+    """The spending of a run by this plan when `sessions` are in the data."""
+    if plan.looks is None:
+        return Spending()
+    ends: dict[Place, int] = {}
+    for step in plan.steps:
+        place = (step.scenario, step.arm)
+        ends[place] = max(ends.get(place, 0), step.session + 1)
+    places = {(one.scenario, one.arm): one.sessions for one in closed}
+    return Spending(looks=plan.looks, sessions=sessions, closed=places, ends=ends, final=final)
+
+
+def _first(places: dict[Place, int], comparison: Comparison) -> int | None:
+    sides = ((comparison.scenario, arm) for arm in (comparison.backend, comparison.baseline))
+    return min((places[side] for side in sides if side in places), default=None)
