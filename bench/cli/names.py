@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from bench.cli.errors import USAGE, CliError
 from bench.scenarios.base import Scenario
+from bench.scenarios.check import FAMILY as CHECKS
 
 
 def split(text: str | None) -> list[str]:
@@ -31,9 +32,14 @@ def backends(typed: str | None, profile_default: Sequence[str], names: Sequence[
 
 
 def scenarios(typed: str | None, offered: Sequence[Scenario]) -> list[Scenario]:
-    """Scenarios of the families typed; all of them when none was typed."""
+    """Scenarios of the families typed; all of them when none was typed.
+
+    Where programs are to tell their own figures, the checks of what they go by come along.
+    """
     families = list(dict.fromkeys(scenario.family for scenario in offered))
     wanted = known("family", split(typed), families) or families
+    if any(scenario.family in wanted and scenario.kind == "slice" for scenario in offered):
+        wanted = [*wanted, CHECKS]
     return [scenario for scenario in offered if scenario.family in wanted]
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from bench.model import Metric
-from bench.scenarios import cpu, disk, memory, network, startup
-from bench.scenarios.base import Scenario, ScenarioError
+from bench.scenarios import check, cpu, disk, memory, network, startup
+from bench.scenarios.base import Scenario
 
 SCENARIOS: tuple[Scenario, ...] = (
     *startup.SCENARIOS,
@@ -14,21 +12,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     *memory.SCENARIOS,
     *network.SCENARIOS,
     *disk.SCENARIOS,
+    *check.SCENARIOS,
 )
 
 FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(scenario.family for scenario in SCENARIOS))
 
 METRICS: dict[str, Metric] = {metric.name: metric for each in SCENARIOS for metric in each.metrics}
-
-
-def select(families: Collection[str]) -> tuple[Scenario, ...]:
-    """Return the scenarios of these families, all for an empty collection, in registry order.
-
-    Raises ScenarioError naming the known families.
-    """
-    unknown = sorted(set(families) - set(FAMILIES))
-    if unknown:
-        raise ScenarioError(
-            f"unknown family {', '.join(map(repr, unknown))}: choose from {', '.join(FAMILIES)}"
-        )
-    return tuple(each for each in SCENARIOS if not families or each.family in families)

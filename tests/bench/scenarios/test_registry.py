@@ -2,23 +2,20 @@ import re
 from pathlib import Path
 
 import msgspec
-import pytest
 
-from bench.scenarios.base import ScenarioError
-from bench.scenarios.registry import FAMILIES, METRICS, SCENARIOS, select
+from bench.cli.names import scenarios
+from bench.scenarios.registry import FAMILIES, METRICS, SCENARIOS
 
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
 
 
-def test_the_five_families_are_there():
-    assert FAMILIES == ("startup", "cpu", "memory", "network", "disk")
+def test_the_five_families_and_the_checks_are_there():
+    assert FAMILIES == ("startup", "cpu", "memory", "network", "disk", "check")
 
 
-def test_select_keeps_the_order_and_names_the_unknown():
-    assert {scenario.family for scenario in select(["cpu", "disk"])} == {"cpu", "disk"}
-    assert select([]) == SCENARIOS
-    with pytest.raises(ScenarioError, match="unknown family 'gpu': choose from startup, cpu"):
-        select(["gpu"])
+def test_checks_come_along_where_programs_tell_their_own_figures():
+    assert {scenario.family for scenario in scenarios("cpu,disk", SCENARIOS)} == {"cpu", "disk", "check"}
+    assert {scenario.family for scenario in scenarios("startup", SCENARIOS)} == {"startup"}
 
 
 def test_names_are_unique_and_dotted():
