@@ -34,7 +34,10 @@ INK = {
 _STYLES = {
     "host": Style(Ink("#4a545e", "#c3cbd3"), "circle", "solid"),
     "host-b": Style(Ink("#7d8792", "#8f99a4"), "circle-open", "dot"),
+    "host-2pct": Style(Ink("#85681f", "#d8bf7a"), "triangle-down-open", "dot"),
+    "again": Style(Ink("#5f6b12", "#c3cf6d"), "hexagon2", "dash"),
     "runtime": Style(Ink("#0a5cc2", "#6cb2ff"), "square", "solid"),
+    "runtime-b": Style(Ink("#4373b3", "#94bdf0"), "square-open", "dot"),
     "vm": Style(Ink("#b34a00", "#ffa766"), "diamond", "solid"),
     "vm-untuned": Style(Ink("#96660a", "#d9b36b"), "diamond-open", "dash"),
     "docker": Style(Ink("#08777d", "#4fd0d6"), "triangle-up", "solid"),
@@ -48,7 +51,10 @@ _OTHERS = (
 _LABELS = {
     "host": "host",
     "host-b": "host again (A/A)",
+    "host-2pct": "host with 2 % more work",
+    "again": "host once more, as if a system",
     "runtime": "container (ours)",
+    "runtime-b": "container again (A/A)",
     "docker": "docker",
     "crun": "crun",
 }

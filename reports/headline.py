@@ -1,4 +1,4 @@
-"""The sentence at the top of the page, its conditions, and the control that must hold before it counts."""
+"""The sentence at the top of the page and its conditions; a control that failed takes its place."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import msgspec
 from bench.claims import Claim
 from bench.model import State, Verdict
 from reports import arms
+from reports.controls import controls
 from reports.load import Evidence
 from reports.names import metric_words
 from reports.verdicts import ALL, ClaimView, claim_views
@@ -17,33 +18,8 @@ START, SPEED = "startup.median", "performance"
 
 OPEN = " could not be settled"
 FIRST = "startup.first_instruction"
-JOINT = "joint"
-"""Metric of the control's row over all metrics."""
-
-_CONTROL = {
-    "supported": "Two copies of the host, measured like any other pair, could not be told apart.",
-    "refuted": "Two copies of the host differ, so the instrument is not to be trusted in this run.",
-    "inconclusive": "This run cannot tell whether two copies of the host differ.",
-    "not measured": "This run has no verdict on its A/A control.",
-}
 
 _UNITS = {"s": "seconds", "ms": "milliseconds", "µs": "microseconds"}
-_WORD = {
-    "supported": "passed",
-    "refuted": "failed",
-    "inconclusive": "not decided",
-    "not measured": "not measured",
-}
-
-
-class Control(msgspec.Struct, frozen=True, kw_only=True):
-    """The A/A control: passed, failed or not given, in a word and a sentence, with the rows behind it."""
-
-    state: State
-    word: str
-    sentence: str
-    reason: str
-    rows: tuple[tuple[str, ...], ...]
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,8 +50,9 @@ def banner(evidence: Evidence) -> Banner:
     spoken = [line for line in lines if line.claim in (START, SPEED)]
     states = {line.state for line in spoken or lines}
     order: tuple[State, ...] = ("refuted", "inconclusive", "supported")
+    state: State = next((state for state in order if state in states), "not measured")
     return Banner(
-        state=next((state for state in order if state in states), "not measured"),
+        state="refuted" if controls(evidence).failure else state,
         sentence=refusal or _sentence(evidence, subject),
         conditions=conditions(evidence),
         lines=lines,
@@ -99,17 +76,17 @@ def _lines(view: ClaimView, subject: str) -> list[Line]:
 
 
 def _refusal(evidence: Evidence) -> str:
-    run, joint = evidence.run, control(evidence).state
+    run, found = evidence.run, controls(evidence)
     if run.plan.profile == "smoke":
         return "A smoke run: it shows that every part works, and gives no verdict."
     if not evidence.verdicts:
         return "Measured, but not judged: there is no verdict yet."
-    if joint == "refuted":
-        return "This run is invalid: two copies of the host differed from each other, so nothing here counts."
+    if found.failure:
+        return found.failure
     if run.status == "failed":
         return "This run failed before its end: below is what it left, and no verdict stands on it."
-    if joint == "inconclusive":
-        return "No verdict: the control, two copies of the host, could not be judged in this run."
+    if found.negative.state == "inconclusive":
+        return "No verdict: the control, two copies of the same arm, could not be judged in this run."
     return ""
 
 
@@ -117,7 +94,7 @@ def _subject(evidence: Evidence) -> str:
     """The system the headline is about: our runtime, or the first measured one that is not emulated."""
     judged = {row.backend for row in evidence.verdicts if row.verdict != "not measured"}
     others = [arm for arm in evidence.arms if arm in judged and not arms.emulated(arm)]
-    spoken = [arm for arm in others if arm != evidence.claims.control.arm]
+    spoken = [arm for arm in others if arm in evidence.systems]
     return "runtime" if "runtime" in judged or not spoken else spoken[0]
 
 
@@ -219,23 +196,4 @@ def conditions(evidence: Evidence) -> str:
         f"Linux {host.kernel}. "
         f"Profile {run.plan.profile}, {count(run.plan.sessions, 'session')} of fresh instances."
         f"{f' Virtual machines: {guests}.' if guests else ''}{cut}"
-    )
-
-
-def control(evidence: Evidence) -> Control:
-    """What the second copy of the host says about the instrument."""
-    rows = [row for row in evidence.verdicts if row.backend == evidence.claims.control.arm]
-    joint = next((row for row in rows if row.metric in (JOINT, ALL)), None)
-    table = tuple(
-        (metric_words(row.metric), share(row.estimate), f"{share(row.low)} to {share(row.high)}", row.reason)
-        for row in rows
-        if row is not joint and row.estimate is not None
-    )
-    state: State = joint.verdict if joint else "not measured"
-    return Control(
-        state=state,
-        word=_WORD[state],
-        sentence=_CONTROL[state],
-        reason=joint.reason if joint else "",
-        rows=table,
     )

@@ -53,12 +53,33 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         seen = [str(name) for name in self.samples["backend"].unique()]
         return tuple(dict.fromkeys(planned + seen))
 
+    @cached_property
+    def twins(self) -> frozenset[str]:
+        """Arms that test the instrument and are no system under test: second copies, the positive control."""
+        return frozenset(arm.name for arm in self.run.plan.arms if arm.role in ("control", "positive"))
+
+    @cached_property
+    def baseline(self) -> str:
+        """The arm that all others are measured against."""
+        return next((arm.name for arm in self.run.plan.arms if arm.role == "baseline"), "host")
+
+    @cached_property
+    def systems(self) -> tuple[str, ...]:
+        """The systems under test: every arm but the baseline and the controls."""
+        return tuple(arm for arm in self.arms if arm != self.baseline and arm not in self.twins)
+
+    @cached_property
+    def scenario_of(self) -> dict[str, str]:
+        """The scenario that gave each metric."""
+        pairs = self.samples[["metric", "scenario"]].drop_duplicates("metric")
+        return {str(metric): str(name) for metric, name in pairs.itertuples(index=False, name=None)}
+
     def of(self, *names: str) -> pd.DataFrame:
-        """Valid samples of the named metrics, arms in the plan's order."""
-        return self._by_arm(self.valid, names)
+        """Valid samples of the named metrics, arms in the plan's order, without the controls."""
+        return self._by_arm(self.valid[~self.valid["backend"].isin(self.twins)], names)
 
     def all_of(self, *names: str) -> pd.DataFrame:
-        """The same with the samples that do not count."""
+        """All samples of the named metrics, the controls' and those that do not count too."""
         return self._by_arm(self.shown, names)
 
     def _by_arm(self, samples: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:

@@ -15,9 +15,12 @@ from markupsafe import Markup
 from bench import store
 from reports import appendix, arms, headline, panels, verdicts
 from reports.bundle import csp_hash, plotly_bundle
+from reports.conditions import conditions
+from reports.controls import controls
 from reports.downloads import downloads
 from reports.errors import ReportError
 from reports.load import Evidence, load
+from reports.looks import looks
 from reports.words import count, minutes, quantity, share
 
 NAME = "report.html"
@@ -95,7 +98,9 @@ def _view(evidence: Evidence, target: Path) -> dict[str, Any]:
     return {
         "run": run,
         "banner": headline.banner(evidence),
-        "control": headline.control(evidence),
+        "controls": controls(evidence),
+        "looks": looks(evidence),
+        "conditions": conditions(evidence),
         "claims": verdicts.claim_views(evidence),
         "forests": list(panels.forests(evidence)),
         "sections": [(*words, _paired(list(build(evidence)))) for *words, build in SECTIONS],
@@ -158,11 +163,9 @@ DOCUMENTS = (
 
 def _counts(evidence: Evidence) -> dict[str, Any]:
     lost = evidence.samples[~evidence.samples["valid"].to_numpy(dtype=bool)]
-    reasons = lost["reason"].replace("", "no reason given").value_counts()
     return {
         "samples": count(len(evidence.samples), "sample"),
         "lost": len(lost),
-        "reasons": [(str(reason), int(number)) for reason, number in reasons.head(12).items()],
     }
 
 

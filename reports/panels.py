@@ -15,7 +15,8 @@ from reports.figures import drift, forest, levels, startup
 from reports.figures.base import medians, plain
 from reports.load import Evidence
 from reports.names import metric_words, tail_words
-from reports.verdicts import ALL, amount, between
+from reports.outliers import extremes
+from reports.verdicts import ALL, about_instrument, amount, between
 from reports.words import count, quantity
 
 
@@ -65,8 +66,7 @@ def panel(
 def forests(evidence: Evidence) -> Iterator[Panel]:
     """A forest plot for each system and role: primary metrics decide, stress metrics explain."""
     ratios = [row for row in evidence.verdicts if _is_host_ratio(evidence, row)]
-    control = evidence.claims.control.arm
-    systems = [arm for arm in evidence.arms if any(row.backend == arm for row in ratios) and arm != control]
+    systems = [arm for arm in evidence.systems if any(row.backend == arm for row in ratios)]
     for arm in sorted(systems, key=arms.emulated):
         for role in ("primary", "stress"):
             rows = forest_rows(evidence, [row for row in ratios if row.backend == arm], role)
@@ -76,7 +76,9 @@ def forests(evidence: Evidence) -> Iterator[Panel]:
 
 def _is_host_ratio(evidence: Evidence, row: Verdict) -> bool:
     kinds = {claim.id: claim.kind for claim in evidence.claims.claim}
-    return row.baseline == "host" and row.metric != ALL and kinds.get(row.claim, "ratio") == "ratio"
+    if about_instrument(row) or row.metric == ALL:
+        return False
+    return row.baseline == evidence.baseline and kinds.get(row.claim, "ratio") == "ratio"
 
 
 def forest_rows(evidence: Evidence, verdicts: list[Verdict], role: str) -> pd.DataFrame:
@@ -253,7 +255,8 @@ def in_run_order(evidence: Evidence) -> Iterator[tuple[str, str, int]]:
     span = (int(starts.min()), int(starts.max())) if present else (0, 0)
     ordered = [name for name in evidence.metrics if name in present]
     for name in ordered + sorted(present - set(ordered)):
-        figure = drift.run_order(evidence.all_of(name), span, most)
+        rows = evidence.all_of(name)
+        figure = drift.run_order(rows, span, most, extremes(rows, evidence.baseline))
         yield name, figure.to_json(), int(figure.layout.height)
 
 

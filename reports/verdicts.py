@@ -23,6 +23,15 @@ AT_MOST = ("quantile", "absolute")
 WORST_FIRST: tuple[State, ...] = ("refuted", "inconclusive", "not measured", "supported")
 
 
+INSTRUMENT = ("control.", "check.")
+"""Beginnings of claims that are about the instrument and not about a system."""
+
+
+def about_instrument(verdict: Verdict) -> bool:
+    """Whether a row is a control's or a check's."""
+    return verdict.claim.startswith(INSTRUMENT)
+
+
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One verdict as shown, in words; `goodness` only orders estimates, the best one highest."""
 
@@ -69,7 +78,7 @@ def claim_views(evidence: Evidence) -> tuple[ClaimView, ...]:
     known = {claim.id: claim for claim in evidence.claims.claim}
     given: dict[str, list[Verdict]] = {name: [] for name in known}
     for verdict in evidence.verdicts:
-        if verdict.backend != evidence.claims.control.arm:
+        if verdict.backend not in evidence.twins and not about_instrument(verdict):
             given.setdefault(verdict.claim, []).append(verdict)
     kept = {
         name: rows
@@ -82,8 +91,7 @@ def claim_views(evidence: Evidence) -> tuple[ClaimView, ...]:
 def _claim_view(evidence: Evidence, claim: Claim | None, name: str, rows: list[Verdict]) -> ClaimView:
     systems = _by_system(rows)
     gone = {gap.backend for gap in evidence.run.not_measured if not gap.metric}
-    baseline = evidence.claims.control.baseline
-    systems = {key: group for key, group in systems.items() if key[0] != baseline}
+    systems = {key: group for key, group in systems.items() if key[0] != evidence.baseline}
     absent = [key for key, group in systems.items() if key[0] in gone and _is_absent(group)]
     rank = {arm: place for place, arm in enumerate(evidence.arms)}
     present = [key for key in systems if key not in absent]

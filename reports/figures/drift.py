@@ -19,24 +19,29 @@ SHORT_S = 180.0
 """A run of at most so many seconds is drawn over seconds, a longer one over minutes."""
 
 
-def run_order(samples: pd.DataFrame, span_ns: tuple[int, int], most: int = MOST_POINTS) -> go.Figure:
+def run_order(
+    samples: pd.DataFrame,
+    span_ns: tuple[int, int],
+    most: int = MOST_POINTS,
+    far: pd.DataFrame | None = None,
+) -> go.Figure:
     """Values of one metric over the time of a run, whose first and last start are `span_ns`.
 
-    Arms come in the order of the rows. Invalid samples are crosses with the reason; thin vertical lines are
-    the first sample of each session.
+    Arms come in the order of the rows. Invalid samples are crosses with the reason; rings are the samples of
+    `far` with their `cause` (reports.outliers); thin vertical lines are the first sample of each session.
     """
     unit = str(samples["unit"].iloc[0])
     factor, shown = scale(unit, float(samples["value"].median()))
     step, word = (60.0, "minutes") if span_ns[1] - span_ns[0] > SHORT_S * 1e9 else (1.0, "seconds")
-    drawn = samples.assign(
-        at=(samples["start_ns"] - span_ns[0]) / 1e9 / step, value=samples["value"] * factor
-    )
+    drawn = _placed(samples, span_ns[0], step, factor)
     valid = drawn[drawn["valid"]]
     traces = [
         _points(str(arm), thin(rows.sort_values("order"), most), shown)
         for arm, rows in valid.groupby("backend", sort=False, observed=True)
     ]
     lost = drawn[~drawn["valid"]]
+    if far is not None and len(far):
+        traces.append(_rings(_placed(far, span_ns[0], step, factor), shown))
     low, high = float(drawn["value"].min()), float(drawn["value"].max())
     scaling = log_ticks(low / 1.3, high * 1.3) if low > 0 and high / low > 20 else {}
     return blank(
@@ -47,6 +52,11 @@ def run_order(samples: pd.DataFrame, span_ns: tuple[int, int], most: int = MOST_
         xaxis=axis(f"{word} since the run's first sample", rangemode="tozero", showgrid=False),
         yaxis=axis(plain(shown) + (" (log)" if scaling else ""), tickformat=",~g", **scaling),
     )
+
+
+def _placed(samples: pd.DataFrame, start_ns: int, step: float, factor: float) -> pd.DataFrame:
+    at = (samples["start_ns"] - start_ns) / 1e9 / step
+    return samples.assign(at=at, value=samples["value"] * factor)
 
 
 def _sessions(drawn: pd.DataFrame) -> list[dict[str, Any]]:
@@ -91,3 +101,24 @@ def _invalid(rows: pd.DataFrame, unit: str) -> go.Scatter:
         text=[f"{named(row.backend)}, not counted: {plain(row.reason)}" for row in rows.itertuples()],
         hovertemplate=f"%{{text}}<br>%{{y:.4~g}} {plain(unit)}<extra></extra>",
     )
+
+
+def _rings(rows: pd.DataFrame, unit: str) -> go.Scatter:
+    return go.Scatter(
+        x=rows["at"].to_numpy("float32"),
+        y=rows["value"].to_numpy("float32"),
+        mode="markers",
+        name="far from its pair",
+        marker={
+            "symbol": "circle-open",
+            "size": 13,
+            "line": {"width": 2, "color": arms.INK["inconclusive"].light},
+        },
+        text=[_told(row.backend, row.session, row.block, row.cause) for row in rows.itertuples()],
+        hovertemplate=f"%{{text}}<br>%{{y:.4~g}} {plain(unit)}<extra></extra>",
+    )
+
+
+def _told(arm: object, session: object, block: object, cause: object) -> str:
+    words = plain(cause).replace(": ", ":<br>", 1).replace("), ", "),<br>")
+    return f"{named(arm)}, session {session}, block {block}, {words}"

@@ -16,7 +16,14 @@ import pandas as pd
 from bench import claims, model, store
 from bench.judge import judge
 
-ARMS = ("host", "host-b", "runtime", "vm-tcg", "crun")
+ARMS = ("host", "host-b", "runtime", "runtime-b", "host-2pct", "again", "vm-tcg", "crun")
+ROLES: dict[str, Any] = {
+    "host": "baseline",
+    "host-b": "control",
+    "runtime-b": "control",
+    "host-2pct": "positive",
+}
+EXTRA = 0.02
 PHASES = {
     "runtime": {"clone": 0.16, "mounts": 0.39, "cgroup": 0.08, "seccomp": 0.09, "exec": 0.31},
     "vm-tcg": {"define": 12, "create": 190, "kernel": 610, "hello": 940, "first_instruction": 31},
@@ -200,9 +207,10 @@ def draw_samples(
 def _visit(
     rows: list[dict[str, Any]], rng: np.random.Generator, spec: Spec, session: int, block: int
 ) -> None:
-    arms = [arm for arm in ARMS if arm.startswith("host") or arm in spec.arms]
-    for arm in rng.permutation(arms):
-        performance = spec.arms.get(arm, 1.0)
+    for arm in rng.permutation(_present(spec)):
+        performance = spec.arms.get(
+            str(arm).removesuffix("-b"), 1 / (1 + EXTRA) if arm == "host-2pct" else 1.0
+        )
         base = spec.level * (performance if spec.better == "higher" else 1 / performance)
         drift = 1 + 0.01 * np.sin((session * 6 + block) / 9)
         value = float(base * drift * np.exp(rng.normal(0, spec.spread)))
@@ -211,6 +219,13 @@ def _visit(
             for phase, ms in PHASES[str(arm)].items():
                 shown = ms / 1000 * float(np.exp(rng.normal(0, 0.1)))
                 _append(rows, rng, f"startup.phase.{phase}", "s", "lower", session, block, str(arm), shown)
+
+
+def _present(spec: Spec) -> list[str]:
+    """The arms that measure a metric: extra work is only done where a program computes."""
+    loaded = spec.name.startswith(("cpu.", "memory.bandwidth", "memory.latency"))
+    kept = {"host", "host-b", "again", *spec.arms, *(f"{arm}-b" for arm in spec.arms)}
+    return [arm for arm in ARMS if arm in kept or (arm == "host-2pct" and loaded)]
 
 
 def _append(
@@ -226,6 +241,8 @@ def _append(
 ) -> None:
     order = len(rows)
     pressed = rng.random() < 0.004
+    repeated = rng.random() < 0.01
+    stall = float(rng.beta(0.5, 20))
     rows.append(
         {
             "run": "synthetic",
@@ -242,13 +259,32 @@ def _append(
             "duration_ns": 100_000_000,
             "valid": not pressed,
             "reason": "CPU pressure 31 % during the slice" if pressed else "",
+            "stall_share": round(stall, 3),
+            "steal_share": round(float(rng.beta(0.5, 60)), 3),
+            "frequency_mhz": round(float(rng.normal(2900, 30))),
+            "switches": int(rng.poisson(120)),
+            "busy_s": round(0.1 * (1 + stall), 2),
+            "take": int(repeated),
         }
     )
+    if repeated:
+        aside = {"value": value * 0.8, "valid": False, "stall_share": 0.4, "take": 0}
+        rows.append({**rows[-1], **aside, "reason": "taken under pressure: CPU pressure 40 %, repeated"})
 
 
 def verdicts(samples: pd.DataFrame, record: model.Run) -> list[model.Verdict]:
     """What the judge makes of the drawn samples."""
     return judge(samples, claims.load(), record.plan, record.not_measured, record.image)
+
+
+def closed(samples: pd.DataFrame) -> tuple[model.Closed, ...]:
+    """Every scenario of the quick arms decided by a look after 5 or 6 sessions, one left open."""
+    pairs = samples[["scenario", "backend"]].drop_duplicates().itertuples(index=False, name=None)
+    return tuple(
+        model.Closed(scenario=str(scenario), arm=str(arm), sessions=5 + place % 2)
+        for place, (scenario, arm) in enumerate(pairs)
+        if arm in ("runtime", "again", "crun") and scenario != "memory"
+    )
 
 
 def metrics() -> tuple[model.Metric, ...]:
@@ -274,7 +310,9 @@ def run(**changes: Any) -> model.Run:
         model.ArmPlan(
             name=name,
             backend=name.split("-")[0],
-            role="baseline" if name == "host" else "control" if name == "host-b" else "arm",
+            role=ROLES.get(name, "arm"),
+            twin_of=name.removesuffix("-b") if name.endswith("-b") else "",
+            extra=EXTRA if name == "host-2pct" else 0.0,
         )
         for name in ARMS
     )
@@ -288,6 +326,7 @@ def run(**changes: Any) -> model.Run:
         steps=(),
         cpus=(0, 1),
         budget_s=360.0,
+        looks=model.Looks(first=5, last=8),
     )
     whole = model.Run(
         schema=model.SCHEMA_VERSION,
@@ -371,7 +410,7 @@ def write(
 ) -> Path:
     """Write `run.json`, `samples.parquet` and `verdicts.json` into `where` and return it."""
     frame = draw_samples() if samples is None else samples
-    whole = run() if record is None else record
+    whole = run(closed=closed(frame), sessions_run=6) if record is None else record
     where.mkdir(parents=True, exist_ok=True)
     frame.to_parquet(where / store.SAMPLES, compression="zstd", index=False)
     store.write_run(where, whole)

@@ -8,7 +8,7 @@ import pytest
 import synthetic
 
 from bench import claims, model
-from reports import headline, verdicts
+from reports import controls, headline, verdicts
 from reports.load import Evidence
 
 
@@ -81,8 +81,8 @@ def test_a_failed_control_takes_the_headline(evidence: Evidence) -> None:
     failed = verdict("control.aa", "joint", "refuted", backend="host-b", reason="p = 0.0001")
     spoiled = evidence_of(failed, *sped("supported"), evidence=evidence)
 
-    assert "invalid" in headline.banner(spoiled).sentence
-    assert headline.control(spoiled).word == "failed"
+    assert "RUN INVALID: the negative control failed" in headline.banner(spoiled).sentence
+    assert controls.controls(spoiled).negative.word == "failed"
     assert headline.banner(spoiled).lines == ()
 
 

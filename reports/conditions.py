@@ -1,0 +1,191 @@
+"""How quiet the machine was over a run: pressure, steal, clock, what was repeated, what did not count."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from reports import arms
+from reports.figures import conditions as figure
+from reports.load import Evidence
+from reports.panels import Panel, Table, panel
+from reports.words import NBSP, count
+
+UNDER_PRESSURE = "taken under pressure"
+"""How the reason of a sample begins whose slice was repeated."""
+
+MOST_REASONS = 12
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+class Conditions(msgspec.Struct, frozen=True, kw_only=True):
+    """The section. invalid: samples not counted, by kind of reason; None where all counted."""
+
+    sentence: str
+    panels: tuple[Panel, ...]
+    invalid: Table | None
+
+
+def conditions(evidence: Evidence) -> Conditions | None:
+    """The section, or None for a run without samples. Older runs have no conditions and only the counts."""
+    if evidence.samples.empty:
+        return None
+    found = slices(evidence.samples)
+    told = found[found["told"]]
+    panels: list[Panel] = []
+    if len(told):
+        panels.append(
+            panel(
+                "noise",
+                "Pressure and steal over the run",
+                figure.noise(told),
+                _by_arm(evidence, told),
+                lead=_worst(told),
+                alt="CPU pressure and steal of every slice over the time of the run; by arm in the table.",
+                wide=not told["frequency_mhz"].notna().any(),
+            )
+        )
+    if told["frequency_mhz"].notna().any():
+        panels.append(
+            panel(
+                "frequency",
+                "Clock of the CPUs over the run",
+                figure.frequency(told),
+                _frequencies(evidence, told),
+                alt="Mean clock of the planned CPUs in every slice over the time of the run.",
+                wide=False,
+            )
+        )
+    return Conditions(
+        sentence=_sentence(evidence, found, bool(len(told))), panels=tuple(panels), invalid=_invalid(evidence)
+    )
+
+
+def slices(samples: pd.DataFrame) -> pd.DataFrame:
+    """One row a slice (a step's one take): when, how long (s), its conditions, whether it was set aside.
+
+    told: the host says something about its conditions. Several samples of a slice share them.
+    """
+    frame = samples.assign(
+        end_ns=samples["start_ns"] + samples["duration_ns"],
+        aside=samples["reason"].str.startswith(UNDER_PRESSURE) & ~samples["valid"].astype(bool),
+    )
+    grouped = frame.groupby(["order", "take"], sort=True, observed=True)
+    found = grouped.agg(
+        backend=("backend", "first"),
+        start_ns=("start_ns", "min"),
+        end_ns=("end_ns", "max"),
+        stall_share=("stall_share", "first"),
+        steal_share=("steal_share", "first"),
+        frequency_mhz=("frequency_mhz", "first"),
+        switches=("switches", "first"),
+        busy_s=("busy_s", "first"),
+        aside=("aside", "all"),
+    ).reset_index()
+    found["seconds"] = (found["end_ns"] - found["start_ns"]).clip(lower=0) / 1e9
+    for name in ("stall_share", "steal_share", "frequency_mhz", "switches", "busy_s"):
+        found[name] = pd.to_numeric(found[name], errors="coerce")
+    found["told"] = found[["stall_share", "steal_share", "frequency_mhz", "switches"]].notna().any(axis=1)
+    return found
+
+
+def _sentence(evidence: Evidence, found: pd.DataFrame, told: bool) -> str:
+    if not told:
+        return f"This run recorded no conditions of its {count(len(found), 'slice')}."
+    aside = found[found["aside"]]
+    if not len(aside):
+        return f"None of {count(len(found), 'slice')} was taken under pressure."
+    by_arm = aside["backend"].value_counts()
+    who = ", ".join(f"{number} of {arms.label(str(arm))}" for arm, number in by_arm.items())
+    part = aside["seconds"].sum() / max(found["seconds"].sum(), 1e-9)
+    return (
+        f"{count(len(aside), 'slice')} of {len(found):,} were taken under pressure and repeated ({who}), "
+        f"which took {part:.1%} of the measuring time."
+    ).replace("% of", f"{NBSP}% of")
+
+
+def _worst(told: pd.DataFrame) -> str:
+    parts = []
+    for name, word in (("stall_share", "pressure"), ("steal_share", "steal")):
+        values = told[name].dropna()
+        if len(values):
+            middle, high = np.quantile(values, [0.5, 0.99])
+            parts.append(f"{word}: {middle:.1%} in the middle slice, {high:.1%} in the worst of a hundred")
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _by_arm(evidence: Evidence, told: pd.DataFrame) -> Table:
+    rows = []
+    for arm in (arm for arm in evidence.arms if (told["backend"] == arm).any()):
+        mine = told[told["backend"] == arm]
+        seconds = mine["seconds"].clip(lower=1e-6)
+        rows.append(
+            (
+                arms.label(arm),
+                f"{len(mine):,}",
+                f"{int(mine['aside'].sum()):,}",
+                _two(mine["stall_share"]),
+                _two(mine["steal_share"]),
+                _middle(mine["switches"] / seconds, "{:,.0f}"),
+                _middle(mine["busy_s"] / seconds, "{:.2f}"),
+            )
+        )
+    head = (
+        "arm",
+        "slices",
+        "repeated",
+        "pressure, middle / p90",
+        "steal, middle / p90",
+        "switches/s",
+        "busy CPUs",
+    )
+    return Table(head, tuple(rows))
+
+
+def _frequencies(evidence: Evidence, told: pd.DataFrame) -> Table:
+    rows = []
+    for arm in (arm for arm in evidence.arms if (told["backend"] == arm).any()):
+        values = told.loc[told["backend"] == arm, "frequency_mhz"].dropna()
+        if len(values):
+            low, middle, high = np.quantile(values, [0.1, 0.5, 0.9])
+            rows.append((arms.label(arm), f"{low:,.0f}", f"{middle:,.0f}", f"{high:,.0f}"))
+    return Table(("arm", "p10, MHz", "median, MHz", "p90, MHz"), tuple(rows))
+
+
+def _two(values: pd.Series[float]) -> str:
+    known = values.dropna()
+    if not len(known):
+        return "–"
+    middle, high = np.quantile(known, [0.5, 0.9])
+    return f"{middle:.1%} / {high:.1%}"
+
+
+def _middle(values: pd.Series[float], form: str) -> str:
+    known = values.dropna()
+    return form.format(float(known.median())) if len(known) else "–"
+
+
+def _invalid(evidence: Evidence) -> Table | None:
+    """Samples not counted by reason, reasons that differ only in their numbers together."""
+    lost = evidence.samples[~evidence.samples["valid"].to_numpy(dtype=bool)]
+    if lost.empty:
+        return None
+    kinds = lost["reason"].replace("", "no reason given").map(lambda reason: _NUMBER.sub("…", str(reason)))
+    grouped = kinds.value_counts()
+    rows = [
+        (
+            str(kind),
+            f"{number:,}",
+            ", ".join(map(arms.label, dict.fromkeys(lost.loc[kinds == kind, "backend"]))),
+        )
+        for kind, number in grouped.head(MOST_REASONS).items()
+    ]
+    if rest := len(grouped) - MOST_REASONS:
+        rows += (
+            [(f"{rest} more reasons", f"{int(grouped.iloc[MOST_REASONS:].sum()):,}", "")] if rest > 0 else []
+        )
+    return Table(("reason", "samples", "arms"), tuple(rows))

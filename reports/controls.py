@@ -1,0 +1,235 @@
+"""The controls of a run: may the instrument be believed, and if not, which one failed and by how much."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bench.model import State, Verdict
+from reports import arms
+from reports.load import Evidence
+from reports.names import metric_words
+from reports.panels import Table
+from reports.verdicts import ALL, WORST_FIRST
+from reports.words import NBSP, count, share
+
+AA, POSITIVE, CLOCK = "control.aa", "control.positive", "check.clock"
+JOINT = "joint"
+"""Metric of a control's row over all its metrics."""
+
+DISAGREE = 0.01
+"""A clock or a tool's own figure that is off by more than the 1 % under test is shown as a disagreement."""
+
+MOST_NAMED = 3
+"""Faults named in a sentence; the table below it has them all."""
+
+_NEGATIVE = {
+    "supported": "Two copies of one arm, measured like any other pair, could not be told apart.",
+    "refuted": "Two copies of one arm differ, so the instrument is not to be trusted in this run.",
+    "inconclusive": "This run cannot tell whether two copies of one arm differ.",
+    "not measured": "This run has no verdict on its A/A control.",
+}
+_POSITIVE = {
+    "supported": "The extra work was found wherever it was done.",
+    "refuted": "Extra work that was really done was not seen: nor would a loss of that size be.",
+    "inconclusive": "This run had not the power to find all of the extra work: a loss of that size can hide.",
+    "not measured": "This run has no verdict on its positive control.",
+}
+_NEGATIVE_WORD: dict[State, str] = {
+    "supported": "passed",
+    "refuted": "failed",
+    "inconclusive": "not decided",
+    "not measured": "not measured",
+}
+_POSITIVE_WORD: dict[State, str] = {
+    "supported": "found",
+    "refuted": "failed",
+    "inconclusive": "lacked power",
+    "not measured": "not measured",
+}
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True):
+    """One control: its state in a word and a sentence, what is wrong and by how much, and the rows behind it.
+
+    groups: a line a pair of arms (negative) or a family (positive). `rows` is None where there are none.
+    """
+
+    state: State
+    word: str
+    sentence: str
+    reason: str = ""
+    faults: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    table: Table | None = None
+
+
+class Controls(msgspec.Struct, frozen=True, kw_only=True):
+    """All of them; positive: None without such an arm. failure: the head of an invalid page, or ""."""
+
+    negative: Control
+    positive: Control | None
+    clock: Control | None
+    failure: str
+
+
+def controls(evidence: Evidence) -> Controls:
+    """What the rows of the controls and of the clock checks say."""
+    negative, positive = _negative(evidence), _positive(evidence)
+    failed = [
+        f"the {name} control failed: {_some(control.faults) or control.reason}"
+        for name, control in (("negative", negative), ("positive", positive))
+        if control is not None and control.state == "refuted"
+    ]
+    failure = f"RUN INVALID: {'; and '.join(failed)}. Nothing here counts." if failed else ""
+    return Controls(negative=negative, positive=positive, clock=_clock(evidence), failure=failure)
+
+
+def _rows(evidence: Evidence, claim: str) -> tuple[Verdict | None, list[Verdict]]:
+    """The row over all metrics, and the others."""
+    rows = [row for row in evidence.verdicts if row.claim == claim]
+    joint = next((row for row in rows if row.metric in (JOINT, ALL)), None)
+    return joint, [row for row in rows if row is not joint]
+
+
+def _some(faults: tuple[str, ...]) -> str:
+    more = len(faults) - MOST_NAMED
+    return "; ".join((*faults[:MOST_NAMED], *((f"and {more} more",) if more > 0 else ())))
+
+
+def _span(row: Verdict) -> str:
+    return f"{share(row.low)} to {share(row.high)}"
+
+
+def _negative(evidence: Evidence) -> Control:
+    joint, rows = _rows(evidence, AA)
+    state: State = joint.verdict if joint else "not measured"
+    guilty = [row for row in rows if row.verdict == "refuted"]
+    faults = [
+        f"{metric_words(row.metric)} of {_pair(row)}: {share(row.estimate)} ({_span(row)}) where "
+        f"100{NBSP}% was expected"
+        for row in guilty
+    ]
+    if state == "refuted" and joint is not None and not faults and joint.estimate is not None:
+        faults.append(f"all metrics together: {share(joint.estimate)} ({_span(joint)})")
+    shown = [row for row in rows if row.estimate is not None]
+    cells = tuple(
+        (metric_words(row.metric), _pair(row), share(row.estimate), _span(row), row.reason) for row in shown
+    )
+    head = ("metric", "pair", "second copy, first = 100 %", "interval", "alone")
+    return Control(
+        state=state,
+        word=_NEGATIVE_WORD[state],
+        sentence=_NEGATIVE[state],
+        reason=joint.reason if joint else "",
+        faults=tuple(faults),
+        groups=tuple(_pair_line(pair, rows) for pair in dict.fromkeys(_pair(row) for row in rows)),
+        table=Table(head, cells) if cells else None,
+    )
+
+
+def _pair(row: Verdict) -> str:
+    return f"{arms.label(row.backend)} beside {arms.label(row.baseline)}"
+
+
+def _pair_line(pair: str, rows: list[Verdict]) -> str:
+    mine = [row for row in rows if _pair(row) == pair]
+    states = [row.verdict for row in mine]
+    parts = (
+        f"{states.count('supported')} equal within the margin",
+        f"{states.count('inconclusive')} with an interval too wide to say so"
+        if "inconclusive" in states
+        else "",
+        f"{states.count('refuted')} that differ" if "refuted" in states else "",
+    )
+    return f"{pair}: {count(len(mine), 'metric')}, {', '.join(part for part in parts if part)}"
+
+
+def _positive(evidence: Evidence) -> Control | None:
+    planned = {arm.name: arm for arm in evidence.run.plan.arms if arm.role == "positive"}
+    joint, rows = _rows(evidence, POSITIVE)
+    if not planned and joint is None and not rows:
+        return None
+    known: dict[str, float] = {name: 1 / (1 + arm.extra) for name, arm in planned.items()}
+    state: State = joint.verdict if joint else "not measured"
+    rows = sorted(rows, key=lambda row: (_family(row), WORST_FIRST.index(row.verdict)))
+    faults = tuple(
+        f"{metric_words(row.metric)}: {share(row.estimate)} ({_span(row)}) where "
+        f"{share(known.get(row.backend))} was expected"
+        for row in rows
+        if row.verdict == "refuted"
+    )
+    cells = tuple(
+        (
+            _family(row),
+            metric_words(row.metric),
+            share(known.get(row.backend)),
+            f"{share(row.estimate)} ({_span(row)})",
+            _POSITIVE_WORD[row.verdict],
+            row.reason,
+        )
+        for row in rows
+    )
+    head = ("family", "metric", "expected", "found, host = 100 %", "", "why")
+    return Control(
+        state=state,
+        word=_POSITIVE_WORD[state],
+        sentence=_POSITIVE[state],
+        reason=joint.reason if joint else "",
+        faults=faults,
+        groups=tuple(_family_line(family, rows, known) for family in dict.fromkeys(map(_family, rows))),
+        table=Table(head, cells) if cells else None,
+    )
+
+
+def _family(row: Verdict) -> str:
+    return row.metric.partition(".")[0]
+
+
+def _family_line(family: str, rows: list[Verdict], known: dict[str, float]) -> str:
+    mine = [row for row in rows if _family(row) == family]
+    words = [_POSITIVE_WORD[row.verdict] for row in mine]
+    tally = ", ".join(f"{word} in {words.count(word)}" for word in dict.fromkeys(words))
+    expected = share(known.get(mine[0].backend))
+    found = "; ".join(f"{metric_words(row.metric)} {share(row.estimate)} ({_span(row)})" for row in mine[:2])
+    rest = f"; and {len(mine) - 2} more" if len(mine) > 2 else ""
+    return f"{family}: {tally} of {count(len(mine), 'metric')}; expected {expected}, seen: {found}{rest}"
+
+
+def _clock(evidence: Evidence) -> Control | None:
+    joint, rows = _rows(evidence, CLOCK)
+    rows = [*((joint,) if joint else ()), *rows]
+    if not rows:
+        return None
+    off = [row for row in rows if _disagrees(row)]
+    state: State = "refuted" if off else max((row.verdict for row in rows), key=_CLOCK_ORDER.index)
+    sentence = (
+        f"{count(len(off), 'figure')} of {len(rows)} off by more than 1{NBSP}% from the host's own."
+        if off
+        else "Guests' clocks and the tools' own figures agree with the host's within what was asked of them."
+    )
+    cells = tuple(
+        (
+            metric_words(row.metric),
+            arms.label(row.backend),
+            "–" if row.estimate is None else f"{row.estimate:.4f}",
+            "–" if row.low is None or row.high is None else f"{row.low:.4f} to {row.high:.4f}",
+            "disagrees" if row in off else "agrees" if row.estimate is not None else "could not be read",
+            row.reason,
+        )
+        for row in sorted(rows, key=lambda row: row not in off)
+    )
+    head = ("figure", "system", "own figure, host's = 1", "interval", "", "why")
+    return Control(
+        state=state,
+        word="disagree" if off else "agree" if state == "supported" else "not decided",
+        sentence=sentence,
+        table=Table(head, cells),
+    )
+
+
+_CLOCK_ORDER: tuple[State, ...] = ("supported", "not measured", "inconclusive", "refuted")
+
+
+def _disagrees(row: Verdict) -> bool:
+    """By the judge's word, or where the figure itself is further off than a verdict could bear."""
+    return row.verdict == "refuted" or (row.estimate is not None and abs(row.estimate - 1) > DISAGREE)

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import synthetic
+from test_report_verdicts import evidence_of, sped, verdict
+
+from bench import model
+from reports import headline
+from reports.controls import controls
+from reports.load import Evidence
+from reports.page import build
+
+
+def aa(metric: str, state: model.State, ratio: float = 1.0, arm: str = "runtime") -> model.Verdict:
+    return verdict(
+        "control.aa",
+        metric,
+        state,
+        backend=f"{arm}-b",
+        baseline=arm,
+        estimate=ratio,
+        low=ratio - 0.002,
+        high=ratio + 0.002,
+    )
+
+
+def extra(metric: str, state: model.State, ratio: float = 0.98) -> model.Verdict:
+    return verdict(
+        "control.positive",
+        metric,
+        state,
+        backend="host-2pct",
+        estimate=ratio,
+        low=ratio - 0.003,
+        high=ratio + 0.003,
+        reason="because",
+    )
+
+
+PASSED = verdict("control.aa", "joint", "supported", backend="host-b")
+
+
+def said(text: str) -> str:
+    return text.replace("\u00a0", " ")
+
+
+def test_a_failed_negative_control_names_the_pair_the_metric_and_by_how_much(evidence: Evidence) -> None:
+    joint = verdict("control.aa", "joint", "refuted", backend="host-b", reason="p = 0.0001")
+    rows = (joint, aa("cpu.integer", "refuted", 0.971), aa("cpu.float", "supported"))
+    found = controls(evidence_of(*rows, *sped("supported"), evidence=evidence))
+
+    assert found.negative.word == "failed"
+    assert len(found.negative.faults) == 1
+    for part in (
+        "RUN INVALID",
+        "negative control",
+        "container again (A/A) beside container (ours)",
+        "97.1 %",
+    ):
+        assert part in said(found.failure)
+
+
+def test_a_bias_common_to_all_metrics_is_said_by_its_size(evidence: Evidence) -> None:
+    joint = verdict("control.aa", "joint", "refuted", backend="host-b", estimate=0.985)
+    found = controls(evidence_of(joint, aa("cpu.integer", "supported"), evidence=evidence))
+
+    assert "all metrics together: 98.5 %" in said(found.failure)
+
+
+def test_a_failed_positive_control_makes_the_run_invalid(evidence: Evidence) -> None:
+    rows = (PASSED, extra("joint", "refuted"), extra("memory.bandwidth", "refuted", 1.001))
+    spoiled = evidence_of(*rows, *sped("supported"), evidence=evidence)
+    head = headline.banner(spoiled)
+
+    assert head.state == "refuted"
+    assert "positive control failed: memory bandwidth: 100.1 %" in said(head.sentence)
+    assert "where 98.0 % was expected" in said(head.sentence)
+    assert head.lines == ()
+
+
+@pytest.mark.parametrize(
+    ("state", "word"), [("supported", "found"), ("inconclusive", "lacked power"), ("refuted", "failed")]
+)
+def test_each_family_says_what_was_seen_of_the_extra_work(
+    evidence: Evidence, state: model.State, word: str
+) -> None:
+    rows = (PASSED, extra("joint", state), extra("cpu.integer", state), extra("memory.bandwidth", state))
+    found = controls(evidence_of(*rows, evidence=evidence)).positive
+
+    assert found is not None
+    assert found.word == word
+    assert [line.partition(":")[0] for line in found.groups] == ["cpu", "memory"]
+    assert f"{word} in 1 of 1 metric; expected 98.0 %" in said(found.groups[0])
+
+
+def test_lacking_power_does_not_make_a_run_invalid(evidence: Evidence) -> None:
+    rows = (PASSED, extra("joint", "inconclusive"))
+
+    assert controls(evidence_of(*rows, evidence=evidence)).failure == ""
+
+
+def test_a_run_without_extra_work_has_no_such_control(evidence: Evidence) -> None:
+    plan = synthetic.run().plan
+    plain = tuple(arm for arm in plan.arms if arm.role != "positive")
+    older = evidence_of(PASSED, evidence=evidence, plan=msgspec.structs.replace(plan, arms=plain))
+
+    assert controls(older).positive is None
+
+
+@pytest.mark.parametrize(("ratio", "word"), [(1.0004, "agree"), (1.013, "disagree"), (0.98, "disagree")])
+def test_a_clock_that_is_off_by_more_than_a_per_cent_is_shown(
+    evidence: Evidence, ratio: float, word: str
+) -> None:
+    row = verdict("check.clock", "cpu.integer", "supported", estimate=ratio, low=ratio, high=ratio)
+    found = controls(evidence_of(PASSED, row, evidence=evidence)).clock
+
+    assert found is not None
+    assert found.word == word
+    assert found.table is not None
+    assert found.table.rows[0][2] == f"{ratio:.4f}"
+
+
+def test_the_page_of_an_invalid_run_says_so_at_its_head_and_shows_all_controls(
+    evidence: Evidence, tmp_path: Path
+) -> None:
+    joint = verdict("control.aa", "joint", "refuted", backend="host-b")
+    clock = verdict("check.clock", "cpu.integer", "supported", estimate=1.02)
+    rows = (joint, aa("cpu.integer", "refuted", 0.9), extra("joint", "inconclusive"), clock)
+    page = build(evidence_of(*rows, evidence=evidence), tmp_path / "report.html")
+    head = page.partition("<h1>")[2].partition("</h1>")[0]
+
+    assert head.startswith("RUN INVALID: the negative control failed")
+    assert 'class="banner refuted"' in page
+    for part in ("lacked power", "disagree", "Whose clock"):
+        assert part in page
+
+
+def test_controls_are_in_no_table_of_systems(evidence: Evidence, tmp_path: Path) -> None:
+    page = build(evidence, tmp_path / "report.html")
+    claims = page.partition('<section id="claims">')[2].partition("</section>")[0]
+
+    assert "container (ours)" in claims
+    assert "host once more" in claims
+    for twin in ("host again", "container again", "2 % more work"):
+        assert twin not in claims
