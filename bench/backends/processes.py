@@ -41,7 +41,7 @@ class HostChild:
 
     def ended(self) -> bool:
         """Say whether it has ended, reaped or not."""
-        return self._code is not None or bool(select.select([self.pidfd], [], [], 0)[0])
+        return self._code is not None or _has_ended(self.pidfd)
 
     def kill(self) -> None:
         """Send SIGKILL; nothing happens when it has ended."""
@@ -126,7 +126,7 @@ def _kill(pid: int, find: Callable[[], Collection[int]]) -> bool:
     except ProcessLookupError:
         return False
     try:
-        if pid not in find():
+        if _has_ended(pidfd) or pid not in find():
             return False
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         return True
@@ -134,6 +134,11 @@ def _kill(pid: int, find: Callable[[], Collection[int]]) -> bool:
         return False
     finally:
         os.close(pidfd)
+
+
+def _has_ended(pidfd: int) -> bool:
+    """Say whether the process is gone or a zombie, which still takes a signal and keeps its namespaces."""
+    return bool(select.select([pidfd], [], [], 0)[0])
 
 
 def pss(processes: Collection[int]) -> Footprint:

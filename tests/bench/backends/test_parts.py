@@ -90,6 +90,14 @@ def test_kill_all_reaches_what_is_born_meanwhile() -> None:
     shell.wait()
 
 
+def test_kill_all_does_not_wait_for_a_zombie_to_be_reaped() -> None:
+    dead = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
+    processes.kill_all(lambda: [dead.pid], "a zombie", timeout_s=0.0)
+    assert not _alive(dead.pid)
+    dead.wait()
+
+
 def _alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
