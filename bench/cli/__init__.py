@@ -1,10 +1,10 @@
-"""The command line `ninetynine`: run, judge, report, doctor, list, show."""
+"""The command line `ninetynine`: run, judge, compare, report, doctor, list, show."""
 
 from __future__ import annotations
 
 import typer
 
-from bench.cli import inspecting, verbs
+from bench.cli import comparing, doctor, inspecting, verbs
 
 __all__ = ["app", "main"]
 
@@ -23,7 +23,12 @@ app.command("run", epilog="Example: ninetynine run --backends host,runtime --fam
 )
 app.command("judge", epilog=f"Example: ninetynine judge {_RUN}")(verbs.judge)
 app.command("report", epilog=f"Example: ninetynine report {_RUN} --out /tmp/report.html")(verbs.report)
-app.command("doctor", epilog="Example: ninetynine doctor --json")(inspecting.doctor)
+app.command("doctor", epilog="Example: ninetynine doctor --json")(doctor.doctor)
+app.command(
+    "compare",
+    cls=comparing.Gated,
+    epilog="Example: ninetynine compare results/monday results/tuesday --gate --margin 0.95",
+)(comparing.compare_runs)
 app.command("list", epilog="Example: ninetynine list metrics")(inspecting.show_list)
 app.command("show", epilog=f"Example: ninetynine show {_RUN} --json")(verbs.show)
 

@@ -1,0 +1,322 @@
+"""The verb `compare`: is NEW worse than OLD? Its exit statuses are a gate's, and nothing else uses them."""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import msgspec
+import typer
+from typer.core import TyperCommand
+
+from bench import store
+from bench.cli import execute, names, tables
+from bench.cli.concluding import judged
+from bench.cli.console import AsJson, err, out, print_json
+from bench.cli.errors import EXPECTED, INTERRUPTED, USAGE, CliError, guarded
+from bench.cli.progress import Progressing, progress
+from bench.cli.verbs import interruptible
+from bench.cli.world import cache_dir, current
+from bench.compare import BROKEN, CompareError, Comparison, RefusedError, compare, live, words
+from bench.compare.alike import Difference
+from bench.compare.gate import named
+from bench.compare.rows import Reading, Row
+from bench.compare.together import check_numbers, refuse_unlike
+from bench.host.fingerprint import fingerprint
+from bench.store import Loaded
+
+P = ParamSpec("P")
+
+_STYLE: dict[Reading, str] = {
+    "worse": "red",
+    "gone": "red",
+    "cannot tell": "yellow",
+    "not worse": "green",
+    "better": "green",
+    "new": "dim",
+}
+
+
+class Gated(TyperCommand):
+    """A command whose wrong use exits with 3: its 2 means "cannot tell"."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Parse, with the status of a usage error changed."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except Exception as error:
+            if getattr(error, "exit_code", None) == USAGE:
+                error.exit_code = BROKEN  # type: ignore[attr-defined]
+            raise
+
+
+def gated(verb: Callable[P, int]) -> Callable[P, None]:
+    """`guarded`, and whatever is not a result of the verb exits with 3 (an interrupt with 130)."""
+
+    @functools.wraps(verb)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        results: list[int] = []
+
+        def asked() -> int:
+            results.append(verb(*args, **kwargs))
+            return results[-1]
+
+        try:
+            guarded(asked)()
+        except typer.Exit as end:
+            raise typer.Exit(end.exit_code if results or end.exit_code == INTERRUPTED else BROKEN) from None
+        except Exception:
+            traceback.print_exc()
+            raise typer.Exit(BROKEN) from None
+
+    return wrapped
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """How to compare, and for a live run what to measure and where to leave it."""
+
+    margin: float
+    alpha: float
+    allow: tuple[str, ...]
+    backends: tuple[str, ...]
+    out: Path | None
+    quiet: bool
+
+
+class Live(msgspec.Struct, frozen=True, kw_only=True):
+    """The second run of a live comparison: where it is and what it says alone (None: no result)."""
+
+    directory: Path
+    comparison: Comparison | None
+
+
+@gated
+def compare_runs(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="A run directory: what was.")],
+    new: Annotated[
+        Path | None, typer.Argument(metavar="NEW", help="A run directory of the same host: what is.")
+    ] = None,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="Exit with 1 when worse, 2 when it cannot tell.")
+    ] = False,
+    margin: Annotated[
+        float, typer.Option(help="The share of OLD's performance that NEW has to keep.")
+    ] = 0.99,
+    alpha: Annotated[
+        float, typer.Option(help="Chance of a false `worse` over all primary metrics, and of a bound.")
+    ] = 0.05,
+    allow: Annotated[
+        list[str] | None, typer.Option(metavar="ITEM", help="Compare although ITEM differs, as `kernel`.")
+    ] = None,
+    backends: Annotated[
+        str | None, typer.Option(help="Only these, separated by commas. All of OLD's by default.")
+    ] = None,
+    is_live: Annotated[
+        bool, typer.Option("--live", help="Measure NEW now, as OLD was, and what is worse once more.")
+    ] = False,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="With --live: where to keep NEW; new or empty.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Say of each metric whether NEW is worse than OLD: two runs of one host.
+
+    Exit status: 0 compared; 3 no comparison (unreadable, another host, a failed control, wrong use).
+    With --gate: 0 nothing worse, 1 worse, 2 cannot tell, 3 as above. 130 interrupted.
+    """
+    choice = Choice(
+        margin=margin,
+        alpha=alpha,
+        allow=tuple(allow or ()),
+        backends=tuple(names.split(backends)),
+        out=out_dir,
+        quiet=as_json,
+    )
+    try:
+        _check_use(new, is_live, out_dir)
+        before = store.load(old)
+        if is_live:
+            found, second = _live(before, choice)
+        elif new is not None:
+            found, second = _between(before, store.load(new), choice), None
+    except (CompareError, CliError, *EXPECTED) as error:
+        status = error.status if isinstance(error, CliError) and error.status == INTERRUPTED else BROKEN
+        if as_json and status == BROKEN:
+            print_json(_broken(error))
+        raise CliError(str(error), status) from error
+    if as_json:
+        print_json(_document(found, second, gate))
+    else:
+        _show(found, second)
+    return found.outcome.status if gate else 0
+
+
+def _check_use(new: Path | None, is_live: bool, out_dir: Path | None) -> None:
+    if (new is None) != is_live:
+        raise CliError("give either NEW, or --live to measure it now", BROKEN)
+    if out_dir is not None and not is_live:
+        raise CliError("--out says where a run that is measured now is kept: give it with --live", BROKEN)
+
+
+def _between(old: Loaded, new: Loaded, choice: Choice) -> Comparison:
+    return compare(
+        old, new, margin=choice.margin, alpha=choice.alpha, allow=choice.allow, backends=choice.backends
+    )
+
+
+def _live(old: Loaded, choice: Choice) -> tuple[Comparison, Live | None]:
+    """Measure NEW as OLD was; what is worse in it must be worse in a second run as well."""
+    check_numbers(choice.margin, choice.alpha)
+    here = msgspec.structs.replace(old.run, host=fingerprint(cache_dir()))
+    refuse_unlike(old.run, here, choice.allow)
+    watch = progress(err(), quiet=choice.quiet)
+    family_of = {scenario.name: scenario.family for scenario in current().scenarios}
+    measured = [family_of[name] for name in old.run.plan.scenarios if name in family_of]
+    new = _measure(old, choice, list(dict.fromkeys(measured)), choice.out, watch)
+    first = _between(old, store.load(new), choice)
+    guilty = live.suspects(first)
+    if not guilty:
+        return first, None
+    watch.say(f"worse in one run: {', '.join(map(named, guilty))}; measuring again")
+    beside = new.with_name(f"{new.name}-again")
+    directory = _measure(old, choice, live.families(guilty, family_of), beside, watch)
+    try:
+        second = _between(old, store.load(directory), choice)
+    except CompareError as error:
+        return live.confirm(first, None, str(error)), Live(directory=directory, comparison=None)
+    return live.confirm(first, second), Live(directory=directory, comparison=second)
+
+
+def _measure(
+    old: Loaded, choice: Choice, families: list[str], directory: Path | None, watch: Progressing
+) -> Path:
+    """One run with OLD's profile, backends and CPUs. Raises CliError when it is interrupted."""
+    plan = old.run.plan
+    asked = dict.fromkeys(choice.backends or (arm.backend for arm in plan.arms if arm.role == "arm"))
+    options = execute.Options(
+        profile=plan.profile,
+        backends=",".join(asked),
+        families=",".join(families),
+        cpus=",".join(map(str, plan.cpus)) or None,
+        out=directory,
+    )
+    with interruptible():
+        ended = execute.start(current(), options, watch, watch.say)
+        judged(store.load(ended.directory))
+    if ended.run.status == "interrupted":
+        raise CliError(
+            f"interrupted; go on with `ninetynine run --resume {ended.directory}`, "
+            f"then `ninetynine compare {old.directory} {ended.directory}`",
+            INTERRUPTED,
+        )
+    return ended.directory
+
+
+def _document(found: Comparison, second: Live | None, gate: bool) -> dict[str, object]:
+    return {
+        "old": _who(found.old),
+        "new": _who(found.new),
+        "margin": found.settings.margin,
+        "alpha": found.settings.alpha,
+        "answer": found.outcome.answer,
+        "status": found.outcome.status,
+        "gate": gate,
+        "worse": found.outcome.worse,
+        "open": found.outcome.open,
+        "tellable_margin": found.outcome.tellable,
+        "differences": found.differences,
+        "notes": found.notes,
+        "rows": found.rows,
+        "again": None
+        if second is None
+        else {"directory": second.directory, "rows": second.comparison.rows if second.comparison else ()},
+    }
+
+
+def _broken(error: Exception) -> dict[str, object]:
+    refused = error.differences if isinstance(error, RefusedError) else ()
+    return {"answer": "broken", "status": BROKEN, "reason": str(error), "differences": refused, "rows": ()}
+
+
+def _who(loaded: Loaded) -> dict[str, object]:
+    run = loaded.run
+    return {
+        "run": run.id,
+        "directory": loaded.directory,
+        "started": run.started,
+        "status": run.status,
+        "profile": run.plan.profile,
+        "sessions": int(loaded.samples[["run", "session"]].drop_duplicates().shape[0]),
+    }
+
+
+def _show(found: Comparison, second: Live | None) -> None:
+    console = out()
+
+    def line(text: str, style: str = "") -> None:
+        console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    for name, loaded in (("OLD", found.old), ("NEW", found.new)):
+        line(f"{name}: {loaded.directory}, {loaded.run.plan.profile}, {loaded.run.started}")
+    for told in (*map(_told, found.differences), *found.notes):
+        line(f"note: {told}")
+    tables.plain(
+        console,
+        ("reading", "role", "metric", "backend", "NEW / OLD [interval]", "OLD → NEW", "sessions", "why"),
+        [_cells(row) for row in found.rows],
+    )
+    console.print()
+    for row in found.rows:
+        if row.state == "worse":
+            line(row.sentence, "red")
+    slower = [row for row in found.rows if row.role == "context" and row.state == "worse"]
+    if slower:
+        line(
+            "The host itself is slower in NEW; ratios are taken inside each run and do not see it.", "yellow"
+        )
+    if second is not None:
+        line(f"measured again: {second.directory}")
+    line(_answer(found), "bold")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    one = row.verdict
+    return (
+        f"[{_STYLE[row.state]}]{row.state}[/]",
+        row.role,
+        one.metric,
+        one.backend,
+        tables.plainly(_interval(row)),
+        f"{words.amount(row.old, row.unit) or '–'} → {words.amount(row.new, row.unit) or '–'}",
+        f"{row.n_old}, {row.n_new}",
+        tables.plainly(one.reason),
+    )
+
+
+def _interval(row: Row) -> str:
+    one = row.verdict
+    if one.estimate is None:
+        return ""
+    if row.scale == "difference":
+        low, high = (words.amount(bound, row.unit) or "any" for bound in (one.low, one.high))
+        return f"{words.amount(one.estimate, row.unit)} [{low}, {high}]"
+    return f"{words.percent(one.estimate)} [{words.percent(one.low)}, {words.percent(one.high)}]"
+
+
+def _told(one: Difference) -> str:
+    verb = {"allowed": "differs, as allowed", "noted": "differs"}[one.weight]
+    return f"{one.item} {verb}: {one.old} → {one.new} ({one.why})"
+
+
+def _answer(found: Comparison) -> str:
+    outcome, kept = found.outcome, words.percent(found.settings.margin)
+    primary = sum(row.role == "primary" and row.state != "new" for row in found.rows)
+    if outcome.answer == "worse":
+        return f"worse: {', '.join(outcome.worse)} (of {primary} primary readings)"
+    if outcome.answer == "nothing worse":
+        return f"nothing worse: all {primary} primary readings keep {kept} of OLD's performance"
+    hint = f"; these runs could tell a margin of {outcome.tellable:.3g}" if outcome.tellable < 1.0 else ""
+    return f"cannot tell: {len(outcome.open)} of {primary} primary readings are open{hint}"

@@ -1,0 +1,23 @@
+"""Two runs of one host: is anything worse than before? Pure but for reading runs; no measuring in here.
+
+`alike` says whether two runs may be compared, `sound` whether each may be believed, `sides` takes a run to
+one number a session, `change` is the statistics, `rows` the reading of each metric, `gate` the exit status,
+`live` what a second run confirms, `words` the sentences, `simulate` how often all this errs. Read
+docs/compare.md.
+"""
+
+from bench.compare.errors import CompareError, RefusedError
+from bench.compare.gate import BROKEN, CANNOT_TELL, NOTHING_WORSE, WORSE, Outcome
+from bench.compare.together import Comparison, compare
+
+__all__ = [
+    "BROKEN",
+    "CANNOT_TELL",
+    "NOTHING_WORSE",
+    "WORSE",
+    "CompareError",
+    "Comparison",
+    "Outcome",
+    "RefusedError",
+    "compare",
+]

@@ -1,0 +1,162 @@
+"""One metric on one arm of both runs, as numbers; what they decide is seen when all are there (`rows`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from bench.claims import Claims
+from bench.compare.change import Change, change
+from bench.compare.sides import Scale, Side, is_size, locations, pairs, scale_of
+from bench.judging.pairs import Key
+from bench.judging.rows import finite
+
+RowRole = Literal["primary", "stress", "context"]
+
+PAGE_BYTES = 4096.0
+"""The least a kernel hands out: the yardstick of a count that was zero and that no claim limits."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """margin: share of OLD's performance to be kept. alpha: of each bound, and of all `worse` together.
+
+    backends: arms to compare, all where empty. untold: why no row may decide, or an empty string.
+    """
+
+    margin: float
+    alpha: float
+    backends: tuple[str, ...] = ()
+    untold: str = ""
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """The change of one metric on one arm. short: why it may not decide.
+
+    old, new: typical own values, in `unit`. lower: whether lower values are better. tolerance: how much lower
+    is still not worse, on the scale of `found`.
+    """
+
+    key: Key
+    role: RowRole
+    scale: Scale
+    unit: str
+    lower: bool
+    scenario: str
+    baseline: str
+    tolerance: float
+    old: float
+    new: float
+    n_old: int
+    n_new: int
+    n_pairs: int
+    found: Change | None
+    short: str
+
+
+def wanted(old: Side, new: Side, settings: Settings) -> list[Key]:
+    """Every judged metric on every ordinary arm asked for, and on the host."""
+    arms = dict.fromkeys((*old.arms, *new.arms))
+    chosen = [arm for arm in arms if not settings.backends or _asked(arm, settings.backends)]
+    names = dict.fromkeys((*old.metrics, *new.metrics))
+    judged = [name for name in names if _first_role(name, old, new) != "info"]
+    return [(name, arm) for name in judged for arm in (*chosen, old.baseline)]
+
+
+def role_of(key: Key, old: Side, new: Side) -> RowRole:
+    """The host itself tells and does not decide; all else has its metric's role."""
+    if key[1] == old.baseline:
+        return "context"
+    return "primary" if _first_role(key[0], old, new) == "primary" else "stress"
+
+
+def draft(key: Key, old: Side, new: Side, claims: Claims, settings: Settings) -> Draft:
+    """The numbers of a metric on an arm that both runs have."""
+    metric = key[0]
+    scale = scale_of(key, old, new, claims)
+    before, after = locations(key, scale, old), locations(key, scale, new)
+    tolerance = _tolerance(key, scale, old, claims, settings)
+    ready = before.size > 1 and after.size > 1
+    return Draft(
+        key=key,
+        role=role_of(key, old, new),
+        scale=scale,
+        unit=old.visits.unit[metric],
+        lower=old.visits.better[metric] == "lower",
+        scenario=new.scenario(metric),
+        baseline=old.baseline if scale == "ratio" else "",
+        tolerance=tolerance,
+        old=float(np.median(old.values[key].locations)),
+        new=float(np.median(new.values[key].locations)),
+        n_old=before.size,
+        n_new=after.size,
+        n_pairs=pairs(key, scale, old) + pairs(key, scale, new),
+        found=change(before, after, tolerance, settings.alpha, tied=is_size(metric, old)) if ready else None,
+        short=_unlike(metric, old, new)
+        or _too_few((before.size, after.size), claims.min_sessions)
+        or settings.untold,
+    )
+
+
+def numbers(one: Draft) -> tuple[float | None, float | None, float | None]:
+    """(estimate, low, high) as a reader wants them: NEW / OLD in performance, or NEW − OLD as measured."""
+    if one.found is None:
+        return None, None, None
+    centre, low, high = one.found.estimate, one.found.low, one.found.high
+    if one.scale != "difference":
+        with np.errstate(over="ignore"):
+            centre, low, high = (float(value) for value in np.exp((centre, low, high)))
+    elif one.lower:
+        centre, low, high = -centre, -high, -low
+    return finite(centre), finite(low), finite(high)
+
+
+def margin(one: Draft, settings: Settings) -> float:
+    """What the numbers are read against: the share to be kept, or the difference that is still allowed."""
+    if one.scale != "difference":
+        return settings.margin
+    return one.tolerance if one.lower else -one.tolerance
+
+
+def _asked(arm: str, backends: Sequence[str]) -> bool:
+    """`vm` asks for `vm-tcg` as well, as it does where a run is started."""
+    return any(arm == name or arm.startswith(f"{name}-") for name in backends)
+
+
+def _first_role(metric: str, old: Side, new: Side) -> str:
+    """The role it had first: no metric changes side after a result."""
+    return old.role(metric) if metric in old.metrics else new.role(metric)
+
+
+def _tolerance(key: Key, scale: Scale, old: Side, claims: Claims, settings: Settings) -> float:
+    """How much lower is still not worse: of the logarithm, or in the samples' unit.
+
+    Of a count it is the same share of what its claim allows (1 MiB and 0.99: 10 KiB), else of what it was.
+    """
+    if scale != "difference":
+        return -math.log(settings.margin)
+    limits = [claim.margin for claim in claims.of_metric(key[0]) if claim.kind == "absolute" and claim.margin]
+    typical = float(np.mean(np.abs(old.values[key].locations)))
+    yardstick = limits[0] if limits else typical
+    return (1.0 - settings.margin) * yardstick or (PAGE_BYTES if is_size(key[0], old) else 0.0)
+
+
+def _unlike(metric: str, old: Side, new: Side) -> str:
+    """Why the numbers of both runs do not measure the same."""
+    for what, before, after in (
+        ("unit", old.visits.unit[metric], new.visits.unit[metric]),
+        ("direction", old.visits.better[metric], new.visits.better[metric]),
+    ):
+        if before != after:
+            return f"its {what} was {before!r} and is {after!r}"
+    return ""
+
+
+def _too_few(sessions: tuple[int, int], needed: int) -> str:
+    for name, there in zip(("OLD", "NEW"), sessions, strict=True):
+        if there < needed:
+            return f"{name} has {there} sessions of it, at least {needed} are needed"
+    return ""

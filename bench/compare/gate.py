@@ -1,0 +1,65 @@
+"""From rows to one answer and one exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from bench.compare.rows import Row
+
+Answer = Literal["nothing worse", "worse", "cannot tell", "broken"]
+
+NOTHING_WORSE, WORSE, CANNOT_TELL, BROKEN = 0, 1, 2, 3
+STATUS: dict[Answer, int] = {
+    "nothing worse": NOTHING_WORSE,
+    "worse": WORSE,
+    "cannot tell": CANNOT_TELL,
+    "broken": BROKEN,
+}
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gate says. worse, open: the primary rows it rests on, as `metric on backend`.
+
+    tellable: the margin at which every open row with an interval would have been told, 1 where there is none.
+    """
+
+    answer: Answer
+    worse: tuple[str, ...] = ()
+    open: tuple[str, ...] = ()
+    tellable: float = 1.0
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
+        return STATUS[self.answer]
+
+
+def outcome(rows: Sequence[Row]) -> Outcome:
+    """Only primary metrics decide: worse beats open, open beats nothing worse; without any it is open.
+
+    Open is whatever does not exclude a change as large as the margin, what is gone included: a gate that
+    passes what was no longer measured is passed by measuring less.
+    """
+    primary = [row for row in rows if row.role == "primary"]
+    worse = [row for row in primary if row.state == "worse"]
+    unsure = [row for row in primary if row.state in ("cannot tell", "gone")]
+    compared = [row for row in primary if row.state != "new"]
+    answer: Answer = "worse" if worse else "cannot tell" if unsure or not compared else "nothing worse"
+    return Outcome(
+        answer=answer,
+        worse=tuple(map(named, worse)),
+        open=tuple(map(named, unsure)),
+        tellable=min((bound for row in unsure if (bound := _bound(row)) is not None), default=1.0),
+    )
+
+
+def named(row: Row) -> str:
+    """`metric on backend`."""
+    return f"{row.verdict.metric} on {row.verdict.backend}"
+
+
+def _bound(row: Row) -> float | None:
+    return row.verdict.low if row.scale != "difference" and row.p is not None else None

@@ -1,0 +1,204 @@
+"""Each metric on each arm to one row: three states for a gate, and what is better, gone or new."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from bench.claims import Claims
+from bench.compare import words
+from bench.compare.drafts import Draft, RowRole, Settings, draft, margin, numbers, role_of, wanted
+from bench.compare.sides import Scale, Side
+from bench.judging.pairs import Key
+from bench.judging.rows import finite, join, label
+from bench.model import State, Verdict
+from bench.stats.multiple import holm
+
+Reading = Literal["worse", "gone", "cannot tell", "not worse", "better", "new"]
+
+CLAIM = "compare"
+
+STATES: dict[Reading, State] = {
+    "worse": "refuted",
+    "gone": "not measured",
+    "cannot tell": "inconclusive",
+    "not worse": "supported",
+    "better": "supported",
+    "new": "not measured",
+}
+"""Each reading, the worst first, with the state it has in a list of verdicts."""
+
+_ROLES: tuple[RowRole, ...] = ("primary", "stress", "context")
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric on one arm. verdict has the numbers: NEW / OLD in performance, or NEW − OLD in `unit`.
+
+    role context: the host itself, which tells and does not decide. old, new: typical own values, in `unit`.
+    p: that it is not worse, p_adjusted: the same for the worst of all rows of its role (Holm). sentence: all
+    of it in words.
+    """
+
+    state: Reading
+    role: RowRole
+    scale: Scale
+    unit: str
+    scenario: str
+    old: float | None
+    new: float | None
+    n_old: int
+    n_new: int
+    p: float | None
+    p_adjusted: float | None
+    sentence: str
+    verdict: Verdict
+
+
+def rows_of(old: Side, new: Side, claims: Claims, settings: Settings) -> list[Row]:
+    """All rows, the worst first."""
+    keys = wanted(old, new, settings)
+    drafts = [draft(key, old, new, claims, settings) for key in keys if old.has(key) and new.has(key)]
+    rows = [row for role in _ROLES for row in _judged([d for d in drafts if d.role == role], settings)]
+    rows += [_absent(key, old, new, settings) for key in keys if old.has(key) != new.has(key)]
+    return ordered(rows)
+
+
+def ordered(rows: Iterable[Row]) -> list[Row]:
+    """The worst first: by reading, by role, by how much."""
+
+    def rank(row: Row) -> tuple[int, int, float, str, str]:
+        one = row.verdict
+        much = one.estimate if one.estimate is not None and row.scale != "difference" else math.inf
+        return list(STATES).index(row.state), _ROLES.index(row.role), much, one.metric, one.backend
+
+    return sorted(rows, key=rank)
+
+
+def restated(row: Row, state: Reading, reason: str) -> Row:
+    """The row in another state for that reason, its sentence and verdict with it."""
+    verdict = msgspec.structs.replace(
+        row.verdict, verdict=STATES[state], reason=join(reason, row.verdict.reason)
+    )
+    told = words.sentence(verdict, row.scale, row.unit, row.role, state)
+    return msgspec.structs.replace(row, state=state, sentence=told, verdict=verdict)
+
+
+def _judged(drafts: Sequence[Draft], settings: Settings) -> list[Row]:
+    """Rows of one role: `worse` and `better` at alpha over all (Holm), `not worse` each by itself.
+
+    Nobody picks a `not worse`: a gate passes only where every row is, an intersection–union test, which needs
+    no correction. What may not decide, for its number of sessions, is no test.
+    """
+    ready = [(one, one.found) for one in drafts if one.found is not None and not one.short]
+    worse = holm(np.array([found.p_worse for _, found in ready]))
+    better = holm(np.array([found.p_better for _, found in ready]))
+    adjusted = {one.key: (float(p), float(q)) for (one, _), p, q in zip(ready, worse, better, strict=True)}
+    return [_row(one, adjusted.get(one.key), settings) for one in drafts]
+
+
+def _row(one: Draft, adjusted: tuple[float, float] | None, settings: Settings) -> Row:
+    state, why = _state(one, adjusted, settings.alpha)
+    estimate, low, high = numbers(one)
+    verdict = Verdict(
+        claim=CLAIM,
+        metric=one.key[0],
+        backend=one.key[1],
+        baseline=one.baseline,
+        estimate=estimate,
+        low=low,
+        high=high,
+        margin=margin(one, settings),
+        alpha=settings.alpha,
+        n_sessions=min(one.n_old, one.n_new),
+        n_pairs=one.n_pairs,
+        verdict=STATES[state],
+        reason=join(why, label(one.key[1])),
+    )
+    return Row(
+        state=state,
+        role=one.role,
+        scale=one.scale,
+        unit=one.unit,
+        scenario=one.scenario,
+        old=finite(one.old),
+        new=finite(one.new),
+        n_old=one.n_old,
+        n_new=one.n_new,
+        p=one.found.p_worse if adjusted and one.found else None,
+        p_adjusted=adjusted[0] if adjusted else None,
+        sentence=words.sentence(verdict, one.scale, one.unit, one.role, state),
+        verdict=verdict,
+    )
+
+
+def _state(one: Draft, adjusted: tuple[float, float] | None, alpha: float) -> tuple[Reading, str]:
+    if adjusted is None or one.found is None:
+        return "cannot tell", one.short
+    if adjusted[0] <= alpha:
+        return "worse", ""
+    if adjusted[1] <= alpha:
+        return "better", ""
+    if one.found.p_not_worse <= alpha:
+        return "not worse", ""
+    if one.found.p_worse <= alpha:
+        return "cannot tell", f"worse by itself, but not as the worst of many (Holm's p is {adjusted[0]:.2g})"
+    return "cannot tell", "a change as large as the margin is neither shown nor excluded"
+
+
+def _absent(key: Key, old: Side, new: Side, settings: Settings) -> Row:
+    """A metric that only one of the runs has."""
+    gone = old.has(key)
+    there = old if gone else new
+    state: Reading = "gone" if gone else "new"
+    own = there.values[key]
+    verdict = Verdict(
+        claim=CLAIM,
+        metric=key[0],
+        backend=key[1],
+        baseline="",
+        estimate=None,
+        low=None,
+        high=None,
+        margin=settings.margin,
+        alpha=settings.alpha,
+        n_sessions=0,
+        n_pairs=0,
+        verdict=STATES[state],
+        reason=_why_absent(key, new) if gone else "OLD did not have it",
+    )
+    typical = float(np.median(own.locations))
+    role, unit = role_of(key, old, new), there.visits.unit[key[0]]
+    return Row(
+        state=state,
+        role=role,
+        scale="value",
+        unit=unit,
+        scenario=there.scenario(key[0]),
+        old=finite(typical) if gone else None,
+        new=None if gone else finite(typical),
+        n_old=own.n_sessions if gone else 0,
+        n_new=0 if gone else own.n_sessions,
+        p=None,
+        p_adjusted=None,
+        sentence=words.sentence(verdict, "value", unit, role, state),
+        verdict=verdict,
+    )
+
+
+def _why_absent(key: Key, new: Side) -> str:
+    """NEW's own words for what it did not measure, where it has any."""
+    metric, arm = key
+    for gap in new.loaded.run.not_measured:
+        same = gap.backend == arm or arm.startswith(f"{gap.backend}-")
+        if same and gap.metric in ("", metric):
+            return f"not measured in NEW: {gap.reason}"
+    lost = new.visits.lost.get(key)
+    if lost is not None:
+        return f"NEW has no valid sample of it ({lost.reason})"
+    if arm not in (*new.arms, new.baseline):
+        return f"NEW was not asked to measure {arm}"
+    return "NEW did not measure it"

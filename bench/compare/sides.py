@@ -1,0 +1,100 @@
+"""One run as a comparison sees it: which arms and metrics it has, and one number a session for each.
+
+A metric is read on one of three scales, fixed by what it measures and never by how it came out:
+
+- `ratio`: the arm's performance relative to the host in the same block, logarithm. For all that takes time,
+  starts included: a host that is slower tonight slows both sides of the pair, and the ratio does not move.
+- `value`: the arm's own value, logarithm. For bytes, which do not drift with the host's clock and would only
+  gain its noise; and where the host has no such metric.
+- `difference`: the arm's own value as it is. For counts that a claim limits absolutely (about 0 bytes may be
+  none), and where a value is not positive.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from bench.claims import Claims
+from bench.judging.comparisons import SIZES
+from bench.judging.pairs import Key, Series, Visits, collect, ratio_series, value_series
+from bench.model import Metric, Role
+from bench.stats.location import Floats
+from bench.store import Loaded
+
+Scale = Literal["ratio", "value", "difference"]
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True):
+    """A run's numbers. metrics are those of its plan; baseline is the host's arm, arms the ordinary ones."""
+
+    loaded: Loaded
+    visits: Visits
+    ratios: dict[Key, Series]
+    values: dict[Key, Series]
+    metrics: dict[str, Metric]
+    baseline: str
+    arms: tuple[str, ...]
+
+    def role(self, metric: str) -> Role:
+        """As the plan fixed it; what it does not know is only shown."""
+        return self.metrics[metric].role if metric in self.metrics else "info"
+
+    def has(self, key: Key) -> bool:
+        """Whether there is anything usable of that metric on that arm."""
+        return key in self.values and self.values[key].n_sessions > 0
+
+    def scenario(self, metric: str) -> str:
+        """The scenario that measures a metric, or an empty string."""
+        rows = self.loaded.samples
+        found = rows.loc[rows["metric"] == metric, "scenario"]
+        return str(found.iloc[0]) if len(found) else ""
+
+
+def side(loaded: Loaded) -> Side:
+    """A run reduced to its sessions. Raises bench.judging.pairs.SamplesError."""
+    visits = collect(loaded.samples)
+    arms = loaded.run.plan.arms
+    baseline = next((arm.name for arm in arms if arm.role == "baseline"), "host")
+    return Side(
+        loaded=loaded,
+        visits=visits,
+        ratios=ratio_series(visits, baseline),
+        values=value_series(visits),
+        metrics={metric.name: metric for metric in loaded.run.plan.metrics},
+        baseline=baseline,
+        arms=tuple(arm.name for arm in arms if arm.role == "arm"),
+    )
+
+
+def scale_of(key: Key, old: Side, new: Side, claims: Claims) -> Scale:
+    """The scale on which both runs' numbers of one metric on one arm are read."""
+    metric, arm = key
+    if any(claim.kind == "absolute" for claim in claims.of_metric(metric)):
+        return "difference"
+    paired = arm != old.baseline and all(one.ratios.get(key, Series()).n_sessions for one in (old, new))
+    if paired and not is_size(metric, old):
+        return "ratio"
+    positive = all(bool(np.all(one.values[key].locations > 0)) for one in (old, new))
+    return "value" if positive else "difference"
+
+
+def locations(key: Key, scale: Scale, run: Side) -> Floats:
+    """One number a session, shape (sessions,), larger is better: log-ratios, log-values or plain values."""
+    if scale == "ratio":
+        return run.ratios[key].locations
+    own = run.values[key].locations
+    turned = -1.0 if run.visits.better[key[0]] == "lower" else 1.0
+    return turned * (np.log(own) if scale == "value" else own)
+
+
+def pairs(key: Key, scale: Scale, run: Side) -> int:
+    """How many pairs or values the sessions are made of."""
+    return (run.ratios if scale == "ratio" else run.values)[key].n_pairs
+
+
+def is_size(metric: str, run: Side) -> bool:
+    """Whether a metric counts bytes."""
+    return run.visits.unit.get(metric, "") in SIZES

@@ -1,0 +1,62 @@
+"""Whether one run may be believed: what makes it no result at all, and what only keeps its rows open."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bench.claims import Claims
+from bench.judge import judge
+from bench.judging.control import CLAIM as NEGATIVE
+from bench.judging.control import JOINT
+from bench.model import Verdict
+from bench.store import Loaded
+
+POSITIVE = "control.positive"
+
+
+class Soundness(msgspec.Struct, frozen=True, kw_only=True):
+    """broken: why nothing may be read from this run. untold: why no row may decide. notes: to be told."""
+
+    broken: str = ""
+    untold: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def soundness(loaded: Loaded, claims: Claims) -> Soundness:
+    """Judged anew from the samples: a verdicts.json may be missing or older than they are."""
+    run = loaded.run
+    if run.plan.profile == "smoke":
+        return Soundness(broken="it is a smoke run, which never gives a verdict; compare quick or full runs")
+    if run.status == "failed":
+        return Soundness(broken="it failed; measure it again")
+    if not bool(loaded.samples["valid"].any()):
+        return Soundness(broken="it has no valid sample; measure it again")
+    rows = _controls(loaded, claims)
+    failed = next((row for row in rows if row.verdict == "refuted"), None)
+    if failed is not None:
+        return Soundness(broken=f"its control failed ({failed.claim}: {failed.reason}); measure it again")
+    return Soundness(untold=_untold(rows), notes=(*loaded.recovered, *_notes(loaded, rows)))
+
+
+def _controls(loaded: Loaded, claims: Claims) -> list[Verdict]:
+    run = loaded.run
+    rows = judge(loaded.samples, claims, run.plan, run.not_measured, run.image)
+    return [row for row in rows if row.claim in (NEGATIVE, POSITIVE) and row.metric == JOINT]
+
+
+def _untold(rows: list[Verdict]) -> str:
+    negative = next((row for row in rows if row.claim == NEGATIVE), None)
+    if negative is None or negative.verdict == "supported":
+        return ""
+    return f"its A/A control could not be judged ({negative.reason})"
+
+
+def _notes(loaded: Loaded, rows: list[Verdict]) -> list[str]:
+    run, notes = loaded.run, []
+    if run.status in ("interrupted", "running"):
+        there = loaded.samples[["run", "session"]].drop_duplicates().shape[0]
+        notes.append(f"{loaded.directory}: {run.status}; compared with the {there} sessions it has")
+    weak = next((row for row in rows if row.claim == POSITIVE and row.verdict == "inconclusive"), None)
+    if weak is not None:
+        notes.append(f"{loaded.directory}: the run lacked power: {weak.reason}")
+    return notes
