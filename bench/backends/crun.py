@@ -22,7 +22,6 @@ from bench.backends import launch, mount_namespace, networks, oci_bundle, owned,
 from bench.backends.base import (
     BackendError,
     BenchImage,
-    Channel,
     Completed,
     Footprint,
     InstanceSpec,
@@ -32,8 +31,9 @@ from bench.backends.base import (
 from bench.backends.environment import IDLE, environment, instance_mark
 from bench.backends.main_program import MainStreams
 from bench.backends.processes import HostChild
+from bench.backends.programs import PipedPrograms
 from bench.backends.started import Started
-from bench.backends.streams import PipeChannel, run
+from bench.backends.streams import run
 from bench.model import BackendInfo
 from runtime.spawn.tape import pointers
 
@@ -174,17 +174,17 @@ class _Site:
         owned.remove(self.directory)
 
 
-class CrunInstance:
+class CrunInstance(PipedPrograms):
     """One container."""
 
     def __init__(self, site: _Site, layers: tuple[Path, ...], spec: InstanceSpec) -> None:
+        super().__init__()
         self._site = site
         self._id = site.new_id()
         self._bundle = site.directory / self._id
         self._cpus = launch.cpu_mask(spec.cpus)
         self._shares_network = spec.network == "host"
         self._argv = spec.argv or IDLE
-        self._channels: list[PipeChannel] = []
         self.stopped = False
         self._network: networks.Namespace | None = None
         self._exec_numbers = itertools.count(1)
@@ -206,20 +206,9 @@ class CrunInstance:
             return self._network.address
         return "127.0.0.1" if self._shares_network else None
 
-    def exec(self, argv: Sequence[str], stdin: bytes = b"", timeout_s: float = 120.0) -> Completed:
-        """Run a program by `crun exec`."""
-        self._streams.drain()
-        return run(lambda *fds: self._exec(argv, fds), argv, stdin, timeout_s)
-
-    def open(self, argv: Sequence[str]) -> Channel:
-        """Start a long-lived program by `crun exec`."""
-        channel = PipeChannel(lambda *fds: self._exec(argv, fds), argv)
-        self._channels.append(channel)
-        return channel
-
     def memory(self) -> Footprint:
         """Proportional set size of the processes in its pid namespace; crun itself has gone."""
-        self._streams.drain()
+        self._drain()
         return processes.pss(processes.in_pid_namespace_of(self._pid))
 
     def disk(self) -> Footprint:
@@ -238,8 +227,7 @@ class CrunInstance:
             stack.callback(_remove_cgroups, self._id.removeprefix(_CGROUP_PREFIX))
             stack.callback(self._site.unmount, self._bundle / "rootfs")
             stack.callback(self._streams.close)
-            for channel in self._channels:
-                stack.callback(channel.close)
+            stack.callback(self._close_channels)
             stack.callback(self._site.command, "delete", "--force", self._id)
 
     def _write_bundle(self, spec: InstanceSpec) -> None:
@@ -272,7 +260,11 @@ class CrunInstance:
             requested_ns=requested_ns, ready_ns=ready_ns, first_output_ns=first_ns, phases=phases
         )
 
+    def _drain(self) -> None:
+        self._streams.drain()
+
     def _exec(self, argv: Sequence[str], stdio: tuple[int, int, int]) -> HostChild:
+        """Start it by `crun exec`."""
         pid_file = self._bundle / f"exec-{next(self._exec_numbers)}.pid"
         child = self._site.launch(["exec", "--pid-file", str(pid_file), self._id, *argv], stdio, self._cpus)
         child.on_kill = lambda: self._kill_inside(pid_file)

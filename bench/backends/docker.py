@@ -21,8 +21,6 @@ from bench.backends import docker_daemon, launch, owned, processes
 from bench.backends.base import (
     BackendError,
     BenchImage,
-    Channel,
-    Completed,
     Footprint,
     InstanceSpec,
     NotAvailable,
@@ -33,8 +31,9 @@ from bench.backends.docker_daemon import OwnDaemon
 from bench.backends.environment import IDLE, environment, instance_mark
 from bench.backends.main_program import FIRST_OUTPUT_TIMEOUT_S
 from bench.backends.processes import HostChild
+from bench.backends.programs import PipedPrograms
 from bench.backends.started import Started
-from bench.backends.streams import PipeChannel, last_words, run
+from bench.backends.streams import last_words
 from bench.model import BackendInfo
 from runtime.spawn.owner import Owner
 from runtime.spawn.tape import pointers
@@ -155,16 +154,16 @@ class DockerBackend:
                     running.ask("DELETE", f"/containers/{found['Id']}?force=1")
 
 
-class DockerInstance:
+class DockerInstance(PipedPrograms):
     """One container."""
 
     def __init__(self, api: DockerApi, image: str, spec: InstanceSpec) -> None:
+        super().__init__()
         self._api = api
         self._cpus = launch.cpu_mask(spec.cpus)
         self._network = spec.network
         self._id = ""
         self._output: AttachedOutput | None = None
-        self._channels: list[PipeChannel] = []
         self.stopped = False
         self._docker = shutil.which("docker") or "docker"
         try:
@@ -181,17 +180,6 @@ class DockerInstance:
             return "127.0.0.1"
         networks = self._state["NetworkSettings"]["Networks"].values()
         return next((str(net["IPAddress"]) for net in networks if net.get("IPAddress")), None)
-
-    def exec(self, argv: Sequence[str], stdin: bytes = b"", timeout_s: float = 120.0) -> Completed:
-        """Run a program by `docker exec -i`."""
-        self._drain()
-        return run(lambda *fds: self._exec(argv, fds), argv, stdin, timeout_s)
-
-    def open(self, argv: Sequence[str]) -> Channel:
-        """Start a long-lived program by `docker exec -i`."""
-        channel = PipeChannel(lambda *fds: self._exec(argv, fds), argv)
-        self._channels.append(channel)
-        return channel
 
     def memory(self) -> Footprint:
         """Proportional set size of its processes and of its shim; the daemon is not counted."""
@@ -219,8 +207,7 @@ class DockerInstance:
         with contextlib.ExitStack() as stack:
             if self._output is not None:
                 stack.callback(self._output.close)
-            for channel in self._channels:
-                stack.callback(channel.close)
+            stack.callback(self._close_channels)
             if self._id:
                 stack.callback(self._api.ask, "DELETE", f"/containers/{self._id}?force=1")
 
@@ -251,6 +238,7 @@ class DockerInstance:
         )
 
     def _exec(self, argv: Sequence[str], stdio: tuple[int, int, int]) -> HostChild:
+        """Start it by `docker exec -i`."""
         mark = instance_mark()
         whole = [
             self._docker,

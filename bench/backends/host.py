@@ -23,8 +23,6 @@ from bench.backends import launch, mounts, owned, processes
 from bench.backends.base import (
     BackendError,
     BenchImage,
-    Channel,
-    Completed,
     Footprint,
     InstanceSpec,
     NotAvailable,
@@ -33,8 +31,8 @@ from bench.backends.base import (
 from bench.backends.environment import IDLE, environment, find_program, instance_mark
 from bench.backends.main_program import MainStreams
 from bench.backends.processes import HostChild
+from bench.backends.programs import PipedPrograms
 from bench.backends.started import Started
-from bench.backends.streams import PipeChannel, run
 from bench.model import BackendInfo
 from runtime.spawn import linux
 from runtime.spawn.tape import pointers
@@ -158,10 +156,11 @@ def mount_system(root: Path) -> None:
     mounts.mount("tmpfs", root / "dev/shm", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=1777,size=64m")
 
 
-class HostInstance:
+class HostInstance(PipedPrograms):
     """Processes with the copy as their root, marked by one environment variable."""
 
     def __init__(self, tree: _Tree, spec: InstanceSpec) -> None:
+        super().__init__()
         self._tree = tree
         self._mark = instance_mark()
         self._environment = pointers(environment(self._mark))
@@ -170,7 +169,6 @@ class HostInstance:
         self._root = tree.own_root(spec.volume) if spec.volume else tree.root
         self._own_root = bool(spec.volume)
         self._sessions: set[int] = set()
-        self._channels: list[PipeChannel] = []
         self._main: HostChild | None = None
         self.stopped = False
         self._streams = MainStreams(spec.until_output)
@@ -186,20 +184,9 @@ class HostInstance:
         """The host's own loopback address: a server of this arm listens on the host's network."""
         return "127.0.0.1" if self._networked else None
 
-    def exec(self, argv: Sequence[str], stdin: bytes = b"", timeout_s: float = 120.0) -> Completed:
-        """Run a program to its end, in a session of its own."""
-        self._streams.drain()
-        return run(lambda *fds: self._spawn(argv, fds), argv, stdin, timeout_s)
-
-    def open(self, argv: Sequence[str]) -> Channel:
-        """Start a long-lived program."""
-        channel = PipeChannel(lambda *fds: self._spawn(argv, fds), argv)
-        self._channels.append(channel)
-        return channel
-
     def memory(self) -> Footprint:
         """Proportional set size of all processes of this instance."""
-        self._streams.drain()
+        self._drain()
         return processes.pss(self._members())
 
     def disk(self) -> Footprint:
@@ -216,15 +203,14 @@ class HostInstance:
             if self._own_root:
                 stack.callback(owned.remove_mount, self._root)
             stack.callback(self._streams.close)
-            for channel in self._channels:
-                stack.callback(channel.close)
+            stack.callback(self._close_channels)
             if self._main is not None:
                 stack.callback(self._main.wait)
             stack.callback(processes.kill_all, self._members, "host instance")
 
     def _start(self, argv: Sequence[str], until_output: bool) -> StartRecord:
         requested_ns = time.monotonic_ns()
-        self._main = self._spawn(argv, self._streams.descriptors)
+        self._main = self._exec(argv, self._streams.descriptors)
         ready_ns = time.monotonic_ns()
         self._streams.program_has_them()
         phases = [("spawn", ready_ns - requested_ns)]
@@ -236,7 +222,10 @@ class HostInstance:
             requested_ns=requested_ns, ready_ns=ready_ns, first_output_ns=first_ns, phases=tuple(phases)
         )
 
-    def _spawn(self, argv: Sequence[str], stdio: tuple[int, int, int]) -> HostChild:
+    def _drain(self) -> None:
+        self._streams.drain()
+
+    def _exec(self, argv: Sequence[str], stdio: tuple[int, int, int]) -> HostChild:
         child = launch.start(
             find_program(self._root, argv[0]),
             argv,

@@ -19,8 +19,6 @@ from bench.backends.affinity import pinned
 from bench.backends.base import (
     BackendError,
     BenchImage,
-    Channel,
-    Completed,
     Footprint,
     InstanceSpec,
     NotAvailable,
@@ -28,8 +26,9 @@ from bench.backends.base import (
 )
 from bench.backends.environment import IDLE, environment, instance_mark
 from bench.backends.main_program import MainStreams
+from bench.backends.programs import PipedPrograms
 from bench.backends.started import Started
-from bench.backends.streams import Child, PipeChannel, run
+from bench.backends.streams import Child
 from bench.model import BackendInfo
 from runtime.engine import ContainerConfig, Engine, EngineError, Limits, bind
 from runtime.network import NetworkError
@@ -94,13 +93,13 @@ class RuntimeBackend:
             raise BackendError(f"clean up containers: {error}") from error
 
 
-class RuntimeInstance:
+class RuntimeInstance(PipedPrograms):
     """One container."""
 
     def __init__(self, engine: Engine, layers: tuple[str, ...], spec: InstanceSpec) -> None:
+        super().__init__()
         self._cpus = spec.cpus
         self._shares_network = spec.network == "host"
-        self._channels: list[PipeChannel] = []
         self.stopped = False
         self._streams = MainStreams(spec.until_output)
         self._argv = spec.argv or IDLE
@@ -126,20 +125,9 @@ class RuntimeInstance:
         """Its address on the bridge; the host's loopback in host mode."""
         return "127.0.0.1" if self._shares_network else self._container.address
 
-    def exec(self, argv: Sequence[str], stdin: bytes = b"", timeout_s: float = 120.0) -> Completed:
-        """Run a program beside the main one."""
-        self._streams.drain()
-        return run(lambda *fds: self._exec(argv, fds), argv, stdin, timeout_s)
-
-    def open(self, argv: Sequence[str]) -> Channel:
-        """Start a long-lived program."""
-        channel = PipeChannel(lambda *fds: self._exec(argv, fds), argv)
-        self._channels.append(channel)
-        return channel
-
     def memory(self) -> Footprint:
         """Proportional set size of the processes in its pid namespace."""
-        self._streams.drain()
+        self._drain()
         return processes.pss(processes.in_pid_namespace_of(self._container.pid))
 
     def disk(self) -> Footprint:
@@ -154,8 +142,7 @@ class RuntimeInstance:
         try:
             with contextlib.ExitStack() as stack:
                 stack.callback(self._streams.close)
-                for channel in self._channels:
-                    stack.callback(channel.close)
+                stack.callback(self._close_channels)
                 stack.callback(self._container.remove)
         except (EngineError, CgroupError, NetworkError, OSError) as error:
             raise BackendError(f"stop a container: {error}") from error
@@ -176,6 +163,9 @@ class RuntimeInstance:
             first_output_ns=first_ns,
             phases=tuple(phases),
         )
+
+    def _drain(self) -> None:
+        self._streams.drain()
 
     def _exec(self, argv: Sequence[str], stdio: tuple[int, int, int]) -> Child:
         try:
