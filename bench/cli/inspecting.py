@@ -1,4 +1,4 @@
-"""The verbs that look and do not measure: `doctor` and `list`."""
+"""The verb `list`: backends, scenarios, metrics and runs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,11 @@ from typing import Annotated
 import typer
 
 from bench import history, store
-from bench.backends.base import NotAvailable
-from bench.cli import setup, tables
+from bench.cli import doctor, tables
 from bench.cli.console import AsJson, out, print_json
-from bench.cli.errors import BROKEN, COMPLETE, guarded
-from bench.cli.world import World, cache_dir, current
-from bench.host.checks import Check, host_checks
+from bench.cli.errors import COMPLETE, guarded
+from bench.cli.world import cache_dir, current
 from bench.journal import StoreError
-
-_STYLE = {"ok": "green", "warn": "yellow", "bad": "red", "unknown": "dim"}
 
 
 class Subject(StrEnum):
@@ -27,44 +23,6 @@ class Subject(StrEnum):
     scenarios = "scenarios"
     metrics = "metrics"
     runs = "runs"
-
-
-@guarded
-def doctor(as_json: AsJson = False) -> int:
-    """Say what about this host can spoil or prevent a measurement, and which backends run here.
-
-    Exit status 1 when something prevents measuring.
-    """
-    checks = host_checks(cache_dir()) + backend_checks(current())
-    if as_json:
-        print_json(checks)
-    else:
-        rows = [
-            (
-                f"[{_STYLE[one.state]}]{one.state}[/]",
-                one.name,
-                *map(tables.plainly, (one.found, one.effect, one.fix)),
-            )
-            for one in checks
-        ]
-        tables.plain(out(), ("state", "check", "found", "effect", "fix"), rows)
-    return BROKEN if any(one.state == "bad" for one in checks) else COMPLETE
-
-
-def backend_checks(world: World) -> list[Check]:
-    """A line for each backend: available with its version, or not, with the reason."""
-    checks: list[Check] = []
-    for name, make in world.backends.items():
-        found = setup.probe_one(make(cache_dir() / "backends"))
-        if isinstance(found, NotAvailable):
-            state = "bad" if name == "host" else "warn"
-            effect = f"{name} is not measured"
-            checks.append(Check(name=f"backend {name}", state=state, found=found.reason, effect=effect))  # type: ignore[arg-type]
-        else:
-            limits = f"; cannot: {', '.join(found.limits)}" if found.limits else ""
-            version = f"{found.name}: {found.version}{limits}"
-            checks.append(Check(name=f"backend {name}", state="ok", found=version))
-    return checks
 
 
 @guarded
@@ -97,7 +55,7 @@ Rows = list[dict[str, str]]
 def _backends(results: Path) -> Rows:
     return [
         {"backend": one.name.removeprefix("backend "), "state": one.state, "found": one.found}
-        for one in backend_checks(current())
+        for one in doctor.backend_checks(doctor.probe(current(), cache_dir()))
     ]
 
 

@@ -23,7 +23,7 @@ from bench.image.bootstrap import bootstrap, require
 from bench.image.errors import ImageError
 from runtime import image as oci
 
-__all__ = ["ImageError", "build", "digest"]
+__all__ = ["ImageError", "build", "digest", "is_built"]
 
 Progress = Callable[[str], None]
 
@@ -50,6 +50,14 @@ def build(cache: Path, progress: Progress | None = None) -> BenchImage:
             if not assemble.is_complete(final):
                 _build(wanted, images, work, lock, tell)
     return assemble.load(final)
+
+
+def is_built(cache: Path) -> bool:
+    """Say whether `build` would find the image in the cache; False for one that has to be imported."""
+    if os.environ.get("NINETYNINE_IMAGE"):
+        return False
+    wanted = recipe.for_host(os.environ.get("NINETYNINE_MIRROR", ""))
+    return assemble.is_complete(assemble.directory_of(cache.resolve() / "image", wanted.digest))
 
 
 def _build(wanted: recipe.Recipe, images: Path, work: Path, lock: int, tell: Progress) -> None:

@@ -1,0 +1,256 @@
+"""The verb `doctor`: checks of the host, a self-test of its noise, and the minutes a verdict takes here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from bench import image
+from bench.backends.base import BackendError, BenchImage, NotAvailable
+from bench.cli import names, setup, tables
+from bench.cli.console import AsJson, err, out, print_json
+from bench.cli.errors import BROKEN, COMPLETE, guarded
+from bench.cli.world import World, cache_dir, current
+from bench.failures import told
+from bench.host import rough, selftest, tools
+from bench.host.checks import Check, host_checks, planned
+from bench.host.fingerprint import host_tools
+from bench.host.forecast import Forecast, MetricForecast, forecast
+from bench.host.spread import Noise
+from bench.model import BackendInfo
+from bench.plan import arms_for, make_plan
+from bench.profiles import profile
+
+NOISY = 4
+"""Exit status: all can be measured, and a quick run will more likely than not end without a 1 % verdict."""
+
+PROFILE, ARM = "quick", "runtime"
+ROOT = Path("/")
+_STYLE = {"ok": "green", "warn": "yellow", "bad": "red", "unknown": "dim"}
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """What `doctor --json` prints. noise, forecast: null with --quick."""
+
+    cpus: tuple[int, ...]
+    checks: tuple[Check, ...]
+    noise: Noise | None
+    forecast: Forecast | None
+
+
+@guarded
+def doctor(
+    quick: Annotated[bool, typer.Option("--quick", help="Only look; no self-test, no forecast.")] = False,
+    seconds: Annotated[
+        float, typer.Option(min=1.0, max=600.0, help="How long the self-test may measure.")
+    ] = selftest.SECONDS,
+    cpus: Annotated[str | None, typer.Option(help="CPUs as for `run`. The first two by default.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Say what can spoil or prevent a measurement here, how noisy it is, and how long a 1 % verdict takes.
+
+    Exit status: 0 fine; 1 something prevents measuring; 4 so noisy that a quick run will hardly tell 1 %;
+    2 wrong use.
+    """
+    world, cache = current(), cache_dir()
+    chosen = names.cpus(cpus, os.sched_getaffinity(0)) if cpus else planned()
+    checks = tuple(all_checks(world, cache, chosen))
+    noise = None if quick else self_test(world, cache, chosen, seconds, quiet=as_json)
+    found = Diagnosis(
+        cpus=chosen,
+        checks=checks,
+        noise=noise,
+        forecast=None if noise is None else forecast_of(world, noise, chosen),
+    )
+    if as_json:
+        print_json(found)
+    else:
+        _show(out(), found)
+    if any(one.state == "bad" for one in checks):
+        return BROKEN
+    return NOISY if found.forecast is not None and not found.forecast.fits else COMPLETE
+
+
+def all_checks(world: World, cache: Path, cpus: Sequence[int]) -> Iterator[Check]:
+    """The host, its tools, KVM, and the backends."""
+    yield from host_checks(cache, ROOT, cpus)
+    yield from tools.checks(host_tools())
+    probed = probe(world, cache)
+    if "vm" in probed:
+        found = probed["vm"]
+        accelerator = found.accelerator or None if isinstance(found, BackendInfo) else None
+        yield tools.kvm(ROOT, accelerator, "" if isinstance(found, BackendInfo) else found.reason)
+    yield from backend_checks(probed)
+
+
+def probe(world: World, cache: Path) -> dict[str, BackendInfo | NotAvailable]:
+    """What each backend says of itself, by the name a user types."""
+    return {name: setup.probe_one(make(cache / "backends")) for name, make in world.backends.items()}
+
+
+def backend_checks(probed: dict[str, BackendInfo | NotAvailable]) -> list[Check]:
+    """A line for each backend: available with its version, or not, with the reason."""
+    checks: list[Check] = []
+    for name, found in probed.items():
+        effect = f"{name}: not measured where it is not available"
+        if isinstance(found, NotAvailable):
+            state, fix = (
+                ("bad" if name == "host" else "warn"),
+                "do what the reason says, or measure the others",
+            )
+            checks.append(
+                Check(name=f"backend {name}", state=state, found=found.reason, effect=effect, fix=fix)  # type: ignore[arg-type]
+            )
+        else:
+            limits = f"; cannot: {', '.join(found.limits)}" if found.limits else ""
+            version = f"{found.name}: {found.version}{limits}"
+            checks.append(Check(name=f"backend {name}", state="ok", found=version, effect=effect))
+    return checks
+
+
+def self_test(world: World, cache: Path, cpus: tuple[int, ...], seconds: float, *, quiet: bool) -> Noise:
+    """The noise here: with the suite's own slices where the image is there, else with built-in work."""
+    with _bar(err(), quiet) as tell:
+        try:
+            return _with_image(world, cache, cpus, seconds, tell)
+        except _NoImageError as reason:
+            noise = rough.run(seconds, tell)
+            return msgspec.structs.replace(noise, trouble=(str(reason), *noise.trouble))
+
+
+class _NoImageError(Exception):
+    """The suite's own slices cannot be tried; says why."""
+
+
+def _with_image(
+    world: World, cache: Path, cpus: tuple[int, ...], seconds: float, tell: selftest.Tell
+) -> Noise:
+    """Raises _NoImageError without root, image or host backend."""
+    backend = world.backends["host"](cache / "backends")
+    found = setup.probe_one(backend)
+    if isinstance(found, NotAvailable):
+        raise _NoImageError(f"rough, since the host backend is not available: {found.reason}")
+    built = image_there(world, cache)
+    if built is None:
+        raise _NoImageError("rough, since the bench image is not built yet: the first run builds it")
+    tell(0.0, "preparing the image")
+    scenarios = selftest.chosen(world.scenarios)
+    try:
+        backend.prepare(built)
+        with _wire(world, built, cpus) as (wire, trouble):
+            noise = selftest.run(backend, scenarios, cpus, wire=wire, seconds=seconds, tell=tell)
+    except BackendError as error:
+        raise _NoImageError(f"rough, since the host's instances do not start: {error}") from error
+    finally:
+        backend.cleanup()
+    return msgspec.structs.replace(noise, trouble=(*trouble, *noise.trouble))
+
+
+def image_there(world: World, cache: Path) -> BenchImage | None:
+    """The image where having it costs nothing: the real one may take half a minute and a network to build."""
+    if world.build_image is image.build and not image.is_built(cache):
+        return None
+    return world.build_image(cache, lambda text: None)
+
+
+@contextlib.contextmanager
+def _wire(
+    world: World, built: BenchImage, cpus: tuple[int, ...]
+) -> Iterator[tuple[object | None, list[str]]]:
+    """The wire to the peer, or None and why not."""
+    with contextlib.ExitStack() as stack:
+        trouble: list[str] = []
+        wire: object | None = None
+        try:
+            wire = stack.enter_context(world.wire(built.rootfs, cpus)) if world.wire else None
+        except Exception as error:  # whatever it is, the CPU and the memory can be tried
+            trouble.append(f"network not tried: {told(error)}")
+        yield wire, trouble
+
+
+def forecast_of(world: World, noise: Noise, cpus: tuple[int, ...]) -> Forecast:
+    """The forecast for a quick run of the host and the runtime over the families of the self-test."""
+    chosen = profile(PROFILE)
+    offered = [one for one in world.scenarios if one.family in selftest.FAMILIES] or list(world.scenarios)
+    plan = make_plan(chosen, 0, arms_for([("host", "host"), (ARM, ARM)]), offered, cpus=cpus)
+    return forecast(noise, plan, {one.name: one for one in offered}, chosen, ARM)
+
+
+@contextlib.contextmanager
+def _bar(console: Console, quiet: bool) -> Iterator[Callable[[float, str], None]]:
+    if quiet or not console.is_terminal:
+        yield lambda share, words: None
+        return
+    columns = (TextColumn("self-test: {task.description:<34}"), BarColumn(bar_width=None))
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=1.0)
+        yield lambda share, words: progress.update(task, completed=share, description=words)
+
+
+def _show(console: Console, found: Diagnosis) -> None:
+    rows = [
+        (
+            f"[{_STYLE[one.state]}]{one.state}[/]",
+            one.name,
+            *map(tables.plainly, (one.found, one.effect, one.fix)),
+        )
+        for one in found.checks
+    ]
+    tables.plain(console, ("state", "check", "found", "what it can do to which metric", "fix"), rows)
+    if found.noise is not None and found.forecast is not None:
+        _show_noise(console, found.noise, found.forecast)
+
+
+def _show_noise(console: Console, noise: Noise, ahead: Forecast) -> None:
+    console.print()
+    kind = "host against host, the suite's own slices" if noise.kind == "image" else "ROUGH, built-in work"
+    console.print(f"self-test ({kind}, {noise.seconds:.0f} s)", style="bold", highlight=False)
+    for trouble in noise.trouble:
+        console.print(f"! {trouble}", markup=False, highlight=False, soft_wrap=True)
+    rows = [
+        (
+            one.metric,
+            f"{one.pairs} in {one.sessions}",
+            f"{one.within:.2%}",
+            f"{one.between:.2%}",
+            *_times(next((each for each in ahead.metrics if each.metric == one.metric), None)),
+        )
+        for one in noise.spreads
+    ]
+    heads = (
+        "metric",
+        "pairs in sessions",
+        "noise of a pair",
+        "of a session",
+        "sessions",
+        "minutes to a 1 % verdict",
+    )
+    tables.plain(console, heads, rows)
+    console.print()
+    console.print(_sentence(ahead), markup=False, highlight=False, soft_wrap=True)
+
+
+def _times(one: MetricForecast | None) -> tuple[str, str]:
+    if one is None or one.sessions is None or one.minutes is None:
+        return "", "not in sight" if one is not None else ""
+    most = f" (9 of 10 runs: {one.minutes_most:.1f})" if one.minutes_most is not None else ""
+    return f"{one.sessions:.0f}", f"{one.minutes:.1f}{most}"
+
+
+def _sentence(ahead: Forecast) -> str:
+    what = f"`ninetynine run --backends host,{ARM} --families {','.join(ahead.families)}`"
+    if ahead.minutes is None:
+        return f"{what}: a verdict on 1 % is not in sight on a host as noisy as this; quieten it first"
+    most = f", in 9 runs of 10 by {ahead.minutes_most:.1f}" if ahead.minutes_most is not None else ""
+    budget = f"the profile has {ahead.budget_minutes:.1f} and decides all in {ahead.share:.0%} of runs"
+    return (
+        f"{what}: every metric decided at 1 % after {ahead.minutes:.1f} minutes of measuring{most}; {budget}"
+    )

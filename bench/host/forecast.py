@@ -1,0 +1,238 @@
+"""From this host's noise to the minutes of measuring that a verdict on 1 % will take here.
+
+Runs are simulated: an arm that is truly as fast as the host, session medians as noisy as the self-test found
+them, looks as the plan has them, and each session as long as its slices that are still undecided. So the
+forecast holds what a run does: all metrics must be decided, and the noisiest decides the time. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from bench.host.selftest import FAMILIES
+from bench.host.spread import Noise, Spread
+from bench.model import Looks, Plan
+from bench.plan import forecast as costs
+from bench.profiles import Profile, visit_s
+from bench.scenarios.base import Scenario
+from bench.stats.power import session_sd, sessions_needed
+from bench.stats.sequential import level
+
+MARGIN, ALPHA = 0.99, 0.05
+RUNS = 2000
+"""Simulated runs: the median number of sessions is then known to one session."""
+
+TYPICAL, NEARLY_ALL = 0.5, 0.9
+"""Shares of runs that are decided by the two times that are told."""
+
+Floats = NDArray[np.float64]
+
+
+class MetricForecast(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric of one arm. sessions, minutes: half of the runs have its verdict by then; *_most: 9 of 10.
+
+    session_sd: of a session's median log-ratio. from_metric: whose noise was taken. `inf` is told as None.
+    """
+
+    metric: str
+    from_metric: str
+    session_sd: float
+    sessions: float | None
+    sessions_most: float | None
+    minutes: float | None
+    minutes_most: float | None
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """All primary metrics of the families; minutes: until every one is decided, in half and in 9 of 10 runs.
+
+    share: of simulated runs that decide all of them inside the profile's sessions and budget.
+    """
+
+    profile: str
+    arms: tuple[str, ...]
+    families: tuple[str, ...]
+    margin: float
+    alpha: float
+    budget_minutes: float
+    minutes: float | None
+    minutes_most: float | None
+    share: float
+    metrics: tuple[MetricForecast, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether a run of this profile decides all of them more often than not."""
+        return self.share >= TYPICAL
+
+
+class Costs(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds of one session: for each scenario, and what is spent whatever is measured."""
+
+    scenarios: dict[str, float]
+    overhead: float
+
+
+def forecast(
+    noise: Noise, plan: Plan, scenarios: Mapping[str, Scenario], profile: Profile, arm: str
+) -> Forecast:
+    """The minutes by metric for `arm` in this plan. A metric without any noise known is left out."""
+    cost = session_costs(plan, scenarios, profile, noise.slices)
+    looks = plan.looks or Looks(first=plan.sessions, last=plan.sessions)
+    rng = np.random.default_rng(plan.seed)
+    names = [name for name in plan.scenarios if scenarios[name].family in FAMILIES]
+    stops: dict[str, Floats] = {}
+    found: list[tuple[str, str, Spread, float]] = []
+    for name in names:
+        pairs = sum(1 for s in plan.steps if (s.scenario, s.arm, s.session) == (name, arm, 0))
+        for metric in (one for one in scenarios[name].metrics if one.role == "primary"):
+            known = noise_of(metric.name, scenarios[name].family, noise.spreads)
+            if known is not None and pairs:
+                sd = session_sd(known.between, known.within, pairs)
+                found.append((name, metric.name, known, sd))
+                stop = stopping(sd, looks, rng)
+                stops[name] = np.maximum(stops[name], stop) if name in stops else stop
+                stops[metric.name] = stop
+    timeline = Timeline(cost, {name: stops[name] for name in names if name in stops}, looks)
+    metrics = tuple(
+        _metric(metric, known, sd, stops[metric], timeline, name) for name, metric, known, sd in found
+    )
+    last = np.max([stops[metric.metric] for metric in metrics], axis=0) if metrics else np.array([np.inf])
+    seconds = timeline.seconds(last)
+    whole = [metric for metric in metrics if metric.minutes is None]
+    return Forecast(
+        profile=plan.profile,
+        arms=tuple(one.name for one in plan.arms),
+        families=tuple(dict.fromkeys(scenarios[name].family for name in names)),
+        margin=MARGIN,
+        alpha=ALPHA,
+        budget_minutes=round(plan.budget_s / 60, 2),
+        minutes=None if whole else _beyond(seconds, TYPICAL, [m.minutes for m in metrics]),
+        minutes_most=_beyond(seconds, NEARLY_ALL, [m.minutes_most for m in metrics]),
+        share=round(float(np.mean(seconds <= plan.budget_s)), 3),
+        metrics=metrics,
+    )
+
+
+def session_costs(
+    plan: Plan, scenarios: Mapping[str, Scenario], profile: Profile, slices: Mapping[str, float]
+) -> Costs:
+    """Seconds of a session of the plan, its slices taken as long as they were here (`slices`, seconds)."""
+    usual = [slices[name] / scenarios[name].cost_s for name in slices if name in scenarios]
+    pace = float(np.median(usual)) if usual else 1.0
+    visits: dict[str, float] = {}
+    planned = 0.0
+    for step in plan.steps:
+        if step.session == 0:
+            seconds = visit_s(scenarios[step.scenario], step.arm)
+            here = slices.get(step.scenario, pace * scenarios[step.scenario].cost_s)
+            planned += seconds
+            visits[step.scenario] = visits.get(step.scenario, 0.0) + seconds * (
+                here / scenarios[step.scenario].cost_s
+            )
+    whole = sum(seconds for session, _, seconds in costs(plan, scenarios, profile) if session == 0)
+    return Costs(scenarios=visits, overhead=max(0.0, whole - planned))
+
+
+def noise_of(metric: str, family: str, spreads: Sequence[Spread]) -> Spread | None:
+    """The noise that speaks for a metric: its own, that of another way of the same kind (`….host` for
+    `….bridge`), else the noisiest of its family; None where the family was not tested."""
+    own = {one.metric: one for one in spreads}
+    if metric in own:
+        return own[metric]
+    stem = metric.rpartition(".")[0]
+    kin = [one for one in spreads if one.metric.rpartition(".")[0] == stem and stem.count(".") > 0]
+    others = kin or [one for one in spreads if one.metric.partition(".")[0] == family]
+    return max(others, key=lambda one: math.hypot(one.between, one.within), default=None)
+
+
+def stopping(sd: float, looks: Looks, rng: np.random.Generator, runs: int = RUNS) -> Floats:
+    """Sessions after which each simulated run has its verdict, shape (runs,); inf: not by the last look."""
+    last = looks.last
+    medians = rng.normal(0.0, max(sd, 1e-9), (runs, last))
+    counts = np.arange(1, last + 1)
+    means = np.cumsum(medians, axis=1) / counts
+    squares = np.cumsum(medians**2, axis=1)
+    stopped = np.full(runs, np.inf)
+    for look in range(max(looks.first, 2), last + 1):
+        spent = level(ALPHA, look, looks.first, last, final=look == last)
+        variance = (squares[:, look - 1] - look * means[:, look - 1] ** 2) / (look - 1)
+        reach = stats.t.ppf(1 - spent, look - 1) * np.sqrt(np.maximum(variance, 0.0) / look)
+        distance = means[:, look - 1] - math.log(MARGIN)
+        decided = np.abs(distance) > reach
+        stopped = np.where(np.isinf(stopped) & decided, float(look), stopped)
+    return stopped
+
+
+class Timeline:
+    """When a session of a simulated run ends, given after which session each scenario is left out."""
+
+    def __init__(self, cost: Costs, stops: Mapping[str, Floats], looks: Looks) -> None:
+        self.cost = cost
+        self.looks = looks
+        spent = np.zeros((RUNS, looks.last + 1))
+        numbers = np.arange(1, looks.last + 1)
+        # What decides no claim is measured up to the first look only.
+        first = np.full(RUNS, float(looks.first))
+        for name, seconds in cost.scenarios.items():
+            present = numbers[None, :] <= stops.get(name, first)[:, None]
+            spent[:, 1:] += seconds * present
+        spent[:, 1:] += cost.overhead
+        self._end = np.cumsum(spent, axis=1)
+
+    def seconds(self, sessions: Floats) -> Floats:
+        """Seconds until session `sessions` of each run is over; inf stays inf."""
+        finite = np.isfinite(sessions)
+        index = np.where(finite, sessions, 0).astype(np.int64)
+        ends = self._end[np.arange(len(sessions)) % RUNS, index]
+        return np.where(finite, ends, np.inf)
+
+    def longer(self, scenario: str, sessions: float) -> float:
+        """Seconds of a run that goes on beyond the last look, for one scenario alone."""
+        planned = float(np.median(self._end[:, self.looks.last]))
+        each = self.cost.overhead + self.cost.scenarios.get(scenario, 0.0)
+        return planned + max(0.0, sessions - self.looks.last) * each
+
+
+def _metric(
+    metric: str, known: Spread, sd: float, stop: Floats, timeline: Timeline, scenario: str
+) -> MetricForecast:
+    sessions: list[float] = []
+    minutes: list[float] = []
+    for share in (TYPICAL, NEARLY_ALL):
+        number = float(np.quantile(stop, share, method="higher"))
+        if math.isfinite(number):
+            seconds = float(np.quantile(timeline.seconds(stop), share, method="higher"))
+        else:  # more than the plan has: a run of as many sessions as it takes, looked at once
+            number = sessions_needed(0.0, sd, math.log(MARGIN), ALPHA, timeline.looks.last, power=share)
+            seconds = timeline.longer(scenario, number)
+        sessions.append(number)
+        minutes.append(seconds / 60)
+    return MetricForecast(
+        metric=metric,
+        from_metric=known.metric,
+        session_sd=round(sd, 5),
+        sessions=_told(sessions[0], 0),
+        sessions_most=_told(sessions[1], 0),
+        minutes=_told(minutes[0], 2),
+        minutes_most=_told(minutes[1], 2),
+    )
+
+
+def _beyond(seconds: Floats, share: float, by_metric: Sequence[float | None]) -> float | None:
+    """The time until all are decided; beyond the plan, that of the slowest metric."""
+    found = float(np.quantile(seconds, share, method="higher"))
+    if math.isfinite(found):
+        return round(found / 60, 2)
+    known = [one for one in by_metric if one is not None]
+    return max(known) if known and len(known) == len(by_metric) else None
+
+
+def _told(value: float, digits: int) -> float | None:
+    return round(value, digits) if math.isfinite(value) else None

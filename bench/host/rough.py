@@ -1,0 +1,88 @@
+"""A self-test without root and without the image: three small works in this process, in pairs of equal work.
+
+Rough: one process has no sessions of its own, so pieces of time stand for them, and what fresh instances add
+(page placement, a boot's luck) is not seen. It errs on the quiet side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from bench.host.selftest import BLOCKS, SECONDS, Tell
+from bench.host.spread import Noise, Pairs
+
+PARTS = 4
+"""Pieces of time that stand for sessions."""
+
+ITERATIONS = 60_000
+COPIED = 64 << 20
+SENT = 128 << 20
+CHUNK = 1 << 20
+
+
+def crypto() -> None:
+    """A key derivation, some 0.02–0.1 s."""
+    hashlib.pbkdf2_hmac("sha256", b"ninetynine", b"ninetynine", ITERATIONS)
+
+
+def copying() -> None:
+    """Four copies of a buffer far larger than most caches."""
+    source = bytearray(COPIED)
+    for _ in range(4):
+        bytes(source)
+
+
+def sending() -> None:
+    """Bytes through a pair of sockets, from one thread to another: the kernel's way, no device."""
+    near, far = socket.socketpair()
+
+    def drain() -> None:
+        while far.recv(CHUNK):
+            pass
+
+    with near, far:
+        reader = threading.Thread(target=drain)
+        reader.start()
+        block = bytes(CHUNK)
+        for _ in range(SENT // CHUNK):
+            near.sendall(block)
+        near.shutdown(socket.SHUT_WR)
+        reader.join()
+
+
+WORKS: dict[str, Callable[[], None]] = {
+    "cpu.crypto": crypto,
+    "memory.bandwidth": copying,
+    "network.loopback": sending,
+}
+"""The metric each one stands in for → the work."""
+
+
+def run(seconds: float = SECONDS, tell: Tell = lambda share, words: None) -> Noise:
+    """The noise of the built-in work."""
+    begun = time.monotonic()
+    pairs = Pairs()
+    for session in range(PARTS):
+        end = begun + seconds * (session + 1) / PARTS
+        block = 0
+        while block < BLOCKS or time.monotonic() < end:
+            for metric, work in WORKS.items():
+                tell(min(1.0, (time.monotonic() - begun) / seconds), f"part {session + 1}: {metric}")
+                pairs.add(session, {metric: _timed(work)}, {metric: _timed(work)})
+            block += 1
+    return Noise(
+        kind="rough",
+        seconds=round(time.monotonic() - begun, 1),
+        spreads=pairs.spreads(list(WORKS)),
+        slices={},
+    )
+
+
+def _timed(work: Callable[[], None]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun

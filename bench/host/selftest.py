@@ -1,0 +1,180 @@
+"""Host against host, some twenty seconds: what this machine's noise is for the slices a run would take.
+
+As a run does it: fresh instances of two arms for each session, every slice of both arms one directly after
+the other in random order, in random blocks. Both arms are the bare host, so any difference is noise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from statistics import median
+
+import msgspec
+
+from bench.backends.base import Backend, BackendError, Channel, Instance, InstanceSpec
+from bench.host.spread import Noise, Pairs
+from bench.scenarios.base import Context, Scenario, ScenarioError
+from bench.scenarios.worker import SHELL
+
+SECONDS = 20.0
+FAMILIES = ("cpu", "memory", "network")
+BLOCKS = 2
+"""Visits of every slice in a session at the least: one alone tells nothing about a session's inside."""
+
+MIN_SESSIONS, MAX_SESSIONS = 4, 12
+"""Fewer tell nothing about sessions; on a machine so slow or busy that they do not fit, it takes longer."""
+
+ARMS = ("host", "host-b")
+
+Tell = Callable[[float, str], None]
+"""Called between slices with the share that is done, 0..1, and a few words."""
+
+
+def chosen(scenarios: Sequence[Scenario]) -> list[Scenario]:
+    """The slices with a primary metric of the families that claims at 1 % are about; of the network one way.
+
+    On the host every network mode is the same wire, so the first mode speaks for all.
+    """
+    primary = [
+        one
+        for one in scenarios
+        if one.kind == "slice"
+        and one.family in FAMILIES
+        and any(metric.role == "primary" for metric in one.metrics)
+    ]
+    mode = next((one.spec().network for one in primary if one.family == "network"), "none")
+    return [one for one in primary if one.family != "network" or one.spec().network == mode]
+
+
+def run(
+    backend: Backend,
+    scenarios: Sequence[Scenario],
+    cpus: tuple[int, ...],
+    *,
+    wire: object | None = None,
+    seconds: float = SECONDS,
+    seed: int = 0,
+    tell: Tell = lambda share, words: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Noise:
+    """The noise of `scenarios` here. backend: the host, prepared. wire: for network slices, which need one.
+
+    Raises BackendError when instances cannot be started; a slice that fails is left out and told.
+    """
+    begun = clock()
+    test = _Test(backend, _able(scenarios, wire), cpus, wire, random.Random(seed))
+    test.tell = lambda words: tell(min(1.0, (clock() - begun) / seconds), words)
+    test.session(0, more=lambda: False)
+    sessions = sessions_for(seconds, clock() - begun)
+    for session in range(1, sessions):
+        end = begun + seconds * (session + 1) / sessions
+        test.session(session, more=functools.partial(_before, clock, end))
+    order = [metric.name for one in test.scenarios for metric in one.metrics if metric.role == "primary"]
+    return Noise(
+        kind="image",
+        seconds=round(clock() - begun, 1),
+        spreads=test.pairs.spreads(order),
+        slices=test.pairs.slices(),
+        trouble=tuple(test.trouble.values()),
+    )
+
+
+def sessions_for(seconds: float, first: float) -> int:
+    """How many sessions fit, when the first, of BLOCKS blocks, took `first` seconds."""
+    return min(MAX_SESSIONS, max(MIN_SESSIONS, round(seconds / max(first, 1e-3))))
+
+
+def _before(clock: Callable[[], float], end: float) -> bool:
+    return clock() < end
+
+
+def _able(scenarios: Sequence[Scenario], wire: object | None) -> list[Scenario]:
+    return [one for one in scenarios if wire is not None or one.family != "network"]
+
+
+class _Test:
+    def __init__(
+        self,
+        backend: Backend,
+        scenarios: list[Scenario],
+        cpus: tuple[int, ...],
+        wire: object | None,
+        rng: random.Random,
+    ) -> None:
+        self.backend = backend
+        self.scenarios = scenarios
+        self.cpus = cpus
+        self.wire = wire
+        self.rng = rng
+        self.tell: Callable[[str], None] = lambda words: None
+        self.pairs = Pairs()
+        self.trouble: dict[str, str] = {}
+
+    def session(self, session: int, more: Callable[[], bool]) -> None:
+        """Fresh instances; BLOCKS blocks, and then pairs while there is `more` time."""
+        with contextlib.ExitStack() as stack:
+            arms = {name: stack.enter_context(self._arm()) for name in ARMS}
+            cheapest = min(self.scenarios, key=lambda one: one.cost_s, default=None)
+            for instance, worker in arms.values():
+                if cheapest is not None:
+                    self._values(cheapest, instance, worker, session, 0)  # warms up, is not counted
+            for block in itertools.count():
+                able = [one for one in self.scenarios if one.name not in self.trouble]
+                for scenario in self.rng.sample(able, len(able)):
+                    if block < BLOCKS or more():
+                        self.tell(f"session {session + 1}: {scenario.name}")
+                        self._pair(scenario, arms, session, block)
+                if not able or (block + 1 >= BLOCKS and not more()):
+                    return
+
+    def _pair(
+        self, scenario: Scenario, arms: dict[str, tuple[Instance, Channel]], session: int, block: int
+    ) -> None:
+        values: dict[str, dict[str, float]] = {}
+        for name in self.rng.sample(ARMS, len(ARMS)):
+            begun = time.monotonic()
+            values[name] = self._values(scenario, *arms[name], session, block)
+            self.pairs.took(scenario.name, time.monotonic() - begun)
+        self.pairs.add(session, *(values[name] for name in ARMS))
+
+    def _values(
+        self, scenario: Scenario, instance: Instance, worker: Channel, session: int, block: int
+    ) -> dict[str, float]:
+        context = Context(
+            backend=self.backend,
+            instance=instance,
+            worker=worker,
+            wire=self.wire if scenario.family == "network" else None,
+            session=session,
+            block=block,
+            cpus=self.cpus,
+        )
+        try:
+            readings = [reading for reading in scenario.run(context) if reading.valid]
+        except (ScenarioError, BackendError) as error:
+            self.trouble[scenario.name] = f"{scenario.name}: {error}"
+            return {}
+        found: dict[str, list[float]] = {}
+        for reading in readings:
+            found.setdefault(reading.metric, []).append(reading.value)
+        return {metric: median(values) for metric, values in found.items()}
+
+    @contextlib.contextmanager
+    def _arm(self) -> Iterator[tuple[Instance, Channel]]:
+        """An instance with a shell in it; its environment moves the stacks, as a run's does."""
+        spec = msgspec.structs.replace(InstanceSpec(network="host"), cpus=self.cpus)
+        instance = self.backend.start(spec)
+        try:
+            pad = f"NINETYNINE_PAD={'x' * self.rng.randrange(4096)}"
+            worker = instance.open(("/usr/bin/env", pad, *SHELL))
+            try:
+                yield instance, worker
+            finally:
+                worker.close()
+        finally:
+            instance.stop()
