@@ -67,16 +67,48 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Control(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The A/A control: `arm` against `baseline`, failed by chance in at most `alpha` of runs.
+    """The A/A control: copies of one arm against it, failed by chance in at most `alpha` of runs in all.
 
-    counts: patterns of metrics that are counts of bytes, tied rather than noisy (see bench.stats.control).
+    `arm` is the copy of `baseline`; twins: further copies → what each is a copy of. counts: patterns of
+    metrics that are counts of bytes, tied rather than noisy (see bench.stats.control).
     """
 
     arm: str
     baseline: str
+    twins: dict[str, str] = {}
     alpha: float
     margin: float
     counts: tuple[str, ...] = ()
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """(copy, what it is a copy of) of every pair."""
+        return ((self.arm, self.baseline), *self.twins.items())
+
+
+class Positive(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The positive control: `arm` is `baseline` with a share of `extra` more work, which has to be found.
+
+    Found: its ratio is refuted against `margin`, as a system's would be. Failed by chance (the work called
+    absent) in at most `alpha` of runs.
+    """
+
+    arm: str = "host-2pct"
+    baseline: str = "host"
+    extra: float = 0.02
+    alpha: float = 0.01
+    margin: float = 0.99
+
+
+class Clock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Clocks and tools checked against the host's own, to within `tolerance` (a share).
+
+    fixed_work: patterns of metrics whose slice is a fixed amount of work, nearly all of it in the tool's own
+    figure, so that figure × host time is the same for every arm.
+    """
+
+    tolerance: float = 0.01
+    fixed_work: tuple[str, ...] = ()
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,6 +116,8 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     min_sessions: int
     control: Control
+    positive: Positive = Positive()
+    clock: Clock = Clock()
     claim: tuple[Claim, ...]
 
     def of_metric(self, metric: str) -> tuple[Claim, ...]:

@@ -11,29 +11,47 @@ from collections.abc import Sequence
 import msgspec
 import pandas as pd
 
-from bench.claims import Claim, Claims
-from bench.judging import missing
+from bench.claims import Claim, Claims, Positive
+from bench.judging import control, missing, positive
+from bench.judging.clock import clock_rows
 from bench.judging.comparisons import Evidence, comparisons
-from bench.judging.control import CLAIM as CONTROL
-from bench.judging.control import control_rows
 from bench.judging.joint import joint_row
 from bench.judging.pairs import SamplesError, collect
 from bench.judging.rows import ONCE, Gate, Judged, join, judge_one
 from bench.judging.spending import Spending, spending
 from bench.model import Closed, ImageInfo, NotMeasured, Plan, Verdict
 
-__all__ = ["SamplesError", "judge"]
+__all__ = ["CONTROLS", "JOINT", "SamplesError", "judge"]
+
+JOINT = control.JOINT
+"""Metric of a control's row that speaks of the whole run."""
+
+CONTROLS = (control.CLAIM, positive.CLAIM)
+"""Claims of the controls: a run is invalid where the joint row of one is refuted."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """What all claims of one judgement share. skip: arms and metrics that no claim speaks of here."""
+    """What all rows of one judgement share.
 
+    shown_only: metrics that no verdict speaks of. controls: arm → the claim of the control it is part of.
+    arms: those that claims speak of.
+    """
+
+    claims: Claims
     evidence: Evidence
     gate: Gate
     spending: Spending
-    skip: frozenset[str]
+    shown_only: frozenset[str]
+    baseline: str
+    pairs: tuple[control.Pair, ...]
+    positive: Positive | None
+    controls: dict[str, str]
     arms: tuple[str, ...]
-    gaps: tuple[Verdict, ...]
+
+    @property
+    def skip(self) -> frozenset[str]:
+        """Metrics and arms that no claim speaks of here."""
+        return self.shown_only | {self.baseline, *self.controls}
 
 
 def judge(
@@ -45,29 +63,22 @@ def judge(
     closed: Sequence[Closed] = (),
     sessions_run: int | None = None,
 ) -> list[Verdict]:
-    """All verdict rows of a run: the A/A control (its joint row first), then the claims in their order.
+    """All verdict rows of a run: the controls (the A/A control's joint row first), the claims in their order.
 
     `samples` has the columns of bench.model.Sample, rows in any order. `plan` gives the profile (smoke never
     gives a verdict), the arms, which metrics are only shown (role info), and whether the run looked at its
     data before its end: then `closed` is what looks ended, `sessions_run` how many sessions were walked.
-    Where the control failed or could not be judged, every other verdict is inconclusive and says so.
-    Raises SamplesError.
+    Where a control failed, or the A/A control could not be judged, every other verdict is inconclusive and
+    says so. Raises SamplesError.
     """
-    evidence = Evidence(collect(samples))
-    gate = Gate(min_sessions=claims.min_sessions, smoke=plan is not None and plan.profile == "smoke")
-    # A session begun and not ended is in the data and no look has seen it: it counts as one more.
-    seen = max(sessions_run or 0, evidence.visits.sessions)
-    own = _host_arms(claims, plan)
-    shown_only = _shown_only(plan)
-    case = Case(
-        evidence=evidence,
-        gate=gate,
-        spending=spending(plan, seen, closed, final=True) if plan else ONCE,
-        skip=shown_only | own,
-        arms=tuple(name for name in _seen(evidence, plan) if name not in own),
-        gaps=tuple(missing.listed(claims, not_measured)),
+    case = _case(samples, claims, plan, closed, sessions_run)
+    alike = control.control_rows(claims, case.evidence, case.gate, case.shown_only, case.pairs)
+    slowed = (
+        positive.positive_rows(case.positive, case.evidence, case.gate, case.shown_only, case.spending)
+        if case.positive
+        else []
     )
-    control = control_rows(claims, evidence, gate, shown_only)
+    gaps = missing.listed(claims, not_measured, case.controls)
     rows: list[Verdict] = []
     for claim in claims.claim:
         if claim.kind == "later":
@@ -75,12 +86,49 @@ def judge(
         elif claim.kind == "digest":
             rows.append(missing.digest(claim, image))
         else:
-            rows += _claim_rows(claim, case)
-    rows += [row for row in case.gaps if row.claim in (missing.UNCLAIMED, CONTROL)]
-    return [*control, *(rows if gate.smoke else _under_control(control[0], rows))]
+            rows += _claim_rows(claim, case, gaps)
+    rows += [row for row in gaps if row.claim in (missing.UNCLAIMED, *case.controls.values())]
+    if case.positive:
+        rows = [_with_power(row, case.positive, slowed) for row in rows]
+    checks = clock_rows(claims.clock, samples, case.evidence, case.baseline, case.arms, case.gate)
+    if not case.gate.smoke:
+        rows = _under_controls(alike[0], slowed, rows)
+    return [*alike, *slowed, *rows, *checks]
 
 
-def _claim_rows(claim: Claim, case: Case) -> list[Verdict]:
+def _case(
+    samples: pd.DataFrame,
+    claims: Claims,
+    plan: Plan | None,
+    closed: Sequence[Closed],
+    sessions_run: int | None,
+) -> Case:
+    evidence = Evidence(collect(samples))
+    # A session begun and not ended is in the data and no look has seen it: it counts as one more.
+    seen = max(sessions_run or 0, evidence.visits.sessions)
+    pairs = control.pairs_of(claims, plan)
+    slowed = positive.positive_of(claims, plan)
+    controls = {arm: control.CLAIM for arm, _ in pairs}
+    if slowed:
+        controls[slowed.arm] = positive.CLAIM
+    baseline = slowed.baseline if slowed else claims.control.baseline
+    planned = [arm.name for arm in plan.arms] if plan else []
+    arms = dict.fromkeys([*planned, *sorted(evidence.visits.backends)])
+    return Case(
+        claims=claims,
+        evidence=evidence,
+        gate=Gate(min_sessions=claims.min_sessions, smoke=plan is not None and plan.profile == "smoke"),
+        spending=spending(plan, seen, closed, final=True) if plan else ONCE,
+        shown_only=frozenset(one.name for one in (plan.metrics if plan else ()) if one.role == "info"),
+        baseline=baseline,
+        pairs=pairs,
+        positive=slowed,
+        controls=controls,
+        arms=tuple(name for name in arms if name != baseline and name not in controls),
+    )
+
+
+def _claim_rows(claim: Claim, case: Case, gaps: Sequence[Verdict]) -> list[Verdict]:
     """Rows of one claim: the joint ones, one a metric, then what is missing."""
     lost = case.evidence.visits.lost
     judged = [
@@ -88,9 +136,9 @@ def _claim_rows(claim: Claim, case: Case) -> list[Verdict]:
         for one in comparisons(claim, case.evidence, case.skip)
     ]
     done = {(one.source.metric, one.source.backend, one.source.baseline) for one in judged}
-    lacking = missing.absent(claim, case.arms, done, case.gaps)
+    lacking = missing.absent(claim, case.arms, done, gaps)
     joint = _joint_rows(claim, judged, case.spending) if claim.rule == "all" else []
-    own_gaps = [row for row in case.gaps if row.claim == claim.id]
+    own_gaps = [row for row in gaps if row.claim == claim.id]
     return missing.merge([*joint, *(one.row for one in judged)], own_gaps) + lacking
 
 
@@ -107,31 +155,25 @@ def _joint_rows(claim: Claim, judged: Sequence[Judged], spending: Spending) -> l
     return rows
 
 
-def _shown_only(plan: Plan | None) -> frozenset[str]:
-    return frozenset(metric.name for metric in plan.metrics if metric.role == "info") if plan else frozenset()
+def _with_power(row: Verdict, slowed: Positive, found: Sequence[Verdict]) -> Verdict:
+    """The row with a word on what the positive control could not see, where it could not."""
+    note = positive.power_note(row, slowed, found)
+    return msgspec.structs.replace(row, reason=join(row.reason, note)) if note else row
 
 
-def _host_arms(claims: Claims, plan: Plan | None) -> frozenset[str]:
-    """The baseline and every second copy: no claim speaks of them."""
-    copies = (arm.name for arm in plan.arms if arm.role in ("control", "positive")) if plan else ()
-    return frozenset((claims.control.baseline, claims.control.arm, *copies))
-
-
-def _seen(evidence: Evidence, plan: Plan | None) -> list[str]:
-    """Arms planned or found in the samples."""
-    planned = [arm.name for arm in plan.arms] if plan else []
-    return list(dict.fromkeys([*planned, *sorted(evidence.visits.backends)]))
-
-
-def _under_control(joint: Verdict, rows: Sequence[Verdict]) -> list[Verdict]:
-    """Take every verdict back where the A/A control does not hold."""
-    if joint.verdict == "supported":
+def _under_controls(alike: Verdict, slowed: Sequence[Verdict], rows: Sequence[Verdict]) -> list[Verdict]:
+    """Take every verdict back where the A/A control does not hold or the positive control failed."""
+    notes = []
+    if alike.verdict != "supported":
+        what = "failed" if alike.verdict == "refuted" else "could not be judged"
+        notes.append(f"run invalid: A/A control {what} ({alike.reason})")
+    if slowed and slowed[0].verdict == "refuted":
+        notes.append(f"run invalid: positive control failed ({slowed[0].reason})")
+    if not notes:
         return list(rows)
-    what = "failed" if joint.verdict == "refuted" else "could not be judged"
-    note = f"run invalid: A/A control {what} ({joint.reason})"
     return [
         row
         if row.verdict == "not measured"
-        else msgspec.structs.replace(row, verdict="inconclusive", reason=join(note, row.reason))
+        else msgspec.structs.replace(row, verdict="inconclusive", reason=join(*notes, row.reason))
         for row in rows
     ]

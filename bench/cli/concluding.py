@@ -10,8 +10,7 @@ import msgspec
 from bench import claims, store
 from bench.cli.errors import CliError
 from bench.journal import Contents
-from bench.judge import judge
-from bench.judging.control import JOINT
+from bench.judge import CONTROLS, JOINT, judge
 from bench.model import NotMeasured, Plan, Verdict
 from bench.store import Loaded
 
@@ -62,9 +61,6 @@ def reported(directory: Path, out: Path | None = None) -> Path:
 
 
 def control_failed(verdicts: Sequence[Verdict]) -> Verdict | None:
-    """The joint A/A verdict when it failed: the run is invalid."""
-    arm = claims.load().control.arm
-    found = (
-        one for one in verdicts if one.backend == arm and one.metric == JOINT and one.verdict == "refuted"
-    )
-    return next(found, None)
+    """The joint verdict of the control that failed, if one did: the run is invalid."""
+    found = (one for one in verdicts if one.claim in CONTROLS and one.metric == JOINT)
+    return next((one for one in found if one.verdict == "refuted"), None)

@@ -86,7 +86,7 @@ def comparisons(claim: Claim, evidence: Evidence, skip: frozenset[str]) -> Itera
         if claim.kind == "ratio":
             for baseline in claim.baselines:
                 if (metric, baseline) in tried and backend != baseline:
-                    yield _ratio(evidence, (metric, backend), role, baseline)
+                    yield ratio(evidence, (metric, backend), role, baseline)
         elif claim.kind == "quantile":
             for q in claim.quantiles:
                 yield _quantile(claim, evidence, (metric, backend), role, q)
@@ -94,7 +94,8 @@ def comparisons(claim: Claim, evidence: Evidence, skip: frozenset[str]) -> Itera
             yield _absolute(claim, evidence, (metric, backend), role)
 
 
-def _ratio(evidence: Evidence, key: Key, role: Role, baseline: str) -> Comparison:
+def ratio(evidence: Evidence, key: Key, role: Role, baseline: str) -> Comparison:
+    """Performance of (metric, backend) relative to `baseline`, from the pairs inside their blocks."""
     series = evidence.ratios(baseline).get(key, Series())
 
     def bounds(alpha: float) -> Interval:

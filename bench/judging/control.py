@@ -1,148 +1,194 @@
-"""The A/A control of a run: rows of `control.aa`, and whether anything else may be believed."""
+"""The A/A control of a run: rows of `control.aa`, and whether anything else may be believed.
+
+Every pair of two copies of one arm (the host, the runtime) takes part, and all are judged as one test: one
+promise for the run, however many pairs and metrics there are.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 
+import msgspec
 import numpy as np
 
-from bench.claims import Claims, matches
+from bench.claims import Claims, Control, matches
 from bench.judging.comparisons import Evidence, exponential
-from bench.judging.pairs import Key, Series
-from bench.judging.rows import Gate, count, finite, join
-from bench.model import State, Verdict
-from bench.stats.cluster import t_interval
-from bench.stats.control import FLOOR, RESERVE, ControlResult, joint_control
+from bench.judging.pairs import Series
+from bench.judging.rows import Gate, count, finite, join, percent
+from bench.model import Plan, State, Verdict
+from bench.stats.cluster import Interval, t_interval
+from bench.stats.control import FLOOR, RESERVE, joint_control
 from bench.stats.location import Floats
+from bench.stats.multiple import holm
 
 CLAIM = "control.aa"
 JOINT = "joint"
 ROW_ALPHA = 0.05
 
+Pair = tuple[str, str]
+"""(copy, what it is a copy of)."""
 
-def control_rows(claims: Claims, evidence: Evidence, gate: Gate, skip: frozenset[str]) -> list[Verdict]:
-    """The joint row first, then one row a metric. Without a control arm the joint row alone, saying so."""
-    control = claims.control
-    found = {
-        key: series
-        for key, series in evidence.ratios(control.baseline).items()
-        if key[1] == control.arm and key[0] not in skip
-    }
-    fit = {key: series for key, series in found.items() if series.n_sessions >= gate.min_sessions}
-    if gate.smoke or not fit:
-        return [_undecided(claims, _why_not(claims, gate, found)), *_plain_rows(claims, found, gate)]
-    result = joint_control(
-        _matrix(fit),
-        np.array([series.within for series in fit.values()]),
-        FLOOR,
-        np.array([matches(metric, control.counts) for metric, _ in fit]),
+Place = tuple[str, str, str]
+"""(metric, copy, what it is a copy of)."""
+
+
+class Joint(msgspec.Struct, frozen=True, kw_only=True):
+    """The one test over all pairs and metrics. adjusted, common: doubled, as each is half of the test."""
+
+    p: float
+    adjusted: dict[Place, float]
+    common: dict[Pair, float]
+
+
+def pairs_of(claims: Claims, plan: Plan | None) -> tuple[Pair, ...]:
+    """The pairs of copies: the plan's, and without a plan (or a control in it) those of the claims file."""
+    planned = tuple(
+        (arm.name, arm.twin_of or claims.control.baseline)
+        for arm in (plan.arms if plan else ())
+        if arm.role == "control"
     )
-    adjusted = dict(zip(fit, np.minimum(1.0, 2.0 * result.metrics).tolist(), strict=True))
-    level = control.alpha * RESERVE
-    return [_joint(claims, fit, result, adjusted, level), *_metric_rows(claims, found, adjusted, level, gate)]
+    return planned or claims.control.pairs
 
 
-def _matrix(fit: dict[Key, Series]) -> Floats:
+def control_rows(
+    claims: Claims, evidence: Evidence, gate: Gate, skip: frozenset[str], pairs: tuple[Pair, ...]
+) -> list[Verdict]:
+    """The joint row first, then one row a metric and pair. Without pairs the joint row alone, saying so."""
+    found = {
+        (metric, arm, original): series
+        for arm, original in pairs
+        for (metric, backend), series in evidence.ratios(original).items()
+        if backend == arm and metric not in skip
+    }
+    fit = {place: series for place, series in found.items() if series.n_sessions >= gate.min_sessions}
+    why_not = _why_not(gate, pairs[0], found.values())
+    if gate.smoke or not fit:
+        empty = Interval(estimate=math.nan, low=math.nan, high=math.nan, se=math.nan, n_clusters=0)
+        first = _row(claims.control, (JOINT, *pairs[0]), empty, 0, "inconclusive", why_not)
+        return [first, *(_plain(claims.control, place, series, why_not) for place, series in found.items())]
+    result = joined(fit, claims.control.counts)
+    level = claims.control.alpha * RESERVE
+    rows = (_metric_row(claims.control, place, found[place], result, level, gate) for place in found)
+    return [_joint(claims.control, fit, result, level, pairs), *rows]
+
+
+def joined(fit: Mapping[Place, Series], counts: tuple[str, ...]) -> Joint:
+    """Holm over every metric of every pair, and one common shift a pair; half of the level for each half.
+
+    The shifts of several pairs share their half by Bonferroni. Neither asks how pairs or metrics depend.
+    """
+    own = _tested(fit, counts)[0]
+    adjusted = dict(zip(fit, np.minimum(1.0, 2.0 * own).tolist(), strict=True))
+    pairs = list(dict.fromkeys(place[1:] for place in fit))
+    shifts = holm(
+        np.array([_tested({p: s for p, s in fit.items() if p[1:] == pair}, counts)[1] for pair in pairs])
+    )
+    common = dict(zip(pairs, np.minimum(1.0, 2.0 * shifts).tolist(), strict=True))
+    return Joint(p=min([*adjusted.values(), *common.values()]), adjusted=adjusted, common=common)
+
+
+def _tested(fit: Mapping[Place, Series], counts: tuple[str, ...]) -> tuple[Floats, float]:
+    """(Holm-adjusted p-values of the metrics, p-value of a shift common to all)."""
+    within = np.array([series.within for series in fit.values()])
+    mask = np.array([matches(metric, counts) for metric, _, _ in fit])
+    result = joint_control(matrix(fit.values()), within, FLOOR, mask)
+    return result.metrics, float(result.common)
+
+
+def matrix(fit: Iterable[Series]) -> Floats:
     """Session locations as (metrics, sessions), nan where a session lacks a metric."""
-    width = 1 + max(int(series.clusters.max()) for series in fit.values())
-    table = np.full((len(fit), width), np.nan)
-    for place, series in enumerate(fit.values()):
+    rows = list(fit)
+    width = 1 + max(int(series.clusters.max()) for series in rows)
+    table = np.full((len(rows), width), np.nan)
+    for place, series in enumerate(rows):
         table[place, series.clusters] = series.locations
     return table[:, ~np.all(np.isnan(table), axis=0)]
 
 
+def mean_ratio(fit: Iterable[Series], alpha: float) -> Interval:
+    """The mean over metrics of a session, bounded over sessions."""
+    return exponential(t_interval(np.nanmean(matrix(fit), axis=0), alpha))
+
+
 def _joint(
-    claims: Claims, fit: dict[Key, Series], result: ControlResult, adjusted: dict[Key, float], level: float
+    control: Control, fit: dict[Place, Series], result: Joint, level: float, pairs: tuple[Pair, ...]
 ) -> Verdict:
-    p = float(result.joint)
-    failed = p <= level
-    guilty = [metric for (metric, _), value in adjusted.items() if value <= level]
-    if failed and 2.0 * float(result.common) <= level:
-        guilty.append("a shift common to all metrics")
+    failed = result.p <= level
+    silent = [pair for pair in pairs if pair not in result.common]
     reason = join(
-        f"{len(fit)} metrics judged together, p = {p:.2g}, fails at {level:g} or below",
-        f"two copies of {claims.control.baseline} differ: {', '.join(guilty)}" if failed else "",
+        f"{count(len(fit), 'metric')} of {count(len(result.common), 'pair')} judged together, "
+        f"p = {result.p:.2g}, fails at {level:g} or below",
+        f"two copies of one arm differ: {', '.join(_guilty(fit, result, level))}" if failed else "",
+        *(f"no {arm} beside {original} to compare" for arm, original in silent),
     )
-    means = exponential(t_interval(np.nanmean(_matrix(fit), axis=0), claims.control.alpha))
-    return _row(
-        claims,
-        JOINT,
-        (means.estimate, means.low, means.high),
-        (means.n_clusters, sum(series.n_pairs for series in fit.values())),
-        "refuted" if failed else "supported",
-        reason,
-    )
+    state: State = "refuted" if failed else "supported"
+    interval = mean_ratio(fit.values(), control.alpha)
+    total = sum(series.n_pairs for series in fit.values())
+    return _row(control, (JOINT, *pairs[0]), interval, total, state, reason)
 
 
-def _metric_rows(
-    claims: Claims, found: dict[Key, Series], adjusted: dict[Key, float], level: float, gate: Gate
-) -> list[Verdict]:
-    margin = claims.control.margin
-    rows = []
-    for key, series in found.items():
-        interval = exponential(t_interval(series.locations, ROW_ALPHA))
-        p = adjusted.get(key)
-        state: State = "inconclusive"
-        if p is None:
-            reason = f"{count(series.n_sessions, 'session')}, the control needs at least {gate.min_sessions}"
-        elif p <= level:
-            state, reason = "refuted", f"two copies of the same arm differ, p = {p:.2g} over all metrics"
-        elif interval.low >= margin and interval.high <= 1.0 / margin:
-            state, reason = "supported", "equal within the margin on both sides"
-        else:
-            reason = "no difference found, but the interval is wider than the margin on one side or both"
-        numbers = (interval.estimate, interval.low, interval.high)
-        rows.append(_row(claims, key[0], numbers, (series.n_sessions, series.n_pairs), state, reason))
-    return rows
+def _guilty(fit: dict[Place, Series], result: Joint, level: float) -> list[str]:
+    """What differs, by how much, in words."""
+    named = [
+        f"{metric} of {arm} by {percent(float(np.mean(fit[metric, arm, original].locations)))}"
+        for (metric, arm, original), p in result.adjusted.items()
+        if p <= level
+    ]
+    for pair, p in result.common.items():
+        if p <= level:
+            shift = np.nanmean(matrix(series for place, series in fit.items() if place[1:] == pair))
+            named.append(f"a shift common to all metrics of {pair[0]} by {percent(float(shift))}")
+    return named
 
 
-def _plain_rows(claims: Claims, found: dict[Key, Series], gate: Gate) -> list[Verdict]:
-    reason = _why_not(claims, gate, found)
-    rows = []
-    for (metric, _), series in found.items():
-        interval = exponential(t_interval(series.locations, ROW_ALPHA))
-        numbers = (interval.estimate, interval.low, interval.high)
-        rows.append(
-            _row(claims, metric, numbers, (series.n_sessions, series.n_pairs), "inconclusive", reason)
-        )
-    return rows
+def _metric_row(
+    control: Control, place: Place, series: Series, result: Joint, level: float, gate: Gate
+) -> Verdict:
+    interval = exponential(t_interval(series.locations, ROW_ALPHA))
+    p = result.adjusted.get(place)
+    state: State = "inconclusive"
+    if p is None:
+        reason = f"{count(series.n_sessions, 'session')}, the control needs at least {gate.min_sessions}"
+    elif p <= level:
+        state, reason = "refuted", f"two copies of the same arm differ, p = {p:.2g} over all metrics"
+    elif interval.low >= control.margin and interval.high <= 1.0 / control.margin:
+        state, reason = "supported", "equal within the margin on both sides"
+    else:
+        reason = "no difference found, but the interval is wider than the margin on one side or both"
+    return _row(control, place, interval, series.n_pairs, state, reason)
 
 
-def _why_not(claims: Claims, gate: Gate, found: dict[Key, Series]) -> str:
+def _plain(control: Control, place: Place, series: Series, reason: str) -> Verdict:
+    interval = exponential(t_interval(series.locations, ROW_ALPHA))
+    return _row(control, place, interval, series.n_pairs, "inconclusive", reason)
+
+
+def _why_not(gate: Gate, first: Pair, found: Iterable[Series]) -> str:
     if gate.smoke:
         return "the smoke profile never gives a verdict"
-    if not found:
-        return f"no pairs of {claims.control.arm} against {claims.control.baseline}"
-    most = max(series.n_sessions for series in found.values())
+    most = max((series.n_sessions for series in found), default=0)
+    if not most:
+        return f"no pairs of {first[0]} against {first[1]}"
     return f"{count(most, 'session')}, the control needs at least {gate.min_sessions}"
 
 
-def _undecided(claims: Claims, reason: str) -> Verdict:
-    nan = math.nan
-    return _row(claims, JOINT, (nan, nan, nan), (0, 0), "inconclusive", reason)
-
-
 def _row(
-    claims: Claims,
-    metric: str,
-    numbers: tuple[float, float, float],
-    counts: tuple[int, int],
-    state: State,
-    reason: str,
+    control: Control, place: Place, interval: Interval, n_pairs: int, state: State, reason: str
 ) -> Verdict:
-    estimate, low, high = map(finite, numbers)
+    metric, arm, original = place
     return Verdict(
         claim=CLAIM,
         metric=metric,
-        backend=claims.control.arm,
-        baseline=claims.control.baseline,
-        estimate=estimate,
-        low=low,
-        high=high,
-        margin=claims.control.margin,
-        alpha=claims.control.alpha if metric == JOINT else ROW_ALPHA,
-        n_sessions=counts[0],
-        n_pairs=counts[1],
+        backend=arm,
+        baseline=original,
+        estimate=finite(interval.estimate),
+        low=finite(interval.low),
+        high=finite(interval.high),
+        margin=control.margin,
+        alpha=control.alpha if metric == JOINT else ROW_ALPHA,
+        n_sessions=interval.n_clusters,
+        n_pairs=n_pairs,
         verdict=state,
         reason=reason,
     )

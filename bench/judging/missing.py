@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from bench.claims import Claim, Claims
-from bench.judging.control import CLAIM as CONTROL
 from bench.judging.rows import ALL, join
 from bench.model import ImageInfo, NotMeasured, State, Verdict
 
@@ -17,12 +16,15 @@ UNCLAIMED = "unclaimed"
 """Claim of a missing metric that no sentence speaks of."""
 
 
-def listed(claims: Claims, not_measured: Sequence[NotMeasured]) -> list[Verdict]:
-    """Rows for all the measurement itself could not do: one for each claim that misses it."""
+def listed(claims: Claims, not_measured: Sequence[NotMeasured], controls: Mapping[str, str]) -> list[Verdict]:
+    """Rows for all the measurement itself could not do: one for each claim that misses it.
+
+    controls: arm → the claim of the control that it is part of.
+    """
     rows = []
     for gap in not_measured:
-        if gap.backend == claims.control.arm:
-            owners = [CONTROL]
+        if gap.backend in controls:
+            owners = [controls[gap.backend]]
         else:
             owners = [claim.id for claim in claims.claim if _misses(claim, gap)] or [UNCLAIMED]
         rows += [empty(owner, gap.metric or ALL, gap.backend, "", gap.reason) for owner in owners]

@@ -142,6 +142,11 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def percent(log_ratio: float) -> str:
+    """A log-ratio as a signed change: "-2.0 %"."""
+    return f"{100.0 * math.expm1(log_ratio):+.1f} %"
+
+
 def join(*parts: str) -> str:
     """The non-empty parts of a reason."""
     return "; ".join(part for part in parts if part)

@@ -19,7 +19,10 @@ def samples(
     level: float = 100.0,
     seed: int = 1,
 ) -> pd.DataFrame:
-    """One sample a visit: level · exp(effect + session luck + noise); `effects` are log-effects of arms."""
+    """One sample a visit: level · exp(effect + session luck + noise); `effects` are log-effects of arms.
+
+    The slice takes the time that its figure says: 0.1 s at the level, less where the figure is better.
+    """
     rng = np.random.default_rng(seed)
     arms = list(effects)
     shape = (len(metrics), sessions, blocks, len(arms))
@@ -41,7 +44,9 @@ def samples(
             "better": better,
             "value": level * np.exp(logs.reshape(-1)),
             "start_ns": np.arange(count),
-            "duration_ns": 1,
+            "duration_ns": (1e8 * np.exp(logs.reshape(-1) * (-1 if better == "higher" else 1))).astype(
+                np.int64
+            ),
             "valid": True,
             "reason": "",
         }

@@ -1,0 +1,150 @@
+"""The positive control: was the extra work found that one arm did on purpose? Rows of `control.positive`.
+
+Per metric it is judged like any system (supported here = found = refuted against the margin). It fails, and
+the run with it, when the data say that the work is absent: then the bench does not see what it should. That
+it was not found because the run was too noisy is no failure, but is told in every row it bears on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from bench.claims import Claims, Positive
+from bench.judging.comparisons import Comparison, Evidence, ratio
+from bench.judging.control import JOINT, ROW_ALPHA, mean_ratio
+from bench.judging.rows import Gate, Judged, decide, finite, join, losses, shortfall
+from bench.judging.spending import Spending
+from bench.model import Plan, State, Verdict
+from bench.stats.cluster import Interval
+
+CLAIM = "control.positive"
+MIN_PAIRS = 5
+"""As many as a claim's ratio asks for."""
+
+
+def positive_of(claims: Claims, plan: Plan | None) -> Positive | None:
+    """The positive control of a run: the plan's arm, without a plan the claims file's; None without any."""
+    if plan is None:
+        return claims.positive
+    arm = next((arm for arm in plan.arms if arm.role == "positive"), None)
+    baseline = next((arm.name for arm in plan.arms if arm.role == "baseline"), claims.positive.baseline)
+    if arm is None:
+        return None
+    return msgspec.structs.replace(claims.positive, arm=arm.name, baseline=baseline, extra=arm.extra)
+
+
+def positive_rows(
+    positive: Positive, evidence: Evidence, gate: Gate, skip: frozenset[str], spending: Spending
+) -> list[Verdict]:
+    """The joint row first, then one a metric that the arm measured; nothing where it measured none."""
+    found = [
+        ratio(evidence, key, "primary", positive.baseline)
+        for key in evidence.ratios(positive.baseline)
+        if key[1] == positive.arm and key[0] not in skip
+    ]
+    ready = [one for one in found if not shortfall(one, MIN_PAIRS, gate)]
+    share = positive.alpha / max(1, len(ready))
+    judged = [_judged(positive, one, evidence, gate, spending, share) for one in found]
+    return [_joint(positive, judged), *(one.row for one in judged)] if judged else []
+
+
+def _judged(
+    positive: Positive,
+    comparison: Comparison,
+    evidence: Evidence,
+    gate: Gate,
+    spending: Spending,
+    share: float,
+) -> Judged:
+    interval = comparison.bounds(spending.level(ROW_ALPHA, comparison))
+    careful = comparison.bounds(spending.level(share, comparison))
+    short = shortfall(comparison, MIN_PAIRS, gate)
+    expected = 1.0 / (1.0 + positive.extra)
+    state: State = "inconclusive"
+    if short:
+        told = short
+    elif decide(interval, positive.margin, at_least=True) == "refuted":
+        state, told = "supported", "the extra work was found"
+    elif decide(careful, positive.margin, at_least=True) == "supported":
+        state, told = "refuted", f"the extra work is not there, at {share:.2g}"
+    else:
+        told = f"this run lacked the power to see {positive.extra:.0%} in {comparison.metric}"
+    reason = join(
+        told,
+        f"expected {expected:.3f}, found {interval.estimate:.3f} ({interval.low:.3f} to {interval.high:.3f})",
+        spending.told(comparison),
+        losses(comparison, evidence.visits.lost),
+    )
+    row = _row(positive, comparison.metric, interval, comparison.series.n_pairs, state, reason)
+    return Judged(row=row, source=comparison, interval=interval, short=short)
+
+
+def _joint(positive: Positive, judged: Sequence[Judged]) -> Verdict:
+    rows = [one.row for one in judged]
+    absent = [row.metric for row in rows if row.verdict == "refuted"]
+    blind = blind_families(rows)
+    state: State = "refuted" if absent else "inconclusive" if blind else "supported"
+    series = [one.source.series for one in judged if one.source.series.n_sessions]
+    nan = Interval(estimate=math.nan, low=math.nan, high=math.nan, se=math.nan, n_clusters=0)
+    interval = mean_ratio(series, ROW_ALPHA) if series else nan
+    shown = sum(row.verdict == "supported" for row in rows)
+    reason = join(
+        f"{positive.extra:.0%} of extra work is not there in {', '.join(absent)}" if absent else "",
+        f"this run lacked the power to see {positive.extra:.0%} in {', '.join(sorted(blind))}"
+        if blind
+        else "",
+        f"found in {shown} of {len(rows)} metrics, expected {1.0 / (1.0 + positive.extra):.3f}",
+    )
+    return _row(positive, JOINT, interval, sum(row.n_pairs for row in rows), state, reason)
+
+
+def blind_families(rows: Iterable[Verdict]) -> frozenset[str]:
+    """Families in none of whose metrics the extra work was found."""
+    all_, found = set(), set()
+    for row in rows:
+        if row.metric != JOINT:
+            all_.add(family(row.metric))
+            if row.verdict == "supported":
+                found.add(family(row.metric))
+    return frozenset(all_ - found)
+
+
+def power_note(row: Verdict, positive: Positive, rows: Sequence[Verdict]) -> str:
+    """What a row that is judged against the positive control's baseline has to say of it.
+
+    Its own metric's row counts where there is one, else its family's rows together.
+    """
+    if row.baseline != positive.baseline or row.verdict == "not measured" or not rows:
+        return ""
+    own = next((one for one in rows if one.metric == row.metric), None)
+    lacked = own.verdict != "supported" if own else family(row.metric) in blind_families(rows)
+    what = row.metric if own else family(row.metric)
+    return f"the positive control lacked the power to see {positive.extra:.0%} in {what}" if lacked else ""
+
+
+def family(metric: str) -> str:
+    """First part of a metric's name."""
+    return metric.partition(".")[0]
+
+
+def _row(
+    positive: Positive, metric: str, interval: Interval, n_pairs: int, state: State, reason: str
+) -> Verdict:
+    return Verdict(
+        claim=CLAIM,
+        metric=metric,
+        backend=positive.arm,
+        baseline=positive.baseline,
+        estimate=finite(interval.estimate),
+        low=finite(interval.low),
+        high=finite(interval.high),
+        margin=positive.margin,
+        alpha=positive.alpha if metric == JOINT else ROW_ALPHA,
+        n_sessions=interval.n_clusters,
+        n_pairs=n_pairs,
+        verdict=state,
+        reason=reason,
+    )
