@@ -161,3 +161,24 @@ def micro(session: nox.Session) -> None:
     _set_up(session, TEST_PACKAGES)
     _python(session, "-m", "pytest", "tests/micro", "-m", "micro", "--benchmark-only", *session.posargs)
     _python(session, "tests/micro/race.py")
+
+
+@nox.session
+def series(session: nox.Session) -> None:
+    """Whole runs one after another, summed up: `nox -s series -- --runs 20 --backends again --out DIR`."""
+    _set_up(session)
+    _python(session, "tests/e2e/series.py", *session.posargs)
+
+
+@nox.session
+def designs(session: nox.Session) -> None:
+    """Interleaved pairs against all of A, then all of B, on this machine: `nox -s designs -- --minutes 10`."""
+    _set_up(session)
+    _python(session, "tests/e2e/designs.py", *session.posargs)
+
+
+@nox.session
+def interruptions(session: nox.Session) -> None:
+    """One run interrupted again and again, and whether anything was lost or measured twice."""
+    _set_up(session)
+    _python(session, "tests/e2e/interruptions.py", *session.posargs)
