@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from bench.cli import comparing, doctor, inspecting, verbs
+from bench.cli import comparing, doctor, inspecting, judging, verbs
 
 __all__ = ["app", "main"]
 
@@ -21,7 +21,9 @@ _RUN = "results/20261124-090000-ab12cd"
 app.command("run", epilog="Example: ninetynine run --backends host,runtime --families cpu,memory --seed 7")(
     verbs.run
 )
-app.command("judge", epilog=f"Example: ninetynine judge {_RUN}")(verbs.judge)
+app.command("judge", epilog="Example: ninetynine judge old=before.json new=after.json --baseline old")(
+    judging.judge
+)
 app.command("report", epilog=f"Example: ninetynine report {_RUN} --out /tmp/report.html")(verbs.report)
 app.command("doctor", epilog="Example: ninetynine doctor --json")(doctor.doctor)
 app.command(

@@ -13,6 +13,7 @@ import typer
 from bench.backends.base import BackendError
 from bench.claims import ClaimsError
 from bench.cli.console import complain
+from bench.foreign.errors import ForeignError
 from bench.image.errors import ImageError
 from bench.journal import StoreError
 from bench.judging.pairs import SamplesError
@@ -39,6 +40,7 @@ class CliError(Exception):
 
 EXPECTED = (
     BackendError,
+    ForeignError,
     ImageError,
     SamplesError,
     StoreError,

@@ -23,7 +23,7 @@ def verdicts(console: Console, found: Sequence[Verdict]) -> None:
             one.metric,
             _interval(one),
             "" if one.margin is None else f"{one.margin:.4g}",
-            f"[{_STYLE[one.verdict]}]{one.verdict}[/]",
+            state(one),
             plainly(one.reason),
         )
     console.print(table)
@@ -83,6 +83,11 @@ def _counted(rows: list[Verdict]) -> Verdict:
         return rows[0]
     names = ", ".join(row.metric for row in rows if row.metric != "*")
     return msgspec.structs.replace(rows[0], metric=f"{len(rows)} rows", reason=f"{rows[0].reason} ({names})")
+
+
+def state(one: Verdict) -> str:
+    """The verdict in its colour."""
+    return f"[{_STYLE[one.verdict]}]{one.verdict}[/]"
 
 
 def plainly(text: str) -> str:

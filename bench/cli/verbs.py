@@ -1,5 +1,5 @@
-"""The verbs that make results: `run`, `judge`, `report`, `show`. Each reads its options, calls one function,
-prints, and returns an exit status."""
+"""The verbs about a run: `run`, `report`, `show`. Each reads its options, calls one function, prints, and
+returns an exit status."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from bench.cli.concluding import control_failed, judged, reported
 from bench.cli.console import AsJson, complain, err, out, print_json
 from bench.cli.errors import BROKEN, COMPLETE, INTERRUPTED, INVALID, USAGE, CliError, guarded
 from bench.cli.progress import progress
+from bench.cli.showing import damaged, show_run
 from bench.cli.world import current
-from bench.model import Run, Verdict
-from bench.store import Loaded
+from bench.model import Verdict
 
 RunDir = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run directory: results/… or what --out named.")
@@ -42,6 +42,9 @@ def run(
     cpus: Annotated[
         str | None, typer.Option(help="CPUs for every arm, as 0,1. The first two by default.")
     ] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="Seconds of measuring at most, in place of the profile's own.")
+    ] = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="The run directory itself; new or empty.")
     ] = None,
@@ -58,14 +61,20 @@ def run(
     watch = progress(err(), quiet=as_json)
     with interruptible():
         if resume is not None:
-            if any(one is not None for one in (backends, families, seed, cpus, out_dir)):
+            if any(one is not None for one in (backends, families, seed, cpus, budget, out_dir)):
                 raise CliError(
                     "--resume goes on with the plan that is there: give it without other choices", USAGE
                 )
             ended = execute.resume(current(), resume, watch, watch.say)
         else:
             options = execute.Options(
-                profile=profile, backends=backends, families=families, cpus=cpus, seed=seed, out=out_dir
+                profile=profile,
+                backends=backends,
+                families=families,
+                cpus=cpus,
+                seed=seed,
+                budget=budget,
+                out=out_dir,
             )
             ended = execute.start(current(), options, watch, watch.say)
         verdicts = judged(store.load(ended.directory))
@@ -79,55 +88,21 @@ def run(
 
 
 @guarded
-def judge(run_dir: RunDir, as_json: AsJson = False) -> int:
-    """Judge a run again from its samples and write its verdicts.json; files that were cut off are made whole.
-
-    Exit status: 3 the control failed; 1 a file was cut off (it is whole afterwards).
-    """
-    loaded = store.load(run_dir)
-    if loaded.recovered:
-        store.repair(loaded)
-    verdicts = judged(loaded)
-    _show(loaded.run, verdicts, as_json)
-    if _damaged(loaded):
-        return BROKEN
-    return INVALID if control_failed(verdicts) else COMPLETE
-
-
-@guarded
 def report(
     run_dir: RunDir, out_file: Annotated[Path | None, typer.Option("--out", help="Where to write it.")] = None
 ) -> int:
     """Write the run's page (report.html) again."""
     loaded = store.load(run_dir)
     out().print(str(reported(run_dir, out_file)), markup=False, highlight=False, soft_wrap=True)
-    return BROKEN if _damaged(loaded) else COMPLETE
+    return BROKEN if damaged(loaded) else COMPLETE
 
 
 @guarded
 def show(run_dir: RunDir, as_json: AsJson = False) -> int:
     """Print a run's verdicts and what was not measured."""
     loaded = store.load(run_dir)
-    _show(loaded.run, store.load_verdicts(run_dir), as_json)
-    return BROKEN if _damaged(loaded) else COMPLETE
-
-
-def _damaged(loaded: Loaded) -> bool:
-    for sentence in loaded.recovered:
-        complain(sentence)
-    return bool(loaded.recovered)
-
-
-def _show(run: Run, verdicts: list[Verdict], as_json: bool) -> None:
-    if as_json:
-        print_json(
-            {"run": run.id, "status": run.status, "verdicts": verdicts, "not_measured": run.not_measured}
-        )
-        return
-    console = out()
-    tables.heading(console, run)
-    tables.verdicts(console, verdicts)
-    tables.not_measured(console, run.not_measured)
+    show_run(loaded.run, store.load_verdicts(run_dir), as_json)
+    return BROKEN if damaged(loaded) else COMPLETE
 
 
 def _show_end(ended: execute.Ended, verdicts: list[Verdict], page: Path | None, as_json: bool) -> None:
@@ -144,7 +119,7 @@ def _show_end(ended: execute.Ended, verdicts: list[Verdict], page: Path | None, 
         )
         return
     first = tables.deciding(ended.run, verdicts)
-    _show(ended.run, first, as_json=False)
+    show_run(ended.run, first, as_json=False)
     failed = control_failed(verdicts)
     console = out()
     if failed is not None:

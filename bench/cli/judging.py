@@ -1,0 +1,145 @@
+"""The verb `judge`: a run again from its samples, or samples that others measured with any tool."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from bench import store
+from bench.cli import tables
+from bench.cli.concluding import control_failed, judged
+from bench.cli.console import AsJson, err, out, print_json
+from bench.cli.errors import BROKEN, COMPLETE, INVALID, USAGE, CliError, guarded
+from bench.cli.showing import damaged, show_run
+from bench.foreign import ChoiceError, judge_table
+from bench.foreign.gather import gather
+from bench.foreign.table import Table
+from bench.foreign.verdicts import ALPHA, BASELINE, MARGIN
+from bench.foreign.words import reading, summary
+from bench.judging.rows import count
+from bench.model import Verdict
+
+
+class Choices(msgspec.Struct, frozen=True, kw_only=True):
+    """How to judge samples that no claim of ours speaks of; None where nothing was typed."""
+
+    baseline: str | None
+    margin: float | None
+    alpha: float | None
+    by: str | None
+    holm: bool
+    out: Path | None
+
+    @property
+    def typed(self) -> list[str]:
+        """The options that were given, as they are typed."""
+        return [
+            f"--{name}" for name, value in msgspec.structs.asdict(self).items() if value not in (None, False)
+        ]
+
+
+@guarded
+def judge(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            help="A run directory; or samples: a CSV, Parquet, hyperfine's, pytest-benchmark's or Google "
+            "Benchmark's JSON, as FILE, as NAME=FILE, or - for standard input.",
+        ),
+    ],
+    baseline: Annotated[
+        str | None, typer.Option(help=f"The system to compare with: {BASELINE} by default.")
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(help=f"The share of its performance to have: {MARGIN} by default.")
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help=f"Chance of a false verdict, for each bound: {ALPHA} by default.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="The parameter of the benchmarks whose values are the systems.")
+    ] = None,
+    holm: Annotated[bool, typer.Option(help="Hold alpha over all rows together, not for each.")] = False,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="Write the verdicts (as --json prints them) to a file, too.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Judge a run again and write its verdicts.json; or judge samples measured by anyone with any tool.
+
+    Exit status: 0 judged, whatever the verdicts; 1 a file cannot be judged, or was cut off (a run's file is
+    whole afterwards); 2 wrong use; 3 the control of the run failed.
+    """
+    choices = Choices(baseline=baseline, margin=margin, alpha=alpha, by=by, holm=holm, out=out_file)
+    if len(files) == 1 and Path(files[0]).is_dir():
+        if choices.typed:
+            raise CliError(
+                f"{files[0]}: a run is judged by claims.toml, so leave {' '.join(choices.typed)} away; "
+                "to choose a margin, judge its samples.parquet",
+                USAGE,
+            )
+        return _run(Path(files[0]), as_json)
+    return _samples(files, choices, as_json)
+
+
+def _run(directory: Path, as_json: bool) -> int:
+    loaded = store.load(directory)
+    if loaded.recovered:
+        store.repair(loaded)
+    verdicts = judged(loaded)
+    show_run(loaded.run, verdicts, as_json)
+    if damaged(loaded):
+        return BROKEN
+    return INVALID if control_failed(verdicts) else COMPLETE
+
+
+def _samples(files: list[str], choices: Choices, as_json: bool) -> int:
+    if choices.out is not None and os.path.realpath(choices.out) in map(os.path.realpath, files):
+        raise CliError(f"--out {choices.out} is a file to judge; choose another", USAGE)
+    alpha = ALPHA if choices.alpha is None else choices.alpha
+    margin = MARGIN if choices.margin is None else choices.margin
+    try:
+        table = gather(files, choices.by or "")
+        verdicts = judge_table(table, choices.baseline or BASELINE, margin, alpha, holm=choices.holm)
+    except ChoiceError as error:
+        raise CliError(str(error), USAGE) from error
+    if choices.out is not None:
+        data = msgspec.json.format(msgspec.json.encode(verdicts), indent=1) + b"\n"
+        store.write_atomically(choices.out, data, then="and judge again")
+    console = err() if as_json else out()
+    _line(console, f"recognised {_recognised(table)}")
+    if as_json:
+        print_json(verdicts)
+        return COMPLETE
+    _table(console, verdicts)
+    _line(console, summary(verdicts, alpha, holm=choices.holm))
+    return COMPLETE
+
+
+def _recognised(table: Table) -> str:
+    metrics = table.frame["metric"].nunique()
+    parts = (count(len(table.systems), "system"), count(metrics, "metric"), count(len(table.frame), "value"))
+    return f"{table.kind}: {', '.join(parts)}"
+
+
+def _table(console: Console, verdicts: list[Verdict]) -> None:
+    rows = (
+        (
+            tables.plainly(one.metric),
+            tables.plainly(reading(one)),
+            tables.state(one),
+            tables.plainly(one.reason),
+        )
+        for one in verdicts
+    )
+    tables.plain(console, ("metric", "reading", "verdict", "why"), rows)
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,12 @@
+"""Samples that others measured, with any tool: read, brought into one shape, and judged by the same rules.
+
+`judge_frame` takes a data frame, `bench.foreign.gather` files. What is recognised and how it is paired:
+docs/judge.md.
+"""
+
+from __future__ import annotations
+
+from bench.foreign.errors import ChoiceError, ForeignError
+from bench.foreign.verdicts import judge_frame, judge_table
+
+__all__ = ["ChoiceError", "ForeignError", "judge_frame", "judge_table"]

@@ -1,0 +1,228 @@
+"""A table to comparisons: what is paired with what, and which method gives the bounds.
+
+By block where both systems have samples in the same blocks, else by session, else unpaired. Sessions are the
+unit of replication wherever they are declared (docs/method.md); where they are not, values (or the pairs of
+blocks) are all there is, and the row says what is assumed of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from bench.foreign import flaws
+from bench.foreign.table import Pair, Table
+from bench.judging.pairs import Series, Visits, collect, ratio_series
+from bench.judging.rows import count, join
+from bench.stats.cluster import Interval, t_interval
+from bench.stats.location import Floats, medians_by_group
+from bench.stats.unpaired import shift, welch
+
+GROUPS = 10
+"""Groups of consecutive blocks where no session is declared: few enough to outlast drift that spans some
+blocks, enough for Student's t to be near its limit (for time series Ibragimov & Müller 2010 take 4 to 16)."""
+
+Bounds = Callable[[float], Interval]
+
+
+class Contrast(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric of one system against the baseline. `bounds(alpha)` is the log of performance.
+
+    unit: what is counted as independent ("session", "pair", "value"), `units` how many of it (of the
+    smaller side where unpaired). flaw: why no verdict may be given. how: the pairing, in words. absent: the
+    system has no samples of this metric.
+    """
+
+    metric: str
+    system: str
+    bounds: Bounds | None = None
+    unit: str = "value"
+    units: int = 0
+    n_sessions: int = 0
+    n_pairs: int = 0
+    flaw: str = ""
+    how: str = ""
+    unpaired: bool = False
+    absent: bool = False
+
+
+class _Sorted:
+    """The usable rows of a table, coded, with the paired series worked out once for all metrics."""
+
+    def __init__(self, table: Table, baseline: str) -> None:
+        frame = table.frame
+        value = frame["value"].to_numpy(dtype=np.float64)
+        frame = frame[np.isfinite(value) & (value > 0)]
+        self.frame = frame.assign(session_code=_codes(frame["session"]), block_code=_codes(frame["block"]))
+        self.groups = self.frame.groupby(["metric", "system"], sort=False, observed=True).indices
+        self.logs = np.log(self.frame["value"].to_numpy(dtype=np.float64))
+        self.sessions = self.frame["session_code"].to_numpy(dtype=np.int64)
+        self.lower = dict(zip(frame["metric"], frame["better"] == "lower", strict=True))
+        blocks, sessions = self.frame["block"] != "", self.frame["session"] != ""
+        self.by_block = _paired(self.frame[blocks & sessions], "session_code", "block_code", baseline)
+        self.by_lone_block = _paired(self.frame[blocks & ~sessions], "block_code", "session_code", baseline)
+        self.by_session = _paired(self.frame[sessions], "session_code", "", baseline)
+
+
+def contrasts(table: Table, baseline: str) -> Iterator[Contrast]:
+    """Every metric of every other system against `baseline`, metrics and systems in the order of the rows."""
+    metrics, values, found = flaws.of_metrics(table), flaws.of_values(table), _Sorted(table, baseline)
+    seen = table.frame.drop_duplicates(["metric", "system"])
+    there = {
+        (str(metric), str(system)) for metric, system in zip(seen["metric"], seen["system"], strict=True)
+    }
+    others = [name for name in table.systems if name != baseline]
+    for metric in dict.fromkeys(str(one) for one in seen["metric"]):
+        for system in others:
+            key, base = (metric, system), (metric, baseline)
+            if key not in there:
+                if table.crossed and base in there:
+                    yield Contrast(metric=metric, system=system, absent=True)
+                continue
+            flaw = metrics.get(metric, "")
+            if base not in there:
+                flaw = join(flaw, f"no samples of the baseline {baseline} for this metric")
+            told = join(*(table.remarks.get(one, "") for one in (key, base)))
+            failed = (f"{one[1]} failed: {table.broken[one]}" for one in (key, base) if one in table.broken)
+            flaw = join(flaw, *failed)
+            if flaw:
+                yield Contrast(metric=metric, system=system, flaw=flaw, how=told)
+                continue
+            one = _one(found, key, base, table.caveat)
+            flaw = join(*(values.get(each, "") for each in (key, base)))
+            yield msgspec.structs.replace(one, flaw=flaw, how=join(one.how, told))
+
+
+def _one(found: _Sorted, key: Pair, base: Pair, caveat: str) -> Contrast:
+    """The first way of pairing for which both sides have something in common."""
+    for series, way in ((found.by_block, "block"), (found.by_session, "session")):
+        if key in series[0]:
+            return _by_sessions(series, key, base, way)
+    if key in found.by_lone_block[0]:
+        return _by_blocks(found.by_lone_block, key, base)
+    own, other = (found.groups.get(one, np.empty(0, dtype=np.int64)) for one in (key, base))
+    sign = -1.0 if found.lower.get(key[0], False) else 1.0
+    declared = bool((found.frame["session"].to_numpy()[own] != "").any()) if len(own) else False
+    if declared:
+        a, b = (medians_by_group(sign * found.logs[one], found.sessions[one])[1] for one in (own, other))
+        return _unpaired_sessions(key, a, b)
+    return _unpaired_values(key, sign * found.logs[own], sign * found.logs[other], caveat)
+
+
+def _by_sessions(
+    paired: tuple[dict[Pair, Series], dict[Pair, int]], key: Pair, base: Pair, way: str
+) -> Contrast:
+    series = paired[0][key]
+    n = series.n_sessions
+    how = f"paired by {way}" if way == "session" else f"paired by block, {count(series.n_pairs, 'pair')}"
+    return Contrast(
+        metric=key[0],
+        system=key[1],
+        bounds=lambda alpha: t_interval(series.locations, alpha),
+        unit="session",
+        units=n,
+        n_sessions=n,
+        n_pairs=series.n_pairs,
+        how=join(how, _lone(paired[1], key, base, series.n_pairs, way)),
+    )
+
+
+def _by_blocks(paired: tuple[dict[Pair, Series], dict[Pair, int]], key: Pair, base: Pair) -> Contrast:
+    """Blocks without sessions: medians of consecutive blocks, so that neighbours in time count once."""
+    pairs = paired[0][key].locations
+    size = -(-pairs.size // GROUPS)
+    groups = np.array([np.median(pairs[at : at + size]) for at in range(0, pairs.size, size)])
+    many = "" if size == 1 else f", {size} consecutive ones make one value"
+    how = f"paired by block, no session named{many}; differences from session to session are not in it"
+    return Contrast(
+        metric=key[0],
+        system=key[1],
+        bounds=lambda alpha: t_interval(groups, alpha),
+        unit="pair" if size == 1 else f"group of {size} pairs",
+        units=groups.size,
+        n_pairs=pairs.size,
+        how=join(how, _lone(paired[1], key, base, pairs.size, "block")),
+    )
+
+
+def _unpaired_sessions(key: Pair, a: Floats, b: Floats) -> Contrast:
+    how = f"unpaired: {a.size} and {b.size} sessions, none in common"
+    n = min(a.size, b.size)
+    return Contrast(
+        metric=key[0],
+        system=key[1],
+        bounds=lambda alpha: welch(a, b, alpha),
+        unit="session",
+        units=n,
+        n_sessions=n,
+        how=how,
+        unpaired=True,
+    )
+
+
+def _unpaired_values(key: Pair, a: Floats, b: Floats, caveat: str) -> Contrast:
+    how = join(f"unpaired: {a.size} and {b.size} values, assumed to be independent", caveat)
+    return Contrast(
+        metric=key[0],
+        system=key[1],
+        bounds=lambda alpha: shift(a, b, alpha),
+        unit="value",
+        units=min(a.size, b.size),
+        how=how,
+        unpaired=True,
+    )
+
+
+def _paired(
+    frame: pd.DataFrame, cluster: str, block: str, baseline: str
+) -> tuple[dict[Pair, Series], dict[Pair, int]]:
+    """Series of log ratios, and visits each (metric, system) has, those without a partner included."""
+    if frame.empty:
+        return {}, {}
+    samples = pd.DataFrame(
+        {
+            "run": "",
+            "session": frame[cluster],
+            "block": frame[block] if block else 0,
+            "backend": frame["system"],
+            "metric": frame["metric"],
+            "unit": frame["unit"],
+            "better": frame["better"],
+            "value": frame["value"],
+            "valid": True,
+            "reason": "",
+        }
+    )
+    visits: Visits = collect(samples)
+    sizes = visits.cells.groupby(["metric", "backend"], observed=True).size()
+    counted = dict(zip(map(_pair, sizes.index), map(int, sizes), strict=True))
+    return ratio_series(visits, baseline), counted
+
+
+def _pair(index: tuple[object, object]) -> Pair:
+    return str(index[0]), str(index[1])
+
+
+def _lone(counted: dict[Pair, int], key: Pair, base: Pair, pairs: int, way: str) -> str:
+    parts = [
+        f"{count(counted[one] - pairs, way)} of {one[1]} without a partner left out"
+        for one in (key, base)
+        if counted.get(one, 0) > pairs
+    ]
+    return join(*parts)
+
+
+def _codes(labels: pd.Series) -> np.ndarray:
+    """Labels as numbers in their natural order (block 2 before block 10)."""
+    known = sorted(set(labels.tolist()), key=_natural)
+    order = {label: place for place, label in enumerate(known)}
+    return labels.map(order).to_numpy(dtype=np.int64)
+
+
+def _natural(label: str) -> list[tuple[int, int, str]]:
+    parts = re.split(r"([0-9]+)", label)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]

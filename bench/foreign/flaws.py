@@ -1,0 +1,55 @@
+"""What in the samples keeps a comparison from being judged, in words that lead to the first row of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bench.foreign.table import Pair, Table
+from bench.judging.rows import count
+
+
+def of_metrics(table: Table) -> dict[str, str]:
+    """Metric → why its values cannot be compared: units or directions that differ, half-given sessions."""
+    frame = table.frame
+    found: dict[str, str] = {}
+    for name, what in (("better", "directions"), ("unit", "units")):
+        kinds = frame.drop_duplicates(["metric", name])
+        for metric, rows in _several(kinds):
+            shown = ", ".join(
+                f"{one or 'none'} ({_at(rows, k)})" for k, one in enumerate(rows[name].tolist())
+            )
+            found.setdefault(metric, f"its {what} differ: {shown}")
+    for name in ("session", "block"):
+        kinds = frame.assign(given=frame[name] != "").drop_duplicates(["metric", "given"])
+        for metric, rows in _several(kinds):
+            empty, given = (_at(rows, rows["given"].tolist().index(one)) for one in (False, True))
+            text = f"{name} is empty in {empty} and given in {given}: fill it in everywhere or nowhere"
+            found.setdefault(metric, text)
+    return found
+
+
+def of_values(table: Table) -> dict[Pair, str]:
+    """(metric, system) → which of its values have no logarithm, and where the first one is."""
+    value = table.frame["value"].to_numpy(dtype=np.float64)
+    bad = table.frame[~(np.isfinite(value) & (value > 0))]
+    found: dict[Pair, str] = {}
+    for (metric, system), rows in bad.groupby(["metric", "system"], sort=False, observed=True):
+        first = float(rows["value"].iloc[0])
+        what = "is no number" if np.isnan(first) else f"is {first:.4g}"
+        many = count(len(rows), "value")
+        text = (
+            f"{many} of {system} without a logarithm ({_at(rows, 0)} {what}): a ratio needs positive values"
+        )
+        found[str(metric), str(system)] = text
+    return found
+
+
+def _several(kinds: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Metrics that are in more than one row, with these rows."""
+    doubled = kinds[kinds.duplicated("metric", keep=False)]
+    return [(str(metric), rows) for metric, rows in doubled.groupby("metric", sort=False, observed=True)]
+
+
+def _at(rows: pd.DataFrame, k: int) -> str:
+    return f"{rows['place'].iloc[k]} {rows['row'].iloc[k]}"

@@ -1,0 +1,55 @@
+"""hyperfine's `--export-json`: every command is timed in processes of its own, in seconds.
+
+Fields as hyperfine 1.19 writes them (src/benchmark/benchmark_result.rs): results[].command, .times,
+.exit_codes (null for a run ended by a signal), .parameters.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from bench.foreign.measured import Benchmark
+from bench.judging.rows import count
+
+CAVEAT = "taken one command after the other, so drift of the machine counts as a difference"
+KIND = "hyperfine"
+
+
+class _Result(msgspec.Struct):
+    command: str
+    times: tuple[float, ...] = ()
+    exit_codes: tuple[int | None, ...] = ()
+    parameters: dict[str, str] = {}
+
+
+class _File(msgspec.Struct):
+    results: tuple[_Result, ...]
+
+
+def recognised(whole: dict[str, Any]) -> bool:
+    """Whether an object is hyperfine's: a list of results that name commands."""
+    results = whole.get("results")
+    return isinstance(results, list) and all(isinstance(one, dict) and "command" in one for one in results)
+
+
+def benchmarks(whole: dict[str, Any]) -> list[Benchmark]:
+    """The commands. Raises msgspec.ValidationError naming the place."""
+    return [
+        Benchmark(
+            name=one.command,
+            values=one.times,
+            unit="s",
+            parameters=one.parameters,
+            remark=_failures(one),
+            advice="export it again with --export-json, which keeps every time",
+        )
+        for one in msgspec.convert(whole, _File).results
+    ]
+
+
+def _failures(one: _Result) -> str:
+    """Runs that were let through by --ignore-failure: shown, since only the user knows what they mean."""
+    failed = sum(code != 0 for code in one.exit_codes)
+    return f"{count(failed, 'run')} of {one.command} did not end with status 0" if failed else ""

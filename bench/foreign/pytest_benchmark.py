@@ -1,0 +1,56 @@
+"""pytest-benchmark's `--benchmark-json`: rounds of one process, seconds an iteration.
+
+Fields as version 5 writes them: benchmarks[].name, .fullname, .group, .params, .stats.data. What
+`--benchmark-autosave` and `--benchmark-save` write has no data, unless `--benchmark-save-data` is given.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from bench.foreign.measured import Benchmark
+
+CAVEAT = "from one process, so what differs from process to process is not in it"
+KIND = "pytest-benchmark"
+
+
+class _Stats(msgspec.Struct):
+    data: tuple[float, ...] = ()
+
+
+class _Benchmark(msgspec.Struct):
+    name: str
+    fullname: str
+    stats: _Stats
+    group: str | None = None
+    params: dict[str, Any] | None = None
+
+
+class _File(msgspec.Struct):
+    benchmarks: tuple[_Benchmark, ...]
+
+
+def recognised(whole: dict[str, Any]) -> bool:
+    """Whether an object is pytest-benchmark's."""
+    return "machine_info" in whole and isinstance(whole.get("benchmarks"), list)
+
+
+def benchmarks(whole: dict[str, Any]) -> list[Benchmark]:
+    """The benchmarks, by their full names where two have the same. Raises msgspec.ValidationError."""
+    found = msgspec.convert(whole, _File).benchmarks
+    names = Counter(one.name for one in found)
+    return [
+        Benchmark(
+            name=one.name if names[one.name] == 1 else one.fullname,
+            values=one.stats.data,
+            unit="s",
+            group=one.group or "time",
+            stem=one.name.partition("[")[0],
+            parameters={str(key): str(value) for key, value in (one.params or {}).items()},
+            advice="write them with --benchmark-json, or --benchmark-save with --benchmark-save-data",
+        )
+        for one in found
+    ]

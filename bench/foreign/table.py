@@ -1,0 +1,122 @@
+"""The one shape that samples of every origin are brought into before they are judged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from bench.foreign.errors import ForeignError
+
+REQUIRED = ("metric", "system", "value", "better")
+OPTIONAL = ("session", "block", "unit")
+FIELDS = (*REQUIRED, *OPTIONAL)
+DIRECTIONS = ("higher", "lower")
+
+Pair = tuple[str, str]
+"""(metric, system)."""
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """Samples as they are judged.
+
+    frame: columns metric, system, session, block, unit (text, empty where not given), value (float), better,
+    place (text that leads to the row's file) and row (its number there). kind: what was recognised. remarks:
+    what a reader should know of the values of one metric on one system. broken: why there are none, in the
+    tool's words. caveat: what the way the tool measures leaves out where no session is named. crossed: every
+    system was meant to be measured by every metric.
+    """
+
+    frame: pd.DataFrame
+    kind: str
+    remarks: dict[Pair, str] = {}
+    broken: dict[Pair, str] = {}
+    caveat: str = ""
+    crossed: bool = True
+
+    @property
+    def systems(self) -> list[str]:
+        """Names of the systems, in the order of the rows."""
+        return [str(name) for name in dict.fromkeys(self.frame["system"])]
+
+
+def checked(columns: pd.DataFrame, place: str, rows: Sequence[int], kind: str) -> Table:
+    """Columns of any types → a table. Raises ForeignError naming the row of the first bad cell.
+
+    `place` and a number of `rows` together name a row: "samples.csv: row" 17.
+    """
+    if not len(columns):
+        raise ForeignError(f"{place.removesuffix(': row')}: no samples in it; give at least one row")
+    frame = pd.DataFrame({name: _text(columns, name) for name in FIELDS if name != "value"})
+    frame["row"] = np.asarray(rows, dtype=np.int64)
+    frame["place"] = place
+    frame["better"] = frame["better"].str.lower()
+    for name in ("metric", "system"):
+        _refuse(frame, frame[name] == "", name, "is empty: name the " + name)
+    bad = ~frame["better"].isin(DIRECTIONS)
+    _refuse(frame, bad, "better", "says neither higher nor lower")
+    frame["value"] = _numbers(columns["value"], frame)
+    return Table(frame=frame, kind=kind)
+
+
+def _text(columns: pd.DataFrame, name: str) -> list[str]:
+    """A column as stripped texts; absent, missing and NaN are empty, a whole float loses its point."""
+    if name not in columns.columns:
+        return [""] * len(columns)
+    known: dict[Any, str] = {}
+    return [_worded(known, one) for one in columns[name].tolist()]
+
+
+def _worded(known: dict[Any, str], one: Any) -> str:
+    try:
+        if one not in known:
+            known[one] = _plain(one)
+        return known[one]
+    except TypeError:  # cannot be hashed
+        return _plain(one)
+
+
+def _plain(one: Any) -> str:
+    if one is None or one is pd.NA or one is pd.NaT or (isinstance(one, float) and math.isnan(one)):
+        return ""
+    if isinstance(one, float) and one.is_integer():
+        return str(int(one))
+    return str(one).strip()
+
+
+def _numbers(column: pd.Series, frame: pd.DataFrame) -> Any:
+    """The values as floats; an empty cell is NaN, as pandas writes it."""
+    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    found = np.array([_number(one) for one in column.tolist()], dtype=object)
+    bad = np.array([one is None for one in found], dtype=bool)
+    if bad.any():
+        first = int(np.argmax(bad))
+        where, text = f"{frame['place'].iloc[first]} {frame['row'].iloc[first]}", str(column.iloc[first])[:40]
+        raise ForeignError(f"{where}: value {text!r} is no number; write it like 0.25 or 2.5e-1")
+    return found.astype(np.float64)
+
+
+def _number(one: Any) -> float | None:
+    """A cell as a float: NaN where it is empty, None where it is no number."""
+    if isinstance(one, bool):
+        return None
+    text = _plain(one)
+    if not text:
+        return math.nan
+    try:
+        return None if "_" in text else float(text)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _refuse(frame: pd.DataFrame, bad: pd.Series, name: str, what: str) -> None:
+    mask = bad.to_numpy(dtype=bool)
+    if mask.any():
+        first = int(np.argmax(mask))
+        where, found = f"{frame['place'].iloc[first]} {frame['row'].iloc[first]}", frame[name].iloc[first]
+        raise ForeignError(f"{where}: column {name} {what} (found {str(found)[:40]!r})")

@@ -1,0 +1,161 @@
+"""A table to verdict rows of the claim `judge.ratio`: "has `margin` of the baseline's performance"."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from bench.foreign.contrasts import Contrast, contrasts
+from bench.foreign.errors import ChoiceError, ForeignError
+from bench.foreign.table import REQUIRED, Table, checked
+from bench.foreign.words import more_data, plural
+from bench.judging.comparisons import exponential
+from bench.judging.rows import count, decide, finite, join
+from bench.model import State, Verdict
+from bench.stats.cluster import Interval
+
+CLAIM = "judge.ratio"
+BASELINE = "host"
+MARGIN = 0.99
+ALPHA = 0.05
+
+LEAST = 4
+"""Sessions (or pairs, or values of each system, where no session is named) before any verdict is given: the
+min_sessions of claims.toml, for the same reasons (docs/method.md)."""
+
+
+def judge_frame(
+    frame: pd.DataFrame,
+    baseline: str = BASELINE,
+    margin: float = MARGIN,
+    alpha: float = ALPHA,
+    *,
+    holm: bool = False,
+) -> list[Verdict]:
+    """Judge samples with the columns metric, system, value, better and, where known, session, block, unit.
+
+    better is "higher" or "lower", the same for all rows of a metric. A row of the result says whether
+    `system` has at least `margin` of `baseline`'s performance (larger is better, whichever way the metric
+    points), each bound at level `alpha`; with `holm` over all rows together. Raises ForeignError naming the
+    row of the frame, counted from 0.
+    """
+    missing = [name for name in REQUIRED if name not in frame.columns]
+    if missing:
+        raise ForeignError(
+            f"judge a frame: columns missing: {', '.join(missing)}; it needs metric, system, value, better"
+        )
+    doubled = frame.columns[frame.columns.duplicated()]
+    if len(doubled):
+        raise ForeignError(f"judge a frame: column {doubled[0]} is there twice; keep one")
+    table = checked(frame, "frame: row", range(len(frame)), "data frame")
+    return judge_table(table, baseline, margin, alpha, holm=holm)
+
+
+def judge_table(
+    table: Table, baseline: str, margin: float, alpha: float, *, holm: bool = False
+) -> list[Verdict]:
+    """Verdict rows, metrics and systems in the order of the table. Raises ChoiceError."""
+    if not (math.isfinite(margin) and margin > 0):
+        raise ChoiceError(f"margin {margin} is no ratio; use for example 0.99")
+    if not 0 < alpha < 0.5:
+        raise ChoiceError(f"alpha {alpha} is outside (0, 0.5); use for example 0.05")
+    systems = table.systems
+    if baseline not in systems:
+        raise ChoiceError(f"no baseline {baseline!r} in the samples: choose one of {_named(systems)}")
+    if len(systems) == 1:
+        raise ChoiceError(f"{baseline!r} is the only system in the samples: give those of another one, too")
+    found = list(contrasts(table, baseline))
+    supported, refuted = _levels(found, margin, alpha) if holm else (alpha, alpha)
+    note = f"Holm over {count(sum(map(_judged, found)), 'row')}" if holm else ""
+    return [_row(one, baseline, margin, alpha, (supported, refuted), note) for one in found]
+
+
+def _levels(found: Sequence[Contrast], margin: float, alpha: float) -> tuple[float, float]:
+    """Levels at which Holm's procedure stops, for the lower bounds and for the upper ones.
+
+    Step-down without p-values: with R rows decided so far, the next are tried at alpha / (m − R).
+    Holm (1979), Scand. J. Statist. 6(2), 65–70. Each side is a family of its own: at most alpha for any false
+    "supported", and at most alpha for any false "refuted".
+    """
+    judged = [one for one in found if _judged(one)]
+    levels = []
+    for state in ("supported", "refuted"):
+        decided, level = -1, alpha / max(1, len(judged))
+        while True:
+            now = sum(_state(_bounds(one, level, level), margin) == state for one in judged)
+            if now <= decided or now == len(judged):
+                break
+            decided, level = now, alpha / (len(judged) - now)
+        levels.append(level)
+    return levels[0], levels[1]
+
+
+def _judged(one: Contrast) -> bool:
+    return one.bounds is not None and not one.flaw and one.units >= LEAST
+
+
+def _bounds(one: Contrast, below: float, above: float) -> Interval:
+    """Bounds on the log scale, the lower one at level `below`, the upper one at `above`."""
+    assert one.bounds is not None
+    first = one.bounds(below)
+    if above == below:
+        return first
+    return Interval(
+        estimate=first.estimate,
+        low=first.low,
+        high=one.bounds(above).high,
+        se=first.se,
+        n_clusters=first.n_clusters,
+    )
+
+
+def _state(interval: Interval, margin: float) -> State:
+    return decide(exponential(interval), margin, at_least=True)
+
+
+def _row(
+    one: Contrast, baseline: str, margin: float, alpha: float, levels: tuple[float, float], note: str
+) -> Verdict:
+    interval = _bounds(one, *levels) if one.bounds else None
+    short = one.flaw or _shortfall(one)
+    state: State = "not measured" if one.absent else "inconclusive"
+    help_ = ""
+    if interval is not None and not short:
+        state = _state(interval, margin)
+        if state == "inconclusive":
+            help_ = more_data(interval, margin, min(levels), one.unit, both=one.unpaired)
+    shown = exponential(interval) if interval else None
+    flat = "no spread at all: counts, or a clock too coarse" if interval and interval.se == 0.0 else ""
+    nothing = f"no samples of {one.system} for this metric" if one.absent else ""
+    return Verdict(
+        claim=CLAIM,
+        metric=one.metric,
+        backend=one.system,
+        baseline=baseline,
+        estimate=finite(shown.estimate) if shown else None,
+        low=finite(shown.low) if shown else None,
+        high=finite(shown.high) if shown else None,
+        margin=margin,
+        alpha=alpha,
+        n_sessions=one.n_sessions,
+        n_pairs=one.n_pairs,
+        verdict=state,
+        reason=join(nothing, short, help_, one.how, flat, note if _judged(one) else ""),
+    )
+
+
+def _shortfall(one: Contrast) -> str:
+    """Why there are too few units for any verdict, or an empty string."""
+    if one.bounds is None or one.units >= LEAST:
+        return ""
+    whose = " of each system" if one.unpaired else ""
+    have = f"{one.units} {one.unit if one.units == 1 else plural(one.unit)}"
+    return f"{have}, a verdict needs at least {LEAST}{whose}: {LEAST - one.units} more"
+
+
+def _named(systems: Sequence[str]) -> str:
+    """The systems to choose from; of very many the first ones."""
+    shown = ", ".join(repr(name) for name in systems[:20])
+    return shown if len(systems) <= 20 else f"{shown} and {len(systems) - 20} more"

@@ -1,0 +1,77 @@
+"""Verdict rows of `judge.ratio` in sentences."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from bench.model import Verdict
+from bench.stats.cluster import Interval
+from bench.stats.power import sessions_needed
+
+POWER = 0.8
+"""Chance of a verdict that the forecast asks for: "about so many", more often enough than not."""
+
+
+def reading(one: Verdict) -> str:
+    """What a row says: "box runs at 98.2 % of host's performance, between 97.9 and 98.5 %: refuted …"."""
+    if one.estimate is None:
+        return f"{one.backend} cannot be compared with {one.baseline}: {one.verdict}"
+    digits = _digits(one)
+    centre = f"{one.backend} runs at {_percent(one.estimate, digits)} % of {one.baseline}'s performance"
+    if one.low is None or one.high is None:
+        spread = ""
+    else:
+        spread = f", between {_percent(one.low, digits)} and {_percent(one.high, digits)} %"
+    margin = "" if one.margin is None else f" against {100 * one.margin:.6g} %"
+    return f"{centre}{spread}: {one.verdict}{margin}"
+
+
+def summary(rows: Sequence[Verdict], alpha: float, *, holm: bool) -> str:
+    """How many rows of each state, and what to think of many."""
+    states = Counter(one.verdict for one in rows)
+    text = f"{len(rows)} row{'' if len(rows) == 1 else 's'}: " + ", ".join(
+        f"{number} {state}" for state, number in states.most_common()
+    )
+    decided = sum(states[state] for state in ("supported", "refuted", "inconclusive"))
+    if holm:
+        return (
+            f"{text}; over all rows, the chance of any false one is at most {100 * alpha:.4g} % a side (Holm)"
+        )
+    if decided < 2:
+        return text
+    text += f"; each row stands alone and errs in at most {100 * alpha:.4g} % of cases a side"
+    if decided * alpha >= 1:
+        text += f", so expect up to {decided * alpha:.0f} false ones where many lie at the margin (--holm)"
+    return text
+
+
+def more_data(interval: Interval, margin: float, alpha: float, unit: str, *, both: bool) -> str:
+    """How many more units would settle it, `interval` being on the log scale; both: of each system."""
+    deviation = interval.se * math.sqrt(interval.n_clusters)
+    wanted = sessions_needed(
+        interval.estimate, deviation, math.log(margin), alpha, interval.n_clusters, power=POWER
+    )
+    if not math.isfinite(wanted):
+        return f"too close to the margin to settle by more {plural(unit)}"
+    more = int(wanted) - interval.n_clusters
+    what = unit if more == 1 else plural(unit)
+    return f"about {more} more {what}{' of each system' if both else ''} like these would settle it"
+
+
+def plural(unit: str) -> str:
+    """session → sessions, group of 3 pairs → groups of 3 pairs."""
+    first, _, rest = unit.partition(" ")
+    return f"{first}s {rest}".strip()
+
+
+def _percent(ratio: float, digits: int) -> str:
+    return f"{100 * ratio:.{digits}f}"
+
+
+def _digits(one: Verdict) -> int:
+    """Decimals of a percentage, so that the width of the interval can be seen: one to three."""
+    if one.low is None or one.high is None or not one.high > one.low:
+        return 1
+    return min(3, max(1, 1 - math.floor(math.log10(100 * (one.high - one.low)))))
