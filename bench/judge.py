@@ -12,6 +12,7 @@ import msgspec
 import pandas as pd
 
 from bench.claims import Claim, Claims, Positive
+from bench.foreign import judge_frame
 from bench.judging import control, missing, positive
 from bench.judging.clock import clock_rows
 from bench.judging.comparisons import Evidence, comparisons
@@ -21,7 +22,7 @@ from bench.judging.rows import ONCE, Gate, Judged, join, judge_one
 from bench.judging.spending import Spending, spending
 from bench.model import Closed, ImageInfo, NotMeasured, Plan, Verdict
 
-__all__ = ["CONTROLS", "JOINT", "SamplesError", "judge"]
+__all__ = ["SamplesError", "judge", "judge_frame"]
 
 JOINT = control.JOINT
 """Metric of a control's row that speaks of the whole run."""
