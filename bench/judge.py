@@ -22,7 +22,7 @@ from bench.judging.rows import ONCE, Gate, Judged, join, judge_one
 from bench.judging.spending import Spending, spending
 from bench.model import Closed, ImageInfo, NotMeasured, Plan, Verdict
 
-__all__ = ["SamplesError", "judge", "judge_frame"]
+__all__ = ["CONTROLS", "JOINT", "SamplesError", "judge", "judge_frame"]
 
 JOINT = control.JOINT
 """Metric of a control's row that speaks of the whole run."""
