@@ -10,7 +10,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from bench import store
+from bench import journal, store
 from bench.cli import tables
 from bench.cli.concluding import control_failed, judged
 from bench.cli.console import AsJson, err, out, print_json
@@ -77,7 +77,7 @@ def judge(
     whole afterwards); 2 wrong use; 3 the control of the run failed.
     """
     choices = Choices(baseline=baseline, margin=margin, alpha=alpha, by=by, holm=holm, out=out_file)
-    if len(files) == 1 and Path(files[0]).is_dir():
+    if len(files) == 1 and os.path.isdir(files[0]):  # noqa: PTH112  (is_dir() raises where a parent is closed)
         if choices.typed:
             raise CliError(
                 f"{files[0]}: a run is judged by claims.toml, so leave {' '.join(choices.typed)} away; "
@@ -89,6 +89,10 @@ def judge(
 
 
 def _run(directory: Path, as_json: bool) -> int:
+    if not any((directory / name).exists() for name in (store.RUN, journal.NAME)):
+        raise CliError(
+            f"{directory}: a directory without a run ({store.RUN}); give a run's, or a file with samples"
+        )
     loaded = store.load(directory)
     if loaded.recovered:
         store.repair(loaded)

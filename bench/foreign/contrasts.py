@@ -56,7 +56,7 @@ class _Sorted:
     def __init__(self, table: Table, baseline: str) -> None:
         frame = table.frame
         value = frame["value"].to_numpy(dtype=np.float64)
-        frame = frame[np.isfinite(value) & (value > 0)]
+        frame = frame[flaws.usable(value)]
         self.frame = frame.assign(session_code=_codes(frame["session"]), block_code=_codes(frame["block"]))
         self.groups = self.frame.groupby(["metric", "system"], sort=False, observed=True).indices
         self.logs = np.log(self.frame["value"].to_numpy(dtype=np.float64))

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.foreign.table import Pair, Table
 from bench.judging.rows import count
+from bench.stats.location import Floats
+
+SMALLEST, LARGEST = 1e-300, 1e300
+"""Values outside overflow somewhere between a sum and a ratio; no time or rate is near them."""
 
 
 def of_metrics(table: Table) -> dict[str, str]:
@@ -30,19 +35,22 @@ def of_metrics(table: Table) -> dict[str, str]:
 
 
 def of_values(table: Table) -> dict[Pair, str]:
-    """(metric, system) → which of its values have no logarithm, and where the first one is."""
+    """(metric, system) → which of its values make no ratio, and where the first one is."""
     value = table.frame["value"].to_numpy(dtype=np.float64)
-    bad = table.frame[~(np.isfinite(value) & (value > 0))]
+    bad = table.frame[~usable(value)]
     found: dict[Pair, str] = {}
     for (metric, system), rows in bad.groupby(["metric", "system"], sort=False, observed=True):
         first = float(rows["value"].iloc[0])
         what = "is no number" if np.isnan(first) else f"is {first:.4g}"
         many = count(len(rows), "value")
-        text = (
-            f"{many} of {system} without a logarithm ({_at(rows, 0)} {what}): a ratio needs positive values"
-        )
+        text = f"{many} of {system} unfit for a ratio ({_at(rows, 0)} {what}): a ratio needs positive numbers"
         found[str(metric), str(system)] = text
     return found
+
+
+def usable(values: Floats) -> NDArray[np.bool_]:
+    """Which values a ratio can be made of."""
+    return np.asarray((values >= SMALLEST) & (values <= LARGEST))
 
 
 def _several(kinds: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

@@ -19,7 +19,7 @@ from bench.foreign import delimited, hyperfine, parquet, sources, tools
 from bench.foreign.errors import ChoiceError
 from bench.foreign.measured import Benchmark, ToolFile
 from bench.foreign.sources import Source
-from bench.foreign.table import Pair, Table
+from bench.foreign.table import Pair, Table, clean
 from bench.judging.rows import join
 
 
@@ -111,12 +111,12 @@ def _names(file: ToolFile, one: Benchmark, system: str, by: str) -> tuple[str, s
             there = ", ".join(one.parameters) or "none"
             raise ChoiceError(f"{file.name}: {one.name!r} has no parameter {by!r} (it has: {there})")
         rest = ", ".join(f"{key}={value}" for key, value in one.parameters.items() if key != by)
-        return f"{one.stem}[{rest}]" if rest else one.stem, one.parameters[by]
+        return clean(f"{one.stem}[{rest}]" if rest else one.stem), clean(one.parameters[by])
     if not system:
-        return one.group, one.name
+        return clean(one.group), clean(one.name)
     # A lone command is what its file is about, however its text differs from the other files'.
     lone = file.kind == hyperfine.KIND and len(file.benchmarks) == 1
-    return one.group if lone else one.name, system
+    return clean(one.group if lone else one.name), system
 
 
 def _merged(notes: Iterable[dict[Pair, str]]) -> dict[Pair, str]:

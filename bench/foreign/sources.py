@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from bench.foreign.errors import ForeignError
+from bench.foreign.table import clean
 
 STDIN = "-"
 _MOST = 1 << 30
@@ -42,7 +43,7 @@ def load(typed: list[str]) -> list[Source]:
     for _, path in pairs:
         real = path if path == STDIN else os.path.realpath(path)
         if real in seen:
-            raise ForeignError(f"{path}: given twice; a file counts once")
+            raise ForeignError(f"{clean(path)}: given twice; a file counts once")
         seen.add(real)
     return [_source(system, path) for system, path in pairs]
 
@@ -51,24 +52,23 @@ def _source(system: str, path: str) -> Source:
     if path == STDIN:
         name, data = "standard input", sys.stdin.buffer.read(_MOST + 1)
     else:
-        name, data = path, _bytes(path)
+        name, data = clean(path), _bytes(path)
     if len(data) > _MOST:
         raise ForeignError(f"{name}: larger than {_MOST >> 30} GiB; judge it in parts")
     if not data.strip():
         raise ForeignError(f"{name}: empty; give a file with samples")
-    return Source(name=name, system=system, data=data)
+    return Source(name=name, system=clean(system), data=data)
 
 
 def _bytes(path: str) -> bytes:
+    name = clean(path)
     try:
         kind = os.stat(path).st_mode  # noqa: PTH116  (Path.stat has nothing more to give)
         if stat.S_ISDIR(kind):
-            raise ForeignError(f"{path}: a directory; judge a run by itself, or give its samples.parquet")
+            raise ForeignError(f"{name}: a directory; judge a run by itself, or give its samples.parquet")
         if not (stat.S_ISREG(kind) or stat.S_ISFIFO(kind)):
-            raise ForeignError(f"{path}: neither a file nor a pipe; give a file with samples")
+            raise ForeignError(f"{name}: neither a file nor a pipe; give a file with samples")
         with Path(path).open("rb") as file:
             return file.read(_MOST + 1)
     except OSError as error:
-        raise ForeignError(f"{path}: cannot be read: {error.strerror}; give a file with samples") from error
-    except ValueError as error:  # a null byte in the path
-        raise ForeignError(f"{path!r}: cannot be read: {error}; give a file with samples") from error
+        raise ForeignError(f"{name}: cannot be read: {error.strerror}; give a file with samples") from error

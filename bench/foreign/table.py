@@ -85,12 +85,19 @@ def _plain(one: Any) -> str:
         return ""
     if isinstance(one, float) and one.is_integer():
         return str(int(one))
-    return str(one).strip()
+    return clean(str(one).strip())
+
+
+def clean(text: str) -> str:
+    """A name as any terminal and JSON can bear it: what is not printable is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _numbers(column: pd.Series, frame: pd.DataFrame) -> Any:
     """The values as floats; an empty cell is NaN, as pandas writes it."""
-    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
+    if pd.api.types.is_any_real_numeric_dtype(column.dtype):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     found = np.array([_number(one) for one in column.tolist()], dtype=object)
     bad = np.array([one is None for one in found], dtype=bool)

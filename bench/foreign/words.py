@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -48,7 +49,13 @@ def summary(rows: Sequence[Verdict], alpha: float, *, holm: bool) -> str:
 
 
 def more_data(interval: Interval, margin: float, alpha: float, unit: str, *, both: bool) -> str:
-    """How many more units would settle it, `interval` being on the log scale; both: of each system."""
+    """How many more units would settle it, `interval` being on the log scale; both: of each system.
+
+    Ranks of n against n values have 1 / C(2n, n) as their smallest level (bench.stats.unpaired.shift).
+    """
+    if math.isinf(interval.se):
+        least = next(n for n in itertools.count(interval.n_clusters + 1) if math.comb(2 * n, n) * alpha >= 1)
+        return f"a bound at alpha {alpha:.2g} needs at least {least} {plural(unit)} of each system"
     deviation = interval.se * math.sqrt(interval.n_clusters)
     wanted = sessions_needed(
         interval.estimate, deviation, math.log(margin), alpha, interval.n_clusters, power=POWER
