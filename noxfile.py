@@ -172,7 +172,7 @@ def series(session: nox.Session) -> None:
 
 @nox.session
 def designs(session: nox.Session) -> None:
-    """Interleaved pairs against all of A, then all of B, on this machine: `nox -s designs -- --minutes 10`."""
+    """Interleaved pairs against all of A, then all of B, here: `nox -s designs -- --minutes 10`."""
     _set_up(session)
     _python(session, "tests/e2e/designs.py", *session.posargs)
 
