@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.claims import Claim
 from bench.judging.pairs import Key, Series, Visits, ratio_series, value_series
@@ -56,6 +58,9 @@ class Evidence:
         self.visits = visits
         self._ratios: dict[str, dict[Key, Series]] = {}
         self._values: dict[Key, Series] | None = None
+        self._places: dict[Key, NDArray[np.intp]] | None = None
+        self._numbers = visits.usable["value"].to_numpy(dtype=np.float64)
+        self._sessions = visits.usable["cluster"].to_numpy(dtype=np.int64)
 
     def ratios(self, baseline: str) -> dict[Key, Series]:
         """Log performance ratios against `baseline`."""
@@ -71,9 +76,11 @@ class Evidence:
 
     def raw(self, key: Key) -> tuple[Floats, Ints]:
         """All usable values of one metric on one backend, with the session each came from."""
-        frame = self.visits.usable
-        chosen = frame[(frame["metric"] == key[0]) & (frame["backend"] == key[1])]
-        return chosen["value"].to_numpy(dtype=np.float64), chosen["cluster"].to_numpy(dtype=np.int64)
+        if self._places is None:
+            groups = self.visits.usable.groupby(["metric", "backend"], observed=True).indices
+            self._places = cast(dict[Key, NDArray[np.intp]], groups)
+        rows = self._places.get(key, np.empty(0, dtype=np.intp))
+        return self._numbers[rows], self._sessions[rows]
 
 
 def comparisons(claim: Claim, evidence: Evidence, skip: frozenset[str]) -> Iterator[Comparison]:

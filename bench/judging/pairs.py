@@ -151,10 +151,17 @@ def _series(frame: pd.DataFrame, values: Floats) -> dict[Key, Series]:
 
 
 def _losses(lost: pd.DataFrame) -> dict[Key, Loss]:
+    """How much each (metric, backend) lost, and the reason given most often (of equals the first by name)."""
+    told = lost.assign(reason=lost["reason"].astype(str).replace("", "not a finite number"))
+    sizes = told.groupby(["metric", "backend", "reason"], observed=True, sort=True).size()
     found: dict[Key, Loss] = {}
-    for (metric, backend), group in lost.groupby(["metric", "backend"], observed=True):
-        reasons = group["reason"].replace("", "not a finite number")
-        found[str(metric), str(backend)] = Loss(len(group), str(reasons.value_counts().index[0]))
+    most: dict[Key, int] = {}
+    for metric, backend, reason, number in sizes.reset_index().itertuples(index=False, name=None):
+        key = (str(metric), str(backend))
+        before = found.get(key, Loss(0, ""))
+        often = number > most.get(key, 0)
+        most[key] = max(number, most.get(key, 0))
+        found[key] = Loss(before.count + int(number), str(reason) if often else before.reason)
     return found
 
 

@@ -71,7 +71,7 @@ def _judged(
     elif decide(careful, positive.margin, at_least=True) == "supported":
         state, told = "refuted", f"the extra work is not there, at {share:.2g}"
     else:
-        told = f"this run lacked the power to see {positive.extra:.0%} in {comparison.metric}"
+        told = f"this run lacked the power to see {_share(positive)} in {comparison.metric}"
     reason = join(
         told,
         f"expected {expected:.3f}, found {interval.estimate:.3f} ({interval.low:.3f} to {interval.high:.3f})",
@@ -92,10 +92,8 @@ def _joint(positive: Positive, judged: Sequence[Judged]) -> Verdict:
     interval = mean_ratio(series, ROW_ALPHA) if series else nan
     shown = sum(row.verdict == "supported" for row in rows)
     reason = join(
-        f"{positive.extra:.0%} of extra work is not there in {', '.join(absent)}" if absent else "",
-        f"this run lacked the power to see {positive.extra:.0%} in {', '.join(sorted(blind))}"
-        if blind
-        else "",
+        f"{_share(positive)} of extra work is not there in {', '.join(absent)}" if absent else "",
+        f"this run lacked the power to see {_share(positive)} in {', '.join(sorted(blind))}" if blind else "",
         f"found in {shown} of {len(rows)} metrics, expected {1.0 / (1.0 + positive.extra):.3f}",
     )
     return _row(positive, JOINT, interval, sum(row.n_pairs for row in rows), state, reason)
@@ -122,7 +120,11 @@ def power_note(row: Verdict, positive: Positive, rows: Sequence[Verdict]) -> str
     own = next((one for one in rows if one.metric == row.metric), None)
     lacked = own.verdict != "supported" if own else family(row.metric) in blind_families(rows)
     what = row.metric if own else family(row.metric)
-    return f"the positive control lacked the power to see {positive.extra:.0%} in {what}" if lacked else ""
+    return f"the positive control lacked the power to see {_share(positive)} in {what}" if lacked else ""
+
+
+def _share(positive: Positive) -> str:
+    return f"{100.0 * positive.extra:g} %"
 
 
 def family(metric: str) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
+
+from bench.model import ImageInfo, Verdict
 
 
 def samples(
@@ -54,3 +58,18 @@ def samples(
 
 
 ARMS = {"host": 0.0, "host-b": 0.0, "runtime": 0.0}
+VM_ARMS = {**ARMS, "vm-tcg": math.log(40.0)}
+SLOWED = -math.log(1.02)
+"""What 2 % of extra work does to the logarithm of a rate."""
+
+ALL_ARMS = {**ARMS, "runtime-b": 0.0, "host-2pct": SLOWED}
+
+
+def find(rows: list[Verdict], claim: str, metric: str, backend: str = "runtime") -> Verdict:
+    """The one row of these names."""
+    return next(row for row in rows if (row.claim, row.metric, row.backend) == (claim, metric, backend))
+
+
+def image(before: str, after: str) -> ImageInfo:
+    """An image with its digest before and after."""
+    return ImageInfo(reference="nn/bench", digest=before, layers=(), source="mmdebstrap", digest_after=after)
