@@ -126,7 +126,7 @@ def _row(
         state = _state(interval, margin)
         if state == "inconclusive":
             help_ = more_data(interval, margin, min(levels), one.unit, both=one.unpaired)
-    shown = exponential(interval) if interval else None
+    estimate, low, high = _ratios(interval) if interval else (None, None, None)
     flat = "no spread at all: counts, or a clock too coarse" if interval and interval.se == 0.0 else ""
     nothing = f"no samples of {one.system} for this metric" if one.absent else ""
     return Verdict(
@@ -134,9 +134,9 @@ def _row(
         metric=one.metric,
         backend=one.system,
         baseline=baseline,
-        estimate=finite(shown.estimate) if shown else None,
-        low=finite(shown.low) if shown else None,
-        high=finite(shown.high) if shown else None,
+        estimate=estimate,
+        low=low,
+        high=high,
         margin=margin,
         alpha=alpha,
         n_sessions=one.n_sessions,
@@ -144,6 +144,13 @@ def _row(
         verdict=state,
         reason=join(nothing, short, help_, one.how, flat, note if _judged(one) else ""),
     )
+
+
+def _ratios(interval: Interval) -> tuple[float | None, ...]:
+    """Estimate and bounds as ratios, None where there is none: no bound at all is not a ratio of 0."""
+    ratios = exponential(interval)
+    pairs = ((interval.estimate, ratios.estimate), (interval.low, ratios.low), (interval.high, ratios.high))
+    return tuple(finite(ratio) if math.isfinite(log) else None for log, ratio in pairs)
 
 
 def _shortfall(one: Contrast) -> str:
