@@ -1,23 +1,30 @@
 """The change between two independent sets of session locations: bounds, and tests against a tolerance.
 
 Sessions of two runs are not paired: NEW's fifth session has nothing in common with OLD's fifth. So it is
-Welch's t over the difference of the two means, with Satterthwaite's degrees of freedom
-(bench.stats.unpaired.welch).
+Welch's t over the difference of the two means (Welch 1947, Biometrika 34, 28–35), with Satterthwaite's
+degrees of freedom (1946, Biometrics Bull. 2, 110–114) held down by the smaller run. Satterthwaite's are
+estimated: four sessions that agree by luck make the error small and the degrees many. Far out in the tail,
+where Holm's correction for 40 metrics looks, four sessions beside sixteen erred three times as often as
+they may. So the degrees are never more than PLANNED times n − 1 of the smaller run, which changes nothing
+where both have as many sessions; and LOOKED times where a run stopped by looks, which end a metric sooner
+when its sessions agree by luck. Both factors are by simulation (bench.compare.simulate, its tables in
+docs/compare.md).
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import numpy as np
 from scipy import stats as sps
 
 from bench.stats.location import Floats
-from bench.stats.unpaired import welch
 
 Side = Literal["less", "greater"]
+
+PLANNED, LOOKED = 2.0, 1.5
 
 _ROUNDING = 1e-12
 """Relative spread that is only the rounding of a mean of equal numbers."""
@@ -38,42 +45,61 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     p_better: float
 
 
-def change(old: Floats, new: Floats, tolerance: float, alpha: float, *, tied: bool = False) -> Change:
+Moments = tuple[Floats, Floats, Floats]
+"""(mean, standard deviation with ddof 1, number of sessions), of any common shape."""
+
+
+def change(
+    old: Floats, new: Floats, tolerance: float, alpha: float, *, tied: bool = False, looked: bool = False
+) -> Change:
     """The change from old, shape (n,), to new, shape (m,), with n, m >= 2 and tolerance >= 0, in their unit.
 
     tied: the values are counts, which may agree exactly. For them, and where nothing varies at all, no p
     lies below the least that a permutation test can give, 1 / C(n + m, n): a t without a variance proves
-    nothing.
+    nothing. looked: either run may have stopped because of what it saw.
     """
-    bounds = welch(new, old, alpha)
-    varies = bounds.se > _ROUNDING * max(1.0, float(np.max(np.abs(new))))
+    before, after = _moments(old), _moments(new)
+    centre, se, free = (float(one) for one in difference(before, after, looked=looked))
+    varies = se > _ROUNDING * max(1.0, float(np.max(np.abs(new))))
     floor = 1.0 / math.comb(old.size + new.size, old.size) if tied or not varies else 0.0
-    centre = bounds.estimate
+    half = float(sps.t.ppf(1.0 - alpha, free)) * se if varies else 0.0
 
     def p(edge: float, side: Side, apart: bool) -> float:
         if not varies:
             return floor if apart else 1.0
-        return max(floor, float(p_values(_moments(old), _moments(new), edge, side)))
+        return max(floor, float(p_values(before, after, edge, side, looked=looked)))
 
     return Change(
         estimate=centre,
-        low=bounds.low,
-        high=bounds.high,
+        low=centre - half,
+        high=centre + half,
         p_worse=p(-tolerance, "less", centre < -tolerance),
         p_not_worse=p(-tolerance, "greater", centre >= -tolerance),
         p_better=p(tolerance, "greater", centre > tolerance),
     )
 
 
-Moments = tuple[Floats, Floats, Floats]
-"""(mean, standard deviation with ddof 1, number of sessions), of any common shape."""
+def difference(old: Moments, new: Moments, *, looked: bool = False) -> tuple[Floats, Floats, Floats]:
+    """(mean(new) − mean(old), its standard error, degrees of freedom), by element.
+
+    se² = u + v with u = s_old²/n_old, v = s_new²/n_new; df = se⁴ / (u²/(n_old − 1) + v²/(n_new − 1)), at most
+    PLANNED (or LOOKED) · (smaller n − 1).
+    """
+    (mean_old, sd_old, n_old), (mean_new, sd_new, n_new) = old, new
+    u, v = sd_old**2 / n_old, sd_new**2 / n_new
+    most = (LOOKED if looked else PLANNED) * (np.minimum(n_old, n_new) - 1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = u / (u + v)  # as shares, so that the squares of tiny variances do not underflow
+        free = 1.0 / (share**2 / (n_old - 1.0) + (1.0 - share) ** 2 / (n_new - 1.0))
+    return mean_new - mean_old, np.sqrt(u + v), np.fmin(free, most)
 
 
-def p_values(old: Moments, new: Moments, edge: float, side: Side) -> Floats:
-    """One-sided p of Welch's test that mean(new) − mean(old) is below (`less`) or above `edge`."""
-    test: Any = sps.ttest_ind_from_stats  # its stubs know no arrays of floats
-    found = test(*new, old[0] + edge, *old[1:], equal_var=False, alternative=side)
-    return np.asarray(found.pvalue, dtype=np.float64)
+def p_values(old: Moments, new: Moments, edge: float, side: Side, *, looked: bool = False) -> Floats:
+    """One-sided p that mean(new) − mean(old) is below (`less`) or above `edge`, by element."""
+    centre, se, free = difference(old, new, looked=looked)
+    t = (centre - edge) / se
+    tail = sps.t.cdf(t, free) if side == "less" else sps.t.sf(t, free)
+    return np.asarray(tail, dtype=np.float64)
 
 
 def _moments(values: Floats) -> Moments:

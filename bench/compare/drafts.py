@@ -14,6 +14,7 @@ from bench.compare.change import Change, change
 from bench.compare.sides import Scale, Side, is_size, locations, pairs, scale_of
 from bench.judging.pairs import Key
 from bench.judging.rows import finite
+from bench.stats.location import Floats
 
 RowRole = Literal["primary", "stress", "context"]
 
@@ -94,7 +95,7 @@ def draft(key: Key, old: Side, new: Side, claims: Claims, settings: Settings) ->
         n_old=before.size,
         n_new=after.size,
         n_pairs=pairs(key, scale, old) + pairs(key, scale, new),
-        found=change(before, after, tolerance, settings.alpha, tied=is_size(metric, old)) if ready else None,
+        found=_change(metric, old, new, (before, after), tolerance, settings) if ready else None,
         short=_unlike(metric, old, new)
         or _too_few((before.size, after.size), claims.min_sessions)
         or settings.untold,
@@ -119,6 +120,13 @@ def margin(one: Draft, settings: Settings) -> float:
     if one.scale != "difference":
         return settings.margin
     return one.tolerance if one.lower else -one.tolerance
+
+
+def _change(
+    metric: str, old: Side, new: Side, values: tuple[Floats, Floats], tolerance: float, settings: Settings
+) -> Change:
+    looked = any(one.loaded.run.plan.looks is not None for one in (old, new))
+    return change(*values, tolerance, settings.alpha, tied=is_size(metric, old), looked=looked)
 
 
 def _asked(arm: str, backends: Sequence[str]) -> bool:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from bench.claims import Claims
-from bench.judge import judge
-from bench.judging.control import CLAIM as NEGATIVE
-from bench.judging.control import JOINT
+from bench.judge import CONTROLS, JOINT, judge
 from bench.model import Verdict
 from bench.store import Loaded
 
-POSITIVE = "control.positive"
+NEGATIVE, POSITIVE = CONTROLS
 
 
 class Soundness(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,8 +38,8 @@ def soundness(loaded: Loaded, claims: Claims) -> Soundness:
 
 def _controls(loaded: Loaded, claims: Claims) -> list[Verdict]:
     run = loaded.run
-    rows = judge(loaded.samples, claims, run.plan, run.not_measured, run.image)
-    return [row for row in rows if row.claim in (NEGATIVE, POSITIVE) and row.metric == JOINT]
+    rows = judge(loaded.samples, claims, run.plan, run.not_measured, run.image, run.closed, run.sessions_run)
+    return [row for row in rows if row.claim in CONTROLS and row.metric == JOINT]
 
 
 def _untold(rows: list[Verdict]) -> str:

@@ -32,6 +32,13 @@ def amount(value: float | None, unit: str) -> str:
     return f"{value:.4g} {unit}"
 
 
+def both(old: float | None, new: float | None, unit: str) -> str:
+    """`99.8 → 95.1 events/s`; a side that is not there is a dash."""
+    if unit in ("B", "bytes") or old is None or new is None:
+        return f"{amount(old, unit) or '–'} → {amount(new, unit) or '–'}"
+    return f"{old:.4g} → {new:.4g} {unit}"
+
+
 def _numbers(verdict: Verdict, scale: Scale, unit: str, role: str) -> str:
     if verdict.estimate is None:
         return ""

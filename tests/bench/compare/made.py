@@ -44,7 +44,7 @@ def drawn(
     luck: float = 0.003,
     seed: int = 1,
 ) -> pd.DataFrame:
-    """Samples of a run. effects: (metric, arm) → performance relative to the host. drift: of the whole host."""
+    """Samples of a run. effects: (metric, arm) → performance beside the host. drift: of all arms."""
     rng = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
     for one in metrics:
