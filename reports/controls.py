@@ -196,8 +196,7 @@ def _family_line(family: str, rows: list[Verdict], known: dict[str, float]) -> s
 
 
 def _clock(evidence: Evidence) -> Control | None:
-    joint, rows = _rows(evidence, CLOCK)
-    rows = [*((joint,) if joint else ()), *rows]
+    rows = [row for row in evidence.verdicts if row.claim == CLOCK]
     if not rows:
         return None
     off = [row for row in rows if _disagrees(row)]
@@ -209,11 +208,11 @@ def _clock(evidence: Evidence) -> Control | None:
     )
     cells = tuple(
         (
-            metric_words(row.metric),
+            "all its tools' figures, the widest" if row.metric == ALL else metric_words(row.metric),
             arms.label(row.backend),
             "–" if row.estimate is None else f"{row.estimate:.4f}",
             "–" if row.low is None or row.high is None else f"{row.low:.4f} to {row.high:.4f}",
-            "disagrees" if row in off else "agrees" if row.estimate is not None else "could not be read",
+            _clock_word(row),
             row.reason,
         )
         for row in sorted(rows, key=lambda row: row not in off)
@@ -231,5 +230,15 @@ _CLOCK_ORDER: tuple[State, ...] = ("supported", "not measured", "inconclusive", 
 
 
 def _disagrees(row: Verdict) -> bool:
-    """By the judge's word, or where the figure itself is further off than a verdict could bear."""
-    return row.verdict == "refuted" or (row.estimate is not None and abs(row.estimate - 1) > DISAGREE)
+    """By the judge's word, or where a figure of its own is further off than a verdict could bear.
+
+    The row over all figures of a system shows the widest one, which is noise as long as it is not refuted.
+    """
+    own = row.metric != ALL and row.estimate is not None
+    return row.verdict == "refuted" or (own and abs((row.estimate or 0.0) - 1) > DISAGREE)
+
+
+def _clock_word(row: Verdict) -> str:
+    if row.estimate is None:
+        return "could not be read"
+    return "disagrees" if _disagrees(row) else "agrees" if row.verdict == "supported" else "cannot tell"

@@ -19,6 +19,8 @@ from reports.verdicts import ALL, about_instrument, amount, between
 from reports.words import count
 
 DECIDED = ("supported", "refuted")
+ENDED = "ended: "
+"""How the note of a run begins that says what ended it; where there is none, the closings tell."""
 
 
 class Looks(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +78,9 @@ def courses(evidence: Evidence) -> Iterator[Course]:
 def ended(evidence: Evidence) -> str:
     """What ended the run, in a sentence."""
     run, planned = evidence.run, evidence.run.plan.looks
+    told = next((note.removeprefix(ENDED) for note in run.notes if note.startswith(ENDED)), "")
+    if told:
+        return f"{told[:1].upper()}{told[1:]}."
     last = planned.last if planned else run.plan.sessions
     ran = run.sessions_run
     done = count(ran if ran is not None else _sessions_seen(evidence), "session")

@@ -34,6 +34,7 @@ _WORDS = {
     "disk.seqread": "sequential reads",
     "disk.seqwrite": "sequential writes",
     "image.digest": "the image's digest",
+    "check.clock_rate": "the clock's rate",
 }
 _TAILS = {"nat": "NAT", "host": "host network", "layer": "writable layer"}
 _QUANTILE = re.compile(r"\.p(\d+(?:\.\d+)?)$")

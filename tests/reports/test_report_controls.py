@@ -123,6 +123,16 @@ def test_a_clock_that_is_off_by_more_than_a_per_cent_is_shown(
     assert found.table.rows[0][2] == f"{ratio:.4f}"
 
 
+def test_the_widest_of_a_systems_figures_is_no_disagreement_while_it_may_be_noise(evidence: Evidence) -> None:
+    row = verdict("check.clock", "*", "inconclusive", estimate=1.03, low=0.97, high=1.09)
+    found = controls(evidence_of(PASSED, row, evidence=evidence)).clock
+
+    assert found is not None
+    assert found.word == "not decided"
+    assert found.table is not None
+    assert found.table.rows[0][4] == "cannot tell"
+
+
 def test_the_page_of_an_invalid_run_says_so_at_its_head_and_shows_all_controls(
     evidence: Evidence, tmp_path: Path
 ) -> None:

@@ -40,6 +40,12 @@ def test_what_ended_the_run_is_said(
     assert said in looks.ended(course(evidence, closed=all_closed(evidence) if closed else (), **more))
 
 
+def test_the_runs_own_word_on_its_end_is_taken(evidence: Evidence) -> None:
+    told = course(evidence, notes=("measured 9 steps", "ended: the time budget of 60 s was spent"))
+
+    assert looks.ended(told) == "The time budget of 60 s was spent."
+
+
 def test_a_closed_scenario_says_after_how_many_sessions(evidence: Evidence) -> None:
     closed = (model.Closed(scenario="cpu", arm="runtime", sessions=5),)
     found = {
