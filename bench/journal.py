@@ -19,7 +19,7 @@ from types import TracebackType
 
 import msgspec
 
-from bench.model import NotMeasured, Run, Sample
+from bench.model import Closed, NotMeasured, Run, Sample
 
 NAME = Path("log") / "journal.jsonl"
 
@@ -44,16 +44,15 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
 
 
 class StepLine(msgspec.Struct, frozen=True, kw_only=True, tag="step"):
-    """One step of the plan and its samples.
+    """One step of the plan and its samples, those of every take of it.
 
-    seconds: of the whole visit. stall_share, steal_share: shares of that time, 0..1 (PSI, /proc/stat).
+    seconds: of the whole visit. elapsed: of the run's measuring until then, over all its interruptions.
     """
 
     order: int
     samples: tuple[_Row, ...]
     seconds: float | None = None
-    stall_share: float | None = None
-    steal_share: float | None = None
+    elapsed: float | None = None
 
 
 class StartLine(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
@@ -73,6 +72,16 @@ class DropLine(msgspec.Struct, frozen=True, kw_only=True, tag="drop"):
     reason: str
 
 
+class ClosedLine(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):
+    """A look at the data after so many whole sessions, and what it found decided (possibly nothing).
+
+    One line a look, so that a kill leaves either all of what it closed or no trace of it.
+    """
+
+    sessions: int
+    closed: tuple[Closed, ...]
+
+
 class NoteLine(msgspec.Struct, frozen=True, kw_only=True, tag="note"):
     """Something a reader of the run should know."""
 
@@ -85,13 +94,15 @@ class MissingLine(msgspec.Struct, frozen=True, kw_only=True, tag="missing"):
     missing: NotMeasured
 
 
-Line = RunLine | StartLine | StepLine | DropLine | NoteLine | MissingLine
+Line = RunLine | StartLine | StepLine | DropLine | ClosedLine | NoteLine | MissingLine
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
     """All whole lines of a journal.
 
     torn: bytes at the end that belong to no line. ended: the last line is a run that has come to its end.
+    looked: after how many sessions the run looked, each time. closed: what those looks found decided.
+    seconds: of each step's whole visit. elapsed: seconds of measuring so far.
     """
 
     run: Run
@@ -102,6 +113,15 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]
     missing: tuple[NotMeasured, ...]
     torn: int
+    looked: tuple[int, ...] = ()
+    closed: tuple[Closed, ...] = ()
+    seconds: dict[int, float] = {}
+    elapsed: float = 0.0
+
+    @property
+    def settled(self) -> frozenset[int]:
+        """Steps that a resumed run leaves alone: measured, or dropped with a reason."""
+        return self.done.union(*(line.orders for line in self.dropped))
 
 
 class Journal:
@@ -141,14 +161,11 @@ class Journal:
         order: int,
         samples: Sequence[Sample],
         seconds: float | None = None,
-        noise: tuple[float | None, float | None] = (None, None),
+        elapsed: float | None = None,
     ) -> None:
-        """Record one finished step of the plan. noise: shares of (stalled, stolen) time."""
+        """Record one finished step of the plan."""
         rows = tuple(_row(sample) for sample in samples)
-        stall, steal = noise
-        self.append(
-            StepLine(order=order, samples=rows, seconds=seconds, stall_share=stall, steal_share=steal)
-        )
+        self.append(StepLine(order=order, samples=rows, seconds=seconds, elapsed=elapsed))
 
     def sync(self) -> None:
         """Make all lines survive a loss of power (a crash of the process alone loses none)."""
@@ -197,6 +214,7 @@ def read(path: Path) -> Contents:
     if not runs:
         raise StoreError(f"{path}: cut off before its first line; nothing can be recovered from it")
     steps = {line.order: line for line in lines if isinstance(line, StepLine)}
+    looks = [line for line in lines if isinstance(line, ClosedLine)]
     return Contents(
         run=runs[-1],
         ended=isinstance(lines[-1], RunLine) and lines[-1].run.status != "running" and whole == len(data),
@@ -206,6 +224,10 @@ def read(path: Path) -> Contents:
         notes=tuple(line.text for line in lines if isinstance(line, NoteLine)),
         missing=tuple(line.missing for line in lines if isinstance(line, MissingLine)),
         torn=len(data) - whole,
+        looked=tuple(line.sessions for line in looks),
+        closed=tuple(one for line in looks for one in line.closed),
+        seconds={line.order: line.seconds for line in steps.values() if line.seconds is not None},
+        elapsed=_elapsed(lines),
     )
 
 
@@ -214,9 +236,12 @@ def encoded(run: Run, samples: Iterable[Sample]) -> bytes:
     steps: dict[int, list[_Row]] = {}
     for sample in samples:
         steps.setdefault(sample.order, []).append(_row(sample))
-    planned = msgspec.structs.replace(run, status="running", ended="")
+    planned = msgspec.structs.replace(run, status="running", ended="", closed=(), sessions_run=None)
     lines: list[Line] = [RunLine(run=planned)]
     lines += [StepLine(order=order, samples=tuple(rows)) for order, rows in steps.items()]
+    for sessions in sorted({one.sessions for one in run.closed}):
+        mine = tuple(one for one in run.closed if one.sessions == sessions)
+        lines.append(ClosedLine(sessions=sessions, closed=mine))
     lines.append(RunLine(run=run))
     return b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
 
@@ -229,6 +254,14 @@ def write_error(operation: str, path: Path, error: OSError, *, then: str = RESUM
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
         advice = "choose a writable directory with --out"
     return StoreError(f"{operation} {path}: {error.strerror or error}; {advice}")
+
+
+def _elapsed(lines: Sequence[Line]) -> float:
+    """Seconds of measuring: as the last step says, else (older journals) all that the lines took."""
+    stamps = [line.elapsed for line in lines if isinstance(line, StepLine) and line.elapsed is not None]
+    if stamps:
+        return max(stamps)
+    return sum(line.seconds or 0.0 for line in lines if isinstance(line, StepLine | StartLine))
 
 
 def _lines(path: Path, data: bytes) -> Iterator[Line]:

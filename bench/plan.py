@@ -8,11 +8,12 @@ The order, from the outside in:
           scenario  shuffled
             arm       shuffled, one directly after the other, so that a pair's sides lie close in time
 
-How often a scenario is visited follows from the budget. Each gets one visit in each of the first sessions,
-the core, without which there is no verdict; what is left goes where one more visit lowers a mean's variance
-most for its cost, primary metrics counting more. Slow arms attend the core alone: their effects are large,
-their instances dear. So the later sessions hold only what makes intervals narrower, and the guard of
-`bench.measure` can drop them on a slow machine without losing a metric.
+How often a scenario is visited follows from the budget, and is the same in every session. Each gets one
+visit, without which there is no verdict; what is left of the core's share of the budget goes where one more
+visit lowers a mean's variance most for its cost, primary metrics counting more. The *core* is the sessions
+before the first look at the data (all, where a run does not look). The plan goes on after it to the last
+session that may be: what the looks decide is left out then (bench.measure.looks). Slow arms attend the first
+sessions alone: their effects are large, their instances dear.
 """
 
 from __future__ import annotations
@@ -22,12 +23,19 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from bench.model import ArmPlan, Metric, Plan, Step
-from bench.profiles import MIN_SESSIONS, Profile, pace, visit_s
+from bench.model import ArmPlan, Looks, Metric, Plan, Step
+from bench.profiles import CORE_SHARE, Profile, pace, visit_s
 from bench.scenarios.base import Scenario
 
 OWN = "own"
-_WEIGHT = {"primary": 4.0, "stress": 1.0, "info": 0.5}
+_WEIGHT = {"primary": 10.0, "stress": 1.0, "info": 0.5}
+"""What a visit is worth. Visits grow with its root: three of a primary metric for one of a stress metric."""
+
+EXTRA = 0.02
+"""More work of the positive control: the loss that a run has to tell from none at a margin of 1 %."""
+
+TWINNED = "runtime"
+"""The backend that has a negative control of its own beside the host's: the suite's subject."""
 
 
 class PlanError(ValueError):
@@ -39,13 +47,30 @@ Excluded = frozenset[tuple[str, str]]
 
 
 def arms_for(names: Iterable[tuple[str, str]]) -> tuple[ArmPlan, ...]:
-    """(final name, name the user types) of each backend → the arms, with the A/A control beside the host."""
-    arms = [ArmPlan(name=name, backend=typed, role="arm") for name, typed in names if typed != "host"]
+    """(final name, name the user types) of each backend → the arms, each control beside what it copies."""
+    arms: list[ArmPlan] = []
+    for name, typed in names:
+        if typed != "host":
+            arms.append(ArmPlan(name=name, backend=typed, role="arm"))
+        if typed == TWINNED:
+            arms.append(ArmPlan(name=f"{name}-b", backend=typed, role="control", twin_of=name))
     return (
         ArmPlan(name="host", backend="host", role="baseline"),
-        ArmPlan(name="host-b", backend="host", role="control"),
+        ArmPlan(name="host-b", backend="host", role="control", twin_of="host"),
+        ArmPlan(name=f"host-{100 * EXTRA:g}pct", backend="host", role="positive", extra=EXTRA),
         *arms,
     )
+
+
+def serves(arm: ArmPlan, scenario: Scenario) -> bool:
+    """Whether an arm has a use here: a control that costs time attends what decides claims.
+
+    The positive control attends where it can do more work; the host's second copy attends everything, since
+    every ratio rests on the host.
+    """
+    if arm.role == "positive":
+        return scenario.loads and _is_primary(scenario)
+    return arm.role != "control" or arm.backend == "host" or _is_primary(scenario)
 
 
 def group_of(scenario: Scenario) -> str:
@@ -127,6 +152,7 @@ def make_plan(
         scenarios=tuple(s.name for s in chosen),
         metrics=_metrics(chosen),
         sessions=profile.sessions,
+        looks=_looks(profile),
         steps=tuple(draft.steps(random.Random(seed))),
         cpus=cpus,
         budget_s=profile.budget_s,
@@ -182,6 +208,12 @@ def _metrics(scenarios: Iterable[Scenario]) -> tuple[Metric, ...]:
     return tuple(found.values())
 
 
+def _looks(profile: Profile) -> Looks | None:
+    if not 0 < profile.first_look <= profile.sessions:
+        return None
+    return Looks(first=profile.first_look, last=profile.sessions)
+
+
 def _is_primary(scenario: Scenario) -> bool:
     return any(metric.role == "primary" for metric in scenario.metrics)
 
@@ -200,45 +232,40 @@ class _Draft:
         self.profile = profile
         self.arms = tuple(arm.name for arm in arms)
         self.scenarios = scenarios
-        self.excluded = excluded
-        self.core = min(max(MIN_SESSIONS, profile.slow_sessions), profile.sessions)
+        idle = {(arm.name, s.name) for arm in arms for s in scenarios if not serves(arm, s)}
+        self.excluded = excluded | idle
+        self.looks = _looks(profile)
+        self.core = self.looks.first if self.looks else profile.sessions
         self.groups: dict[str, list[Scenario]] = {}
         for scenario in scenarios:
             self.groups.setdefault(group_of(scenario), []).append(scenario)
-        self.totals = self._fill()
+        self.visits = self._fill()
 
     def attends(self, arm: str, scenario: Scenario) -> bool:
         return (arm, scenario.name) not in self.excluded
 
-    def visits(self, total: int, session: int) -> int:
-        """Visits in one session of a scenario that has `total` over the run; earlier sessions first."""
-        each, rest = divmod(total, self.profile.sessions)
-        return each + (session < rest)
-
-    def joined(self, arm: str, total: int, session: int) -> int:
-        """How many of those visits an arm joins."""
-        visits = self.visits(total, session)
+    def joined(self, arm: str, visits: int, session: int) -> int:
+        """How many of a scenario's visits in a session an arm joins."""
         if not pace(arm).slow:
             return visits
         return min(visits, self.profile.slow_visits) if session < self.profile.slow_sessions else 0
 
-    def price(self, scenario: Scenario, total: int) -> float:
-        """Forecast seconds of a scenario over the run."""
-        sessions = range(self.profile.sessions)
+    def price(self, scenario: Scenario, visits: int) -> float:
+        """Forecast seconds of a scenario over the core, with so many visits a session."""
         return sum(
-            visit_s(scenario, arm) * sum(self.joined(arm, total, session) for session in sessions)
+            visit_s(scenario, arm) * sum(self.joined(arm, visits, session) for session in range(self.core))
             for arm in self.arms
             if self.attends(arm, scenario)
         )
 
     def overhead(self) -> float:
-        """Forecast seconds of instance starts and warm-ups over the run."""
+        """Forecast seconds of instance starts and warm-ups over the core."""
         total = 0.0
         for group, members in self.groups.items():
             for arm in self.arms if group != OWN else ():
                 known = [visit_s(s, arm) for s in members if self.attends(arm, s)]
                 warm = {"all": sum(known), "cheapest": min(known, default=0.0), "none": 0.0}
-                instances = self.profile.sessions
+                instances = self.core
                 if pace(arm).slow:
                     instances = min(self.profile.slow_sessions, instances)
                     warm["cheapest"] = 0.0
@@ -246,22 +273,21 @@ class _Draft:
         return total
 
     def _fill(self) -> dict[str, int]:
-        """Greedy allocation: visit n+1 lowers a mean's variance by w/(n(n+1)); buy most per second."""
-        totals = {s.name: self.core for s in self.scenarios}
-        left = self.profile.budget_s - self.overhead()
-        left -= sum(self.price(s, self.core) for s in self.scenarios)
-        most = self.profile.max_visits * self.profile.sessions
+        """Visits a session. Greedy: visit n+1 lowers a mean's variance by w/(n(n+1)); buy most per second."""
+        visits = {s.name: 1 for s in self.scenarios}
+        left = self.profile.budget_s * (CORE_SHARE if self.looks else 1.0) - self.overhead()
+        left -= sum(self.price(s, 1) for s in self.scenarios)
         while True:
             offers = [
-                (_weight(s) / max(1, s.every) / (now * (now + 1)) / max(cost, 1e-9), cost, s.name)
+                (_weight(s) / (now * (now + 1)) / max(cost, 1e-9), cost, s.name)
                 for s in self.scenarios
-                if (now := totals[s.name]) < most
+                if (now := visits[s.name]) < -(-self.profile.max_visits // max(1, s.every))
                 and (cost := self.price(s, now + 1) - self.price(s, now)) <= left
             ]
             if not offers:
-                return totals
+                return visits
             _, cost, name = max(offers)
-            totals[name] += 1
+            visits[name] += 1
             left -= cost
 
     def steps(self, rng: random.Random) -> list[Step]:
@@ -275,8 +301,8 @@ class _Draft:
 
     def _group_steps(self, rng: random.Random, session: int, group: str, found: list[Step]) -> None:
         members = self.groups[group]
-        blocks = max(self.visits(self.totals[s.name], session) for s in members)
-        due = {s.name: self._due(s, session, blocks) for s in members}
+        blocks = max(self.visits[s.name] for s in members)
+        due = {s.name: self._due(s, blocks) for s in members}
         for block in range(blocks):
             turn = [s for s in members if block in due[s.name]]
             rng.shuffle(turn)
@@ -295,18 +321,15 @@ class _Draft:
                     )
                     found.append(step)
 
-    def _due(self, scenario: Scenario, session: int, blocks: int) -> list[int]:
+    def _due(self, scenario: Scenario, blocks: int) -> list[int]:
         """The blocks of a session that a scenario is visited in."""
-        visits = self.visits(self.totals[scenario.name], session)
-        return spread(min(visits, -(-blocks // max(1, scenario.every))), blocks)
+        return spread(min(self.visits[scenario.name], -(-blocks // max(1, scenario.every))), blocks)
 
     def _turn_arms(self, scenario: Scenario, session: int, visit: int, visits: int) -> list[str]:
-        total = self.totals[scenario.name]
         return [
             arm
             for arm in self.arms
-            if self.attends(arm, scenario)
-            and visit in spread(min(visits, self.joined(arm, total, session)), visits)
+            if self.attends(arm, scenario) and visit in spread(self.joined(arm, visits, session), visits)
         ]
 
 

@@ -20,7 +20,9 @@ class ProfileError(ValueError):
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """A budget and how to spend it.
 
-    budget_s: seconds of measuring, after set-up. sessions: fresh instances of every fast arm.
+    budget_s: seconds of measuring, after set-up. sessions: fresh instances of every fast arm, the most.
+    first_look: the session after which the run looks at its data for the first time, and then after each
+    (bench.model.Looks); 0: it never does.
     slow_sessions: how many of the first ones slow arms attend. per_family, slow_per_family: scenarios taken
     of each family (None = all). slow_primary_only: slow arms skip scenarios without a primary metric.
     slow_visits: visits of a scenario in one session that a slow arm joins. warmup: which scenarios of a group
@@ -30,6 +32,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     budget_s: float
     sessions: int
+    first_look: int
     slow_sessions: int
     per_family: int | None
     slow_per_family: int | None
@@ -54,11 +57,16 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
 USUAL = ("host", "runtime", "vm", "docker", "crun")
 
+# The first look comes when a verdict is possible at all: claims ask for five pairs, a slow arm has one a
+# session, and Student's t on fewer than four degrees of freedom asks for intervals that no 1 % margin passes.
+# Each session more that might be looked at takes alpha from the looks before it, so there are no more than
+# the budget reaches when a third of the scenarios is left (quick: 30 % of the time, seven short sessions).
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         name="smoke",
         budget_s=40.0,
         sessions=1,
+        first_look=0,
         slow_sessions=1,
         per_family=2,
         slow_per_family=1,
@@ -71,7 +79,8 @@ PROFILES: dict[str, Profile] = {
     "quick": Profile(
         name="quick",
         budget_s=340.0,
-        sessions=8,
+        sessions=12,
+        first_look=5,
         slow_sessions=5,
         per_family=None,
         slow_per_family=2,
@@ -84,7 +93,8 @@ PROFILES: dict[str, Profile] = {
     "full": Profile(
         name="full",
         budget_s=5400.0,
-        sessions=16,
+        sessions=24,
+        first_look=6,
         slow_sessions=12,
         per_family=None,
         slow_per_family=None,
@@ -99,6 +109,10 @@ PROFILES: dict[str, Profile] = {
 MIN_SESSIONS = 5
 """The sessions whose primary metrics the guard never drops: claims ask for five pairs."""
 
+CORE_SHARE = 0.7
+"""Of the budget for the sessions before the first look. The rest is time for what that look leaves open:
+seven more sessions of a third of the scenarios."""
+
 _TCG = {
     "cpu": 15.0,
     "cpu.integer": 6.5,
@@ -112,6 +126,7 @@ _TCG = {
 
 _PACES: tuple[tuple[str, Pace], ...] = (
     ("host", Pace(start_s=0.01, factor=1.0)),
+    ("again", Pace(start_s=0.01, factor=1.0)),
     ("runtime", Pace(start_s=0.02, factor=1.0)),
     ("crun", Pace(start_s=0.1, factor=1.0)),
     ("docker", Pace(start_s=0.5, factor=1.0)),

@@ -180,7 +180,8 @@ class FakeBackend:
 class FakeScenario:
     """A workload of one metric: `base` on the host, times the backend's slowness, with seeded noise of `cv`.
 
-    The value is a time (lower is better) or a rate. `takes_s` is spent for real, to be interrupted in.
+    The value is a time (lower is better) or a rate. `takes_s` is spent for real, to be interrupted in. Where
+    it `loads` (every slice unless told), more work than its nominal one shows in the value.
     """
 
     def __init__(
@@ -197,9 +198,11 @@ class FakeScenario:
         every: int = 1,
         takes_s: float = 0.0,
         spec: InstanceSpec | None = None,
+        loads: bool | None = None,
     ) -> None:
         self.name = name
         self.family = family
+        self.loads = kind == "slice" if loads is None else loads
         self.kind: Literal["slice", "instance"] = kind
         self.cost_s = cost_s
         self.every = every
@@ -236,11 +239,8 @@ class FakeScenario:
         rng = random.Random(
             f"{self.name}/{backend.name}/{context.session}/{context.block}/{len(backend.events)}"
         )
-        slowed = (
-            self._base * backend.slowness
-            if self.metrics[0].better == "lower"
-            else self._base / backend.slowness
-        )
+        cost = backend.slowness * (1 + (context.extra if self.loads else 0.0))
+        slowed = self._base * cost if self.metrics[0].better == "lower" else self._base / cost
         value = slowed * (1 + rng.gauss(0, self._cv))
         end = time.monotonic_ns()
         return [Reading(metric=self.name, value=value, start_ns=start, duration_ns=max(1, end - start))]

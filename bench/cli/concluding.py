@@ -35,7 +35,15 @@ def conclude(plan: Plan, contents: Contents, status: str) -> list[NotMeasured]:
 def judged(loaded: Loaded) -> list[Verdict]:
     """Judge a run and write `verdicts.json`."""
     run = loaded.run
-    verdicts = judge(loaded.samples, claims.load(), run.plan, run.not_measured, run.image)
+    verdicts = judge(
+        loaded.samples,
+        claims.load(),
+        run.plan,
+        run.not_measured,
+        run.image,
+        closed=run.closed,
+        sessions_run=run.sessions_run,
+    )
     if run.plan.profile == "smoke":
         verdicts = [_withheld(one) for one in verdicts]
     store.write_verdicts(loaded.directory, verdicts)

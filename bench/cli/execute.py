@@ -10,11 +10,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
-from bench import journal, measure, store
+from bench import claims, journal, measure, store
 from bench.cli import names, setup
 from bench.cli.concluding import conclude
 from bench.cli.errors import USAGE, CliError
@@ -23,10 +22,16 @@ from bench.host.checks import host_checks
 from bench.host.fingerprint import fingerprint, versions
 from bench.image.errors import ImageError
 from bench.journal import Contents, DropLine, Journal, RunLine, StoreError
-from bench.model import SCHEMA_VERSION, NotMeasured, Plan, Run
+from bench.judging.deciding import progress
+from bench.judging.progress import Progress
+from bench.measure.pressure import repeated
+from bench.model import SCHEMA_VERSION, Closed, NotMeasured, Plan, Run, Sample
 from bench.plan import make_plan
 from bench.profiles import Profile, profile
 from bench.scenarios.base import Scenario
+
+LEAST_BUDGET_S, MOST_BUDGET_S = 10, 86_400
+"""Of --budget: a session of one family takes about ten seconds; a run of more than a day is two runs."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +42,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     families: str | None = None
     cpus: str | None = None
     seed: int | None = None
+    budget: float | None = None
     out: Path | None = None
     results: Path = Path("results")
 
@@ -53,7 +59,7 @@ Say = Callable[[str], None]
 
 def start(world: World, options: Options, watch: measure.Watch, say: Say) -> Ended:
     """A new run, from names to a closed directory. Raises CliError, StoreError, BackendError, PlanError."""
-    chosen = profile(options.profile)
+    chosen = _within(profile(options.profile), options.budget)
     typed = names.backends(options.backends, chosen.backends, list(world.backends))
     offered = names.scenarios(options.families, world.scenarios)
     cpus = names.cpus(options.cpus, os.sched_getaffinity(0))
@@ -69,7 +75,7 @@ def start(world: World, options: Options, watch: measure.Watch, say: Say) -> End
         with Journal(directory / journal.NAME) as book:
             book.append(RunLine(run=run))
             store.write_run(directory, run)
-            return _measure(world, directory, run, stage, chosen, book, frozenset(), watch)
+            return _measure(world, directory, run, stage, chosen, book, None, watch)
 
 
 def resume(world: World, directory: Path, watch: measure.Watch, say: Say) -> Ended:
@@ -94,8 +100,9 @@ def resume(world: World, directory: Path, watch: measure.Watch, say: Say) -> End
             run = msgspec.structs.replace(old, status="running", ended="")
             book.append(RunLine(run=run))
             store.write_run(directory, run)
-            done = contents.done | _drop_gone(book, run.plan, stage, contents)
-            return _measure(world, directory, run, stage, profile(old.plan.profile), book, done, watch)
+            _drop_gone(book, run.plan, stage, contents)
+            so_far = journal.read(directory / journal.NAME)
+            return _measure(world, directory, run, stage, profile(old.plan.profile), book, so_far, watch)
 
 
 def require_root(world: World) -> None:
@@ -135,7 +142,7 @@ def _measure(
     stage: setup.Stage,
     chosen: Profile,
     book: Journal,
-    done: frozenset[int],
+    so_far: Contents | None,
     watch: measure.Watch,
 ) -> Ended:
     site = measure.Site(
@@ -145,33 +152,54 @@ def _measure(
         profile=chosen,
         scratch=stage.scratch,
         wire=functools.partial(world.wire, stage.image.rootfs, run.plan.cpus) if world.wire else None,
+        decide=functools.partial(_decide, claims.load(), run.plan),
     )
-    outcome = measure.run(run.plan, site, book, done=done, watch=watch)
+    outcome = measure.run(run.plan, site, book, so_far=so_far, watch=watch)
     took = f"{outcome.steps} steps in {outcome.seconds:.0f} s"
     book.append(journal.NoteLine(text=f"measured {took}, budget {run.plan.budget_s:.0f} s"))
-    ended = _ended(world, directory, run, stage, outcome.status)
+    book.append(journal.NoteLine(text=f"ended: {outcome.why}"))
+    ended = _ended(world, directory, run, stage, outcome)
     book.append(RunLine(run=ended))
     book.sync()
     store.close(directory, ended)
     return Ended(directory=directory, run=ended)
 
 
-def _ended(
-    world: World, directory: Path, run: Run, stage: setup.Stage, status: Literal["complete", "interrupted"]
-) -> Run:
+def _decide(
+    known: claims.Claims, plan: Plan, samples: Sequence[Sample], sessions: int, closed: Sequence[Closed]
+) -> Sequence[Progress]:
+    """What a look asks, answered by the judge's own rule."""
+    return progress(store.frame(samples), known, plan, sessions, closed)
+
+
+def _within(chosen: Profile, budget_s: float | None) -> Profile:
+    """The profile with another budget. Raises CliError (status 2) for one that makes no sense."""
+    if budget_s is None:
+        return chosen
+    if not LEAST_BUDGET_S <= budget_s <= MOST_BUDGET_S:
+        raise CliError(
+            f"--budget {budget_s:g}: give seconds of measuring, {LEAST_BUDGET_S} to {MOST_BUDGET_S}", USAGE
+        )
+    return msgspec.structs.replace(chosen, budget_s=budget_s)
+
+
+def _ended(world: World, directory: Path, run: Run, stage: setup.Stage, outcome: measure.Outcome) -> Run:
     """The run with all that is known at its end; the image's digest is computed anew from its bytes."""
     contents = journal.read(directory / journal.NAME)
     image = run.image
-    if image is not None and status == "complete":
+    if image is not None and outcome.status == "complete":
         image = msgspec.structs.replace(image, digest_after=_digest_after(world, stage))
     dropped = [f"{len(line.orders)} planned steps not measured: {line.reason}" for line in contents.dropped]
+    again = repeated(contents.samples)
     return msgspec.structs.replace(
         run,
-        status=status,
+        status=outcome.status,
         ended=_now(),
         image=image,
-        not_measured=(*run.not_measured, *conclude(run.plan, contents, status)),
-        notes=tuple(dict.fromkeys((*run.notes, *contents.notes, *dropped))),
+        not_measured=(*run.not_measured, *conclude(run.plan, contents, outcome.status)),
+        notes=tuple(dict.fromkeys((*run.notes, *contents.notes, *([again] if again else ()), *dropped))),
+        closed=contents.closed,
+        sessions_run=outcome.sessions,
     )
 
 
@@ -204,17 +232,16 @@ def _same_place(directory: Path, old: Run, stage: setup.Stage) -> None:
         )
 
 
-def _drop_gone(book: Journal, plan: Plan, stage: setup.Stage, contents: Contents) -> frozenset[int]:
+def _drop_gone(book: Journal, plan: Plan, stage: setup.Stage, contents: Contents) -> None:
     """Steps of arms that are no longer available, recorded as dropped."""
     steps = [
-        step for step in plan.steps if step.arm not in stage.backends and step.order not in contents.done
+        step for step in plan.steps if step.arm not in stage.backends and step.order not in contents.settled
     ]
     if steps:
         arms = ", ".join(sorted({step.arm for step in steps}))
         book.append(
             DropLine(orders=tuple(step.order for step in steps), reason=f"{arms} not available on resume")
         )
-    return frozenset(step.order for step in steps)
 
 
 def _by_name(scenarios: Sequence[Scenario], plan: Plan) -> dict[str, Scenario]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from bench.measure import Watch
+from bench.measure import Tally, Watch
 from bench.model import Step
 
 
@@ -23,6 +23,7 @@ class Bar(Watch):
             transient=True,
         )
         self._task = self._progress.add_task("", total=None, left="")
+        self._repeats = 0
 
     def say(self, text: str) -> None:
         """One line of set-up."""
@@ -43,7 +44,16 @@ class Bar(Watch):
 
     def advanced(self, steps: int, seconds_left: float) -> None:
         """Move the bar."""
-        self._progress.update(self._task, advance=steps, left=_left(seconds_left))
+        again = f", {self._repeats} repeated" if self._repeats else ""
+        self._progress.update(self._task, advance=steps, left=_left(seconds_left) + again)
+
+    def visited(self, repeats: int) -> None:
+        """Count the slices that were taken again."""
+        self._repeats += repeats
+
+    def looked(self, tally: Tally) -> None:
+        """What the look found, above the bar."""
+        self.console.print(f"· {tally}", markup=False, highlight=False)
 
     def note(self, text: str) -> None:
         """Show the first line of a note above the bar."""
@@ -60,7 +70,7 @@ def _left(seconds: float) -> str:
 
 
 class Lines(Watch):
-    """For logs and pipes: a line for each session, nothing else."""
+    """For logs and pipes: a line for each session and one for each look, nothing else."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -75,6 +85,10 @@ class Lines(Watch):
         if session != self._session:
             self._session = session
             self.console.print(f"· session {session + 1}", highlight=False)
+
+    def looked(self, tally: Tally) -> None:
+        """What the look found."""
+        self.console.print(f"· {tally}", markup=False, highlight=False)
 
     def note(self, text: str) -> None:
         """The first line of a note."""

@@ -144,7 +144,8 @@ def exclusions(
         NotMeasured(backend=arm.name, metric=metric.name, reason=reasons[arm.name, scenario.name])
         for scenario in scenarios
         for arm in stage.arms
-        if (arm.name, scenario.name) in reasons
+        if arm.role in ("baseline", "arm")  # what a control lacks, the arm that it copies lacks as well
+        and (arm.name, scenario.name) in reasons
         for metric in scenario.metrics
     ]
     return frozenset(reasons), missing

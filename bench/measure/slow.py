@@ -20,9 +20,18 @@ Level = Literal["all", "essential", "none"]
 
 
 class SlowArms:
-    """The account of the slow arms of one run; steps: all that are to be measured, in order."""
+    """The account of the slow arms of one run; steps: all that are to be measured, in order.
 
-    def __init__(self, steps: Sequence[Step], scenarios: Mapping[str, Scenario], budget_s: float) -> None:
+    spent_s: seconds they took before the run was cut and went on.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        scenarios: Mapping[str, Scenario],
+        budget_s: float,
+        spent_s: float = 0.0,
+    ) -> None:
         self._scenarios = scenarios
         self._share_s = SLOW_SHARE * budget_s
         mine = [step for step in steps if pace(step.arm).slow]
@@ -31,13 +40,14 @@ class SlowArms:
         self._ahead = sum(self._forecast(step) for step in mine)
         self._ahead += sum(pace(arm).start_s for _, _, arm in instances)
         self._behind = 0.0
-        self._spent = 0.0
+        self._took = 0.0
+        self._spent = spent_s
 
     def level(self) -> Level:
         """What slow arms may do from here on."""
         if self._spent > self._share_s:
             return "none"
-        rate = self._spent / self._behind if self._behind else 1.0
+        rate = self._took / self._behind if self._behind else 1.0
         return "all" if self._spent + self._ahead * rate <= self._share_s else "essential"
 
     def keeps(self, step: Step, level: Level) -> bool:
@@ -63,6 +73,7 @@ class SlowArms:
             self._ahead -= forecast_s
             self._behind += forecast_s
             self._spent += seconds
+            self._took += seconds
 
     def _forecast(self, step: Step) -> float:
         return visit_s(self._scenarios[step.scenario], step.arm)

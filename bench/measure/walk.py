@@ -1,19 +1,19 @@
 """The walk over a plan: sessions, groups, blocks, turns. Nothing here knows what a slice does or where.
 
 A slice that fails becomes invalid samples with a reason, and the run goes on; an arm that fails three times
-in a row is set aside for the rest of its session. A resumed run takes up the same plan: steps that the
-journal has are skipped; what is left of a session that was cut gets fresh instances under the same session
-number, so that cluster has two instances of each arm and the turn that was cut spans the interruption.
+in a row is set aside for the rest of its session. A run whose plan has looks judges its samples after a
+session: what is decided is left out from then on (bench.measure.course), and the run ends when nothing is
+open that decides a claim. A resumed run takes up the same plan: steps that the journal has are skipped, looks
+are taken again from the same samples; what is left of a session that was cut gets fresh instances under the
+same session number: that cluster has two instances of each arm, the turn that was cut spans the interruption.
 """
 
 from __future__ import annotations
 
 import gc
 import itertools
-import math
 import random
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -21,25 +21,28 @@ from typing import Literal
 
 import msgspec
 
-from bench.backends.base import Backend, BackendError
+from bench.backends.base import Backend
 from bench.failures import told
-from bench.journal import DropLine, Journal, MissingLine, NoteLine, StartLine, StoreError
-from bench.measure import noise
+from bench.journal import ClosedLine, Contents, DropLine, Journal, MissingLine, NoteLine, StartLine
 from bench.measure.arm import Arm
+from bench.measure.course import Costs, Course, Decide
 from bench.measure.guard import SECOND, Guard
+from bench.measure.noise import Gauge
 from bench.measure.slow import SlowArms
+from bench.measure.visits import Visits
 from bench.measure.watch import Watch
-from bench.model import Metric, NotMeasured, Plan, Sample, Step
+from bench.model import NotMeasured, Plan, Sample, Step
 from bench.plan import OWN, forecast, warmups
 from bench.profiles import MIN_SESSIONS, Profile, pace, visit_s
-from bench.scenarios.base import Context, Reading, Scenario, ScenarioError
-
-STRIKES = 3
-"""Failures in a row after which an arm is set aside for the rest of a session."""
+from bench.scenarios.base import Scenario
 
 
 class Site(msgspec.Struct, kw_only=True):
-    """What a plan's names stand for here. `wire` opens the link to the remote peer, when needed."""
+    """What a plan's names stand for here. `wire` opens the link to the remote peer, when needed.
+
+    decide: how far each (scenario, arm) is, asked after a session of a plan with looks; None: nobody looks.
+    gauge: reads the host's conditions.
+    """
 
     run_id: str
     backends: Mapping[str, Backend]
@@ -48,14 +51,21 @@ class Site(msgspec.Struct, kw_only=True):
     scratch: Path
     wire: Callable[[], AbstractContextManager[object]] | None = None
     clock: Callable[[], int] = time.monotonic_ns
+    decide: Decide | None = None
+    gauge: Gauge | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How it ended. Samples, notes and drops are in the journal."""
+    """How it ended. Samples, notes, drops and closings are in the journal.
+
+    sessions: walked to their end, over all interruptions. why: what ended the run, in words.
+    """
 
     status: Literal["complete", "interrupted"]
     steps: int
     seconds: float
+    sessions: int
+    why: str
 
 
 def run(
@@ -63,14 +73,15 @@ def run(
     site: Site,
     journal: Journal,
     *,
-    done: frozenset[int] = frozenset(),
+    so_far: Contents | None = None,
     watch: Watch | None = None,
 ) -> Outcome:
-    """Run all steps of `plan` that are not `done`. KeyboardInterrupt ends it in order, as `interrupted`.
+    """Run all steps of `plan` that `so_far`, the journal of a run that was cut, has not settled.
 
-    Raises StoreError when the journal cannot be written; instances are stopped then too.
+    KeyboardInterrupt ends it in order, as `interrupted`. Raises StoreError when the journal cannot be
+    written; instances are stopped then too.
     """
-    runner = _Runner(plan, site, journal, done, watch or Watch())
+    runner = _Runner(plan, site, journal, so_far, watch or Watch())
     collecting = gc.isenabled()
     gc.disable()
     gc.freeze()  # what is there by now is not looked at again, so a collection between turns takes no time
@@ -83,53 +94,155 @@ def run(
 
 
 class _Runner:
-    def __init__(self, plan: Plan, site: Site, journal: Journal, done: frozenset[int], watch: Watch) -> None:
+    def __init__(
+        self, plan: Plan, site: Site, journal: Journal, so_far: Contents | None, watch: Watch
+    ) -> None:
         self.plan = plan
         self.site = site
         self.journal = journal
-        self.done = done
         self.watch = watch
-        self.metrics = {metric.name: metric for metric in plan.metrics}
+        self.done = set(so_far.done) if so_far else set()
+        self.settled = set(so_far.settled) if so_far else set()
+        self.samples: list[Sample] = list(so_far.samples) if so_far else []
+        self.looked = set(so_far.looked) if so_far else set()
         self.primary = {
             scenario.name
             for scenario in site.scenarios.values()
             if any(metric.role == "primary" for metric in scenario.metrics)
         }
-        self.strikes: dict[str, int] = {}
-        self.last_reason: dict[str, str] = {}
-        self.good: set[str] = set()
+        self.todo = [step for step in plan.steps if step.order not in self.settled]
+        self.chosen: set[int] | None = None
         self.measured = 0
+        self.sessions = 0
         self.closing = ExitStack()
-        self.wire: object | None = None
-        todo = [step for step in plan.steps if step.order not in done]
-        shares = forecast(msgspec.structs.replace(plan, steps=tuple(todo)), site.scenarios, site.profile)
-        whole = sum(cost for _, _, cost in forecast(plan, site.scenarios, site.profile))
-        part = sum(cost for _, _, cost in shares)
-        self.todo = todo
-        budget_s = plan.budget_s * (part / whole if whole else 1.0)
-        self.guard = Guard(shares, budget_s, site.clock)
-        self.slow = SlowArms(todo, site.scenarios, budget_s)
-        self.expected_s = part
+        spent_s = so_far.elapsed if so_far else 0.0
+        seconds = so_far.seconds if so_far else {}
+        shares = forecast(plan, site.scenarios, site.profile)
+        self.core = plan.looks.first if plan.looks else plan.sessions
+        core = self.core if plan.looks else None
+        self.guard = Guard(shares, plan.budget_s, site.clock, core=core, spent_s=spent_s)
+        self.slow = SlowArms(self.todo, site.scenarios, plan.budget_s, _slow_s(plan, seconds))
+        self.costs = Costs(plan.steps, site.scenarios, seconds)
+        self.course = (
+            Course(self._not_dropped(), site.decide, so_far.closed if so_far else ())
+            if plan.looks is not None and site.decide is not None
+            else None
+        )
+        self.visits = Visits(
+            site.run_id,
+            plan,
+            site.scenarios,
+            site.clock,
+            self.guard,
+            site.gauge or Gauge(plan.cpus),
+            self._note,
+            self.samples,
+        )
 
     def run(self) -> Outcome:
         status: Literal["complete", "interrupted"] = "complete"
-        self.watch.begin(len(self.todo), self.expected_s)
+        why = ""
+        before = (step for step in self.plan.steps if step.order in self.settled and step.session < self.core)
+        self.guard.passed(sum(self._forecast(step) for step in before))
+        self.watch.begin(len(self.todo), self.guard.seconds_left())
         try:
             with self.closing:
-                for session, steps in itertools.groupby(self.todo, key=lambda step: step.session):
-                    self._session(session, list(steps))
+                why = self._walk()
             self._report_silent_arms()
         except KeyboardInterrupt:
-            status = "interrupted"
+            status, why = "interrupted", f"interrupted after {self.sessions} whole sessions"
         finally:
             self.watch.end()
-        return Outcome(status=status, steps=self.measured, seconds=self.guard.elapsed())
+        return Outcome(
+            status=status,
+            steps=self.measured,
+            seconds=self.guard.elapsed(),
+            sessions=self.sessions,
+            why=why,
+        )
 
-    def _session(self, session: int, steps: list[Step]) -> None:
-        self.strikes.clear()
-        if not self.guard.session_allowed(session):
-            self._drop(steps, f"session {session}: the time budget of {self.plan.budget_s:.0f} s was spent")
-            return
+    def _walk(self) -> str:
+        """All sessions; returns what ended them."""
+        for session in range(self.plan.sessions):
+            steps = [step for step in self.plan.steps if step.session == session]
+            todo = [step for step in steps if step.order not in self.settled]
+            begun = any(step.order in self.done for step in steps)
+            if not begun and (not todo or not self.guard.session_allowed(session)):
+                return self._end(f"the time budget of {self.plan.budget_s:.0f} s was spent")
+            if todo:
+                self._session(session, todo, begun)
+            self.sessions = session + 1
+            if self._look():
+                return self._end("nothing that can still be measured is open")
+        return self._end("the last session of the plan was measured")
+
+    def _end(self, why: str) -> str:
+        """Leave out what is left, if anything is; the sentence for the reader of the run."""
+        tally = self.course.tally(0.0) if self.course is not None else None
+        if tally is not None and 0 < tally.pairs == tally.decided:
+            why = "all that decides a claim is decided"
+        left = [step for step in self.plan.steps if step.order not in self.settled]
+        if left:
+            self._drop(left, f"{why}, after session {self.sessions}")
+        told = (
+            f"; {tally.decided} of {tally.pairs} pairs of scenario and arm were decided"
+            if tally and tally.pairs
+            else ""
+        )
+        return f"{why}, after session {self.sessions} of at most {self.plan.sessions}{told}"
+
+    def _look(self) -> bool:
+        """After a whole session: leave out what is decided; True when nothing is open that decides one."""
+        looks, done = self.plan.looks, self.sessions
+        if self.course is None or looks is None or done < looks.first:
+            return False
+        ahead = [step for step in self.plan.steps if step.session >= done]
+        if done in self.looked and any(step.order in self.done for step in ahead):
+            return False  # a resumed run is already past this one
+        try:
+            found = self.course.look(self.samples, done)
+        except Exception as error:  # what was measured is worth more than the time that a look would save
+            self._note(
+                f"the look after session {done} failed, so nothing is left out any more: {told(error)}"
+            )
+            self.course = None
+            return False
+        if done not in self.looked:
+            self.journal.append(ClosedLine(sessions=done, closed=found))
+            self.looked.add(done)
+        left = [step for step in ahead if step.order not in self.settled]
+        self._leave_out(self.course, left)
+        self._choose(self.course, [step for step in left if step.session == done])
+        return done < looks.last and not self.course.undecided()
+
+    def _leave_out(self, course: Course, steps: Sequence[Step]) -> None:
+        """Drop what a look found decided, and what never gave a valid sample."""
+        out = [step for step in steps if not course.needs(step.scenario, step.arm)]
+        silent = [step for step in out if course.is_silent(step)]
+        decided = [step for step in out if not course.is_silent(step)]
+        if decided:
+            self._drop(decided, f"decided after session {self.sessions}")
+        if silent:
+            self._drop(silent, f"no valid sample in {self.sessions} sessions")
+
+    def _choose(self, course: Course, steps: Sequence[Step]) -> None:
+        """What the next session takes of the steps that are open, and about how long the run goes on."""
+        kept, seconds = course.chosen(
+            [step for step in steps if step.order not in self.settled],
+            self.costs.visit(self.guard.elapsed()),
+            self.guard.left(),
+        )
+        self.chosen = {step.order for step in kept}
+        self.guard.expect(seconds)
+        self.watch.looked(course.tally(seconds))
+
+    def _session(self, session: int, steps: list[Step], begun: bool) -> None:
+        self.visits.strikes.clear()
+        if self.chosen is not None and not begun:
+            rest = [step for step in steps if step.order not in self.chosen]
+            steps = [step for step in steps if step.order in self.chosen]
+            if rest:
+                self._drop(rest, f"session {session}: the time goes to what is nearer to a verdict")
         for group, members in itertools.groupby(steps, key=lambda step: step.group):
             self._group(session, group, list(members))
         self.journal.sync()
@@ -146,12 +259,20 @@ class _Runner:
                     arm.failure = unwired
             else:
                 self._start(session, group, arms)
+            open_here = {(step.arm, step.scenario) for step in steps}
             for step in warmups(self.plan, session, group, self.site.scenarios, self.site.profile):
-                if step.arm in arms:
-                    self._warm_up(step, arms[step.arm])
+                if step.arm in arms and not arms[step.arm].failure:
+                    self._warm_up(step, arms[step.arm], open_here)
             self._turns(session, group, steps, arms)
         finally:
             self._stop(arms)
+
+    def _warm_up(self, step: Step, arm: Arm, open_here: set[tuple[str, str]]) -> None:
+        """A fresh instance's first slice is not counted. Of all scenarios only those that come are warmed."""
+        if self.site.profile.warmup == "all" and (step.arm, step.scenario) not in open_here:
+            return
+        self.guard.passed(self._forecast(step))
+        self.visits.warm_up(step, arm)
 
     def _without_slow(self, session: int, group: str, steps: list[Step]) -> list[Step]:
         """The steps of a group, less those that slow arms have no time left for."""
@@ -179,108 +300,22 @@ class _Runner:
             self._drop(skipped, f"{where}: slower than forecast, the time budget allows no more")
 
     def _step(self, step: Step, arm: Arm) -> None:
-        scenario = self.site.scenarios[step.scenario]
-        self.watch.step(step, scenario.family)
-        if self.strikes.get(arm.name, 0) >= STRIKES:
-            reason = f"{arm.name} was set aside in session {step.session} after {STRIKES} failures in a row"
-            self._drop([step], f"{reason}, the last: {self.last_reason.get(arm.name, '')}")
+        self.watch.step(step, self.site.scenarios[step.scenario].family)
+        reason = self.visits.set_aside(step)
+        if reason:
+            self._drop([step], reason)
             return
-        before, start = noise.read(), self.site.clock()
-        readings = self._slice(step, scenario, arm)
-        duration = self.site.clock() - start
-        disturbed = noise.shares(before, noise.read(), duration, len(self.plan.cpus))
-        samples = [self._sample(step, reading) for reading in readings]
-        self.journal.step(step.order, samples, duration / SECOND, disturbed)
+        visit = self.visits.visit(step, arm)
+        self.journal.step(step.order, visit.samples, visit.seconds, self.guard.elapsed())
+        self.samples += visit.samples
+        self.settled.add(step.order)
+        self.done.add(step.order)
         self.measured += 1
-        if any(sample.valid for sample in samples):
-            self.good.add(arm.name)
-        self.guard.passed(visit_s(scenario, arm.name))
-        self.slow.ran(step, duration / SECOND)
+        self.costs.saw(step, visit.seconds)
+        self.guard.passed(self._forecast(step))
+        self.slow.ran(step, visit.seconds)
+        self.watch.visited(visit.samples[-1].take if visit.samples else 0)
         self.watch.advanced(1, self.guard.seconds_left())
-
-    def _slice(self, step: Step, scenario: Scenario, arm: Arm) -> list[Reading]:
-        """The readings of one visit; a failure gives one invalid reading for each metric."""
-        start = self.site.clock()
-        if arm.failure:
-            return self._failed(scenario, start, arm.failure)
-        try:
-            readings = scenario.run(self._context(step, arm))
-            self._check(scenario, readings)
-        except (ScenarioError, BackendError) as error:
-            reason = str(error)
-        except StoreError:
-            raise
-        except Exception as error:  # a bug in one scenario must not cost the run of all the others
-            reason = told(error)
-            self._note(f"step {step.order}: {''.join(traceback.format_exception(error, limit=-4))}")
-        else:
-            self.strikes[arm.name] = 0
-            return readings
-        self.strikes[arm.name] = self.strikes.get(arm.name, 0) + 1
-        self.last_reason[arm.name] = reason
-        arm.recover()
-        return self._failed(scenario, start, reason)
-
-    def _warm_up(self, step: Step, arm: Arm) -> None:
-        """Run it and forget it: neither its readings nor its failure count."""
-        if not arm.failure:
-            self.guard.passed(visit_s(self.site.scenarios[step.scenario], arm.name))
-            strikes = self.strikes.get(arm.name, 0)
-            self._slice(step, self.site.scenarios[step.scenario], arm)
-            self.strikes[arm.name] = strikes
-
-    def _context(self, step: Step, arm: Arm) -> Context:
-        return Context(
-            backend=arm.backend,
-            instance=arm.instance,
-            worker=arm.worker,
-            wire=self.wire,
-            session=step.session,
-            block=step.block,
-            cpus=self.plan.cpus,
-        )
-
-    def _check(self, scenario: Scenario, readings: Sequence[Reading]) -> None:
-        unknown = {reading.metric for reading in readings} - {metric.name for metric in scenario.metrics}
-        if unknown:
-            raise ScenarioError(
-                f"{scenario.name} gave readings of metrics it does not declare: {sorted(unknown)}"
-            )
-
-    def _failed(self, scenario: Scenario, start_ns: int, reason: str) -> list[Reading]:
-        duration = self.site.clock() - start_ns
-        return [
-            Reading(
-                metric=metric.name,
-                value=math.nan,
-                start_ns=start_ns,
-                duration_ns=duration,
-                valid=False,
-                reason=reason,
-            )
-            for metric in scenario.metrics
-        ]
-
-    def _sample(self, step: Step, reading: Reading) -> Sample:
-        metric: Metric = self.metrics[reading.metric]
-        finite = math.isfinite(reading.value)
-        reason = reading.reason or ("" if finite else f"{step.scenario} gave {reading.value}")
-        return Sample(
-            run=self.site.run_id,
-            session=step.session,
-            block=step.block,
-            order=step.order,
-            scenario=step.scenario,
-            backend=step.arm,
-            metric=metric.name,
-            unit=metric.unit,
-            better=metric.better,
-            value=reading.value,
-            start_ns=reading.start_ns,
-            duration_ns=reading.duration_ns,
-            valid=reading.valid and finite,
-            reason=reason,
-        )
 
     def _make_arms(self, session: int, group: str, steps: list[Step]) -> dict[str, Arm]:
         spec = None
@@ -310,8 +345,7 @@ class _Runner:
                 StartLine(session=session, group=group, arm=name, seconds=seconds, failure=arm.failure)
             )
             if arm.failure:
-                self.strikes[name] = self.strikes.get(name, 0) + 1
-                self.last_reason[name] = arm.failure
+                self.visits.did_not_start(name, arm.failure)
                 self._note(f"session {session}, {group}: {name} did not start: {arm.failure}")
 
     def _stop(self, arms: dict[str, Arm]) -> None:
@@ -323,10 +357,10 @@ class _Runner:
     def _need_wire(self, steps: list[Step]) -> str:
         """Open the wire once, when the first scenario needs it; returns why it cannot be opened."""
         needed = any(self.site.scenarios[step.scenario].family == "network" for step in steps)
-        if not needed or self.wire is not None or self.site.wire is None:
+        if not needed or self.visits.wire is not None or self.site.wire is None:
             return ""
         try:
-            self.wire = self.closing.enter_context(self.site.wire())
+            self.visits.wire = self.closing.enter_context(self.site.wire())
         except Exception as error:
             self._note(f"no wire to the remote peer: {told(error)}")
             return f"no wire to the remote peer: {told(error)}"
@@ -334,9 +368,21 @@ class _Runner:
 
     def _drop(self, steps: Sequence[Step], reason: str) -> None:
         self.journal.append(DropLine(orders=tuple(step.order for step in steps), reason=reason))
+        self.settled.update(step.order for step in steps)
         self.slow.dropped(steps)
-        self.guard.passed(sum(visit_s(self.site.scenarios[step.scenario], step.arm) for step in steps))
+        # What is ahead after the core is what the last look chose, and holds nothing that is dropped.
+        self.guard.passed(sum(self._forecast(step) for step in steps if step.session < self.core))
         self.watch.advanced(len(steps), self.guard.seconds_left())
+
+    def _not_dropped(self) -> Plan:
+        """The plan less what an interrupted run left out: an arm that is gone keeps no scenario open."""
+        kept = tuple(
+            one for one in self.plan.steps if one.order in self.done or one.order not in self.settled
+        )
+        return msgspec.structs.replace(self.plan, steps=kept)
+
+    def _forecast(self, step: Step) -> float:
+        return visit_s(self.site.scenarios[step.scenario], step.arm)
 
     def _note(self, text: str) -> None:
         self.journal.append(NoteLine(text=text))
@@ -344,7 +390,12 @@ class _Runner:
 
     def _report_silent_arms(self) -> None:
         """An arm with steps and without one valid sample is missing, whatever the reason was."""
-        for name in dict.fromkeys(step.arm for step in self.todo):
-            if name not in self.good and not self.done:
-                reason = self.last_reason.get(name, "no valid sample")
+        for name in dict.fromkeys(step.arm for step in self.plan.steps):
+            if name not in self.visits.good:
+                reason = self.visits.last_reason.get(name, "no valid sample")
                 self.journal.append(MissingLine(missing=NotMeasured(backend=name, metric="", reason=reason)))
+
+
+def _slow_s(plan: Plan, seconds: Mapping[int, float]) -> float:
+    """Seconds that slow arms took before a run was cut."""
+    return sum(seconds.get(step.order, 0.0) for step in plan.steps if pace(step.arm).slow)

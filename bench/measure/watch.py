@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.measure.course import Tally
 from bench.model import Step
 
 
@@ -19,6 +20,12 @@ class Watch:
 
     def advanced(self, steps: int, seconds_left: float) -> None:
         """So many steps are behind us (measured or dropped) and so many forecast seconds ahead."""
+
+    def visited(self, repeats: int) -> None:
+        """A slice was measured, after so many takes that were set aside because of pressure."""
+
+    def looked(self, tally: Tally) -> None:
+        """The run looked at its data."""
 
     def note(self, text: str) -> None:
         """Something the reader of the run should know; it is in the journal too."""

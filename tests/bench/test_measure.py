@@ -9,7 +9,6 @@ import pytest
 
 from bench import journal, measure, plan
 from bench.journal import Journal, RunLine
-from bench.measure import noise
 from bench.measure.guard import Guard
 from bench.model import Plan
 from bench.profiles import MIN_SESSIONS, PROFILES, Profile
@@ -30,16 +29,19 @@ class Bench:
         self.scenarios = {s.name: s for s in scenarios or fake_scenarios()}
         self.backends = {
             name: FakeBackend(
-                name.removesuffix("-b"), final=name, events=self.events, fails=fails or (lambda _: "")
+                name.removesuffix("-b").removesuffix("-2pct"),
+                final=name,
+                events=self.events,
+                fails=fails or (lambda _: ""),
             )
-            for name in ("host", "host-b", "runtime", "vm-tcg")
+            for name in ("host", "host-b", "host-2pct", "runtime", "runtime-b", "vm-tcg")
         }
         arms = plan.arms_for([("host", "host"), ("runtime", "runtime"), ("vm-tcg", "vm")])
         self.plan: Plan = plan.make_plan(profile, 5, arms, list(self.scenarios.values()), cpus=(0,))
         self.path = directory / journal.NAME
         self.directory = directory
 
-    def run(self, done=frozenset(), watch=None) -> measure.Outcome:
+    def run(self, so_far=None, watch=None, **site_more) -> measure.Outcome:
         site = measure.Site(
             run_id="r",
             backends=self.backends,
@@ -47,10 +49,11 @@ class Bench:
             profile=self.profile,
             scratch=self.directory / "scratch",
             clock=self.clock,
+            **site_more,
         )
         with Journal(self.path) as book:
             book.append(RunLine(run=fake_run(self.plan)))
-            return measure.run(self.plan, site, book, done=done, watch=watch)
+            return measure.run(self.plan, site, book, so_far=so_far, watch=watch)
 
     def read(self) -> journal.Contents:
         return journal.read(self.path)
@@ -179,7 +182,7 @@ def test_a_resumed_run_has_every_sample_once(tmp_path, at):
     bench = Bench(tmp_path)
     bench.run(watch=Interrupts(at))
     bench.events.clear()
-    assert bench.run(done=bench.read().done).status == "complete"
+    assert bench.run(bench.read()).status == "complete"
     orders = [s.order for s in bench.read().samples]
     assert sorted(orders) == list(range(len(bench.plan.steps)))
     first = bench.plan.steps[at]
@@ -298,21 +301,6 @@ def test_guard_deadlines_follow_the_forecast():
     clock.advance(70)
     assert guard.session_allowed(MIN_SESSIONS - 1)
     assert not guard.session_allowed(MIN_SESSIONS)
-
-
-def test_noise_is_a_share_of_the_slice(tmp_path):
-    pressure, stat = tmp_path / "cpu", tmp_path / "stat"
-    shots = []
-    for stall, steal in [(1000, 10), (251000, 20)]:
-        pressure.write_text(f"some avg10=0.00 avg60=0.00 avg300=0.00 total={stall}\nfull total=0\n")
-        stat.write_text(f"cpu  1 2 3 4 5 6 7 {steal} 0 0\n")
-        shots.append(noise.read(pressure, stat))
-    assert noise.shares(*shots, duration_ns=1_000_000_000, cpus=2) == (0.25, 0.05)
-
-
-def test_noise_is_none_where_the_kernel_does_not_tell(tmp_path):
-    empty = noise.read(tmp_path / "no", tmp_path / "no")
-    assert noise.shares(empty, empty, 1_000_000, 2) == (None, None)
 
 
 def test_seconds_left_follow_the_pace_seen_and_never_pass_the_budget():

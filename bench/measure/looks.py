@@ -1,0 +1,109 @@
+"""What a look leaves to be measured, and where the next session's time goes. Pure: no clock, no journal.
+
+The control arms cost time and decide nothing, so they stay only where an arm that they serve is open: the
+baseline while any arm is, a second copy while what it copies is, the positive control until it was found.
+
+What is left of the budget goes where it decides most: scenarios whose next verdict fits into it come first,
+the cheapest verdict first, and are visited in full; those out of reach share what remains, spread over the
+sessions that may come, since one more session tells more than one more visit in the same. They are forecast
+anew at each look. Metrics that only explain get what no open claim can use.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+
+import msgspec
+
+from bench.model import ArmPlan
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A scenario that is open for at least one arm.
+
+    to_go: sessions until the nearest of its verdicts (at least 1, inf: not in sight). block_s: seconds of one
+    block of it, all arms that attend. blocks: how many the plan has for the next session.
+    """
+
+    scenario: str
+    primary: bool
+    to_go: float
+    block_s: float
+    blocks: int
+
+    @property
+    def session_s(self) -> float:
+        """Seconds of a whole session of it."""
+        return self.block_s * self.blocks
+
+    @property
+    def reach_s(self) -> float:
+        """Seconds until its next verdict."""
+        return self.session_s * self.to_go
+
+
+def judged_arms(arms: Sequence[ArmPlan]) -> frozenset[str]:
+    """The arms whose verdicts a run is for: in a run of the host alone its second copy."""
+    own = frozenset(arm.name for arm in arms if arm.role == "arm")
+    return own or frozenset(arm.name for arm in arms if arm.role == "control")
+
+
+def attending(
+    arms: Sequence[ArmPlan], undecided: Collection[str], found: Collection[str] = ()
+) -> frozenset[str]:
+    """The arms that a scenario still needs. undecided: judged arms open there; found: decided ones."""
+    if not undecided:
+        return frozenset()
+    needed = {arm.name for arm in arms if arm.role == "baseline"} | set(undecided)
+    needed |= {arm.name for arm in arms if arm.role == "positive" and arm.name not in found}
+    needed |= {arm.name for arm in arms if arm.role == "control" and arm.twin_of in needed}
+    return frozenset(needed)
+
+
+def allocate(candidates: Iterable[Candidate], left_s: float, sessions_left: int) -> dict[str, int]:
+    """Blocks that each scenario gets in the next session; those without any are not named.
+
+    left_s: of the budget. sessions_left: that may follow, the next one included (at least 1). While a primary
+    candidate is there, at least one is visited, whatever it costs: the clock ends a run, no forecast does.
+    """
+    ordered = sorted(candidates, key=lambda one: (one.reach_s, one.session_s, one.scenario))
+    given: dict[str, int] = {}
+    beyond: list[Candidate] = []
+    for one in (one for one in ordered if one.primary):
+        if one.to_go <= sessions_left and one.reach_s <= left_s:
+            given[one.scenario] = one.blocks
+            left_s -= one.reach_s
+        else:
+            beyond.append(one)
+    shared = _share(beyond, left_s, sessions_left)
+    if not given and beyond and not shared:
+        cheapest = min(beyond, key=lambda one: (one.block_s, one.scenario))
+        shared[cheapest.scenario] = 1
+    left_s -= sessions_left * sum(one.block_s * shared.get(one.scenario, 0) for one in beyond)
+    rest = _share([one for one in ordered if not one.primary], left_s, sessions_left)
+    return given | shared | rest
+
+
+def seconds_ahead(candidates: Iterable[Candidate], left_s: float, sessions_left: int) -> float:
+    """About how long the run goes on: until all is decided, at most until the budget is spent."""
+    return min(left_s, sum(_until(one, sessions_left) for one in candidates if one.primary))
+
+
+def _until(one: Candidate, sessions_left: int) -> float:
+    return one.session_s * min(one.to_go, sessions_left)
+
+
+def _share(candidates: Sequence[Candidate], left_s: float, sessions_left: int) -> dict[str, int]:
+    """The same part of its blocks for each, so that `left_s` lasts for all sessions; the cheapest where not
+    even one block of each fits."""
+    a_session = left_s / sessions_left
+    whole = sum(one.session_s for one in candidates)
+    part = min(1.0, a_session / whole) if whole > 0 else 1.0
+    given: dict[str, int] = {}
+    for one in sorted(candidates, key=lambda one: (one.block_s, one.scenario)):
+        blocks = min(one.blocks, max(1, math.floor(part * one.blocks)))
+        if one.block_s * blocks <= left_s:
+            given[one.scenario] = blocks
+            left_s -= one.block_s * blocks
+    return given
