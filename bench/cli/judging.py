@@ -48,7 +48,7 @@ def judge(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE...",
+            metavar="FILE",
             help="A run directory; or samples: a CSV, Parquet, hyperfine's, pytest-benchmark's or Google "
             "Benchmark's JSON, as FILE, as NAME=FILE, or - for standard input.",
         ),
@@ -65,7 +65,9 @@ def judge(
     by: Annotated[
         str | None, typer.Option(help="The parameter of the benchmarks whose values are the systems.")
     ] = None,
-    holm: Annotated[bool, typer.Option(help="Hold alpha over all rows together, not for each.")] = False,
+    holm: Annotated[
+        bool, typer.Option("--holm", help="Hold alpha over all rows together, not for each.")
+    ] = False,
     out_file: Annotated[
         Path | None, typer.Option("--out", help="Write the verdicts (as --json prints them) to a file, too.")
     ] = None,
