@@ -76,12 +76,13 @@ def gated(verb: Callable[P, int]) -> Callable[P, None]:
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """How to compare, and for a live run what to measure and where to leave it."""
+    """How to compare; budget (seconds), out and quiet are for a run that is measured now."""
 
     margin: float
     alpha: float
     allow: tuple[str, ...]
     backends: tuple[str, ...]
+    budget: float | None
     out: Path | None
     quiet: bool
 
@@ -117,6 +118,9 @@ def compare_runs(
     is_live: Annotated[
         bool, typer.Option("--live", help="Measure NEW now, as OLD was, and what is worse once more.")
     ] = False,
+    budget: Annotated[
+        float | None, typer.Option(help="With --live: seconds of measuring for a run. OLD's by default.")
+    ] = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="With --live: where to keep NEW; new or empty.")
     ] = None,
@@ -132,11 +136,12 @@ def compare_runs(
         alpha=alpha,
         allow=tuple(allow or ()),
         backends=tuple(names.split(backends)),
+        budget=budget,
         out=out_dir,
         quiet=as_json,
     )
     try:
-        _check_use(new, is_live, out_dir)
+        _check_use(new, is_live, choice)
         before = store.load(old)
         if is_live:
             found, second = _live(before, choice)
@@ -154,11 +159,11 @@ def compare_runs(
     return found.outcome.status if gate else 0
 
 
-def _check_use(new: Path | None, is_live: bool, out_dir: Path | None) -> None:
+def _check_use(new: Path | None, is_live: bool, choice: Choice) -> None:
     if (new is None) != is_live:
         raise CliError("give either NEW, or --live to measure it now", BROKEN)
-    if out_dir is not None and not is_live:
-        raise CliError("--out says where a run that is measured now is kept: give it with --live", BROKEN)
+    if not is_live and (choice.out, choice.budget) != (None, None):
+        raise CliError("--out and --budget are of a run that is measured now: give them with --live", BROKEN)
 
 
 def _between(old: Loaded, new: Loaded, choice: Choice) -> Comparison:
@@ -202,6 +207,7 @@ def _measure(
         families=",".join(families),
         cpus=",".join(map(str, plan.cpus)) or None,
         out=directory,
+        budget=choice.budget or plan.budget_s,
     )
     with interruptible():
         ended = execute.start(current(), options, watch, watch.say)
@@ -265,18 +271,17 @@ def _show(found: Comparison, second: Live | None) -> None:
         line(f"note: {told}")
     tables.plain(
         console,
-        ("reading", "role", "metric", "backend", "NEW / OLD [interval]", "OLD → NEW", "sessions", "why"),
+        ("reading", "role", "metric", "backend", r"NEW / OLD \[interval]", "OLD → NEW", "sessions", "why"),
         [_cells(row) for row in found.rows],
     )
     console.print()
     for row in found.rows:
-        if row.state == "worse":
+        if row.state == "worse" and row.role != "context":
             line(row.sentence, "red")
     slower = [row for row in found.rows if row.role == "context" and row.state == "worse"]
     if slower:
-        line(
-            "The host itself is slower in NEW; ratios are taken inside each run and do not see it.", "yellow"
-        )
+        parts = ", ".join(f"{row.verdict.metric} at {words.percent(row.verdict.estimate)}" for row in slower)
+        line(f"the host itself is slower in NEW, which no ratio inside a run sees: {parts}", "yellow")
     if second is not None:
         line(f"measured again: {second.directory}")
     line(_answer(found), "bold")
@@ -290,7 +295,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         one.metric,
         one.backend,
         tables.plainly(_interval(row)),
-        f"{words.amount(row.old, row.unit) or '–'} → {words.amount(row.new, row.unit) or '–'}",
+        tables.plainly(words.both(row.old, row.new, row.unit)),
         f"{row.n_old}, {row.n_new}",
         tables.plainly(one.reason),
     )
