@@ -1,10 +1,10 @@
-"""The command line `ninetynine`: run, judge, compare, report, doctor, list, show."""
+"""The command line `ninetynine`: run, judge, compare, report, doctor, tune, untune, list, show."""
 
 from __future__ import annotations
 
 import typer
 
-from bench.cli import comparing, doctor, inspecting, judging, verbs
+from bench.cli import comparing, doctor, inspecting, judging, tuning, verbs
 
 __all__ = ["app", "main"]
 
@@ -26,6 +26,12 @@ app.command("judge", epilog="Example: ninetynine judge old=before.json new=after
 )
 app.command("report", epilog=f"Example: ninetynine report {_RUN} --out /tmp/report.html")(verbs.report)
 app.command("doctor", epilog="Example: ninetynine doctor --json")(doctor.doctor)
+app.command(
+    "tune",
+    context_settings={"allow_interspersed_args": False},
+    epilog="Example: ninetynine tune -- ninetynine run --families cpu,memory",
+)(tuning.tune)
+app.command("untune", epilog="Example: ninetynine untune --json")(tuning.untune)
 app.command(
     "compare",
     cls=comparing.Gated,

@@ -14,6 +14,7 @@ from bench.backends.base import BackendError
 from bench.claims import ClaimsError
 from bench.cli.console import complain
 from bench.foreign.errors import ForeignError
+from bench.host.tuning import TuneError
 from bench.image.errors import ImageError
 from bench.journal import StoreError
 from bench.judging.pairs import SamplesError
@@ -48,6 +49,7 @@ EXPECTED = (
     ClaimsError,
     PlanError,
     ProfileError,
+    TuneError,
 )
 
 

@@ -19,6 +19,7 @@ from bench.cli.console import AsJson, complain, err, out, print_json
 from bench.cli.errors import BROKEN, COMPLETE, INTERRUPTED, INVALID, USAGE, CliError, guarded
 from bench.cli.progress import progress
 from bench.cli.showing import damaged, show_run
+from bench.cli.tuning import tuned_for_a_run
 from bench.cli.world import current
 from bench.model import Verdict
 
@@ -51,6 +52,9 @@ def run(
     resume: Annotated[
         Path | None, typer.Option(help="Go on with an interrupted run in this directory.")
     ] = None,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Tune the host meanwhile; see `ninetynine tune --show`.")
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Measure every backend against the host and give verdicts. Needs root.
@@ -59,7 +63,7 @@ def run(
     1 broken; 2 wrong use.
     """
     watch = progress(err(), quiet=as_json)
-    with interruptible():
+    with interruptible(), tuned_for_a_run(tune, cpus, watch.say):
         if resume is not None:
             if any(one is not None for one in (backends, families, seed, cpus, budget, out_dir)):
                 raise CliError(

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.host import cpu, memory, noise, storage, system
+from bench.host import cpu, memory, noise, storage, system, tuning
 from bench.host.check import Check
 
 __all__ = ["Check", "host_checks", "planned"]
@@ -29,6 +29,7 @@ def host_checks(storage_at: Path, root: Path = Path("/"), cpus: Sequence[int] | 
     return [
         *system.checks(root),
         *cpu.checks(root, chosen),
+        tuning.check(tuning.Tuner(root, chosen)),
         *noise.checks(root),
         *memory.checks(root),
         *storage.checks(storage_at, root),

@@ -1,0 +1,207 @@
+"""The verbs `tune` and `untune`: a quieter host for as long as a command runs, or until it is put back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated
+
+import msgspec
+import typer
+
+from bench.cli import names, tables
+from bench.cli.console import AsJson, err, out, print_json
+from bench.cli.errors import BROKEN, COMPLETE, USAGE, CliError, guarded
+from bench.host.settings import LEFT, Item
+from bench.host.tuning import SIGNALS, Done, Record, TuneError, Tuner
+
+OURS = 125
+"""Exit status of `tune -- COMMAND` where it is not the command's: as `env`, `nohup` and `nn run` have it."""
+
+_STATE = {"change": "would change", "fine": "fine", "absent": "not here", "refused": "cannot"}
+
+Say = Callable[[str], None]
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """`tune --show --json`: what is recorded as changed, what would be, and what is left alone and why."""
+
+    tuned: Record | None
+    settings: list[Item]
+    left: dict[str, str]
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """`tune --json` and `untune --json`: what became of each file."""
+
+    files: list[Done]
+
+
+def tuner(cpus: Sequence[int] = ()) -> Tuner:
+    """This machine's. Tests put another in its place."""
+    return Tuner(cpus=cpus)
+
+
+@guarded
+def tune(
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="-- COMMAND…", help="Tuned while it runs, then put back.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Change nothing; say what would be changed.")] = False,
+    cpus: Annotated[str | None, typer.Option(help="CPUs as for `run`; interrupts go to the others.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Make the host quieter: governor, turbo, and what moves pages and interrupts. Needs root.
+
+    With a command: until it ends, however it ends; its exit status is passed on (125: it could not be tuned
+    or started). Without: until `ninetynine untune` or the next boot. Changes are recorded first.
+    """
+    ours = tuner(names.cpus(cpus, os.sched_getaffinity(0)))
+    if show:
+        if command:
+            raise CliError("tune --show runs no command: leave one of the two away", USAGE)
+        return _show(ours, as_json)
+    if command:
+        try:
+            return run_tuned(ours, command, _teller())
+        except TuneError as error:
+            raise CliError(str(error), OURS) from error
+    with ours.locked():
+        left = ours.settle()
+        done = ours.tune(kept=True)
+    return _told([*left, *done], as_json, "nothing to change: the host is as quiet as tune makes it")
+
+
+@guarded
+def untune(as_json: AsJson = False) -> int:
+    """Put back all that `tune` changed, and what a killed one left. Needs root where there is something.
+
+    A setting that somebody else changed meanwhile is left and named. Exit status 1: one was not put back.
+    """
+    ours = tuner()
+    if ours.record() is None and not ours.directory.exists():
+        return _told([], as_json, "nothing to put back")
+    with ours.locked():
+        done = ours.put_back()
+    return _told(done, as_json, "nothing to put back")
+
+
+def run_tuned(ours: Tuner, command: Sequence[str], say: Say) -> int:
+    """The exit status of `command` (128 + n: signal n ended it), run on a host that is tuned meanwhile."""
+    child: subprocess.Popen[bytes] | None = None
+    pending: list[int] = []
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        """To the command, which decides what it means; Ctrl-C on a terminal has reached it by itself."""
+        if child is None:
+            pending.append(number)
+        elif number != signal.SIGINT or not _in_foreground():
+            child.send_signal(number)
+
+    before = {number: signal.signal(number, hand_on) for number in SIGNALS}
+    try:
+        with ours.held() as (left, done):
+            for one in (*left, *done):
+                say(f"{one.setting}: {one.path}: {one.words}")
+            changed = len(done)
+            child = _spawn(command)
+            for number in pending:
+                child.send_signal(number)
+            status = child.wait()
+        for one in done[changed:]:
+            say(f"{one.setting}: {one.path}: {one.words}")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return status if status >= 0 else 128 - status
+
+
+def _spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(command)
+    except OSError as error:
+        raise CliError(
+            f"start {command[0]}: {error.strerror}; is it installed and executable?", OURS
+        ) from error
+
+
+def _in_foreground() -> bool:
+    """Whether the terminal sends Ctrl-C to our whole process group."""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
+
+
+@contextmanager
+def tuned_for_a_run(wanted: bool, cpus: str | None, say: Say) -> Iterator[None]:
+    """Around a run: put back what a killed one left, and with `wanted` hold the host tuned meanwhile.
+
+    Leftovers that cannot be put back are told and are no reason not to measure; the doctor's checks note them
+    in the run, as they note what is tuned. Raises TuneError where tuning was asked for and cannot be had.
+    """
+    if not wanted:
+        _settle(tuner(), say)
+        yield
+        return
+    with tuner(names.cpus(cpus, os.sched_getaffinity(0))).held() as (left, done):
+        for one in (*left, *done):
+            say(f"tune: {one.setting}: {one.path}: {one.words}")
+        yield
+
+
+def _settle(ours: Tuner, say: Say) -> None:
+    try:
+        record = ours.record()
+        if record is None or record.kept or ours.busy():
+            return
+        with ours.locked():
+            done = ours.settle()
+    except TuneError as error:
+        say(f"tune: could not put back what a killed process left: {error}")
+        return
+    for one in done:
+        say(f"tune: left by a killed process: {one.setting}: {one.path}: {one.words}")
+
+
+def _teller() -> Say:
+    console = err()
+    return lambda words: console.print(f"· {words}", markup=False, highlight=False)
+
+
+def _show(ours: Tuner, as_json: bool) -> int:
+    shown = Shown(tuned=ours.record(), settings=ours.plan(), left=dict(LEFT))
+    if as_json:
+        print_json(shown)
+        return COMPLETE
+    if shown.tuned is not None:
+        out().print(f"tuned now: {shown.tuned.words()}", markup=False, highlight=False, soft_wrap=True)
+    rows = [
+        (_STATE[one.do], one.setting, f"/{one.path}", _arrow(one), one.why or one.effect)
+        for one in shown.settings
+    ]
+    rows += [("left alone", name, "", "", f"{name} {why}") for name, why in shown.left.items()]
+    heads = ("tune", "setting", "file", "value", "why")
+    tables.plain(out(), heads, [[tables.plainly(cell) for cell in row] for row in rows])
+    return COMPLETE
+
+
+def _arrow(one: Item) -> str:
+    return f"{one.present} → {one.wanted}" if one.do == "change" else one.present
+
+
+def _told(done: list[Done], as_json: bool, nothing: str) -> int:
+    if as_json:
+        print_json(Told(files=done))
+    elif not done:
+        out().print(nothing, highlight=False)
+    else:
+        rows = [(one.state, one.setting, one.path, one.words) for one in done]
+        tables.plain(
+            out(), ("state", "setting", "file", ""), [[tables.plainly(c) for c in row] for row in rows]
+        )
+    return BROKEN if any(one.state == "failed" for one in done) else COMPLETE
