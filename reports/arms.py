@@ -31,6 +31,9 @@ INK = {
     "not measured": Ink("#5c6672", "#a1abb6"),
 }
 
+AGAIN = "again"
+"""The host once more, as an arm: what a run says of it is said of the instrument."""
+
 _STYLES = {
     "host": Style(Ink("#4a545e", "#c3cbd3"), "circle", "solid"),
     "host-b": Style(Ink("#7d8792", "#8f99a4"), "circle-open", "dot"),

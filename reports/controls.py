@@ -29,9 +29,9 @@ _NEGATIVE = {
     "not measured": "This run has no verdict on its A/A control.",
 }
 _POSITIVE = {
-    "supported": "The extra work was found wherever it was done.",
+    "supported": "Extra work that was really done was found in every family.",
     "refuted": "Extra work that was really done was not seen: nor would a loss of that size be.",
-    "inconclusive": "This run had not the power to find all of the extra work: a loss of that size can hide.",
+    "inconclusive": "This run had not the power to find the extra work in every family.",
     "not measured": "This run has no verdict on its positive control.",
 }
 _NEGATIVE_WORD: dict[State, str] = {

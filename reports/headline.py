@@ -63,7 +63,7 @@ def banner(evidence: Evidence) -> Banner:
 def _lines(view: ClaimView, subject: str) -> list[Line]:
     """What was found about the subject, or about no system in particular; gaps are only counted."""
     told = [one for one in view.opinions if one.arm in (subject, ALL) and one.state != "not measured"]
-    usual = arms.label(subject)
+    usual = "" if subject == arms.AGAIN else arms.label(subject)
     return [
         Line(
             claim=view.id,
@@ -106,12 +106,18 @@ def _sentence(evidence: Evidence, subject: str) -> str:
     if start_state == speed_state == "inconclusive":
         return f"This run could settle neither {_neither(start)} nor {_neither(speed)}."
     if not start or not speed:
-        whole = start or speed.replace("it ", "a container ", 1)
+        whole = start or speed.replace("it ", f"{_noun(subject)} ", 1)
     else:
         both = "supported" if start_state == speed_state else ""
         joint = " and " if both else ", but " if "refuted" in (start_state, speed_state) else "; "
         whole = start + joint + speed
     return f"{whole[:1].upper()}{whole[1:]}."
+
+
+def _noun(subject: str) -> str:
+    if subject == arms.AGAIN:
+        return "the host, measured once more as if it were a system,"
+    return "a virtual machine" if subject.startswith("vm") else "a container"
 
 
 def _neither(undecided: str) -> str:
@@ -124,12 +130,12 @@ def _start(evidence: Evidence, subject: str) -> tuple[str, State]:
     if whole is None or whole.verdict == "not measured":
         return "", "not measured"
     timed = next((row for row in rows if row.metric.startswith(FIRST) and row.estimate is not None), None)
-    claim = _claim(evidence, START)
+    claim, noun = _claim(evidence, START), _noun(subject)
     if whole.verdict == "inconclusive" or timed is None or claim is None:
-        return f"whether a container starts within a second{OPEN}", "inconclusive"
+        return f"whether {noun} starts within a second{OPEN}", "inconclusive"
     if whole.verdict == "supported":
         return (
-            f"a container started its program in {_spelled(timed.estimate, claim.unit)} (median)",
+            f"{noun} started its program in {_spelled(timed.estimate, claim.unit)} (median)",
             "supported",
         )
     worst = max(
@@ -138,7 +144,7 @@ def _start(evidence: Evidence, subject: str) -> tuple[str, State]:
         default=timed,
     )
     took = _spelled(worst.estimate, claim.unit)
-    return f"a container did not start within a second: half the starts took more than {took}", "refuted"
+    return f"{noun} did not start within a second: half the starts took more than {took}", "refuted"
 
 
 def _spelled(value: float | None, unit: str) -> str:

@@ -69,9 +69,7 @@ def courses(evidence: Evidence) -> Iterator[Course]:
         seen.add(key)
         scenario = evidence.scenario_of.get(plain_metric(row.metric), "")
         sessions = closed.get((scenario, row.backend))
-        how = (
-            "at a look" if sessions is not None else "at the end" if row.verdict in DECIDED else "still open"
-        )
+        how = "still open" if row.verdict not in DECIDED else "at a look" if sessions else "at the end"
         yield Course(verdict=row, claim=claims[row.claim], sessions=sessions or row.n_sessions, how=how)
 
 

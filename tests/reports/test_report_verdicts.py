@@ -63,6 +63,19 @@ def test_the_headline_says_what_was_found(
     assert said in found.sentence.replace("\u00a0", " ")
 
 
+def test_what_is_said_of_the_host_once_more_is_not_said_of_a_container(evidence: Evidence) -> None:
+    rows = [
+        msgspec.structs.replace(row, backend="again") for row in (*started("supported"), *sped("supported"))
+    ]
+    found = headline.banner(evidence_of(*rows, evidence=evidence))
+
+    assert found.sentence.startswith(
+        "The host, measured once more as if it were a system, started its program"
+    )
+    assert "container" not in found.sentence
+    assert all(line.about == "host once more, as if a system" for line in found.lines)
+
+
 def test_a_slow_start_is_said_with_its_time(evidence: Evidence) -> None:
     found = headline.banner(evidence_of(*started("refuted", 2.4), evidence=evidence))
 
