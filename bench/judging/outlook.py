@@ -9,32 +9,30 @@ from bench.judging.comparisons import Comparison
 from bench.model import Looks
 from bench.stats import quantile
 from bench.stats.cluster import Interval
-from bench.stats.power import power_at, sessions_needed
+from bench.stats.power import MANY, power_at, sessions_needed
 from bench.stats.sequential import level
 
 POWER = 0.8
 """Chance of a verdict that the forecast asks for: "about so many", more often enough than not."""
 
 
-def values_wanted(comparison: Comparison, alpha: float) -> int:
-    """Values without which a tail has no bound against the claim; 0 where any number gives one."""
+def values_wanted(comparison: Comparison, alpha: float, sessions: int | None = None) -> int:
+    """Values without which a tail has no bound against the claim; 0 where any number gives one.
+
+    In so many sessions, or in those done: more sessions need fewer values.
+    """
     if not comparison.tail:
         return 0
-    return quantile.needed(comparison.tail, comparison.series.n_sessions, alpha)
+    return quantile.needed(comparison.tail, sessions or comparison.series.n_sessions, alpha)
 
 
 def needed(claim: Claim, comparison: Comparison, interval: Interval) -> float:
-    """Sessions in all that a fixed number of them would take; inf where none in sight would do.
-
-    A tail has no standard error: as many more sessions as its values lack, or twice those done where they
-    lack none and the bound is too wide yet.
-    """
-    series = comparison.series
+    """Sessions in all that a fixed number of them would take; inf where none in sight would do."""
+    done = comparison.series.n_sessions
     if comparison.tail:
-        wanted = values_wanted(comparison, claim.alpha)
-        return _until(comparison, wanted if wanted > series.n_pairs else 2 * series.n_pairs)
+        return float(_tail_sessions(comparison, claim.alpha))
     return sessions_needed(
-        _distance(claim, interval), _deviation(interval), 0.0, claim.alpha, series.n_sessions, power=POWER
+        _distance(claim, interval), _deviation(interval), 0.0, claim.alpha, done, power=POWER
     )
 
 
@@ -43,21 +41,31 @@ def needed_with_looks(claim: Claim, comparison: Comparison, interval: Interval, 
 
     Where no look of the plan is, what a fixed number of sessions would take, and more than the plan has.
     """
-    plain = needed(claim, comparison, interval)
     distance, deviation = abs(_distance(claim, interval)), _deviation(interval)
-    if comparison.tail or not math.isfinite(distance) or not math.isfinite(deviation):
-        return plain
     for look in range(comparison.series.n_sessions + 1, looks.last + 1):
         share = level(claim.alpha, look, looks.first, looks.last, final=False)
-        if power_at(distance, deviation, look, share) >= POWER:
+        if comparison.tail:
+            likely = share > 0 and look >= _tail_sessions(comparison, share, look)
+        else:
+            likely = power_at(distance, deviation, look, share) >= POWER
+        if likely:
             return float(look)
-    return max(plain, looks.last + 1.0)
+    return max(needed(claim, comparison, interval), looks.last + 1.0)
 
 
-def _until(comparison: Comparison, values: int) -> float:
-    """Sessions until there are so many values, at the pace so far."""
+def _tail_sessions(comparison: Comparison, alpha: float, start: int = 0) -> int:
+    """Sessions that give a tail enough values for a bound; twice those done where it has them and is open.
+
+    A tail has no standard error to tell more from. start: the fewest that are asked about.
+    """
     series = comparison.series
-    return float(max(series.n_sessions + 1, math.ceil(series.n_sessions * values / max(1, series.n_pairs))))
+    if series.n_pairs >= values_wanted(comparison, alpha):
+        return 2 * series.n_sessions
+    pace = series.n_pairs / series.n_sessions
+    sessions = max(start, series.n_sessions + 1)
+    while sessions * pace < values_wanted(comparison, alpha, sessions):
+        sessions = max(sessions + 1, math.floor(quantile.needed(comparison.tail, MANY, alpha) / pace))
+    return sessions
 
 
 def _distance(claim: Claim, interval: Interval) -> float:

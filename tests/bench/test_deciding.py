@@ -143,7 +143,7 @@ def test_a_tail_is_open_until_it_has_the_values_for_a_bound() -> None:
     frame = samples(["startup.first_instruction"], EFFECTS, unit="ns", better="lower", level=1e6)
     one = look(frame, 6)["startup.first_instruction", "runtime"]
     assert not one.decided
-    assert one.needed == pytest.approx(446 / 4, abs=1)
+    assert 299 / 4 < one.needed < 446 / 4  # four starts a session, 299 to 446 for so many or so few sessions
 
 
 @settings(max_examples=20, deadline=None)
