@@ -246,6 +246,7 @@ class Tuner:
         """Atomic and on disk before it returns: the old record, or the new one, never a half."""
         final, fresh = self.directory / RECORD, self.directory / f".{RECORD}"
         try:
+            self.directory.mkdir(mode=0o755, parents=True, exist_ok=True)
             with fresh.open("wb") as file:
                 file.write(msgspec.json.encode(record))
                 file.flush()
