@@ -87,7 +87,7 @@ def draft(key: Key, old: Side, new: Side, claims: Claims, settings: Settings) ->
         scale=scale,
         unit=old.visits.unit[metric],
         lower=old.visits.better[metric] == "lower",
-        scenario=new.scenario(metric),
+        scenario=new.visits.scenario.get(metric, ""),
         baseline=old.baseline if scale == "ratio" else "",
         tolerance=tolerance,
         old=float(np.median(old.values[key].locations)),

@@ -177,7 +177,7 @@ def _absent(key: Key, old: Side, new: Side, settings: Settings) -> Row:
         role=role,
         scale="value",
         unit=unit,
-        scenario=there.scenario(key[0]),
+        scenario=there.visits.scenario.get(key[0], ""),
         old=finite(typical) if gone else None,
         new=None if gone else finite(typical),
         n_old=own.n_sessions if gone else 0,

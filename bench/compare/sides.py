@@ -46,12 +46,6 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
         """Whether there is anything usable of that metric on that arm."""
         return key in self.values and self.values[key].n_sessions > 0
 
-    def scenario(self, metric: str) -> str:
-        """The scenario that measures a metric, or an empty string."""
-        rows = self.loaded.samples
-        found = rows.loc[rows["metric"] == metric, "scenario"]
-        return str(found.iloc[0]) if len(found) else ""
-
 
 def side(loaded: Loaded) -> Side:
     """A run reduced to its sessions. Raises bench.judging.pairs.SamplesError."""

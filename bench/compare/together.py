@@ -49,6 +49,11 @@ def compare(
     SamplesError for samples of another shape.
     """
     check_numbers(margin, alpha)
+    if old.run.id == new.run.id:
+        raise CompareError(
+            f"{old.directory} and {new.directory} are one run, which is never worse than itself; "
+            "give two that were measured one after the other"
+        )
     found = refuse_unlike(old.run, new.run, allow)
     known = claims or load_claims()
     sound = tuple(_believed(one, known) for one in (old, new))
@@ -71,7 +76,7 @@ def compare(
         rows=rows,
         outcome=outcome(rows),
         differences=tuple(found),
-        notes=tuple(note for belief in sound for note in belief.notes),
+        notes=(*_order(old, new), *(note for belief in sound for note in belief.notes)),
     )
 
 
@@ -97,6 +102,13 @@ def refuse_unlike(old: Run, new: Run, allow: Iterable[str]) -> list[Difference]:
         told = "; ".join(f"{one.item}: {one.old} → {one.new} ({one.why})" for one in bad)
         raise RefusedError(f"these are not two runs of one host: {told}; {_way_out(bad)}", found)
     return found
+
+
+def _order(old: Loaded, new: Loaded) -> tuple[str, ...]:
+    """Times of a run are UTC in one form, so that they sort as texts."""
+    if new.run.started < old.run.started:
+        return ("NEW was started before OLD: were they given the wrong way round?",)
+    return ()
 
 
 def _way_out(bad: list[Difference]) -> str:

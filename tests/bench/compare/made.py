@@ -102,7 +102,7 @@ def write(
     frame = drawn(metrics) if samples is None else samples
     where.mkdir(parents=True)
     frame.to_parquet(where / store.SAMPLES, index=False)
-    store.write_run(where, record(frame, metrics, **changes))
+    store.write_run(where, record(frame, metrics, **{"id": f"made-{where.name}"} | changes))
     return where
 
 

@@ -117,6 +117,19 @@ def test_a_refusal_tells_how_to_compare_all_the_same(tmp_path):
 
 
 def test_an_item_that_cannot_be_allowed_is_named(tmp_path):
-    run = loaded(tmp_path / "run", SAMPLES)
+    old, new = (loaded(tmp_path / name, SAMPLES) for name in ("old", "new"))
     with pytest.raises(CompareError, match="cannot allow 'machine' to differ: choose from cpu, cpus, "):
-        compare(run, run, allow=["machine"])
+        compare(old, new, allow=["machine"])
+
+
+def test_a_run_is_not_compared_with_itself(tmp_path):
+    run = loaded(tmp_path / "run", SAMPLES)
+    with pytest.raises(CompareError, match="are one run, which is never worse than itself"):
+        compare(run, run)
+
+
+def test_runs_given_the_wrong_way_round_are_asked_about(tmp_path):
+    old = loaded(tmp_path / "old", SAMPLES, started="2026-11-24T00:00:00Z")
+    new = loaded(tmp_path / "new", SAMPLES, started="2026-11-23T00:00:00Z")
+    assert "NEW was started before OLD" in compare(old, new).notes[0]
+    assert compare(new, old).notes == ()
