@@ -16,7 +16,7 @@ from bench.scenarios.tool import ToolSlice
 from bench.scenarios.worker import Output
 
 FAMILY = "memory"
-BLOCK_MIB, BLOCKS = 64, 50
+BLOCK_MIB, BLOCKS = 32, 50
 CHASE_MIB, STEPS = 96, 400_000
 SETTLE_S = 0.02
 
@@ -90,7 +90,7 @@ SCENARIOS = (
             *(f"--memory-total-size={blocks * BLOCK_MIB}M", "--memory-oper=write", "run"),
         ),
         parse=_bandwidth,
-        cost_s=0.15,
+        cost_s=0.13,
     ),
     ToolSlice(
         name="memory.latency",
