@@ -17,6 +17,7 @@ from scipy import stats
 
 from bench.host.selftest import FAMILIES
 from bench.host.spread import Noise, Spread
+from bench.measure.guard import CORE_LIMIT
 from bench.model import Looks, Plan
 from bench.plan import forecast as costs
 from bench.profiles import Profile, visit_s
@@ -73,10 +74,14 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds of one session: for each scenario, and what is spent whatever is measured."""
+    """Seconds of one session: for each scenario, and what is spent whatever is measured.
+
+    fit: the share of the planned visits that the run's clock has room for, at the pace of this host.
+    """
 
     scenarios: dict[str, float]
     overhead: float
+    fit: float
 
 
 def forecast(
@@ -90,7 +95,8 @@ def forecast(
     stops: dict[str, Floats] = {}
     found: list[tuple[str, str, Spread, float]] = []
     for name in names:
-        pairs = sum(1 for s in plan.steps if (s.scenario, s.arm, s.session) == (name, arm, 0))
+        planned = sum(1 for s in plan.steps if (s.scenario, s.arm, s.session) == (name, arm, 0))
+        pairs = max(1, round(planned * cost.fit)) if planned else 0
         for metric in (one for one in scenarios[name].metrics if one.role == "primary"):
             known = noise_of(metric.name, scenarios[name].family, noise.spreads)
             if known is not None and pairs:
@@ -137,7 +143,13 @@ def session_costs(
                 here / scenarios[step.scenario].cost_s
             )
     whole = sum(seconds for session, _, seconds in costs(plan, scenarios, profile) if session == 0)
-    return Costs(scenarios=visits, overhead=max(0.0, whole - planned))
+    overhead = max(0.0, whole - planned)
+    core = plan.looks.first if plan.looks else plan.sessions
+    room = (CORE_LIMIT if plan.looks else 1.0) * plan.budget_s / core - overhead
+    fit = min(1.0, max(0.0, room) / max(sum(visits.values()), 1e-9))
+    return Costs(
+        scenarios={name: seconds * fit for name, seconds in visits.items()}, overhead=overhead, fit=fit
+    )
 
 
 def noise_of(metric: str, family: str, spreads: Sequence[Spread]) -> Spread | None:
