@@ -41,7 +41,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def systems(self) -> list[str]:
         """Names of the systems, in the order of the rows."""
-        return [str(name) for name in dict.fromkeys(self.frame["system"])]
+        return [str(name) for name in self.frame["system"].unique()]
 
 
 def checked(columns: pd.DataFrame, place: str, rows: Sequence[int], kind: str) -> Table:
@@ -56,9 +56,13 @@ def checked(columns: pd.DataFrame, place: str, rows: Sequence[int], kind: str) -
     frame["place"] = place
     frame["better"] = frame["better"].str.lower()
     for name in ("metric", "system"):
-        _refuse(frame, frame[name] == "", name, "is empty: name the " + name)
-    bad = ~frame["better"].isin(DIRECTIONS)
-    _refuse(frame, bad, "better", "says neither higher nor lower")
+        empty = frame[frame[name] == ""]
+        if len(empty):
+            raise ForeignError(f"{_where(empty)}: column {name} is empty; name the {name}")
+    odd = frame[~frame["better"].isin(DIRECTIONS)]
+    if len(odd):
+        found = odd["better"].iloc[0][:40]
+        raise ForeignError(f"{_where(odd)}: column better says neither higher nor lower (found {found!r})")
     frame["value"] = _numbers(columns["value"], frame)
     return Table(frame=frame, kind=kind)
 
@@ -103,8 +107,10 @@ def _numbers(column: pd.Series, frame: pd.DataFrame) -> Any:
     bad = np.array([one is None for one in found], dtype=bool)
     if bad.any():
         first = int(np.argmax(bad))
-        where, text = f"{frame['place'].iloc[first]} {frame['row'].iloc[first]}", str(column.iloc[first])[:40]
-        raise ForeignError(f"{where}: value {text!r} is no number; write it like 0.25 or 2.5e-1")
+        text = str(column.iloc[first])[:40]
+        raise ForeignError(
+            f"{_where(frame.iloc[first:])}: value {text!r} is no number; write it like 0.25 or 2.5e-1"
+        )
     return found.astype(np.float64)
 
 
@@ -121,9 +127,6 @@ def _number(one: Any) -> float | None:
         return None
 
 
-def _refuse(frame: pd.DataFrame, bad: pd.Series, name: str, what: str) -> None:
-    mask = bad.to_numpy(dtype=bool)
-    if mask.any():
-        first = int(np.argmax(mask))
-        where, found = f"{frame['place'].iloc[first]} {frame['row'].iloc[first]}", frame[name].iloc[first]
-        raise ForeignError(f"{where}: column {name} {what} (found {str(found)[:40]!r})")
+def _where(rows: pd.DataFrame) -> str:
+    """The first of some rows: "samples.csv: row 17"."""
+    return f"{rows['place'].iloc[0]} {rows['row'].iloc[0]}"

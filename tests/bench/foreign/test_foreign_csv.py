@@ -74,7 +74,7 @@ def test_an_empty_value_is_no_number_and_its_row_is_named():
         (HEAD + "cpu,host,1,1,fast,lower\n", "t.csv: row 2: value 'fast' is no number"),
         (HEAD + "cpu,host,1,1,0x10,lower\n", "t.csv: row 2: value '0x10' is no number"),
         (HEAD + 'cpu,host,1,1,"1,5",lower\n', "t.csv: row 2: value '1,5' is no number"),
-        (HEAD + "cpu,,1,1,1,lower\n", "t.csv: row 2: column system is empty: name the system"),
+        (HEAD + "cpu,,1,1,1,lower\n", "t.csv: row 2: column system is empty; name the system"),
         ("metric,system,value,value,better\n", "t.csv: row 1: column value is there twice"),
         ("metric,system,value\na,b,1\n", "t.csv: row 1: columns missing: better (found: metric, sys"),
         ("hello world\n", "columns missing: metric, system, value, better (found: hello world)"),

@@ -44,6 +44,15 @@ def test_it_says_what_was_recognised_and_reads_each_row_aloud(slow: Path):
     assert lines[-1].startswith("2 rows: 2 refuted; each row stands alone")
 
 
+def test_the_page_shows_what_its_first_example_prints(tmp_path: Path):
+    page = (Path(__file__).parents[3] / "docs" / "judge.md").read_text()
+    data = page.partition("<<'CSV'\n")[2].partition("CSV\n")[0]
+    (tmp_path / "samples.csv").write_text(data)
+    shown = page.partition("prints\n\n")[2].partition("\n\n")[0]
+    printed = invoke(tmp_path / "samples.csv").stdout
+    assert [line.split() for line in printed.splitlines()] == [line.split() for line in shown.splitlines()]
+
+
 def test_json_is_the_list_of_verdicts_and_nothing_else(slow: Path):
     result = invoke(slow, "--json", "--margin", 0.9, "--alpha", 0.01)
     found = msgspec.json.decode(result.stdout, type=list[Verdict])
