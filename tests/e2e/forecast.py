@@ -29,7 +29,7 @@ _BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """A primary metric: sessions and minutes until it was decided, as forecast and as it was (None: never)."""
+    """A primary metric: sessions and minutes until its verdict, as forecast and as it was (None: never)."""
 
     metric: str
     sessions: float | None

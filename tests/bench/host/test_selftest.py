@@ -1,0 +1,307 @@
+"""The self-test runs as a run does; the forecast grows with noise and with what a session costs."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from bench.cli import app, doctor
+from bench.cli.world import World, use
+from bench.host import rough, selftest
+from bench.host.forecast import (
+    RUNS,
+    Costs,
+    Timeline,
+    forecast,
+    noise_of,
+    session_costs,
+    stopping,
+)
+from bench.host.spread import Noise, Pairs, Spread, spread
+from bench.model import Looks
+from bench.plan import arms_for, make_plan
+from bench.profiles import PROFILES
+from bench.scenarios.base import Reading, ScenarioError
+from bench.scenarios.registry import SCENARIOS
+from bench.testing import FakeBackend, FakeScenario, fake_backends, fake_image, fake_scenarios
+
+LOOKS = Looks(first=5, last=12)
+
+
+class Noisy(FakeScenario):
+    """A workload whose value differs from slice to slice by a few per cent."""
+
+    def __init__(self, name: str, family: str, sd: float, fails: bool = False) -> None:
+        super().__init__(name, family)
+        self.sd = sd
+        self.fails = fails
+        self.rng = random.Random(name)
+
+    def run(self, context):
+        if self.fails:
+            raise ScenarioError(f"{self.name} is broken")
+        value = 100.0 * math.exp(self.rng.gauss(0.0, self.sd))
+        return [Reading(metric=self.metrics[0].name, value=value, start_ns=0, duration_ns=1)]
+
+
+def test(scenarios, seconds=1000.0, events=None):
+    """A self-test by a clock that moves a second each time it is asked."""
+    ticks = itertools.count()
+    backend = FakeBackend("host", events=events)
+    backend.prepare(fake_image())
+    return selftest.run(backend, scenarios, (0, 1), seconds=seconds, clock=lambda: float(next(ticks)))
+
+
+test.__test__ = False
+
+
+def test_each_session_has_fresh_instances_of_both_arms():
+    events = []
+    found = test([Noisy("cpu.one", "cpu", 0.01)], events=events)
+    sessions = found.spreads[0].sessions
+    starts = [event for event in events if event[0] == "start"]
+    assert len(starts) == 2 * sessions
+    assert len([event for event in events if event[0] == "stop"]) == len(starts)
+    assert sessions >= selftest.MIN_SESSIONS
+    assert found.spreads[0].pairs >= selftest.BLOCKS * sessions
+
+
+def test_noise_is_found_and_told_from_quiet():
+    found = {
+        one.metric: one
+        for one in test([Noisy("cpu.loud", "cpu", 0.05), Noisy("cpu.calm", "cpu", 0.001)]).spreads
+    }
+    assert found["cpu.loud"].within > 10 * found["cpu.calm"].within
+
+
+def test_a_slice_that_fails_is_told_and_the_others_go_on():
+    found = test([Noisy("cpu.good", "cpu", 0.01), Noisy("cpu.bad", "cpu", 0.01, fails=True)])
+    assert found.trouble == ("cpu.bad: cpu.bad is broken",)
+    assert [one.metric for one in found.spreads] == ["cpu.good"]
+
+
+def test_when_all_fail_it_ends():
+    found = test([Noisy("cpu.bad", "cpu", 0.01, fails=True)])
+    assert found.spreads == ()
+
+
+def test_without_a_wire_there_is_no_network():
+    found = test([Noisy("network.x", "network", 0.01), Noisy("cpu.one", "cpu", 0.01)])
+    assert [one.metric for one in found.spreads] == ["cpu.one"]
+
+
+def test_it_takes_the_primary_slices_and_one_way_through_the_network():
+    names = {scenario.name for scenario in selftest.chosen(SCENARIOS)}
+    assert {"cpu.integer", "memory.bandwidth", "network.throughput.host"} <= names
+    assert not names & {"cpu.syscall", "network.throughput.nat", "startup.first_byte", "memory.per_instance"}
+
+
+@given(st.floats(1.0, 600.0), st.floats(0.0, 100.0))
+def test_the_number_of_sessions_stays_in_its_bounds(seconds, first):
+    assert selftest.MIN_SESSIONS <= selftest.sessions_for(seconds, first) <= selftest.MAX_SESSIONS
+
+
+def test_the_rough_test_measures_each_family(monkeypatch):
+    monkeypatch.setattr(rough, "ITERATIONS", 10)
+    monkeypatch.setattr(rough, "COPIED", 1 << 12)
+    monkeypatch.setattr(rough, "SENT", rough.CHUNK)
+    found = rough.run(seconds=0.01)
+    assert found.kind == "rough"
+    assert {one.metric.partition(".")[0] for one in found.spreads} == set(selftest.FAMILIES)
+
+
+def test_values_that_form_no_ratio_form_no_pair():
+    pairs = Pairs()
+    for session in range(4):
+        pairs.add(session, {"a": 0.0, "b": 1.0}, {"a": 1.0, "b": 2.0, "c": 3.0})
+    assert [one.metric for one in pairs.spreads(["a", "b", "c"])] == ["b"]
+
+
+def test_the_parts_of_the_noise_are_told_apart():
+    rng = np.random.default_rng(3)
+    sessions = [rng.normal(rng.normal(0, 0.03), 0.01, 20) for _ in range(200)]
+    found = spread("x", [list(one) for one in sessions])
+    assert found.between == pytest.approx(0.03, rel=0.2)
+    assert found.within == pytest.approx(0.01, rel=0.2)
+
+
+def median_stop(sd: float) -> float:
+    return float(np.quantile(stopping(sd, LOOKS, np.random.default_rng(1)), 0.5, method="higher"))
+
+
+def test_a_quiet_host_decides_at_the_first_look_and_a_loud_one_not_in_the_plan():
+    assert median_stop(0.0005) == LOOKS.first
+    assert median_stop(0.2) == math.inf
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0.001, 0.1), st.floats(1.2, 3.0))
+def test_more_noise_never_takes_fewer_sessions(sd, times):
+    assert median_stop(sd * times) >= median_stop(sd)
+
+
+def test_a_session_gets_shorter_by_what_is_decided():
+    cost = Costs(scenarios={"early": 10.0, "late": 1.0, "explains": 5.0}, overhead=2.0, fit=1.0)
+    stops = {"early": np.full(RUNS, 5.0), "late": np.full(RUNS, 8.0)}
+    timeline = Timeline(cost, stops, LOOKS)
+    assert timeline.seconds(np.full(RUNS, 5.0))[0] == 5 * 18.0
+    assert timeline.seconds(np.full(RUNS, 8.0))[0] == 5 * 18.0 + 3 * 3.0
+    assert timeline.seconds(np.full(RUNS, math.inf))[0] == math.inf
+    assert timeline.longer("late", 20) > timeline.longer("late", 12)
+
+
+@pytest.mark.parametrize(
+    ("metric", "family", "expected"),
+    [
+        ("cpu.float", "cpu", "cpu.float"),
+        ("network.cpu_per_gib.nat", "network", "network.cpu_per_gib.host"),
+        ("cpu.new", "cpu", "cpu.crypto"),
+        ("disk.new", "disk", None),
+    ],
+)
+def test_whose_noise_speaks_for_a_metric(metric, family, expected):
+    known = [
+        Spread(metric=name, sessions=4, pairs=8, between=0.0, within=within)
+        for name, within in (
+            ("cpu.float", 0.01),
+            ("cpu.crypto", 0.02),
+            ("network.cpu_per_gib.host", 0.05),
+            ("network.throughput.host", 0.001),
+        )
+    ]
+    found = noise_of(metric, family, known)
+    assert (found.metric if found else None) == expected
+
+
+OFFERED = [one for one in SCENARIOS if one.family in selftest.FAMILIES]
+BY_NAME = {one.name: one for one in OFFERED}
+PLAN = make_plan(
+    PROFILES["quick"], 0, arms_for([("host", "host"), ("runtime", "runtime")]), OFFERED, cpus=(0, 1)
+)
+
+
+def whole(within: float, slices: dict[str, float] | None = None):
+    spreads = tuple(
+        Spread(metric=metric.name, sessions=4, pairs=8, between=within / 4, within=within)
+        for scenario in selftest.chosen(SCENARIOS)
+        for metric in scenario.metrics
+        if metric.role == "primary"
+    )
+    noise = Noise(kind="image", seconds=20.0, spreads=spreads, slices=slices or {})
+    return forecast(noise, PLAN, BY_NAME, PROFILES["quick"], "runtime")
+
+
+def test_every_primary_metric_of_the_families_is_forecast():
+    found = whole(0.005)
+    wanted = {
+        metric.name
+        for scenario in OFFERED
+        for metric in scenario.metrics
+        if metric.role == "primary" and scenario.kind == "slice"
+    }
+    assert {one.metric for one in found.metrics} == wanted
+
+
+def test_a_quiet_host_fits_and_a_loud_one_does_not():
+    quiet, loud = whole(0.002), whole(0.2)
+    assert quiet.fits
+    assert quiet.minutes is not None
+    assert quiet.minutes <= quiet.budget_minutes
+    assert not loud.fits
+    assert loud.minutes is None or loud.minutes > loud.budget_minutes
+
+
+def test_nine_of_ten_runs_take_no_less_than_half_of_them():
+    for within in (0.002, 0.01, 0.03):
+        for one in whole(within).metrics:
+            if one.minutes is not None and one.minutes_most is not None:
+                assert one.minutes_most >= one.minutes
+
+
+def test_a_machine_slower_than_the_plan_gets_fewer_visits_and_no_more_time():
+    usual = session_costs(PLAN, BY_NAME, PROFILES["quick"], {})
+    slow = session_costs(
+        PLAN, BY_NAME, PROFILES["quick"], {name: 5 * BY_NAME[name].cost_s for name in BY_NAME}
+    )
+    assert usual.fit == 1.0
+    assert slow.fit < 1.0
+    first = PLAN.looks.first
+    assert first * (slow.overhead + sum(slow.scenarios.values())) <= PLAN.budget_s
+
+
+@pytest.fixture
+def fakes(tmp_path, monkeypatch):
+    monkeypatch.setenv("NINETYNINE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    use(World.fake(fake_backends(), fake_scenarios(), fake_image()))
+    yield
+    use(None)
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_doctor_measures_and_forecasts(fakes):
+    result = invoke("doctor", "--seconds", "1", "--json")
+    found = json.loads(result.stdout)
+    assert found["noise"]["kind"] == "image"
+    assert found["noise"]["spreads"]
+    assert found["forecast"]["profile"] == "quick"
+    assert result.exit_code in (0, 4)
+    assert (result.exit_code == 4) == (found["forecast"]["share"] < 0.5)
+
+
+def test_quick_looks_only(fakes):
+    found = json.loads(invoke("doctor", "--quick", "--json").stdout)
+    assert (found["noise"], found["forecast"]) == (None, None)
+    assert found["cpus"]
+
+
+def test_a_host_too_noisy_for_a_quick_run_has_a_status_of_its_own(fakes, monkeypatch):
+    monkeypatch.setattr(doctor, "self_test", lambda *args, **kwargs: whole_noise(0.5))
+    monkeypatch.setattr(doctor, "all_checks", lambda *args: [])
+    result = invoke("doctor")
+    assert result.exit_code == doctor.NOISY
+    assert "ninetynine run" in result.stdout
+
+
+def whole_noise(within: float) -> Noise:
+    return Noise(
+        kind="rough",
+        seconds=1.0,
+        spreads=tuple(
+            Spread(metric=name, sessions=4, pairs=8, between=0.0, within=within)
+            for name in (
+                "cpu.integer",
+                "memory.bandwidth",
+                "network.throughput.host",
+                "startup.first_instruction",
+            )
+        ),
+        slices={},
+        trouble=("rough, since this is a test",),
+    )
+
+
+def test_without_a_host_backend_it_is_rough_and_says_why(fakes, monkeypatch):
+    monkeypatch.setattr(rough, "run", lambda seconds, tell: whole_noise(0.01))
+    use(
+        World.fake(
+            {name: make for name, make in fake_backends().items() if name != "docker"},
+            fake_scenarios(),
+            fake_image(),
+        )
+    )
+    monkeypatch.setattr(doctor.setup, "probe_one", lambda backend: doctor.NotAvailable("no root here"))
+    found = json.loads(invoke("doctor", "--json").stdout)
+    assert found["noise"]["kind"] == "rough"
+    assert "no root here" in found["noise"]["trouble"][0]
