@@ -32,6 +32,9 @@ STATES: dict[Reading, State] = {
 }
 """Each reading, the worst first, with the state it has in a list of verdicts."""
 
+HOPELESS = 15.0
+"""A margin this many times nearer than the bound would take over 200 times as many sessions."""
+
 _ROLES: tuple[RowRole, ...] = ("primary", "stress", "context")
 
 
@@ -146,7 +149,18 @@ def _state(one: Draft, adjusted: tuple[float, float] | None, alpha: float) -> tu
         return "not worse", ""
     if one.found.p_worse <= alpha:
         return "cannot tell", f"worse by itself, but not as the worst of many (Holm's p is {adjusted[0]:.2g})"
-    return "cannot tell", "a change as large as the margin is neither shown nor excluded"
+    return "cannot tell", join("a change as large as the margin is neither shown nor excluded", _outlook(one))
+
+
+def _outlook(one: Draft) -> str:
+    """How many sessions would tell: the distance to a bound shrinks with the root of their number."""
+    if one.found is None:
+        return ""
+    half, distance = one.found.estimate - one.found.low, abs(one.found.estimate + one.tolerance)
+    if distance <= half / HOPELESS:
+        return "too close to the margin to be told by more sessions"
+    sessions = math.ceil(max(one.n_old, one.n_new) * (half / distance) ** 2)
+    return f"about {max(sessions, one.n_old + 1, one.n_new + 1)} sessions like these in each run would tell"
 
 
 def _absent(key: Key, old: Side, new: Side, settings: Settings) -> Row:
@@ -201,4 +215,6 @@ def _why_absent(key: Key, new: Side) -> str:
         return f"NEW has no valid sample of it ({lost.reason})"
     if arm not in (*new.arms, new.baseline):
         return f"NEW was not asked to measure {arm}"
+    if metric not in new.metrics:
+        return "NEW was not asked to measure it"
     return "NEW did not measure it"
