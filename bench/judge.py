@@ -105,8 +105,6 @@ def _case(
     sessions_run: int | None,
 ) -> Case:
     evidence = Evidence(collect(samples))
-    # A session begun and not ended is in the data and no look has seen it: it counts as one more.
-    seen = max(sessions_run or 0, evidence.visits.sessions)
     pairs = control.pairs_of(claims, plan)
     slowed = positive.positive_of(claims, plan)
     controls = {arm: control.CLAIM for arm, _ in pairs}
@@ -119,7 +117,7 @@ def _case(
         claims=claims,
         evidence=evidence,
         gate=Gate(min_sessions=claims.min_sessions, smoke=plan is not None and plan.profile == "smoke"),
-        spending=spending(plan, seen, closed, final=True) if plan else ONCE,
+        spending=spending(plan, sessions_run or 0, closed, final=True) if plan else ONCE,
         shown_only=frozenset(one.name for one in (plan.metrics if plan else ()) if one.role == "info"),
         baseline=baseline,
         pairs=pairs,

@@ -78,7 +78,10 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
             return self.done
         if shortfall(comparison, claim.min_pairs, self.gate):
             return self._of_the_run(comparison, self._enough(claim, comparison))
-        interval = comparison.bounds(self.spending.level(claim.alpha, comparison))
+        level = self.spending.level(claim.alpha, comparison)
+        if not level:
+            return self._of_the_run(comparison, self.looks.first)
+        interval = comparison.bounds(level)
         if decide(interval, margin_of(claim), at_least=claim.kind == "ratio") != "inconclusive":
             return max(self.done, float(self.looks.first))
         return self._of_the_run(comparison, needed_with_looks(claim, comparison, interval, self.looks))
@@ -87,14 +90,11 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         """Sessions with this comparison that a verdict asks for at the least, at the pace so far."""
         series = comparison.series
         a_session = series.n_pairs / series.n_sessions if series.n_sessions else 1.0
-        return max(self.gate.min_sessions, math.ceil(claim.min_pairs / a_session), series.n_sessions + 1)
+        return max(self.looks.first, self.gate.min_sessions, math.ceil(claim.min_pairs / a_session))
 
     def _of_the_run(self, comparison: Comparison, sessions: float) -> float:
-        """Sessions with this comparison → sessions of the run, of which some may lack it."""
-        own = comparison.series.n_sessions
-        return (
-            self.done + sessions if own == 0 else max(self.done + 1.0, sessions * max(1.0, self.done / own))
-        )
+        """Sessions with this comparison → sessions of the run, if from now on each has it."""
+        return self.done + max(1.0, sessions - comparison.series.n_sessions)
 
 
 def progress(

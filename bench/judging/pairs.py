@@ -64,7 +64,6 @@ class Visits(msgspec.Struct, frozen=True, kw_only=True):
     scenario: dict[str, str]
     better: dict[str, str]
     tried: frozenset[Key]
-    sessions: int
     backends: tuple[str, ...]
 
 
@@ -90,7 +89,6 @@ def collect(samples: pd.DataFrame) -> Visits:
         scenario=_scenarios(first),
         better={str(k): str(v) for k, v in zip(first["metric"], first["better"], strict=True)},
         tried=frozenset((str(metric), str(backend)) for metric, backend in tried),
-        sessions=1 + int(frame["cluster"].max()) if len(frame) else 0,
         backends=tuple(str(name) for name in dict.fromkeys(samples["backend"])),
     )
 

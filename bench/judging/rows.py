@@ -86,7 +86,7 @@ def judge_one(
     reason = join(
         short,
         more_data(claim, comparison, interval) if undecided else "",
-        spending.told(comparison),
+        spending.told(comparison, undecided=undecided),
         losses(comparison, lost),
         label(comparison.backend, comparison.baseline),
     )

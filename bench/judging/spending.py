@@ -17,8 +17,8 @@ Place = tuple[str, str]
 class Spending(msgspec.Struct, frozen=True, kw_only=True):
     """What a run looked at, and when. The default is a run that looks once, at its end.
 
-    sessions: those in the data. closed: sessions after which a look ended it. ends: sessions after which the
-    plan has nothing more of it, which no look had a part in. final: no look follows.
+    sessions: of the run, at this look. closed: sessions after which a look ended it. ends: sessions after
+    which the plan has nothing more of it, which no look had a part in. final: no look follows.
     """
 
     looks: Looks | None = None
@@ -42,27 +42,31 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
         return end is not None and self.sessions >= end
 
     def level(self, alpha: float, comparison: Comparison) -> float:
-        """The one-sided level for this comparison's bounds; a joined test gives its share as alpha."""
+        """The one-sided level for this comparison's bounds; a joined test gives its share as alpha.
+
+        A look counts by the sessions that the comparison itself has: where a session went to others, the data
+        are those of the look before, and so is the level. 0 where no look was due.
+        """
         if self.looks is None:
             return alpha
-        first, last = self.looks.first, self.looks.last
-        stop = self.stopped(comparison)
-        if stop is not None:
-            return level(alpha, stop, first, last, final=False)
-        end = self.end(comparison)
-        look = self.sessions if end is None else min(self.sessions, end)
-        return level(alpha, look, first, last, final=self.final or self.exhausted(comparison))
+        first, last, own = self.looks.first, self.looks.last, comparison.series.n_sessions
+        if self.stopped(comparison) is not None:
+            # One that was ended for another's sake before a look of its own was due is read as at its first.
+            return level(alpha, max(own, first), first, last, final=False)
+        return level(alpha, own, first, last, final=self.final or self.exhausted(comparison))
 
-    def told(self, comparison: Comparison) -> str:
-        """When a look ended it, in words; empty where it ran to its end."""
-        stop = self.stopped(comparison)
-        if self.looks is None or stop is None:
+    def told(self, comparison: Comparison, *, undecided: bool = False) -> str:
+        """When a look ended it, or that none did, in words; empty where neither tells anything."""
+        if self.looks is None:
             return ""
-        return f"decided after {stop} of {self.looks.last} sessions"
+        stop, of = self.stopped(comparison), f"of {self.looks.last} sessions"
+        if stop is not None:
+            return f"decided after {stop} {of}"
+        return f"still open after {self.sessions} {of}" if undecided and self.sessions else ""
 
 
 def spending(plan: Plan, sessions: int, closed: Sequence[Closed], *, final: bool) -> Spending:
-    """The spending of a run by this plan when `sessions` are in the data."""
+    """The spending of a run by this plan after so many sessions."""
     if plan.looks is None:
         return Spending()
     ends: dict[Place, int] = {}

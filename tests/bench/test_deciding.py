@@ -90,7 +90,7 @@ def test_a_metric_that_is_only_shown_asks_for_nothing() -> None:
     assert all(found.decided and not found.primary for found in one.values())
 
 
-@pytest.mark.parametrize(("sessions", "blocks", "needed"), [(2, 4, 4), (4, 1, 5)])
+@pytest.mark.parametrize(("sessions", "blocks", "needed"), [(2, 4, 5), (4, 1, 5)])
 def test_too_little_data_is_open_with_an_end_in_sight(sessions: int, blocks: int, needed: int) -> None:
     frame = samples(["cpu.integer"], EFFECTS, sessions=sessions, blocks=blocks, noise=0.0001)
     one = look(frame, sessions)["cpu.integer", "runtime"]
@@ -137,6 +137,14 @@ def test_a_pair_whose_other_side_comes_no_more_keeps_nobody() -> None:
     ended = look(frame, 6, plan=plan([name], arms=arms, attends={"vm-tcg": 5}))
     assert ended[name, "runtime"].decided
     assert ended[name, "vm-tcg"].needed == math.inf
+
+
+def test_a_session_that_went_to_others_is_no_look() -> None:
+    frame = samples(["cpu.integer"], {**EFFECTS, "runtime": -0.003}, sessions=6, noise=0.008)
+    first = look(frame, 6)["cpu.integer", "runtime"]
+    later = look(frame, 20)["cpu.integer", "runtime"]
+    assert (first.decided, later.decided) == (False, False)
+    assert later.needed - 20 == first.needed - 6
 
 
 def test_a_tail_is_open_until_it_has_the_values_for_a_bound() -> None:

@@ -13,7 +13,7 @@ from looking import ARMS, LOOKS, closed, plan
 
 from bench.claims import Claims, load
 from bench.judge import judge
-from bench.judging.comparisons import Evidence, ratio
+from bench.judging.comparisons import Comparison, Evidence, ratio
 from bench.judging.deciding import progress
 from bench.judging.pairs import collect
 from bench.judging.spending import Spending, spending
@@ -27,12 +27,13 @@ PRIMARY = list(PERFORMANCE.primary)
 SHORT = Looks(first=5, last=10)
 
 
-PAIR = ratio(
-    Evidence(collect(samples(["s"], {"host": 0.0, "runtime": 0.0}, sessions=2))),
-    ("s", "runtime"),
-    "primary",
-    "host",
-)
+def pair(sessions: int) -> Comparison:
+    """A comparison that was measured in so many sessions."""
+    frame = samples(["s"], {"host": 0.0, "runtime": 0.0}, sessions=sessions, blocks=1)
+    return ratio(Evidence(collect(frame)), ("s", "runtime"), "primary", "host")
+
+
+PAIRS = {sessions: pair(sessions) for sessions in range(2, 25)}
 
 
 def spent(closed_: dict[tuple[str, str], int], ends: dict[tuple[str, str], int], **how: object) -> Spending:
@@ -43,44 +44,46 @@ def spent(closed_: dict[tuple[str, str], int], ends: dict[tuple[str, str], int],
 
 
 def test_a_run_that_looks_once_spends_all_of_alpha() -> None:
-    assert (
-        spending(plan(["s"], looks=None), 6, [closed("s", "runtime", 5)], final=True).level(0.05, PAIR)
-        == 0.05
-    )
-    assert Spending().level(0.05, PAIR) == 0.05
+    once = spending(plan(["s"], looks=None), 6, [closed("s", "runtime", 5)], final=True)
+    assert once.level(0.05, PAIRS[6]) == Spending().level(0.05, PAIRS[6]) == 0.05
 
 
 @pytest.mark.parametrize(
-    ("closed_", "ends", "look", "final"),
+    ("closed_", "ends", "final"),
     [
-        ({}, {}, 20, True),
-        ({("s", "runtime"): 7}, {}, 7, False),
-        ({("s", "runtime"): 9, ("s", "host"): 7}, {}, 7, False),
-        ({("other", "runtime"): 7}, {}, 20, True),
-        ({}, {("s", "runtime"): 6}, 6, True),
-        ({("s", "runtime"): 9}, {("s", "host"): 6}, 6, True),
-        ({("s", "runtime"): 6}, {("s", "host"): 9}, 6, False),
-        ({}, {("s", "runtime"): 24}, 20, True),
+        ({}, {}, True),
+        ({("s", "runtime"): 7}, {}, False),
+        ({("s", "runtime"): 9, ("s", "host"): 7}, {}, False),
+        ({("other", "runtime"): 7}, {}, True),
+        ({}, {("s", "runtime"): 7}, True),
+        ({("s", "runtime"): 9}, {("s", "host"): 7}, True),
+        ({("s", "runtime"): 7}, {("s", "host"): 9}, False),
+        ({}, {("s", "runtime"): 24}, True),
     ],
 )
-def test_a_pair_is_read_at_the_level_of_the_look_that_ended_it(
-    closed_: dict[tuple[str, str], int], ends: dict[tuple[str, str], int], look: int, final: bool
+def test_a_pair_ends_by_a_look_or_by_the_plan_and_the_clock(
+    closed_: dict[tuple[str, str], int], ends: dict[tuple[str, str], int], final: bool
 ) -> None:
-    expected = level(0.05, look, LOOKS.first, LOOKS.last, final=final)
-    assert spent(closed_, ends).level(0.05, PAIR) == expected
+    expected = level(0.05, 7, LOOKS.first, LOOKS.last, final=final)
+    assert spent(closed_, ends).level(0.05, PAIRS[7]) == expected
 
 
 def test_a_look_at_a_run_that_goes_on_spends_its_share_and_no_more() -> None:
     going = spent({}, {("s", "runtime"): 24}, final=False, sessions=8)
-    assert going.level(0.05, PAIR) == level(0.05, 8, LOOKS.first, LOOKS.last, final=False) < 0.05
+    assert going.level(0.05, PAIRS[8]) == level(0.05, 8, LOOKS.first, LOOKS.last, final=False) < 0.05
     ended = spent({}, {("s", "runtime"): 8}, final=False, sessions=8)
-    assert ended.level(0.05, PAIR) == level(0.05, 8, LOOKS.first, LOOKS.last, final=True)
+    assert ended.level(0.05, PAIRS[8]) == level(0.05, 8, LOOKS.first, LOOKS.last, final=True)
 
 
-@given(st.integers(5, 24), st.one_of(st.none(), st.integers(5, 24)), st.integers(5, 24))
-def test_no_level_is_above_alpha(sessions: int, stop: int | None, end: int) -> None:
+def test_what_was_ended_for_anothers_sake_before_its_own_first_look_still_has_bounds() -> None:
+    early = spent({("s", "runtime"): 6}, {}).level(0.05, PAIRS[3])
+    assert early == level(0.05, LOOKS.first, LOOKS.first, LOOKS.last, final=False)
+
+
+@given(st.integers(2, 24), st.one_of(st.none(), st.integers(5, 24)), st.integers(5, 24))
+def test_no_level_is_above_alpha(own: int, stop: int | None, end: int) -> None:
     places = {} if stop is None else {("s", "runtime"): stop}
-    assert 0 < spent(places, {("s", "host"): end}, sessions=sessions).level(0.05, PAIR) <= 0.05
+    assert 0 < spent(places, {("s", "host"): end}).level(0.05, PAIRS[own]) <= 0.05
 
 
 # Rows
@@ -109,8 +112,11 @@ def test_an_arm_still_open_at_the_end_has_all_that_is_left() -> None:
     assert one.low > row_of([closed("cpu.integer", "runtime", 8)], 8, sessions_run=8).low
 
 
-def test_a_session_that_was_begun_and_not_ended_counts_as_one_more() -> None:
-    assert row_of([], 8, sessions_run=7) == row_of([], 8, sessions_run=8)
+def test_an_open_row_says_how_far_the_run_came() -> None:
+    frame = samples(["cpu.integer"], {**ALL_ARMS, "runtime": -0.009}, sessions=8, noise=0.02)
+    row = find(judge(frame, CLAIMS, plan(["cpu.integer"]), sessions_run=8), "performance", "cpu.integer")
+    assert row.verdict == "inconclusive"
+    assert "still open after 8 of 24 sessions" in row.reason
 
 
 def test_the_joint_row_reads_each_metric_at_its_own_look() -> None:

@@ -1,43 +1,47 @@
-"""How long a judge takes for 100 000 samples over 1 000 metrics: from the CSV's bytes to the verdicts."""
+"""What the judge takes for a whole run's samples, and a look for those so far."""
 
 from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.foreign import judge_table
-from bench.foreign.delimited import read
+from bench.claims import load
+from bench.judge import judge
+from bench.judging.deciding import progress
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
+from judge_samples import ALL_ARMS, samples
+from looking import plan
 
 pytestmark = pytest.mark.micro
 
-METRICS, SESSIONS, BLOCKS, SYSTEMS = 1_000, 5, 10, 2
+CLAIMS = load()
 
 
-def csv(columns: list[str]) -> bytes:
-    """100 000 values of two systems, with those of the columns session and block that are named."""
-    shape = (METRICS, SESSIONS, BLOCKS, SYSTEMS)
-    metric, session, block, system = np.indices(shape).reshape(4, -1)
-    frame = pd.DataFrame(
-        {
-            "metric": np.char.add("metric ", metric.astype(str)),
-            "system": np.where(system == 0, "host", "box"),
-            "session": session,
-            "block": block,
-            "value": 100 * np.exp(0.01 * np.random.default_rng(1).standard_normal(metric.size)),
-            "better": "lower",
-        }
-    )
-    return frame.drop(columns=list({"session", "block"} - set(columns))).to_csv(index=False).encode()
+def frame(metrics: int, sessions: int, blocks: int) -> pd.DataFrame:
+    """Rates near the margin, a third of them too noisy to decide, some lost."""
+    arms = {**ALL_ARMS, "docker": math.log(0.99), "vm-kvm": -0.05}
+    names = [f"cpu.sim{n}" for n in range(metrics)]
+    found = samples(names, arms, sessions=sessions, blocks=blocks, noise=0.02, luck=0.005)
+    lost = np.arange(len(found)) % 50 == 0
+    found.loc[lost, ["valid", "reason"]] = [False, "taken under pressure"]
+    return found
 
 
-@pytest.mark.parametrize("columns", [["session", "block"], ["session"], ["block"], []], ids=" ".join)
-@pytest.mark.parametrize("holm", [False, True])
-def test_a_hundred_thousand_samples(benchmark: BenchmarkFixture, columns: list[str], holm: bool) -> None:
-    data = csv(columns)
+def test_a_hundred_thousand_samples_of_a_thousand_metrics(benchmark: BenchmarkFixture) -> None:
+    given = frame(1000, 5, 3)
+    assert len(given) > 100_000
+    benchmark.pedantic(lambda: judge(given, CLAIMS), rounds=3)
 
-    def judge() -> int:
-        return len(judge_table(read(data, "samples.csv"), "host", 0.99, 0.05, holm=holm))
 
-    assert benchmark.pedantic(judge, rounds=3) == METRICS
+@pytest.mark.parametrize("sessions", [5, 24])
+def test_a_look_at_a_run_of_sixty_metrics(benchmark: BenchmarkFixture, sessions: int) -> None:
+    given = frame(60, sessions, 2)
+    planned = plan(sorted(set(given["scenario"])))
+    benchmark.pedantic(lambda: progress(given, CLAIMS, planned, sessions), rounds=3)
