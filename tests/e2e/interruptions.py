@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -32,7 +34,15 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE_S = 900.0
 """No promise about speed: what takes so long hangs."""
 
+REACH = 0.45
+"""Of the time budget, within which the interruptions fall. No look ends a run so early: the sessions before
+the first one are given 70 % of it, and a machine is seldom half as fast again as forecast."""
+
 KINDS = (signal.SIGINT, signal.SIGKILL)
+TAIL = 1 << 18
+"""Bytes of a journal's end that hold its last step, a repeated plan behind it included."""
+
+_ELAPSED = re.compile(rb'"elapsed":([0-9.]+)')
 INTERRUPTED, ENDED = 130, (0, 3)
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -44,9 +54,10 @@ class NotInterruptedError(Exception):
 
 
 class Leg(msgspec.Struct, frozen=True, kw_only=True):
-    """One interruption: by what, after how many steps in all, and the journal's whole lines right then."""
+    """One interruption: by what, after so many seconds of measuring and steps, and the journal right then."""
 
     kind: str
+    seconds: float
     steps: int
     status: int
     kept: bytes
@@ -73,7 +84,10 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
         return not any(check.wrong for check in self.checks)
 
     def __str__(self) -> str:
-        lines = [f"{leg.kind} after {leg.steps} steps: status {leg.status}" for leg in self.legs]
+        lines = [
+            f"{leg.kind} after {leg.seconds:.1f} s of measuring, {leg.steps} steps: status {leg.status}"
+            for leg in self.legs
+        ]
         lines += [f"to the end: {self.steps} steps measured, {self.dropped} left out with a reason"]
         lines += [
             f"{'WRONG' if one.wrong else 'holds'}: {one.question} {one.wrong}".rstrip() for one in self.checks
@@ -93,16 +107,16 @@ def interrupt_and_resume(
     rng = random.Random(seed)
     legs: list[Leg] = []
     plan: Plan | None = None
-    moments: Iterator[int] = iter(())
+    moments: Iterator[float] = iter(())
     for kind in itertools.islice(itertools.cycle(KINDS), times):
         begun = plan is not None
         child = start("run", "--resume", run) if begun else start("run", *words, "--out", run)
         if not begun:
-            _wait(lambda: _steps(run) > 0, child)
+            _wait(lambda: _elapsed(run) > 0, child)
             plan = journal.read(run / journal.NAME).run.plan
             moments = iter(_moments(plan, times, rng))
         leg = _interrupted(child, run, kind, next(moments), rng)
-        say(f"{leg.kind} after {leg.steps} steps")
+        say(f"{leg.kind} after {leg.seconds:.1f} s of measuring, {leg.steps} steps")
         legs.append(leg)
     assert plan is not None
     status, _, stderr = _ended(start("run", "--resume", run))
@@ -118,31 +132,27 @@ def interrupt_and_resume(
     return Story(legs=tuple(legs), checks=checks, steps=len(contents.done), dropped=left_out)
 
 
-def _moments(plan: Plan, times: int, rng: random.Random) -> list[int]:
-    """Steps after which to interrupt, in sessions that no look can leave out: the run gets that far."""
-    first = plan.looks.first if plan.looks else plan.sessions
-    sure = sum(step.session < first for step in plan.steps)
-    return sorted(rng.randrange(1, sure) for _ in range(times))
+def _moments(plan: Plan, times: int, rng: random.Random) -> list[float]:
+    """Seconds of measuring after which to interrupt."""
+    return sorted(rng.uniform(0.0, REACH * plan.budget_s) for _ in range(times))
 
 
 def _interrupted(
-    child: subprocess.Popen[str], run: Path, kind: signal.Signals, steps: int, rng: random.Random
+    child: subprocess.Popen[str], run: Path, kind: signal.Signals, moment: float, rng: random.Random
 ) -> Leg:
-    """Wait until the journal has so many steps, and a moment more; where it has them already, a moment."""
-    if _steps(run) >= steps:
+    """Wait until so much was measured, and a little more; where it was already, only a little."""
+    if _elapsed(run) >= moment:
         time.sleep(rng.uniform(0.2, 3.0))  # somewhere in the setting up, or in the first slices
     else:
-        _wait(lambda: _steps(run) >= steps, child)
+        _wait(lambda: _elapsed(run) >= moment, child)
         time.sleep(rng.uniform(0.0, 0.3))  # somewhere in a slice
     if child.poll() is not None:
-        raise NotInterruptedError(
-            f"{run}: ended before it was interrupted after {steps} steps: {child.communicate()}"
-        )
+        raise NotInterruptedError(f"{run}: ended before {moment:.1f} s of measuring: {child.communicate()}")
     child.send_signal(kind)
     status, _, _ = _ended(child)
     data = (run / journal.NAME).read_bytes()
     kept = data[: data.rfind(b"\n") + 1]
-    return Leg(kind=kind.name, steps=_count(kept), status=status, kept=kept)
+    return Leg(kind=kind.name, seconds=_last(kept), steps=_count(kept), status=status, kept=kept)
 
 
 def checked(run: Path, plan: Plan, kept: Sequence[bytes], contents: Contents) -> Iterator[Check]:
@@ -204,16 +214,24 @@ def _judged_again(start: Start, run: Path) -> Check:
     return Check(question="the verdicts of a fresh process?", wrong=wrong)
 
 
-def _steps(run: Path) -> int:
+def _elapsed(run: Path) -> float:
+    """Seconds of measuring so far by a journal's end; cheap, as it is asked often beside a measurement."""
     try:
-        return _count((run / journal.NAME).read_bytes())
+        with (run / journal.NAME).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            return _last(file.read())
     except OSError:
-        return 0
+        return 0.0
+
+
+def _last(data: bytes) -> float:
+    found = _ELAPSED.findall(data)
+    return float(found[-1]) if found else 0.0
 
 
 def _count(data: bytes) -> int:
-    """Whole step lines of a journal; cheap, as it is asked again and again beside a measurement."""
-    return data[: data.rfind(b"\n") + 1].count(b'{"type":"step"')
+    """Step lines of a journal."""
+    return data.count(b'{"type":"step"')
 
 
 def _wait(condition: Callable[[], bool], child: subprocess.Popen[str]) -> None:

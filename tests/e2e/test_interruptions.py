@@ -20,14 +20,14 @@ from bench import journal, store
 from bench.journal import Contents, DropLine, Journal, RunLine
 from bench.model import Plan, Sample
 from bench.plan import arms_for, make_plan
-from bench.profiles import PROFILES
+from bench.profiles import CORE_SHARE, PROFILES
 from bench.testing import fake_run, fake_scenarios
 
 
 def on_fakes(*words: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "bench.testing", *map(str, words)],
-        env=os.environ | {"NINETYNINE_FAKE_SLICE_S": "0.02"},
+        env=os.environ | {"NINETYNINE_FAKE_SLICE_S": "0.1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -153,9 +153,18 @@ def test_a_sample_that_the_file_lacks_is_found(whole: Whole) -> None:
     assert "the samples of the journal, and no others, in the Parquet file?" in whole.wrong()
 
 
-def test_moments_lie_in_sessions_that_are_surely_run(whole: Whole) -> None:
+def test_moments_lie_in_the_time_before_the_first_look(whole: Whole) -> None:
     found = interruptions._moments(whole.plan, 50, interruptions.random.Random(1))
 
     assert found == sorted(found)
-    assert found[0] >= 1
-    assert found[-1] < len(whole.plan.steps)
+    assert found[0] >= 0
+    assert found[-1] < CORE_SHARE * whole.plan.budget_s
+
+
+def test_the_seconds_measured_are_those_of_the_last_whole_step(whole: Whole) -> None:
+    assert interruptions._elapsed(whole.run) == 0.0
+    whole.add(lambda book: book.step(2, [whole.sample(2)], 0.5, 1.5))
+    whole.add(lambda book: book.step(3, [whole.sample(3)], 0.5, 2.25))
+
+    assert interruptions._elapsed(whole.run) == 2.25
+    assert interruptions._elapsed(whole.run / "nowhere") == 0.0
