@@ -1,4 +1,4 @@
-"""The project's tasks, `nox -s setup|bench|tests|unit|lint|micro`, all in the one `.venv` at the root.
+"""The tasks, `nox -s setup|bench|tests|unit|lint|validate|micro`, all in the one `.venv` at the root.
 
 `bench` and `tests` set the machine up by themselves. This file imports nothing but nox and the standard
 library, because it runs before anything else is installed.
@@ -153,6 +153,13 @@ def lint(session: nox.Session) -> None:
     _python(session, "-m", "ruff", "format", "--check", ".")
     session.run(str(VENV / "bin" / "lint-imports"), external=True)
     _python(session, "-m", "mypy")
+
+
+@nox.session
+def validate(session: nox.Session) -> None:
+    """How often would a verdict be wrong? Simulated; `-- --quick`, or `-- --write` for docs/method.md."""
+    _python_packages(session)
+    _python(session, "-m", "bench.stats.validate", *session.posargs)
 
 
 @nox.session

@@ -28,11 +28,15 @@ import msgspec
 import numpy as np
 from scipy import special
 
+from bench.stats.cluster import Interval, t_interval
 from bench.stats.location import Floats
 
 RHO = 1.5
 """How late alpha is spent. With 1 a clear case ends half a session sooner and a close one with an interval
 wider by a tenth; with 2 it is the other way round (table in docs/method.md)."""
+
+READ = 0.02
+"""Level of each side of the interval to read after looks."""
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)
 POINTS = 80
@@ -64,26 +68,40 @@ def level(alpha: float, look: int, first: int, last: int, *, final: bool) -> flo
     """
     if look < first or first >= last:
         return alpha if final or look >= last else 0.0
-    looks = _levels(alpha, first, last)
+    looks = levels_of(alpha, first, last)
     going, ending = looks[min(look, last) - first]
     return ending if final else going
 
 
-def spent(alpha: float, look: int, last: int) -> float:
-    """Error spent by look `look` of `last`: alpha · (look / last) ** RHO."""
-    return float(alpha * (min(look, last) / last) ** RHO)
+def spent(alpha: float, look: int, last: int, rho: float = RHO) -> float:
+    """Error spent by look `look` of `last`: alpha · (look / last) ** rho."""
+    return float(alpha * (min(look, last) / last) ** rho)
+
+
+def reading(locations: Floats, margin: float, judged: Interval) -> Interval:
+    """An interval to read after looks, about 95 % wherever the truth lies; `judged` is the 95 % one by looks.
+
+    `judged` (levels of 0.025 in all, each side) always holds and is far too wide for a run that ended early:
+    its levels are made for what happens on the margin. The plain t interval is too narrow, since a run ends
+    where the data look clear. Between them: READ on each side, and the margin left in where `judged` does not
+    exclude it. Simulated in bench.stats.validate: 94 to 97 %, and 97 to 99 % at the margin itself.
+    """
+    plain = t_interval(locations, READ)
+    if not judged.low <= margin <= judged.high:
+        return plain
+    return msgspec.structs.replace(plain, low=min(plain.low, margin), high=max(plain.high, margin))
 
 
 @lru_cache(maxsize=512)
-def _levels(alpha: float, first: int, last: int) -> tuple[tuple[float, float], ...]:
+def levels_of(alpha: float, first: int, last: int, rho: float = RHO) -> tuple[tuple[float, float], ...]:
     """(level of a look that others may follow, level of a last look) for each look; first < last."""
-    before = spent(alpha, first, last)
+    before = spent(alpha, first, last, rho)
     found = [(before, alpha)]
     silent = _Silent(1.0, math.pi, np.ones(4))
     tail = before
     for look in range(first + 1, last + 1):
         silent = _walk_back(silent, look - 1, tail)
-        now = spent(alpha, look, last)
+        now = spent(alpha, look, last, rho)
         tail = _tail(silent, look, now - before)
         found.append((tail, tail if look == last else _tail(silent, look, alpha - before)))
         before = now

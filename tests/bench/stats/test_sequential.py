@@ -114,9 +114,9 @@ def test_without_a_look_before_all_of_alpha_is_there_at_the_end() -> None:
 
 
 def test_tiny_levels_and_many_looks_are_solved_as_finely_as_others(monkeypatch) -> None:
-    coarse = np.array(sequential._levels(0.05 / 40, 4, 60))
-    sequential._levels.cache_clear()
+    coarse = np.array(sequential.levels_of(0.05 / 40, 4, 60))
+    sequential.levels_of.cache_clear()
     monkeypatch.setattr(sequential, "POINTS", 300)
-    fine = np.array(sequential._levels(0.05 / 40, 4, 60))
-    sequential._levels.cache_clear()
+    fine = np.array(sequential.levels_of(0.05 / 40, 4, 60))
+    sequential.levels_of.cache_clear()
     assert coarse == pytest.approx(fine, rel=1e-4)

@@ -1,0 +1,229 @@
+"""The study cut into jobs for a pool of processes, and put together again. Same seed, same numbers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from bench.stats.validate import controls, estimators, spending, study, table
+from bench.stats.validate.controls import CONTROL_WORLDS
+from bench.stats.validate.estimators import METHODS
+from bench.stats.validate.table import Check, Results, markdown, percent
+from bench.stats.validate.worlds import BY_NAME, WORLDS
+
+CHUNK = 1000
+"""Runs drawn at once: small enough for a laptop's memory, large enough for numpy."""
+
+
+class Size(msgspec.Struct, frozen=True, kw_only=True):
+    """How many runs each part of the study takes."""
+
+    study: int = 20_000
+    estimators: int = 10_000
+    control: int = 4_000
+    bias: int = 400
+    tails: int = 1_000
+    spending: int = 20_000
+
+    def shrunk(self, share: float) -> Size:
+        """A smaller study, rougher by the root of the share; no part below 100 runs."""
+        return Size(**{name: max(100, int(getattr(self, name) * share)) for name in self.__struct_fields__})
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the page shows, by marker, and what has to hold."""
+
+    results: Results
+    tables: dict[str, str]
+    checks: list[Check]
+
+
+Job = tuple[str, tuple[Any, ...], int, int]
+"""Part, what of it, runs, seed."""
+
+SESSIONS = (4, 8, 30)
+CONTROL_SESSIONS, CONTROL_METRICS = (4, 6, 12), (1, 10, 40)
+BIASES, BIAS_SESSIONS = (0.002, 0.005, 0.01, 0.02), (4, 5, 6, 8, 12)
+TAILS = tuple((s, n, luck) for s, n in ((4, 170), (6, 100), (8, 60), (8, 25)) for luck in (0.0, 0.05, 0.2))
+
+
+def plan(size: Size, seed: int) -> list[Job]:
+    """All jobs, the long ones first."""
+    jobs: list[Job] = []
+    for world in sorted(WORLDS, key=lambda one: -one.last):
+        starts = range(0, size.study, CHUNK)
+        jobs += [("study", (world.name,), min(CHUNK, size.study - at), seed + at) for at in starts]
+    for count in CONTROL_SESSIONS:
+        for metrics in CONTROL_METRICS:
+            jobs += [
+                ("control", (world.name, count, metrics), size.control, seed) for world in CONTROL_WORLDS
+            ]
+    jobs += [("estimators", (world.name, n), size.estimators, seed) for n in SESSIONS for world in WORLDS]
+    jobs += [("bias", (bias, count), size.bias, seed) for bias in BIASES for count in BIAS_SESSIONS]
+    jobs += [("tails", one, size.tails, seed) for one in TAILS]
+    jobs += [("spending", (one,), size.spending, seed) for one in spending.DISTANCES]
+    return jobs
+
+
+def run(job: Job) -> Any:
+    """One job's numbers, in this process or another."""
+    part, what, runs, seed = job
+    return _PARTS[part](runs, seed, *what)
+
+
+def _study(runs: int, seed: int, name: str) -> Any:
+    return study.tally_chunk((name, runs, seed))[1]
+
+
+def _estimators(runs: int, seed: int, name: str, sessions: int) -> Any:
+    """In chunks: the bootstraps draw hundreds of samples a run."""
+    rng = np.random.default_rng([seed, sessions])
+    parts = [estimators.false_rates(BY_NAME[name], sessions, 500, rng) for _ in range(max(1, runs // 500))]
+    return {method: np.mean([part[method] for part in parts], axis=0) for method in METHODS}
+
+
+def _control(runs: int, seed: int, name: str, sessions: int, metrics: int) -> Any:
+    rng = np.random.default_rng([seed, sessions, metrics])
+    parts = [
+        controls.control_rate(BY_NAME[name], sessions, metrics, 100, rng) for _ in range(max(1, runs // 100))
+    ]
+    return float(np.mean(parts))
+
+
+def _bias(runs: int, seed: int, bias: float, sessions: int) -> Any:
+    rng = np.random.default_rng([seed, sessions])
+    return controls.control_rate(BY_NAME["session effects"], sessions, 40, runs, rng, bias=bias)
+
+
+def _tails(runs: int, seed: int, sessions: int, starts: int, luck: float) -> Any:
+    return controls.quantile_rates(0.99, sessions, starts, luck, runs, np.random.default_rng([seed, starts]))
+
+
+def _spending(runs: int, seed: int, distance: float) -> Any:
+    return spending.stops(distance, runs, np.random.default_rng(seed))
+
+
+_PARTS: dict[str, Callable[..., Any]] = {
+    "study": _study,
+    "estimators": _estimators,
+    "control": _control,
+    "bias": _bias,
+    "tails": _tails,
+    "spending": _spending,
+}
+
+
+def walk(jobs: list[Job], processes: int | None = None) -> Iterable[tuple[Job, Any]]:
+    """Each job with its numbers, in order; over all CPUs unless told otherwise, 1 stays in this process."""
+    workers = processes or os.cpu_count() or 1
+    if workers == 1:
+        yield from ((job, run(job)) for job in jobs)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        yield from zip(jobs, pool.map(run, jobs), strict=True)
+
+
+def gather(done: Iterable[tuple[Job, Any]], size: Size) -> Outcome:
+    """All numbers to tables and checks."""
+    results: Results = {}
+    others: dict[tuple[str, tuple[Any, ...]], Any] = {}
+    for (part, what, _, _), found in done:
+        if part == "study":
+            earlier = results.get(what[0])
+            results[what[0]] = {name: earlier[name] + found[name] for name in found} if earlier else found
+        else:
+            others[part, what] = found
+    tables = {
+        "fixed": table.fixed_table(results),
+        "looks": table.looks_table(results),
+        "designs": table.designs_table(results),
+        "estimators": _estimators_table(others),
+        "resolution": _resolution_table(others),
+        "control": _control_table(others),
+        "bias": _bias_table(others),
+        "tails": _tails_table(others),
+        "spending": _spending_table(others),
+        "noises": "\n".join(f"- *{world.name}*: {world.says}." for world in WORLDS),
+    }
+    return Outcome(
+        results=results, tables=tables, checks=[*table.checks(results), *_control_checks(others, size)]
+    )
+
+
+def _control_checks(others: dict[tuple[str, tuple[Any, ...]], Any], size: Size) -> list[Check]:
+    return [
+        Check(
+            row=f"A/A control, {what[0]}, {what[1]} sessions, {what[2]} metrics",
+            figure="failed by chance",
+            value=rate,
+            low=0.0,
+            high=controls.PROMISE,
+            runs=size.control,
+        )
+        for (part, what), rate in others.items()
+        if part == "control"
+    ]
+
+
+def _estimators_table(others: dict[tuple[str, tuple[Any, ...]], Any]) -> str:
+    rows = []
+    for world in WORLDS:
+        for count in SESSIONS:
+            found = others["estimators", (world.name, count)]
+            rows.append([world.name, str(count), *(percent(*found[name][:2]) for name in METHODS)])
+    return markdown(["noise", "sessions", *METHODS], rows)
+
+
+def _resolution_table(others: dict[tuple[str, tuple[Any, ...]], Any]) -> str:
+    rows = []
+    for world in WORLDS:
+        cells = [others["estimators", (world.name, count)] for count in SESSIONS]
+        rows.append([world.name, *(percent(one["median + t"][2], one["HL + t"][2]) for one in cells)])
+    return markdown(["noise", *(f"{count} sessions" for count in SESSIONS)], rows)
+
+
+def _control_table(others: dict[tuple[str, tuple[Any, ...]], Any]) -> str:
+    rows = [
+        [world.name, str(count)]
+        + [f"{100 * others['control', (world.name, count, metrics)]:.2f}" for metrics in CONTROL_METRICS]
+        for world in CONTROL_WORLDS
+        for count in CONTROL_SESSIONS
+    ]
+    return markdown(["noise", "sessions", "1 metric", "10 metrics", "40 metrics"], rows)
+
+
+def _bias_table(others: dict[tuple[str, tuple[Any, ...]], Any]) -> str:
+    rows = [
+        [f"{100 * bias:g} %", *(percent(others["bias", (bias, count)]) for count in BIAS_SESSIONS)]
+        for bias in BIASES
+    ]
+    return markdown(["bias", *(f"{count} sessions" for count in BIAS_SESSIONS)], rows)
+
+
+def _tails_table(others: dict[tuple[str, tuple[Any, ...]], Any]) -> str:
+    rows = [
+        [str(count), str(starts), f"{100 * luck:g} %", percent(*others["tails", (count, starts, luck)])]
+        for count, starts, luck in TAILS
+    ]
+    return markdown(["sessions", "starts a session", "session luck", "above high / below low"], rows)
+
+
+def _spending_table(others: dict[tuple[str, tuple[Any, ...]], Any]) -> str:
+    rows = []
+    for rho in spending.POWERS:
+        cells = [others["spending", (distance,)][rho] for distance in spending.DISTANCES]
+        levels = spending.look_levels(rho)
+        row = [
+            f"{rho:g}",
+            f"{100 * levels[0]:.2f}",
+            f"{100 * levels[-1]:.2f}",
+            f"{spending.widening(rho):.2f}",
+        ]
+        rows.append([*row, *(f"{sessions:.1f} ({100 * share:.0f} %)" for sessions, share in cells)])
+    heads = ["power", "level of the first look, %", "of the last, %", "width at the last"]
+    return markdown([*heads, *(f"{distance:g} sd off" for distance in spending.DISTANCES)], rows)

@@ -1,0 +1,39 @@
+"""The study's tables and figure in docs/method.md, between marker comments."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = DOCS / "method.md"
+FIGURE = DOCS / "figures" / "validate.svg"
+
+
+class PageError(Exception):
+    """docs/method.md has no place for a table: names its marker."""
+
+
+def put(page: str, tables: dict[str, str]) -> str:
+    """The page with each table between `<!-- validate: NAME -->` and `<!-- end -->`. PageError."""
+    for name, text in tables.items():
+        pattern = re.compile(rf"(<!-- validate: {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
+        page, count = pattern.subn(functools.partial(_between, text), page)
+        if count != 1:
+            raise PageError(
+                f"validate: {PAGE.name} has {count} places for the table {name}; "
+                f"it needs one `<!-- validate: {name} -->` and `<!-- end -->`"
+            )
+    return page
+
+
+def _between(text: str, found: re.Match[str]) -> str:
+    return f"{found[1]}\n{text}\n\n{found[2]}"
+
+
+def write(tables: dict[str, str], drawing: str) -> None:
+    """Rewrite the page and the figure. PageError."""
+    PAGE.write_text(put(PAGE.read_text(), tables))
+    FIGURE.parent.mkdir(exist_ok=True)
+    FIGURE.write_text(drawing)
