@@ -7,12 +7,14 @@ blocks) are all there is, and the row says what is assumed of them.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 
 import msgspec
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
 from bench.foreign import flaws
 from bench.foreign.table import Pair, Table
@@ -25,6 +27,9 @@ from bench.stats.unpaired import shift, welch
 GROUPS = 10
 """Groups of consecutive blocks where no session is declared: few enough to outlast drift that spans some
 blocks, enough for Student's t to be near its limit (for time series Ibragimov & Müller 2010 take 4 to 16)."""
+
+FEWEST = 20
+"""Values below which no resemblance of neighbours can be told from chance (3 / √n is two thirds)."""
 
 Bounds = Callable[[float], Interval]
 
@@ -165,6 +170,9 @@ def _unpaired_sessions(key: Pair, a: Floats, b: Floats) -> Contrast:
 
 
 def _unpaired_values(key: Pair, a: Floats, b: Floats, caveat: str) -> Contrast:
+    """Values without sessions, in the order of their rows, which is taken for that of time."""
+    if resemble(a) or resemble(b):
+        return _grouped_values(key, a, b, caveat)
     how = join(f"unpaired: {a.size} and {b.size} values, assumed to be independent", caveat)
     return Contrast(
         metric=key[0],
@@ -175,6 +183,42 @@ def _unpaired_values(key: Pair, a: Floats, b: Floats, caveat: str) -> Contrast:
         how=how,
         unpaired=True,
     )
+
+
+def _grouped_values(key: Pair, a: Floats, b: Floats, caveat: str) -> Contrast:
+    """Values that are visibly not independent: medians of consecutive ones, as of blocks without sessions."""
+    first, second = (
+        np.array([np.median(part) for part in np.array_split(one, min(GROUPS, one.size))]) for one in (a, b)
+    )
+    how = (
+        f"unpaired: {a.size} and {b.size} values; neighbours resemble one another, so medians of "
+        f"{first.size} and {second.size} groups of consecutive ones are compared"
+    )
+    return Contrast(
+        metric=key[0],
+        system=key[1],
+        bounds=lambda alpha: welch(first, second, alpha),
+        unit=f"group of {count(max(a.size, b.size) // GROUPS, 'value')}",
+        units=min(first.size, second.size),
+        how=join(how, caveat),
+        unpaired=True,
+    )
+
+
+def resemble(values: Floats) -> bool:
+    """Whether neighbours are more alike than values far apart: a rank correlation of more than 3 / √n.
+
+    Of independent values about one series in a thousand has that (the correlation at lag one has a standard
+    error of 1 / √n: Bartlett 1946, J. R. Stat. Soc. Suppl. 8, 27–41). Ranks, so that outliers do not hide it.
+    """
+    if values.size < FEWEST:
+        return False
+    ranks = rankdata(values)
+    spread = float(np.var(ranks))
+    if spread == 0.0:
+        return False
+    centred = ranks - ranks.mean()
+    return float(np.mean(centred[1:] * centred[:-1])) / spread > 3.0 / math.sqrt(values.size)
 
 
 def _paired(

@@ -227,6 +227,31 @@ def test_consecutive_blocks_are_taken_in_their_natural_order():
     assert one(both).high > math.exp(0.05 / 2 + 0.01)
 
 
+def wandering(effect: float, length: int, seed: int) -> pd.DataFrame:
+    """Values of one process each that drift slowly: every one resembles the one before."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for system, shift in (("host", 0.0), ("box", effect)):
+        walk = np.zeros(length)
+        for k in range(1, length):
+            walk[k] = 0.9 * walk[k - 1] + 0.01 * rng.standard_normal()
+        parts.append(pd.DataFrame({"metric": f"m{seed}", "system": system, "value": np.exp(shift + walk)}))
+    return pd.concat(parts).assign(better="higher")
+
+
+def test_values_that_resemble_their_neighbours_are_not_counted_one_by_one():
+    frame = pd.concat([wandering(math.log(0.99), 200, seed) for seed in range(100)])
+    rows = judge_frame(frame)
+    assert all(
+        "neighbours resemble one another, so medians of 10 and 10 groups" in row.reason for row in rows
+    )
+    # Taken one by one, about half of these would get a verdict, on a truth that allows none.
+    assert sum(row.verdict != "inconclusive" for row in rows) < 25
+    shuffled = judge_frame(frame.sample(frac=1.0, random_state=1))
+    assert sum(row.verdict != "inconclusive" for row in shuffled) > 40
+    assert one(wandering(math.log(0.8), 200, 1)).verdict == "refuted"
+
+
 # ---- many metrics ------------------------------------------------------------------------------------------
 
 
