@@ -165,33 +165,50 @@ def warmups(
     """The uncounted first slices of a group's fresh instances: all, or each fast arm's cheapest."""
     if group == OWN or profile.warmup == "none":
         return []
-    here: dict[tuple[str, str], Step] = {}
-    cheapest: dict[str, Step] = {}
-    for step in (step for step in plan.steps if step.group == group):
-        if step.session == session:
-            here.setdefault((step.arm, step.scenario), step)
-        best = cheapest.setdefault(step.arm, step)
-        if visit_s(scenarios[step.scenario], step.arm) < visit_s(scenarios[best.scenario], step.arm):
-            cheapest[step.arm] = step
-    if profile.warmup == "all":
-        return list(here.values())
-    return [cheapest[arm] for arm in dict.fromkeys(arm for arm, _ in here) if not pace(arm).slow]
+    members = [step for step in plan.steps if step.group == group]
+    return _first_slices([s for s in members if s.session == session], _cheapest(members, scenarios), profile)
 
 
 def forecast(plan: Plan, scenarios: Mapping[str, Scenario], profile: Profile) -> list[tuple[int, str, float]]:
     """(session, group, seconds) in plan order: instance starts, warm-ups and visits."""
-    seconds: dict[tuple[int, str], float] = {}
-    present: dict[tuple[int, str], set[str]] = {}
+    groups: dict[str, list[Step]] = {}
+    visits: dict[tuple[int, str], list[Step]] = {}
     for step in plan.steps:
-        key = (step.session, step.group)
-        seconds[key] = seconds.get(key, 0.0) + visit_s(scenarios[step.scenario], step.arm)
-        present.setdefault(key, set()).add(step.arm)
-    for (session, group), arms in present.items():
+        groups.setdefault(step.group, []).append(step)
+        visits.setdefault((step.session, step.group), []).append(step)
+    cheapest = {group: _cheapest(members, scenarios) for group, members in groups.items()}
+    found = []
+    for (session, group), steps in visits.items():
+        seconds = sum(visit_s(scenarios[step.scenario], step.arm) for step in steps)
         if group != OWN:
-            seconds[session, group] += sum(pace(arm).start_s for arm in arms)
-        for step in warmups(plan, session, group, scenarios, profile):
-            seconds[session, group] += visit_s(scenarios[step.scenario], step.arm)
-    return [(session, group, cost) for (session, group), cost in seconds.items()]
+            seconds += sum(pace(arm).start_s for arm in {step.arm for step in steps})
+            warm = _first_slices(steps, cheapest[group], profile)
+            seconds += sum(visit_s(scenarios[step.scenario], step.arm) for step in warm)
+        found.append((session, group, seconds))
+    return found
+
+
+def _cheapest(steps: Iterable[Step], scenarios: Mapping[str, Scenario]) -> dict[str, Step]:
+    """Of each arm the first step of its cheapest scenario."""
+    best: dict[str, Step] = {}
+    for step in {(step.arm, step.scenario): step for step in reversed(list(steps))}.values():
+        known = best.setdefault(step.arm, step)
+        mine, other = (
+            visit_s(scenarios[step.scenario], step.arm),
+            visit_s(scenarios[known.scenario], step.arm),
+        )
+        if (mine, step.order) < (other, known.order):
+            best[step.arm] = step
+    return best
+
+
+def _first_slices(steps: Sequence[Step], cheapest: Mapping[str, Step], profile: Profile) -> list[Step]:
+    """The warm-ups of one group in one session, of which these are the steps."""
+    if profile.warmup == "none":
+        return []
+    if profile.warmup == "all":
+        return list({(step.arm, step.scenario): step for step in reversed(steps)}.values())[::-1]
+    return [cheapest[arm] for arm in dict.fromkeys(step.arm for step in steps) if not pace(arm).slow]
 
 
 def spread(count: int, size: int) -> list[int]:

@@ -6,6 +6,7 @@ guard of `bench.measure` corrects it. Figures err on the slow side.
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
 import msgspec
@@ -144,6 +145,7 @@ def profile(name: str) -> Profile:
         raise ProfileError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}") from None
 
 
+@functools.cache
 def pace(arm: str) -> Pace:
     """The forecast for an arm by its longest known prefix (`vm-tcg-untuned` paces like `vm-tcg`)."""
     known = [(prefix, found) for prefix, found in _PACES if arm == prefix or arm.startswith(prefix + "-")]

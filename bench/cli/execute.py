@@ -168,8 +168,15 @@ def _measure(
 def _decide(
     known: claims.Claims, plan: Plan, samples: Sequence[Sample], sessions: int, closed: Sequence[Closed]
 ) -> Sequence[Progress]:
-    """What a look asks, answered by the judge's own rule."""
-    return progress(store.frame(samples), known, plan, sessions, closed)
+    """What a look asks, answered by the judge's own rule.
+
+    Readings that are only shown are left away where a scenario has others: the phases of starts are most of all
+    samples, and would take most of a look's time.
+    """
+    shown = {metric.name for metric in plan.metrics if metric.role == "info"}
+    judged = {one.scenario for one in samples if one.metric not in shown}
+    asked = [one for one in samples if one.metric not in shown or one.scenario not in judged]
+    return progress(store.frame(asked), known, plan, sessions, closed)
 
 
 def _within(chosen: Profile, budget_s: float | None) -> Profile:

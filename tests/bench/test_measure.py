@@ -2,61 +2,16 @@
 
 import gc
 import math
-from pathlib import Path
 
 import msgspec
 import pytest
+from walking import SMALL, Bench
 
-from bench import journal, measure, plan
-from bench.journal import Journal, RunLine
+from bench import measure, plan
+from bench.journal import Journal
 from bench.measure.guard import Guard
-from bench.model import Plan
-from bench.profiles import MIN_SESSIONS, PROFILES, Profile
-from bench.testing import FakeBackend, FakeClock, FakeScenario, fake_run, fake_scenarios
-
-SMALL = msgspec.structs.replace(PROFILES["quick"], sessions=5, max_visits=2, budget_s=1000.0, slow_sessions=4)
-
-
-class Bench:
-    """A plan, fakes to run it on, and what came out."""
-
-    def __init__(
-        self, directory: Path, scenarios=None, profile: Profile = SMALL, fails=lambda event: ""
-    ) -> None:
-        self.events = []
-        self.clock = FakeClock()
-        self.profile = profile
-        self.scenarios = {s.name: s for s in scenarios or fake_scenarios()}
-        self.backends = {
-            name: FakeBackend(
-                name.removesuffix("-b").removesuffix("-2pct"),
-                final=name,
-                events=self.events,
-                fails=fails or (lambda _: ""),
-            )
-            for name in ("host", "host-b", "host-2pct", "runtime", "runtime-b", "vm-tcg")
-        }
-        arms = plan.arms_for([("host", "host"), ("runtime", "runtime"), ("vm-tcg", "vm")])
-        self.plan: Plan = plan.make_plan(profile, 5, arms, list(self.scenarios.values()), cpus=(0,))
-        self.path = directory / journal.NAME
-        self.directory = directory
-
-    def run(self, so_far=None, watch=None, **site_more) -> measure.Outcome:
-        site = measure.Site(
-            run_id="r",
-            backends=self.backends,
-            scenarios=self.scenarios,
-            profile=self.profile,
-            scratch=self.directory / "scratch",
-            clock=self.clock,
-            **site_more,
-        )
-        with Journal(self.path) as book:
-            book.append(RunLine(run=fake_run(self.plan)))
-            return measure.run(self.plan, site, book, so_far=so_far, watch=watch)
-
-    def read(self) -> journal.Contents:
-        return journal.read(self.path)
+from bench.profiles import MIN_SESSIONS
+from bench.testing import FakeClock, FakeScenario, fake_scenarios
 
 
 def counted(bench: Bench) -> list[tuple[str, str]]:

@@ -1,0 +1,240 @@
+"""What a look leaves to measure: never what is decided, always the baseline, the time where it decides."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.judging.progress import Progress
+from bench.measure.course import Costs, Course
+from bench.measure.looks import Candidate, allocate, attending, judged_arms, seconds_ahead
+from bench.model import Closed, Sample
+from bench.plan import arms_for, make_plan
+from bench.profiles import PROFILES, visit_s
+from bench.testing import FakeScenario
+
+ARMS = arms_for([("host", "host"), ("runtime", "runtime"), ("crun", "crun")])
+HOST = arms_for([("host", "host")])
+SCENARIOS = [
+    FakeScenario("cpu.a", "cpu"),
+    FakeScenario("cpu.b", "cpu"),
+    FakeScenario("cpu.stress", "cpu", role="stress"),
+]
+PLAN = make_plan(PROFILES["quick"], 1, ARMS, SCENARIOS, cpus=(0,))
+
+
+def candidate(name: str, to_go: float = 1.0, block_s: float = 1.0, blocks: int = 4, primary: bool = True):
+    return Candidate(scenario=name, primary=primary, to_go=to_go, block_s=block_s, blocks=blocks)
+
+
+candidates = st.lists(
+    st.builds(
+        Candidate,
+        scenario=st.uuids().map(str),
+        primary=st.booleans(),
+        to_go=st.one_of(st.floats(1, 40), st.just(math.inf)),
+        block_s=st.floats(0.01, 50),
+        blocks=st.integers(1, 9),
+    ),
+    max_size=12,
+)
+
+
+def test_the_arms_a_run_is_for_are_its_arms_and_else_the_second_copy_of_the_host():
+    assert judged_arms(ARMS) == {"runtime", "crun"}
+    assert judged_arms(HOST) == {"host-b"}
+
+
+def test_controls_stay_while_what_they_serve_is_open():
+    everyone = {arm.name for arm in ARMS}
+    assert attending(ARMS, {"runtime", "crun"}) == everyone
+    assert attending(ARMS, {"crun"}) == everyone - {"runtime", "runtime-b"}
+    assert attending(ARMS, {"runtime"}, found={"host-2pct"}) == everyone - {"crun", "host-2pct"}
+    assert attending(ARMS, ()) == frozenset()
+
+
+@given(st.sets(st.sampled_from(["runtime", "crun"])), st.sets(st.sampled_from([arm.name for arm in ARMS])))
+def test_the_baseline_of_an_open_arm_is_never_dropped(undecided, found):
+    there = attending(ARMS, undecided, found)
+    assert ("host" in there) == bool(undecided)
+    assert {arm for arm in there if arm in ("runtime", "crun")} == undecided
+
+
+def test_what_is_in_reach_is_visited_in_full_the_cheapest_first():
+    given_blocks = allocate([candidate("dear", to_go=3, block_s=9), candidate("cheap", to_go=2)], 100, 7)
+    assert given_blocks["cheap"] == 4
+    assert 1 <= given_blocks["dear"] < 4, "108 s are not there, so it shares the 92 s that are"
+
+
+def test_what_is_out_of_reach_is_spread_over_the_sessions_that_may_come():
+    far = [candidate("a", to_go=math.inf), candidate("b", to_go=90)]
+    assert allocate(far, 1000, 5) == {"a": 4, "b": 4}
+    assert allocate(far, 20, 5) == {"a": 2, "b": 2}
+    assert allocate(far, 3, 5) == {"a": 1, "b": 1}
+
+
+def test_what_only_explains_gets_what_no_open_claim_can_use():
+    near, far = candidate("near", to_go=2), candidate("far", to_go=math.inf)
+    stress = candidate("stress", primary=False)
+    assert allocate([near, stress], 100, 5) == {"near": 4, "stress": 4}
+    assert allocate([near, far, stress], 28, 5) == {"near": 4, "far": 4}
+
+
+@given(candidates, st.floats(0, 500), st.integers(1, 20))
+def test_an_allocation_never_starves_what_decides(them, left_s, sessions_left):
+    blocks = {one.scenario: one.blocks for one in them}
+    found = allocate(them, left_s, sessions_left)
+    assert all(1 <= count <= blocks[name] for name, count in found.items())
+    if any(one.primary for one in them):
+        assert any(one.primary for one in them if one.scenario in found)
+    cost = sum(one.block_s * found.get(one.scenario, 0) for one in them)
+    cheapest = min((one.block_s for one in them if one.primary), default=0.0)
+    assert cost <= max(left_s, cheapest) * 1.001
+
+
+@given(candidates, st.floats(0, 500), st.integers(1, 20))
+def test_more_time_never_means_fewer_visits_of_what_is_in_reach(them, left_s, sessions_left):
+    less, more = allocate(them, left_s, sessions_left), allocate(them, 2 * left_s + 1, sessions_left)
+    full = {one.scenario for one in them if one.primary and less.get(one.scenario) == one.blocks}
+    near = {one.scenario for one in them if one.to_go <= sessions_left and one.reach_s <= left_s}
+    if sum(one.reach_s for one in them if one.scenario in near) <= left_s:
+        assert all(more[name] >= less[name] for name in full & near)
+
+
+@given(candidates, st.floats(0, 500), st.integers(1, 20))
+def test_the_forecast_never_passes_the_budget(them, left_s, sessions_left):
+    assert 0 <= seconds_ahead(them, left_s, sessions_left) <= left_s
+
+
+def sample(step, value=1.0, valid=True) -> Sample:
+    return Sample(
+        run="r",
+        session=step.session,
+        block=step.block,
+        order=step.order,
+        scenario=step.scenario,
+        backend=step.arm,
+        metric=step.scenario,
+        unit="1/s",
+        better="higher",
+        value=value,
+        start_ns=0,
+        duration_ns=1,
+        valid=valid,
+    )
+
+
+SAMPLES = [sample(step) for step in PLAN.steps]
+
+
+def decides(decided, primary=("cpu.a", "cpu.b"), needed=9.0):
+    """A judge that finds these pairs decided."""
+
+    def decide(samples, sessions, closed):
+        known = {(one.scenario, one.arm) for one in closed}
+        return [
+            Progress(
+                scenario=scenario,
+                arm=arm,
+                decided=(scenario, arm) in decided | known,
+                needed=sessions if (scenario, arm) in decided else needed,
+                primary=scenario in primary,
+            )
+            for scenario, arm in dict.fromkeys((step.scenario, step.arm) for step in PLAN.steps)
+        ]
+
+    return decide
+
+
+def test_a_decided_arm_leaves_and_its_scenario_stays_for_the_others():
+    course = Course(PLAN, decides({("cpu.a", "runtime")}))
+    assert course.look(SAMPLES, 5) == (Closed(scenario="cpu.a", arm="runtime", sessions=5),)
+    assert not course.needs("cpu.a", "runtime")
+    assert not course.needs("cpu.a", "runtime-b")
+    assert all(course.needs("cpu.a", arm) for arm in ("host", "host-b", "host-2pct", "crun"))
+    assert course.undecided() == [("cpu.a", "crun"), ("cpu.b", "crun"), ("cpu.b", "runtime")]
+    assert str(course.tally(90)) == "1 of 4 decided after session 5; about 90 s left"
+
+
+def test_a_positive_control_that_was_found_leaves_and_one_that_was_not_stays():
+    course = Course(PLAN, decides({("cpu.a", "host-2pct")}))
+    assert course.look(SAMPLES, 5) == (Closed(scenario="cpu.a", arm="host-2pct", sessions=5),)
+    assert not course.needs("cpu.a", "host-2pct")
+    assert course.needs("cpu.b", "host-2pct")
+
+
+def test_a_control_never_holds_a_scenario_open():
+    course = Course(
+        PLAN, decides({(name, arm) for name in ("cpu.a", "cpu.b") for arm in ("runtime", "crun")})
+    )
+    course.look(SAMPLES, 5)
+    assert not any(course.needs("cpu.a", arm.name) for arm in ARMS)
+    assert not course.undecided()
+
+
+def test_what_never_gave_a_valid_sample_does_not_hold_the_run_open():
+    samples = [sample(step, valid=step.arm != "crun") for step in PLAN.steps]
+    course = Course(PLAN, decides({("cpu.a", "runtime"), ("cpu.b", "runtime")}))
+    course.look(samples, 5)
+    assert not course.undecided()
+    assert not course.needs("cpu.a", "host")
+
+
+def test_a_look_taken_again_finds_the_same_and_sees_whole_sessions_only():
+    seen = []
+
+    def decide(samples, sessions, closed):
+        seen.append(({one.session for one in samples}, tuple(closed)))
+        return decides({("cpu.a", "runtime")})(samples, sessions, closed)
+
+    course = Course(PLAN, decide)
+    first = course.look(SAMPLES, 6)
+    assert course.look(SAMPLES, 6) == first
+    assert seen == [(set(range(6)), ())] * 2
+
+
+def test_in_a_run_of_the_host_alone_its_second_copy_is_judged():
+    plan = make_plan(PROFILES["quick"], 1, HOST, SCENARIOS, cpus=(0,))
+    course = Course(plan, decides({("cpu.a", "host-b"), ("cpu.a", "host")}))
+    course.look([sample(step) for step in plan.steps], 5)
+    assert {(one.scenario, one.arm) for one in course.closed} == {("cpu.a", "host-b"), ("cpu.a", "host")}
+    assert course.undecided() == [("cpu.b", "host-b")]
+
+
+pairs = st.sets(
+    st.tuples(st.sampled_from(["cpu.a", "cpu.b", "cpu.stress"]), st.sampled_from([a.name for a in ARMS]))
+)
+
+
+@given(pairs, st.floats(0, 300), st.integers(5, 11), st.floats(1, 30))
+def test_the_next_session_holds_nothing_closed_and_every_pair_whole(decided, left_s, sessions, needed):
+    course = Course(PLAN, decides(decided, needed=needed))
+    course.look(SAMPLES, sessions)
+    steps = [step for step in PLAN.steps if step.session == sessions]
+    cost = Costs(PLAN.steps, {one.name: one for one in SCENARIOS}, {}).visit(0.0)
+    kept, seconds = course.chosen(steps, cost, left_s)
+    assert 0 <= seconds <= left_s
+    closed = {(one.scenario, one.arm) for one in course.closed}
+    assert not closed & {(step.scenario, step.arm) for step in kept}
+    turns: dict[tuple[str, int], set[str]] = {}
+    for step in kept:
+        turns.setdefault((step.scenario, step.block), set()).add(step.arm)
+    for (scenario, _), arms in turns.items():
+        assert arms == {
+            arm for arm in {s.arm for s in steps if s.scenario == scenario} if course.needs(scenario, arm)
+        }
+        assert "host" in arms
+    if course.undecided():
+        assert kept
+
+
+def test_a_visit_costs_what_was_seen_and_what_lies_between():
+    scenarios = {one.name: one for one in SCENARIOS}
+    first = PLAN.steps[0]
+    costs = Costs(PLAN.steps, scenarios, {first.order: 2.0})
+    assert costs.visit(4.0)(first.scenario, first.arm) == 4.0
+    costs.saw(first, 4.0)
+    price = costs.visit(6.0)
+    assert price(first.scenario, first.arm) == 3.0
+    other = next(one for one in SCENARIOS if one.name != first.scenario)
+    assert price(other.name, "crun") == visit_s(other, "crun")
