@@ -30,9 +30,9 @@ def verdicts(console: Console, found: Sequence[Verdict]) -> None:
 
 
 def deciding(run: Run, found: Sequence[Verdict]) -> list[Verdict]:
-    """The rows a reader wants first: no stress metric, and of the control only what it says as a whole."""
+    """The rows a reader wants first: no stress metric, and of the controls only what they say as a whole."""
     stress = {metric.name for metric in run.plan.metrics if metric.role != "primary"}
-    of_control = {arm.name for arm in run.plan.arms if arm.role == "control"}
+    of_control = {arm.name for arm in run.plan.arms if arm.role in ("control", "positive")}
     return [
         one
         for one in found

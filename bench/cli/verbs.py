@@ -127,7 +127,7 @@ def _show_end(ended: execute.Ended, verdicts: list[Verdict], page: Path | None, 
     failed = control_failed(verdicts)
     console = out()
     if failed is not None:
-        text = f"INVALID RUN: host against host differs, so no verdict of it counts: {failed.reason}"
+        text = f"INVALID RUN: {failed.claim} failed, so no verdict of it counts: {failed.reason}"
         console.print(text, style="bold red", markup=False, soft_wrap=True)
     if rest := len(verdicts) - len(first):
         text = (

@@ -232,7 +232,7 @@ def test_a_control_that_fails_makes_the_run_invalid(events, tmp_path, monkeypatc
     monkeypatch.setattr(verbs, "judged", judged)
     result = invoke("run", "--profile", "smoke", "--out", tmp_path / "run")
     assert result.exit_code == 3
-    assert "INVALID RUN: host against host differs, so no verdict of it counts: p = 0.001" in result.stdout
+    assert "INVALID RUN: control.aa failed, so no verdict of it counts: p = 0.001" in result.stdout
 
 
 @pytest.mark.parametrize("verb", ["show", "judge", "report"])
