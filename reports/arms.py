@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 
@@ -31,6 +33,9 @@ INK = {
     "not measured": Ink("#5c6672", "#a1abb6"),
 }
 
+_EXTRA = re.compile(r"(.+)-([0-9.]+)pct")
+"""The positive control's name: whose work, and how much more of it."""
+
 AGAIN = "again"
 """The host once more, as an arm: what a run says of it is said of the instrument."""
 
@@ -54,7 +59,6 @@ _OTHERS = (
 _LABELS = {
     "host": "host",
     "host-b": "host again (A/A)",
-    "host-2pct": "host with 2 % more work",
     "again": "host once more, as if a system",
     "runtime": "container (ours)",
     "runtime-b": "container again (A/A)",
@@ -72,6 +76,8 @@ def style(arm: str) -> Style:
 
 def label(arm: str) -> str:
     """What a reader sees. A VM always says its accelerator, since a TCG figure is no figure about VMs."""
+    if extra := _EXTRA.fullmatch(arm):
+        return f"{_LABELS.get(extra[1], extra[1])} with {extra[2]} % more work"
     if not arm.startswith("vm"):
         return _LABELS.get(arm, arm)
     untuned = ", untuned" if arm.endswith("-untuned") else ""

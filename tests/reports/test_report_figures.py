@@ -146,7 +146,20 @@ def contrast(first: str, second: str) -> float:
 
 
 @pytest.mark.parametrize(
-    "arm", ["host", "host-b", "runtime", "vm-kvm", "vm-tcg-untuned", "docker", "crun", "lxc"]
+    "arm",
+    [
+        "host",
+        "host-b",
+        "host-2pct",
+        "again",
+        "runtime",
+        "runtime-b",
+        "vm-kvm",
+        "vm-tcg-untuned",
+        "docker",
+        "crun",
+        "lxc",
+    ],
 )
 def test_every_arm_stands_out_on_light_and_dark_paper(arm: str) -> None:
     ink = arms.style(arm).ink
@@ -168,6 +181,11 @@ def test_a_light_ink_has_one_dark_twin() -> None:
     ]
 
     assert all(arms.dark_inks()[ink.light] == ink.dark for ink in inks)
+
+
+def test_the_positive_control_says_how_much_more_it_does() -> None:
+    assert arms.label("host-2pct") == "host with 2 % more work"
+    assert arms.label("host-0.5pct") == "host with 0.5 % more work"
 
 
 def test_an_emulated_machine_says_so_and_the_other_its_accelerator() -> None:
