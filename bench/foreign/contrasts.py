@@ -139,19 +139,26 @@ def _by_sessions(
 def _by_blocks(paired: tuple[dict[Pair, Series], dict[Pair, int]], key: Pair, base: Pair) -> Contrast:
     """Blocks without sessions: medians of consecutive blocks, so that neighbours in time count once."""
     pairs = paired[0][key].locations
-    size = -(-pairs.size // GROUPS)
-    groups = np.array([np.median(pairs[at : at + size]) for at in range(0, pairs.size, size)])
-    many = "" if size == 1 else f", {size} consecutive ones make one value"
-    how = f"paired by block, no session named{many}; differences from session to session are not in it"
+    groups = _medians(pairs)
+    many = f": medians of {groups.size} groups of consecutive ones" if groups.size < pairs.size else ""
+    how = (
+        f"paired by block, {count(pairs.size, 'pair')}, no session named{many}; "
+        "differences from session to session are not in it"
+    )
     return Contrast(
         metric=key[0],
         system=key[1],
         bounds=lambda alpha: t_interval(groups, alpha),
-        unit="pair" if size == 1 else f"group of {size} pairs",
+        unit=f"group of {count(pairs.size // GROUPS, 'pair')}" if many else "pair",
         units=groups.size,
         n_pairs=pairs.size,
         how=join(how, _lone(paired[1], key, base, pairs.size, "block")),
     )
+
+
+def _medians(values: Floats) -> Floats:
+    """Medians of at most GROUPS groups of consecutive values."""
+    return np.array([np.median(part) for part in np.array_split(values, min(GROUPS, values.size))])
 
 
 def _unpaired_sessions(key: Pair, a: Floats, b: Floats) -> Contrast:
@@ -187,9 +194,7 @@ def _unpaired_values(key: Pair, a: Floats, b: Floats, caveat: str) -> Contrast:
 
 def _grouped_values(key: Pair, a: Floats, b: Floats, caveat: str) -> Contrast:
     """Values that are visibly not independent: medians of consecutive ones, as of blocks without sessions."""
-    first, second = (
-        np.array([np.median(part) for part in np.array_split(one, min(GROUPS, one.size))]) for one in (a, b)
-    )
+    first, second = _medians(a), _medians(b)
     how = (
         f"unpaired: {a.size} and {b.size} values; neighbours resemble one another, so medians of "
         f"{first.size} and {second.size} groups of consecutive ones are compared"

@@ -35,7 +35,7 @@ def summary(rows: Sequence[Verdict], alpha: float, *, holm: bool) -> str:
     text = f"{len(rows)} row{'' if len(rows) == 1 else 's'}: " + ", ".join(
         f"{number} {state}" for state, number in states.most_common()
     )
-    decided = sum(states[state] for state in ("supported", "refuted", "inconclusive"))
+    decided = sum(one.low is not None and one.high is not None for one in rows)
     if holm:
         return (
             f"{text}; over all rows, the chance of any false one is at most {100 * alpha:.4g} % a side (Holm)"

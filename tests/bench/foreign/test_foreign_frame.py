@@ -44,7 +44,7 @@ def test_a_clear_truth_is_found_in_every_way_of_pairing(way: str, better: str, e
     [
         ("by block", "paired by block, 30 pairs", 6, 30),
         ("by session", "paired by session", 6, 6),
-        ("by lone block", "paired by block, no session named, 3 consecutive ones make one value", 0, 30),
+        ("by lone block", "paired by block, 30 pairs, no session named: medians of 10 groups of", 0, 30),
         ("unpaired sessions", "unpaired: 6 and 6 sessions, none in common", 6, 0),
         ("unpaired values", "unpaired: 30 and 30 values, assumed to be independent", 0, 0),
     ],
