@@ -25,12 +25,13 @@ from bench.host.forecast import (
     session_costs,
     stopping,
 )
-from bench.host.spread import Noise, Pairs, Spread, spread
+from bench.host.spread import Noise, Pairs, Spread, spreads
 from bench.model import Looks
 from bench.plan import arms_for, make_plan
 from bench.profiles import PROFILES
 from bench.scenarios.base import Reading, ScenarioError
 from bench.scenarios.registry import SCENARIOS
+from bench.stats.power import session_sd
 from bench.testing import FakeBackend, FakeScenario, fake_backends, fake_image, fake_scenarios
 
 LOOKS = Looks(first=5, last=12)
@@ -127,10 +128,44 @@ def test_values_that_form_no_ratio_form_no_pair():
 
 def test_the_parts_of_the_noise_are_told_apart():
     rng = np.random.default_rng(3)
-    sessions = [rng.normal(rng.normal(0, 0.03), 0.01, 20) for _ in range(200)]
-    found = spread("x", [list(one) for one in sessions])
+    sessions = [list(rng.normal(rng.normal(0, 0.03), 0.01, 20)) for _ in range(200)]
+    (found,) = spreads({"x": sessions})
     assert found.between == pytest.approx(0.03, rel=0.2)
     assert found.within == pytest.approx(0.01, rel=0.2)
+
+
+def test_one_wild_pair_is_not_taken_for_the_host():
+    quiet = [[0.01, -0.01], [-0.01, 0.01], [0.01, 0.01], [-0.01, -0.01]]
+    wild = [[0.01, -0.01], [-0.01, 5.0], [0.01, 0.01], [-0.01, -0.01]]
+    usual, odd = spreads({"quiet": quiet, "wild": wild})
+    assert odd.within < 3 * usual.within
+
+
+def test_a_self_tests_few_pairs_mostly_know_the_noise_of_a_session():
+    """Seven metrics, four sessions of two pairs: the standard deviation is known to a factor of 1.5."""
+    rng = np.random.default_rng(5)
+    errors = []
+    for _ in range(100):
+        pairs = {
+            str(metric): [list(rng.normal(rng.normal(0, 0.2), 0.8, 2)) for _ in range(4)]
+            for metric in range(7)
+        }
+        truth = session_sd(0.2, 0.8, 6)
+        errors += [session_sd(one.between, one.within, 6) / truth for one in spreads(pairs)]
+    ratios = np.array(errors)
+    assert np.mean((ratios < 1.5) & (ratios > 1 / 1.5)) > 0.7
+    assert 0.8 < np.median(ratios) < 1.2
+
+
+@given(
+    st.dictionaries(
+        st.text(min_size=1, max_size=2), st.lists(st.lists(st.floats(-1, 1), min_size=1), min_size=1)
+    )
+)
+def test_any_pairs_give_finite_noise(found):
+    for one in spreads(found):
+        assert math.isfinite(one.within)
+        assert math.isfinite(one.between)
 
 
 def median_stop(sd: float) -> float:
