@@ -142,6 +142,9 @@ def load(path: Path = DEFAULT_PATH) -> Claims:
         problem = _problem(claim)
         if problem:
             raise ClaimsError(f"read claims {path}: claim {claim.id}: {problem}")
+    problem = _control_problem(claims)
+    if problem:
+        raise ClaimsError(f"read claims {path}: controls: {problem}")
     ids = [claim.id for claim in claims.claim]
     doubled = sorted({name for name in ids if ids.count(name) > 1})
     if doubled:
@@ -163,4 +166,15 @@ def _problem(claim: Claim) -> str | None:
         return "has an alpha outside (0, 0.5); use 0.05"
     if not claim.refuted_when and claim.kind != "later":
         return "does not say what would refute it; fill refuted_when"
+    return None
+
+
+def _control_problem(claims: Claims) -> str | None:
+    extra, margin = claims.positive.extra, claims.positive.margin
+    if not extra > 0 or 1.0 / (1.0 + extra) >= margin:
+        return f"{extra:g} of extra work is not below the margin of {margin:g}; give more, for example 0.02"
+    if not all(0 < alpha < 0.5 for alpha in (claims.control.alpha, claims.positive.alpha)):
+        return "an alpha lies outside (0, 0.5); use 0.01"
+    if not 0 < claims.clock.tolerance < 1:
+        return "the tolerance of clocks lies outside (0, 1); use 0.01"
     return None

@@ -127,7 +127,7 @@ def _tool_rows(clock: Clock, checks: Sequence[Check], gate: Gate) -> list[Verdic
     agree = sum(_state(clock, check, gate) == "supported" for check in checks)
     reason = join(
         f"{agree} of {count(len(checks), 'comparison')} of tools' figures with the host's clock and CPU "
-        f"accounting agree within {clock.tolerance:.0%}",
+        f"accounting agree within {100.0 * clock.tolerance:g} %",
         f"differ: {', '.join(check.metric for check in apart)}" if apart else "",
         "the numbers are those of the widest difference",
         NEVER,

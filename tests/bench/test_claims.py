@@ -1,3 +1,4 @@
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,28 @@ def test_every_primary_metric_is_measured_by_a_scenario() -> None:
     assert named - set(METRICS) == set()
 
 
+def test_clocks_are_compared_on_metrics_that_are_measured_and_by_host_time_make_sense() -> None:
+    for pattern in CLAIMS.clock.fixed_work:
+        found = [metric for name, metric in METRICS.items() if fnmatchcase(name, pattern)]
+        assert found, pattern
+        assert all(metric.unit.endswith("/s") and metric.better == "higher" for metric in found)
+        assert f"`{pattern}`" in DOCS
+
+
+def test_every_copy_in_the_controls_is_of_something_else() -> None:
+    pairs = CLAIMS.control.pairs
+    assert pairs == (("host-b", "host"), ("runtime-b", "runtime"))
+
+
+def test_the_positive_control_is_slower_than_the_margin_of_the_claims_it_speaks_for() -> None:
+    slower = 1 / (1 + CLAIMS.positive.extra)
+    ratios = [
+        claim.margin for claim in CLAIMS.claim if claim.baselines == ("host",) and claim.kind == "ratio"
+    ]
+    assert ratios
+    assert all(slower < margin for margin in ratios)
+
+
 def test_a_virtual_machine_is_spared_the_network_mode_it_cannot_have() -> None:
     claim = next(claim for claim in CLAIMS.claim if claim.id == "performance")
     assert "network.throughput.host" in claim.required("runtime")
@@ -97,6 +120,13 @@ def test_claims_of_a_metric_come_in_the_order_of_the_file() -> None:
         ('refuted_when = "it is not"', 'refuted_when = "x"\nalpha = 0.7', "claim one: has an alpha outside"),
         ('kind = "ratio"', 'kind = "guess"', "Invalid enum value 'guess'"),
         ("margin = 0.99\nrefuted", "margn = 0.99\nrefuted", "unknown field `margn`"),
+        ("[[claim]]", "[positive]\nextra = 0.005\n[[claim]]", "controls: 0.005 of extra work is not below"),
+        ("alpha = 0.01", "alpha = 1.0", "controls: an alpha lies outside"),
+        (
+            "[[claim]]",
+            "[clock]\ntolerance = 1.0\n[[claim]]",
+            "controls: the tolerance of clocks lies outside",
+        ),
     ],
 )
 def test_a_faulty_file_is_refused_with_the_fault(tmp_path: Path, old: str, new: str, message: str) -> None:
