@@ -29,7 +29,7 @@ class Counter(Protocol):
 class Meter:
     """The count of one transfer of `total_bytes`: background(), then watch() beside it, then background().
 
-    The window opens when an eighth of the bytes have left and closes at three quarters, so that neither the
+    The window opens when an eighth of the bytes have left and closes at seven eighths, so that neither the
     start of iperf3 nor its end and report are in it. From its busy time that of the background is taken away,
     which is the mean of a moment before and one after.
     """
@@ -53,7 +53,7 @@ class Meter:
         if not self._reach(before + self._total // 8):
             return
         first, first_bytes = busy.read(), self._wire.sent_bytes()
-        if self._reach(before + self._total * 3 // 4):
+        if self._reach(before + self._total * 7 // 8):
             self._window = first, busy.read(), self._wire.sent_bytes() - first_bytes
 
     def reading(self, metric: str) -> Reading:
