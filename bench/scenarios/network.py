@@ -90,8 +90,8 @@ TRANSFERS = (
         stem="network.throughput_10g",
         words="one TCP stream to the peer over the wire at 10 Gbit/s",
         rate=10 * GBIT,
-        # 0.38 s at the rate, 0.39 s with 2 % more: through before iperf3 looks for the fourth time, and long enough
-        # that the CPU time of a pair differs half as much by chance as with a third of it.
+        # 0.38 s at the rate, 0.39 s with 2 % more: through before iperf3 looks for the fourth time, and so
+        # long that the CPU time of a pair differs half as much by chance as with a third of it.
         megabytes=450,
         counts_cpu=True,
         cost_s=0.6,
