@@ -190,16 +190,12 @@ def forecast(plan: Plan, scenarios: Mapping[str, Scenario], profile: Profile) ->
 
 def _cheapest(steps: Iterable[Step], scenarios: Mapping[str, Scenario]) -> dict[str, Step]:
     """Of each arm the first step of its cheapest scenario."""
-    best: dict[str, Step] = {}
-    for step in {(step.arm, step.scenario): step for step in reversed(list(steps))}.values():
-        known = best.setdefault(step.arm, step)
-        mine, other = (
-            visit_s(scenarios[step.scenario], step.arm),
-            visit_s(scenarios[known.scenario], step.arm),
-        )
-        if (mine, step.order) < (other, known.order):
-            best[step.arm] = step
-    return best
+    first = {(step.arm, step.scenario): step for step in reversed(list(steps))}
+    best: dict[str, tuple[float, int, Step]] = {}
+    for (arm, scenario), step in first.items():
+        offer = (visit_s(scenarios[scenario], arm), step.order, step)
+        best[arm] = min(best.get(arm, offer), offer, key=lambda one: one[:2])
+    return {arm: step for arm, (_, _, step) in best.items()}
 
 
 def _first_slices(steps: Sequence[Step], cheapest: Mapping[str, Step], profile: Profile) -> list[Step]:

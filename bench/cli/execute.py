@@ -170,8 +170,8 @@ def _decide(
 ) -> Sequence[Progress]:
     """What a look asks, answered by the judge's own rule.
 
-    Readings that are only shown are left away where a scenario has others: the phases of starts are most of all
-    samples, and would take most of a look's time.
+    Readings that are only shown are left away where a scenario has others: the phases of starts are most of
+    all samples, and would take most of a look's time.
     """
     shown = {metric.name for metric in plan.metrics if metric.role == "info"}
     judged = {one.scenario for one in samples if one.metric not in shown}
