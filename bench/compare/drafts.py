@@ -13,7 +13,7 @@ from bench.claims import Claims
 from bench.compare.change import Change, change
 from bench.compare.sides import Scale, Side, is_size, locations, pairs, scale_of
 from bench.judging.pairs import Key
-from bench.judging.rows import finite
+from bench.judging.rows import count, finite, join
 from bench.stats.location import Floats
 
 RowRole = Literal["primary", "stress", "context"]
@@ -35,7 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """The change of one metric on one arm. short: why it may not decide.
+    """The change of one metric on one arm. short: why it may not decide. left_out: what could not be used.
 
     old, new: typical own values, in `unit`. lower: whether lower values are better. tolerance: how much lower
     is still not worse, on the scale of `found`.
@@ -56,6 +56,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     n_pairs: int
     found: Change | None
     short: str
+    left_out: str
 
 
 def wanted(old: Side, new: Side, settings: Settings) -> list[Key]:
@@ -99,6 +100,7 @@ def draft(key: Key, old: Side, new: Side, claims: Claims, settings: Settings) ->
         short=_unlike(metric, old, new)
         or _too_few((before.size, after.size), claims.min_sessions)
         or settings.untold,
+        left_out=join(*(_left_out(name, key, scale, one) for name, one in (("OLD", old), ("NEW", new)))),
     )
 
 
@@ -161,6 +163,16 @@ def _unlike(metric: str, old: Side, new: Side) -> str:
         if before != after:
             return f"its {what} was {before!r} and is {after!r}"
     return ""
+
+
+def _left_out(name: str, key: Key, scale: Scale, run: Side) -> str:
+    """What of one run could not be used, in words: invalid samples of either side, values without a ratio."""
+    sides = (key[1], run.baseline) if scale == "ratio" else (key[1],)
+    lost = [(arm, run.visits.lost[key[0], arm]) for arm in sides if (key[0], arm) in run.visits.lost]
+    told = [f"{count(one.count, 'invalid sample')} of {arm} ({one.reason})" for arm, one in lost]
+    if scale == "ratio" and run.ratios[key].unfit:
+        told.append(f"{count(run.ratios[key].unfit, 'pair')} of zero or below")
+    return f"left out of {name}: {', '.join(told)}" if told else ""
 
 
 def _too_few(sessions: tuple[int, int], needed: int) -> str:

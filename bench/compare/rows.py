@@ -119,7 +119,7 @@ def _row(one: Draft, adjusted: tuple[float, float] | None, settings: Settings) -
         n_sessions=min(one.n_old, one.n_new),
         n_pairs=one.n_pairs,
         verdict=STATES[state],
-        reason=join(why, label(one.key[1])),
+        reason=join(why, one.left_out, label(one.key[1])),
     )
     return Row(
         state=state,

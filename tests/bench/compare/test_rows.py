@@ -1,10 +1,16 @@
 """Each metric's row: what is compared with what, on which scale, and how it reads."""
 
+import math
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import pytest
-from made import METRICS, drawn, loaded, metric
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from made import METRICS, drawn, loaded, metric, record
 
+from bench import store
 from bench.compare import CompareError, compare
 from bench.model import NotMeasured
 
@@ -177,6 +183,56 @@ def test_the_worst_of_many_is_not_picked_by_luck(tmp_path):
     assert found.p < 0.05 < found.p_adjusted
     assert found.state == "cannot tell"
     assert found.verdict.reason.startswith("worse by itself, but not as the worst of many")
+
+
+def test_what_could_not_be_used_is_told(tmp_path):
+    new = drawn(seed=2)
+    of_float = new["metric"] == "cpu.float"
+    new.loc[of_float & (new["backend"] == "runtime") & (new["block"] == 0), ["valid", "reason"]] = (
+        False,
+        "pressure",
+    )
+    new.loc[of_float & (new["backend"] == "runtime") & (new["block"] == 1), "value"] = 0.0
+    row = rows(pair(tmp_path, drawn(), new, margin=0.97))["cpu.float", "runtime"]
+    assert row.state == "not worse"
+    assert row.verdict.reason == (
+        "left out of NEW: 8 invalid samples of runtime (pressure), 8 pairs of zero or below"
+    )
+
+
+STRANGE = st.sampled_from([0.0, -1.0, math.nan, math.inf, 1e-300, 1e300])
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_whatever_is_missing_or_strange_it_answers_or_says_why_not(data):
+    """Rows dropped, values no workload gives, invalid samples: never a traceback, never a false pass."""
+    sides = []
+    for name, seed in (("old", 1), ("new", 2)):
+        frame = drawn(METRICS[:2], sessions=5, blocks=2, seed=seed)
+        for _ in range(data.draw(st.integers(0, 4))):
+            chosen = np.array(frame["session"].isin(data.draw(st.sets(st.integers(0, 4)))))
+            chosen &= np.asarray(
+                frame["backend"] == data.draw(st.sampled_from(["host", "host-b", "runtime"]))
+            )
+            what = data.draw(st.sampled_from(["drop", "value", "invalid"]))
+            if what == "drop":
+                frame = frame[~chosen].reset_index(drop=True)
+            elif what == "value":
+                frame.loc[chosen, "value"] = data.draw(STRANGE)
+            else:
+                frame.loc[chosen, ["valid", "reason"]] = False, "pressure"
+        whole = record(drawn(METRICS[:2], sessions=5, blocks=2), METRICS[:2], id=name)
+        sides.append(store.Loaded(directory=Path(name), run=whole, samples=frame))
+    try:
+        found = compare(*sides, margin=0.9)
+    except CompareError:
+        return
+    assert found.outcome.status in (0, 1, 2)
+    if found.outcome.answer == "nothing worse":
+        primary = [row for row in found.rows if row.role == "primary" and row.state != "new"]
+        assert primary
+        assert all(row.n_old >= 4 and row.n_new >= 4 and row.verdict.low is not None for row in primary)
 
 
 def test_stress_metrics_are_judged_and_do_not_decide(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.compare.simulate import WORLDS, Design, rates
+from bench.compare.simulate import NOISES, Design, rates
 from bench.model import Looks
 
 ALPHA = 0.05
@@ -11,18 +11,18 @@ LOOKS = Looks(first=4, last=16)
 SLACK = 0.022
 """Two standard errors of a true 5 % in 400 gates."""
 
-TWO_MODES = next(world for world in WORLDS if world.name == "two modes")
-LUCK = next(world for world in WORLDS if world.name == "session luck")
-ORDINARY = [world for world in WORLDS if world is not TWO_MODES]
+BY_NAME = {world.name: world for world in NOISES}
+LUCK = BY_NAME["session effects"]
+ORDINARY = [world for world in NOISES if world.name not in ("bimodal instances", "recorded runs")]
 
 
-@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
+@pytest.mark.parametrize("world", NOISES, ids=lambda world: world.name)
 @pytest.mark.parametrize("sessions", [(4, 4), (8, 8), (5, 12)], ids=str)
 def test_where_nothing_changed_a_gate_over_40_metrics_errs_in_at_most_alpha(world, sessions):
     assert rates(Design(world=world, sessions=sessions), RUNS, 1).false <= ALPHA
 
 
-@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
+@pytest.mark.parametrize("world", NOISES, ids=lambda world: world.name)
 @pytest.mark.parametrize("ratio", [1.0, 0.97])
 def test_the_same_holds_for_runs_that_stopped_by_looks(world, ratio):
     found = rates(Design(world=world, sessions=(16, 16), ratio=ratio, looks=LOOKS), RUNS, 2)
