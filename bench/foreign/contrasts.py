@@ -76,12 +76,9 @@ class _Sorted:
 def contrasts(table: Table, baseline: str) -> Iterator[Contrast]:
     """Every metric of every other system against `baseline`, metrics and systems in the order of the rows."""
     metrics, values, found = flaws.of_metrics(table), flaws.of_values(table), _Sorted(table, baseline)
-    seen = table.frame.drop_duplicates(["metric", "system"])
-    there = {
-        (str(metric), str(system)) for metric, system in zip(seen["metric"], seen["system"], strict=True)
-    }
+    there = dict.fromkeys(table.pairs)
     others = [name for name in table.systems if name != baseline]
-    for metric in dict.fromkeys(str(one) for one in seen["metric"]):
+    for metric in dict.fromkeys(metric for metric, _ in there):
         for system in others:
             key, base = (metric, system), (metric, baseline)
             if key not in there:

@@ -2,8 +2,8 @@
 
 A file named by `NAME=FILE` is of the system NAME, and its benchmarks are the metrics. Without a name: a CSV
 or Parquet file names its systems itself; hyperfine's commands are systems; of another tool, the benchmarks
-of one file are the systems, of several files each file is one. A system that is in several files has a
-session in each.
+of one file are the systems, of several files each file is one. A metric of a system that is in several files
+has a session in each.
 """
 
 from __future__ import annotations
@@ -129,15 +129,16 @@ def _merged(notes: Iterable[dict[Pair, str]]) -> dict[Pair, str]:
 
 
 def _with_sessions(parts: Sequence[_Part]) -> list[pd.DataFrame]:
-    """Frames in which a system's files are its sessions, if any system is in several files."""
-    files = Counter(name for part in parts for name in part.table.systems)
-    if max(files.values()) < 2:
+    """Frames in which files are sessions, for the metrics of which a system has values in several files."""
+    files = Counter(pair for part in parts for pair in part.table.pairs)
+    repeated = {metric for (metric, _), number in files.items() if number > 1}
+    if not repeated:
         return [part.table.frame for part in parts]
-    return [
-        part.table.frame.assign(
-            session=[
-                f"{part.number}.{one}" if one else str(part.number) for one in part.table.frame["session"]
-            ]
-        )
-        for part in parts
-    ]
+    return [_in_session(part.table.frame, str(part.number), repeated) for part in parts]
+
+
+def _in_session(frame: pd.DataFrame, number: str, metrics: set[str]) -> pd.DataFrame:
+    """A file's frame with its number in front of the sessions that it names itself, if any."""
+    given = frame["session"].astype(str)
+    inside = (given != "").map({True: ".", False: ""}) + given
+    return frame.assign(session=given.where(~frame["metric"].isin(metrics), number + inside))

@@ -43,6 +43,12 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
         """Names of the systems, in the order of the rows."""
         return [str(name) for name in self.frame["system"].unique()]
 
+    @property
+    def pairs(self) -> list[Pair]:
+        """Each metric with each system that has rows of it, in the order of the rows."""
+        seen = self.frame.drop_duplicates(["metric", "system"])
+        return [(str(metric), str(one)) for metric, one in zip(seen["metric"], seen["system"], strict=True)]
+
 
 def checked(columns: pd.DataFrame, place: str, rows: Sequence[int], kind: str) -> Table:
     """Columns of any types → a table. Raises ForeignError naming the row of the first bad cell.

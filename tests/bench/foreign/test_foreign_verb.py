@@ -106,6 +106,22 @@ def test_files_of_the_same_systems_are_sessions(tmp_path: Path):
     assert (row["n_sessions"], row["n_pairs"], row["verdict"]) == (5, 25, "supported")
 
 
+def test_files_of_different_metrics_are_no_sessions(slow: Path, tmp_path: Path):
+    frame = pd.read_csv(slow)
+    paths = []
+    for metric, rows in frame.groupby("metric"):
+        paths.append(tmp_path / f"{metric}.csv")
+        rows.to_csv(paths[-1], index=False)
+    assert json.loads(invoke(*paths, "--json").stdout) == json.loads(invoke(slow, "--json").stdout)
+
+
+def test_sessions_that_files_name_are_kept_apart_by_file(slow: Path, tmp_path: Path):
+    frame = pd.read_csv(slow)
+    frame.to_csv(tmp_path / "again.csv", index=False)
+    rows = json.loads(invoke(slow, tmp_path / "again.csv", "--json").stdout)
+    assert {row["n_sessions"] for row in rows} == {12}
+
+
 def test_the_samples_of_a_run_are_judged_without_its_invalid_ones(tmp_path: Path):
     frame = samples({"host": 0.0, "box": -0.05})
     rows = [
