@@ -65,8 +65,8 @@ class Course:
         before = [one for one in self.closed if one.sessions < sessions]
         found = self._decide(whole, sessions, before)
         self._progress = {(one.scenario, one.arm): one for one in found}
-        good = {(one.scenario, one.backend) for one in whole if one.valid}
-        self._silent = frozenset(place for place in self._ends if place not in good)
+        tried = {(one.scenario, one.backend) for one in whole}
+        self._silent = frozenset(tried - {(one.scenario, one.backend) for one in whole if one.valid})
         self._sessions = sessions
         known = {(one.scenario, one.arm) for one in before}
         decided = [place for place, one in self._progress.items() if one.decided and place not in known]
@@ -128,7 +128,7 @@ class Course:
         return kept, seconds_ahead(candidates, max(0.0, left_s), sessions_left)
 
     def is_silent(self, step: Step) -> bool:
-        """Whether its arm never gave a valid sample of its scenario."""
+        """Whether its arm was tried on its scenario and never gave a valid sample."""
         return (step.scenario, step.arm) in self._silent
 
     def _candidate(

@@ -180,6 +180,14 @@ def test_what_never_gave_a_valid_sample_does_not_hold_the_run_open():
     assert not course.needs("cpu.a", "host")
 
 
+def test_what_was_never_tried_is_open():
+    samples = [sample(step) for step in PLAN.steps if step.scenario != "cpu.b"]
+    course = Course(PLAN, decides(set()))
+    course.look(samples, 5)
+    assert course.needs("cpu.b", "runtime")
+    assert ("cpu.b", "runtime") in course.undecided()
+
+
 def test_a_look_taken_again_finds_the_same_and_sees_whole_sessions_only():
     seen = []
 
