@@ -103,8 +103,8 @@ def _sentence(evidence: Evidence, found: pd.DataFrame, told: bool) -> str:
     part = aside["seconds"].sum() / max(found["seconds"].sum(), 1e-9)
     return (
         f"{count(len(aside), 'slice')} of {len(found):,} were taken under pressure and repeated ({who}), "
-        f"which took {part:.1%} of the measuring time."
-    ).replace("% of", f"{NBSP}% of")
+        f"which took {_percent(part)} of the measuring time."
+    )
 
 
 def _worst(told: pd.DataFrame) -> str:
@@ -113,7 +113,9 @@ def _worst(told: pd.DataFrame) -> str:
         values = told[name].dropna()
         if len(values):
             middle, high = np.quantile(values, [0.5, 0.99])
-            parts.append(f"{word}: {middle:.1%} in the middle slice, {high:.1%} in the worst of a hundred")
+            parts.append(
+                f"{word}: {_percent(middle)} in the middle slice, {_percent(high)} in the worst of a hundred"
+            )
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
@@ -161,7 +163,11 @@ def _two(values: pd.Series[float]) -> str:
     if not len(known):
         return "–"
     middle, high = np.quantile(known, [0.5, 0.9])
-    return f"{middle:.1%} / {high:.1%}"
+    return f"{_percent(middle)} / {_percent(high)}"
+
+
+def _percent(part: float) -> str:
+    return f"{100 * part:.1f}{NBSP}%"
 
 
 def _middle(values: pd.Series[float], form: str) -> str:

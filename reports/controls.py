@@ -22,6 +22,7 @@ DISAGREE = 0.01
 MOST_NAMED = 3
 """Faults named in a sentence; the table below it has them all."""
 
+_FAMILIES = {"cpu": "CPU", "startup": "start-up"}
 _NEGATIVE = {
     "supported": "Two copies of one arm, measured like any other pair, could not be told apart.",
     "refuted": "Two copies of one arm differ, so the instrument is not to be trusted in this run.",
@@ -182,7 +183,8 @@ def _positive(evidence: Evidence) -> Control | None:
 
 
 def _family(row: Verdict) -> str:
-    return row.metric.partition(".")[0]
+    name = row.metric.partition(".")[0]
+    return _FAMILIES.get(name, name)
 
 
 def _family_line(family: str, rows: list[Verdict], known: dict[str, float]) -> str:
@@ -204,7 +206,9 @@ def _clock(evidence: Evidence) -> Control | None:
     sentence = (
         f"{count(len(off), 'figure')} of {len(rows)} off by more than 1{NBSP}% from the host's own."
         if off
-        else "Guests' clocks and the tools' own figures agree with the host's within what was asked of them."
+        else "Guests' clocks and the tools' own figures agree with the host's."
+        if state == "supported"
+        else f"No disagreement found, but some figures are too noisy to say that they agree to 1{NBSP}%."
     )
     cells = tuple(
         (

@@ -76,9 +76,9 @@ def courses(evidence: Evidence) -> Iterator[Course]:
 def ended(evidence: Evidence) -> str:
     """What ended the run, in a sentence."""
     run, planned = evidence.run, evidence.run.plan.looks
-    told = next((note.removeprefix(ENDED) for note in run.notes if note.startswith(ENDED)), "")
-    if told:
-        return f"{told[:1].upper()}{told[1:]}."
+    told = [note.removeprefix(ENDED) for note in run.notes if note.startswith(ENDED)]
+    if told:  # an interrupted run that went on has several
+        return f"{told[-1][:1].upper()}{told[-1][1:]}."
     last = planned.last if planned else run.plan.sessions
     ran = run.sessions_run
     done = count(ran if ran is not None else _sessions_seen(evidence), "session")

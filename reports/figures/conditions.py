@@ -10,6 +10,9 @@ from reports.arms import INK, style
 from reports.figures.base import axis, blank
 from reports.figures.drift import SHORT_S
 
+GAP_S = 20.0
+"""Nothing is drawn across a pause of so many seconds, as an interruption leaves one."""
+
 MOST_POINTS = 600
 """Stretches of a line; of many slices the worst of each stretch is drawn."""
 
@@ -69,12 +72,14 @@ def _times(slices: pd.DataFrame) -> tuple[pd.Series[float], str]:
 def _stretches(drawn: pd.DataFrame, column: str, worst: str) -> pd.DataFrame:
     """At most MOST_POINTS rows in order of time: of each stretch of neighbours the worst."""
     rows = drawn[drawn[column].notna()].sort_values("start_ns").reset_index(drop=True)
-    if len(rows) <= MOST_POINTS:
-        return rows
-    stretch = np.arange(len(rows)) * MOST_POINTS // len(rows)
-    grouped = rows[column].groupby(stretch)
-    kept = grouped.idxmax() if worst == "max" else grouped.idxmin()
-    return rows.iloc[kept.to_numpy()]
+    if len(rows) > MOST_POINTS:
+        stretch = np.arange(len(rows)) * MOST_POINTS // len(rows)
+        grouped = rows[column].groupby(stretch)
+        kept = grouped.idxmax() if worst == "max" else grouped.idxmin()
+        rows = rows.iloc[kept.to_numpy()].reset_index(drop=True)
+    pauses = rows[rows["start_ns"].diff() > GAP_S * 1e9]
+    holes = pauses.assign(**{column: np.nan}).set_index(pauses.index - 0.5)
+    return pd.concat([rows, holes]).sort_index()
 
 
 def _line(drawn: pd.DataFrame, column: str, name: str, look: str) -> go.Scatter:

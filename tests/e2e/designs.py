@@ -317,8 +317,8 @@ def markdown(found: Comparison) -> str:
         "|---|---|---|---|---|---|---|---|",
         *map(_line, found.rows),
         "",
-        f"Geometric means: {found.narrower:.2f} times narrower; as narrow {root:.1f} times sooner by the root "
-        f"rule, {cut:.1f} times by cutting the data off (which shows at most {found.rounds / FEWEST:.1f}).",
+        f"Geometric means: {found.narrower:.2f} times narrower; as narrow {root:.1f} times sooner by the "
+        f"root rule, {cut:.1f} times by cutting (which can show {found.rounds / FEWEST:.1f} at most).",
     ]
     return "\n".join(lines) + "\n"
 

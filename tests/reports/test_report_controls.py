@@ -92,7 +92,7 @@ def test_each_family_says_what_was_seen_of_the_extra_work(
 
     assert found is not None
     assert found.word == word
-    assert [line.partition(":")[0] for line in found.groups] == ["cpu", "memory"]
+    assert [line.partition(":")[0] for line in found.groups] == ["CPU", "memory"]
     assert f"{word} in 1 of 1 metric; expected 98.0 %" in said(found.groups[0])
 
 

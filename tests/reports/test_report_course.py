@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pandas as pd
 import pytest
 import synthetic
@@ -13,6 +14,7 @@ from test_report_verdicts import evidence_of, verdict
 
 from bench import model
 from reports import conditions, looks
+from reports.figures import conditions as figure
 from reports.load import Evidence
 from reports.outliers import extremes
 
@@ -42,7 +44,7 @@ def test_what_ended_the_run_is_said(
 
 
 def test_the_runs_own_word_on_its_end_is_taken(evidence: Evidence) -> None:
-    told = course(evidence, notes=("measured 9 steps", "ended: the time budget of 60 s was spent"))
+    told = course(evidence, notes=("ended: interrupted", "note", "ended: the time budget of 60 s was spent"))
 
     assert looks.ended(told) == "The time budget of 60 s was spent."
 
@@ -89,6 +91,15 @@ def test_repeated_slices_are_counted_with_their_arms_and_their_time(evidence: Ev
     assert found is not None
     assert f"{aside.sum()} slices of {len(slices):,} were taken under pressure" in found.sentence
     assert [panel.id for panel in found.panels] == ["noise", "frequency"]
+
+
+def test_no_line_is_drawn_across_a_pause(evidence: Evidence) -> None:
+    slices = conditions.slices(evidence.samples).head(40)
+    paused = slices.assign(start_ns=slices["start_ns"] + 60 * 10**9 * (slices.index >= 20))
+    whole, broken = (figure.noise(one).data[0].y for one in (slices, paused))
+
+    assert not np.isnan(whole).any()
+    assert list(np.flatnonzero(np.isnan(broken))) == [20]
 
 
 def test_a_take_is_a_slice_of_its_own_and_readings_of_one_take_are_one(few: pd.DataFrame) -> None:
