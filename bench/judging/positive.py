@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from bench.claims import Claims, Positive
+from bench.claims import Claim, Claims, Positive
 from bench.judging.comparisons import Comparison, Evidence, ratio
 from bench.judging.control import JOINT, ROW_ALPHA, mean_ratio
-from bench.judging.rows import Gate, Judged, decide, finite, join, losses, shortfall
+from bench.judging.rows import Gate, Judged, decide, finite, join, losses, more_data, shortfall
 from bench.judging.spending import Spending
 from bench.model import Plan, State, Verdict
 from bench.stats.cluster import Interval
@@ -71,7 +71,10 @@ def _judged(
     elif decide(careful, positive.margin, at_least=True) == "supported":
         state, told = "refuted", f"the extra work is not there, at {share:.2g}"
     else:
-        told = f"this run lacked the power to see {_share(positive)} in {comparison.metric}"
+        told = join(
+            f"this run lacked the power to see {_share(positive)} in {comparison.metric}",
+            more_data(_as_claim(positive), comparison, interval),
+        )
     reason = join(
         told,
         f"expected {expected:.3f}, found {interval.estimate:.3f} ({interval.low:.3f} to {interval.high:.3f})",
@@ -80,6 +83,11 @@ def _judged(
     )
     row = _row(positive, comparison.metric, interval, comparison.series.n_pairs, state, reason)
     return Judged(row=row, source=comparison, interval=interval, short=short)
+
+
+def _as_claim(positive: Positive) -> Claim:
+    """What the control asks of one metric, as a claim asks it of a system."""
+    return Claim(id=CLAIM, sentence="", kind="ratio", margin=positive.margin, alpha=ROW_ALPHA)
 
 
 def _joint(positive: Positive, judged: Sequence[Judged]) -> Verdict:

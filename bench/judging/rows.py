@@ -115,13 +115,13 @@ def row(claim: Claim, comparison: Comparison, interval: Interval, state: State, 
 
 def more_data(claim: Claim, comparison: Comparison, interval: Interval) -> str:
     """What would settle an open comparison, in words."""
-    wanted = values_wanted(comparison, claim.alpha)
-    if wanted > comparison.series.n_pairs:
-        return f"an upper bound needs about {wanted} values"
     sessions = needed(claim, comparison, interval)
     if not math.isfinite(sessions):
         return "too close to the margin to settle by more sessions"
-    return f"about {sessions:.0f} sessions like these would settle it"
+    more = count(int(sessions) - comparison.series.n_sessions, "more session")
+    wanted = values_wanted(comparison, claim.alpha)
+    lacking = f"an upper bound needs about {wanted} values" if wanted > comparison.series.n_pairs else ""
+    return join(lacking, f"about {more} like these would settle it")
 
 
 def losses(comparison: Comparison, lost: dict[Key, Loss]) -> str:
