@@ -18,6 +18,7 @@ from bench.backends.base import BackendError, BenchImage, NotAvailable
 from bench.cli import names, setup, tables
 from bench.cli.console import AsJson, err, out, print_json
 from bench.cli.errors import BROKEN, COMPLETE, guarded
+from bench.cli.verbs import interruptible
 from bench.cli.world import World, cache_dir, current
 from bench.failures import told
 from bench.host import rough, selftest, tools
@@ -34,6 +35,7 @@ NOISY = 4
 
 PROFILE, ARM = "quick", "runtime"
 ROOT = Path("/")
+_BUSY = ("load", "pressure cpu", "steal", "other work")
 _STYLE = {"ok": "green", "warn": "yellow", "bad": "red", "unknown": "dim"}
 
 
@@ -63,7 +65,9 @@ def doctor(
     world, cache = current(), cache_dir()
     chosen = names.cpus(cpus, os.sched_getaffinity(0)) if cpus else planned()
     checks = tuple(all_checks(world, cache, chosen))
-    noise = None if quick else self_test(world, cache, chosen, seconds, quiet=as_json)
+    with interruptible():
+        noise = None if quick else self_test(world, cache, chosen, seconds, quiet=as_json)
+    noise = noise and _beside_others(noise, checks)
     found = Diagnosis(
         cpus=chosen,
         checks=checks,
@@ -124,6 +128,15 @@ def self_test(world: World, cache: Path, cpus: tuple[int, ...], seconds: float, 
         except _NoImageError as reason:
             noise = rough.run(seconds, tell)
             return msgspec.structs.replace(noise, trouble=(str(reason), *noise.trouble))
+
+
+def _beside_others(noise: Noise, checks: Sequence[Check]) -> Noise:
+    """The noise, with a word where it is other work's: that is what to end first."""
+    busy = [one.name for one in checks if one.name in _BUSY and one.state == "warn"]
+    if not busy:
+        return noise
+    words = f"taken beside other work ({', '.join(busy)}): without it, less noise and fewer minutes"
+    return msgspec.structs.replace(noise, trouble=(words, *noise.trouble))
 
 
 class _NoImageError(Exception):
@@ -190,9 +203,10 @@ def _bar(console: Console, quiet: bool) -> Iterator[Callable[[float, str], None]
         yield lambda share, words: None
         return
     columns = (TextColumn("self-test: {task.description:<34}"), BarColumn(bar_width=None))
-    with Progress(*columns, console=console, transient=True) as progress:
+    # Drawn between slices only: a bar that moves by itself is a thread that works beside them.
+    with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
         task = progress.add_task("", total=1.0)
-        yield lambda share, words: progress.update(task, completed=share, description=words)
+        yield lambda share, words: progress.update(task, completed=share, description=words, refresh=True)
 
 
 def _show(console: Console, found: Diagnosis) -> None:

@@ -67,6 +67,8 @@ def placement(root: Path, cpus: Sequence[int]) -> Check:
     isolated = cpu_set(text(root / CPUS / "isolated"))
     online = cpu_set(text(root / CPUS / "online"))
     found = f"CPUs {cpu_list(cpus)} for every arm: the first two this process may use, or --cpus"
+    if len(cpus) > 1:
+        found += f"; network: clients on {cpus[0]}, the peer's servers on {cpus[-1]}"
     if online:
         found += f"; online: {cpu_list(online)}"
     effect = "all metrics: every other process may run on the same CPUs in the middle of a slice"

@@ -17,17 +17,15 @@ from statistics import median
 import msgspec
 
 from bench.backends.base import Backend, BackendError, Channel, Instance, InstanceSpec
-from bench.host.spread import Noise, Pairs
+from bench.host.spread import LEAST_SESSIONS, Noise, Pairs
 from bench.scenarios.base import Context, Scenario, ScenarioError
 from bench.scenarios.worker import SHELL
 
 SECONDS = 20.0
 FAMILIES = ("cpu", "memory", "network")
-BLOCKS = 2
-"""Visits of every slice in a session at the least: one alone tells nothing about a session's inside."""
-
-MIN_SESSIONS, MAX_SESSIONS = 4, 12
-"""Fewer tell nothing about sessions; on a machine so slow or busy that they do not fit, it takes longer."""
+USUAL_SESSIONS, MAX_SESSIONS = 4, 12
+"""Twenty seconds are four sessions of two blocks on the machines it was tried on. On one that is slower there
+are fewer, and on one so slow that LEAST_SESSIONS of one block each do not fit, it takes longer."""
 
 ARMS = ("host", "host-b")
 
@@ -69,7 +67,7 @@ def run(
     begun = clock()
     test = _Test(backend, _able(scenarios, wire), cpus, wire, random.Random(seed))
     test.tell = lambda words: tell(min(1.0, (clock() - begun) / seconds), words)
-    test.session(0, more=lambda: False)
+    test.session(0, more=functools.partial(_before, clock, begun + seconds / USUAL_SESSIONS))
     sessions = sessions_for(seconds, clock() - begun)
     for session in range(1, sessions):
         end = begun + seconds * (session + 1) / sessions
@@ -85,8 +83,8 @@ def run(
 
 
 def sessions_for(seconds: float, first: float) -> int:
-    """How many sessions fit, when the first, of BLOCKS blocks, took `first` seconds."""
-    return min(MAX_SESSIONS, max(MIN_SESSIONS, round(seconds / max(first, 1e-3))))
+    """How many sessions fit, when the first took `first` seconds."""
+    return min(MAX_SESSIONS, max(LEAST_SESSIONS, round(seconds / max(first, 1e-3))))
 
 
 def _before(clock: Callable[[], float], end: float) -> bool:
@@ -116,7 +114,7 @@ class _Test:
         self.trouble: dict[str, str] = {}
 
     def session(self, session: int, more: Callable[[], bool]) -> None:
-        """Fresh instances; BLOCKS blocks, and then pairs while there is `more` time."""
+        """Fresh instances; one block, and then pairs while there is `more` time."""
         with contextlib.ExitStack() as stack:
             arms = {name: stack.enter_context(self._arm()) for name in ARMS}
             cheapest = min(self.scenarios, key=lambda one: one.cost_s, default=None)
@@ -126,10 +124,10 @@ class _Test:
             for block in itertools.count():
                 able = [one for one in self.scenarios if one.name not in self.trouble]
                 for scenario in self.rng.sample(able, len(able)):
-                    if block < BLOCKS or more():
+                    if block == 0 or more():
                         self.tell(f"session {session + 1}: {scenario.name}")
                         self._pair(scenario, arms, session, block)
-                if not able or (block + 1 >= BLOCKS and not more()):
+                if not able or not more():
                     return
 
     def _pair(

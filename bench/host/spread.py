@@ -13,7 +13,7 @@ import numpy as np
 from bench.stats.location import Floats
 
 LEAST_SESSIONS = 3
-"""Sessions from which a spread between sessions can be told at all from the spread inside them."""
+"""Sessions from which a noise is told at all."""
 
 
 OUTLYING = 3.0

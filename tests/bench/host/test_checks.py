@@ -29,7 +29,7 @@ def state(found, name: str) -> str:
 
 def test_on_a_bare_tree_nothing_is_claimed(tmp_path):
     found = checks.host_checks(tmp_path, tmp_path, cpus=(0, 1))
-    told = {"root", "cgroups", "virtualization", "placement", "disk space"}
+    told = {"root", "cgroups", "virtualization", "placement", "tuning", "disk space"}
     assert {one.name for one in found if one.state != "unknown"} <= told
     assert state(found, "cgroups") == "bad"
 

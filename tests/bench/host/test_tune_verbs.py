@@ -108,6 +108,11 @@ def test_tune_stays_until_untune(here):
     assert "nothing to put back" in invoke("untune").stdout
 
 
+@pytest.mark.parametrize("verb", ["tune", "untune"])
+def test_help_shows_an_example(verb):
+    assert f"Example: ninetynine {verb}" in invoke(verb, "--help").stdout
+
+
 def test_show_takes_no_command(here):
     assert invoke("tune", "--show", "--", "true").exit_code == 2
 
