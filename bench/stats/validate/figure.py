@@ -12,12 +12,12 @@ from bench.stats.validate.table import Results
 from bench.stats.validate.worlds import WORLDS, World
 
 WIDTH, HEIGHT, GAP, LEFT, TOP = 250, 220, 34, 46, 62
-SUPPORTED, REFUTED, INK, PALE = "#1a7f5a", "#b3402e", "#333", "#ccc"
+SUPPORTED, REFUTED, INK, PALE = "#1b6ca8", "#c2571a", "#333", "#ccc"
 TITLES = ("interleaved, t over sessions", "all of A, then all of B", "pooled slices, t-test")
 
 
 def draw(results: Results) -> str:
-    """An SVG document: one panel a design, with looks; green called supported, red called refuted."""
+    """An SVG document: one panel a design, with looks; blue called supported, orange called refuted."""
     total = LEFT + len(DESIGNS) * (WIDTH + GAP), TOP + HEIGHT + 62
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total[0]} {total[1]}" '

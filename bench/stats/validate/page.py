@@ -22,8 +22,7 @@ def put(page: str, tables: dict[str, str]) -> str:
         page, count = pattern.subn(functools.partial(_between, text), page)
         if count != 1:
             raise PageError(
-                f"validate: {PAGE.name} has {count} places for the table {name}; "
-                f"it needs one `<!-- validate: {name} -->` and `<!-- end -->`"
+                f"write {PAGE.name}: {count} places for the table {name}; give it one pair of marker comments"
             )
     return page
 

@@ -167,7 +167,7 @@ def test_tables_are_put_between_their_markers() -> None:
     once = page.put(text, {"one": "new"})
     assert once == "a\n<!-- validate: one -->\n\nnew\n\n<!-- end -->\nb\n"
     assert page.put(once, {"one": "new"}) == once
-    with pytest.raises(page.PageError, match="0 places for the table two"):
+    with pytest.raises(page.PageError, match="0 places for the table two; give it one pair"):
         page.put(text, {"two": "x"})
 
 
