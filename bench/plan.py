@@ -8,11 +8,11 @@ The order, from the outside in:
           scenario  shuffled
             arm       shuffled, one directly after the other, so that a pair's sides lie close in time
 
-How often a scenario is visited follows from the budget, and is the same in every session. Each gets one
-visit, without which there is no verdict; what is left of the core's share of the budget goes where one more
-visit lowers a mean's variance most for its cost, primary metrics counting more. The *core* is the sessions
-before the first look at the data (all, where a run does not look). The plan goes on after it to the last
-session that may be: what the looks decide is left out then (bench.measure.looks). Slow arms attend the first
+How often a scenario is visited in a session follows from the budget. Each is visited once, without which
+there is no verdict; what is left of the core's share of the budget goes where one more visit lowers a mean's
+variance most for its cost, primary metrics counting more. The *core* is the sessions before the first look at
+the data (all, where a run does not look). The plan goes on after it to the last session that may be, with
+more visits in each: what the looks decide is left out then (bench.measure.looks). Slow arms attend the first
 sessions alone: their effects are large, their instances dear.
 """
 
@@ -30,6 +30,10 @@ from bench.scenarios.base import Scenario
 OWN = "own"
 _WEIGHT = {"primary": 10.0, "stress": 1.0, "info": 0.5}
 """What a visit is worth. Visits grow with its root: three of a primary metric for one of a stress metric."""
+
+LATER = 2
+"""Visits of a session after the core for one of a session of the core: what is left then is hard to tell from
+the margin, and less of the time goes to the other scenarios."""
 
 EXTRA = 0.02
 """More work of the positive control: the loss that a run has to tell from none at a margin of 1 %."""
@@ -252,10 +256,19 @@ class _Draft:
         self.groups: dict[str, list[Scenario]] = {}
         for scenario in scenarios:
             self.groups.setdefault(group_of(scenario), []).append(scenario)
-        self.visits = self._fill()
+        self.in_core = self._fill()
 
     def attends(self, arm: str, scenario: Scenario) -> bool:
         return (arm, scenario.name) not in self.excluded
+
+    def most(self, scenario: Scenario) -> int:
+        """Visits in one session that a profile allows."""
+        return -(-self.profile.max_visits // max(1, scenario.every))
+
+    def visits(self, scenario: Scenario, session: int) -> int:
+        """Visits in one session."""
+        visits = self.in_core[scenario.name]
+        return visits if session < self.core else min(LATER * visits, max(visits, self.most(scenario)))
 
     def joined(self, arm: str, visits: int, session: int) -> int:
         """How many of a scenario's visits in a session an arm joins."""
@@ -286,7 +299,10 @@ class _Draft:
         return total
 
     def _fill(self) -> dict[str, int]:
-        """Visits a session. Greedy: visit n+1 lowers a mean's variance by w/(n(n+1)); buy most per second."""
+        """Visits in a session of the core, bought where they are worth most per second.
+
+        Visit n + 1 lowers a mean's variance by 1 / (n (n + 1)).
+        """
         visits = {s.name: 1 for s in self.scenarios}
         left = self.profile.budget_s * (CORE_SHARE if self.looks else 1.0) - self.overhead()
         left -= sum(self.price(s, 1) for s in self.scenarios)
@@ -294,7 +310,7 @@ class _Draft:
             offers = [
                 (_weight(s) / (now * (now + 1)) / max(cost, 1e-9), cost, s.name)
                 for s in self.scenarios
-                if (now := visits[s.name]) < -(-self.profile.max_visits // max(1, s.every))
+                if (now := visits[s.name]) < self.most(s)
                 and (cost := self.price(s, now + 1) - self.price(s, now)) <= left
             ]
             if not offers:
@@ -314,8 +330,8 @@ class _Draft:
 
     def _group_steps(self, rng: random.Random, session: int, group: str, found: list[Step]) -> None:
         members = self.groups[group]
-        blocks = max(self.visits[s.name] for s in members)
-        due = {s.name: self._due(s, blocks) for s in members}
+        blocks = max(self.visits(s, session) for s in members)
+        due = {s.name: self._due(s, session, blocks) for s in members}
         for block in range(blocks):
             turn = [s for s in members if block in due[s.name]]
             rng.shuffle(turn)
@@ -334,9 +350,9 @@ class _Draft:
                     )
                     found.append(step)
 
-    def _due(self, scenario: Scenario, blocks: int) -> list[int]:
+    def _due(self, scenario: Scenario, session: int, blocks: int) -> list[int]:
         """The blocks of a session that a scenario is visited in."""
-        return spread(min(self.visits[scenario.name], -(-blocks // max(1, scenario.every))), blocks)
+        return spread(min(self.visits(scenario, session), -(-blocks // max(1, scenario.every))), blocks)
 
     def _turn_arms(self, scenario: Scenario, session: int, visit: int, visits: int) -> list[str]:
         return [

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from bench import plan as plans
 from bench.backends.base import InstanceSpec
-from bench.model import ArmPlan, Plan
-from bench.profiles import MIN_SESSIONS, PROFILES, Profile, ProfileError, pace, profile
+from bench.model import ArmPlan, Looks, Plan
+from bench.profiles import CORE_SHARE, MIN_SESSIONS, PROFILES, Profile, ProfileError, pace, profile
 from bench.testing import FakeScenario, fake_scenarios
 
 ARMS = plans.arms_for([("host", "host"), ("runtime", "runtime"), ("vm-tcg", "vm")])
@@ -44,6 +44,7 @@ def inputs(draw: st.DrawFn) -> tuple[Profile, int, tuple[ArmPlan, ...], list[Fak
         PROFILES[draw(st.sampled_from(sorted(PROFILES)))],
         budget_s=draw(st.floats(1, 400)),
         sessions=draw(st.integers(1, 6)),
+        first_look=draw(st.integers(0, 6)),
         max_visits=draw(st.integers(1, 6)),
     )
     arms = plans.arms_for([("host", "host"), *((name, name) for name in sorted(names))])
@@ -126,14 +127,62 @@ def test_the_forecast_keeps_the_budget_when_one_visit_each_does(given_inputs):
     chosen, seed, arms, scenarios = given_inputs
     by_name = {scenario.name: scenario for scenario in scenarios}
 
-    def total(budget: Profile) -> float:
-        return sum(
-            cost
-            for *_, cost in plans.forecast(plans.make_plan(budget, seed, arms, scenarios), by_name, budget)
-        )
+    def core(budget: Profile) -> float:
+        found = plans.make_plan(budget, seed, arms, scenarios)
+        first = found.looks.first if found.looks else found.sessions
+        costs = plans.forecast(found, by_name, budget)
+        return sum(cost for session, _, cost in costs if session < first)
 
-    least = total(msgspec.structs.replace(chosen, budget_s=0.0))
-    assert total(chosen) <= max(chosen.budget_s, least) * 1.001
+    least = core(msgspec.structs.replace(chosen, budget_s=0.0))
+    share = CORE_SHARE if 0 < chosen.first_look <= chosen.sessions else 1.0
+    assert core(chosen) <= max(share * chosen.budget_s, least) * 1.001
+
+
+@settings(max_examples=100, deadline=None)
+@given(inputs())
+def test_sessions_of_the_core_are_alike_and_later_ones_hold_no_less(given_inputs):
+    found = plans.make_plan(*given_inputs)
+    visits: dict[int, Counter[tuple[str, str]]] = {}
+    for step in found.steps:
+        if not pace(step.arm).slow:
+            visits.setdefault(step.session, Counter())[step.scenario, step.arm] += 1
+    first = found.looks.first if found.looks else found.sessions
+    for session, counted in visits.items():
+        assert counted == visits[0] if session < first else counted >= visits[0]
+
+
+def test_a_run_looks_after_the_session_its_profile_names_and_smoke_never_does():
+    assert quick().looks == Looks(first=5, last=12)
+    assert quick(sessions=4).looks is None
+    assert plans.make_plan(PROFILES["smoke"], 1, ARMS, fake_scenarios()).looks is None
+
+
+def test_controls_attend_what_they_have_a_use_in():
+    found = quick()
+    attended = {
+        arm: {step.scenario for step in found.steps if step.arm == arm}
+        for arm in ("host", "host-b", "host-2pct", "runtime", "runtime-b")
+    }
+    assert attended["host"] == attended["host-b"] == attended["runtime"]
+    assert attended["runtime"] - attended["runtime-b"] == {"cpu.syscall"}
+    assert attended["runtime-b"] - attended["host-2pct"] == {
+        "startup.first_instruction",
+        "startup.first_byte",
+    }
+    extra = {arm.name: (arm.extra, arm.twin_of) for arm in found.arms if arm.role in ("positive", "control")}
+    assert extra == {"host-b": (0.0, "host"), "runtime-b": (0.0, "runtime"), "host-2pct": (0.02, "")}
+
+
+def test_the_second_copy_of_the_runtime_goes_by_its_final_name():
+    arms = plans.arms_for([("host", "host"), ("fast", "runtime"), ("again", "again")])
+    assert [(arm.name, arm.role, arm.twin_of) for arm in arms] == [
+        ("host", "baseline", ""),
+        ("host-b", "control", "host"),
+        ("host-2pct", "positive", ""),
+        ("fast", "arm", ""),
+        ("fast-b", "control", "fast"),
+        ("again", "arm", ""),
+    ]
 
 
 def test_primary_metrics_get_more_visits_than_stress_ones_of_equal_cost():
