@@ -36,13 +36,22 @@ def wire(bench_image):
         yield opened
 
 
-def context(host, instance, worker, wire):
-    return Context(backend=host, instance=instance, worker=worker, wire=wire, session=0, block=0, cpus=CPUS)
+def context(host, instance, worker, wire, extra=0.0):
+    return Context(
+        backend=host,
+        instance=instance,
+        worker=worker,
+        wire=wire,
+        session=0,
+        block=0,
+        cpus=CPUS,
+        extra=extra,
+    )
 
 
 @pytest.fixture
 def visit(host, wire, tmp_path):
-    def once(scenario):
+    def once(scenario, extra=0.0):
         if scenario.kind == "instance":
             return scenario.run(context(host, None, None, wire))
         spec = msgspec.structs.replace(scenario.spec(), cpus=CPUS)
@@ -50,7 +59,7 @@ def visit(host, wire, tmp_path):
             spec = msgspec.structs.replace(spec, volume=tmp_path)
         instance = host.start(spec)
         try:
-            return scenario.run(context(host, instance, instance.open(SHELL), wire))
+            return scenario.run(context(host, instance, instance.open(SHELL), wire, extra))
         finally:
             instance.stop()
 
@@ -70,6 +79,17 @@ def test_it_measures(scenario, visit):
         assert reading.value >= 0
         assert reading.valid or reading.reason
         assert reading.duration_ns > 0
+
+
+LOADED = ("cpu.integer", "cpu.crypto", "memory.latency", "network.throughput_10g.host", "disk.layer")
+
+
+@pytest.mark.parametrize("name", LOADED)
+def test_the_control_measures_the_same_figures_with_more_work(name, visit):
+    scenario = next(each for each in SCENARIOS if each.name == name)
+    readings = visit(scenario, 0.02)
+    assert {reading.metric for reading in readings} == {metric.name for metric in scenario.metrics}
+    assert all(reading.value > 0 for reading in readings if reading.valid)
 
 
 def test_the_image_is_as_it_was_after_a_copy_up(bench_image, host, visit):
