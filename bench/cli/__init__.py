@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import typer
 
 from bench.cli import comparing, doctor, inspecting, judging, tuning, verbs
@@ -42,5 +45,7 @@ app.command("show", epilog=f"Example: ninetynine show {_RUN} --json")(verbs.show
 
 
 def main() -> None:
-    """Entry point of the distribution."""
+    """Entry point of the distribution. A terminal that knows only ASCII gets escapes, not an error."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     app()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import sys
@@ -29,6 +30,8 @@ BROKEN = 1
 USAGE = 2
 INVALID = 3
 INTERRUPTED = 130
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class CliError(Exception):
@@ -60,6 +63,7 @@ def guarded(verb: Callable[P, int]) -> Callable[P, None]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             status = verb(*args, **kwargs)
+            sys.stdout.flush()
         except CliError as error:
             status = _say(error, error.status)
         except ProfileError as error:
@@ -69,11 +73,21 @@ def guarded(verb: Callable[P, int]) -> Callable[P, None]:
         except KeyboardInterrupt:
             status = _say("interrupted", INTERRUPTED)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _forget_output()
             status = BROKEN
+        except OSError as error:
+            if error.filename is not None or error.errno not in _FULL:
+                raise
+            _forget_output()
+            status = _say(f"write to standard output: {error.strerror}; free some space", BROKEN)
         raise typer.Exit(status)
 
     return wrapped
+
+
+def _forget_output() -> None:
+    """What is still in the buffer has nowhere to go, and must not fail again when the process ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(error: object, status: int) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -233,6 +235,22 @@ def test_a_file_that_cannot_be_judged_is_named_and_nothing_is_written(
     assert sorted(broken.rglob("*")) == before
     if not (name == "folder" and not beside):
         assert says in result.stderr.replace("\n", "")
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_full_disk_and_a_plain_terminal_are_borne(slow: Path, options: tuple[str, ...]):
+    command = [sys.executable, "-m", "bench.cli", "judge", str(slow), *options]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "ninetynine: error: write to standard output: No space left"
+    )
+    slow.write_text(slow.read_text().replace("m0", "µ–λ"))
+    ascii_only = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(command, capture_output=True, env=ascii_only)
+    assert done.returncode == 0
+    assert b"\\u2013\\u03bb" in done.stdout
 
 
 def test_names_that_cannot_be_printed_are_escaped(slow: Path, tmp_path: Path):
