@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from bench.cli import app, doctor
+from bench.cli import app, doctor, execute
 from bench.cli.world import World, use
 from bench.host import rough, selftest
 from bench.host.forecast import (
@@ -26,6 +26,7 @@ from bench.host.forecast import (
     stopping,
 )
 from bench.host.spread import Noise, Pairs, Spread, spreads
+from bench.measure import Watch
 from bench.model import Looks
 from bench.plan import arms_for, make_plan
 from bench.profiles import PROFILES
@@ -345,3 +346,32 @@ def test_without_a_host_backend_it_is_rough_and_says_why(fakes, monkeypatch):
     found = json.loads(invoke("doctor", "--json").stdout)
     assert found["noise"]["kind"] == "rough"
     assert any("no root here" in words for words in found["noise"]["trouble"])
+
+
+SLICES = (
+    "cpu.integer",
+    "cpu.float",
+    "memory.bandwidth",
+    "network.throughput.host",
+)
+
+
+@pytest.mark.parametrize(("cv", "decided"), [(0.002, True), (0.2, False)])
+def test_a_run_does_what_the_self_test_before_it_said(tmp_path, monkeypatch, cv, decided):
+    """On systems in memory, through the whole walk with its looks: all decided in time, or not."""
+    monkeypatch.setenv("NINETYNINE_CACHE", str(tmp_path / "cache"))
+    scenarios = [FakeScenario(name, name.partition(".")[0], cv=cv, cost_s=0.1) for name in SLICES]
+    found = test(scenarios[:-1], seconds=40.0)
+    world = World.fake(
+        {"host": lambda root: FakeBackend("host"), "runtime": lambda root: FakeBackend("runtime")},
+        scenarios,
+        fake_image(),
+    )
+    wanted = execute.Options(profile="quick", out=tmp_path / "run", seed=1, backends="host,runtime")
+    run = execute.start(world, wanted, Watch(), lambda text: None).run
+    ahead = forecast(found, run.plan, {one.name: one for one in scenarios}, PROFILES["quick"], "runtime")
+    closed = {one.scenario for one in run.closed if one.arm == "runtime"}
+    # The network has no noise of its own without a wire, so it is in the run and not in the forecast.
+    assert {one.metric for one in ahead.metrics} == set(SLICES[:-1])
+    assert ahead.fits == decided
+    assert (set(SLICES) <= closed) == decided
