@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ from bench.compare import BROKEN, CompareError, Comparison, RefusedError, compar
 from bench.compare.alike import Difference
 from bench.compare.gate import named
 from bench.compare.rows import Reading, Row
-from bench.compare.together import check_numbers, refuse_unlike
+from bench.compare.together import believed, check_numbers, refuse_unlike
 from bench.host.fingerprint import fingerprint
 from bench.store import Loaded
 
@@ -175,6 +176,7 @@ def _between(old: Loaded, new: Loaded, choice: Choice) -> Comparison:
 def _live(old: Loaded, choice: Choice) -> tuple[Comparison, Live | None]:
     """Measure NEW as OLD was; what is worse in it must be worse in a second run as well."""
     check_numbers(choice.margin, choice.alpha)
+    believed(old)
     here = msgspec.structs.replace(old.run, host=fingerprint(cache_dir()))
     refuse_unlike(old.run, here, choice.allow)
     watch = progress(err(), quiet=choice.quiet)
@@ -186,13 +188,22 @@ def _live(old: Loaded, choice: Choice) -> tuple[Comparison, Live | None]:
     if not guilty:
         return first, None
     watch.say(f"worse in one run: {', '.join(map(named, guilty))}; measuring again")
-    beside = new.with_name(f"{new.name}-again")
-    directory = _measure(old, choice, live.families(guilty, family_of), beside, watch)
+    beside = _free(new)
     try:
+        directory = _measure(old, choice, live.families(guilty, family_of), beside, watch)
         second = _between(old, store.load(directory), choice)
-    except CompareError as error:
-        return live.confirm(first, None, str(error)), Live(directory=directory, comparison=None)
+    except (CompareError, CliError, *EXPECTED) as error:
+        if isinstance(error, CliError) and error.status == INTERRUPTED:
+            raise
+        return live.confirm(first, None, str(error)), Live(directory=beside, comparison=None)
     return live.confirm(first, second), Live(directory=directory, comparison=second)
+
+
+def _free(new: Path) -> Path:
+    """A directory beside NEW that is not there yet."""
+    endings = itertools.chain(["again"], (f"again-{number}" for number in itertools.count(2)))
+    places = (new.with_name(f"{new.name}-{ending}") for ending in endings)
+    return next(path for path in places if not path.exists())
 
 
 def _measure(
@@ -203,7 +214,7 @@ def _measure(
     asked = dict.fromkeys(choice.backends or (arm.backend for arm in plan.arms if arm.role == "arm"))
     options = execute.Options(
         profile=plan.profile,
-        backends=",".join(asked),
+        backends=",".join(asked) or "host",
         families=",".join(families),
         cpus=",".join(map(str, plan.cpus)) or None,
         out=directory,

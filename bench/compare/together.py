@@ -56,7 +56,7 @@ def compare(
         )
     found = refuse_unlike(old.run, new.run, allow)
     known = claims or load_claims()
-    sound = tuple(_believed(one, known) for one in (old, new))
+    sound = tuple(believed(one, known) for one in (old, new))
     untold = "; ".join(
         f"{one.directory}: {belief.untold}"
         for one, belief in zip((old, new), sound, strict=True)
@@ -118,8 +118,9 @@ def _way_out(bad: list[Difference]) -> str:
     return f"if that is the very change to be compared, add {flags}"
 
 
-def _believed(loaded: Loaded, claims: Claims) -> Soundness:
-    found = soundness(loaded, claims)
+def believed(loaded: Loaded, claims: Claims | None = None) -> Soundness:
+    """What a run may be used for. Raises CompareError where it is no result at all."""
+    found = soundness(loaded, claims or load_claims())
     if found.broken:
         raise CompareError(f"{loaded.directory} cannot be compared: {found.broken}")
     return found

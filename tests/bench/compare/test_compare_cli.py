@@ -269,6 +269,41 @@ def test_an_interrupted_live_run_says_how_to_go_on(machine, tmp_path, monkeypatc
     assert f"ninetynine run --resume {tmp_path / 'old'}`, then `ninetynine compare old" in result.stderr
 
 
+def test_a_second_run_that_fails_confirms_nothing(machine, monkeypatch):
+    """What the first run found is not lost with it."""
+    start, calls = comparing.execute.start, []
+
+    def once(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise store.StoreError("write new-again: no space left on device")
+        return start(*arguments)
+
+    monkeypatch.setattr(comparing.execute, "start", once)
+    machine.append(1.2)
+    result = live()
+    found = json.loads(result.stdout)
+    assert (result.exit_code, found["answer"]) == (2, "cannot tell")
+    assert "no space left on device" in found["rows"][0]["verdict"]["reason"]
+
+
+def test_live_does_not_measure_against_a_run_that_is_no_result(machine, tmp_path):
+    path = tmp_path / "old" / store.RUN
+    run = msgspec.json.decode(path.read_bytes())
+    run["plan"]["profile"] = "smoke"
+    path.write_bytes(msgspec.json.encode(run))
+    result = live()
+    assert result.exit_code == 3
+    assert "old cannot be compared: it is a smoke run" in result.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_second_run_goes_where_nothing_is_yet(machine, tmp_path):
+    (tmp_path / "new-again").mkdir()
+    machine.extend([1.2, 1.2])
+    assert json.loads(live().stdout)["again"]["directory"] == "new-again-2"
+
+
 def test_live_refuses_another_host_before_it_measures(machine, tmp_path):
     path = tmp_path / "old" / store.RUN
     run = msgspec.json.decode(path.read_bytes())
