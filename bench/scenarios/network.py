@@ -135,22 +135,28 @@ TRANSFERS = (
 )
 
 
-class NetworkSlice(msgspec.Struct, kw_only=True):
-    """One iperf3 client in the instance, against the server in the peer."""
+class OnWire(msgspec.Struct, kw_only=True):
+    """What slices over the wire have in common."""
 
     name: str
     metrics: tuple[Metric, ...]
     mode: NetworkMode
-    transfer: Transfer
     cost_s: float
     every: int
-    loads: bool = True
+    loads: bool = False
     family: str = FAMILY
     kind: Literal["slice", "instance"] = "slice"
 
     def spec(self) -> InstanceSpec:
         """An instance on this slice's kind of network."""
         return InstanceSpec(network=self.mode)
+
+
+class NetworkSlice(OnWire, kw_only=True):
+    """One iperf3 client in the instance, against the server in the peer."""
+
+    transfer: Transfer
+    loads: bool = True
 
     def run(self, context: Context) -> list[Reading]:
         """One transfer. Raises ScenarioError; the peer's servers are then started anew."""
@@ -193,21 +199,11 @@ class NetworkSlice(msgspec.Struct, kw_only=True):
         return {self.metrics[0].name: parsers.iperf3_received(output.text)}
 
 
-class Latency(msgspec.Struct, kw_only=True):
+class Latency(OnWire, kw_only=True):
     """Round trips of one byte to the peer."""
 
-    name: str
-    metrics: tuple[Metric, ...]
-    mode: NetworkMode
     cost_s: float = 0.07
     every: int = 2
-    loads: bool = False
-    family: str = FAMILY
-    kind: Literal["slice", "instance"] = "slice"
-
-    def spec(self) -> InstanceSpec:
-        """An instance on this slice's kind of network."""
-        return InstanceSpec(network=self.mode)
 
     def run(self, context: Context) -> list[Reading]:
         """One series of round trips over the wire without a rate. Raises ScenarioError."""
