@@ -15,6 +15,7 @@ from bench.foreign.errors import ForeignError
 REQUIRED = ("metric", "system", "value", "better")
 OPTIONAL = ("session", "block", "unit")
 FIELDS = (*REQUIRED, *OPTIONAL)
+SAMPLES = ("run", "session", "block", "backend", "metric", "unit", "better", "value", "valid", "reason")
 DIRECTIONS = ("higher", "lower")
 
 Pair = tuple[str, str]
@@ -71,6 +72,28 @@ def checked(columns: pd.DataFrame, place: str, rows: Sequence[int], kind: str) -
         raise ForeignError(f"{_where(odd)}: column better says neither higher nor lower (found {found!r})")
     frame["value"] = _numbers(columns["value"], frame)
     return Table(frame=frame, kind=kind)
+
+
+def of_a_run(frame: pd.DataFrame) -> bool:
+    """Whether the columns are those of a run's samples (bench.model.Sample)."""
+    return set(SAMPLES) <= set(frame.columns) and "system" not in frame.columns
+
+
+def from_run(frame: pd.DataFrame, place: str, first: int) -> Table:
+    """The samples of runs: a session is one of a run; samples marked invalid are left out, and told.
+
+    Rows are numbered from `first`.
+    """
+    session = frame["run"].astype(str) + "." + frame["session"].astype(str)
+    rows = range(first, first + len(frame))
+    frame = frame.assign(system=frame["backend"], session=session, row=rows)
+    valid = frame["valid"].to_numpy(dtype=bool)
+    good, remarks = frame[valid], {}
+    for (metric, system), lost in frame[~valid].groupby(["metric", "system"], observed=True):
+        why = str(lost["reason"].value_counts().index[0])
+        remarks[str(metric), str(system)] = f"{len(lost)} invalid of {system} left out ({why})"
+    table = checked(good, place, good["row"].tolist(), "samples of a run")
+    return msgspec.structs.replace(table, remarks=remarks)
 
 
 def _text(columns: pd.DataFrame, name: str) -> list[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.foreign.contrasts import Contrast, contrasts
 from bench.foreign.errors import ChoiceError, ForeignError
-from bench.foreign.table import REQUIRED, Table, checked
+from bench.foreign.table import REQUIRED, Table, checked, from_run, of_a_run
 from bench.foreign.words import more_data, plural
 from bench.judging.comparisons import exponential
 from bench.judging.rows import count, decide, finite, join
@@ -39,8 +39,10 @@ def judge_frame(
     better is "higher" or "lower", the same for all rows of a metric. A row of the result says whether
     `system` has at least `margin` of `baseline`'s performance (larger is better, whichever way the metric
     points), each bound at level `alpha`; with `holm` over all rows together. Raises ForeignError naming the
-    row of the frame, counted from 0.
+    row of the frame, counted from 0. A frame of a run's samples (bench.store.load) is taken as it is.
     """
+    if of_a_run(frame):
+        return judge_table(from_run(frame, "frame: row", 0), baseline, margin, alpha, holm=holm)
     missing = [name for name in REQUIRED if name not in frame.columns]
     if missing:
         raise ForeignError(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import msgspec
 import pandas as pd
 import pytest
@@ -60,6 +61,8 @@ def test_json_is_the_list_of_verdicts_and_nothing_else(slow: Path):
     found = msgspec.json.decode(result.stdout, type=list[Verdict])
     assert found == judge_frame(pd.read_csv(slow), margin=0.9, alpha=0.01)
     assert "recognised CSV" in result.stderr
+    schema = Path(__file__).parents[3] / "docs" / "schema" / "verdicts.json"
+    jsonschema.validate(json.loads(result.stdout), json.loads(schema.read_text()))
 
 
 def test_out_writes_what_json_prints(slow: Path, tmp_path: Path):
@@ -151,6 +154,7 @@ def test_the_samples_of_a_run_are_judged_without_its_invalid_ones(tmp_path: Path
     assert (row["n_sessions"], row["n_pairs"], row["verdict"]) == (6, 29, "refuted")
     assert "1 invalid of box left out (the tool failed)" in row["reason"]
     assert "recognised samples of a run" in result.stderr
+    assert msgspec.json.decode(result.stdout, type=list[Verdict]) == judge_frame(store.frame(rows))
 
 
 def test_a_parquet_file_with_the_columns_of_the_csv_is_judged(slow: Path, tmp_path: Path):
