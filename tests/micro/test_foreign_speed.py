@@ -1,0 +1,43 @@
+"""How long a judge takes for 100 000 samples over 1 000 metrics: from the CSV's bytes to the verdicts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from bench.foreign import judge_table
+from bench.foreign.delimited import read
+
+pytestmark = pytest.mark.micro
+
+METRICS, SESSIONS, BLOCKS, SYSTEMS = 1_000, 5, 10, 2
+
+
+def csv(columns: list[str]) -> bytes:
+    """100 000 values of two systems, with those of the columns session and block that are named."""
+    shape = (METRICS, SESSIONS, BLOCKS, SYSTEMS)
+    metric, session, block, system = np.indices(shape).reshape(4, -1)
+    frame = pd.DataFrame(
+        {
+            "metric": np.char.add("metric ", metric.astype(str)),
+            "system": np.where(system == 0, "host", "box"),
+            "session": session,
+            "block": block,
+            "value": 100 * np.exp(0.01 * np.random.default_rng(1).standard_normal(metric.size)),
+            "better": "lower",
+        }
+    )
+    return frame.drop(columns=list({"session", "block"} - set(columns))).to_csv(index=False).encode()
+
+
+@pytest.mark.parametrize("columns", [["session", "block"], ["session"], ["block"], []], ids=" ".join)
+@pytest.mark.parametrize("holm", [False, True])
+def test_a_hundred_thousand_samples(benchmark: BenchmarkFixture, columns: list[str], holm: bool) -> None:
+    data = csv(columns)
+
+    def judge() -> int:
+        return len(judge_table(read(data, "samples.csv"), "host", 0.99, 0.05, holm=holm))
+
+    assert benchmark.pedantic(judge, rounds=3) == METRICS
