@@ -85,11 +85,10 @@ def fixed_table(results: Results) -> str:
     heads += ["refuted at 0.98", "supported at 1.00", "sessions for 90 % at 0.98"]
     rows = []
     for world, counts in _own(results):
-        share = _Share(counts)
         shown = (counts.covered, counts.supported[EDGE], counts.refuted[EDGE])
         power = (counts.refuted[LOSS], counts.supported[EVEN])
         rows.append(
-            [world.name, str(world.sessions), *map(share, (*shown, *power)), sessions_for_power(counts)]
+            [world.name, str(world.sessions), *_shares(counts, *shown, *power), sessions_for_power(counts)]
         )
     return markdown(heads, rows)
 
@@ -100,12 +99,11 @@ def looks_table(results: Results) -> str:
     heads += ["sessions at 0.98 / 0.99 / 1.00", "plain interval", "repeated interval", "interval to read"]
     rows = []
     for world, counts in _own(results):
-        share = _Share(counts)
         taken = [f"{counts.sessions[truth] / counts.runs:.1f}" for truth in (LOSS, EDGE, EVEN)]
         intervals = (counts.plain, counts.repeated, counts.read)
         calls = (counts.look_supported[EDGE], counts.look_refuted[EDGE])
         power = (counts.look_refuted[LOSS], counts.look_supported[EVEN])
-        row = [world.name, f"{world.first}–{world.last}", *map(share, (*calls, *power)), " / ".join(taken)]
+        row = [world.name, f"{world.first}–{world.last}", *_shares(counts, *calls, *power), " / ".join(taken)]
         rows.append([*row, *(_span(one, counts) for one in intervals)])
     return markdown(heads, rows)
 
@@ -122,13 +120,11 @@ def designs_table(results: Results) -> str:
             row = [world.name]
             for name in others:
                 counts = results[world.name][name]
-                share = _Share(counts)
-                row += [
-                    share(counts.covered),
-                    f"{share(counts.supported[EDGE])} / {share(counts.refuted[EDGE])}",
-                    f"{share(counts.look_supported[EDGE])} / {share(counts.look_refuted[EDGE])}",
-                    share(counts.refuted[LOSS]),
-                ]
+                fixed = counts.supported[EDGE], counts.refuted[EDGE]
+                looks = counts.look_supported[EDGE], counts.look_refuted[EDGE]
+                row += _shares(counts, counts.covered)
+                row += [" / ".join(_shares(counts, *calls)) for calls in (fixed, looks)]
+                row += _shares(counts, counts.refuted[LOSS])
             rows.append(row)
     return markdown(heads, rows)
 
@@ -156,14 +152,9 @@ def _own(results: Results) -> Iterable[tuple[World, Counts]]:
             yield world, results[world.name][designs.INTERLEAVED]
 
 
-class _Share:
-    """A number of runs as a percentage of all."""
-
-    def __init__(self, counts: Counts) -> None:
-        self.runs = counts.runs
-
-    def __call__(self, number: float) -> str:
-        return percent(number / self.runs)
+def _shares(counts: Counts, *numbers: float) -> list[str]:
+    """Numbers of runs as percentages of all."""
+    return [percent(number / counts.runs) for number in numbers]
 
 
 def _span(numbers: Floats, counts: Counts) -> str:
