@@ -195,11 +195,12 @@ def conditions(evidence: Evidence) -> str:
     machine = (
         f"{count(host.cpus, 'CPU')} ({host.cpu_model}), {quantity(host.memory_bytes, 'bytes')} of memory"
     )
+    sessions = count(run.sessions_run or run.plan.sessions, "session")
     guests = listed([arms.label(arm) for arm in evidence.arms if arm.startswith("vm")])
     cut = " Interrupted before its end." if run.status in ("interrupted", "running") else ""
     return (
         f"Measured on {day(run.started)} on one machine: {machine}, {host.distribution}, "
         f"Linux {host.kernel}. "
-        f"Profile {run.plan.profile}, {count(run.plan.sessions, 'session')} of fresh instances."
+        f"Profile {run.plan.profile}, {sessions} of fresh instances."
         f"{f' Virtual machines: {guests}.' if guests else ''}{cut}"
     )

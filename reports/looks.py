@@ -52,7 +52,9 @@ def looks(evidence: Evidence) -> Looks | None:
     if planned is None or not found:
         return None
     shown = [arm for arm in evidence.systems if any(one.verdict.backend == arm for one in found)]
-    panels = (_panel(arm, [one for one in found if one.verdict.backend == arm], evidence) for arm in shown)
+    panels = [_panel(arm, [one for one in found if one.verdict.backend == arm], evidence) for arm in shown]
+    if len(panels) == 1:
+        panels = [msgspec.structs.replace(panels[0], wide=True)]
     return Looks(first=planned.first, ended=ended(evidence), panels=tuple(panels))
 
 
@@ -121,15 +123,14 @@ def _panel(arm: str, found: list[Course], evidence: Evidence) -> Panel:
     )
     cells = tuple(
         (
-            metric_words(one.verdict.metric),
-            "primary" if one.primary else "stress",
+            metric_words(one.verdict.metric) + ("" if one.primary else " (stress)"),
             one.verdict.verdict,
             f"{one.sessions} of {planned.last}",
             one.how,
         )
         for one in found
     )
-    head = ("metric", "", "verdict", "sessions", "decided")
+    head = ("metric", "verdict", "sessions", "decided")
     settled = [one for one in drawn if one.how != "still open"]
     return panel(
         f"looks-{arm}",

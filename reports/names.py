@@ -21,6 +21,7 @@ _WORDS = {
     "network.throughput_unshaped": "throughput, no line rate",
     "network.throughput_reverse": "throughput inwards",
     "network.throughput_streams": "throughput, several streams",
+    "network.throughput_streams_reverse": "throughput inwards, several streams",
     "network.latency": "network latency",
     "network.cpu_per_gib": "CPU time per GiB sent",
     "network.cpu_per_gib_10g": "CPU time per GiB sent at 10 Gbit/s",

@@ -90,6 +90,12 @@ def test_the_headline_names_the_machine_the_day_and_the_accelerator(evidence: Ev
         assert part in said
 
 
+def test_the_conditions_count_the_sessions_that_were_run(evidence: Evidence) -> None:
+    found = headline.conditions(evidence_of(evidence=evidence, sessions_run=4))
+
+    assert "4 sessions of fresh instances" in found
+
+
 def test_a_failed_control_takes_the_headline(evidence: Evidence) -> None:
     failed = verdict("control.aa", "joint", "refuted", backend="host-b", reason="p = 0.0001")
     spoiled = evidence_of(failed, *sped("supported"), evidence=evidence)
