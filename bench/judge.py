@@ -74,11 +74,12 @@ def judge(
     """
     case = _case(samples, claims, plan, closed, sessions_run)
     alike = control.control_rows(claims, case.evidence, case.gate, case.shown_only, case.pairs)
-    slowed = (
-        positive.positive_rows(case.positive, case.evidence, case.gate, case.shown_only, case.spending)
-        if case.positive
-        else []
-    )
+    slowed: list[Verdict] = []
+    if case.positive:
+        asked = any(step.arm == case.positive.arm for step in plan.steps) if plan else False
+        slowed = positive.positive_rows(
+            case.positive, case.evidence, case.gate, case.shown_only, case.spending, planned=asked
+        )
     gaps = missing.listed(claims, not_measured, case.controls)
     rows: list[Verdict] = []
     for claim in claims.claim:
@@ -89,10 +90,10 @@ def judge(
         else:
             rows += _claim_rows(claim, case, gaps)
     rows += [row for row in gaps if row.claim in (missing.UNCLAIMED, *case.controls.values())]
-    if case.positive:
-        rows = [_with_power(row, case.positive, slowed) for row in rows]
     checks = clock_rows(claims.clock, samples, case.evidence, case.baseline, case.arms, case.gate)
     if not case.gate.smoke:
+        if case.positive:
+            rows = [_with_power(row, case.positive, slowed) for row in rows]
         rows = _under_controls(alike[0], slowed, rows)
     return [*alike, *slowed, *rows, *checks]
 
@@ -110,8 +111,8 @@ def _case(
     controls = {arm: control.CLAIM for arm, _ in pairs}
     if slowed:
         controls[slowed.arm] = positive.CLAIM
-    baseline = slowed.baseline if slowed else claims.control.baseline
-    planned = [arm.name for arm in plan.arms] if plan else []
+    planned = {arm.name: arm.role for arm in plan.arms} if plan else {}
+    baseline = next((arm for arm, role in planned.items() if role == "baseline"), claims.control.baseline)
     arms = dict.fromkeys([*planned, *sorted(evidence.visits.backends)])
     return Case(
         claims=claims,

@@ -37,9 +37,14 @@ def positive_of(claims: Claims, plan: Plan | None) -> Positive | None:
 
 
 def positive_rows(
-    positive: Positive, evidence: Evidence, gate: Gate, skip: frozenset[str], spending: Spending
+    positive: Positive,
+    evidence: Evidence,
+    gate: Gate,
+    skip: frozenset[str],
+    spending: Spending,
+    planned: bool = False,
 ) -> list[Verdict]:
-    """The joint row first, then one a metric that the arm measured; nothing where it measured none."""
+    """The joint row first, then one a metric that the arm measured; nothing where it had nothing to measure."""
     found = [
         ratio(evidence, key, "primary", positive.baseline)
         for key in evidence.ratios(positive.baseline)
@@ -48,7 +53,9 @@ def positive_rows(
     ready = [one for one in found if not shortfall(one, MIN_PAIRS, gate)]
     share = positive.alpha / max(1, len(ready))
     judged = [_judged(positive, one, evidence, gate, spending, share) for one in found]
-    return [_joint(positive, judged), *(one.row for one in judged)] if judged else []
+    if not (judged or planned):
+        return []
+    return [_joint(positive, judged), *(one.row for one in judged)]
 
 
 def _judged(
@@ -94,14 +101,20 @@ def _joint(positive: Positive, judged: Sequence[Judged]) -> Verdict:
     rows = [one.row for one in judged]
     absent = [row.metric for row in rows if row.verdict == "refuted"]
     blind = blind_families(rows)
-    state: State = "refuted" if absent else "inconclusive" if blind else "supported"
+    state: State = "refuted" if absent else "inconclusive" if blind or not rows else "supported"
     series = [one.source.series for one in judged if one.source.series.n_sessions]
     nan = Interval(estimate=math.nan, low=math.nan, high=math.nan, se=math.nan, n_clusters=0)
     interval = mean_ratio(series, ROW_ALPHA) if series else nan
     shown = sum(row.verdict == "supported" for row in rows)
+    short = f"no pairs of {positive.arm} against {positive.baseline}"
+    if judged:
+        short = judged[0].short if all(one.short for one in judged) else ""
     reason = join(
+        short,
         f"{_share(positive)} of extra work is not there in {', '.join(absent)}" if absent else "",
-        f"this run lacked the power to see {_share(positive)} in {', '.join(sorted(blind))}" if blind else "",
+        f"this run lacked the power to see {_share(positive)} in {', '.join(sorted(blind))}"
+        if blind and not short
+        else "",
         f"found in {shown} of {len(rows)} metrics, expected {1.0 / (1.0 + positive.extra):.3f}",
     )
     return _row(positive, JOINT, interval, sum(row.n_pairs for row in rows), state, reason)

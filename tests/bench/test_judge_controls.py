@@ -171,6 +171,21 @@ def test_extra_work_that_is_not_there_makes_the_run_invalid() -> None:
     assert all(row.reason.startswith("run invalid: positive control failed (") for row in performance)
 
 
+def test_in_a_smoke_run_the_positive_control_says_no_more_than_that_it_is_one() -> None:
+    rows = judge(samples(PRIMARY, ALL_ARMS), CLAIMS, plan(PRIMARY, profile="smoke", looks=None))
+    joint = find(rows, "control.positive", "joint", "host-2pct")
+    assert joint.verdict == "inconclusive"
+    assert joint.reason.startswith("the smoke profile never gives a verdict; found in 0 of")
+    assert not any("lacked the power" in row.reason for row in rows)
+
+
+def test_a_positive_arm_that_was_planned_and_gave_nothing_is_told() -> None:
+    rows = judge(samples(PRIMARY, ARMS), CLAIMS, plan(PRIMARY, looks=None))
+    joint = find(rows, "control.positive", "joint", "host-2pct")
+    assert joint.verdict == "inconclusive"
+    assert joint.reason.startswith("no pairs of host-2pct against host")
+
+
 def test_a_plan_without_a_positive_arm_has_no_rows_of_it() -> None:
     rows = judge(samples(PRIMARY, ALL_ARMS), CLAIMS, plan(PRIMARY, arms=PLANNED[:4], looks=None))
     assert "control.positive" not in {row.claim for row in rows}
