@@ -44,7 +44,7 @@ def positive_rows(
     spending: Spending,
     planned: bool = False,
 ) -> list[Verdict]:
-    """The joint row first, then one a metric that the arm measured; nothing where it had nothing to measure."""
+    """The joint row first, then one a metric that the arm measured; none where it had nothing to do."""
     found = [
         ratio(evidence, key, "primary", positive.baseline)
         for key in evidence.ratios(positive.baseline)
