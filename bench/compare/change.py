@@ -4,7 +4,7 @@ Sessions of two runs are not paired: NEW's fifth session has nothing in common w
 Welch's t over the difference of the two means (Welch 1947, Biometrika 34, 28–35), with Satterthwaite's
 degrees of freedom (1946, Biometrics Bull. 2, 110–114) held down by the smaller run. Satterthwaite's are
 estimated: four sessions that agree by luck make the error small and the degrees many. Far out in the tail,
-where Holm's correction for 40 metrics looks, four sessions beside sixteen erred three times as often as
+where Holm's correction for 40 metrics looks, four sessions beside sixteen erred two to four times as often as
 they may. So the degrees are never more than PLANNED times n − 1 of the smaller run, which changes nothing
 where both have as many sessions; and LOOKED times where a run stopped by looks, which end a metric sooner
 when its sessions agree by luck. Both factors are by simulation (bench.compare.simulate, its tables in

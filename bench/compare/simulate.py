@@ -209,8 +209,8 @@ def _percent(share: float) -> str:
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    """Print all tables as Markdown. An argument is the number of gates a cell, 1000 when not given."""
-    runs = int(arguments[0]) if arguments else 1000
+    """Print all tables as Markdown. An argument is the number of gates a cell, 500 when not given."""
+    runs = int(arguments[0]) if arguments else 500
     for build in (alarm_table, power_table, looks_table, live_table):
         title, heads, rows = build(runs)
         lines = [f"**{title}**", "", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
