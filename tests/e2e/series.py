@@ -227,11 +227,13 @@ def _states_by_metric(rows: Sequence[Verdict]) -> dict[str, dict[str, int]]:
 
 
 def _sessions_to_decision(entries: Sequence[Entry]) -> dict[str, float]:
-    """Median sessions after which looks closed scenarios, by arm."""
+    """Median sessions after which looks closed scenarios, by system under test."""
     found: dict[str, list[int]] = {}
     for entry in entries:
+        others = {arm.name for arm in entry.run.plan.arms if arm.role != "arm"}
         for closed in entry.run.closed:
-            found.setdefault(closed.arm, []).append(closed.sessions)
+            if closed.arm not in others:
+                found.setdefault(closed.arm, []).append(closed.sessions)
     return {arm: median(sessions) for arm, sessions in sorted(found.items())}
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import store
-from bench.model import SCHEMA_VERSION, Closed, Fingerprint, Metric, Plan, Run, State, Verdict
+from bench.model import SCHEMA_VERSION, ArmPlan, Closed, Fingerprint, Metric, Plan, Run, State, Verdict
 
 
 def verdict(metric: str, state: State, claim: str = "performance", backend: str = "again") -> Verdict:
@@ -24,10 +24,13 @@ def verdict(metric: str, state: State, claim: str = "performance", backend: str 
     )  # fmt: skip
 
 
+HOST = ArmPlan(name="host", backend="host", role="baseline")
+
+
 def run(**changes: Any) -> Run:
     metric = Metric(name="cpu.integer", unit="ops/s", better="higher", role="primary", definition="")
     plan = Plan(
-        profile="quick", seed=1, arms=(), scenarios=(), metrics=(metric,), sessions=12, steps=(), cpus=(0,),
+        profile="quick", seed=1, arms=(HOST,), scenarios=(), metrics=(metric,), sessions=12, steps=(), cpus=(0,),
         budget_s=150.0,
     )  # fmt: skip
     texts = dict.fromkeys((name for name in Fingerprint.__struct_fields__), "")
@@ -125,7 +128,11 @@ def test_controls_are_counted_and_a_failed_one_is_named() -> None:
 
 
 def test_times_and_sessions_are_medians() -> None:
-    closed = (Closed(scenario="a", arm="again", sessions=5), Closed(scenario="b", arm="again", sessions=8))
+    closed = (
+        Closed(scenario="a", arm="again", sessions=5),
+        Closed(scenario="b", arm="again", sessions=8),
+        Closed(scenario="a", arm="host", sessions=8),
+    )
     runs = [
         entry(closed=closed),
         entry(ended="2026-11-24T07:05:00Z", sessions_run=9),
