@@ -30,8 +30,8 @@ HOST = ArmPlan(name="host", backend="host", role="baseline")
 def run(**changes: Any) -> Run:
     metric = Metric(name="cpu.integer", unit="ops/s", better="higher", role="primary", definition="")
     plan = Plan(
-        profile="quick", seed=1, arms=(HOST,), scenarios=(), metrics=(metric,), sessions=12, steps=(), cpus=(0,),
-        budget_s=150.0,
+        profile="quick", seed=1, arms=(HOST,), scenarios=(), metrics=(metric,), sessions=12, steps=(),
+        cpus=(0,), budget_s=150.0,
     )  # fmt: skip
     texts = dict.fromkeys((name for name in Fingerprint.__struct_fields__), "")
     host = Fingerprint(**(texts | {"cpus": 2, "memory_bytes": 1, "mitigations": {}, "tools": {}}))  # type: ignore[arg-type]
