@@ -55,70 +55,80 @@ class Contrast(msgspec.Struct, frozen=True, kw_only=True):
     absent: bool = False
 
 
+class _Paired(msgspec.Struct, frozen=True, kw_only=True):
+    """Series of log ratios, and the visits of each (metric, system), those without a partner included."""
+
+    series: dict[Pair, Series] = {}
+    visits: dict[Pair, int] = {}
+
+
 class _Sorted:
     """The usable rows of a table, coded, with the paired series worked out once for all metrics."""
 
     def __init__(self, table: Table, baseline: str) -> None:
+        self.flaws_of_metrics, self.flaws_of_values = flaws.of_metrics(table), flaws.of_values(table)
         frame = table.frame
         value = frame["value"].to_numpy(dtype=np.float64)
         frame = frame[flaws.usable(value)]
-        self.frame = frame.assign(session_code=_codes(frame["session"]), block_code=_codes(frame["block"]))
-        self.groups = self.frame.groupby(["metric", "system"], sort=False, observed=True).indices
-        self.logs = np.log(self.frame["value"].to_numpy(dtype=np.float64))
-        self.sessions = self.frame["session_code"].to_numpy(dtype=np.int64)
+        frame = frame.assign(session_code=_codes(frame["session"]), block_code=_codes(frame["block"]))
+        self.groups = frame.groupby(["metric", "system"], sort=False, observed=True).indices
+        self.logs = np.log(frame["value"].to_numpy(dtype=np.float64))
+        self.sessions = frame["session_code"].to_numpy(dtype=np.int64)
         self.lower = dict(zip(frame["metric"], frame["better"] == "lower", strict=True))
-        blocks, sessions = self.frame["block"] != "", self.frame["session"] != ""
-        self.by_block = _paired(self.frame[blocks & sessions], "session_code", "block_code", baseline)
-        self.by_lone_block = _paired(self.frame[blocks & ~sessions], "block_code", "session_code", baseline)
-        self.by_session = _paired(self.frame[sessions], "session_code", "", baseline)
+        blocks, sessions = frame["block"] != "", frame["session"] != ""
+        self.declared = sessions.to_numpy(dtype=bool)
+        self.by_block = _paired(frame[blocks & sessions], "session_code", "block_code", baseline)
+        self.by_lone_block = _paired(frame[blocks & ~sessions], "block_code", "session_code", baseline)
+        self.by_session = _paired(frame[sessions], "session_code", "", baseline)
 
 
 def contrasts(table: Table, baseline: str) -> Iterator[Contrast]:
     """Every metric of every other system against `baseline`, metrics and systems in the order of the rows."""
-    metrics, values, found = flaws.of_metrics(table), flaws.of_values(table), _Sorted(table, baseline)
+    found = _Sorted(table, baseline)
     there = dict.fromkeys(table.pairs)
     others = [name for name in table.systems if name != baseline]
     for metric in dict.fromkeys(metric for metric, _ in there):
+        base = (metric, baseline)
         for system in others:
-            key, base = (metric, system), (metric, baseline)
-            if key not in there:
-                if table.crossed and base in there:
-                    yield Contrast(metric=metric, system=system, absent=True)
-                continue
-            flaw = metrics.get(metric, "")
-            if base not in there:
-                flaw = join(flaw, f"no samples of the baseline {baseline} for this metric")
-            told = join(*(table.remarks.get(one, "") for one in (key, base)))
-            failed = (f"{one[1]} failed: {table.broken[one]}" for one in (key, base) if one in table.broken)
-            flaw = join(flaw, *failed)
-            if flaw:
-                yield Contrast(metric=metric, system=system, flaw=flaw, how=told)
-                continue
-            one = _one(found, key, base, table.caveat)
-            flaw = join(*(values.get(each, "") for each in (key, base)))
-            yield msgspec.structs.replace(one, flaw=flaw, how=join(one.how, told))
+            key = (metric, system)
+            if key in there:
+                yield _contrast(table, found, key, base, measured=base in there)
+            elif table.crossed and base in there:
+                yield Contrast(metric=metric, system=system, absent=True)
+
+
+def _contrast(table: Table, found: _Sorted, key: Pair, base: Pair, *, measured: bool) -> Contrast:
+    """One comparison with what is wrong with it; measured: whether the baseline has samples of the metric."""
+    told = join(*(table.remarks.get(one, "") for one in (key, base)))
+    flaw = join(
+        found.flaws_of_metrics.get(key[0], ""),
+        "" if measured else f"no samples of the baseline {base[1]} for this metric",
+        *(f"{one[1]} failed: {table.broken[one]}" for one in (key, base) if one in table.broken),
+    )
+    if flaw:
+        return Contrast(metric=key[0], system=key[1], flaw=flaw, how=told)
+    one = _one(found, key, base, table.caveat)
+    flaw = join(*(found.flaws_of_values.get(each, "") for each in (key, base)))
+    return msgspec.structs.replace(one, flaw=flaw, how=join(one.how, told))
 
 
 def _one(found: _Sorted, key: Pair, base: Pair, caveat: str) -> Contrast:
     """The first way of pairing for which both sides have something in common."""
-    for series, way in ((found.by_block, "block"), (found.by_session, "session")):
-        if key in series[0]:
-            return _by_sessions(series, key, base, way)
-    if key in found.by_lone_block[0]:
+    for paired, way in ((found.by_block, "block"), (found.by_session, "session")):
+        if key in paired.series:
+            return _by_sessions(paired, key, base, way)
+    if key in found.by_lone_block.series:
         return _by_blocks(found.by_lone_block, key, base)
     own, other = (found.groups.get(one, np.empty(0, dtype=np.int64)) for one in (key, base))
     sign = -1.0 if found.lower.get(key[0], False) else 1.0
-    declared = bool((found.frame["session"].to_numpy()[own] != "").any()) if len(own) else False
-    if declared:
+    if found.declared[own].any():
         a, b = (medians_by_group(sign * found.logs[one], found.sessions[one])[1] for one in (own, other))
         return _unpaired_sessions(key, a, b)
     return _unpaired_values(key, sign * found.logs[own], sign * found.logs[other], caveat)
 
 
-def _by_sessions(
-    paired: tuple[dict[Pair, Series], dict[Pair, int]], key: Pair, base: Pair, way: str
-) -> Contrast:
-    series = paired[0][key]
+def _by_sessions(paired: _Paired, key: Pair, base: Pair, way: str) -> Contrast:
+    series = paired.series[key]
     n = series.n_sessions
     how = f"paired by {way}" if way == "session" else f"paired by block, {count(series.n_pairs, 'pair')}"
     return Contrast(
@@ -129,13 +139,13 @@ def _by_sessions(
         units=n,
         n_sessions=n,
         n_pairs=series.n_pairs,
-        how=join(how, _lone(paired[1], key, base, series.n_pairs, way)),
+        how=join(how, _lone(paired.visits, key, base, series.n_pairs, way)),
     )
 
 
-def _by_blocks(paired: tuple[dict[Pair, Series], dict[Pair, int]], key: Pair, base: Pair) -> Contrast:
+def _by_blocks(paired: _Paired, key: Pair, base: Pair) -> Contrast:
     """Blocks without sessions: medians of consecutive blocks, so that neighbours in time count once."""
-    pairs = paired[0][key].locations
+    pairs = paired.series[key].locations
     groups = _medians(pairs)
     many = f": medians of {groups.size} groups of consecutive ones" if groups.size < pairs.size else ""
     how = (
@@ -149,7 +159,7 @@ def _by_blocks(paired: tuple[dict[Pair, Series], dict[Pair, int]], key: Pair, ba
         unit=f"group of {count(pairs.size // GROUPS, 'pair')}" if many else "pair",
         units=groups.size,
         n_pairs=pairs.size,
-        how=join(how, _lone(paired[1], key, base, pairs.size, "block")),
+        how=join(how, _lone(paired.visits, key, base, pairs.size, "block")),
     )
 
 
@@ -223,12 +233,10 @@ def resemble(values: Floats) -> bool:
     return float(np.mean(centred[1:] * centred[:-1])) / spread > 3.0 / math.sqrt(values.size)
 
 
-def _paired(
-    frame: pd.DataFrame, cluster: str, block: str, baseline: str
-) -> tuple[dict[Pair, Series], dict[Pair, int]]:
-    """Series of log ratios, and visits each (metric, system) has, those without a partner included."""
+def _paired(frame: pd.DataFrame, cluster: str, block: str, baseline: str) -> _Paired:
+    """All pairs of rows that agree in metric, `cluster` and `block` (a column, or none)."""
     if frame.empty:
-        return {}, {}
+        return _Paired()
     samples = pd.DataFrame(
         {
             "run": "",
@@ -246,7 +254,7 @@ def _paired(
     visits: Visits = collect(samples)
     sizes = visits.cells.groupby(["metric", "backend"], observed=True).size()
     counted = dict(zip(map(_pair, sizes.index), map(int, sizes), strict=True))
-    return ratio_series(visits, baseline), counted
+    return _Paired(series=ratio_series(visits, baseline), visits=counted)
 
 
 def _pair(index: tuple[object, object]) -> Pair:
