@@ -91,6 +91,29 @@ def test_the_same_seed_gives_the_same_plan(events, tmp_path):
     assert store.load(tmp_path / "a").run.plan == store.load(tmp_path / "b").run.plan
 
 
+def test_the_plan_is_made_for_the_budget_that_was_given(events, tmp_path):
+    invoke("run", "--profile", "smoke", "--budget", 77, "--out", tmp_path / "run")
+    assert store.load(tmp_path / "run").run.plan.budget_s == 77
+
+
+def test_a_run_keeps_what_its_looks_closed_and_what_ended_it(events, tmp_path):
+    result = invoke("run", "--backends", "vm", "--families", "cpu", "--seed", 2, "--out", tmp_path / "run")
+    loaded = store.load(tmp_path / "run")
+    assert loaded.run.closed == journal.read(tmp_path / "run" / journal.NAME).closed
+    assert {(one.scenario, one.sessions) for one in loaded.run.closed if one.arm == "vm-tcg"} == {
+        ("cpu.integer", 5)
+    }
+    assert loaded.run.sessions_run == 5 == loaded.samples["session"].nunique()
+    assert any(note.startswith("ended: all that decides a claim is decided") for note in loaded.run.notes)
+    assert "1 of 1 decided after session 5" in result.stderr
+
+
+def test_a_control_that_cannot_run_is_told_by_the_arm_it_copies(events, tmp_path):
+    invoke("run", "--profile", "smoke", "--out", tmp_path / "run")
+    missing = {one.backend for one in store.load(tmp_path / "run").run.not_measured}
+    assert not missing & {"host-b", "host-2pct", "runtime-b"}
+
+
 def test_a_missing_backend_is_named_as_not_measured(finished):
     missing = {(one.backend, one.reason) for one in store.load(finished).run.not_measured}
     assert ("docker", "no docker on this machine") in missing
@@ -127,6 +150,9 @@ def test_only_what_was_asked_for_is_measured_and_the_host(events, tmp_path):
         (["--profile", "fast"], "unknown profile 'fast': choose one of smoke, quick, full"),
         (["--cpus", "0,x"], "--cpus takes numbers separated by commas, not '0,x'"),
         (["--cpus", "4096"], "--cpus 4096: this process may use only "),
+        (["--budget", "3"], "--budget 3: give seconds of measuring, 10 to 86400"),
+        (["--budget", "nan"], "--budget nan: give seconds of measuring, 10 to 86400"),
+        (["--resume", "x", "--budget", "60"], "--resume goes on with the plan that is there"),
         (["--resume", "x", "--seed", "1"], "--resume goes on with the plan that is there"),
         (["--resume", "nowhere"], "nowhere: holds no journal of a run, so there is nothing to resume"),
     ],

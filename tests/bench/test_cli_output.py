@@ -7,6 +7,7 @@ from rich.console import Console
 
 from bench.cli import tables
 from bench.cli.progress import Bar, Lines, Silent, progress
+from bench.measure import Tally
 from bench.model import NotMeasured, Step, Verdict
 
 
@@ -57,6 +58,22 @@ def test_a_pipe_gets_a_line_a_session():
         lines.starting(session, "own", "host")
     lines.note("vm did not start\nwith a traceback")
     assert text(where).splitlines() == ["· session 1", "· session 2", "! vm did not start"]
+
+
+def test_looks_and_repetitions_are_told():
+    tally = Tally(sessions=5, decided=14, pairs=22, seconds_left=90.4)
+    where, piped = console(terminal=True), console()
+    bar = Bar(where)
+    bar.begin(10, 90)
+    bar.visited(0)
+    bar.visited(2)
+    bar.looked(tally)
+    bar.advanced(1, 75)
+    bar.end()
+    assert "14 of 22 decided after session 5; about 90 s left" in text(where)
+    assert "1:15 left, 2 repeated" in text(where)
+    progress(piped, quiet=False).looked(msgspec.structs.replace(tally, decided=22))
+    assert text(piped) == "· 22 of 22 decided after session 5\n"
 
 
 def test_the_watch_fits_the_place():

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import history, journal, store
-from bench.journal import Journal, NoteLine, RunLine, StoreError
-from bench.model import ArmPlan, Plan, Sample, Verdict
+from bench.journal import ClosedLine, DropLine, Journal, NoteLine, RunLine, StartLine, StoreError
+from bench.model import ArmPlan, Closed, Plan, Sample, Verdict
 from bench.testing import fake_run
 
 
@@ -184,6 +184,45 @@ def test_writing_goes_on_behind_a_torn_tail_and_keeps_it(complete):
         book.step(7, [sample(7)])
     assert journal.read(path).done == {0, 1, 2, 7}
     assert (complete / "log" / "torn-0.bin").read_bytes() == b'{"type":"step","ord'
+
+
+def test_looks_and_the_time_spent_are_read_back(complete):
+    path = complete / journal.NAME
+    closed = (Closed(scenario="cpu.integer", arm="runtime", sessions=5),)
+    with Journal(path) as book:
+        book.step(3, [sample(3)], 0.5, 12.0)
+        book.append(ClosedLine(sessions=5, closed=closed))
+        book.append(ClosedLine(sessions=6, closed=()))
+        book.append(DropLine(orders=(4, 5), reason="decided after session 5"))
+    found = journal.read(path)
+    assert (found.looked, found.closed) == ((5, 6), closed)
+    assert (found.elapsed, found.seconds) == (12.0, {3: 0.5})
+    assert found.settled == {0, 1, 2, 3, 4, 5}
+
+
+def test_a_journal_of_an_older_version_is_read(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as book:
+        book.append(RunLine(run=PLANNED))
+        book.step(0, [sample(0)])
+        book.append(StartLine(session=0, group="g", arm="host", seconds=2.0))
+    with path.open("ab") as file:
+        file.write(
+            b'{"type":"step","order":1,"samples":[],"seconds":1.5,"stall_share":0.1,"steal_share":null}\n'
+        )
+    found = journal.read(path)
+    assert (found.done, found.elapsed, found.looked, found.closed) == ({0, 1}, 3.5, (), ())
+
+
+def test_a_journal_made_again_keeps_what_looks_closed(complete):
+    closed = tuple(
+        Closed(scenario=name, arm="runtime", sessions=sessions) for name, sessions in [("a", 5), ("b", 7)]
+    )
+    run = msgspec.structs.replace(ENDED, closed=closed, sessions_run=7)
+    path = complete / "again.jsonl"
+    path.write_bytes(journal.encoded(run, [sample(0)]))
+    found = journal.read(path)
+    assert (found.run, found.ended, found.closed, found.looked) == (run, True, closed, (5, 7))
 
 
 def test_a_line_broken_inside_the_journal_is_named_by_its_byte(complete):
