@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bench.host import tuning
 from bench.host.settings import SETTINGS, plan
@@ -263,7 +263,6 @@ class Machine(RuleBasedStateMachine):
         self.root = make(Path(self.room.name))
         self.expected = dict(TREE)
         self.kept = False
-        self.lost = False  # a killed one has left things
 
     def teardown(self) -> None:
         Tuner(self.root, (0, 1)).put_back()
@@ -276,13 +275,13 @@ class Machine(RuleBasedStateMachine):
         tuner.settle()
         tuner.tune(kept=kept or self.kept)
         self.kept = kept or self.kept
-        self.lost = not self.kept
 
     @rule()
     def hold(self) -> None:
-        with Tuner(self.root, (0, 1)).held():
+        tuner = Tuner(self.root, (0, 1))
+        with tuner.held():
             pass
-        self.lost = False
+        assert (tuner.record() is not None) == self.kept, "all is put back, unless it is meant to stay"
 
     @rule(writes=st.integers(0, 9), kept=st.booleans())
     def crash_while_tuning(self, writes: int, kept: bool) -> None:
@@ -293,7 +292,6 @@ class Machine(RuleBasedStateMachine):
             tuner.tune(kept=kept or self.kept)
         record = tuner.record()
         self.kept = record is not None and record.kept
-        self.lost = record is not None and not record.kept
 
     @rule(writes=st.integers(0, 7))
     def crash_while_putting_back(self, writes: int) -> None:
@@ -302,26 +300,26 @@ class Machine(RuleBasedStateMachine):
         with contextlib.suppress(CrashError):
             tuner.put_back()
         if tuner.record() is None:
-            self.kept = self.lost = False
+            self.kept = False
 
     @rule()
     def untune(self) -> None:
         Tuner(self.root, (0, 1)).put_back()
-        self.kept = self.lost = False
+        self.kept = False
 
     @rule(name=st.sampled_from(sorted(TUNED)), value=st.sampled_from(["5", "3", "ondemand"]))
     def somebody_else_changes(self, name: str, value: str) -> None:
         (self.root / name).write_text(value + "\n")
         self.expected[name] = value
 
-    @precondition(lambda self: not self.kept)
-    @rule()
-    def reboot(self) -> None:
-        """Settings are what the machine boots with; the record may have survived on a disk."""
+    @rule(permanent=st.sampled_from(["60", "1"]))
+    def reboot(self, permanent: str) -> None:
+        """Settings are what the machine boots with, perhaps what tune wants; the record is on a disk."""
         make(self.root)
-        (self.root / BOOT).write_text(self.expected[BOOT] + "x\n")
-        self.expected = dict(TREE) | {BOOT: self.expected[BOOT] + "x"}
-        self.kept = self.lost = False
+        self.expected = TREE | {BOOT: self.expected[BOOT] + "x", "proc/sys/vm/swappiness": permanent}
+        for name in (BOOT, "proc/sys/vm/swappiness"):
+            (self.root / name).write_text(self.expected[name] + "\n")
+        self.kept = False
 
     @invariant()
     def untouched_unless_recorded(self) -> None:
