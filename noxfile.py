@@ -1,4 +1,4 @@
-"""The tasks, `nox -s setup|bench|tests|unit|lint|validate|micro`, all in the one `.venv` at the root.
+"""The tasks (`nox -l` lists them), all in the one `.venv` at the root.
 
 `bench` and `tests` set the machine up by themselves. This file imports nothing but nox and the standard
 library, because it runs before anything else is installed.
