@@ -12,11 +12,12 @@ import pytest
 import synthetic
 from test_report_verdicts import evidence_of, verdict
 
-from bench import model
+from bench import model, store
 from reports import conditions, looks
 from reports.figures import conditions as figure
 from reports.load import Evidence
 from reports.outliers import extremes
+from reports.page import render
 
 
 def course(evidence: Evidence, **run: Any) -> Evidence:
@@ -130,6 +131,14 @@ def test_an_older_run_without_conditions_says_so(
     assert found is not None
     assert "recorded no conditions" in found.sentence
     assert found.panels == ()
+
+
+def test_a_file_from_before_conditions_were_recorded_makes_a_page(tmp_path: Path, few: pd.DataFrame) -> None:
+    where = synthetic.write(tmp_path / "run", samples=few, judged=[])
+    newer = ["stall_share", "steal_share", "frequency_mhz", "switches", "busy_s", "take"]
+    few.drop(columns=newer).to_parquet(where / store.SAMPLES, index=False)
+
+    assert "recorded no conditions" in render(where).read_text()
 
 
 def spoiled(few: pd.DataFrame, **conditions: float) -> pd.DataFrame:
