@@ -59,7 +59,7 @@ class Peer(Protocol):
 
 
 class Transfer(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of iperf3 slice. `megabytes` are its `-n`, 0.1 to 0.4 s of the wire; `rate` None: unshaped.
+    """One kind of iperf3 slice. `megabytes` are its `-n`, 0.1 to 0.2 s of the wire; `rate` None: unshaped.
 
     Where it `counts_cpu`, the host's CPU time is the second metric: at 10 Gbit/s, since a slice at 1 Gbit/s
     takes so little of it that whatever else the host does drowns it.
@@ -90,11 +90,9 @@ TRANSFERS = (
         stem="network.throughput_10g",
         words="one TCP stream to the peer over the wire at 10 Gbit/s",
         rate=10 * GBIT,
-        # 0.38 s at the rate, 0.39 s with 2 % more: through before iperf3 looks for the fourth time, and so
-        # long that the CPU time of a pair differs half as much by chance as with a third of it.
-        megabytes=450,
+        megabytes=150,
         counts_cpu=True,
-        cost_s=0.6,
+        cost_s=0.32,
         every=1,
     ),
     Transfer(
