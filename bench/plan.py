@@ -31,9 +31,9 @@ OWN = "own"
 _WEIGHT = {"primary": 10.0, "stress": 1.0, "info": 0.5}
 """What a visit is worth. Visits grow with its root: three of a primary metric for one of a stress metric."""
 
-LATER = 2
-"""Visits of a session after the core for one of a session of the core: what is left then is hard to tell from
-the margin, and less of the time goes to the other scenarios."""
+LATER = 3
+"""Visits of a session after the core for one of a session of the core, at most: what is left then is hard to
+tell from the margin, and has the time of what is decided."""
 
 EXTRA = 0.02
 """More work of the positive control: the loss that a run has to tell from none at a margin of 1 %."""
