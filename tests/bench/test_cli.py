@@ -403,7 +403,7 @@ def test_a_complete_run_is_not_resumed(finished):
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
-@pytest.mark.parametrize("kib", [2000, 3000])
+@pytest.mark.parametrize("kib", [3000, 4000])
 def test_a_full_disk_ends_a_run_clearly_and_with_more_space_it_goes_on(events, tmp_path, kib):
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -186,7 +186,7 @@ def test_the_second_copy_of_the_runtime_goes_by_its_final_name():
 
 
 def test_primary_metrics_get_more_visits_than_stress_ones_of_equal_cost():
-    scenarios = [FakeScenario("main", "cpu", cost_s=4), FakeScenario("side", "cpu", cost_s=4, role="stress")]
+    scenarios = [FakeScenario("main", "cpu", cost_s=2), FakeScenario("side", "cpu", cost_s=2, role="stress")]
     found = plans.make_plan(PROFILES["quick"], 1, ARMS[:2], scenarios)
     visits = Counter(step.scenario for step in found.steps if step.session == 0)
     assert visits["main"] > visits["side"] > 0

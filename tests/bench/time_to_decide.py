@@ -1,8 +1,8 @@
 """How much a quick run decides, and how fast: simulated runs of CPU, memory and network on one system.
 
 `PYTHONPATH=tests/bench python tests/bench/time_to_decide.py [runs]` walks real plans of the real scenarios on
-a clock of its own, with made-up noise and the real judge, for several ways to share out the budget. The figures
-in bench/profiles.py and bench/plan.py (CORE_SHARE, LATER, sessions) were chosen by it.
+a clock of its own, with made-up noise and the real judge, for several ways to share out the budget. It
+chose the figures in bench/profiles.py and bench/plan.py: CORE_SHARE, LATER, sessions.
 """
 
 from __future__ import annotations
