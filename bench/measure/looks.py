@@ -11,7 +11,6 @@ anew at each look. Metrics that only explain get what no open claim can use.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
@@ -80,9 +79,10 @@ def allocate(candidates: Iterable[Candidate], left_s: float, sessions_left: int)
     if not given and beyond and not shared:
         cheapest = min(beyond, key=lambda one: (one.block_s, one.scenario))
         shared[cheapest.scenario] = 1
-    left_s -= sessions_left * sum(one.block_s * shared.get(one.scenario, 0) for one in beyond)
-    rest = _share([one for one in ordered if not one.primary], left_s, sessions_left)
-    return given | shared | rest
+    if any(shared.get(one.scenario, 0) < one.blocks for one in beyond):
+        return given | shared
+    left_s -= sessions_left * sum(one.session_s for one in beyond)
+    return given | shared | _share([one for one in ordered if not one.primary], left_s, sessions_left)
 
 
 def seconds_ahead(candidates: Iterable[Candidate], left_s: float, sessions_left: int) -> float:
@@ -95,15 +95,22 @@ def _until(one: Candidate, sessions_left: int) -> float:
 
 
 def _share(candidates: Sequence[Candidate], left_s: float, sessions_left: int) -> dict[str, int]:
-    """The same part of its blocks for each, so that `left_s` lasts for all sessions; the cheapest where not
-    even one block of each fits."""
-    a_session = left_s / sessions_left
-    whole = sum(one.session_s for one in candidates)
-    part = min(1.0, a_session / whole) if whole > 0 else 1.0
+    """About the same part of its blocks for each, so that `left_s` lasts for all sessions.
+
+    One block of each at the least, the cheapest first, while that much is left at all.
+    """
     given: dict[str, int] = {}
+    spent = 0.0
     for one in sorted(candidates, key=lambda one: (one.block_s, one.scenario)):
-        blocks = min(one.blocks, max(1, math.floor(part * one.blocks)))
-        if one.block_s * blocks <= left_s:
-            given[one.scenario] = blocks
-            left_s -= one.block_s * blocks
-    return given
+        if spent + one.block_s <= left_s:
+            given[one.scenario] = 1
+            spent += one.block_s
+    room = left_s / sessions_left - spent
+    while True:
+        more = [one for one in candidates if given.get(one.scenario, one.blocks) < one.blocks]
+        fits = [one for one in more if one.block_s <= room]
+        if not fits:
+            return given
+        least = min(fits, key=lambda one: (given[one.scenario] / one.blocks, one.block_s, one.scenario))
+        given[least.scenario] += 1
+        room -= least.block_s

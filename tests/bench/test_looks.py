@@ -246,3 +246,16 @@ def test_a_visit_costs_what_was_seen_and_what_lies_between():
     assert price(first.scenario, first.arm) == 3.0
     other = next(one for one in SCENARIOS if one.name != first.scenario)
     assert price(other.name, "crun") == visit_s(other, "crun")
+
+
+def test_nothing_that_only_explains_is_visited_while_what_decides_is_thinned():
+    far = [candidate("a", to_go=math.inf, blocks=6), candidate("b", to_go=math.inf, block_s=3.0, blocks=6)]
+    found = allocate([*far, candidate("stress", block_s=0.1, primary=False)], 5 * 12.0, 5)
+    assert found == {"a": 3, "b": 3}
+
+
+@given(candidates, st.floats(0, 500), st.integers(1, 20))
+def test_what_only_explains_comes_last(them, left_s, sessions_left):
+    found = allocate(them, left_s, sessions_left)
+    if any(not one.primary for one in them if one.scenario in found):
+        assert all(found.get(one.scenario) == one.blocks for one in them if one.primary)
