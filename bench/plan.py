@@ -96,19 +96,20 @@ def group_of(scenario: Scenario) -> str:
 def choose(scenarios: Sequence[Scenario], per_family: int | None, arm: str = "host") -> list[Scenario]:
     """At most `per_family` scenarios of each family, for one arm: primary ones first, then the cheapest.
 
-    A slow arm takes before all others those that start an instance of their own: what an instance costs to
-    start, in memory and on disk is what claims about it ask.
+    A slow arm takes those that start an instance of their own besides: what an instance costs to start, in
+    memory and on disk is what claims about it ask, and a slice costs it many times what it costs others.
     """
     if per_family is None:
         return list(scenarios)
     slow = pace(arm).slow
 
-    def rank(scenario: Scenario) -> tuple[float, bool, float]:
-        return -_weight(scenario), slow and scenario.kind == "slice", visit_s(scenario, arm)
+    def rank(scenario: Scenario) -> tuple[float, float]:
+        return -_weight(scenario), visit_s(scenario, arm)
 
-    kept: list[Scenario] = []
-    for family in dict.fromkeys(s.family for s in scenarios):
-        kept.extend(sorted((s for s in scenarios if s.family == family), key=rank)[:per_family])
+    kept = [s for s in scenarios if slow and s.kind == "instance" and _is_primary(s)]
+    counted = [s for s in scenarios if s not in kept]
+    for family in dict.fromkeys(s.family for s in counted):
+        kept.extend(sorted((s for s in counted if s.family == family), key=rank)[:per_family])
     return [s for s in scenarios if s in kept]
 
 

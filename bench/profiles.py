@@ -25,7 +25,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     first_look: the session after which the run looks at its data for the first time, and then after each
     (bench.model.Looks); 0: it never does.
     slow_sessions: how many of the first ones slow arms attend. per_family, slow_per_family: scenarios taken
-    of each family (None = all). slow_primary_only: slow arms skip scenarios without a primary metric.
+    of each family (None = all; of a slow arm's it counts slices alone). slow_primary_only: slow arms skip
+    scenarios without a primary metric.
     slow_visits: visits of a scenario in one session that a slow arm joins. warmup: which scenarios of a group
     are run once, uncounted, in fresh instances. max_visits: of a scenario in a session.
     """
@@ -84,7 +85,7 @@ PROFILES: dict[str, Profile] = {
         first_look=5,
         slow_sessions=5,
         per_family=None,
-        slow_per_family=2,
+        slow_per_family=1,
         slow_primary_only=True,
         slow_visits=1,
         warmup="cheapest",
@@ -133,7 +134,7 @@ _PACES: tuple[tuple[str, Pace], ...] = (
     ("crun", Pace(start_s=0.1, factor=1.0)),
     ("docker", Pace(start_s=0.5, factor=1.0)),
     ("vm-kvm", Pace(start_s=1.5, factor=1.2)),
-    ("vm-tcg", Pace(start_s=3.5, factor=4.0, factors=_TCG, slow=True)),
+    ("vm-tcg", Pace(start_s=2.7, factor=4.0, factors=_TCG, slow=True)),
 )
 _UNKNOWN = Pace(start_s=1.0, factor=1.5)
 

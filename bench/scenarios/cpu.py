@@ -10,7 +10,7 @@ from bench.backends.base import InstanceSpec
 from bench.model import Metric, Role
 from bench.scenarios import parsers
 from bench.scenarios.base import Context, Reading, Scenario
-from bench.scenarios.tool import VOLUME, ToolSlice, readings
+from bench.scenarios.tool import PIN, VOLUME, ToolSlice, readings
 from bench.scenarios.work import Work
 from bench.scenarios.worker import Output, Worker
 
@@ -115,7 +115,7 @@ class Crypto(msgspec.Struct, kw_only=True):
 def derivation(iterations: int) -> tuple[str, ...]:
     """The command line that derives a key."""
     return (
-        *("openssl", "kdf", "-keylen", "32", "-kdfopt", "digest:SHA256", "-kdfopt", "pass:ninetynine"),
+        *(*PIN, "openssl", "kdf", "-keylen", "32", "-kdfopt", "digest:SHA256", "-kdfopt", "pass:ninetynine"),
         *("-kdfopt", "salt:ninetynine", "-kdfopt", f"iter:{iterations}", "PBKDF2"),
     )
 
@@ -135,7 +135,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         metrics=(INTEGER,),
         units=EVENTS,
         command=lambda events: (
-            *("sysbench", "cpu", "--threads=1", "--time=0"),
+            *(*PIN, "sysbench", "cpu", "--threads=1", "--time=0"),
             *(f"--events={events}", "--cpu-max-prime=10000", "run"),
         ),
         parse=_integer,
@@ -147,7 +147,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         metrics=(FLOAT,),
         units=MATRICES,
         command=lambda products: (
-            *("stress-ng", "--cpu", "1", "--cpu-method", "matrixprod", "--cpu-ops", str(products)),
+            *(*PIN, "stress-ng", "--cpu", "1", "--cpu-method", "matrixprod", "--cpu-ops", str(products)),
             # Else it fills a buffer as large as the last cache, for other stressors: up to 0.3 s for nothing.
             *("--cache-size", "64K", "--no-rand-seed", "--temp-path", "/tmp"),
             *("--metrics", "--yaml", "/dev/stdout"),
@@ -161,7 +161,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         family=FAMILY,
         metrics=(SYSCALL,),
         units=CALLS,
-        command=lambda calls: ("dd", "if=/dev/zero", "of=/dev/null", "bs=1", f"count={calls}"),
+        command=lambda calls: (*PIN, "dd", "if=/dev/zero", "of=/dev/null", "bs=1", f"count={calls}"),
         parse=_syscall,
         cost_s=0.09,
     ),
@@ -170,7 +170,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         family=FAMILY,
         metrics=(PAGE_FAULT,),
         units=FAULT_MIB,
-        command=lambda mib: ("/opt/ninetynine/fault", str(mib), str(FAULT_ROUNDS)),
+        command=lambda mib: (*PIN, "/opt/ninetynine/fault", str(mib), str(FAULT_ROUNDS)),
         parse=_page_fault,
         cost_s=0.08,
     ),

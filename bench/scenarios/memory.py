@@ -12,7 +12,7 @@ from bench.model import Metric
 from bench.scenarios import parsers
 from bench.scenarios.base import Context, Reading
 from bench.scenarios.startup import started
-from bench.scenarios.tool import ToolSlice
+from bench.scenarios.tool import PIN, ToolSlice
 from bench.scenarios.worker import Output
 
 FAMILY = "memory"
@@ -86,7 +86,7 @@ SCENARIOS = (
         metrics=(BANDWIDTH,),
         units=BLOCKS,
         command=lambda blocks: (
-            *("sysbench", "memory", "--threads=1", "--time=0", f"--memory-block-size={BLOCK_MIB}M"),
+            *(*PIN, "sysbench", "memory", "--threads=1", "--time=0", f"--memory-block-size={BLOCK_MIB}M"),
             *(f"--memory-total-size={blocks * BLOCK_MIB}M", "--memory-oper=write", "run"),
         ),
         parse=_bandwidth,
@@ -97,7 +97,7 @@ SCENARIOS = (
         family=FAMILY,
         metrics=(LATENCY,),
         units=STEPS,
-        command=lambda steps: ("/opt/ninetynine/chase", str(CHASE_MIB), str(steps)),
+        command=lambda steps: (*PIN, "/opt/ninetynine/chase", str(CHASE_MIB), str(steps)),
         parse=_latency,
         cost_s=0.16,
     ),

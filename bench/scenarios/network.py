@@ -17,7 +17,7 @@ from bench.model import Metric, NetworkMode, Role
 from bench.scenarios import parsers
 from bench.scenarios.base import Context, Reading, Scenario, ScenarioError
 from bench.scenarios.meter import Meter
-from bench.scenarios.tool import readings
+from bench.scenarios.tool import PIN, readings
 from bench.scenarios.work import Work
 from bench.scenarios.worker import Output, Worker
 
@@ -27,8 +27,6 @@ MEGABYTE = 1_000_000
 MODES: tuple[NetworkMode, ...] = ("host", "bridge", "nat")
 PINGPONG_PORT, LOOPBACK_PORT = 5301, 5299
 ROUND_TRIPS = 1000
-PIN = ("/opt/ninetynine/pin",)
-"""Clients run on the first of the run's CPUs, as the servers do on the last."""
 
 _WAY = {
     "host": "from the host's own network (the baseline's way and a container's with `--network host`)",

@@ -9,7 +9,7 @@ import pytest
 from bench.backends import processes
 from bench.backends.base import InstanceSpec, NotAvailable
 from bench.backends.registry import BACKENDS
-from bench.scenarios.network import PIN
+from bench.scenarios.tool import PIN
 from bench.scenarios.worker import SHELL, Worker
 from bench.wire import Wire
 
