@@ -74,9 +74,14 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         pairs = self.samples[["metric", "scenario"]].drop_duplicates("metric")
         return {str(metric): str(name) for metric, name in pairs.itertuples(index=False, name=None)}
 
+    @cached_property
+    def compared(self) -> pd.DataFrame:
+        """The samples that count of the baseline and the systems under test, without the controls."""
+        return self.valid[~self.valid["backend"].isin(self.twins)]
+
     def of(self, *names: str) -> pd.DataFrame:
         """Valid samples of the named metrics, arms in the plan's order, without the controls."""
-        return self._by_arm(self.valid[~self.valid["backend"].isin(self.twins)], names)
+        return self._by_arm(self.compared, names)
 
     def all_of(self, *names: str) -> pd.DataFrame:
         """All samples of the named metrics, the controls' and those that do not count too."""

@@ -261,7 +261,8 @@ def in_run_order(evidence: Evidence) -> Iterator[tuple[str, str, int]]:
 
 
 def _names(evidence: Evidence, prefix: str) -> list[str]:
-    found = [str(name) for name in evidence.valid["metric"].unique() if str(name).startswith(prefix)]
+    """Metrics with something to draw: a run cut short may have samples of a control alone."""
+    found = [str(name) for name in evidence.compared["metric"].unique() if str(name).startswith(prefix)]
     planned = list(evidence.metrics)
     return sorted(found, key=lambda name: planned.index(name) if name in evidence.metrics else len(planned))
 

@@ -26,10 +26,10 @@ def _again(root: Path) -> HostBackend:
 
 BACKENDS: dict[str, Factory] = {
     "host": HostBackend,
-    "again": _again,
     "runtime": RuntimeBackend,
     "vm": VmBackend,
     "vm-untuned": partial(VmBackend, profile="untuned"),
     "docker": DockerBackend,
     "crun": CrunBackend,
+    "again": _again,
 }

@@ -146,6 +146,13 @@ def test_a_run_that_measured_nothing_is_a_page_without_charts(few: pd.DataFrame,
     assert not [attrs for attrs in Outline(page).of("div") if attrs.get("class") == "chart"]
 
 
+def test_a_run_cut_after_any_arms_first_samples_is_a_page(few: pd.DataFrame, tmp_path: Path) -> None:
+    for number, arm in enumerate(few["backend"].unique()):
+        page = render(synthetic.write(tmp_path / str(number), samples=few[few["backend"] == arm]))
+
+        assert Outline(page).of("h1")
+
+
 def test_values_that_are_no_numbers_are_left_out_of_charts(few: pd.DataFrame, tmp_path: Path) -> None:
     spoiled = few.assign(value=few["value"].where(few["order"] % 7 != 0, float("nan")), valid=True)
 
