@@ -18,7 +18,7 @@ from bench.judging.clock import clock_rows
 from bench.judging.comparisons import Evidence, comparisons
 from bench.judging.joint import joint_row
 from bench.judging.pairs import SamplesError, collect
-from bench.judging.rows import ONCE, Gate, Judged, join, judge_one
+from bench.judging.rows import ONCE, Gate, Judged, families, family_of, join, judge_one
 from bench.judging.spending import Spending, spending
 from bench.model import Closed, ImageInfo, NotMeasured, Plan, Verdict
 
@@ -131,9 +131,10 @@ def _case(
 def _claim_rows(claim: Claim, case: Case, gaps: Sequence[Verdict]) -> list[Verdict]:
     """Rows of one claim: the joint ones, one a metric, then what is missing."""
     lost = case.evidence.visits.lost
+    listed = list(comparisons(claim, case.evidence, case.skip))
+    together = families(claim, listed)
     judged = [
-        judge_one(claim, one, case.gate, lost, case.spending)
-        for one in comparisons(claim, case.evidence, case.skip)
+        judge_one(claim, one, case.gate, lost, case.spending, together[family_of(one)]) for one in listed
     ]
     done = {(one.source.metric, one.source.backend, one.source.baseline) for one in judged}
     lacking = missing.absent(claim, case.arms, done, gaps)

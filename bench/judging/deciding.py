@@ -17,7 +17,7 @@ from bench.judging.comparisons import Comparison, Evidence, comparisons
 from bench.judging.outlook import needed_with_looks
 from bench.judging.pairs import collect
 from bench.judging.progress import Progress
-from bench.judging.rows import Gate, decide, margin_of, shortfall
+from bench.judging.rows import Gate, families, family_of, shortfall, state_of
 from bench.judging.spending import Spending, spending
 from bench.model import ArmPlan, Closed, Looks, Plan
 
@@ -59,20 +59,24 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         positive = _named(plan, "positive")
         for claim in (claim for claim in self.claims.claim if claim.kind in JUDGED):
             skip = shown_only | (silent - positive if claim.kind == "ratio" else silent)
-            for comparison in comparisons(claim, self.evidence, frozenset(skip)):
-                yield self.standing(claim, comparison)
+            listed = list(comparisons(claim, self.evidence, frozenset(skip)))
+            together = families(claim, listed)
+            for comparison in listed:
+                # The positive control is looked for one metric at a time (bench.judging.positive).
+                alone = comparison.backend in positive
+                yield self.standing(claim, comparison, 1 if alone else together[family_of(comparison)])
 
-    def standing(self, claim: Claim, comparison: Comparison) -> Standing:
+    def standing(self, claim: Claim, comparison: Comparison, family: int) -> Standing:
         """Whether this comparison asks for more sessions, and for how many."""
         return Standing(
             scenario=comparison.scenario,
             arms=tuple(arm for arm in (comparison.backend, comparison.baseline) if arm),
             primary=comparison.role == "primary",
             over=self.spending.stopped(comparison) is not None or self.spending.exhausted(comparison),
-            needed=self.needed(claim, comparison),
+            needed=self.needed(claim, comparison, family),
         )
 
-    def needed(self, claim: Claim, comparison: Comparison) -> float:
+    def needed(self, claim: Claim, comparison: Comparison, family: int) -> float:
         """Sessions of the run in all; those done where nothing is open (or can never be closed)."""
         if comparison.blocked or self.spending.stopped(comparison) is not None:
             return self.done
@@ -82,7 +86,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         if not level:
             return self._of_the_run(comparison, self.looks.first)
         interval = comparison.bounds(level)
-        if decide(interval, margin_of(claim), at_least=claim.kind == "ratio") != "inconclusive":
+        if state_of(claim, comparison, self.spending, family, interval)[0] != "inconclusive":
             return max(self.done, float(self.looks.first))
         return self._of_the_run(comparison, needed_with_looks(claim, comparison, interval, self.looks))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterable
 
 import msgspec
 
@@ -19,6 +21,9 @@ EMULATED = (
 )
 ONCE = Spending()
 """A run that looked at its data once, at its end."""
+
+Family = tuple[str, str, str]
+"""(backend, baseline, role): comparisons of one claim that are read side by side."""
 
 ALL = "*"
 """Metric of the row that joins the primary metrics of a claim."""
@@ -75,16 +80,54 @@ def shortfall(comparison: Comparison, min_pairs: int, gate: Gate) -> str:
     return ""
 
 
+def families(claim: Claim, listed: Iterable[Comparison]) -> Counter[Family]:
+    """How many metrics of one role a claim reads side by side on one backend: whoever looks for what is
+    broken picks the worst of them. Only ratios are so many and so alike."""
+    return Counter(family_of(one) for one in listed) if claim.kind == "ratio" else Counter()
+
+
+def family_of(comparison: Comparison) -> Family:
+    """(backend, baseline, role)."""
+    return comparison.backend, comparison.baseline, comparison.role
+
+
+def state_of(
+    claim: Claim, comparison: Comparison, spending: Spending, family: int, interval: Interval
+) -> tuple[State, str]:
+    """The three-state rule on bounds at the level that the last look may spend, and a word where it wavers.
+
+    Supported at alpha, since a claim needs all of its metrics; refuted at alpha / family, since one is enough
+    (Bonferroni; the first step of Holm's procedure): among 34 metrics of two equal hosts one is else refuted
+    by chance in every third run.
+    """
+    at_least = claim.kind == "ratio"
+    state = decide(interval, margin_of(claim), at_least=at_least)
+    if state != "refuted" or family < 2:
+        return state, ""
+    strict = comparison.bounds(spending.level(claim.alpha / family, comparison))
+    if decide(strict, margin_of(claim), at_least=at_least) == "refuted":
+        return state, ""
+    return "inconclusive", f"beyond the margin alone, not as the worst of {family} metrics"
+
+
 def judge_one(
-    claim: Claim, comparison: Comparison, gate: Gate, lost: dict[Key, Loss], spending: Spending = ONCE
+    claim: Claim,
+    comparison: Comparison,
+    gate: Gate,
+    lost: dict[Key, Loss],
+    spending: Spending = ONCE,
+    family: int = 1,
 ) -> Judged:
     """The row of one metric on one backend, its bounds at the level that its last look may spend."""
     interval = comparison.bounds(spending.level(claim.alpha, comparison))
     short = shortfall(comparison, claim.min_pairs, gate)
-    state = "inconclusive" if short else decide(interval, margin_of(claim), at_least=claim.kind == "ratio")
+    state, doubt = state_of(claim, comparison, spending, family, interval)
+    if short:
+        state, doubt = "inconclusive", ""
     undecided = not short and state == "inconclusive"
     reason = join(
         short,
+        doubt,
         more_data(claim, comparison, interval) if undecided else "",
         spending.told(comparison, undecided=undecided),
         losses(comparison, lost),
