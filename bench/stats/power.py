@@ -1,4 +1,4 @@
-"""How much more measuring would settle it: sessions and minutes, from the spread between and inside sessions.
+"""How much more measuring would settle it: sessions, from the spread between and inside sessions.
 
 The test is one-sided Student's t over session medians (bench.stats.cluster), so its power is that of the
 noncentral t distribution (Johnson, Kotz & Balakrishnan 1995, vol. 2, ch. 31). All numbers are logarithms of
@@ -9,21 +9,14 @@ take more where the truth is near the margin and fewer where it is far from it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
-import numpy as np
 from scipy import special
-
-from bench.stats.location import Floats, medians_by_group
 
 MANY = 10_000
 """Sessions beyond which "more measuring" is no advice: a night of sessions of three seconds."""
 
 MEDIAN_LOSS = (1.0, 1.0, 1.346, 1.190, 1.434, 1.287, 1.474, 1.341, 1.496, 1.383)
 """Variance of the median of n = 1 … 10 normal values over that of their mean (simulated; limit π/2)."""
-
-SPREAD_SCALE = (2.095, 3.191, 2.058, 2.041, 1.897, 1.814, 1.776, 1.716, 1.701)
-"""σ over the typical |value − own median| in normal groups of n = 2 … 10, simulated; 1.4826 in the limit."""
 
 
 def power_at(distance: float, sd: float, sessions: int, alpha: float) -> float:
@@ -66,57 +59,12 @@ def sessions_needed(
     return float(max(high, done + 1))
 
 
-def variance_components(sessions: Sequence[Floats]) -> tuple[float, float]:
-    """(sd between sessions, sd of pairs inside them) of log-ratios, one array of pairs a session.
-
-    Inside: the median distance of a pair from its own session's median, scaled for normal pairs: an outlier
-    costs it as little as it costs the judge's medians. Between: the variance of the session medians less what
-    the pairs explain of it (method of moments, Searle, Casella & McCulloch 1992, §3.6), at least 0. A part
-    that the data cannot tell (one session; one pair in each) is 0. nan without any pair.
-    """
-    groups = [np.asarray(one, dtype=np.float64) for one in sessions if len(one)]
-    if not groups:
-        return math.nan, math.nan
-    values = np.concatenate(groups)
-    owners = np.repeat(np.arange(len(groups), dtype=np.int64), [one.size for one in groups])
-    _, medians = medians_by_group(values, owners)
-    sizes = np.array([one.size for one in groups])
-    several = np.repeat(sizes > 1, sizes)
-    within = 0.0
-    if several.any():
-        scale = float(np.mean([_spread_scale(int(size)) for size in sizes[sizes > 1]]))
-        within = scale * float(np.median(np.abs(values - medians[owners])[several]))
-    if medians.size < 2:
-        return 0.0, within
-    explained = float(np.mean([median_loss(int(size)) / size for size in sizes])) * within**2
-    return math.sqrt(max(0.0, float(np.var(medians, ddof=1)) - explained)), within
-
-
 def session_sd(between_sd: float, within_sd: float, pairs_per_session: int) -> float:
     """Standard deviation of one session's median: √(between² + loss(n) · within² / n)."""
     inside = median_loss(pairs_per_session) / pairs_per_session * within_sd**2
     return math.sqrt(between_sd**2 + inside)
 
 
-def minutes_to_decide(
-    between_sd: float,
-    within_sd: float,
-    pairs_per_session: int,
-    seconds_per_session: float,
-    margin: float,
-    alpha: float,
-    power: float,
-) -> float:
-    """Minutes until a ratio that is truly 1 is told from `margin` (a ratio, 0.99) with chance `power`."""
-    sd = session_sd(between_sd, within_sd, pairs_per_session)
-    sessions = sessions_needed(0.0, sd, math.log(margin), alpha, 0, power=power)
-    return sessions * seconds_per_session / 60.0
-
-
 def median_loss(count: int) -> float:
     """Variance of the median of `count` normal values, over that of their mean."""
     return MEDIAN_LOSS[count - 1] if count <= len(MEDIAN_LOSS) else math.pi / 2.0
-
-
-def _spread_scale(count: int) -> float:
-    return SPREAD_SCALE[count - 2] if count <= len(SPREAD_SCALE) + 1 else 1.4826 * (1.0 + 1.4 / count)

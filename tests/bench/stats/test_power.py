@@ -8,11 +8,9 @@ from scipy import stats as sps
 
 from bench.stats.power import (
     median_loss,
-    minutes_to_decide,
     power_at,
     session_sd,
     sessions_needed,
-    variance_components,
 )
 
 MARGIN = math.log(0.99)
@@ -59,23 +57,6 @@ def test_sessions_that_agree_exactly_need_one_more() -> None:
     assert sessions_needed(0.0, 0.0, MARGIN, 0.05, 7) == 8
 
 
-def test_components_are_found_again_in_spite_of_outliers() -> None:
-    rng = np.random.default_rng(7)
-    sizes = rng.integers(4, 8, 3000)
-    sessions = [rng.normal(0.0, 0.01) + 0.02 * rng.standard_normal(size) for size in sizes]
-    for one in sessions[::5]:
-        one[0] += 0.5
-    between, within = variance_components(sessions)
-    assert between == pytest.approx(0.01, rel=0.2)
-    assert within == pytest.approx(0.02, rel=0.15)
-
-
-def test_what_the_data_cannot_tell_is_zero() -> None:
-    assert variance_components([np.array([0.1, 0.2, 0.3])])[0] == 0.0
-    assert variance_components([np.array([0.1]), np.array([0.3])])[1] == 0.0
-    assert all(math.isnan(part) for part in variance_components([np.empty(0)]))
-
-
 @pytest.mark.parametrize("pairs", [1, 2, 3, 4, 6, 9])
 def test_a_sessions_median_is_as_noisy_as_its_parts_say(pairs: int) -> None:
     rng = np.random.default_rng(pairs)
@@ -83,8 +64,3 @@ def test_a_sessions_median_is_as_noisy_as_its_parts_say(pairs: int) -> None:
     told = session_sd(0.01, 0.02, pairs)
     assert told == pytest.approx(float(np.median(noise, axis=1).std()), rel=0.015)
     assert median_loss(pairs) >= 1.0
-
-
-def test_minutes_are_sessions_times_their_length() -> None:
-    sessions = sessions_needed(0.0, session_sd(0.005, 0.02, 6), MARGIN, 0.05, 0, power=0.9)
-    assert minutes_to_decide(0.005, 0.02, 6, 30.0, 0.99, 0.05, 0.9) == pytest.approx(sessions / 2)
