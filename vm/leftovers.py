@@ -76,7 +76,15 @@ def clear_home(home: Path, destroy: Callable[[str], None] | None = None) -> None
         end_vm(name)
     for path in ledger.files if ledger else ():
         Path(path).unlink(missing_ok=True)
+    _end_probes(home)
     shutil.rmtree(home, ignore_errors=True)
+
+
+def _end_probes(home: Path) -> None:
+    """Kill the QEMUs that libvirt asked for their capabilities when its process was killed meanwhile."""
+    for file in home.glob("**/qmp-*/qmp.pid"):
+        with contextlib.suppress(OSError, ValueError):
+            _kill_if_named(int(file.read_text()), str(file).encode())
 
 
 def end_vm(name: str) -> None:
@@ -88,12 +96,16 @@ def end_vm(name: str) -> None:
 
 def kill_qemu(pid: int, name: str) -> None:
     """Kill a process and wait for its end, when it is the QEMU of that VM."""
+    _kill_if_named(pid, _mark(name))
+
+
+def _kill_if_named(pid: int, mark: bytes) -> None:
     try:
         fd = os.pidfd_open(pid)
     except (OSError, ValueError):
         return
     try:
-        if _is_qemu_of(name, Path(f"/proc/{pid}")):  # asked after the open, so that it is this very process
+        if _is_named(mark, Path(f"/proc/{pid}")):  # asked after the open, so that it is this very process
             signal.pidfd_send_signal(fd, signal.SIGKILL)
             select.select([fd], [], [], 10.0)
     except ProcessLookupError:
@@ -105,12 +117,16 @@ def kill_qemu(pid: int, name: str) -> None:
 def qemu_processes(name: str) -> list[int]:
     """Processes whose command line says `guest=NAME`: QEMUs that libvirt started for this VM."""
     entries = (entry for entry in Path("/proc").iterdir() if entry.name.isdecimal())
-    return [int(entry.name) for entry in entries if _is_qemu_of(name, entry)]
+    return [int(entry.name) for entry in entries if _is_named(_mark(name), entry)]
 
 
-def _is_qemu_of(name: str, entry: Path) -> bool:
+def _mark(name: str) -> bytes:
+    return f"guest={name},".encode()
+
+
+def _is_named(mark: bytes, entry: Path) -> bool:
     try:
-        return f"guest={name},".encode() in (entry / "cmdline").read_bytes()
+        return mark in (entry / "cmdline").read_bytes()
     except OSError:
         return False
 
