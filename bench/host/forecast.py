@@ -1,8 +1,9 @@
 """From this host's noise to the minutes of measuring that a verdict on 1 % will take here.
 
-Runs are simulated: an arm that is truly as fast as the host, session medians as noisy as the self-test found
-them, looks as the plan has them, and each session as long as its slices that are still undecided. So the
-forecast holds what a run does: all metrics must be decided, and the noisiest decides the time. Pure.
+Runs are simulated: an arm that truly loses between nothing and half of the margin, session medians as noisy
+as the self-test found them, looks as the plan has them, and each session as long as its slices that are still
+undecided. So the forecast holds what a run does: all metrics must be decided, and the noisiest decides the
+time. Pure.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from bench.stats.power import session_sd, sessions_needed
 from bench.stats.sequential import level
 
 MARGIN, ALPHA = 0.99, 0.05
+LOSS = 0.5
+"""The most a simulated arm loses, as a share of the margin. Nothing at all would be the best case, not the
+usual one: who loses 0.3 % of the 1 % needs twice the sessions of who loses nothing."""
+
 RUNS = 2000
 """Simulated runs: the median number of sessions is then known to one session."""
 
@@ -172,7 +177,8 @@ def noise_of(metric: str, family: str, spreads: Sequence[Spread]) -> Spread | No
 def stopping(sd: float, looks: Looks, rng: np.random.Generator, runs: int = RUNS) -> Floats:
     """Sessions after which each simulated run has its verdict, shape (runs,); inf: not by the last look."""
     last = looks.last
-    medians = rng.normal(0.0, max(sd, 1e-9), (runs, last))
+    truth = rng.uniform(LOSS * math.log(MARGIN), 0.0, (runs, 1))
+    medians = truth + rng.normal(0.0, max(sd, 1e-9), (runs, last))
     counts = np.arange(1, last + 1)
     means = np.cumsum(medians, axis=1) / counts
     squares = np.cumsum(medians**2, axis=1)
@@ -227,7 +233,8 @@ def _metric(
         if math.isfinite(number):
             seconds = float(np.quantile(timeline.seconds(stop), share, method="higher"))
         else:  # more than the plan has: a run of as many sessions as it takes, looked at once
-            number = sessions_needed(0.0, sd, math.log(MARGIN), ALPHA, timeline.looks.last, power=share)
+            middle = LOSS / 2 * math.log(MARGIN)
+            number = sessions_needed(middle, sd, math.log(MARGIN), ALPHA, timeline.looks.last, power=share)
             seconds = timeline.longer(scenario, number)
         sessions.append(number)
         minutes.append(seconds / 60)

@@ -1,4 +1,4 @@
-"""The engine's own errors."""
+"""The engine's own errors. Each subclass says, for an API, what kind of answer it is."""
 
 from __future__ import annotations
 
@@ -9,3 +9,27 @@ class EngineError(Exception):
 
 class ContainerStateError(EngineError):
     """The operation does not fit the container's state (start of a running one, exec in a stopped one)."""
+
+
+class BadParameterError(EngineError):
+    """What was asked makes no sense, whatever exists (an API's 400)."""
+
+
+class ForbiddenError(EngineError):
+    """What was asked is not allowed for this object, such as removing a network of ours (an API's 403)."""
+
+
+class NotFoundError(EngineError):
+    """No such container, network, volume, exec or path (an API's 404)."""
+
+
+class ConflictError(EngineError):
+    """A name is taken, or something still uses the object (an API's 409)."""
+
+
+class NotModifiedError(EngineError):
+    """It is as asked already: started when started, stopped when stopped (an API's 304)."""
+
+
+class UnavailableError(EngineError):
+    """It cannot be had on this host or now (an API's 501 or 503): names what is missing."""

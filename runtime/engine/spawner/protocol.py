@@ -1,0 +1,191 @@
+"""What the API's process and the spawner say to each other: one msgpack document a message, fds beside it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from runtime.engine.config import ContainerConfig
+from runtime.network.model import Port
+from runtime.spawn.cgroups import Limits
+
+MAIN = ""
+"""The exec id of a container's own program."""
+
+
+class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A bridge to be there. id: 64 hex digits; link: the bridge's name on the host; subnets in CIDR form.
+
+    gateway is the bridge's own address. internal: no way out. masquerade: leaves with the host's address.
+    icc: whether containers on it reach each other.
+    """
+
+    id: str
+    link: str
+    subnet: str
+    gateway: str
+    subnet6: str = ""
+    gateway6: str = ""
+    internal: bool = False
+    masquerade: bool = True
+    icc: bool = True
+    mtu: int = 0
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One container on one network. address: without prefix length; interface: its name inside (`eth0`)."""
+
+    network: str
+    interface: str
+    address: str
+    mac: str
+    address6: str = ""
+    default_route: bool = True
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Start a container. home: directory that keeps its writable layer (made when missing, never removed).
+
+    config.layers are resolved already; config.image is not used. streams: three pipes, or one terminal
+    (config.tty); without stdin the program has /dev/null there. joined: namespace → id of the running
+    container whose it shares. endpoints, ports: for a network namespace of its own (config.network "none").
+    """
+
+    id: str
+    home: str
+    config: ContainerConfig
+    stdin: bool = False
+    joined: dict[str, str] = {}
+    endpoints: tuple[Endpoint, ...] = ()
+    ports: tuple[Port, ...] = ()
+
+
+class Exec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Start a program in a running container; None is the container's own. caps None with privileged: all."""
+
+    id: str
+    exec_id: str
+    argv: tuple[str, ...]
+    env: tuple[str, ...] | None = None
+    cwd: str | None = None
+    user: str | None = None
+    privileged: bool = False
+    tty: bool = False
+    stdin: bool = False
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Answer to Start and Exec. pid on the host. fds beside it: (stdin, stdout, stderr), or one terminal.
+
+    Without stdin there are two. The spawner keeps copies, so none breaks when the API's process dies.
+    ports: as bound, with the host's port filled in where 0 was asked.
+    """
+
+    pid: int
+    started_ns: int
+    ports: tuple[Port, ...] = ()
+
+
+class Exited(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Told unasked, once, when a program has ended; again to a new API process until it is acknowledged."""
+
+    id: str
+    exec_id: str
+    code: int
+    oom_killed: bool = False
+    finished_ns: int = 0
+    """Wall clock (time.time_ns)."""
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What the spawner holds for a container or exec, told to an API process that has just connected."""
+
+    id: str
+    exec_id: str
+    pid: int
+    tty: bool
+    stdin: bool
+    paused: bool = False
+    exited: Exited | None = None
+    ports: tuple[Port, ...] = ()
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What a container uses now, of its cgroup and its network namespace. Bytes, ns, counts.
+
+    interfaces: name inside → (rx bytes, packets, errors, dropped, tx bytes, packets, errors, dropped).
+    io: (major, minor, operation, bytes, operations) with operation read or write.
+    """
+
+    cpu_ns: int
+    cpu_user_ns: int
+    cpu_system_ns: int
+    memory_bytes: int
+    memory_max: int | None
+    memory_inactive_file: int
+    memory_peak: int | None
+    pids: int
+    pids_max: int | None
+    throttled_periods: int = 0
+    periods: int = 0
+    throttled_ns: int = 0
+    oom_kills: int = 0
+    interfaces: dict[str, tuple[int, ...]] = {}
+    io: tuple[tuple[int, int, str, int, int], ...] = ()
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Answer to what could not be done: the message of our error and the name of its class.
+
+    step, errno: of a StepError, so that `not found` (127) is told from `cannot execute` (126).
+    """
+
+    kind: str
+    message: str
+    step: str = ""
+    errno: int = 0
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Send a signal to a container's program or an exec."""
+
+    id: str
+    number: int
+    exec_id: str = MAIN
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What needs no more than a name.
+
+    release: the container has ended and its output is read: free its cgroup, network and mounts; acknowledges
+    its exit. streams: the descriptors once more. close_stdin: the program reads its end of input.
+    """
+
+    what: Literal["pause", "unpause", "usage", "pids", "release", "streams", "close_stdin", "kill_all"]
+    id: str
+    exec_id: str = MAIN
+
+
+class Resize(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Set the size of a terminal."""
+
+    id: str
+    rows: int
+    columns: int
+    exec_id: str = MAIN
+
+
+class Update(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Set the limits of a running container."""
+
+    id: str
+    limits: Limits
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Attach a running container to one more network, or (connect False) take it off."""
+
+    id: str
+    endpoint: Endpoint
+    connect: bool
