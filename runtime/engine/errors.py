@@ -11,6 +11,14 @@ class ContainerStateError(EngineError):
     """The operation does not fit the container's state (start of a running one, exec in a stopped one)."""
 
 
+class StartFailedError(EngineError):
+    """The program could not be executed. exit_code: 127 when there is none, 126 when it cannot be run."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class BadParameterError(EngineError):
     """What was asked makes no sense, whatever exists (an API's 400)."""
 
