@@ -1,0 +1,83 @@
+"""`filters` of a query, `{"label": ["a=b"]}`: how they are read and how they match. Pure functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+
+import msgspec
+
+from runtime.engine.errors import BadParameterError
+
+Filters = Mapping[str, Sequence[str]]
+"""Name → values. Values of one name are alternatives (labels: all must hold); names must all hold."""
+
+
+def parse_filters(text: str | None, allowed: Collection[str] | None = None) -> Filters:
+    """Read the query's JSON; old clients send `{"label": {"a=b": true}}`. Raises BadParameterError.
+
+    allowed: the names this object knows; None allows all.
+    """
+    if not text:
+        return {}
+    try:
+        found = msgspec.json.decode(text, type=dict[str, dict[str, bool] | list[str] | None])
+    except msgspec.MsgspecError as error:
+        raise BadParameterError(f"invalid filters: {error}; send a JSON object of lists") from error
+    filters = {
+        name: [value for value, wanted in values.items() if wanted]
+        if isinstance(values, dict)
+        else values or []
+        for name, values in found.items()
+    }
+    check_filters(filters, allowed)
+    return filters
+
+
+def check_filters(filters: Filters, allowed: Collection[str] | None) -> None:
+    """Refuse names outside `allowed`. Raises BadParameterError, in the words docker's clients know."""
+    for name in filters:
+        if allowed is not None and name not in allowed:
+            raise BadParameterError(f"invalid filter '{name}'")
+
+
+def label_matches(wanted: Sequence[str], labels: Mapping[str, str] | None) -> bool:
+    """Say whether all of `wanted` (`name` or `name=value`) are among `labels`."""
+    have = labels or {}
+    for one in wanted:
+        name, equals, value = one.partition("=")
+        if name not in have or (equals and have[name] != value):
+            return False
+    return True
+
+
+def label_differs(unwanted: Sequence[str], labels: Mapping[str, str] | None) -> bool:
+    """Say whether none of `unwanted` (the filter `label!`) is among `labels`."""
+    return not any(label_matches([one], labels) for one in unwanted)
+
+
+def any_matches(patterns: Sequence[str], value: str) -> bool:
+    """Say whether `value` is one of `patterns` or fits one as a regular expression; no pattern fits all."""
+    return not patterns or value in patterns or any(_search(pattern, value) for pattern in patterns)
+
+
+def flag_of(filters: Filters, name: str) -> bool | None:
+    """Return a filter that is true or false, None when it is not given. Raises BadParameterError."""
+    values = filters.get(name)
+    if not values:
+        return None
+    words = {"1": True, "true": True, "True": True, "0": False, "false": False, "False": False}
+    try:
+        (value,) = {words[value] for value in values}
+    except (KeyError, ValueError):
+        raise BadParameterError(
+            f"invalid value for filter '{name}': {list(values)}; give true or false"
+        ) from None
+    return value
+
+
+def _search(pattern: str, value: str) -> bool:
+    try:
+        return re.search(pattern, value) is not None
+    except re.error:
+        return False
