@@ -1,0 +1,150 @@
+"""How a route is written: a coroutine on a `Call`, with its query, body and answer named as structs.
+
+    class ListQuery(Query):
+        all: bool = False
+        filters: dict[str, list[str]] = {}
+
+    @route("GET", "/widgets/json", query=ListQuery, answer=list[Widget])
+    async def list_widgets(call: Call[ListQuery, None]) -> list[Widget]:
+        return call.service.widgets(call.query.all)
+
+The decorator only describes; `runtime.api.app` collects the described functions of each module. What is
+described is also what the OpenAPI document is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Generic, Literal
+
+import msgspec
+from typing_extensions import TypeVar
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from runtime.engine.service.service import Service
+
+Q = TypeVar("Q", default=Any)
+B = TypeVar("B", default=Any)
+
+Method = Literal["GET", "HEAD", "POST", "PUT", "DELETE"]
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of query structs. Fields are named as in the URL (`name=` of msgspec.field where that cannot be).
+
+    A bool takes Docker's spellings (0, false, no, none and nothing at all are false), a list takes repeated
+    parameters, a dict takes JSON (`filters`, `buildargs`, `labels`). Unknown parameters are ignored.
+    """
+
+
+class Raw:
+    """As `body`: handlers read `call.request.content` itself; as `answer`: they make the response."""
+
+
+class Call(Generic[Q, B]):
+    """One request. path: the route's placeholders; version: of the API, as (1, 45), the newest by default.
+
+    Without a body (allowed where the route says `optional`) `body` is None.
+    """
+
+    __slots__ = ("body", "path", "query", "request", "service", "version")
+
+    def __init__(
+        self,
+        request: web.Request,
+        service: Service,
+        path: dict[str, str],
+        query: Q,
+        body: B,
+        version: tuple[int, int],
+    ) -> None:
+        self.request = request
+        self.service = service
+        self.path = path
+        self.query = query
+        self.body = body
+        self.version = version
+
+
+Handler = Callable[[Call[Any, Any]], Awaitable[Any]]
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """A described route. path without the version prefix; `{name:.*}` matches slashes (names of images).
+
+    query, body, answer: types, None for none. media: the content type of an answer that is no JSON. also:
+    other statuses it answers with, for the OpenAPI document. optional: the body may be missing.
+    """
+
+    method: Method
+    path: str
+    handler: Handler
+    query: type[Query] | None
+    body: Any
+    answer: Any
+    status: int
+    optional: bool
+    media: str
+    also: tuple[int, ...]
+
+    @property
+    def summary(self) -> str:
+        """The first line of the handler's docstring."""
+        return (self.handler.__doc__ or "").strip().split("\n", 1)[0]
+
+    @property
+    def name(self) -> str:
+        """The operation's name, unique over all routes."""
+        return f"{self.handler.__module__.rsplit('.', 1)[-1]}.{getattr(self.handler, '__name__', 'route')}"
+
+
+def route(
+    method: Method,
+    path: str,
+    *,
+    query: type[Query] | None = None,
+    body: Any = None,
+    answer: Any = None,
+    status: int = 200,
+    optional: bool = False,
+    media: str = "",
+    also: tuple[int, ...] = (),
+) -> Callable[[Handler], Handler]:
+    """Describe a handler. What it returns is encoded as JSON with `status`; None is an empty answer.
+
+    A returned `aiohttp.web.StreamResponse` goes out as it is. Errors of our own classes that it raises become
+    Docker's `{"message": …}` with the status that `runtime.api.errors` gives their class. One handler may
+    carry several decorators.
+    """
+
+    def describe(handler: Handler) -> Handler:
+        described = Route(
+            method=method,
+            path=path,
+            handler=handler,
+            query=query,
+            body=body,
+            answer=answer,
+            status=status,
+            optional=optional,
+            media=media,
+            also=also,
+        )
+        routes: list[Route] = getattr(handler, "routes", [])
+        handler.routes = [described, *routes]  # type: ignore[attr-defined]
+        return handler
+
+    return describe
+
+
+def routes_of(modules: Iterable[ModuleType]) -> list[Route]:
+    """All routes that the modules describe, in the order in which they stand there."""
+    found: list[Route] = []
+    for module in modules:
+        for value in vars(module).values():
+            if getattr(value, "__module__", None) == module.__name__:
+                found.extend(getattr(value, "routes", ()))
+    return found
