@@ -32,6 +32,12 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     with no /proc, /sys or /dev. uid_map, gid_map: with "user".
     cgroup: False leaves the program in the engine's own cgroup (then no limits, no stats).
     init: run a small init as pid 1 that reaps and forwards signals. tty: a pseudo-terminal as stdio.
+    home: a directory that keeps the writable layer (`u`, and overlay's `w`) beyond remove(), on the engine's
+    file system; made by the first start, used again by the next. "": a new layer for each, gone with it.
+    shm_bytes: size of /dev/shm, None for Docker's 64 MB.
+    privileged: the host's devices, all of them allowed, and /sys writable; what is left at its default of
+    caps, seccomp, masked_paths and readonly_paths is then all, unconfined and none.
+    devices: nodes to make, by default with all access; limits.devices says otherwise, and adds rules.
     """
 
     image: str = ""
@@ -68,6 +74,9 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     cgroup: bool = True
     masked_paths: tuple[str, ...] = defaults.MASKED
     readonly_paths: tuple[str, ...] = defaults.READONLY
+    home: str = ""
+    shm_bytes: int | None = None
+    privileged: bool = False
 
 
 def bind(source: str | Path, target: str, *, read_only: bool = False, options: tuple[str, ...] = ()) -> Mount:

@@ -10,6 +10,9 @@ from runtime.engine.config import ContainerConfig
 from runtime.network.model import Port
 from runtime.spawn.cgroups import Limits
 
+VERSION = 1
+"""Of this protocol. A daemon of another version does not talk to a living spawner."""
+
 MAIN = ""
 """The exec id of a container's own program."""
 
@@ -47,9 +50,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 class Start(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Start a container. home: directory that keeps its writable layer (made when missing, never removed).
 
-    config.layers are resolved already; config.image is not used. streams: three pipes, or one terminal
-    (config.tty); without stdin the program has /dev/null there. joined: namespace → id of the running
-    container whose it shares. endpoints, ports: for a network namespace of its own (config.network "none").
+    config.layers are resolved already; config.image and config.home are not used. streams: three pipes, or one
+    terminal (config.tty) of rows x columns; without stdin the program has /dev/null there. joined: namespace
+    (network, ipc, pid, uts) → id of the running container whose it shares; with ipc its /dev/shm too.
+    endpoints, ports: for a network namespace of its own (config.network "none").
     """
 
     id: str
@@ -59,6 +63,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     joined: dict[str, str] = {}
     endpoints: tuple[Endpoint, ...] = ()
     ports: tuple[Port, ...] = ()
+    rows: int = 0
+    columns: int = 0
 
 
 class Exec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -73,6 +79,8 @@ class Exec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     privileged: bool = False
     tty: bool = False
     stdin: bool = False
+    rows: int = 0
+    columns: int = 0
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -138,13 +146,12 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Answer to what could not be done: the message of our error and the name of its class.
 
-    step, errno: of a StepError, so that `not found` (127) is told from `cannot execute` (126).
+    exit_code: of a StartFailedError.
     """
 
     kind: str
     message: str
-    step: str = ""
-    errno: int = 0
+    exit_code: int = 0
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -156,13 +163,25 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """What needs no more than a name.
+    """What needs no more than a name. Answered by Done, usage by Usage and pids by Pids.
 
     release: the container has ended and its output is read: free its cgroup, network and mounts; acknowledges
     its exit. streams: the descriptors once more. close_stdin: the program reads its end of input.
+    network_down: id is a network's. end: kill all containers, free everything, and exit.
     """
 
-    what: Literal["pause", "unpause", "usage", "pids", "release", "streams", "close_stdin", "kill_all"]
+    what: Literal[
+        "pause",
+        "unpause",
+        "usage",
+        "pids",
+        "release",
+        "streams",
+        "close_stdin",
+        "kill_all",
+        "network_down",
+        "end",
+    ]
     id: str
     exec_id: str = MAIN
 
@@ -177,7 +196,7 @@ class Resize(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Update(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Set the limits of a running container."""
+    """Set the limits of a running container that are not None."""
 
     id: str
     limits: Limits
@@ -189,3 +208,44 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     id: str
     endpoint: Endpoint
     connect: bool
+
+
+class Warm(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Fill the pools for starts of containers like this one, when there is nothing else to do."""
+
+    config: ContainerConfig
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The first message on a connection."""
+
+    version: int = VERSION
+
+
+class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Answer to Hello: all the spawner holds, ended and not yet released ones too. pid: its own."""
+
+    pid: int
+    running: tuple[Running, ...] = ()
+    version: int = VERSION
+
+
+class Pids(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Pids on the host."""
+
+    pids: tuple[int, ...]
+
+
+class Linked(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Answer to Link: the endpoint as made."""
+
+    endpoint: Endpoint
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Answer to what gives nothing back; `streams` comes with its descriptors."""
+
+
+Request = Hello | Start | Exec | Signal | Act | Resize | Update | Link | NetworkSpec | Warm
+Answer = Welcome | Started | Usage | Pids | Linked | Done | Failed | Exited
+"""Exited is the only one that nobody asked for: it comes with serial 0."""

@@ -6,12 +6,13 @@ Stdlib and msgspec only, so that a plain script can use it in a bare guest.
 from runtime.spawn.cgroups.group import Cgroup
 from runtime.spawn.cgroups.layout import Layout, find_layout
 from runtime.spawn.cgroups.manager import CgroupManager, sweep
-from runtime.spawn.cgroups.model import CgroupError, IoLimit, Limits, Stats
+from runtime.spawn.cgroups.model import CgroupError, DeviceRule, IoLimit, Limits, Stats
 
 __all__ = [
     "Cgroup",
     "CgroupError",
     "CgroupManager",
+    "DeviceRule",
     "IoLimit",
     "Layout",
     "Limits",

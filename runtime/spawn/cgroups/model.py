@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno as errno_names
 import os
+from typing import Literal
 
 import msgspec
 
@@ -45,14 +46,26 @@ class IoLimit(msgspec.Struct, frozen=True, kw_only=True):
     write_iops: int | None = None
 
 
+class DeviceRule(msgspec.Struct, frozen=True, kw_only=True):
+    """Device nodes that may be used. kind: c, b, or a for both; None is any number; access: of r, w and m."""
+
+    kind: Literal["a", "b", "c"] = "a"
+    major: int | None = None
+    minor: int | None = None
+    access: str = "rwm"
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a container may use; None leaves the kernel's default (no limit).
 
     cpu_quota_us: µs of CPU in each cpu_period_us, over all cores (150 000 of 100 000 = 1.5 cores).
     cpu_weight: 1…10 000, default 100 (v1: shares = weight x 10.24).
     cpuset_cpus, cpuset_mems: lists as the kernel writes them, `0-1,3`.
-    memory_max: bytes of memory; swap_max: bytes of swap beyond it.
-    confine_devices: only the nodes that every container has in /dev may be opened (see `devices`).
+    memory_max: bytes of memory; swap_max: bytes of swap beyond it; -1 takes a limit away again.
+    memory_low: bytes that reclaim spares while it finds others (v1: the soft limit). swappiness: 0…100, v1.
+    oom_kill_disable: stop instead of killing when the memory is full, v1. io_weight: 1…1000, 500 is usual.
+    confine_devices: only the nodes that every container has in /dev may be opened (see runtime.spawn.cgroups.
+    devices), and those of `devices`.
     """
 
     cpu_quota_us: int | None = None
@@ -65,13 +78,18 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     pids_max: int | None = None
     io: tuple[IoLimit, ...] = ()
     confine_devices: bool = True
+    devices: tuple[DeviceRule, ...] = ()
+    memory_low: int | None = None
+    swappiness: int | None = None
+    oom_kill_disable: bool = False
+    io_weight: int | None = None
 
     def controllers(self) -> frozenset[str]:
         """Name the controllers (v2 names) that these limits cannot do without."""
         wanted = {
             "cpu": self.cpu_quota_us is not None or self.cpu_weight is not None,
             "cpuset": self.cpuset_cpus is not None or self.cpuset_mems is not None,
-            "memory": self.memory_max is not None or self.swap_max is not None,
+            "memory": any(value is not None for value in (self.memory_max, self.swap_max, self.memory_low)),
             "pids": self.pids_max is not None,
             "io": bool(self.io),
         }
