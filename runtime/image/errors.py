@@ -1,4 +1,7 @@
-"""The one error of the image store: names the operation, the object, the cause, and what to do next."""
+"""The image store's errors: each names the operation, the object, the cause, and what to do next.
+
+The subclasses say, for an API, what kind of answer it is.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,18 @@ class ImageError(Exception):
 
 class LayerError(ImageError):
     """A layer is hostile, corrupt or too big; nothing of it was kept."""
+
+
+class ImageReferenceError(ImageError):
+    """What was given is no image's name (an API's 400)."""
+
+
+class ImageNotFoundError(ImageError):
+    """No such image (an API's 404)."""
+
+
+class ImageConflictError(ImageError):
+    """A container or another image still uses it, or a name fits several images (an API's 409)."""
 
 
 def os_cause(error: OSError) -> str:

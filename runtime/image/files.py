@@ -19,6 +19,10 @@ from runtime.spawn.owner import Owner
 _numbers = itertools.count(1)
 
 
+class LockTimeoutError(ImageError):
+    """Another process works in the store for long."""
+
+
 @functools.cache
 def boot_id() -> str:
     """Name this boot of the machine: what another one had cached may never have reached the disk."""
@@ -91,7 +95,7 @@ def locked(path: Path, *, shared: bool = False, timeout_s: float = 60.0) -> Iter
         deadline = time.monotonic() + timeout_s
         while not _try_lock(fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
             if time.monotonic() > deadline:
-                raise ImageError(
+                raise LockTimeoutError(
                     f"lock {path}: another process held it for {timeout_s:.0f} s; wait or end it"
                 )
             time.sleep(0.01)

@@ -165,6 +165,14 @@ class LayerStore:
                 raise ImageError(f"unpack blob {path}: {os_cause(error)}") from error
         return Unpacked(home / "tree", record)
 
+    def unpacked_bytes(self, diff_id: str) -> int:
+        """Return the bytes of the files in a layer as noted when it was unpacked, 0 where it is not."""
+        try:
+            note = (self.layer_path(diff_id) / "layer.json").read_bytes()
+            return msgspec.json.decode(note, type=LayerRecord).bytes
+        except (OSError, msgspec.MsgspecError):
+            return 0
+
     def _survivor(self, home: Path) -> LayerRecord | None:
         """Return the record of a layer whose tree can be trusted; away with one that a crash has damaged."""
         try:

@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
-from runtime.image.errors import ImageError, LayerError
+from runtime.image.errors import LayerError
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 _AUFS = ".wh..wh."
-
-_REFERENCE = re.compile(
-    r"(?P<name>(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::\d+)?/)?[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-    r"(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*)(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
-)
-
-
-def normal_reference(text: str) -> str:
-    """Return `name:tag`, with docker's default tag `latest`; ImageError when it is not a reference."""
-    found = _REFERENCE.fullmatch(text)
-    if not found or len(text) > 255:
-        raise ImageError(
-            f"image name {text!r} is not valid; use lower case letters, digits, `.`, `_`, `-`, `/` and an "
-            "optional :tag"
-        )
-    return f"{found['name']}:{found['tag'] or 'latest'}"
 
 
 def entry_path(name: str) -> str:

@@ -1,75 +1,63 @@
-"""Named images in an OCI image layout: create, resolve, verify, flatten, remove, list."""
+"""Named images in an OCI image layout: create, resolve, tag, verify, flatten, remove, list."""
 
 from __future__ import annotations
 
+import contextlib
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
-from runtime.image import archive, files, flatten
-from runtime.image.documents import (
-    CONFIG,
-    MANIFEST,
-    REF_NAME,
-    Descriptor,
-    Execution,
-    ImageConfig,
-    Index,
-    Manifest,
-    RootFs,
-    encode,
-)
-from runtime.image.errors import ImageError, os_cause
+from runtime.image import archive, catalog, files, flatten, listing, removal
+from runtime.image.catalog import Entries
+from runtime.image.documents import CONFIG, MANIFEST, Descriptor, ImageConfig, Manifest, RootFs, encode
+from runtime.image.errors import ImageConflictError, ImageError, os_cause
+from runtime.image.image import MAX_LAYERS, Image, load_image, read_documents
+from runtime.image.index import IndexFile
 from runtime.image.layers import Layer, LayerStore
-from runtime.image.names import normal_reference
+from runtime.image.listing import Summary
 from runtime.image.pack import Compression
+from runtime.image.references import named_reference, parse_reference
+from runtime.image.removal import Removal, UsedBy
 from runtime.image.streams import UnpackLimits
 
+__all__ = ["Image", "ImageStore"]
+
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
-
-
-class Image(msgspec.Struct, frozen=True, kw_only=True):
-    """A resolved image. `digest` is its manifest's; `layer_dirs` are in overlay form, lowest first."""
-
-    reference: str
-    digest: str
-    config: ImageConfig
-    layers: tuple[Layer, ...]
-    layer_dirs: tuple[Path, ...]
-
-    @property
-    def execution(self) -> Execution:
-        """What the image asks to be run with."""
-        return self.config.config or Execution()
-
-    @property
-    def size(self) -> int:
-        """Bytes of its compressed layers."""
-        return sum(layer.size for layer in self.layers)
+_PATIENCE_S = 2.0
 
 
 class ImageStore:
     """Images below `root`, which is a valid OCI image layout (skopeo and podman read it).
 
     Every method leaves the store usable when it fails, also for want of disk space, and several processes may
-    work in one store at once. All raise ImageError.
+    work in one store at once. All block on the disk, and raise ImageError or a subclass.
     """
 
     def __init__(self, root: Path, limits: UnpackLimits | None = None) -> None:
         self.root = Path(root)
-        self._limits = limits or UnpackLimits()
-        self.content = LayerStore(self.root, self._limits)
+        self.limits = limits or UnpackLimits()
+        self.content = LayerStore(self.root, self.limits)
+        self._index = IndexFile(self.content)
         self._lock, self._content_lock = self.root / "lock", self.root / "content.lock"
+        self._leftovers = False
         layout = self.root / "oci-layout"
         if not layout.exists():
             with files.scratch_directory(self.content.tmp) as scratch:
                 files.write_atomically(layout, b'{"imageLayoutVersion":"1.0.0"}', scratch)
 
     # ---- in --------------------------------------------------------------------------------------------
+
+    def adding(self) -> AbstractContextManager[None]:
+        """While held, nobody removes content: what was added has no name yet that would protect it.
+
+        A pull holds it from its first look for a layer that is here already until add_image().
+        """
+        return files.locked(self._content_lock, shared=True)
 
     def add_layer(self, source: Path | BinaryIO, compression: Compression = "zstd") -> Layer:
         """Store a layer from a root directory, a tar file, or a tar stream (plain, gzip or zstd)."""
@@ -88,35 +76,66 @@ class ImageStore:
     ) -> Image:
         """Make an image of `layers` (lowest first; paths and streams are added) and give it a name.
 
-        `config` needs no rootfs: it is filled in. An image of that name loses it.
+        `config` needs no rootfs: it is filled in. Without a `reference` it has no name. An image of that
+        name loses it.
         """
         document = config or ImageConfig()
         machine = platform.machine()
-        with self._adding():
+        with self.adding():
             added = tuple(item if isinstance(item, Layer) else self.add_layer(item) for item in layers)
             document = msgspec.structs.replace(
                 document,
                 architecture=document.architecture or _ARCHITECTURES.get(machine, machine),
                 rootfs=RootFs(diff_ids=tuple(layer.diff_id for layer in added)),
             )
-            return self.register(reference, added, encode(document))
+            return self.register((reference,) if reference else (), added, encode(document))
 
-    def register(self, reference: str, layers: Sequence[Layer], config: bytes) -> Image:
-        """Name an image whose layers are here already; `config` are the bytes of its config document."""
-        name = normal_reference(reference)
-        for layer in layers:
-            if not self.content.blob_path(layer.digest).exists():
-                raise ImageError(f"layer {layer.digest} is not in {self.root} (any more); add it again")
+    def register(
+        self, names: str | Sequence[str], layers: Sequence[Layer], config: bytes, *, parent: str = ""
+    ) -> Image:
+        """Make an image of layers that are here already and the bytes of its config, and give it names.
+
+        parent: the id of the image it was made from here.
+        """
         described = Descriptor(media_type=CONFIG, digest=self.content.put_blob(config), size=len(config))
-        manifest = encode(Manifest(config=described, layers=tuple(layer.descriptor for layer in layers)))
-        digest = self.content.put_blob(manifest)
-        entry = Descriptor(
-            media_type=MANIFEST, digest=digest, size=len(manifest), annotations={REF_NAME: name}
-        )
-        with files.locked(self._lock):
-            others = tuple(old for old in self._index().manifests if _name(old) != name)
-            self._write_index((*others, entry))
-        return self._load(entry)
+        manifest = Manifest(config=described, layers=tuple(layer.descriptor for layer in layers))
+        names = (names,) if isinstance(names, str) else names
+        return self.add_image(names, encode(manifest), MANIFEST, layers, config, parent=parent)
+
+    def add_image(
+        self,
+        names: Sequence[str],
+        manifest: bytes,
+        media_type: str,
+        layers: Sequence[Layer],
+        config: bytes,
+        *,
+        repo_digests: Sequence[str] = (),
+        parent: str = "",
+    ) -> Image:
+        """Take in an image with its own manifest, byte for byte; its layers are here (content.add_stream).
+
+        names: `repository[:tag]`, none for an image without a name; an image that had one of them loses it.
+        repo_digests: `repository@sha256:…`, where it came from. The digests in the manifest must be those of
+        `config` and `layers`.
+        """
+        wanted = [named_reference(name) for name in names] + [
+            str(parse_reference(one)) for one in repo_digests
+        ]
+        if len(layers) > MAX_LAYERS:
+            raise ImageError(
+                f"image has {len(layers)} layers; overlayfs takes {MAX_LAYERS}, build it with fewer"
+            )
+        with self.adding():
+            for layer in layers:
+                if not self.content.blob_path(layer.digest).exists():
+                    raise ImageError(f"layer {layer.digest} is not in {self.root} (any more); add it again")
+            image_id = self.content.put_blob(config)
+            digest = self.content.put_blob(manifest)
+            marks = {catalog.ID: image_id} | ({catalog.PARENT: parent} if parent else {})
+            entry = Descriptor(media_type=media_type, digest=digest, size=len(manifest), annotations=marks)
+            read_documents(self.content, entry)
+            return self._named(entry, wanted)
 
     def import_archive(self, source: Path, reference: str | None = None) -> list[Image]:
         """Take in the images of a docker or OCI archive, or OCI layout directory, under their own names.
@@ -124,8 +143,8 @@ class ImageStore:
         With `reference`, the archive must hold one image, which gets that name.
         """
         images: list[Image] = []
-        with self._adding():
-            found = archive.read_archive(source, self.content, self._limits)
+        with self.adding():
+            found = archive.read_archive(source, self.content, self.limits)
             if reference is not None and len(found) != 1:
                 raise ImageError(f"archive {source} holds {len(found)} images; import it without a name")
             for item in found:
@@ -135,19 +154,79 @@ class ImageStore:
                 images.extend(self.register(name, item.layers, item.config) for name in names)
         return images
 
-    def _adding(self) -> AbstractContextManager[None]:
-        """While held, no process removes content: what was added has no name yet that would protect it."""
-        return files.locked(self._content_lock, shared=True)
+    # ---- names -----------------------------------------------------------------------------------------
+
+    def tag(self, reference: str, name: str) -> Image:
+        """Give an image one more name (`repository[:tag]`); an image that had it loses it."""
+        wanted = named_reference(name)
+        with files.locked(self._lock):
+            entries = self._index.read()
+            entry = catalog.find(entries, reference, self.root)
+        return self._named(_bare(entry), [wanted])
+
+    def record_digest(self, reference: str, repository: str) -> Image:
+        """Note that an image is in a registry, by its manifest's digest there: after a push."""
+        with files.locked(self._lock):
+            entry = catalog.find(self._index.read(), reference, self.root)
+        return self._named(_bare(entry), [f"{parse_reference(repository).repository}@{entry.digest}"])
+
+    def untag(self, name: str) -> None:
+        """Take a name away; its image stays, unnamed if that was the last one. remove() does more."""
+        with files.locked(self._lock):
+            entries = self._index.read()
+            entry = catalog.find_name(entries, name) or catalog.find(entries, name, self.root)
+            self._index.write(catalog.drop_name(entries, catalog.name_of(entry)))
+
+    def _named(self, entry: Descriptor, names: Sequence[str]) -> Image:
+        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        with files.locked(self._lock):
+            entries = catalog.add(self._index.read(), entry, names, now)
+            self._index.write(entries)
+        found = [one for one in catalog.of_image(entries, catalog.id_of(entry)) if one.digest == entry.digest]
+        chosen = [one for one in found if names and catalog.name_of(one) == names[0]] or found
+        return load_image(self.content, entries, chosen[0] if chosen else entry)
 
     # ---- out -------------------------------------------------------------------------------------------
 
     def resolve(self, reference: str) -> Image:
-        """Find an image by name, digest, or a digest's first 6 or more hex digits."""
-        return self._load(self._find(reference))
+        """Find an image by name, `repository@digest`, id, manifest digest, or the first digits of one.
+
+        Raises ImageNotFoundError, ImageConflictError when several fit.
+        """
+        entries = self._index.read()
+        return load_image(self.content, entries, catalog.find(entries, reference, self.root))
+
+    def find_id(self, reference: str) -> str:
+        """Return the id of an image, without a look at its layers. Raises as resolve()."""
+        return catalog.id_of(catalog.find(self._index.read(), reference, self.root))
 
     def list(self) -> Sequence[Image]:
-        """All images, by name."""
-        return [self._load(entry) for entry in sorted(self._index().manifests, key=_name)]
+        """All images, by name: one that has several names comes several times, one without any comes last."""
+        entries = self._index.read()
+        shown = [
+            entry
+            for entry in entries
+            if not catalog.is_hidden(entry) and not catalog.is_digest_name(catalog.name_of(entry))
+        ]
+        shown.sort(key=lambda entry: (not catalog.name_of(entry), catalog.name_of(entry)))
+        return [load_image(self.content, entries, entry) for entry in shown]
+
+    def summaries(
+        self,
+        filters: Mapping[str, Sequence[str]] | None = None,
+        *,
+        all: bool = False,  # noqa: A002
+    ) -> Sequence[Summary]:
+        """One row an image, newest first, as docker's list: those that fit docker's `filters`.
+
+        filters: reference, dangling, label, label!, before, since, until. all: also unnamed images that
+        others were made from.
+        """
+        return listing.summaries(self.content, self._index.read(), filters or {}, all=all)
+
+    def manifest(self, image: Image) -> bytes:
+        """The bytes of the image's manifest, as it came or was made."""
+        return self.content.read_blob(image.digest)
 
     def lease(self, image: Image) -> files.Lease:
         """Keep the image's layers from being removed until the lease is closed or this process ends."""
@@ -166,127 +245,123 @@ class ImageStore:
 
     # ---- away ------------------------------------------------------------------------------------------
 
-    def remove(self, reference: str) -> None:
-        """Remove a name and what no other image uses; ImageError while a container runs from it.
+    def remove(
+        self, reference: str, *, force: bool = False, prune: bool = True, used_by: UsedBy | None = None
+    ) -> tuple[Removal, ...]:
+        """Remove a name, and with the last one the image and what no other image uses, by docker's rules.
 
-        A damaged image goes too; what it consists of cannot be told then, and is left to prune().
+        used_by: which containers there are; without it leases tell (a running container of this store).
+        prune: unnamed images that it was made from go too. Returns docker's answer, row by row. Raises
+        ImageNotFoundError; ImageConflictError while it is needed. A damaged image goes too; what it consists
+        of cannot be told then, and is left to prune().
         """
-        with files.locked(self._content_lock), files.locked(self._lock):
-            entry = self._find(reference)
-            left = tuple(old for old in self._index().manifests if old != entry)
-            try:
-                layers, blobs = self._used((entry,))
-                kept_layers, kept_blobs = self._used(left)
-            except ImageError:
-                self._write_index(left)
-                return
-            loose = [self.content.layer_path(diff_id) for diff_id in layers - kept_layers]
-            for path in loose:
-                if path.exists() and files.in_use(path):
-                    raise ImageError(f"remove {reference}: a running container uses it; stop that first")
-            self._write_index(left)
-            for path in loose:
-                self.content.discard(path)
-            for digest in blobs - kept_blobs:
-                self.content.blob_path(digest).unlink(missing_ok=True)
+        with self._alone() as alone, files.locked(self._lock):
+            entries = self._index.read()
+            plan = removal.plan_removal(
+                entries, reference, force=force, prune=prune, used_by=used_by or removal.nobody
+            )
+            if used_by is not None:
+                plan = _then(plan, removal.drop_unused(plan.entries, used_by))
+            return self._carry_out(entries, plan, alone, reference if used_by is None else "")
+
+    def prune_images(
+        self, filters: Mapping[str, Sequence[str]] | None = None, used_by: UsedBy = removal.nobody
+    ) -> tuple[tuple[Removal, ...], int]:
+        """Remove the images that nothing uses and that fit; return docker's answer and the bytes freed.
+
+        filters: dangling (true by default; false takes named ones too), label, label!, until.
+        """
+        with self._alone() as alone, files.locked(self._lock):
+            entries = self._index.read()
+            chosen = listing.prunable(self.content, entries, filters or {})
+            before = listing.disk_usage(self.content, entries)
+            plan = removal.plan_prune(entries, chosen, used_by)
+            plan = _then(plan, removal.drop_unused(plan.entries, used_by))
+            rows = self._carry_out(entries, plan, alone, "")
+            return rows, max(0, before - listing.disk_usage(self.content, plan.entries))
+
+    def _carry_out(
+        self, before: Entries, plan: removal.Plan, alone: bool, leased: str
+    ) -> tuple[Removal, ...]:
+        """Write the new list, then remove what only images that are gone had.
+
+        leased: whose removal a lease forbids; "" leaves leased layers to a later removal.
+        """
+        left = plan.entries
+        gone = [entry for entry in before if catalog.id_of(entry) in plan.gone]
+        try:
+            layers, blobs = self._used(gone)
+            kept_layers, kept_blobs = self._used(left)
+        except ImageError:
+            self._index.write(left)
+            self._leftovers = True
+            return plan.removals
+        loose = {diff_id: self.content.layer_path(diff_id) for diff_id in sorted(layers - kept_layers)}
+        held = {diff_id for diff_id, path in loose.items() if path.exists() and files.in_use(path)}
+        if leased and held:
+            raise ImageConflictError(f"remove {leased}: a running container uses it; stop that first")
+        self._index.write(left)
+        self._leftovers = self._leftovers or bool(held) or not alone
+        if not alone:
+            return plan.removals
+        for diff_id in loose.keys() - held:
+            self.content.discard(loose[diff_id])
+        for digest in blobs - kept_blobs:
+            self.content.blob_path(digest).unlink(missing_ok=True)
+        if self._leftovers and not held:
+            self._collect()
+        return (*plan.removals, *(Removal(deleted=diff_id) for diff_id in loose if diff_id not in held))
 
     def prune(self) -> int:
         """Remove content without a name (left by failed or killed imports); return how many things went."""
         with files.locked(self._content_lock), files.locked(self._lock):
-            layers, blobs = self._used(self._index().manifests)
-            kept = {self.content.layer_path(diff_id) for diff_id in layers}
-            loose = [p for p in self.content.layers.iterdir() if p not in kept and not files.in_use(p)]
-            for path in loose:
-                self.content.discard(path)
-            kept_files = {self.content.blob_path(digest) for digest in blobs}
-            loose_blobs = [path for path in self.content.blobs.iterdir() if path not in kept_files]
-            for path in loose_blobs:
-                path.unlink(missing_ok=True)
+            return self._collect()
+
+    def _collect(self) -> int:
+        layers, blobs = self._used(self._index.read())
+        kept = {self.content.layer_path(diff_id) for diff_id in layers}
+        loose = [p for p in self.content.layers.iterdir() if p not in kept and not files.in_use(p)]
+        for path in loose:
+            self.content.discard(path)
+        kept_files = {self.content.blob_path(digest) for digest in blobs}
+        loose_blobs = [path for path in self.content.blobs.iterdir() if path not in kept_files]
+        for path in loose_blobs:
+            path.unlink(missing_ok=True)
+        self._leftovers = False
         return len(loose) + len(loose_blobs)
 
     def sweep(self) -> tuple[Path, ...]:
         """Remove the half-done work of dead processes; return what was removed."""
         return files.sweep_scratch(self.content.tmp)
 
-    # ---- documents -------------------------------------------------------------------------------------
-
-    def _index(self) -> Index:
-        path = self.root / "index.json"
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=Index)
-        except FileNotFoundError:
-            return Index()
-        except (OSError, msgspec.MsgspecError) as error:
-            raise ImageError(
-                f"read {path}: {error}; restore it, or move the store away and import again"
-            ) from error
-
-    def _write_index(self, manifests: tuple[Descriptor, ...]) -> None:
-        try:
-            with files.scratch_directory(self.content.tmp) as scratch:
-                files.write_atomically(self.root / "index.json", encode(Index(manifests=manifests)), scratch)
-        except OSError as error:
-            raise ImageError(f"write {self.root}/index.json: {os_cause(error)}") from error
-
-    def _find(self, reference: str) -> Descriptor:
-        entries = self._index().manifests
-        value = reference.removeprefix("sha256:")
-        if len(value) >= 6 and not value.strip("0123456789abcdef"):
-            matches = [entry for entry in entries if entry.digest.startswith(f"sha256:{value}")]
-            if len({entry.digest for entry in matches}) > 1:
-                raise ImageError(f"image {reference} is ambiguous; give more digits")
-            if matches:
-                return matches[0]
-        name = normal_reference(reference)
-        for entry in entries:
-            if _name(entry) == name:
-                return entry
-        raise ImageError(f"image {name} is not in {self.root}; nn images lists them, nn import adds one")
-
-    def _documents(self, entry: Descriptor) -> tuple[Manifest, ImageConfig]:
-        try:
-            manifest = msgspec.json.decode(self.content.read_blob(entry.digest), type=Manifest)
-            config = msgspec.json.decode(self.content.read_blob(manifest.config.digest), type=ImageConfig)
-        except msgspec.MsgspecError as error:
-            raise ImageError(
-                f"image {_name(entry)} has a malformed document: {error}; import it again"
-            ) from error
-        if len(config.rootfs.diff_ids) != len(manifest.layers):
-            raise ImageError(
-                f"image {_name(entry)} names unequal numbers of layers and digests; import it again"
-            )
-        return manifest, config
-
-    def _load(self, entry: Descriptor) -> Image:
-        manifest, config = self._documents(entry)
-        layers = _layers(manifest, config)
-        unpacked = [self.content.unpacked(layer) for layer in layers]
-        opaque = [number for number, one in enumerate(unpacked) if one.record.hides_all]
-        dirs = [one.tree for one in unpacked[opaque[-1] if opaque else 0 :]]
-        return Image(
-            reference=_name(entry), digest=entry.digest, config=config, layers=layers, layer_dirs=tuple(dirs)
-        )
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Yield whether nobody is adding content. A long pull must not make a removal wait for its end."""
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(files.locked(self._content_lock, timeout_s=_PATIENCE_S))
+            except files.LockTimeoutError:
+                yield False
+                return
+            yield True
 
     def _used(self, entries: Sequence[Descriptor]) -> tuple[set[str], set[str]]:
         layers: set[str] = set()
         blobs: set[str] = set()
-        for entry in entries:
-            layers.update(self._documents(entry)[1].rootfs.diff_ids)
-            blobs |= self._blobs(entry)
+        for entry in {one.digest: one for one in entries}.values():
+            manifest, config = read_documents(self.content, entry)
+            layers.update(config.rootfs.diff_ids)
+            blobs |= {entry.digest, manifest.config.digest, *(layer.digest for layer in manifest.layers)}
         return layers, blobs
 
-    def _blobs(self, entry: Descriptor) -> set[str]:
-        manifest, _ = self._documents(entry)
-        return {entry.digest, manifest.config.digest, *(layer.digest for layer in manifest.layers)}
+
+def _bare(entry: Descriptor) -> Descriptor:
+    """The entry without its name."""
+    kept = {key: entry.annotations[key] for key in (catalog.ID, catalog.PARENT) if key in entry.annotations}
+    return msgspec.structs.replace(entry, annotations=kept)
 
 
-def _name(entry: Descriptor) -> str:
-    return entry.annotations.get(REF_NAME, entry.digest)
-
-
-def _layers(manifest: Manifest, config: ImageConfig) -> tuple[Layer, ...]:
-    pairs = zip(manifest.layers, config.rootfs.diff_ids, strict=True)
-    return tuple(
-        Layer(digest=blob.digest, size=blob.size, media_type=blob.media_type, diff_id=diff_id)
-        for blob, diff_id in pairs
+def _then(plan: removal.Plan, more: removal.Plan) -> removal.Plan:
+    return removal.Plan(
+        entries=more.entries, removals=plan.removals + more.removals, gone=plan.gone + more.gone
     )

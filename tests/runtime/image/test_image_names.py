@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.image import ImageError, LayerError
-from runtime.image.names import entry_path, normal_reference, whiteout_target
+from runtime.image.names import entry_path, whiteout_target
+from runtime.image.references import normal_reference
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,234 @@
+"""The list of images as docker shows it: one row an image, and docker's filters over the rows."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from runtime.image import catalog
+from runtime.image.catalog import Entries
+from runtime.image.documents import Descriptor, ImageConfig
+from runtime.image.errors import ImageError, ImageReferenceError
+from runtime.image.image import read_documents
+from runtime.image.layers import LayerStore
+from runtime.image.references import parse_reference
+
+Filters = Mapping[str, Sequence[str]]
+
+LIST_FILTERS = frozenset({"reference", "dangling", "label", "label!", "before", "since", "until"})
+PRUNE_FILTERS = frozenset({"dangling", "label", "label!", "until"})
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """One image in a list. created: Unix seconds (0: unknown). size: bytes of the files in its layers.
+
+    dangling: it has no name, and no other image was made from it here.
+    """
+
+    id: str
+    parent: str
+    created: float
+    names: tuple[str, ...]
+    repo_digests: tuple[str, ...]
+    labels: dict[str, str]
+    size: int
+    dangling: bool
+    intermediate: bool
+
+
+def summaries(content: LayerStore, entries: Entries, filters: Filters, *, all: bool = False) -> list[Summary]:  # noqa: A002
+    """Return the rows that fit, newest first; without damaged images. ImageReferenceError: wrong filter."""
+    _check_names(filters, LIST_FILTERS)
+    rows = _rows(content, entries)
+    limits = [
+        (name, _created_of(rows, entries, value))
+        for name in ("before", "since")
+        for value in filters.get(name, ())
+    ]
+    found = []
+    for row in rows:
+        if row.intermediate and not all and "dangling" not in filters:
+            continue
+        shown = _matching_names(row, filters.get("reference", ()))
+        if shown is None or not _fits(row, filters):
+            continue
+        if all_hold(limits, row.created):
+            found.append(shown)
+    return sorted(found, key=lambda row: -row.created)
+
+
+def _created_of(rows: Sequence[Summary], entries: Entries, reference: str) -> float:
+    image_id = catalog.id_of(catalog.find(entries, reference))
+    return next((row.created for row in rows if row.id == image_id), 0.0)
+
+
+def all_hold(limits: Sequence[tuple[str, float]], created: float) -> bool:
+    """Say whether a time lies before and since all that is asked."""
+    return all(created < limit if name == "before" else created > limit for name, limit in limits)
+
+
+def prunable(content: LayerStore, entries: Entries, filters: Filters) -> list[str]:
+    """Return the ids that a prune with `filters` would take, children before their parents."""
+    _check_names(filters, PRUNE_FILTERS)
+    only_dangling = _truth(filters.get("dangling", ("true",)))
+    rows = [
+        row
+        for row in _rows(content, entries)
+        if _fits(row, {k: v for k, v in filters.items() if k != "dangling"})
+    ]
+    chosen = [row for row in rows if not only_dangling or not row.names]
+    return [
+        row.id for row in sorted(chosen, key=lambda row: (_depth(entries, row.id), row.created), reverse=True)
+    ]
+
+
+def disk_usage(content: LayerStore, entries: Entries) -> int:
+    """Return the bytes of the files in all layers that these images use, each layer once."""
+    sizes: dict[str, int] = {}
+    for entry in entries:
+        try:
+            _, config = read_documents(content, entry)
+        except ImageError:
+            continue
+        for diff_id in config.rootfs.diff_ids:
+            if diff_id not in sizes:
+                sizes[diff_id] = content.unpacked_bytes(diff_id)
+    return sum(sizes.values())
+
+
+def timestamp(text: str) -> float:
+    """Read a time as docker's filters give it: RFC 3339, Unix seconds, or a duration before now (`10m`)."""
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?", text)
+    if found and text:
+        hours, minutes, seconds = (float(part or 0) for part in found.groups())
+        return time.time() - hours * 3600 - minutes * 60 - seconds
+    try:
+        return seconds_of(text)
+    except ValueError as error:
+        raise ImageReferenceError(
+            f"invalid filter 'until={text}': write a time (2026-01-31T00:00:00Z), seconds, or 24h"
+        ) from error
+
+
+def seconds_of(text: str) -> float:
+    """Unix seconds of an RFC 3339 time; ValueError when it is none."""
+    cut = re.sub(r"(\.\d{6})\d+", r"\1", text)  # Python has microseconds, docker writes nanoseconds
+    moment = datetime.fromisoformat(cut)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+# ---- rows -----------------------------------------------------------------------------------------------
+
+
+def _rows(content: LayerStore, entries: Entries) -> list[Summary]:
+    by_id: dict[str, list[Descriptor]] = {}
+    for entry in entries:
+        if not catalog.is_hidden(entry):
+            by_id.setdefault(catalog.id_of(entry), []).append(entry)
+    rows = []
+    for image_id, mine in by_id.items():
+        try:
+            _, config = read_documents(content, mine[0])
+        except ImageError:
+            continue
+        rows.append(_row(content, entries, image_id, mine, config))
+    return rows
+
+
+def _row(
+    content: LayerStore, entries: Entries, image_id: str, mine: Sequence[Descriptor], config: ImageConfig
+) -> Summary:
+    names, digests = catalog.tags(mine), catalog.repo_digests(mine)
+    has_children = bool(catalog.children(entries, image_id))
+    execution = config.config
+    return Summary(
+        id=image_id,
+        parent=catalog.parent_of(entries, image_id),
+        created=_seconds_or_zero(config.created),
+        names=names,
+        repo_digests=digests,
+        labels=dict(execution.labels or {}) if execution else {},
+        size=sum(content.unpacked_bytes(diff_id) for diff_id in config.rootfs.diff_ids),
+        dangling=not names and not digests and not has_children,
+        intermediate=not names and not digests and has_children,
+    )
+
+
+def _seconds_or_zero(created: str | None) -> float:
+    try:
+        return seconds_of(created) if created else 0.0
+    except ValueError:
+        return 0.0
+
+
+def _depth(entries: Entries, image_id: str) -> int:
+    depth = 0
+    while (image_id := catalog.parent_of(entries, image_id)) and depth < len(entries):
+        depth += 1
+    return depth
+
+
+# ---- filters --------------------------------------------------------------------------------------------
+
+
+def _check_names(filters: Filters, known: frozenset[str]) -> None:
+    unknown = sorted(set(filters) - known)
+    if unknown:
+        raise ImageReferenceError(f"invalid filter '{unknown[0]}'; images know {', '.join(sorted(known))}")
+
+
+def _fits(row: Summary, filters: Filters) -> bool:
+    if filters.get("dangling") and _truth(filters["dangling"]) != row.dangling:
+        return False
+    if not all(_has_label(row, value) for value in filters.get("label", ())):
+        return False
+    if any(_has_label(row, value) for value in filters.get("label!", ())):
+        return False
+    return all(row.created < timestamp(value) for value in filters.get("until", ()))
+
+
+def _has_label(row: Summary, wanted: str) -> bool:
+    key, equals, value = wanted.partition("=")
+    return key in row.labels and (not equals or row.labels[key] == value)
+
+
+def _truth(values: Sequence[str]) -> bool:
+    wanted = {value.lower() for value in values}
+    if not wanted or wanted - {"1", "true", "t", "0", "false", "f"} or len(wanted) > 1:
+        raise ImageReferenceError(
+            f"invalid filter 'dangling={values}'; write dangling=true or dangling=false"
+        )
+    return bool(wanted & {"1", "true", "t"})
+
+
+def _matching_names(row: Summary, patterns: Sequence[str]) -> Summary | None:
+    """The row with those of its names that fit a pattern, None when none does. No pattern: as it is."""
+    if not patterns:
+        return row
+    names = tuple(name for name in row.names if any(_fits_pattern(name, one) for one in patterns))
+    digests = tuple(name for name in row.repo_digests if any(_fits_pattern(name, one) for one in patterns))
+    if not names and not digests:
+        return None
+    return msgspec.structs.replace(row, names=names, repo_digests=digests)
+
+
+def _fits_pattern(name: str, pattern: str) -> bool:
+    """Docker matches shell patterns over `repository` or `repository:tag`; a `*` does not cross a `/`."""
+    reference = parse_reference(name)
+    for prefix in ("docker.io/library/", "docker.io/"):
+        pattern = pattern.removeprefix(prefix)
+    return _matches(str(reference), pattern) or _matches(reference.repository, pattern)
+
+
+def _matches(text: str, pattern: str) -> bool:
+    parts, wanted = text.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(
+        fnmatch.fnmatchcase(part, want) for part, want in zip(parts, wanted, strict=True)
+    )
