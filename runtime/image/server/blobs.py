@@ -1,0 +1,186 @@
+"""Handlers for blobs and their uploads: whole, in chunks, mounted from another repository."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+
+from runtime.image.server import names
+from runtime.image.server.faults import FaultError
+from runtime.image.server.uploads import Upload
+
+if TYPE_CHECKING:
+    from runtime.image.server.app import Registry, Target
+
+_RANGE = re.compile(r"(\d{1,18})-(\d{1,18})")
+_BATCH = 1 << 20
+"""Bytes that are hashed and written at once, in a thread: hashing lets other threads run."""
+
+
+async def get_blob(registry: Registry, request: web.Request, target: Target) -> web.StreamResponse:
+    """GET, HEAD blobs/<digest>, with `Range`."""
+    digest = names.digest(target.rest)
+    path = registry.store.blob(target.repository, digest)
+    headers = {
+        hdrs.CONTENT_TYPE: "application/octet-stream",
+        "Docker-Content-Digest": digest,
+        hdrs.CACHE_CONTROL: "max-age=31536000",
+        "Docker-Distribution-Api-Version": "registry/2.0",
+    }
+    return web.FileResponse(path, headers=headers, chunk_size=_BATCH)
+
+
+async def delete_blob(registry: Registry, request: web.Request, target: Target) -> web.StreamResponse:
+    """DELETE blobs/<digest>."""
+    async with registry.gate.shared():
+        registry.store.drop_blob(target.repository, names.digest(target.rest))
+    return web.Response(status=202)
+
+
+async def begin_upload(registry: Registry, request: web.Request, target: Target) -> web.StreamResponse:
+    """POST blobs/uploads/: begin one (202), or with ?digest= a whole blob, or with ?mount= none (201)."""
+    if target.rest:
+        raise FaultError(405, "UNSUPPORTED", "POST is not possible on an upload; use PATCH or PUT")
+    mounted = request.query.get("mount")
+    if mounted:
+        digest = names.digest(mounted)
+        source = request.query.get("from", "")
+        if source:
+            names.repository(source)
+        async with registry.gate.shared():
+            found = await asyncio.to_thread(registry.store.mount_blob, target.repository, digest, source)
+        if found:
+            return _created(target.repository, digest)
+    whole = request.query.get("digest")
+    if whole:
+        names.digest(whole)
+    algorithm = request.query.get("digest-algorithm") or (whole or "sha256").partition(":")[0]
+    upload = registry.uploads.begin(target.repository, algorithm)
+    if whole is None:
+        return _accepted(upload)
+    try:
+        async with _busy(upload):
+            await _receive(upload, request)
+            await _finish(registry, upload, whole)
+    except BaseException:
+        registry.uploads.cancel(upload)  # its client does not know it by name
+        raise
+    return _created(target.repository, whole)
+
+
+async def show_upload(registry: Registry, request: web.Request, target: Target) -> web.StreamResponse:
+    """GET blobs/uploads/<id>: how far it is."""
+    return _accepted(registry.uploads.get(target.repository, target.rest), status=204)
+
+
+async def append_upload(registry: Registry, request: web.Request, target: Target) -> web.StreamResponse:
+    """PATCH blobs/uploads/<id>: the next chunk, or with no Content-Range a stream of any length."""
+    upload = registry.uploads.get(target.repository, target.rest)
+    async with _busy(upload):
+        _check_range(upload, request)
+        await _receive(upload, request)
+    return _accepted(upload)
+
+
+async def finish_upload(registry: Registry, request: web.Request, target: Target) -> web.StreamResponse:
+    """PUT blobs/uploads/<id>?digest=: the last chunk, if any, and the end."""
+    upload = registry.uploads.get(target.repository, target.rest)
+    if "digest" not in request.query:
+        raise FaultError(400, "DIGEST_INVALID", "an upload is finished by its digest; add ?digest=")
+    digest = names.digest(request.query["digest"])
+    async with _busy(upload):
+        _check_range(upload, request)
+        await _receive(upload, request)
+        await _finish(registry, upload, digest)
+    return _created(target.repository, digest)
+
+
+async def cancel_upload(registry: Registry, request: web.Request, target: Target) -> web.StreamResponse:
+    """DELETE blobs/uploads/<id>."""
+    registry.uploads.cancel(registry.uploads.get(target.repository, target.rest))
+    return web.Response(status=204)
+
+
+@asynccontextmanager
+async def _busy(upload: Upload) -> AsyncIterator[None]:
+    """Refuse a second request for the same upload while one is at it: their bytes would mix."""
+    if upload.busy:
+        raise FaultError(
+            416, "BLOB_UPLOAD_INVALID", "another request writes to this upload", headers=_where(upload)
+        )
+    upload.busy = True
+    try:
+        yield
+    finally:
+        upload.busy = False
+
+
+def _check_range(upload: Upload, request: web.Request) -> None:
+    text = request.headers.get(hdrs.CONTENT_RANGE)
+    if text is None:
+        return
+    found = _RANGE.fullmatch(text.removeprefix("bytes ").partition("/")[0])
+    if not found:
+        raise FaultError(
+            400,
+            "BLOB_UPLOAD_INVALID",
+            f"Content-Range {text[:60]!r} is not START-END",
+            headers=_where(upload),
+        )
+    start, end = int(found[1]), int(found[2])
+    if start != upload.offset:
+        raise FaultError(
+            416,
+            "BLOB_UPLOAD_INVALID",
+            f"chunk begins at {start}, the upload is at {upload.offset}; send what comes next",
+            headers=_where(upload),
+        )
+    length = request.content_length
+    if length is not None and length != end - start + 1:
+        raise FaultError(
+            400,
+            "SIZE_INVALID",
+            f"Content-Range {text[:60]} is {end - start + 1} bytes, Content-Length says {length}",
+            headers=_where(upload),
+        )
+
+
+async def _receive(upload: Upload, request: web.Request) -> None:
+    """Append the request's body; what has arrived stays when the client goes away."""
+    waiting = bytearray()
+    try:
+        async for data in request.content.iter_any():
+            waiting += data
+            if len(waiting) >= _BATCH:
+                await asyncio.to_thread(upload.write, bytes(waiting))
+                waiting.clear()
+    finally:
+        if waiting:
+            upload.write(bytes(waiting))
+
+
+async def _finish(registry: Registry, upload: Upload, digest: str) -> None:
+    async with registry.gate.shared():
+        await asyncio.to_thread(registry.uploads.finish, upload, digest)
+
+
+def _where(upload: Upload) -> dict[str, str]:
+    return {
+        hdrs.LOCATION: f"/v2/{upload.repository}/blobs/uploads/{upload.id}",
+        hdrs.RANGE: upload.range,
+        "Docker-Upload-UUID": upload.id,
+    }
+
+
+def _accepted(upload: Upload, status: int = 202) -> web.Response:
+    return web.Response(status=status, headers=_where(upload))
+
+
+def _created(repository: str, digest: str) -> web.Response:
+    headers = {hdrs.LOCATION: f"/v2/{repository}/blobs/{digest}", "Docker-Content-Digest": digest}
+    return web.Response(status=201, headers=headers)

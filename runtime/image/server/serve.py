@@ -1,0 +1,124 @@
+"""Run a registry until it is told to end: one process a directory, plain HTTP or TLS, nothing beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from runtime.image.errors import ImageError, os_cause
+from runtime.image.server.app import Registry, make_app
+from runtime.image.server.collect import GRACE_S, Collected, collect
+from runtime.image.server.store import Store
+
+log = logging.getLogger("ninetynine.registry")
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How to serve. listen: `host:port`, port 0 takes a free one; cert and key (PEM) make it TLS."""
+
+    root: Path
+    listen: str = "127.0.0.1:5000"
+    cert: Path | None = None
+    key: Path | None = None
+    read_only: bool = False
+    grace_s: float = GRACE_S
+    untagged: bool = False
+
+
+def serve(options: Options, ready: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; SIGHUP collects garbage. ready: told the address once it listens.
+
+    Raises ImageError when the directory is another registry's, or the address cannot be had.
+    """
+    with held(options.root):
+        asyncio.run(_serve(options, ready))
+
+
+async def _serve(options: Options, ready: Callable[[str], None]) -> None:
+    host, _, port = options.listen.rpartition(":")
+    registry = Registry(Store(options.root), read_only=options.read_only)
+    runner = web.AppRunner(make_app(registry), access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host.strip("[]"), _port(port), ssl_context=_tls(options))
+        try:
+            await site.start()
+        except OSError as error:
+            raise ImageError(f"listen on {options.listen}: {os_cause(error)}") from error
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, ended.set)
+        tasks: set[asyncio.Task[Collected]] = set()
+
+        def hang_up() -> None:
+            task = loop.create_task(registry.collect(untagged=options.untagged, grace_s=options.grace_s))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        loop.add_signal_handler(signal.SIGHUP, hang_up)
+        ready(_address(runner, options.cert is not None))
+        await ended.wait()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    finally:
+        await runner.cleanup()
+
+
+def collect_offline(root: Path, *, untagged: bool, grace_s: float) -> Collected:
+    """Collect the garbage of a registry that is not running. Raises ImageError when it is."""
+    with held(root):
+        return collect(Store(root), untagged=untagged, grace_s=grace_s)
+
+
+@contextlib.contextmanager
+def held(root: Path) -> Iterator[None]:
+    """Hold the directory, until the process ends: two registries would not see each other's uploads."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        fd = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ImageError(f"open registry {root}: {os_cause(error)}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise ImageError(
+            f"registry {root} is served by another process; end that first, or send it SIGHUP to collect"
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:6]) < 65536):
+        raise ImageError(f"listen address has no port in {text!r}; write HOST:PORT, port 0 for a free one")
+    return int(text)
+
+
+def _tls(options: Options) -> ssl.SSLContext | None:
+    if options.cert is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(options.cert, options.key)
+    except (OSError, ssl.SSLError) as error:
+        raise ImageError(f"certificate {options.cert} or its key cannot be used: {error}") from error
+    return context
+
+
+def _address(runner: web.AppRunner, tls: bool) -> str:
+    host, port = runner.addresses[0][:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if tls else 'http'}://{shown}:{port}"

@@ -1,0 +1,223 @@
+"""The registry's files. Every name in a path has passed `names`; every change is one rename, made durable.
+
+    blobs/<algorithm>/<hex>                        content of blobs and manifests, once for all repositories
+    repositories/<name>/_blobs/<algorithm>-<hex>   an empty file: the repository holds that blob
+    repositories/<name>/_manifests/<algorithm>-<hex>   its media type
+    repositories/<name>/_tags/<tag>                the digest it points at
+    repositories/<name>/_referrers/<subject>/<manifest>   the manifest's descriptor
+    uploads/<uuid>/                                see uploads.py
+    tmp/                                           work in progress, named after its process
+
+A repository's own directories begin with `_`, which no part of a name can. Content comes first, what points
+at it after, so a power cut leaves at most content that nothing points at, which collect() removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from runtime.image import files
+from runtime.image.server import names
+from runtime.image.server.faults import FaultError, blob_unknown, manifest_unknown, name_unknown
+from runtime.image.server.manifests import Pushed, read_manifest
+
+_OWN = "_manifests"
+
+
+class Store:
+    """Blobs, manifests and tags below `root`. Sync; one process at a time writes (see `held`)."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+        self.uploads = self.root / "uploads"
+        self.repositories = self.root / "repositories"
+        self.blobs = self.root / "blobs"
+        self.tmp = self.root / "tmp"
+        for algorithm in names.ALGORITHMS:
+            (self.blobs / algorithm).mkdir(parents=True, exist_ok=True)
+        for path in (self.uploads, self.repositories, self.tmp):
+            path.mkdir(parents=True, exist_ok=True)
+
+    # ---- blobs -----------------------------------------------------------------------------------------
+
+    def blob_path(self, digest: str) -> Path:
+        """Where the content of a digest is, or would be."""
+        algorithm, _, value = digest.partition(":")
+        return self.blobs / algorithm / value
+
+    def blob(self, repository: str, digest: str) -> Path:
+        """The file of a blob of the repository. Raises BLOB_UNKNOWN."""
+        path = self.blob_path(digest)
+        if not (self._mark(repository, "_blobs", digest).exists() and path.exists()):
+            raise blob_unknown(digest)
+        return path
+
+    def has_blob(self, repository: str, digest: str) -> bool:
+        """Whether the repository holds it."""
+        return self._mark(repository, "_blobs", digest).exists() and self.blob_path(digest).exists()
+
+    def keep_blob(self, repository: str, digest: str, content: Path) -> None:
+        """Take the finished file `content`, whose digest was checked, as a blob of the repository."""
+        target = self.blob_path(digest)
+        if target.exists():
+            content.unlink()
+        else:
+            fd = os.open(content, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            content.replace(target)
+            files.sync_directory(target.parent)
+        self._write(self._mark(repository, "_blobs", digest), b"")
+
+    def mount_blob(self, repository: str, digest: str, source: str) -> bool:
+        """Give the repository a blob that `source` (any repository when "") holds; False when none does."""
+        if not self.blob_path(digest).exists():
+            return False
+        held = self.has_blob(source, digest) if source else self._anyone_has(digest)
+        if held:
+            self._write(self._mark(repository, "_blobs", digest), b"")
+        return held
+
+    def _anyone_has(self, digest: str) -> bool:
+        return any(self.has_blob(name, digest) for name in self.all_repositories())
+
+    def drop_blob(self, repository: str, digest: str) -> None:
+        """Take a blob from the repository; its content goes with the next collect()."""
+        self.blob(repository, digest)
+        self._mark(repository, "_blobs", digest).unlink(missing_ok=True)
+
+    # ---- manifests -------------------------------------------------------------------------------------
+
+    def put_manifest(
+        self, repository: str, data: bytes, content_type: str, digest: str, tags: tuple[str, ...]
+    ) -> Pushed:
+        """Keep a manifest under its digest and the tags. Raises MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN."""
+        pushed = read_manifest(data, content_type)
+        missing = [one for one in pushed.blobs if not self.has_blob(repository, one)]
+        missing += [one for one in pushed.manifests if not self.has_manifest(repository, one)]
+        if missing:
+            raise FaultError(
+                404,
+                "MANIFEST_BLOB_UNKNOWN",
+                f"manifest points at {len(missing)} blobs or manifests that are not here, push them first: "
+                f"{', '.join(missing[:3])}",
+                [{"digest": one} for one in missing[:100]],
+            )
+        self._write(self.blob_path(digest), data)
+        self._write(self._mark(repository, _OWN, digest), pushed.media_type.encode())
+        if pushed.subject:
+            descriptor = msgspec.json.encode(pushed.descriptor(digest, len(data)))
+            self._write(self._referrer(repository, pushed.subject, digest), descriptor)
+        for tag in tags:
+            self._write(self._repository(repository) / "_tags" / tag, digest.encode())
+        return pushed
+
+    def manifest(self, repository: str, reference: str) -> tuple[str, str, Path]:
+        """Find a manifest by tag or digest: its digest, media type and file. Raises MANIFEST_UNKNOWN."""
+        digest = reference if names.is_digest(reference) else self._tagged(repository, reference)
+        mark, path = self._mark(repository, _OWN, digest), self.blob_path(digest)
+        try:
+            media_type = mark.read_text()
+        except FileNotFoundError:
+            raise manifest_unknown(reference) from None
+        if not path.exists():
+            raise manifest_unknown(reference)
+        return digest, media_type, path
+
+    def has_manifest(self, repository: str, digest: str) -> bool:
+        """Whether the repository holds it."""
+        return self._mark(repository, _OWN, digest).exists() and self.blob_path(digest).exists()
+
+    def _tagged(self, repository: str, tag: str) -> str:
+        try:
+            return names.digest((self._repository(repository) / "_tags" / tag).read_text())
+        except FileNotFoundError:
+            raise manifest_unknown(tag) from None
+
+    def drop_tag(self, repository: str, tag: str) -> None:
+        """Remove a tag; its manifest stays. Raises MANIFEST_UNKNOWN."""
+        try:
+            (self._repository(repository) / "_tags" / tag).unlink()
+        except FileNotFoundError:
+            raise manifest_unknown(tag) from None
+
+    def drop_manifest(self, repository: str, digest: str) -> None:
+        """Remove a manifest with the tags that point at it. Raises NAME_UNKNOWN, MANIFEST_UNKNOWN."""
+        self.known(repository)
+        _, media_type, path = self.manifest(repository, digest)
+        for tag in self.tags(repository):
+            if self._tagged(repository, tag) == digest:
+                self.drop_tag(repository, tag)
+        with contextlib.suppress(FaultError):
+            subject = read_manifest(path.read_bytes(), media_type).subject
+            if subject:
+                self._referrer(repository, subject, digest).unlink(missing_ok=True)
+        self._mark(repository, _OWN, digest).unlink(missing_ok=True)
+
+    # ---- lists -----------------------------------------------------------------------------------------
+
+    def tags(self, repository: str) -> list[str]:
+        """All tags, in the order of their bytes. Raises NAME_UNKNOWN."""
+        self.known(repository)
+        try:
+            return sorted(os.listdir(self._repository(repository) / "_tags"))  # noqa: PTH208 - names only
+        except FileNotFoundError:
+            return []
+
+    def referrers(self, repository: str, subject: str) -> list[bytes]:
+        """Descriptors (JSON) of the manifests whose subject is that digest, in order of their digests."""
+        directory = self._repository(repository) / "_referrers" / subject.replace(":", "-")
+        found = []
+        for path in sorted(directory.iterdir()) if directory.is_dir() else []:
+            with contextlib.suppress(FileNotFoundError):
+                found.append(path.read_bytes())
+        return found
+
+    def all_repositories(self) -> list[str]:
+        """Names of all repositories, sorted."""
+        return sorted(self._walk(self.repositories, ""))
+
+    def _walk(self, directory: Path, prefix: str) -> Iterator[str]:
+        with os.scandir(directory) as entries:
+            below = sorted(entry.name for entry in entries if entry.is_dir())
+        if any(name.startswith("_") for name in below):
+            yield prefix
+        for name in below:
+            if not name.startswith("_"):
+                yield from self._walk(directory / name, f"{prefix}/{name}" if prefix else name)
+
+    def known(self, repository: str) -> None:
+        """Raise NAME_UNKNOWN when nothing was ever pushed to the repository."""
+        own = self._repository(repository)
+        if not any((own / name).is_dir() for name in ("_blobs", _OWN)):
+            raise name_unknown(repository)
+
+    # ---- paths -----------------------------------------------------------------------------------------
+
+    def _repository(self, name: str) -> Path:
+        return self.repositories / name
+
+    def marks(self, repository: str, kind: str) -> dict[str, Path]:
+        """Digest → file of all that a repository holds of a kind, `_blobs` or `_manifests`."""
+        directory = self._repository(repository) / kind
+        found = directory.iterdir() if directory.is_dir() else ()
+        return {path.name.replace("-", ":", 1): path for path in found}
+
+    def _mark(self, repository: str, kind: str, digest: str) -> Path:
+        return self._repository(repository) / kind / digest.replace(":", "-")
+
+    def _referrer(self, repository: str, subject: str, digest: str) -> Path:
+        directory = self._repository(repository) / "_referrers" / subject.replace(":", "-")
+        return directory / digest.replace(":", "-")
+
+    def _write(self, path: Path, data: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with files.scratch_directory(self.tmp) as scratch:
+            files.write_atomically(path, data, scratch)

@@ -1,0 +1,153 @@
+"""Uploads in progress: bytes arrive in order, in one request or many, and become a blob by their digest.
+
+    uploads/<uuid>/repository    the repository it belongs to
+    uploads/<uuid>/data          what has arrived; its length is the offset
+
+Nothing else is kept, so an upload goes on after the registry was killed: its bytes are hashed again then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from runtime.image.server import names
+from runtime.image.server.faults import FaultError, upload_unknown
+from runtime.image.server.store import Store
+
+ABANDONED_S = 24 * 3600.0
+"""Without a byte for that long, an upload is given up (distribution-spec: the server should)."""
+
+_CHUNK = 1 << 20
+
+
+class Upload:
+    """One upload. write() and finish() are for one caller at a time; `busy` says that one is at it."""
+
+    def __init__(self, id: str, repository: str, directory: Path, algorithm: str) -> None:  # noqa: A002
+        self.id = id
+        self.repository = repository
+        self.directory = directory
+        self.algorithm = algorithm
+        self.busy = False
+        self._hash: Any = names.hasher(algorithm)
+        self._file = (directory / "data").open("ab")
+        self.offset = 0
+        self._rehash()
+
+    def _rehash(self) -> None:
+        self._hash = names.hasher(self.algorithm)
+        self.offset = 0
+        with (self.directory / "data").open("rb") as file:
+            while data := file.read(_CHUNK):
+                self._hash.update(data)
+                self.offset += len(data)
+
+    def write(self, data: bytes) -> None:
+        """Append bytes. Raises OSError (a full disk); what was written before stays."""
+        self._file.write(data)
+        self._file.flush()
+        self._hash.update(data)
+        self.offset += len(data)
+
+    def digest(self, algorithm: str) -> str:
+        """Digest of all that has arrived."""
+        if algorithm != self.algorithm:
+            self.algorithm = algorithm
+            self._rehash()
+        return f"{algorithm}:{self._hash.hexdigest()}"
+
+    @property
+    def range(self) -> str:
+        """What has arrived, as the answer's `Range` header says it."""
+        return f"0-{max(self.offset - 1, 0)}"
+
+    def close(self) -> None:
+        """Close the file; the upload can be opened again. Idempotent."""
+        self._file.close()
+
+
+class Uploads:
+    """All uploads of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._open: dict[str, Upload] = {}
+
+    def begin(self, repository: str, algorithm: str = "sha256") -> Upload:
+        """Begin an upload; `algorithm` is only the one that is hashed along the way."""
+        names.hasher(algorithm)
+        found = str(uuid.uuid4())
+        directory = self._store.uploads / found
+        directory.mkdir()
+        (directory / "repository").write_text(repository)
+        upload = self._open[found] = Upload(found, repository, directory, algorithm)
+        return upload
+
+    def get(self, repository: str, id: str) -> Upload:  # noqa: A002
+        """Find an upload, also one from before a restart. Raises BLOB_UPLOAD_UNKNOWN."""
+        upload = self._open.get(id)
+        if upload is None:
+            upload = self._reopen(id)
+        if upload.repository != repository:
+            raise upload_unknown(id)
+        return upload
+
+    def _reopen(self, id: str) -> Upload:  # noqa: A002
+        try:
+            known = str(uuid.UUID(id))
+        except ValueError:
+            raise upload_unknown(id) from None
+        directory = self._store.uploads / known
+        try:
+            repository = (directory / "repository").read_text()
+        except FileNotFoundError:
+            raise upload_unknown(id) from None
+        upload = self._open[known] = Upload(known, repository, directory, "sha256")
+        return upload
+
+    def finish(self, upload: Upload, digest: str) -> None:
+        """Make the upload a blob. Raises DIGEST_INVALID, and forgets it, when it has another digest."""
+        found = upload.digest(digest.partition(":")[0])
+        if found != digest:
+            self.cancel(upload)
+            raise FaultError(
+                400,
+                "DIGEST_INVALID",
+                f"what was uploaded has the digest {found}, not {digest}; begin another upload",
+                {"digest": digest, "found": found},
+            )
+        upload.close()
+        self._store.keep_blob(upload.repository, digest, upload.directory / "data")
+        self.cancel(upload)
+
+    def cancel(self, upload: Upload) -> None:
+        """Forget an upload with all that has arrived. Idempotent."""
+        upload.close()
+        self._open.pop(upload.id, None)
+        shutil.rmtree(upload.directory, ignore_errors=True)
+
+    def expire(self, older_than_s: float = ABANDONED_S) -> int:
+        """Forget uploads without a new byte for that long; return how many."""
+        count = 0
+        for directory in list(self._store.uploads.iterdir()):
+            with contextlib.suppress(FileNotFoundError):
+                upload = self._open.get(directory.name)
+                newest = max(path.stat().st_mtime for path in (directory, *directory.iterdir()))
+                if (upload is None or not upload.busy) and time.time() - newest > older_than_s:
+                    if upload is not None:
+                        upload.close()
+                        self._open.pop(directory.name)
+                    shutil.rmtree(directory, ignore_errors=True)
+                    count += 1
+        return count
+
+    def close(self) -> None:
+        """Close all files; the uploads stay on disk."""
+        for upload in self._open.values():
+            upload.close()
+        self._open.clear()
