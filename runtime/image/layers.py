@@ -9,6 +9,7 @@ tmp/<owner>.<n>           work in progress; renamed into place when complete
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -18,10 +19,12 @@ from runtime.image import files
 from runtime.image.documents import MEDIA_TYPE_OF, Descriptor
 from runtime.image.errors import ImageError, LayerError, os_cause
 from runtime.image.metadata import is_opaque
-from runtime.image.pack import Compression, LayerWriter, pack
+from runtime.image.pack import Compression, LayerWriter, Skip, keep_all, pack
 from runtime.image.streams import LayerReader, UnpackLimits, sniff
 from runtime.image.tree import file_digest, tree_digest
 from runtime.image.unpack import unpack
+
+_CHUNK = 1 << 20
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +44,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 class LayerRecord(msgspec.Struct, frozen=True, kw_only=True):
     """layer.json. `hides_all`: its root is opaque, so nothing of the layers below is seen.
 
+    bytes: of the files in it; tar_bytes: of its uncompressed tar (0: not noted).
+
     `boot`: the boot in which the tree was written or last checked. Trees are not flushed to disk one by one
     (that waits for everybody's writes); one from before a reboot is hashed once before it is used again.
     """
@@ -50,6 +55,7 @@ class LayerRecord(msgspec.Struct, frozen=True, kw_only=True):
     entries: int
     bytes: int
     hides_all: bool = False
+    tar_bytes: int = 0
 
 
 class Unpacked(NamedTuple):
@@ -104,15 +110,42 @@ class LayerStore:
         except OSError as error:
             raise ImageError(f"read blob {path}: {os_cause(error)}") from error
 
+    def has_blob(self, digest: str) -> bool:
+        """Say whether a blob is here. What adding() does not protect may be gone a moment later."""
+        return self.blob_path(digest).is_file()
+
+    def open_blob(self, digest: str) -> BinaryIO:
+        """Open a blob for reading, as it came (compressed). ImageError when it is not here."""
+        path = self.blob_path(digest)
+        try:
+            return path.open("rb")
+        except OSError as error:
+            raise ImageError(f"read blob {path}: {os_cause(error)}") from error
+
+    def find_layer(self, digest: str, diff_id: str, media_type: str) -> Layer | None:
+        """Return a layer that is here whole, blob and tree, so that it need not be fetched; else None.
+
+        Hold ImageStore.adding() from this look until the image that uses it is added.
+        """
+        path = self.blob_path(digest)
+        if not (self.layer_path(diff_id) / "layer.json").is_file() or not path.is_file():
+            return None
+        return Layer(digest=digest, size=path.stat().st_size, media_type=media_type, diff_id=diff_id)
+
     # ---- layers in -------------------------------------------------------------------------------------
 
-    def add_directory(self, source: Path, compression: Compression = "zstd") -> Layer:
-        """Store the directory `source` (plain or in overlay form) as a layer, and unpack it."""
+    def add_directory(
+        self, source: Path, compression: Compression = "zstd", *, skip: Skip = keep_all, root: bool = True
+    ) -> Layer:
+        """Store the directory `source` (plain or in overlay form) as a layer, and unpack it.
+
+        skip and root as in pack().
+        """
         with files.scratch_directory(self.tmp) as scratch:
             blob = scratch / "blob"
             try:
                 with blob.open("xb") as target:
-                    packed = pack(str(source), target, compression)
+                    packed = pack(str(source), target, compression, skip=skip, root=root)
             except OSError as error:
                 raise ImageError(f"store layer {source}: {os_cause(error)}") from error
             layer = Layer(
@@ -125,11 +158,20 @@ class LayerStore:
         self.unpacked(layer)
         return layer
 
-    def add_stream(self, source: BinaryIO, *, digest: str | None = None, diff_id: str | None = None) -> Layer:
+    def add_stream(
+        self,
+        source: BinaryIO,
+        *,
+        digest: str | None = None,
+        diff_id: str | None = None,
+        media_type: str | None = None,
+    ) -> Layer:
         """Store a layer's tar (plain, gzip or zstd), unpacking it as it passes.
 
-        `digest` and `diff_id`, when given, must be those of the bytes. A plain tar without `digest` is
-        compressed. LayerError for a hostile or corrupt layer; nothing of it is kept then.
+        source: anything with a blocking read(). `digest` and `diff_id`, when given, must be those of the
+        bytes; with `digest` they are kept as they came, without it a plain tar is compressed. media_type: as
+        a manifest names it, in place of OCI's own. LayerError for a hostile or corrupt layer; nothing of it
+        is kept then.
         """
         with files.scratch_directory(self.tmp) as scratch:
             blob, work = scratch / "blob", scratch / "layer"
@@ -144,7 +186,7 @@ class LayerStore:
                 self._place_layer(work, record, layer.diff_id)
             except OSError as error:
                 raise ImageError(f"store layer: {os_cause(error)}") from error
-        return layer
+        return msgspec.structs.replace(layer, media_type=media_type) if media_type else layer
 
     def unpacked(self, layer: Layer) -> Unpacked:
         """Return the layer in overlay form, unpacking its blob where that is missing or a crash broke it."""
@@ -172,6 +214,23 @@ class LayerStore:
             return msgspec.json.decode(note, type=LayerRecord).bytes
         except (OSError, msgspec.MsgspecError):
             return 0
+
+    def tar_bytes(self, layer: Layer) -> int:
+        """Return the size of the layer's uncompressed tar; read through where it was not noted."""
+        try:
+            note = (self.layer_path(layer.diff_id) / "layer.json").read_bytes()
+            noted = msgspec.json.decode(note, type=LayerRecord).tar_bytes
+        except (OSError, msgspec.MsgspecError):
+            noted = 0
+        return noted or sum(map(len, self.read_tar(layer)))
+
+    def read_tar(self, layer: Layer) -> Iterator[bytes]:
+        """Yield the layer's uncompressed tar, checked against its digest at the end."""
+        with self.open_blob(layer.digest) as blob:
+            reader = LayerReader(blob, self._limits)
+            while data := reader.read(_CHUNK):
+                yield data
+        _check(f"tar in blob {layer.digest}", reader.diff_id, layer.diff_id)
 
     def _survivor(self, home: Path) -> LayerRecord | None:
         """Return the record of a layer whose tree can be trusted; away with one that a crash has damaged."""
@@ -211,6 +270,7 @@ class LayerStore:
             entries=result.entries,
             bytes=result.bytes,
             hides_all=is_opaque(str(tree)),
+            tar_bytes=reader.tar_size,
         )
         return reader, record
 

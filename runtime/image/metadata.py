@@ -23,6 +23,17 @@ def is_content(xattr: str) -> bool:
     return xattr not in _HOST_LABELS and not xattr.startswith(_OVERLAY_MARKS)
 
 
+_ELSEWHERE = ("trusted.overlay.redirect", "trusted.overlay.metacopy")
+
+
+def lies_elsewhere(path: str) -> bool:
+    """Say whether overlayfs has kept the content of `path` in a lower layer (redirect_dir, metacopy)."""
+    try:
+        return not set(_ELSEWHERE).isdisjoint(os.listxattr(path, follow_symlinks=False))
+    except OSError:
+        return False
+
+
 def read_xattrs(path: str) -> dict[str, bytes]:
     """Return the attributes of `path` (links not followed) that belong to the image, sorted by name."""
     try:

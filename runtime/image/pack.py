@@ -10,6 +10,7 @@ import os
 import stat
 import tarfile
 import zlib
+from collections.abc import Callable
 from typing import BinaryIO, Literal, Protocol
 
 import msgspec
@@ -22,6 +23,10 @@ _CHUNK = 1 << 20
 _BLOCK = 512
 
 Compression = Literal["none", "gzip", "zstd"]
+
+
+Skip = Callable[[str, os.stat_result], bool]
+"""Says whether a path (relative to the packed directory) is left out."""
 
 
 class Packed(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,17 +80,32 @@ def _compressor(compression: Compression) -> _Compressor | None:
     return zlib.compressobj(6, zlib.DEFLATED, 31) if compression == "gzip" else None
 
 
-def pack(source: str, target: BinaryIO, compression: Compression = "zstd") -> Packed:
+def keep_all(path: str, status: os.stat_result) -> bool:
+    """Skip nothing."""
+    return False
+
+
+def pack(
+    source: str,
+    target: BinaryIO,
+    compression: Compression = "zstd",
+    *,
+    skip: Skip = keep_all,
+    root: bool = True,
+) -> Packed:
     """Write the directory `source` as a layer to `target`. Sockets are left out: a tar cannot hold them.
 
-    Raises ImageError naming the file that cannot be read, shrank meanwhile, or has a whiteout's name.
+    skip: asked for each path below the root; what it says yes to is left out. root: with an entry for the
+    root itself. Raises ImageError naming the file that cannot be read,
+    shrank meanwhile, or has a whiteout's name.
     """
     writer = LayerWriter(target, compression)
     links: dict[tuple[int, int], str] = {}
     path = ""
     try:
         for path, full, status in walk(source):
-            _pack_one(writer, path, full, status, links)
+            if (path and not skip(path, status)) or (not path and root):
+                _pack_one(writer, path, full, status, links)
     except OSError as error:
         raise ImageError(f"pack {path!r} of {source}: {os_cause(error)}") from error
     return writer.finish()
@@ -104,6 +124,10 @@ def _pack_one(
         return
     if stat.S_ISSOCK(status.st_mode):
         return
+    if metadata.lies_elsewhere(full):
+        raise ImageError(
+            f"pack {full}: overlayfs keeps its content in a lower layer; mount it with redirect_dir=off,metacopy=off"
+        )
     entry = _entry(path, full, status)
     if not stat.S_ISDIR(status.st_mode) and status.st_nlink > 1:
         first = links.setdefault((status.st_dev, status.st_ino), path)

@@ -45,6 +45,7 @@ class ImageStore:
         self._index = IndexFile(self.content)
         self._lock, self._content_lock = self.root / "lock", self.root / "content.lock"
         self._leftovers = False
+        self.sweep()
         layout = self.root / "oci-layout"
         if not layout.exists():
             with files.scratch_directory(self.content.tmp) as scratch:

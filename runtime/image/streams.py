@@ -93,6 +93,11 @@ class LayerReader:
             pass
 
     @property
+    def tar_size(self) -> int:
+        """Bytes of the tar read so far."""
+        return self._total
+
+    @property
     def digest(self) -> str:
         """Digest of the raw bytes read so far."""
         if self.compression == "none":
