@@ -5,23 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 from runtime.engine.service.filters import Filters
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import CreateRequest, EndpointSettings, UpdateRequest
+from runtime.engine.service.waits import Condition, Ended
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service
 
-Condition = Literal["not-running", "next-exit", "removed"]
-
-
-class Ended(NamedTuple):
-    """How a wait came to its end. error: why it could not start or be removed, "" else."""
-
-    code: int
-    error: str = ""
+__all__ = ["Condition", "Containers", "Ended"]
 
 
 class Containers:

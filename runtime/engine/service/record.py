@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from runtime.engine.service.request import Config, EndpointSettings, HostConfig
+from runtime.network.model import Port
 
 Status = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
 HealthStatus = Literal["none", "starting", "healthy", "unhealthy"]
@@ -32,8 +33,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """Where a container is in its life. Times are RFC 3339 with nanoseconds, "" for never.
 
-    exit_code: of its last end. manually_stopped: unless-stopped then leaves it alone. finished says nothing
-    while it runs again.
+    exit_code: of its last end. manually_stopped: unless-stopped then leaves it alone. finished_at says nothing
+    while it runs again. ports: as bound on the host while it runs, one entry a host address and port.
     """
 
     status: Status = "created"
@@ -46,6 +47,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     restart_count: int = 0
     manually_stopped: bool = False
     health: Health | None = None
+    ports: tuple[Port, ...] = ()
 
     @property
     def running(self) -> bool:

@@ -1,0 +1,88 @@
+"""Names of containers: which are allowed, how a reference finds one, and names for those who were given none."""
+
+from __future__ import annotations
+
+import random
+import re
+
+from runtime.engine.errors import BadParameterError, ConflictError, NotFoundError
+
+_ALLOWED = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_FIRST = (
+    "able amber bold brave breezy bright brisk calm candid clear clever cosy crisp curious daring deft eager early "
+    "easy fair fleet fond frank free fresh gentle glad golden grand happy hardy honest humble jolly keen kind light "
+    "lively loyal lucid lucky merry mild modest neat nimble noble patient placid plain polite prompt proud quick "
+    "quiet ready silver sincere smart snug sober steady stout sunny swift tidy tranquil true vivid warm wise witty"
+).split()
+_SECOND = (
+    "alder aspen badger beaver beech birch bison bittern bream cedar chough condor cormorant crane curlew cypress "
+    "dipper dunlin egret elder elm falcon fern finch fir gannet goshawk grebe harrier hazel heron hornbeam ibis "
+    "juniper kestrel kite larch lark linden linnet lynx maple marten merlin myrtle nuthatch oak osprey otter ouzel "
+    "petrel pine pipit plover poplar puffin raven redstart robin rowan sable siskin skylark spruce stork swallow "
+    "tern thrush vole wagtail walnut warbler willow wren yew"
+).split()
+
+
+def check_name(name: str) -> str:
+    """Return a name without its slash. Raises BadParameterError in Docker's words."""
+    if not _ALLOWED.fullmatch(name):
+        raise BadParameterError(
+            f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+        )
+    return name.removeprefix("/")
+
+
+class Names:
+    """Which container has which name; and the start of an id as a reference."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, str] = {}
+        self._all: set[str] = set()
+
+    def add(self, id: str, name: str) -> None:  # noqa: A002
+        """Give a container its name. Raises ConflictError when another one has it."""
+        taken = self._ids.get(name)
+        if taken is not None:
+            raise ConflictError(
+                f'Conflict. The container name "/{name}" is already in use by container "{taken}". You have to '
+                "remove (or rename) that container to be able to reuse that name."
+            )
+        self._ids[name] = id
+        self._all.add(id)
+
+    def rename(self, id: str, old: str, new: str) -> None:  # noqa: A002
+        """Give a container another name. Raises ConflictError; it keeps the old one then."""
+        self.add(id, new)
+        del self._ids[old]
+
+    def drop(self, id: str, name: str) -> None:  # noqa: A002
+        """Forget a container."""
+        if self._ids.get(name) == id:
+            del self._ids[name]
+        self._all.discard(id)
+
+    def find(self, ref: str) -> str:
+        """Return the id of a full id, a name, or the start of an id, tried in this order as Docker does.
+
+        Raises NotFoundError, or BadParameterError when several ids start so.
+        """
+        if ref in self._all:
+            return ref
+        named = self._ids.get(ref.removeprefix("/"))
+        if named is not None:
+            return named
+        found = [one for one in self._all if ref and one.startswith(ref)]
+        if len(found) > 1:
+            raise BadParameterError(f"Multiple IDs found with provided prefix: {ref}")
+        if not found:
+            raise NotFoundError(f"No such container: {ref}")
+        return found[0]
+
+    def invent(self) -> str:
+        """Return a name nobody has."""
+        while True:
+            name = f"{random.choice(_FIRST)}_{random.choice(_SECOND)}"
+            if name in self._ids:
+                name += str(random.randrange(10))
+            if name not in self._ids:
+                return name

@@ -1,0 +1,156 @@
+"""Records on disk: `containers/<id>/record.json`, what was asked, and `state.json`, how far it has come.
+
+record.json is synced before a create is answered (unless the container goes with its end anyway): a power cut
+keeps it. state.json is replaced often and never synced: after a power cut nothing runs, whatever it says.
+Whatever has no readable record.json is half-made, and removed at the next start.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from runtime.engine.errors import EngineError
+from runtime.engine.service.record import ContainerRecord, State
+from runtime.engine.service.request import EndpointSettings
+from runtime.image.errors import os_cause
+
+_RECORD, _STATE = "record.json", "state.json"
+_GONE = ".gone-"
+
+log = logging.getLogger(__name__)
+
+
+class _Changing(msgspec.Struct, frozen=True, kw_only=True):
+    """What state.json holds."""
+
+    state: State
+    networks: dict[str, EndpointSettings]
+
+
+_encode = msgspec.json.Encoder().encode
+_records = msgspec.json.Decoder(ContainerRecord)
+_changing = msgspec.json.Decoder(_Changing)
+
+
+class Store:
+    """The directory of all containers. Its methods block: those that sync are called in a thread."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._numbers = itertools.count()
+        root.mkdir(mode=0o710, parents=True, exist_ok=True)
+
+    def directory(self, id: str) -> Path:  # noqa: A002
+        """Return the directory of one container."""
+        return self.root / id
+
+    def load(self) -> list[ContainerRecord]:
+        """Read all records, oldest first, and remove what is half-made or half-removed."""
+        found = []
+        for path in self.root.iterdir():
+            record = None if path.name.startswith(_GONE) else _read(path)
+            if record is None:
+                log.warning("container directory %s is half-made or half-removed: removing it", path.name)
+                _remove(path)
+            else:
+                found.append(record)
+        return sorted(found, key=lambda record: record.created)
+
+    def create(self, record: ContainerRecord, *, sync: bool) -> Path:
+        """Make a container's directory with its record; nothing stays of a failure. Raises EngineError."""
+        directory = self.root / record.id
+        try:
+            directory.mkdir(mode=0o710)
+            _put(directory / _RECORD, _fixed(record), sync=sync)
+        except OSError as error:
+            _remove(directory)
+            raise EngineError(f"create container {record.id}: {os_cause(error)}") from error
+        if sync:
+            _sync(self.root)
+        return directory
+
+    def save(self, record: ContainerRecord) -> None:
+        """Replace all of a record, synced. Raises EngineError."""
+        try:
+            _put(self.root / record.id / _RECORD, _fixed(record), sync=True)
+        except OSError as error:
+            raise EngineError(f"keep record of container {record.id}: {os_cause(error)}") from error
+        self.save_state(record)
+
+    def save_state(self, record: ContainerRecord) -> None:
+        """Replace state and networks. A failure is logged: what happened has happened."""
+        document = _encode(_Changing(state=record.state, networks=record.networks))
+        try:
+            _put(self.root / record.id / _STATE, document, sync=False)
+        except OSError as error:
+            log.warning("keep state of container %s: %s", record.id, os_cause(error))
+
+    def remove(self, id: str) -> Path:  # noqa: A002
+        """Take a container off the disk in one step; return what is left to be freed by clear()."""
+        gone = self.root / f"{_GONE}{id}-{next(self._numbers)}"
+        try:
+            (self.root / id).rename(gone)
+        except FileNotFoundError:
+            return gone
+        except OSError as error:
+            raise EngineError(f"remove container {id}: {os_cause(error)}") from error
+        return gone
+
+    def clear(self, gone: Path) -> None:
+        """Free the disk space of a removed container. Takes its time."""
+        _remove(gone)
+
+
+def _fixed(record: ContainerRecord) -> bytes:
+    return _encode(msgspec.structs.replace(record, state=State()))
+
+
+def _read(directory: Path) -> ContainerRecord | None:
+    try:
+        record = _records.decode((directory / _RECORD).read_bytes())
+    except (OSError, msgspec.MsgspecError):
+        return None
+    if record.id != directory.name:
+        return None
+    try:
+        changing = _changing.decode((directory / _STATE).read_bytes())
+    except (OSError, msgspec.MsgspecError):
+        return record
+    return msgspec.structs.replace(record, state=changing.state, networks=changing.networks)
+
+
+def _put(target: Path, data: bytes, *, sync: bool) -> None:
+    """Replace a file as a whole."""
+    temporary = f"{target}.new"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, data)
+        if sync:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.replace(temporary, target)  # noqa: PTH105 - on the start path
+    if sync:
+        _sync(target.parent)
+
+
+def _sync(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _remove(path: Path) -> None:
+    """Remove a tree; links are not followed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
