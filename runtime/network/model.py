@@ -1,4 +1,4 @@
-"""What the network room gives and takes: modes, ports, attachments."""
+"""What the network room gives and takes: modes, ports, attachments, and networks with names."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ BridgedMode = Literal["bridge", "nat"]
 
 
 class Port(msgspec.Struct, frozen=True, kw_only=True):
-    """One published port. `host_ip` limits it to one address of the host, None means all of them."""
+    """One published port. `host_ip` limits it to one address of the host, None means all of them.
+
+    On named networks `host` may be 0 (a free one is taken) and `host_end` makes it a range whose first free
+    port is taken; all of them then means IPv4 and IPv6.
+    """
 
     host: int
     container: int
     protocol: Literal["tcp", "udp"] = "tcp"
     host_ip: str | None = None
+    host_end: int = 0
 
 
 class Bridge(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,3 +47,39 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     gateway: str | None = None
     host_link: str | None = None
     ports: tuple[Port, ...] = ()
+
+
+class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A bridge to be there. id: 64 hex digits; link: the bridge's name on the host; subnets in CIDR form.
+
+    gateway is the bridge's own address, without prefix length; an empty subnet means none of that family.
+    internal: no way out. masquerade: leaves with the host's address. icc: whether containers on it reach each
+    other. mtu 0: the kernel's default.
+    """
+
+    id: str
+    link: str
+    subnet: str
+    gateway: str
+    subnet6: str = ""
+    gateway6: str = ""
+    internal: bool = False
+    masquerade: bool = True
+    icc: bool = True
+    mtu: int = 0
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One container on one network. address: without prefix length; interface: its name inside (`eth0`).
+
+    default_route: everything else leaves by this one. resolver: the container asks for names at 127.0.0.11,
+    where two sockets listen, which NamedNetworks.resolver() hands out.
+    """
+
+    network: str
+    interface: str
+    address: str
+    mac: str
+    address6: str = ""
+    default_route: bool = True
+    resolver: bool = False

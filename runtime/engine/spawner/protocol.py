@@ -7,6 +7,8 @@ from typing import Literal
 import msgspec
 
 from runtime.engine.config import ContainerConfig
+from runtime.network.model import Endpoint as Endpoint
+from runtime.network.model import NetworkSpec as NetworkSpec
 from runtime.network.model import Port
 from runtime.spawn.cgroups import Limits
 
@@ -15,36 +17,6 @@ VERSION = 1
 
 MAIN = ""
 """The exec id of a container's own program."""
-
-
-class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A bridge to be there. id: 64 hex digits; link: the bridge's name on the host; subnets in CIDR form.
-
-    gateway is the bridge's own address. internal: no way out. masquerade: leaves with the host's address.
-    icc: whether containers on it reach each other.
-    """
-
-    id: str
-    link: str
-    subnet: str
-    gateway: str
-    subnet6: str = ""
-    gateway6: str = ""
-    internal: bool = False
-    masquerade: bool = True
-    icc: bool = True
-    mtu: int = 0
-
-
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """One container on one network. address: without prefix length; interface: its name inside (`eth0`)."""
-
-    network: str
-    interface: str
-    address: str
-    mac: str
-    address6: str = ""
-    default_route: bool = True
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -167,6 +139,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     release: the container has ended and its output is read: free its cgroup, network and mounts; acknowledges
     its exit. streams: the descriptors once more. close_stdin: the program reads its end of input.
+    resolver: with the two sockets on which the container asks for names (UDP, and TCP that listens), or none.
     network_down: id is a network's. end: kill all containers, free everything, and exit.
     """
 
@@ -177,6 +150,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         "pids",
         "release",
         "streams",
+        "resolver",
         "close_stdin",
         "kill_all",
         "network_down",

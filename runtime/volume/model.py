@@ -1,0 +1,22 @@
+"""What the volume room gives: a volume as its document on disk says it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Volume(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume. created: RFC 3339. options: of the driver `local`: type, device, o, size.
+
+    population: how far the copy of an image's content has come; `started` means it was cut off.
+    """
+
+    name: str
+    created: str
+    driver: str = "local"
+    options: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    population: Literal["", "started", "done"] = ""
+    version: int = 1
