@@ -7,14 +7,24 @@ of their names reaches the file system, and the documents inside may point at th
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import msgspec
 
 from runtime.image import files
-from runtime.image.documents import MANIFEST, REF_NAME, ImageConfig, Index, Manifest
+from runtime.image.compression import PlainReader, Readable
+from runtime.image.documents import (
+    INDEX,
+    MANIFEST,
+    REF_NAME,
+    Descriptor,
+    ImageConfig,
+    Index,
+    Manifest,
+    architecture,
+)
 from runtime.image.errors import ImageError, LayerError, os_cause
 from runtime.image.layers import Layer, LayerStore
 from runtime.image.names import entry_path
@@ -24,17 +34,34 @@ _CHUNK = 1 << 20
 _LONGEST_DOCUMENT = 16 << 20
 
 
+_DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+_DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+_CONTAINERD_NAME = "io.containerd.image.name"
+
+OnLayer = Callable[[str, int], None]
+"""Told of each layer that is put into the store: its diff id, and the bytes of it in the archive."""
+
+
+def ignore_layer(diff_id: str, size: int) -> None:
+    """Tell nobody."""
+
+
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """An image found in an archive: its layers, now in the store, and its config document's bytes."""
+    """An image found in an archive: its layers, now in the store, and its config document's bytes.
+
+    manifest: its own bytes and media type, where the archive has one whose layers are kept as they are.
+    """
 
     names: tuple[str, ...]
     layers: tuple[Layer, ...]
     config: bytes
+    manifest: bytes = b""
+    media_type: str = ""
 
 
 class _DockerImage(msgspec.Struct, frozen=True):
     config: str = msgspec.field(name="Config")
-    layers: tuple[str, ...] = msgspec.field(name="Layers")
+    layers: tuple[str, ...] | None = msgspec.field(name="Layers", default=None)
     tags: tuple[str, ...] | None = msgspec.field(name="RepoTags", default=None)
 
 
@@ -43,7 +70,7 @@ def is_archive(source: Path) -> bool:
     if source.is_dir():
         return (source / "oci-layout").is_file() and (source / "index.json").is_file()
     try:
-        with source.open("rb") as stream, _open(stream, UnpackLimits()) as tar:
+        with source.open("rb") as stream, _open(cast("BinaryIO", PlainReader(stream)), UnpackLimits()) as tar:
             for number, member in enumerate(tar):
                 if member.name.removeprefix("./") in ("manifest.json", "oci-layout", "index.json"):
                     return True
@@ -57,18 +84,37 @@ def is_archive(source: Path) -> bool:
     return False
 
 
-def read_archive(source: Path, store: LayerStore, limits: UnpackLimits) -> list[Found]:
-    """Bring all images of an archive or OCI layout directory into `store`; the caller gives them names."""
+def read_archive(
+    source: Path | Readable, store: LayerStore, limits: UnpackLimits, on_layer: OnLayer = ignore_layer
+) -> list[Found]:
+    """Bring all images of an archive (a file or a stream) or OCI layout directory into `store`.
+
+    The caller gives them names, and holds ImageStore.adding() until then.
+    """
     with files.scratch_directory(store.tmp) as scratch:
         try:
-            members = _directory_members(source) if source.is_dir() else _spread(source, scratch, limits)
-            if "manifest.json" in members and "index.json" not in members:
-                return _docker(members, store)
-            return _oci(members, store)
+            members = _members(source, scratch, limits)
+            reader = _Reader(members, store, on_layer)
+            return reader.docker() if "manifest.json" in members else reader.oci()
         except (msgspec.MsgspecError, tarfile.TarError) as error:
-            raise ImageError(f"archive {source} is malformed: {error}; save the image again") from error
+            raise ImageError(
+                f"archive {_shown(source)} is malformed: {error}; save the image again"
+            ) from error
         except OSError as error:
-            raise ImageError(f"read archive {source}: {os_cause(error)}") from error
+            raise ImageError(f"read archive {_shown(source)}: {os_cause(error)}") from error
+
+
+def _shown(source: Path | Readable) -> str:
+    return str(source) if isinstance(source, Path) else "from the stream"
+
+
+def _members(source: Path | Readable, scratch: Path, limits: UnpackLimits) -> dict[str, Path]:
+    if not isinstance(source, Path):
+        return _spread(cast("BinaryIO", PlainReader(source)), scratch, limits)
+    if source.is_dir():
+        return _directory_members(source)
+    with source.open("rb") as stream:
+        return _spread(cast("BinaryIO", PlainReader(stream)), scratch, limits)
 
 
 def _open(stream: BinaryIO, limits: UnpackLimits) -> tarfile.TarFile:
@@ -76,11 +122,13 @@ def _open(stream: BinaryIO, limits: UnpackLimits) -> tarfile.TarFile:
     return tarfile.open(fileobj=reader, mode="r:", encoding="utf-8", errors="surrogateescape")  # type: ignore[call-overload, no-any-return]
 
 
-def _spread(source: Path, scratch: Path, limits: UnpackLimits) -> dict[str, Path]:
+def _spread(stream: BinaryIO, scratch: Path, limits: UnpackLimits) -> dict[str, Path]:
     members: dict[str, Path] = {}
     links: list[tuple[str, str]] = []
-    with source.open("rb") as stream, _open(stream, limits) as tar:
+    with _open(stream, limits) as tar:
         for number, member in enumerate(tar):
+            if number >= limits.max_entries:
+                raise LayerError(f"archive has more than {limits.max_entries} entries; refused as a bomb")
             name = entry_path(member.name)
             if member.isreg() and (content := tar.extractfile(member)) is not None:
                 members[name] = target = scratch / str(number)
@@ -112,71 +160,94 @@ def _directory_members(source: Path) -> dict[str, Path]:
     return members | {"index.json": source / "index.json"}
 
 
-def _document(members: Mapping[str, Path], name: str) -> bytes:
-    path = members.get(name)
-    if path is None:
-        raise ImageError(f"archive has no {name}, which its documents point at; save the image again")
-    if path.stat().st_size > _LONGEST_DOCUMENT:
-        raise ImageError(f"archive's {name} is too long for a document; refused")
-    return path.read_bytes()
+class _Reader:
+    """Finds the images among an archive's members."""
 
+    def __init__(self, members: Mapping[str, Path], store: LayerStore, on_layer: OnLayer) -> None:
+        self._members, self._store, self._on_layer = members, store, on_layer
 
-def _docker(members: Mapping[str, Path], store: LayerStore) -> list[Found]:
-    found = []
-    for image in msgspec.json.decode(_document(members, "manifest.json"), type=tuple[_DockerImage, ...]):
-        config = _document(members, image.config)
-        diff_ids = msgspec.json.decode(config, type=ImageConfig).rootfs.diff_ids
-        found.append(
-            Found(
-                names=image.tags or (),
-                layers=_layers(members, image.layers, (None,) * len(image.layers), diff_ids, store),
-                config=config,
-            )
-        )
-    return found
+    def docker(self) -> list[Found]:
+        """Images as manifest.json lists them."""
+        images = msgspec.json.decode(self._document("manifest.json"), type=tuple[_DockerImage, ...])
+        found = []
+        for image in images:
+            config = self._document(image.config)
+            diff_ids = msgspec.json.decode(config, type=ImageConfig).rootfs.diff_ids
+            paths = image.layers or ()
+            layers = self._layers(paths, (None,) * len(paths), diff_ids)
+            found.append(Found(names=image.tags or (), layers=layers, config=config))
+        return found
 
+    def oci(self) -> list[Found]:
+        """Images as index.json lists them; of several platforms, the one of this machine."""
+        index = msgspec.json.decode(self._document("index.json"), type=Index)
+        found: dict[str, Found] = {}
+        for entry in index.manifests:
+            name = entry.annotations.get(_CONTAINERD_NAME) or entry.annotations.get(REF_NAME)
+            names = (name,) if name else ()
+            digest = self._platform_of(entry).digest
+            if digest in found:
+                both = (*found[digest].names, *names)
+                found[digest] = msgspec.structs.replace(found[digest], names=both)
+            else:
+                found[digest] = self._oci_image(digest, names)
+        return list(found.values())
 
-def _oci(members: Mapping[str, Path], store: LayerStore) -> list[Found]:
-    index = msgspec.json.decode(_document(members, "index.json"), type=Index)
-    found = []
-    for entry in index.manifests:
-        if entry.media_type != MANIFEST:
-            raise ImageError(f"archive holds a {entry.media_type}; save one platform's image only")
-        manifest = msgspec.json.decode(_blob(members, entry.digest, store), type=Manifest)
-        config = _blob(members, manifest.config.digest, store)
+    def _platform_of(self, entry: Descriptor) -> Descriptor:
+        if entry.media_type in (MANIFEST, _DOCKER_MANIFEST):
+            return entry
+        if entry.media_type not in (INDEX, _DOCKER_INDEX):
+            raise ImageError(f"archive holds a {entry.media_type}, which is no image; save an image")
+        machine = architecture()
+        for one in msgspec.json.decode(self._blob(entry.digest), type=Index).manifests:
+            if (one.platform.get("os"), one.platform.get("architecture")) == ("linux", machine):
+                return one
+        raise ImageError(f"archive holds no image for linux/{machine}; save that platform's")
+
+    def _oci_image(self, digest: str, names: tuple[str, ...]) -> Found:
+        data = self._blob(digest)
+        manifest = msgspec.json.decode(data, type=Manifest)
+        config = self._blob(manifest.config.digest)
         diff_ids = msgspec.json.decode(config, type=ImageConfig).rootfs.diff_ids
         digests = tuple(layer.digest for layer in manifest.layers)
-        paths = tuple(_blob_name(digest, store) for digest in digests)
-        name = entry.annotations.get("io.containerd.image.name") or entry.annotations.get(REF_NAME)
-        layers = _layers(members, paths, digests, diff_ids, store)
-        found.append(Found(names=(name,) if name else (), layers=layers, config=config))
-    return found
+        paths = tuple(self._blob_name(one) for one in digests)
+        layers = self._layers(paths, digests, diff_ids)
+        kind = manifest.media_type or MANIFEST
+        return Found(names=names, layers=layers, config=config, manifest=data, media_type=kind)
 
+    def _layers(
+        self, paths: tuple[str, ...], digests: tuple[str | None, ...], diff_ids: tuple[str, ...]
+    ) -> tuple[Layer, ...]:
+        if len(paths) != len(diff_ids):
+            raise ImageError(
+                "archive's config and manifest name unequal numbers of layers; save the image again"
+            )
+        rows = zip(paths, digests, diff_ids, strict=True)
+        return tuple(self._layer(path, digest, diff_id) for path, digest, diff_id in rows)
 
-def _blob_name(digest: str, store: LayerStore) -> str:
-    return f"blobs/sha256/{store.blob_path(digest).name}"
-
-
-def _blob(members: Mapping[str, Path], digest: str, store: LayerStore) -> bytes:
-    data = _document(members, _blob_name(digest, store))
-    if store.put_blob(data) != digest:
-        raise ImageError(f"archive's blob {digest} does not have that digest; save the image again")
-    return data
-
-
-def _layers(
-    members: Mapping[str, Path],
-    paths: tuple[str, ...],
-    digests: tuple[str | None, ...],
-    diff_ids: tuple[str, ...],
-    store: LayerStore,
-) -> tuple[Layer, ...]:
-    if len(paths) != len(diff_ids):
-        raise ImageError("archive's config and manifest name unequal numbers of layers; save the image again")
-    layers = []
-    for path, digest, diff_id in zip(paths, digests, diff_ids, strict=True):
-        if path not in members:
+    def _layer(self, path: str, digest: str | None, diff_id: str) -> Layer:
+        if path not in self._members:
             raise ImageError(f"archive has no {path}, which its manifest lists; save the image again")
-        with members[path].open("rb") as stream:
-            layers.append(store.add_stream(stream, digest=digest, diff_id=diff_id))
-    return tuple(layers)
+        known = self._store.known_layer(diff_id)
+        if known is not None and digest in (None, known.digest):
+            return known
+        with self._members[path].open("rb") as stream:
+            self._on_layer(diff_id, self._members[path].stat().st_size)
+            return self._store.add_stream(stream, digest=digest, diff_id=diff_id)
+
+    def _document(self, name: str) -> bytes:
+        path = self._members.get(name)
+        if path is None:
+            raise ImageError(f"archive has no {name}, which its documents point at; save the image again")
+        if path.stat().st_size > _LONGEST_DOCUMENT:
+            raise ImageError(f"archive's {name} is too long for a document; refused")
+        return path.read_bytes()
+
+    def _blob_name(self, digest: str) -> str:
+        return f"blobs/sha256/{self._store.blob_path(digest).name}"
+
+    def _blob(self, digest: str) -> bytes:
+        data = self._document(self._blob_name(digest))
+        if self._store.put_blob(data) != digest:
+            raise ImageError(f"archive's blob {digest} does not have that digest; save the image again")
+        return data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 import msgspec
@@ -55,6 +56,10 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     exposed_ports: dict[str, Any] | None = msgspec.field(default=None, name="ExposedPorts")
     labels: dict[str, str] | None = msgspec.field(default=None, name="Labels")
     stop_signal: str = msgspec.field(default="", name="StopSignal")
+    stop_timeout: int | None = msgspec.field(default=None, name="StopTimeout")
+    healthcheck: dict[str, Any] | None = msgspec.field(default=None, name="Healthcheck")
+    on_build: list[str] | None = msgspec.field(default=None, name="OnBuild")
+    shell: list[str] | None = msgspec.field(default=None, name="Shell")
 
 
 class RootFs(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +80,15 @@ class ImageConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     author: str | None = None
     variant: str | None = None
     history: tuple[dict[str, Any], ...] | None = None
+
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+
+def architecture() -> str:
+    """Return this machine's architecture as images name it."""
+    machine = platform.machine()
+    return _ARCHITECTURES.get(machine, machine)
 
 
 def encode(document: msgspec.Struct) -> bytes:

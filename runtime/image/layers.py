@@ -44,7 +44,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 class LayerRecord(msgspec.Struct, frozen=True, kw_only=True):
     """layer.json. `hides_all`: its root is opaque, so nothing of the layers below is seen.
 
-    bytes: of the files in it; tar_bytes: of its uncompressed tar (0: not noted).
+    bytes: of the files in it; tar_bytes: of its uncompressed tar (0: not noted); blob: what it came from.
 
     `boot`: the boot in which the tree was written or last checked. Trees are not flushed to disk one by one
     (that waits for everybody's writes); one from before a reboot is hashed once before it is used again.
@@ -56,6 +56,7 @@ class LayerRecord(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     hides_all: bool = False
     tar_bytes: int = 0
+    blob: Descriptor | None = None
 
 
 class Unpacked(NamedTuple):
@@ -132,6 +133,24 @@ class LayerStore:
             return None
         return Layer(digest=digest, size=path.stat().st_size, media_type=media_type, diff_id=diff_id)
 
+    def known_layer(self, diff_id: str) -> Layer | None:
+        """Return the layer of this content that is here whole, in whatever compression, else None.
+
+        As find_layer() to be used within adding().
+        """
+        record = self._record(diff_id)
+        if record is None or record.blob is None or not self.has_blob(record.blob.digest):
+            return None
+        blob = record.blob
+        return Layer(digest=blob.digest, size=blob.size, media_type=blob.media_type, diff_id=diff_id)
+
+    def _record(self, diff_id: str) -> LayerRecord | None:
+        try:
+            note = (self.layer_path(diff_id) / "layer.json").read_bytes()
+            return msgspec.json.decode(note, type=LayerRecord)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
     # ---- layers in -------------------------------------------------------------------------------------
 
     def add_directory(
@@ -183,6 +202,7 @@ class LayerStore:
                 _check("layer's bytes", reader.digest, digest)
                 _check("layer's tar", reader.diff_id, diff_id)
                 self._place_file(blob, self.blob_path(layer.digest))
+                record = msgspec.structs.replace(record, blob=layer.descriptor)
                 self._place_layer(work, record, layer.diff_id)
             except OSError as error:
                 raise ImageError(f"store layer: {os_cause(error)}") from error
@@ -202,6 +222,7 @@ class LayerStore:
                     reader, record = self._unpack_to(source, scratch / "layer", None)
                 _check(f"blob {path}", reader.digest, layer.digest)
                 _check(f"tar in blob {path}", reader.diff_id, layer.diff_id)
+                record = msgspec.structs.replace(record, blob=layer.descriptor)
                 self._place_layer(scratch / "layer", record, layer.diff_id)
             except OSError as error:
                 raise ImageError(f"unpack blob {path}: {os_cause(error)}") from error
@@ -209,20 +230,13 @@ class LayerStore:
 
     def unpacked_bytes(self, diff_id: str) -> int:
         """Return the bytes of the files in a layer as noted when it was unpacked, 0 where it is not."""
-        try:
-            note = (self.layer_path(diff_id) / "layer.json").read_bytes()
-            return msgspec.json.decode(note, type=LayerRecord).bytes
-        except (OSError, msgspec.MsgspecError):
-            return 0
+        record = self._record(diff_id)
+        return record.bytes if record else 0
 
     def tar_bytes(self, layer: Layer) -> int:
         """Return the size of the layer's uncompressed tar; read through where it was not noted."""
-        try:
-            note = (self.layer_path(layer.diff_id) / "layer.json").read_bytes()
-            noted = msgspec.json.decode(note, type=LayerRecord).tar_bytes
-        except (OSError, msgspec.MsgspecError):
-            noted = 0
-        return noted or sum(map(len, self.read_tar(layer)))
+        record = self._record(layer.diff_id)
+        return (record.tar_bytes if record else 0) or sum(map(len, self.read_tar(layer)))
 
     def read_tar(self, layer: Layer) -> Iterator[bytes]:
         """Yield the layer's uncompressed tar, checked against its digest at the end."""

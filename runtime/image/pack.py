@@ -126,7 +126,7 @@ def _pack_one(
         return
     if metadata.lies_elsewhere(full):
         raise ImageError(
-            f"pack {full}: overlayfs keeps its content in a lower layer; mount it with redirect_dir=off,metacopy=off"
+            f"pack {full}: overlayfs keeps its content in a lower layer; mount it with redirect_dir=off"
         )
     entry = _entry(path, full, status)
     if not stat.S_ISDIR(status.st_mode) and status.st_nlink > 1:

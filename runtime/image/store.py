@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -14,8 +13,17 @@ import msgspec
 
 from runtime.image import archive, catalog, files, flatten, listing, removal
 from runtime.image.catalog import Entries
-from runtime.image.documents import CONFIG, MANIFEST, Descriptor, ImageConfig, Manifest, RootFs, encode
-from runtime.image.errors import ImageConflictError, ImageError, os_cause
+from runtime.image.documents import (
+    CONFIG,
+    MANIFEST,
+    Descriptor,
+    ImageConfig,
+    Manifest,
+    RootFs,
+    architecture,
+    encode,
+)
+from runtime.image.errors import ImageConflictError, ImageError, ImageNotFoundError, os_cause
 from runtime.image.image import MAX_LAYERS, Image, load_image, read_documents
 from runtime.image.index import IndexFile
 from runtime.image.layers import Layer, LayerStore
@@ -27,7 +35,6 @@ from runtime.image.streams import UnpackLimits
 
 __all__ = ["Image", "ImageStore"]
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 _PATIENCE_S = 2.0
 
 
@@ -81,12 +88,11 @@ class ImageStore:
         name loses it.
         """
         document = config or ImageConfig()
-        machine = platform.machine()
         with self.adding():
             added = tuple(item if isinstance(item, Layer) else self.add_layer(item) for item in layers)
             document = msgspec.structs.replace(
                 document,
-                architecture=document.architecture or _ARCHITECTURES.get(machine, machine),
+                architecture=document.architecture or architecture(),
                 rootfs=RootFs(diff_ids=tuple(layer.diff_id for layer in added)),
             )
             return self.register((reference,) if reference else (), added, encode(document))
@@ -152,8 +158,14 @@ class ImageStore:
                 names = item.names if reference is None else (reference,)
                 if not names:
                     raise ImageError(f"archive {source} holds an image without a name; give one")
-                images.extend(self.register(name, item.layers, item.config) for name in names)
+                images.extend(self.add_found(item, (name,)) for name in names)
         return images
+
+    def add_found(self, item: archive.Found, names: Sequence[str]) -> Image:
+        """Take in an image that was found in an archive, within adding()."""
+        if item.manifest:
+            return self.add_image(names, item.manifest, item.media_type, item.layers, item.config)
+        return self.register(names, item.layers, item.config)
 
     # ---- names -----------------------------------------------------------------------------------------
 
@@ -200,6 +212,21 @@ class ImageStore:
     def find_id(self, reference: str) -> str:
         """Return the id of an image, without a look at its layers. Raises as resolve()."""
         return catalog.id_of(catalog.find(self._index.read(), reference, self.root))
+
+    def is_id(self, text: str) -> bool:
+        """Say whether `text` finds an image by its id, not by a name. ImageConflictError: it finds several."""
+        entries = self._index.read()
+        try:
+            catalog.find(entries, text, self.root)
+        except ImageNotFoundError:
+            return False
+        return catalog.is_digits(entries, text)
+
+    def owners(self, names: Sequence[str]) -> dict[str, str]:
+        """Return which images have these names (`repository:tag`) now: name → id."""
+        entries = self._index.read()
+        found = {name: catalog.find_name(entries, name) for name in names}
+        return {name: catalog.id_of(entry) for name, entry in found.items() if entry is not None}
 
     def list(self) -> Sequence[Image]:
         """All images, by name: one that has several names comes several times, one without any comes last."""

@@ -1,0 +1,37 @@
+"""Images from an archive, under the names it gives: docker's `load`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from runtime.image.archive import OnLayer, ignore_layer, read_archive
+from runtime.image.compression import Readable
+from runtime.image.image import Image
+from runtime.image.references import parse_reference
+
+if TYPE_CHECKING:
+    from runtime.image.store import ImageStore
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """An image that came from an archive. lost: names that other images had until now, with their ids."""
+
+    image: Image
+    names: tuple[str, ...]
+    lost: dict[str, str]
+
+
+def load(store: ImageStore, source: Path | Readable, on_layer: OnLayer = ignore_layer) -> list[Loaded]:
+    """Take in all images of an archive, a file or a stream. Raises ImageError; all come or none gets a name."""
+    loaded = []
+    with store.adding():
+        for item in read_archive(source, store.content, store.limits, on_layer):
+            names = tuple(str(parse_reference(name).tagged()) for name in item.names)
+            before = store.owners(names)
+            image = store.add_found(item, names)
+            lost = {name: old for name, old in before.items() if old != image.id}
+            loaded.append(Loaded(image=image, names=names, lost=lost))
+    return loaded
