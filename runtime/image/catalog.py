@@ -19,8 +19,13 @@ ID = "io.ninetynine.image.id"
 PARENT = "io.ninetynine.image.parent"
 TAGGED = "io.ninetynine.image.tagged"
 REMOVED = "io.ninetynine.image.removed"
+STEP = "io.ninetynine.image.step"
 """Annotations of ours: the config's digest; the image it was made from here; when it was last named (RFC
-3339); set where an image was removed that a stopped container needs: nobody sees it, its content stays."""
+3339); set where an image was removed that a stopped container needs: nobody sees it, its content stays; a
+digest of the build step that made it from its parent."""
+
+KEPT = (ID, PARENT, STEP)
+"""What all entries of an image carry."""
 
 Entries = tuple[Descriptor, ...]
 
@@ -72,6 +77,12 @@ def parent_of(entries: Iterable[Descriptor], image_id: str) -> str:
     """The id of the image it was made from here, "" where none is known."""
     found = [entry.annotations.get(PARENT, "") for entry in of_image(entries, image_id)]
     return max(found, default="")
+
+
+def made_by(entries: Iterable[Descriptor], parent: str, step: str) -> tuple[str, ...]:
+    """The ids of the images that this build step made from `parent`, the newest entry last."""
+    made = [entry for entry in entries if entry.annotations.get(STEP) == step and not is_hidden(entry)]
+    return tuple(id_of(entry) for entry in made if entry.annotations.get(PARENT, "") == parent)
 
 
 # ---- finding --------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -83,6 +84,17 @@ def load_image(content: LayerStore, entries: Entries, entry: Descriptor) -> Imag
         parent=catalog.parent_of(entries, catalog.id_of(entry)),
         tagged=max((one.annotations.get(catalog.TAGGED, "") for one in mine), default=""),
     )
+
+
+def used_content(content: LayerStore, entries: Iterable[Descriptor]) -> tuple[set[str], set[str]]:
+    """Return the diff ids and the digests of the blobs that these entries consist of."""
+    layers: set[str] = set()
+    blobs: set[str] = set()
+    for entry in {one.digest: one for one in entries}.values():
+        manifest, config = read_documents(content, entry)
+        layers.update(config.rootfs.diff_ids)
+        blobs |= {entry.digest, manifest.config.digest, *(layer.digest for layer in manifest.layers)}
+    return layers, blobs
 
 
 def layers_of(manifest: Manifest, config: ImageConfig) -> tuple[Layer, ...]:

@@ -25,7 +25,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(store: ImageStore, source: Path | Readable, on_layer: OnLayer = ignore_layer) -> list[Loaded]:
-    """Take in all images of an archive, a file or a stream. Raises ImageError; all come or none gets a name."""
+    """Take in all images of an archive, a file or a stream. Raises ImageError; then none has a name."""
     loaded = []
     with store.adding():
         for item in read_archive(source, store.content, store.limits, on_layer):

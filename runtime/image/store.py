@@ -24,7 +24,7 @@ from runtime.image.documents import (
     encode,
 )
 from runtime.image.errors import ImageConflictError, ImageError, ImageNotFoundError, os_cause
-from runtime.image.image import MAX_LAYERS, Image, load_image, read_documents
+from runtime.image.image import MAX_LAYERS, Image, load_image, read_documents, used_content
 from runtime.image.index import IndexFile
 from runtime.image.layers import Layer, LayerStore
 from runtime.image.listing import Summary
@@ -98,16 +98,22 @@ class ImageStore:
             return self.register((reference,) if reference else (), added, encode(document))
 
     def register(
-        self, names: str | Sequence[str], layers: Sequence[Layer], config: bytes, *, parent: str = ""
+        self,
+        names: str | Sequence[str],
+        layers: Sequence[Layer],
+        config: bytes,
+        *,
+        parent: str = "",
+        step: str = "",
     ) -> Image:
         """Make an image of layers that are here already and the bytes of its config, and give it names.
 
-        parent: the id of the image it was made from here.
+        parent: the id of the image it was made from here; step: a digest of the build step that did.
         """
         described = Descriptor(media_type=CONFIG, digest=self.content.put_blob(config), size=len(config))
         manifest = Manifest(config=described, layers=tuple(layer.descriptor for layer in layers))
         names = (names,) if isinstance(names, str) else names
-        return self.add_image(names, encode(manifest), MANIFEST, layers, config, parent=parent)
+        return self.add_image(names, encode(manifest), MANIFEST, layers, config, parent=parent, step=step)
 
     def add_image(
         self,
@@ -119,6 +125,7 @@ class ImageStore:
         *,
         repo_digests: Sequence[str] = (),
         parent: str = "",
+        step: str = "",
     ) -> Image:
         """Take in an image with its own manifest, byte for byte; its layers are here (content.add_stream).
 
@@ -139,7 +146,8 @@ class ImageStore:
                     raise ImageError(f"layer {layer.digest} is not in {self.root} (any more); add it again")
             image_id = self.content.put_blob(config)
             digest = self.content.put_blob(manifest)
-            marks = {catalog.ID: image_id} | ({catalog.PARENT: parent} if parent else {})
+            marks = {catalog.ID: image_id, catalog.PARENT: parent, catalog.STEP: step}
+            marks = {key: value for key, value in marks.items() if value}
             entry = Descriptor(media_type=media_type, digest=digest, size=len(manifest), annotations=marks)
             read_documents(self.content, entry)
             return self._named(entry, wanted)
@@ -214,13 +222,17 @@ class ImageStore:
         return catalog.id_of(catalog.find(self._index.read(), reference, self.root))
 
     def is_id(self, text: str) -> bool:
-        """Say whether `text` finds an image by its id, not by a name. ImageConflictError: it finds several."""
+        """Say whether `text` finds an image by its id, not by a name. ImageConflictError: several fit."""
         entries = self._index.read()
         try:
             catalog.find(entries, text, self.root)
         except ImageNotFoundError:
             return False
         return catalog.is_digits(entries, text)
+
+    def made_by(self, parent: str, step: str) -> tuple[str, ...]:
+        """Return the ids of the images that a build step made from the image `parent`, the newest last."""
+        return catalog.made_by(self._index.read(), parent, step)
 
     def owners(self, names: Sequence[str]) -> dict[str, str]:
         """Return which images have these names (`repository:tag`) now: name → id."""
@@ -318,8 +330,8 @@ class ImageStore:
         left = plan.entries
         gone = [entry for entry in before if catalog.id_of(entry) in plan.gone]
         try:
-            layers, blobs = self._used(gone)
-            kept_layers, kept_blobs = self._used(left)
+            layers, blobs = used_content(self.content, gone)
+            kept_layers, kept_blobs = used_content(self.content, left)
         except ImageError:
             self._index.write(left)
             self._leftovers = True
@@ -346,7 +358,7 @@ class ImageStore:
             return self._collect()
 
     def _collect(self) -> int:
-        layers, blobs = self._used(self._index.read())
+        layers, blobs = used_content(self.content, self._index.read())
         kept = {self.content.layer_path(diff_id) for diff_id in layers}
         loose = [p for p in self.content.layers.iterdir() if p not in kept and not files.in_use(p)]
         for path in loose:
@@ -373,19 +385,10 @@ class ImageStore:
                 return
             yield True
 
-    def _used(self, entries: Sequence[Descriptor]) -> tuple[set[str], set[str]]:
-        layers: set[str] = set()
-        blobs: set[str] = set()
-        for entry in {one.digest: one for one in entries}.values():
-            manifest, config = read_documents(self.content, entry)
-            layers.update(config.rootfs.diff_ids)
-            blobs |= {entry.digest, manifest.config.digest, *(layer.digest for layer in manifest.layers)}
-        return layers, blobs
-
 
 def _bare(entry: Descriptor) -> Descriptor:
     """The entry without its name."""
-    kept = {key: entry.annotations[key] for key in (catalog.ID, catalog.PARENT) if key in entry.annotations}
+    kept = {key: entry.annotations[key] for key in catalog.KEPT if key in entry.annotations}
     return msgspec.structs.replace(entry, annotations=kept)
 
 
