@@ -1,21 +1,166 @@
-"""The application: all routes, with and without a version prefix, on one Service."""
+"""The application: every route, with and without a version prefix, answered from one Service."""
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import logging
+import pkgutil
+import platform
+from collections.abc import Callable, Iterable
+from functools import cache
 from types import ModuleType
+from typing import Any
 
-MODULES = (
-    "system",
-    "containers",
-    "exec",
-    "events",
-    "session",
-    # Each room appends its modules below this line, once they are there.
-)
-"""The modules of `runtime.api.routes`. The first route that fits wins, so fixed paths come before `{id}`."""
+import msgspec
+from aiohttp import web
+
+from runtime.api import routes as package
+from runtime.api import versions
+from runtime.api.decoding import decode_body, decode_query
+from runtime.api.dispatch import Table
+from runtime.api.errors import ApiError, ErrorBody, is_ours, status_of
+from runtime.api.hijack import Connection
+from runtime.api.routing import Call, Raw, Route, routes_of
+from runtime.engine.service.service import Service
+
+log = logging.getLogger(__name__)
+
+BODY_LIMIT = 16 << 20
+"""Bytes of a JSON body. Bodies that handlers read themselves (tars) have no limit."""
+LINE_LIMIT = 1 << 20
+"""Bytes of the request line and of a header: build arguments and credentials travel there."""
+
+Observer = Callable[[web.BaseRequest, Route, bytes, web.StreamResponse], None]
+"""Told of each request with its route, its JSON body and the answer: tests hold them to the schema."""
+
+_encode = msgspec.json.Encoder().encode
+_JSON = "application/json"
 
 
 def route_modules() -> list[ModuleType]:
-    """Import the modules of routes."""
-    return [importlib.import_module(f"runtime.api.routes.{name}") for name in MODULES]
+    """Import the modules of routes, by name. One that cannot be imported is left out, which is logged."""
+    found = []
+    for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
+        try:
+            found.append(importlib.import_module(f"{package.__name__}.{info.name}"))
+        except ImportError:
+            log.exception("routes of %s are missing", info.name)
+    return found
+
+
+@cache
+def common_headers() -> dict[str, str]:
+    """What every answer says of the daemon; clients read the version and the system from any of them."""
+    return {
+        "Api-Version": versions.text(versions.NEWEST),
+        "Docker-Experimental": "false",
+        "Ostype": "linux",
+        "Server": f"Docker/{versions.program()}-ninetynine ({platform.system().lower()})",
+    }
+
+
+class ApiRequest(web.BaseRequest):
+    """A request whose every answer carries the common headers."""
+
+    async def _prepare_hook(self, resp: web.StreamResponse) -> None:
+        for name, value in common_headers().items():
+            resp.headers.setdefault(name, value)
+
+
+class Api(web.Server):
+    """The protocol factory of all listening sockets, over one Service."""
+
+    def __init__(
+        self, service: Service, modules: Iterable[ModuleType] | None = None, observer: Observer | None = None
+    ) -> None:
+        super().__init__(self.answer, request_factory=self._request)
+        self.service = service
+        self.table = Table(routes_of(route_modules() if modules is None else modules))
+        self._observer = observer
+
+    def __call__(self) -> Connection:
+        """Make the protocol of a new connection."""
+        return Connection(
+            self, loop=self._loop, access_log=None, max_line_size=LINE_LIMIT, max_field_size=LINE_LIMIT
+        )
+
+    def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> ApiRequest:
+        return ApiRequest(message, payload, protocol, writer, task, self._loop, client_max_size=BODY_LIMIT)
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request. Only a client that has gone and a cancellation end it with an exception."""
+        try:
+            version, path = versions.split_path(request.path)
+            found = self.table.find(request.method, path)
+            if found is None:
+                raise ApiError("page not found", 404)
+            route, placeholders = found
+            data = await _body(request, route)
+            call = Call(
+                request,
+                self.service,
+                placeholders,
+                decode_query(route.query, _parameters(request)),
+                _decoded(request, route, data),
+                version,
+            )
+            response = _response(route, await route.handler(call))
+            if self._observer is not None:
+                self._observer(request, route, data, response)
+            return response
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            return failure(request, error)
+
+
+def _parameters(request: web.BaseRequest) -> dict[str, list[str]]:
+    query = request.query
+    return {name: query.getall(name) for name in query} if query else {}
+
+
+async def _body(request: web.BaseRequest, route: Route) -> bytes:
+    """Read a body that the route wants decoded; others are the handler's."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    if route.body is None or route.body is Raw or not request.body_exists:
+        return b""
+    return await request.read()
+
+
+def _decoded(request: web.BaseRequest, route: Route, data: bytes) -> Any:
+    if route.body is None or route.body is Raw or (route.optional and not data.strip()):
+        return None
+    return decode_body(data, route.body, request.headers.get("Content-Type", ""))
+
+
+def _response(route: Route, answer: Any) -> web.StreamResponse:
+    if isinstance(answer, web.StreamResponse):
+        return answer
+    if answer is None and route.answer is None:
+        return web.Response(status=route.status)
+    if isinstance(answer, bytes):
+        return web.Response(body=answer, status=route.status, headers={"Content-Type": route.media or _JSON})
+    return web.Response(
+        body=_encode(answer) + b"\n", status=route.status, headers={"Content-Type": route.media or _JSON}
+    )
+
+
+def failure(request: web.BaseRequest, error: Exception) -> web.Response:
+    """Make the answer of an error. Raises ConnectionError when the head of another answer is out already."""
+    status = error.status if isinstance(error, web.HTTPException) else status_of(error)
+    if status == 500 and not is_ours(error):
+        log.error("%s %s failed", request.method, request.path, exc_info=error)
+    elif status != 304:
+        log.debug("%s %s: %d %s", request.method, request.path, status, error)
+    if request.writer.output_size > 0:
+        raise ConnectionError("the answer has begun already, it can only be cut off") from error
+    if status == 304:
+        return web.Response(status=304)
+    text = str(error) or type(error).__name__
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        text = f"request body is larger than {BODY_LIMIT} bytes"
+    return web.Response(
+        body=_encode(ErrorBody(message=text)) + b"\n", status=status, headers={"Content-Type": _JSON}
+    )

@@ -54,7 +54,7 @@ class Call(Generic[Q, B]):
 
     def __init__(
         self,
-        request: web.Request,
+        request: web.BaseRequest,
         service: Service,
         path: dict[str, str],
         query: Q,

@@ -1,0 +1,144 @@
+"""The daemon's life: lock the root, listen, open the service, answer, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from runtime.api import addresses, versions
+from runtime.api.addresses import Address
+from runtime.api.app import Api, Observer
+from runtime.api.locking import only_one, pid_file
+from runtime.api.notify import notify
+from runtime.api.tls import TlsProtocol
+from runtime.engine.service.service import Service
+
+log = logging.getLogger("nnd")
+
+_SLOW_S = 3.0
+_GOODBYE_S = 2.0
+_IMPATIENT = 3
+"""So many signals, and it ends without tidying up."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line says. tls: of the TCP sockets, None: plain."""
+
+    root: Path
+    hosts: tuple[Address, ...]
+    group: str = ""
+    tls: ssl.SSLContext | None = None
+    insecure: tuple[str, ...] = ()
+    live_restore: bool = False
+    pid_file: Path | None = None
+
+
+async def serve(options: Options, say: Callable[[str], None], observer: Observer | None = None) -> None:
+    """Be the daemon until a signal ends it. say: prints a line for who started it. Raises EngineError."""
+    stop = _stop_event()
+    with only_one(options.root), pid_file(options.pid_file), contextlib.ExitStack() as held:
+        sockets = [(address, sock) for address in options.hosts for sock in _listen(held, address, options)]
+        service = await _opened(options, say, stop)
+        if service is None:
+            return
+        api = Api(service, observer=observer)
+        servers = await _answer(api, sockets, options.tls)
+        try:
+            gc.collect()
+            gc.freeze()
+            where = " ".join(str(address) for address in options.hosts)
+            say(f"nnd {versions.program()} is ready: {where} (root {options.root}, pid {os.getpid()})")
+            notify("READY=1")
+            await stop.wait()
+            notify("STOPPING=1")
+            say("nnd stops" if options.live_restore else "nnd stops, and its containers with it")
+        finally:
+            # No new clients; those who wait for a container's end are still told.
+            for server in servers:
+                server.close()
+            await service.close()
+            await api.shutdown(_GOODBYE_S)
+
+
+def _listen(held: contextlib.ExitStack, address: Address, options: Options) -> list[socket.socket]:
+    sockets = addresses.listen(address, group=options.group)
+    for sock in sockets:
+        held.callback(sock.close)
+    if address.kind == "unix":
+        path = Path(address.path)
+        held.callback(_unlink, path, path.stat().st_ino)
+    return sockets
+
+
+def _unlink(path: Path, inode: int) -> None:
+    """Remove our socket, unless another daemon has put its own there."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_ino == inode:
+            path.unlink()
+
+
+async def _opened(options: Options, say: Callable[[str], None], stop: asyncio.Event) -> Service | None:
+    """Open the service; None when a signal came first."""
+    opening = asyncio.ensure_future(
+        Service.open(options.root, live_restore=options.live_restore, insecure=options.insecure)
+    )
+    stopping = asyncio.ensure_future(stop.wait())
+    waited = 0.0
+    try:
+        while not opening.done() and not stopping.done():
+            await asyncio.wait((opening, stopping), timeout=_SLOW_S, return_when=asyncio.FIRST_COMPLETED)
+            waited += _SLOW_S
+            if not opening.done() and not stopping.done():
+                say(f"nnd opens {options.root}: looks for what an earlier one left, {waited:.0f} s so far")
+        if not opening.done():
+            opening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                return await opening
+            return None
+        return opening.result()
+    finally:
+        stopping.cancel()
+
+
+async def _answer(
+    api: Api, sockets: list[tuple[Address, socket.socket]], tls: ssl.SSLContext | None
+) -> list[asyncio.Server]:
+    loop = asyncio.get_running_loop()
+    servers = []
+    for address, sock in sockets:
+        make: Callable[[], asyncio.Protocol] = api
+        if address.kind == "tcp" and tls is not None:
+            make = _with_tls(tls, api)
+        create = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
+        servers.append(await create(make, sock=sock))
+    return servers
+
+
+def _with_tls(context: ssl.SSLContext, api: Api) -> Callable[[], asyncio.Protocol]:
+    return lambda: TlsProtocol(context, api)
+
+
+def _stop_event() -> asyncio.Event:
+    event, loop, count = asyncio.Event(), asyncio.get_running_loop(), 0
+
+    def stop(number: int) -> None:
+        nonlocal count
+        count += 1
+        event.set()
+        if count >= _IMPATIENT:
+            os._exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: there is nothing to read again")
+    return event

@@ -1,0 +1,135 @@
+"""From the text of a request to its structs, as forgiving as Docker is and no more.
+
+Docker's daemon is written in Go, whose decoder leaves a field at its zero value where the client sent null,
+so clients send null for whatever they leave open. A body is decoded strictly first, and only one that fails
+is looked through for such nulls: the usual request pays nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import inspect
+
+from runtime.api.routing import Query
+from runtime.engine.errors import BadParameterError
+from runtime.engine.service.filters import parse_filters
+
+T = TypeVar("T")
+
+_FALSE = frozenset({"", "0", "no", "false", "none"})
+
+
+def decode_query(kind: type[Query] | None, parameters: Mapping[str, Sequence[str]]) -> Query | None:
+    """Make a query struct of what stands behind the `?`. Raises BadParameterError."""
+    if kind is None:
+        return None
+    found: dict[str, Any] = {}
+    for name, form in _forms(kind).items():
+        values = parameters.get(name)
+        if values is None:
+            continue
+        if form is list:
+            found[name] = list(values)
+        elif form is bool:
+            found[name] = values[0].strip().lower() not in _FALSE
+        elif form is dict:
+            if values[0]:
+                found[name] = _json_value(name, values[0])
+        elif values[0] or form is str:
+            found[name] = values[0]
+    try:
+        return msgspec.convert(found, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadParameterError(f"invalid query: {error}") from error
+
+
+def decode_body(data: bytes, kind: type[T], media: str) -> T:
+    """Make a struct of a JSON body. Raises BadParameterError in words that Docker's clients know."""
+    if media and media.partition(";")[0].strip().lower() != "application/json":
+        raise BadParameterError(f"unsupported Content-Type header ({media}): must be 'application/json'")
+    if not data.strip():
+        raise BadParameterError("invalid JSON: got EOF while reading request body")
+    try:
+        return _decoder(kind).decode(data)
+    except msgspec.ValidationError:
+        return _decode_with_nulls(data, kind)
+    except msgspec.DecodeError as error:
+        raise BadParameterError(f"invalid JSON: {error}") from error
+
+
+def _decode_with_nulls(data: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.convert(without_nulls(msgspec.json.decode(data), _type_info(kind)), kind)
+    except msgspec.MsgspecError as error:
+        raise BadParameterError(f"invalid JSON: {error}") from error
+
+
+def without_nulls(value: Any, info: inspect.Type) -> Any:
+    """Drop each null of a document whose field of a struct does not take one."""
+    options = info.types if isinstance(info, inspect.UnionType) else (info,)
+    if isinstance(value, dict):
+        for option in options:
+            if isinstance(option, inspect.StructType):
+                fields = {field.encode_name: field.type for field in option.fields}
+                return {
+                    name: without_nulls(one, fields[name])
+                    for name, one in value.items()
+                    if name in fields and (one is not None or _takes_null(fields[name]))
+                }
+            if isinstance(option, inspect.DictType):
+                return {name: without_nulls(one, option.value_type) for name, one in value.items()}
+    if isinstance(value, list):
+        for option in options:
+            if isinstance(option, inspect.ListType | inspect.VarTupleType):
+                return [without_nulls(one, option.item_type) for one in value]
+    return value
+
+
+def _takes_null(info: inspect.Type) -> bool:
+    options = info.types if isinstance(info, inspect.UnionType) else (info,)
+    return any(isinstance(option, inspect.NoneType | inspect.AnyType) for option in options)
+
+
+def _json_value(name: str, text: str) -> Any:
+    if name == "filters":
+        return parse_filters(text)
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise BadParameterError(f"invalid query: {name} is no JSON: {error}") from error
+
+
+@cache
+def _type_info(kind: Any) -> inspect.Type:
+    return inspect.type_info(kind)
+
+
+@cache
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    return msgspec.json.Decoder(kind)
+
+
+@cache
+def _forms(kind: type[Query]) -> dict[str, type]:
+    """Parameter → how its text is read: bool, list, dict (JSON), str, or object for what msgspec converts."""
+    info = _type_info(kind)
+    assert isinstance(info, inspect.StructType)
+    return {field.encode_name: _form(field.type) for field in info.fields}
+
+
+def _form(info: inspect.Type) -> type:
+    options = info.types if isinstance(info, inspect.UnionType) else (info,)
+    kinds: tuple[tuple[type[inspect.Type], type], ...] = (
+        (inspect.BoolType, bool),
+        (inspect.ListType, list),
+        (inspect.DictType, dict),
+        (inspect.StrType, str),
+    )
+    for kind, form in kinds:
+        if any(isinstance(option, kind) for option in options):
+            return form
+    return object

@@ -1,0 +1,196 @@
+"""Connections that a request takes over: after the answer's head, bytes go both ways until both have ended.
+
+aiohttp closes a connection whose reader has seen the end. Docker's clients half-close instead (no more
+stdin) and go on reading, so a taken connection is kept open for writing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+
+_log = logging.getLogger(__name__)
+
+_ENOUGH = 256 << 10
+"""Unread bytes beyond which the client is made to wait."""
+
+
+class Connection(web.RequestHandler):  # type: ignore[misc]
+    """aiohttp's connection, with a way to take it over and to be told when it is gone."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._taken: Hijacked | None = None
+        self.gone = asyncio.Event()
+        self.writable = asyncio.Event()
+        self.writable.set()
+
+    def take(self) -> Hijacked:
+        """Give the connection to the request that is being handled."""
+        if self.transport is None:
+            raise ConnectionResetError("the client has gone")
+        rest, self._message_tail = bytes(self._message_tail), b""
+        self._taken = Hijacked(self, self.transport)
+        if rest:
+            self._taken.feed(rest)
+        return self._taken
+
+    def data_received(self, data: bytes) -> None:
+        """Hand bytes to whoever has the connection."""
+        if self._taken is not None:
+            self._taken.feed(data)
+        else:
+            super().data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """Keep a connection open for what is still to be written."""
+        if self._taken is not None:
+            self._taken.feed_end()
+            return True
+        self.gone.set()  # for answers that never end; others are still written
+        if self._request_in_progress or self._messages:
+            self.close()
+            return True
+        return None
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Tell whoever waits."""
+        self.gone.set()
+        self.writable.set()
+        if self._taken is not None:
+            self._taken.feed_end()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as we write."""
+        self.writable.clear()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        self.writable.set()
+        super().resume_writing()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP request in the form of all other errors."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun already")
+        _log.debug("malformed request: %s", exc)
+        response = web.json_response({"message": message or "malformed HTTP request"}, status=status)
+        response.force_close()
+        return response
+
+
+class Hijacked:
+    """A taken connection. What it gets is kept up to a limit, then the client has to wait."""
+
+    def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
+        self._connection, self._transport = connection, transport
+        self._unread = bytearray()
+        self._ended = False
+        self._paused = False
+        self._news = asyncio.Event()
+
+    @property
+    def gone(self) -> asyncio.Event:
+        """Set once the connection is closed, by whomever."""
+        return self._connection.gone
+
+    async def read(self, most: int = 1 << 16) -> bytes:
+        """Return what has come; b"" once the client sends no more or is gone."""
+        while not self._unread and not self._ended:
+            self._news.clear()
+            await self._news.wait()
+        data = bytes(self._unread[:most])
+        del self._unread[:most]
+        if self._paused and len(self._unread) < _ENOUGH and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()
+        return data
+
+    async def send(self, data: bytes) -> None:
+        """Write, and wait while the client is slow. Raises ConnectionResetError when it is gone."""
+        if self._transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        self._transport.write(data)
+        if not self._connection.writable.is_set():
+            await self._connection.writable.wait()
+
+    def close(self) -> None:
+        """Close it once all is written."""
+        self._transport.close()
+
+    def feed(self, data: bytes) -> None:
+        """Take what the client sent."""
+        self._unread += data
+        if len(self._unread) > _ENOUGH and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+        self._news.set()
+
+    def feed_end(self) -> None:
+        """The client sends no more."""
+        self._ended = True
+        self._news.set()
+
+
+class Taken(web.StreamResponse):
+    """What a handler returns that took the connection: everything is written already."""
+
+    def __init__(self, hijacked: Hijacked) -> None:
+        super().__init__()
+        self._hijacked = hijacked
+        self.force_close()
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Write no head: it was written when the connection was taken."""
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Close the connection."""
+        self._hijacked.close()
+
+
+def wants_upgrade(request: web.BaseRequest) -> bool:
+    """Say whether the client asked to go on with another protocol on this connection."""
+    return "Upgrade" in request.headers
+
+
+async def take_over(
+    request: web.BaseRequest, media: str = "application/vnd.docker.raw-stream", **headers: str
+) -> Hijacked:
+    """Answer with 101 (200 to a client that did not ask for an upgrade) and take the connection.
+
+    media: the content type of what follows; without an upgrade Docker always says raw-stream. headers: more
+    of the head, with `_` for `-`.
+    """
+    connection = request.protocol
+    assert isinstance(connection, Connection)
+    hijacked = connection.take()
+    if wants_upgrade(request):
+        lines = [
+            "HTTP/1.1 101 UPGRADED",
+            f"Content-Type: {media}",
+            "Connection: Upgrade",
+            f"Upgrade: {request.headers['Upgrade']}",
+        ]
+    else:
+        lines = ["HTTP/1.1 200 OK", "Content-Type: application/vnd.docker.raw-stream"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    await hijacked.send("\r\n".join([*lines, "", ""]).encode("latin-1"))
+    return hijacked
+
+
+def frame(stream: int, data: bytes) -> bytes:
+    """Put Docker's 8 bytes before a piece of output: stream 1 is stdout, 2 stderr."""
+    return bytes((stream, 0, 0, 0)) + len(data).to_bytes(4, "big") + data

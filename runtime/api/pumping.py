@@ -1,0 +1,76 @@
+"""Carries a program's stdio over a taken connection, both ways at once, until its output has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+from runtime.api.hijack import Hijacked, frame
+from runtime.engine.service.attachment import Attachment
+
+
+async def pump(client: Hijacked, attachment: Attachment, *, stdin: bool) -> None:
+    """Hand input on and output out. A half-close of the client is the end of input, nothing else.
+
+    Returns when the output has ended, the client typed the detach keys, or is gone; the attachment is closed.
+    """
+    try:
+        async with alongside(feed(client, attachment) if stdin else _drop(client)):
+            await until_gone(client, _send_output(client, attachment))
+    except ConnectionError:
+        pass  # the client has gone; what runs goes on
+    finally:
+        await attachment.close()
+
+
+async def feed(client: Hijacked, attachment: Attachment) -> None:
+    """Hand on what the client types, and that it types no more."""
+    while data := await client.read():
+        await attachment.write(data)
+    await attachment.close_stdin()
+
+
+async def _drop(client: Hijacked) -> None:
+    while await client.read():
+        pass
+
+
+async def _send_output(client: Hijacked, attachment: Attachment) -> None:
+    if attachment.tty:
+        async for _, data in attachment:
+            await client.send(data)
+    else:
+        async for stream, data in attachment:
+            await client.send(frame(stream, data))
+
+
+async def until_gone(client: Hijacked, work: Coroutine[Any, Any, None]) -> None:
+    """Do the work, but no longer than the connection is there."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(client.gone.wait())
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+    finally:
+        gone.cancel()
+        await end(task)
+
+
+@contextlib.asynccontextmanager
+async def alongside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Let `work` run beside the block, and no longer."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        await end(task)
+
+
+async def end(task: asyncio.Future[None]) -> None:
+    """Cancel a task and wait for its end, whatever that is."""
+    task.cancel()
+    await asyncio.wait((task,))
+    _ = task.cancelled() or task.exception()

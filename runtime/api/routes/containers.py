@@ -1,0 +1,165 @@
+"""`/containers`: making, looking at, changing and removing them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from runtime.api.routing import Call, Query, route
+from runtime.api.views.inspection import ContainerDocument, inspect
+from runtime.api.views.sizes import sizes_of
+from runtime.api.views.summary import Summary, summarize
+from runtime.engine.errors import BadParameterError
+from runtime.engine.service.filters import Filters
+from runtime.engine.service.record import ContainerRecord
+from runtime.engine.service.request import Body, CreateRequest, UpdateRequest
+from runtime.engine.service.service import Service
+from runtime.image.errors import ImageError
+
+
+class CreateQuery(Query):
+    """name: "" for one that the daemon invents. platform: os[/arch[/variant]] of the image, "" for any."""
+
+    name: str = ""
+    platform: str = ""
+
+
+class Created(Body):
+    """A new container."""
+
+    id: str
+    warnings: list[str]
+
+
+@route(
+    "POST", "/containers/create", query=CreateQuery, body=CreateRequest, answer=Created, status=201,
+    also=(400, 404, 409),
+)  # fmt: skip
+async def create(call: Call[CreateQuery, CreateRequest]) -> Created:
+    """Make a container; it does not run yet."""
+    id_, warnings = await call.service.containers.create(call.query.name or None, call.body)
+    return Created(id=id_, warnings=warnings)
+
+
+class ListQuery(Query):
+    """limit: the newest so many, running or not. size: tell sizes too. before, since: of old, now filters."""
+
+    all: bool = False
+    limit: int = 0
+    size: bool = False
+    filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    before: str = ""
+    since: str = ""
+
+
+@route("GET", "/containers/json", query=ListQuery, answer=list[Summary], also=(400,))
+async def list_containers(call: Call[ListQuery, None]) -> list[Summary]:
+    """List containers, newest first."""
+    query = call.query
+    filters: Filters = query.filters
+    for name, value in (("before", query.before), ("since", query.since)):
+        if value:
+            filters = {**filters, name: [value]}
+    records = call.service.containers.list(all=query.all, limit=max(0, query.limit), filters=filters)
+    image_id_of = _image_ids(call.service)
+    sizes = await _sizes(call.service, records) if query.size else {}
+    return [summarize(record, image_id_of, sizes.get(record.id)) for record in records]
+
+
+def _image_ids(service: Service) -> Callable[[str], str]:
+    """Return a look-up of image ids by name that asks the store once a name."""
+    known: dict[str, str] = {}
+
+    def look_up(name: str) -> str:
+        if name not in known:
+            try:
+                known[name] = service.images.find_id(name)
+            except ImageError:
+                known[name] = ""
+        return known[name]
+
+    return look_up
+
+
+async def _sizes(service: Service, records: list[ContainerRecord]) -> dict[str, tuple[int, int]]:
+    def all_sizes() -> dict[str, tuple[int, int]]:
+        return {record.id: sizes_of(service, record) for record in records}
+
+    return await asyncio.to_thread(all_sizes)
+
+
+class InspectQuery(Query):
+    """size: tell sizes too."""
+
+    size: bool = False
+
+
+@route("GET", "/containers/{id}/json", query=InspectQuery, answer=ContainerDocument, also=(404,))
+async def inspect_container(call: Call[InspectQuery, None]) -> ContainerDocument:
+    """Tell all of a container."""
+    record = call.service.containers.get(call.path["id"])
+    sizes = await asyncio.to_thread(sizes_of, call.service, record) if call.query.size else None
+    return inspect(call.service, record, sizes)
+
+
+class RenameQuery(Query):
+    """name: the new one."""
+
+    name: str = ""
+
+
+@route("POST", "/containers/{id}/rename", query=RenameQuery, status=204, also=(400, 404, 409))
+async def rename(call: Call[RenameQuery, None]) -> None:
+    """Give a container another name."""
+    if not call.query.name:
+        raise BadParameterError("Neither old nor new names may be empty")
+    await call.service.containers.rename(call.path["id"], call.query.name)
+
+
+class Updated(Body):
+    """What could not be done as asked."""
+
+    warnings: list[str]
+
+
+@route("POST", "/containers/{id}/update", body=UpdateRequest, answer=Updated, also=(400, 404, 409))
+async def update(call: Call[None, UpdateRequest]) -> Updated:
+    """Change limits and the restart policy of a container."""
+    return Updated(warnings=await call.service.containers.update(call.path["id"], call.body))
+
+
+class RemoveQuery(Query):
+    """v: its anonymous volumes too. force: even if it runs. link: only the link of that name."""
+
+    v: bool = False
+    force: bool = False
+    link: bool = False
+
+
+@route("DELETE", "/containers/{id}", query=RemoveQuery, status=204, also=(400, 404, 409))
+async def remove(call: Call[RemoveQuery, None]) -> None:
+    """Remove a container."""
+    query = call.query
+    await call.service.containers.remove(call.path["id"], force=query.force, volumes=query.v, link=query.link)
+
+
+class PruneQuery(Query):
+    """filters: until, label, label!."""
+
+    filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
+
+
+class Pruned(Body):
+    """What a prune removed. space_reclaimed: bytes."""
+
+    containers_deleted: list[str] | None
+    space_reclaimed: int
+
+
+@route("POST", "/containers/prune", query=PruneQuery, answer=Pruned, also=(400,))
+async def prune(call: Call[PruneQuery, None]) -> Pruned:
+    """Remove all containers that do not run."""
+    removed, freed = await call.service.containers.prune(call.query.filters)
+    return Pruned(containers_deleted=removed or None, space_reclaimed=freed)

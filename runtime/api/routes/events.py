@@ -1,0 +1,46 @@
+"""`/events`: what happens, as it happens."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from runtime.api.routes.stdio import moment
+from runtime.api.routing import Call, Query, route
+from runtime.api.streaming import send_json_lines
+from runtime.engine.errors import BadParameterError
+from runtime.engine.service.events import FILTERS, Subscription
+from runtime.engine.service.filters import check_filters
+
+
+class EventsQuery(Query):
+    """since: what happened from then on first. until: the end. Times as Unix seconds or RFC 3339."""
+
+    since: str = ""
+    until: str = ""
+    filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
+
+
+@route("GET", "/events", query=EventsQuery, answer=dict[str, Any], also=(400,))
+async def events(call: Call[EventsQuery, None]) -> web.StreamResponse:
+    """Tell events, one document a line, until the client goes or `until` has come."""
+    query = call.query
+    check_filters(query.filters, FILTERS)
+    since, until = moment("since", query.since), moment("until", query.until)
+    if since and until and until < since:
+        raise BadParameterError(f"`since` time ({query.since}) cannot be after `until` time ({query.until})")
+    subscription = call.service.events.subscribe(
+        since=since / 1e9 if since else None, until=until / 1e9 if until else None, filters=query.filters
+    )
+    try:
+        return await send_json_lines(call.request, _documents(subscription))
+    finally:
+        subscription.close()
+
+
+async def _documents(subscription: Subscription) -> AsyncIterator[dict[str, Any]]:
+    async for event in subscription:
+        yield event.document()

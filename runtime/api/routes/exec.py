@@ -1,0 +1,68 @@
+"""`/exec`: programs beside a container's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from runtime.api.hijack import Taken, frame, take_over
+from runtime.api.pumping import pump
+from runtime.api.routes.stdio import RAW, ResizeQuery, media_of
+from runtime.api.routing import Call, Raw, route
+from runtime.engine.errors import ConflictError, EngineError
+from runtime.engine.service.execs import ExecRequest, ExecStartRequest
+from runtime.engine.service.request import Body
+
+
+class ExecCreated(Body):
+    """A new exec."""
+
+    id: str
+
+
+@route(
+    "POST", "/containers/{id}/exec", body=ExecRequest, answer=ExecCreated, status=201, also=(400, 404, 409)
+)
+async def create(call: Call[None, ExecRequest]) -> ExecCreated:
+    """Note a program to be run in a running container."""
+    return ExecCreated(id=await call.service.execs.create(call.path["id"], call.body))
+
+
+@route(
+    "POST", "/exec/{id}/start", body=ExecStartRequest, optional=True, answer=Raw, media=RAW,
+    also=(101, 400, 404, 409),
+)  # fmt: skip
+async def start(call: Call[None, ExecStartRequest | None]) -> web.StreamResponse:
+    """Start it. Attached, its output comes as that of an attach; so does why it could not start."""
+    id_, request = call.path["id"], call.body or ExecStartRequest()
+    execs = call.service.execs
+    tty = execs.tty(id_)
+    if request.detach:
+        await execs.start(id_, request)
+        return web.Response()
+    if execs.inspect(id_)["Running"]:
+        raise ConflictError(f"Error: Exec command {id_} is already running")
+    # The head goes first: clients that read it through a buffer would lose output that comes with it.
+    client = await take_over(call.request, media_of(tty, call.version))
+    try:
+        attachment = await execs.start(id_, request)
+    except EngineError as error:
+        text = f"{error}\r\n".encode()
+        await client.send(text if tty else frame(1, text))
+        return Taken(client)
+    if attachment is not None:
+        await pump(client, attachment, stdin=True)
+    return Taken(client)
+
+
+@route("GET", "/exec/{id}/json", answer=dict[str, Any], also=(404,))
+async def inspect(call: Call) -> dict[str, Any]:
+    """Tell all of an exec."""
+    return call.service.execs.inspect(call.path["id"])
+
+
+@route("POST", "/exec/{id}/resize", query=ResizeQuery, also=(400, 404, 409))
+async def resize(call: Call[ResizeQuery, None]) -> None:
+    """Set the size of its terminal."""
+    await call.service.execs.resize(call.path["id"], call.query.h, call.query.w)

@@ -1,0 +1,90 @@
+"""`/containers/{id}/archive`, `export` and `changes`: a container's files."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from runtime.api.routing import Call, Query, Raw, route
+from runtime.api.streaming import first_of, send_stream
+from runtime.engine.errors import BadParameterError
+from runtime.engine.service.archive import PathStat, export, get_archive, put_archive, stat_path
+from runtime.engine.service.changes_view import Change, diff
+
+TAR = "application/x-tar"
+_CHUNK = 1 << 18
+
+
+class PathQuery(Query):
+    """path: in the container."""
+
+    path: str = ""
+
+
+def _path(query: PathQuery) -> str:
+    if not query.path:
+        raise BadParameterError("missing path: say with ?path= which file of the container is meant")
+    return query.path
+
+
+def stat_header(stat: PathStat) -> dict[str, str]:
+    """Return the header that tells of a path."""
+    document: dict[str, Any] = {
+        "name": stat.name,
+        "size": stat.size,
+        "mode": stat.mode,
+        "mtime": stat.mtime,
+        "linkTarget": stat.link_target,
+    }
+    encoded = base64.b64encode(msgspec.json.encode(document)).decode()
+    return {"X-Docker-Container-Path-Stat": encoded}
+
+
+@route("HEAD", "/containers/{id}/archive", query=PathQuery, answer=Raw, also=(400, 404))
+async def look(call: Call[PathQuery, None]) -> web.StreamResponse:
+    """Tell what a path of a container is, in a header."""
+    stat = await stat_path(call.service, call.path["id"], _path(call.query))
+    return web.Response(headers=stat_header(stat))
+
+
+@route("GET", "/containers/{id}/archive", query=PathQuery, answer=Raw, media=TAR, also=(400, 404))
+async def get(call: Call[PathQuery, None]) -> web.StreamResponse:
+    """Send a path of a container, with all below it, as a tar."""
+    stat, chunks = await get_archive(call.service, call.path["id"], _path(call.query))
+    return await send_stream(call.request, await first_of(chunks), TAR, headers=stat_header(stat))
+
+
+class PutQuery(PathQuery):
+    """no_overwrite…: neither a directory by a file nor the reverse. copy_uid_gid: to the container's user."""
+
+    no_overwrite_dir_non_dir: bool = msgspec.field(default=False, name="noOverwriteDirNonDir")
+    copy_uid_gid: bool = msgspec.field(default=False, name="copyUIDGID")
+
+
+@route("PUT", "/containers/{id}/archive", query=PutQuery, body=Raw, also=(400, 403, 404))
+async def put(call: Call[PutQuery, None]) -> None:
+    """Unpack a tar in a directory of a container."""
+    await put_archive(
+        call.service,
+        call.path["id"],
+        _path(call.query),
+        call.request.content.iter_chunked(_CHUNK),
+        no_overwrite_dir_non_dir=call.query.no_overwrite_dir_non_dir,
+        copy_uid_gid=call.query.copy_uid_gid,
+    )
+
+
+@route("GET", "/containers/{id}/export", answer=Raw, media=TAR, also=(404,))
+async def export_container(call: Call) -> web.StreamResponse:
+    """Send a container's whole root, without its volumes, as a tar."""
+    chunks = await export(call.service, call.path["id"])
+    return await send_stream(call.request, await first_of(chunks), TAR)
+
+
+@route("GET", "/containers/{id}/changes", answer=list[Change], also=(404,))
+async def changes(call: Call) -> list[Change]:
+    """List what a container has changed in its image."""
+    return await diff(call.service, call.path["id"])

@@ -1,0 +1,114 @@
+"""`/containers/{id}/start` and its kin: starting, stopping, signalling and awaiting containers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET, UnsetType
+
+from runtime.api.routing import Call, Query, route
+from runtime.api.streaming import while_connected
+from runtime.engine.errors import BadParameterError
+from runtime.engine.service.request import Body
+from runtime.engine.service.waits import Ended
+
+
+class StartQuery(Query):
+    """detachKeys: kept for old clients, who attach with the start. checkpoint: not supported."""
+
+    detach_keys: str = msgspec.field(default="", name="detachKeys")
+    checkpoint: str = ""
+
+
+@route("POST", "/containers/{id}/start", query=StartQuery, status=204, also=(304, 400, 404, 409, 500))
+async def start(call: Call[StartQuery, None]) -> None:
+    """Start a container."""
+    if call.query.checkpoint:
+        raise BadParameterError("start from a checkpoint is not supported; start the container without one")
+    await call.service.containers.start(call.path["id"])
+
+
+class StopQuery(Query):
+    """t: seconds until it is killed, -1 for never, None as the container says. signal: the first one sent."""
+
+    t: int | None = None
+    signal: str = ""
+
+
+@route("POST", "/containers/{id}/stop", query=StopQuery, status=204, also=(304, 400, 404))
+async def stop(call: Call[StopQuery, None]) -> None:
+    """Signal a container, and kill it when it does not end in time."""
+    await call.service.containers.stop(call.path["id"], call.query.t, call.query.signal or None)
+
+
+@route("POST", "/containers/{id}/restart", query=StopQuery, status=204, also=(400, 404))
+async def restart(call: Call[StopQuery, None]) -> None:
+    """Stop a container if it runs, and start it."""
+    await call.service.containers.restart(call.path["id"], call.query.t, call.query.signal or None)
+
+
+class KillQuery(Query):
+    """signal: by name or number."""
+
+    signal: str = ""
+
+
+@route("POST", "/containers/{id}/kill", query=KillQuery, status=204, also=(400, 404, 409))
+async def kill(call: Call[KillQuery, None]) -> None:
+    """Send a signal to a container's program."""
+    await call.service.containers.kill(call.path["id"], call.query.signal)
+
+
+@route("POST", "/containers/{id}/pause", status=204, also=(404, 409))
+async def pause(call: Call) -> None:
+    """Freeze all processes of a container."""
+    await call.service.containers.pause(call.path["id"])
+
+
+@route("POST", "/containers/{id}/unpause", status=204, also=(404, 409))
+async def unpause(call: Call) -> None:
+    """Let them go on."""
+    await call.service.containers.unpause(call.path["id"])
+
+
+class WaitQuery(Query):
+    """condition: not-running, next-exit or removed."""
+
+    condition: str = ""
+
+
+class WaitFailure(Body):
+    """Why it could not be waited for."""
+
+    message: str
+
+
+class WaitAnswer(Body):
+    """How a container ended."""
+
+    status_code: int
+    error: WaitFailure | UnsetType = UNSET
+
+
+@route("POST", "/containers/{id}/wait", query=WaitQuery, answer=WaitAnswer, also=(400, 404))
+async def wait(call: Call[WaitQuery, None]) -> web.StreamResponse:
+    """Answer at once, and tell how the container ended when it has."""
+    future = call.service.containers.subscribe_wait(call.path["id"], call.query.condition or "not-running")
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    try:
+        # Clients start the container when they have this head: from then on no end of it may be missed.
+        await response.prepare(call.request)
+        ended = await while_connected(call.request, _result(future))
+    finally:
+        future.cancel()
+    answer = WaitAnswer(
+        status_code=ended.code, error=WaitFailure(message=ended.error) if ended.error else UNSET
+    )
+    await response.write(msgspec.json.encode(answer) + b"\n")
+    return response
+
+
+async def _result(future: asyncio.Future[Ended]) -> Ended:
+    return await future

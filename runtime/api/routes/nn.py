@@ -1,0 +1,128 @@
+"""`POST /nn/run`: a whole `nn run` in one exchange. `runtime.cli.rapid` describes the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import msgspec
+from aiohttp import web
+
+from runtime.api.hijack import Hijacked, Taken, frame, take_over
+from runtime.api.pumping import alongside, until_gone
+from runtime.api.routing import Call, Raw, route
+from runtime.engine.errors import EngineError
+from runtime.engine.service.attachment import Attachment
+from runtime.engine.service.request import Body, CreateRequest
+from runtime.engine.service.service import Service
+from runtime.engine.service.waits import Ended
+
+STDIN, END, SIGNAL, RESIZE = 0, 4, 5, 6
+"""Kinds of frames beside output, which are 1 and 2."""
+_HEAD = 8
+_LONGEST = 1 << 24
+"""Bytes of a frame; a longer one is no frame."""
+_QUEUED = 256
+"""Frames of input that wait for the program."""
+
+
+class RunRequest(Body):
+    """What to run. create: the body of `POST /containers/create`."""
+
+    name: str = ""
+    platform: str = ""
+    detach_keys: str = ""
+    create: CreateRequest
+
+
+@route("POST", "/nn/run", body=RunRequest, answer=Raw, status=101, also=(400, 404, 409, 500))
+async def run(call: Call[None, RunRequest]) -> web.StreamResponse:
+    """Create a container, attach to it, start it, and stay until it has ended."""
+    request, service = call.body, call.service
+    id_, _ = await service.containers.create(request.name or None, request.create)
+    attachment, ended = await _started(service, id_, request)
+    try:
+        client = await take_over(call.request, Nn_Container=id_)
+        async with alongside(_take_input(service, id_, client, attachment)):
+            await until_gone(client, _send_output(client, attachment, ended))
+    except ConnectionError:
+        return web.Response()  # nobody is there to read it; the container goes on
+    finally:
+        ended.cancel()
+        await attachment.close()
+    return Taken(client)
+
+
+async def _started(
+    service: Service, id_: str, request: RunRequest
+) -> tuple[Attachment, asyncio.Future[Ended]]:
+    """Attach and start. What cannot be started is removed if it would be at its end."""
+    create = request.create
+    goes = create.host_config is not None and create.host_config.auto_remove
+    attachment = service.streams.attach(
+        id_,
+        stdin=create.attach_stdin,
+        stdout=create.attach_stdout,
+        stderr=create.attach_stderr,
+        detach_keys=request.detach_keys,
+    )
+    ended = service.containers.subscribe_wait(id_, "removed" if goes else "next-exit")
+    try:
+        await service.containers.start(id_)
+    except BaseException:
+        ended.cancel()
+        await attachment.close()
+        if goes:
+            with contextlib.suppress(EngineError):
+                await service.containers.remove(id_, force=True, volumes=True)
+        raise
+    return attachment, ended
+
+
+async def _send_output(client: Hijacked, attachment: Attachment, ended: asyncio.Future[Ended]) -> None:
+    async for stream, data in attachment:
+        await client.send(frame(stream, data))
+    if attachment.detached:
+        return
+    end = await ended
+    await client.send(frame(END, msgspec.json.encode({"StatusCode": end.code, "Error": end.error})))
+
+
+async def _take_input(service: Service, id_: str, client: Hijacked, attachment: Attachment) -> None:
+    """Take frames. A signal must not wait for a program that does not read its input, hence the queue."""
+    queue: asyncio.Queue[bytes] = asyncio.Queue(_QUEUED)
+    async with alongside(_hand_on(queue, attachment)):
+        async for kind, payload in _frames(client):
+            if kind == STDIN:
+                await queue.put(payload)
+                continue
+            with contextlib.suppress(EngineError):  # it has ended meanwhile, or has no terminal
+                if kind == SIGNAL and payload:
+                    await service.containers.kill(id_, str(payload[0]))
+                elif kind == RESIZE and len(payload) == 4:
+                    rows, columns = int.from_bytes(payload[:2], "big"), int.from_bytes(payload[2:], "big")
+                    await service.containers.resize(id_, rows, columns)
+        await queue.put(b"")
+        await client.gone.wait()
+
+
+async def _hand_on(queue: asyncio.Queue[bytes], attachment: Attachment) -> None:
+    while payload := await queue.get():
+        await attachment.write(payload)
+    await attachment.close_stdin()
+
+
+async def _frames(client: Hijacked) -> AsyncIterator[tuple[int, bytes]]:
+    """Yield (kind, payload) until the client sends no more, or no frames."""
+    unread = bytearray()
+    while data := await client.read():
+        unread += data
+        while len(unread) >= _HEAD:
+            size = int.from_bytes(unread[4:_HEAD], "big")
+            if size > _LONGEST:
+                return
+            if len(unread) < _HEAD + size:
+                break
+            yield unread[0], bytes(unread[_HEAD : _HEAD + size])
+            del unread[: _HEAD + size]

@@ -1,0 +1,52 @@
+"""`/containers/{id}/top` and `stats`: what a container does and uses."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from runtime.api.routing import Call, Query, route
+from runtime.api.streaming import send_json_lines, while_connected
+from runtime.engine.errors import NotFoundError
+from runtime.engine.service.stats import stats
+from runtime.engine.service.top import Top, top
+
+
+class TopQuery(Query):
+    """ps_args: of `ps`."""
+
+    ps_args: str = ""
+
+
+@route("GET", "/containers/{id}/top", query=TopQuery, answer=Top, also=(400, 404, 409))
+async def list_processes(call: Call[TopQuery, None]) -> Top:
+    """List the processes of a container."""
+    return await top(call.service, call.path["id"], call.query.ps_args)
+
+
+class StatsQuery(Query):
+    """stream: a document a second. one_shot: at once, without a second look."""
+
+    stream: bool = True
+    one_shot: bool = msgspec.field(default=False, name="one-shot")
+
+
+@route("GET", "/containers/{id}/stats", query=StatsQuery, answer=dict[str, Any], also=(404,))
+async def usage(call: Call[StatsQuery, None]) -> web.StreamResponse | dict[str, Any]:
+    """Tell what a container uses, as a stream of documents or as one."""
+    query = call.query
+    documents = stats(call.service, call.path["id"], stream=query.stream, one_shot=query.one_shot)
+    if query.stream:
+        return await send_json_lines(call.request, documents)
+    return await while_connected(call.request, _first(documents, call.path["id"]))
+
+
+async def _first(documents: AsyncIterator[dict[str, Any]], ref: str) -> dict[str, Any]:
+    async with aclosing(documents):  # type: ignore[type-var]
+        async for document in documents:
+            return document
+    raise NotFoundError(f"No such container: {ref}")

@@ -1,0 +1,150 @@
+"""`/_ping`, `/version`, `/info`: the daemon itself."""
+
+from __future__ import annotations
+
+import os
+import platform
+from functools import cache
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from runtime.api import versions
+from runtime.api.errors import ApiError
+from runtime.api.openapi import document
+from runtime.api.routing import Call, Raw, route
+from runtime.engine.service.request import Body
+
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+_PING = {
+    "Builder-Version": "1",  # of `docker build`: 1 is the classic one
+    "Swarm": "inactive",
+    "Cache-Control": "no-cache, no-store, must-revalidate",
+    "Pragma": "no-cache",
+    "Content-Type": "text/plain; charset=utf-8",
+}
+
+
+@route("GET", "/_ping", answer=Raw, media="text/plain")
+@route("HEAD", "/_ping", answer=Raw, media="text/plain")
+async def ping(call: Call) -> web.StreamResponse:
+    """Say that the daemon is there, and which version of the API it speaks."""
+    return web.Response(body=b"OK", headers=_PING)
+
+
+class PlatformName(Body):
+    """Who made the daemon."""
+
+    name: str
+
+
+class Component(Body):
+    """A program the daemon consists of."""
+
+    name: str
+    version: str
+    details: dict[str, str]
+
+
+class Version(Body):
+    """Versions. kernel_version: as `uname -r` has it."""
+
+    platform: PlatformName
+    components: list[Component]
+    version: str
+    api_version: str
+    min_api_version: str = msgspec.field(name="MinAPIVersion")
+    git_commit: str
+    go_version: str
+    os: str
+    arch: str
+    kernel_version: str
+    build_time: str
+
+
+@route("GET", "/version", answer=Version)
+async def version(call: Call) -> Version:
+    """Tell the versions of the daemon, the API and the kernel."""
+    return _version()
+
+
+@cache
+def _version() -> Version:
+    machine, kernel = platform.machine(), os.uname().release
+    newest, oldest = versions.text(versions.NEWEST), versions.text(versions.OLDEST)
+    details = {
+        "ApiVersion": newest,
+        "Arch": ARCHITECTURES.get(machine, machine),
+        "BuildTime": "",
+        "Experimental": "false",
+        "GitCommit": "",
+        "GoVersion": "",
+        "KernelVersion": kernel,
+        "MinAPIVersion": oldest,
+        "Os": "linux",
+        "PythonVersion": platform.python_version(),
+    }
+    return Version(
+        platform=PlatformName(name="ninetynine"),
+        components=[Component(name="Engine", version=versions.program(), details=details)],
+        version=versions.program(),
+        api_version=newest,
+        min_api_version=oldest,
+        git_commit="",
+        go_version="",
+        os="linux",
+        arch=details["Arch"],
+        kernel_version=kernel,
+        build_time="",
+    )
+
+
+@route("GET", "/info", answer=dict[str, Any])
+async def info(call: Call) -> dict[str, Any]:
+    """Tell what the daemon holds, and of its host."""
+    return call.service.info()
+
+
+@route("GET", "/openapi.json", answer=dict[str, Any])
+async def openapi(call: Call) -> web.StreamResponse:
+    """Describe this API as an OpenAPI document, made of the routes themselves."""
+    return web.Response(body=_openapi(), headers={"Content-Type": "application/json"})
+
+
+@cache
+def _openapi() -> bytes:
+    from runtime.api.app import route_modules
+    from runtime.api.routing import routes_of
+
+    return msgspec.json.format(msgspec.json.encode(document(routes_of(route_modules()))))
+
+
+@route("GET", "/plugins", answer=list[Any])
+async def plugins(call: Call) -> list[Any]:
+    """List plugins, of which there are none."""
+    return []
+
+
+_SWARM = (
+    "This node is not a swarm manager. ninetynine has no swarm: start containers on each host's own daemon."
+)
+
+
+@route("GET", "/swarm", answer=dict[str, Any], also=(503,))
+@route("GET", "/nodes", answer=dict[str, Any], also=(503,))
+@route("GET", "/services", answer=dict[str, Any], also=(503,))
+@route("GET", "/tasks", answer=dict[str, Any], also=(503,))
+@route("GET", "/secrets", answer=dict[str, Any], also=(503,))
+@route("GET", "/configs", answer=dict[str, Any], also=(503,))
+async def no_swarm(call: Call) -> dict[str, Any]:
+    """Refuse what needs a swarm."""
+    raise ApiError(_SWARM, 503)
+
+
+@route("POST", "/session", answer=dict[str, Any], also=(501,))
+@route("POST", "/grpc", answer=dict[str, Any], also=(501,))
+async def no_buildkit(call: Call) -> dict[str, Any]:
+    """Refuse BuildKit."""
+    raise ApiError("BuildKit is not there: build with DOCKER_BUILDKIT=0, the classic builder is", 501)

@@ -1,0 +1,103 @@
+"""Answers that come bit by bit: progress, logs, events, tar files."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from runtime.api.hijack import Connection
+
+T = TypeVar("T")
+
+
+async def send_stream(
+    request: web.BaseRequest,
+    chunks: AsyncIterable[bytes],
+    media: str = "application/json",
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> web.StreamResponse:
+    """Send the head at once and then each chunk as it comes; stop the source when the client has gone.
+
+    An error before the first chunk can still become an answer of its own only if the source was asked for
+    that chunk before: see `first_of`.
+    """
+    response = web.StreamResponse(status=status, headers={"Content-Type": media, **(headers or {})})
+
+    async def send() -> None:
+        await response.prepare(request)
+        async for chunk in chunks:
+            await response.write(chunk)
+
+    await while_connected(request, send())
+    return response
+
+
+async def send_json_lines(
+    request: web.BaseRequest, documents: AsyncIterable[Any], *, status: int = 200
+) -> web.StreamResponse:
+    """Send documents as lines of JSON, each as it comes; an error in between becomes the last line.
+
+    Docker's clients read `errorDetail` in such a stream as the failure of the whole.
+    """
+
+    async def lines() -> AsyncIterator[bytes]:
+        try:
+            async for document in documents:
+                yield msgspec.json.encode(document) + b"\r\n"
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception as error:
+            yield msgspec.json.encode({"errorDetail": {"message": str(error)}, "error": str(error)}) + b"\r\n"
+
+    return await send_stream(request, lines(), status=status)
+
+
+async def first_of(chunks: AsyncIterator[T]) -> AsyncIterator[T]:
+    """Wait for the first chunk, so that its error is raised here, and return an iterator over all of them."""
+    try:
+        first = await anext(chunks)
+    except StopAsyncIteration:
+        return _empty()
+    return _joined(first, chunks)
+
+
+async def while_connected(request: web.BaseRequest, work: Coroutine[Any, Any, T]) -> T:
+    """Do the work, but no longer than the client is there. Raises ConnectionResetError when it went first."""
+    connection = request.protocol
+    if not isinstance(connection, Connection):
+        return await work
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(connection.gone.wait())
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ConnectionResetError("the client has gone")
+    finally:
+        gone.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+
+
+async def _joined(first: T, rest: AsyncIterator[T]) -> AsyncIterator[T]:
+    yield first
+    if hasattr(rest, "aclose"):
+        async with aclosing(rest):
+            async for chunk in rest:
+                yield chunk
+    else:
+        async for chunk in rest:
+            yield chunk
+
+
+async def _empty() -> AsyncIterator[Any]:
+    return
+    yield

@@ -1,0 +1,1 @@
+"""What the API shows of a container: Docker's documents, made of records. Pure, but for sizes."""

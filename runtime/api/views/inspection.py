@@ -1,0 +1,223 @@
+"""The document of `GET /containers/{id}/json`."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any, cast
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from runtime.api.views.durations import NEVER
+from runtime.api.views.parts import Mount, mount, port_map
+from runtime.engine.service.record import ContainerRecord, Health, State
+from runtime.engine.service.request import Body, Config, EndpointSettings, HostConfig, PortBinding
+from runtime.engine.service.service import Service
+
+_LEFT_OUT = frozenset(
+    {"ExposedPorts", "Healthcheck", "NetworkDisabled", "MacAddress", "StopSignal", "StopTimeout", "Shell"}
+)
+"""Of a Config: Docker leaves them out where they say nothing."""
+_LEFT_OUT_OF_HOST = frozenset({"Annotations", "Mounts", "StorageOpt", "Tmpfs", "Sysctls", "Init"})
+
+
+class ProbeDocument(Body):
+    """One probe of health."""
+
+    start: str
+    end: str
+    exit_code: int
+    output: str
+
+
+class HealthDocument(Body):
+    """Health as last probed."""
+
+    status: str
+    failing_streak: int
+    log: list[ProbeDocument]
+
+
+class StateDocument(Body):
+    """Where it is in its life."""
+
+    status: str
+    running: bool
+    paused: bool
+    restarting: bool
+    oom_killed: bool = msgspec.field(name="OOMKilled")
+    dead: bool
+    pid: int
+    exit_code: int
+    error: str
+    started_at: str
+    finished_at: str
+    health: HealthDocument | UnsetType = UNSET
+
+
+class GraphDriver(Body):
+    """Where the root file system lies. data: LowerDir, UpperDir, WorkDir, and MergedDir while it runs."""
+
+    data: dict[str, str]
+    name: str
+
+
+class NetworkSettings(Body):
+    """Addresses and ports. The single addresses are those on the network `bridge`, as they were of old."""
+
+    bridge: str
+    sandbox_id: str = msgspec.field(name="SandboxID")
+    sandbox_key: str
+    ports: dict[str, list[PortBinding] | None]
+    hairpin_mode: bool
+    link_local_ipv6_address: str = msgspec.field(name="LinkLocalIPv6Address")
+    link_local_ipv6_prefix_len: int = msgspec.field(name="LinkLocalIPv6PrefixLen")
+    secondary_ip_addresses: list[Any] | None = msgspec.field(name="SecondaryIPAddresses")
+    secondary_ipv6_addresses: list[Any] | None = msgspec.field(name="SecondaryIPv6Addresses")
+    endpoint_id: str = msgspec.field(name="EndpointID")
+    gateway: str
+    global_ipv6_address: str = msgspec.field(name="GlobalIPv6Address")
+    global_ipv6_prefix_len: int = msgspec.field(name="GlobalIPv6PrefixLen")
+    ip_address: str = msgspec.field(name="IPAddress")
+    ip_prefix_len: int = msgspec.field(name="IPPrefixLen")
+    ipv6_gateway: str = msgspec.field(name="IPv6Gateway")
+    mac_address: str
+    networks: dict[str, EndpointSettings]
+
+
+class ContainerDocument(Body):
+    """All of a container. size_rw, size_root_fs: bytes, only when asked for."""
+
+    id: str
+    created: str
+    path: str
+    args: list[str]
+    state: StateDocument
+    image: str
+    resolv_conf_path: str
+    hostname_path: str
+    hosts_path: str
+    log_path: str
+    name: str
+    restart_count: int
+    driver: str
+    platform: str
+    mount_label: str
+    process_label: str
+    app_armor_profile: str
+    exec_ids: list[str] | None = msgspec.field(name="ExecIDs")
+    host_config: HostConfig
+    graph_driver: GraphDriver
+    size_rw: int | UnsetType = UNSET
+    size_root_fs: int | UnsetType = UNSET
+    mounts: list[Mount]
+    config: Config
+    network_settings: NetworkSettings
+
+
+def inspect(
+    service: Service, record: ContainerRecord, sizes: tuple[int, int] | None = None
+) -> ContainerDocument:
+    """Make the document. sizes: of sizes_of()."""
+    directory = service.containers.directory(record.id)
+    logs = record.host_config.log_config.type != "none"
+    return ContainerDocument(
+        id=record.id,
+        created=record.created,
+        path=record.path,
+        args=list(record.args),
+        state=state_document(record.state),
+        image=record.image_id,
+        resolv_conf_path=str(directory / "resolv.conf"),
+        hostname_path=str(directory / "hostname"),
+        hosts_path=str(directory / "hosts"),
+        log_path=str(directory / "log.json") if logs else "",
+        name=f"/{record.name}",
+        restart_count=record.state.restart_count,
+        driver="overlay2",
+        platform=platform.system().lower(),
+        mount_label="",
+        process_label="",
+        app_armor_profile="",
+        exec_ids=service.execs.of(record.id) or None,
+        # Both are shown without what Docker leaves out, which a struct cannot say field by field.
+        host_config=cast(HostConfig, _shown(record.host_config, _LEFT_OUT_OF_HOST)),
+        graph_driver=_graph_driver(service, record),
+        size_rw=sizes[0] if sizes else UNSET,
+        size_root_fs=sizes[1] if sizes else UNSET,
+        mounts=[mount(point) for point in record.mounts],
+        config=cast(Config, _shown(record.config, _LEFT_OUT)),
+        network_settings=network_settings(record),
+    )
+
+
+def state_document(state: State) -> StateDocument:
+    """Show a state. Docker says `running` of what is paused or waits for its restart, too."""
+    return StateDocument(
+        status=state.status,
+        running=state.running or state.status == "restarting",
+        paused=state.status == "paused",
+        restarting=state.status == "restarting",
+        oom_killed=state.oom_killed,
+        dead=state.status == "dead",
+        pid=state.pid if state.running else 0,
+        exit_code=0 if state.running else state.exit_code,
+        error=state.error,
+        started_at=state.started_at or NEVER,
+        finished_at=state.finished_at or NEVER,
+        health=UNSET if state.health is None else _health(state.health),
+    )
+
+
+def _health(health: Health) -> HealthDocument:
+    return HealthDocument(
+        status=health.status,
+        failing_streak=health.failing_streak,
+        log=[
+            ProbeDocument(start=one.start, end=one.end, exit_code=one.exit_code, output=one.output)
+            for one in health.log
+        ],
+    )
+
+
+def network_settings(record: ContainerRecord) -> NetworkSettings:
+    """Show the networks of a container."""
+    old = record.networks.get("bridge") or EndpointSettings()
+    sandbox = f"/proc/{record.state.pid}/ns/net" if record.state.running and record.state.pid else ""
+    return NetworkSettings(
+        bridge="",
+        sandbox_id=record.id if sandbox else "",
+        sandbox_key=sandbox,
+        ports=port_map(record),
+        hairpin_mode=False,
+        link_local_ipv6_address="",
+        link_local_ipv6_prefix_len=0,
+        secondary_ip_addresses=None,
+        secondary_ipv6_addresses=None,
+        endpoint_id=old.endpoint_id,
+        gateway=old.gateway,
+        global_ipv6_address=old.global_ipv6_address,
+        global_ipv6_prefix_len=old.global_ipv6_prefix_len,
+        ip_address=old.ip_address,
+        ip_prefix_len=old.ip_prefix_len,
+        ipv6_gateway=old.ipv6_gateway,
+        mac_address=old.mac_address,
+        networks=record.networks,
+    )
+
+
+def _graph_driver(service: Service, record: ContainerRecord) -> GraphDriver:
+    layer = service.containers.directory(record.id) / "layer"
+    try:
+        lower = [str(path) for path in reversed(service.containers.layers(record.id))]
+    except Exception:  # a damaged image must not keep its containers from being looked at
+        lower = []
+    data = {"LowerDir": ":".join(lower), "UpperDir": str(layer / "u"), "WorkDir": str(layer / "w")}
+    if record.state.running and record.state.pid:
+        data["MergedDir"] = f"/proc/{record.state.pid}/root"
+    return GraphDriver(data=data, name="overlay2")
+
+
+def _shown(part: Config | HostConfig, left_out: frozenset[str]) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.to_builtins(part)
+    return {name: value for name, value in document.items() if value is not None or name not in left_out}

@@ -1,0 +1,78 @@
+"""A row of `GET /containers/json`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from runtime.api.views.durations import status_line
+from runtime.api.views.parts import Mount, PortRow, mount, port_rows
+from runtime.engine.service.clock import ns_of
+from runtime.engine.service.record import ContainerRecord
+from runtime.engine.service.request import Body, EndpointSettings
+
+
+class SummaryHost(Body):
+    """What the list tells of the host's side."""
+
+    network_mode: str
+    annotations: dict[str, str] | UnsetType = UNSET
+
+
+class SummaryNetworks(Body):
+    """The networks, by name."""
+
+    networks: dict[str, EndpointSettings]
+
+
+class Summary(Body):
+    """One container in the list. created: Unix seconds; sizes in bytes, only when asked for."""
+
+    id: str
+    names: list[str]
+    image: str
+    image_id: str = msgspec.field(name="ImageID")
+    command: str
+    created: int
+    ports: list[PortRow]
+    size_rw: int | UnsetType = UNSET
+    size_root_fs: int | UnsetType = UNSET
+    labels: dict[str, str]
+    state: str
+    status: str
+    host_config: SummaryHost
+    network_settings: SummaryNetworks
+    mounts: list[Mount]
+
+
+def summarize(
+    record: ContainerRecord, image_id_of: Callable[[str], str], sizes: tuple[int, int] | None = None
+) -> Summary:
+    """Make the row. image_id_of: the id that an image's name has now, "" for none. sizes: of sizes_of()."""
+    annotations = record.host_config.annotations
+    return Summary(
+        id=record.id,
+        names=[f"/{record.name}"],
+        image=record.image if image_id_of(record.image) in ("", record.image_id) else record.image_id,
+        image_id=record.image_id,
+        command=command_line(record.path, record.args),
+        created=ns_of(record.created) // 1_000_000_000,
+        ports=port_rows(record),
+        size_rw=sizes[0] if sizes else UNSET,
+        size_root_fs=sizes[1] if sizes else UNSET,
+        labels=record.config.labels or {},
+        state=record.state.status,
+        status=status_line(record.state),
+        host_config=SummaryHost(
+            network_mode=record.host_config.network_mode or "bridge", annotations=annotations or UNSET
+        ),
+        network_settings=SummaryNetworks(networks=record.networks),
+        mounts=[mount(point) for point in record.mounts],
+    )
+
+
+def command_line(path: str, args: Sequence[str]) -> str:
+    """Return the column COMMAND: arguments with spaces in quotes, as Docker writes them."""
+    return " ".join([path, *(f"'{word}'" if " " in word else word for word in args)])
