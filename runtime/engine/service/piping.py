@@ -1,0 +1,98 @@
+"""Bytes that come by an async iterator, for code that reads a file and blocks; and the other way round."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from typing import Any, BinaryIO, TypeVar
+
+T = TypeVar("T")
+
+_END = object()
+
+
+async def feed(chunks: AsyncIterable[bytes], work: Callable[[BinaryIO], T]) -> T:
+    """Run `work` in a thread on a file that reads as `chunks` come; no more than a pipe lies between.
+
+    What `work` raises is raised here, and so is what the chunks raise, once `work` has seen its file's end.
+    """
+    read, write = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(write, False)
+    source = os.fdopen(read, "rb")
+
+    def run() -> T:
+        with source:
+            return work(source)
+
+    task = asyncio.create_task(asyncio.to_thread(run))
+    failure: BaseException | None = None
+    try:
+        async for chunk in chunks:
+            if not await _write(write, chunk, task):
+                break
+    except BaseException as error:
+        failure = error
+    finally:
+        os.close(write)
+    try:
+        result = await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with contextlib.suppress(Exception):
+            await task
+        raise
+    except Exception:
+        if failure is not None:
+            raise failure from None
+        raise
+    if failure is not None:
+        raise failure
+    return result
+
+
+async def _write(fd: int, data: bytes, reader: asyncio.Task[Any]) -> bool:
+    """Write all of `data`; False when nobody reads any more."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            await _writable(fd, reader)
+        except BrokenPipeError:
+            return False
+    return True
+
+
+async def _writable(fd: int, reader: asyncio.Task[Any]) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_writer(fd, ready.set)
+    waiting = asyncio.create_task(ready.wait())
+    try:
+        await asyncio.wait((waiting, reader), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+        loop.remove_writer(fd)
+
+
+async def drain(make: Callable[[], Iterator[T]]) -> AsyncIterator[T]:
+    """Yield what a blocking iterator yields, made and run in threads, one step at a time.
+
+    Its end is awaited also when the one who reads goes early, so that what it holds is given free.
+    """
+    iterator = await asyncio.to_thread(make)
+    step: asyncio.Future[Any] | None = None
+    try:
+        while True:
+            step = asyncio.ensure_future(asyncio.to_thread(next, iterator, _END))
+            item = await asyncio.shield(step)
+            if item is _END:
+                return
+            yield item
+    finally:
+        if step is not None and not step.done():
+            await asyncio.wait((step,))
+        close = getattr(iterator, "close", None)
+        if close is not None:
+            await asyncio.shield(asyncio.to_thread(close))

@@ -1,0 +1,86 @@
+"""An image of what a container has written: its layer, without what the runtime itself left there."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from runtime.engine.service.image_config import child_document, read_document, write_document
+from runtime.engine.service.request import Config
+from runtime.image.image import Image
+from runtime.image.layers import Layer
+from runtime.image.merged import Merged
+from runtime.image.store import ImageStore
+
+EMPTY_TAR = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
+"""The digest of a tar without entries: a step that gives it adds no layer, as in docker."""
+
+MOUNT_POINTS = frozenset({"dev", "proc", "sys"})
+MOUNTED_FILES = frozenset({"etc/hosts", "etc/hostname", "etc/resolv.conf"})
+"""What every container gets mounted, and so may find made in its layer."""
+
+
+def add_upper(store: ImageStore, upper: Path, below: Merged) -> Layer | None:
+    """Store a container's writable layer; None when nothing was changed. Within store.adding()."""
+    if not upper.is_dir():
+        return None
+    layer = store.content.add_directory(upper, skip=leftovers(upper, below), root=False)
+    return None if layer.diff_id == EMPTY_TAR else layer
+
+
+def snapshot(
+    store: ImageStore,
+    parent: Image,
+    upper: Path,
+    config: Config,
+    *,
+    names: tuple[str, ...] = (),
+    created_by: str = "",
+    author: str = "",
+    comment: str = "",
+    step: str = "",
+) -> Image:
+    """Make an image of `parent` and the layer at `upper`. Raises ImageError."""
+    with store.adding():
+        layer = add_upper(store, upper, Merged(parent.layer_dirs))
+        document = child_document(
+            read_document(store.content.read_blob(parent.id)),
+            config,
+            diff_id=layer.diff_id if layer else "",
+            created_by=created_by,
+            author=author,
+            comment=comment,
+        )
+        layers = (*parent.layers, layer) if layer else parent.layers
+        return store.register(names, layers, write_document(document), parent=parent.id, step=step)
+
+
+def leftovers(upper: Path, below: Merged) -> Callable[[str, os.stat_result], bool]:
+    """Return what says which paths of a writable layer were made by the runtime and not by its program."""
+    etc = _only_mounted_files(upper, below)
+
+    def skip(path: str, status: os.stat_result) -> bool:
+        if path.partition("/")[0] in MOUNT_POINTS:
+            return "/" in path or stat.S_ISDIR(status.st_mode)
+        if path in MOUNTED_FILES:
+            return stat.S_ISREG(status.st_mode) and status.st_size == 0
+        return etc and path == "etc"
+
+    return skip
+
+
+def _only_mounted_files(upper: Path, below: Merged) -> bool:
+    """Say whether /etc is in the layer for the sake of its mounted files only."""
+    etc = upper / "etc"
+    if not etc.is_dir() or etc.is_symlink():
+        return False
+    if not {f"etc/{path.name}" for path in etc.iterdir()} <= MOUNTED_FILES:
+        return False
+    lower = below.find("etc", follow=False)
+    here = etc.lstat()
+    if lower is None or not lower.is_directory:
+        return stat.S_IMODE(here.st_mode) == 0o755
+    then = lower.status
+    return (then.st_mode, then.st_uid, then.st_gid) == (here.st_mode, here.st_uid, here.st_gid)
