@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from runtime.engine.service.networks import Networks
     from runtime.engine.service.streams import Streams
     from runtime.engine.spawner.client import Spawner
+    from runtime.image.registry.client import RegistryClient
     from runtime.image.store import ImageStore
     from runtime.volume.store import VolumeStore
 
@@ -21,11 +22,12 @@ class Service:
     """All of one daemon, below `root`. Made by open(); each part takes the Service and finds the others in it.
 
     Streams(service), Execs(service), Networks(service), Containers(service); ImageStore(root / "images"),
-    VolumeStore(root / "volumes").
+    VolumeStore(root / "volumes"), RegistryClient(registry.options.Options(insecure=insecure)).
     """
 
     root: Path
     images: ImageStore
+    registry: RegistryClient
     volumes: VolumeStore
     networks: Networks
     containers: Containers
