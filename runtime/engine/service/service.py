@@ -22,7 +22,7 @@ class Service:
     """All of one daemon, below `root`. Made by open(); each part takes the Service and finds the others in it.
 
     Streams(service), Execs(service), Networks(service), Containers(service); ImageStore(root / "images"),
-    VolumeStore(root / "volumes"), RegistryClient(registry.options.Options(insecure=insecure)).
+    VolumeStore(root / "volumes"), RegistryClient(Options(insecure=insecure)).
     """
 
     root: Path
