@@ -90,6 +90,7 @@ class Api(web.Server):
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request. Only a client that has gone and a cancellation end it with an exception."""
+        route, data = None, b""
         try:
             version, path = versions.split_path(request.path)
             found = self.table.find(request.method, path)
@@ -106,13 +107,13 @@ class Api(web.Server):
                 version,
             )
             response = _response(route, await route.handler(call))
-            if self._observer is not None:
-                self._observer(request, route, data, response)
-            return response
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception as error:
-            return failure(request, error)
+            response = failure(request, error)
+        if self._observer is not None and route is not None:
+            self._observer(request, route, data, response)
+        return response
 
 
 def _parameters(request: web.BaseRequest) -> dict[str, list[str]]:

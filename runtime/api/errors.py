@@ -9,6 +9,7 @@ from runtime.engine import errors as engine
 STATUSES: dict[str, int] = {
     "BadParameterError": 400,
     "StartFailedError": 400,
+    "ImageReferenceError": 400,
     "ForbiddenError": 403,
     "NotFoundError": 404,
     "ImageNotFoundError": 404,

@@ -64,8 +64,8 @@ def options_of(given: argparse.Namespace) -> Options:
     for address in hosts:
         if not (address.is_local or given.tlsverify or given.plain):
             raise BadParameterError(
-                f"--host {address}: whoever reaches this port is root here; give --tlsverify, or {PLAIN} if that"
-                " is meant"
+                f"--host {address}: whoever reaches this port is root here; give --tlsverify, or {PLAIN} if"
+                " that is meant"
             )
     context = None
     if secure:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from container_rootfs import build_rootfs
+from daemon_process import Daemon, running_daemon
 
 from runtime.engine import ContainerConfig, Engine
 
@@ -25,6 +26,13 @@ def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     with Engine(tmp_path_factory.mktemp("engine")) as engine:
         yield engine
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Daemon]:
+    """A real nnd with the image busybox; nothing may be left of it afterwards."""
+    with running_daemon() as daemon:
+        yield daemon
 
 
 @pytest.fixture

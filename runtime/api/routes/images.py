@@ -1,0 +1,293 @@
+"""`/images` and `/commit`: what is here, what it is called, and archives of it in both directions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from runtime.api.errors import ApiError
+from runtime.api.routing import Call, Query, Raw, route
+from runtime.api.streaming import first_of, send_json_lines, send_stream
+from runtime.api.views import images as views
+from runtime.api.views.images import HistoryItem, ImageDocument, ImageSummary
+from runtime.engine.errors import BadParameterError
+from runtime.engine.service import images
+from runtime.engine.service.commit import commit
+from runtime.engine.service.lines import Line, told
+from runtime.engine.service.request import Body, Config
+from runtime.image.listing import LIST_FILTERS, PRUNE_FILTERS
+from runtime.image.removal import Removal
+
+TAR = "application/x-tar"
+_CHUNK = 1 << 18
+
+
+class ListQuery(Query):
+    """all: also what builds left between their steps. shared_size: reckon it, it takes time."""
+
+    all: bool = False
+    filters: dict[str, list[str]] = {}
+    shared_size: bool = msgspec.field(default=False, name="shared-size")
+    filter: str = ""
+
+
+@route("GET", "/images/json", query=ListQuery, answer=list[ImageSummary], also=(400,))
+async def list_images(call: Call[ListQuery, None]) -> list[ImageSummary]:
+    """List images, newest first."""
+    query, store = call.query, call.service.images
+    filters = {**query.filters, **({"reference": [query.filter]} if query.filter else {})}
+    _check(filters, LIST_FILTERS)
+
+    def read() -> list[ImageSummary]:
+        shared = store.usage().shared if query.shared_size else {}
+        rows = store.summaries(filters, all=query.all)
+        return [
+            views.summary(row, call.version, shared=shared.get(row.id, 0 if query.shared_size else -1))
+            for row in rows
+        ]
+
+    return await asyncio.to_thread(read)
+
+
+def _check(filters: dict[str, list[str]], known: frozenset[str]) -> None:
+    for name in filters:
+        if name not in known:
+            raise BadParameterError(f"invalid filter '{name}'")
+
+
+@route("GET", "/images/{name:.*}/json", answer=ImageDocument, also=(404,))
+async def inspect_image(call: Call) -> ImageDocument:
+    """Tell all of an image."""
+    service = call.service
+
+    def read() -> ImageDocument:
+        return views.inspect(service, service.images.resolve(call.path["name"]), call.version)
+
+    return await asyncio.to_thread(read)
+
+
+@route("GET", "/images/{name:.*}/history", answer=list[HistoryItem], also=(404,))
+async def image_history(call: Call) -> list[HistoryItem]:
+    """Tell how an image came to be, newest step first."""
+    service = call.service
+
+    def read() -> list[HistoryItem]:
+        return views.history_items(service, service.images.resolve(call.path["name"]))
+
+    return await asyncio.to_thread(read)
+
+
+# ---- names and ends -------------------------------------------------------------------------------------
+
+
+class TagQuery(Query):
+    """repo: the new name, without or with its tag."""
+
+    repo: str = ""
+    tag: str = ""
+
+
+@route("POST", "/images/{name:.*}/tag", query=TagQuery, status=201, also=(400, 404))
+async def tag_image(call: Call[TagQuery, None]) -> None:
+    """Give an image one more name."""
+    if not call.query.repo:
+        raise BadParameterError("invalid reference format: repository name must not be empty")
+    await images.tag(call.service, call.path["name"], call.query.repo, call.query.tag)
+
+
+class RemoveQuery(Query):
+    """force: also what stopped containers use or has several names. noprune: leave unnamed parents."""
+
+    force: bool = False
+    noprune: bool = False
+
+
+@route("DELETE", "/images/{name:.*}", query=RemoveQuery, answer=list[Removal], also=(404, 409))
+async def remove_image(call: Call[RemoveQuery, None]) -> list[Removal]:
+    """Remove a name, and with the last one the image."""
+    query = call.query
+    rows = await images.remove(call.service, call.path["name"], force=query.force, prune=not query.noprune)
+    return list(rows)
+
+
+class PruneQuery(Query):
+    """filters: dangling (true by default), label, label!, until."""
+
+    filters: dict[str, list[str]] = {}
+
+
+class PruneAnswer(Body):
+    """What went. space_reclaimed: bytes."""
+
+    images_deleted: list[Removal] | None
+    space_reclaimed: int
+
+
+@route("POST", "/images/prune", query=PruneQuery, answer=PruneAnswer, also=(400,))
+async def prune_images(call: Call[PruneQuery, None]) -> PruneAnswer:
+    """Remove images that nothing uses."""
+    _check(call.query.filters, PRUNE_FILTERS)
+    rows, freed = await images.prune(call.service, call.query.filters)
+    return PruneAnswer(images_deleted=list(rows) or None, space_reclaimed=freed)
+
+
+# ---- archives -------------------------------------------------------------------------------------------
+
+
+class SaveQuery(Query):
+    """names: of all that is to be in the archive."""
+
+    names: list[str] = []
+
+
+@route("GET", "/images/get", query=SaveQuery, answer=Raw, media=TAR, also=(400, 404))
+async def save_images(call: Call[SaveQuery, None]) -> web.StreamResponse:
+    """Send several images as one archive."""
+    chunks = await images.save(call.service, call.query.names)
+    return await send_stream(call.request, await first_of(chunks), TAR)
+
+
+@route("GET", "/images/{name:.*}/get", answer=Raw, media=TAR, also=(404,))
+async def save_image(call: Call) -> web.StreamResponse:
+    """Send an image as an archive."""
+    chunks = await images.save(call.service, [call.path["name"]])
+    return await send_stream(call.request, await first_of(chunks), TAR)
+
+
+class LoadQuery(Query):
+    """quiet: without progress."""
+
+    quiet: bool = False
+
+
+@route("POST", "/images/load", query=LoadQuery, body=Raw, answer=Raw, media="application/json")
+async def load_images(call: Call[LoadQuery, None]) -> web.StreamResponse:
+    """Take in all images of an archive; failures are the last line of the answer, as clients expect."""
+    chunks = call.request.content.iter_chunked(_CHUNK)
+    lines = told(lambda say: images.load_images(call.service, chunks, say, quiet=call.query.quiet))
+    return await send_json_lines(call.request, lines)
+
+
+class CreateQuery(Query):
+    """from_image and tag, platform: what to pull; or from_src: `-` or an URL, repo, message, changes."""
+
+    from_image: str = msgspec.field(default="", name="fromImage")
+    from_src: str = msgspec.field(default="", name="fromSrc")
+    repo: str = ""
+    tag: str = ""
+    message: str = ""
+    changes: list[str] = []
+    platform: str = ""
+
+
+@route(
+    "POST",
+    "/images/create",
+    query=CreateQuery,
+    body=Raw,
+    answer=Raw,
+    media="application/json",
+    also=(400, 404),
+)
+async def create_image(call: Call[CreateQuery, None]) -> web.StreamResponse:
+    """Pull an image, or make one of a root file system's tar."""
+    query = call.query
+    if query.from_image:
+        from runtime.api.routes.registry_routes import pull_image
+
+        return await pull_image(call)
+    if not query.from_src:
+        raise BadParameterError("nothing to create an image from: give fromImage or fromSrc")
+    check_platform(query.platform)
+    chunks = call.request.content.iter_chunked(_CHUNK)
+    lines = told(
+        lambda say: images.import_tar(
+            call.service,
+            query.from_src,
+            chunks,
+            say,
+            repository=query.repo,
+            tag=query.tag,
+            message=query.message,
+            changes=query.changes,
+        )
+    )
+    return await send_json_lines(call.request, await first_line(lines))
+
+
+async def first_line(lines: AsyncIterator[Line]) -> AsyncIterator[Line]:
+    """Wait for the first line, so that what fails before it is an answer with a status of its own."""
+    return await first_of(lines)
+
+
+def check_platform(text: str) -> None:
+    """Refuse what this machine cannot run. Raises BadParameterError."""
+    system = text.partition("/")[0]
+    if text and system not in ("linux", "") and "/" in text:
+        raise BadParameterError(f'operating system "{system}" is not supported: only linux is')
+    if (
+        text
+        and "/" not in text
+        and text not in ("linux", "amd64", "arm64", "arm", "386", "x86_64", "aarch64")
+    ):
+        raise BadParameterError(f'"{text}": unknown operating system or architecture: invalid platform')
+
+
+# ---- commit ---------------------------------------------------------------------------------------------
+
+
+class CommitQuery(Query):
+    """container; repo and tag: the new image's name. changes: instructions. pause: on by default."""
+
+    container: str = ""
+    repo: str = ""
+    tag: str = ""
+    comment: str = ""
+    author: str = ""
+    pause: bool = True
+    changes: list[str] = []
+
+
+class CommitAnswer(Body):
+    """The new image."""
+
+    id: str
+
+
+@route(
+    "POST",
+    "/commit",
+    query=CommitQuery,
+    body=Config | None,
+    answer=CommitAnswer,
+    status=201,
+    optional=True,
+    also=(400, 404),
+)
+async def commit_container(call: Call[CommitQuery, Config | None]) -> CommitAnswer:
+    """Make an image of a container."""
+    query = call.query
+    if not query.container:
+        raise ApiError("No such container: ", 404)
+    image_id = await commit(
+        call.service,
+        query.container,
+        repository=query.repo,
+        tag=query.tag,
+        comment=query.comment,
+        author=query.author,
+        pause=query.pause,
+        changes=query.changes,
+        config=_said(call.body),
+    )
+    return CommitAnswer(id=image_id)
+
+
+def _said(config: Config | None) -> Config | None:
+    """Clients send an empty Config where they mean none."""
+    empty: dict[str, Any] = msgspec.to_builtins(Config())
+    return None if config is None or msgspec.to_builtins(config) == empty else config

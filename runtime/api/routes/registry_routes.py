@@ -1,0 +1,267 @@
+"""Routes to registries: pull, push, login, and what a name leads to there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from runtime.api.errors import ApiError
+from runtime.api.routing import Call, Query, route
+from runtime.api.streaming import first_of, send_json_lines, while_connected
+from runtime.image.errors import ImageReferenceError
+from runtime.image.references import Reference, parse_reference
+from runtime.image.registry import credentials
+from runtime.image.registry.connections import Guard
+from runtime.image.registry.credentials import Credential
+from runtime.image.registry.errors import CredentialsError, RegistryError
+from runtime.image.registry.progress import Message, Progress
+from runtime.image.registry.pull import Pulled
+from runtime.image.registry.push import Pushed
+
+T = TypeVar("T")
+
+_THREADS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="transfer")
+"""Transfers wait for networks, so they do not take the loop's own threads."""
+
+
+class CreateQuery(Query):
+    """fromImage: what to pull; without it the other fields are an import's (see images.import_image)."""
+
+    from_image: str = msgspec.field(name="fromImage", default="")
+    from_src: str = msgspec.field(name="fromSrc", default="")
+    repo: str = ""
+    tag: str = ""
+    message: str = ""
+    changes: list[str] = []
+    platform: str = ""
+
+
+class PushQuery(Query):
+    """tag: the one to push; without it all of the repository."""
+
+    tag: str = ""
+    platform: str = ""
+
+
+class AuthConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Docker's credentials for one registry."""
+
+    username: str = ""
+    password: str = ""
+    auth: str = ""
+    email: str = ""
+    serveraddress: str = ""
+    identitytoken: str = ""
+    registrytoken: str = ""
+
+
+class AuthAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """What a login gave. identity_token: to be kept in place of the password, or ""."""
+
+    status: str
+    identity_token: str = ""
+
+
+class DescriptorAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A manifest or index in a registry; size in bytes."""
+
+    media_type: str
+    digest: str
+    size: int
+
+
+class PlatformAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an image runs on."""
+
+    architecture: str
+    os: str
+    variant: str = ""
+
+
+class DistributionAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """What a name leads to in its registry."""
+
+    descriptor: DescriptorAnswer
+    platforms: list[PlatformAnswer]
+
+
+@route("POST", "/images/create", query=CreateQuery, answer=list[dict[str, Any]], also=(400, 404))
+async def create_image(call: Call[CreateQuery, None]) -> web.StreamResponse:
+    """Pull an image, or import one from a tar; progress comes as lines of JSON."""
+    query = call.query
+    if not query.from_image:
+        from runtime.api.routes import images
+
+        return await images.import_image(call)
+    name, every = _pull_name(query)
+    credential = _credential(call, strict=False)
+    service = call.service
+
+    def work(progress: Progress, guard: Guard) -> list[Pulled]:
+        pull = service.registry.pull_all if every else service.registry.pull
+        done: Any = pull(
+            service.images,
+            str(name),
+            platform=query.platform,
+            credential=credential,
+            progress=progress,
+            guard=guard,
+        )
+        return done if every else [done]
+
+    def tell(done: list[Pulled]) -> list[Any]:
+        for one in done:
+            shown = one.image.reference if every else str(name)
+            service.events.publish("image", "pull", shown, {"name": name.repository})
+        return [{"aux": {"ID": one.image.id, "Digest": one.digest, "Transfer": one.transfer}} for one in done]
+
+    return await _stream(call, work, tell)
+
+
+@route("POST", "/images/{name:.+}/push", query=PushQuery, answer=list[dict[str, Any]], also=(400, 404))
+async def push_image(call: Call[PushQuery, None]) -> web.StreamResponse:
+    """Push a tag, or all tags of a repository; progress comes as lines of JSON."""
+    name = _with_tag(call.path["name"], call.query.tag)
+    credential = _credential(call, strict=True)
+    service = call.service
+
+    def work(progress: Progress, guard: Guard) -> list[Pushed]:
+        return service.registry.push(
+            service.images, str(name), credential=credential, progress=progress, guard=guard
+        )
+
+    def tell(done: list[Pushed]) -> list[Any]:
+        lines = []
+        for one in done:
+            shown = f"{name.repository}:{one.tag}"
+            service.events.publish("image", "push", shown, {"name": name.repository})
+            aux = {"Tag": one.tag, "Digest": one.digest, "Size": one.size, "Transfer": one.transfer}
+            lines.append({"progressDetail": {}, "aux": aux})
+        return lines
+
+    return await _stream(call, work, tell)
+
+
+@route("POST", "/auth", body=AuthConfig, answer=AuthAnswer, also=(401,))
+async def log_in(call: Call[None, AuthConfig]) -> AuthAnswer:
+    """Check credentials with a registry."""
+    try:
+        credential = credentials.from_document(msgspec.to_builtins(call.body))
+    except CredentialsError as error:
+        raise ApiError(str(error), 400) from error
+    registry, server = call.service.registry, call.body.serveraddress
+    token = await _alone(call, lambda guard: registry.log_in(server, credential or Credential(), guard=guard))
+    return AuthAnswer(status="Login Succeeded", identity_token=token)
+
+
+@route("GET", "/distribution/{name:.+}/json", answer=DistributionAnswer, also=(401, 404))
+async def inspect_distribution(call: Call[None, None]) -> DistributionAnswer:
+    """Tell what a name leads to in its registry, without pulling it."""
+    name = _parsed(call.path["name"])
+    credential = _credential(call, strict=False)
+    registry = call.service.registry
+    found = await _alone(call, lambda guard: registry.inspect(str(name), credential=credential, guard=guard))
+    document = found.document
+    return DistributionAnswer(
+        descriptor=DescriptorAnswer(
+            media_type=document.media_type, digest=document.digest, size=len(document.data)
+        ),
+        platforms=[
+            PlatformAnswer(architecture=one.architecture, os=one.os, variant=one.variant)
+            for one in found.platforms
+        ],
+    )
+
+
+# ---- names and credentials ---------------------------------------------------------------------------------
+
+
+def _pull_name(query: CreateQuery) -> tuple[Reference, bool]:
+    """What to pull, and whether all its tags are meant: by docker, where the name has none."""
+    name = _with_tag(query.from_image, query.tag)
+    return name, not name.tag and not name.digest
+
+
+def _with_tag(text: str, tag: str) -> Reference:
+    """Join the API's name and tag, which may be a digest; a tag in the name loses against it."""
+    name = _parsed(text)
+    if not tag:
+        return name
+    if ":" in tag:
+        return _parsed(f"{name.repository}@{tag}")
+    return _parsed(f"{name.repository}:{tag}")
+
+
+def _parsed(text: str) -> Reference:
+    try:
+        return parse_reference(text)
+    except ImageReferenceError as error:
+        raise ApiError(str(error), 400) from error
+
+
+def _credential(call: Call[Any, Any], *, strict: bool) -> Credential | None:
+    """Read X-Registry-Auth. For a pull docker forgives what it cannot read."""
+    try:
+        return credentials.decode_header(call.request.headers.get("X-Registry-Auth", ""))
+    except CredentialsError as error:
+        if strict:
+            raise ApiError(str(error), 400) from error
+        return None
+
+
+# ---- work in threads ---------------------------------------------------------------------------------------
+
+
+async def _alone(call: Call[Any, Any], work: Callable[[Guard], T]) -> T:
+    """Do blocking work, and end it when the client goes."""
+    guard = Guard()
+    try:
+        future = asyncio.get_running_loop().run_in_executor(_THREADS, work, guard)
+        return await while_connected(call.request, _awaited(future))
+    except RegistryError as error:
+        raise ApiError(str(error), error.http_status) from error
+    finally:
+        guard.abort()
+
+
+async def _awaited(future: asyncio.Future[T]) -> T:
+    return await future
+
+
+async def _stream(
+    call: Call[Any, Any], work: Callable[[Progress, Guard], T], tell: Callable[[T], list[Any]]
+) -> web.StreamResponse:
+    """Send the progress of work; what fails before its first message becomes the answer's status."""
+    lines = await while_connected(call.request, first_of(_lines(work, tell)))
+    return await send_json_lines(call.request, lines)
+
+
+async def _lines(work: Callable[[Progress, Guard], T], tell: Callable[[T], list[Any]]) -> AsyncIterator[Any]:
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[Message | None] = asyncio.Queue()
+    guard = Guard()
+
+    def put(message: Message | None) -> None:
+        loop.call_soon_threadsafe(queue.put_nowait, message)
+
+    def ended(done: Future[T]) -> None:
+        done.exception()
+        if not loop.is_closed():
+            put(None)
+
+    future = _THREADS.submit(work, put, guard)
+    future.add_done_callback(ended)
+    try:
+        while (message := await queue.get()) is not None:
+            yield message
+        for line in tell(future.result()):
+            yield line
+    except RegistryError as error:
+        raise ApiError(str(error), error.http_status) from error
+    finally:
+        guard.abort()

@@ -1,0 +1,182 @@
+"""The documents of `/images/json`, `/images/{name}/json` and `/images/{name}/history`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from runtime.api.views.durations import NEVER
+from runtime.engine.service.image_config import read_document
+from runtime.engine.service.request import Body, Config
+from runtime.engine.service.service import Service
+from runtime.image.history import history
+from runtime.image.image import Image
+from runtime.image.listing import Summary, seconds_of
+
+_LEFT_OUT = frozenset(
+    {"ExposedPorts", "Healthcheck", "NetworkDisabled", "MacAddress", "StopSignal", "StopTimeout", "Shell"}
+)
+"""Of a Config: Docker leaves them out where they say nothing."""
+_VIRTUAL_SIZE_UNTIL = (1, 43)
+
+
+class ImageSummary(Body):
+    """One row of the list. size: bytes of the files in its layers; -1 where it was not asked for."""
+
+    id: str
+    parent_id: str
+    repo_tags: list[str]
+    repo_digests: list[str]
+    created: int
+    size: int
+    shared_size: int
+    virtual_size: int | UnsetType = UNSET
+    labels: dict[str, str] | None
+    containers: int
+
+
+class RootFsDocument(Body):
+    """The layers' digests, lowest first."""
+
+    type: str
+    layers: list[str]
+
+
+class GraphDriverDocument(Body):
+    """Where the layers lie."""
+
+    data: dict[str, str]
+    name: str
+
+
+class MetadataDocument(Body):
+    """What only this daemon knows of it."""
+
+    last_tag_time: str
+
+
+class ImageDocument(Body):
+    """All of an image."""
+
+    id: str
+    repo_tags: list[str]
+    repo_digests: list[str]
+    parent: str
+    comment: str
+    created: str
+    docker_version: str
+    author: str
+    config: dict[str, Any]
+    architecture: str
+    variant: str | UnsetType = UNSET
+    os: str
+    size: int
+    virtual_size: int | UnsetType = UNSET
+    graph_driver: GraphDriverDocument
+    root_fs: RootFsDocument = msgspec.field(name="RootFS")
+    metadata: MetadataDocument
+
+
+class HistoryItem(Body):
+    """One step, newest first."""
+
+    id: str
+    created: int
+    created_by: str
+    tags: list[str] | None
+    size: int
+    comment: str
+
+
+def summary(
+    row: Summary, version: tuple[int, int], *, shared: int = -1, containers: int = -1
+) -> ImageSummary:
+    """Show a row of the list."""
+    return ImageSummary(
+        id=row.id,
+        parent_id=row.parent,
+        repo_tags=list(row.names),
+        repo_digests=list(row.repo_digests),
+        created=int(row.created),
+        size=row.size,
+        shared_size=shared,
+        virtual_size=row.size if version <= _VIRTUAL_SIZE_UNTIL else UNSET,
+        labels=row.labels or None,
+        containers=containers,
+    )
+
+
+def inspect(service: Service, image: Image, version: tuple[int, int]) -> ImageDocument:
+    """Make the document of one image. Blocks on the disk."""
+    document = read_document(service.images.content.read_blob(image.id))
+    last = document.history[-1].comment if document.history else ""
+    return ImageDocument(
+        id=image.id,
+        repo_tags=list(image.names),
+        repo_digests=list(image.repo_digests),
+        parent=image.parent,
+        comment=document.comment or last,
+        created=document.created or NEVER,
+        docker_version="",
+        author=document.author,
+        config=config_document(document.config),
+        architecture=document.architecture,
+        variant=document.variant or UNSET,
+        os=document.os,
+        size=image.unpacked_size,
+        virtual_size=image.unpacked_size if version <= _VIRTUAL_SIZE_UNTIL else UNSET,
+        graph_driver=_graph_driver(image),
+        root_fs=RootFsDocument(type="layers", layers=list(document.rootfs.diff_ids)),
+        metadata=MetadataDocument(last_tag_time=image.tagged or NEVER),
+    )
+
+
+def config_document(config: Config) -> dict[str, Any]:
+    """Show a Config, without what Docker leaves out of it."""
+    shown: dict[str, Any] = msgspec.to_builtins(config)
+    return {key: value for key, value in shown.items() if value is not None or key not in _LEFT_OUT}
+
+
+def _graph_driver(image: Image) -> GraphDriverDocument:
+    tops = [str(path) for path in reversed(image.layer_dirs)]
+    data = {"UpperDir": tops[0]} if tops else {}
+    if tops[1:]:
+        data["LowerDir"] = ":".join(tops[1:])
+    return GraphDriverDocument(data=data, name="overlay2")
+
+
+def history_items(service: Service, image: Image) -> list[HistoryItem]:
+    """Show how an image came to be. Blocks on the disk."""
+    return [
+        HistoryItem(
+            id=step.id,
+            created=_unix(step.created),
+            created_by=step.created_by,
+            tags=list(step.names) or None,
+            size=step.size,
+            comment=step.comment,
+        )
+        for step in history(service.images, image)
+    ]
+
+
+def _unix(created: str) -> int:
+    try:
+        return int(seconds_of(created)) if created else 0
+    except ValueError:
+        return 0
+
+
+def disk_usage(service: Service, version: tuple[int, int]) -> tuple[int, list[ImageSummary]]:
+    """Return what `GET /system/df` tells of images: bytes of all layers, and a row an image. Blocks."""
+    usage = service.images.usage()
+    counts: dict[str, int] = {}
+    for record in service.containers.list(all=True):
+        counts[record.image_id] = counts.get(record.image_id, 0) + 1
+    rows = [
+        summary(row, version, shared=usage.shared.get(row.id, 0), containers=counts.get(row.id, 0))
+        for row in service.images.summaries(all=True)
+    ]
+    return usage.total, rows
