@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -87,18 +88,33 @@ def prunable(content: LayerStore, entries: Entries, filters: Filters) -> list[st
     ]
 
 
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes of the files in layers. total: each layer once; shared: by image id, of what others have too."""
+
+    total: int
+    shared: dict[str, int]
+
+
 def disk_usage(content: LayerStore, entries: Entries) -> int:
     """Return the bytes of the files in all layers that these images use, each layer once."""
-    sizes: dict[str, int] = {}
-    for entry in entries:
+    return usage(content, entries).total
+
+
+def usage(content: LayerStore, entries: Entries) -> Usage:
+    """Return how the disk space of these images' layers is shared out, without damaged images."""
+    layers: dict[str, tuple[str, ...]] = {}
+    for entry in {catalog.id_of(entry): entry for entry in entries}.values():
         try:
-            _, config = read_documents(content, entry)
+            layers[catalog.id_of(entry)] = read_documents(content, entry)[1].rootfs.diff_ids
         except ImageError:
             continue
-        for diff_id in config.rootfs.diff_ids:
-            if diff_id not in sizes:
-                sizes[diff_id] = content.unpacked_bytes(diff_id)
-    return sum(sizes.values())
+    users = Counter(diff_id for diff_ids in layers.values() for diff_id in set(diff_ids))
+    sizes = {diff_id: content.unpacked_bytes(diff_id) for diff_id in users}
+    shared = {
+        image_id: sum(sizes[one] for one in set(diff_ids) if users[one] > 1)
+        for image_id, diff_ids in layers.items()
+    }
+    return Usage(total=sum(sizes.values()), shared=shared)
 
 
 def timestamp(text: str) -> float:

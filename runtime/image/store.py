@@ -191,13 +191,6 @@ class ImageStore:
             entry = catalog.find(self._index.read(), reference, self.root)
         return self._named(_bare(entry), [f"{parse_reference(repository).repository}@{entry.digest}"])
 
-    def untag(self, name: str) -> None:
-        """Take a name away; its image stays, unnamed if that was the last one. remove() does more."""
-        with files.locked(self._lock):
-            entries = self._index.read()
-            entry = catalog.find_name(entries, name) or catalog.find(entries, name, self.root)
-            self._index.write(catalog.drop_name(entries, catalog.name_of(entry)))
-
     def _named(self, entry: Descriptor, names: Sequence[str]) -> Image:
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         with files.locked(self._lock):
@@ -263,6 +256,10 @@ class ImageStore:
         others were made from.
         """
         return listing.summaries(self.content, self._index.read(), filters or {}, all=all)
+
+    def usage(self) -> listing.Usage:
+        """How the disk space of all layers is shared out. Damaged images do not count."""
+        return listing.usage(self.content, self._index.read())
 
     def manifest(self, image: Image) -> bytes:
         """The bytes of the image's manifest, as it came or was made."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from aiohttp import web
@@ -17,20 +16,21 @@ from runtime.api.views.images import HistoryItem, ImageDocument, ImageSummary
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service import images
 from runtime.engine.service.commit import commit
-from runtime.engine.service.lines import Line, told
+from runtime.engine.service.lines import told
 from runtime.engine.service.request import Body, Config
 from runtime.image.listing import LIST_FILTERS, PRUNE_FILTERS
 from runtime.image.removal import Removal
 
 TAR = "application/x-tar"
 _CHUNK = 1 << 18
+_PLATFORMS = frozenset({"linux", "amd64", "x86_64", "arm64", "aarch64", "arm", "386"})
 
 
 class ListQuery(Query):
     """all: also what builds left between their steps. shared_size: reckon it, it takes time."""
 
     all: bool = False
-    filters: dict[str, list[str]] = {}
+    filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
     shared_size: bool = msgspec.field(default=False, name="shared-size")
     filter: str = ""
 
@@ -117,7 +117,7 @@ async def remove_image(call: Call[RemoveQuery, None]) -> list[Removal]:
 class PruneQuery(Query):
     """filters: dangling (true by default), label, label!, until."""
 
-    filters: dict[str, list[str]] = {}
+    filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
 
 class PruneAnswer(Body):
@@ -141,7 +141,7 @@ async def prune_images(call: Call[PruneQuery, None]) -> PruneAnswer:
 class SaveQuery(Query):
     """names: of all that is to be in the archive."""
 
-    names: list[str] = []
+    names: list[str] = msgspec.field(default_factory=list)
 
 
 @route("GET", "/images/get", query=SaveQuery, answer=Raw, media=TAR, also=(400, 404))
@@ -172,34 +172,20 @@ async def load_images(call: Call[LoadQuery, None]) -> web.StreamResponse:
     return await send_json_lines(call.request, lines)
 
 
-class CreateQuery(Query):
-    """from_image and tag, platform: what to pull; or from_src: `-` or an URL, repo, message, changes."""
+class ImportQuery(Protocol):
+    """from_src: `-` or an URL. repo, tag: the new image's name. changes: instructions."""
 
-    from_image: str = msgspec.field(default="", name="fromImage")
-    from_src: str = msgspec.field(default="", name="fromSrc")
-    repo: str = ""
-    tag: str = ""
-    message: str = ""
-    changes: list[str] = []
-    platform: str = ""
+    from_src: str
+    repo: str
+    tag: str
+    message: str
+    changes: list[str]
+    platform: str
 
 
-@route(
-    "POST",
-    "/images/create",
-    query=CreateQuery,
-    body=Raw,
-    answer=Raw,
-    media="application/json",
-    also=(400, 404),
-)
-async def create_image(call: Call[CreateQuery, None]) -> web.StreamResponse:
-    """Pull an image, or make one of a root file system's tar."""
-    query = call.query
-    if query.from_image:
-        from runtime.api.routes.registry_routes import pull_image
-
-        return await pull_image(call)
+async def import_image(call: Call[Any, Any]) -> web.StreamResponse:
+    """Make an image of a root file system's tar: `POST /images/create` without fromImage."""
+    query: ImportQuery = call.query
     if not query.from_src:
         raise BadParameterError("nothing to create an image from: give fromImage or fromSrc")
     check_platform(query.platform)
@@ -216,12 +202,7 @@ async def create_image(call: Call[CreateQuery, None]) -> web.StreamResponse:
             changes=query.changes,
         )
     )
-    return await send_json_lines(call.request, await first_line(lines))
-
-
-async def first_line(lines: AsyncIterator[Line]) -> AsyncIterator[Line]:
-    """Wait for the first line, so that what fails before it is an answer with a status of its own."""
-    return await first_of(lines)
+    return await send_json_lines(call.request, await first_of(lines))
 
 
 def check_platform(text: str) -> None:
@@ -249,7 +230,7 @@ class CommitQuery(Query):
     comment: str = ""
     author: str = ""
     pause: bool = True
-    changes: list[str] = []
+    changes: list[str] = msgspec.field(default_factory=list)
 
 
 class CommitAnswer(Body):

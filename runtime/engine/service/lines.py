@@ -1,0 +1,79 @@
+"""Progress as JSON documents: written by work in the loop or in threads, read by whoever shows it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+_AHEAD = 256
+
+Line = dict[str, Any]
+
+
+class Lines:
+    """What was said and not read yet. emit() may be called in any thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[Line] = deque()
+        self._more = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def emit(self, line: Line) -> None:
+        """Say something."""
+        self._waiting.append(line)
+        self._loop.call_soon_threadsafe(self._changed)
+
+    def stream(self, text: str) -> None:
+        """Say a text, as docker's build and load do."""
+        self.emit({"stream": text})
+
+    async def room(self) -> None:
+        """Wait until the reader has kept up: for work that says without end."""
+        await self._room.wait()
+
+    def _changed(self) -> None:
+        self._more.set()
+        if len(self._waiting) > _AHEAD:
+            self._room.clear()
+
+    def take(self) -> Line | None:
+        """Return the next line, None when there is none now."""
+        line = self._waiting.popleft() if self._waiting else None
+        if len(self._waiting) <= _AHEAD:
+            self._room.set()
+        if line is None:
+            self._more.clear()
+        return line
+
+    async def wait(self) -> None:
+        """Wait until there may be more."""
+        await self._more.wait()
+
+
+async def told(work: Callable[[Lines], Awaitable[object]]) -> AsyncIterator[Line]:
+    """Do the work and yield what it says, as it says it; at last raise what it raised.
+
+    Who stops reading (aclosing) cancels it, and waits for it to put everything back.
+    """
+    lines = Lines()
+    task = asyncio.ensure_future(work(lines))
+    task.add_done_callback(lambda _: lines._changed())
+    try:
+        while True:
+            while (line := lines.take()) is not None:
+                yield line
+            if task.done():
+                # What threads said last may still be on its way into the loop.
+                if not lines._waiting:
+                    break
+                continue
+            await lines.wait()
+        await task
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,))

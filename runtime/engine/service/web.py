@@ -1,0 +1,56 @@
+"""Files that a client names by URL, for ADD, `import` and builds from elsewhere. Blocking."""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from runtime.engine.errors import BadParameterError, EngineError
+from runtime.image.compression import Readable
+
+_PATIENCE_S = 60.0
+
+
+class Fetched(NamedTuple):
+    """An answer. name: the last part of the URL's path; modified: Unix seconds, 0 for unknown."""
+
+    stream: Readable
+    name: str
+    modified: int
+    media: str
+
+
+def is_url(text: str) -> bool:
+    """Say whether a source is an URL that can be fetched."""
+    return text.startswith(("http://", "https://"))
+
+
+@contextlib.contextmanager
+def open_url(url: str) -> Iterator[Fetched]:
+    """Open an URL for reading. BadParameterError for what is none; EngineError when it cannot be had."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise BadParameterError(f"{url}: no URL that can be fetched; give http:// or https://, or `-`")
+    request = urllib.request.Request(url, headers={"User-Agent": "ninetynine"})
+    try:
+        with urllib.request.urlopen(request, timeout=_PATIENCE_S) as answer:
+            headers = answer.headers
+            name = urllib.parse.unquote(parts.path.rpartition("/")[2])
+            yield Fetched(answer, name, _seconds(headers["Last-Modified"]), headers.get_content_type())
+    except urllib.error.HTTPError as error:
+        raise EngineError(f"fetch {url}: the server answers {error.code} ({error.reason})") from error
+    except (urllib.error.URLError, TimeoutError) as error:
+        reason = getattr(error, "reason", error)
+        raise EngineError(f"fetch {url}: {reason}; is it right, and reachable from the daemon?") from error
+
+
+def _seconds(text: str | None) -> int:
+    try:
+        return int(email.utils.parsedate_to_datetime(text).timestamp()) if text else 0
+    except ValueError:
+        return 0
