@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Service:
-    """All of one daemon, below `root`. Made by open(); each part takes the Service and finds the others in it.
+    """All of one daemon, below `root`. Made by open(); a part takes the Service and finds the others in it.
 
     Streams(service), Execs(service), Networks(service), Containers(service); ImageStore(root / "images"),
     VolumeStore(root / "volumes"), RegistryClient(Options(insecure=insecure)).
