@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from runtime.engine.directories import disk_bytes
+from runtime.engine.errors import NotFoundError
+from runtime.engine.service import listing
+from runtime.engine.service.adopt import Adoption
+from runtime.engine.service.control import GRACE_S, Control
+from runtime.engine.service.create import Creator
+from runtime.engine.service.ending import Ending
 from runtime.engine.service.filters import Filters
+from runtime.engine.service.health import unmonitor
+from runtime.engine.service.members import Member, Members
 from runtime.engine.service.record import ContainerRecord
+from runtime.engine.service.removing import Remover
 from runtime.engine.service.request import CreateRequest, EndpointSettings, UpdateRequest
-from runtime.engine.service.waits import Condition, Ended
+from runtime.engine.service.starting import Starter, cancel_restart
+from runtime.engine.service.waits import Condition, Ended, check_condition, done
+from runtime.image.errors import ImageError
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service
@@ -21,85 +36,149 @@ __all__ = ["Condition", "Containers", "Ended"]
 class Containers:
     """The containers. Used in the loop only. `ref`: a name (with or without `/`), an id, or its unique start.
 
-    Every method raises NotFoundError for an unknown `ref`, and EngineError subclasses besides.
+    Every method raises NotFoundError for an unknown `ref`, and EngineError subclasses besides. What was begun
+    is done to its end, even when the caller is cancelled.
     """
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._members = members = Members(service)
+        remover = Remover(members)
+        self._starter = Starter(members, remover)
+        self._ending = Ending(members, self._starter, remover)
+        self._control = Control(members, self._starter, remover)
+        self._creator = Creator(members)
+        self._adoption = Adoption(members, self._starter, self._ending, remover)
 
-    # ---- looking ------------------------------------------------------------------------------------------
+    # ---- the daemon's own life ------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Take up what is on disk and in the spawner; start what policies want."""
+        await self._adoption.take_up()
+        self._service.spawner.on_exit = self._ending.exited
+        await self._adoption.apply_policies()
+
+    async def lost(self) -> None:
+        """The spawner was lost with all that ran, and there is another one now."""
+        for member in self._members:
+            async with member.lock:
+                if member.record.state.running:
+                    await self._ending.lost(member)
+        self._service.spawner.on_exit = self._ending.exited
+
+    async def close(self, *, live_restore: bool) -> None:
+        """Start nothing any more; end what runs, unless it is to go on; return when nothing is under way."""
+        members = self._members
+        members.closing = True
+        for member in members:
+            unmonitor(member)
+            cancel_restart(member)
+        if not live_restore:
+            running = [member for member in members if member.record.state.running]
+            await asyncio.gather(*(self._stop_at_end(one) for one in running), return_exceptions=True)
+        await members.finish()
+
+    async def _stop_at_end(self, member: Member) -> None:
+        wanted = member.record.config.stop_timeout
+        await self._control.stop(member, GRACE_S if wanted is None or wanted < 0 else wanted, None)
+
+    # ---- looking --------------------------------------------------------------------------------------
 
     def get(self, ref: str) -> ContainerRecord:
         """Find a container."""
-        raise NotImplementedError
+        return self._members.find(ref).record
 
     def list(
         self,
         *,
-        all: bool = False,
+        all: bool = False,  # noqa: A002
         limit: int = 0,
-        filters: Filters | None = None,  # noqa: A002
+        filters: Filters | None = None,
     ) -> list[ContainerRecord]:
         """Return those that fit, newest first; without `all` and a status filter only the running ones."""
-        raise NotImplementedError
+        records = [member.record for member in self._members]
+        lookups = listing.Lookups(self.get, self._image_ids)
+        return listing.select(records, all=all, limit=limit, filters=filters or {}, lookups=lookups)
+
+    def _image_ids(self, ref: str) -> Iterable[str]:
+        """The image of that name and all that were made from it."""
+        try:
+            found = {self._service.images.find_id(ref)}
+        except ImageError:
+            return ()
+        images = {image.id: image.parent for image in self._service.images.list()}
+        before = 0
+        while len(found) != before:
+            before = len(found)
+            found |= {one for one, parent in images.items() if parent in found}
+        return found
 
     def directory(self, id: str) -> Path:  # noqa: A002
         """Return `containers/<id>`: log.json*, layer/u and layer/w, hosts, resolv.conf, hostname."""
-        raise NotImplementedError
+        return self._members.store.directory(id)
 
     def layers(self, id: str) -> tuple[Path, ...]:  # noqa: A002
         """Return the image's layer directories below its own (`layer/u`), lowest first."""
-        raise NotImplementedError
+        return self._members.layers(self.get(id))
 
     def attributes(self, record: ContainerRecord, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return what an event of this container carries: labels, image, name, and `more`."""
-        raise NotImplementedError
+        return self._members.attributes(record, more)
 
     def publish(self, record: ContainerRecord, action: str, more: Mapping[str, str] | None = None) -> None:
         """Publish an event of this container."""
-        raise NotImplementedError
+        self._members.publish(record, action, more)
 
     def using_image(self, image_id: str) -> Sequence[ContainerRecord]:
-        """Return the containers made from an image (its config digest)."""
-        raise NotImplementedError
+        """Return the containers made from an image (its config digest). Any thread may ask."""
+        return [member.record for member in self._members if member.record.image_id == image_id]
 
     def using_volume(self, name: str) -> Sequence[ContainerRecord]:
         """Return the containers that have a volume, running or not."""
-        raise NotImplementedError
+        records = (member.record for member in self._members)
+        return [one for one in records if any(point.name == name for point in one.mounts)]
 
-    # ---- life -----------------------------------------------------------------------------------------------
+    def counts(self) -> Counter[str]:
+        """Return how many containers there are by status."""
+        return Counter(member.record.state.status for member in self._members)
+
+    # ---- life -----------------------------------------------------------------------------------------
 
     async def create(self, name: str | None, request: CreateRequest) -> tuple[str, list[str]]:
         """Make a container of a request; return its id and warnings."""
-        raise NotImplementedError
+        return await self._members.carry_out(self._creator.create(name, request))
 
     async def start(self, ref: str) -> None:
-        """Start it. NotModifiedError when it runs; StartFailedError when its program could not be executed."""
-        raise NotImplementedError
+        """Start it. NotModifiedError when it runs; StartFailedError when its program cannot be executed."""
+        await self._members.carry_out(self._control.start(self._members.find(ref)))
 
     async def stop(self, ref: str, timeout: int | None = None, signal: str | None = None) -> None:
         """Signal it and kill it after `timeout` s (-1: never). NotModifiedError when it does not run."""
-        raise NotImplementedError
+        await self._members.carry_out(self._control.stop(self._members.find(ref), timeout, signal))
 
     async def restart(self, ref: str, timeout: int | None = None, signal: str | None = None) -> None:
         """Stop it if it runs, and start it."""
-        raise NotImplementedError
+        await self._members.carry_out(self._control.restart(self._members.find(ref), timeout, signal))
 
     async def kill(self, ref: str, signal: str = "") -> None:
         """Send a signal (`KILL`, `SIGKILL`, `9`); ConflictError when it does not run."""
-        raise NotImplementedError
+        await self._members.carry_out(self._control.kill(self._members.find(ref), signal, ref))
 
     async def pause(self, ref: str) -> None:
         """Freeze it."""
-        raise NotImplementedError
+        await self._members.carry_out(self._control.pause(self._members.find(ref)))
 
     async def unpause(self, ref: str) -> None:
         """Let it go on."""
-        raise NotImplementedError
+        await self._members.carry_out(self._control.unpause(self._members.find(ref)))
 
     def subscribe_wait(self, ref: str, condition: str = "not-running") -> asyncio.Future[Ended]:
         """Return a future of its end, registered already: nothing that happens afterwards is missed."""
-        raise NotImplementedError
+        wanted, member = check_condition(condition), self._members.find(ref)
+        state = member.record.state
+        if wanted == "not-running" and not state.running and state.status != "restarting":
+            return done(Ended(state.exit_code))
+        return member.waiters.add(wanted)
 
     async def wait(self, ref: str, condition: str = "not-running") -> Ended:
         """Wait for its end."""
@@ -109,24 +188,39 @@ class Containers:
         self, ref: str, *, force: bool = False, volumes: bool = False, link: bool = False
     ) -> None:
         """Remove it, with its anonymous volumes when asked; `force` kills it first."""
-        raise NotImplementedError
+        member = self._members.find(ref)
+        await self._members.carry_out(self._control.remove(member, force=force, volumes=volumes, link=link))
 
     async def rename(self, ref: str, name: str) -> None:
         """Give it another name."""
-        raise NotImplementedError
+        await self._members.carry_out(self._control.rename(self._members.find(ref), name))
 
     async def update(self, ref: str, request: UpdateRequest) -> list[str]:
         """Change limits and the restart policy; return warnings."""
-        raise NotImplementedError
+        return await self._members.carry_out(self._control.update(self._members.find(ref), request))
 
     async def prune(self, filters: Filters | None = None) -> tuple[list[str], int]:
         """Remove all that do not run and fit; return their ids and the bytes freed."""
-        raise NotImplementedError
+        removed, freed = [], 0
+        for record in listing.prunable((one.record for one in self._members), filters or {}):
+            size = await asyncio.to_thread(disk_bytes, str(self.directory(record.id) / "layer"))
+            try:
+                await self.remove(record.id)
+            except NotFoundError:
+                continue
+            removed.append(record.id)
+            freed += size
+        self._service.events.publish("container", "prune", "", {"reclaimed": str(freed)})
+        return removed, freed
 
     async def resize(self, ref: str, rows: int, columns: int) -> None:
         """Set the size of its terminal."""
-        raise NotImplementedError
+        await self._control.resize(self._members.find(ref), rows, columns)
 
     async def set_networks(self, id: str, networks: dict[str, EndpointSettings]) -> ContainerRecord:  # noqa: A002
         """Replace what a container has of networks (connect and disconnect) and keep it on disk."""
-        raise NotImplementedError
+        member = self._members.find(id)
+        member.record = msgspec.structs.replace(member.record, networks=networks)
+        self._members.store.save_state(member.record)
+        await asyncio.to_thread(self._members.store.sync_state, member.id)
+        return member.record

@@ -1,4 +1,4 @@
-"""What happens, told to whoever listens: the newest are kept, so that a listener can ask for what was before."""
+"""What happens, told to whoever listens: the newest are kept, so that one can ask for what was before."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _QUEUED = 4096
 
 EventType = Literal["container", "image", "network", "volume", "daemon", "builder"]
 FILTERS = frozenset(
-    {"config", "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope", "secret",
-     "service", "type", "volume"}
+    {"config", "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope",
+     "secret", "service", "type", "volume"}
 )  # fmt: skip
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """One event. time_ns: wall clock. attributes: of a container its image, name and labels, and the action's."""
+    """One event. time_ns: wall clock. attributes: of a container image, name, labels, and the action's."""
 
     type: str
     action: str
@@ -98,10 +98,10 @@ class EventBus:
 
     def publish(
         self,
-        type: EventType,
+        type: EventType,  # noqa: A002
         action: str,
         actor_id: str,
-        attributes: Mapping[str, str] | None = None,  # noqa: A002
+        attributes: Mapping[str, str] | None = None,
     ) -> None:
         """Tell all listeners that `action` happened to `actor_id`."""
         event = Event(
@@ -126,6 +126,10 @@ class EventBus:
                     subscription.offer(event)
         self._listeners[id(subscription)] = subscription
         return subscription
+
+    def listening(self) -> int:
+        """Return how many listen."""
+        return len(self._listeners)
 
     def forget(self, subscription: Subscription) -> None:
         """Take a listener off the list. Idempotent."""
@@ -161,7 +165,7 @@ def matches(event: Event, filters: Filters) -> bool:
 
 
 def _is_actor(event: Event, kind: str, values: Any) -> bool:
-    """Docker matches a name, an id and the start of an id; an image also by what a container was made from."""
+    """Docker matches a name, an id and its start; an image also by what a container was made from."""
     name = event.attributes.get("name", "")
     if kind == "image" and event.type == "container":
         image = event.attributes.get("image", "")

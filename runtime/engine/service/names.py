@@ -1,4 +1,4 @@
-"""Names of containers: which are allowed, how a reference finds one, and names for those who were given none."""
+"""Names of containers: which are allowed, how a reference finds one, and some to be had at random."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ import re
 from runtime.engine.errors import BadParameterError, ConflictError, NotFoundError
 
 _ALLOWED = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-_FIRST = (
-    "able amber bold brave breezy bright brisk calm candid clear clever cosy crisp curious daring deft eager early "
-    "easy fair fleet fond frank free fresh gentle glad golden grand happy hardy honest humble jolly keen kind light "
-    "lively loyal lucid lucky merry mild modest neat nimble noble patient placid plain polite prompt proud quick "
-    "quiet ready silver sincere smart snug sober steady stout sunny swift tidy tranquil true vivid warm wise witty"
-).split()
-_SECOND = (
-    "alder aspen badger beaver beech birch bison bittern bream cedar chough condor cormorant crane curlew cypress "
-    "dipper dunlin egret elder elm falcon fern finch fir gannet goshawk grebe harrier hazel heron hornbeam ibis "
-    "juniper kestrel kite larch lark linden linnet lynx maple marten merlin myrtle nuthatch oak osprey otter ouzel "
-    "petrel pine pipit plover poplar puffin raven redstart robin rowan sable siskin skylark spruce stork swallow "
-    "tern thrush vole wagtail walnut warbler willow wren yew"
-).split()
+_FIRST = """
+able amber bold brave breezy bright brisk calm candid clear clever cosy crisp curious daring deft eager
+early easy fair fleet fond frank free fresh gentle glad golden grand happy hardy honest humble jolly keen
+kind light lively loyal lucid lucky merry mild modest neat nimble noble patient placid plain polite
+prompt proud quick quiet ready silver sincere smart snug sober steady stout sunny swift tidy tranquil
+true vivid warm wise witty
+"""
+_SECOND = """
+alder aspen badger beaver beech birch bison bittern bream cedar chough condor cormorant crane curlew
+cypress dipper dunlin egret elder elm falcon fern finch fir gannet goshawk grebe harrier hazel heron
+hornbeam ibis juniper kestrel kite larch lark linden linnet lynx maple marten merlin myrtle nuthatch oak
+osprey otter ouzel petrel pine pipit plover poplar puffin raven redstart robin rowan sable siskin skylark
+spruce stork swallow tern thrush vole wagtail walnut warbler willow wren yew
+"""
 
 
 def check_name(name: str) -> str:
@@ -44,8 +45,8 @@ class Names:
         taken = self._ids.get(name)
         if taken is not None:
             raise ConflictError(
-                f'Conflict. The container name "/{name}" is already in use by container "{taken}". You have to '
-                "remove (or rename) that container to be able to reuse that name."
+                f'Conflict. The container name "/{name}" is already in use by container "{taken}". You have '
+                "to remove (or rename) that container to be able to reuse that name."
             )
         self._ids[name] = id
         self._all.add(id)
@@ -81,7 +82,7 @@ class Names:
     def invent(self) -> str:
         """Return a name nobody has."""
         while True:
-            name = f"{random.choice(_FIRST)}_{random.choice(_SECOND)}"
+            name = f"{random.choice(_FIRST.split())}_{random.choice(_SECOND.split())}"
             if name in self._ids:
                 name += str(random.randrange(10))
             if name not in self._ids:

@@ -1,8 +1,9 @@
 """Records on disk: `containers/<id>/record.json`, what was asked, and `state.json`, how far it has come.
 
-record.json is synced before a create is answered (unless the container goes with its end anyway): a power cut
-keeps it. state.json is replaced often and never synced: after a power cut nothing runs, whatever it says.
-Whatever has no readable record.json is half-made, and removed at the next start.
+record.json is synced before a create is answered (unless the container goes with its end anyway): a power
+cut keeps it. state.json is replaced often; it is synced only where a power cut would lose what somebody asked
+for, since after one nothing runs, whatever it says. What has no readable record.json is half-made, and removed
+at the next start.
 """
 
 from __future__ import annotations
@@ -76,12 +77,11 @@ class Store:
         return directory
 
     def save(self, record: ContainerRecord) -> None:
-        """Replace all of a record, synced. Raises EngineError."""
+        """Replace what was asked, synced; the state is left as it is. Raises EngineError."""
         try:
             _put(self.root / record.id / _RECORD, _fixed(record), sync=True)
         except OSError as error:
             raise EngineError(f"keep record of container {record.id}: {os_cause(error)}") from error
-        self.save_state(record)
 
     def save_state(self, record: ContainerRecord) -> None:
         """Replace state and networks. A failure is logged: what happened has happened."""
@@ -90,6 +90,21 @@ class Store:
             _put(self.root / record.id / _STATE, document, sync=False)
         except OSError as error:
             log.warning("keep state of container %s: %s", record.id, os_cause(error))
+
+    def sync_state(self, id: str) -> None:  # noqa: A002
+        """Make the last saved state survive a power cut. Nothing to do for a container that is gone."""
+        directory = self.root / id
+        try:
+            fd = os.open(directory / _STATE, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            _sync(directory)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            log.warning("keep state of container %s: %s", id, os_cause(error))
 
     def remove(self, id: str) -> Path:  # noqa: A002
         """Take a container off the disk in one step; return what is left to be freed by clear()."""
@@ -130,7 +145,9 @@ def _put(target: Path, data: bytes, *, sync: bool) -> None:
     temporary = f"{target}.new"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, data)
+        left = memoryview(data)
+        while left:
+            left = left[os.write(fd, left) :]
         if sync:
             os.fsync(fd)
     finally:

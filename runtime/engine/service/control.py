@@ -1,0 +1,271 @@
+"""What clients do to a container that is there: stop, restart, kill, pause, rename, update, remove."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+
+import msgspec
+
+from runtime.engine.errors import BadParameterError, ConflictError, EngineError, NotModifiedError
+from runtime.engine.service.hostfacts import host_facts
+from runtime.engine.service.limits import check_resources, limits_of, merge_resources
+from runtime.engine.service.members import Member, Members
+from runtime.engine.service.names import check_name
+from runtime.engine.service.record import ContainerRecord
+from runtime.engine.service.removing import Remover
+from runtime.engine.service.request import HostConfig, UpdateRequest
+from runtime.engine.service.restart import check_policy
+from runtime.engine.service.signals import number_of
+from runtime.engine.service.starting import Starter, cancel_restart
+from runtime.engine.service.waits import Ended
+
+GRACE_S = 10
+_KILL_PATIENCE_S = 30.0
+
+
+class Control:
+    """Each method takes the container's lock for the change it makes, and waits for an end without it."""
+
+    def __init__(self, members: Members, starter: Starter, remover: Remover) -> None:
+        self._members, self._starter, self._remover = members, starter, remover
+
+    async def start(self, member: Member) -> None:
+        """Start it."""
+        async with member.lock:
+            await self._starter.start(member)
+
+    # ---- ending it ------------------------------------------------------------------------------------
+
+    async def stop(self, member: Member, timeout: int | None, text: str | None) -> None:
+        """Signal it, and kill it when it has not ended in time; return when it has. NotModifiedError."""
+        config = member.record.config
+        number = number_of(text or config.stop_signal or "")
+        async with member.lock:
+            self._members.require(member)
+            if not self._is_up(member):
+                raise NotModifiedError(f"container {member.id} does not run")
+            member.stay_down = True
+            if self._end_restart(member):
+                self._members.publish(member.record, "stop")
+                return
+            self._members.set_state(member, manually_stopped=not self._members.closing)
+            member.stopping = True
+            ended = member.waiters.add("not-running")
+            await self._signal(member, number)
+        if timeout is None:
+            timeout = config.stop_timeout if config.stop_timeout is not None else GRACE_S
+        if not await _within(ended, None if timeout < 0 else timeout):
+            await self._kill_at_once(member, ended)
+
+    async def restart(self, member: Member, timeout: int | None, text: str | None) -> None:
+        """Stop it if it runs, and start it. One that goes with its end stays."""
+        member.by_hand = True
+        try:
+            if self._is_up(member):
+                with contextlib.suppress(NotModifiedError):  # it ended by itself just now
+                    await self.stop(member, timeout, text)
+            async with member.lock:
+                await self._starter.start(member)
+        finally:
+            member.by_hand = False
+        self._members.publish(member.record, "restart")
+
+    async def kill(self, member: Member, text: str, shown: str) -> None:
+        """Send a signal; after SIGKILL return when it has ended. ConflictError when it does not run."""
+        number = number_of(text, signal.SIGKILL)
+        async with member.lock:
+            self._members.require(member)
+            if not self._is_up(member):
+                raise ConflictError(f"cannot kill container: {shown}: container {member.id} is not running")
+            stop_signal = member.record.config.stop_signal
+            if number == signal.SIGKILL or not stop_signal or number == number_of(stop_signal):
+                member.stay_down = True
+                if self._end_restart(member):
+                    return
+            self._members.set_state(member, manually_stopped=True)
+            ended = member.waiters.add("not-running") if number == signal.SIGKILL else None
+            await self._signal(member, number)
+        if ended is not None:
+            await self._expect(member, ended)
+
+    async def _kill_at_once(self, member: Member, ended: asyncio.Future[Ended]) -> None:
+        """SIGKILL it and wait for its end."""
+        async with member.lock:
+            if not ended.done() and member.record.state.running:
+                await self._signal(member, signal.SIGKILL)
+        await self._expect(member, ended)
+
+    async def _expect(self, member: Member, ended: asyncio.Future[Ended]) -> None:
+        if not await _within(ended, _KILL_PATIENCE_S):
+            raise EngineError(
+                f"container {member.id} did not exit after SIGKILL: a process of it is stuck in the kernel; "
+                "see /proc/PID/stack"
+            )
+
+    async def _signal(self, member: Member, number: int) -> None:
+        """Send a signal and tell so; who is frozen would not notice, so it goes on."""
+        await self._members.service.spawner.signal(member.id, number)
+        self._members.publish(member.record, "kill", {"signal": str(number)})
+        if member.record.state.status == "paused":
+            await self._thaw(member)
+
+    def _is_up(self, member: Member) -> bool:
+        return member.record.state.running or member.record.state.status == "restarting"
+
+    def _end_restart(self, member: Member) -> bool:
+        """Let a container that waits for its restart be as it is; say whether it did."""
+        if member.record.state.status != "restarting":
+            return False
+        cancel_restart(member)
+        self._members.set_state(member, status="exited", manually_stopped=not self._members.closing)
+        return True
+
+    # ---- pausing it -----------------------------------------------------------------------------------
+
+    async def pause(self, member: Member) -> None:
+        """Freeze it."""
+        async with member.lock:
+            self._members.require(member)
+            match member.record.state.status:
+                case "running":
+                    await self._members.service.spawner.pause(member.id)
+                    self._members.set_state(member, status="paused")
+                    self._members.publish(member.record, "pause")
+                case "paused":
+                    raise ConflictError(f"Container {member.id} is already paused")
+                case "restarting":
+                    raise ConflictError(
+                        f"Container {member.id} is restarting, wait until the container is running"
+                    )
+                case _:
+                    raise ConflictError(f"Container {member.id} is not running")
+
+    async def unpause(self, member: Member) -> None:
+        """Let it go on."""
+        async with member.lock:
+            self._members.require(member)
+            if member.record.state.status != "paused":
+                raise ConflictError(f"Container {member.id} is not paused")
+            await self._thaw(member)
+
+    async def _thaw(self, member: Member) -> None:
+        await self._members.service.spawner.unpause(member.id)
+        self._members.set_state(member, status="running")
+        self._members.publish(member.record, "unpause")
+
+    # ---- changing it ----------------------------------------------------------------------------------
+
+    async def rename(self, member: Member, name: str) -> None:
+        """Give it another name."""
+        new, members = check_name(name) if name else "", self._members
+        if not new:
+            raise BadParameterError("Neither old nor new names may be empty")
+        async with member.lock:
+            members.require(member)
+            old = member.record.name
+            if new == old:
+                raise BadParameterError("Renaming a container with the same name as its current name")
+            members.names.rename(member.id, old, new)
+            before = member.record
+            member.record = msgspec.structs.replace(before, name=new)
+            try:
+                await asyncio.to_thread(members.store.save, member.record)
+            except EngineError:
+                members.names.rename(member.id, new, old)
+                member.record = msgspec.structs.replace(member.record, name=old)
+                raise
+            members.publish(member.record, "rename", {"oldName": f"/{old}"})
+
+    async def update(self, member: Member, request: UpdateRequest) -> list[str]:
+        """Change its limits and its restart policy; return warnings."""
+        facts, members = host_facts(), self._members
+        async with member.lock:
+            members.require(member)
+            record = member.record
+            host = _updated(record, request)
+            warnings = check_resources(host, facts)
+            if record.state.running:
+                await members.service.spawner.update(member.id, limits_of(host, facts))
+            member.record = msgspec.structs.replace(member.record, host_config=host)
+            await asyncio.to_thread(members.store.save, member.record)
+            members.publish(member.record, "update")
+        return warnings
+
+    async def resize(self, member: Member, rows: int, columns: int) -> None:
+        """Set the size of its terminal."""
+        if not member.record.state.running:
+            raise ConflictError(f"container {member.id} is not running")
+        await self._members.service.spawner.resize(member.id, rows, columns)
+        more = {"height": str(rows), "width": str(columns)}
+        self._members.publish(member.record, "resize", more)
+
+    # ---- removing it ----------------------------------------------------------------------------------
+
+    async def remove(self, member: Member, *, force: bool, volumes: bool, link: bool) -> None:
+        """Remove it; return when its files are gone too."""
+        if link:
+            raise ConflictError("Conflict, cannot remove the default link name of the container")
+        if member.removing:
+            raise ConflictError(f"removal of container {member.id} is already in progress")
+        self._check_removable(member, force=force)
+        member.removing = True
+        try:
+            if self._is_up(member):
+                await self._kill_for_removal(member)
+            async with member.lock:
+                if not self._members.holds(member):
+                    return
+                cleared = await self._remover.remove(member, volumes=volumes or _is_short_lived(member))
+        finally:
+            member.removing = False
+        await cleared
+
+    def _check_removable(self, member: Member, *, force: bool) -> None:
+        status = member.record.state.status
+        if force or not self._is_up(member):
+            return
+        name = f'"/{member.record.name}"'
+        if status == "paused":
+            raise ConflictError(
+                f"cannot remove container {name}: container is paused and must be unpaused first"
+            )
+        raise ConflictError(
+            f"cannot remove container {name}: container is {status}: stop the container before removing or "
+            "force remove"
+        )
+
+    async def _kill_for_removal(self, member: Member) -> None:
+        async with member.lock:
+            member.stay_down = True
+            if self._end_restart(member) or not member.record.state.running:
+                return
+            ended = member.waiters.add("not-running")
+            await self._signal(member, signal.SIGKILL)
+        await self._expect(member, ended)
+
+
+def _is_short_lived(member: Member) -> bool:
+    return member.record.host_config.auto_remove
+
+
+def _updated(record: ContainerRecord, request: UpdateRequest) -> HostConfig:
+    """The HostConfig after an update."""
+    host = record.host_config
+    changes = merge_resources(host, request)
+    policy = request.restart_policy
+    if policy is not None and policy.name:
+        if host.auto_remove:
+            raise BadParameterError(
+                "Restart policy cannot be updated because AutoRemove is enabled for the container"
+            )
+        check_policy(policy, auto_remove=False)
+        changes["restart_policy"] = policy
+    return msgspec.structs.replace(host, **changes)
+
+
+async def _within(future: asyncio.Future[Ended], seconds: float | None) -> bool:
+    """Wait for a future; say whether it came in time."""
+    done, _ = await asyncio.wait([future], timeout=seconds)
+    return bool(done)

@@ -1,0 +1,207 @@
+"""A container's creation: what was asked, filled up and checked, becomes a record on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import secrets
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from runtime.engine.errors import BadParameterError, NotFoundError
+from runtime.engine.service import clock, modes
+from runtime.engine.service.hostfacts import HostFacts, host_facts
+from runtime.engine.service.members import Member, Members
+from runtime.engine.service.merging import merge, own_config, program_of
+from runtime.engine.service.mounting import ANONYMOUS_LABEL, Planned, plan_mounts
+from runtime.engine.service.names import check_name
+from runtime.engine.service.record import ContainerRecord, MountPoint, State
+from runtime.engine.service.request import Config, CreateRequest, EndpointSettings, HostConfig, VolumeOptions
+from runtime.engine.service.validate import check_config, check_host_config
+from runtime.oci import defaults
+
+if TYPE_CHECKING:
+    from runtime.image.image import Image
+
+SHM_BYTES = 64 << 20
+_IMAGES_KEPT = 64
+
+
+class Creator:
+    """Makes containers of requests."""
+
+    def __init__(self, members: Members) -> None:
+        self._members = members
+        self._images: OrderedDict[str, Image] = OrderedDict()
+
+    async def create(self, name: str | None, request: CreateRequest) -> tuple[str, list[str]]:
+        """Make a container; return its id and docker's warnings. Nothing stays of a failure.
+
+        Raises BadParameterError, ConflictError for a taken name, ImageNotFoundError, or a part's error.
+        """
+        wanted = check_name(name) if name else ""
+        facts, image = host_facts(), await self._image(request.image)
+        config = merge(own_config(request), image.execution)
+        asked = self._named_partners(request.host_config or HostConfig())
+        check_config(config)
+        warnings = check_host_config(config, asked, facts)
+        planned = plan_mounts(config, asked, self._mounts_of)
+        record = self._record(wanted, request, config, complete(asked, facts), image.id, planned)
+        member = self._members.add(record)
+        async with member.lock:
+            try:
+                await self._make(member, planned)
+            except BaseException:
+                await self._undo(member)
+                raise
+        self._members.publish(member.record, "create")
+        return record.id, warnings
+
+    async def _image(self, reference: str) -> Image:
+        """Find an image; what its documents say is read once. ImageNotFoundError."""
+        if not reference:
+            raise BadParameterError("invalid reference format")
+        images = self._members.service.images
+        image_id = images.find_id(reference)
+        if image_id not in self._images:
+            self._images[image_id] = await asyncio.to_thread(images.resolve, image_id)
+            while len(self._images) > _IMAGES_KEPT:
+                self._images.popitem(last=False)
+        self._images.move_to_end(image_id)
+        return self._images[image_id]
+
+    def _record(
+        self,
+        name: str,
+        request: CreateRequest,
+        config: Config,
+        host: HostConfig,
+        image_id: str,
+        planned: Sequence[Planned],
+    ) -> ContainerRecord:
+        id = secrets.token_hex(32)  # noqa: A001
+        path, arguments = program_of(config)
+        asked = request.networking_config
+        endpoints = (asked.endpoints_config or {}) if asked else {}
+        return ContainerRecord(
+            id=id,
+            name=name or self._members.names.invent(),
+            created=clock.now(),
+            image=request.image,
+            image_id=image_id,
+            config=msgspec.structs.replace(config, hostname=self._hostname(config, host, id)),
+            host_config=host,
+            path=path,
+            args=arguments,
+            networks={key: value or EndpointSettings() for key, value in endpoints.items()},
+            mounts=tuple(self._placed(one.point) for one in planned),
+            state=State(),
+        )
+
+    def _placed(self, point: MountPoint) -> MountPoint:
+        """A volume's place on the host, as inspect tells it."""
+        if point.type != "volume":
+            return point
+        source = str(self._members.service.volumes.mountpoint(point.name))
+        return msgspec.structs.replace(point, source=source)
+
+    def _hostname(self, config: Config, host: HostConfig, id: str) -> str:  # noqa: A002
+        network = modes.sharing(host, "network")
+        if config.hostname:
+            return config.hostname
+        if network.ref:
+            return self._members.find(network.ref).record.config.hostname
+        return platform.node() if network.host else "" if host.uts_mode == "host" else id[:12]
+
+    def _named_partners(self, host: HostConfig) -> HostConfig:
+        """Put ids in place of the names of containers whose namespaces are joined. NotFoundError."""
+        changes: dict[str, Any] = {}
+        for kind, field in (("network", "network_mode"), ("ipc", "ipc_mode"), ("pid", "pid_mode")):
+            text = getattr(host, field)
+            if text.startswith("container:") and text != "container:":
+                changes[field] = f"container:{self._members.find(text.partition(':')[2]).id}"
+            elif text == "default" or (kind == "network" and not text):
+                changes[field] = "bridge"
+        return msgspec.structs.replace(host, **changes)
+
+    def _mounts_of(self, ref: str) -> Sequence[MountPoint]:
+        try:
+            return self._members.find(ref).record.mounts
+        except NotFoundError:
+            raise NotFoundError(f"No such container: {ref}") from None
+
+    async def _make(self, member: Member, planned: Sequence[Planned]) -> None:
+        """Everything on disk. The record comes before its volumes: a crash between leaves nothing unowned."""
+        members = self._members
+        networks = await members.service.networks.check(member.record)
+        member.record = msgspec.structs.replace(member.record, networks=networks)
+        if member.record.host_config.auto_remove:
+            members.store.create(member.record, sync=False)
+        else:
+            await asyncio.to_thread(members.store.create, member.record, sync=True)
+        volumes = [one for one in planned if one.point.type == "volume"]
+        if volumes:
+            made = await asyncio.to_thread(self._make_volumes, member, volumes)
+            for name in made:
+                members.service.events.publish("volume", "create", name, {"driver": "local"})
+
+    def _make_volumes(self, member: Member, planned: Sequence[Planned]) -> list[str]:
+        """Blocking. Return the names of those that were not there."""
+        volumes, made = self._members.service.volumes, []
+        layers = self._members.layers(member.record)
+        for one in planned:
+            point, options = one.point, one.volume or VolumeOptions()
+            driver = options.driver_config
+            labels = dict(options.labels or {})
+            if point.anonymous:
+                labels[ANONYMOUS_LABEL] = ""
+            if volumes.ensure(
+                point.name,
+                driver=(driver.name if driver else "") or "local",
+                options=(driver.options if driver else None) or {},
+                labels=labels,
+            ):
+                made.append(point.name)
+            if not point.no_copy:
+                volumes.populate(point.name, layers, point.destination)
+        return made
+
+    async def _undo(self, member: Member) -> None:
+        """Take back a creation that failed."""
+        members, volumes = self._members, self._members.service.volumes
+        members.drop(member)
+        gone = members.store.remove(member.id)
+        await members.in_thread(members.store.clear, gone)
+        for point in member.record.mounts:
+            if point.anonymous:
+                await asyncio.gather(asyncio.to_thread(volumes.remove, point.name), return_exceptions=True)
+
+
+def complete(host: HostConfig, facts: HostFacts) -> HostConfig:
+    """Return what was asked with docker's defaults for what was left open, as its inspect shows them."""
+    privileged = host.privileged
+    changes: dict[str, Any] = {
+        "log_config": _or(host.log_config, "type", "json-file"),
+        "restart_policy": _or(host.restart_policy, "name", "no"),
+        "ipc_mode": host.ipc_mode or "private",
+        "cgroupns_mode": host.cgroupns_mode or "private",
+        "shm_size": host.shm_size or SHM_BYTES,
+        "runtime": host.runtime or "runc",
+        "console_size": host.console_size or [0, 0],
+    }
+    if host.memory and not host.memory_swap and facts.swap_limit:
+        changes["memory_swap"] = 2 * host.memory
+    if not facts.swap_limit and host.memory_swap != -1:
+        changes["memory_swap"] = 0
+    if host.masked_paths is None:
+        unmasked = privileged or "systempaths=unconfined" in (host.security_opt or ())
+        changes["masked_paths"] = None if unmasked else list(defaults.MASKED)
+        changes["readonly_paths"] = None if unmasked else list(defaults.READONLY)
+    return msgspec.structs.replace(host, **changes)
+
+
+def _or(document: Any, field: str, value: str) -> Any:
+    return document if getattr(document, field) else msgspec.structs.replace(document, **{field: value})

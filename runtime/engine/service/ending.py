@@ -1,0 +1,146 @@
+"""What happens when a container's program has ended: its record, its waiters, its restart or its removal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from runtime.engine.errors import EngineError
+from runtime.engine.service import clock, modes
+from runtime.engine.service.health import unmonitor
+from runtime.engine.service.members import Member, Members
+from runtime.engine.service.record import ContainerRecord
+from runtime.engine.service.removing import Remover
+from runtime.engine.service.restart import wants_restart
+from runtime.engine.service.starting import Starter
+from runtime.engine.service.waits import Ended
+from runtime.engine.spawner.protocol import MAIN, Exited
+
+LOST = 137
+"""The exit code of a container whose spawner is gone: it was killed with it."""
+
+log = logging.getLogger(__name__)
+
+
+class Ending:
+    """Takes what the spawner tells of programs that have ended."""
+
+    def __init__(self, members: Members, starter: Starter, remover: Remover) -> None:
+        self._members, self._starter, self._remover = members, starter, remover
+
+    def exited(self, exited: Exited) -> None:
+        """The spawner's on_exit."""
+        if exited.exec_id != MAIN:
+            self._members.service.execs.ended(exited)
+        else:
+            self._members.in_background(self._take(exited))
+
+    async def _take(self, exited: Exited) -> None:
+        try:
+            member = self._members.by_id(exited.id)
+            if member is None:
+                await self._members.service.spawner.release(exited.id)
+                return
+            async with member.lock:
+                await self.finish(member, exited)
+        except Exception:
+            log.exception("container %s has ended, but not all of it could be freed", exited.id)
+
+    async def lost(self, member: Member) -> None:
+        """A container's spawner is gone, and the container with it. Called with its lock held."""
+        await self.finish(member, Exited(id=member.id, exec_id=MAIN, code=LOST, finished_ns=time.time_ns()))
+
+    async def finish(self, member: Member, exited: Exited) -> None:
+        """Bring a container that ran to its end. Called with its lock held."""
+        members, service = self._members, self._members.service
+        if not members.holds(member) or not member.record.state.running:
+            await self._release(member.id)
+            return
+        if is_told(member.record, exited):  # the end of an earlier run
+            return
+        unmonitor(member)
+        if modes.keeps_processes(member.record):
+            await self._kill_rest(member.id)
+        await service.streams.drained(member.id)
+        again = self._starts_again(member, exited)
+        goes = member.record.host_config.auto_remove and not (again or member.by_hand)
+        ran_ns = self._note(member, exited, again=again, save=not goes)
+        member.waiters.exited(Ended(exited.code))
+        await self._remover.give_back(member)
+        await self._release(member.id)
+        self._remover.tell_volumes(member.record, "unmount")
+        if member.stopping:
+            member.stopping = False
+            members.publish(member.record, "stop")
+        member.waiters.stopped(Ended(exited.code))
+        if again:
+            member.backoff = member.backoff.after(ran_ns)
+            member.restart = members.in_background(self._start_again(member))
+        elif goes and not member.removing:
+            await self._remover.remove(member, volumes=True)
+
+    def _starts_again(self, member: Member, exited: Exited) -> bool:
+        state, policy = member.record.state, member.record.host_config.restart_policy
+        if self._members.closing or member.by_hand or member.removing:
+            return False
+        signalled = state.manually_stopped and policy.name == "unless-stopped"
+        return wants_restart(
+            policy,
+            exit_code=exited.code,
+            restarts=state.restart_count,
+            manually_stopped=member.stay_down or signalled,
+        )
+
+    def _note(self, member: Member, exited: Exited, *, again: bool, save: bool) -> int:
+        """Write the end into the record and tell it; return how long the container has run, ns."""
+        members, state = self._members, member.record.state
+        finished_ns = exited.finished_ns or time.time_ns()
+        ran_ns = max(0, finished_ns - clock.ns_of(state.started_at)) if state.started_at else 0
+        members.set_state(
+            member,
+            save=save,
+            status="restarting" if again else "exited",
+            pid=0,
+            exit_code=exited.code,
+            oom_killed=exited.oom_killed,
+            finished_at=clock.text_of(finished_ns),
+            restart_count=state.restart_count + again,
+            ports=(),
+        )
+        if exited.oom_killed:
+            members.publish(member.record, "oom")
+        more = {"exitCode": str(exited.code), "execDuration": str(ran_ns // 1_000_000_000)}
+        members.publish(member.record, "die", more)
+        return ran_ns
+
+    async def _kill_rest(self, id: str) -> None:  # noqa: A002
+        """Without a pid namespace of their own, processes live on: they end with the program here too."""
+        try:
+            await self._members.service.spawner.kill_all(id)
+        except EngineError as error:
+            log.warning("kill the rest of container %s: %s", id, error)
+
+    async def _release(self, id: str) -> None:  # noqa: A002
+        try:
+            await self._members.service.spawner.release(id)
+        except EngineError as error:
+            log.warning("free container %s: %s", id, error)
+
+    async def _start_again(self, member: Member) -> None:
+        await asyncio.sleep(member.backoff.wait_ns / 1e9)
+        async with member.lock:
+            if member.record.state.status != "restarting" or not self._members.holds(member):
+                return
+            if self._members.closing:
+                self._members.set_state(member, status="exited")
+                return
+            try:
+                await self._starter.start(member, by_policy=True)
+            except Exception as error:  # the record says why; nobody awaits this
+                log.warning("restart container %s: %s", member.id, error)
+
+
+def is_told(record: ContainerRecord, exited: Exited) -> bool:
+    """Say whether a record knows of this end already."""
+    return bool(exited.finished_ns) and record.state.finished_at == clock.text_of(exited.finished_ns)

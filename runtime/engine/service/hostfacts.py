@@ -1,0 +1,93 @@
+"""What this host has, as far as docker's API tells it. Read once: a running host does not change in this."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from runtime.spawn.cgroups import CgroupError, find_layout
+
+
+class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """cpu_list, node_list: as the kernel writes sets, `0-3`. swap_limit: swap can be limited."""
+
+    cpus: int
+    cpu_list: str
+    node_list: str
+    memory_bytes: int
+    cgroup_version: int
+    controllers: frozenset[str]
+    swap_limit: bool
+    kernel: str
+    machine: str
+    system: str
+    system_version: str
+    hostname: str
+
+
+@functools.cache
+def host_facts() -> HostFacts:
+    """Return the facts of this host."""
+    version, controllers, swap_limit = _cgroups()
+    release = _release()
+    return HostFacts(
+        cpus=os.cpu_count() or 1,
+        cpu_list=_read("/sys/devices/system/cpu/online") or f"0-{(os.cpu_count() or 1) - 1}",
+        node_list=_read("/sys/devices/system/node/online") or "0",
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        cgroup_version=version,
+        controllers=controllers,
+        swap_limit=swap_limit,
+        kernel=platform.release(),
+        machine=platform.machine(),
+        system=release.get("PRETTY_NAME", "Linux"),
+        system_version=release.get("VERSION_ID", ""),
+        hostname=platform.node(),
+    )
+
+
+def feature_flags(facts: HostFacts) -> dict[str, Any]:
+    """Return the flags of `GET /info` that say what can be limited here."""
+    has = facts.controllers.__contains__
+    return {
+        "MemoryLimit": has("memory"),
+        "SwapLimit": facts.swap_limit,
+        "CpuCfsPeriod": has("cpu"),
+        "CpuCfsQuota": has("cpu"),
+        "CPUShares": has("cpu"),
+        "CPUSet": has("cpuset"),
+        "PidsLimit": has("pids"),
+        "IPv4Forwarding": _read("/proc/sys/net/ipv4/ip_forward") == "1",
+        "BridgeNfIptables": _read("/proc/sys/net/bridge/bridge-nf-call-iptables") == "1",
+        "BridgeNfIp6tables": _read("/proc/sys/net/bridge/bridge-nf-call-ip6tables") == "1",
+        "OomKillDisable": facts.cgroup_version == 1,
+    }
+
+
+def _cgroups() -> tuple[int, frozenset[str], bool]:
+    try:
+        layout = find_layout()
+    except CgroupError:
+        return 1, frozenset(), False
+    if layout.v1:
+        swap = Path(layout.v1.get("memory", "/nowhere"), "memory.memsw.limit_in_bytes").exists()
+        return 1, frozenset(layout.v1), swap
+    return 2, layout.v2_controllers, Path("/proc/swaps").exists()
+
+
+def _release() -> dict[str, str]:
+    lines = (_read("/etc/os-release") or _read("/usr/lib/os-release")).splitlines()
+    pairs = (line.partition("=") for line in lines if "=" in line)
+    return {name: value.strip().strip('"') for name, _, value in pairs}
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,177 @@
+"""Which containers `GET /containers/json` shows, by docker's filters. Pure, but for lookups it is given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from runtime.engine.errors import BadParameterError, NotFoundError
+from runtime.engine.service import clock
+from runtime.engine.service.filters import Filters, any_matches, check_filters, label_differs, label_matches
+from runtime.engine.service.record import ContainerRecord
+
+FILTERS = frozenset(
+    {"ancestor", "before", "expose", "exited", "health", "id", "isolation", "is-task", "label", "name",
+     "network", "publish", "since", "status", "volume"}
+)  # fmt: skip
+PRUNE_FILTERS = frozenset({"until", "label", "label!"})
+_STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
+_HEALTHS = ("none", "starting", "healthy", "unhealthy")
+
+
+class Lookups:
+    """What filters ask of others. image_ids: those that a name, id or name of an ancestor means."""
+
+    def __init__(
+        self,
+        container: Callable[[str], ContainerRecord],
+        image_ids: Callable[[str], Iterable[str]],
+    ) -> None:
+        self.container = container
+        self.image_ids = image_ids
+
+
+def select(
+    records: Iterable[ContainerRecord],
+    *,
+    all: bool,  # noqa: A002
+    limit: int,
+    filters: Filters,
+    lookups: Lookups,
+) -> list[ContainerRecord]:
+    """Return those that fit, newest first. Raises BadParameterError for a filter that makes no sense."""
+    check(filters)
+    newest = sorted(records, key=lambda record: record.created, reverse=True)
+    if limit > 0:
+        all = True  # noqa: A001
+    tests = _tests(filters, lookups)
+    every = all or "status" in filters or "exited" in filters
+    found = [
+        record
+        for record in newest
+        if (every or record.state.running or record.state.status == "restarting")
+        and _in_range(record, newest, filters, lookups)
+        and _fits(record, filters, tests)
+    ]
+    return found[:limit] if limit > 0 else found
+
+
+def check(filters: Filters) -> None:
+    """Raise BadParameterError for unknown names and values."""
+    check_filters(filters, FILTERS)
+    for name, allowed in (("status", _STATUSES), ("health", _HEALTHS)):
+        for value in filters.get(name, ()):
+            if value not in allowed:
+                raise BadParameterError(f"invalid filter '{name}={value}'")
+    for value in filters.get("exited", ()):
+        if not re.fullmatch(r"-?\d+", value):
+            raise BadParameterError(f"invalid filter 'exited={value}'")
+
+
+def prunable(records: Iterable[ContainerRecord], filters: Filters) -> list[ContainerRecord]:
+    """Return those that a prune removes: they do not run, and fit `until` and labels."""
+    check_filters(filters, PRUNE_FILTERS)
+    before = None
+    for value in filters.get("until", ()):
+        try:
+            before = clock.moment_ns(value)
+        except ValueError as error:
+            raise BadParameterError(f"invalid filter 'until={value}': {error}") from error
+    return [
+        record
+        for record in records
+        if record.state.status in ("created", "exited", "dead")
+        and (before is None or clock.ns_of(record.created) < before)
+        and label_matches(filters.get("label", ()), record.config.labels)
+        and label_differs(filters.get("label!", ()), record.config.labels)
+    ]
+
+
+Test = Callable[[ContainerRecord, Sequence[str]], bool]
+
+
+def _tests(filters: Filters, lookups: Lookups) -> Mapping[str, Test]:
+    ancestors: set[str] = set()
+    for value in filters.get("ancestor", ()):
+        ancestors.update(lookups.image_ids(value))
+    return {
+        "ancestor": lambda record, values: record.image_id in ancestors or record.image in values,
+        "expose": lambda record, values: _overlap(record.config.exposed_ports or {}, values),
+        "exited": lambda record, values: (
+            record.state.status == "exited" and str(record.state.exit_code) in values
+        ),
+        "health": lambda record, values: _health(record) in values,
+        "id": lambda record, values: any(record.id.startswith(value) for value in values),
+        "isolation": lambda record, values: record.host_config.isolation in values,
+        "is-task": lambda record, values: not set(values) & {"1", "true", "True"},
+        "label": lambda record, values: label_matches(values, record.config.labels),
+        "name": lambda record, values: (
+            any_matches(values, record.name) or any_matches(values, f"/{record.name}")
+        ),
+        "network": lambda record, values: _on_network(record, values),
+        "publish": lambda record, values: _overlap(_published(record), values),
+        "status": lambda record, values: record.state.status in values,
+        "volume": lambda record, values: any(
+            value in (point.name, point.source, point.destination)
+            for point in record.mounts
+            for value in values
+        ),
+    }
+
+
+def _fits(record: ContainerRecord, filters: Filters, tests: Mapping[str, Test]) -> bool:
+    return all(tests[name](record, values) for name, values in filters.items() if values and name in tests)
+
+
+def _in_range(
+    record: ContainerRecord, newest: Sequence[ContainerRecord], filters: Filters, lookups: Lookups
+) -> bool:
+    for name in ("before", "since"):
+        for ref in filters.get(name, ()):
+            other = _known(ref, lookups)
+            older = record.created < other.created
+            if record.id == other.id or older != (name == "before"):
+                return False
+    return True
+
+
+def _known(ref: str, lookups: Lookups) -> ContainerRecord:
+    try:
+        return lookups.container(ref)
+    except NotFoundError as error:
+        raise BadParameterError(str(error)) from error
+
+
+def _health(record: ContainerRecord) -> str:
+    return record.state.health.status if record.state.health else "none"
+
+
+def _on_network(record: ContainerRecord, values: Sequence[str]) -> bool:
+    known = {record.host_config.network_mode}
+    for name, endpoint in record.networks.items():
+        known |= {name, endpoint.network_id}
+    ids = [one for one in known if len(one) == 64]
+    return any(value in known or any(one.startswith(value) for one in ids) for value in values)
+
+
+def _published(record: ContainerRecord) -> dict[str, None]:
+    return {f"{port.host}/{port.protocol}": None for port in record.state.ports}
+
+
+def _overlap(ports: Mapping[str, object], values: Sequence[str]) -> bool:
+    """Say whether one of `80`, `80/udp`, `8000-8010/tcp` among values is one of `ports`."""
+    have = {_split(port) for port in ports}
+    for value in values:
+        number, _, protocol = value.partition("/")
+        first, _, last = number.partition("-")
+        if not first.isdigit() or (last and not last.isdigit()):
+            raise BadParameterError(f"invalid port in a filter: {value}; write 80, 80/udp or 8000-8010")
+        for port, kind in have:
+            if int(first) <= port <= int(last or first) and kind == (protocol or "tcp"):
+                return True
+    return False
+
+
+def _split(port: str) -> tuple[int, str]:
+    number, _, protocol = port.partition("/")
+    return int(number.partition("-")[0]), protocol or "tcp"

@@ -1,0 +1,153 @@
+"""The containers a daemon holds: their records, and what goes with each while this process lives."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from runtime.engine.errors import NotFoundError
+from runtime.engine.service.names import Names
+from runtime.engine.service.record import ContainerRecord
+from runtime.engine.service.restart import Backoff
+from runtime.engine.service.store import Store
+from runtime.engine.service.waits import Waiters
+
+if TYPE_CHECKING:
+    from runtime.engine.service.health import Monitor
+    from runtime.engine.service.service import Service
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class Member:
+    """One container. `lock` is held for each change of its state, never while its end is awaited.
+
+    by_hand: somebody restarts it, so its end neither removes it nor counts for its policy. stopping: somebody
+    stops it, so its end is told as `stop`. removing: somebody removes it. stay_down: its policy must not
+    start it again after this run. held: its volumes are taken. restart: the task that starts it again.
+    """
+
+    def __init__(self, record: ContainerRecord) -> None:
+        self.record = record
+        self.lock = asyncio.Lock()
+        self.waiters = Waiters()
+        self.backoff = Backoff()
+        self.restart: asyncio.Task[None] | None = None
+        self.health: Monitor | None = None
+        self.by_hand = self.stopping = self.removing = self.stay_down = self.held = False
+
+    @property
+    def id(self) -> str:
+        """The container's id."""
+        return self.record.id
+
+
+class Members:
+    """All containers. `closing`: the daemon ends, so nobody is started any more."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.store = Store(service.root / "containers")
+        self.names = Names()
+        self.closing = False
+        self._members: dict[str, Member] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._layers: dict[str, tuple[Path, ...]] = {}
+
+    # ---- finding --------------------------------------------------------------------------------------
+
+    def find(self, ref: str) -> Member:
+        """Find a container by name, id, or the unique start of an id. Raises NotFoundError."""
+        return self._members[self.names.find(ref)]
+
+    def by_id(self, id: str) -> Member | None:  # noqa: A002
+        """Return a container by its whole id."""
+        return self._members.get(id)
+
+    def holds(self, member: Member) -> bool:
+        """Say whether a container is still there."""
+        return self._members.get(member.id) is member
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(list(self._members.values()))
+
+    def require(self, member: Member) -> None:
+        """Raise NotFoundError for a container that went away while its lock was awaited."""
+        if not self.holds(member):
+            raise NotFoundError(f"No such container: {member.id}")
+
+    # ---- changing -------------------------------------------------------------------------------------
+
+    def add(self, record: ContainerRecord) -> Member:
+        """Take up a container. Raises ConflictError when its name is taken."""
+        self.names.add(record.id, record.name)
+        member = self._members[record.id] = Member(record)
+        return member
+
+    def drop(self, member: Member) -> None:
+        """Forget a container."""
+        self.names.drop(member.id, member.record.name)
+        self._members.pop(member.id, None)
+        image = member.record.image_id
+        if all(other.record.image_id != image for other in self._members.values()):
+            self._layers.pop(image, None)
+
+    def set_state(self, member: Member, *, save: bool = True, **changes: object) -> None:
+        """Change fields of a container's state, here and (with save) on disk."""
+        state = msgspec.structs.replace(member.record.state, **changes)
+        member.record = msgspec.structs.replace(member.record, state=state)
+        if save:
+            self.store.save_state(member.record)
+
+    def layers(self, record: ContainerRecord) -> tuple[Path, ...]:
+        """Return the directories of the image's layers, lowest first. Raises ImageNotFoundError."""
+        known = self._layers.get(record.image_id)
+        if known is None:
+            known = tuple(self.service.images.resolve(record.image_id).layer_dirs)
+            self._layers[record.image_id] = known
+        return known
+
+    # ---- telling --------------------------------------------------------------------------------------
+
+    def attributes(self, record: ContainerRecord, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return what an event of a container carries."""
+        own = {"image": record.image, "name": record.name}
+        return {**(record.config.labels or {}), **own, **(more or {})}
+
+    def publish(self, record: ContainerRecord, action: str, more: Mapping[str, str] | None = None) -> None:
+        """Publish an event of a container."""
+        self.service.events.publish("container", action, record.id, self.attributes(record, more))
+
+    # ---- work -----------------------------------------------------------------------------------------
+
+    async def carry_out(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do `work` to its end, even when the one who asked for it goes away."""
+        return await asyncio.shield(self.in_background(work))
+
+    def in_background(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Do `work` in a task that finish() waits for; its failure is logged unless somebody awaits it."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def in_thread(self, work: Callable[..., None], *arguments: Any) -> asyncio.Task[None]:
+        """Do blocking `work` in a thread; finish() waits for it."""
+        return self.in_background(asyncio.to_thread(work, *arguments))
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.debug("work in the background failed", exc_info=task.exception())
+
+    async def finish(self) -> None:
+        """Wait for all work that was begun."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))

@@ -1,0 +1,228 @@
+"""What is mounted in a container: binds, volumes and tmpfs, from the four ways in which clients ask for them.
+
+`-v` (Binds), `--mount` (Mounts), `--volumes-from` and an image's VOLUME are ways to the same thing. One that
+names a place wins over an image's; two that name one place are refused. Pure, but for a look whether a source
+exists.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from runtime.engine.errors import BadParameterError
+from runtime.engine.service.record import MountPoint
+from runtime.engine.service.request import Config, HostConfig, MountRequest, VolumeOptions
+
+PROPAGATIONS = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
+_IGNORED_MODES = ("z", "Z", "cached", "delegated", "consistent")
+ANONYMOUS_LABEL = "com.docker.volume.anonymous"
+
+
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """A mount, and for a volume how it is made when it does not exist."""
+
+    point: MountPoint
+    volume: VolumeOptions | None = None
+
+
+def plan_mounts(
+    config: Config, host: HostConfig, mounts_of: Callable[[str], Sequence[MountPoint]]
+) -> tuple[Planned, ...]:
+    """Return all mounts of a container, in the order of their depth. Raises BadParameterError.
+
+    mounts_of: what another container has, by its name or id. Volumes have no source yet. A tmpfs of
+    HostConfig's Tmpfs is not among them (docker's inspect shows it there only), but takes its place.
+    """
+    found: dict[str, Planned] = {}
+    for spec in host.volumes_from or ():
+        for point in _from_container(spec, mounts_of):
+            found[point.destination] = Planned(point=point)
+    taken = {_clean(path) for path in host.tmpfs or {}}
+    asked = [Planned(point=parse_bind(text, host.volume_driver)) for text in host.binds or ()]
+    asked += [_of_request(request) for request in host.mounts or ()]
+    for one in asked:
+        destination = one.point.destination
+        if destination in taken:
+            raise BadParameterError(f"Duplicate mount point: {destination}")
+        taken.add(destination)
+        found[destination] = one
+    for path in config.volumes or {}:
+        destination = _clean(path)
+        if destination not in taken and destination not in found:
+            _check_target(destination, f"invalid volume specification: '{path}'", "volume")
+            found[destination] = Planned(point=_anonymous(destination))
+    return tuple(sorted(found.values(), key=_depth))
+
+
+def parse_bind(text: str, driver: str = "") -> MountPoint:
+    """Read `[source:]target[:options]` of `-v`. Raises BadParameterError in docker's words."""
+    parts = text.split(":")
+    wrong = f"invalid volume specification: '{text}'"
+    if len(parts) > 3 or not all(parts[:2]):
+        raise BadParameterError(wrong)
+    if len(parts) == 1:
+        target = _clean(parts[0])
+        _check_target(target, wrong, "volume")
+        return _anonymous(target)
+    source, target = parts[0], _clean(parts[1])
+    mode = parts[2] if len(parts) == 3 else ""
+    bound = source.startswith("/")
+    _check_target(target, wrong, "bind" if bound else "volume")
+    words = [word for word in mode.split(",") if word]
+    propagation = _check_mode(mode, words, bound=bound)
+    return MountPoint(
+        type="bind" if bound else "volume",
+        destination=target,
+        source=posixpath.normpath(source) if bound else "",
+        name="" if bound else source,
+        mode=mode,
+        read_only="ro" in words,
+        propagation=(propagation or "rprivate") if bound else "",
+        no_copy="nocopy" in words,
+    )
+
+
+def _check_mode(mode: str, words: list[str], *, bound: bool) -> str:
+    """Return the propagation among the options."""
+    access = [word for word in words if word in ("ro", "rw")]
+    propagation = [word for word in words if word in PROPAGATIONS]
+    known = {*access, *propagation, *_IGNORED_MODES} | (set() if bound else {"nocopy"})
+    if set(words) - known or len(access) > 1 or len(propagation) > 1 or (propagation and not bound):
+        raise BadParameterError(f"invalid mode: {mode}")
+    return propagation[0] if propagation else ""
+
+
+def _of_request(request: MountRequest) -> Planned:
+    """One `--mount`."""
+    wrong = f'invalid mount config for type "{request.type}"'
+    if not request.target:
+        raise BadParameterError(f"{wrong}: field Target must not be empty")
+    target = _clean(request.target)
+    _check_target(target, "", request.type)
+    match request.type:
+        case "bind":
+            return Planned(point=_bind_request(request, target, wrong))
+        case "volume":
+            return _volume_request(request, target)
+        case "tmpfs":
+            return Planned(point=_tmpfs_request(request, target, wrong))
+        case _:
+            raise BadParameterError(f"{wrong}: mount type unknown")
+
+
+def _bind_request(request: MountRequest, target: str, wrong: str) -> MountPoint:
+    options = request.bind_options
+    if not request.source:
+        raise BadParameterError(f"{wrong}: field Source must not be empty")
+    if not request.source.startswith("/"):
+        raise BadParameterError(
+            f"{wrong}: invalid mount path: '{request.source}' mount path must be absolute"
+        )
+    if not (options and options.create_mountpoint) and not Path(request.source).exists():
+        raise BadParameterError(f"{wrong}: bind source path does not exist: {request.source}")
+    propagation = options.propagation if options else ""
+    if propagation and propagation not in PROPAGATIONS:
+        raise BadParameterError(f"{wrong}: invalid propagation mode: {propagation}")
+    return MountPoint(
+        type="bind",
+        destination=target,
+        source=posixpath.normpath(request.source),
+        read_only=request.read_only,
+        propagation=propagation or "rprivate",
+        non_recursive=bool(options and options.non_recursive),
+    )
+
+
+def _volume_request(request: MountRequest, target: str) -> Planned:
+    options = request.volume_options
+    name = request.source or secrets.token_hex(32)
+    point = MountPoint(
+        type="volume",
+        destination=target,
+        name=name,
+        mode="z",
+        read_only=request.read_only,
+        anonymous=not request.source,
+        no_copy=bool(options and options.no_copy),
+        options=(f"subpath={options.subpath}",) if options and options.subpath else (),
+    )
+    return Planned(point=point, volume=options)
+
+
+def _tmpfs_request(request: MountRequest, target: str, wrong: str) -> MountPoint:
+    if request.source:
+        raise BadParameterError(f"{wrong}: field Source must not be specified")
+    options = request.tmpfs_options
+    words = ["nosuid", "nodev", "noexec"]
+    if options and options.size_bytes:
+        words.append(f"size={options.size_bytes}")
+    if options and options.mode:
+        words.append(f"mode={options.mode:o}")
+    return MountPoint(type="tmpfs", destination=target, read_only=request.read_only, options=tuple(words))
+
+
+def _from_container(spec: str, mounts_of: Callable[[str], Sequence[MountPoint]]) -> list[MountPoint]:
+    ref, _, mode = spec.partition(":")
+    if not ref or mode not in ("", "ro", "rw", "z", "Z"):
+        raise BadParameterError(f'invalid volumes-from specification: "{spec}"; write CONTAINER[:ro]')
+    points = [point for point in mounts_of(ref) if point.type != "tmpfs"]
+    if not mode:
+        return points
+    return [msgspec.structs.replace(point, mode=mode, read_only=mode == "ro") for point in points]
+
+
+def _anonymous(target: str) -> MountPoint:
+    return MountPoint(type="volume", destination=target, name=secrets.token_hex(32), anonymous=True)
+
+
+def _check_target(target: str, wrong: str, kind: str) -> None:
+    prefix = (f"{wrong}: " if wrong else "") + f'invalid mount config for type "{kind}"'
+    if not target.startswith("/"):
+        raise BadParameterError(f"{prefix}: invalid mount path: '{target}' mount path must be absolute")
+    if target == "/":
+        raise BadParameterError(f"{prefix}: invalid specification: destination can't be '/'")
+
+
+def _clean(path: str) -> str:
+    cleaned = posixpath.normpath(path) if path else ""
+    return "/" + cleaned.lstrip("/") if cleaned.startswith("/") else cleaned
+
+
+def _depth(planned: Planned) -> tuple[int, str]:
+    return planned.point.destination.count("/"), planned.point.destination
+
+
+# ---- options of a tmpfs ---------------------------------------------------------------------------------
+
+_FLAGS = {
+    "ro": "rw", "rw": "ro", "exec": "noexec", "noexec": "exec", "suid": "nosuid", "nosuid": "suid",
+    "dev": "nodev", "nodev": "dev", "sync": "async", "async": "sync", "atime": "noatime", "noatime": "atime",
+    "relatime": "strictatime", "strictatime": "relatime", "diratime": "nodiratime", "nodiratime": "diratime",
+}  # fmt: skip
+"""Flag → the one it overrides."""
+_VALUES = ("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol")
+
+
+def tmpfs_options(text: str) -> tuple[str, ...]:
+    """Return the mount options of `--tmpfs PATH:text`: docker's defaults, overridden. BadParameterError."""
+    chosen = dict.fromkeys(("nosuid", "nodev", "noexec"))
+    unknown = []
+    for option in (one for one in text.split(",") if one):
+        name = option.partition("=")[0]
+        if option in _FLAGS:
+            chosen.pop(_FLAGS[option], None)
+            chosen[option] = None
+        elif name in _VALUES and "=" in option:
+            for other in [one for one in chosen if one.partition("=")[0] == name]:
+                del chosen[other]
+            chosen[option] = None
+        elif option not in PROPAGATIONS:
+            unknown.append(option)
+    if unknown:
+        raise BadParameterError(f"invalid tmpfs option {unknown}; see tmpfs(5)")
+    return tuple(chosen)

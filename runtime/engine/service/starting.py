@@ -1,0 +1,220 @@
+"""A container's start: what it needs is got ready, the spawner starts it, and its record says so."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from runtime.engine.errors import (
+    ConflictError,
+    ContainerStateError,
+    EngineError,
+    NotFoundError,
+    NotModifiedError,
+    StartFailedError,
+)
+from runtime.engine.service import clock, health, modes
+from runtime.engine.service.hostfacts import host_facts
+from runtime.engine.service.members import Member, Members
+from runtime.engine.service.record import ContainerRecord, MountPoint
+from runtime.engine.service.removing import Remover
+from runtime.engine.service.translate import FILES, Surroundings, hostname_of, start_of
+from runtime.engine.service.waits import Ended
+from runtime.engine.spawner.protocol import Started
+
+_UNKNOWN = 128
+"""Docker's exit code of a container that could not be started for another reason than its program."""
+
+
+class Starter:
+    """Starts containers. All methods are called with the container's lock held."""
+
+    def __init__(self, members: Members, remover: Remover) -> None:
+        self._members, self._remover = members, remover
+
+    async def start(self, member: Member, *, by_policy: bool = False) -> None:
+        """Start a container that does not run. by_policy: its restart policy does, so its count goes on.
+
+        Raises EngineError or what the part raised that failed; the record then says why, and a container that
+        goes with its end is gone.
+        """
+        self._check(member)
+        cancel_restart(member)
+        member.stay_down = False
+        if not by_policy:
+            member.backoff = type(member.backoff)()
+        try:
+            around = await self._ready(member)
+            request = start_of(member.record, around, host_facts())
+            started, fds = await self._members.service.spawner.start(request)
+        except Exception as error:
+            worded = _worded(member.record, error)
+            await self._failed(member, worded)
+            if worded is error:
+                raise
+            raise worded from error
+        await self._began(member, started, fds, by_policy=by_policy)
+
+    def _check(self, member: Member) -> None:
+        record = member.record
+        self._members.require(member)
+        if record.state.status == "paused":
+            raise ConflictError("cannot start a paused container, try unpause instead")
+        if record.state.running:
+            raise NotModifiedError(f"container {record.id} is running already")
+        if member.removing or record.state.status in ("removing", "dead"):
+            raise ConflictError("container is marked for removal and cannot be started")
+        if self._members.closing:
+            raise ContainerStateError(f"start {record.id}: the daemon is ending")
+
+    async def _ready(self, member: Member) -> Surroundings:
+        """Take and make what the container needs beside its image."""
+        service, members = self._members.service, self._members
+        layers = members.layers(member.record)
+        directory = members.store.directory(member.id)
+        member.held = True
+        joined = {kind: self._partner(kind, ref).id for kind, ref in modes.partners(member.record).items()}
+        volumes = await asyncio.to_thread(self._mount, member.record, layers) if _mounts_any(member) else {}
+        files, endpoints, ports = directory, (), ()
+        if "network" in joined:
+            files = members.store.directory(joined["network"])
+        else:
+            if modes.has_own_network(member.record):
+                endpoints, ports, networks = await service.networks.endpoints_for(member.record)
+                member.record = msgspec.structs.replace(member.record, networks=networks)
+            self._write_files(member.record, directory)
+        return Surroundings(
+            layers=layers,
+            home=directory / "layer",
+            files=files,
+            joined=joined,
+            volumes=volumes,
+            endpoints=endpoints,
+            ports=ports,
+        )
+
+    def _partner(self, kind: str, ref: str) -> Member:
+        """The running container whose namespace another one shares."""
+        try:
+            partner = self._members.find(ref)
+        except NotFoundError:
+            raise NotFoundError(f"No such container: {ref}") from None
+        if not partner.record.state.running:
+            what = {"network": "network", "ipc": "IPC", "pid": "PID", "uts": "UTS"}[kind]
+            raise ConflictError(f"cannot join {what} of a non running container: {partner.id}")
+        if kind == "ipc" and partner.record.host_config.ipc_mode != "shareable":
+            raise ConflictError(
+                f"cannot join IPC of container {ref}: non-shareable IPC (hint: use IpcMode:shareable for the "
+                "donor container)"
+            )
+        return partner
+
+    def _mount(self, record: ContainerRecord, layers: Iterable[Path]) -> dict[str, Path]:
+        """Blocking. Directories of a container's volumes; sources of its binds are made as docker does."""
+        volumes, found = self._members.service.volumes, {}
+        for point in record.mounts:
+            if point.type == "volume":
+                if volumes.ensure(point.name, driver="local", options={}, labels={}) and not point.no_copy:
+                    volumes.populate(point.name, tuple(layers), point.destination)
+                found[point.name] = volumes.mount(point.name)
+            elif point.type == "bind":
+                _make_source(point)
+        return found
+
+    def _write_files(self, record: ContainerRecord, directory: Path) -> None:
+        contents = {
+            **self._members.service.networks.files_for(record),
+            "hostname": f"{hostname_of(record)}\n".encode(),
+        }
+        for name in FILES:
+            _write(f"{directory}/{name}", contents.get(name, b""))
+
+    async def _began(self, member: Member, started: Started, fds: list[int], *, by_policy: bool) -> None:
+        members, service = self._members, self._members.service
+        restarts = member.record.state.restart_count
+        members.set_state(
+            member,
+            status="running",
+            pid=started.pid,
+            error="",
+            oom_killed=False,
+            started_at=clock.now(),
+            exit_code=0,
+            restart_count=restarts if by_policy else 0,
+            manually_stopped=False,
+            health=health.begin(member.record),
+            ports=started.ports,
+        )
+        service.streams.adopt(member.id, fds)
+        await service.networks.started(member.record)
+        self._remover.tell_volumes(member.record, "mount")
+        members.publish(member.record, "start")
+        health.monitor(members, member)
+        if member.record.host_config.restart_policy.name not in ("", "no"):
+            members.in_thread(members.store.sync_state, member.id)
+
+    async def _failed(self, member: Member, error: Exception) -> None:
+        """Take back what the start had taken; who waits for its end or is attached to it is told."""
+        members, state = self._members, member.record.state
+        code = error.exit_code if isinstance(error, StartFailedError) else _UNKNOWN
+        status = "exited" if state.started_at else "created"
+        members.set_state(member, status=status, pid=0, error=str(error), exit_code=code, ports=())
+        await self._remover.give_back(member)
+        await members.service.streams.drained(member.id)
+        members.publish(member.record, "die", {"exitCode": str(code)})
+        member.waiters.stopped(Ended(code, str(error)))
+        if member.record.host_config.auto_remove and not member.by_hand:
+            await self._remover.remove(member, volumes=True)
+
+
+def cancel_restart(member: Member) -> None:
+    """Let a waiting restart be. Idempotent."""
+    task, member.restart = member.restart, None
+    if task is not None and task is not asyncio.current_task():
+        task.cancel()
+
+
+def _worded(record: ContainerRecord, error: Exception) -> Exception:
+    """A program that cannot be executed, in the words from which docker's CLI takes its exit status."""
+    if not isinstance(error, StartFailedError):
+        return error
+    program = record.path
+    if error.exit_code == 126:
+        cause = f'exec: "{program}": permission denied'
+    elif "/" in program:
+        cause = f'exec: "{program}": stat {program}: no such file or directory'
+    else:
+        cause = f'exec: "{program}": executable file not found in $PATH'
+    return StartFailedError(
+        "failed to create task for container: failed to create shim task: OCI runtime create failed: "
+        f"unable to start container process: {cause}: unknown",
+        error.exit_code,
+    )
+
+
+def _mounts_any(member: Member) -> bool:
+    return any(point.type != "tmpfs" for point in member.record.mounts)
+
+
+def _make_source(point: MountPoint) -> None:
+    path = Path(point.source)
+    if not path.exists():
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EngineError(
+                f"error while creating mount source path '{point.source}': {error.strerror}"
+            ) from error
+
+
+def _write(path: str, data: bytes) -> None:
+    """Write in place: a running container that shares the file sees the new text."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)

@@ -1,0 +1,217 @@
+"""A container's record → what the spawner starts. Nothing is made here; what is asked was checked before."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from runtime.engine.config import ContainerConfig
+from runtime.engine.errors import BadParameterError
+from runtime.engine.service import modes
+from runtime.engine.service.devicenodes import devices_of, rules_of
+from runtime.engine.service.hostfacts import HostFacts
+from runtime.engine.service.limits import limits_of
+from runtime.engine.service.mounting import tmpfs_options
+from runtime.engine.service.record import ContainerRecord, MountPoint
+from runtime.engine.service.security import capabilities_of, parse_security, seccomp_of
+from runtime.engine.service.validate import ULIMITS
+from runtime.engine.spawner.protocol import Endpoint, Start
+from runtime.engine.users import find_home, resolve_user
+from runtime.network.model import Port
+from runtime.oci import defaults
+from runtime.oci.spec import Mount, NamespaceType, Rlimit
+
+FILES = ("hosts", "resolv.conf", "hostname")
+"""In a container's directory, and bound over its /etc."""
+
+_NETWORK_SYSCTLS = (
+    ("net.ipv4.ip_unprivileged_port_start", "0"),
+    ("net.ipv4.ping_group_range", "0 2147483647"),
+)
+"""Docker's: in a network of its own anybody may ping and listen on ports below 1024."""
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a start finds: directories and the other containers.
+
+    home: keeps the writable layer. files: directory of FILES (a partner's for a shared network). joined:
+    namespace → id of the running container whose it is. volumes: name → directory on the host.
+    """
+
+    layers: tuple[Path, ...]
+    home: Path
+    files: Path
+    joined: dict[str, str] = {}
+    volumes: dict[str, Path] = {}
+    endpoints: tuple[Endpoint, ...] = ()
+    ports: tuple[Port, ...] = ()
+
+
+def start_of(record: ContainerRecord, around: Surroundings, facts: HostFacts) -> Start:
+    """Return the request that starts `record`. Raises BadParameterError for a device or volume path."""
+    config, host = record.config, record.host_config
+    size = host.console_size or [0, 0]
+    return Start(
+        id=record.id,
+        home=str(around.home),
+        config=_container(record, around, facts),
+        stdin=config.open_stdin,
+        joined=around.joined,
+        endpoints=around.endpoints,
+        ports=around.ports,
+        rows=size[0],
+        columns=size[1],
+    )
+
+
+def _container(record: ContainerRecord, around: Surroundings, facts: HostFacts) -> ContainerConfig:
+    config, host = record.config, record.host_config
+    security = parse_security(host.security_opt)
+    devices, rules = devices_of(host.devices)
+    limits = limits_of(host, facts)
+    searched = (*map(str, around.layers), f"{around.home}/u")
+    made = ContainerConfig(
+        layers=tuple(map(str, around.layers)),
+        argv=(record.path, *record.args),
+        env=environment(record, searched),
+        cwd=config.working_dir or None,
+        user=config.user or None,
+        groups=tuple(_group(name, searched) for name in host.group_add or ()),
+        hostname=hostname_of(record),
+        network="host" if modes.sharing(host, "network").host else "none",
+        mounts=(*_mounts(record, around), *_files(record, around)),
+        devices=devices,
+        limits=msgspec.structs.replace(limits, devices=(*rules, *rules_of(host.device_cgroup_rules))),
+        no_new_privs=security.no_new_privs,
+        rlimits=_rlimits(record),
+        oom_score_adj=host.oom_score_adj or None,
+        sysctl=_sysctls(record),
+        read_only=host.readonly_rootfs,
+        init=bool(host.init),
+        tty=config.tty,
+        namespaces=_namespaces(record),
+        shm_bytes=host.shm_size or None,
+        privileged=host.privileged,
+    )
+    return made if host.privileged else _confined(made, record)
+
+
+def _confined(made: ContainerConfig, record: ContainerRecord) -> ContainerConfig:
+    """Add what a privileged container does not have: limited capabilities, a filter, masks."""
+    host = record.host_config
+    security = parse_security(host.security_opt)
+    caps = capabilities_of(host)
+    changes: dict[str, object] = {"caps": caps, "seccomp": seccomp_of(security.seccomp, caps)}
+    for name in ("masked_paths", "readonly_paths"):
+        asked = getattr(host, name)
+        if asked is not None:
+            changes[name] = tuple(asked)
+        elif not security.systempaths:
+            changes[name] = ()
+    return msgspec.structs.replace(made, **changes)
+
+
+# ---- the program ----------------------------------------------------------------------------------------
+
+
+def environment(record: ContainerRecord, layers: Sequence[str]) -> tuple[str, ...]:
+    """Return the program's variables: docker's own first, then the config's; the last of a name counts."""
+    config = record.config
+    found = {"PATH": defaults.PATH.partition("=")[2], "HOSTNAME": hostname_of(record)}
+    if config.tty:
+        found["TERM"] = "xterm"
+    for one in config.env or ():
+        name, sign, value = one.partition("=")
+        if sign:
+            found[name] = value
+        else:
+            found.pop(name, None)
+    if not found.get("HOME"):
+        found["HOME"] = find_home(config.user, tuple(layers))
+    return tuple(f"{name}={value}" for name, value in found.items())
+
+
+def hostname_of(record: ContainerRecord) -> str:
+    """Return a container's host name: as asked, the host's own where that is shared, else its short id."""
+    host = record.host_config
+    if record.config.hostname:
+        return record.config.hostname
+    shares = modes.sharing(host, "uts").host or modes.sharing(host, "network").host
+    return platform.node() if shares else record.id[:12]
+
+
+def _group(name: str, layers: Sequence[str]) -> int:
+    return resolve_user(f"0:{name}", tuple(layers), (), None).gid
+
+
+def _rlimits(record: ContainerRecord) -> tuple[Rlimit, ...]:
+    asked = record.host_config.ulimits or ()
+    return tuple(Rlimit(type=f"RLIMIT_{ULIMITS[one.name]}", soft=one.soft, hard=one.hard) for one in asked)
+
+
+def _sysctls(record: ContainerRecord) -> tuple[tuple[str, str], ...]:
+    host = record.host_config
+    found = dict(_NETWORK_SYSCTLS) if modes.has_own_network(record) else {}
+    return tuple((found | (host.sysctls or {})).items())
+
+
+def _namespaces(record: ContainerRecord) -> tuple[NamespaceType, ...]:
+    """Those the container does not share with the host; one that it joins is among them."""
+    host = record.host_config
+    shared: set[str] = {kind for kind in modes.KINDS if modes.sharing(host, kind).host}
+    if host.cgroupns_mode == "host":
+        shared.add("cgroup")
+    return tuple(name for name in defaults.NAMESPACES if name not in shared)
+
+
+# ---- mounts ---------------------------------------------------------------------------------------------
+
+
+def _mounts(record: ContainerRecord, around: Surroundings) -> list[Mount]:
+    made = [_mount(point, around.volumes) for point in record.mounts]
+    for target, text in (record.host_config.tmpfs or {}).items():
+        made.append(Mount(destination=target, type="tmpfs", source="tmpfs", options=tmpfs_options(text)))
+    return sorted(made, key=lambda mount: mount.destination.count("/"))
+
+
+def _mount(point: MountPoint, volumes: Mapping[str, Path]) -> Mount:
+    mode = "ro" if point.read_only else "rw"
+    if point.type == "tmpfs":
+        options = (*point.options, "ro") if point.read_only else point.options
+        return Mount(destination=point.destination, type="tmpfs", source="tmpfs", options=options)
+    if point.type == "volume":
+        source = _subpath(volumes[point.name], point)
+        return Mount(destination=point.destination, type="bind", source=str(source), options=("rbind", mode))
+    kind = "bind" if point.non_recursive else "rbind"
+    options = (kind, mode, point.propagation or "rprivate")
+    return Mount(destination=point.destination, type="bind", source=point.source, options=options)
+
+
+def _subpath(directory: Path, point: MountPoint) -> Path:
+    """A part of a volume; a link in it must not lead out."""
+    parts = [one.partition("=")[2] for one in point.options if one.startswith("subpath=")]
+    if not parts:
+        return directory
+    path = (directory / parts[0]).resolve()
+    if not path.is_relative_to(directory.resolve()) or not path.exists():
+        raise BadParameterError(
+            f"cannot access path {parts[0]} of volume {point.name}: no such file or directory"
+        )
+    return path
+
+
+def _files(record: ContainerRecord, around: Surroundings) -> list[Mount]:
+    """Docker's own files in /etc, unless something is mounted there."""
+    taken = {point.destination for point in record.mounts} | set(record.host_config.tmpfs or {})
+    found = []
+    for name in FILES:
+        target = f"/etc/{name}"
+        if target not in taken and "/etc" not in taken:
+            source = os.path.join(around.files, name)  # noqa: PTH118 - on the start path
+            options = ("rbind", "rw", "rprivate")
+            found.append(Mount(destination=target, type="bind", source=source, options=options))
+    return found

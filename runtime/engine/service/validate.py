@@ -1,0 +1,187 @@
+"""What of a request for a container makes no sense, whatever exists; in the words docker's clients know."""
+
+from __future__ import annotations
+
+import re
+
+from runtime.engine.errors import BadParameterError, UnavailableError
+from runtime.engine.service import modes
+from runtime.engine.service.devicenodes import rules_of
+from runtime.engine.service.hostfacts import HostFacts
+from runtime.engine.service.limits import check_resources
+from runtime.engine.service.mounting import tmpfs_options
+from runtime.engine.service.request import Config, Healthcheck, HostConfig, Ulimit
+from runtime.engine.service.restart import check_policy
+from runtime.engine.service.security import capabilities_of, parse_security, seccomp_of
+from runtime.engine.service.signals import number_of
+
+ULIMITS = {
+    "core": "CORE", "cpu": "CPU", "data": "DATA", "fsize": "FSIZE", "locks": "LOCKS", "memlock": "MEMLOCK",
+    "msgqueue": "MSGQUEUE", "nice": "NICE", "nofile": "NOFILE", "nproc": "NPROC", "rss": "RSS",
+    "rtprio": "RTPRIO", "rttime": "RTTIME", "sigpending": "SIGPENDING", "stack": "STACK",
+}  # fmt: skip
+"""Docker's name → the kernel's, without RLIMIT_."""
+LOG_DRIVERS = ("", "json-file", "local", "none")
+RUNTIMES = ("", "nn", "runc", "io.containerd.runc.v2")
+_LOG_OPTIONS = frozenset(
+    {"max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode",
+     "max-buffer-size"}
+)  # fmt: skip
+_SIZE = re.compile(r"\d+(\.\d+)?\s*[kKmMgGtT]?[iI]?[bB]?|-1")
+_HOSTNAME_MOST = 64
+_SHORTEST_NS = 1_000_000
+
+
+def check_config(config: Config) -> None:
+    """Raise BadParameterError for what does not depend on the host."""
+    if config.working_dir and not config.working_dir.startswith("/"):
+        raise BadParameterError(
+            f"the working directory '{config.working_dir}' is invalid, it needs to be an absolute path"
+        )
+    if len(config.hostname) > _HOSTNAME_MOST:
+        raise BadParameterError(f"invalid hostname: {config.hostname}; 64 characters are the most")
+    for one in config.env or ():
+        if not one.partition("=")[0]:
+            raise BadParameterError(f"invalid environment variable: {one}")
+    if config.stop_signal:
+        number_of(config.stop_signal)
+    for port in config.exposed_ports or {}:
+        _check_port(port)
+    if config.healthcheck is not None:
+        _check_healthcheck(config.healthcheck)
+
+
+def check_host_config(config: Config, host: HostConfig, facts: HostFacts) -> list[str]:
+    """Raise BadParameterError or UnavailableError for what cannot be; return docker's warnings."""
+    check_policy(host.restart_policy, auto_remove=host.auto_remove)
+    modes.check_modes(host)
+    warnings = check_resources(host, facts)
+    if host.shm_size and host.shm_size < 0:
+        raise BadParameterError("SHM size can not be less than 0")
+    if not -1000 <= host.oom_score_adj <= 1000:
+        raise BadParameterError(
+            f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]"
+        )
+    _check_conflicts(config, host)
+    _check_unavailable(host)
+    _check_log(host)
+    caps = capabilities_of(host)
+    seccomp_of(parse_security(host.security_opt).seccomp, caps)
+    rules_of(host.device_cgroup_rules)
+    for limit in host.ulimits or ():
+        _check_ulimit(limit)
+    for target, options in (host.tmpfs or {}).items():
+        if not target.startswith("/"):
+            raise BadParameterError(
+                f"invalid mount config for type \"tmpfs\": invalid mount path: '{target}' mount path must "
+                "be absolute"
+            )
+        tmpfs_options(options)
+    for port in host.port_bindings or {}:
+        _check_port(port)
+    for one in host.extra_hosts or ():
+        if not one.partition(":" if ":" in one else "=")[2]:
+            raise BadParameterError(f"bad format for add-host: {one!r}")
+    _check_sysctls(host)
+    return warnings + _network_warnings(config, host)
+
+
+def _check_unavailable(host: HostConfig) -> None:
+    if host.runtime not in RUNTIMES:
+        raise BadParameterError(f"unknown or invalid runtime name: {host.runtime}")
+    if host.isolation not in ("", "default", "process"):
+        raise BadParameterError(f"invalid isolation '{host.isolation}' on linux")
+    if host.storage_opt:
+        raise UnavailableError(
+            "storage options cannot be had: the file system below the images keeps no project quotas"
+        )
+    if host.device_requests:
+        asked = [getattr(one, "get", dict)("Capabilities") for one in host.device_requests]
+        raise UnavailableError(f'could not select device driver "" with capabilities: {asked}')
+
+
+def _check_conflicts(config: Config, host: HostConfig) -> None:
+    """What cannot be had together with somebody else's host name or network."""
+    if config.hostname and host.uts_mode == "host":
+        raise BadParameterError("conflicting options: hostname and the UTS mode")
+    if not modes.sharing(host, "network").ref:
+        return
+    clashes = {
+        "hostname and the network mode": config.hostname,
+        "host type networking can't be used with links": host.links,
+        "dns and the network mode": host.dns,
+        "custom host-to-IP mapping and the network mode": host.extra_hosts,
+        "mac-address and the network mode": config.mac_address,
+        "port publishing and the container type network mode": host.port_bindings or host.publish_all_ports,
+        "port exposing and the container type network mode": config.exposed_ports,
+    }
+    for what, asked in clashes.items():
+        if asked:
+            raise BadParameterError(f"conflicting options: {what}")
+
+
+def _check_log(host: HostConfig) -> None:
+    kind, options = host.log_config.type, host.log_config.config or {}
+    if kind not in LOG_DRIVERS:
+        raise BadParameterError(f"logger: no log driver named '{kind}' is registered")
+    for name in options:
+        if kind != "none" and name not in _LOG_OPTIONS:
+            raise BadParameterError(f"unknown log opt '{name}' for {kind or 'json-file'} log driver")
+    if not _SIZE.fullmatch(options.get("max-size", "-1")):
+        raise BadParameterError(f"invalid size: '{options['max-size']}'")
+    if not options.get("max-file", "1").isdigit() or options.get("max-file") == "0":
+        raise BadParameterError(f"invalid max-file: '{options['max-file']}'; it must be 1 or more")
+
+
+def _check_ulimit(limit: Ulimit) -> None:
+    if limit.name not in ULIMITS:
+        raise BadParameterError(f"invalid ulimit type: {limit.name}")
+    if limit.hard != -1 and (limit.soft == -1 or limit.soft > limit.hard):
+        raise BadParameterError(
+            "ulimit soft limit must be less than or equal to hard limit: "
+            f"soft: {limit.soft}, hard: {limit.hard}"
+        )
+
+
+def _check_port(text: str) -> None:
+    number, _, protocol = text.partition("/")
+    first, dash, last = number.partition("-")
+    ends = (first, last) if dash else (first,)
+    if not all(end.isdigit() and int(end) <= 65535 for end in ends):
+        raise BadParameterError(f'invalid port specification: "{text}"')
+    if protocol not in ("", "tcp", "udp", "sctp"):
+        raise BadParameterError(f'invalid port specification: "{text}"')
+
+
+def _check_sysctls(host: HostConfig) -> None:
+    for name in host.sysctls or {}:
+        net = name.startswith("net.")
+        ipc = name.startswith(("kernel.shm", "kernel.msg", "fs.mqueue.")) or name == "kernel.sem"
+        if not net and not ipc:
+            raise BadParameterError(f"sysctl '{name}' is not whitelisted")
+        if net and modes.sharing(host, "network").host:
+            raise BadParameterError(f"sysctl '{name}' not allowed in host network namespace")
+        if ipc and modes.sharing(host, "ipc").host:
+            raise BadParameterError(f"sysctl '{name}' not allowed in host ipc namespace")
+
+
+def _check_healthcheck(check: Healthcheck) -> None:
+    for name, value in (
+        ("Interval", check.interval),
+        ("Timeout", check.timeout),
+        ("StartPeriod", check.start_period),
+        ("StartInterval", check.start_interval),
+    ):
+        if value < 0 or 0 < value < _SHORTEST_NS:
+            raise BadParameterError(f"{name} in Healthcheck cannot be less than 1ms")
+    if check.retries < 0:
+        raise BadParameterError("Retries in Healthcheck cannot be negative")
+    if check.test and check.test[0] not in ("NONE", "CMD", "CMD-SHELL", ""):
+        raise BadParameterError(f"Unknown healthcheck type '{check.test[0]}' (expected 'CMD')")
+
+
+def _network_warnings(config: Config, host: HostConfig) -> list[str]:
+    bound = host.port_bindings or (host.publish_all_ports and config.exposed_ports)
+    if bound and not modes.sharing(host, "network").own:
+        return ["Published ports are discarded when using host network mode"]
+    return []
