@@ -12,7 +12,7 @@ from runtime.api.hijack import Taken, frame, take_over
 from runtime.api.pumping import alongside, pump
 from runtime.api.routing import Call, Query, Raw, route
 from runtime.api.streaming import send_stream
-from runtime.engine.errors import BadParameterError, ConflictError
+from runtime.engine.errors import BadParameterError
 from runtime.engine.service.attachment import Attachment
 from runtime.engine.service.clock import moment_ns
 from runtime.engine.service.record import ContainerRecord
@@ -39,8 +39,6 @@ class AttachQuery(Query):
 
 def _attach(call: Call[AttachQuery, None]) -> tuple[ContainerRecord, Attachment]:
     record = call.service.containers.get(call.path["id"])
-    if record.state.status == "paused":
-        raise ConflictError(f"Container {call.path['id']} is paused, unpause the container before attach.")
     query = call.query
     attachment = call.service.streams.attach(
         record.id,

@@ -1,0 +1,114 @@
+"""`/system/df`: what takes how much of the disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from runtime.api.routing import Call, Query, route
+from runtime.api.views import images as image_views
+from runtime.api.views.images import ImageSummary
+from runtime.api.views.sizes import sizes_of
+from runtime.api.views.summary import Summary, summarize
+from runtime.engine.errors import BadParameterError
+from runtime.engine.service.record import ContainerRecord
+from runtime.engine.service.request import Body
+from runtime.engine.service.service import Service
+
+KINDS = ("container", "image", "volume", "build-cache")
+
+
+class UsageQuery(Query):
+    """type: container, image, volume, build-cache; none of them is all."""
+
+    type: list[str] = msgspec.field(default_factory=list)
+
+
+class VolumeUsage(Body):
+    """ref_count: containers that have it, running or not. size: bytes."""
+
+    ref_count: int
+    size: int
+
+
+class VolumeRow(Body):
+    """A volume, with what it takes."""
+
+    created_at: str
+    driver: str
+    labels: dict[str, str] | None
+    mountpoint: str
+    name: str
+    options: dict[str, str] | None
+    scope: str
+    usage_data: VolumeUsage
+
+
+class DiskUsage(Body):
+    """layers_size: bytes of all images, each layer once. A part that was not asked for is null."""
+
+    layers_size: int
+    images: list[ImageSummary] | None
+    containers: list[Summary] | None
+    volumes: list[VolumeRow] | None
+    build_cache: list[None] | None
+
+
+@route("GET", "/system/df", query=UsageQuery, answer=DiskUsage, also=(400,))
+async def disk_usage(call: Call[UsageQuery, None]) -> DiskUsage:
+    """Tell what images, containers and volumes take of the disk."""
+    wanted = set(call.query.type) or set(KINDS)
+    if unknown := wanted - set(KINDS):
+        raise BadParameterError(f"unknown object type: {sorted(unknown)[0]}; ask for {', '.join(KINDS)}")
+    records = call.service.containers.list(all=True)
+    return await asyncio.to_thread(_measure, call.service, records, wanted, call.version)
+
+
+def _measure(
+    service: Service, records: Sequence[ContainerRecord], wanted: set[str], version: tuple[int, int]
+) -> DiskUsage:
+    usage = service.images.usage()
+    return DiskUsage(
+        layers_size=usage.total if "image" in wanted else 0,
+        images=_images(service, records, usage.shared, version) if "image" in wanted else None,
+        containers=_containers(service, records) if "container" in wanted else None,
+        volumes=_volumes(service, records) if "volume" in wanted else None,
+        build_cache=[] if "build-cache" in wanted else None,
+    )
+
+
+def _images(
+    service: Service, records: Sequence[ContainerRecord], shared: dict[str, int], version: tuple[int, int]
+) -> list[ImageSummary]:
+    users = Counter(record.image_id for record in records)
+    return [
+        image_views.summary(row, version, shared=shared.get(row.id, 0), containers=users[row.id])
+        for row in service.images.summaries({})
+    ]
+
+
+def _containers(service: Service, records: Sequence[ContainerRecord]) -> list[Summary]:
+    names = {name: row.id for row in service.images.summaries({}) for name in row.names}
+    return [
+        summarize(record, lambda name: names.get(name, ""), sizes_of(service, record)) for record in records
+    ]
+
+
+def _volumes(service: Service, records: Sequence[ContainerRecord]) -> list[VolumeRow]:
+    users = Counter(point.name for record in records for point in record.mounts if point.name)
+    return [
+        VolumeRow(
+            created_at=volume.created,
+            driver=volume.driver,
+            labels=volume.labels or None,
+            mountpoint=str(service.volumes.mountpoint(volume.name)),
+            name=volume.name,
+            options=volume.options or None,
+            scope="local",
+            usage_data=VolumeUsage(ref_count=users[volume.name], size=service.volumes.usage(volume.name)),
+        )
+        for volume in service.volumes.list()
+    ]

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from runtime.api.addresses import Address, listen, parse_address
+from runtime.api.locking import only_one
+from runtime.api.nnd import PLAIN, options_of, parser
+from runtime.engine.errors import BadParameterError, EngineError
+
+
+@pytest.mark.parametrize(
+    ("text", "tls", "shown", "local"),
+    [
+        ("unix:///run/x.sock", False, "unix:///run/x.sock", True),
+        ("tcp://127.0.0.1", False, "tcp://127.0.0.1:2375", True),
+        ("tcp://127.0.0.1", True, "tcp://127.0.0.1:2376", True),
+        ("tcp://[::1]:99", False, "tcp://[::1]:99", True),
+        ("tcp://localhost:0", False, "tcp://localhost:0", True),
+        ("tcp://0.0.0.0:99", False, "tcp://0.0.0.0:99", False),
+        ("tcp://host.example:99", False, "tcp://host.example:99", False),
+        ("tcp://:99", False, "tcp://127.0.0.1:99", True),
+        ("fd://", False, "fd://", True),
+    ],
+)
+def test_an_address_is_read(text: str, tls: bool, shown: str, local: bool):
+    address = parse_address(text, tls=tls)
+    assert (str(address), address.is_local) == (shown, local)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "/run/x.sock", "unix://relative", "http://a", "tcp://a:many", "tcp://a:99999"]
+)
+def test_another_form_is_refused_with_those_that_are_known(text: str):
+    with pytest.raises(BadParameterError, match=r"write unix:///PATH"):
+        parse_address(text)
+
+
+def test_tcp_that_others_reach_needs_certificates_or_a_flag_that_says_what_it_means():
+    with pytest.raises(BadParameterError, match="whoever reaches this port is root"):
+        options_of(parser().parse_args(["--host", "tcp://0.0.0.0:1"]))
+    assert options_of(parser().parse_args(["--host", "tcp://0.0.0.0:1", PLAIN])).tls is None
+    with pytest.raises(BadParameterError, match="--tlscert"):
+        options_of(parser().parse_args(["--host", "tcp://0.0.0.0:1", "--tlsverify", "--tlscert", "/none"]))
+
+
+def test_a_socket_that_nobody_has_is_replaced_and_one_in_use_is_not(tmp_path: Path):
+    path = tmp_path / "d" / "s"
+    address = Address(kind="unix", path=str(path))
+    (first,) = listen(address)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    with pytest.raises(EngineError, match="another daemon answers there"):
+        listen(address)
+    first.close()
+    (second,) = listen(address)
+    second.close()
+    path.unlink()
+    path.write_text("mine")
+    with pytest.raises(EngineError, match="no socket"):
+        listen(address)
+    assert path.read_text() == "mine"
+
+
+def test_a_port_in_use_is_named(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(EngineError, match=rf"listen on tcp://127.0.0.1:{port}: .*give another --host"):
+            listen(Address(kind="tcp", host="127.0.0.1", port=port))
+    with pytest.raises(EngineError, match="--group nobody-has-this"):
+        listen(Address(kind="unix", path=str(tmp_path / "s")), group="nobody-has-this")
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_root_has_one_daemon_whose_process_is_named(tmp_path: Path):
+    taken = rf"process id {os.getpid()} has it"
+    with only_one(tmp_path), pytest.raises(EngineError, match=taken), only_one(tmp_path):
+        pass
+    with only_one(tmp_path):
+        pass

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.api.decoding import decode_body, decode_query
+from runtime.api.errors import ApiError
+from runtime.api.routing import Query
+from runtime.api.versions import NEWEST, split_path
+from runtime.engine.errors import BadParameterError
+from runtime.engine.service.request import Config, CreateRequest
+
+JSON = "application/json"
+
+
+class Asked(Query):
+    yes: bool = False
+    number: int = 7
+    text: str = "default"
+    many: list[str] = msgspec.field(default_factory=list)
+    filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    maybe: int | None = None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", True), ("true", True), ("True", True), ("yes", True), ("anything", True),
+     ("0", False), ("false", False), ("False", False), ("no", False), ("none", False), ("", False)],
+)  # fmt: skip
+def test_bools_have_dockers_spellings(text: str, value: bool):
+    found = decode_query(Asked, {"yes": [text]})
+    assert found == Asked(yes=value)
+
+
+def test_a_query_takes_each_form():
+    parameters = {"number": ["-1"], "text": [""], "many": ["a", "b"], "maybe": ["3"], "unknown": ["x"]}
+    assert decode_query(Asked, parameters) == Asked(number=-1, text="", many=["a", "b"], maybe=3)
+    assert decode_query(Asked, {"number": [""], "maybe": [""]}) == Asked()
+    filters = {"filters": ['{"label": {"a=b": true}, "name": ["x"]}']}
+    assert decode_query(Asked, filters) == Asked(filters={"label": ["a=b"], "name": ["x"]})
+
+
+@pytest.mark.parametrize("parameters", [{"number": ["x"]}, {"filters": ["{"]}, {"filters": ["[1]"]}])
+def test_a_wrong_query_is_refused_by_name(parameters: dict[str, list[str]]):
+    with pytest.raises(BadParameterError, match=r"number|filters"):
+        decode_query(Asked, parameters)
+
+
+@pytest.mark.parametrize(
+    ("data", "media", "message"),
+    [
+        (b"", JSON, "got EOF"),
+        (b"{", JSON, "invalid JSON"),
+        (b"[]", JSON, "invalid JSON"),
+        (b'{"Tty": "yes"}', JSON, r"invalid JSON.*Tty"),
+        (b"{}", "text/plain", "must be 'application/json'"),
+    ],
+)
+def test_a_wrong_body_is_refused_in_dockers_words(data: bytes, media: str, message: str):
+    with pytest.raises(BadParameterError, match=message):
+        decode_body(data, CreateRequest, media)
+
+
+def test_null_leaves_a_field_as_it_is():
+    sent = {
+        "Image": "a",
+        "Tty": None,
+        "Cmd": None,
+        "HostConfig": {"AutoRemove": None, "LogConfig": None, "Mounts": [{"Type": None, "Target": "/x"}]},
+    }
+    found = decode_body(json.dumps(sent).encode(), CreateRequest, f"{JSON}; charset=utf-8")
+    assert (found.image, found.tty, found.cmd) == ("a", False, None)
+    assert found.host_config is not None
+    assert not found.host_config.auto_remove
+    assert found.host_config.mounts is not None
+    assert found.host_config.mounts[0].type == "volume"
+
+
+_FIELDS = {field.encode_name for field in msgspec.structs.fields(Config)}
+
+
+@given(st.dictionaries(st.sampled_from(sorted(_FIELDS)), st.none()))
+def test_any_field_may_be_null(document: dict[str, Any]):
+    assert decode_body(json.dumps(document).encode(), Config, JSON) == Config()
+
+
+@given(st.binary(max_size=60))
+def test_no_body_is_more_than_wrong(data: bytes):
+    try:
+        decode_body(data, CreateRequest, JSON)
+    except BadParameterError as error:
+        assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("path", "version", "rest"),
+    [
+        ("/_ping", NEWEST, "/_ping"),
+        ("/v1.24/info", (1, 24), "/info"),
+        ("/v1.45/containers/json", (1, 45), "/containers/json"),
+        ("/v1.45", NEWEST, "/v1.45"),
+    ],
+)
+def test_the_version_stands_before_the_path(path: str, version: tuple[int, int], rest: str):
+    assert split_path(path) == (version, rest)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/v1.99/info", "client version 1.99 is too new. Maximum supported API version is"),
+        ("/v1.12/info", "client version 1.12 is too old. Minimum supported API version is 1.24, please"),
+    ],
+)
+def test_other_versions_are_refused_in_dockers_words(path: str, message: str):
+    with pytest.raises(ApiError, match=message) as raised:
+        split_path(path)
+    assert raised.value.status == 400

@@ -1,0 +1,154 @@
+"""The daemon's process: how it begins, ends, is killed and comes back, and who may speak to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from certificates import make_certificates
+from daemon_process import Daemon, add_busybox, running_daemon
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(shutil.which("docker") is None, reason="needs docker-cli"),
+]
+
+
+@pytest.fixture
+def own() -> Iterator[Daemon]:
+    """A daemon of this test alone."""
+    with running_daemon(checked=False) as daemon:
+        yield daemon
+
+
+def nnd(*flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "runtime.api.nnd", *flags], capture_output=True, text=True, timeout=60
+    )
+
+
+def test_a_second_daemon_on_the_same_root_is_refused_and_told_of_the_first(own: Daemon):
+    said = nnd("--root", str(own.root), "--host", f"unix://{own.socket}2")
+    assert said.returncode == 1
+    assert f"the nnd with process id {own.pid} has it" in said.stderr
+    assert said.stdout == ""
+    other = tempfile.mkdtemp(prefix="nnd-test-")
+    try:
+        said = nnd("--root", other, "--host", own.host)
+        assert said.returncode == 1
+        assert "another daemon answers there" in said.stderr
+    finally:
+        shutil.rmtree(other)
+    assert own.docker("ps", "-q") == ""
+
+
+def test_a_signal_stops_it_with_its_containers_and_tells_who_waits(own: Daemon):
+    client = own.docker_start("run", "busybox", "sleep", "60", stdin=subprocess.DEVNULL)
+    while own.docker("ps", "-q") == "":
+        pass
+    waiting = own.docker_start("wait", own.docker("ps", "-q").strip(), stdin=subprocess.DEVNULL)
+    assert own.terminate(signal.SIGTERM) == 0
+    client.communicate(timeout=30)
+    assert client.returncode == 137
+    assert waiting.communicate(timeout=30)[0] == b"137\n"
+    assert not own.socket.exists()
+    own.start()
+    assert own.docker("ps", "-a", "--format", "{{.State}}") == "exited\n"
+
+
+def test_after_kill_9_containers_run_on_and_are_taken_up_again(own: Daemon):
+    script = "n=0; while :; do echo $n; n=$((n+1)); sleep 0.05; done"
+    id_ = own.docker("run", "-d", "--name", "on", "busybox", "sh", "-c", script).strip()
+    pid = own.docker("inspect", "-f", "{{.State.Pid}}", "on").strip()
+    own.terminate(signal.SIGKILL)
+    assert Path(f"/proc/{pid}").exists()
+    own.start()
+    assert own.docker("ps", "-q", "--no-trunc").strip() == id_
+    assert own.docker("inspect", "-f", "{{.State.Pid}}", "on").strip() == pid
+    assert own.docker("exec", "on", "echo", "here") == "here\n"
+    own.docker("kill", "on")
+    assert own.docker("wait", "on") == "137\n"
+    numbers = [int(line) for line in own.docker("logs", "on").split()]
+    assert numbers == list(range(len(numbers))), "no line of the log may be lost or doubled"
+    own.docker("rm", "on")
+
+
+def test_with_live_restore_containers_outlive_a_stop():
+    with running_daemon("--live-restore", checked=False) as daemon:
+        daemon.docker("run", "-d", "--name", "on", "busybox", "sleep", "60")
+        assert daemon.terminate() == 0
+        daemon.start()
+        assert daemon.docker("inspect", "-f", "{{.State.Running}}", "on") == "true\n"
+        daemon.docker("rm", "-f", "on")
+        assert daemon.terminate() == 0
+        daemon.flags = ()
+        daemon.start()
+
+
+def test_a_killed_daemon_and_spawner_leave_nothing_that_the_next_does_not_free(own: Daemon):
+    own.docker("run", "-d", "--name", "lost", "busybox", "sleep", "60")
+    spawner = own.spawner_pid
+    os.kill(spawner, signal.SIGKILL)
+    own.terminate(signal.SIGKILL)
+    own.start()
+    assert own.docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "lost") == "exited 137\n"
+    own.docker("rm", "lost")
+
+
+def test_tls_lets_in_who_has_a_certificate_and_input_may_end_first(tmp_path: Path):
+    certificates = make_certificates(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    flags = [f"--host=tcp://127.0.0.1:{port}", "--tlsverify"]
+    for flag, name in (("tlscacert", "ca"), ("tlscert", "server-cert"), ("tlskey", "server-key")):
+        flags.append(f"--{flag}={certificates / name}.pem")
+    with running_daemon(*flags, checked=False) as daemon:
+        mine = ["-H", f"tcp://localhost:{port}", "--tlsverify", f"--tlscacert={certificates / 'ca.pem'}"]
+        ours = [f"--tlscert={certificates}/client-cert.pem", f"--tlskey={certificates}/client-key.pem"]
+        strange = [f"--tlscert={certificates}/strange-cert.pem", f"--tlskey={certificates}/strange-key.pem"]
+        assert daemon.docker(*mine, *ours, "run", "--rm", "-i", "busybox", "cat", stdin="in") == "in"
+        data = b"x" * (4 << 20)
+        done = daemon.docker_run(*mine, *ours, "run", "--rm", "-i", "busybox", "cat", stdin=data)
+        assert done.stdout == data
+        assert daemon.docker_run(*mine, *strange, "ps").returncode != 0
+        assert daemon.docker_run("-H", f"tcp://localhost:{port}", "ps").returncode != 0
+
+
+def test_systemd_is_told_and_a_process_id_is_written(tmp_path: Path):
+    base = Path(tempfile.mkdtemp(prefix="nnd-test-"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(base / "notify"))
+        systemd.settimeout(30)
+        os.environ["NOTIFY_SOCKET"] = str(base / "notify")
+        daemon = Daemon(base, "--pidfile", str(base / "pid"), checked=False)
+        try:
+            add_busybox(daemon.root, base / "rootfs")
+            daemon.start()
+            assert systemd.recv(100) == b"READY=1"
+            assert (base / "pid").read_text() == f"{daemon.pid}\n"
+            daemon.stop()
+            assert systemd.recv(100) == b"STOPPING=1"
+            assert not (base / "pid").exists()
+        finally:
+            del os.environ["NOTIFY_SOCKET"]
+            shutil.rmtree(base)
+
+
+def test_wrong_use_is_told_in_one_line():
+    for flags, word in (
+        (["--host", "tcp://0.0.0.0:1"], "--tlsverify"),
+        (["--host", "nonsense"], "unix:///PATH"),
+        (["--tlsverify", "--tlscert", "/none"], "--tlscert"),
+    ):
+        said = nnd(*flags)
+        assert said.returncode == 2
+        assert word in said.stderr
+        assert "Traceback" not in said.stderr

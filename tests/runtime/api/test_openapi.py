@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from jsonschema import Draft202012Validator
+from serving import Served, with_api
+
+from runtime.api.app import route_modules
+from runtime.api.openapi import document, plain_path
+from runtime.api.routing import routes_of
+
+ROUTES = routes_of(route_modules())
+DOCUMENT = document(ROUTES)
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "api.md"
+
+
+def test_every_route_is_described_and_every_schema_is_one():
+    operations = [one for path in DOCUMENT["paths"].values() for one in path.values()]
+    names = [one["operationId"] for one in operations]
+    assert len(names) == len(set(names)) == len({(route.method, route.path) for route in ROUTES})
+    assert all(one["summary"] for one in operations)
+    for schema in DOCUMENT["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+    refs = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(DOCUMENT)))
+    assert refs <= DOCUMENT["components"]["schemas"].keys()
+
+
+def test_the_daemon_serves_it(tmp_path: Path):
+    async def body(api: Served) -> None:
+        status, _, data = await api.ask("GET", "/v1.45/openapi.json")
+        assert status == 200
+        assert json.loads(data) == json.loads(json.dumps(DOCUMENT))
+
+    with_api(tmp_path, body)
+
+
+def test_the_docs_list_every_route():
+    text = DOCS.read_text()
+    missing = [one.path for one in ROUTES if f"`{one.method} {plain_path(one.path)}`" not in text]
+    assert not missing, "docs/api.md says nothing of these"
