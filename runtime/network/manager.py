@@ -89,15 +89,17 @@ class NetworkManager:
                 if attachment.address is not None and attachment.mode in self._networks:
                     self._networks[attachment.mode].addresses.append(IPv4Address(attachment.address))
 
-    def refill(self, mode: Mode) -> None:
-        """Bring the pool of `mode` up to its size; call it outside the start path."""
+    def refill(self, mode: Mode, most: int | None = None) -> bool:
+        """Add up to `most` to the pool of `mode`; call it outside the start path. True when it is full."""
         if mode == "host":
-            return
+            return True
         with self._lock:
             ready = self._bare if mode == "none" else self._network(mode).ready
-        while len(ready) < self._pool_size:
+        while len(ready) < self._pool_size and most != 0:
             with self._lock:
                 ready.append(self._make(mode))
+            most = None if most is None else most - 1
+        return len(ready) >= self._pool_size
 
     def bridge(self, mode: BridgedMode) -> Bridge:
         """Return the bridge of `mode`, made now if need be (for routes to it, and for taps of VMs)."""

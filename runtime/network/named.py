@@ -1,14 +1,45 @@
 """Networks with names, as the spawner makes them: bridges, pairs, addresses, rules, held ports. No policy.
 
-Who calls says which subnet, address and name; here it is made, and taken away again. One thread only.
+Who calls says which subnet, address and name; here it is made, and taken away again. One thread only. A pair
+ends with the container's network namespace, which the kernel reaps beside us: to delete one takes 16–68 ms.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import secrets
+import socket
+import struct
 from collections.abc import Sequence
+from ipaddress import ip_network
+from pathlib import Path
 
+from runtime.network import inside, rtnetlink, rules, settings
+from runtime.network.errors import NetworkError, wrap
 from runtime.network.model import Endpoint, NetworkSpec, Port
+from runtime.network.publishing import Publication
+from runtime.network.relays import Relays
+from runtime.network.rtnetlink import LinkRow, Rtnetlink
+from runtime.network.rules import Rules
+from runtime.network.settings import HostSettings
 from runtime.spawn.owner import Owner
+
+PAIR = "nne"
+"""How the host's ends of pairs begin."""
+_MAC = "02:4e:"
+_CONF = Path("/proc/sys/net")
+_TRIES = 8
+
+
+class _Plugged:
+    """What a container has here: endpoints by network, their links on the host, ports, names' sockets."""
+
+    def __init__(self) -> None:
+        self.endpoints: dict[str, Endpoint] = {}
+        self.links: dict[str, str] = {}
+        self.publication: Publication | None = None
+        self.resolver: tuple[socket.socket, ...] = ()
 
 
 class NamedNetworks:
@@ -19,15 +50,64 @@ class NamedNetworks:
     """
 
     def __init__(self, owner: Owner | None = None) -> None:
-        raise NotImplementedError
+        self.owner = owner or Owner.current()
+        self._netlink: Rtnetlink | None = None
+        self._rules = Rules(self.owner)
+        self._settings = HostSettings(self.owner)
+        self._relays = Relays()
+        self._specs: dict[str, NetworkSpec] = {}
+        self._plugged: dict[str, _Plugged] = {}
+
+    # ---- networks -------------------------------------------------------------------------------------
 
     def up(self, spec: NetworkSpec) -> None:
         """Make the bridge and its rules unless they are there; another spec of the same id replaces them."""
-        raise NotImplementedError
+        if self._specs.get(spec.id) == spec:
+            return
+        self.down(spec.id)
+        netlink = self._ready()
+        self._make_bridge(netlink, spec)
+        try:
+            _set_up_bridge(netlink, spec)
+            opened = () if spec.internal else self._open_host(spec)
+            self._rules.add_network(spec, opened)
+        except BaseException:
+            netlink.ask([rtnetlink.delete_link(spec.link)])
+            raise
+        self._specs[spec.id] = spec
+
+    def _make_bridge(self, netlink: Rtnetlink, spec: NetworkSpec) -> None:
+        mac = _MAC + struct.pack(">I", self.owner.pid).hex(":")
+        requests = rtnetlink.add_bridge(spec.link, mac, f"nn {self.owner}", spec.mtu)
+        for row in netlink.links():
+            if row.name == spec.link:
+                if _owner_is_alive(row) is not False:
+                    raise wrap(
+                        f"make bridge {spec.link}", errno.EEXIST, "a link of this name is there already"
+                    )
+                netlink.ask([rtnetlink.delete_link(row.name)])
+        netlink.ask(requests)
+
+    def _open_host(self, spec: NetworkSpec) -> tuple[str, ...]:
+        """Let the host pass answers on to containers; return the links on which that was off before."""
+        ours = {one.link for one in (*self._specs.values(), spec)}
+        wanted, along = settings.forwarding(settings.uplinks() - ours, ipv6=bool(spec.subnet6))
+        changed = self._settings.need(wanted, along)
+        links = {Path(path).parent.name for path in changed if path.endswith("/forwarding")}
+        return tuple(links - ours - {"all", "default", "lo"})
 
     def down(self, id: str) -> None:  # noqa: A002
         """Remove a network's bridge and rules. Unknown ids are fine."""
-        raise NotImplementedError
+        spec = self._specs.pop(id, None)
+        if spec is None:
+            return
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._ready().ask, [rtnetlink.delete_link(spec.link)])
+            self._rules.drop_network(spec)
+            if not any(not one.internal for one in self._specs.values()):
+                self._settings.release()
+
+    # ---- containers -----------------------------------------------------------------------------------
 
     def attach(
         self, container: str, netns_fd: int, endpoints: Sequence[Endpoint], ports: Sequence[Port] = ()
@@ -36,35 +116,170 @@ class NamedNetworks:
 
         Returns the ports as bound: host filled in, host_end 0. Without endpoints nothing is published.
         """
-        raise NotImplementedError
+        if not endpoints:
+            return ()
+        plugged = self._plugged[container] = _Plugged()
+        try:
+            if ports:  # first: a taken port is the likeliest failure
+                plugged.publication = Publication(ports, self._rules, self._relays)
+            for endpoint in endpoints:
+                self._plug(plugged, netns_fd, endpoint)
+            self._lead(plugged)
+        except BaseException:
+            self.release(container)
+            raise
+        return plugged.publication.ports if plugged.publication else ()
 
     def connect(self, container: str, netns_fd: int, endpoint: Endpoint) -> Endpoint:
         """Plug a running container into one more network; return the endpoint as made.
 
         An interface of this name that is there already only gets the default route (endpoint.default_route).
         """
-        raise NotImplementedError
+        plugged = self._plugged.setdefault(container, _Plugged())
+        if endpoint.network in plugged.endpoints:
+            spec = self._spec(endpoint)
+            plugged.endpoints[endpoint.network] = endpoint
+            if endpoint.default_route:
+                with inside.inside(netns_fd):
+                    inside.route_by(endpoint, spec)
+        else:
+            self._plug(plugged, netns_fd, endpoint)
+        self._lead(plugged)
+        return endpoint
 
     def disconnect(self, container: str, netns_fd: int, endpoint: Endpoint) -> Endpoint:
-        """Take a running container off a network, with its published ports there. Not connected is fine."""
-        raise NotImplementedError
+        """Take a running container off a network; its ports lead to another one. Not connected is fine."""
+        plugged = self._plugged.get(container)
+        if plugged is None or endpoint.network not in plugged.endpoints:
+            return endpoint
+        gone = plugged.endpoints.pop(endpoint.network)
+        self._lead(plugged)
+        self._ready().ask([rtnetlink.delete_link(plugged.links.pop(endpoint.network))])
+        return gone
 
     def resolver(self, container: str) -> tuple[int, ...]:
         """Return the descriptors of the sockets at 127.0.0.11 inside (UDP, listening TCP), () without one.
 
         They stay ours; release() closes them.
         """
-        raise NotImplementedError
+        plugged = self._plugged.get(container)
+        return tuple(one.fileno() for one in plugged.resolver) if plugged else ()
 
     def release(self, container: str) -> None:
-        """Free what a container that has ended still holds: ports, names' sockets. Idempotent, unknown is fine."""
-        raise NotImplementedError
+        """Free what an ended container still holds: ports, names' sockets. Unknown ones are fine."""
+        plugged = self._plugged.pop(container, None)
+        if plugged is None:
+            return
+        with contextlib.ExitStack() as stack:
+            for one in plugged.resolver:
+                stack.callback(one.close)
+            if plugged.publication is not None:
+                stack.callback(plugged.publication.close)
+            # Its address may be given out again while the kernel still reaps the namespace.
+            self._ready().ask([rtnetlink.silence(link) for link in plugged.links.values()])
 
     def close(self) -> None:
         """Remove all networks and rules, and put the host's settings back. Idempotent."""
-        raise NotImplementedError
+        with contextlib.ExitStack() as stack:
+            if self._netlink is not None:
+                stack.callback(self._forget_netlink)
+            stack.callback(self._settings.release)
+            stack.callback(self._rules.close)
+            stack.callback(self._relays.close)
+            for id in list(self._specs):  # noqa: A001
+                stack.callback(self.down, id)
+            for container in list(self._plugged):
+                stack.callback(self.release, container)
+
+    # ---- the parts of it ------------------------------------------------------------------------------
+
+    def _plug(self, plugged: _Plugged, netns_fd: int, endpoint: Endpoint) -> None:
+        spec = self._spec(endpoint)
+        link = self._make_pair(netns_fd, endpoint, spec)
+        try:
+            with inside.inside(netns_fd):
+                inside.configure(endpoint, spec)
+                if endpoint.resolver and not plugged.resolver:
+                    plugged.resolver = inside.open_resolver()
+        except BaseException:
+            self._ready().ask([rtnetlink.delete_link(link)])
+            raise
+        plugged.links[endpoint.network] = link
+        plugged.endpoints[endpoint.network] = endpoint
+
+    def _make_pair(self, netns_fd: int, endpoint: Endpoint, spec: NetworkSpec) -> str:
+        netlink, bridge = self._ready(), socket.if_nametoindex(spec.link)
+        name = PAIR + secrets.token_hex(5)
+        requests = [rtnetlink.add_veth(name, bridge, spec.mtu, endpoint.interface, endpoint.mac, netns_fd)]
+        if not spec.icc:
+            requests.append(rtnetlink.isolate(name))
+        try:
+            netlink.ask(requests)
+        except BaseException:
+            netlink.ask([rtnetlink.delete_link(name)])
+            raise
+        return name
+
+    def _lead(self, plugged: _Plugged) -> None:
+        """Lead the published ports to the endpoint that is the way out, or to none."""
+        if plugged.publication is not None:
+            ways = sorted(plugged.endpoints.values(), key=lambda one: not one.default_route)
+            plugged.publication.lead_to(ways[0] if ways else None)
+
+    def _spec(self, endpoint: Endpoint) -> NetworkSpec:
+        if endpoint.network not in self._specs:
+            raise NetworkError(
+                f"attach to network {endpoint.network[:12]}: it is not up; this is a bug, report it"
+            )
+        return self._specs[endpoint.network]
+
+    def _ready(self) -> Rtnetlink:
+        if self._netlink is None:
+            self._netlink = Rtnetlink()
+        return self._netlink
+
+    def _forget_netlink(self) -> None:
+        if self._netlink is not None:
+            self._netlink.close()
+            self._netlink = None
+
+
+def _set_up_bridge(netlink: Rtnetlink, spec: NetworkSpec) -> None:
+    index = socket.if_nametoindex(spec.link)
+    ipv6 = _CONF / "ipv6/conf" / spec.link
+    if ipv6.exists():
+        _write(ipv6 / "accept_ra", "0")
+        _write(ipv6 / "disable_ipv6", "0" if spec.subnet6 else "1")
+    requests = [rtnetlink.set_up(spec.link)]
+    for subnet, gateway in ((spec.subnet, spec.gateway), (spec.subnet6, spec.gateway6)):
+        if subnet and gateway:
+            requests.append(rtnetlink.add_address(index, gateway, ip_network(subnet).prefixlen))
+    netlink.ask(requests)
+    ipv4 = _CONF / "ipv4/conf" / spec.link
+    _write(ipv4 / "forwarding", "0" if spec.internal else "1")
+    _write(ipv4 / "route_localnet", "1")  # a published port is reached by 127.0.0.1
+
+
+def _write(path: Path, value: str) -> None:
+    try:
+        path.write_text(value)
+    except OSError as error:
+        raise wrap(f"write {value} to {path}", error.errno) from error
+
+
+def _owner_is_alive(row: LinkRow) -> bool | None:
+    """Say whether who made a bridge of this kind is alive, None when it is none of ours."""
+    owner = Owner.parse(row.alias) if row.alias.startswith("nn ") else None
+    return owner.is_alive() if owner is not None and row.kind == "bridge" else None
 
 
 def sweep() -> list[str]:
     """Remove bridges and tables that dead processes left, put back settings; return what was freed."""
-    raise NotImplementedError
+    freed = []
+    with Rtnetlink() as netlink:
+        rows = netlink.links()
+        for bridge in (row for row in rows if _owner_is_alive(row) is False):
+            ports = [row.name for row in rows if row.master == bridge.index and row.name.startswith(PAIR)]
+            netlink.ask([rtnetlink.delete_link(name) for name in (*ports, bridge.name)])
+            freed += [*ports, bridge.name]
+    return [*freed, *rules.sweep(), *HostSettings(Owner.current()).sweep()]

@@ -1,7 +1,14 @@
-"""Named volumes: directories that outlive containers, made once, filled once, mounted where their options say."""
+"""Named volumes: directories that outlive containers, filled once, mounted as their options say."""
 
-from runtime.volume.errors import VolumeConflictError, VolumeError, VolumeNotFoundError
+from runtime.volume.errors import BadVolumeError, VolumeConflictError, VolumeError, VolumeNotFoundError
 from runtime.volume.model import Volume
 from runtime.volume.store import VolumeStore
 
-__all__ = ["Volume", "VolumeConflictError", "VolumeError", "VolumeNotFoundError", "VolumeStore"]
+__all__ = [
+    "BadVolumeError",
+    "Volume",
+    "VolumeConflictError",
+    "VolumeError",
+    "VolumeNotFoundError",
+    "VolumeStore",
+]

@@ -2,17 +2,62 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
+import re
+import shutil
+import threading
+from collections import defaultdict
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
+from runtime.volume import copying, mounting
+from runtime.volume.errors import BadVolumeError, VolumeConflictError, VolumeError, VolumeNotFoundError
 from runtime.volume.model import Volume
+from runtime.volume.populating import content_of
+
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_DOCUMENT, _DATA, _GONE = "volume.json", "data", ".gone-"
+_encode = msgspec.json.Encoder().encode
+_volumes = msgspec.json.Decoder(Volume)
 
 
 class VolumeStore:
     """Volumes below `root`. Blocking; any thread may call it. Implements the engine's VolumesPart."""
 
     def __init__(self, root: Path) -> None:
-        raise NotImplementedError
+        self.root = root
+        self._lock = threading.RLock()
+        self._filling: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._users: dict[str, int] = {}
+        self._numbers = itertools.count()
+        try:
+            root.mkdir(mode=0o701, parents=True, exist_ok=True)
+            self._volumes = self._load()
+        except OSError as error:
+            raise VolumeError(f"open volumes {root}: {error.strerror}; choose another root") from error
+
+    def _load(self) -> dict[str, Volume]:
+        """Read all documents; what is half-made or half-removed goes."""
+        found = {}
+        for path in sorted(self.root.iterdir()):
+            if path.name.startswith("."):
+                self._clear(path)
+            elif path.is_dir():
+                try:
+                    found[path.name] = _volumes.decode((path / _DOCUMENT).read_bytes())
+                except (OSError, msgspec.MsgspecError):
+                    with contextlib.suppress(OSError):  # half-made ones are empty; what has data stays
+                        (path / _DATA).rmdir()
+                        (path / _DOCUMENT).unlink(missing_ok=True)
+                        path.rmdir()
+        return found
+
+    # ---- which there are ------------------------------------------------------------------------------
 
     def ensure(
         self,
@@ -24,43 +69,166 @@ class VolumeStore:
     ) -> bool:
         """Make the volume unless it exists; return whether it was made.
 
-        Raises BadVolumeError for a name or driver that cannot be, VolumeConflictError when the one there has
-        another driver.
+        Raises BadVolumeError for a name or options that cannot be, VolumeNotFoundError for an unknown driver,
+        VolumeConflictError when the one there has other options.
         """
-        raise NotImplementedError
+        if driver not in ("", "local", "default"):
+            raise VolumeNotFoundError(f'error looking up volume plugin {driver}: plugin "{driver}" not found')
+        if not _NAME.fullmatch(name):
+            raise BadVolumeError(
+                f'create {name}: "{name}" includes invalid characters for a local volume name, only '
+                '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use '
+                "absolute path"
+            )
+        with self._lock:
+            present = self._volumes.get(name)
+            if present is not None:
+                if options and options != present.options:
+                    raise VolumeConflictError(f"create {name}: conflict: volume name must be unique")
+                return False
+            mounting.check_options(options or {})
+            created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            self._make(Volume(name=name, created=created, options=options or {}, labels=labels or {}))
+            return True
+
+    def _make(self, volume: Volume) -> None:
+        directory = self.root / volume.name
+        try:
+            directory.mkdir(mode=0o701)
+            (directory / _DATA).mkdir()
+            (directory / _DATA).chmod(0o755)
+            self._put(volume)
+        except OSError as error:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise VolumeError(
+                f"create {volume.name}: {error.strerror}; free space below {self.root}"
+            ) from error
 
     def get(self, name: str) -> Volume:
         """Return one volume. Raises VolumeNotFoundError."""
-        raise NotImplementedError
+        with self._lock:
+            if name not in self._volumes:
+                raise VolumeNotFoundError(f"get {name}: no such volume")
+            return self._volumes[name]
 
     def list(self) -> list[Volume]:
         """Return all volumes by name."""
-        raise NotImplementedError
+        with self._lock:
+            return [self._volumes[name] for name in sorted(self._volumes)]
 
     def mountpoint(self, name: str) -> Path:
         """Return the directory on the host, whether anything is mounted there or not."""
-        raise NotImplementedError
+        return self.root / name / _DATA
+
+    def remove(self, name: str) -> None:
+        """Remove a volume and its data. Raises VolumeNotFoundError. Whether it is in use the caller knows."""
+        with self._lock:
+            self.get(name)
+            self._users.pop(name, None)
+            gone = self.root / f"{_GONE}{next(self._numbers)}-{name}"
+            try:
+                self._unmount(name)
+                (self.root / name).rename(gone)
+            except OSError as error:
+                raise VolumeError(f"remove {name}: {error.strerror}; see who uses it (findmnt)") from error
+            del self._volumes[name]
+            self._filling.pop(name, None)
+        self._clear(gone)
+
+    def usage(self, name: str) -> int:
+        """Return the bytes of its files, each inode counted once."""
+        self.get(name)
+        seen: set[tuple[int, int]] = set()
+        total = 0
+        for directory, _, files in os.walk(self.mountpoint(name)):
+            for file in files:
+                with contextlib.suppress(OSError):
+                    info = os.lstat(f"{directory}/{file}")
+                    if (info.st_dev, info.st_ino) not in seen:
+                        seen.add((info.st_dev, info.st_ino))
+                        total += info.st_size
+        return total
+
+    # ---- use ------------------------------------------------------------------------------------------
 
     def mount(self, name: str) -> Path:
         """Return the directory on the host, mounted when the options ask for it; one user more."""
-        raise NotImplementedError
+        with self._lock:
+            volume, target = self.get(name), self.mountpoint(name)
+            if mounting.wants_mount(volume.options) and not target.is_mount():
+                mounting.mount(name, volume.options, target)
+            self._users[name] = self._users.get(name, 0) + 1
+            return target
 
     def unmount(self, name: str) -> None:
-        """One user less; the last one unmounts."""
-        raise NotImplementedError
+        """One user less; the last one unmounts. Unknown ones are fine."""
+        with self._lock:
+            left = self._users.get(name, 0) - 1
+            if left > 0:
+                self._users[name] = left
+                return
+            self._users.pop(name, None)
+            if name in self._volumes:
+                self._unmount(name)
+
+    def _unmount(self, name: str) -> None:
+        if mounting.wants_mount(self._volumes[name].options) and self.mountpoint(name).is_mount():
+            mounting.unmount(self.mountpoint(name))
 
     def populate(self, name: str, layers: Sequence[Path], path: str) -> None:
-        """Copy the image's content below `path` (layers: lowest first) into a volume that is still empty."""
-        raise NotImplementedError
+        """Copy the image's content below `path` (layers: lowest first) into a volume that is still empty.
 
-    def remove(self, name: str) -> None:
-        """Remove a volume and its data. Raises VolumeNotFoundError. Whether it is in use is the caller's to know."""
-        raise NotImplementedError
-
-    def usage(self, name: str) -> int:
-        """Return the bytes its data takes on disk."""
-        raise NotImplementedError
+        A copy that was cut off is thrown away and made again. Call it between mount() and unmount().
+        """
+        with self._lock:
+            filling = self._filling[name]
+        with filling, contextlib.ExitStack() as held:
+            volume = self.get(name)
+            try:
+                target = os.open(self.mountpoint(name), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                held.callback(os.close, target)
+                if volume.population == "started":
+                    copying.clear(target)
+                if not layers or not copying.is_empty(target):
+                    return
+                source = held.enter_context(content_of(layers, path, self.root))
+                if source is None:
+                    return
+                self._put(msgspec.structs.replace(volume, population="started"))
+                copying.copy_tree(source, target)
+                self._put(msgspec.structs.replace(volume, population="done"))
+            except OSError as error:
+                raise VolumeError(
+                    f"fill volume {name} from the image's {path}: {error.strerror}; remove it and try again"
+                ) from error
 
     def close(self) -> None:
         """Unmount what no container uses any more. Idempotent."""
-        raise NotImplementedError
+        with self._lock:
+            for name in self._volumes:
+                if not self._users.get(name):
+                    self._unmount(name)
+
+    # ---- files ----------------------------------------------------------------------------------------
+
+    def _put(self, volume: Volume) -> None:
+        """Replace a volume's document as a whole, on disk for good."""
+        path = self.root / volume.name / _DOCUMENT
+        temporary = path.with_suffix(".new")
+        with temporary.open("wb") as file:
+            file.write(_encode(volume))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+        with self._lock:
+            self._volumes[volume.name] = volume
+
+    def _clear(self, path: Path) -> None:
+        """Free the space of what was removed; never through a mount into what is not ours."""
+        if not (path / _DATA).is_mount():
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,72 @@
+"""Published ports: from what a container asks for to what is bound, and how that is said. Pure functions."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+from runtime.engine.errors import BadParameterError
+from runtime.engine.service.record import ContainerRecord
+from runtime.engine.service.request import PortBinding
+from runtime.network.model import Port
+
+_PROTOCOLS = ("tcp", "udp")
+
+
+def ports_of(record: ContainerRecord, host_binding: str = "") -> tuple[Port, ...]:
+    """Return the ports to publish. host_binding: the address for those that name none.
+
+    Raises BadParameterError for a port that is none.
+    """
+    found: list[Port] = []
+    bindings = record.host_config.port_bindings or {}
+    for key, wanted in bindings.items():
+        number, protocol = parse_port(key)
+        found += [_port(number, protocol, one, host_binding) for one in wanted or [PortBinding()]]
+    if record.host_config.publish_all_ports:
+        bound = {(port.container, port.protocol) for port in found}
+        for key in record.config.exposed_ports or {}:
+            if parse_port(key) not in bound:
+                found.append(_port(*parse_port(key), PortBinding(), host_binding))
+    return tuple(found)
+
+
+def parse_port(text: str) -> tuple[int, Literal["tcp", "udp"]]:
+    """Read `80/tcp` or `80`. Raises BadParameterError."""
+    number, _, protocol = text.partition("/")
+    protocol = protocol.lower() or "tcp"
+    if protocol not in _PROTOCOLS:
+        raise BadParameterError(f"invalid port specification {text}: publish tcp or udp")
+    return _number(number, text), cast(Literal["tcp", "udp"], protocol)
+
+
+def _port(number: int, protocol: Literal["tcp", "udp"], binding: PortBinding, host_binding: str) -> Port:
+    first, _, last = (binding.host_port or "").partition("-")
+    return Port(
+        host=_number(first, first) if first and first != "0" else 0,
+        host_end=_number(last, last) if last else 0,
+        container=number,
+        protocol=protocol,
+        host_ip=(binding.host_ip or host_binding).strip("[]") or None,
+    )
+
+
+def _number(text: str, whole: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise BadParameterError(f"invalid port specification {whole}: ports go from 1 to 65535")
+    return int(text)
+
+
+def port_bindings(
+    ports: tuple[Port, ...], exposed: dict[str, object] | None = None
+) -> dict[str, list[PortBinding] | None]:
+    """Say bound ports as `NetworkSettings.Ports`: `80/tcp` → where on the host.
+
+    A port of all addresses is two bindings, as docker has it. exposed: ports that are listed as unpublished.
+    """
+    found: dict[str, list[PortBinding] | None] = dict.fromkeys(exposed or {})
+    for port in ports:
+        addresses = ["0.0.0.0", "::"] if port.host_ip is None else [port.host_ip]
+        bindings = found.get(f"{port.container}/{port.protocol}") or []
+        bindings += [PortBinding(host_ip=one, host_port=str(port.host)) for one in addresses]
+        found[f"{port.container}/{port.protocol}"] = bindings
+    return found

@@ -1,0 +1,255 @@
+"""Answers to what a container asks at 127.0.0.11: names of its neighbours ourselves, the rest by forwarding.
+
+The sockets were opened inside the container, so who asks needs no finding out. Queries are forwarded from the
+host's network, where all of the host's name servers can be reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import ip_address
+from typing import Protocol
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+import dns.reversename
+import dns.rrset
+
+TTL_S = 600
+"""As docker's: a name's address changes only with its container."""
+_PORT = 53
+_PATIENCE_S = 2.0
+_LONGEST = 65535
+_PLAIN_UDP = 512
+_AT_ONCE = 256
+
+
+class Lookup(Protocol):
+    """What one container is to know."""
+
+    def addresses(self, name: str) -> Sequence[str] | None:
+        """Return the addresses of a neighbour, lower case without a dot at the end; None for no neighbour."""
+        ...
+
+    def name_of(self, address: str) -> str | None:
+        """Return the name that belongs to an address of a neighbour."""
+        ...
+
+    def servers(self) -> Sequence[str]:
+        """Return the addresses that other queries go to; none when the container has no way out."""
+        ...
+
+
+Forward = Callable[[bytes, Sequence[str], bool], Awaitable[bytes | None]]
+
+
+class Resolver:
+    """From a query's bytes to its answer's. forward: asks other servers (query, servers, tcp)."""
+
+    def __init__(self, lookup: Lookup, forward: Forward | None = None) -> None:
+        self._lookup = lookup
+        self._forward = forward or ask_servers
+
+    async def answer(self, data: bytes, *, tcp: bool = False) -> bytes | None:
+        """Answer one query; None for what is none."""
+        try:
+            query = dns.message.from_wire(data)
+        except (dns.exception.DNSException, struct.error):
+            return None
+        if query.flags & dns.flags.QR or len(query.question) != 1:
+            return None
+        own = self._own(query)
+        if own is not None:
+            return _wire(own, query, tcp)
+        servers = self._lookup.servers()
+        answered = await self._forward(data, servers, tcp) if servers else None
+        if answered is not None:
+            return answered
+        return _wire(_response(query, dns.rcode.SERVFAIL), query, tcp)
+
+    def _own(self, query: dns.message.Message) -> dns.message.Message | None:
+        """Return the answer that is ours to give, None for a query that is to be forwarded."""
+        question = query.question[0]
+        if question.rdtype == dns.rdatatype.PTR:
+            return self._pointer(query, question.name)
+        found = self._lookup.addresses(question.name.to_text(omit_final_dot=True).lower())
+        if found is None:
+            return None
+        response = _response(query)
+        version = {dns.rdatatype.A: 4, dns.rdatatype.AAAA: 6}.get(question.rdtype)
+        fitting = [one for one in found if ip_address(one).version == version]
+        random.shuffle(fitting)  # who shares an alias shares the work
+        if fitting:
+            kind = dns.rdatatype.to_text(question.rdtype)
+            response.answer.append(dns.rrset.from_text(question.name, TTL_S, "IN", kind, *fitting))
+        return response
+
+    def _pointer(self, query: dns.message.Message, name: dns.name.Name) -> dns.message.Message | None:
+        try:
+            address = dns.reversename.to_address(name)
+        except (dns.exception.DNSException, ValueError):
+            return None
+        found = self._lookup.name_of(str(ip_address(address)))
+        if found is None:
+            return None
+        response = _response(query)
+        response.answer.append(dns.rrset.from_text(name, TTL_S, "IN", "PTR", found + "."))
+        return response
+
+
+def _response(query: dns.message.Message, code: dns.rcode.Rcode = dns.rcode.NOERROR) -> dns.message.Message:
+    response = dns.message.make_response(query, recursion_available=True)
+    response.set_rcode(code)
+    return response
+
+
+def _wire(response: dns.message.Message, query: dns.message.Message, tcp: bool) -> bytes:
+    """Return the bytes; over UDP what is too long comes truncated, and is asked for again over TCP."""
+    limit = _LONGEST if tcp else max(_PLAIN_UDP, query.payload)
+    try:
+        return response.to_wire(max_size=limit)
+    except dns.exception.TooBig:
+        short = _response(query)
+        short.flags |= dns.flags.TC
+        return short.to_wire(max_size=limit)
+
+
+# ---- asking others ----------------------------------------------------------------------------------------
+
+
+async def ask_servers(data: bytes, servers: Sequence[str], tcp: bool) -> bytes | None:
+    """Ask each server until one answers with anything but a failure of its own; None when none did."""
+    last = None
+    for server in servers:
+        with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
+            async with asyncio.timeout(_PATIENCE_S):
+                answer = await (_ask_tcp if tcp else _ask_udp)(data, server)
+            if answer[3] & 0xF not in (dns.rcode.SERVFAIL, dns.rcode.REFUSED):
+                return answer
+            last = answer
+    return last
+
+
+class _Asking(asyncio.DatagramProtocol):
+    """Waits for the datagram that answers a query."""
+
+    def __init__(self, query: bytes) -> None:
+        self._query = query
+        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask."""
+        assert isinstance(transport, asyncio.DatagramTransport)
+        transport.sendto(self._query)
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        """Take what has the query's number."""
+        if len(data) >= 12 and data[:2] == self._query[:2] and not self.answer.done():
+            self.answer.set_result(data)
+
+    def error_received(self, exc: OSError) -> None:
+        """Nobody listens there."""
+        if not self.answer.done():
+            self.answer.set_exception(exc)
+
+
+async def _ask_udp(data: bytes, server: str) -> bytes:
+    loop = asyncio.get_running_loop()
+    transport, asking = await loop.create_datagram_endpoint(
+        lambda: _Asking(data), remote_addr=(server, _PORT)
+    )
+    try:
+        return await asking.answer
+    finally:
+        transport.close()
+
+
+async def _ask_tcp(data: bytes, server: str) -> bytes:
+    reader, writer = await asyncio.open_connection(server, _PORT)
+    try:
+        writer.write(struct.pack(">H", len(data)) + data)
+        (length,) = struct.unpack(">H", await reader.readexactly(2))
+        answer = await reader.readexactly(length)
+    finally:
+        writer.close()
+    if len(answer) < 12:
+        raise OSError("a short answer")
+    return answer
+
+
+# ---- being asked ------------------------------------------------------------------------------------------
+
+
+class NameServer(asyncio.DatagramProtocol):
+    """Serves the two sockets of one container. Made by open(); the descriptors belong to it."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._transport: asyncio.DatagramTransport | None = None
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    async def open(cls, fds: Sequence[int], lookup: Lookup) -> NameServer:
+        """Serve `fds` (UDP, listening TCP)."""
+        made = cls(Resolver(lookup))
+        udp, tcp = (socket.socket(fileno=fd) for fd in fds)
+        for one in (udp, tcp):
+            one.setblocking(False)
+        await asyncio.get_running_loop().create_datagram_endpoint(lambda: made, sock=udp)
+        made._server = await asyncio.start_server(made._converse, sock=tcp)
+        return made
+
+    def close(self) -> None:
+        """Close the sockets; with them goes what keeps the container's network namespace. Idempotent."""
+        if self._transport is not None:
+            self._transport.close()
+        if self._server is not None:
+            self._server.close()
+        for task in self._tasks:
+            task.cancel()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note where answers go."""
+        assert isinstance(transport, asyncio.DatagramTransport)
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        """Answer beside the others; who asks too much at once asks again."""
+        if len(self._tasks) < _AT_ONCE:
+            task = asyncio.ensure_future(self._reply(data, addr))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _reply(self, data: bytes, addr: tuple[str, int]) -> None:
+        answer = await self._resolver.answer(data)
+        if answer is not None and self._transport is not None and not self._transport.is_closing():
+            self._transport.sendto(answer, addr)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the queries of a connection, one after the other."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            while True:
+                (length,) = struct.unpack(">H", await reader.readexactly(2))
+                answer = await self._resolver.answer(await reader.readexactly(length), tcp=True)
+                if answer is None:
+                    return
+                writer.write(struct.pack(">H", len(answer)) + answer)
+                await writer.drain()
+        except (OSError, asyncio.IncompleteReadError):
+            return
+        finally:
+            self._tasks.discard(task)
+            writer.close()

@@ -1,0 +1,131 @@
+"""Ports of the host, held by bound sockets: nobody else can take them, and a conflict is found at once."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from runtime.network.errors import NetworkError
+from runtime.network.model import Port
+
+_BACKLOG = 128
+_TRIES = 16
+_WORDS = {
+    errno.EADDRINUSE: "port is already allocated",
+    errno.EADDRNOTAVAIL: "cannot assign requested address",
+    errno.EACCES: "permission denied",
+}
+
+
+class Held(NamedTuple):
+    """One socket of a published port. family: 4 or 6; host_ip: "" for all addresses of the family."""
+
+    port: Port
+    family: int
+    host_ip: str
+    socket: socket.socket
+
+
+def hold(ports: Iterable[Port], families: tuple[int, ...] = (4, 6)) -> tuple[list[Port], list[Held]]:
+    """Bind all ports or none; return them as bound, and their sockets. Raises NetworkError.
+
+    families: what a port for all addresses is bound on.
+    """
+    bound: list[Port] = []
+    held: list[Held] = []
+    try:
+        for port in ports:
+            found = _hold_one(port, families)
+            bound.append(found[0].port)
+            held += found
+    except BaseException:
+        release(held)
+        raise
+    return bound, held
+
+
+def release(held: Iterable[Held]) -> None:
+    """Close the sockets."""
+    for one in held:
+        one.socket.close()
+
+
+def _hold_one(port: Port, families: tuple[int, ...]) -> list[Held]:
+    if not (0 <= port.host < 65536 and 0 < port.container < 65536 and port.host_end < 65536):
+        raise NetworkError(f"publish port {port.host}:{port.container}: ports go from 1 to 65535")
+    failure: NetworkError | None = None
+    for number in _candidates(port):
+        try:
+            return _bind_all(port, number, families)
+        except NetworkError as error:
+            failure = error
+    assert failure is not None
+    raise failure
+
+
+def _candidates(port: Port) -> Iterator[int]:
+    """Yield the host's ports to try, 0 for one of the kernel's choice."""
+    if port.host == 0:
+        yield from [0] * _TRIES
+    else:
+        yield from range(port.host, max(port.host, port.host_end) + 1)
+
+
+def _bind_all(port: Port, number: int, families: tuple[int, ...]) -> list[Held]:
+    held: list[Held] = []
+    try:
+        for family, host_ip in _addresses(port, families):
+            made = _bind(port.protocol, family, host_ip, number)
+            if made is None:
+                continue
+            number = made.getsockname()[1]
+            final = Port(host=number, container=port.container, protocol=port.protocol, host_ip=port.host_ip)
+            held.append(Held(final, family, host_ip, made))
+    except BaseException:
+        release(held)
+        raise
+    return held
+
+
+def _addresses(port: Port, families: tuple[int, ...]) -> list[tuple[int, str]]:
+    if port.host_ip is None:
+        return [(family, "") for family in families]
+    family = 6 if ":" in port.host_ip else 4
+    return [(family, "" if port.host_ip in ("0.0.0.0", "::") else port.host_ip)]
+
+
+def _bind(protocol: str, family: int, host_ip: str, number: int) -> socket.socket | None:
+    """Return a bound socket, listening for TCP; None where the host has no IPv6 and nobody named it."""
+    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+    any_address = "::" if family == 6 else "0.0.0.0"
+    try:
+        made = socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET, kind)
+    except OSError:
+        if family == 6 and not host_ip:
+            return None
+        raise
+    try:
+        if family == 6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if protocol == "tcp":
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # old connections do not hold it
+        made.bind((host_ip or any_address, number))
+        if protocol == "tcp":
+            made.listen(_BACKLOG)
+        made.setblocking(False)
+    except OSError as error:
+        made.close()
+        if error.errno == errno.EADDRNOTAVAIL and family == 6 and not host_ip:
+            return None
+        raise _refused(host_ip or any_address, number, error) from error
+    return made
+
+
+def _refused(address: str, number: int, error: OSError) -> NetworkError:
+    """Word it as docker does, for its clients look for these words."""
+    where = f"[{address}]:{number}" if ":" in address else f"{address}:{number}"
+    cause = _WORDS.get(error.errno or 0, os.strerror(error.errno or 0))
+    return NetworkError(f"Bind for {where} failed: {cause}")

@@ -1,0 +1,223 @@
+"""Which subnets and addresses networks and containers get. Pure: the host's routes are given to it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+
+from runtime.network.errors import NetworkError
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+_POOLS = (
+    *(IPv4Network(f"172.{second}.0.0/16") for second in range(17, 32)),
+    *IPv4Network("192.168.0.0/16").subnets(new_prefix=20),
+)
+"""What networks are cut from when nobody says: docker's own default pools, in its order."""
+
+
+class IpamError(NetworkError):
+    """A subnet or an address that cannot be, whatever exists; worded as docker does."""
+
+
+class PoolOverlapError(NetworkError):
+    """A subnet that another network has already."""
+
+
+def choose_subnet(taken: Iterable[Network]) -> IPv4Network:
+    """Return the first default pool that overlaps none of `taken` (networks and routes).
+
+    The default route overlaps nothing. Raises NetworkError.
+    """
+    others = [one for one in taken if isinstance(one, IPv4Network) and one.prefixlen > 0]
+    for pool in _POOLS:
+        if not any(pool.overlaps(one) for one in others):
+            return pool
+    raise NetworkError(
+        "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the "
+        "network; remove networks that nobody uses (network prune), or give a subnet"
+    )
+
+
+def choose_subnet6(seed: str, taken: Iterable[Network]) -> IPv6Network:
+    """Return a unique local /64 (RFC 4193): 40 bits from the seed, the first free of its 65536 subnets."""
+    digest = hashlib.sha256(seed.encode()).digest()[:5]
+    site = IPv6Network((b"\xfd" + digest + bytes(10), 48))
+    others = [one for one in taken if isinstance(one, IPv6Network) and one.overlaps(site) and one.prefixlen]
+    for subnet in site.subnets(new_prefix=64):
+        if not any(subnet.overlaps(one) for one in others):
+            return subnet
+    raise NetworkError(
+        "could not find an available, non-overlapping IPv6 address pool among the defaults to assign to the "
+        "network; remove networks that nobody uses (network prune), or give a subnet"
+    )
+
+
+def parse_subnet(text: str) -> Network:
+    """Read a subnet in CIDR form; bits of the host part are an error, as docker has it. Raises IpamError."""
+    try:
+        subnet = ip_network(text, strict=False)
+    except ValueError as error:
+        raise IpamError(f"invalid subnet {text}: invalid CIDR block notation") from error
+    if "/" not in text:
+        raise IpamError(f"invalid subnet {text}: invalid CIDR block notation")
+    if str(subnet.network_address) != str(ip_address(text.partition("/")[0])):
+        raise IpamError(f"invalid subnet {text}: it should be {subnet}")
+    return subnet
+
+
+def parse_address(text: str, what: str) -> Address:
+    """Read an address. Raises IpamError."""
+    try:
+        return ip_address(text)
+    except ValueError as error:
+        raise IpamError(f"invalid {what} {text}: invalid address") from error
+
+
+def check_overlap(subnet: Network, others: Iterable[Network]) -> None:
+    """Refuse a subnet that other networks have. Raises PoolOverlapError in docker's words."""
+    if any(subnet.version == one.version and subnet.overlaps(one) for one in others):
+        raise PoolOverlapError("Pool overlaps with other one on this address space")
+
+
+class Pool:
+    """The addresses of one subnet: which container has which. Addresses go round: a freed one rests.
+
+    ip_range: what containers are given from when they do not ask. gateway "": the first address, "none" has
+    none. auxiliary: name → address that nobody gets. Raises IpamError for what lies outside the subnet.
+    """
+
+    def __init__(
+        self,
+        subnet: str,
+        *,
+        gateway: str = "",
+        ip_range: str = "",
+        auxiliary: Mapping[str, str] | None = None,
+    ) -> None:
+        self.subnet = parse_subnet(subnet)
+        self.range = parse_subnet(ip_range) if ip_range else self.subnet
+        if not _is_within(self.range, self.subnet):
+            raise IpamError(f"invalid ip-range {ip_range}: parent subnet {subnet} doesn't contain ip-range")
+        self.gateway = self._inside(gateway, "gateway") if gateway else self._first()
+        self.auxiliary = {
+            name: self._inside(text, "auxiliary address") for name, text in (auxiliary or {}).items()
+        }
+        self._taken: dict[Address, str] = {}
+        self._last: Address | None = None
+
+    def _inside(self, text: str, what: str) -> Address:
+        address = parse_address(text, what)
+        if address not in self.subnet:
+            raise IpamError(
+                f"invalid {what} {text}: parent subnet {self.subnet} doesn't contain this address"
+            )
+        return address
+
+    def _first(self) -> Address:
+        """Return the first usable address of the range, which docker gives to the gateway."""
+        for address in _hosts(self.range, self.subnet):
+            return address
+        return self.subnet.network_address
+
+    @property
+    def prefix(self) -> int:
+        """The length of the subnet's prefix."""
+        return self.subnet.prefixlen
+
+    def take(self, owner: str, wanted: str = "", preferred: str = "") -> str:
+        """Give `owner` an address: the one `wanted`, `preferred` if it is free, or the next that is.
+
+        Raises IpamError when `wanted` is none of the subnet's, NetworkError when it or all are taken.
+        """
+        address = self._wanted(wanted, owner) if wanted else self._preferred(preferred, owner) or self._next()
+        self._taken[address] = owner
+        return str(address)
+
+    def _wanted(self, text: str, owner: str) -> Address:
+        address = parse_address(text, "IP address")
+        if address not in self.subnet:
+            raise IpamError(f"no configured subnet contains IP address {text}")
+        if self._taken.get(address, owner) != owner or self._is_reserved(address):
+            raise NetworkError("Address already in use")
+        return address
+
+    def _preferred(self, text: str, owner: str) -> Address | None:
+        if not text:
+            return None
+        try:
+            address = ip_address(text)
+        except ValueError:
+            return None
+        free = self._taken.get(address, owner) == owner and not self._is_reserved(address)
+        return address if free and address in self.range else None
+
+    def _next(self) -> Address:
+        for address in self._candidates():
+            if address not in self._taken and not self._is_reserved(address):
+                self._last = address
+                return address
+        raise NetworkError(
+            f"no available IPv{self.subnet.version} addresses on this network's address pools: {self.subnet}"
+        )
+
+    def _candidates(self) -> Iterator[Address]:
+        """All of the range, beginning after the one given last; it ends when each had its turn."""
+        start = self._last
+        if start is not None:
+            yield from (one for one in _hosts(self.range, self.subnet, start))
+        for address in _hosts(self.range, self.subnet):
+            yield address
+            if start is not None and address == start:
+                return
+
+    def _is_reserved(self, address: Address) -> bool:
+        return address == self.gateway or address in self.auxiliary.values()
+
+    def free(self, owner: str) -> None:
+        """Take back what `owner` has. Idempotent."""
+        for address in [address for address, holder in self._taken.items() if holder == owner]:
+            del self._taken[address]
+
+    def holders(self) -> Collection[str]:
+        """Who has an address."""
+        return set(self._taken.values())
+
+
+def _hosts(part: Network, whole: Network, after: Address | None = None) -> Iterator[Address]:
+    """Yield the addresses of `part` that hosts may have in `whole`, from the one behind `after`."""
+    first, last = int(part.network_address), int(part.broadcast_address)
+    edges = {int(whole.network_address)}
+    if whole.version == 4:
+        edges.add(int(whole.broadcast_address))
+    if whole.num_addresses <= 2:
+        edges = set()
+    kind = type(whole.network_address)
+    for number in range(first if after is None else int(after) + 1, last + 1):
+        if number not in edges:
+            yield kind(number)
+
+
+def _is_within(part: Network, whole: Network) -> bool:
+    return (
+        part.version == whole.version and part.network_address in whole and part.prefixlen >= whole.prefixlen
+    )
+
+
+def hardware_address(address: str, seed: str) -> str:
+    """Return the hardware address of an endpoint: that of its IPv4 address, else one of the seed.
+
+    The same address keeps the same one, so what neighbours remember of it stays true.
+    """
+    ip = ip_address(address) if address else None
+    tail = ip.packed if ip is not None and ip.version == 4 else hashlib.sha256(seed.encode()).digest()[:4]
+    return "02:42:" + tail.hex(":")

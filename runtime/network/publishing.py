@@ -1,0 +1,61 @@
+"""The published ports of one container: held from its start to its end, led to where it is reached now."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+from runtime.network import holding
+from runtime.network.errors import NetworkError
+from runtime.network.model import Endpoint, Port
+from runtime.network.relays import Relays
+from runtime.network.rules import Rules, element_of
+
+
+class Publication:
+    """Ports of one container. Making it holds them, lead_to() opens them. All methods raise NetworkError."""
+
+    def __init__(self, ports: Sequence[Port], rules: Rules, relays: Relays) -> None:
+        try:
+            bound, self._held = holding.hold(ports)
+        except NetworkError:
+            if not relays.settle():
+                raise
+            bound, self._held = holding.hold(ports)  # the relay had not let go of it yet
+        self.ports = tuple(bound)
+        self._rules, self._relays = rules, relays
+        self._elements: list[tuple[str, str, str]] = []
+        self._served: list[int] = []
+        self._target: tuple[str, str] = ("", "")
+
+    def lead_to(self, endpoint: Endpoint | None) -> None:
+        """Lead all ports to an endpoint instead of where they led before; None leads nowhere."""
+        target = (endpoint.address, endpoint.address6) if endpoint else ("", "")
+        if target == self._target:
+            return
+        self._close_ways()
+        four, six = target
+        elements = []
+        for one in self._held:
+            own, other = (four, six) if one.family == 4 else (six, four)
+            inner = one.port.container
+            if own:
+                number = one.port.host
+                elements.append(element_of(one.port.protocol, one.family, one.host_ip, number, own, inner))
+            if (one.family == 6 or not own) and (own or other):
+                self._served.append(self._relays.serve(one.socket, own or other, inner))
+        self._rules.add_ports(elements)
+        self._elements, self._target = elements, target
+
+    def close(self) -> None:
+        """Take the ports back. Idempotent."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(holding.release, self._held)
+            self._close_ways()
+
+    def _close_ways(self) -> None:
+        elements, self._elements, self._target = self._elements, [], ("", "")
+        for key in self._served:
+            self._relays.stop(key)
+        self._served.clear()
+        self._rules.drop_ports(elements)

@@ -1,0 +1,199 @@
+"""A helper process that carries connections into containers where address translation cannot.
+
+That is from ::1, from which no packet leaves the loopback, and from one family of addresses to a container
+that has only the other. Started by Relays, which tells it on its descriptor which sockets to serve; it says
+when it has let one go, and ends when the descriptor does.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+
+import msgspec
+
+_CHUNK = 1 << 16
+_IDLE_S = 90.0
+_MOST_CLIENTS = 1024
+
+
+class Serve(msgspec.Struct, frozen=True):
+    """Serve the socket that comes with this, or no longer the one of this key (address "")."""
+
+    key: int
+    address: str = ""
+    port: int = 0
+
+
+async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Copy one direction to its end, and hand the end on."""
+    while data := await reader.read(_CHUNK):
+        writer.write(data)
+        await writer.drain()
+    if writer.can_write_eof():
+        writer.write_eof()
+
+
+class TcpRelay:
+    """Connections of one listening socket."""
+
+    def __init__(self, listener: socket.socket, target: Serve) -> None:
+        self._target, self._listener = target, listener
+        self._server: asyncio.Server | None = None
+        self._starting = asyncio.ensure_future(self._start())
+
+    async def _start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, sock=self._listener)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            there = await asyncio.open_connection(self._target.address, self._target.port)
+        except OSError:
+            writer.transport.abort()
+            return
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_carry(reader, there[1]))
+                group.create_task(_carry(there[0], writer))
+        except* OSError:
+            pass  # one side broke off: so does the other
+        finally:
+            for one in (writer, there[1]):
+                one.close()
+
+    def close(self) -> None:
+        """Accept nothing more; what is under way goes on."""
+        self._starting.cancel()
+        if self._server is not None:
+            self._server.close()
+        self._listener.close()
+
+
+class _Answers(asyncio.DatagramProtocol):
+    """What a container sends back to one client."""
+
+    def __init__(self, relay: UdpRelay, client: tuple[object, ...]) -> None:
+        self._relay, self._client = relay, client
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        self._relay.answer(data, self._client)
+
+
+class UdpRelay(asyncio.DatagramProtocol):
+    """Datagrams of one socket; each client has a socket of its own towards the container, while in use."""
+
+    def __init__(self, listener: socket.socket, target: Serve) -> None:
+        self._target = target
+        self._transport: asyncio.DatagramTransport | None = None
+        self._clients: dict[tuple[object, ...], asyncio.Task[asyncio.DatagramTransport]] = {}
+        self._idle: dict[tuple[object, ...], asyncio.TimerHandle] = {}
+        self._loop = asyncio.get_running_loop()
+        self._starting = asyncio.ensure_future(
+            self._loop.create_datagram_endpoint(lambda: self, sock=listener)
+        )
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note where answers go."""
+        assert isinstance(transport, asyncio.DatagramTransport)
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[object, ...]) -> None:
+        """Pass a client's datagram on, as soon as its socket is there."""
+        task = self._clients.get(addr)
+        if task is None:
+            if len(self._clients) >= _MOST_CLIENTS:
+                return
+            task = self._clients[addr] = asyncio.ensure_future(self._open(addr))
+        task.add_done_callback(lambda done: _send(done, data))
+        self._touch(addr)
+
+    async def _open(self, client: tuple[object, ...]) -> asyncio.DatagramTransport:
+        transport, _ = await self._loop.create_datagram_endpoint(
+            lambda: _Answers(self, client), remote_addr=(self._target.address, self._target.port)
+        )
+        return transport
+
+    def answer(self, data: bytes, client: tuple[object, ...]) -> None:
+        """Send to a client."""
+        if self._transport is not None:
+            self._transport.sendto(data, client)
+        self._touch(client)
+
+    def _touch(self, client: tuple[object, ...]) -> None:
+        if (old := self._idle.get(client)) is not None:
+            old.cancel()
+        self._idle[client] = self._loop.call_later(_IDLE_S, self._drop, client)
+
+    def _drop(self, client: tuple[object, ...]) -> None:
+        if (timer := self._idle.pop(client, None)) is not None:
+            timer.cancel()
+        if (task := self._clients.pop(client, None)) is not None:
+            task.add_done_callback(_close_transport)
+
+    def close(self) -> None:
+        """Carry nothing more."""
+        self._starting.cancel()
+        for client in list(self._clients):
+            self._drop(client)
+        if self._transport is not None:
+            self._transport.close()
+
+
+def _send(done: asyncio.Task[asyncio.DatagramTransport], data: bytes) -> None:
+    if not done.cancelled() and done.exception() is None and not done.result().is_closing():
+        done.result().sendto(data)
+
+
+def _close_transport(done: asyncio.Task[asyncio.DatagramTransport]) -> None:
+    if not done.cancelled() and done.exception() is None:
+        done.result().close()
+
+
+class Helper:
+    """The process: takes orders from its descriptor until that ends."""
+
+    def __init__(self, orders: socket.socket) -> None:
+        self._orders = orders
+        self._serving: dict[int, TcpRelay | UdpRelay] = {}
+        self.ended = asyncio.Event()
+
+    def take(self) -> None:
+        """Read one order."""
+        data, ancillary, _, _ = self._orders.recvmsg(_CHUNK, socket.CMSG_SPACE(4))
+        if not data:
+            self.ended.set()
+            return
+        order = msgspec.msgpack.decode(data, type=Serve)
+        fds = array.array("i")
+        for level, kind, content in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                fds.frombytes(content[: fds.itemsize])
+        if not fds:
+            if (old := self._serving.pop(order.key, None)) is not None:
+                old.close()
+            asyncio.get_running_loop().call_soon(self._tell_closed, data)  # after the transport's own close
+        else:
+            served = socket.socket(fileno=fds[0])
+            relay = TcpRelay if served.type == socket.SOCK_STREAM else UdpRelay
+            self._serving[order.key] = relay(served, order)
+
+    def _tell_closed(self, order: bytes) -> None:
+        with contextlib.suppress(OSError):
+            self._orders.send(order, socket.MSG_DONTWAIT)
+
+
+async def _main(fd: int) -> None:
+    orders = socket.socket(fileno=fd)
+    helper = Helper(orders)
+    asyncio.get_running_loop().add_reader(orders, helper.take)
+    await helper.ended.wait()
+
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    asyncio.run(_main(int(sys.argv[1])))

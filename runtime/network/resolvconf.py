@@ -1,0 +1,119 @@
+"""The text of /etc/resolv.conf and /etc/hosts: read, and made for containers. Pure but for read_host()."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+
+import msgspec
+
+_FILES = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
+_FALLBACK = ("8.8.8.8", "8.8.4.4")
+"""What docker takes when the host has only name servers that listen on its loopback."""
+
+_HOSTS = (
+    ("127.0.0.1", "localhost"),
+    ("::1", "localhost ip6-localhost ip6-loopback"),
+    ("fe00::", "ip6-localnet"),
+    ("ff00::", "ip6-mcastprefix"),
+    ("ff02::1", "ip6-allnodes"),
+    ("ff02::2", "ip6-allrouters"),
+)
+
+
+class ResolvConf(msgspec.Struct, frozen=True):
+    """Name servers (addresses), search domains and options, in their order."""
+
+    servers: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+def parse(text: str) -> ResolvConf:
+    """Read a resolv.conf; what makes no sense is left out, the last `search` or `domain` counts."""
+    servers: list[str] = []
+    search: tuple[str, ...] = ()
+    options: list[str] = []
+    for line in text.splitlines():
+        words = line.split("#", 1)[0].split(";", 1)[0].split()
+        if len(words) < 2:
+            continue
+        if words[0] == "nameserver" and is_address(words[1]):
+            servers.append(words[1])
+        elif words[0] in ("search", "domain"):
+            search = tuple(words[1:])
+        elif words[0] == "options":
+            options += words[1:]
+    return ResolvConf(tuple(servers), search, tuple(options))
+
+
+def write(conf: ResolvConf) -> str:
+    """Return the text that parse() reads as `conf`."""
+    lines = [f"nameserver {server}" for server in conf.servers]
+    if conf.search:
+        lines.append("search " + " ".join(conf.search))
+    if conf.options:
+        lines.append("options " + " ".join(conf.options))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def read_host() -> ResolvConf:
+    """Return what the host asks, without a stub of systemd-resolved's that only the host can reach."""
+    found = ResolvConf()
+    for path in _FILES:
+        try:
+            found = parse(path.read_text("utf-8", "replace"))
+        except OSError:
+            continue
+        if found.servers != ("127.0.0.53",):
+            break
+    return found
+
+
+def for_containers(host: ResolvConf) -> ResolvConf:
+    """Return what a container can ask itself: without loopback servers, docker's fallback if none is left."""
+    servers = tuple(server for server in host.servers if not _is_loopback(server))
+    return msgspec.structs.replace(host, servers=servers or _FALLBACK)
+
+
+def hosts_text(entries: Iterable[tuple[str, str]]) -> str:
+    """Return an /etc/hosts: the lines every host has, then `entries` (address, names)."""
+    return "".join(f"{address}\t{names}\n" for address, names in (*_HOSTS, *entries))
+
+
+def parse_extra_host(text: str) -> tuple[str, str]:
+    """Split `name:address` or `name=address`; IPv6 may stand in brackets. ValueError when it is neither."""
+    for separator in ("=", ":"):
+        name, found, address = text.partition(separator)
+        if found and name and address:
+            if address.startswith("[") and address.endswith("]"):
+                address = address[1:-1]
+            if address == "host-gateway" or is_address(address):
+                return name, address
+    raise ValueError(text)
+
+
+def is_address(text: str) -> bool:
+    """Say whether it is an IP address; a scope (`%eth0`) is allowed."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def with_choices(
+    base: ResolvConf, servers: Sequence[str], search: Sequence[str], options: Sequence[str]
+) -> ResolvConf:
+    """Put what was asked for in the place of `base`'s; a search of "." alone means none."""
+    wanted = tuple(search)
+    return ResolvConf(
+        tuple(servers) or base.servers,
+        (() if wanted == (".",) else wanted) or (() if wanted else base.search),
+        tuple(options) or base.options,
+    )
+
+
+def _is_loopback(server: str) -> bool:
+    return ip_address(server).is_loopback

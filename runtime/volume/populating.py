@@ -1,0 +1,52 @@
+"""The first content of a volume: what the image has at the place where the volume is mounted."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import struct
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from runtime.spawn.linux import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
+from runtime.spawn.overlay import make_overlay
+from runtime.spawn.tape import Slot, StepError, Tape
+
+_HOW = struct.pack(
+    "<QQQ", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+)
+_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+
+
+@contextlib.contextmanager
+def content_of(layers: Sequence[Path], path: str, scratch: Path) -> Iterator[int | None]:
+    """Open the directory `path` of an image, None when it has none there; symlinks stay in the image.
+
+    layers: lowest first. scratch: a directory on an overlay-capable file system, for two empty ones.
+    """
+    with contextlib.ExitStack() as held:
+        if len(layers) == 1:
+            root = os.open(layers[0], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        else:
+            work = held.enter_context(tempfile.TemporaryDirectory(prefix=".view-", dir=scratch))
+            for name in ("u", "w"):
+                Path(work, name).mkdir()
+            root = make_overlay([str(layer) for layer in layers], f"{work}/u", f"{work}/w")
+        held.callback(os.close, root)
+        found = _open_beneath(root, path)
+        if found is not None:
+            held.callback(os.close, found)
+        yield found
+
+
+def _open_beneath(root: int, path: str) -> int | None:
+    tape = Tape()
+    tape.add(f"open {path} in the image", "openat2", Slot("root"), path.strip("/") or ".", _HOW, len(_HOW))
+    try:
+        return tape.walk({"root": root})[0]
+    except StepError as error:
+        if error.errno in _NOTHING_THERE:
+            return None
+        raise
