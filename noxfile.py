@@ -32,7 +32,12 @@ PACKAGES = {
     "build the image of the workloads": ["mmdebstrap", "ca-certificates"],
     "make and shape networks": ["iproute2", "libnftables1", "procps"],
 }  # fmt: skip
-TEST_PACKAGES = {"test": ["busybox-static", "chromium", "nftables", "git"]}
+TEST_PACKAGES = {
+    "test": ["busybox-static", "chromium", "nftables", "git"],
+    "drive the daemon and the registry by other people's programs": [
+        "docker-cli", "docker-compose", "docker-registry", "podman", "skopeo",
+    ],
+}  # fmt: skip
 PEER_PACKAGES = {"measure docker and crun beside us": ["runc", "crun", "docker.io", "docker-cli"]}
 
 nox.options.default_venv_backend = "none"
@@ -189,3 +194,10 @@ def interruptions(session: nox.Session) -> None:
     """One run interrupted again and again, and whether anything was lost or measured twice."""
     _set_up(session)
     _python(session, "tests/e2e/interruptions.py", *session.posargs)
+
+
+@nox.session
+def downstream(session: nox.Session) -> None:
+    """Other people's suites, if given: `-- PATH…` of checkouts of docker-py and distribution-spec."""
+    _set_up(session, TEST_PACKAGES)
+    _python(session, "tests/downstream/run.py", *session.posargs)

@@ -1,0 +1,62 @@
+"""Runs suites that others wrote against our daemon and our registry, and says what passes.
+
+    nox -s downstream -- PATH…
+
+PATH is a checkout of docker/docker-py or of opencontainers/distribution-spec; nothing of either is kept here.
+Exit status 1 when a suite could not run at all, never for a failing case: docs/downstream.md has the list.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime"))
+
+import docker_py
+import registry_conformance
+from outcomes import Suite, table
+
+Runner = Callable[[Path, argparse.Namespace], Suite]
+
+
+def runner_of(checkout: Path) -> Runner | None:
+    """Which suite a directory is."""
+    if (checkout / "tests" / "integration" / "api_container_test.py").exists():
+        return docker_py.run
+    if (checkout / "conformance" / "go.mod").exists():
+        return registry_conformance.run
+    return None
+
+
+def main() -> int:
+    """Run each suite that a path leads to."""
+    parser = argparse.ArgumentParser(prog="nox -s downstream --", description=__doc__)
+    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH")
+    parser.add_argument("-k", dest="only", default="", help="only these cases of docker-py, as pytest has it")
+    parser.add_argument("--host", default="", help="another daemon (unix:///PATH), to compare with")
+    parser.add_argument("--out", type=Path, help="write the table there too")
+    options = parser.parse_args()
+    if not options.paths:
+        print("skipped: no path to a checkout of docker-py or distribution-spec was given", flush=True)
+        return 0
+    tables, status = [], 0
+    for path in options.paths:
+        runner = runner_of(path)
+        if runner is None:
+            print(f"{path}: neither a checkout of docker-py nor of distribution-spec", file=sys.stderr)
+            status = 1
+            continue
+        suite = runner(path.resolve(), options)
+        tables.append(table(suite))
+        print(tables[-1], flush=True)
+        status = status or int(not suite.cases)
+    if options.out:
+        options.out.write_text("\n".join(tables))
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
