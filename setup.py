@@ -1,12 +1,14 @@
-"""Builds what is not Python: the C extension `runtime.spawn._tape` and the containers' init, a static ELF."""
+"""Builds what is not Python: the extension `runtime.spawn._tape`, the containers' init, the start of `nn`."""
 
 from __future__ import annotations
 
 import os
 import shlex
+import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools._distutils.command.build_scripts import build_scripts
 from setuptools.command.build_ext import build_ext
 
 HERE = Path(__file__).parent
@@ -34,7 +36,39 @@ class BuildNative(build_ext):
             self.spawn([*compiler, *INIT_FLAGS, "-o", str(target.with_suffix(".elf")), str(source)])
 
 
+LAUNCHER = """#!{python} -SEI
+import sys
+
+sys.path.insert(0, {place!r})
+from runtime.cli.nn import script
+
+script()
+"""
+
+
+class BuildScripts(build_scripts):
+    """build_scripts that, for an editable install, writes an `nn` whose first line says -SEI.
+
+    Python's site module and a usual console script take longer than a container's start, and pip takes flags
+    off a `#!python` line. An editable install belongs to one interpreter and one place, so both are written
+    down; a wheel gets bin/nn as it is, which looks for them.
+    """
+
+    editable_mode = False
+
+    def run(self) -> None:
+        """Copy the scripts, then write over the one."""
+        super().run()
+        python = sys.executable
+        lasting = not any(part in python for part in ("/tmp/", "/.cache/", " ")) and len(python) < 100
+        if self.editable_mode and lasting:
+            target = Path(self.build_dir) / "nn"
+            target.write_text(LAUNCHER.format(python=python, place=str(HERE.resolve())))
+            target.chmod(0o755)
+
+
 setup(
+    scripts=["bin/nn"],
     ext_modules=[
         Extension(
             "runtime.spawn._tape",
@@ -43,5 +77,5 @@ setup(
             extra_compile_args=[*CHILD_SAFE, "-Wall", "-Wextra"],
         )
     ],
-    cmdclass={"build_ext": BuildNative},
+    cmdclass={"build_ext": BuildNative, "build_scripts": BuildScripts},
 )

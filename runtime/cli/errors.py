@@ -1,7 +1,5 @@
 """What `nn` says when it cannot: one line on stderr and docker's exit status."""
 
-from __future__ import annotations
-
 OUR_FAILURE, CANNOT_EXECUTE, NOT_FOUND = 125, 126, 127
 """Docker's exit statuses: nn itself failed; the program cannot be executed; it does not exist."""
 
@@ -11,4 +9,18 @@ class CliError(Exception):
 
     def __init__(self, message: str, status: int = OUR_FAILURE) -> None:
         super().__init__(message)
+        self.message = message
         self.status = status
+
+
+class DaemonError(CliError):
+    """The daemon's answer to a request: its own words. code: the HTTP status."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message, 1)
+        self.code = code
+
+
+def misuse(what: str, value: str, hint: str) -> CliError:
+    """Return the error of a flag or word that cannot be understood: what, its value, what to write."""
+    return CliError(f'{what} "{value}": {hint}')

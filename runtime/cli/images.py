@@ -1,133 +1,190 @@
-"""`nn images`, `import`, `rmi`, `verify`, `sweep`."""
+"""`nn images`, `rmi`, `tag`, `history`, `commit`."""
 
 from __future__ import annotations
 
-import argparse
-import shutil
-import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from runtime.cli import each, tables, times, units
+from runtime.cli.client import Client, Query, filters
 from runtime.cli.errors import CliError
-from runtime.image import Image, ImageStore
-from runtime.image.archive import is_archive
-from runtime.image.files import scratch_directory
+from runtime.cli.flags import FILTER, FORMAT, JSON, NO_TRUNC, QUIET, Flag, Options, Verb
+from runtime.cli.wire import quote
+
+_HEADINGS = {"ID": "IMAGE ID", "CreatedSince": "CREATED", "CreatedAt": "CREATED AT"}
 
 
-def _store(arguments: argparse.Namespace) -> ImageStore:
-    return ImageStore(arguments.root / "images")
+def images(client: Client, options: Options) -> int:
+    """List images: a row for each name, or for each image without one."""
+    wanted = list(options.many("filter"))
+    if options.words:
+        wanted.append(f"reference={options.words[0]}")
+    query: Query = {"all": options.on("all"), "filters": filters(wanted)}
+    found = client.get("/images/json", query)
+    if options.on("json"):
+        return tables.documents(found)
+    digests = options.on("digests") or ".Digest" in options.text("format")
+    short = not options.on("no-trunc")
+    rows = [row for image in found for row in _rows(image, digests=digests, short=short)]
+    if options.on("quiet"):
+        rows = list({row["ID"]: row for row in rows}.values()) if not digests else rows
+    columns = (
+        "Repository",
+        "Tag",
+        *(("Digest",) if options.on("digests") else ()),
+        "ID",
+        "CreatedSince",
+        "Size",
+    )
+    return tables.show(options, rows, columns, _HEADINGS)
 
 
-def images(arguments: argparse.Namespace) -> int:
-    """List images as a table, as digests, or as JSON."""
-    found = _store(arguments).list()
-    if arguments.json:
-        import json
-
-        print(json.dumps([_row(image) for image in found], indent=2))
-        return 0
-    if arguments.quiet:
-        print("".join(f"{image.digest}\n" for image in found), end="")
-        return 0
-    width = max([len(image.reference) for image in found] + [len("IMAGE")])
-    print(f"{'IMAGE':{width}}  {'DIGEST':12}  {'LAYERS':>6}  {'SIZE':>9}")
-    for image in found:
-        line = (
-            f"{image.reference:{width}}  {image.digest[7:19]}  {len(image.layers):6}  {_human(image.size):>9}"
-        )
-        print(line)
-    return 0
-
-
-def _row(image: Image) -> dict[str, object]:
-    layers = [
-        {"digest": layer.digest, "diff_id": layer.diff_id, "size": layer.size} for layer in image.layers
+def _rows(image: Mapping[str, Any], *, digests: bool, short: bool) -> Iterator[dict[str, Any]]:
+    tags = [name.rpartition(":")[::2] for name in image.get("RepoTags") or () if name != "<none>:<none>"]
+    digested = [
+        name.partition("@")[::2] for name in image.get("RepoDigests") or () if name != "<none>@<none>"
     ]
-    execution = image.execution
-    return {
-        "reference": image.reference,
-        "digest": image.digest,
-        "size": image.size,
-        "layers": layers,
-        "entrypoint": execution.entrypoint or [],
-        "cmd": execution.cmd or [],
-        "env": execution.env or [],
-        "user": execution.user,
-        "workdir": execution.working_dir,
+    known = dict(digested)
+    pairs = [(repository, tag, known.get(repository, "<none>")) for repository, tag in tags]
+    named = {repository for repository, _ in tags}
+    pairs += [(repository, "<none>", digest) for repository, digest in digested if repository not in named]
+    for repository, tag, digest in pairs or [("<none>", "<none>", "<none>")]:
+        yield {
+            "Repository": repository,
+            "Tag": tag,
+            "Digest": digest if digests else "<none>",
+            "ID": units.short_id(image["Id"]) if short else image["Id"],
+            "CreatedSince": times.since(image["Created"]),
+            "CreatedAt": times.shown(image["Created"]) if image["Created"] > 0 else "N/A",
+            "Size": units.size(image["Size"], 3),
+            "VirtualSize": units.size(image["Size"], 3),
+            "SharedSize": _or_unknown(image.get("SharedSize", -1)),
+            "UniqueSize": _or_unknown(image.get("SharedSize", -1), image["Size"]),
+            "Containers": "N/A" if image.get("Containers", -1) < 0 else str(image["Containers"]),
+        }
+
+
+def _or_unknown(shared: int, whole: int | None = None) -> str:
+    if shared < 0:
+        return "N/A"
+    return units.size(shared if whole is None else whole - shared, 3)
+
+
+def remove(client: Client, options: Options) -> int:
+    """Remove images; print what went."""
+    query: Query = {"force": options.on("force"), "noprune": options.on("no-prune")}
+
+    def act(name: str) -> str:
+        gone = client.delete(f"/images/{quote(name, b'/:@')}", query)
+        return "\n".join(_gone(one) for one in gone)
+
+    return each.of(options.words, act)
+
+
+def _gone(one: Mapping[str, str]) -> str:
+    return f"Untagged: {one['Untagged']}" if one.get("Untagged") else f"Deleted: {one['Deleted']}"
+
+
+def tag(client: Client, options: Options) -> int:
+    """Give an image another name."""
+    source, target = options.words
+    repository, name = split_tag(target)
+    client.post(f"/images/{quote(source, b'/:@')}/tag", {"repo": repository, "tag": name or None})
+    return 0
+
+
+def split_tag(name: str) -> tuple[str, str]:
+    """`host:5000/app:1` → `host:5000/app`, `1`; "" for no tag. A digest counts as one."""
+    if "@" in name:
+        repository, _, digest = name.partition("@")
+        return split_tag(repository)[0], digest
+    repository, colon, last = name.rpartition(":")
+    return (repository, last) if colon and "/" not in last else (name, "")
+
+
+def history(client: Client, options: Options) -> int:
+    """List the steps that made an image."""
+    found = client.get(f"/images/{quote(options.words[0], b'/:@')}/history")
+    if options.on("json"):
+        return tables.documents(found)
+    short, human = not options.on("no-trunc"), options.on("human", True)
+    rows = []
+    for step in found:
+        made = " ".join((step.get("CreatedBy") or "").split())
+        identity = step["Id"]
+        rows.append(
+            {
+                "ID": units.short_id(identity) if short and identity != "<missing>" else identity,
+                "CreatedSince": times.since(step["Created"]) if human else times.shown(step["Created"]),
+                "CreatedAt": times.shown(step["Created"]),
+                "CreatedBy": units.shorten(made, 45) if short else made,
+                "Size": units.size(step["Size"], 3) if human else str(step["Size"]),
+                "Comment": step.get("Comment") or "",
+            }
+        )
+    headings = {
+        "ID": "IMAGE",
+        "CreatedSince": "CREATED",
+        "CreatedBy": "CREATED BY",
+        "CreatedAt": "CREATED AT",
     }
+    return tables.show(options, rows, ("ID", "CreatedSince", "CreatedBy", "Size", "Comment"), headings)
 
 
-def _human(size: int) -> str:
-    value = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.3g}{unit}"
-        value /= 1000
-    return f"{value:.3g}TB"
-
-
-def import_image(arguments: argparse.Namespace) -> int:
-    """Make an image of a directory, tar or archive; print its name and digest."""
-    store = _store(arguments)
-    if arguments.source == "-":
-        with scratch_directory(store.content.tmp) as scratch:
-            path = scratch / "input"
-            with path.open("xb") as target:
-                shutil.copyfileobj(sys.stdin.buffer, target)
-            made = _import(store, path, arguments.name)
-    else:
-        made = _import(store, Path(arguments.source), arguments.name)
-    for image in made:
-        print(f"{image.reference} {image.digest}")
+def commit(client: Client, options: Options) -> int:
+    """Make an image of a container's changes; print its id."""
+    container, *target = options.words
+    repository, name = split_tag(target[0]) if target else ("", "")
+    if "@" in "".join(target):
+        raise CliError(f"{target[0]} has a digest, which the image itself decides; write NAME[:TAG]", 1)
+    query: Query = {
+        "container": container,
+        "repo": repository or None,
+        "tag": name or None,
+        "author": options.text("author") or None,
+        "comment": options.text("message") or None,
+        "changes": options.many("change"),
+        "pause": None if options.on("pause", True) else "0",
+    }
+    print(client.post("/commit", query, {})["Id"])
     return 0
 
 
-def _import(store: ImageStore, source: Path, name: str | None) -> list[Image]:
-    if not source.exists():
-        raise CliError(f"{source} does not exist; give a directory, a tar, or - for standard input")
-    if is_archive(source):
-        return store.import_archive(source, name)
-    if name is None:
-        raise CliError(f"{source} brings no name of its own; write: nn import {source} NAME")
-    return [store.create(name, [source])]
-
-
-def remove(arguments: argparse.Namespace) -> int:
-    """Remove images; those that can be are removed even when one cannot."""
-    return _each(arguments, lambda store, name: store.remove(name), "removed")
-
-
-def verify(arguments: argparse.Namespace) -> int:
-    """Check images against their digests."""
-    return _each(arguments, lambda store, name: store.verify(name), "unchanged")
-
-
-def _each(arguments: argparse.Namespace, act: Callable[[ImageStore, str], object], done: str) -> int:
-    from runtime.image import ImageError
-
-    store = _store(arguments)
-    status = 0
-    for name in arguments.image:
-        try:
-            act(store, name)
-        except ImageError as error:
-            print(f"nn: {error}", file=sys.stderr)
-            status = 1
-        else:
-            print(f"{done}: {name}")
-    return status
-
-
-def sweep(arguments: argparse.Namespace) -> int:
-    """Free what killed processes have left: containers, cgroups, links, tables, half-done imports."""
-    from runtime.engine.engine import Engine
-
-    with Engine(arguments.root) as engine:  # making one frees the dead engines' containers
-        store = engine.images
-        freed = [*engine.swept, *map(str, store.sweep())]
-        loose = store.prune()
-    for item in freed:
-        print(f"freed: {item}")
-    if loose:
-        print(f"freed: {loose} blobs and layers without an image")
-    return 0
+_LS_FLAGS: tuple[Flag, ...] = (
+    ("all", "a", "bool", "", "intermediate ones, too"),
+    ("digests", "", "bool", "", "show digests"),
+    FILTER,
+    FORMAT,
+    JSON,
+    NO_TRUNC,
+    QUIET,
+)
+_RM_FLAGS: tuple[Flag, ...] = (
+    ("force", "f", "bool", "", "although it is used by stopped containers or has several names"),
+    ("no-prune", "", "bool", "", "keep parents without a name"),
+)
+_HISTORY_FLAGS: tuple[Flag, ...] = (
+    FORMAT,
+    ("human", "H", "bool", "", "sizes and times for people (on by default)"),
+    JSON,
+    NO_TRUNC,
+    QUIET,
+)
+_COMMIT_FLAGS: tuple[Flag, ...] = (
+    ("author", "a", "text", "NAME", "who made it"),
+    ("change", "c", "many", "LINE", "a Dockerfile's line, as in 'CMD [\"sh\"]'"),
+    ("message", "m", "text", "TEXT", "a comment"),
+    ("pause", "p", "bool", "", "freeze the container meanwhile (on by default)"),
+)
+LS = Verb(images, "[NAME[:TAG]]", _LS_FLAGS, most=1, example="nn images --filter dangling=true -q")
+RM = Verb(remove, "IMAGE...", _RM_FLAGS, least=1, most=-1, example="nn rmi debian:12")
+TAG = Verb(tag, "IMAGE NAME[:TAG]", least=2, most=2, example="nn tag app 127.0.0.1:5000/app:1")
+HISTORY = Verb(history, "IMAGE", _HISTORY_FLAGS, least=1, most=1, example="nn history --no-trunc debian")
+COMMIT = Verb(
+    commit,
+    "CONTAINER [NAME[:TAG]]",
+    _COMMIT_FLAGS,
+    least=1,
+    most=2,
+    example="nn commit -c 'CMD [\"top\"]' box box:2",
+)

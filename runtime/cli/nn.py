@@ -1,80 +1,154 @@
-"""`nn`: containers from the command line, with docker's verbs and flags, in this very process.
+"""`nn`: docker's verbs and flags, asked of a daemon. `nn --local` does without one.
 
-Exit status as docker's: the program's own, 125 when nn failed, 126 and 127 when the program cannot be
-executed or found. The other verbs end with 0, or 1 when an image is the matter.
+Nothing is imported that a verb does not need: `nn run` has a few milliseconds, and most are Python's own.
+Exit status as docker's: the program's own for run and exec; 125 wrong use or nn failed; 1 the daemon refused.
 """
 
-from __future__ import annotations
-
-import argparse
-import os
+import posix
 import sys
-from collections.abc import Callable, Sequence
 
-from runtime.cli.errors import OUR_FAILURE, CliError
+from runtime.cli.errors import CliError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runtime.cli.flags import Options
+
+GLOBAL = (
+    ("host", "H", "text", "ADDRESS", "the daemon: unix:///PATH, tcp://HOST:PORT, ssh://HOST"),
+    ("context", "c", "text", "NAME", "the daemon, by a name that `nn context create` gave it"),
+    ("config", "", "text", "DIR", "where contexts are kept"),
+    ("tls", "", "bool", "", "use TLS, trust any certificate"),
+    ("tlsverify", "", "bool", "", "use TLS and check the daemon's certificate"),
+    ("tlscacert", "", "text", "FILE", "authority that signed it"),
+    ("tlscert", "", "text", "FILE", "our certificate"),
+    ("tlskey", "", "text", "FILE", "our key"),
+    ("debug", "D", "bool", "", "show tracebacks of our own bugs"),
+    ("log-level", "l", "text", "LEVEL", "for docker's sake: nn keeps no log"),
+    ("local", "", "bool", "", "no daemon: the engine in this process (see `nn --local --help`)"),
+    ("root", "", "text", "DIR", "state of --local, which it implies"),
+    ("version", "v", "bool", "", "our version"),
+)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: "Sequence[str] | None" = None) -> int:
     """Run `nn` and return its exit status; no error leaves it as a traceback."""
     try:
-        return _main(sys.argv[1:] if argv is None else argv)
+        return _main(list(sys.argv[1:] if argv is None else argv))
     except CliError as error:
+        _flush()
         print(f"nn: {error}", file=sys.stderr)
         return error.status
     except BrokenPipeError:  # a reader such as head has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        posix.dup2(posix.open("/dev/null", posix.O_WRONLY), 1)
         return 141
     except KeyboardInterrupt:
         return 130
 
 
-def _main(argv: Sequence[str]) -> int:
-    from runtime.cli.parser import build_parser
-
-    arguments = build_parser().parse_args(argv)
-    if os.geteuid() != 0:
-        raise CliError(f"needs root, for namespaces, mounts and cgroups; run: sudo nn {' '.join(argv)}")
+def _flush() -> None:
     try:
-        return _dispatch(arguments.command)(arguments)
-    except Exception as error:
-        message = _known(error)
-        if message is None:
-            raise
-        raise CliError(message, OUR_FAILURE if arguments.command == "run" else 1) from error
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        posix.dup2(posix.open("/dev/null", posix.O_WRONLY), 1)
 
 
-def _dispatch(command: str) -> Callable[[argparse.Namespace], int]:
-    """Import only what the command needs."""
-    if command == "run":
-        from runtime.cli.run import run
+def _main(argv: list[str]) -> int:
+    if argv[:1] == ["run"]:
+        from runtime.cli.flags import Options
 
-        return run
-    from runtime.cli import images
+        return _perform("run", argv[1:], Options())
+    from runtime.cli import flags
 
-    verbs = {
-        "images": images.images,
-        "import": images.import_image,
-        "rmi": images.remove,
-        "verify": images.verify,
-        "sweep": images.sweep,
-    }
-    return verbs[command]
+    try:
+        given = flags.parse_flags("", GLOBAL, argv, program=True)
+    except flags.HelpAskedError:
+        return _help("--local" in argv, [])
+    if given.on("local") or given.given("root"):
+        return _local(argv)
+    if given.on("version"):
+        return _perform("version", ["--format", "nn {{.Client.Version}}"], given)
+    if not given.words or given.words == ["help"]:
+        return _help(False, [])
+    if given.words[0] == "help":
+        return _help(False, given.words[1:])
+    from runtime.cli import index
+
+    name, rest = index.split(given.words)
+    return _perform(name, rest, given)
 
 
-def _known(error: Exception) -> str | None:
-    """The message of an error the runtime words for users, None for what is a bug of ours."""
-    from runtime.engine.errors import EngineError
-    from runtime.image import ImageError
-    from runtime.network.errors import NetworkError
-    from runtime.oci.plan import PlanError
-    from runtime.spawn.cgroups import CgroupError
-    from runtime.spawn.init import InitError
-    from runtime.spawn.tape import StepError, StepKilledError
+def _perform(name: str, words: list[str], given: "Options") -> int:
+    """Do one verb."""
+    from runtime.cli import flags
 
-    kernels = CgroupError | InitError | StepError | StepKilledError
-    if isinstance(error, EngineError | ImageError | NetworkError | PlanError | kernels):
-        return str(error)
-    return str(error) if isinstance(error, OSError) and error.filename else None
+    if name == "run":
+        from runtime.cli import running
+
+        verb = running.RUN
+    else:
+        from runtime.cli import index
+
+        verb = index.load(name)
+    try:
+        options = flags.parse(name, verb, words)
+    except flags.HelpAskedError:
+        return _help(False, name.split())
+    from runtime.cli.client import Client
+    from runtime.cli.endpoint import find
+
+    if given.given("config"):
+        posix.environ[b"NN_CONFIG"] = given.text("config").encode()
+    client = Client(lambda: find(given.text("host"), given.text("context"), _tls(given)))
+    status = verb.act(client, options)
+    sys.stdout.flush()
+    return status
+
+
+def _tls(given: "Options") -> "dict[str, str]":
+    """What the global flags say of TLS, by Endpoint's fields."""
+    names = {"tlscacert": "ca", "tlscert": "cert", "tlskey": "key"}
+    found = {field: given.text(name) for name, field in names.items() if given.given(name)}
+    if given.on("tls") or given.on("tlsverify"):
+        found["verify"] = "true" if given.on("tlsverify") else "false"
+    return found
+
+
+def _help(local: bool, words: list[str]) -> int:
+    if local:
+        return _local(["--help"])
+    from runtime.cli import helping
+
+    print(helping.page(words), end="")
+    return 0
+
+
+def _local(argv: list[str]) -> int:
+    """Do without a daemon; this needs the whole of Python and of the runtime."""
+    activate_packages()
+    from runtime.cli.local.main import main as local
+
+    words = list(argv)
+    if "--local" in words:
+        words.remove("--local")
+    return local(words)
+
+
+def activate_packages() -> None:
+    """Make installed packages importable: `nn` starts Python without its site module, to save time."""
+    if "site" not in sys.modules:
+        import site
+
+        site.main()
+
+
+def script() -> None:
+    """Be the program `nn`: like main, but without the time Python takes to tidy up after itself."""
+    status = main()
+    _flush()
+    sys.stderr.flush()
+    posix._exit(status)
 
 
 if __name__ == "__main__":

@@ -1,147 +1,266 @@
-"""Between our terminal and the container's: signals, bytes, window size, until the program ends."""
+"""A program's life as seen from here: its output to ours, our input, signals and window size to it.
 
-from __future__ import annotations
+Two ways lead to a program (rapid.py, links.py); each is a Link. Nothing is read from our standard input
+before the way is free, so a program that does not read holds us up and fills no memory.
+"""
 
-import contextlib
-import fcntl
-import os
-import select
-import signal
-import struct
-import termios
-import threading
-import tty
+import _signal
+import posix
 
-from runtime.engine.container import Container
+from runtime.cli.errors import CliError
+from runtime.cli.frames import PIECE
 
-_CHUNK = 65536
-# Not these: job control stays ours, SIGCHLD and SIGPIPE say something about us, SIGURG is of no use.
-_JOB_CONTROL = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCONT}
-_KEPT = _JOB_CONTROL | {signal.SIGKILL, signal.SIGCHLD, signal.SIGPIPE, signal.SIGURG, signal.SIGWINCH}
-FORWARDED = tuple(number for number in signal.Signals if number not in _KEPT and number < signal.SIGRTMIN)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+    from collections.abc import Callable, Iterator
+    from typing import Any, Protocol
+
+    class Link(Protocol):
+        """A connection to a program. sock: blocking. rest: bytes that came with the answer's head."""
+
+        sock: _socket.socket
+        rest: bytes
+
+        def split(self, data: bytes) -> Iterator[tuple[int, memoryview]]:
+            """Yield what is for our output (1) and error output (2)."""
+
+        def input(self, data: bytes) -> bytes:
+            """Return what to send for input; b"" is its end. Returns b"" when it ended it by itself."""
+
+        def signal(self, number: int) -> bytes:
+            """Send a signal by itself, or return what to send."""
+
+        def resize(self, rows: int, columns: int) -> bytes:
+            """Send the size of our terminal by itself, or return what to send."""
+
+        @property
+        def over(self) -> bool:
+            """Whether all has come."""
+
+
+_KEPT = (
+    _signal.SIGKILL,
+    _signal.SIGCHLD,
+    _signal.SIGPIPE,
+    _signal.SIGURG,
+    _signal.SIGWINCH,
+    _signal.SIGSTOP,
+    _signal.SIGTSTP,
+    _signal.SIGTTIN,
+    _signal.SIGTTOU,
+    _signal.SIGCONT,
+)
+"""Not passed on: job control stays ours, the others say something about us."""
+
+KEYS = b"\x10\x11"
+"""ctrl-p ctrl-q: leave it running."""
+
+
+class DetachedError(Exception):
+    """The keys were typed that leave the program running."""
 
 
 class Session:
-    """One run of a container in the foreground. close() puts terminal and signals back; idempotent.
+    """Serves one link. Used as a context, which puts signals and terminal back.
 
-    Without a terminal the program has our own descriptors, so no byte passes through us.
+    stdin: read ours. tty: the program has a terminal; then ours is made raw as long as it is one, and `keys`
+    leave it. proxy: pass signals on.
     """
 
-    def __init__(self, container: Container, *, interactive: bool) -> None:
-        self._container = container
-        self._interactive = interactive
-        self._wake, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._ended, self._ended_write = os.pipe2(os.O_CLOEXEC)
-        self._old_handlers: dict[int, object] = {}
-        self._old_wakeup = -1
-        self._old_terminal: list[object] | None = None
-        self._catch_signals()  # before the start: a signal that comes meanwhile waits in the pipe
+    def __init__(
+        self, link: "Link", *, stdin: bool, tty: bool, keys: bytes = KEYS, proxy: bool = True
+    ) -> None:
+        self._link = link
+        self._stdin = stdin
+        self._tty = tty
+        self._keys = Keys(keys) if stdin and tty else None
+        self._proxy = proxy
+        self._pending: list[bytes] = []  # what signals have to say, while a loop waits
+        self._wake = -1
+        self._old: list[tuple[int, Any]] = []
+        self._restore: Callable[[], None] | None = None
 
-    def stdio(self) -> tuple[int, int, int]:
-        """Descriptors for the program."""
-        return (0 if self._interactive else -1, 1, 2)
+    def __enter__(self) -> "Session":
+        number = 1
+        while number < 65:
+            if number == _signal.SIGWINCH:
+                if self._tty:
+                    self._catch(number, lambda *_: self._tell(self._size()))
+            elif self._proxy and number not in _KEPT and number not in range(32, 34):
+                self._catch(number, lambda caught, _: self._tell(self._link.signal(caught)))
+            number += 1
+        if self._tty and self._stdin:
+            from runtime.cli import terminal
 
-    def run(self) -> int:
-        """Serve the started container to its end; return its exit status."""
-        self._take_terminal()
-        waiter = threading.Thread(target=self._wait, name="nn-wait")
-        waiter.start()
-        try:
-            self._serve()
-        finally:
-            waiter.join()
-        return self._container.wait() or 0
+            self._restore = terminal.make_raw(0)
+        return self
 
-    def _wait(self) -> None:
-        try:
-            self._container.wait()
-        finally:
-            os.write(self._ended_write, b".")
+    def __exit__(self, *_: object) -> None:
+        if self._restore is not None:
+            self._restore()
+        for number, handler in self._old:
+            _signal.signal(number, handler)
 
-    # ---- the loop --------------------------------------------------------------------------------------
-
-    def _serve(self) -> None:
-        terminal = self._container.tty_fd
-        readers = [self._wake, self._ended]
-        if terminal >= 0:
-            readers.append(terminal)
-            if self._interactive:
-                readers.append(0)
-        while True:
-            ready = select.select(readers, [], [])[0]
-            if self._wake in ready:
-                self._forward_signals()
-            if terminal in ready and not _copy(terminal, 1):
-                readers.remove(terminal)
-            if 0 in ready and not _copy(0, terminal):
-                readers.remove(0)
-            if self._ended in ready:
-                break
-        if terminal in readers:
-            self._drain(terminal)
-
-    def _drain(self, terminal: int) -> None:
-        """Pass on what the program had written before it ended."""
-        while select.select([terminal], [], [], 0)[0] and _copy(terminal, 1):
+    def _catch(self, number: int, handler: "Callable[[int, object], None]") -> None:
+        try:  # noqa: SIM105 - contextlib is slow to import
+            self._old.append((number, _signal.signal(number, handler)))
+        except (OSError, ValueError):
             pass
 
-    def _forward_signals(self) -> None:
-        for number in os.read(self._wake, _CHUNK):
-            if number == signal.SIGWINCH:
-                self._resize()
+    def _tell(self, data: bytes) -> None:
+        """Send from a signal's handler: at once, or by the loop when it has input under way."""
+        if data and self._wake >= 0:
+            self._pending.append(data)
+        elif data:
+            try:  # noqa: SIM105
+                self._link.sock.sendall(data)
+            except OSError:
+                pass
+
+    def _size(self) -> bytes:
+        from runtime.cli.creating import terminal_size
+
+        size = terminal_size()
+        return self._link.resize(*size) if size else b""
+
+    # ---- the loops -------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until the output has ended. DetachedError; BrokenPipeError when nobody reads ours."""
+        if self._tty:
+            self._tell(self._size())
+        rest, self._link.rest = self._link.rest, b""
+        if rest and not self._show(rest):
+            return
+        if self._stdin:
+            self._converse()
+        else:
+            receive, show = self._link.sock.recv, self._show
+            while (data := receive(PIECE)) and show(data):
+                pass
+
+    def _show(self, data: bytes) -> bool:
+        """Write what came; False when nothing more will."""
+        for kind, piece in self._link.split(data):
+            write(kind, piece)
+        return not self._link.over
+
+    def _converse(self) -> None:
+        import select
+
+        self._wake, wake = posix.pipe2(posix.O_NONBLOCK | posix.O_CLOEXEC)
+        old = _signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        try:
+            self._poll(select.poll(), select.POLLIN, select.POLLOUT)
+        finally:
+            _signal.set_wakeup_fd(old)
+            posix.close(self._wake)
+            posix.close(wake)
+            self._wake = -1
+
+    def _poll(self, poll: "Any", readable: int, writable: int) -> None:
+        """Wait for all sides at once. Input is read only while nothing is left to send."""
+        sock = self._link.sock
+        number, reading, sending = sock.fileno(), True, memoryview(b"")
+        poll.register(number, readable)
+        poll.register(self._wake, readable)
+        poll.register(0, readable)
+        while True:
+            for fd, event in poll.poll():
+                if fd == self._wake:
+                    posix.read(self._wake, 512)
+                elif fd == 0 and not sending:
+                    data = self._read_input()
+                    if data is not None:
+                        sending = memoryview(self._link.input(data))
+                        reading = bool(data)
+                elif fd == number and event & ~writable:
+                    received = sock.recv(PIECE)
+                    if not received or not self._show(received):
+                        return
+            while self._pending:
+                sending = memoryview(bytes(sending) + self._pending.pop(0))
+            if sending:
+                sending = self._send(sock, sending)
+            poll.modify(number, readable | (writable if sending else 0))
+            if reading and not sending:
+                poll.register(0, readable)
             else:
-                self._container.kill(number)
+                _forget(poll, 0)
 
-    # ---- our side --------------------------------------------------------------------------------------
+    def _send(self, sock: "_socket.socket", data: memoryview) -> memoryview:
+        try:
+            return data[sock.send(data, 0x40) :]  # MSG_DONTWAIT
+        except BlockingIOError:
+            return data
+        except OSError:
+            return memoryview(b"")  # it reads no more; what it still says is read
 
-    def _catch_signals(self) -> None:
-        self._old_wakeup = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
-        for number in (*FORWARDED, signal.SIGWINCH):
-            with contextlib.suppress(OSError, ValueError):
-                self._old_handlers[number] = signal.signal(number, lambda *_: None)
-
-    def _take_terminal(self) -> None:
-        if self._container.tty_fd < 0:
-            return
-        self._resize()
-        if self._interactive and os.isatty(0):
-            self._old_terminal = termios.tcgetattr(0)
-            tty.setraw(0)
-
-    def _resize(self) -> None:
-        if self._container.tty_fd < 0:
-            return
-        for fd in (0, 1, 2):
-            with contextlib.suppress(OSError):
-                size = fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8))
-                rows, columns, _, _ = struct.unpack("HHHH", size)
-                if rows and columns:
-                    self._container.resize(rows, columns)
-                    return
-
-    def close(self) -> None:
-        """Put everything back."""
-        if self._old_terminal is not None:
-            termios.tcsetattr(0, termios.TCSADRAIN, self._old_terminal)  # type: ignore[arg-type]
-            self._old_terminal = None
-        if self._old_handlers:
-            signal.set_wakeup_fd(self._old_wakeup)
-        for number, handler in self._old_handlers.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-        self._old_handlers.clear()
-        for fd in (self._wake, self._wake_write, self._ended, self._ended_write):
-            if fd >= 0:
-                os.close(fd)
-        self._wake = self._wake_write = self._ended = self._ended_write = -1
+    def _read_input(self) -> "bytes | None":
+        """Return what was typed: b"" at the end, None for keys that are held back."""
+        try:
+            data = posix.read(0, PIECE)
+        except OSError:  # a terminal that is gone
+            data = b""
+        if self._keys is not None and data:
+            return self._keys.filter(data) or None
+        return data
 
 
-def _copy(source: int, target: int) -> bool:
-    """Copy what is there; False at the end of either side (a terminal whose program is gone says EIO)."""
-    try:
-        data = os.read(source, _CHUNK)
-        left = data
-        while left:
-            left = left[os.write(target, left) :]
-    except OSError:
-        return False
-    return bool(data)
+def _forget(poll: "Any", fd: int) -> None:
+    try:  # noqa: SIM105
+        poll.unregister(fd)
+    except KeyError:
+        pass
+
+
+class Keys:
+    """Watches for the keys that leave a program; those that may begin them are held back."""
+
+    def __init__(self, keys: bytes) -> None:
+        self._keys = keys
+        self._held = 0
+
+    def filter(self, data: bytes) -> bytes:
+        """Return what to pass on. DetachedError when the keys are complete."""
+        passed = bytearray()
+        for byte in data:
+            if self._keys and byte == self._keys[self._held]:
+                self._held += 1
+                if self._held == len(self._keys):
+                    raise DetachedError
+                continue
+            passed += self._keys[: self._held]
+            self._held = 0
+            if self._keys and byte == self._keys[0] and len(self._keys) > 1:
+                self._held = 1
+            else:
+                passed.append(byte)
+        return bytes(passed)
+
+
+def detach_keys(text: str) -> bytes:
+    """`ctrl-p,ctrl-q`, `a,ctrl-@` → bytes. CliError for what is none."""
+    if not text:
+        return KEYS
+    found = bytearray()
+    for one in text.split(","):
+        if len(one) == 1 and one.isascii():
+            found += one.encode()
+        elif one.startswith("ctrl-") and len(one) == 6 and (one[5].isalpha() or one[5] in "@[\\]^_"):
+            found.append(ord(one[5].upper()) & 0x1F)
+        else:
+            raise CliError(f'--detach-keys "{text}": write keys as in ctrl-p,ctrl-q')
+    return bytes(found)
+
+
+def write(fd: int, data: "bytes | memoryview") -> None:
+    """Write all of it. BrokenPipeError when nobody reads."""
+    while data:
+        try:
+            data = data[posix.write(fd, data) :]
+        except BlockingIOError:
+            import select
+
+            select.select([], [fd], [])

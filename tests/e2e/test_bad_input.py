@@ -87,7 +87,7 @@ def test_without_root_nothing_begins_and_the_way_out_is_named() -> None:
     assert "measuring needs root" in run.stderr
     assert "run it again with sudo" in run.stderr
     assert not Path("/var/tmp/nne2e-never").exists()
-    container = as_nobody("runtime.cli.nn", "run", "debian", "true")
+    container = as_nobody("runtime.cli.nn", "--local", "run", "debian", "true")
     assert container.returncode == 125
     assert "needs root" in container.stderr
 

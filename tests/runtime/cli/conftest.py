@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from calls import Nn, command
+from local_calls import Nn, command
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.cli import values
+from runtime.cli.local import values
 from runtime.network.model import Port
 
 

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.cli import values
 from runtime.cli.errors import CANNOT_EXECUTE, NOT_FOUND, OUR_FAILURE, CliError
-from runtime.cli.session import Session
+from runtime.cli.local import values
+from runtime.cli.local.session import Session
 from runtime.engine.config import ContainerConfig, bind
 from runtime.engine.container import Container
 from runtime.engine.engine import Engine

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from calls import Nn, command
+from local_calls import Nn, command
 
 pytestmark = pytest.mark.root
 

@@ -16,7 +16,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from calls import Nn, command
+from local_calls import Nn, command
 
 pytestmark = pytest.mark.root
 
@@ -46,7 +46,7 @@ def test_exit_status_of_a_missing_entrypoint(nn: Nn, flags: tuple[str, ...]) -> 
 def test_unknown_image_is_125_and_says_what_to_do(nn: Nn) -> None:
     done = nn(*QUIET, "nothere")
     assert done.returncode == 125
-    assert done.stderr.startswith("nn: image nothere:latest is not in")
+    assert done.stderr.startswith("nn: No such image: nothere:latest")
     assert "Traceback" not in done.stderr
 
 

@@ -18,10 +18,10 @@ DEFAULT_ROOT = Path("/var/lib/ninetynine/runtime")
 NETWORKS = ("none", "host", "bridge", "nat")
 
 _EXAMPLES = """examples:
-  nn import ./rootfs.tar debian
-  nn run -it debian bash
-  nn run --memory 256m --cpus 1.5 -p 8080:80 -v /srv/www:/www:ro web httpd -f -h /www
-  nn run --network none --read-only --cap-drop ALL debian id
+  nn --local import ./rootfs.tar debian
+  nn --local run -it debian bash
+  nn --local run --cpus 1.5 -p 8080:80 -v /srv/www:/www:ro web httpd -f -h /www
+  nn --local run --network none --read-only --cap-drop ALL debian id
 """
 _EXIT = "exit status: the program's own; 125 nn failed; 126 it cannot be executed; 127 it was not found"
 
@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser; the chosen command is in `command`."""
     parser = Parser(
-        prog="nn",
+        prog="nn --local",
         description="Run programs in containers, without a daemon.",
         epilog=f"{_EXAMPLES}\n{_EXIT}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -55,7 +55,7 @@ def _value(name: str) -> Callable[[str], Any]:
     """Return a parser of values.py that is imported when a flag needs it."""
 
     def parse(text: str) -> Any:
-        from runtime.cli import values
+        from runtime.cli.local import values
 
         return getattr(values, name)(text)
 
@@ -69,23 +69,23 @@ def _add_images(commands: Commands[Parser]) -> None:
     def add(name: str, text: str, example: str) -> Parser:
         return commands.add_parser(name, help=text, epilog=f"example: {example}", allow_abbrev=False)
 
-    images = add("images", "list images", "nn images --json")
+    images = add("images", "list images", "nn --local images --json")
     images.add_argument("--json", action="store_true", help="as a JSON array")
     images.add_argument("-q", "--quiet", action="store_true", help="digests only")
     source = "a directory, a tar, or what docker save wrote"
-    importing = add("import", f"make an image from {source}", "docker save app | nn import -")
+    importing = add("import", f"make an image from {source}", "docker save app | nn --local import -")
     importing.add_argument("source", metavar="DIR|TAR|-", help=f"{source}; `-` is standard input")
     importing.add_argument("name", metavar="NAME", nargs="?", help="NAME[:TAG]; archives bring their own")
     for name, text in (("rmi", "remove images"), ("verify", "hash images' blobs and layers again")):
-        add(name, text, f"nn {name} debian").add_argument("image", nargs="+", metavar="IMAGE")
-    add("sweep", "free what killed runs have left", "nn sweep")
+        add(name, text, f"nn --local {name} debian").add_argument("image", nargs="+", metavar="IMAGE")
+    add("sweep", "free what killed runs have left", "nn --local sweep")
 
 
 def _add_run(commands: Commands[Parser]) -> None:
     parser = commands.add_parser(
         "run",
         help="run a program in a new container",
-        usage="nn run [FLAGS] IMAGE [COMMAND [ARG...]]",
+        usage="nn --local run [FLAGS] IMAGE [COMMAND [ARG...]]",
         epilog=f"{_EXAMPLES}\n{_EXIT}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,  # -h is --hostname, as with docker

@@ -1,0 +1,188 @@
+"""`nn build`: the classic builder, which gets the whole context as a tar."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from runtime.cli import jsontext, packing, progress, quantities
+from runtime.cli.client import Client, Query
+from runtime.cli.errors import CliError
+from runtime.cli.flags import Flag, Options, Verb
+from runtime.cli.ignoring import Ignored, context_files
+from runtime.cli.registries import all_headers
+from runtime.cli.transfer import read
+
+_REMOTE = ("http://", "https://", "git://", "git@", "github.com/")
+
+
+def build(client: Client, options: Options) -> int:
+    """Build an image; print what the steps print, with -q its id only."""
+    context = options.words[0]
+    query = _query(options)
+    body: Iterator[bytes] | None = None
+    if context.startswith(_REMOTE) or context.endswith(".git"):
+        query["remote"] = context
+        query["dockerfile"] = options.text("file") or None
+    else:
+        body, query["dockerfile"] = _context(context, options.text("file"))
+        body = progress.counted(body, "sending build context", quiet=options.on("quiet"))
+    headers = (("Content-Type", "application/x-tar"), *all_headers())
+    lines = client.lines("POST", "/build", query, body, headers)
+    extras = progress.follow(_without_output(lines) if options.on("quiet") else lines)
+    return _finish(options, extras)
+
+
+def _without_output(lines: Iterator[progress.Message]) -> Iterator[progress.Message]:
+    """With q=1 the daemon's stream is the id alone."""
+    for line in lines:
+        text = str(line.get("stream") or "").strip()
+        if text.startswith("sha256:"):
+            yield {"aux": {"ID": text}}
+        elif "stream" not in line:
+            yield line
+
+
+def _finish(options: Options, extras: list[progress.Message]) -> int:
+    ids = [one["aux"]["ID"] for one in extras if isinstance(one["aux"], dict) and one["aux"].get("ID")]
+    if options.on("quiet") and ids:
+        print(ids[-1])
+    if options.given("iidfile") and ids:
+        try:
+            Path(options.text("iidfile")).write_text(ids[-1])
+        except OSError as error:
+            raise CliError(f"--iidfile {options.text('iidfile')}: {error.strerror}", 1) from error
+    return 0
+
+
+def _query(options: Options) -> Query:
+    """Flags → the query of `POST /build`."""
+    arguments: dict[str, Any] = {}
+    for text in options.many("build-arg"):
+        name, equals, value = text.partition("=")
+        arguments[name] = value if equals else os.environ.get(name)
+    query: Query = {
+        "t": options.many("tag"),
+        "buildargs": jsontext.dumps(arguments) if arguments else None,
+        "labels": jsontext.dumps(quantities.labels(options.many("label")))
+        if options.given("label")
+        else None,
+        "cachefrom": jsontext.dumps(options.many("cache-from")) if options.given("cache-from") else None,
+        "extrahosts": options.many("add-host"),
+        "target": options.text("target") or None,
+        "networkmode": options.text("network") or None,
+        "platform": options.text("platform") or None,
+        "nocache": options.on("no-cache"),
+        "pull": options.on("pull"),
+        "q": options.on("quiet"),
+        "squash": options.on("squash"),
+        "rm": "1" if options.on("rm", True) else "0",
+        "forcerm": options.on("force-rm"),
+        "cpuperiod": options.number("cpu-period"),
+        "cpuquota": options.number("cpu-quota"),
+        "cpushares": options.number("cpu-shares"),
+        "cpusetcpus": options.text("cpuset-cpus") or None,
+        "cpusetmems": options.text("cpuset-mems") or None,
+        "version": "1",
+    }
+    for key, name in (("memory", "memory"), ("memory-swap", "memswap"), ("shm-size", "shmsize")):
+        if options.given(key):
+            query[name] = quantities.size("--" + key, options.text(key))
+    if options.given("ulimit"):
+        limits = [quantities.ulimit("--ulimit", text) for text in options.many("ulimit")]
+        query["ulimits"] = jsontext.dumps(limits)
+    return query
+
+
+# ---- the context -------------------------------------------------------------------------------------------
+
+
+def _context(context: str, file: str) -> tuple[Iterator[bytes], str]:
+    """Return the tar to send and the Dockerfile's name in it."""
+    if context == "-":
+        if file == "-":
+            raise CliError("context and Dockerfile cannot both come from standard input", 1)
+        return _from_input(file)
+    root = Path(context)
+    if not root.is_dir():
+        raise CliError(
+            f"the build context {context} is no directory; name one, a URL, or - for standard input", 1
+        )
+    if file == "-":
+        return _with_dockerfile(root, sys.stdin.buffer.read())
+    dockerfile = Path(file) if file else root / "Dockerfile"
+    if file and not dockerfile.is_file() and (root / file).is_file():
+        dockerfile = root / file
+    if not dockerfile.is_file():
+        raise CliError(f"there is no Dockerfile {dockerfile}; -f FILE names another", 1)
+    if not dockerfile.resolve().is_relative_to(root.resolve()):
+        return _with_dockerfile(root, dockerfile.read_bytes())
+    name = dockerfile.resolve().relative_to(root.resolve()).as_posix()
+    ignored = _ignored(root, name)
+    return packing.pack(context_files(root, ignored, {name, ".dockerignore"}), root_owned=True), name
+
+
+def _ignored(root: Path, dockerfile: str) -> Ignored:
+    """The patterns beside the Dockerfile, or else in the root."""
+    for path in (root / f"{dockerfile}.dockerignore", root / ".dockerignore"):
+        if path.is_file():
+            return Ignored(path.read_text(encoding="utf-8-sig").splitlines())
+    return Ignored([])
+
+
+def _with_dockerfile(root: Path, data: bytes) -> tuple[Iterator[bytes], str]:
+    """A context whose Dockerfile lies elsewhere: it comes first, by a name that is free."""
+    name = f".dockerfile.{secrets.token_hex(8)}"
+    files = context_files(root, _ignored(root, name), {".dockerignore"})
+    return itertools.chain(packing.single(name, data), packing.pack(files, root_owned=True)), name
+
+
+def _from_input(file: str) -> tuple[Iterator[bytes], str]:
+    """Standard input: an archive (as its first bytes tell), or a Dockerfile without a context."""
+    pieces = read("-")
+    first = b""
+    for piece in pieces:
+        first += piece
+        if len(first) >= 512:
+            break
+    packed = first.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"))
+    if packed or first[257:262] == b"ustar":
+        return itertools.chain((first,), pieces), file or "Dockerfile"
+    text = first + b"".join(pieces)
+    return itertools.chain(packing.single("Dockerfile", text), (bytes(2 * 512),)), "Dockerfile"
+
+
+_FLAGS: tuple[Flag, ...] = (
+    ("add-host", "", "many", "NAME:IP", "a line of /etc/hosts"),
+    ("build-arg", "", "many", "NAME[=VALUE]", "set a variable of ARG"),
+    ("cache-from", "", "many", "IMAGE", "images whose steps may be taken"),
+    ("cpu-period", "", "int", "US", "period of the CPU quota"),
+    ("cpu-quota", "", "int", "US", "CPU time in each period"),
+    ("cpu-shares", "c", "int", "N", "relative weight, 1024 is usual"),
+    ("cpuset-cpus", "", "text", "LIST", "cores it may run on, as in 0-1,3"),
+    ("cpuset-mems", "", "text", "LIST", "memory nodes it may use"),
+    ("disable-content-trust", "", "bool", "", "for docker's sake: nn knows no content trust"),
+    ("file", "f", "text", "FILE", "the Dockerfile, - for standard input"),
+    ("force-rm", "", "bool", "", "remove a failed step's container, too"),
+    ("iidfile", "", "text", "FILE", "write the image's id to a file"),
+    ("label", "", "many", "NAME=VALUE", "set a label"),
+    ("memory", "m", "text", "BYTES", "most memory of a step"),
+    ("memory-swap", "", "text", "BYTES", "most memory and swap together"),
+    ("network", "", "text", "NETWORK", "network of RUN's containers"),
+    ("no-cache", "", "bool", "", "do every step again"),
+    ("platform", "", "text", "OS/ARCH", "which of an image's platforms"),
+    ("pull", "", "bool", "", "get newer base images"),
+    ("quiet", "q", "bool", "", "print the image's id only"),
+    ("rm", "", "bool", "", "remove steps' containers (on by default)"),
+    ("shm-size", "", "text", "BYTES", "size of /dev/shm"),
+    ("squash", "", "bool", "", "one layer of all"),
+    ("tag", "t", "many", "NAME[:TAG]", "give it a name"),
+    ("target", "", "text", "STAGE", "build up to this stage"),
+    ("ulimit", "", "many", "NAME=SOFT[:HARD]", "a resource limit"),
+)
+BUILD = Verb(build, "DIR|URL|-", _FLAGS, least=1, most=1, example="nn build -t app:1 --build-arg VERSION=2 .")

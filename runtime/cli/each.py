@@ -1,0 +1,43 @@
+"""The same for each of several words: what can be done is done, the rest is told, and the status is 1."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from runtime.cli.errors import CliError
+
+
+def of(words: Sequence[str], act: Callable[[str], object]) -> int:
+    """Do it in turn; print each word that worked, or the text that `act` returns."""
+    status = 0
+    for word in words:
+        status = max(status, _one(word, act))
+    return status
+
+
+def at_once(words: Sequence[str], act: Callable[[str], object]) -> int:
+    """Do it for all words at the same time, for what may take long; the order of lines is that of the words.
+
+    `act` uses a client of its own: a connection serves one request at a time.
+    """
+    if len(words) == 1:
+        return of(words, act)
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(len(words), 50)) as pool:
+        waiting = [(word, pool.submit(act, word)) for word in words]
+        return max(_one(word, lambda _, future=future: future.result()) for word, future in waiting)
+
+
+def _one(word: str, act: Callable[[str], object]) -> int:
+    try:
+        said = act(word)
+    except CliError as error:
+        sys.stdout.flush()
+        print(f"nn: {error}", file=sys.stderr)
+        return 1
+    text = said if isinstance(said, str) else word
+    if text:
+        print(text)
+    return 0

@@ -1,0 +1,56 @@
+"""JSON by the interpreter's C parts: the json module imports re, which takes longer than a start."""
+
+import _json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def dumps(value: "Any") -> str:
+    """Encode None, bool, int, float, str, list, tuple and dict with str keys, on one line."""
+    if isinstance(value, str):
+        return _json.encode_basestring_ascii(value)
+    if value is None:
+        return "null"
+    if value is True or value is False:
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        quote = _json.encode_basestring_ascii
+        return "{" + ",".join([f"{quote(key)}:{dumps(one)}" for key, one in value.items()]) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join([dumps(one) for one in value]) + "]"
+    return repr(value)
+
+
+def pretty(value: "Any") -> str:
+    """Encode with an indentation of four, as docker shows documents."""
+    import json
+
+    return json.dumps(value, indent=4, ensure_ascii=False)
+
+
+class _Context:
+    """What the C scanner asks of its caller, in json.JSONDecoder's words."""
+
+    strict = False
+    object_hook = None
+    object_pairs_hook = None
+    parse_float = float
+    parse_int = int
+    parse_constant = float  # NaN and Infinity, which nobody sends
+    memo: "dict[str, str]" = {}  # noqa: RUF012
+
+
+def loads(text: "str | bytes") -> "Any":
+    """Decode one document. ValueError where it is none."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    text = text.strip(" \t\r\n")
+    try:
+        value, end = _json.make_scanner(_Context)(text, 0)  # type: ignore[arg-type]
+    except StopIteration as error:
+        raise ValueError(f"no JSON at character {error.value}") from None
+    if end != len(text):
+        raise ValueError(f"more than one document: character {end}")
+    return value

@@ -1,0 +1,79 @@
+"""`run`, `create` and `start` in the API's own requests, as docker makes them, for any daemon."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from runtime.cli.client import Client
+from runtime.cli.errors import CliError, DaemonError
+from runtime.cli.flags import Options
+from runtime.cli.links import Attached
+from runtime.cli.running import failure, note_id, with_image
+from runtime.cli.session import DetachedError, Session
+
+
+def create(client: Client, options: Options, body: dict[str, Any]) -> str:
+    """Make a container; return its id. DaemonError with code 404 when the image is missing."""
+    query = {"name": options.text("name") or None, "platform": options.text("platform") or None}
+    made = client.post("/containers/create", query, body)
+    for warning in made.get("Warnings") or ():
+        print(f"WARNING: {warning}", file=sys.stderr)
+    note_id(options, made["Id"])
+    return str(made["Id"])
+
+
+def start(client: Client, container: str) -> None:
+    """Start it. CliError with docker's exit status when its program cannot be executed."""
+    try:
+        client.post(f"/containers/{container}/start")
+    except DaemonError as error:
+        raise failure(error) from None
+
+
+def run(client: Client, options: Options, body: dict[str, Any], keys: bytes) -> int:
+    """Create, attach, wait, start, in this order, so that nothing is lost; return the exit status."""
+    try:
+        container = with_image(client, options, lambda: create(client, options, body))
+    except DaemonError as error:
+        raise failure(error) from None
+    removed = bool(body["HostConfig"].get("AutoRemove"))
+    waiting = Waiting(client, container, "removed" if removed else "next-exit")
+    streams = {
+        "stdin": body["AttachStdin"],
+        "stdout": body["AttachStdout"],
+        "stderr": body["AttachStderr"],
+        "detachKeys": options.text("detach-keys") or None,
+    }
+    answer = client.hijack(f"/containers/{container}/attach", {"stream": True, **streams})
+    link = Attached(client, answer, f"/containers/{container}", tty=body["Tty"])
+    try:
+        start(client, container)
+    except CliError:
+        answer.wire.close()
+        raise
+    proxy = options.on("sig-proxy", True)
+    with Session(link, stdin=body["AttachStdin"], tty=body["Tty"], keys=keys, proxy=proxy) as session:
+        try:
+            session.run()
+            return waiting.status()
+        except DetachedError:
+            return 0
+
+
+class Waiting:
+    """A wait that was asked for before the container is started."""
+
+    def __init__(self, client: Client, container: str, condition: str) -> None:
+        self._answer = client.open("POST", f"/containers/{container}/wait", {"condition": condition})
+
+    def status(self) -> int:
+        """Return the exit status when it has come."""
+        from runtime.cli import jsontext
+
+        document = jsontext.loads(self._answer.read())
+        self._answer.wire.close()
+        fault = (document.get("Error") or {}).get("Message")
+        if fault:
+            raise CliError(str(fault))
+        return int(document["StatusCode"])

@@ -1,0 +1,76 @@
+"""`-p` and `--expose` → the API's forms. Pure functions; CliError says what to write."""
+
+from runtime.cli.errors import misuse
+
+_PUBLISH = "write [[IP:]HOST:]PORT[/udp], where HOST and PORT may be ranges, as in 8000-8010:80-90"
+Bindings = dict[str, list[dict[str, str]]]
+
+
+def exposed(texts: list[str]) -> dict[str, dict[str, str]]:
+    """`80`, `53/udp`, `8000-8002` → {"80/tcp": {}, …}."""
+    found: dict[str, dict[str, str]] = {}
+    for text in texts:
+        places, _, protocol = text.partition("/")
+        first, last = _range("--expose", text, places)
+        for number in range(first, last + 1):
+            found[f"{number}/{_protocol('--expose', text, protocol)}"] = {}
+    return found
+
+
+def published(texts: list[str]) -> Bindings:
+    """`8080:80`, `127.0.0.1::80`, `[::1]:80:80/udp`, `80`, ranges → PortBindings."""
+    found: Bindings = {}
+    for text in texts:
+        places, _, protocol = text.partition("/")
+        protocol = _protocol("--publish", text, protocol)
+        address, host, inside = _split(text, places)
+        first, last = _range("--publish", text, inside)
+        numbers = range(first, last + 1)
+        hosts = _hosts(text, host, len(numbers))
+        for number, port in zip(numbers, hosts, strict=True):
+            found.setdefault(f"{number}/{protocol}", []).append({"HostIp": address, "HostPort": port})
+    return found
+
+
+def _split(text: str, places: str) -> tuple[str, str, str]:
+    """`ip:host:port` → its parts, "" for those that are missing."""
+    if places.startswith("["):
+        address, bracket, rest = places[1:].partition("]:")
+        if not bracket:
+            raise misuse("--publish", text, _PUBLISH)
+        host, _, inside = rest.rpartition(":")
+        return address, host, inside
+    parts = places.rsplit(":", 2)
+    if len(parts) == 3 and ":" in parts[0]:
+        raise misuse("--publish", text, "put an IPv6 address into brackets, as in [::1]:8080:80")
+    address, host, inside = ["", "", *parts][-3:]
+    return address, host, inside
+
+
+def _hosts(text: str, host: str, count: int) -> list[str]:
+    """The host's port for each of `count` ports; a range for a single one means: the first that is free."""
+    if not host:
+        return [""] * count
+    first, last = _range("--publish", text, host)
+    if count == 1:
+        return [host]
+    if last - first + 1 != count:
+        raise misuse("--publish", text, "both ranges need the same length")
+    return [str(number) for number in range(first, last + 1)]
+
+
+def _range(flag: str, text: str, places: str) -> tuple[int, int]:
+    first, dash, last = places.partition("-")
+    if not first.isdigit() or (dash and not last.isdigit()):
+        raise misuse(flag, text, _PUBLISH if flag == "--publish" else "write PORT[-PORT][/udp]")
+    low, high = int(first), int(last or first)
+    if not 0 < low <= high < 65536:
+        raise misuse(flag, text, "ports go from 1 to 65535, ranges upwards")
+    return low, high
+
+
+def _protocol(flag: str, text: str, protocol: str) -> str:
+    lower = protocol.lower() or "tcp"
+    if lower not in ("tcp", "udp", "sctp"):
+        raise misuse(flag, text, "the protocol is tcp, udp or sctp")
+    return lower

@@ -1,0 +1,139 @@
+"""`prune` of each kind: asks first, then says what is gone and how much space that gives."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from runtime.cli import units
+from runtime.cli.client import Client, filters
+from runtime.cli.errors import CliError
+from runtime.cli.flags import FORCE, Flag, Options, Verb
+
+_KINDS = {
+    "containers": ("ContainersDeleted", "Deleted Containers:"),
+    "networks": ("NetworksDeleted", "Deleted Networks:"),
+    "volumes": ("VolumesDeleted", "Deleted Volumes:"),
+    "images": ("ImagesDeleted", "Deleted Images:"),
+}
+
+
+def ask(question: str) -> bool:
+    """Ask on the terminal; only `y` and `yes` mean yes."""
+    print(f"{question}\nAre you sure you want to continue? [y/N] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _agreed(options: Options, warning: str) -> bool:
+    return options.on("force") or ask(f"WARNING! This will remove {warning}.")
+
+
+def _prune(client: Client, kind: str, wanted: list[str], **more: list[str]) -> int:
+    """Prune one kind, print what went, return the bytes."""
+    answer: dict[str, Any] = client.post(f"/{kind}/prune", {"filters": filters(wanted, **more)}) or {}
+    field, title = _KINDS[kind]
+    gone = answer.get(field) or []
+    if gone:
+        print(title)
+        for one in gone:
+            print(one if isinstance(one, str) else _image_line(one))
+        print()
+    return int(answer.get("SpaceReclaimed") or 0)
+
+
+def _image_line(one: dict[str, str]) -> str:
+    return f"untagged: {one['Untagged']}" if one.get("Untagged") else f"deleted: {one.get('Deleted', '')}"
+
+
+def _reclaimed(count: int) -> int:
+    print(f"Total reclaimed space: {units.size(count)}")
+    return 0
+
+
+def containers(client: Client, options: Options) -> int:
+    """Remove all stopped containers."""
+    if not _agreed(options, "all stopped containers"):
+        return 0
+    return _reclaimed(_prune(client, "containers", options.many("filter")))
+
+
+def images(client: Client, options: Options) -> int:
+    """Remove images without a name; with -a all that no container uses."""
+    every = options.on("all")
+    if not _agreed(options, "all images that no container uses" if every else "all images without a name"):
+        return 0
+    dangling = "false" if every else "true"
+    return _reclaimed(_prune(client, "images", options.many("filter"), dangling=[dangling]))
+
+
+def networks(client: Client, options: Options) -> int:
+    """Remove networks without containers."""
+    if _agreed(options, "all networks of your own that no container uses"):
+        _prune(client, "networks", options.many("filter"))
+    return 0
+
+
+def volumes(client: Client, options: Options) -> int:
+    """Remove volumes without containers; with -a those with a name, too."""
+    every = options.on("all")
+    what = "all" if every else "all anonymous"
+    if not _agreed(options, f"{what} volumes that no container uses"):
+        return 0
+    more = {"all": ["true"]} if every else {}
+    return _reclaimed(_prune(client, "volumes", options.many("filter"), **more))
+
+
+def builder(client: Client, options: Options) -> int:
+    """Forget the build cache."""
+    if not _agreed(options, "the build cache"):
+        return 0
+    query = {"all": options.on("all"), "filters": filters(options.many("filter"))}
+    answer = client.post("/build/prune", query) or {}
+    return _reclaimed(int(answer.get("SpaceReclaimed") or 0))
+
+
+def system(client: Client, options: Options) -> int:
+    """Remove all that is unused; volumes only when asked."""
+    wanted = options.many("filter")
+    if options.on("volumes") and any(one.startswith("until=") for one in wanted):
+        raise CliError('volumes have no age: leave out --volumes or the filter "until"')
+    parts = ["all stopped containers", "all networks that no container uses"]
+    parts += ["all anonymous volumes that no container uses"] if options.on("volumes") else []
+    parts += ["all images that no container uses" if options.on("all") else "all images without a name"]
+    if not _agreed(options, ", ".join([*parts, "the build cache"])):
+        return 0
+    total = _prune(client, "containers", wanted)
+    _prune(client, "networks", wanted)
+    if options.on("volumes"):
+        total += _prune(client, "volumes", wanted)
+    total += _prune(client, "images", wanted, dangling=["false" if options.on("all") else "true"])
+    total += _cache(client, wanted)
+    return _reclaimed(total)
+
+
+def _cache(client: Client, wanted: list[str]) -> int:
+    from runtime.cli.errors import DaemonError
+
+    try:
+        answer = client.post("/build/prune", {"filters": filters(wanted)}) or {}
+    except DaemonError as error:
+        if error.code in (404, 501):
+            return 0  # a daemon without one
+        raise
+    return int(answer.get("SpaceReclaimed") or 0)
+
+
+_FILTER: Flag = ("filter", "", "many", "NAME=VALUE", "only what fits, as in until=24h or label=a=b")
+_ALL: Flag = ("all", "a", "bool", "", "not only those without a name")
+_COMMON = (FORCE, _FILTER)
+CONTAINERS = Verb(containers, "", _COMMON, example="nn container prune -f --filter until=24h")
+IMAGES = Verb(images, "", (*_COMMON, _ALL), example="nn image prune -af")
+NETWORKS = Verb(networks, "", _COMMON, example="nn network prune -f")
+VOLUMES = Verb(volumes, "", (*_COMMON, _ALL), example="nn volume prune -f")
+BUILDER = Verb(builder, "", (*_COMMON, _ALL), example="nn builder prune -f")
+SYSTEM = Verb(
+    system,
+    "",
+    (*_COMMON, _ALL, ("volumes", "", "bool", "", "anonymous volumes, too")),
+    example="nn system prune -af --volumes",
+)

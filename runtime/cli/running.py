@@ -1,0 +1,171 @@
+"""`nn run` and `nn create`."""
+
+import posix
+
+from runtime.cli import creating
+from runtime.cli.errors import CANNOT_EXECUTE, NOT_FOUND, OUR_FAILURE, CliError, DaemonError
+from runtime.cli.flags import Verb
+from runtime.cli.rapid import Rapid
+from runtime.cli.run_flags import CREATE as CREATE_FLAGS
+from runtime.cli.run_flags import RUN as RUN_FLAGS
+from runtime.cli.session import DetachedError, Session, detach_keys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    from runtime.cli.client import Client
+    from runtime.cli.flags import Options
+
+    T = TypeVar("T")
+
+_PULL = ("missing", "always", "never")
+
+
+def run(client: "Client", options: "Options") -> int:
+    """Make a container and run a program in it; return the program's exit status."""
+    detach = options.on("detach")
+    body = _prepare(options, detach)
+    if detach:
+        from runtime.cli import plain
+
+        container = with_image(client, options, lambda: plain.create(client, options, body))
+        plain.start(client, container)
+        print(container)
+        return 0
+    keys = detach_keys(options.text("detach-keys"))
+    asked = {
+        "Name": options.text("name"),
+        "Platform": options.text("platform"),
+        "DetachKeys": options.text("detach-keys"),
+        "Create": body,
+    }
+    try:
+        answer = with_image(client, options, lambda: client.hijack("/nn/run", body=asked, kind="nn-run"))
+    except DaemonError as error:
+        if error.code != 404 or "page not found" not in error.message.lower():
+            raise failure(error) from None
+        from runtime.cli import plain  # Docker's own daemon
+
+        return plain.run(client, options, body, keys)
+    note_id(options, answer.headers.get("nn-container", ""))
+    link = Rapid(answer.wire.sock, answer.wire.rest)
+    proxy = options.on("sig-proxy", True)
+    with Session(link, stdin=body["AttachStdin"], tty=body["Tty"], keys=keys, proxy=proxy) as session:
+        try:
+            session.run()
+        except DetachedError:
+            return 0
+    if link.status is None:
+        raise CliError(
+            "the daemon's connection ended before the program did; see `nn ps -a` and the daemon's log"
+        )
+    if link.error:
+        raise CliError(link.error, link.status or OUR_FAILURE)
+    return link.status
+
+
+def _prepare(options: "Options", detach: bool) -> "dict[str, Any]":
+    """Check what needs no daemon and return the body of create."""
+    if options.text("pull", "missing") not in _PULL:
+        raise CliError(f'--pull "{options.text("pull")}": write missing, always or never')
+    if detach and options.given("attach"):
+        raise CliError("-d and -a exclude each other; leave one of them away")
+    if options.on("tty") and options.on("interactive") and not detach and not _is_terminal(0):
+        raise CliError("the input device is not a TTY; leave out -t, or run nn in a terminal", 1)
+    path = options.text("cidfile")
+    if path and _exists(path):
+        raise CliError(f"--cidfile {path}: it exists; remove it, or choose another")
+    return creating.body(options, detach=detach)
+
+
+def _is_terminal(fd: int) -> bool:
+    try:
+        return posix.isatty(fd)
+    except OSError:
+        return False
+
+
+def _exists(path: str) -> bool:
+    try:
+        posix.stat(path)
+    except OSError:
+        return False
+    return True
+
+
+def note_id(options: "Options", container: str) -> None:
+    """Write the container's id where --cidfile says."""
+    path = options.text("cidfile")
+    if not path:
+        return
+    try:
+        with open(path, "x", encoding="utf-8") as file:  # noqa: PTH123 - pathlib is slow to import
+            file.write(container)
+    except OSError as error:
+        raise CliError(f"--cidfile {path}: {error.strerror}") from error
+
+
+def with_image(client: "Client", options: "Options", act: "Callable[[], T]") -> "T":
+    """Do what needs an image; get the image when it is missing, or before, as --pull says."""
+    when = options.text("pull", "missing")
+    if when == "always":
+        _pull(client, options)
+    try:
+        return act()
+    except DaemonError as error:
+        if when != "missing" or error.code != 404 or not error.message.lower().startswith("no such image"):
+            raise
+        import sys
+
+        print(f"Unable to find image '{options.words[0]}' locally", file=sys.stderr)
+    _pull(client, options)
+    return act()
+
+
+def _pull(client: "Client", options: "Options") -> None:
+    from runtime.cli import transfer
+
+    transfer.pull_image(
+        client, options.words[0], platform=options.text("platform"), quiet=options.on("quiet")
+    )
+
+
+def failure(error: DaemonError) -> CliError:
+    """Return the error of a container that did not start, with docker's exit status."""
+    text = error.message.lower()
+    status = OUR_FAILURE
+    if "executable file not found" in text or "no such file or directory" in text or "cannot find" in text:
+        status = NOT_FOUND
+    elif "permission denied" in text or "is a directory" in text or "exec format error" in text:
+        status = CANNOT_EXECUTE
+    return CliError(error.message, status)
+
+
+def create(client: "Client", options: "Options") -> int:
+    """Make a container and print its id."""
+    from runtime.cli import plain
+
+    body = _prepare(options, False)
+    try:
+        print(with_image(client, options, lambda: plain.create(client, options, body)))
+    except DaemonError as error:
+        raise CliError(error.message, 1) from None
+    return 0
+
+
+_EXAMPLES = """nn run -it --rm debian bash
+         nn run -d --name web -p 8080:80 -v www:/srv:ro --memory 256m --restart always nginx
+         nn run --rm --network none --read-only --cap-drop ALL debian id"""
+_USAGE = "IMAGE [COMMAND] [ARG...]"
+RUN = Verb(run, _USAGE, RUN_FLAGS, least=1, most=-1, program=True, example=_EXAMPLES)
+CREATE = Verb(
+    create,
+    _USAGE,
+    CREATE_FLAGS,
+    least=1,
+    most=-1,
+    program=True,
+    example="nn create --name db -v data:/var/lib/db db",
+)

@@ -1,0 +1,200 @@
+"""`nn info`, `version`, `events`, `system dial-stdio`."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from typing import Any
+
+from runtime.cli import jsontext, tables, times, units
+from runtime.cli.client import Client, Query, filters
+from runtime.cli.errors import CliError, DaemonError
+from runtime.cli.flags import FILTER, JSON, Flag, Options, Verb
+
+API_VERSION = "1.45"
+
+
+# ---- version -----------------------------------------------------------------------------------------------
+
+
+def version(client: Client, options: Options) -> int:
+    """Show our version and the daemon's."""
+    fault: CliError | None = None
+    server: dict[str, Any] | None = None
+    try:
+        server = client.get("/version")
+    except DaemonError:
+        raise
+    except CliError as error:
+        fault = error
+    found = {"Client": _own(client), "Server": server}
+    form = options.text("format")
+    if form == "json" or options.on("json"):
+        print(jsontext.dumps(found) if form == "json" else jsontext.pretty(found))
+    elif form:
+        tables.render(form, [found], {})
+    else:
+        _print_version(found["Client"] or {}, server)
+    if fault is not None:
+        sys.stdout.flush()
+        raise CliError(str(fault), 1)
+    return 0
+
+
+def own_version() -> str:
+    """Return the version of the installed distribution."""
+    from runtime.cli.nn import activate_packages
+
+    activate_packages()
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("ninetynine")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _own(client: Client) -> dict[str, Any]:
+    return {
+        "Version": own_version(),
+        "ApiVersion": API_VERSION,
+        "Os": sys.platform,
+        "Arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
+        "PythonVersion": platform.python_version(),
+        "Context": client.endpoint.context,
+    }
+
+
+def _print_version(own: dict[str, Any], server: dict[str, Any] | None) -> None:
+    print("Client: ninetynine")
+    _facts([("Version", own["Version"]), ("API version", own["ApiVersion"])])
+    _facts([("Python version", own["PythonVersion"]), ("OS/Arch", f"{own['Os']}/{own['Arch']}")])
+    _facts([("Context", own["Context"])])
+    if server is None:
+        return
+    name = (server.get("Platform") or {}).get("Name")
+    print(f"\nServer: {name}" if name else "\nServer:")
+    least = server.get("MinAPIVersion")
+    api = server.get("ApiVersion", "") + (f" (minimum version {least})" if least else "")
+    _facts([("Version", server.get("Version", "")), ("API version", api)])
+    _facts([("OS/Arch", f"{server.get('Os', '')}/{server.get('Arch', '')}")])
+    for part in server.get("Components") or ():
+        print(f" {part['Name']}: {part['Version']}")
+
+
+def _facts(rows: list[tuple[str, Any]]) -> None:
+    for name, value in rows:
+        print(f" {name + ':':17} {value}")
+
+
+# ---- info --------------------------------------------------------------------------------------------------
+
+
+def info(client: Client, options: Options) -> int:
+    """Show the daemon's facts."""
+    found = client.get("/info")
+    form = options.text("format")
+    if options.on("json") or form == "json":
+        print(jsontext.dumps(found) if form == "json" else jsontext.pretty(found))
+        return 0
+    if form:
+        tables.render(form, [found], {})
+        return 0
+    print(
+        f"Client: ninetynine\n Version:    {own_version()}\n Context:    {client.endpoint.context}\n\nServer:"
+    )
+    for name, value in _info_rows(found):
+        if value not in (None, "", []):
+            print(f" {name}: {value}")
+    for warning in found.get("Warnings") or ():
+        sys.stdout.flush()
+        print(warning, file=sys.stderr)
+    return 0
+
+
+def _info_rows(found: dict[str, Any]) -> list[tuple[str, Any]]:
+    labels = found.get("Labels") or []
+    return [
+        ("Containers", found.get("Containers")),
+        ("  Running", found.get("ContainersRunning")),
+        ("  Paused", found.get("ContainersPaused")),
+        ("  Stopped", found.get("ContainersStopped")),
+        ("Images", found.get("Images")),
+        ("Server Version", found.get("ServerVersion")),
+        ("Storage Driver", found.get("Driver")),
+        *[(f"  {name}", value) for name, value in found.get("DriverStatus") or ()],
+        ("Logging Driver", found.get("LoggingDriver")),
+        ("Cgroup Driver", found.get("CgroupDriver")),
+        ("Cgroup Version", found.get("CgroupVersion")),
+        ("Kernel Version", found.get("KernelVersion")),
+        ("Operating System", found.get("OperatingSystem")),
+        ("OSType", found.get("OSType")),
+        ("Architecture", found.get("Architecture")),
+        ("CPUs", found.get("NCPU")),
+        ("Total Memory", units.memory(found.get("MemTotal") or 0)),
+        ("Name", found.get("Name")),
+        ("ID", found.get("ID")),
+        ("Root Dir", found.get("DockerRootDir")),
+        ("Security Options", ", ".join(found.get("SecurityOptions") or ())),
+        ("Live Restore Enabled", str(bool(found.get("LiveRestoreEnabled"))).lower()),
+        ("Labels", ", ".join(labels)),
+    ]
+
+
+# ---- events ------------------------------------------------------------------------------------------------
+
+
+def events(client: Client, options: Options) -> int:
+    """Show what happens, as it happens; with --until the past only, then end."""
+    query: Query = {"filters": filters(options.many("filter"))}
+    for key in ("since", "until"):
+        if options.given(key):
+            query[key] = times.moment("--" + key, options.text(key))
+    form = options.text("format")
+    if options.on("json") or form == "json":
+        form = "{{json .}}"
+    template = None
+    if form:
+        from runtime.cli.templates import Template
+
+        template = Template(form)
+    for event in client.lines("GET", "/events", query):
+        print(template.render(event) if template else event_line(event), flush=True)
+    return 0
+
+
+def event_line(event: dict[str, Any]) -> str:
+    """`2026-01-31T10:00:00.000000000Z container start ID (image=debian, name=web)`."""
+    moment = event.get("timeNano") or event.get("time", 0) * 10**9
+    actor = event.get("Actor") or {}
+    attributes = ", ".join(
+        f"{name}={value}" for name, value in sorted((actor.get("Attributes") or {}).items())
+    )
+    text = f"{times.rfc3339(moment)} {event.get('Type', '')} {event.get('Action', '')} {actor.get('ID', '')}"
+    return f"{text} ({attributes})" if attributes else text
+
+
+# ---- the far side of ssh -----------------------------------------------------------------------------------
+
+
+def dial(client: Client, _options: Options) -> int:
+    """Join stdin and stdout to the daemon's socket until it ends."""
+    from runtime.cli.relay import relay
+
+    relay(client.connect().sock)
+    return 0
+
+
+_FORM: Flag = ("format", "f", "text", "TEMPLATE", "json, or a Go template such as '{{.Server.Version}}'")
+_EVENT_FLAGS: tuple[Flag, ...] = (
+    FILTER,
+    ("format", "", "text", "TEMPLATE", "json, or a Go template such as '{{.Actor.ID}}'"),
+    JSON,
+    ("since", "", "text", "TIME", "from then on: 2026-01-31T10:00:00Z, or 10m ago"),
+    ("until", "", "text", "TIME", "up to then, and end"),
+)
+VERSION = Verb(version, "", (_FORM, JSON), example="nn version -f '{{.Server.Version}}'")
+INFO = Verb(info, "", (_FORM, JSON), example="nn info -f '{{.ContainersRunning}}'")
+EVENTS = Verb(events, "", _EVENT_FLAGS, example="nn events --filter type=container --filter event=die")
+DIAL = Verb(dial, "", example="ssh host nn system dial-stdio")

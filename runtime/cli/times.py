@@ -1,0 +1,94 @@
+"""Moments: what --since and --until take, what the API answers, and how docker says how long ago that is."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+from runtime.cli.errors import CliError, misuse
+from runtime.cli.quantities import duration
+
+_FORMS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H", "%Y-%m-%d", "%Y-%m-%d %H:%M:%S")
+
+
+def moment(flag: str, text: str) -> str:
+    """`10m` (ago), `1700000000.5`, `2026-01-31T10:00:00Z`, `2026-01-31` (here) → seconds since 1970."""
+    plain = text.replace(".", "", 1)
+    if plain.isdigit() and plain.isascii():
+        return text
+    try:
+        seconds = _parsed(text)
+    except ValueError:
+        try:
+            seconds = time.time() - duration(flag, text) / 1e9
+        except CliError:
+            hint = "write a time as in 2026-01-31T10:00:00Z, seconds since 1970, or how long ago as in 10m"
+            raise misuse(flag, text, hint) from None
+    return f"{seconds:.9f}"
+
+
+def _parsed(text: str) -> float:
+    zoned = text.endswith(("Z", "z")) or "+" in text[10:] or "-" in text[10:]
+    if zoned:
+        return nanoseconds(text) / 1e9
+    for form in _FORMS:
+        try:
+            return datetime.strptime(text.partition(".")[0], form).astimezone().timestamp()
+        except ValueError:
+            continue
+    raise ValueError(text)
+
+
+def nanoseconds(text: str) -> int:
+    """An RFC 3339 time, up to nanoseconds → ns since 1970. ValueError when it is none."""
+    zone = "Z" if text.endswith(("Z", "z")) else text[-6:]
+    bare = text[: -len(zone)]
+    whole, _, fraction = bare.partition(".")
+    offset = "+00:00" if zone in ("Z", "z") else zone
+    seconds = datetime.fromisoformat(whole + offset).timestamp()
+    return int(seconds) * 10**9 + int((fraction or "0").ljust(9, "0")[:9])
+
+
+def ago(seconds: float) -> str:
+    """A span as docker words it, without `ago`."""
+    whole, minutes, hours = int(seconds), int(seconds / 60), int(seconds / 3600 + 0.5)
+    if whole < 1:
+        return "Less than a second"
+    if whole < 60:
+        return "1 second" if whole == 1 else f"{whole} seconds"
+    if minutes < 60:
+        return "About a minute" if minutes == 1 else f"{minutes} minutes"
+    if hours < 48:
+        return "About an hour" if hours == 1 else f"{hours} hours"
+    for limit, unit, name in (
+        (24 * 14, 24, "days"),
+        (24 * 60, 24 * 7, "weeks"),
+        (24 * 730, 24 * 30, "months"),
+    ):
+        if hours < limit:
+            return f"{hours // unit} {name}"
+    return f"{int(seconds / 3600) // 24 // 365} years"
+
+
+def since(when: float | str) -> str:
+    """Seconds since 1970, or an RFC 3339 time → `3 hours ago`; "N/A" for a time that never was."""
+    try:
+        seconds = when if isinstance(when, int | float) else nanoseconds(when) / 1e9
+    except (ValueError, OverflowError):
+        return "N/A"
+    return "N/A" if seconds <= 0 else f"{ago(time.time() - seconds)} ago"
+
+
+def shown(when: float) -> str:
+    """Seconds since 1970 → `2026-01-31 10:00:00 +0100 CET`, as docker's tables have it."""
+    return datetime.fromtimestamp(when, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %z %Z")
+
+
+def rfc3339(nanosecond: int) -> str:
+    """Ns since 1970 → `2026-01-31T10:00:00.000000001+01:00`, in our zone."""
+    whole, rest = divmod(nanosecond, 10**9)
+    zone = datetime.fromtimestamp(whole, UTC).astimezone()
+    offset = zone.strftime("%z")
+    return f"{zone:%Y-%m-%dT%H:%M:%S}.{rest:09d}" + (
+        "Z" if offset == "+0000" else f"{offset[:3]}:{offset[3:]}"
+    )

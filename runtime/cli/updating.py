@@ -1,0 +1,67 @@
+"""`nn update`: limits of containers that are there."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from runtime.cli import each, quantities
+from runtime.cli.client import Client
+from runtime.cli.errors import CliError
+from runtime.cli.flags import Flag, Options, Verb
+from runtime.cli.wire import quote
+
+_NUMBERS = {
+    "blkio-weight": "BlkioWeight",
+    "cpu-period": "CpuPeriod",
+    "cpu-quota": "CpuQuota",
+    "cpu-rt-period": "CpuRealtimePeriod",
+    "cpu-rt-runtime": "CpuRealtimeRuntime",
+    "cpu-shares": "CpuShares",
+    "pids-limit": "PidsLimit",
+}
+_SIZES = {"memory": "Memory", "memory-reservation": "MemoryReservation", "memory-swap": "MemorySwap"}
+_TEXTS = {"cpuset-cpus": "CpusetCpus", "cpuset-mems": "CpusetMems"}
+
+
+def body(options: Options) -> dict[str, Any]:
+    """Flags → the body of `POST /containers/ID/update`; only what was given."""
+    found: dict[str, Any] = {
+        name: options.number(key) for key, name in _NUMBERS.items() if options.given(key)
+    }
+    found |= {name: options.text(key) for key, name in _TEXTS.items() if options.given(key)}
+    for key, name in _SIZES.items():
+        if options.given(key):
+            found[name] = quantities.size("--" + key, options.text(key))
+    if options.given("cpus"):
+        found["NanoCpus"] = quantities.cores("--cpus", options.text("cpus"))
+    if options.given("restart"):
+        found["RestartPolicy"] = quantities.restart_policy(options.text("restart"))
+    return found
+
+
+def update(client: Client, options: Options) -> int:
+    """Change limits of containers."""
+    asked = body(options)
+    if not asked:
+        raise CliError("nothing to change: give at least one flag\nsee 'nn update --help'", 1)
+
+    def act(name: str) -> None:
+        answer = client.post(f"/containers/{quote(name)}/update", body=asked) or {}
+        for warning in answer.get("Warnings") or ():
+            print(f"WARNING: {warning}", file=sys.stderr)
+
+    return each.of(options.words, act)
+
+
+def _flags() -> tuple[Flag, ...]:
+    """The flags of `create` that can be changed later."""
+    from runtime.cli.run_flags import CREATE
+
+    wanted = {*_NUMBERS, *_SIZES, *_TEXTS, "cpus", "restart"}
+    return tuple(flag for flag in CREATE if flag[0] in wanted)
+
+
+UPDATE = Verb(
+    update, "CONTAINER...", _flags(), least=1, most=-1, example="nn update --memory 512m --restart always web"
+)

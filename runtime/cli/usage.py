@@ -1,0 +1,109 @@
+"""`nn system df`: what takes up space, and what of it could go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runtime.cli import listing, tables, times, units
+from runtime.cli.client import Client
+from runtime.cli.flags import FORMAT, JSON, Flag, Options, Verb
+
+_COLUMNS = ("Type", "TotalCount", "Active", "Size", "Reclaimable")
+_HEADINGS = {"TotalCount": "TOTAL"}
+
+
+def usage(client: Client, options: Options) -> int:
+    """Show the daemon's use of its disk."""
+    found = client.get("/system/df")
+    if options.on("json"):
+        return tables.documents(found)
+    if options.on("verbose"):
+        return _verbose(found)
+    return tables.show(options, rows(found), _COLUMNS, _HEADINGS, key="Type")
+
+
+def rows(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row a kind."""
+    images, containers = found.get("Images") or [], found.get("Containers") or []
+    volumes, cache = found.get("Volumes") or [], found.get("BuildCache") or []
+    layers = found.get("LayersSize") or 0
+    used_images = [one for one in images if one.get("Containers", 0) > 0]
+    kept = sum(one["Size"] - max(one.get("SharedSize", 0), 0) for one in used_images)
+    running = [one for one in containers if one.get("State") in ("running", "paused", "restarting")]
+    idle = sum(one.get("SizeRw") or 0 for one in containers if one not in running)
+    sizes = [(one.get("UsageData") or {}) for one in volumes]
+    free = sum(max(one.get("Size", 0), 0) for one in sizes if one.get("RefCount", 0) == 0)
+    return [
+        _row("Images", len(images), len(used_images), layers, layers - kept),
+        _row(
+            "Containers",
+            len(containers),
+            len(running),
+            sum(one.get("SizeRw") or 0 for one in containers),
+            idle,
+        ),
+        _row(
+            "Local Volumes",
+            len(volumes),
+            sum(1 for one in sizes if one.get("RefCount", 0) > 0),
+            sum(max(one.get("Size", 0), 0) for one in sizes),
+            free,
+        ),
+        _row(
+            "Build Cache",
+            len(cache),
+            sum(1 for one in cache if one.get("InUse")),
+            sum(one["Size"] for one in cache if not one.get("Shared")),
+            sum(one["Size"] for one in cache if not one.get("InUse") and not one.get("Shared")),
+        ),
+    ]
+
+
+def _row(kind: str, total: int, active: int, size: int, free: int) -> dict[str, Any]:
+    share = f" ({max(free, 0) * 100 // size}%)" if size > 0 and kind != "Build Cache" else ""
+    return {
+        "Type": kind,
+        "TotalCount": str(total),
+        "Active": str(active),
+        "Size": units.size(size),
+        "Reclaimable": units.size(max(free, 0)) + share,
+    }
+
+
+def _verbose(found: dict[str, Any]) -> int:
+    print("Images space usage:\n")
+    images = [_image(one) for one in found.get("Images") or ()]
+    _table(
+        ("REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "SHARED SIZE", "UNIQUE SIZE", "CONTAINERS"),
+        images,
+    )
+    print("\nContainers space usage:\n")
+    shown = [listing.row(one) for one in found.get("Containers") or ()]
+    names = ("ID", "Image", "Command", "LocalVolumes", "Size", "RunningFor", "Status", "Names")
+    headings = ("CONTAINER ID", "IMAGE", "COMMAND", "LOCAL VOLUMES", "SIZE", "CREATED", "STATUS", "NAMES")
+    _table(headings, [tuple(one[name] for name in names) for one in shown])
+    print("\nLocal Volumes space usage:\n")
+    volumes = [_volume(one) for one in found.get("Volumes") or ()]
+    _table(("VOLUME NAME", "LINKS", "SIZE"), volumes)
+    return 0
+
+
+def _image(one: dict[str, Any]) -> tuple[str, ...]:
+    repository, _, tag = (one.get("RepoTags") or ["<none>:<none>"])[0].rpartition(":")
+    shared = max(one.get("SharedSize", 0), 0)
+    sizes = (units.size(size, 3) for size in (one["Size"], shared, one["Size"] - shared))
+    used = str(max(one.get("Containers", 0), 0))
+    return (repository, tag, units.short_id(one["Id"]), times.since(one["Created"]), *sizes, used)
+
+
+def _volume(one: dict[str, Any]) -> tuple[str, ...]:
+    data = one.get("UsageData") or {}
+    return one["Name"], str(data.get("RefCount", 0)), units.size(max(data.get("Size", 0), 0), 3)
+
+
+def _table(headings: tuple[str, ...], lines: list[tuple[str, ...]]) -> None:
+    print(tables.aligned([headings, *lines]), end="")
+
+
+_VERBOSE: Flag = ("verbose", "v", "bool", "", "each image, container and volume")
+DF = Verb(usage, "", (FORMAT, JSON, _VERBOSE), example="nn system df -v")

@@ -1,0 +1,166 @@
+"""HTTP/1.1 as the daemon speaks it, over one connected socket: requests, streamed answers, upgrades.
+
+http.client would take three times as long to import as a container takes to start, and cannot be upgraded.
+"""
+
+import _socket
+
+from runtime.cli.errors import CliError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_PIECE = 1 << 18
+_HEAD_MOST = 1 << 20
+_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+
+def quote(text: str, keep: bytes = b"") -> str:
+    """Percent-encode for a URL; bytes in `keep` stay."""
+    data = text.encode("utf-8", "surrogateescape")
+    if _SAFE.issuperset(data):
+        return text
+    return "".join([chr(byte) if byte in _SAFE or byte in keep else f"%{byte:02X}" for byte in data])
+
+
+def target(path: str, query: "Iterable[tuple[str, str]]" = ()) -> str:
+    """Join a path and its query; the values are encoded, the path is taken as it is."""
+    pairs = "&".join([f"{name}={quote(value)}" for name, value in query])
+    return f"{path}?{pairs}" if pairs else path
+
+
+class Wire:
+    """A connection. It owns `sock` and closes it. Errors: CliError when the other side is gone or no HTTP."""
+
+    __slots__ = ("host", "rest", "sock")
+
+    def __init__(self, sock: _socket.socket, host: str) -> None:
+        self.sock = sock
+        self.host = host
+        self.rest = b""  # received, not yet used
+
+    def close(self) -> None:
+        """Close the socket. Idempotent."""
+        self.sock.close()
+
+    def ask(
+        self,
+        method: str,
+        where: str,
+        body: "bytes | Iterable[bytes] | None" = None,
+        headers: "tuple[tuple[str, str], ...]" = (),
+    ) -> "Answer":
+        """Send a request and return its answer when the head is there. A body of pieces is sent chunked."""
+        head = f"{method} {where} HTTP/1.1\r\nHost: {self.host}\r\nUser-Agent: nn\r\n"
+        for name, value in headers:
+            head += f"{name}: {value}\r\n"
+        if body is None:
+            head += "\r\n" if method in ("GET", "HEAD") else "Content-Length: 0\r\n\r\n"
+            self._send(head.encode())
+        elif isinstance(body, bytes):
+            self._send(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        else:
+            self._send(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+            self._send_pieces(body)
+        return self._answer(method)
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self.sock.sendall(data)
+        except OSError as error:
+            raise CliError(f"send to the daemon: {error.strerror}; is it still running?") from error
+
+    def _send_pieces(self, pieces: "Iterable[bytes]") -> None:
+        try:
+            for piece in pieces:
+                if piece:
+                    self.sock.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+            self.sock.sendall(b"0\r\n\r\n")
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it has answered before it read all; the answer says why
+
+    def receive(self) -> bytes:
+        """Return what has come, at least a byte; b"" at the end."""
+        if self.rest:
+            data, self.rest = self.rest, b""
+            return data
+        try:
+            return self.sock.recv(_PIECE)
+        except ConnectionResetError:
+            return b""
+
+    def line(self) -> bytes:
+        """Return a line without its end."""
+        data = self.rest
+        while (end := data.find(b"\n")) < 0:
+            self.rest = b""
+            more = self.receive()
+            if not more or len(data) > _HEAD_MOST:
+                raise CliError(
+                    "read the daemon's answer: the connection ended within it; see the daemon's log"
+                )
+            data += more
+        self.rest = data[end + 1 :]
+        return data[:end].rstrip(b"\r")
+
+    def _answer(self, method: str) -> "Answer":
+        while True:
+            first = self.line().split(b" ", 2)
+            if len(first) < 2 or not first[0].startswith(b"HTTP/1.") or not first[1].isdigit():
+                raise CliError(
+                    "read the daemon's answer: it is no HTTP; is the address a daemon's, is TLS missing?"
+                )
+            headers = {}
+            while text := self.line():
+                name, _, value = text.decode("latin-1").partition(":")
+                headers[name.lower()] = value.strip()
+            status = int(first[1])
+            if status != 100:
+                return Answer(self, status, headers, method)
+
+
+class Answer:
+    """Status and headers (lower case) of an answer; its body can be read once."""
+
+    __slots__ = ("_method", "headers", "status", "wire")
+
+    def __init__(self, wire: Wire, status: int, headers: dict[str, str], method: str) -> None:
+        self.wire = wire
+        self.status = status
+        self.headers = headers
+        self._method = method
+
+    def read(self) -> bytes:
+        """Return the whole body."""
+        return b"".join(self.pieces())
+
+    def pieces(self) -> "Iterator[bytes]":
+        """Yield the body as it comes. CliError when it is cut short."""
+        if self._method == "HEAD" or self.status in (101, 204, 304):
+            return
+        if "chunked" in self.headers.get("transfer-encoding", "").lower():
+            yield from self._chunked()
+        elif "content-length" in self.headers:
+            yield from self._counted(int(self.headers["content-length"]))
+        else:
+            while data := self.wire.receive():
+                yield data
+
+    def _counted(self, left: int) -> "Iterator[bytes]":
+        while left:
+            data = self.wire.receive()
+            if not data:
+                raise CliError(f"read the daemon's answer: {left} bytes are missing; see the daemon's log")
+            if len(data) > left:
+                self.wire.rest = data[left:]
+                data = data[:left]
+            left -= len(data)
+            yield data
+
+    def _chunked(self) -> "Iterator[bytes]":
+        while size := int(self.wire.line().partition(b";")[0], 16):
+            yield from self._counted(size)
+            self.wire.line()
+        while self.wire.line():
+            pass
