@@ -120,6 +120,8 @@ def find_name(entries: Entries, text: str) -> Descriptor | None:
 
 def _fits_digest(entry: Descriptor, wanted: Reference) -> bool:
     name = name_of(entry)
+    if name == f"{wanted.repository}@{wanted.digest}":  # an index's, where it was pulled through one
+        return True
     if not name or wanted.digest not in (entry.digest, id_of(entry)):
         return False
     return parse_reference(name).repository == wanted.repository

@@ -93,7 +93,8 @@ def used_content(content: LayerStore, entries: Iterable[Descriptor]) -> tuple[se
     for entry in {one.digest: one for one in entries}.values():
         manifest, config = read_documents(content, entry)
         layers.update(config.rootfs.diff_ids)
-        blobs |= {entry.digest, manifest.config.digest, *(layer.digest for layer in manifest.layers)}
+        used = {content.at_hand(layer).digest for layer in layers_of(manifest, config)}
+        blobs |= {entry.digest, manifest.config.digest} | used
     return layers, blobs
 
 

@@ -144,6 +144,10 @@ class LayerStore:
         blob = record.blob
         return Layer(digest=blob.digest, size=blob.size, media_type=blob.media_type, diff_id=diff_id)
 
+    def at_hand(self, layer: Layer) -> Layer:
+        """Return the layer, or the same content in the bytes that are here where its own never were."""
+        return layer if self.has_blob(layer.digest) else self.known_layer(layer.diff_id) or layer
+
     def _record(self, diff_id: str) -> LayerRecord | None:
         try:
             note = (self.layer_path(diff_id) / "layer.json").read_bytes()
@@ -210,7 +214,7 @@ class LayerStore:
 
     def unpacked(self, layer: Layer) -> Unpacked:
         """Return the layer in overlay form, unpacking its blob where that is missing or a crash broke it."""
-        home = self.layer_path(layer.diff_id)
+        home, layer = self.layer_path(layer.diff_id), self.at_hand(layer)
         if home.is_dir():
             record = self._survivor(home)
             if record is not None:
@@ -240,7 +244,7 @@ class LayerStore:
 
     def read_tar(self, layer: Layer) -> Iterator[bytes]:
         """Yield the layer's uncompressed tar, checked against its digest at the end."""
-        with self.open_blob(layer.digest) as blob:
+        with self.open_blob(self.at_hand(layer).digest) as blob:
             reader = LayerReader(blob, self._limits)
             while data := reader.read(_CHUNK):
                 yield data
@@ -318,6 +322,7 @@ class LayerStore:
 
     def verify_layer(self, layer: Layer) -> None:
         """Hash blob and unpacked tree again; ImageError names what changed."""
+        layer = self.at_hand(layer)
         path = self.blob_path(layer.digest)
         try:
             _check(f"blob {path}", file_digest(str(path)), layer.digest)

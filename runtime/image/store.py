@@ -142,7 +142,7 @@ class ImageStore:
             )
         with self.adding():
             for layer in layers:
-                if not self.content.blob_path(layer.digest).exists():
+                if not self.content.has_blob(self.content.at_hand(layer).digest):
                     raise ImageError(f"layer {layer.digest} is not in {self.root} (any more); add it again")
             image_id = self.content.put_blob(config)
             digest = self.content.put_blob(manifest)

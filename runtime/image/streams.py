@@ -17,10 +17,15 @@ _LONGEST_HEADER = 1 << 22
 
 
 class UnpackLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """When a layer is refused as a decompression bomb: bytes of its tar, and number of its entries."""
+    """When a layer is refused as a decompression bomb: bytes of its tar, and number of its entries.
+
+    max_ratio: of its tar to its compressed bytes, looked at once the tar is longer than ratio_from.
+    """
 
     max_bytes: int = 64 << 30
     max_entries: int = 4_000_000
+    max_ratio: int = 200
+    ratio_from: int = 1 << 30
 
 
 class _Decompressor(Protocol):
@@ -128,6 +133,11 @@ class LayerReader:
             raise LayerError(
                 f"layer unpacks to more than {self._limits.max_bytes} bytes; refused as a bomb, "
                 "raise UnpackLimits.max_bytes if it is meant"
+            )
+        if self._total > max(self._limits.ratio_from, self._limits.max_ratio * self.size):
+            raise LayerError(
+                f"layer unpacks to more than {self._limits.max_ratio} times its compressed size; refused as a "
+                "bomb, raise UnpackLimits.max_ratio if it is meant"
             )
         return data
 
