@@ -111,6 +111,8 @@ class Api(web.Server):
             raise
         except Exception as error:
             response = failure(request, error)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s %s: %d", request.method, request.path_qs, response.status)
         if self._observer is not None and route is not None:
             self._observer(request, route, data, response)
         return response
@@ -154,8 +156,8 @@ def failure(request: web.BaseRequest, error: Exception) -> web.Response:
     if status == 500 and not is_ours(error):
         log.error("%s %s failed", request.method, request.path, exc_info=error)
     elif status != 304:
-        log.debug("%s %s: %d %s", request.method, request.path, status, error)
-    if request.writer.output_size > 0:
+        log.debug("%s %s: %s", request.method, request.path, error)
+    if request.writer.output_size > 0 or getattr(request.protocol, "taken", False):
         raise ConnectionError("the answer has begun already, it can only be cut off") from error
     if status == 304:
         return web.Response(status=304)

@@ -29,6 +29,11 @@ class Connection(web.RequestHandler):  # type: ignore[misc]
         self.writable = asyncio.Event()
         self.writable.set()
 
+    @property
+    def taken(self) -> bool:
+        """Whether a request has it for itself: nothing of HTTP may be written any more."""
+        return self._taken is not None
+
     def take(self) -> Hijacked:
         """Give the connection to the request that is being handled."""
         if self.transport is None:

@@ -55,7 +55,7 @@ def summarize(
     return Summary(
         id=record.id,
         names=[f"/{record.name}"],
-        image=record.image if image_id_of(record.image) in ("", record.image_id) else record.image_id,
+        image=record.image if image_id_of(record.image) == record.image_id else record.image_id,
         image_id=record.image_id,
         command=command_line(record.path, record.args),
         created=ns_of(record.created) // 1_000_000_000,
