@@ -31,13 +31,14 @@ class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
 
 
-def unpack(reader: LayerReader, target: str, limits: UnpackLimits) -> Unpacked:
+def unpack(reader: LayerReader, target: str, limits: UnpackLimits, *, plain: bool = False) -> Unpacked:
     """Unpack all of `reader` into the empty directory `target`, and read on to the stream's end.
 
+    plain: it is no layer, so that names like whiteouts' mean nothing but themselves.
     Raises LayerError (hostile or corrupt layer, naming the entry) and OSError never: it is wrapped with the
     entry's name. What was written until then stays for the caller to remove.
     """
-    unpacker = _Unpacker(target)
+    unpacker = _Unpacker(target, plain=plain)
     entry: tarfile.TarInfo | None = None
     try:
         with tarfile.open(fileobj=reader, mode="r:", encoding="utf-8", errors="surrogateescape") as tar:  # type: ignore[call-overload]
@@ -59,8 +60,8 @@ def unpack(reader: LayerReader, target: str, limits: UnpackLimits) -> Unpacked:
 
 
 class _Unpacker:
-    def __init__(self, target: str) -> None:
-        self._target = target
+    def __init__(self, target: str, *, plain: bool) -> None:
+        self._target, self._plain = target, plain
         self._kinds: dict[str, Kind] = {"": "directory"}
         self._opaque: set[str] = set()
         self._directories: dict[str, tarfile.TarInfo] = {}
@@ -75,13 +76,19 @@ class _Unpacker:
         self.entries += 1
         path = names.entry_path(entry.name)
         base = path.rpartition("/")[2]
-        if base == names.OPAQUE:
+        if self._plain:
+            self._leaf_or_directory(path, entry, reader)
+        elif base == names.OPAQUE:
             self._make_opaque(path.rpartition("/")[0])
         elif names.is_aufs_metadata(path):
             return
         elif (hidden := names.whiteout_target(path)) is not None:
             self._whiteout(hidden)
-        elif entry.isdir():
+        else:
+            self._leaf_or_directory(path, entry, reader)
+
+    def _leaf_or_directory(self, path: str, entry: tarfile.TarInfo, reader: LayerReader) -> None:
+        if entry.isdir():
             self._directory(path, entry)
         elif path == "":
             raise LayerError(f"layer entry {entry.name!r} replaces the root by something else; refused")

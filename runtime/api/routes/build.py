@@ -1,0 +1,162 @@
+"""`POST /build`: the classic builder. Clients with BuildKit must be told DOCKER_BUILDKIT=0."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from runtime.api.routes.images import check_platform
+from runtime.api.routing import Call, Query, Raw, route
+from runtime.api.streaming import first_of, send_json_lines
+from runtime.engine.errors import BadParameterError, UnavailableError
+from runtime.engine.service.build.build import build
+from runtime.engine.service.build.errors import BuildError
+from runtime.engine.service.build.options import BuildOptions
+from runtime.engine.service.lines import Line, told
+from runtime.engine.service.request import Body, Ulimit
+from runtime.image.registry.credentials import Credential, from_document, key_of
+
+T = TypeVar("T")
+
+_CHUNK = 1 << 18
+
+
+class BuildQuery(Query):
+    """t: names. q: only the id. rm: on by default. cachefrom, ulimits, securityopt: JSON lists.
+
+    version: 2 asks for BuildKit.
+    """
+
+    dockerfile: str = ""
+    t: list[str] = msgspec.field(default_factory=list)
+    remote: str = ""
+    q: bool = False
+    nocache: bool = False
+    cachefrom: str = ""
+    pull: bool = False
+    rm: bool = True
+    forcerm: bool = False
+    memory: int = 0
+    memswap: int = 0
+    cpushares: int = 0
+    cpusetcpus: str = ""
+    cpusetmems: str = ""
+    cpuperiod: int = 0
+    cpuquota: int = 0
+    buildargs: dict[str, str | None] = msgspec.field(default_factory=dict)
+    shmsize: int = 0
+    squash: bool = False
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    networkmode: str = ""
+    extrahosts: list[str] = msgspec.field(default_factory=list)
+    platform: str = ""
+    target: str = ""
+    ulimits: str = ""
+    cgroupparent: str = ""
+    isolation: str = ""
+    securityopt: str = ""
+    version: str = ""
+
+
+@route("POST", "/build", query=BuildQuery, body=Raw, answer=Raw, media="application/json", also=(400, 501))
+async def build_image(call: Call[BuildQuery, None]) -> web.StreamResponse:
+    """Build an image of a Dockerfile and its context, a tar; progress comes as lines of JSON."""
+    query = call.query
+    options = _options(query)
+    credentials = _credentials(call.request.headers.get("X-Registry-Config", ""))
+    chunks = call.request.content.iter_chunked(_CHUNK)
+    lines = told(
+        lambda say: build(call.service, chunks, options, say, remote=query.remote, credentials=credentials)
+    )
+    return await send_json_lines(call.request, await first_of(_with_failure(lines)))
+
+
+async def _with_failure(lines: AsyncIterator[Line]) -> AsyncIterator[Line]:
+    """A failed step becomes the last line, with what its program ended with."""
+    said = False
+    try:
+        async for line in lines:
+            said = True
+            yield line
+    except BuildError as error:
+        if not said:
+            raise
+        detail: dict[str, Any] = {"code": error.code} if error.code else {}
+        yield {"errorDetail": {**detail, "message": str(error)}, "error": str(error)}
+
+
+def _options(query: BuildQuery) -> BuildOptions:
+    if query.version == "2":
+        raise UnavailableError(
+            "BuildKit is not supported by this daemon: set DOCKER_BUILDKIT=0 for the classic builder"
+        )
+    if query.isolation not in ("", "default"):
+        raise BadParameterError(f"isolation {query.isolation!r} is not known on Linux: leave it out")
+    check_platform(query.platform)
+    return BuildOptions(
+        dockerfile=query.dockerfile or "Dockerfile",
+        tags=tuple(tag for tag in query.t if tag),
+        target=query.target,
+        buildargs=query.buildargs,
+        labels=query.labels,
+        no_cache=query.nocache,
+        cache_from=tuple(_json("cachefrom", query.cachefrom, list[str]) or ()),
+        pull=query.pull,
+        remove=query.rm or query.forcerm,
+        force_remove=query.forcerm,
+        quiet=query.q,
+        squash=query.squash,
+        network_mode=query.networkmode,
+        extra_hosts=tuple(query.extrahosts),
+        shm_size=query.shmsize,
+        memory=query.memory,
+        memory_swap=query.memswap,
+        cpu_shares=query.cpushares,
+        cpu_period=query.cpuperiod,
+        cpu_quota=query.cpuquota,
+        cpuset_cpus=query.cpusetcpus,
+        cpuset_mems=query.cpusetmems,
+        cgroup_parent=query.cgroupparent,
+        ulimits=tuple(_json("ulimits", query.ulimits, list[Ulimit]) or ()),
+        security_opt=tuple(_json("securityopt", query.securityopt, list[str]) or ()),
+    ).checked()
+
+
+def _json(name: str, text: str, kind: type[T]) -> T | None:
+    if not text:
+        return None
+    try:
+        return msgspec.json.decode(text, type=kind | None)  # type: ignore[no-any-return, call-overload]
+    except msgspec.MsgspecError as error:
+        raise BadParameterError(f"invalid query: {name}: {error}") from error
+
+
+def _credentials(header: str) -> dict[str, Credential]:
+    """Read X-Registry-Config: base64 of registry → credentials. What cannot be read counts as none."""
+    if not header:
+        return {}
+    try:
+        padded = header.translate(str.maketrans("+/", "-_")) + "=" * (-len(header) % 4)
+        document = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=dict[str, Any])
+    except (ValueError, binascii.Error, msgspec.MsgspecError):
+        return {}
+    found = {key_of(host): from_document(one) for host, one in document.items()}
+    return {host: credential for host, credential in found.items() if credential is not None}
+
+
+class BuildPruneAnswer(Body):
+    """What went. Steps of builds are images here, which `POST /images/prune` removes."""
+
+    caches_deleted: list[str] | None
+    space_reclaimed: int
+
+
+@route("POST", "/build/prune", answer=BuildPruneAnswer)
+async def prune_builds(call: Call) -> BuildPruneAnswer:
+    """Remove the cache of BuildKit, of which there is none."""
+    return BuildPruneAnswer(caches_deleted=None, space_reclaimed=0)

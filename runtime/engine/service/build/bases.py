@@ -1,0 +1,73 @@
+"""Images that a build begins with or copies from: those that are here, and else those a registry has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from runtime.engine.service.build.errors import BuildError
+from runtime.engine.service.lines import Lines
+from runtime.image.errors import ImageError, ImageNotFoundError, ImageReferenceError
+from runtime.image.image import Image
+from runtime.image.references import parse_reference
+from runtime.image.registry.connections import Guard
+from runtime.image.registry.credentials import Credential, key_of
+
+if TYPE_CHECKING:
+    from runtime.engine.service.service import Service
+
+
+class Bases:
+    """Finds images by name. always_pull: ask the registry first. credentials: by the registry's key."""
+
+    def __init__(
+        self,
+        service: Service,
+        lines: Lines,
+        *,
+        always_pull: bool = False,
+        credentials: Mapping[str, Credential] | None = None,
+    ) -> None:
+        self._service, self._lines = service, lines
+        self._always_pull, self._credentials = always_pull, credentials or {}
+
+    async def find(self, name: str) -> Image:
+        """Return the image of a name, pulled where needed. Raises BuildError, ImageError."""
+        store = self._service.images
+        if not self._always_pull:
+            try:
+                return await asyncio.to_thread(store.resolve, name)
+            except ImageNotFoundError:
+                pass
+            except ImageReferenceError as error:
+                raise BuildError(f"failed to parse stage name {name!r}: {error}") from error
+        return await self._pull(name)
+
+    async def _pull(self, name: str) -> Image:
+        reference = parse_reference(name).tagged()
+        guard = Guard()
+
+        def progress(message: Any) -> None:
+            self._lines.emit(msgspec.to_builtins(message))
+
+        def pull() -> Image:
+            pulled = self._service.registry.pull(
+                self._service.images,
+                str(reference),
+                credential=self._credentials.get(key_of(reference.host)),
+                progress=progress,
+                guard=guard,
+            )
+            return pulled.image
+
+        try:
+            image = await asyncio.to_thread(pull)
+        except ImageError as error:
+            raise BuildError(str(error)) from error
+        finally:
+            guard.abort()
+        self._service.events.publish("image", "pull", str(reference), {"name": reference.repository})
+        return image

@@ -1,0 +1,79 @@
+"""`POST /build`, without HTTP: from a context's bytes to a named image."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runtime.engine.service.build.bases import Bases
+from runtime.engine.service.build.builder import Builder
+from runtime.engine.service.build.context import Context, open_context
+from runtime.engine.service.build.errors import BuildError
+from runtime.engine.service.build.options import BuildOptions
+from runtime.engine.service.images import publish
+from runtime.engine.service.lines import Lines
+from runtime.engine.service.piping import feed
+from runtime.image.errors import LayerError
+from runtime.image.files import scratch_directory
+
+if TYPE_CHECKING:
+    from runtime.engine.service.service import Service
+    from runtime.image.compression import Readable
+    from runtime.image.registry.credentials import Credential
+
+
+async def build(
+    service: Service,
+    chunks: AsyncIterable[bytes],
+    options: BuildOptions,
+    lines: Lines,
+    *,
+    remote: str = "",
+    credentials: Mapping[str, Credential] | None = None,
+) -> str:
+    """Build an image of a context (a tar, in whatever compression, or the URL `remote`); return its id.
+
+    Says in `lines` what docker says. Raises DockerfileError for what cannot be built at all, BuildError for a
+    step that failed, ImageError.
+    """
+    options = options.checked()
+    said = lines if not options.quiet else Lines()
+    async with _scratch(service) as scratch:
+        context = await _context(service, chunks, options, remote, scratch)
+        bases = Bases(service, said, always_pull=options.pull, credentials=credentials)
+        image = await Builder(service, options, said, bases, scratch).run(context)
+    if options.quiet:
+        lines.stream(f"{image.id}\n")
+    else:
+        lines.stream(f"Successfully built {image.id.removeprefix('sha256:')[:12]}\n")
+    for name in options.tags:
+        tagged = await asyncio.to_thread(service.images.tag, image.id, name)
+        publish(service, "tag", tagged.id, name)
+        if not options.quiet:
+            lines.stream(f"Successfully tagged {name}\n")
+    return image.id
+
+
+async def _context(
+    service: Service, chunks: AsyncIterable[bytes], options: BuildOptions, remote: str, scratch: Path
+) -> Context:
+    def read(stream: Readable) -> Context:
+        return open_context(stream, remote, options.dockerfile, scratch, service.images.limits)
+
+    try:
+        return await feed(chunks, read)
+    except LayerError as error:
+        raise BuildError(f"Error processing tar file: {error}") from error
+
+
+@asynccontextmanager
+async def _scratch(service: Service) -> AsyncIterator[Path]:
+    held = scratch_directory(service.images.content.tmp)
+    path = await asyncio.to_thread(held.__enter__)
+    try:
+        yield path
+    finally:
+        await asyncio.shield(asyncio.to_thread(held.__exit__, None, None, None))

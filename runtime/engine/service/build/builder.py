@@ -1,0 +1,246 @@
+"""A build, step by step: each makes an image of the one before, unless the cache has it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runtime.engine.service.build import wording
+from runtime.engine.service.build.bases import Bases
+from runtime.engine.service.build.cache import Cache, step_digest
+from runtime.engine.service.build.context import Context
+from runtime.engine.service.build.dockerfile import Instruction, parse_dockerfile, parse_instruction
+from runtime.engine.service.build.errors import BuildError
+from runtime.engine.service.build.files import FileStep
+from runtime.engine.service.build.options import BuildOptions
+from runtime.engine.service.build.running import StepContainer
+from runtime.engine.service.build.settings import apply_setting, argv_of, env_mapping
+from runtime.engine.service.build.stages import Arguments, Stage, declared, plan_stages
+from runtime.engine.service.build.state import State
+from runtime.engine.service.build.words import expand
+from runtime.engine.service.lines import Lines
+from runtime.engine.service.request import Config
+from runtime.engine.service.snapshot import snapshot
+from runtime.image.image import Image
+from runtime.image.merged import Merged
+
+if TYPE_CHECKING:
+    from runtime.engine.service.service import Service
+
+
+class Builder:
+    """One build of one context. scratch: a private directory on the store's file system."""
+
+    def __init__(
+        self, service: Service, options: BuildOptions, lines: Lines, bases: Bases, scratch: Path
+    ) -> None:
+        self._service, self._options, self._lines, self._bases = service, options, lines, bases
+        self._store = service.images
+        self._arguments = Arguments(options.buildargs)
+        self._scratch = scratch
+        self._done: list[tuple[str, State]] = []
+        self._step, self._steps = 0, 0
+        self._cache: Cache | None = None
+
+    async def run(self, context: Context) -> Image:
+        """Build; return the last stage's image. Raises DockerfileError, BuildError, ImageError."""
+        options = self._options
+        parsed = parse_dockerfile(context.dockerfile, options.dockerfile)
+        plan = plan_stages(parsed.instructions, options.target)
+        self._cache = await asyncio.to_thread(
+            lambda: Cache(self._store, off=options.no_cache, sources=options.cache_from)
+        )
+        self._steps = plan.steps + bool(options.labels)
+        for warning in parsed.warnings:
+            self._lines.stream(f"{warning}\n")
+        for instruction in plan.globals:
+            self._announce(instruction)
+            self._arguments.declare_global(instruction)
+        for number, stage in enumerate(plan.stages):
+            await self._stage(stage, context, last=number == len(plan.stages) - 1)
+        return self._end()
+
+    def _end(self) -> Image:
+        image = self._done[-1][1].image
+        if image is None:
+            raise BuildError("No image was generated. Is your Dockerfile empty?")
+        unused = self._arguments.unused()
+        if unused:
+            self._lines.stream(f"[Warning] One or more build-args [{' '.join(unused)}] were not consumed\n")
+        return image
+
+    # ---- stages ----------------------------------------------------------------------------------------
+
+    async def _stage(self, stage: Stage, context: Context, *, last: bool) -> None:
+        self._announce(stage.first)
+        self._arguments.begin_stage()
+        state = await self._begin(stage)
+        self._done.append((stage.name, state))
+        self._arrow(state)
+        await self._triggers(state, context)
+        instructions = stage.instructions
+        if last and self._options.labels:
+            pairs = tuple((_literal(key), _literal(value)) for key, value in self._options.labels.items())
+            text = "LABEL " + " ".join(f"{key}={value}" for key, value in self._options.labels.items())
+            instructions = (*instructions, Instruction(name="LABEL", text=text, line=0, pairs=pairs))
+        for instruction in instructions:
+            self._announce(instruction)
+            await self._dispatch(state, instruction, context)
+            self._arrow(state)
+        if state.image is not None:
+            self._lines.emit({"aux": {"ID": state.image.id}})
+
+    async def _begin(self, stage: Stage) -> State:
+        name = expand(stage.base, self._arguments.globals, stage.first.escape)
+        if not name:
+            raise BuildError(f"base name ({stage.base}) should not be blank")
+        if name == "scratch":
+            return State.scratch()
+        for other, state in self._done:
+            if other and other == name.lower():
+                return state.branch()
+        image = await self._bases.find(name)
+        return await asyncio.to_thread(State.of, self._store, image)
+
+    async def _triggers(self, state: State, context: Context) -> None:
+        triggers = state.take_triggers()
+        if triggers:
+            ending = "" if len(triggers) == 1 else "s"
+            self._lines.stream(f"# Executing {len(triggers)} build trigger{ending}\n")
+        for text in triggers:
+            await self._dispatch(state, parse_instruction(text), context)
+            self._arrow(state)
+
+    def _announce(self, instruction: Instruction) -> None:
+        self._step += 1
+        self._lines.stream(f"Step {self._step}/{self._steps} : {instruction.text}\n")
+
+    def _arrow(self, state: State) -> None:
+        short = state.image.id.removeprefix("sha256:")[:12] if state.image else ""
+        self._lines.stream(f" ---> {short}\n")
+
+    # ---- steps -----------------------------------------------------------------------------------------
+
+    async def _dispatch(self, state: State, instruction: Instruction, context: Context) -> None:
+        values = self._arguments.values(env_mapping(state.config))
+        match instruction.name:
+            case "ARG":
+                await self._arg(state, instruction, values)
+            case "RUN":
+                await self._run(state, instruction)
+            case "COPY" | "ADD":
+                await self._copy(state, instruction, values, context)
+            case "WORKDIR":
+                await self._workdir(state, instruction, values)
+            case "MAINTAINER":
+                state.author = instruction.args[0]
+                await self._set(state, state.config, f" MAINTAINER {state.author}")
+            case _:
+                config = apply_setting(instruction, state.config, values)
+                config = state.reset_command(instruction, config)
+                await self._set(state, config, wording.setting_comment(instruction, state.config, values))
+
+    async def _arg(self, state: State, instruction: Instruction, values: Mapping[str, str]) -> None:
+        pairs = declared(instruction, values)
+        for name, default in pairs:
+            self._arguments.declare(name, default)
+        await self._set(state, state.config, wording.argument_comment(pairs))
+
+    async def _set(self, state: State, config: Config, comment: str) -> None:
+        """A step that changes nothing but the config."""
+        created_by = wording.no_operation(comment, state.config)
+        step = step_digest(created_by, config)
+        if not await self._reuse(state, step):
+            await asyncio.to_thread(state.add_setting, self._store, config, created_by, step)
+
+    async def _reuse(self, state: State, step: str) -> bool:
+        assert self._cache is not None
+        if state.missed:  # nothing can follow from an image that was only just made
+            return False
+        image = await asyncio.to_thread(self._cache.find, state.image.id if state.image else "", step)
+        if image is None:
+            state.missed = True
+            return False
+        self._lines.stream(" ---> Using cache\n")
+        await asyncio.to_thread(state.move_to, self._store, image)
+        return True
+
+    async def _run(self, state: State, instruction: Instruction) -> None:
+        if state.image is None:
+            raise BuildError("Please provide a source image with `from` prior to run")
+        argv = argv_of(instruction, state.config)
+        env, counted = self._arguments.for_run(env_mapping(state.config))
+        created_by = " ".join([*([f"|{len(counted)}", *counted] if counted else []), *argv])
+        step = step_digest(created_by, state.config)
+        if await self._reuse(state, step):
+            return
+        container = StepContainer(self._service, self._options, self._lines)
+        keep = not self._options.force_remove
+        try:
+            await container.run(state.image.id, argv, env)
+            image = await asyncio.to_thread(self._snapshot, state, container.id, created_by, step)
+            keep = not self._options.remove
+        except asyncio.CancelledError:
+            keep = False
+            raise
+        finally:
+            if not keep:
+                await container.remove()
+        await asyncio.to_thread(state.move_to, self._store, image)
+
+    def _snapshot(self, state: State, container: str, created_by: str, step: str) -> Image:
+        assert state.image is not None
+        return snapshot(
+            self._store,
+            state.image,
+            self._service.containers.directory(container) / "layer" / "u",
+            state.config,
+            created_by=created_by,
+            author=state.author,
+            step=step,
+        )
+
+    # ---- files -----------------------------------------------------------------------------------------
+
+    async def _copy(
+        self, state: State, instruction: Instruction, values: Mapping[str, str], context: Context
+    ) -> None:
+        tree = context.tree
+        if "from" in instruction.flags:
+            tree = await self._tree_of(expand(instruction.flags["from"], values, instruction.escape))
+        files = FileStep(self._store, instruction, values, self._scratch)
+        label = await asyncio.to_thread(files.find, tree, state.config.working_dir, state.tree())
+        created_by = wording.no_operation(label, state.config)
+        step = step_digest(created_by, state.config)
+        if not await self._reuse(state, step):
+            await asyncio.to_thread(files.add_to, state, created_by, step)
+
+    async def _tree_of(self, name: str) -> Merged:
+        """What COPY --from names: a stage before, by name or number, or an image."""
+        before = self._done[:-1]
+        for other, state in before:
+            if other and other == name.lower():
+                return state.tree()
+        if name.isdigit():
+            if int(name) >= len(before):
+                raise BuildError(f"invalid from flag value {name}: index out of bounds")
+            return before[int(name)][1].tree()
+        if name.lower() == self._done[-1][0]:
+            raise BuildError(f"invalid from flag value {name}: refers to current build stage")
+        return Merged((await self._bases.find(name)).layer_dirs)
+
+    async def _workdir(self, state: State, instruction: Instruction, values: Mapping[str, str]) -> None:
+        config = apply_setting(instruction, state.config, values)
+        created_by = wording.no_operation(f" WORKDIR {config.working_dir}", state.config)
+        step = step_digest(created_by, config)
+        if not await self._reuse(state, step):
+            state.config = config
+            files = FileStep(self._store, instruction, values, self._scratch)
+            await asyncio.to_thread(files.add_directory, state, config.working_dir, created_by, step)
+
+
+def _literal(text: str) -> str:
+    """Quote a label that is not to be expanded."""
+    return "'" + text.replace("'", "'\"'\"'") + "'"

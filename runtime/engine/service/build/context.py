@@ -1,0 +1,128 @@
+"""What a build is made from: the files of its context, without what .dockerignore names. Blocking."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from runtime.engine.service.build.errors import DockerfileError
+from runtime.engine.service.build.ignore import Pattern, is_ignored, parse_ignore
+from runtime.engine.service.web import open_url
+from runtime.image.compression import PlainReader, Readable
+from runtime.image.merged import Merged
+from runtime.image.streams import LayerReader, UnpackLimits
+from runtime.image.unpack import unpack
+
+DEFAULT = "Dockerfile"
+_MOST = 16 << 20
+_TAR_MAGIC = slice(257, 262)
+
+
+class Context:
+    """An unpacked context. tree: its files, as COPY sees them; dockerfile: the text to build."""
+
+    def __init__(self, root: Path, dockerfile: bytes) -> None:
+        self.dockerfile = dockerfile
+        self.tree = Merged([root])
+
+
+def open_context(
+    stream: Readable, remote: str, dockerfile: str, scratch: Path, limits: UnpackLimits
+) -> Context:
+    """Unpack a context that comes as a tar, or from the URL `remote`, below `scratch`.
+
+    Raises DockerfileError, LayerError for a tar that is hostile or corrupt.
+    """
+    root = scratch / "context"
+    root.mkdir(mode=0o755)
+    if not remote:
+        _unpack(stream, root, limits)
+    elif _is_git(remote):
+        raise DockerfileError(
+            f"unable to prepare context {remote}: git is not supported; clone the repository, and build there"
+        )
+    else:
+        with open_url(remote) as answer:
+            _unpack_remote(answer.stream, root, limits)
+            dockerfile = dockerfile or DEFAULT
+    return _read(root, dockerfile or DEFAULT)
+
+
+def _is_git(remote: str) -> bool:
+    bare = remote.partition("#")[0]
+    return bare.endswith(".git") or remote.startswith(("git://", "git@", "github.com/", "ssh://"))
+
+
+def _unpack(stream: Readable, root: Path, limits: UnpackLimits) -> None:
+    reader = LayerReader(PlainReader(stream), limits)  # type: ignore[arg-type]
+    unpack(reader, str(root), limits, plain=True)
+
+
+def _unpack_remote(stream: Readable, root: Path, limits: UnpackLimits) -> None:
+    """A tar, or one text which is the Dockerfile itself."""
+    plain = PlainReader(stream)
+    start = b""
+    while len(start) < 512 and (more := plain.read(512 - len(start))):
+        start += more
+    if start[_TAR_MAGIC] != b"ustar":
+        (root / DEFAULT).write_bytes(start + (plain.read(_MOST) or b""))
+        return
+    reader = LayerReader(_Again(start, plain), limits)  # type: ignore[arg-type]
+    unpack(reader, str(root), limits, plain=True)
+
+
+class _Again:
+    def __init__(self, start: bytes, rest: PlainReader) -> None:
+        self._start, self._rest = start, rest
+
+    def read(self, size: int = -1) -> bytes:
+        if self._start:
+            data, self._start = self._start[:size], self._start[size:]
+            return data
+        return self._rest.read(size) or b""
+
+
+def _read(root: Path, dockerfile: str) -> Context:
+    tree = Merged([root])
+    path = posixpath.normpath(dockerfile).lstrip("/")
+    if path == ".." or path.startswith("../"):
+        raise DockerfileError(f"Forbidden path outside the build context: {dockerfile} ()")
+    if tree.find(path) is None and path == DEFAULT and tree.find(path.lower()) is not None:
+        path = path.lower()
+    node = tree.find(path)
+    if node is None or not node.is_file:
+        raise DockerfileError(f"Cannot locate specified Dockerfile: {dockerfile}")
+    text = tree.read(path, _MOST)
+    if not text.strip():
+        raise DockerfileError(f"the Dockerfile ({dockerfile}) cannot be empty")
+    patterns = parse_ignore(tree.read(".dockerignore", _MOST).decode("utf-8", "surrogateescape"))
+    if patterns:
+        _drop_ignored(root, "", patterns)
+    return Context(root, text)
+
+
+def _drop_ignored(root: Path, below: str, patterns: Sequence[Pattern]) -> bool:
+    """Remove what is ignored below a directory; say whether nothing is left in it."""
+    empty = True
+    negated = any(pattern.negated for pattern in patterns)
+    with os.scandir(root / below) as entries:
+        found = list(entries)
+    for entry in found:
+        path = f"{below}/{entry.name}" if below else entry.name
+        ignored = is_ignored(path, patterns)
+        if not entry.is_dir(follow_symlinks=False):
+            if ignored:
+                os.unlink(entry.path)  # noqa: PTH108
+            else:
+                empty = False
+            continue
+        if ignored and not negated:
+            shutil.rmtree(entry.path)
+        elif _drop_ignored(root, path, patterns) and ignored:
+            os.rmdir(entry.path)  # noqa: PTH106
+        else:
+            empty = False
+    return empty

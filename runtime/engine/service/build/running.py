@@ -1,0 +1,81 @@
+"""The container of a RUN: made, attached, run to its end, and removed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from runtime.engine.errors import EngineError, StartFailedError
+from runtime.engine.service.build.errors import BuildError
+from runtime.engine.service.build.options import BuildOptions
+from runtime.engine.service.lines import Lines
+from runtime.engine.service.request import CreateRequest, Healthcheck
+
+if TYPE_CHECKING:
+    from runtime.engine.service.service import Service
+
+_RED, _PLAIN = "\x1b[91m", "\x1b[0m"
+_STDERR = 2
+
+
+class StepContainer:
+    """One RUN's container; remove() it in any case, or leave it for the user to look at."""
+
+    def __init__(self, service: Service, options: BuildOptions, lines: Lines) -> None:
+        self._service, self._options, self._lines = service, options, lines
+        self.id = ""
+
+    async def run(self, image_id: str, argv: Sequence[str], env: Sequence[str]) -> None:
+        """Run `argv` in a new container of the image, and pass on what it says.
+
+        Raises BuildError when it ends with another status than 0, or cannot be started.
+        """
+        containers = self._service.containers
+        request = CreateRequest(
+            image=image_id,
+            cmd=list(argv),
+            entrypoint=[""],
+            env=list(env) or None,
+            healthcheck=Healthcheck(test=["NONE"]),
+            attach_stdout=True,
+            attach_stderr=True,
+            host_config=self._options.host_config(),
+        )
+        self.id, warnings = await containers.create(None, request)
+        for warning in warnings:
+            self._lines.stream(f"{_RED}[Warning] {warning}\n{_PLAIN}")
+        self._lines.stream(f" ---> Running in {self.id[:12]}\n")
+        ended = containers.subscribe_wait(self.id, "next-exit")
+        attachment = self._service.streams.attach(self.id, stdout=True, stderr=True)
+        try:
+            await self._start()
+            async for stream, data in attachment:
+                text = data.decode("utf-8", "replace")
+                self._lines.stream(f"{_RED}{text}{_PLAIN}" if stream == _STDERR else text)
+                await self._lines.room()
+            code = (await ended).code
+        finally:
+            ended.cancel()
+            await attachment.close()
+        if code:
+            raise BuildError(f"The command '{' '.join(argv)}' returned a non-zero code: {code}", code)
+
+    async def _start(self) -> None:
+        try:
+            await self._service.containers.start(self.id)
+        except StartFailedError as error:
+            raise BuildError(str(error), error.exit_code) from error
+
+    async def remove(self, *, tell: bool = True) -> None:
+        """Remove it, with its anonymous volumes; idempotent. A failure is told, and no more."""
+        if not self.id:
+            return
+        id, self.id = self.id, ""  # noqa: A001
+        try:
+            await asyncio.shield(self._service.containers.remove(id, force=True, volumes=True))
+        except EngineError as error:
+            self._lines.stream(f"Error removing intermediate container {id[:12]}: {error}\n")
+            return
+        if tell:
+            self._lines.stream(f" ---> Removed intermediate container {id[:12]}\n")

@@ -1,0 +1,91 @@
+"""What COPY and ADD name: files found in a tree, and a digest of all that counts of them. Blocking."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import re
+import stat
+from collections.abc import Sequence
+
+import msgspec
+
+from runtime.engine.service.build.errors import BuildError
+from runtime.engine.service.build.ignore import has_wildcard, pattern_regex
+from runtime.image import metadata
+from runtime.image.merged import Merged, Node
+from runtime.image.tree import file_digest
+
+
+class Source(msgspec.Struct, frozen=True):
+    """One thing to copy. name: what it is called at the destination. remote: it came from an URL."""
+
+    tree: Merged
+    node: Node
+    name: str
+    remote: bool = False
+
+
+def find_sources(tree: Merged, patterns: Sequence[str], verb: str) -> list[Source]:
+    """Find what the patterns of COPY or ADD name. Raises BuildError, in docker's words."""
+    found: list[Source] = []
+    for pattern in patterns:
+        path = posixpath.normpath(pattern).lstrip("/")
+        if path == ".." or path.startswith("../"):
+            raise BuildError(f"{verb} failed: forbidden path outside the build context: {pattern} ()")
+        if has_wildcard(path) and tree.find(path) is None:
+            found.extend(_matching(tree, path))
+            continue
+        node = tree.find(path)
+        if node is None:
+            raise BuildError(
+                f"{verb} failed: file not found in build context or excluded by .dockerignore: "
+                f"stat {pattern}: file does not exist"
+            )
+        found.append(Source(tree, node, posixpath.basename(path)))
+    if not found:
+        raise BuildError(f"{verb} failed: no source files were specified")
+    return found
+
+
+def _matching(tree: Merged, pattern: str) -> list[Source]:
+    regex = re.compile(pattern_regex(pattern), re.DOTALL)
+    root = tree.find("")
+    assert root is not None
+    found = []
+    for node in tree.walk(root):
+        if node.path and regex.fullmatch(node.path):
+            target = tree.find(node.path)  # a link that is named is followed
+            if target is not None:
+                found.append(Source(tree, target, posixpath.basename(node.path)))
+    return found
+
+
+def content_label(sources: Sequence[Source]) -> str:
+    """Return `file:…`, `dir:…` or `multi:…` with a digest: equal for what gives an equal layer."""
+    digests = [_digest(source) for source in sources]
+    if len(sources) == 1:
+        return f"{'dir' if sources[0].node.is_directory else 'file'}:{digests[0]}"
+    total = hashlib.sha256("".join(f"{d}\n" for d in digests).encode())
+    return f"multi:{total.hexdigest()}"
+
+
+def _digest(source: Source) -> str:
+    """Times and owners do not count: the first differ with each checkout, the second are set anew."""
+    total = hashlib.sha256()
+    base = source.node.path
+    if not source.node.is_directory:
+        total.update(os.fsencode(source.name))
+    for node in source.tree.walk(source.node):
+        mode = node.status.st_mode
+        fields: list[object] = [os.fsencode(node.path[len(base) :]), oct(mode)]
+        if stat.S_ISREG(mode):
+            fields.append(file_digest(node.where))
+        elif stat.S_ISLNK(mode):
+            fields.append(os.fsencode(os.readlink(node.where)))  # noqa: PTH115
+        elif not stat.S_ISDIR(mode):
+            fields.append(node.status.st_rdev)
+        fields.append(sorted(metadata.read_xattrs(node.where).items()))
+        total.update(repr(fields).encode() + b"\n")
+    return total.hexdigest()

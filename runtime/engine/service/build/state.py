@@ -1,0 +1,103 @@
+"""How far a stage of a build has come: its image, and what the next step begins with."""
+
+from __future__ import annotations
+
+import msgspec
+
+from runtime.engine.service.build.dockerfile import Instruction
+from runtime.engine.service.build.settings import env_mapping
+from runtime.engine.service.image_config import (
+    ImageDocument,
+    child_document,
+    empty_document,
+    read_document,
+    write_document,
+)
+from runtime.engine.service.request import Config
+from runtime.image.image import Image
+from runtime.image.layers import Layer
+from runtime.image.merged import Merged
+from runtime.image.store import ImageStore
+from runtime.oci.defaults import PATH
+
+
+class State:
+    """One stage. image: None before the first step after `FROM scratch`. missed: the cache had nothing.
+
+    config: what the next image says; document: the current image's whole config document.
+    """
+
+    def __init__(self, image: Image | None, document: ImageDocument) -> None:
+        self.image, self.document = image, document
+        self.author = document.author
+        self.missed = False
+        self._command_set = False
+        self.config = _with_path(document.config)
+
+    @classmethod
+    def scratch(cls) -> State:
+        """Begin with nothing."""
+        return cls(None, empty_document())
+
+    @classmethod
+    def of(cls, store: ImageStore, image: Image) -> State:
+        """Begin with an image. Blocking."""
+        return cls(image, read_document(store.content.read_blob(image.id)))
+
+    def branch(self) -> State:
+        """Begin another stage where this one ended."""
+        return State(self.image, msgspec.structs.replace(self.document, config=self.config))
+
+    def tree(self) -> Merged:
+        """Return the files of the image."""
+        return Merged(self.image.layer_dirs if self.image else ())
+
+    def take_triggers(self) -> list[str]:
+        """Return what ONBUILD of the base says; the new image does not say it again."""
+        triggers = list(self.config.on_build or ())
+        self.config = msgspec.structs.replace(self.config, on_build=None)
+        return triggers
+
+    def reset_command(self, instruction: Instruction, config: Config) -> Config:
+        """The base's CMD was meant for the base's ENTRYPOINT: a new one drops it, unless CMD came before."""
+        self._command_set = self._command_set or instruction.name == "CMD"
+        if instruction.name == "ENTRYPOINT" and not self._command_set:
+            return msgspec.structs.replace(config, cmd=None)
+        return config
+
+    def move_to(self, store: ImageStore, image: Image) -> None:
+        """Go on with an image that this step has led to. Blocking."""
+        self.image = image
+        self.document = read_document(store.content.read_blob(image.id))
+        self.config = self.document.config
+        self.author = self.document.author or self.author
+
+    def add_setting(self, store: ImageStore, config: Config, created_by: str, step: str) -> None:
+        """Make an image with another config and no new layer. Blocking."""
+        self.config = config
+        self.add_layer(store, None, created_by, step)
+
+    def add_layer(self, store: ImageStore, layer: Layer | None, created_by: str, step: str) -> None:
+        """Make an image with one layer more, if there is one. Blocking; within store.adding()."""
+        document = child_document(
+            self.document,
+            self.config,
+            diff_id=layer.diff_id if layer else "",
+            created_by=created_by,
+            author=self.author,
+        )
+        layers = self.image.layers if self.image else ()
+        image = store.register(
+            (),
+            (*layers, layer) if layer else layers,
+            write_document(document),
+            parent=self.image.id if self.image else "",
+            step=step,
+        )
+        self.move_to(store, image)
+
+
+def _with_path(config: Config) -> Config:
+    if "PATH" in env_mapping(config):
+        return config
+    return msgspec.structs.replace(config, env=[*(config.env or ()), PATH])
