@@ -136,8 +136,8 @@ class LayerReader:
             )
         if self._total > max(self._limits.ratio_from, self._limits.max_ratio * self.size):
             raise LayerError(
-                f"layer unpacks to more than {self._limits.max_ratio} times its compressed size; refused as a "
-                "bomb, raise UnpackLimits.max_ratio if it is meant"
+                f"layer unpacks to more than {self._limits.max_ratio} times its compressed size; refused as "
+                "a bomb, raise UnpackLimits.max_ratio if it is meant"
             )
         return data
 

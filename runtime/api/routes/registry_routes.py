@@ -37,7 +37,7 @@ class CreateQuery(Query):
     repo: str = ""
     tag: str = ""
     message: str = ""
-    changes: list[str] = []
+    changes: list[str] = msgspec.field(default_factory=list)
     platform: str = ""
 
 
@@ -249,8 +249,7 @@ async def _lines(work: Callable[[Progress, Guard], T], tell: Callable[[T], list[
     def put(message: Message | None) -> None:
         loop.call_soon_threadsafe(queue.put_nowait, message)
 
-    def ended(done: Future[T]) -> None:
-        done.exception()
+    def ended(_: Future[T]) -> None:
         if not loop.is_closed():
             put(None)
 

@@ -1,0 +1,73 @@
+"""What went wrong on a connection, in words and as what can be done about it."""
+
+from __future__ import annotations
+
+import ssl
+from urllib.parse import urlsplit
+
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    NameResolutionError,
+    NewConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from runtime.image.registry.errors import ConnectionFailedError
+
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER", "PACKET_LENGTH", "EOF")
+
+
+def shown(url: str) -> str:
+    """A URL without its query, which may hold a signature."""
+    parts = urlsplit(url)
+    return parts._replace(query="", netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def failure(method: str, url: str, error: Exception) -> ConnectionFailedError:
+    """Word what urllib3 or the socket said, as Docker does: `Get "https://…": cause`."""
+    return ConnectionFailedError(
+        f'{method.capitalize()} "{shown(url)}": {_text(error)}',
+        tls=isinstance(error, SSLError) and _speaks_no_tls(error),
+        final=isinstance(error, NameResolutionError) or _certificate(error) is not None,
+    )
+
+
+def _text(error: Exception) -> str:
+    refused = _certificate(error)
+    if refused is not None:
+        advice = "put its authority's certificate into certs.d, or list the host as insecure"
+        return f"x509: {refused.verify_message}; {advice}"
+    if isinstance(error, SSLError):
+        return f"TLS failed: {getattr(_inner(error), 'reason', None) or _inner(error)}"
+    if isinstance(error, NameResolutionError):
+        return "no such host; check the registry's name and the network's DNS"
+    if isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError):
+        return "no connection in time; check the address and the network"
+    if isinstance(error, NewConnectionError):
+        return f"{_deepest(error)}; check the address and the network"
+    if isinstance(error, ReadTimeoutError | TimeoutError):
+        return "the registry stalls, nothing came in time; try again later"
+    return f"the connection broke off ({_deepest(error)}); try again"
+
+
+def _inner(error: SSLError) -> object:
+    return error.args[0] if error.args else error
+
+
+def _certificate(error: Exception) -> ssl.SSLCertVerificationError | None:
+    inner = _inner(error) if isinstance(error, SSLError) else error
+    return inner if isinstance(inner, ssl.SSLCertVerificationError) else None
+
+
+def _speaks_no_tls(error: SSLError) -> bool:
+    text = f"{getattr(_inner(error), 'reason', '')} {_inner(error)}".upper()
+    return any(word in text for word in _NO_TLS)
+
+
+def _deepest(error: BaseException) -> str:
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return (str(error) or type(error).__name__)[:200]

@@ -1,0 +1,221 @@
+"""The door to registries: pull, push, log in, inspect. One client for a whole daemon, for several threads."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from runtime.image.errors import ImageError
+from runtime.image.references import HUB, Reference, parse_reference
+from runtime.image.registry.connections import Guard
+from runtime.image.registry.credentials import HUB_KEY, Credential, key_of
+from runtime.image.registry.errors import (
+    ConnectionFailedError,
+    LyingRegistryError,
+    RegistryAuthError,
+    RegistryError,
+    RegistryNotFoundError,
+)
+from runtime.image.registry.fetch import fetch_document, fetch_manifest, pull_scope
+from runtime.image.registry.flights import Flights
+from runtime.image.registry.manifests import Document, offers, read_manifest
+from runtime.image.registry.options import Options
+from runtime.image.registry.platforms import Platform, from_document
+from runtime.image.registry.progress import Message, Progress, quiet
+from runtime.image.registry.pull import Pull, Pulled
+from runtime.image.registry.push import Push, Pushed
+from runtime.image.registry.session import Session, open_session
+from runtime.image.registry.transfer import Meter
+from runtime.image.registry.wire import Wire
+from runtime.image.store import ImageStore
+
+_MOST_TAGS = 10_000
+_PAGE = 1000
+
+
+class Distribution(msgspec.Struct, frozen=True, kw_only=True):
+    """What a name leads to in a registry: the document, its size in bytes, and for which platforms it is."""
+
+    document: Document
+    platforms: tuple[Platform, ...]
+
+
+class RegistryClient:
+    """Talks to registries. Every method blocks, takes the guard that can end it, and raises RegistryError."""
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = options or Options()
+        self._schemes: dict[str, str] = {}
+        self._flights = Flights()
+
+    @contextlib.contextmanager
+    def session(
+        self, host: str, credential: Credential | None = None, guard: Guard | None = None
+    ) -> Iterator[Session]:
+        """Talk to one registry (`host` as in names of images); what it speaks is remembered."""
+        wire = Wire(self.options, guard or Guard(), Meter())
+        try:
+            yield open_session(wire, host, credential, self._schemes)
+        except ConnectionFailedError:
+            self._schemes.pop(host, None)
+            raise
+        finally:
+            wire.close()
+
+    def pull(
+        self,
+        store: ImageStore,
+        name: str,
+        *,
+        platform: str = "",
+        credential: Credential | None = None,
+        progress: Progress = quiet,
+        guard: Guard | None = None,
+    ) -> Pulled:
+        """Pull `name` (`repository[:tag][@digest]`) into the store, for a platform, or else for this machine.
+
+        progress: told of each step, in Docker's words, from several threads. Whole layers of a failed pull
+        stay for the next one, nothing else. Raises RegistryNotFoundError, LyingRegistryError, ImageError.
+        """
+        reference = parse_reference(name).tagged()
+        with self.session(reference.host, credential, guard) as session:
+            return Pull(session, store, self._flights, progress, platform).run(reference)
+
+    def pull_all(
+        self,
+        store: ImageStore,
+        repository: str,
+        *,
+        platform: str = "",
+        credential: Credential | None = None,
+        progress: Progress = quiet,
+        guard: Guard | None = None,
+    ) -> list[Pulled]:
+        """Pull every tag of a repository, one after the other."""
+        name = parse_reference(repository)
+        found = []
+        with self.session(name.host, credential, guard) as session:
+            for tag in _tags(session, name):
+                pull = Pull(session, store, self._flights, progress, platform)
+                found.append(pull.run(msgspec.structs.replace(name, tag=tag, digest="")))
+        return found
+
+    def push(
+        self,
+        store: ImageStore,
+        name: str,
+        *,
+        credential: Credential | None = None,
+        progress: Progress = quiet,
+        guard: Guard | None = None,
+    ) -> list[Pushed]:
+        """Push `repository:tag`, or without a tag all tags that the store has of the repository."""
+        reference = parse_reference(name)
+        progress(Message(status=f"The push refers to repository [{_full(reference)}]"))
+        if reference.digest:
+            raise RegistryError(
+                f"push {name}: a digest cannot be pushed to, it follows from the content; use a tag"
+            )
+        names = _names(store, reference)
+        with self.session(reference.host, credential, guard) as session:
+            return [Push(session, store, reference.path, progress).run(one) for one in names]
+
+    def inspect(
+        self, name: str, *, credential: Credential | None = None, guard: Guard | None = None
+    ) -> Distribution:
+        """Find out what a name leads to, without pulling it."""
+        reference = parse_reference(name).tagged()
+        with self.session(reference.host, credential, guard) as session:
+            document = fetch_manifest(session, reference.path, reference.digest or reference.tag)
+            if document.is_index:
+                told = [platform for _, platform in offers(document, name) if platform is not None]
+            else:
+                manifest = read_manifest(document, name)
+                told = [_platform_of(fetch_document(session, reference.path, manifest.config), name)]
+        return Distribution(document=document, platforms=tuple(told))
+
+    def tags(
+        self, repository: str, *, credential: Credential | None = None, guard: Guard | None = None
+    ) -> list[str]:
+        """List the tags of a repository."""
+        name = parse_reference(repository)
+        with self.session(name.host, credential, guard) as session:
+            return _tags(session, name)
+
+    def log_in(self, server: str, credential: Credential, guard: Guard | None = None) -> str:
+        """Check a credential; return an identity token to keep in place of the password, where one is given.
+
+        Raises RegistryAuthError when the registry does not accept it.
+        """
+        key = key_of(server)
+        with self.session(HUB if key == HUB_KEY else key, credential, guard) as session:
+            session.ping()
+            try:
+                token = session.authority.log_in()
+                with session.ask("GET", "/v2/", scopes=()):
+                    return token
+            except RegistryAuthError as error:
+                raise RegistryAuthError(f'Get "{session.base}/v2/": {error}') from error
+
+
+def _names(store: ImageStore, reference: Reference) -> list[Reference]:
+    """The names to push; failures in docker's words."""
+    if reference.tag:
+        try:
+            store.find_id(str(reference))
+        except ImageError as error:
+            raise RegistryNotFoundError(f"tag does not exist: {reference}") from error
+        return [reference]
+    every = {
+        parse_reference(name).tag
+        for image in store.list()
+        for name in image.names
+        if parse_reference(name).repository == reference.repository
+    }
+    if not every:
+        raise RegistryNotFoundError(f"An image does not exist locally with the tag: {reference.repository}")
+    return [msgspec.structs.replace(reference, tag=tag) for tag in sorted(every)]
+
+
+def _full(reference: Reference) -> str:
+    return f"{reference.host}/{reference.path}"
+
+
+def _tags(session: Session, name: Reference) -> list[str]:
+    """All pages of a repository's list of tags."""
+    where = f"/v2/{name.path}/tags/list?n={_PAGE}"
+    found: list[str] = []
+    while where and len(found) < _MOST_TAGS:
+        with session.ask("GET", where, scopes=pull_scope(name.path)) as answer:
+            found += _read_tags(answer.document(session.wire.options.max_document, "list of tags"), name)
+            where = _next_page(session, answer.url, answer.headers.get("Link", ""))
+    return list(dict.fromkeys(found))
+
+
+def _read_tags(data: bytes, name: Reference) -> list[str]:
+    try:
+        tags: Any = msgspec.json.decode(data)["tags"] or []
+        return [parse_reference(f"{name.repository}:{tag}").tag for tag in tags]
+    except (msgspec.MsgspecError, RecursionError, KeyError, TypeError, ImageError) as error:
+        raise LyingRegistryError(
+            f"list of tags of {name.repository} is malformed: {error}; refused"
+        ) from error
+
+
+def _next_page(session: Session, current: str, link: str) -> str:
+    """The address in `Link: <…>; rel="next"`, of the same registry."""
+    target, _, rest = link.strip().partition(">")
+    if not target.startswith("<") or 'rel="next"' not in rest.replace("rel=next", 'rel="next"'):
+        return ""
+    return session.target(current, target[1:])
+
+
+def _platform_of(config: bytes, name: str) -> Platform:
+    try:
+        document: Any = msgspec.json.decode(config)
+        return from_document(document)
+    except (msgspec.MsgspecError, RecursionError, AttributeError) as error:
+        raise LyingRegistryError(f"config of {name} is malformed: {error}; push the image again") from error

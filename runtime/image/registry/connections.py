@@ -1,0 +1,141 @@
+"""Kept connections that can be ended from outside, and whose answers come in time or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import urllib.request
+import weakref
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import InsecureRequestWarning
+
+from runtime.image.registry.errors import TransferCancelledError
+from runtime.image.registry.options import Options
+from runtime.image.registry.tls import context_of
+
+# Where a certificate need not be valid, Options said so.
+urllib3.disable_warnings(InsecureRequestWarning)
+
+
+class Guard:
+    """Ends a transfer from outside: abort() makes every request of it fail at once."""
+
+    def __init__(self) -> None:
+        self._aborted = threading.Event()
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._lock = threading.Lock()
+
+    def abort(self) -> None:
+        """End it: whoever reads or waits gets TransferCancelledError. Idempotent, from any thread."""
+        self._aborted.set()
+        with self._lock:
+            for one in list(self._sockets):
+                _shut(one)
+
+    def check(self) -> None:
+        """Raise TransferCancelledError once it was ended."""
+        if self._aborted.is_set():
+            raise TransferCancelledError("the transfer was cancelled")
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but no longer than anybody wants to."""
+        self._aborted.wait(seconds)
+        self.check()
+
+    def watch(self, one: socket.socket) -> None:
+        """Note a connection's socket."""
+        with self._lock:
+            self._sockets.add(one)
+        if self._aborted.is_set():
+            _shut(one)
+
+
+def _shut(one: socket.socket) -> None:
+    """Wake whoever reads from a socket. Not SSLSocket's own method: it would free what a reader uses."""
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(one, socket.SHUT_RDWR)
+
+
+class _Limits(NamedTuple):
+    guard: Guard
+    answer_s: float
+    write_s: float
+
+
+class _Watched:
+    """A connection that its transfer's guard can end, and whose answer's head has to come in time.
+
+    A timeout of the socket alone would let a registry send one byte of a head every few seconds, for ever.
+    """
+
+    sock: Any
+    timeout: Any
+
+    def __init__(self, *arguments: Any, limits: _Limits, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._limits = limits
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]
+        self._limits.guard.watch(self.sock)
+
+    def request(self, *arguments: Any, **options: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        self.timeout = self._limits.write_s
+        super().request(*arguments, **options)  # type: ignore[misc]
+
+    def getresponse(self) -> Any:
+        late = threading.Event()
+        used = self.sock
+
+        def give_up() -> None:
+            late.set()
+            _shut(used)
+
+        timer = threading.Timer(self._limits.answer_s, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            return super().getresponse()  # type: ignore[misc]
+        finally:
+            timer.cancel()
+            if late.is_set():
+                raise TimeoutError("the answer's head did not come in time")
+
+
+class _Plain(_Watched, HTTPConnection):
+    pass
+
+
+class _Secure(_Watched, HTTPSConnection):
+    pass
+
+
+def new_pool(scheme: str, host: str, options: Options, guard: Guard) -> urllib3.HTTPConnectionPool:
+    """Make a pool of connections to `host[:port]`, through the environment's proxy where there is one."""
+    parts = urlsplit(f"{scheme}://{host}")
+    settings: dict[str, Any] = {"maxsize": options.parallel + 1}
+    if scheme == "https":
+        settings["ssl_context"] = context_of(host, options)
+    proxy = _proxy_of(scheme, host)
+    manager = urllib3.ProxyManager(proxy) if proxy else urllib3.PoolManager()
+    pool = manager.connection_from_host(parts.hostname, parts.port, scheme=scheme, pool_kwargs=settings)
+    pool.ConnectionCls = _Secure if scheme == "https" else _Plain  # type: ignore[assignment]
+    pool.conn_kw["limits"] = _Limits(guard, options.answer_s, options.read_s)
+    return pool
+
+
+def _proxy_of(scheme: str, host: str) -> str | None:
+    """The proxy that the environment names for a host; plain HTTP goes to hosts nearby, and none is asked."""
+    if scheme != "https" or not any(name.lower() == "https_proxy" for name in os.environ):
+        return None
+    if urllib.request.proxy_bypass_environment(host):  # type: ignore[attr-defined]
+        return None
+    return urllib.request.getproxies_environment().get("https")

@@ -1,0 +1,215 @@
+"""What is read from a registry: documents as a whole, layers as a stream that goes on after a break."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from collections.abc import Callable
+
+from runtime.image.documents import Descriptor
+from runtime.image.registry.errors import ConnectionFailedError, LyingRegistryError
+from runtime.image.registry.manifests import ACCEPT, Document, digest_of, read_document
+from runtime.image.registry.options import Options
+from runtime.image.registry.progress import Gauge
+from runtime.image.registry.session import Session
+from runtime.image.registry.wire import Answer
+
+_PIECE = 256 << 10
+_PROGRESS = 64 << 10
+_MOST_BREAKS = 100
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+
+
+def pull_scope(path: str) -> tuple[str, ...]:
+    """What a token must allow for reading the repository `path`."""
+    return (f"repository:{path}:pull",)
+
+
+def fetch_manifest(session: Session, path: str, reference: str, size: int | None = None) -> Document:
+    """Get a manifest or index of the repository `path` by tag or digest, and check it.
+
+    size: what an index says of it. Raises LyingRegistryError and what Session.ask raises.
+    """
+    what = f"manifest {reference} of {session.host}/{path}"
+    data, answer = _whole(session, f"/v2/{path}/manifests/{reference}", path, what, {"Accept": ACCEPT})
+    document = read_document(data, answer.headers.get("Content-Type", ""), what)
+    told = reference if ":" in reference else answer.headers.get("Docker-Content-Digest", "")
+    if told.startswith("sha256:") and told != document.digest:
+        raise LyingRegistryError(f"{what} has the digest {document.digest}, not {told}; refused")
+    if ":" in reference and not told.startswith("sha256:"):
+        raise LyingRegistryError(f"{what}: only sha256 digests are supported")
+    if size is not None and size != len(data):
+        raise LyingRegistryError(f"{what} has {len(data)} bytes, its index says {size}; refused")
+    return document
+
+
+def fetch_document(session: Session, path: str, blob: Descriptor) -> bytes:
+    """Get a small blob (a config) as a whole, and check it."""
+    what = f"blob {blob.digest} of {session.host}/{path}"
+    limit = session.wire.options.max_document
+    if blob.size > limit:
+        raise LyingRegistryError(f"{what} is larger than {limit} bytes; refused")
+    data, _ = _whole(session, f"/v2/{path}/blobs/{blob.digest}", path, what, {})
+    if len(data) != blob.size:
+        raise LyingRegistryError(f"{what} has {len(data)} bytes, its manifest says {blob.size}; refused")
+    if digest_of(data) != blob.digest:
+        raise LyingRegistryError(f"{what} has the digest {digest_of(data)}; refused")
+    return data
+
+
+def _whole(
+    session: Session, where: str, path: str, what: str, headers: dict[str, str]
+) -> tuple[bytes, Answer]:
+    """Read a document; a broken connection is tried again."""
+    options, guard = session.wire.options, session.wire.guard
+    for left in reversed(range(options.attempts)):
+        with session.ask("GET", where, scopes=pull_scope(path), headers=headers) as answer:
+            try:
+                return answer.document(options.max_document, what), answer
+            except ConnectionFailedError:
+                if not left:
+                    raise
+        guard.sleep(options.pause_s)
+    raise AssertionError("attempts is at least 1")
+
+
+class BlobReader(io.RawIOBase):
+    """A blob's bytes as they come, over as many connections as it takes; exactly as many as were announced.
+
+    The digest is for whoever takes them. room: called before each piece; raises when there is no space left.
+    """
+
+    def __init__(
+        self, session: Session, path: str, blob: Descriptor, gauge: Gauge, room: Callable[[], None]
+    ) -> None:
+        super().__init__()
+        self._session, self._path, self._blob = session, path, blob
+        self._gauge, self._room = gauge, room
+        self._what = f"blob {blob.digest} of {session.host}/{path}"
+        self._answer: Answer | None = None
+        self._pace = _Pace(session.wire.options)
+        self._offset = self._broke_at = 0
+        self._failures = self._breaks = 0
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes, at most `size` and 256 KiB, b"" at the end."""
+        left = self._blob.size - self._offset
+        most = _PIECE if size < 0 else min(size, _PIECE)
+        if not left or not most:
+            return b""
+        self._room()
+        while not (data := self._attempt(min(most, left + 1))):
+            continue
+        if len(data) > left:
+            raise LyingRegistryError(f"{self._what} is longer than the {self._blob.size} bytes announced")
+        self._offset += len(data)
+        self._gauge.at(self._offset)
+        if self._offset == self._blob.size:
+            self.close()
+        return data
+
+    def close(self) -> None:
+        """Let the connection go. Idempotent."""
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None
+        super().close()
+
+    def _attempt(self, most: int) -> bytes:
+        """Read once; b"" when the connection broke, and the next attempt is to go on where it did."""
+        try:
+            if self._answer is None:
+                self._answer = self._open()
+            return self._read1(self._answer, most)
+        except ConnectionFailedError as error:
+            if self._answer is not None:
+                self._answer.close()
+                self._answer = None
+            self._note_break(error)
+            return b""
+
+    def _read1(self, answer: Answer, most: int) -> bytes:
+        data = answer.read1(most)
+        self._session.wire.meter.received(len(data), self._blob.digest)
+        if not data:
+            raise ConnectionFailedError("the connection ended too early")
+        self._pace.took(len(data))
+        return data
+
+    def _note_break(self, error: ConnectionFailedError) -> None:
+        """Count a break; raise when going on leads nowhere."""
+        options = self._session.wire.options
+        if error.final:
+            raise error
+        self._breaks += 1
+        self._failures = 0 if self._offset - self._broke_at >= _PROGRESS else self._failures + 1
+        self._broke_at = self._offset
+        if self._failures >= options.attempts or self._breaks > _MOST_BREAKS:
+            raise ConnectionFailedError(
+                f"{self._what} ended after {self._offset} of {self._blob.size} bytes, "
+                f"{self._breaks} times: {error}"
+            ) from error
+        self._session.wire.guard.sleep(options.pause_s)
+
+    def _open(self) -> Answer:
+        """Ask for the rest."""
+        answer = self._session.ask(
+            "GET",
+            f"/v2/{self._path}/blobs/{self._blob.digest}",
+            scopes=pull_scope(self._path),
+            headers={"Range": f"bytes={self._offset}-"} if self._offset else {},
+            fine=(200, 206) if self._offset else (200,),
+        )
+        try:
+            begins = self._begin_of(answer)
+            if answer.length is not None and answer.length != self._blob.size - begins:
+                raise LyingRegistryError(
+                    f"{self._what} is announced with {begins + answer.length} bytes, "
+                    f"its manifest says {self._blob.size}; refused"
+                )
+            self._pace = _Pace(self._session.wire.options)
+            self._skip(answer, self._offset - begins)
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+    def _begin_of(self, answer: Answer) -> int:
+        """Where the answer begins: a registry may know no ranges, and send all of it again."""
+        if answer.status == 200:
+            return 0
+        found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        if not found or int(found[1]) != self._offset or found[3] not in ("*", str(self._blob.size)):
+            raise LyingRegistryError(
+                f"{self._what}: asked for what follows byte {self._offset}, got something else; refused"
+            )
+        return self._offset
+
+    def _skip(self, answer: Answer, size: int) -> None:
+        while size:
+            size -= len(self._read1(answer, min(size, _PIECE)))
+
+
+class _Pace:
+    """Breaks off a connection that only drips."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._since, self._bytes = time.monotonic(), 0
+
+    def took(self, size: int) -> None:
+        """Count bytes. Raises ConnectionFailedError when too few came since it began to look."""
+        self._bytes += size
+        now = time.monotonic()
+        if now - self._since < self._options.stall_s:
+            return
+        if self._bytes < self._options.stall_bytes:
+            raise ConnectionFailedError(
+                f"it stalls: {self._bytes} bytes in {now - self._since:.0f} s; try again later"
+            )
+        self._since, self._bytes = now, 0

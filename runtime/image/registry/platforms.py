@@ -1,0 +1,117 @@
+"""Which image of an index runs here: operating system, architecture, and the variants a CPU also runs."""
+
+from __future__ import annotations
+
+import platform as machine
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from runtime.image.registry.errors import RegistryError
+
+_ARCHITECTURES = {
+    "x86_64": "amd64",
+    "x86-64": "amd64",
+    "aarch64": "arm64",
+    "armhf": "arm",
+    "armel": "arm",
+    "i386": "386",
+    "i486": "386",
+    "i586": "386",
+    "i686": "386",
+}
+_SYSTEMS = (
+    "linux",
+    "windows",
+    "darwin",
+    "freebsd",
+    "netbsd",
+    "openbsd",
+    "solaris",
+    "android",
+    "wasip1",
+    "js",
+)
+_BELOW: dict[str, tuple[int, tuple[tuple[str, str], ...]]] = {
+    "arm": (5, ()),
+    "arm64": (9, (("arm", "v8"), ("arm", "v7"), ("arm", "v6"), ("arm", "v5"))),
+    "amd64": (2, (("386", ""),)),
+}
+"""Architecture → its lowest variant that has a number, and what else its CPUs run."""
+_PART = re.compile(r"[a-z0-9_.-]+")
+
+
+class Platform(msgspec.Struct, frozen=True, kw_only=True):
+    """`os/architecture[/variant]`, in the words of images (amd64, arm64, arm/v7)."""
+
+    os: str = "linux"
+    architecture: str
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+
+def host_platform() -> Platform:
+    """What this machine runs."""
+    return _normal("linux", machine.machine().lower(), "")
+
+
+def parse_platform(text: str) -> Platform:
+    """Read `linux/arm64/v8`, `linux/amd64`, `arm64` or `linux`; "" is this machine. Raises RegistryError."""
+    parts = text.lower().split("/") if text else []
+    if len(parts) > 3 or not all(_PART.fullmatch(part) for part in parts):
+        raise RegistryError(f"platform {text!r} is none; write os/architecture, as in linux/arm64")
+    here = host_platform()
+    if not parts:
+        return here
+    if len(parts) == 1:
+        if parts[0] in _SYSTEMS:
+            return msgspec.structs.replace(here, os=parts[0])
+        return _normal(here.os, parts[0], "")
+    return _normal(parts[0], parts[1], parts[2] if len(parts) == 3 else "")
+
+
+def from_document(document: Mapping[str, Any]) -> Platform:
+    """Read a descriptor's `platform`, or an image's config."""
+    fields = [str(document.get(name) or "") for name in ("os", "architecture", "variant")]
+    return _normal(*fields)
+
+
+def rank(wanted: Platform, offered: Platform) -> int | None:
+    """Say how well `offered` suits: 0 is what was wanted, more is less; None does not run."""
+    if offered.os != wanted.os:
+        return None
+    runs = _runs(wanted)
+    pair = (offered.architecture, offered.variant)
+    return runs.index(pair) if pair in runs else None
+
+
+def _runs(wanted: Platform) -> list[tuple[str, str]]:
+    """What a CPU runs, best first: its own, variants below it, and its 32-bit forebear."""
+    architecture, variant = wanted.architecture, wanted.variant
+    level = int(variant[1:]) if re.fullmatch(r"v\d{1,2}", variant) else 0
+    found = [(architecture, variant)]
+    lowest, forebears = _BELOW.get(architecture, (level, ()))
+    found += [(architecture, f"v{number}") for number in range(level - 1, lowest - 1, -1)]
+    if architecture != "arm":
+        found.append((architecture, ""))
+    return [*found, *forebears]
+
+
+def _normal(system: str, architecture: str, variant: str) -> Platform:
+    """Undo the spellings: `aarch64`, `arm64/v8` and `arm64` are one, so are `arm` and `arm/v7`."""
+    if architecture.startswith("armv") and architecture[4:5].isdigit():  # what the kernel says: armv7l
+        architecture, variant = "arm", f"v{architecture[4]}"
+    elif architecture == "armel":
+        variant = variant or "v6"
+    architecture = _ARCHITECTURES.get(architecture, architecture)
+    if variant.isdigit():
+        variant = f"v{variant}"
+    if (architecture, variant) in (("arm64", "v8"), ("amd64", "v1")):
+        variant = ""
+    if architecture == "arm" and not variant:
+        variant = "v7"
+    return Platform(os=system, architecture=architecture, variant=variant)

@@ -1,0 +1,200 @@
+"""Pull: from a name to an image in the store. Only layers that are not here travel, and all are checked."""
+
+from __future__ import annotations
+
+import os
+from typing import BinaryIO, NamedTuple, cast
+
+import msgspec
+
+from runtime.image.documents import Descriptor, ImageConfig
+from runtime.image.errors import ImageError, LayerError
+from runtime.image.image import Image
+from runtime.image.layers import Layer
+from runtime.image.references import Reference
+from runtime.image.registry import crew
+from runtime.image.registry.errors import (
+    LyingRegistryError,
+    RegistryAuthError,
+    RegistryError,
+    RegistryNotFoundError,
+)
+from runtime.image.registry.fetch import BlobReader, fetch_document, fetch_manifest
+from runtime.image.registry.flights import Flights
+from runtime.image.registry.manifests import Document, choose, read_manifest
+from runtime.image.registry.platforms import from_document, parse_platform, rank
+from runtime.image.registry.progress import Detail, Gauge, Message, Progress, short
+from runtime.image.registry.session import Session
+from runtime.image.registry.transfer import Transfer
+from runtime.image.store import ImageStore
+
+
+class Pulled(NamedTuple):
+    """What a pull did. digest: of what the name led to, which may be an index; new: not known before."""
+
+    image: Image
+    digest: str
+    new: bool
+    transfer: Transfer
+
+
+class Pull:
+    """One pull of one name, within a session."""
+
+    def __init__(
+        self, session: Session, store: ImageStore, flights: Flights, progress: Progress, platform: str
+    ) -> None:
+        self._session, self._store, self._flights, self._progress = session, store, flights, progress
+        self._asked = platform
+        self._wanted = parse_platform(platform)
+        self._meter = session.wire.meter
+
+    def run(self, name: Reference) -> Pulled:
+        """Pull `name`, which has a tag or a digest. Raises RegistryError and its subclasses, ImageError."""
+        path = name.path
+        top = self._find(name)
+        self._progress(Message(status=f"Pulling from {path}", id=name.digest or name.tag))
+        before = self._known(name)
+        document = top
+        if top.is_index:
+            chosen = choose(top, self._wanted, str(name))
+            document = fetch_manifest(self._session, path, chosen.digest, chosen.size)
+        with self._store.adding():
+            image = self._take(name, top, document)
+        new = image.id != before
+        self._progress(Message(status=f"Digest: {top.digest}"))
+        words = "Downloaded newer image for" if new else "Image is up to date for"
+        self._progress(Message(status=f"Status: {words} {name}"))
+        return Pulled(image, top.digest, new, self._meter.total())
+
+    def _find(self, name: Reference) -> Document:
+        """Get what the name leads to; failures in docker's words."""
+        try:
+            return fetch_manifest(self._session, name.path, name.digest or name.tag)
+        except RegistryAuthError as error:
+            raise RegistryNotFoundError(
+                f"pull access denied for {name.repository}, repository does not exist or may require "
+                f"'docker login': {error}"
+            ) from error
+        except RegistryNotFoundError as error:
+            raise RegistryNotFoundError(f"manifest for {name} not found: {error}") from error
+
+    def _known(self, name: Reference) -> str:
+        try:
+            return self._store.find_id(str(name))
+        except ImageError:
+            return ""
+
+    def _take(self, name: Reference, top: Document, document: Document) -> Image:
+        manifest = read_manifest(document, str(name))
+        config = self._config(name, manifest.config)
+        diff_ids = self._diff_ids(name, config, len(manifest.layers))
+        wanted = [
+            Layer(digest=blob.digest, size=blob.size, media_type=blob.media_type, diff_id=diff_id)
+            for blob, diff_id in zip(manifest.layers, diff_ids, strict=True)
+        ]
+        self._layers(name.path, list(dict.fromkeys(wanted)))
+        return self._store.add_image(
+            () if name.digest else (str(name),),
+            document.data,
+            document.media_type,
+            wanted,
+            config,
+            repo_digests=(f"{name.repository}@{top.digest}",),
+        )
+
+    # ---- the config ------------------------------------------------------------------------------------
+
+    def _config(self, name: Reference, blob: Descriptor) -> bytes:
+        content = self._store.content
+        if content.has_blob(blob.digest):
+            self._meter.note(blob.digest, "present")
+            return content.read_blob(blob.digest)
+        data = fetch_document(self._session, name.path, blob)
+        self._meter.note(blob.digest, "moved")
+        return data
+
+    def _diff_ids(self, name: Reference, data: bytes, layers: int) -> tuple[str, ...]:
+        try:
+            config = msgspec.json.decode(data, type=ImageConfig)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            raise LyingRegistryError(
+                f"config of {name} is malformed: {error}; push the image again"
+            ) from error
+        if config.os not in ("linux", ""):
+            raise RegistryError(f"image operating system {config.os[:40]!r} cannot be used on this platform")
+        is_for = from_document(msgspec.to_builtins(config))
+        if self._asked and rank(self._wanted, is_for) is None:
+            raise RegistryNotFoundError(
+                f"image with reference {name} was found but does not provide the specified platform "
+                f"({self._wanted}); it is for {is_for}"
+            )
+        if len(config.rootfs.diff_ids) != layers:
+            raise LyingRegistryError(
+                f"manifest of {name} has {layers} layers, its config {len(config.rootfs.diff_ids)}; refused"
+            )
+        return config.rootfs.diff_ids
+
+    # ---- layers ----------------------------------------------------------------------------------------
+
+    def _layers(self, path: str, layers: list[Layer]) -> None:
+        missing = []
+        for layer in layers:
+            if self._is_here(layer):
+                self._meter.note(layer.digest, "present")
+                self._say(layer, "Already exists")
+            else:
+                missing.append(layer)
+                self._say(layer, "Pulling fs layer")
+        self._check_room(sum(layer.size for layer in missing))
+        options = self._session.wire.options
+        crew.work(self._session.wire.guard, options.parallel, lambda layer: self._layer(path, layer), missing)
+
+    def _layer(self, path: str, layer: Layer) -> None:
+        with self._flights.alone(layer.digest, self._session.wire.guard):
+            if self._is_here(layer):  # another pull brought it
+                self._meter.note(layer.digest, "present")
+                self._say(layer, "Already exists")
+                return
+            self._download(path, layer)
+
+    def _download(self, path: str, layer: Layer) -> None:
+        gauge = Gauge(self._progress, "Downloading", layer.digest, layer.size)
+        source = BlobReader(self._session, path, layer.descriptor, gauge, self._check_room)
+        try:
+            self._store.content.add_stream(
+                cast("BinaryIO", source),
+                digest=layer.digest,
+                diff_id=layer.diff_id,
+                media_type=layer.media_type,
+            )
+        except LayerError as error:
+            if isinstance(error.__cause__, OSError):  # our own disk
+                raise
+            raise LyingRegistryError(
+                f"layer {layer.digest} of {self._session.host}/{path}: {error}"
+            ) from error
+        finally:
+            source.close()
+        self._meter.note(layer.digest, "moved")
+        gauge.say("Download complete")
+        gauge.say("Pull complete")
+
+    def _is_here(self, layer: Layer) -> bool:
+        """Whether it need not travel: its bytes are here, or the same content from other bytes."""
+        content = self._store.content
+        return content.has_blob(layer.digest) or content.known_layer(layer.diff_id) is not None
+
+    def _say(self, layer: Layer, status: str) -> None:
+        self._progress(Message(status=status, id=short(layer.digest), progress_detail=Detail()))
+
+    def _check_room(self, needed: int = 0) -> None:
+        """Raise when the disk below the store would become full."""
+        status = os.statvfs(self._store.root)
+        free = status.f_bavail * status.f_frsize
+        reserve = self._session.wire.options.reserve
+        if free < needed + reserve:
+            raise RegistryError(
+                f"pull: {free} bytes are free below {self._store.root}, {needed} are to come and {reserve} "
+                "are to stay free; remove images (nn rmi, nn image prune) and try again"
+            )

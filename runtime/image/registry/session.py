@@ -1,0 +1,168 @@
+"""One registry, as one user, for one transfer: attempts, redirects, and who gets to see the credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from urllib.parse import urljoin, urlsplit
+
+from runtime.image.references import HUB
+from runtime.image.registry.authority import Authority
+from runtime.image.registry.causes import shown
+from runtime.image.registry.credentials import Credential
+from runtime.image.registry.errors import ConnectionFailedError, RedirectRefusedError
+from runtime.image.registry.refusals import refusal
+from runtime.image.registry.wire import Answer, Body, Wire
+
+_HUB_API = "registry-1.docker.io"
+_REDIRECTS = 5
+_MOVED = (301, 302, 303, 307, 308)
+_LATER = (429, 500, 502, 503, 504)
+_LONGEST_PAUSE_S = 30.0
+
+
+class Session:
+    """Requests to the registry `host` (as in names of images), by several threads. See open_session()."""
+
+    def __init__(self, wire: Wire, host: str, credential: Credential | None, scheme: str) -> None:
+        self.wire, self.host = wire, host
+        self.scheme = scheme
+        self.base = f"{scheme}://{_HUB_API if host == HUB else host}"
+        self.authority = Authority(wire, credential)
+
+    def ping(self) -> None:
+        """Ask whether a registry is there, and how it wants to know us."""
+        with self.wire.send("GET", f"{self.base}/v2/", {}) as answer:
+            if answer.status == 401:
+                self.authority.learn(answer.headers.get("WWW-Authenticate", ""))
+            elif answer.status in _LATER:
+                raise refusal(answer)
+
+    def ask(
+        self,
+        method: str,
+        where: str,
+        *,
+        scopes: Iterable[str],
+        fine: tuple[int, ...] = (200,),
+        headers: Mapping[str, str] | None = None,
+        body: Body | None = None,
+        count: Callable[[int], None] | None = None,
+        once: bool = False,
+    ) -> Answer:
+        """Send a request to a path or address and return its answer, whose status is one of `fine`.
+
+        once: it is not sent again when the connection breaks or the registry is busy. Raises
+        RegistryAuthError, RegistryNotFoundError, ConnectionFailedError, RedirectRefusedError, RegistryError.
+        """
+        options, guard = self.wire.options, self.wire.guard
+        url = self.target(f"{self.base}/", where)
+        left = 1 if once else options.attempts
+        pause = options.pause_s
+        while True:
+            left -= 1
+            try:
+                answer = self._follow(method, url, tuple(scopes), dict(headers or {}), body, count)
+            except ConnectionFailedError as error:
+                if error.final or not left:
+                    raise
+            else:
+                if answer.status in fine:
+                    return answer
+                with answer:
+                    if answer.status not in _LATER or not left:
+                        raise refusal(answer)
+                    pause = _asked_pause(answer) or pause
+            guard.sleep(pause)
+            pause *= 2
+
+    def target(self, current: str, where: str) -> str:
+        """Return the absolute address of a `Location`; RedirectRefusedError where we do not go."""
+        url = urljoin(current, where)
+        why = self._refused(current, url)
+        if why:
+            raise RedirectRefusedError(
+                f"registry {self.host} points at {shown(url)[:200]}: {why}; refused, ask who runs it"
+            )
+        parts = urlsplit(url)
+        return parts._replace(fragment="", netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+    def _refused(self, current: str, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError:
+            return "that is no address"
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            return "that is no web address"
+        if parts.scheme == "http" and urlsplit(current).scheme == "https":
+            return "it leads from TLS to plain HTTP"
+        if parts.scheme == "http" and not self.wire.options.is_insecure(parts.netloc.rpartition("@")[2]):
+            return "plain HTTP is only used with hosts listed as insecure"
+        return ""
+
+    def _follow(
+        self,
+        method: str,
+        url: str,
+        scopes: tuple[str, ...],
+        headers: dict[str, str],
+        body: Body | None,
+        count: Callable[[int], None] | None,
+    ) -> Answer:
+        """Send, show credentials when asked, follow redirects. Only the registry itself sees credentials."""
+        knocked = False
+        moves = 0
+        while True:
+            home = _origin(url) == _origin(self.base)
+            shows = self.authority.header(scopes) if home else ""
+            every = headers | ({"Authorization": shows} if shows else {})
+            answer = self.wire.send(method, url, every, body, count=count)
+            if answer.status == 401 and home and not knocked:
+                knocked = True
+                with answer:
+                    self.authority.learn(answer.headers.get("WWW-Authenticate", ""), scopes, shows)
+                continue
+            location = answer.headers.get("Location", "")
+            stays = method in ("GET", "HEAD") or answer.status in (307, 308)
+            if answer.status not in _MOVED or not location or not stays:
+                return answer
+            with answer:
+                moves += 1
+                if moves > _REDIRECTS:
+                    raise RedirectRefusedError(
+                        f"registry {self.host} points on for the {moves}th time, to {shown(location)[:200]}; "
+                        "refused, ask who runs it"
+                    )
+                url = self.target(url, location)
+
+
+def open_session(wire: Wire, host: str, credential: Credential | None, schemes: dict[str, str]) -> Session:
+    """Begin to talk to a registry. `schemes` keeps what each host speaks, for the next time.
+
+    TLS first; plain HTTP follows where the host is loopback or listed as insecure, and nowhere else.
+    """
+    if host in schemes:
+        return Session(wire, host, credential, schemes[host])
+    tried = ("https", "http") if wire.options.is_insecure(host) else ("https",)
+    for scheme in tried:
+        session = Session(wire, host, credential, scheme)
+        try:
+            session.ping()
+        except ConnectionFailedError as error:
+            if scheme == tried[-1] or error.final:
+                raise
+            continue
+        schemes[host] = scheme
+        return session
+    raise AssertionError("no scheme")
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _asked_pause(answer: Answer) -> float:
+    """Seconds that `Retry-After` asks for, within reason."""
+    text = answer.headers.get("Retry-After", "")
+    return min(float(text), _LONGEST_PAUSE_S) if text.isascii() and text.isdigit() else 0.0

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+from fakes import Fake
+
+from runtime.image import ImageStore
+from runtime.image.registry.client import RegistryClient
+from runtime.image.registry.options import Options
+
+
+@pytest.fixture
+def fake():
+    registry = Fake()
+    yield registry
+    registry.close()
+
+
+@pytest.fixture
+def other():
+    registry = Fake()
+    yield registry
+    registry.close()
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ImageStore(tmp_path / "images")
+
+
+@pytest.fixture
+def client():
+    """Impatient, so that what waits for ever fails soon."""
+    return RegistryClient(
+        Options(
+            connect_s=2, read_s=0.5, answer_s=1.0, stall_s=0.6, stall_bytes=1024, attempts=2, pause_s=0.01
+        )
+    )

@@ -1,0 +1,316 @@
+"""Who may see what: passwords, tokens and their scopes, TLS, and that no credential goes astray."""
+
+import base64
+import json
+import ssl
+import subprocess
+import time
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+import pytest
+from fakes import Fake, make_image, send, tar_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.image.registry.challenge import Challenge, choose, parse_challenges
+from runtime.image.registry.client import RegistryClient
+from runtime.image.registry.credentials import Credential
+from runtime.image.registry.errors import (
+    ConnectionFailedError,
+    RedirectRefusedError,
+    RegistryAuthError,
+    RegistryError,
+    RegistryNotFoundError,
+)
+from runtime.image.registry.options import Options
+
+ME = Credential("me", "se:cret")
+TAR = tar_of({"file": b"x" * 3000})
+
+
+class TokenServer:
+    """Guards a Fake by tokens; keeps what it was asked for."""
+
+    def __init__(self, fake, realm="", life=300, known=ME):
+        self.fake, self.life, self.known = fake, life, known
+        self.asked, self.good = [], {}
+        self.realm = realm or f"{fake.base}/token"
+        fake.on("GET", "/token", self.give)
+        fake.on("POST", "/token", self.give)
+        fake.gate = self.gate
+
+    def gate(self, handler):
+        path = urlsplit(handler.path).path
+        if path == "/token":
+            return False
+        scope = f"repository:{path.split('/')[2]}:pull" if path != "/v2/" else ""
+        token = handler.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token in self.good and time.monotonic() < self.good[token]:
+            return False
+        extra = f',scope="{scope}"' if scope else ""
+        challenge = f'Bearer realm="{self.realm}",service="a registry"{extra}'
+        send(handler, 401, b"{}", {"WWW-Authenticate": challenge})
+        return True
+
+    def give(self, handler):
+        query = parse_qs(urlsplit(handler.path).query)
+        if handler.command == "POST":
+            body = handler.rfile.read(int(handler.headers["Content-Length"])).decode()
+            query = parse_qs(body)
+        self.asked.append((handler.command, query, handler.headers.get("Authorization")))
+        pair = base64.b64encode(f"{self.known.username}:{self.known.password}".encode()).decode()
+        if handler.command == "GET" and handler.headers.get("Authorization") != f"Basic {pair}":
+            return send(handler, 401, json.dumps({"details": "incorrect username or password"}).encode())
+        token = f"token-{len(self.asked)}"
+        self.good[token] = time.monotonic() + self.life
+        document = {"token": token, "expires_in": self.life}
+        if "offline_token" in query:
+            document["refresh_token"] = "identity"
+        return send(handler, 200, json.dumps(document).encode())
+
+
+def test_a_token_is_asked_for_once_with_its_scope(fake, client, store):
+    tokens = TokenServer(fake)
+    fake.add(make_image([TAR]))
+    client.pull(store, fake.name(), credential=ME)
+    ((method, query, _),) = tokens.asked
+    assert method == "GET"
+    assert query["scope"] == ["repository:app:pull"]
+    assert query["service"] == ["a registry"]
+    assert query["account"] == ["me"]
+
+
+def test_an_expired_token_is_replaced(fake, client, store):
+    tokens = TokenServer(fake)
+    fake.add(make_image([TAR]))
+    with client.session(fake.host, ME) as session:
+        for _ in range(2):
+            with session.ask("GET", "/v2/app/manifests/1", scopes=("repository:app:pull",)) as answer:
+                answer.document(1 << 20, "it")
+            tokens.good.clear()  # the registry forgets it before its time
+    assert len(tokens.asked) == 2
+
+
+def test_an_identity_token_is_posted(fake, client, store):
+    tokens = TokenServer(fake)
+    fake.add(make_image([TAR]))
+    client.pull(store, fake.name(), credential=Credential(token="identity"))
+    ((method, query, authorization),) = tokens.asked
+    assert (method, authorization) == ("POST", None)
+    assert query["refresh_token"] == ["identity"]
+    assert query["scope"] == ["repository:app:pull"]
+
+
+def test_the_wrong_password(fake, client, store):
+    TokenServer(fake)
+    fake.add(make_image([TAR]))
+    with pytest.raises(RegistryNotFoundError, match=r"pull access denied.*incorrect username or password"):
+        client.pull(store, fake.name(), credential=Credential("me", "wrong"))
+    with pytest.raises(RegistryAuthError, match=r"Get .*/v2/.*: incorrect username or password"):
+        client.log_in(fake.host, Credential("me", "wrong"))
+
+
+def test_a_login_gives_an_identity_token(fake, client):
+    TokenServer(fake)
+    assert client.log_in(fake.host, ME) == "identity"
+
+
+def test_a_password_where_that_is_wanted(fake, client, store):
+    pair = base64.b64encode(b"me:se:cret").decode()
+
+    def gate(handler):
+        if handler.headers.get("Authorization") == f"Basic {pair}":
+            return False
+        send(handler, 401, b"", {"WWW-Authenticate": 'Basic realm="here"'})
+        return True
+
+    fake.gate = gate
+    fake.add(make_image([TAR]))
+    assert client.log_in(fake.host, ME) == ""
+    assert client.pull(store, fake.name(), credential=ME).new
+    with pytest.raises(RegistryNotFoundError, match="no basic auth credentials"):
+        client.pull(store, fake.name())
+    with pytest.raises(RegistryAuthError, match="unauthorized"):
+        client.log_in(fake.host, Credential("me", "wrong"))
+
+
+@pytest.mark.parametrize(
+    "realm",
+    [
+        "http://192.0.2.1/token",
+        "file:///etc/passwd",
+        "https://me@192.0.2.1/",
+        "",
+        "https://",
+        "http://[::1",
+    ],
+)
+def test_a_token_server_that_gets_no_password(fake, client, store, realm):
+    tokens = TokenServer(fake)
+    tokens.realm = realm
+    with pytest.raises(RegistryError, match="credentials go to https addresses only"):
+        client.pull(store, fake.name(), credential=ME)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"[]", b"{}", b'{"token":5}', b'{"token":"a\\r\\nX: y"}', b'{"token":"x","expires_in":"soon"}'],
+)
+def test_a_token_server_that_talks_nonsense(fake, client, store, answer):
+    TokenServer(fake)
+    fake.on("GET", "/token", lambda handler: send(handler, 200, answer))
+    with pytest.raises(RegistryError, match="token server's answer"):
+        client.pull(store, fake.name(), credential=ME)
+
+
+# ---- challenges --------------------------------------------------------------------------------------------
+
+
+def test_challenges_of_the_wild():
+    text = 'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",'
+    text += 'scope="repository:a/b:pull,push"'
+    assert parse_challenges(text) == [
+        Challenge(
+            "bearer",
+            {
+                "realm": "https://auth.docker.io/token",
+                "service": "registry.docker.io",
+                "scope": "repository:a/b:pull,push",
+            },
+        )
+    ]
+    two = parse_challenges('Basic realm="a \\"b\\", c", Bearer realm=https://x/y , error = "z"')
+    assert [one.scheme for one in two] == ["basic", "bearer"]
+    assert two[0].parameters == {"realm": 'a "b", c'}
+    assert two[1].parameters == {"realm": "https://x/y", "error": "z"}
+    assert choose(two) is two[1]
+    assert choose(parse_challenges("Negotiate")) is None
+
+
+@given(st.text())
+def test_no_header_breaks_the_parser(text):
+    for challenge in parse_challenges(text):
+        assert challenge.scheme == challenge.scheme.lower()
+
+
+WORDS = st.text("abcXYZ019-_", min_size=1, max_size=6)
+
+
+@given(st.lists(st.tuples(WORDS, st.dictionaries(WORDS.map(str.lower), st.text('ab ,="\\é', max_size=6)))))
+def test_what_is_written_is_read(challenges):
+    def quoted(value):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+    text = ", ".join(
+        f"{scheme} " + ", ".join(f"{name}={quoted(value)}" for name, value in parameters.items())
+        for scheme, parameters in challenges
+    )
+    assert parse_challenges(text) == [Challenge(scheme.lower(), dict(rest)) for scheme, rest in challenges]
+
+
+# ---- TLS ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    """ca.crt, and server.* and client.* signed by it."""
+    where = tmp_path_factory.mktemp("authority")
+
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], cwd=where, check=True, capture_output=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.crt", "-days", "2", "-subj", "/CN=tests")
+    (where / "san").write_text("subjectAltName=IP:127.0.0.1")
+    for name in ("server", "client"):
+        openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        openssl(
+            *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-days", "2"),
+            *("-CAcreateserial", "-extfile", "san", "-out", f"{name}.crt"),
+        )
+    return where
+
+
+@pytest.fixture
+def secure(authority):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority / "server.crt", authority / "server.key")
+    context.load_verify_locations(authority / "ca.crt")
+    registry = Fake(tls=context)
+    registry.context = context
+    registry.add(make_image([TAR]))
+    yield registry
+    registry.close()
+
+
+def strict(certs):
+    return RegistryClient(Options(trust_loopback=False, certs=(certs,), attempts=1, read_s=2, connect_s=2))
+
+
+def test_an_authority_of_its_own(secure, store, authority, tmp_path):
+    with pytest.raises(ConnectionFailedError, match=r"x509: .*certs\.d"):
+        strict(tmp_path).pull(store, secure.name())
+    (tmp_path / secure.host).mkdir()
+    (tmp_path / secure.host / "ca.crt").write_bytes((authority / "ca.crt").read_bytes())
+    assert strict(tmp_path).pull(store, secure.name()).new
+
+
+def test_an_authority_is_asked_for_even_on_loopback_once_it_is_there(secure, store, tmp_path):
+    assert RegistryClient(Options(certs=())).pull(store, secure.name()).new
+    (tmp_path / secure.host).mkdir()
+    (tmp_path / secure.host / "ca.crt").write_text("nonsense")
+    with pytest.raises(RegistryError, match="PEM form"):
+        RegistryClient(Options(certs=(tmp_path,))).pull(store, secure.name())
+
+
+def test_a_certificate_of_ours(secure, store, authority, tmp_path):
+    secure.context.verify_mode = ssl.CERT_REQUIRED
+    where = tmp_path / secure.host
+    where.mkdir()
+    (where / "ca.crt").write_bytes((authority / "ca.crt").read_bytes())
+    with pytest.raises(ConnectionFailedError):
+        strict(tmp_path).pull(store, secure.name())
+    (where / "client.cert").write_bytes((authority / "client.crt").read_bytes())
+    with pytest.raises(RegistryError, match=r"\.key is not beside it"):
+        strict(tmp_path).pull(store, secure.name())
+    (where / "client.key").write_bytes((authority / "client.key").read_bytes())
+    assert strict(tmp_path).pull(store, secure.name()).new
+
+
+def test_no_plain_http_but_where_it_is_allowed(fake, store, tmp_path):
+    fake.add(make_image([TAR]))
+    with pytest.raises(ConnectionFailedError, match="TLS failed"):
+        strict(tmp_path).pull(store, fake.name())
+    assert not fake.seen
+    listed = msgspec.structs.replace(strict(tmp_path).options, insecure=(fake.host,))
+    assert RegistryClient(listed).pull(store, fake.name()).new
+
+
+def test_no_way_from_tls_to_plain_http(secure, fake, store, client):
+    digest = json.loads(secure.manifests["app", "1"][0])["layers"][0]["digest"]
+    target = f"{fake.base}/v2/app/blobs/{digest}"
+    secure.on("GET", f"/v2/app/blobs/{digest}", lambda one: send(one, 302, b"", {"Location": target}))
+    with pytest.raises(RedirectRefusedError, match="leads from TLS to plain HTTP"):
+        client.pull(store, secure.name())
+    assert not fake.seen
+
+
+@pytest.mark.parametrize(
+    ("host", "insecure", "expected"),
+    [
+        ("localhost:5000", (), True),
+        ("127.8.9.1", (), True),
+        ("[::1]:5000", (), True),
+        ("localhost.example.com", (), False),
+        ("127.0.0.1.example.com", (), False),
+        ("10.1.2.3:80", (), False),
+        ("10.1.2.3:80", ("10.0.0.0/8",), True),
+        ("registry:5000", ("registry:5000",), True),
+        ("registry:5001", ("registry:5000",), False),
+        ("registry:5001", ("registry",), True),
+        ("10.1.2.3", ("nonsense/8",), False),
+    ],
+)
+def test_who_may_be_talked_to_in_clear(host, insecure, expected):
+    assert Options(insecure=insecure).is_insecure(host) is expected

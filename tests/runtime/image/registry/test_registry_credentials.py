@@ -1,0 +1,155 @@
+"""docker's config.json and the real protocol of its credential helpers, and the header that carries them."""
+
+import base64
+import json
+import os
+import stat
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.image.registry import credentials
+from runtime.image.registry.credentials import HUB_KEY, Credential
+from runtime.image.registry.errors import CredentialsError
+
+HELPER = """#!/usr/bin/env python3
+import json, pathlib, sys
+kept = pathlib.Path(__file__).with_suffix(".json")
+known = json.loads(kept.read_text()) if kept.exists() else {}
+given = sys.stdin.read()
+if sys.argv[1] == "get":
+    if given not in known:
+        print("credentials not found in native keychain")
+        sys.exit(1)
+    print(json.dumps(known[given]))
+elif sys.argv[1] == "store":
+    entry = json.loads(given)
+    known[entry["ServerURL"]] = entry
+elif sys.argv[1] == "erase":
+    known.pop(given, None)
+kept.write_text(json.dumps(known))
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    return tmp_path / "docker" / "config.json"
+
+
+@pytest.fixture
+def helper(tmp_path, monkeypatch):
+    program = tmp_path / "docker-credential-test"
+    program.write_text(HELPER)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return program
+
+
+def write(config, document):
+    config.parent.mkdir(exist_ok=True)
+    config.write_text(document if isinstance(document, str) else json.dumps(document))
+
+
+def test_kept_in_the_file_for_its_owner_alone(config):
+    write(config, {"HttpHeaders": {"X": "y"}, "auths": {"other:5000": {"auth": "YTpi"}}})
+    credentials.store("registry:5000", Credential("me", "se:cret"), config)
+    assert stat.S_IMODE(config.stat().st_mode) == 0o600
+    document = json.loads(config.read_text())
+    assert document["HttpHeaders"] == {"X": "y"}
+    assert document["auths"]["registry:5000"] == {"auth": base64.b64encode(b"me:se:cret").decode()}
+    assert credentials.lookup("registry:5000", config) == Credential("me", "se:cret")
+    assert credentials.lookup("https://registry:5000/v2/", config) == Credential("me", "se:cret")
+    assert credentials.lookup("other:5000", config) == Credential("a", "b")
+    assert credentials.lookup("registry:5001", config) is None
+    assert credentials.erase("registry:5000", config)
+    assert not credentials.erase("registry:5000", config)
+    assert credentials.lookup("registry:5000", config) is None
+
+
+def test_the_hub_has_many_names(config):
+    credentials.store("docker.io", Credential("me", "x"), config)
+    assert list(json.loads(config.read_text())["auths"]) == [HUB_KEY]
+    for name in ("", "docker.io", "index.docker.io", "registry-1.docker.io", HUB_KEY):
+        assert credentials.lookup(name, config) == Credential("me", "x")
+
+
+def test_a_helper_keeps_what_the_file_does_not(config, helper):
+    write(config, {"credsStore": "test"})
+    assert credentials.store("registry:5000", Credential("me", "secret"), config) == "docker-credential-test"
+    assert "secret" not in config.read_text()
+    assert credentials.lookup("registry:5000", config) == Credential("me", "secret")
+    assert credentials.lookup("other", config) is None
+    credentials.store("tokens", Credential(token="identity"), config)
+    assert credentials.lookup("tokens", config) == Credential(token="identity")
+    assert credentials.erase("registry:5000", config)
+    assert credentials.lookup("registry:5000", config) is None
+
+
+def test_a_helper_for_one_registry(config, helper):
+    write(config, {"credHelpers": {"special": "test"}, "auths": {"plain": {"auth": "YTpi"}}})
+    credentials.store("special", Credential("me", "x"), config)
+    assert credentials.lookup("special", config) == Credential("me", "x")
+    assert credentials.lookup("plain", config) == Credential("a", "b")
+
+
+def test_a_helper_that_fails_says_no_secret(config, helper):
+    helper.write_text("#!/bin/sh\necho secret; exit 3\n")
+    write(config, {"credsStore": "test"})
+    with pytest.raises(CredentialsError, match="exit status 3") as caught:
+        credentials.lookup("registry", config)
+    assert "secret" not in str(caught.value)
+    helper.write_text("#!/bin/sh\necho secret\n")
+    with pytest.raises(CredentialsError, match="its answer is not the protocol's") as caught:
+        credentials.lookup("registry", config)
+    assert "secret" not in str(caught.value)
+    helper.unlink()
+    with pytest.raises(CredentialsError, match="not found in PATH"):
+        credentials.lookup("registry", config)
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "x;y", "a b"])
+def test_a_helper_is_a_name(config, name):
+    write(config, {"credsStore": name})
+    with pytest.raises(CredentialsError, match="no program's name"):
+        credentials.lookup("registry", config)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"auths": []}', '{"auths": {"registry": {"auth": "!"}}}', "[" * 99999]
+)
+def test_a_file_that_is_broken(config, text):
+    write(config, text)
+    with pytest.raises(CredentialsError):
+        credentials.lookup("registry", config)
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters=":\0"), min_size=1, max_size=20)
+
+
+@given(TEXT, TEXT)
+def test_the_header_carries_all(user, password):
+    credential = Credential(user, password)
+    assert credentials.decode_header(credentials.encode_header("registry", credential)) == credential
+
+
+def test_the_header_in_all_its_spellings():
+    document = {"username": "a?>", "password": "~~~", "serveraddress": "x"}
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        text = encode(json.dumps(document).encode()).decode()
+        for value in (text, text.rstrip("=")):
+            assert credentials.decode_header(value) == Credential("a?>", "~~~")
+    assert credentials.decode_header("") is None
+    assert credentials.decode_header("e30=") is None
+    identity = credentials.encode_header("x", Credential(token="t"))
+    assert credentials.decode_header(identity) == Credential(token="t")
+    with pytest.raises(CredentialsError):
+        credentials.decode_header("nonsense")
+
+
+@given(st.text())
+def test_no_header_breaks_the_reader(text):
+    try:
+        credentials.decode_header(text)
+    except CredentialsError as error:
+        assert "X-Registry-Auth" in str(error)
