@@ -9,6 +9,7 @@ from runtime.engine import errors as engine
 STATUSES: dict[str, int] = {
     "BadParameterError": 400,
     "StartFailedError": 400,
+    "BadVolumeError": 400,
     "ImageReferenceError": 400,
     "ForbiddenError": 403,
     "NotFoundError": 404,
@@ -18,6 +19,7 @@ STATUSES: dict[str, int] = {
     "ConflictError": 409,
     "ContainerStateError": 409,
     "ImageConflictError": 409,
+    "VolumeConflictError": 409,
     "NotModifiedError": 304,
     "UnavailableError": 501,
 }
