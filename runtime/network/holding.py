@@ -8,11 +8,14 @@ import socket
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from runtime.network.errors import NetworkError
 from runtime.network.model import Port
 
 _BACKLOG = 128
 _TRIES = 16
+_ANY = {4: "0.0.0.0", 6: "::"}
 _WORDS = {
     errno.EADDRINUSE: "port is already allocated",
     errno.EADDRNOTAVAIL: "cannot assign requested address",
@@ -21,30 +24,31 @@ _WORDS = {
 
 
 class Held(NamedTuple):
-    """One socket of a published port. family: 4 or 6; host_ip: "" for all addresses of the family."""
+    """One socket of a published port. port: as bound, with its address. family: 4 or 6."""
 
     port: Port
     family: int
-    host_ip: str
     socket: socket.socket
 
+    @property
+    def host_ip(self) -> str:
+        """The host's address, "" for all of the family."""
+        return "" if self.port.host_ip in _ANY.values() else self.port.host_ip or ""
 
-def hold(ports: Iterable[Port], families: tuple[int, ...] = (4, 6)) -> tuple[list[Port], list[Held]]:
-    """Bind all ports or none; return them as bound, and their sockets. Raises NetworkError.
+
+def hold(ports: Iterable[Port], families: tuple[int, ...] = (4, 6)) -> list[Held]:
+    """Bind all ports or none; return their sockets, one for each address. Raises NetworkError.
 
     families: what a port for all addresses is bound on.
     """
-    bound: list[Port] = []
     held: list[Held] = []
     try:
         for port in ports:
-            found = _hold_one(port, families)
-            bound.append(found[0].port)
-            held += found
+            held += _hold_one(port, families)
     except BaseException:
         release(held)
         raise
-    return bound, held
+    return held
 
 
 def release(held: Iterable[Held]) -> None:
@@ -82,8 +86,8 @@ def _bind_all(port: Port, number: int, families: tuple[int, ...]) -> list[Held]:
             if made is None:
                 continue
             number = made.getsockname()[1]
-            final = Port(host=number, container=port.container, protocol=port.protocol, host_ip=port.host_ip)
-            held.append(Held(final, family, host_ip, made))
+            bound = msgspec.structs.replace(port, host=number, host_end=0, host_ip=host_ip or _ANY[family])
+            held.append(Held(bound, family, made))
     except BaseException:
         release(held)
         raise
@@ -94,13 +98,12 @@ def _addresses(port: Port, families: tuple[int, ...]) -> list[tuple[int, str]]:
     if port.host_ip is None:
         return [(family, "") for family in families]
     family = 6 if ":" in port.host_ip else 4
-    return [(family, "" if port.host_ip in ("0.0.0.0", "::") else port.host_ip)]
+    return [(family, "" if port.host_ip in _ANY.values() else port.host_ip)]
 
 
 def _bind(protocol: str, family: int, host_ip: str, number: int) -> socket.socket | None:
     """Return a bound socket, listening for TCP; None where the host has no IPv6 and nobody named it."""
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-    any_address = "::" if family == 6 else "0.0.0.0"
     try:
         made = socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET, kind)
     except OSError:
@@ -112,7 +115,7 @@ def _bind(protocol: str, family: int, host_ip: str, number: int) -> socket.socke
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if protocol == "tcp":
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # old connections do not hold it
-        made.bind((host_ip or any_address, number))
+        made.bind((host_ip or _ANY[family], number))
         if protocol == "tcp":
             made.listen(_BACKLOG)
         made.setblocking(False)
@@ -120,7 +123,7 @@ def _bind(protocol: str, family: int, host_ip: str, number: int) -> socket.socke
         made.close()
         if error.errno == errno.EADDRNOTAVAIL and family == 6 and not host_ip:
             return None
-        raise _refused(host_ip or any_address, number, error) from error
+        raise _refused(host_ip or _ANY[family], number, error) from error
     return made
 
 

@@ -134,6 +134,10 @@ class Pool:
         """The length of the subnet's prefix."""
         return self.subnet.prefixlen
 
+    def contains(self, text: str) -> bool:
+        """Say whether an address is one of the subnet's. Raises IpamError when it is none at all."""
+        return parse_address(text, "IP address") in self.subnet
+
     def take(self, owner: str, wanted: str = "", preferred: str = "") -> str:
         """Give `owner` an address: the one `wanted`, `preferred` if it is free, or the next that is.
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import secrets
 import socket
 import struct
 from collections.abc import Sequence
 from ipaddress import ip_network
 from pathlib import Path
+
+import msgspec
 
 from runtime.network import inside, rtnetlink, rules, settings
 from runtime.network.errors import NetworkError, wrap
@@ -114,7 +117,8 @@ class NamedNetworks:
     ) -> tuple[Port, ...]:
         """Plug a container that is about to start into its networks (all are up), and publish its ports.
 
-        Returns the ports as bound: host filled in, host_end 0. Without endpoints nothing is published.
+        Returns the ports as bound, one for each address of the host: 0.0.0.0 and :: where all were asked for.
+        Without endpoints nothing is published.
         """
         if not endpoints:
             return ()
@@ -133,10 +137,14 @@ class NamedNetworks:
     def connect(self, container: str, netns_fd: int, endpoint: Endpoint) -> Endpoint:
         """Plug a running container into one more network; return the endpoint as made.
 
-        An interface of this name that is there already only gets the default route (endpoint.default_route).
+        interface "": the first of eth0, eth1, … that is free. On a network it is on already it only gets the
+        default route (endpoint.default_route).
         """
         plugged = self._plugged.setdefault(container, _Plugged())
-        if endpoint.network in plugged.endpoints:
+        there = plugged.endpoints.get(endpoint.network)
+        name = there.interface if there else endpoint.interface or _free_interface(plugged)
+        endpoint = msgspec.structs.replace(endpoint, interface=name)
+        if there:
             spec = self._spec(endpoint)
             plugged.endpoints[endpoint.network] = endpoint
             if endpoint.default_route:
@@ -242,6 +250,11 @@ class NamedNetworks:
         if self._netlink is not None:
             self._netlink.close()
             self._netlink = None
+
+
+def _free_interface(plugged: _Plugged) -> str:
+    taken = {endpoint.interface for endpoint in plugged.endpoints.values()}
+    return next(name for number in itertools.count() if (name := f"eth{number}") not in taken)
 
 
 def _set_up_bridge(netlink: Rtnetlink, spec: NetworkSpec) -> None:

@@ -17,12 +17,12 @@ class Publication:
 
     def __init__(self, ports: Sequence[Port], rules: Rules, relays: Relays) -> None:
         try:
-            bound, self._held = holding.hold(ports)
+            self._held = holding.hold(ports)
         except NetworkError:
             if not relays.settle():
                 raise
-            bound, self._held = holding.hold(ports)  # the relay had not let go of it yet
-        self.ports = tuple(bound)
+            self._held = holding.hold(ports)  # the relay had not let go of it yet
+        self.ports = tuple(one.port for one in self._held)
         self._rules, self._relays = rules, relays
         self._elements: list[tuple[str, str, str]] = []
         self._served: list[int] = []

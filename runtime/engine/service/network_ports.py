@@ -1,4 +1,4 @@
-"""Published ports: from what a container asks for to what is bound, and how that is said. Pure functions."""
+"""Published ports, from what a container asks for to what the spawner is to bind. Pure functions."""
 
 from __future__ import annotations
 
@@ -54,19 +54,3 @@ def _number(text: str, whole: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise BadParameterError(f"invalid port specification {whole}: ports go from 1 to 65535")
     return int(text)
-
-
-def port_bindings(
-    ports: tuple[Port, ...], exposed: dict[str, object] | None = None
-) -> dict[str, list[PortBinding] | None]:
-    """Say bound ports as `NetworkSettings.Ports`: `80/tcp` → where on the host.
-
-    A port of all addresses is two bindings, as docker has it. exposed: ports that are listed as unpublished.
-    """
-    found: dict[str, list[PortBinding] | None] = dict.fromkeys(exposed or {})
-    for port in ports:
-        addresses = ["0.0.0.0", "::"] if port.host_ip is None else [port.host_ip]
-        bindings = found.get(f"{port.container}/{port.protocol}") or []
-        bindings += [PortBinding(host_ip=one, host_port=str(port.host)) for one in addresses]
-        found[f"{port.container}/{port.protocol}"] = bindings
-    return found

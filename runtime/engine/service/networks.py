@@ -2,93 +2,293 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
+import msgspec
+
+from runtime.engine.errors import ConflictError, EngineError, ForbiddenError, NotFoundError
+from runtime.engine.service import network_files as files
 from runtime.engine.service.filters import Filters
+from runtime.engine.service.network_changes import connect, disconnect
+from runtime.engine.service.network_making import make_record, predefined
+from runtime.engine.service.network_names import ContainerNames
+from runtime.engine.service.network_ports import ports_of
+from runtime.engine.service.network_query import find, prunable, selected
+from runtime.engine.service.network_record import (
+    PREDEFINED,
+    NetworkCreate,
+    NetworkRecord,
+    NetworkStore,
+    NetworkView,
+)
+from runtime.engine.service.network_state import Net, is_bridge, way_out
 from runtime.engine.service.record import ContainerRecord
-from runtime.engine.service.request import EndpointSettings, PortBinding
+from runtime.engine.service.request import EndpointSettings
+from runtime.network import resolvconf
+from runtime.network.hostroutes import read_routes
 from runtime.network.model import Endpoint, Port
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service
+    from runtime.engine.spawner.client import Spawner
+    from runtime.network.dns import NameServer
 
-NetworkView = Any
-NetworkCreate = Any
+log = logging.getLogger(__name__)
 
 
 class Networks:
     """All networks. Used in the loop only. `ref`: a name, an id, or its unique start.
 
-    Construct with the Service, then `await open()` once the spawner is there; `await close()` at the end (leaves
-    bridges to the spawner). Implements parts.NetworksPart.
+    Construct it with the Service, `await open()` once the spawner is there, and `await close()` at the end,
+    which leaves bridges to the spawner. Implements parts.NetworksPart.
     """
 
     def __init__(self, service: Service) -> None:
-        raise NotImplementedError
+        self.service = service
+        self.nets: dict[str, Net] = {}
+        self._store = NetworkStore(service.root / "networks")
+        self._servers: dict[str, NameServer] = {}
+        self._up: set[str] = set()
+        self._spawner: Spawner | None = None
+        self._making = asyncio.Lock()
 
     async def open(self) -> None:
         """Read networks/*.json; make bridge, host and none at the first time."""
-        raise NotImplementedError
+        for record in await asyncio.to_thread(self._store.load):
+            try:
+                self.nets[record.id] = Net(record)
+            except EngineError as error:
+                log.warning("network %s is left out: %s", record.name, error)
+        present = {net.record.name for net in self.nets.values()}
+        for name in PREDEFINED:
+            if name not in present:
+                await self._keep(predefined(name, self._records(), read_routes()))
 
     async def close(self) -> None:
         """Stop answering for names. The bridges are the spawner's."""
-        raise NotImplementedError
+        while self._servers:
+            self._servers.popitem()[1].close()
+
+    def _records(self) -> list[NetworkRecord]:
+        return [net.record for net in self.nets.values()]
+
+    async def _keep(self, record: NetworkRecord) -> Net:
+        net = Net(record)
+        await asyncio.to_thread(self._store.save, record)
+        self.nets[record.id] = net
+        return net
 
     # ---- for the containers' life (parts.NetworksPart) --------------------------------------------------
 
     async def check(self, record: ContainerRecord) -> dict[str, EndpointSettings]:
         """Refuse networks or addresses that cannot be; return all its networks by name, ids set."""
-        raise NotImplementedError
+        mode = record.host_config.network_mode or "bridge"
+        if mode.startswith("container:"):
+            return {}
+        asked = {("bridge" if ref == "default" else ref): one for ref, one in record.networks.items()}
+        found: dict[str, EndpointSettings] = {}
+        first = find(self.nets, "bridge" if mode == "default" else mode)
+        named = {find(self.nets, ref).record.id: one for ref, one in asked.items()}
+        if first.record.user_defined or not named:
+            named = {first.record.id: named.pop(first.record.id, EndpointSettings()), **named}
+        for id, settings in named.items():  # noqa: A001
+            net = self.nets[id]
+            if net is first and record.config.mac_address and not settings.mac_address:
+                settings = msgspec.structs.replace(settings, mac_address=record.config.mac_address)
+            net.check(settings)
+            found[net.record.name] = msgspec.structs.replace(settings, network_id=id)
+        ports_of(record)
+        files.extra_hosts(record, "0.0.0.0")
+        return found
 
     async def endpoints_for(
         self, record: ContainerRecord
     ) -> tuple[tuple[Endpoint, ...], tuple[Port, ...], dict[str, EndpointSettings]]:
         """Take addresses for a start; bridges are up afterwards."""
-        raise NotImplementedError
+        wanted = {find(self.nets, one.network_id or name): one for name, one in record.networks.items()}
+        out = way_out(wanted)
+        try:
+            taken = [
+                net.take(record, settings, f"eth{number}", default_route=net is out)
+                for number, (net, settings) in enumerate(wanted.items())
+            ]
+            if any(text.endswith("host-gateway") for text in record.host_config.extra_hosts or ()):
+                await self.bring_up(find(self.nets, "bridge"))
+            for net in wanted:
+                await self.bring_up(net)
+            ports = ports_of(record, out.record.host_binding) if out and not out.record.internal else ()
+        except BaseException:
+            for net in wanted:
+                net.give_back(record.id)
+            raise
+        networks = {net.record.name: one.settings for net, one in zip(wanted, taken, strict=True)}
+        endpoints = [one.endpoint for net, one in zip(wanted, taken, strict=True) if is_bridge(net)]
+        return tuple(endpoints), ports, networks
+
+    async def bring_up(self, net: Net) -> None:
+        """Have a network's bridge made, unless this spawner has it."""
+        if self._spawner is not self.service.spawner:
+            self._spawner = self.service.spawner
+            self._up.clear()
+        if is_bridge(net) and net.record.id not in self._up:
+            await self.service.spawner.network_up(net.record.spec())
+            self._up.add(net.record.id)
 
     async def started(self, record: ContainerRecord) -> None:
-        """It runs: names resolve from now. Also for an adopted container, whose addresses are in its record."""
-        raise NotImplementedError
+        """It runs: names resolve from now. An adopted container's addresses are in its record."""
+        nets = self.nets_of(record.id)
+        if nets:
+            for net in nets:
+                self.publish(net, "connect", record.id)
+        else:
+            nets = self._adopt(record)
+        if any(net.record.user_defined for net in nets):
+            await self.serve_names(record)
+
+    def _adopt(self, record: ContainerRecord) -> list[Net]:
+        found = []
+        for number, (name, settings) in enumerate(record.networks.items()):
+            net = self.nets.get(settings.network_id)
+            if net is None:
+                continue
+            try:
+                net.adopt(record, settings, f"eth{number}")
+            except EngineError as error:
+                log.warning("container %s on network %s: %s", record.id, name, error)
+            found.append(net)
+        return found
+
+    async def serve_names(self, record: ContainerRecord) -> None:
+        """Answer what a running container asks at its resolver, unless that is done already."""
+        if record.id in self._servers:
+            return
+        from runtime.network.dns import NameServer  # 0.1 s, for user-defined networks only
+
+        fds = await self.service.spawner.resolver(record.id)
+        if fds:
+            names = ContainerNames(record, lambda: self.nets_of(record.id))
+            self._servers[record.id] = await NameServer.open(fds, names)
 
     async def release(self, record: ContainerRecord) -> None:
         """It has ended: its addresses and names are free. Idempotent."""
-        raise NotImplementedError
+        server = self._servers.pop(record.id, None)
+        if server is not None:
+            server.close()
+        for net in self.nets_of(record.id):
+            net.give_back(record.id)
+            self.publish(net, "disconnect", record.id)
+
+    def renamed(self, record: ContainerRecord) -> None:
+        """A running container has another name: its neighbours find it by that one."""
+        for net in self.nets_of(record.id):
+            old = net.attached[record.id]
+            net.note(record, old.settings, old.endpoint)
 
     def files_for(self, record: ContainerRecord) -> dict[str, bytes]:
         """Return the contents of `hosts` and `resolv.conf`; call it after endpoints_for."""
-        raise NotImplementedError
+        nets = self.nets_of(record.id)
+        attached = [net.attached[record.id] for net in nets]
+        resolver = any(net.record.user_defined for net in nets)
+        return {
+            "hosts": files.hosts(record, attached, self._links(record, nets), self._host_gateway()),
+            "resolv.conf": files.resolv_conf(record, resolvconf.read_host(), resolver=resolver),
+        }
+
+    def _host_gateway(self) -> str:
+        return find(self.nets, "bridge").record.spec().gateway
+
+    def _links(self, record: ContainerRecord, nets: Iterable[Net]) -> dict[str, list[str]]:
+        """Return the old links of the network `bridge`, which has no names: address → names."""
+        found: dict[str, list[str]] = {}
+        for link in record.host_config.links or ():
+            other, _, alias = link.lstrip("/").partition(":")
+            partner = self.service.containers.get(other)
+            for net in nets:
+                one = net.attached.get(partner.id)
+                if one is not None and not net.record.user_defined:
+                    alias = alias.rpartition("/")[2] or partner.name
+                    names = [alias, partner.config.hostname, partner.name]
+                    found[one.endpoint.address] = list(dict.fromkeys(names))
+        return found
+
+    def nets_of(self, container: str) -> list[Net]:
+        """Return the networks a container is on now."""
+        return [net for net in self.nets.values() if container in net.attached]
+
+    def publish(self, net: Net, action: str, container: str = "") -> None:
+        """Publish an event of a network."""
+        attributes = {"name": net.record.name, "type": net.record.driver}
+        if container:
+            attributes["container"] = container
+        self.service.events.publish("network", action, net.record.id, attributes)
 
     # ---- for clients ------------------------------------------------------------------------------------
 
     async def create(self, request: NetworkCreate) -> str:
         """Make a network; return its id."""
-        raise NotImplementedError
+        async with self._making:
+            if any(record.name == request.name for record in self._records()):
+                raise ConflictError(f"network with name {request.name} already exists")
+            record = make_record(request, self._records(), read_routes())
+            net = await self._keep(record)
+            try:
+                await self.bring_up(net)
+            except BaseException:
+                self._forget(net)
+                raise
+        self.publish(net, "create")
+        return record.id
+
+    def _forget(self, net: Net) -> None:
+        self._store.remove(net.record.id)
+        del self.nets[net.record.id]
+        self._up.discard(net.record.id)
 
     def list(self, filters: Filters | None = None) -> list[NetworkView]:
         """Return those that fit, by creation."""
-        raise NotImplementedError
+        return [net.view(containers=False) for net in selected(self.nets.values(), filters or {})]
 
     def inspect(self, ref: str) -> NetworkView:
         """Return one network with its running containers."""
-        raise NotImplementedError
+        return find(self.nets, ref).view(containers=True)
 
     async def remove(self, ref: str) -> None:
         """Remove a network nobody is on."""
-        raise NotImplementedError
+        net = find(self.nets, ref)
+        record = net.record
+        if record.predefined:
+            raise ForbiddenError(f"{record.name} is a pre-defined network and cannot be removed")
+        async with self._making:
+            if record.id not in self.nets:
+                raise NotFoundError(f"network {ref} not found")
+            if net.attached:
+                raise ForbiddenError(
+                    f"error while removing network: network {record.name} id {record.id} has active endpoints"
+                )
+            self._forget(net)
+            await self.service.spawner.network_down(record.id)
+        self.publish(net, "destroy")
 
     async def prune(self, filters: Filters | None = None) -> list[str]:
-        """Remove networks that no container uses; return their names."""
-        raise NotImplementedError
+        """Remove networks that no container is on; return their names."""
+        removed = []
+        for net in prunable(self.nets.values(), filters or {}):
+            try:
+                await self.remove(net.record.id)
+            except EngineError as error:
+                log.info("network %s was not pruned: %s", net.record.name, error)
+            else:
+                removed.append(net.record.name)
+        self.service.events.publish("network", "prune", "", {"reclaimed": "0"})
+        return removed
 
     async def connect(self, ref: str, container: str, settings: EndpointSettings | None = None) -> None:
         """Put a container on one more network, running or not."""
-        raise NotImplementedError
+        await connect(self, find(self.nets, ref), container, settings or EndpointSettings())
 
     async def disconnect(self, ref: str, container: str, *, force: bool = False) -> None:
-        """Take a container off a network."""
-        raise NotImplementedError
-
-
-def port_bindings(ports: tuple[Port, ...]) -> dict[str, list[PortBinding]]:
-    """Say bound ports as `NetworkSettings.Ports`: `80/tcp` → where on the host; all addresses are two bindings."""
-    raise NotImplementedError
+        """Take a container off a network. force: also one that is not there any more."""
+        await disconnect(self, find(self.nets, ref), container, force=force)

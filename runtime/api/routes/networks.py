@@ -1,0 +1,91 @@
+"""`/networks`: what networks there are, and who is on them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from runtime.api.routing import Call, Query, route
+from runtime.engine.errors import BadParameterError
+from runtime.engine.service.network_record import NetworkCreate, NetworkView
+from runtime.engine.service.request import Body, EndpointSettings
+
+
+class ListQuery(Query):
+    """Of the list and of prune."""
+
+    filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
+
+
+class Created(Body):
+    """Answer to a creation."""
+
+    id: str
+    warning: str = ""
+
+
+class ConnectBody(Body):
+    """Body of connect: which container, and what it asks for there."""
+
+    container: str = ""
+    endpoint_config: EndpointSettings | None = None
+
+
+class DisconnectBody(Body):
+    """Body of disconnect."""
+
+    container: str = ""
+    force: bool = False
+
+
+class Pruned(Body):
+    """Names of the networks that prune has removed; null for none, as docker has it."""
+
+    networks_deleted: list[str] | None
+
+
+@route("GET", "/networks", query=ListQuery, answer=list[NetworkView], also=(400,))
+async def list_networks(call: Call[ListQuery, None]) -> list[NetworkView]:
+    """List networks."""
+    return call.service.networks.list(call.query.filters)
+
+
+@route("POST", "/networks/create", body=NetworkCreate, answer=Created, status=201, also=(400, 403, 404, 409))
+async def create_network(call: Call[Query, NetworkCreate]) -> Created:
+    """Create a network."""
+    return Created(id=await call.service.networks.create(call.body))
+
+
+@route("POST", "/networks/prune", query=ListQuery, answer=Pruned, also=(400,))
+async def prune_networks(call: Call[ListQuery, None]) -> Pruned:
+    """Remove networks that no container is on."""
+    return Pruned(networks_deleted=await call.service.networks.prune(call.query.filters) or None)
+
+
+@route("GET", "/networks/{id}", answer=NetworkView, also=(404,))
+async def inspect_network(call: Call[Query, None]) -> NetworkView:
+    """Inspect a network."""
+    return call.service.networks.inspect(call.path["id"])
+
+
+@route("DELETE", "/networks/{id}", status=204, also=(403, 404))
+async def remove_network(call: Call[Query, None]) -> None:
+    """Remove a network."""
+    await call.service.networks.remove(call.path["id"])
+
+
+@route("POST", "/networks/{id}/connect", body=ConnectBody, also=(400, 403, 404))
+async def connect_network(call: Call[Query, ConnectBody]) -> None:
+    """Connect a container to a network."""
+    if not call.body.container:
+        raise BadParameterError("invalid container name or ID: value is empty")
+    settings = call.body.endpoint_config
+    await call.service.networks.connect(call.path["id"], call.body.container, settings)
+
+
+@route("POST", "/networks/{id}/disconnect", body=DisconnectBody, also=(400, 403, 404))
+async def disconnect_network(call: Call[Query, DisconnectBody]) -> None:
+    """Disconnect a container from a network."""
+    if not call.body.container:
+        raise BadParameterError("invalid container name or ID: value is empty")
+    force = call.body.force
+    await call.service.networks.disconnect(call.path["id"], call.body.container, force=force)

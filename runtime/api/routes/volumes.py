@@ -1,0 +1,182 @@
+"""`/volumes`: what volumes there are, and what they hold."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+import msgspec
+
+from runtime.api.routing import Call, Query, route
+from runtime.engine.errors import ConflictError
+from runtime.engine.service.filters import (
+    Filters,
+    any_matches,
+    check_filters,
+    flag_of,
+    label_differs,
+    label_matches,
+)
+from runtime.engine.service.request import Body
+from runtime.engine.service.service import Service
+from runtime.volume.errors import VolumeError, VolumeNotFoundError
+from runtime.volume.model import Volume
+
+ANONYMOUS = "com.docker.volume.anonymous"
+_LIST = frozenset({"dangling", "driver", "label", "name"})
+_PRUNE = frozenset({"all", "label", "label!"})
+_PRUNES_ANONYMOUS = (1, 42)
+"""From this version on a prune without `all` leaves volumes that were given a name."""
+
+
+class ListQuery(Query):
+    """Of the list and of prune."""
+
+    filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
+
+
+class RemoveQuery(Query):
+    """force: a volume that is not there is no error."""
+
+    force: bool = False
+
+
+class VolumeCreate(Body):
+    """Body of a creation. Without a name it gets one, and goes with the first prune."""
+
+    name: str = ""
+    driver: str = "local"
+    driver_opts: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
+
+
+class VolumeView(Body):
+    """A volume as it is told."""
+
+    created_at: str
+    driver: str
+    labels: dict[str, str] | None
+    mountpoint: str
+    name: str
+    options: dict[str, str] | None
+    scope: str = "local"
+
+
+class VolumeList(Body):
+    """All that fit."""
+
+    volumes: list[VolumeView]
+    warnings: list[str] | None = None
+
+
+class Pruned(Body):
+    """Names of the volumes that prune has removed, null for none; bytes."""
+
+    volumes_deleted: list[str] | None
+    space_reclaimed: int
+
+
+def view(service: Service, volume: Volume) -> VolumeView:
+    """Show a volume."""
+    return VolumeView(
+        created_at=volume.created,
+        driver=volume.driver,
+        labels=volume.labels or None,
+        mountpoint=str(service.volumes.mountpoint(volume.name)),
+        name=volume.name,
+        options=volume.options or None,
+    )
+
+
+@route("GET", "/volumes", query=ListQuery, answer=VolumeList, also=(400,))
+async def list_volumes(call: Call[ListQuery, None]) -> VolumeList:
+    """List volumes."""
+    found = _selected(call.service, call.query.filters)
+    return VolumeList(volumes=[view(call.service, volume) for volume in found])
+
+
+@route("POST", "/volumes/create", body=VolumeCreate, answer=VolumeView, status=201, also=(400, 404, 409))
+async def create_volume(call: Call[Query, VolumeCreate]) -> VolumeView:
+    """Create a volume; one of this name that is there already is the answer, too."""
+    volumes, body = call.service.volumes, call.body
+    name, labels = body.name or secrets.token_hex(32), dict(body.labels or {})
+    if not body.name:
+        labels[ANONYMOUS] = ""
+    made = await asyncio.to_thread(
+        volumes.ensure, name, driver=body.driver, options=body.driver_opts or {}, labels=labels
+    )
+    if made:
+        call.service.events.publish("volume", "create", name, {"driver": "local"})
+    return view(call.service, volumes.get(name))
+
+
+@route("POST", "/volumes/prune", query=ListQuery, answer=Pruned, also=(400,))
+async def prune_volumes(call: Call[ListQuery, None]) -> Pruned:
+    """Remove volumes that no container has."""
+    filters = call.query.filters
+    check_filters(filters, _PRUNE)
+    named = bool(flag_of(filters, "all")) or call.version < _PRUNES_ANONYMOUS
+    removed, freed = [], 0
+    for volume in _unused(call.service):
+        if not (named or ANONYMOUS in volume.labels) or not _has_labels(volume, filters):
+            continue
+        try:
+            size = await asyncio.to_thread(call.service.volumes.usage, volume.name)
+            await _remove(call.service, volume.name)
+        except (ConflictError, VolumeError):
+            continue
+        removed.append(volume.name)
+        freed += size
+    call.service.events.publish("volume", "prune", "", {"reclaimed": str(freed)})
+    return Pruned(volumes_deleted=removed or None, space_reclaimed=freed)
+
+
+@route("GET", "/volumes/{name}", answer=VolumeView, also=(404,))
+async def inspect_volume(call: Call[Query, None]) -> VolumeView:
+    """Inspect a volume."""
+    return view(call.service, call.service.volumes.get(call.path["name"]))
+
+
+@route("DELETE", "/volumes/{name}", query=RemoveQuery, status=204, also=(404, 409))
+async def remove_volume(call: Call[RemoveQuery, None]) -> None:
+    """Remove a volume that no container has."""
+    try:
+        await _remove(call.service, call.path["name"])
+    except VolumeNotFoundError:
+        if not call.query.force:
+            raise
+
+
+async def _remove(service: Service, name: str) -> None:
+    users = [record.id for record in service.containers.using_volume(name)]
+    if users:
+        raise ConflictError(f"remove {name}: volume is in use - [{', '.join(users)}]")
+    await asyncio.to_thread(service.volumes.remove, name)
+    service.events.publish("volume", "destroy", name, {"driver": "local"})
+
+
+def _unused(service: Service) -> list[Volume]:
+    return [one for one in service.volumes.list() if not service.containers.using_volume(one.name)]
+
+
+def _selected(service: Service, filters: Filters) -> list[Volume]:
+    check_filters(filters, _LIST)
+    dangling = flag_of(filters, "dangling")
+    drivers = filters.get("driver", ())
+    found = [
+        volume
+        for volume in service.volumes.list()
+        if any_matches(filters.get("name", ()), volume.name)
+        and (not drivers or volume.driver in drivers)
+        and _has_labels(volume, filters)
+    ]
+    if dangling is None:
+        return found
+    unused = {volume.name for volume in _unused(service)}
+    return [volume for volume in found if (volume.name in unused) == dangling]
+
+
+def _has_labels(volume: Volume, filters: Filters) -> bool:
+    return label_matches(filters.get("label", ()), volume.labels) and label_differs(
+        filters.get("label!", ()), volume.labels
+    )

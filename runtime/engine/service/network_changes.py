@@ -1,0 +1,138 @@
+"""Putting a container on one more network and taking it off, whether it runs or not."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from runtime.engine.errors import BadParameterError, ForbiddenError, NotFoundError
+from runtime.engine.service import network_files as files
+from runtime.engine.service.network_state import Attached, Net, is_bridge, way_out
+from runtime.engine.service.record import ContainerRecord
+from runtime.engine.service.request import EndpointSettings
+from runtime.engine.spawner.protocol import Link
+from runtime.network import resolvconf
+
+if TYPE_CHECKING:
+    from runtime.engine.service.networks import Networks
+
+
+async def connect(networks: Networks, net: Net, ref: str, settings: EndpointSettings) -> None:
+    """Put a container on `net`. Raises EngineError; nothing has changed then."""
+    record = networks.service.containers.get(ref)
+    _check_mode(record, net)
+    name = net.record.name
+    if name in record.networks:
+        raise ForbiddenError(f"endpoint with name {record.name} already exists in network {name}")
+    net.check(settings)
+    settings = msgspec.structs.replace(settings, network_id=net.record.id)
+    if record.state.running:
+        settings = await _plug(networks, net, record, settings)
+    # "none" is no network: who gets one leaves it
+    kept = {key: one for key, one in record.networks.items() if key != "none"}
+    await networks.service.containers.set_networks(record.id, {**kept, name: settings})
+    if record.state.running:
+        networks.publish(net, "connect", record.id)
+
+
+async def _plug(
+    networks: Networks, net: Net, record: ContainerRecord, settings: EndpointSettings
+) -> EndpointSettings:
+    """Give a running container its place, link and names there; return its settings with what it has."""
+    own = networks.nets_of(record.id)
+    out = way_out([*own, net])
+    attached = net.take(record, settings, "", default_route=net is out)
+    try:
+        await networks.bring_up(net)
+        made = await networks.service.spawner.link(
+            Link(id=record.id, endpoint=attached.endpoint, connect=True)
+        )
+    except BaseException:
+        net.give_back(record.id)
+        raise
+    attached = net.note(record, attached.settings, made)
+    await asyncio.to_thread(files.add_hosts, _file(networks, record, "hosts"), record, attached)
+    if net.record.user_defined:
+        await _write_resolv_conf(networks, record, [*own, net])
+        await networks.serve_names(record)
+    return attached.settings
+
+
+async def disconnect(networks: Networks, net: Net, ref: str, *, force: bool) -> None:
+    """Take a container off `net`. force: forget one that is no container any more."""
+    try:
+        record = networks.service.containers.get(ref)
+    except NotFoundError:
+        if not force:
+            raise
+        _forget(networks, net, ref)
+        return
+    name = net.record.name
+    if net.record.driver == "host":
+        raise ForbiddenError(
+            "container cannot be disconnected from host network or connected to host network"
+        )
+    if name not in record.networks:
+        raise ForbiddenError(f"container {record.id} is not connected to network {name}")
+    attached = net.attached.get(record.id)
+    if record.state.running and attached is not None:
+        await _unplug(networks, net, record, attached)
+    kept = {key: one for key, one in record.networks.items() if key != name}
+    await networks.service.containers.set_networks(record.id, kept)
+
+
+async def _unplug(networks: Networks, net: Net, record: ContainerRecord, attached: Attached) -> None:
+    spawner = networks.service.spawner
+    if is_bridge(net):
+        await spawner.link(Link(id=record.id, endpoint=attached.endpoint, connect=False))
+    net.give_back(record.id)
+    networks.publish(net, "disconnect", record.id)
+    left = networks.nets_of(record.id)
+    out = way_out(left)
+    if attached.endpoint.default_route and out is not None:
+        old = out.attached[record.id]
+        endpoint = msgspec.structs.replace(old.endpoint, default_route=True)
+        made = await spawner.link(Link(id=record.id, endpoint=endpoint, connect=True))
+        out.note(record, old.settings, made)
+    await asyncio.to_thread(files.drop_hosts, _file(networks, record, "hosts"), attached)
+
+
+def _forget(networks: Networks, net: Net, ref: str) -> None:
+    for one in list(net.attached.values()):
+        if ref in (one.name, one.container):
+            net.give_back(one.container)
+            networks.publish(net, "disconnect", one.container)
+            return
+    raise NotFoundError(f"No such container: {ref}")
+
+
+def _check_mode(record: ContainerRecord, net: Net) -> None:
+    """Refuse what goes with no network mode, in docker's words."""
+    mode = record.host_config.network_mode
+    if mode == "host" or net.record.driver == "host":
+        raise BadParameterError(
+            "container cannot be disconnected from host network or connected to host network"
+        )
+    if mode.startswith("container:"):
+        raise BadParameterError(
+            "container sharing network namespace with another container or host cannot be connected to any "
+            "other network"
+        )
+    if net.record.driver == "null":
+        raise BadParameterError(
+            "container cannot be connected to multiple networks with one of the networks in private (none) "
+            "mode"
+        )
+
+
+async def _write_resolv_conf(networks: Networks, record: ContainerRecord, nets: list[Net]) -> None:
+    resolver = any(net.record.user_defined for net in nets)
+    text = files.resolv_conf(record, resolvconf.read_host(), resolver=resolver)
+    await asyncio.to_thread(files.replace_in_place, _file(networks, record, "resolv.conf"), text)
+
+
+def _file(networks: Networks, record: ContainerRecord, name: str) -> Path:
+    return networks.service.containers.directory(record.id) / name

@@ -1,0 +1,179 @@
+"""A network's record from what a client asks for: names, drivers, subnets, options, in docker's words."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+
+from runtime.engine.errors import BadParameterError, EngineError, ForbiddenError, NotFoundError
+from runtime.engine.service import clock
+from runtime.engine.service.network_record import (
+    DRIVERS,
+    PREDEFINED,
+    Ipam,
+    IpamPool,
+    NetworkCreate,
+    NetworkRecord,
+)
+from runtime.network.errors import NetworkError
+from runtime.network.ipam import (
+    IpamError,
+    Network,
+    Pool,
+    PoolOverlapError,
+    check_overlap,
+    choose_subnet,
+    choose_subnet6,
+)
+
+_LINK_LENGTH = 15
+
+
+@contextlib.contextmanager
+def engine_errors() -> Iterator[None]:
+    """Raise errors of the network room as what they are for an API."""
+    try:
+        yield
+    except IpamError as error:
+        raise BadParameterError(str(error)) from error
+    except PoolOverlapError as error:
+        raise ForbiddenError(str(error)) from error
+    except NetworkError as error:
+        raise EngineError(str(error)) from error
+
+
+def make_record(
+    request: NetworkCreate, others: Sequence[NetworkRecord], routes: Iterable[Network]
+) -> NetworkRecord:
+    """Return the record of a new network beside `others`. routes: the host's, to choose a subnet by.
+
+    Raises BadParameterError, ForbiddenError, NotFoundError for an unknown driver, or EngineError.
+    """
+    driver = _check(request)
+    ipam = request.ipam or Ipam()
+    options = dict(request.options or {})
+    id = secrets.token_hex(32)  # noqa: A001
+    _check_options(options, others)
+    ipv6 = bool(request.enable_ipv6)
+    pools: tuple[IpamPool, ...] = ()
+    if driver == "bridge":
+        with engine_errors():
+            pools = _pools(ipam.config or [], others, list(routes), ipv6=ipv6, seed=id)
+    return NetworkRecord(
+        id=id,
+        name=request.name,
+        created=clock.now(),
+        driver=driver,
+        ipv6=ipv6,
+        internal=request.internal,
+        attachable=request.attachable,
+        ipam_driver=ipam.driver or "default",
+        ipam_options=ipam.options,
+        pools=pools,
+        configured=any(pool.subnet for pool in ipam.config or []),
+        options=options,
+        labels=dict(request.labels or {}),
+    )
+
+
+def predefined(name: str, others: Sequence[NetworkRecord], routes: Iterable[Network]) -> NetworkRecord:
+    """Return the record of one of the networks that are always there."""
+    driver = {"none": "null"}.get(name, name)
+    pools: tuple[IpamPool, ...] = ()
+    options: dict[str, str] = {}
+    if driver == "bridge":
+        with engine_errors():
+            pools = _pools([], others, list(routes), ipv6=False, seed="")
+        options = {
+            "com.docker.network.bridge.default_bridge": "true",
+            "com.docker.network.bridge.enable_icc": "true",
+            "com.docker.network.bridge.enable_ip_masquerade": "true",
+            "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
+            "com.docker.network.driver.mtu": "1500",
+        }
+    return NetworkRecord(
+        id=secrets.token_hex(32),
+        name=name,
+        created=clock.now(),
+        driver=driver,
+        pools=pools,
+        options=options,
+    )
+
+
+def _check(request: NetworkCreate) -> str:
+    """Refuse a name or a driver that cannot be; return the driver."""
+    name, driver = request.name, request.driver or "bridge"
+    if not name.strip():
+        raise BadParameterError("invalid network name: name is empty")
+    if name != name.strip():
+        raise BadParameterError(f"invalid network name: {name!r} has spaces around it")
+    if name in (*PREDEFINED, "default") or name.startswith("container:"):
+        raise ForbiddenError(f"operation is not permitted on predefined {name} network ")
+    if driver in ("host", "null"):
+        raise ForbiddenError(f'only one instance of "{driver}" network is allowed')
+    if driver not in DRIVERS:
+        raise NotFoundError(
+            f'could not find plugin {driver} in v1 plugin registry: plugin "{driver}" not found'
+        )
+    if request.scope not in ("", "local") or request.ingress or request.config_only or request.config_from:
+        raise BadParameterError("only networks of scope local are known: leave swarm's options away")
+    if request.ipam and request.ipam.driver not in ("", "default"):
+        raise NotFoundError(f"error looking up IPAM plugin {request.ipam.driver}: plugin not found")
+    return driver
+
+
+def _check_options(options: dict[str, str], others: Sequence[NetworkRecord]) -> None:
+    mtu = options.get("com.docker.network.driver.mtu") or "0"
+    if not mtu.isdecimal():
+        raise BadParameterError(f"invalid network MTU: {mtu}")
+    link = options.get("com.docker.network.bridge.name", "")
+    if len(link) > _LINK_LENGTH or "/" in link or any(char.isspace() for char in link):
+        raise BadParameterError(f"invalid bridge name {link!r}: at most {_LINK_LENGTH} characters, no spaces")
+    if link and any(link == other.link for other in others):
+        raise ForbiddenError(f"a network with the bridge name {link} exists already")
+
+
+def _pools(
+    asked: Sequence[IpamPool],
+    others: Sequence[NetworkRecord],
+    routes: list[Network],
+    *,
+    ipv6: bool,
+    seed: str,
+) -> tuple[IpamPool, ...]:
+    """Complete the subnets: one of each family at most, chosen where none was given, gateways filled in."""
+    taken = [Pool(pool.subnet).subnet for other in others for pool in other.pools]
+    given = [pool for pool in asked if pool.subnet]
+    for pool in asked:
+        if not pool.subnet and (pool.gateway or pool.ip_range or pool.auxiliary_addresses):
+            raise IpamError("invalid network config: a gateway or a range needs a subnet")
+    found: list[IpamPool] = []
+    for pool in given:
+        made = _completed(pool)
+        check_overlap(Pool(pool.subnet).subnet, [*taken, *(Pool(one.subnet).subnet for one in found)])
+        if any((":" in one.subnet) == (":" in made.subnet) for one in found):
+            raise IpamError("bridge driver doesn't support multiple subnets of one address family")
+        if ":" not in made.subnet or ipv6:
+            found.append(made)
+    if not any(":" not in one.subnet for one in found):
+        found.insert(0, _completed(IpamPool(subnet=str(choose_subnet([*taken, *routes])))))
+    if ipv6 and not any(":" in one.subnet for one in found):
+        found.append(_completed(IpamPool(subnet=str(choose_subnet6(seed, [*taken, *routes])))))
+    return tuple(found)
+
+
+def _completed(pool: IpamPool) -> IpamPool:
+    made = pool_of(pool)
+    return IpamPool(
+        subnet=str(made.subnet),
+        ip_range=pool.ip_range,
+        gateway=str(made.gateway),
+        auxiliary_addresses=pool.auxiliary_addresses,
+    )
+
+
+def pool_of(pool: IpamPool) -> Pool:
+    """Return the addresses of a subnet. Raises IpamError."""
+    return Pool(pool.subnet, gateway=pool.gateway, ip_range=pool.ip_range, auxiliary=pool.auxiliary_addresses)

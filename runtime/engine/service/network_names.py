@@ -1,0 +1,53 @@
+"""What one container finds when it asks for a name: its neighbours on each of its networks, and its links."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from runtime.engine.service.network_state import Attached, Net
+from runtime.engine.service.record import ContainerRecord
+from runtime.network import resolvconf
+
+
+class ContainerNames:
+    """A runtime.network.dns.Lookup. nets: the networks the container is on now."""
+
+    def __init__(self, record: ContainerRecord, nets: Callable[[], Iterable[Net]]) -> None:
+        self._id = record.id
+        self._dns = tuple(record.host_config.dns or ())
+        self._links = tuple(record.host_config.links or ())
+        self._nets = nets
+
+    def addresses(self, name: str) -> Sequence[str] | None:
+        """Return the addresses of a neighbour by name, alias or id, with the network behind it or not."""
+        found: list[Attached] = []
+        for net in self._own():
+            found += net.find(name)
+            suffix = f".{net.record.name.lower()}"
+            if name.endswith(suffix):
+                found += net.find(name.removesuffix(suffix))
+            found += self._linked(net, name)
+        if not found:
+            return None
+        return list(dict.fromkeys(address for one in found for address in one.addresses))
+
+    def _linked(self, net: Net, name: str) -> Sequence[Attached]:
+        own = net.attached.get(self._id)
+        for link in (*self._links, *(own.settings.links or ())) if own else ():
+            other, _, alias = link.partition(":")
+            if name == (alias or other).lower():
+                return net.find(other.lower())
+        return ()
+
+    def name_of(self, address: str) -> str | None:
+        """Return the name of a neighbour by its address."""
+        return next((name for net in self._own() if (name := net.name_of(address))), None)
+
+    def servers(self) -> Sequence[str]:
+        """Return where other questions go: nowhere from internal networks alone."""
+        if all(net.record.internal for net in self._nets()):
+            return ()
+        return self._dns or resolvconf.read_host().servers
+
+    def _own(self) -> list[Net]:
+        return [net for net in self._nets() if net.record.user_defined]

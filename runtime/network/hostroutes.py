@@ -1,0 +1,43 @@
+"""Where the host's routes lead: subnets of ours stay out of their way."""
+
+from __future__ import annotations
+
+import struct
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+
+_PROC = Path("/proc/thread-self/net")
+
+
+def read_routes() -> list[IPv4Network | IPv6Network]:
+    """Return the destinations of the host's routes (main table), the default ones too."""
+    return [*parse_ipv4(_text("route")), *parse_ipv6(_text("ipv6_route"))]
+
+
+def parse_ipv4(text: str) -> list[IPv4Network]:
+    """Read /proc/net/route: destination and mask are little-endian words in hex."""
+    found = []
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        destination, mask = (struct.pack("<I", int(fields[place], 16)) for place in (1, 7))
+        prefix = int.from_bytes(mask, "big").bit_count()
+        found.append(IPv4Network((destination, prefix), strict=False))
+    return found
+
+
+def parse_ipv6(text: str) -> list[IPv6Network]:
+    """Read /proc/net/ipv6_route; link-local and multicast ones, which every link has, are left out."""
+    found = []
+    for line in text.splitlines():
+        fields = line.split()
+        network = IPv6Network((bytes.fromhex(fields[0]), int(fields[1], 16)), strict=False)
+        if not (network.is_link_local or network.is_multicast):
+            found.append(network)
+    return found
+
+
+def _text(name: str) -> str:
+    try:
+        return (_PROC / name).read_text()
+    except FileNotFoundError:  # a kernel without IPv6
+        return ""
