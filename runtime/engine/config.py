@@ -38,6 +38,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     privileged: the host's devices, all of them allowed, and /sys writable; what is left at its default of
     caps, seccomp, masked_paths and readonly_paths is then all, unconfined and none.
     devices: nodes to make, by default with all access; limits.devices says otherwise, and adds rules.
+    cgroup_view: the container's own cgroup on /sys/fs/cgroup, read-only unless privileged.
     """
 
     image: str = ""
@@ -48,7 +49,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     env: tuple[str, ...] | None = None
     cwd: str | None = None
     user: str | None = None
-    groups: tuple[int, ...] = ()
+    groups: tuple[int | str, ...] = ()
     umask: int | None = None
     hostname: str = ""
     network: Mode = "none"
@@ -77,6 +78,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     home: str = ""
     shm_bytes: int | None = None
     privileged: bool = False
+    cgroup_view: bool = False
 
 
 def bind(source: str | Path, target: str, *, read_only: bool = False, options: tuple[str, ...] = ()) -> Mount:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from runtime.engine import launch, memory
 from runtime.engine.directories import disk_bytes
-from runtime.engine.errors import ContainerStateError, EngineError
-from runtime.engine.joining import ExecOptions, Target, join
+from runtime.engine.errors import ContainerStateError, EngineError, StartFailedError
+from runtime.engine.joining import ExecOptions, Target, hide_memory, join
 from runtime.engine.prepare import Prepared, plan_start
 from runtime.engine.reaper import Child, Process, wait_for
 from runtime.oci.plan import Plan
-from runtime.spawn import terminal
+from runtime.oci.spec import NamespaceType
+from runtime.spawn import namespaces, terminal
 from runtime.spawn.cgroups import Cgroup, CgroupError, Stats
 from runtime.spawn.idmaps import finish_mapped, mapping_pipe
 from runtime.spawn.tape import Paused, SlotValue, Spawned, StepError, StepKilledError, spawn
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from runtime.network.model import Attachment
 
 Stdio = tuple[int, int, int]
+_NOTHING: Mapping[NamespaceType, Container] = {}
 
 
 class StartRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +50,14 @@ class Container:
     tty_fd: the host's end of its terminal once started with tty, else -1; closed by remove().
     """
 
-    def __init__(self, engine: Engine, id: str, prepared: Prepared, lease: Lease | None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        engine: Engine,
+        id: str,  # noqa: A002
+        prepared: Prepared,
+        lease: Lease | None,
+        joined: Mapping[NamespaceType, Container] = _NOTHING,
+    ) -> None:
         self.id = id
         self.config = prepared.config
         self.layers = prepared.layers
@@ -58,6 +68,7 @@ class Container:
         self._lock = threading.RLock()
         self._group: Cgroup | None = None
         self._lease = lease
+        self._shared = joined
         self._attachment: Attachment | None = None
         self._child: Child | None = None
         self._joined: list[Process] = []
@@ -66,11 +77,29 @@ class Container:
 
     # ---- start ----------------------------------------------------------------------------------------
 
-    def start(self, stdin_fd: int = -1, stdout_fd: int = -1, stderr_fd: int = -1) -> StartRecord:
+    def attach(self) -> int | None:
+        """Take its network namespace before the start, for links to be put into it; None if it joins one.
+
+        Returns the descriptor, which stays the container's. Raises NetworkError.
+        """
+        with self._lock:
+            if self._attachment is None:
+                self._attachment = self._engine.attach(self.config, tuple(self._shared))
+            return self._attachment.netns_fd if self._attachment else None
+
+    def start(
+        self,
+        stdin_fd: int = -1,
+        stdout_fd: int = -1,
+        stderr_fd: int = -1,
+        *,
+        size: tuple[int, int] | None = None,
+    ) -> StartRecord:
         """Start the program; descriptors of -1 are /dev/null. They stay the caller's.
 
-        With tty they are not used, tty_fd is. Returns when the program's execve has succeeded. Raises
-        EngineError; nothing is then left behind.
+        With tty they are not used, tty_fd is; size: its rows and columns. Returns when the program's execve
+        has succeeded. Raises EngineError, of it StartFailedError when that execve fails; nothing is then left
+        behind.
         """
         requested = time.monotonic_ns()
         with self._lock:
@@ -78,8 +107,9 @@ class Container:
                 raise ContainerStateError(f"start {self.id}: it was started before; create another one")
             held = launch.Held()
             try:
-                with _named(f"start {self.id} ({self.config.argv[0]})"), _without_collector():
-                    return self._start(requested, (stdin_fd, stdout_fd, stderr_fd), held)
+                argv0 = self.config.argv[0]
+                with _named(f"start {self.id} ({argv0})", argv0), _without_collector():
+                    return self._start(requested, (stdin_fd, stdout_fd, stderr_fd), size, held)
             except BaseException:
                 held.close()
                 self._free()
@@ -87,24 +117,30 @@ class Container:
             finally:
                 held.close()
 
-    def _start(self, requested: int, stdio: Stdio, held: launch.Held) -> StartRecord:
+    def _start(
+        self, requested: int, stdio: Stdio, size: tuple[int, int] | None, held: launch.Held
+    ) -> StartRecord:
         engine = self._engine
         group = self._group = engine.take_cgroup(self.id, self.config)
         grouped = time.monotonic_ns()
-        attachment = self._attachment = engine.attach(self.config)
+        self.attach()
         attached = time.monotonic_ns()
         root = engine.take_root(self._prepared)
         held.keep(root.fd)
         self._home = root.home
         made = time.monotonic_ns()
-        plan, slots = self._plan(stdio, held)
+        plan, slots = self._plan(stdio, size, held)
         slots["root"] = root.fd
-        if attachment is not None and attachment.netns_fd is not None:
-            slots["ns_network"] = attachment.netns_fd
+        if self._attachment is not None and self._attachment.netns_fd is not None:
+            slots["ns_network"] = self._attachment.netns_fd
+        for name, other in self._shared.items():
+            if name != "pid":
+                slots[f"ns_{name}"] = other.pidfd
         v2_fd = None
         if group is not None:
             v2_fd = group.v2_fd
             slots.update(zip(engine.join_slots, group.join_fds, strict=True))
+            slots.update(launch.cgroup_slots(group, self.config, plan.tape.slots, held))
         filled = time.monotonic_ns()
         pid, pidfd = self._spawn(plan, slots, v2_fd)
         done = time.monotonic_ns()
@@ -125,19 +161,28 @@ class Container:
 
     def _spawn(self, plan: Plan, slots: dict[str, SlotValue], v2_fd: int | None) -> Spawned:
         maps = self._prepared.maps
+        if "pid" in self._shared:
+            hide_memory()
+            own = self._engine.own_pid_namespace_fd
+            with namespaces.children_in_pid_namespace(self._shared["pid"].pidfd, own):
+                return spawn(plan.tape, slots, plan.flags, v2_fd)
         if maps is None:
             return spawn(plan.tape, slots, plan.flags, v2_fd)
         with mapping_pipe() as (read, write):
             slots["mapped"] = read
             return finish_mapped(Paused(plan.tape, slots, plan.flags, v2_fd), maps, write)
 
-    def _plan(self, stdio: Stdio, held: launch.Held) -> tuple[Plan, dict[str, SlotValue]]:
+    def _plan(
+        self, stdio: Stdio, size: tuple[int, int] | None, held: launch.Held
+    ) -> tuple[Plan, dict[str, SlotValue]]:
         engine, prepared, config = self._engine, self._prepared, self.config
         argv = ("init", *config.argv) if config.init else config.argv
         slots = launch.program_slots(argv, prepared.env, prepared.paths)
         if config.tty:
             slots["devpts"] = devpts = held.keep(terminal.make_devpts())
             self.tty_fd, peer = terminal.open_terminal(devpts)
+            if size is not None:
+                terminal.resize(self.tty_fd, *size)
             stdio = (held.keep(peer),) * 3
         nulls = launch.nulls_of(stdio)
         plan = plan_start(prepared, nulls)
@@ -148,7 +193,7 @@ class Container:
             slots["mountpoint"] = engine.directories.mountpoint.encode()
         if prepared.binds:
             slots.update(launch.mount_slots(prepared, held))
-        if "uts" in config.namespaces:
+        if "hostname" in plan.tape.slots:
             slots["hostname"] = hostname = (config.hostname or self.id).encode()
             slots["hostname_length"] = len(hostname)
         if prepared.maps is not None:
@@ -163,6 +208,25 @@ class Container:
     def pid(self) -> int:
         """The program's pid on the host, 0 before the start."""
         return self._child.pid if self._child else 0
+
+    @property
+    def pidfd(self) -> int:
+        """The program's pidfd, readable once it has ended; -1 before the start, and once it is reaped."""
+        return self._child.pidfd if self._child else -1
+
+    @property
+    def group(self) -> Cgroup | None:
+        """Its cgroup while it has one: to be looked at, and killed."""
+        return self._group
+
+    def poll(self) -> int | None:
+        """Return the exit status without waiting, None while it runs."""
+        return self._started("poll").poll()
+
+    @property
+    def dies_alone(self) -> bool:
+        """Say whether others of its processes may outlive the program: it has no pid namespace of its own."""
+        return "pid" not in self.config.namespaces or "pid" in self._shared
 
     @property
     def address(self) -> str | None:
@@ -181,17 +245,23 @@ class Container:
         user: str | None = None,
         caps: tuple[str, ...] | None = None,
         tty: bool = False,
+        size: tuple[int, int] | None = None,
     ) -> Process:
         """Run a program beside the main one: all its namespaces, cgroup, capabilities and seccomp filter.
 
-        It gets the three descriptors and no other. What is not given is the container's own. Raises
-        EngineError.
+        It gets the three descriptors and no other. What is not given is the container's own; size is that of
+        its terminal, in rows and columns. Raises EngineError.
         """
         child = self._started("exec in")
-        with self._lock, _named(f"exec {argv[0]} in {self.id}"):
+        with self._lock, _named(f"exec {argv[0]} in {self.id}", argv[0]):
             target = Target(engine=self._engine, prepared=self._prepared, child=child, group=self._group)
             options = ExecOptions(
-                env=None if env is None else tuple(env), cwd=cwd, user=user, caps=caps, tty=tty
+                env=None if env is None else tuple(env),
+                cwd=cwd,
+                user=user,
+                caps=caps,
+                tty=tty,
+                size=size,
             )
             process = join(target, tuple(argv), (stdin_fd, stdout_fd, stderr_fd), options)
             self._joined = [p for p in self._joined if p.exit_code is None]
@@ -269,7 +339,7 @@ class Container:
         self._removed = True
         with contextlib.ExitStack() as stack:
             stack.callback(self._engine.forget, self)
-            if self._home:
+            if self._home and self._home != self.config.home:
                 stack.callback(self._engine.directories.remove, self._home)
             if self._attachment is not None:
                 stack.callback(self._engine.detach, self._attachment)
@@ -292,7 +362,7 @@ class Container:
             self.tty_fd = -1
         if self._group is not None:
             # Without a child: interrupted (Ctrl-C) between its start and our taking note of it.
-            if self._child is None or "pid" not in self.config.namespaces:
+            if self._child is None or self.dies_alone:
                 self._group.kill()
             self._group.remove()
 
@@ -309,12 +379,24 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
+def _not_executed(program: str, number: int) -> tuple[int, str]:
+    """The exit status and the words, Docker's, of an execve that failed."""
+    if number in (errno.ENOENT, errno.ENOTDIR):
+        return 127, "no such file or directory" if "/" in program else "executable file not found in $PATH"
+    return 126, os.strerror(number).lower()
+
+
 @contextlib.contextmanager
-def _named(operation: str) -> Iterator[None]:
+def _named(operation: str, program: str) -> Iterator[None]:
     """Give the kernel's errors the name of what was asked."""
     try:
         yield
-    except (StepError, StepKilledError, CgroupError) as error:
+    except StepError as error:
+        if error.step != "execve":
+            raise EngineError(f"{operation}: {error}") from error
+        code, cause = _not_executed(program, error.errno or 0)
+        raise StartFailedError(f'{operation}: exec: "{program}": {cause}', code) from error
+    except (StepKilledError, CgroupError) as error:
         raise EngineError(f"{operation}: {error}") from error
     except OSError as error:
         raise EngineError(f"{operation}: {error.strerror} {error.filename or ''}".rstrip()) from error

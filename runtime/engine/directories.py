@@ -41,6 +41,14 @@ class Directories:
         os.mkdir(work)  # noqa: PTH102
         return home, upper, work
 
+    @staticmethod
+    def make_at(home: str) -> tuple[str, str]:
+        """Make what is missing of a home that is kept by its owner; return upper and work."""
+        upper, work = f"{home}/u", f"{home}/w"
+        for path in (upper, work):
+            os.makedirs(path, exist_ok=True)  # noqa: PTH103
+        return upper, work
+
     def note_pid(self, home: str, pid: int) -> None:
         """Leave the pid of a container without a cgroup for a sweep to find."""
         owner = Owner.of(pid)

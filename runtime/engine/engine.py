@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -19,7 +21,6 @@ from runtime.engine.directories import Directories
 from runtime.engine.errors import EngineError
 from runtime.engine.prepare import Prepared, prepare
 from runtime.engine.roots import Root, Roots
-from runtime.image import Execution, Image, ImageStore
 from runtime.oci.spec import NamespaceType
 from runtime.spawn.anchor import make_anchor
 from runtime.spawn.cgroups import Cgroup
@@ -27,6 +28,7 @@ from runtime.spawn.init import open_init
 from runtime.spawn.owner import Owner
 
 if TYPE_CHECKING:
+    from runtime.image import Execution, Image, ImageStore
     from runtime.network.model import Attachment
 
 DEFAULT_ROOT = Path("/var/lib/ninetynine/runtime")
@@ -39,12 +41,19 @@ class Engine:
     Making an engine also frees what engines left that were killed; a living one's containers are never
     touched. Containers die with close(), or, after a kill of this process, with the next engine's sweep().
     pools: keep roots, cgroups and network namespaces ready for the next starts (see warm()).
+    on_spare: called when pools may want a refill, in place of doing it there and then (see refill_one()).
     swept: what making this engine has freed.
     """
 
-    def __init__(self, root: Path = DEFAULT_ROOT, *, pools: bool = True) -> None:
+    def __init__(
+        self,
+        root: Path = DEFAULT_ROOT,
+        *,
+        pools: bool = True,
+        on_spare: Callable[[ContainerConfig, tuple[str, ...]], None] | None = None,
+    ) -> None:
         self.root = Path(root).absolute()  # the child resolves it elsewhere
-        self.images = ImageStore(self.root / "images")
+        self._on_spare = on_spare
         self._lock = threading.RLock()
         self._containers: dict[str, Container] = {}
         self._images: dict[tuple[str, ...], Image] = {}
@@ -62,23 +71,40 @@ class Engine:
             self._roots = Roots(self.directories, shared.POOL_SIZE)
             self.anchor_fd = make_anchor(self.directories.mountpoint)
             undo.callback(os.close, self.anchor_fd)
-            self.join_slots = self._find_joins()
+            self.join_slots, self._cgroup_views = self._find_joins()
             self.swept = tuple(self.sweep())
             self._undo = undo.pop_all()
 
-    def _find_joins(self) -> tuple[str, ...]:
+    @functools.cached_property
+    def images(self) -> ImageStore:
+        """The images below the root, opened at first need."""
+        from runtime.image import ImageStore
+
+        return ImageStore(self.root / "images")
+
+    def _find_joins(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The slots of the v1 hierarchies a child joins, and the names a cgroup view has below its top."""
         group = self._cgroups.create(f"probe-{secrets.token_hex(4)}")
         try:
-            return tuple(f"cgroup{number}" for number in range(len(group.joins)))
+            slots = tuple(f"cgroup{number}" for number in range(len(group.joins)))
+            return slots, tuple(group.v1_dirs) or ("",)
         finally:
             group.remove()
 
     # ---- containers -----------------------------------------------------------------------------------
 
-    def create(self, config: ContainerConfig) -> Container:
+    def create(
+        self,
+        config: ContainerConfig,
+        *,
+        id: str = "",  # noqa: A002
+        joined: Mapping[NamespaceType, Container] | None = None,
+    ) -> Container:
         """Plan a container; nothing is made on the host before its start().
 
-        Raises EngineError, ImageError for an unknown image, or the error of the part that cannot be done.
+        id: letters and digits, a new one by default. joined: running containers whose namespaces network,
+        ipc (with their /dev/shm), pid or uts it shares; the config names these namespaces too. Raises
+        EngineError, ImageError for an unknown image, or the error of the part that cannot be done.
         """
         if self._closed:
             raise EngineError("create container: the engine is closed; make another one")
@@ -87,13 +113,18 @@ class Engine:
         try:
             if not layers and not config.rootfs:
                 raise EngineError("create container: no image, layers or rootfs given; name one of them")
-            joined: tuple[NamespaceType, ...] = ("network",) if _joins_network(config) else ()
-            prepared = prepare(config, layers, len(self.join_slots) if config.cgroup else 0, joined)
+            others = dict(joined or {})
+            if others and "user" in config.namespaces:
+                raise EngineError("create container: a user namespace joins no other container's namespaces")
+            taken: tuple[NamespaceType, ...] = ("network",) if _joins_network(config) else ()
+            taken += tuple(name for name in others if name not in taken)
+            joins = len(self.join_slots) if config.cgroup else 0
+            prepared = prepare(config, layers, joins, taken, self._cgroup_views if config.cgroup else ())
         except BaseException:
             if lease is not None:
                 lease.close()
             raise
-        container = Container(self, secrets.token_hex(6), prepared, lease)
+        container = Container(self, id or secrets.token_hex(6), prepared, lease, others)
         self._containers[container.id] = container
         self._created += 1
         return container
@@ -113,15 +144,22 @@ class Engine:
         self._refill(config, layers)
 
     def _refill(self, config: ContainerConfig, layers: tuple[str, ...]) -> None:
-        if not self._pools:
-            return
-        if config.cgroup:
-            self._cgroups.refill()
-        if _joins_network(config):
-            shared.networks().refill(config.network)
-        if layers and not config.rootfs and "user" not in config.namespaces:
-            image = self._images.get(layers)
-            self._roots.refill(layers, lambda: self.images.lease(image) if image else None)
+        while not self.refill_one(config, layers):
+            pass
+
+    def refill_one(self, config: ContainerConfig, layers: tuple[str, ...]) -> bool:
+        """Make one thing ready that starts of `config` draw from; True when nothing is missing."""
+        if not self._pools or self._closed:
+            return True
+        if config.cgroup and not self._cgroups.refill(1):
+            return False
+        if _joins_network(config) and not shared.networks().refill(config.network, 1):
+            return False
+        if not layers or config.rootfs or "user" in config.namespaces:
+            return True
+        self._roots.drop_stale()
+        image = self._images.get(layers)
+        return self._roots.refill(layers, lambda: self.images.lease(image) if image else None, 1)
 
     def close(self) -> None:
         """Remove all containers and free what they shared. Idempotent."""
@@ -150,13 +188,16 @@ class Engine:
         """Make the root file system of a container."""
         if prepared.config.rootfs:
             return self._roots.bind(prepared.config.rootfs)
+        home = prepared.config.home
         if prepared.maps is not None:
-            return self._roots.make_mapped(prepared.layers, prepared.maps)
+            return self._roots.make_mapped(prepared.layers, prepared.maps, home)
+        if home:
+            return self._roots.take_at(home, prepared.layers)
         return self._roots.take(prepared.layers)
 
-    def attach(self, config: ContainerConfig) -> Attachment | None:
-        """Take a network namespace for a container, None when it joins none."""
-        if not _joins_network(config):
+    def attach(self, config: ContainerConfig, joined: tuple[NamespaceType, ...] = ()) -> Attachment | None:
+        """Take a network namespace for a container, None when it has the host's or that of another."""
+        if not _joins_network(config) or "network" in joined:
             return None
         return shared.networks().attach(config.network, config.ports)
 
@@ -177,7 +218,11 @@ class Engine:
         Not after the first: who starts a single container has no use for a ready second one.
         """
         self._containers.pop(container.id, None)
-        if not self._closed and self._created > 1:
+        if self._closed or self._created < 2:
+            return
+        if self._on_spare is not None:
+            self._on_spare(container.config, container.layers)
+        else:
             self._refill(container.config, container.layers)
 
     def __enter__(self) -> Engine:

@@ -33,6 +33,7 @@ class ExecOptions(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None
     caps: tuple[str, ...] | None = None
     tty: bool = False
+    size: tuple[int, int] | None = None
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +58,8 @@ def join(target: Target, argv: tuple[str, ...], stdio: Sequence[int], options: E
         tty_fd = -1
         if options.tty:
             tty_fd, peer = _open_terminal(target.child, held)
+            if options.size is not None:
+                terminal.resize(tty_fd, *options.size)
             stdio = (held.keep(peer),) * 3
         try:
             nulls = launch.nulls_of(stdio)
@@ -77,7 +80,7 @@ def join(target: Target, argv: tuple[str, ...], stdio: Sequence[int], options: E
 
 def _spawn(target: Target, tape: Tape, slots: dict[str, SlotValue]) -> Spawned:
     names = target.prepared.config.namespaces
-    _hide_memory()
+    hide_memory()
     v2_fd = None
     with contextlib.ExitStack() as stack:
         if target.group is not None:
@@ -93,7 +96,7 @@ def _spawn(target: Target, tape: Tape, slots: dict[str, SlotValue]) -> Spawned:
 
 
 @functools.cache
-def _hide_memory() -> None:
+def hide_memory() -> None:
     """Make this process undumpable, for good.
 
     Until its execve the joining child shares our memory and is visible in the container. Undumpable, only a

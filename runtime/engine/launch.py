@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from runtime.engine.config import ContainerConfig
 from runtime.engine.errors import EngineError
 from runtime.engine.prepare import Prepared
 from runtime.oci.plan import device_nodes
+from runtime.spawn.cgroups import Cgroup
+from runtime.spawn.linux import (
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
+    MS_PRIVATE,
+    MS_REC,
+)
 from runtime.spawn.tape import SlotValue, StepError, pointers
 from runtime.spawn.trees import clone_tree
 
@@ -67,11 +77,28 @@ def mount_slots(prepared: Prepared, held: Held) -> dict[str, SlotValue]:
     """Detached copies of the bind mounts' sources."""
     slots: dict[str, SlotValue] = {}
     for number, (source, options) in enumerate(prepared.binds):
+        propagation = options.propagation & ~MS_REC or MS_PRIVATE
         try:
-            tree = clone_tree(source, options.attributes, recursive=options.recursive)
+            tree = clone_tree(
+                source, options.attributes, recursive=options.recursive, propagation=propagation
+            )
         except StepError as error:
             raise EngineError(f"mount source {source}: {error}") from error
         slots[f"mount{number}"] = held.keep(tree)
+    return slots
+
+
+def cgroup_slots(
+    group: Cgroup, config: ContainerConfig, wanted: Collection[str], held: Held
+) -> dict[str, SlotValue]:
+    """Detached copies of the container's own cgroup directories, for it to look at."""
+    slots: dict[str, SlotValue] = {}
+    attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
+    if not config.privileged:
+        attributes |= MOUNT_ATTR_RDONLY
+    for number, path in enumerate(group.v1_dirs.values() if group.v1_dirs else (group.v2_dir,)):
+        if f"cgroupfs{number}" in wanted and path is not None:
+            slots[f"cgroupfs{number}"] = held.keep(clone_tree(path, attributes, recursive=False))
     return slots
 
 

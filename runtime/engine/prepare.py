@@ -10,6 +10,8 @@ import msgspec
 
 from runtime.engine.config import ContainerConfig
 from runtime.engine.errors import EngineError
+from runtime.engine.privileges import granted
+from runtime.engine.propagation import require_propagation
 from runtime.engine.users import resolve_user
 from runtime.oci import defaults
 from runtime.oci.execute import ExecShape
@@ -17,9 +19,12 @@ from runtime.oci.options import MountOptions, parse_options
 from runtime.oci.plan import Plan, Shape, make_plan, namespaces_of
 from runtime.oci.program import Program
 from runtime.oci.seccomp import compile_seccomp
-from runtime.oci.spec import Capabilities, Linux, NamespaceType, Process, Root, Seccomp, Spec
+from runtime.oci.spec import Capabilities, Linux, NamespaceType, Process, Root, Seccomp, Spec, User
 from runtime.spawn import capabilities, process, seccomp
+from runtime.spawn.cgroups import Limits
 from runtime.spawn.idmaps import IdMaps, IdRange
+
+_NO_LIMITS = Limits()
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,9 +44,15 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prepare(
-    config: ContainerConfig, layers: tuple[str, ...], joins: int, joined: tuple[NamespaceType, ...]
+    config: ContainerConfig,
+    layers: tuple[str, ...],
+    joins: int,
+    joined: tuple[NamespaceType, ...],
+    cgroups: tuple[str, ...] = (),
 ) -> Prepared:
     """Plan a container. `layers` lowest first; `joins` v1 hierarchies; `joined` namespaces got elsewhere.
+
+    cgroups: names of what a cgroup_view shows, see Shape.
 
     Raises EngineError for a config that cannot be carried out.
     """
@@ -50,9 +61,10 @@ def prepare(
     if config.network == "host":
         kept = tuple(name for name in config.namespaces if name != "network")
         config = msgspec.structs.replace(config, namespaces=kept)
+    config = granted(config)
     env = config.env if config.env is not None else (defaults.PATH,)
     paths = () if config.init else process.search_path(config.argv[0], env)
-    spec = _spec(_blank(config), layers)
+    spec = _spec(_blank(config), _user(config, layers))
     binds = _binds(config)
     shape = Shape(
         spec=spec,
@@ -60,6 +72,7 @@ def prepare(
         joined=joined,
         anchored="user" not in config.namespaces,
         directories=tuple(_is_directory(source) for source, _ in binds),
+        cgroups=cgroups if config.cgroup_view and "mount" in config.namespaces else (),
         program=Program(
             nulls=(0, 1, 2) if not config.tty else (),
             attempts=len(paths),
@@ -106,7 +119,7 @@ def exec_process(
     config, run = prepared.config, prepared.spec.process
     changes: dict[str, object] = {"terminal": tty, "cwd": cwd or run.cwd, "oom_score_adj": None}
     if user is not None:
-        changes["user"] = resolve_user(user, _searched(config, prepared.layers), (), config.umask)
+        changes["user"] = resolve_user(user, searched(config, prepared.layers), (), config.umask)
     if caps is not None:
         changes["capabilities"] = _capabilities(caps, ())
     return msgspec.structs.replace(run, **changes)
@@ -114,23 +127,42 @@ def exec_process(
 
 def _blank(config: ContainerConfig) -> ContainerConfig:
     """The config without what never decides a step: equal ones share a spec."""
-    return msgspec.structs.replace(config, argv=(), env=None, hostname="", layers=(), image="", ports=())
+    mounts = tuple(
+        msgspec.structs.replace(mount, source="") if {"bind", "rbind"} & set(mount.options) else mount
+        for mount in config.mounts
+    )
+    return msgspec.structs.replace(
+        config,
+        argv=(),
+        env=None,
+        hostname="",
+        layers=(),
+        rootfs="",
+        image="",
+        ports=(),
+        home="",
+        limits=_NO_LIMITS,
+        mounts=mounts,
+        user=None,
+        groups=(),
+        umask=None,
+    )
 
 
 @functools.lru_cache(maxsize=256)
-def _spec(blank: ContainerConfig, layers: tuple[str, ...]) -> Spec:
+def _spec(blank: ContainerConfig, user: User) -> Spec:
     return Spec(
         process=Process(
             cwd=blank.cwd or "/",
             terminal=blank.tty,
-            user=resolve_user(blank.user or "0", _searched(blank, layers), blank.groups, blank.umask),
+            user=user,
             capabilities=None if blank.caps is None else _capabilities(blank.caps, blank.ambient_caps),
             rlimits=blank.rlimits,
             no_new_privileges=blank.no_new_privs,
             oom_score_adj=blank.oom_score_adj,
         ),
         root=Root(readonly=blank.read_only),
-        mounts=defaults.MOUNTS + blank.mounts,
+        mounts=defaults.mounts(blank.shm_bytes, sys_writable=blank.privileged) + blank.mounts,
         linux=Linux(
             namespaces=namespaces_of(blank.namespaces),
             uid_mappings=blank.uid_map,
@@ -144,8 +176,21 @@ def _spec(blank: ContainerConfig, layers: tuple[str, ...]) -> Spec:
     )
 
 
-def _searched(config: ContainerConfig, layers: tuple[str, ...]) -> tuple[str, ...]:
-    return (config.rootfs,) if config.rootfs else layers
+def _user(config: ContainerConfig, layers: tuple[str, ...]) -> User:
+    places = searched(config, layers)
+    resolve = _resolve if places == layers else resolve_user  # layers do not change, the others may
+    return resolve(config.user or "0", places, config.groups, config.umask)
+
+
+_resolve = functools.lru_cache(maxsize=64)(resolve_user)
+
+
+def searched(config: ContainerConfig, layers: tuple[str, ...]) -> tuple[str, ...]:
+    """Return where users and groups are looked up, last first: the layers, and a kept writable one."""
+    if config.rootfs:
+        return (config.rootfs,)
+    written = config.home and os.path.isdir(f"{config.home}/u/etc")  # noqa: PTH112 - on the start path
+    return (*layers, f"{config.home}/u") if written else layers
 
 
 def _capabilities(names: tuple[str, ...], ambient: tuple[str, ...]) -> Capabilities:
@@ -176,7 +221,10 @@ def _maps(config: ContainerConfig) -> IdMaps | None:
 
 def _binds(config: ContainerConfig) -> tuple[tuple[str, MountOptions], ...]:
     sorted_options = [(mount.source, parse_options(mount.options)) for mount in config.mounts]
-    return tuple((source, options) for source, options in sorted_options if options.bind)
+    binds = tuple((source, options) for source, options in sorted_options if options.bind)
+    for source, options in binds:
+        require_propagation(source, options.propagation)
+    return binds
 
 
 def _is_directory(source: str) -> bool:

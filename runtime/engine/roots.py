@@ -11,14 +11,17 @@ import os
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from runtime.engine.directories import Directories
-from runtime.image.files import Lease
 from runtime.spawn.idmaps import IdMaps, make_user_namespace
 from runtime.spawn.overlay import make_overlay
 from runtime.spawn.trees import clone_mapped, clone_tree
+
+if TYPE_CHECKING:
+    from runtime.image.files import Lease
 
 _IMAGES_KEPT = 4
 """Sets of layers that roots are kept ready for; the one longest unused gives way."""
@@ -43,6 +46,7 @@ class Roots:
         self._ready: OrderedDict[tuple[str, ...], deque[Root]] = OrderedDict()
         self._lock = threading.Lock()
         self._leases: dict[tuple[str, ...], Lease | None] = {}
+        self._inodes: dict[tuple[str, ...], tuple[int, ...]] = {}
 
     def take(self, layers: tuple[str, ...]) -> Root:
         """Return a root over `layers`, lowest first. Raises StepError, OSError."""
@@ -51,10 +55,27 @@ class Roots:
         except (KeyError, IndexError):
             return self._make(layers)
 
-    def make_mapped(self, layers: tuple[str, ...], maps: IdMaps) -> Root:
+    def take_at(self, home: str, layers: tuple[str, ...]) -> Root:
+        """Return a root whose writable layer is kept in `home`: what is there already, or a new one.
+
+        A ready root moves there: its overlay holds the directories themselves, whatever they are called.
+        Raises StepError, OSError.
+        """
+        if not os.path.isdir(f"{home}/u") and self._still(layers):  # noqa: PTH112 - hot
+            with contextlib.suppress(KeyError, IndexError):
+                ready = self._ready[layers].popleft()
+                try:
+                    os.rename(ready.home, home)  # noqa: PTH104
+                    return Root(ready.fd, home)
+                except OSError:  # another file system, no parent yet, or something is there
+                    self._ready[layers].appendleft(ready)
+        upper, work = Directories.make_at(home)
+        return Root(make_overlay(layers, upper, work), home)
+
+    def make_mapped(self, layers: tuple[str, ...], maps: IdMaps, kept: str = "") -> Root:
         """Return a root whose files belong to the container's ids: the layers' owners are mapped.
 
-        Raises StepError, OSError.
+        kept: as the home of take_at(). Raises StepError, OSError.
         """
         with contextlib.ExitStack() as held, contextlib.ExitStack() as undo:
             namespace = make_user_namespace(maps)
@@ -63,8 +84,11 @@ class Roots:
             for layer in layers:
                 mapped.append(clone_mapped(layer, namespace))
                 held.callback(os.close, mapped[-1])
-            home, upper, work = self._directories.make()
-            undo.callback(self._directories.remove, home)
+            if kept:
+                home, (upper, work) = kept, Directories.make_at(kept)
+            else:
+                home, upper, work = self._directories.make()
+                undo.callback(self._directories.remove, home)
             for directory in (upper, work):
                 os.chown(directory, *maps.outside(0, 0))
             root = Root(make_overlay([f"/proc/self/fd/{fd}" for fd in mapped], upper, work), home)
@@ -76,20 +100,36 @@ class Roots:
         home, _, _ = self._directories.make()
         return Root(clone_tree(rootfs), home)
 
-    def refill(self, layers: tuple[str, ...], hold: Callable[[], Lease | None]) -> None:
-        """Bring the number of ready roots over `layers` up to size; call it outside the start path.
+    def refill(
+        self, layers: tuple[str, ...], hold: Callable[[], Lease | None], most: int | None = None
+    ) -> bool:
+        """Make up to `most` roots over `layers` ready; call it outside the start path. True when all are.
 
         hold: keeps the layers from being removed, called when the first is made.
         """
         with self._lock:
             if layers not in self._ready:
                 self._leases[layers] = hold()
+                self._inodes[layers] = _inodes(layers)
             ready = self._ready.setdefault(layers, deque())
             self._ready.move_to_end(layers)
-            while len(ready) < self._size:
+            while len(ready) < self._size and most != 0:
                 ready.append(self._make(layers))
+                most = None if most is None else most - 1
             while len(self._ready) > _IMAGES_KEPT:
                 self._drop(next(iter(self._ready)))
+            return len(ready) >= self._size
+
+    def drop_stale(self) -> None:
+        """Free the ready roots over layers that somebody has removed."""
+        with self._lock:
+            for layers in list(self._ready):
+                if not self._still(layers):
+                    self._drop(layers)
+
+    def _still(self, layers: tuple[str, ...]) -> bool:
+        """Say whether the layers are those that the ready roots were made over: no lease may hold them."""
+        return self._inodes.get(layers) == _inodes(layers)
 
     def close(self) -> None:
         """Free all that were not taken. Idempotent."""
@@ -112,6 +152,15 @@ class Roots:
             root = ready.popleft()
             os.close(root.fd)
             self._directories.remove(root.home)
+        self._inodes.pop(layers, None)
         lease = self._leases.pop(layers, None)
         if lease is not None:
             lease.close()
+
+
+def _inodes(layers: tuple[str, ...]) -> tuple[int, ...]:
+    """Numbers that a layer removed and unpacked anew does not keep."""
+    try:
+        return tuple(os.stat(layer).st_ino for layer in layers)  # noqa: PTH116 - hot
+    except OSError:
+        return ()

@@ -5,27 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.engine.errors import EngineError
+from runtime.engine.errors import BadParameterError
 from runtime.oci.spec import User
 
 
-def resolve_user(text: str, layers: tuple[str, ...], groups: tuple[int, ...], umask: int | None) -> User:
+def resolve_user(
+    text: str, layers: tuple[str, ...], groups: tuple[int | str, ...], umask: int | None
+) -> User:
     """Return the numbers of `text`. `layers`, lowest first, are searched from the top for passwd and group.
 
-    A known user brings its primary group and the groups it is a member of. Raises EngineError for an unknown
-    name; a number needs no entry.
+    A known user brings its primary group and the groups it is a member of; `groups` (numbers or names) come
+    on top. Raises BadParameterError, in Docker's words, for an unknown name; a number needs no entry.
     """
     name, _, group = text.partition(":")
     row = _find(layers, "passwd", name or "0", 2)
     if row is None and not (name or "0").isdigit():
-        raise EngineError(f"user {name!r} is not in the image's /etc/passwd; use a number, or add it")
+        raise BadParameterError(f"unable to find user {name}: no matching entries in passwd file")
     uid = int(row[2]) if row else int(name or "0")
     gid = int(row[3]) if row else 0
-    extra = groups
+    extra = tuple(_group(layers, str(one)) for one in groups)
     if group:
         gid = _group(layers, group)
     elif row:
-        extra += tuple(g for g in _memberships(layers, row[0]) if g not in (gid, *groups))
+        extra += tuple(g for g in _memberships(layers, row[0]) if g not in (gid, *extra))
     return User(uid=uid, gid=gid, umask=umask, additional_gids=extra)
 
 
@@ -38,7 +40,7 @@ def find_home(text: str, layers: tuple[str, ...]) -> str:
 def _group(layers: tuple[str, ...], name: str) -> int:
     row = _find(layers, "group", name, 2)
     if row is None and not name.isdigit():
-        raise EngineError(f"group {name!r} is not in the image's /etc/group; use a number, or add it")
+        raise BadParameterError(f"unable to find group {name}: no matching entries in group file")
     return int(row[2]) if row else int(name)
 
 

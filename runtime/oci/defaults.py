@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from runtime.oci.spec import Mount, NamespaceType
 
 MASKED = (
@@ -25,6 +27,22 @@ MOUNTS = (
     Mount(destination="/dev/mqueue", type="mqueue", source="mqueue", options=_QUIET),
     Mount(destination="/dev/shm", type="tmpfs", source="shm", options=(*_QUIET, "mode=1777", "size=64m")),
 )
+
+
+def mounts(shm_bytes: int | None = None, *, sys_writable: bool = False) -> tuple[Mount, ...]:
+    """Return MOUNTS with a /dev/shm of another size, or a /sys that can be written."""
+    if shm_bytes is None and not sys_writable:
+        return MOUNTS
+    found = []
+    for mount in MOUNTS:
+        options = mount.options
+        if mount.destination == "/dev/shm" and shm_bytes is not None:
+            options = (*options[:-1], f"size={shm_bytes}")
+        if mount.destination == "/sys" and sys_writable:
+            options = _QUIET
+        found.append(msgspec.structs.replace(mount, options=options))
+    return tuple(found)
+
 
 NAMESPACES: tuple[NamespaceType, ...] = ("pid", "mount", "uts", "ipc", "network", "cgroup")
 """What Docker makes. `user` and `time` are there to be asked for."""

@@ -19,6 +19,10 @@ from runtime.spawn import devices, mounts, namespaces, process, terminal
 from runtime.spawn.linux import MS_PRIVATE, MS_SLAVE
 from runtime.spawn.tape import Result, Slot, Tape
 
+_LXCFS = frozenset(
+    {"cpuinfo", "diskstats", "loadavg", "meminfo", "net/dev", "slabinfo", "stat", "swaps", "uptime"}
+)
+
 
 class PlanError(ValueError):
     """A spec that cannot be carried out; the message says which part and why."""
@@ -28,8 +32,11 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """What decides the steps. `spec` without its args, env and host name: those are slots.
 
     The root is a detached mount in slot `root`. joins: v1 hierarchies the child joins (slots `cgroup0`…).
-    joined: namespaces joined by descriptor (slots `ns_<name>`). anchored: the mount namespace is a copy of
-    the anchor's. directories: for each bind mount in order, whether its source is one (slots `mount0`…).
+    joined: namespaces joined by descriptor (slots `ns_<name>`); the parent's thread enters a joined pid
+    namespace before the clone, and with a joined ipc namespace, whose slot is then a pidfd, comes the
+    /dev/shm of its container. anchored: the mount namespace is a copy of the anchor's. directories: for each
+    bind mount in order, whether its source is one (slots `mount0`…). cgroups: names below /sys/fs/cgroup of
+    the mounts in the slots `cgroupfs0`…; a single "" is the mount there itself.
     """
 
     spec: Spec
@@ -37,6 +44,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     joined: tuple[str, ...] = ()
     anchored: bool = True
     directories: tuple[bool, ...] = ()
+    cgroups: tuple[str, ...] = ()
     program: Program = Program()
 
 
@@ -59,9 +67,9 @@ def make_plan(shape: Shape) -> Plan:
     wanted = shape.spec.linux.namespaces
     made = tuple(ns.type for ns in wanted if not ns.path and ns.type not in shape.joined)
     tape = Tape()
-    _add_entry(tape, shape, made)
+    shm = _add_entry(tape, shape, made)
     if "mount" in made:
-        root = _add_tree(tape, shape)
+        root = _add_tree(tape, shape, shm)
         process.add_null_stdio(tape, shape.program.nulls)
     else:
         process.add_null_stdio(tape, shape.program.nulls)
@@ -71,8 +79,11 @@ def make_plan(shape: Shape) -> Plan:
     return Plan(tape, namespaces.clone_flags(by_clone))
 
 
-def _add_entry(tape: Tape, shape: Shape, made: tuple[str, ...]) -> None:
-    """Stdio, cgroups, namespaces: all that happens while the host's tree is still there."""
+def _add_entry(tape: Tape, shape: Shape, made: tuple[str, ...]) -> Result | None:
+    """Stdio, cgroups, namespaces: all that happens while the host's tree is still there.
+
+    Returns the copy of another container's /dev/shm, if that is shared.
+    """
     if "user" in made:
         namespaces.add_wait_for_maps(tape)
     process.add_stdio(tape, shape.program.nulls)
@@ -82,7 +93,9 @@ def _add_entry(tape: Tape, shape: Shape, made: tuple[str, ...]) -> None:
     for clock, offset in shape.spec.linux.time_offsets:
         namespaces.add_time_offset(tape, clock, offset.secs, offset.nanosecs)
     for name in shape.joined:
-        namespaces.add_join(tape, name, f"ns_{name}")
+        if name != "pid":
+            namespaces.add_join(tape, name, f"ns_{name}")
+    shm = mounts.add_take_shm(tape, "ns_ipc") if "ipc" in shape.joined else None
     if "user" in made and "network" in made:
         namespaces.add_loopback(tape)
     tape.add("new session", "setsid")
@@ -90,6 +103,7 @@ def _add_entry(tape: Tape, shape: Shape, made: tuple[str, ...]) -> None:
         terminal.add_controlling(tape)
     if "uts" in made:
         tape.add("set host name", "sethostname", Slot("hostname"), Slot("hostname_length"))
+    return shm
 
 
 def _add_chroot(tape: Tape, shape: Shape) -> Result:
@@ -99,7 +113,7 @@ def _add_chroot(tape: Tape, shape: Shape) -> Result:
     return mounts.add_enter_chroot(tape)
 
 
-def _add_tree(tape: Tape, shape: Shape) -> Result:
+def _add_tree(tape: Tape, shape: Shape, shm: Result | None) -> Result:
     """The root file system and all mounts on it."""
     spec = shape.spec
     if shape.anchored:
@@ -109,7 +123,9 @@ def _add_tree(tape: Tape, shape: Shape) -> Result:
         root = mounts.add_enter_pivot(tape, MS_SLAVE if slave else MS_PRIVATE)
         namespaces.add_become_root(tape)
     early = [mount for mount in spec.mounts if _is_early(mount)]
-    _add_early_mounts(tape, root, early, spec)
+    _add_early_mounts(tape, root, early, spec, shm)
+    if shape.cgroups:
+        mounts.add_cgroups(tape, root, shape.cgroups)
     if not shape.anchored:
         mounts.add_detach_host(tape)
     for name, value in spec.linux.sysctl:
@@ -134,7 +150,7 @@ def _is_early(mount: Mount) -> bool:
     return top in (["proc"], ["sys"], ["dev"]) and not parse_options(mount.options).bind
 
 
-def _add_early_mounts(tape: Tape, root: Result, early: list[Mount], spec: Spec) -> None:
+def _add_early_mounts(tape: Tape, root: Result, early: list[Mount], spec: Spec, shm: Result | None) -> None:
     """The kernel's file systems and /dev. Once /dev is a tmpfs of this tape's, no symlink can be in it."""
     fresh_dev = False
     for mount in early:
@@ -145,6 +161,8 @@ def _add_early_mounts(tape: Tape, root: Result, early: list[Mount], spec: Spec) 
         if kind == "devpts" and spec.process.terminal:
             mounts.add_directory(tape, root, path)
             terminal.add_devpts(tape, root)
+        elif path == "/dev/shm" and fresh_dev and shm is not None:
+            mounts.add_attach_in_fresh(tape, path, shm)
         elif fresh_dev and path.startswith("/dev/") and path.count("/") == 2:
             mounts.add_mount_in_fresh(tape, *what)
         else:
@@ -161,7 +179,7 @@ def _add_devices(tape: Tape, root: Result, spec: Spec) -> None:
     if any(namespace.type == "user" for namespace in spec.linux.namespaces):
         devices.add_bound_nodes(tape, root, nodes)
     else:
-        devices.add_nodes(tape, nodes)
+        devices.add_nodes(tape, root, nodes)
 
 
 def _add_late_mount(tape: Tape, root: Result, mount: Mount, directories: Iterator[tuple[int, bool]]) -> None:
@@ -178,25 +196,33 @@ def _add_late_mount(tape: Tape, root: Result, mount: Mount, directories: Iterato
 
 
 def device_nodes(spec: Spec) -> tuple[devices.Node, ...]:
-    """Return all device nodes of a container, the default ones first."""
-    return devices.DEFAULT + tuple(
-        devices.Node(d.path, d.type, d.major, d.minor, d.file_mode, d.uid, d.gid) for d in spec.linux.devices
-    )
+    """Return all device nodes of a container, the default ones first; one of the same path replaces them."""
+    nodes = {node.path: node for node in devices.DEFAULT}
+    for d in spec.linux.devices:
+        nodes[d.path] = devices.Node(d.path, d.type, d.major, d.minor, d.file_mode, d.uid, d.gid)
+    return tuple(nodes.values())
 
 
 def _refuse_host_sysctl(name: str, spec: Spec) -> None:
     """A parameter that is not the container's own would change the host's."""
     made = {ns.type for ns in spec.linux.namespaces}
     ipc = name.startswith(("kernel.shm", "kernel.msg", "fs.mqueue.")) or name == "kernel.sem"
-    if not ((ipc and "ipc" in made) or (name.startswith("net.") and "network" in made)):
+    uts = name == "kernel.domainname"
+    owned = (ipc and "ipc" in made) or (uts and "uts" in made)
+    if not owned and not (name.startswith("net.") and "network" in made):
         raise PlanError(f"sysctl {name}: it is not one of the container's own namespaces; set it on the host")
 
 
 def _refuse_over_kernel(mount: Mount) -> None:
-    """A volume over /proc or /sys would hide the masks (CVE-2019-16884, CVE-2023-27561)."""
+    """A volume over /proc or /sys would hide the masks (CVE-2019-16884, CVE-2023-27561).
+
+    Let through, as runc does: the host's own directories below /sys, and files that lxcfs serves.
+    """
     parts = [part for part in mount.destination.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise PlanError(f"mount on {mount.destination}: write the path without `..`")
+    if parse_options(mount.options).bind and (parts[:1] == ["sys"] or "/".join(parts[1:]) in _LXCFS):
+        return
     own = {"proc": "/proc", "sysfs": "/sys", "cgroup": "/sys/fs/cgroup", "cgroup2": "/sys/fs/cgroup"}
     if parts[:1] in (["proc"], ["sys"]) and own.get(mount.type) != "/" + "/".join(parts):
         raise PlanError(f"mount on {mount.destination}: nothing may be mounted over /proc or /sys")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import msgspec
 
 from runtime.spawn.linux import AT_FDCWD, S_IFBLK, S_IFCHR, S_IFIFO
-from runtime.spawn.mounts import add_attach
+from runtime.spawn.mounts import add_attach, add_directory, add_open
 from runtime.spawn.tape import Result, Tape
 
+_NOFOLLOW = 0x100
 _KIND = {"c": S_IFCHR, "u": S_IFCHR, "b": S_IFBLK, "p": S_IFIFO}
 
 
@@ -54,14 +56,22 @@ def add_bound_nodes(tape: Tape, root: Result, nodes: tuple[Node, ...]) -> None:
         tape.add(f"link {path}", "symlinkat", target, AT_FDCWD, path)
 
 
-def add_nodes(tape: Tape, nodes: tuple[Node, ...]) -> None:
+def add_nodes(tape: Tape, root: Result, nodes: tuple[Node, ...]) -> None:
     """Append the nodes and links to a /dev that this tape has just mounted. They need CAP_MKNOD."""
     tape.add("umask 0", "umask", 0)
     for node in nodes:
-        device = os.makedev(node.major, node.minor)
-        tape.add(f"mknod {node.path}", "mknodat", AT_FDCWD, node.path, _KIND[node.kind] | node.mode, device)
+        where: int | Result = AT_FDCWD
+        path = node.path
+        if not path.startswith("/dev/") or path.count("/") > 2:
+            parent, _, path = path.rpartition("/")
+            add_directory(tape, root, parent)
+            where = add_open(tape, root, parent or "/")
+        # Outside of /dev it may be there already, from the container's last start.
+        kept = () if node.path.startswith("/dev/") else (errno.EEXIST,)
+        mode, device = _KIND[node.kind] | node.mode, os.makedev(node.major, node.minor)
+        tape.add(f"mknod {node.path}", "mknodat", where, path, mode, device, forgive=kept)
         if node.uid or node.gid:
-            tape.add(f"chown {node.path}", "fchownat", AT_FDCWD, node.path, node.uid, node.gid, 0)
+            tape.add(f"chown {node.path}", "fchownat", where, path, node.uid, node.gid, _NOFOLLOW)
     for path, target in LINKS:
         tape.add(f"link {path}", "symlinkat", target, AT_FDCWD, path)
     tape.add("umask 022", "umask", 0o022)

@@ -13,6 +13,7 @@ import struct
 from pathlib import Path
 
 from runtime.spawn.linux import (
+    AT_EMPTY_PATH,
     AT_FDCWD,
     CLONE_NEWNS,
     MNT_DETACH,
@@ -28,6 +29,8 @@ from runtime.spawn.linux import (
     O_CLOEXEC,
     O_DIRECTORY,
     O_PATH,
+    OPEN_TREE_CLOEXEC,
+    OPEN_TREE_CLONE,
     RESOLVE_IN_ROOT,
     RESOLVE_NO_MAGICLINKS,
     RESOLVE_NO_SYMLINKS,
@@ -150,6 +153,46 @@ def add_attach(tape: Tape, root: Result, path: str, slot: str, *, directory: boo
     target = add_open(tape, root, path)
     flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
     tape.add(f"mount on {path}", "move_mount", Slot(slot), "", target, "", flags)
+
+
+def add_attach_in_fresh(tape: Tape, path: str, mount: Result) -> None:
+    """Like add_mount_in_fresh, for a detached mount that an earlier step has opened."""
+    tape.add(f"mkdir {path}", "mkdirat", AT_FDCWD, path, 0o755, forgive=(errno.EEXIST,))
+    tape.add(f"mount on {path}", "move_mount", mount, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH)
+
+
+def add_take_shm(tape: Tape, slot: str) -> Result:
+    """Append a copy of the /dev/shm of the container whose pidfd is in `slot`; the mount, attached nowhere.
+
+    A mount can only be copied inside its own namespace. The step after this one must leave it again.
+    """
+    tape.add("enter the other container's mounts", "setns", Slot(slot), CLONE_NEWNS)
+    how = _HOW.pack(O_PATH | O_DIRECTORY | O_CLOEXEC, 0, STRICT)
+    path = tape.add("open its /dev/shm", "openat2", AT_FDCWD, "dev/shm", how, _HOW.size)
+    clone = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH
+    return tape.add("share its /dev/shm", "open_tree", path, "", clone)
+
+
+def add_cgroups(tape: Tape, root: Result, names: tuple[str, ...]) -> None:
+    """Append the attachment of the container's cgroup directories (slots `cgroupfs0`…) on /sys/fs/cgroup.
+
+    names: of the v1 hierarchies, each a directory in a small tmpfs; "" alone for the one v2 tree.
+    """
+    place = "/sys/fs/cgroup"
+    flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
+    if names != ("",):
+        add_mount(tape, root, place, "tmpfs", "tmpfs", flags, "mode=755,size=64k", strict=True)
+    for number, name in enumerate(names):
+        path = f"{place}/{name}".rstrip("/")
+        if name:
+            tape.add(f"mkdir {path}", "mkdirat", AT_FDCWD, path, 0o755)
+        target = add_open(tape, root, path, strict=True)
+        empty = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
+        mount = Slot(f"cgroupfs{number}")
+        tape.add(f"mount the cgroup on {path}", "move_mount", mount, "", target, "", empty)
+    if names != ("",):
+        read_only = MS_BIND | MS_REMOUNT | MS_RDONLY | flags
+        tape.add(f"make {place} read-only", "mount", 0, place, 0, read_only, 0)
 
 
 def add_mask(tape: Tape, path: str) -> None:

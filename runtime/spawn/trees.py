@@ -20,12 +20,15 @@ from runtime.spawn.tape import Slot, Tape
 _ATTR = struct.Struct("<QQQQ")
 
 
-def clone_tree(path: str, attributes: int = 0, *, recursive: bool = True) -> int:
-    """Return a descriptor of a detached, private copy of the mount at `path`, MOUNT_ATTR_* `attributes` set.
+def clone_tree(
+    path: str, attributes: int = 0, *, recursive: bool = True, propagation: int = MS_PRIVATE
+) -> int:
+    """Return a descriptor of a detached copy of the mount at `path`, MOUNT_ATTR_* `attributes` set.
 
-    Attributes reach the mounts below too when recursive. The caller closes the descriptor. Raises StepError.
+    propagation: MS_PRIVATE, MS_SLAVE, or MS_SHARED, which leaves a copy of a shared mount its peer. All reach
+    the mounts below too when recursive. The caller closes the descriptor. Raises StepError.
     """
-    return _tape(attributes, recursive).walk({"path": os.fsencode(path)})[0]
+    return _tape(attributes, recursive, propagation).walk({"path": os.fsencode(path)})[0]
 
 
 def clone_mapped(path: str, user_namespace_fd: int) -> int:
@@ -41,11 +44,11 @@ def clone_mapped(path: str, user_namespace_fd: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def _tape(attributes: int, recursive: bool) -> Tape:
+def _tape(attributes: int, recursive: bool, propagation: int) -> Tape:
     deep = AT_RECURSIVE if recursive else 0
     tape = Tape()
     clone = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | deep
     tree = tape.add("take the mount", "open_tree", AT_FDCWD, Slot("path"), clone)
-    attr = _ATTR.pack(attributes, 0, MS_PRIVATE, 0)
+    attr = _ATTR.pack(attributes, 0, propagation, 0)
     tape.add("set mount attributes", "mount_setattr", tree, "", AT_EMPTY_PATH | deep, attr, _ATTR.size)
     return tape

@@ -2,43 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import contextlib
+import itertools
+import os
+import select
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
+from runtime.engine import errors
 from runtime.engine.config import ContainerConfig
+from runtime.engine.errors import EngineError, StartFailedError, UnavailableError
+from runtime.engine.spawner import starting
 from runtime.engine.spawner.protocol import (
     MAIN,
+    VERSION,
+    Act,
+    Answer,
+    Done,
     Endpoint,
     Exec,
     Exited,
+    Failed,
+    Hello,
     Link,
+    Linked,
     NetworkSpec,
+    Pids,
+    Request,
+    Resize,
     Running,
+    Signal,
     Start,
     Started,
+    Update,
     Usage,
+    Warm,
+    Welcome,
 )
+from runtime.engine.spawner.wire import Outbox, WireError, answers, close_all
 from runtime.spawn.cgroups import Limits
+
+Reply = tuple[Answer, list[int]]
+A = TypeVar("A")
+
+_PATIENCE_S = 60.0
 
 
 class Spawner:
     """Made by open(). All methods raise EngineError or the subclass that the failure was in the spawner.
 
     running: what the spawner held when this process connected, ended ones that nobody has released included
-    (`exited` is set). on_exit: called in the loop, once for each program that ends (set it before the first
-    await after open(): nothing is read before). on_lost: called in the loop when the spawner is gone; all its
-    containers are then dead, or will be when the next one sweeps. pid: the spawner's.
+    (`exited` is set). on_exit: called in the loop, once for each program that ends from then on; what ends
+    before it is set waits. on_lost: called in the loop when the spawner is gone; all its containers are then
+    dead, or will be when the next one sweeps. pid: the spawner's.
     """
 
-    running: tuple[Running, ...]
-    on_exit: Callable[[Exited], None]
-    on_lost: Callable[[], None]
-    pid: int
+    def __init__(self, root: Path, sock: socket.socket) -> None:
+        self.root = root
+        self.pid = 0
+        self.running: tuple[Running, ...] = ()
+        self.on_lost: Callable[[], None] = _nothing
+        self._on_exit: Callable[[Exited], None] | None = None
+        self._early: list[Exited] = []
+        self._sock = sock
+        self._loop = asyncio.get_running_loop()
+        self._inbox, self._outbox = answers(), Outbox()
+        self._serials = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._closed = False
+        sock.setblocking(False)
+        self._loop.add_reader(sock, self._read)
 
     @classmethod
     async def open(cls, root: Path) -> Spawner:
-        """Connect to the living spawner of `root`, or start one. Raises UnavailableError when neither works."""
-        raise NotImplementedError
+        """Connect to the living spawner of `root`, or start one.
+
+        Raises UnavailableError when neither works, or when it is of another version.
+        """
+        root = Path(root).absolute()
+        try:
+            sock = await asyncio.to_thread(starting.connect, root)
+        except OSError as error:
+            raise UnavailableError(
+                f"start the spawner of {root}: {error.strerror}; it needs root, and {starting.SOCKET} there"
+            ) from error
+        spawner = cls(root, sock)
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                answer = await spawner._ask(Hello(), Welcome)
+        except BaseException as error:
+            spawner._leave()
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            cause = starting.log_tail(root) or str(error) or "no answer"
+            raise UnavailableError(
+                f"start the spawner of {root}: {cause}; see {root / starting.LOG}"
+            ) from error
+        if answer.version != VERSION:
+            spawner._leave()
+            raise UnavailableError(
+                f"the spawner of {root} (process {answer.pid}) is of another version of ninetynine: stop the "
+                "containers with that one, then start this one"
+            )
+        spawner.pid, spawner.running = answer.pid, answer.running
+        return spawner
+
+    @property
+    def on_exit(self) -> Callable[[Exited], None]:
+        """What is called for each program that ends."""
+        return self._on_exit or self._early.append
+
+    @on_exit.setter
+    def on_exit(self, call: Callable[[Exited], None]) -> None:
+        self._on_exit = call
+        early, self._early = self._early, []
+        for exited in early:
+            self._loop.call_soon(call, exited)
+
+    # ---- containers -----------------------------------------------------------------------------------
 
     async def start(self, request: Start) -> tuple[Started, list[int]]:
         """Start a container; return the answer and the caller's descriptors of its stdio.
@@ -46,75 +130,200 @@ class Spawner:
         Descriptors: the terminal's with tty; else stdin (when asked for), stdout, stderr, in this order.
         Nothing is left behind by a failure. StartFailedError says 126 or 127 by `exit_code`.
         """
-        raise NotImplementedError
+        return await self._ask_fds(request, Started)
 
     async def exec(self, request: Exec) -> tuple[Started, list[int]]:
         """Start a program in a running container; descriptors as with start()."""
-        raise NotImplementedError
+        return await self._ask_fds(request, Started)
 
     async def signal(self, id: str, number: int, exec_id: str = MAIN) -> None:  # noqa: A002
         """Send a signal; nothing happens to a program that has ended. NotFoundError: no such program here."""
-        raise NotImplementedError
+        await self._ask(Signal(id=id, exec_id=exec_id, number=number), Done)
 
     async def pause(self, id: str) -> None:  # noqa: A002
         """Freeze all processes of a container."""
-        raise NotImplementedError
+        await self._ask(Act(what="pause", id=id), Done)
 
     async def unpause(self, id: str) -> None:  # noqa: A002
         """Let them go on."""
-        raise NotImplementedError
+        await self._ask(Act(what="unpause", id=id), Done)
 
     async def release(self, id: str, exec_id: str = MAIN) -> None:  # noqa: A002
         """Free what an ended container (or exec) still holds; the writable layer stays in its home.
 
         Acknowledges the exit: it is not told again. Kills what is left in its cgroup. Unknown ids are fine.
         """
-        raise NotImplementedError
+        await self._ask(Act(what="release", id=id, exec_id=exec_id), Done)
 
     async def close_stdin(self, id: str, exec_id: str = MAIN) -> None:  # noqa: A002
         """Close the spawner's copy of a program's stdin; it reads its end once the caller's is closed too."""
-        raise NotImplementedError
+        await self._ask(Act(what="close_stdin", id=id, exec_id=exec_id), Done)
 
     async def kill_all(self, id: str) -> None:  # noqa: A002
         """SIGKILL everything in a container's cgroup."""
-        raise NotImplementedError
+        await self._ask(Act(what="kill_all", id=id), Done)
 
     async def usage(self, id: str) -> Usage:  # noqa: A002
         """Return what a container uses now."""
-        raise NotImplementedError
+        return await self._ask(Act(what="usage", id=id), Usage)
 
     async def pids(self, id: str) -> tuple[int, ...]:  # noqa: A002
         """Return the pids (on the host) of all processes of a container, execs included."""
-        raise NotImplementedError
+        return (await self._ask(Act(what="pids", id=id), Pids)).pids
 
     async def streams(self, id: str, exec_id: str = MAIN) -> list[int]:  # noqa: A002
-        """Return fresh duplicates of the descriptors that start() or exec() gave."""
-        raise NotImplementedError
+        """Return fresh duplicates of the descriptors that start() or exec() gave, without a closed stdin."""
+        return (await self._ask_fds(Act(what="streams", id=id, exec_id=exec_id), Done))[1]
 
     async def resize(self, id: str, rows: int, columns: int, exec_id: str = MAIN) -> None:  # noqa: A002
         """Set the size of a terminal. ConflictError: it has none."""
-        raise NotImplementedError
+        await self._ask(Resize(id=id, rows=rows, columns=columns, exec_id=exec_id), Done)
 
     async def update(self, id: str, limits: Limits) -> None:  # noqa: A002
         """Set the limits of a running container that are not None."""
-        raise NotImplementedError
+        await self._ask(Update(id=id, limits=limits), Done)
+
+    # ---- networks and pools ---------------------------------------------------------------------------
 
     async def link(self, request: Link) -> Endpoint:
         """Attach a running container to one more network, or take it off; return the endpoint as made."""
-        raise NotImplementedError
+        return (await self._ask(request, Linked)).endpoint
+
+    async def resolver(self, id: str) -> list[int]:  # noqa: A002
+        """Return duplicates of the sockets at 127.0.0.11 inside (UDP, listening TCP); [] when it has none."""
+        return (await self._ask_fds(Act(what="resolver", id=id), Done))[1]
 
     async def network_up(self, spec: NetworkSpec) -> None:
         """Make the network's bridge and rules, if they are not there."""
-        raise NotImplementedError
+        await self._ask(spec, Done)
 
     async def network_down(self, id: str) -> None:  # noqa: A002
         """Remove the network's bridge and rules. Unknown ids are fine."""
-        raise NotImplementedError
+        await self._ask(Act(what="network_down", id=id), Done)
 
     async def warm(self, config: ContainerConfig) -> None:
         """Fill the pools for starts of containers like this one; layers resolved as in Start."""
-        raise NotImplementedError
+        await self._ask(Warm(config=config), Done)
+
+    # ---- the end --------------------------------------------------------------------------------------
 
     async def close(self, *, kill: bool) -> None:
-        """Disconnect. With kill the spawner ends all containers, frees all it made on the host, and ends."""
-        raise NotImplementedError
+        """Disconnect. With kill the spawner ends all containers, frees all it made on the host, and ends.
+
+        Returns when it is gone. Raises EngineError when something could not be freed.
+        """
+        if self._closed:
+            return
+        self.on_lost = _nothing
+        try:
+            if kill:
+                with contextlib.suppress(UnavailableError), _process(self.pid) as pidfd:
+                    await self._ask(Act(what="end", id=""), Done)
+                    await asyncio.to_thread(_wait_for, pidfd)
+        finally:
+            self._leave()
+
+    # ---- the wire -------------------------------------------------------------------------------------
+
+    async def _ask(self, request: Request, kind: type[A]) -> A:
+        answer, fds = await self._ask_fds(request, kind)
+        close_all(fds)
+        return answer
+
+    async def _ask_fds(self, request: Request, kind: type[A]) -> tuple[A, list[int]]:
+        if self._closed:
+            raise UnavailableError("the spawner is gone; start the daemon again")
+        serial = next(self._serials)
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        self._waiting[serial] = future
+        self._outbox.add(serial, request)
+        self._write()
+        answer, fds = await future
+        if isinstance(answer, Failed):
+            raise _error(answer)
+        if not isinstance(answer, kind):
+            close_all(fds)
+            raise EngineError(f"the spawner answered with {type(answer).__name__}; this is a bug, report it")
+        return answer, fds
+
+    def _write(self) -> None:
+        try:
+            if self._outbox.flush(self._sock):
+                self._loop.remove_writer(self._sock)
+            else:
+                self._loop.add_writer(self._sock, self._write)
+        except OSError:
+            self._lose()
+
+    def _read(self) -> None:
+        try:
+            open_still = self._inbox.receive(self._sock)
+            for serial, answer, fds in self._inbox.messages():
+                self._take(serial, answer, fds)
+        except BlockingIOError:
+            return
+        except (OSError, WireError):
+            open_still = False
+        if not open_still:
+            self._lose()
+
+    def _take(self, serial: int, answer: Answer, fds: list[int]) -> None:
+        if isinstance(answer, Exited):
+            # After whoever waits for an answer that came before: the start of what has ended here.
+            self._loop.call_soon(lambda: self.on_exit(answer))
+            return
+        future = self._waiting.pop(serial, None)
+        if future is None or future.done():  # who asked has gone away
+            close_all(fds)
+        else:
+            future.set_result((answer, fds))
+
+    def _lose(self) -> None:
+        if not self._closed:
+            self._leave()
+            self.on_lost()
+
+    def _leave(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._loop.remove_reader(self._sock)
+        self._loop.remove_writer(self._sock)
+        self._sock.close()
+        self._inbox.close()
+        self._outbox.close()
+        waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
+            if not future.done():
+                future.set_exception(UnavailableError("the spawner is gone; start the daemon again"))
+
+
+def _nothing() -> None:
+    pass
+
+
+def _error(failed: Failed) -> EngineError:
+    """The failure as it was raised there."""
+    if failed.kind == StartFailedError.__name__:
+        return StartFailedError(failed.message, failed.exit_code)
+    kind = getattr(errors, failed.kind, EngineError)
+    error: EngineError = kind(failed.message)
+    return error
+
+
+@contextlib.contextmanager
+def _process(pid: int) -> Iterator[int]:
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        raise UnavailableError("the spawner is gone; start the daemon again") from None
+    try:
+        yield pidfd
+    finally:
+        os.close(pidfd)
+
+
+def _wait_for(pidfd: int) -> None:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.poll(_PATIENCE_S * 1000)

@@ -22,9 +22,10 @@ MAIN = ""
 class Start(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Start a container. home: directory that keeps its writable layer (made when missing, never removed).
 
-    config.layers are resolved already; config.image and config.home are not used. streams: three pipes, or one
-    terminal (config.tty) of rows x columns; without stdin the program has /dev/null there. joined: namespace
-    (network, ipc, pid, uts) → id of the running container whose it shares; with ipc its /dev/shm too.
+    config.layers are resolved already; config.image and config.home are not used, HOME and a host name are
+    filled in. streams: three pipes, or one terminal (config.tty) of rows x columns; without stdin the program
+    has /dev/null there. joined: namespace (network, ipc, pid, uts) → id of the running container whose it
+    shares; with ipc its /dev/shm too. Left out of config.namespaces it is the host's, with ipc /dev/shm too.
     endpoints, ports: for a network namespace of its own (config.network "none").
     """
 

@@ -1,7 +1,8 @@
 """Which device nodes a container may open: v1's devices list, and the same as a BPF program for v2.
 
-Both are set once on the parent of all our cgroups, since children inherit: nothing is paid per container.
-mknod is allowed for every device (a node is harmless while it cannot be opened), as Docker does.
+Both are set once on the parent of all our cgroups, since children inherit: nothing is paid per container,
+unless it has rules of its own. mknod is allowed for every device (a node is harmless while it cannot be
+opened), as Docker does.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import errno
 import os
 import platform
 import struct
+from collections.abc import Sequence
 
 from runtime.spawn.cgroups.files import put
-from runtime.spawn.cgroups.model import CgroupError
+from runtime.spawn.cgroups.model import CgroupError, DeviceRule
 
 NULL, ZERO, FULL, RANDOM, URANDOM = (1, 3), (1, 5), (1, 7), (1, 8), (1, 9)
 TTY, CONSOLE, PTMX, PTS = (5, 0), (5, 1), (5, 2), (136, None)
@@ -22,20 +24,28 @@ OPEN = (NULL, ZERO, FULL, RANDOM, URANDOM, TTY, CONSOLE, PTMX, PTS)
 _BPF_NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
 _PROG_LOAD, _PROG_ATTACH = 5, 8
 _TYPE_CGROUP_DEVICE, _ATTACH_CGROUP_DEVICE, _ALLOW_MULTI = 15, 6, 2
-_CHAR, _MKNOD = 2, 1
+_KINDS = {"b": 1, "c": 2}
+_ACCESS = {"m": 1, "r": 2, "w": 4}
 
 
-def confine_v1(path: str) -> None:
-    """Set the devices list of the v1 cgroup `path`."""
+_USUAL = (
+    *(DeviceRule(kind="c", major=major, minor=minor) for major, minor in OPEN),
+    DeviceRule(access="m"),
+)
+
+
+def confine_v1(path: str, rules: Sequence[DeviceRule] = ()) -> None:
+    """Set the devices list of the v1 cgroup `path`: the usual ones, and `rules`."""
     put(f"{path}/devices.deny", "a")
-    rules = [f"c {major}:{'*' if minor is None else minor} rwm" for major, minor in OPEN]
-    for rule in [*rules, "c *:* m", "b *:* m"]:
-        put(f"{path}/devices.allow", rule)
+    for rule in (*_USUAL, *rules):
+        numbers = ":".join("*" if number is None else str(number) for number in (rule.major, rule.minor))
+        for kind in "bc" if rule.kind == "a" else rule.kind:
+            put(f"{path}/devices.allow", f"{kind} {numbers} {rule.access}")
 
 
-def confine_v2(path: str) -> None:
-    """Attach the program to the v2 cgroup `path`; it lives and dies with that cgroup."""
-    program = _load(_program(), path)
+def confine_v2(path: str, rules: Sequence[DeviceRule] = ()) -> None:
+    """Attach a program to the v2 cgroup `path`; it lives and dies with that cgroup."""
+    program = _load(_program((*_USUAL, *rules)), path)
     try:
         target = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -47,25 +57,39 @@ def confine_v2(path: str) -> None:
         os.close(program)
 
 
-def _program() -> bytes:
-    """Allow mknod of anything, and any access to the nodes in OPEN.
+def _program(rules: Sequence[DeviceRule]) -> bytes:
+    """Allow what one of `rules` does, nothing else.
 
     Context (struct bpf_cgroup_dev_ctx): u32 access << 16 | type, u32 major, u32 minor. r0 = 1 allows.
     """
+    load_word, and32, right_shift32, move32 = 0x61, 0x54, 0x74, 0xB4
+    body = _op(load_word, 2, 1, 0) + _op(load_word, 3, 1, 4) + _op(load_word, 4, 1, 8)
+    # r2 the type, r3 and r4 the numbers, r5 the access
+    body += _op(0xBC, 5, 2) + _op(and32, 2, value=0xFFFF) + _op(right_shift32, 5, value=16)
+    for rule in rules:
+        body += _allow(rule)
+    return body + _op(move32, 0, value=0) + _op(_EXIT)
 
-    def op(code: int, dst: int = 0, src: int = 0, offset: int = 0, value: int = 0) -> bytes:
-        return struct.pack("<BBhi", code, src << 4 | dst, offset, value)
 
-    load_word, and32, right_shift32, move32, jump_equal, jump_unequal = 0x61, 0x54, 0x74, 0xB4, 0x15, 0x55
-    allow = op(move32, 0, value=1) + op(0x95)
-    body = op(load_word, 2, 1, 0) + op(load_word, 3, 1, 4) + op(load_word, 4, 1, 8)
-    body += op(0xBC, 5, 2) + op(and32, 2, value=0xFFFF) + op(right_shift32, 5, value=16)  # r2 type, r5 access
-    body += op(jump_unequal, 5, offset=2, value=_MKNOD) + allow
-    body += op(jump_equal, 2, offset=2, value=_CHAR) + op(move32, 0, value=0) + op(0x95)
-    for major, minor in OPEN:
-        inner = (op(jump_unequal, 4, offset=2, value=minor) if minor is not None else b"") + allow
-        body += op(jump_unequal, 3, offset=len(inner) // 8, value=major) + inner
-    return body + op(move32, 0, value=0) + op(0x95)
+_EXIT = 0x95
+
+
+def _allow(rule: DeviceRule) -> bytes:
+    """End with 1 when the rule covers all of the access asked for, else go on behind it."""
+    jump_unequal, jump_any_bit, move32 = 0x55, 0x45, 0xB4
+    denied = 7 & ~sum(_ACCESS[letter] for letter in set(rule.access))
+    code = _op(move32, 0, value=1) + _op(_EXIT)
+    if denied:
+        code = _op(jump_any_bit, 5, offset=len(code) // 8, value=denied) + code
+    for register, number in ((4, rule.minor), (3, rule.major), (2, _KINDS.get(rule.kind))):
+        if number is not None:
+            code = _op(jump_unequal, register, offset=len(code) // 8, value=number) + code
+    return code
+
+
+def _op(code: int, dst: int = 0, src: int = 0, offset: int = 0, value: int = 0) -> bytes:
+    """One instruction."""
+    return struct.pack("<BBhi", code, src << 4 | dst, offset, value)
 
 
 def _load(program: bytes, path: str) -> int:

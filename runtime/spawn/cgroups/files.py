@@ -8,8 +8,6 @@ import time
 
 from runtime.spawn.cgroups.model import CgroupError
 
-_REMOVE_PATIENCE_S = 5.0
-
 
 def put(path: str, value: str) -> None:
     """Write `value` to the control file `path`; CgroupError on failure."""
@@ -57,12 +55,12 @@ def make(path: str, *, exist_ok: bool = False) -> None:
         raise CgroupError("make cgroup", path, error.errno) from error
 
 
-def remove(path: str) -> None:
+def remove(path: str, patience_s: float = 5.0) -> None:
     """Remove a cgroup and the cgroups that its processes made below it; nothing to do when it is gone.
 
-    A process that was just reaped is still leaving for a moment (EBUSY): tried again for up to 5 s.
+    A process that was just reaped is still leaving for a moment (EBUSY): tried again for `patience_s`.
     """
-    deadline, pause = time.monotonic() + _REMOVE_PATIENCE_S, 0.0002
+    deadline, pause = time.monotonic() + patience_s, 0.0002
     while True:
         try:
             os.rmdir(path)  # noqa: PTH106 - hot
@@ -70,10 +68,10 @@ def remove(path: str) -> None:
         except FileNotFoundError:
             return
         except OSError as error:
-            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY) or time.monotonic() > deadline:
+            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY) or time.monotonic() >= deadline:
                 raise CgroupError("remove cgroup", path, error.errno) from error
         for child in children(path):
-            remove(child)
+            remove(child, patience_s)
         time.sleep(pause)
         pause = min(pause * 2, 0.05)
 

@@ -12,6 +12,8 @@ from runtime.spawn.cgroups import files, v1, v2
 from runtime.spawn.cgroups.model import CgroupError, Limits, Stats
 
 _PATIENCE_S = 10.0
+_OPTIONAL = frozenset({"blkio.bfq.weight", "io.bfq.weight"})
+"""Of an I/O scheduler that may not be there: the weight then means nothing, and Docker drops it too."""
 
 
 class Cgroup:
@@ -69,6 +71,7 @@ class Cgroup:
             self._write(self.v2_dir, v2.limit_writes(limits))
 
     def _write(self, path: str, writes: list[tuple[str, str]]) -> None:
+        writes = [w for w in writes if w[0] not in _OPTIONAL or os.path.exists(f"{path}/{w[0]}")]  # noqa: PTH110
         try:
             for file, value in writes:
                 files.put(f"{path}/{file}", value)
@@ -83,6 +86,12 @@ class Cgroup:
         """Read what has been used so far."""
         found = v2.read_stats(self.v2_dir) if self.v2_dir is not None else {}
         return Stats(**(found | v1.read_stats(self.v1_dirs)))
+
+    def oom_kills(self) -> int | None:
+        """Count the processes inside that were killed for want of memory; None where nobody counts."""
+        if "memory" in self.v1_dirs:
+            return files.get_table(f"{self.v1_dirs['memory']}/memory.oom_control").get("oom_kill")
+        return files.get_table(f"{self.v2_dir}/memory.events").get("oom_kill")
 
     def procs(self) -> tuple[int, ...]:
         """Pids inside, also in cgroups made below, as seen from this process's pid namespace."""
@@ -106,6 +115,19 @@ class Cgroup:
                 raise CgroupError("kill all in", self.dirs[0], advice=advice)
             time.sleep(pause)
             pause = min(2 * pause, 0.02)
+
+    def kill_now(self) -> None:
+        """SIGKILL everything inside, once, and wait for nothing: what forks meanwhile needs another call."""
+        self._kill_file()
+        for pid in self.living():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if "freezer" in self.v1_dirs and self.v2_dir is None:
+            self.request_frozen(False)  # v1 lets no frozen process die
+
+    def living(self) -> list[int]:
+        """Pids inside that are no zombies."""
+        return self._living()
 
     def _living(self) -> list[int]:
         return [pid for pid in self.procs() if pid and not _is_zombie(pid)]
@@ -143,21 +165,36 @@ class Cgroup:
         self._set_frozen(False)
 
     def _set_frozen(self, frozen: bool) -> None:
+        self.request_frozen(frozen)
+        _until(*self._frozen_file(frozen))
+
+    def request_frozen(self, frozen: bool) -> None:
+        """Ask for the freeze (or thaw) and return before it is complete; is_frozen() says when."""
         if self.v2_dir is not None:
             files.put(f"{self.v2_dir}/cgroup.freeze", "1" if frozen else "0")
-            _until(f"{self.v2_dir}/cgroup.events", f"frozen {int(frozen)}")
         elif "freezer" in self.v1_dirs:
-            word = "FROZEN" if frozen else "THAWED"
-            files.put(f"{self.v1_dirs['freezer']}/freezer.state", word)
-            _until(f"{self.v1_dirs['freezer']}/freezer.state", word)
+            files.put(f"{self.v1_dirs['freezer']}/freezer.state", "FROZEN" if frozen else "THAWED")
         else:
             raise CgroupError("freeze", self.dirs[0], advice="mount the freezer hierarchy or a cgroup2 tree")
 
-    def remove(self) -> None:
-        """Remove all directories; the processes inside must have ended (kill() them first). Idempotent."""
+    def is_frozen(self) -> bool:
+        """Say whether all processes inside stand still."""
+        path, word = self._frozen_file(True)
+        return word in (files.get(path) or "")
+
+    def _frozen_file(self, frozen: bool) -> tuple[str, str]:
+        if self.v2_dir is not None:
+            return f"{self.v2_dir}/cgroup.events", f"frozen {int(frozen)}"
+        return f"{self.v1_dirs['freezer']}/freezer.state", "FROZEN" if frozen else "THAWED"
+
+    def remove(self, *, patience_s: float = 5.0) -> None:
+        """Remove all directories; the processes inside must have ended (kill() them first). Idempotent.
+
+        CgroupError when they are not gone after `patience_s`: a process just reaped is leaving for a moment.
+        """
         self.close_fds()
         for path in self.dirs:
-            files.remove(path)
+            files.remove(path, patience_s)
 
 
 def _until(path: str, word: str) -> None:

@@ -15,7 +15,7 @@ from collections import deque
 from runtime.spawn.cgroups import devices, files, v2
 from runtime.spawn.cgroups.group import Cgroup
 from runtime.spawn.cgroups.layout import Layout, find_layout
-from runtime.spawn.cgroups.model import CgroupError, Limits
+from runtime.spawn.cgroups.model import CgroupError, DeviceRule, Limits
 from runtime.spawn.owner import Owner
 
 _UNCONFINED = ".unconfined"
@@ -139,7 +139,7 @@ class CgroupManager:
             raise CgroupError(
                 "limit the swap of", id, advice="v1 limits memory and swap together: set memory_max"
             )
-        group = self._take(id) if limits.confine_devices else None
+        group = self._take(id) if limits.confine_devices and not limits.devices else None
         group = group or self._make(id, limits)
         try:
             group.update(limits)
@@ -158,7 +158,7 @@ class CgroupManager:
 
     def _make(self, id: str, limits: Limits) -> Cgroup:  # noqa: A002
         bases, v2_base = self._v1, self._v2
-        if not limits.confine_devices:
+        if not limits.confine_devices or limits.devices:
             bases, v2_base = self._unconfined_bases()
         v2_dir = f"{v2_base}/{id}" if v2_base else None
         group = Cgroup(id, {name: f"{base}/{id}" for name, base in bases.items()}, v2_dir)
@@ -167,12 +167,20 @@ class CgroupManager:
             for path in group.dirs:
                 files.make(path)
                 made.append(path)
+            if limits.confine_devices and limits.devices:
+                self._confine(group, limits.devices)
             group.open_fds()
         except BaseException:
             for path in made:
                 files.remove(path)
             raise
         return group
+
+    def _confine(self, group: Cgroup, rules: tuple[DeviceRule, ...]) -> None:
+        if "devices" in group.v1_dirs:
+            devices.confine_v1(group.v1_dirs["devices"], rules)
+        elif group.v2_dir is not None:
+            devices.confine_v2(group.v2_dir, rules)
 
     def _unconfined_bases(self) -> tuple[dict[str, str], str | None]:
         """Make the directories beside ours that carry no device rules, where the rules hang on ours."""
@@ -187,10 +195,12 @@ class CgroupManager:
                 v2.enable(v2_base, self._wanted)
         return bases, v2_base
 
-    def refill(self) -> None:
-        """Bring the pool up to its size; call it outside the start path."""
-        while len(self._pool) < self._pool_size:
+    def refill(self, most: int | None = None) -> bool:
+        """Add up to `most` cgroups to the pool; call it outside the start path. True when it is full."""
+        while len(self._pool) < self._pool_size and most != 0:
             self._pool.append(self._make(f"pool-{next(self._numbers)}", Limits()))
+            most = None if most is None else most - 1
+        return len(self._pool) >= self._pool_size
 
     # ---- leftovers -------------------------------------------------------------------------------------
 

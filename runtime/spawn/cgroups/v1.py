@@ -37,16 +37,25 @@ def _cpu(limits: Limits) -> Writes:
 
 
 def _memory(limits: Limits) -> Writes:
-    if limits.memory_max is None:
-        return []
-    writes = [("memory.limit_in_bytes", str(limits.memory_max))]
-    if limits.swap_max is not None:  # v1 limits the sum of both
-        writes.append(("memory.memsw.limit_in_bytes", str(limits.memory_max + limits.swap_max)))
+    writes = []
+    if limits.memory_max is not None:
+        writes.append(("memory.limit_in_bytes", str(limits.memory_max)))
+        if limits.swap_max is not None:  # v1 limits the sum of both
+            both = -1 if -1 in (limits.swap_max, limits.memory_max) else limits.memory_max + limits.swap_max
+            writes.append(("memory.memsw.limit_in_bytes", str(both)))
+    if limits.memory_low is not None:
+        writes.append(("memory.soft_limit_in_bytes", str(limits.memory_low)))
+    if limits.swappiness is not None:
+        writes.append(("memory.swappiness", str(limits.swappiness)))
+    if limits.oom_kill_disable:
+        writes.append(("memory.oom_control", "1"))
     return writes
 
 
 def _blkio(limits: Limits) -> Writes:
     writes = []
+    if limits.io_weight is not None:
+        writes.append(("blkio.bfq.weight", str(limits.io_weight)))
     for io in limits.io:
         for name in ("read_bps", "write_bps", "read_iops", "write_iops"):
             value = getattr(io, name)

@@ -22,9 +22,12 @@ def limit_writes(limits: Limits) -> list[tuple[str, str]]:
         ("cpuset.mems", limits.cpuset_mems),
         ("memory.max", limits.memory_max),
         ("memory.swap.max", limits.swap_max),
+        ("memory.low", limits.memory_low),
         ("pids.max", limits.pids_max),
     )
     writes += [(file, _or_max(value)) for file, value in plain if value is not None]
+    if limits.io_weight is not None:
+        writes.append(("io.bfq.weight", str(limits.io_weight)))
     return writes + [("io.max", _io_line(io)) for io in limits.io]
 
 

@@ -37,14 +37,19 @@ def test_names_and_numbers(layers, text, expected):
     assert resolve_user(text, layers, (44,), None) == expected
 
 
-@pytest.mark.parametrize(("text", "message"), [("bob", "user 'bob'"), ("ann:staff", "group 'staff'")])
+@pytest.mark.parametrize(("text", "message"), [("bob", "user bob:"), ("ann:staff", "group staff:")])
 def test_what_the_topmost_layer_does_not_know(layers, text, message):
     with pytest.raises(EngineError, match=message):
         resolve_user(text, layers, (), None)
 
 
+def test_groups_may_be_named(layers):
+    found = resolve_user("1234", layers, ("wheel", 44), None)
+    assert found.additional_gids == (10, 44)
+
+
 def test_a_symlink_is_not_followed(tmp_path):
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/passwd").symlink_to("/etc/passwd")
-    with pytest.raises(EngineError, match="user 'daemon'"):
+    with pytest.raises(EngineError, match="user daemon:"):
         resolve_user("daemon", (str(tmp_path),), (), None)

@@ -1,0 +1,93 @@
+"""What `privileged` and a device of one's own mean, in terms of all else a container is asked to be."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import msgspec
+
+from runtime.engine.config import ContainerConfig
+from runtime.oci import defaults
+from runtime.oci.spec import Device
+from runtime.spawn import capabilities
+from runtime.spawn.cgroups import DeviceRule
+
+_OWN = frozenset({"pts", "shm", "mqueue", "fd", "console", "ptmx"})
+"""Of /dev: what every container has of its own."""
+
+
+def granted(config: ContainerConfig) -> ContainerConfig:
+    """Return `config` with what follows from its `privileged` and `devices` written out."""
+    if config.privileged:
+        return _privileged(config)
+    rules = _with_devices(config)
+    if rules == config.limits.devices:
+        return config
+    return msgspec.structs.replace(config, limits=msgspec.structs.replace(config.limits, devices=rules))
+
+
+def _privileged(config: ContainerConfig) -> ContainerConfig:
+    """All rights, all devices, nothing masked, where the config does not say otherwise."""
+    changes: dict[str, object] = {
+        "devices": _host_devices() + config.devices,
+        "limits": msgspec.structs.replace(config.limits, confine_devices=False, devices=()),
+    }
+    if config.caps == capabilities.DEFAULT:
+        changes["caps"] = capabilities.names(capabilities.all_capabilities())
+    if config.seccomp == "default":
+        changes["seccomp"] = "unconfined"
+    if config.masked_paths == defaults.MASKED:
+        changes["masked_paths"] = ()
+    if config.readonly_paths == defaults.READONLY:
+        changes["readonly_paths"] = ()
+    return msgspec.structs.replace(config, **changes)
+
+
+def _with_devices(config: ContainerConfig) -> tuple[DeviceRule, ...]:
+    """The rules of the limits, and full access to each device that they do not speak of."""
+    rules = config.limits.devices
+    known = {(rule.kind, rule.major, rule.minor) for rule in rules}
+    for device in config.devices:
+        kind = "b" if device.type == "b" else "c"
+        if device.type != "p" and (kind, device.major, device.minor) not in known:
+            known.add((kind, device.major, device.minor))
+            rules += (DeviceRule(kind=kind, major=device.major, minor=device.minor),)  # type: ignore[arg-type]
+    return rules
+
+
+def _host_devices() -> tuple[Device, ...]:
+    """The device nodes below the host's /dev, but for links and what a container has of its own."""
+    found: list[Device] = []
+    for directory, names, files in os.walk("/dev"):
+        if directory == "/dev":
+            names[:] = [name for name in names if name not in _OWN]
+        for name in sorted(files):
+            if directory == "/dev" and name in _OWN:
+                continue
+            device = device_at(f"{directory}/{name}")
+            if device is not None:
+                found.append(device)
+    return tuple(found)
+
+
+def device_at(path: str, target: str = "") -> Device | None:
+    """Return the device node `path` of the host as one of a container at `target`, None when it is none.
+
+    A symlink is none. Raises OSError.
+    """
+    try:
+        info = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    if not (stat.S_ISCHR(info.st_mode) or stat.S_ISBLK(info.st_mode)):
+        return None
+    return Device(
+        path=target or path,
+        type="c" if stat.S_ISCHR(info.st_mode) else "b",
+        major=os.major(info.st_rdev),
+        minor=os.minor(info.st_rdev),
+        file_mode=stat.S_IMODE(info.st_mode),
+        uid=info.st_uid,
+        gid=info.st_gid,
+    )

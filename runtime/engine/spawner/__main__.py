@@ -1,0 +1,35 @@
+"""`python -m runtime.engine.spawner ROOT FD`: the spawner of ROOT, on the listening socket FD."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import sys
+from pathlib import Path
+
+_MOST_FILES = 1 << 20
+
+
+def main() -> None:
+    """Serve until told to end; who was started ends at once, so that its parent can forget it."""
+    root, fd = Path(sys.argv[1]), int(sys.argv[2])
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    os.umask(0o022)
+    Path("/proc/self/comm").write_text("nn-spawner")
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    from runtime.engine.joining import hide_memory
+    from runtime.engine.spawner.server import Server
+
+    hide_memory()
+    with socket.socket(fileno=fd) as listener:
+        listener.set_inheritable(False)
+        Server(root, listener).run()
+
+
+if __name__ == "__main__":
+    main()

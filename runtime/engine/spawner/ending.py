@@ -1,0 +1,134 @@
+"""Release, pause and the spawner's own end: what has to wait for processes, without waiting for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from runtime.engine.errors import ConflictError, EngineError
+from runtime.engine.spawner.held import Held
+from runtime.engine.spawner.house import House
+from runtime.engine.spawner.protocol import MAIN
+from runtime.spawn.cgroups import CgroupError
+
+Finish = Callable[[BaseException | None], None]
+_PATIENCE_S = 10.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.0005, 0.02
+
+
+def until(house: House, attempt: Callable[[], bool], finish: Finish, late: Callable[[], EngineError]) -> None:
+    """Try now and, with pauses, for 10 s; finish(None) once `attempt` is True, finish(late()) when it is not.
+
+    What attempt raises goes to finish too.
+    """
+    spent = 0.0
+
+    def go(pause: float) -> None:
+        nonlocal spent
+        try:
+            done = attempt()
+        except Exception as error:
+            finish(error)
+            return
+        if done:
+            finish(None)
+        elif spent > _PATIENCE_S:
+            finish(late())
+        else:
+            spent += pause
+            house.loop.later(pause, lambda: go(min(2 * pause, _LONGEST_PAUSE_S)))
+
+    go(_FIRST_PAUSE_S)
+
+
+def release(house: House, id: str, exec_id: str, finish: Finish) -> None:  # noqa: A002
+    """Free a container, or the streams of an exec that has ended. Unknown ids are freed already."""
+    held = house.held.get(id)
+    if held is None:
+        finish(None)
+    elif exec_id != MAIN:
+        finish(_release_exec(held, exec_id))
+    else:
+        until(house, lambda: _free(house, held), finish, lambda: _stuck(held))
+
+
+def _release_exec(held: Held, exec_id: str) -> EngineError | None:
+    program = held.execs.get(exec_id)
+    if program is None:
+        return None
+    if program.exited is None:
+        return ConflictError(f"release exec {exec_id}: it is running; wait for its end")
+    program.streams.close()
+    del held.execs[exec_id]
+    return None
+
+
+def _free(house: House, held: Held) -> bool:
+    """Kill what is left, and free the container once nothing is; say whether that is so."""
+    if house.held.get(held.id) is not held:  # by another release
+        return True
+    group = held.container.group
+    if group is not None:
+        if any(program.exited is None for program in held.programs()) or group.living():
+            group.kill_now()
+            return False
+        try:
+            group.remove(patience_s=0.0)
+        except CgroupError:  # a process just reaped is leaving for a moment
+            return False
+    for program in held.programs():
+        program.streams.close()
+    del house.held[held.id]
+    try:
+        if house.has_networks:
+            house.networks.release(held.id)
+    finally:
+        held.container.remove()
+    return True
+
+
+def _stuck(held: Held) -> EngineError:
+    count = len(held.container.group.living()) if held.container.group is not None else 0
+    return EngineError(f"release {held.id}: {count} processes are stuck in the kernel: see /proc/PID/stack")
+
+
+def pause(house: House, held: Held, finish: Finish) -> None:
+    """Freeze a container; finished when all its processes stand still."""
+    group = held.container.group
+    if group is None:
+        raise ConflictError(f"pause {held.id}: it has no cgroup; start it with one")
+    held.paused = True
+    group.request_frozen(True)
+
+    def finished(error: BaseException | None) -> None:
+        if error is not None:
+            unpause(held)
+        finish(error)
+
+    until(
+        house,
+        lambda: group.is_frozen() or held.main.exited is not None,
+        finished,
+        lambda: EngineError(f"pause {held.id}: some processes do not stop; see /proc/PID/stack"),
+    )
+
+
+def unpause(held: Held) -> None:
+    """Let a container's processes go on."""
+    if held.container.group is not None:
+        held.container.group.request_frozen(False)
+    held.paused = False
+
+
+def end(house: House, finish: Finish) -> None:
+    """Kill all containers; finished when all are reaped. What is frozen dies too."""
+
+    def attempt() -> bool:
+        left = [h for h in house.held.values() if any(p.exited is None for p in h.programs())]
+        for held in left:
+            if held.container.group is not None:
+                held.container.group.kill_now()
+        return not left
+
+    until(
+        house, attempt, finish, lambda: EngineError("end the spawner: some processes are stuck in the kernel")
+    )

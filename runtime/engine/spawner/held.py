@@ -1,0 +1,71 @@
+"""What the spawner holds for each container and exec, and what it can tell of it."""
+
+from __future__ import annotations
+
+import time
+
+from runtime.engine.container import Container
+from runtime.engine.reaper import Process
+from runtime.engine.spawner.protocol import MAIN, Exited, Running
+from runtime.engine.spawner.stdio import Streams
+from runtime.network.model import Port
+
+
+class Program:
+    """A container's own program, or one that joined it. exited: set once it was reaped."""
+
+    def __init__(self, exec_id: str, child: Container | Process, streams: Streams) -> None:
+        self.exec_id = exec_id
+        self.child = child
+        self.streams = streams
+        self.pid = child.pid
+        self.stdin = streams.stdin
+        self.exited: Exited | None = None
+
+
+class Held:
+    """A container and its programs, from its start to its release."""
+
+    def __init__(self, container: Container, main: Program, ports: tuple[Port, ...]) -> None:
+        self.id = container.id
+        self.container = container
+        self.main = main
+        self.execs: dict[str, Program] = {}
+        self.ports = ports
+        self.paused = False
+
+    def programs(self) -> tuple[Program, ...]:
+        """Its own program first."""
+        return (self.main, *self.execs.values())
+
+    def end_of(self, program: Program, code: int) -> Exited:
+        """Note that a program has ended."""
+        program.exited = Exited(
+            id=self.id,
+            exec_id=program.exec_id,
+            code=code,
+            oom_killed=program is self.main and self._oom_kills() > 0,
+            finished_ns=time.time_ns(),
+        )
+        return program.exited
+
+    def _oom_kills(self) -> int:
+        group = self.container.group
+        return (group.oom_kills() or 0) if group is not None else 0
+
+    def running(self) -> list[Running]:
+        """Tell a daemon that has just connected."""
+        return [self._running(program) for program in self.programs()]
+
+    def _running(self, program: Program) -> Running:
+        main = program.exec_id == MAIN
+        return Running(
+            id=self.id,
+            exec_id=program.exec_id,
+            pid=program.pid,
+            tty=program.streams.tty,
+            stdin=program.stdin,
+            paused=self.paused and program.exited is None,
+            exited=program.exited,
+            ports=self.ports if main else (),
+        )

@@ -1,0 +1,135 @@
+"""All that one spawner owns: the engine, the networks, the containers, and who is told of their ends."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runtime.engine.config import ContainerConfig
+from runtime.engine.engine import Engine
+from runtime.engine.errors import ConflictError, NotFoundError
+from runtime.engine.spawner.held import Held, Program
+from runtime.engine.spawner.loop import Loop
+from runtime.engine.spawner.protocol import MAIN, Exited
+
+if TYPE_CHECKING:
+    from runtime.network.named import NamedNetworks
+
+_MOST_SHAPES = 8
+
+
+class House:
+    """Made once; close() frees everything. tell: called for each program that ends."""
+
+    def __init__(self, root: Path, loop: Loop, tell: Callable[[Exited], None]) -> None:
+        self.loop = loop
+        self.held: dict[str, Held] = {}
+        self.engine = Engine(root, on_spare=self.want)
+        self._tell = tell
+        self._networks: NamedNetworks | None = None
+        self._wanted: dict[tuple[str, ...], ContainerConfig] = {}
+        loop.spare = self._use_spare_time
+
+    @property
+    def has_networks(self) -> bool:
+        """Whether a named network was ever asked for."""
+        return self._networks is not None
+
+    @property
+    def networks(self) -> NamedNetworks:
+        """The named networks, made at first need."""
+        if self._networks is None:
+            from runtime.network.named import NamedNetworks
+
+            self._networks = NamedNetworks()
+        return self._networks
+
+    # ---- finding --------------------------------------------------------------------------------------
+
+    def find(self, id: str) -> Held:  # noqa: A002
+        """Return what is held for a container. Raises NotFoundError."""
+        if id not in self.held:
+            raise NotFoundError(f"No such container: {id}")
+        return self.held[id]
+
+    def find_program(self, id: str, exec_id: str) -> tuple[Held, Program]:  # noqa: A002
+        """Return a container and one program of it. Raises NotFoundError."""
+        held = self.find(id)
+        if exec_id == MAIN:
+            return held, held.main
+        if exec_id not in held.execs:
+            raise NotFoundError(f"No such exec instance: {exec_id}")
+        return held, held.execs[exec_id]
+
+    def find_running(self, id: str) -> Held:  # noqa: A002
+        """Return a container whose program has not ended. Raises NotFoundError, ConflictError."""
+        held = self.find(id)
+        if held.main.exited is not None:
+            raise ConflictError(f"container {id} is not running")
+        return held
+
+    # ---- ends -----------------------------------------------------------------------------------------
+
+    def watch(self, held: Held, program: Program) -> None:
+        """Reap a program when it ends, and tell of it."""
+        fd = program.child.pidfd
+        self.loop.watch(fd, lambda: self._reap(held, program, fd))
+
+    def _reap(self, held: Held, program: Program, fd: int) -> None:
+        self.loop.forget(fd)
+        code = program.child.poll()
+        if code is None:
+            self.watch(held, program)
+            return
+        exited = held.end_of(program, code)
+        group = held.container.group
+        if program is held.main and held.container.dies_alone and group is not None:
+            group.kill_now()
+        self._tell(exited)
+
+    # ---- pools ----------------------------------------------------------------------------------------
+
+    def want(self, config: ContainerConfig, layers: tuple[str, ...]) -> None:
+        """Fill the pools for containers like this one when there is nothing else to do."""
+        self._wanted.pop(layers, None)
+        self._wanted[layers] = config
+        while len(self._wanted) > _MOST_SHAPES:
+            self._wanted.pop(next(iter(self._wanted)))
+        self.loop.rest()
+
+    def _use_spare_time(self) -> bool:
+        if self._wanted:
+            layers, config = next(iter(self._wanted.items()))
+            full = True
+            try:
+                full = self.engine.refill_one(config, layers)
+            except Exception:
+                log_failure("fill the pools")  # the next start says it to somebody
+            if full:
+                del self._wanted[layers]
+        return bool(self._wanted)
+
+    # ---- the end --------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Free all containers (what still runs is killed and waited for), pools and networks."""
+        with contextlib.ExitStack() as stack:
+            if self._networks is not None:
+                stack.callback(self._networks.close)
+            stack.callback(self.engine.close)
+            for held in self.held.values():
+                for program in held.programs():
+                    program.streams.close()
+                if self._networks is not None:
+                    stack.callback(self._networks.release, held.id)
+
+
+def log_failure(operation: str) -> None:
+    """Write the exception that is being handled to the log."""
+    print(f"{operation}:", file=sys.stderr)
+    traceback.print_exc()
+    sys.stderr.flush()

@@ -1,0 +1,256 @@
+"""The spawner's process: connections of daemons, their requests, and the answers."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from runtime.engine.errors import BadParameterError, EngineError, StartFailedError
+from runtime.engine.spawner import acting, beginning, ending
+from runtime.engine.spawner.house import House, log_failure
+from runtime.engine.spawner.loop import Loop
+from runtime.engine.spawner.protocol import (
+    Act,
+    Answer,
+    Done,
+    Exec,
+    Exited,
+    Failed,
+    Hello,
+    Request,
+    Start,
+    Welcome,
+)
+from runtime.engine.spawner.starting import SOCKET
+from runtime.engine.spawner.wire import Outbox, WireError, requests
+from runtime.network.errors import NetworkError
+from runtime.spawn.cgroups import CgroupError
+
+_LONELY_S = 30.0
+"""How long a spawner that holds nothing waits for a daemon."""
+_GOODBYE_S = 5.0
+
+Reply = Callable[[Answer, Sequence[int]], None]
+
+
+class Server:
+    """One spawner. run() returns when it was told to end, or when nobody needs it any more."""
+
+    def __init__(self, root: Path, listener: socket.socket) -> None:
+        self._root = root
+        self._listener = listener
+        self._loop = Loop()
+        self._connections: set[Connection] = set()
+        self._house = House(root, self._loop, self._tell)
+        self._ending = False
+
+    def run(self) -> None:
+        """Serve."""
+        self._listener.setblocking(False)
+        self._loop.watch(self._listener.fileno(), self._accept)
+        with _signals() as wakes:
+            self._loop.watch(wakes.fileno(), functools.partial(self._terminate, wakes.fileno()))
+            self._loop.later(_LONELY_S, self._leave_if_alone)
+            self._loop.run()
+
+    # ---- connections ----------------------------------------------------------------------------------
+
+    def _accept(self) -> bool:
+        try:
+            sock, _ = self._listener.accept()
+        except OSError:
+            return False
+        sock.setblocking(False)
+        connection = Connection(sock, self)
+        self._connections.add(connection)
+        self._loop.watch(sock.fileno(), connection.read)
+        return True
+
+    def lose(self, connection: Connection) -> None:
+        """A daemon is gone, or has broken the protocol."""
+        if connection in self._connections:
+            self._connections.remove(connection)
+            self._loop.forget(connection.sock.fileno())
+            connection.close()
+            self._loop.later(_LONELY_S, self._leave_if_alone)
+
+    def want_write(self, connection: Connection, wanted: bool) -> None:
+        """Call the connection when it can be written to."""
+        if connection in self._connections:
+            self._loop.want_write(connection.sock.fileno(), wanted)
+
+    def _tell(self, exited: Exited) -> None:
+        for connection in list(self._connections):
+            if connection.greeted:
+                connection.send(0, exited)
+
+    def _leave_if_alone(self) -> None:
+        """End when there is nothing to keep and nobody to serve."""
+        if self._connections or self._house.held or self._ending:
+            return
+        # Renamed first: who comes now starts another spawner; who came just before stands in the queue.
+        there, aside = self._root / SOCKET, self._root / f"{SOCKET}.ending"
+        with contextlib.suppress(FileNotFoundError):
+            there.rename(aside)
+            if self._accept():
+                aside.rename(there)
+                return
+            aside.unlink()
+        self._end(_nobody)
+
+    # ---- requests -------------------------------------------------------------------------------------
+
+    def handle(self, connection: Connection, serial: int, request: Request) -> None:
+        """Answer a request, now or later."""
+
+        def reply(answer: Answer, fds: Sequence[int] = ()) -> None:
+            connection.send(serial, answer, fds)
+
+        def finish(error: BaseException | None) -> None:
+            reply(Done() if error is None else failed(error))
+
+        try:
+            self._handle(connection, request, reply, finish)
+        except Exception as error:
+            reply(failed(error))
+
+    def _handle(self, connection: Connection, request: Request, reply: Reply, finish: ending.Finish) -> None:
+        house = self._house
+        if isinstance(request, Start):
+            reply(*beginning.start(house, request))
+        elif isinstance(request, Exec):
+            reply(*beginning.execute(house, request))
+        elif isinstance(request, Hello):
+            connection.greeted = True
+            running = tuple(one for held in house.held.values() for one in held.running())
+            reply(Welcome(pid=os.getpid(), running=running), ())
+        elif isinstance(request, Act) and request.what == "release":
+            ending.release(house, request.id, request.exec_id, finish)
+        elif isinstance(request, Act) and request.what == "pause":
+            ending.pause(house, house.find_running(request.id), finish)
+        elif isinstance(request, Act) and request.what == "end":
+            self._end(finish)
+        else:
+            reply(*acting.act(house, request))
+
+    # ---- the end --------------------------------------------------------------------------------------
+
+    def _terminate(self, fd: int) -> None:
+        self._loop.forget(fd)
+        self._end(_nobody)
+
+    def _end(self, finish: ending.Finish) -> None:
+        if self._ending:
+            return
+        self._ending = True
+
+        def ended(error: BaseException | None) -> None:
+            try:
+                if error is None:
+                    self._house.close()
+            except Exception as caught:
+                log_failure("free everything")
+                error = caught
+            (self._root / SOCKET).unlink(missing_ok=True)
+            finish(error)
+            for connection in list(self._connections):
+                connection.say_goodbye()
+            self._loop.end()
+
+        ending.end(self._house, ended)
+
+
+class Connection:
+    """One daemon. greeted: it has said Hello, and is told of ends from then on."""
+
+    def __init__(self, sock: socket.socket, server: Server) -> None:
+        self.sock = sock
+        self.greeted = False
+        self._server = server
+        self._inbox, self._outbox = requests(), Outbox()
+
+    def read(self) -> None:
+        """Take what has arrived, and send what has waited."""
+        try:
+            open_still = self._inbox.receive(self.sock)
+            for serial, request, fds in self._inbox.messages():
+                for fd in fds:  # no request comes with any
+                    os.close(fd)
+                self._server.handle(self, serial, request)
+        except BlockingIOError:
+            self._flush()
+            return
+        except (OSError, WireError):
+            open_still = False
+        if open_still:
+            self._flush()
+        else:
+            self._server.lose(self)
+
+    def send(self, serial: int, answer: Answer, fds: Sequence[int] = ()) -> None:
+        """Send an answer as soon as the other side takes it."""
+        self._outbox.add(serial, answer, fds)
+        self._flush()
+
+    def _flush(self) -> None:
+        if self.sock.fileno() < 0:
+            return
+        try:
+            self._server.want_write(self, not self._outbox.flush(self.sock))
+        except OSError:
+            self._server.lose(self)
+
+    def say_goodbye(self) -> None:
+        """Send what is left, and close."""
+        with contextlib.suppress(OSError):
+            self.sock.settimeout(_GOODBYE_S)
+            self._outbox.flush(self.sock)
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket, and all descriptors that were not sent or taken."""
+        self.sock.close()
+        self._inbox.close()
+        self._outbox.close()
+
+
+def failed(error: BaseException) -> Failed:
+    """Say an error so that the other side raises the like."""
+    if isinstance(error, StartFailedError):
+        return Failed(kind="StartFailedError", message=str(error), exit_code=error.exit_code)
+    if isinstance(error, EngineError):
+        return Failed(kind=type(error).__name__, message=str(error))
+    if isinstance(error, ValueError):  # of the spec: capabilities, filters, mounts
+        return Failed(kind=BadParameterError.__name__, message=str(error))
+    if isinstance(error, (NetworkError, CgroupError, OSError)):
+        return Failed(kind=EngineError.__name__, message=str(error))
+    log_failure("answer a request")
+    message = f"{type(error).__name__}: {error}; this is a bug, report it"
+    return Failed(kind=EngineError.__name__, message=message)
+
+
+def _nobody(error: BaseException | None) -> None:
+    """Nobody has asked for the end."""
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[socket.socket]:
+    """Give a socket that can be read once SIGTERM or SIGINT has come."""
+    wakes, wake = socket.socketpair()
+    wakes.setblocking(False)
+    wake.setblocking(False)
+    signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield wakes
+    finally:
+        signal.set_wakeup_fd(-1)
+        wakes.close()
+        wake.close()

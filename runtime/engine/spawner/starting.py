@@ -1,0 +1,112 @@
+"""Finding the living spawner of a root, or starting one. The socket is made here, so nothing waits for it.
+
+A connection to a spawner that is still importing stands in the queue of its listening socket, which it was
+given; one that cannot start closes it by ending.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from runtime.spawn.linux import MOUNT_ATTR_RDONLY
+from runtime.spawn.trees import clone_tree
+
+SOCKET = "spawner.sock"
+LOG = "spawner.log"
+_MODULE = "runtime.engine.spawner"
+_PACKAGES = Path(__file__).parents[3]
+_BACKLOG = 16
+_LOG_TAIL = 2000
+
+
+def connect(root: Path) -> socket.socket:
+    """Return a blocking connection to the spawner of `root`, which is started when there is none.
+
+    Raises OSError.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with _short_name(root) as name, _alone(root):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            try:
+                sock.connect(name)
+            except (FileNotFoundError, ConnectionRefusedError):
+                _start(root, name)
+                sock.connect(name)
+        except BaseException:
+            sock.close()
+            raise
+    return sock
+
+
+@contextlib.contextmanager
+def _short_name(root: Path) -> Iterator[str]:
+    """A name of the socket that fits into the 107 bytes an address has, however long the root's path is."""
+    fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{fd}/{SOCKET}"
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Let nobody else look for the spawner meanwhile, who would start a second one."""
+    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _start(root: Path, name: str) -> None:
+    """Make the socket, and a process that listens on it: a session of its own, with nothing of ours."""
+    (root / SOCKET).unlink(missing_ok=True)
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        mask = os.umask(0o177)
+        try:
+            listener.bind(name)
+        finally:
+            os.umask(mask)
+        listener.listen(_BACKLOG)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        log = os.open(root / LOG, flags, 0o600)
+        stack.callback(os.close, log)
+        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        stack.callback(os.close, null)
+        program = clone_tree(os.path.realpath(sys.executable), MOUNT_ATTR_RDONLY, recursive=False)
+        stack.callback(os.close, program)
+        # Executed from a read-only mount of its own: a container's program that is a link to /proc/self/exe
+        # could otherwise write to the host's (CVE-2019-5736).
+        # What is started leaves a child behind and ends, so that nobody has to wait for a spawner.
+        starter = subprocess.Popen(
+            [sys.executable, "-P", "-m", _MODULE, str(root.absolute()), str(listener.fileno())],
+            executable=f"/proc/self/fd/{program}",
+            stdin=null,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env={"PATH": os.defpath, "PYTHONPATH": str(_PACKAGES), "LANG": "C.UTF-8"},
+            start_new_session=True,
+            pass_fds=(listener.fileno(), program),
+        )
+        starter.wait()
+
+
+def log_tail(root: Path) -> str:
+    """Return what a spawner said last, in one line."""
+    try:
+        text = (root / LOG).read_text("utf-8", "replace")[-_LOG_TAIL:]
+    except OSError:
+        return ""
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else ""

@@ -1,0 +1,188 @@
+"""What the spawner is there for: the death of a daemon, many starts at once, its own death, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from spawner_client import HERE, asynchronous, connected, is_running, read_all, read_until, settled
+
+from runtime.engine import Engine
+from runtime.engine.errors import EngineError, UnavailableError
+from runtime.engine.spawner.client import Spawner
+
+pytestmark = pytest.mark.root
+
+_DAEMON = """
+import asyncio, os, sys
+sys.path[:0] = sys.argv[4:]
+from pathlib import Path
+from spawner_client import connected
+
+async def main():
+    async with connected(Path(sys.argv[1]), (sys.argv[2],)) as client:
+        id, _, fds = await client.start("sh", "-c", sys.argv[3], stdin=True)
+        print(id, flush=True)
+        await asyncio.sleep(1000)
+
+asyncio.run(main())
+"""
+
+
+def killed_daemon(root: Path, layers: tuple[str, ...], script: str) -> str:
+    """Start a container from another process, kill that process; the container's id."""
+    paths = [str(HERE), str(HERE.parents[2]), str(HERE.parents[3])]
+    with subprocess.Popen(
+        [sys.executable, "-c", _DAEMON, str(root), *layers, script, *paths], stdout=subprocess.PIPE, text=True
+    ) as daemon:
+        assert daemon.stdout is not None
+        name = daemon.stdout.readline().strip()
+        daemon.kill()
+    return name
+
+
+def test_a_container_outlives_its_daemon_and_is_taken_over(root, layers):
+    name = killed_daemon(root, layers, "echo before; read line; echo after $line; exit 5")
+
+    @asynchronous
+    async def adopt() -> None:
+        async with connected(root, layers) as client:
+            (found,) = [one for one in client.spawner.running if one.id == name]
+            assert (found.exited, found.tty, found.stdin) == (None, False, True)
+            assert Path(f"/proc/{found.pid}").exists()
+            into, out, err = await client.spawner.streams(name)
+            assert await read_until(out, b"\n") == b"before\n"
+            os.write(into, b"all\n")
+            assert await read_all(out) == "after all\n"
+            assert await read_all(err) == ""
+            assert (await client.ended(name)).code == 5
+            os.close(into)
+        # Not released: it is told to the next one too.
+        async with connected(root, layers) as client:
+            (found,) = [one for one in client.spawner.running if one.id == name]
+            assert found.exited is not None
+            assert found.exited.code == 5
+            await client.spawner.release(name)
+        async with connected(root, layers) as client:
+            assert all(one.id != name for one in client.spawner.running)
+
+    adopt()
+
+
+def test_output_of_a_container_that_ended_without_a_daemon_is_kept(root, layers):
+    name = killed_daemon(root, layers, "echo last words; exit 6")
+
+    @asynchronous
+    async def adopt() -> None:
+        async with connected(root, layers) as client:
+            _, out, _ = await client.spawner.streams(name)
+            assert await read_all(out) == "last words\n"
+            while not (found := [o.exited for o in client.spawner.running if o.id == name])[0]:
+                client.spawner.running = (await reopened(root)).running
+            assert found[0].code == 6
+            await client.spawner.release(name)
+
+    adopt()
+
+
+async def reopened(root: Path) -> Spawner:
+    spawner = await Spawner.open(root)
+    await spawner.close(kill=False)
+    return spawner
+
+
+@asynchronous
+async def test_a_hundred_at_once_leave_nothing(root, layers):
+    async with connected(root, layers) as client:
+        await client.run("true")
+        before = await settled(client.spawner.pid)
+        mounts = Path("/proc/mounts").read_text()
+        requests = [client.request("sh", "-c", f"echo {number}") for number in range(100)]
+        answers = await asyncio.gather(*(client.spawner.start(request) for request in requests))
+        texts = [await read_all(out) for _, (out, err) in answers if os.close(err) is None]
+        assert texts == [f"{number}\n" for number in range(100)]
+        codes = [(await client.ended(request.id)).code for request in requests]
+        assert codes == [0] * 100
+        await asyncio.gather(*(client.spawner.release(request.id) for request in requests))
+        assert await settled(client.spawner.pid) == before
+        assert Path("/proc/mounts").read_text() == mounts
+
+
+def test_the_death_of_the_spawner_is_noticed_and_swept(tmp_path, layers):
+    @asynchronous
+    async def die() -> None:
+        spawner = await Spawner.open(tmp_path)
+        lost = asyncio.Event()
+        spawner.on_lost = lost.set
+        async with connected(tmp_path, layers) as client:
+            name, started, fds = await client.start("sleep", "1000")
+            os.kill(spawner.pid, signal.SIGKILL)
+            await lost.wait()
+            with pytest.raises(UnavailableError, match="start the daemon again"):
+                await spawner.usage(name)
+            async with connected(tmp_path, layers, kill=True) as next_one:
+                assert next_one.spawner.pid != spawner.pid
+                assert next_one.spawner.running == ()
+                assert not list(Path("/sys/fs/cgroup").glob(f"**/nn-{spawner.pid}-*"))
+                assert not is_running(started.pid)
+                assert (await next_one.run("true"))[0].code == 0
+        assert [await read_all(fd) for fd in fds] == ["", ""]
+
+    try:
+        die()
+    finally:
+        Engine(tmp_path, pools=False).close()
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+@asynchronous
+async def test_its_end_frees_everything(tmp_path, layers):
+    async with connected(tmp_path, layers, kill=True) as client:
+        spawner = client.spawner
+        running, started, _ = await client.start("sh", "-c", "trap '' TERM; sleep 1000")
+        paused, _, _ = await client.start("sleep", "1000")
+        await spawner.pause(paused)
+        ended, _, _ = await client.start("true")
+        await client.ended(ended)
+        assert list(Path("/sys/fs/cgroup").glob(f"**/nn-{spawner.pid}-*"))
+    assert not Path(f"/proc/{spawner.pid}").exists()
+    assert not Path(f"/proc/{started.pid}").exists()
+    assert not list(Path("/sys/fs/cgroup").glob(f"**/nn-{spawner.pid}-*"))
+    assert list((tmp_path / "run").iterdir()) == []
+    assert not (tmp_path / "spawner.sock").exists()
+    with pytest.raises(UnavailableError):
+        await spawner.usage(running)
+
+
+@asynchronous
+async def test_terminate_ends_it_like_a_request(tmp_path, layers):
+    async with connected(tmp_path, layers) as client:
+        lost = asyncio.Event()
+        client.spawner.on_lost = lost.set
+        _, started, _ = await client.start("sleep", "1000")
+        os.kill(client.spawner.pid, signal.SIGTERM)
+        await lost.wait()
+    while Path(f"/proc/{client.spawner.pid}").exists():
+        await asyncio.sleep(0.01)
+    assert not is_running(started.pid)
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+@asynchronous
+async def test_two_daemons_get_one_spawner(tmp_path, layers):
+    first, second = await asyncio.gather(Spawner.open(tmp_path), Spawner.open(tmp_path))
+    assert first.pid == second.pid
+    await second.close(kill=False)
+    await first.close(kill=True)
+
+
+@asynchronous
+async def test_a_root_that_cannot_be(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(EngineError, match="start the spawner of"):
+        await Spawner.open(tmp_path / "file" / "root")
