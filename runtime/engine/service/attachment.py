@@ -2,34 +2,176 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from runtime.engine.service.detach import KeyMatcher
+
+MOST = 1 << 18
+"""Bytes an attachment keeps for a client that does not read, before the program is held back."""
+
+Piece = tuple[int, bytes]
+
+
+class Source(Protocol):
+    """What an attachment is attached to."""
+
+    def room(self) -> None:
+        """A client has read: the program may go on."""
+        ...
+
+    def detach(self, attachment: Attachment, *, keys: bool) -> None:
+        """Hand this attachment nothing more."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Hand on input."""
+        ...
+
+    async def end_input(self) -> bool:
+        """Close the program's stdin, if that is this client's to do; say whether it was."""
+        ...
+
 
 class Attachment:
     """Made by Streams.attach() and Execs.start(). The API pumps it, in both directions at once:
 
     `async for stream, data in attachment` yields output (stream 1 stdout or terminal, 2 stderr) until the
-    program has ended and all is read, the detach keys were typed, or close(). Output that is not fetched holds
-    the program back. For input: `await write(data)` for each piece, `await close_stdin()` when the client sends
-    no more, and in any case `await close()` at last.
+    program has ended and all is read, the detach keys were typed, or close(). Output that is not fetched
+    holds the program back. For input: `await write(data)` for each piece, `await close_stdin()` when the
+    client sends no more, and in any case `await close()` at last.
     """
 
     tty: bool
     detached: bool
     """Whether the client typed the detach keys."""
 
+    def __init__(
+        self,
+        source: Source,
+        *,
+        tty: bool,
+        stdin: bool,
+        streams: frozenset[int],
+        keys: bytes = b"",
+        earlier: AsyncIterator[Piece] | None = None,
+    ) -> None:
+        self.tty = tty
+        self.detached = False
+        self._source = source
+        self._stdin = stdin
+        self._streams = streams
+        self._keys = KeyMatcher(keys) if keys and tty and stdin else None
+        self._earlier = earlier
+        self._pieces: deque[Piece] = deque()
+        self._held = 0
+        self._ended = False
+        self._news: asyncio.Future[None] | None = None
+
     def __aiter__(self) -> Attachment:
         return self
 
     async def __anext__(self) -> tuple[int, bytes]:
-        raise NotImplementedError
+        if self._earlier is not None:
+            piece = await anext(self._earlier, None)
+            if piece is not None:
+                return piece
+            self._earlier = None
+        while not self._pieces:
+            if self._ended:
+                raise StopAsyncIteration
+            self._news = asyncio.get_running_loop().create_future()
+            await self._news
+        return self._next()
+
+    def _next(self) -> Piece:
+        """Take the pieces of one stream that have come meanwhile as one."""
+        stream, data = self._pieces.popleft()
+        if self._pieces and self._pieces[0][0] == stream:
+            parts, size = [data], len(data)
+            while self._pieces and self._pieces[0][0] == stream and size < MOST:
+                parts.append(self._pieces.popleft()[1])
+                size += len(parts[-1])
+            data = b"".join(parts)
+        self._held -= len(data)
+        if self._held < MOST // 2:
+            self._source.room()
+        return stream, data
+
+    # ---- the client's input -------------------------------------------------------------------------------
 
     async def write(self, data: bytes) -> None:
         """Hand on input, in the program's pace; before its start it waits for that. Never fails."""
-        raise NotImplementedError
+        if not self._stdin or self._ended:
+            return
+        found = False
+        if self._keys is not None:
+            data, found = self._keys.feed(data)
+        if data:
+            await self._source.write(data)
+        if found and not self._ended:
+            self.detached = True
+            self._let_go(keys=True)
 
     async def close_stdin(self) -> None:
-        """The client sends no more: the program reads its end, unless others may still attach (StdinOnce)."""
-        raise NotImplementedError
+        """The client sends no more: the program reads its end, unless others may still attach (StdinOnce).
+
+        Then, as with a terminal, this attachment ends, as Docker's do.
+        """
+        if not self._stdin or self._ended:
+            return
+        self._stdin = False
+        held = self._keys.flush() if self._keys is not None else b""
+        if held:
+            await self._source.write(held)
+        if not await self._source.end_input():
+            self._let_go(keys=False)
 
     async def close(self) -> None:
         """Let go, wherever it stands. Idempotent."""
-        raise NotImplementedError
+        ends_input = self._stdin and not self._ended
+        self._stdin = False
+        self._let_go(keys=False)
+        self._pieces.clear()
+        self._held = 0
+        self._source.room()
+        earlier, self._earlier = self._earlier, None
+        if earlier is not None and hasattr(earlier, "aclose"):
+            await earlier.aclose()
+        if ends_input:
+            await self._source.end_input()
+
+    def _let_go(self, *, keys: bool) -> None:
+        if not self._ended:
+            self._source.detach(self, keys=keys)
+            self.end()
+
+    # ---- for the source -----------------------------------------------------------------------------------
+
+    @property
+    def full(self) -> bool:
+        """Whether the client is behind."""
+        return self._held >= MOST
+
+    @property
+    def held(self) -> int:
+        """Bytes that the client has not fetched."""
+        return self._held
+
+    def offer(self, stream: int, data: bytes) -> None:
+        """Keep output for the client, if it wants this stream."""
+        if stream in self._streams:
+            self._pieces.append((stream, data))
+            self._held += len(data)
+            self._wake()
+
+    def end(self) -> None:
+        """Let the client come to an end after what is kept. Idempotent."""
+        self._ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING
 
+from runtime.engine.errors import BadParameterError, ConflictError, EngineError, UnavailableError
 from runtime.engine.service.attachment import Attachment
+from runtime.engine.service.detach import parse_keys
+from runtime.engine.service.hub import STDERR, STDOUT, Hub
+from runtime.engine.service.jsonlog import JsonLog, parse_options
+from runtime.engine.service.logreader import LogQuery, read_log
+from runtime.engine.service.record import ContainerRecord
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service
+
+LOG = "log.json"
+
+
+class _Channel:
+    """What is kept of one container."""
+
+    __slots__ = ("hub", "log")
+
+    def __init__(self, hub: Hub, log: JsonLog | None) -> None:
+        self.hub, self.log = hub, log
 
 
 class Streams:
@@ -20,25 +39,41 @@ class Streams:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._channels: dict[str, _Channel] = {}
 
     def adopt(self, id: str, fds: list[int]) -> None:  # noqa: A002
         """A container runs with these descriptors, from now or since before this process began.
 
         (stdin, stdout, stderr), (stdout, stderr), or one terminal.
         """
-        raise NotImplementedError
+        channel = self._channel(self._service.containers.get(id))
+        if channel.log is not None:
+            channel.log.running = True
+        channel.hub.start(fds)
 
     async def drained(self, id: str) -> None:  # noqa: A002
         """Return when all output of an ended container is read, logged and handed out; ends attachments.
 
-        A process that lives on outside with the descriptors open is given two seconds. Also to be called for a
-        container that could not be started, for the sake of who is attached to it.
+        A process that lives on outside with the descriptors open is given two seconds. Also to be called for
+        a container that could not be started, for the sake of who is attached to it.
         """
-        raise NotImplementedError
+        channel = self._channels.get(id)
+        if channel is not None:
+            await channel.hub.finish()
+            if channel.log is not None:
+                channel.log.close()
 
     async def discard(self, id: str) -> None:  # noqa: A002
         """A container is removed: end followers of its log and attachments that still wait for a start."""
-        raise NotImplementedError
+        channel = self._channels.pop(id, None)
+        if channel is not None:
+            _let_go(channel)
+
+    def close(self) -> None:
+        """The daemon ends, the containers may go on: let go of all."""
+        for channel in self._channels.values():
+            _let_go(channel)
+        self._channels.clear()
 
     def attach(
         self,
@@ -54,9 +89,22 @@ class Streams:
         """Attach to a container, running or not: nothing that it writes from now on is missed.
 
         logs: its log first. stream False: the log only. Keys count with a terminal and stdin only. Raises
-        NotFoundError, BadParameterError for keys of no known form.
+        NotFoundError, BadParameterError for keys of no known form, ConflictError while it is paused.
         """
-        raise NotImplementedError
+        record = self._service.containers.get(id)
+        keys = parse_keys(detach_keys)
+        _require_attachable(record)
+        channel = self._channel(record)
+        wanted = _wanted(stdout=stdout, stderr=stderr)
+        earlier = None
+        if logs and channel.log is not None:
+            earlier = read_log(channel.log, LogQuery(streams=wanted), channel.log.end())
+        attachment = channel.hub.attach(stdin=stdin and stream, streams=wanted, keys=keys, earlier=earlier)
+        if not stream:
+            channel.hub.detach(attachment, keys=False)
+            attachment.end()
+        self._service.containers.publish(record, "attach")
+        return attachment
 
     def logs(
         self,
@@ -70,10 +118,73 @@ class Streams:
         tail: int = -1,
         timestamps: bool = False,
     ) -> AsyncIterator[tuple[int, bytes]]:
-        """Return its log as (1 for stdout or 2 for stderr, text). Close the iterator (aclosing) to stop following.
+        """Return its log as (1 for stdout or 2 for stderr, text). Close the iterator (aclosing) in the end.
 
-        Times in ns since 1970, 0: no bound (runtime.engine.service.clock.moment_ns reads what clients send);
-        tail: number of lines, -1 for all. Following ends with the container's run. Raises at once, not at the
-        first item: NotFoundError, UnavailableError for a container that keeps no log.
+        text is whole entries, lines mostly, as many as follow each other. Times in ns since 1970, 0: no bound
+        (runtime.engine.service.clock.moment_ns reads what clients send); tail: number of lines, -1 for all.
+        Following ends with the container's run. Raises at once, not at the first item: NotFoundError,
+        BadParameterError for no stream, UnavailableError for a container that keeps no log.
         """
-        raise NotImplementedError
+        record = self._service.containers.get(id)
+        if not stdout and not stderr:
+            raise BadParameterError("Bad parameters: you must choose at least one stream")
+        log = self._channel(record).log
+        if log is None:
+            raise UnavailableError("configured logging driver does not support reading")
+        query = LogQuery(
+            streams=_wanted(stdout=stdout, stderr=stderr),
+            follow=follow,
+            since_ns=since_ns,
+            until_ns=until_ns,
+            tail=tail,
+            timestamps=timestamps,
+        )
+        return read_log(log, query, None if follow else log.end())
+
+    def _channel(self, record: ContainerRecord) -> _Channel:
+        channel = self._channels.get(record.id)
+        if channel is None:
+            channel = self._channels[record.id] = self._make(record)
+        return channel
+
+    def _make(self, record: ContainerRecord) -> _Channel:
+        options = parse_options(record.host_config.log_config)
+        path = self._service.containers.directory(record.id) / LOG
+        log = JsonLog(path, options) if options is not None else None
+        config = record.config
+        hub = Hub(
+            tty=config.tty,
+            stdin=config.open_stdin,
+            closes_stdin=config.stdin_once,
+            close_stdin=partial(self._close_stdin, record.id),
+            sink=log,
+            on_detach=partial(self._detached, record.id),
+        )
+        return _Channel(hub, log)
+
+    async def _close_stdin(self, id: str) -> None:  # noqa: A002
+        with contextlib.suppress(EngineError):  # it may have ended
+            await self._service.spawner.close_stdin(id)
+
+    def _detached(self, id: str) -> None:  # noqa: A002
+        with contextlib.suppress(EngineError):
+            self._service.containers.publish(self._service.containers.get(id), "detach")
+
+
+def _let_go(channel: _Channel) -> None:
+    channel.hub.close()
+    if channel.log is not None:
+        channel.log.flush()
+        channel.log.close()
+
+
+def _wanted(*, stdout: bool, stderr: bool) -> frozenset[int]:
+    return frozenset(([STDOUT] if stdout else []) + ([STDERR] if stderr else []))
+
+
+def _require_attachable(record: ContainerRecord) -> None:
+    name, status = record.name, record.state.status
+    if status == "paused":
+        raise ConflictError(f"container {name} is paused, unpause the container before attach")
+    if status == "restarting":
+        raise ConflictError(f"container {name} is restarting, wait until the container is running")

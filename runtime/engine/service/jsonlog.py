@@ -1,0 +1,220 @@
+"""A container's log as Docker's driver json-file writes it: `{"log":"text\\n","stream":"stdout","time":"…"}`.
+
+A line that is not over yet is written too, as an entry without `\\n` that the next one of its stream goes on:
+what was read from the program is on disk a moment later, so that a killed daemon loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import contextlib
+import logging
+import os
+import re
+import time
+from pathlib import Path
+
+import msgspec
+
+from runtime.engine.errors import BadParameterError, EngineError
+from runtime.engine.service.clock import text_of
+from runtime.engine.service.request import LogConfig
+from runtime.image.errors import os_cause
+
+log = logging.getLogger(__name__)
+
+DRIVERS = ("json-file", "local", "none")
+_UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_KNOWN = frozenset(
+    {"max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode",
+     "max-buffer-size"}
+)  # fmt: skip
+_NAMES = {1: "stdout", 2: "stderr"}
+_LINES = re.compile(r"[^\n]*\n|[^\n]+")
+_encode = msgspec.json.Encoder().encode
+
+
+class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """When a log goes on in a new file: max_bytes a file (0: never), max_files in all."""
+
+    max_bytes: int = 0
+    max_files: int = 1
+
+
+def parse_options(config: LogConfig) -> LogOptions | None:
+    """Return what a container's log is to be, None for none. Raises BadParameterError."""
+    driver, given = config.type or "json-file", config.config or {}
+    if driver not in DRIVERS:
+        raise BadParameterError(
+            f"logger: no log driver named '{driver}' is registered; use {', '.join(DRIVERS)}"
+        )
+    for name in given:
+        if name not in _KNOWN:
+            raise BadParameterError(f"unknown log opt '{name}' for {driver} log driver")
+    if driver == "none":
+        return None
+    by_driver = ("20m", "5") if driver == "local" else ("-1", "1")
+    files = given.get("max-file", by_driver[1])
+    if not files.isdecimal() or int(files) < 1:
+        raise BadParameterError(f"max-file cannot be less than 1: '{files}' was given")
+    return LogOptions(max_bytes=_bytes(given.get("max-size", by_driver[0])), max_files=int(files))
+
+
+def _bytes(text: str) -> int:
+    if text == "-1":
+        return 0
+    found = re.fullmatch(r"(\d+(?:\.\d*)?) ?([bkmgt]?)(?:i?b)?", text.lower())
+    size = int(float(found[1]) * _UNITS[found[2]]) if found else 0
+    if not size:
+        raise BadParameterError(f"invalid max-size '{text}' of a log: give a number with k, m or g, as 10m")
+    return size
+
+
+def entries(name: str, text: str, time_text: str) -> bytes:
+    """Return `text` as entries, one a line; all have the same time."""
+    tail = b'","stream":"%b","time":"%b"}\n' % (name.encode(), time_text.encode())
+    if "\\" in text:  # then an escaped text does not show where its lines end
+        return b"".join(b'{"log":' + _encode(line)[:-1] + tail for line in _LINES.findall(text))
+    body = _encode(text)[1:-1]
+    last = body.endswith(b"\\n")
+    joined = body[: len(body) - 2 * last].replace(b"\\n", b"\\n" + tail + b'{"log":"')
+    return b'{"log":"' + joined + b"\\n" * last + tail
+
+
+class JsonLog:
+    """One container's log, written in the loop. Files: `path`, and older ones `path.1`, `path.2`, …
+
+    generation: number of the file that is written; those before have the numbers before it. running: whether
+    more may come, for those who follow.
+    """
+
+    def __init__(self, path: Path, options: LogOptions) -> None:
+        self.path, self._options = path, options
+        self.generation = 0
+        self.running = False
+        self._fd = -1
+        self._size = 0
+        self._decoders: dict[int, codecs.IncrementalDecoder] = {}
+        self._followers: set[asyncio.Future[None]] = set()
+        self._failing = False
+
+    # ---- writing ------------------------------------------------------------------------------------------
+
+    def write(self, stream: int, data: bytes) -> None:
+        """Append output of stream 1 or 2. A failure is logged, once: the program must go on."""
+        decoder = self._decoders.get(stream)
+        if decoder is None:
+            decoder = self._decoders[stream] = codecs.getincrementaldecoder("utf-8")("replace")
+        self._append(stream, decoder.decode(data))
+
+    def flush(self) -> None:
+        """The program has ended: write what was held of a character, and let followers end."""
+        for stream, decoder in self._decoders.items():
+            self._append(stream, decoder.decode(b"", final=True))
+            decoder.reset()
+        self.running = False
+        self._wake()
+
+    def close(self) -> None:
+        """Close the file; a later write opens it again."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _append(self, stream: int, text: str) -> None:
+        if not text:
+            return
+        written = entries(_NAMES[stream], text, text_of(time.time_ns()))
+        try:
+            if self._fd < 0:
+                self._open()
+            if self._options.max_bytes and self._size + len(written) > self._options.max_bytes:
+                self._append_rotating(written)
+            else:
+                self._put(written)
+            self._failing = False
+        except OSError as error:
+            if not self._failing:
+                log.warning(
+                    "write log %s: %s; output is lost until this is mended", self.path, os_cause(error)
+                )
+            self._failing = True
+            self.close()
+        self._wake()
+
+    def _append_rotating(self, written: bytes) -> None:
+        """A file ends with the entry that makes it full."""
+        ready = bytearray()
+        for entry in written.splitlines(keepends=True):
+            if self._size + len(ready) >= self._options.max_bytes:
+                self._put(ready)
+                ready.clear()
+                self._rotate()
+            ready += entry
+        self._put(ready)
+
+    def _put(self, data: bytes | bytearray) -> None:
+        view = memoryview(data)
+        while view:
+            count = os.write(self._fd, view)
+            self._size += count
+            view = view[count:]
+
+    def _open(self) -> None:
+        self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._size = os.fstat(self._fd).st_size
+        if self._size and os.pread(self._fd, 1, self._size - 1) != b"\n":
+            self._put(b"\n")  # a full disk or a power cut has torn the last entry
+
+    def _rotate(self) -> None:
+        self.close()
+        for number in range(self._options.max_files - 1, 0, -1):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(self._file(number - 1), self._file(number))  # noqa: PTH105 - hot
+        if self._options.max_files == 1:
+            self.path.unlink(missing_ok=True)  # who reads it reads on in what it has open
+        self.generation += 1
+        self._open()
+
+    def _file(self, number: int) -> str:
+        return f"{self.path}.{number}" if number else str(self.path)
+
+    # ---- for those who read -------------------------------------------------------------------------------
+
+    def oldest(self) -> int:
+        """Return the generation of the oldest file there is."""
+        number = 0
+        while os.path.exists(self._file(number + 1)):  # noqa: PTH110 - hot
+            number += 1
+        return self.generation - number
+
+    def open(self, generation: int) -> int:
+        """Return a descriptor of a generation's file, -1 when it is not there (any more)."""
+        try:
+            return os.open(self._file(self.generation - generation), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return -1
+        except OSError as error:
+            raise EngineError(f"read log {self.path}: {os_cause(error)}") from error
+
+    def end(self) -> tuple[int, int]:
+        """Return where the log ends now: generation and offset."""
+        if self._fd >= 0:
+            return self.generation, self._size
+        try:
+            return self.generation, self.path.stat().st_size
+        except FileNotFoundError:
+            return self.generation, 0
+
+    def changed(self) -> asyncio.Future[None]:
+        """Return a future of the next change: more text, or no more to come."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._followers.add(future)
+        future.add_done_callback(self._followers.discard)
+        return future
+
+    def _wake(self) -> None:
+        for future in list(self._followers):
+            if not future.done():
+                future.set_result(None)

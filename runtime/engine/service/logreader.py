@@ -1,0 +1,198 @@
+"""Reads a container's log: from a point in it on, by time, across rotations, and on while it grows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import msgspec
+
+from runtime.engine.service.clock import text_of
+from runtime.engine.service.jsonlog import JsonLog
+
+Piece = tuple[int, bytes]
+Position = tuple[int, int]
+"""Generation of a file and offset in it."""
+
+_BLOCK = 1 << 18
+_STREAMS = {"stdout": 1, "stderr": 2}
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One entry of a file. log: a line with its end, or a part of one."""
+
+    log: str = ""
+    stream: str = ""
+    time: str = ""
+
+
+class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a log is asked for. Times in ns since 1970, 0: no bound; tail: lines from the end, -1: all."""
+
+    streams: frozenset[int] = frozenset((1, 2))
+    follow: bool = False
+    since_ns: int = 0
+    until_ns: int = 0
+    tail: int = -1
+    timestamps: bool = False
+
+
+_decoder = msgspec.json.Decoder(Entry)
+
+
+async def read_log(log: JsonLog, query: LogQuery, end: Position | None = None) -> AsyncIterator[Piece]:
+    """Yield (1 or 2, text of whole entries), entries of one stream that follow each other as one.
+
+    end: where to stop, before anything that is written later; None: where the log ends then, or, following,
+    when nothing more comes.
+    """
+    start = _tail_start(log, query.tail, end or log.end())
+    renderer = _Renderer(query)
+    async for block in _blocks(log, query, start, end):
+        for piece in renderer.pieces(block):
+            yield piece
+        if renderer.over:
+            return
+
+
+async def _blocks(
+    log: JsonLog, query: LogQuery, start: Position, end: Position | None
+) -> AsyncIterator[bytes]:
+    """Yield blocks of whole entries."""
+    (generation, offset), fd, size = start, -1, _BLOCK
+    try:
+        while end is None or generation <= end[0]:
+            fd = log.open(generation) if fd < 0 else fd
+            most = size if end is None or generation < end[0] else min(size, end[1] - offset)
+            data = os.pread(fd, most, offset) if fd >= 0 and most > 0 else b""
+            whole = data.rfind(b"\n") + 1
+            if whole:
+                offset, size = offset + whole, _BLOCK
+                yield data[:whole]
+                await asyncio.sleep(0)  # a long log must not keep all others waiting
+            elif len(data) == size:
+                size *= 2
+            elif generation < log.generation:
+                if fd >= 0:
+                    os.close(fd)
+                fd, generation, offset = -1, max(generation + 1, log.oldest()), 0
+            elif end is not None or not query.follow or not log.running or not await _more(log, query):
+                return
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+async def _more(log: JsonLog, query: LogQuery) -> bool:
+    """Wait for more; False when the time is over."""
+    left = (query.until_ns - time.time_ns()) / 1e9 if query.until_ns else None
+    if left is not None and left <= 0:
+        return False
+    done, _ = await asyncio.wait((changed := log.changed(),), timeout=left)
+    changed.cancel()
+    return bool(done)
+
+
+class _Renderer:
+    """Entries → what a client gets of them. over: the rest is too late."""
+
+    def __init__(self, query: LogQuery) -> None:
+        self._query = query
+        self._since = text_of(query.since_ns) if query.since_ns else ""
+        self._until = text_of(query.until_ns) if query.until_ns else ""
+        self._inside: set[str] = set()
+        self.over = False
+
+    def pieces(self, block: bytes) -> list[Piece]:
+        """Return the pieces of a block of whole entries."""
+        found: list[tuple[int, list[str]]] = []
+        for entry in _decode(block):
+            if self._until and entry.time > self._until:
+                self.over = self._query.follow
+                continue
+            stream = _STREAMS.get(entry.stream)
+            if stream not in self._query.streams or entry.time < self._since:
+                continue
+            text = self._stamped(entry) if self._query.timestamps else entry.log
+            if found and found[-1][0] == stream:
+                found[-1][1].append(text)
+            else:
+                found.append((stream, [text]))
+        return [(stream, "".join(texts).encode("utf-8", "replace")) for stream, texts in found]
+
+    def _stamped(self, entry: Entry) -> str:
+        """Docker puts a time before each entry; a line in parts has one here."""
+        begun = entry.stream in self._inside
+        if entry.log.endswith("\n"):
+            self._inside.discard(entry.stream)
+        else:
+            self._inside.add(entry.stream)
+        return entry.log if begun else f"{entry.time} {entry.log}"
+
+
+def _decode(block: bytes) -> list[Entry]:
+    try:
+        return _decoder.decode_lines(block)
+    except msgspec.MsgspecError:
+        return [entry for line in block.split(b"\n") if (entry := _decoded(line)) is not None]
+
+
+def _decoded(line: bytes) -> Entry | None:
+    """An entry, None for what a full disk or a power cut has torn."""
+    try:
+        return _decoder.decode(line)
+    except msgspec.MsgspecError:
+        return None
+
+
+# ---- the last lines -----------------------------------------------------------------------------------
+
+
+def _tail_start(log: JsonLog, lines: int, end: Position) -> Position:
+    """Return where the last `lines` lines before `end` begin; a line in parts counts once."""
+    if lines < 0:
+        return log.oldest(), 0
+    if lines == 0:
+        return end
+    oldest, found, later = log.oldest(), 0, end
+    for position, entry in _backwards(log, oldest, end):
+        if later != end and entry.log.endswith("\n"):
+            found += 1
+            if found == lines:
+                return later
+        later = position
+    return oldest, 0
+
+
+def _backwards(log: JsonLog, oldest: int, end: Position) -> Iterator[tuple[Position, Entry]]:
+    """Yield the entries before `end` from the last on, with their positions."""
+    for generation in range(end[0], oldest - 1, -1):
+        fd = log.open(generation)
+        if fd < 0:
+            continue
+        try:
+            size = end[1] if generation == end[0] else os.fstat(fd).st_size
+            for offset, line in _lines_backwards(fd, size):
+                entry = _decoded(line)
+                if entry is not None:
+                    yield (generation, offset), entry
+        finally:
+            os.close(fd)
+
+
+def _lines_backwards(fd: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """Yield (offset, line without its end) of a file, the last first."""
+    start, rest = end, b""
+    while start > 0:
+        before = max(0, start - _BLOCK)
+        data = os.pread(fd, start - before, before) + rest
+        start = before
+        first = data.find(b"\n") + 1 if start else 0  # what is before may have begun earlier
+        *lines, torn = data[first:].split(b"\n")
+        at = len(data) - len(torn)
+        for line in reversed(lines):
+            at -= len(line) + 1
+            yield start + at, line
+        rest = data[:first]

@@ -1,0 +1,129 @@
+"""Host ends of a program's standard streams, pipes or a terminal, read and written without threads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable
+
+CHUNK = 1 << 16
+"""Bytes taken at once; a pipe that is found so full is made larger."""
+_ROOMY = 1 << 20
+
+
+class OutputReader:
+    """Reads one descriptor, which is its own from now on. It begins with resume().
+
+    take: called with (stream, data) for each piece. ended: done once nothing more will come.
+    """
+
+    def __init__(self, fd: int, stream: int, take: Callable[[int, bytes], None]) -> None:
+        self._fd, self._stream, self._take = fd, stream, take
+        self._loop = asyncio.get_running_loop()
+        self._small = True
+        self._reading = False
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        os.set_blocking(fd, False)
+
+    def resume(self) -> None:
+        """Read on. Idempotent."""
+        if self._fd >= 0 and not self._reading:
+            self._loop.add_reader(self._fd, self._read)
+            self._reading = True
+
+    def pause(self) -> None:
+        """Read no more for now: the program is held back once its pipe is full."""
+        if self._reading:
+            self._loop.remove_reader(self._fd)
+            self._reading = False
+
+    def close(self) -> None:
+        """Give up what is still to come. Idempotent."""
+        if self._fd >= 0:
+            self.pause()
+            os.close(self._fd)
+            self._fd = -1
+            if not self.ended.done():
+                self.ended.set_result(None)
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._fd, CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:  # EIO: nobody has the terminal open any more
+            data = b""
+        if not data:
+            self.close()
+            return
+        if self._small and len(data) == CHUNK:
+            self._small = False
+            _enlarge(self._fd)
+        self._take(self._stream, data)
+
+
+class InputWriter:
+    """Writes one descriptor, which is its own from now on, in the program's pace."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._loop = asyncio.get_running_loop()
+        self._turn = asyncio.Lock()
+        self._waiting: asyncio.Future[None] | None = None
+        self._small = True
+        os.set_blocking(fd, False)
+
+    async def write(self, data: bytes) -> None:
+        """Write all of it, whole between the pieces of others. Dropped when the program reads no more."""
+        async with self._turn:
+            left = memoryview(data)
+            while left and self._fd >= 0:
+                try:
+                    left = left[os.write(self._fd, left) :]
+                except BlockingIOError:
+                    await self._writable()
+                except OSError:  # EPIPE, or EIO of a terminal nobody has open
+                    self.close()
+
+    async def finish(self) -> None:
+        """Close it once what others write is written."""
+        async with self._turn:
+            self.close()
+
+    def close(self) -> None:
+        """Close it now. Idempotent."""
+        if self._fd >= 0:
+            self._loop.remove_writer(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+            if self._waiting is not None and not self._waiting.done():
+                self._waiting.set_result(None)
+
+    async def _writable(self) -> None:
+        if self._small:
+            self._small = False
+            if _enlarge(self._fd):
+                return
+        self._waiting = self._loop.create_future()
+        self._loop.add_writer(self._fd, _set, self._waiting)
+        try:
+            await self._waiting
+        finally:
+            if self._fd >= 0:
+                self._loop.remove_writer(self._fd)
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _enlarge(fd: int) -> bool:
+    """Give a busy pipe more room: fewer switches between the program and us. Not for terminals."""
+    with contextlib.suppress(OSError):
+        if fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) < _ROOMY:
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _ROOMY)
+            return True
+    return False
