@@ -30,16 +30,26 @@ def make_overlay(layers: Sequence[str], upper: str, work: str) -> int:
     upper and work are empty directories on one file system. The caller closes the descriptor. Raises
     StepError, or OSError when a path cannot be opened.
     """
+    return _make(layers, {"upper": upper, "work": work})
+
+
+def make_read_only_overlay(layers: Sequence[str]) -> int:
+    """Like make_overlay, of two layers or more and nothing to write to."""
+    return _make(layers, {})
+
+
+def _make(layers: Sequence[str], writable: dict[str, str]) -> int:
     with contextlib.ExitStack() as held:
         fs = _open.walk({})[0]
         held.callback(os.close, fs)
-        slots: dict[str, SlotValue] = {"fs": fs, "upper": _option(upper, held), "work": _option(work, held)}
+        slots: dict[str, SlotValue] = {"fs": fs}
+        slots |= {name: _option(path, held) for name, path in writable.items()}
         if appends_layers():
             for number, layer in enumerate(reversed(layers)):
                 slots[f"lower{number}"] = _option(layer, held)
-            return _tape(len(layers)).walk(slots)[-1]
+            return _tape(len(layers), *writable).walk(slots)[-1]
         slots["lower"] = b":".join(_descriptor(layer, held) for layer in reversed(layers))
-        return _tape(None).walk(slots)[-1]
+        return _tape(None, *writable).walk(slots)[-1]
 
 
 @cache
@@ -63,13 +73,13 @@ def appends_layers() -> bool:
 
 
 @lru_cache(maxsize=256)
-def _tape(lowers: int | None) -> Tape:
+def _tape(lowers: int | None, *writable: str) -> Tape:
     tape, fs = Tape(), Slot("fs")
     if lowers is None:
         keys = [("lowerdir", "lower")]
     else:
         keys = [("lowerdir+", f"lower{number}") for number in range(lowers)]
-    for key, slot in (*keys, ("upperdir", "upper"), ("workdir", "work")):
+    for key, slot in (*keys, *((f"{name}dir", name) for name in writable)):
         tape.add(f"overlay {slot}", "fsconfig", fs, FSCONFIG_SET_STRING, key, Slot(slot), 0)
     tape.add("create overlay", "fsconfig", fs, FSCONFIG_CMD_CREATE, 0, 0, 0)
     tape.add("mount overlay", "fsmount", fs, FSMOUNT_CLOEXEC, 0)
