@@ -1,7 +1,247 @@
 """A container's root file system as a descriptor, for a running container and for one that is not.
 
-Every path is resolved by the kernel beneath that descriptor (openat2, RESOLVE_IN_ROOT, no magic links): no
-symbolic link, however it is swapped meanwhile, leads to a file of the host (CVE-2018-15664).
+A running one is seen as its own processes see it. One that does not run is put together in a mount namespace
+of its own, where nobody else sees it: its layers, and its volumes and binds in their places.
 """
 
 from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import stat
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from runtime.engine.errors import EngineError
+from runtime.engine.service.inroot import make_directories, make_file, open_in
+from runtime.engine.service.record import ContainerRecord, MountPoint
+from runtime.image.errors import os_cause
+from runtime.spawn.anchor import make_anchor
+from runtime.spawn.linux import (
+    AT_EMPTY_PATH,
+    AT_FDCWD,
+    AT_RECURSIVE,
+    CLONE_NEWNS,
+    MOUNT_ATTR_RDONLY,
+    MOVE_MOUNT_F_EMPTY_PATH,
+    MOVE_MOUNT_T_EMPTY_PATH,
+    OPEN_TREE_CLOEXEC,
+    OPEN_TREE_CLONE,
+)
+from runtime.spawn.mounts import add_enter_anchor
+from runtime.spawn.overlay import make_overlay, make_read_only_overlay
+from runtime.spawn.tape import Slot, Tape
+from runtime.spawn.trees import clone_tree
+
+if TYPE_CHECKING:
+    from runtime.engine.service.service import Service
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_CLONE_FS = 0x200
+
+
+def layers_of(service: Service, record: ContainerRecord) -> list[str]:
+    """Return the directories a container's root is made of, lowest first, its own last if there is one."""
+    upper = service.containers.directory(record.id) / "layer" / "u"
+    lower = [str(layer) for layer in service.containers.layers(record.id)]
+    return [*lower, str(upper)] if upper.is_dir() else lower
+
+
+@contextlib.asynccontextmanager
+async def root_of(service: Service, record: ContainerRecord, *, writable: bool) -> AsyncIterator[int]:
+    """Give the root of a container, with its mounts, as a descriptor (O_PATH). Raises EngineError.
+
+    writable: what is written to one that does not run goes to its layer.
+    """
+    fd = await _of_process(service, record)
+    if fd >= 0:
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+        return
+    with contextlib.ExitStack() as held:
+        try:
+            fd = await asyncio.to_thread(_assemble, service, record, held, writable)
+        except OSError as error:
+            raise EngineError(f"open the root of container {record.id}: {os_cause(error)}") from error
+        yield fd
+
+
+@contextlib.asynccontextmanager
+async def bare_root_of(service: Service, record: ContainerRecord) -> AsyncIterator[int]:
+    """Give the root of a container without anything that is mounted in it. Raises EngineError."""
+    fd = -1
+    try:
+        if record.state.running:
+            fd = await asyncio.to_thread(_in_thread, lambda: _clone_bare(record.state.pid))
+            if record.state.pid not in await service.spawner.pids(record.id):
+                os.close(fd)
+                fd = -1
+    except (OSError, EngineError) as error:
+        log.debug("take the root of container %s: %s; its layers are taken", record.id, error)
+    try:
+        if fd < 0:
+            fd = await asyncio.to_thread(_layers, service, record, False)
+    except OSError as error:
+        raise EngineError(f"open the root of container {record.id}: {os_cause(error)}") from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+async def _of_process(service: Service, record: ContainerRecord) -> int:
+    """The root as the container's first process has it; -1 when there is none."""
+    pid = record.state.pid
+    if not record.state.running or pid <= 0:
+        return -1
+    try:
+        fd = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+    try:
+        # Asked afterwards: a pid that is not reaped yet cannot have become a process of the host.
+        if pid in await service.spawner.pids(record.id):
+            return fd
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return -1
+
+
+# ---- a container that does not run --------------------------------------------------------------------
+
+
+def _layers(service: Service, record: ContainerRecord, writable: bool) -> int:
+    """A mount, attached nowhere, of a container's layers; read-only, its own is one more layer below."""
+    home = service.containers.directory(record.id) / "layer"
+    lower = [str(layer) for layer in service.containers.layers(record.id)]
+    if writable and lower:
+        for directory in (home, home / "u", home / "w"):
+            directory.mkdir(exist_ok=True)
+        return make_overlay(lower, str(home / "u"), str(home / "w"))
+    layers = layers_of(service, record)
+    if len(layers) == 1:
+        return clone_tree(layers[0], 0 if writable else MOUNT_ATTR_RDONLY)
+    return make_read_only_overlay(layers)
+
+
+def _assemble(service: Service, record: ContainerRecord, held: contextlib.ExitStack, writable: bool) -> int:
+    """The layers with volumes and binds; what is made for it is freed with `held`."""
+    root = _layers(service, record, writable)
+    binds = []
+    with contextlib.ExitStack() as until_then:
+        until_then.callback(os.close, root)
+        for mount in sorted(record.mounts, key=lambda mount: mount.destination):
+            source = _source(service, mount, held)
+            if source is not None:
+                tree = clone_tree(str(source), MOUNT_ATTR_RDONLY if mount.read_only else 0)
+                until_then.callback(os.close, tree)
+                binds.append((mount.destination, tree, source.is_dir()))
+        if not binds:
+            until_then.pop_all()
+            held.callback(os.close, root)
+            return root
+        anchor = make_anchor(str(service.containers.directory(record.id)))
+        until_then.callback(os.close, anchor)
+        fd = _in_thread(lambda: _attach_all(anchor, root, binds))
+    held.callback(os.close, fd)
+    return fd
+
+
+def _source(service: Service, mount: MountPoint, held: contextlib.ExitStack) -> Path | None:
+    """Where on the host a mount's files are; None for a tmpfs, and for what is not there any more."""
+    if mount.type == "volume":
+        source = service.volumes.mount(mount.name)
+        held.callback(service.volumes.unmount, mount.name)
+    elif mount.type == "bind":
+        source = Path(mount.source)
+    else:
+        return None
+    try:
+        mode = source.stat().st_mode
+    except OSError:
+        return None
+    return source if stat.S_ISDIR(mode) or stat.S_ISREG(mode) else None
+
+
+def _attach_all(anchor: int, root: int, binds: Sequence[tuple[str, int, bool]]) -> int:
+    """In a thread of its own: lay trees over the root in a copy of the anchor; return the whole, detached."""
+    tape = Tape()
+    tape.add("own root and working directory", "unshare", _CLONE_FS)
+    place = add_enter_anchor(tape)
+    opened = tape.walk({"anchor": anchor, "root": root})[place]
+    try:
+        for target, tree, directory in binds:
+            try:
+                _attach(opened, target, tree, directory=directory)
+            except OSError as error:  # a read-only view of what was never started lacks the place
+                log.debug("mount on %s: %s; left out of the view", target, error)
+        return _take(opened, AT_RECURSIVE)
+    finally:
+        os.close(opened)
+
+
+def _attach(root: int, target: str, tree: int, *, directory: bool) -> None:
+    if directory:
+        make_directories(root, target)
+    else:
+        make_file(root, target)
+    at = open_in(root, target, os.O_PATH)
+    try:
+        tape = Tape()
+        flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
+        tape.add(f"mount on {target}", "move_mount", Slot("tree"), "", Slot("at"), "", flags)
+        tape.walk({"tree": tree, "at": at})
+    finally:
+        os.close(at)
+
+
+def _clone_bare(pid: int) -> int:
+    """In a thread of its own: enter a container's mounts and take a copy of the lowest."""
+    namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        tape = Tape()
+        tape.add("own root and working directory", "unshare", _CLONE_FS)
+        tape.add("enter the container's mounts", "setns", Slot("namespace"), CLONE_NEWNS)
+        tape.walk({"namespace": namespace})
+        return _take(AT_FDCWD, 0)
+    finally:
+        os.close(namespace)
+
+
+def _take(at: int, deep: int) -> int:
+    tape = Tape()
+    flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | deep
+    if at == AT_FDCWD:
+        tape.add("take the root", "open_tree", AT_FDCWD, "/", flags)
+        return tape.walk({})[0]
+    tape.add("take the tree", "open_tree", Slot("at"), "", flags | AT_EMPTY_PATH)
+    return tape.walk({"at": at})[0]
+
+
+def _in_thread(work: Callable[[], T]) -> T:
+    """Do `work` in a thread that ends with it: the namespaces and the root it enters are its own."""
+    found: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(work())
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="mounts")
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return found[0]
