@@ -1,0 +1,103 @@
+"""What the model of the lifecycle knows of one container, and what each operation makes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+Kind = Literal["listens", "deaf", "quick"]
+Status = Literal["created", "running", "paused", "exited"]
+
+QUICK_CODE, TERM_CODE, KILL_CODE = 5, 7, 137
+_READY = 'touch "/ready/$NAME"'
+PROGRAMS: dict[Kind, str] = {
+    "listens": f"trap 'exit {TERM_CODE}' TERM; {_READY}; while :; do sleep 3600 & wait; done",
+    "deaf": f"trap '' TERM; {_READY}; while :; do sleep 3600; done",
+    "quick": f"exit {QUICK_CODE}",
+}
+
+
+@dataclasses.dataclass
+class Expected:
+    """One container. by_hand: somebody ended it, so `unless-stopped` leaves it alone."""
+
+    id: str
+    name: str
+    kind: Kind
+    policy: str
+    auto_remove: bool
+    status: Status = "created"
+    code: int = 0
+    started: bool = False
+    by_hand: bool = False
+    gone: bool = False
+
+    @property
+    def up(self) -> bool:
+        """Whether it has processes."""
+        return self.status in ("running", "paused")
+
+    def start(self) -> None:
+        """It was started, and the quick ones have ended."""
+        self.status, self.code, self.started, self.by_hand = "running", 0, True, False
+        if self.kind == "quick":
+            self.end(QUICK_CODE)
+
+    def end(self, code: int) -> None:
+        """It has ended."""
+        self.status, self.code, self.gone = "exited", code, self.auto_remove
+
+    def stop(self) -> None:
+        """Somebody stopped it."""
+        self.end(TERM_CODE if self.kind == "listens" else KILL_CODE)
+        self.by_hand = True
+
+    def kill(self) -> None:
+        """Somebody killed it."""
+        self.end(KILL_CODE)
+        self.by_hand = True
+
+    def begin(self) -> None:
+        """A daemon begins: its policy may start it; what was to go with its end goes."""
+        if self.up:
+            return
+        if self.auto_remove:
+            self.gone = True
+        elif self.started and (
+            self.policy == "always" or (self.policy == "unless-stopped" and not self.by_hand)
+        ):
+            self.start()
+
+    def lose(self) -> None:
+        """The spawner was killed, and all that ran with it; policies start again."""
+        if self.up:
+            self.end(KILL_CODE)
+            if not self.gone and self.policy in ("always", "unless-stopped"):
+                self.start()
+
+    def leave(self) -> None:
+        """The daemon ends in order: it stops what runs, which is not by somebody's hand."""
+        if self.up:
+            self.end(TERM_CODE if self.kind == "listens" else KILL_CODE)
+
+    def after(self, *steps: str) -> Expected:
+        """A copy after these operations."""
+        copy = dataclasses.replace(self)
+        for step in steps:
+            getattr(copy, step)()
+        return copy
+
+    def body(self, ready: str) -> dict[str, Any]:
+        """The body of the request that creates it."""
+        return {
+            "Image": "busybox",
+            "Cmd": ["sh", "-c", PROGRAMS[self.kind]],
+            "Env": [f"NAME={self.name}"],
+            "StopTimeout": 0 if self.kind == "deaf" else 60,
+            "HostConfig": {
+                "AutoRemove": self.auto_remove,
+                "Binds": [f"{ready}:/ready"],
+                "RestartPolicy": {"Name": self.policy},
+                "NetworkMode": "none",
+            },
+        }

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lifecycle_fakes import IMAGE_ID, create, in_loop, open_service
+
+from runtime.engine.errors import BadParameterError, NotFoundError
+from runtime.engine.service import clock
+from runtime.engine.service.names import Names, check_name
+
+
+def names(service, **filters: list[str]) -> list[str]:
+    found = service.containers.list(all=True, filters={k.replace("_", "-"): v for k, v in filters.items()})
+    return [one.name for one in found]
+
+
+@in_loop
+async def test_newest_first_and_only_what_runs_without_all(tmp_path: Path):
+    service = await open_service(tmp_path)
+    for name in ("one", "two", "three"):
+        await create(service, name)
+    await service.containers.start("two")
+    assert [one.name for one in service.containers.list()] == ["two"]
+    assert names(service) == ["three", "two", "one"]
+    assert [one.name for one in service.containers.list(limit=2)] == ["three", "two"]
+    by_status = service.containers.list(filters={"status": ["created"]})
+    assert [one.name for one in by_status] == ["three", "one"]
+
+
+@in_loop
+async def test_each_filter_finds_what_docker_finds(tmp_path: Path):
+    service = await open_service(tmp_path)
+    fields = {"labels": {"tier": "front"}, "exposed_ports": {"80/tcp": {}}, "binds": ["data:/data"]}
+    made = await create(service, "web", **fields)
+    await create(service, "db", labels={"tier": "back"})
+    await service.containers.start("web")
+    service.spawner.end(made, 3)
+    await service.containers.wait("web")
+    expected = {
+        ("name", "^/web$"): ["web"],
+        ("name", "e"): ["web"],
+        ("id", made[:6]): ["web"],
+        ("label", "tier=front"): ["web"],
+        ("label", "tier"): ["db", "web"],
+        ("exited", "3"): ["web"],
+        ("exited", "0"): [],
+        ("status", "exited"): ["web"],
+        ("ancestor", "busybox"): ["db", "web"],
+        ("ancestor", IMAGE_ID): ["db", "web"],
+        ("ancestor", "other"): [],
+        ("volume", "data"): ["web"],
+        ("volume", "/data"): ["web"],
+        ("expose", "80"): ["web"],
+        ("expose", "70-90/tcp"): ["web"],
+        ("expose", "80/udp"): [],
+        ("network", "bridge"): ["db", "web"],
+        ("network", "other"): [],
+        ("since", "web"): ["db"],
+        ("before", "db"): ["web"],
+        ("health", "none"): ["db", "web"],
+        ("is-task", "true"): [],
+    }
+    found = {key: names(service, **{key[0]: [key[1]]}) for key in expected}
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [{"bogus": ["x"]}, {"status": ["bogus"]}, {"exited": ["x"]}, {"before": ["nobody"]}, {"health": ["x"]}],
+)
+def test_filters_that_make_no_sense_are_refused(tmp_path: Path, filters):
+    @in_loop
+    async def refused() -> None:
+        service = await open_service(tmp_path)
+        await create(service, "web")
+        with pytest.raises(BadParameterError):
+            service.containers.list(filters=filters)
+
+    refused()
+
+
+# ---- names ----------------------------------------------------------------------------------------------
+
+
+def test_a_reference_is_an_id_a_name_or_the_start_of_an_id():
+    known = Names()
+    known.add("abc1", "web")
+    known.add("abd2", "abc")
+    assert known.find("abc1") == "abc1"
+    assert known.find("/web") == "abc1"
+    assert known.find("abc") == "abd2", "a name comes before the start of an id"
+    assert known.find("abd") == "abd2"
+    with pytest.raises(BadParameterError, match="Multiple IDs found with provided prefix: ab"):
+        known.find("ab")
+    for ref in ("nope", ""):
+        with pytest.raises(NotFoundError, match=f"No such container: {ref}"):
+            known.find(ref)
+
+
+@given(st.text(min_size=1, max_size=8))
+def test_a_name_that_is_allowed_is_safe_in_a_path(text):
+    try:
+        name = check_name(text)
+    except BadParameterError:
+        return
+    assert "/" not in name and not name.startswith(".") and len(name) >= 2
+
+
+def test_invented_names_are_free():
+    known = Names()
+    for number in range(3000):
+        known.add(str(number), known.invent())
+
+
+# ---- times ----------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 4_000_000_000_000_000_000))
+def test_a_time_is_the_same_after_its_text(time_ns):
+    assert clock.ns_of(clock.text_of(time_ns)) == time_ns
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1700000000", 1_700_000_000 * 10**9),
+        ("1700000000.5", 1_700_000_000_500_000_000),
+        ("1970-01-01T00:00:01Z", 10**9),
+        ("1970-01-01T01:00:00+01:00", 0),
+        ("1970-01-02", 86400 * 10**9),
+        ("10s", -9 * 10**9),
+        ("1m1.5s", 10**9 - 61_500_000_000),
+    ],
+)
+def test_clients_send_times_in_many_forms(text, expected):
+    assert clock.moment_ns(text, now_ns=10**9) == expected
+
+
+@pytest.mark.parametrize("text", ["", "soon", "10 s", "2026-13-01"])
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(ValueError):
+        clock.moment_ns(text)
