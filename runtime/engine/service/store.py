@@ -1,9 +1,9 @@
 """Records on disk: `containers/<id>/record.json`, what was asked, and `state.json`, how far it has come.
 
-record.json is synced before a create is answered (unless the container goes with its end anyway): a power
-cut keeps it. state.json is replaced often; it is synced only where a power cut would lose what somebody asked
-for, since after one nothing runs, whatever it says. What has no readable record.json is half-made, and removed
-at the next start.
+record.json is synced before a create is answered (unless the container goes with its end anyway), so a power
+cut keeps it. state.json is replaced often; it is synced only where a power cut would lose what was asked
+for, since after one nothing runs, whatever it says. What has no readable record.json is half-made, and is
+removed at the next start.
 """
 
 from __future__ import annotations
