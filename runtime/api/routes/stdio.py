@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -125,7 +126,8 @@ async def logs(call: Call[LogsQuery, None]) -> web.StreamResponse:
 async def _framed(pieces: AsyncIterator[tuple[int, bytes]], tty: bool) -> AsyncIterator[bytes]:
     async with aclosing(pieces):  # type: ignore[type-var]
         async for stream, text in pieces:
-            yield text if tty else frame(stream, text)
+            lines = [text] if tty else [frame(stream, line) for line in io.BytesIO(text)]
+            yield b"".join(lines)  # a frame a line, as docker: clients iterate over frames
 
 
 def moment(name: str, text: str) -> int:
