@@ -137,30 +137,34 @@ def _unpack(stream: io.RawIOBase, base: Path, *, content_only: bool, keep_owner:
 def _extract(
     archive: tarfile.TarFile, member: tarfile.TarInfo, base: Path, content_only: bool, keep_owner: bool
 ) -> None:
-    rest = _below_top(member.name, content_only)
-    if not rest.parts and content_only:
+    if content_only and not _below_top(member.name, content_only).parts:
         return
-    target = base / rest
-    outside = base.resolve() if rest.parts else base.parent.resolve()
-    if ".." in rest.parts or not target.parent.resolve().is_relative_to(outside):
-        raise CliError(
-            f"copy to {base}: the tar holds {member.name}, which lies outside; nothing more is copied", 1
-        )
+    target = _target(base, member.name, content_only)
+    if target.is_dir() and not target.is_symlink() and not member.isdir():
+        raise CliError(f"copy to {target}: it is a directory, and what comes is none", 1)
     if member.islnk():
-        member.linkname = str(base / _below_top(member.linkname, content_only))
+        source = _target(base, member.linkname, content_only)
+        target.unlink(missing_ok=True)
+        os.link(source, target, follow_symlinks=False)
+        return
+    if target.is_symlink() or (target.exists() and not (target.is_dir() and member.isdir())):
+        target.unlink()
     if not keep_owner:
         member.uid, member.gid = os.getuid(), os.getgid()
     member.uname = member.gname = ""
     member.name = target.name
-    if target.is_symlink() or (target.exists() and not (target.is_dir() and member.isdir())):
-        if target.is_dir() and not target.is_symlink():
-            raise CliError(f"copy to {target}: it is a directory, and what comes is none", 1)
-        target.unlink()
-    if member.islnk():
-        os.link(member.linkname, target)
-        return
     trusted = {"filter": "fully_trusted"} if hasattr(tarfile, "fully_trusted_filter") else {}
     archive.extract(member, target.parent, numeric_owner=True, **trusted)  # type: ignore[arg-type]
+
+
+def _target(base: Path, name: str, content_only: bool) -> Path:
+    """Where a name of the tar lies here. CliError when that is outside of `base`, links followed."""
+    rest = _below_top(name, content_only)
+    target = base / rest
+    within = base.resolve() if rest.parts else base.parent.resolve()
+    if ".." in rest.parts or not target.parent.resolve().is_relative_to(within):
+        raise CliError(f"copy to {base}: the tar holds {name}, which lies outside; nothing more is copied", 1)
+    return target
 
 
 def _below_top(name: str, content_only: bool) -> PurePosixPath:

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from runtime.cli.local.parser import build_parser
 
 from runtime.cli.errors import CliError
+from runtime.cli.local.parser import build_parser
 from runtime.cli.nn import main
 
 

@@ -1,0 +1,257 @@
+"""What `nn run FLAGS` asks for is what `docker run FLAGS` asks for, in the daemon's own reading."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny_server import Request, on_unix
+
+from runtime.cli import creating, jsontext
+from runtime.cli.errors import CliError
+from runtime.cli.flags import parse_flags
+from runtime.cli.run_flags import CREATE
+from runtime.engine.service.request import CreateRequest
+
+needs_docker = pytest.mark.skipif(shutil.which("docker") is None, reason="the docker CLI is not installed")
+
+
+def ours(*words: str) -> CreateRequest:
+    options = parse_flags("create", CREATE, words, program=True)
+    return msgspec.json.decode(jsontext.dumps(creating.body(options)), type=CreateRequest)
+
+
+SIMPLE = [
+    ("--name", "box"),
+    ("-h", "box"),
+    ("--domainname", "dom"),
+    ("-u", "1:2"),
+    ("-w", "/srv"),
+    ("-e", "A=1", "-e", "B="),
+    ("-l", "a=b", "--label", "c"),
+    ("--entrypoint", "/bin/x"),
+    ("--entrypoint", ""),
+    ("--stop-signal", "INT", "--stop-timeout", "7"),
+    ("-m", "64m", "--memory-swap", "-1", "--memory-reservation", "32m"),
+    ("--memory-swappiness", "10", "--oom-score-adj", "-5", "--oom-kill-disable"),
+    ("--cpus", "1.5", "--cpuset-cpus", "0-1", "--cpuset-mems", "0"),
+    ("-c", "512", "--cpu-period", "50000", "--cpu-quota", "25000"),
+    ("--pids-limit", "20"),
+    ("--blkio-weight", "300"),
+    ("--device-read-bps", "/dev/null:1mb", "--device-write-iops", "/dev/null:20"),
+    ("--ulimit", "nofile=10:20", "--ulimit", "core=0"),
+    ("--cap-add", "NET_ADMIN", "--cap-drop", "ALL"),
+    ("--security-opt", "no-new-privileges", "--security-opt", "seccomp=unconfined"),
+    ("--security-opt", "systempaths=unconfined"),
+    ("--privileged", "--read-only", "--init", "--rm"),
+    ("--restart", "on-failure:3"),
+    ("--restart", "always"),
+    ("-v", "/a:/b:ro", "-v", "data:/c", "-v", "/anonymous"),
+    ("--mount", "type=bind,src=/a,dst=/b,readonly,bind-propagation=rslave"),
+    ("--mount", "type=volume,src=v,dst=/b,volume-nocopy,volume-label=a=b,volume-driver=local,volume-opt=o=x"),
+    ("--mount", "type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=1777"),
+    ("--tmpfs", "/t:size=1m", "--tmpfs", "/u"),
+    ("--volumes-from", "other:ro"),
+    ("-p", "8080:80", "-p", "127.0.0.1:53:53/udp", "-p", "9000-9002:90-92", "-p", "7"),
+    ("--expose", "80", "--expose", "100-102/udp", "-P"),
+    ("--network", "none"),
+    ("--network", "inner", "--network-alias", "db", "--ip", "10.1.2.3"),
+    ("--network", "name=one,alias=x,ip=10.0.0.9", "--network", "two"),
+    ("--dns", "1.1.1.1", "--dns-search", "x", "--dns-opt", "ndots:1", "--add-host", "a:10.0.0.1"),
+    ("--ipc", "host", "--pid", "host", "--uts", "host", "--userns", "host", "--cgroupns", "host"),
+    ("--cgroup-parent", "/x", "--group-add", "9", "--shm-size", "32m", "--sysctl", "net.x=1"),
+    ("--log-driver", "json-file", "--log-opt", "max-size=1m"),
+    ("--health-cmd", "true", "--health-interval", "1m30s", "--health-retries", "2", "--health-timeout", "5s"),
+    ("--health-start-period", "3s", "--health-cmd", "x"),
+    ("--no-healthcheck",),
+    ("-i",),
+    ("-a", "stdout"),
+    ("-a", "stdin", "-i"),
+    ("--device", "/dev/null:/dev/x:r", "--device", "/dev/zero", "--device-cgroup-rule", "c 1:3 rwm"),
+    ("--annotation", "a=b", "--storage-opt", "size=1G", "--runtime", "runc"),
+    ("--gpus", "all"),
+    ("--link", "other:o"),
+    ("--mac-address", "02:42:ac:11:00:09"),
+]
+
+
+def test_parts_of_a_body_are_where_the_daemon_looks_for_them():
+    made = ours(
+        "-it", "--rm", "-m", "1g", "-p", "8080:80", "-e", "A=1", "--network", "none", "img", "sh", "-c", "x"
+    )
+    assert (made.image, made.cmd, made.tty, made.open_stdin, made.stdin_once) == (
+        "img",
+        ["sh", "-c", "x"],
+        True,
+        True,
+        True,
+    )
+    assert made.host_config is not None
+    assert (made.host_config.memory, made.host_config.auto_remove) == (1 << 30, True)
+    assert made.host_config.port_bindings is not None
+    assert made.host_config.port_bindings["80/tcp"] == [msgspec.convert({"HostPort": "8080"}, _binding())]
+    assert (made.env, made.host_config.network_mode) == (["A=1"], "none")
+
+
+def _binding() -> type:
+    from runtime.engine.service.request import PortBinding
+
+    return PortBinding
+
+
+def test_variables_without_a_value_are_ours_or_left_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr("posix.environ", {b"OURS": b"1"})
+    (tmp_path / "env").write_text("# no\n\nC=3\nOURS\n")
+    made = ours("--env-file", str(tmp_path / "env"), "-e", "OURS", "-e", "NOBODYS", "-e", "D=", "img")
+    assert made.env == ["C=3", "OURS=1", "OURS=1", "D="]
+
+
+def test_a_seccomp_file_is_sent_whole(tmp_path: Path):
+    profile = {"defaultAction": "SCMP_ACT_ALLOW", "x": [1, 2.5, None, True, "é"]}
+    (tmp_path / "p.json").write_text(json.dumps(profile))
+    made = ours("--security-opt", f"seccomp={tmp_path / 'p.json'}", "img")
+    assert made.host_config is not None and made.host_config.security_opt is not None
+    assert json.loads(made.host_config.security_opt[0].removeprefix("seccomp=")) == profile
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--rm", "--restart", "always"),
+        ("-e", "=x"),
+        ("-p", "a:b"),
+        ("-p", "1:2:3:4"),
+        ("-p", "80-82:90-91"),
+        ("-p", "0:80"),
+        ("-p", "80:70000"),
+        ("-v", "x"),
+        ("-v", "a:b"),
+        ("--mount", "type=nope,dst=/x"),
+        ("--mount", "type=bind,src=/x"),
+        ("--mount", "type=tmpfs,dst=/x,volume-nocopy"),
+        ("--tmpfs", "x"),
+        ("-m", "much"),
+        ("--cpus", "-1"),
+        ("--ulimit", "nofile"),
+        ("--restart", "sometimes"),
+        ("--health-cmd", "x", "--no-healthcheck"),
+        ("--health-interval", "soon"),
+        ("--security-opt", "nonsense"),
+        ("--security-opt", "seccomp=/no/such/file"),
+        ("--network", "name=,ip=1"),
+        ("--network", "alias=x"),
+        ("--device-read-bps", "x"),
+        ("--gpus", "some"),
+        ("--env-file", "/no/such/file"),
+        ("-a", "stdnone"),
+        ("--sysctl", "x"),
+        ("--link-local-ip", "1.2.3.4", "--network", "name=a,ip=1.2.3.4"),
+    ],
+)
+def test_what_fits_no_form_is_refused_with_a_hint(words: tuple[str, ...]):
+    with pytest.raises(CliError) as caught:
+        ours(*words, "img")
+    assert caught.value.status == 125
+    assert "Traceback" not in str(caught.value)
+
+
+# ---- against docker's own client ---------------------------------------------------------------------------
+
+
+class Recorder:
+    """A daemon that notes what `docker create` asks for, and refuses it."""
+
+    def __init__(self, path: Path) -> None:
+        self.bodies: list[bytes] = []
+        self.server = on_unix(path, self.answer)
+        self.host = f"unix://{path}"
+
+    def answer(self, request: Request) -> None:
+        if request.path == "/_ping":
+            request.sock.sendall(
+                b"HTTP/1.1 200 OK\r\nApi-Version: 1.45\r\nOstype: linux\r\nContent-Length: 0\r\n\r\n"
+            )
+        elif request.path.endswith("/containers/create"):
+            self.bodies.append(request.body)
+            request.reply('{"message":"noted"}', 500)
+        else:
+            request.reply('{"message":"no"}', 500)
+
+
+@pytest.fixture(scope="module")
+def recorder(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    made = Recorder(tmp_path_factory.mktemp("docker") / "d.sock")
+    yield made
+    made.server.close()
+
+
+def dockers(recorder: Recorder, *words: str) -> CreateRequest:
+    before = len(recorder.bodies)
+    line = ["docker", "-H", recorder.host, "create", *words]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    assert len(recorder.bodies) == before + 1, done.stderr
+    return msgspec.json.decode(recorder.bodies[-1], type=CreateRequest)
+
+
+def meaning(request: CreateRequest) -> dict[str, Any]:
+    """What a request says, without the many ways to say nothing."""
+
+    def bare(value: Any) -> Any:
+        if isinstance(value, dict):
+            found = {key: bare(one) for key, one in value.items()}
+            return {
+                key: one for key, one in found.items() if one not in (None, "", [], False, 0) or key == "Rate"
+            }
+        return [bare(one) for one in value] if isinstance(value, list) else value
+
+    document = msgspec.to_builtins(request)
+    host = document["HostConfig"]
+    for name, nothing in (("NetworkMode", "default"), ("CgroupnsMode", "")):
+        if host[name] == nothing:
+            host[name] = ""
+    host.pop("ConsoleSize")
+    if host["MemorySwappiness"] == -1:
+        host["MemorySwappiness"] = None
+    policy = host["RestartPolicy"]
+    policy["Name"] = "" if policy["Name"] == "no" else policy["Name"]
+    return {key: one for key, one in bare(document).items() if one != {}}
+
+
+@needs_docker
+@pytest.mark.peers
+@pytest.mark.parametrize("words", SIMPLE, ids=" ".join)
+def test_flag_by_flag_it_is_what_docker_sends(recorder: Recorder, words: tuple[str, ...]):
+    assert meaning(ours(*words, "img", "true")) == meaning(dockers(recorder, *words, "img", "true"))
+
+
+EXCLUSIVE = (
+    "--restart",
+    "--rm",
+    "--no-healthcheck",
+    "--health",
+    "--network",
+    "--mac-address",
+    "--link",
+    "-a",
+    "-i",
+)
+
+
+@needs_docker
+@pytest.mark.peers
+@given(
+    st.lists(
+        st.sampled_from([one for one in SIMPLE if not set(one) & set(EXCLUSIVE)]), max_size=8, unique=True
+    )
+)
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_mixture_is_what_docker_sends(recorder: Recorder, chosen: list[tuple[str, ...]]):
+    words = [word for one in chosen for word in one]
+    assert meaning(ours(*words, "img", "true")) == meaning(dockers(recorder, *words, "img", "true"))

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.cli import building, packing
+from runtime.cli.errors import CliError
+from runtime.cli.ignoring import Ignored
+
+
+@pytest.mark.parametrize(
+    ("lines", "name", "ignored"),
+    [
+        (["*.log"], "a.log", True),
+        (["*.log"], "d/a.log", False),
+        (["**/*.log"], "d/e/a.log", True),
+        (["**/*.log"], "a.log", True),
+        (["d"], "d/e/f", True),
+        (["/d/"], "d/e", True),
+        (["d/**"], "d/e/f", True),
+        (["d?"], "d1", True),
+        (["d?"], "d/1", False),
+        (["[ab].c"], "b.c", True),
+        (["*", "!keep"], "keep", False),
+        (["*", "!keep"], "other", True),
+        (["!keep", "*"], "keep", True),
+        (["d", "!d/keep"], "d/keep", False),
+        (["d", "!d/keep", "d/keep"], "d/keep", True),
+        (["# *", "", "  "], "a", False),
+        (["a.b"], "aXb", False),
+        (["./x"], "x", True),
+    ],
+)
+def test_the_last_pattern_that_fits_decides(lines: list[str], name: str, ignored: bool):
+    assert Ignored(lines)(name) is ignored
+
+
+@given(st.lists(st.text(max_size=10), max_size=5), st.text("ab/.", min_size=1, max_size=8))
+def test_any_lines_are_patterns_or_refused_in_words(lines: list[str], name: str):
+    try:
+        Ignored(lines)(name)
+    except CliError as error:
+        assert ".dockerignore" in str(error)
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    root = tmp_path / "context"
+    for name in ("Dockerfile", "app/main.py", "app/main.pyc", "big/one", "big/keep", "secret"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    (root / "link").symlink_to("app/main.py")
+    (root / ".dockerignore").write_text("**/*.pyc\nbig\n!big/keep\nsecret\nDockerfile\n")
+    return root
+
+
+def names(pieces: object) -> set[str]:
+    with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as archive:  # type: ignore[call-overload]
+        return set(archive.getnames())
+
+
+def test_only_what_is_not_ignored_is_sent(context: Path):
+    pieces, dockerfile = building._context(str(context), "")
+    assert names(pieces) == {".dockerignore", "Dockerfile", "app", "app/main.py", "big/keep", "link"}
+    assert dockerfile == "Dockerfile"
+
+
+def test_a_dockerfile_from_elsewhere_comes_first(context: Path, tmp_path: Path):
+    (tmp_path / "Other").write_text("FROM x")
+    pieces, dockerfile = building._context(str(context), str(tmp_path / "Other"))
+    with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as archive:
+        assert archive.getnames()[0] == dockerfile
+        content = archive.extractfile(dockerfile)
+        assert content is not None and content.read() == b"FROM x"
+
+
+def test_a_missing_context_or_dockerfile_is_told(tmp_path: Path):
+    with pytest.raises(CliError, match="is no directory"):
+        building._context(str(tmp_path / "no"), "")
+    with pytest.raises(CliError, match="there is no Dockerfile"):
+        building._context(str(tmp_path), "")
+
+
+def test_what_is_packed_is_what_tar_reads(tmp_path: Path):
+    root = tmp_path / "r"
+    (root / ("d" * 90) / ("n" * 90)).mkdir(parents=True)
+    (root / "file").write_bytes(bytes(range(256)) * 3000)
+    (root / "hard").hardlink_to(root / "file")
+    (root / "ünï").write_text("x")
+    (root / "soft").symlink_to("nowhere")
+    (root / "file").chmod(0o4751)
+    data = b"".join(packing.pack(packing.tree(root, "top")))
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        members = {member.name: member for member in archive}
+        content = archive.extractfile("top/file")
+        assert content is not None and content.read() == (root / "file").read_bytes()
+    assert members["top/hard"].linkname == "top/file"
+    assert members["top/soft"].linkname == "nowhere"
+    assert members["top/file"].mode == 0o4751
+    assert f"top/{'d' * 90}/{'n' * 90}" in members and "top/ünï" in members
+
+
+def test_a_file_that_shrinks_does_not_spoil_the_tar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "f").write_bytes(b"x" * 5000)
+    pieces = []
+    for piece in packing.pack([(tmp_path / "f", "f"), (tmp_path / "f", "g")]):
+        if not pieces:
+            (tmp_path / "f").write_bytes(b"y")
+        pieces.append(piece)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as archive:
+        assert [member.size for member in archive] == [5000, 1]

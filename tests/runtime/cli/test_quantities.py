@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.cli import mounts, ports, quantities
+from runtime.cli.errors import CliError
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("512", 512),
+        ("512b", 512),
+        ("1k", 1024),
+        ("1.5G", 3 << 29),
+        ("64MiB", 64 << 20),
+        ("2gb", 2 << 30),
+        ("-1", -1),
+    ],
+)
+def test_sizes(text: str, size: int):
+    assert quantities.size("-m", text) == size
+
+
+@pytest.mark.parametrize(
+    ("text", "nanoseconds"),
+    [("1m30s", 90 * 10**9), ("500ms", 5 * 10**8), ("10", 10 * 10**9), ("1.5h", 5400 * 10**9), ("2us", 2000)],
+)
+def test_durations(text: str, nanoseconds: int):
+    assert quantities.duration("--x", text) == nanoseconds
+
+
+@given(st.text(max_size=12))
+def test_any_text_is_a_value_or_a_worded_refusal(text: str):
+    single = (quantities.size, quantities.cores, quantities.duration, quantities.pair, quantities.ulimit)
+    calls = [lambda one=one: one("--flag", text) for one in single]
+    calls += [lambda: quantities.restart_policy(text), lambda: ports.published([text])]
+    calls += [lambda: ports.exposed([text]), lambda: mounts.mount(text), lambda: mounts.device(text)]
+    calls += [lambda: mounts.volumes([text]), lambda: mounts.tmpfs([text])]
+    for call in calls:
+        try:
+            call()
+        except CliError as error:
+            assert error.status == 125
+            assert "--" in str(error)
+
+
+@given(
+    st.integers(1, 60000), st.integers(0, 40), st.integers(1, 60000), st.sampled_from(["tcp", "udp", "sctp"])
+)
+def test_ranges_are_published_port_by_port(host: int, more: int, inside: int, protocol: str):
+    found = ports.published([f"127.0.0.1:{host}-{host + more}:{inside}-{inside + more}/{protocol}"])
+    assert len(found) == more + 1
+    for step in range(more + 1):
+        assert found[f"{inside + step}/{protocol}"] == [{"HostIp": "127.0.0.1", "HostPort": str(host + step)}]
+
+
+def test_published_forms():
+    assert ports.published(["80"]) == {"80/tcp": [{"HostIp": "", "HostPort": ""}]}
+    assert ports.published(["[::1]:8080:80"]) == {"80/tcp": [{"HostIp": "::1", "HostPort": "8080"}]}
+    assert ports.published(["127.0.0.1::80"]) == {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}]}
+    assert ports.published(["8000-8010:80"]) == {"80/tcp": [{"HostIp": "", "HostPort": "8000-8010"}]}
+    with pytest.raises(CliError, match="brackets"):
+        ports.published(["::1:80:80"])
+
+
+def test_paths_are_made_absolute_from_here(monkeypatch: pytest.MonkeyPatch, tmp_path: object):
+    monkeypatch.chdir(str(tmp_path))
+    monkeypatch.setattr("posix.environ", {b"HOME": b"/home/x"})
+    assert mounts.volumes(["./a:/b", "..:/c", "~/d:/e", "name:/f"])[0][0] == f"{tmp_path}/a:/b"
+    assert mounts.volumes(["~/d:/e", "name:/f"])[0] == ["/home/x/d:/e", "name:/f"]
+
+
+def test_mount_fields_may_be_quoted():
+    assert mounts.mount('type=bind,"src=/a,b",dst=/c')["Source"] == "/a,b"
+
+
+def test_devices():
+    assert mounts.device("/dev/a:/dev/b:r") == {
+        "PathOnHost": "/dev/a",
+        "PathInContainer": "/dev/b",
+        "CgroupPermissions": "r",
+    }
+    assert mounts.device("/dev/a:rw")["CgroupPermissions"] == "rw"

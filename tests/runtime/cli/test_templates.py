@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.cli.errors import CliError
+from runtime.cli.templates import Template
+
+DATA: dict[str, Any] = {
+    "Name": "/web",
+    "State": {"Running": True, "Pid": 7, "Health": None},
+    "Args": ["a", "b c"],
+    "Labels": {"z": "1", "a": "2"},
+    "Ports": {"80/tcp": [{"HostPort": "8080"}], "9/udp": None},
+    "Size": 1.0,
+    "None": [],
+    "Label": lambda name: f"<{name}>",
+}
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{.Name}}", "/web"),
+        ("a {{ .Name }} b", "a /web b"),
+        ("{{.State.Pid}} {{.State.Running}} {{.Size}}", "7 true 1"),
+        ("{{.State.Health}}", "<no value>"),
+        ("{{.Args}} {{.Labels}}", "[a b c] map[a:2 z:1]"),
+        ("{{json .Args}}", '["a","b c"]'),
+        ("{{.Args | json}}", '["a","b c"]'),
+        ('{{join .Args ", "}}', "a, b c"),
+        ('{{index .Labels "z"}}{{index .Labels "no"}}', "1"),
+        ('{{(index (index .Ports "80/tcp") 0).HostPort}}', "8080"),
+        ('{{(index .Ports "80/tcp" 0).HostPort}}', "8080"),
+        ("{{range .Args}}[{{.}}]{{end}}", "[a][b c]"),
+        ("{{range $i, $e := .Args}}{{$i}}={{$e}};{{end}}", "0=a;1=b c;"),
+        ("{{range $k, $v := .Labels}}{{$k}}{{$v}} {{end}}", "a2 z1 "),
+        ("{{range .None}}x{{else}}empty{{end}}", "empty"),
+        ("{{range .Args}}{{$.Name}} {{end}}", "/web /web "),
+        ("{{if .State.Running}}up{{else}}down{{end}}", "up"),
+        ("{{if .None}}a{{else if .State.Running}}b{{else}}c{{end}}", "b"),
+        ("{{with .State}}{{.Pid}}{{end}}{{with .None}}x{{else}}y{{end}}", "7y"),
+        ("{{if and .Name (eq .State.Pid 7)}}both{{end}}", "both"),
+        ('{{if or (ne .Name "/web") (gt .State.Pid 9)}}x{{else}}no{{end}}', "no"),
+        ("{{not .None}} {{len .Args}}", "true 2"),
+        (
+            '{{$x := .State.Pid}}{{printf "%03d|%5s|%-3s|%q|%v" $x "ab" "c" "d" .Args}}',
+            '007|   ab|c  |"d"|[a b c]',
+        ),
+        ('{{upper .Name}} {{title "abc"}} {{split "a,b" ","}} {{slice .Name 1}}', "/WEB Abc [a b] web"),
+        ("a  {{- .Name -}}  b", "a/webb"),
+        ("{{/* nothing */}}x", "x"),
+        ("{{print 1 2}}{{println 3}}", "123\n"),
+        ('{{.Label "a.b"}}', "<a.b>"),
+        ("{{`raw \\n`}}{{'x'}}", "raw \\nx"),
+        ('{{"}}"}}', "}}"),
+        ("{{range $p, $c := .Ports}}{{$p}}:{{range $c}}{{.HostPort}}{{end}} {{end}}", "80/tcp:8080 9/udp: "),
+    ],
+)
+def test_it_says_what_go_says(template: str, text: str):
+    assert Template(template).render(DATA) == text
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{{.Nope}}", r"there is no field \.Nope, but .*\.Name"),
+        ("{{.Name.Deeper}}", r"no field \.Deeper"),
+        ("{{nope .Name}}", "function 'nope' is not known"),
+        ("{{.Name", "not closed"),
+        ("{{if .Name}}x", "an end is missing"),
+        ("x{{end}}", "end without if"),
+        ("{{(.Name}}", r"a \) is missing"),
+        ("{{.Name | }}", "a value is missing"),
+        ("{{$x}}", "not defined"),
+        ("{{.Name 1}}", "takes no arguments"),
+        ("{{range .Name}}{{end}}", "range needs a list"),
+        ('{{template "x"}}', "template is not known here"),
+        ("{{lt .Name 1}}", "not supported"),
+        ("{{@}}", "cannot be read"),
+    ],
+)
+def test_what_it_cannot_do_is_told_with_the_template(template: str, said: str):
+    with pytest.raises(CliError, match=said) as caught:
+        Template(template).render(DATA)
+    assert "--format" in str(caught.value)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_template_or_refused_in_words(text: str):
+    try:
+        Template(text).render(DATA)
+    except CliError as error:
+        assert "--format" in str(error)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(), VALUES))
+def test_json_is_read_back(data: dict[str, Any]):
+    assert json.loads(Template("{{json .}}").render(data)) == data

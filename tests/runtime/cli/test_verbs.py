@@ -1,0 +1,177 @@
+"""All verbs: each loads, has help with an example, is documented, and imports nothing heavy too early."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from nn_process import ROOT, START, call
+
+from runtime.cli import helping, index
+from runtime.cli.errors import CliError
+
+DOCS = (ROOT / "docs/cli.md").read_text()
+HEAVY = {
+    *("argparse", "typing", "asyncio", "json", "re", "subprocess", "http", "socket", "ssl", "contextlib"),
+    *(
+        "functools",
+        "collections",
+        "enum",
+        "os",
+        "pathlib",
+        "threading",
+        "selectors",
+        "inspect",
+        "dataclasses",
+    ),
+    *("email", "urllib", "msgspec", "rich", "typer", "site", "_json", "select"),
+}
+
+
+@pytest.mark.parametrize("name", index.VERBS)
+def test_every_verb_has_help_with_an_example_and_is_documented(name: str):
+    verb = index.load(name)
+    page = helping.page(name.split())
+    assert f"usage: nn {name}" in page
+    assert re.search(r"example: .*\S", page)
+    assert callable(verb.act)
+    assert f"nn {name}" in DOCS, f"docs/cli.md has no entry for nn {name}"
+
+
+@pytest.mark.parametrize("alias", index.SHORT)
+def test_every_alias_leads_to_a_verb(alias: str):
+    assert index.load(alias).act is index.load(index.SHORT[alias]).act
+
+
+def test_examples_are_read_by_the_parser():
+    from runtime.cli.flags import HelpAskedError, parse
+
+    for name in index.VERBS:
+        for line in re.findall(r"^.*\bnn (.*)$", index.load(name).example, re.M):
+            words = [word.strip("'") for word in re.findall(r"'[^']*'|\S+", line.partition("&&")[0])]
+            words = words[: min([len(words), *(words.index(one) for one in ("<", ">", ";") if one in words)])]
+            found, rest = index.split(words)
+            with contextlib.suppress(HelpAskedError):
+                parse(found, index.load(found), rest)
+
+
+@pytest.mark.parametrize("group", index.GROUPS)
+def test_every_group_lists_its_verbs(group: str):
+    page = helping.page([group])
+    assert f"usage: nn {group} VERB" in page
+
+
+def test_the_front_page_names_every_verb_and_flag(tmp_path: Path):
+    done = call("--help", config=tmp_path)
+    text = done.stdout.decode()
+    assert done.returncode == 0
+    for name in (*index.VERBS, *index.SHORT):
+        if " " not in name:
+            assert re.search(rf"^  {name} ", text, re.M), name
+    assert "--context NAME" in text and "examples:" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("nope",), b"'nope' is no verb"),
+        (("image", "nope"), b"'image nope' is no verb"),
+        (("--nope", "ps"), b"unknown flag: --nope"),
+        (("ps", "--nope"), b"see 'nn ps --help'"),
+        (("rm",), b"takes at least 1"),
+        (("run",), b"takes at least 1"),
+    ],
+)
+def test_wrong_use_is_125_and_names_the_help(tmp_path: Path, words: tuple[str, ...], said: bytes):
+    done = call(*words, config=tmp_path)
+    assert (done.returncode, said in done.stderr) == (125, True), done.stderr
+    assert done.stderr.startswith(b"nn: ")
+
+
+@pytest.mark.parametrize(
+    "words", [("help",), ("image",), ("image", "--help"), ("help", "run"), ("ps", "--help"), ()]
+)
+def test_help_is_asked_in_many_ways(tmp_path: Path, words: tuple[str, ...]):
+    done = call(*words, config=tmp_path)
+    assert (done.returncode, done.stdout.startswith(b"usage: nn")) == (0, True)
+
+
+def test_the_way_to_the_socket_imports_nothing_heavy(tmp_path: Path):
+    spy = "import sys, posix; posix._exit_ = posix._exit\n"
+    spy += "posix._exit = lambda status: (print(*sorted(sys.modules), flush=True), posix._exit_(status))\n"
+    program = spy + START.replace("import sys; ", "")
+    line = [sys.executable, "-SEI", "-c", program, "run", "--rm", "-it=false", "-e", "A=1", "img", "true"]
+    done = subprocess.run(line, capture_output=True, text=True, env={"NN_HOST": f"unix://{tmp_path}/none"})
+    assert "connect to the daemon" in done.stderr
+    loaded = set(done.stdout.split())
+    assert "runtime.cli.session" in loaded
+    assert not loaded & HEAVY
+    ours = {name for name in loaded if name.startswith("runtime.")}
+    assert not {name for name in ours if not name.startswith("runtime.cli")}
+    assert len(ours) <= 16, sorted(ours)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_read_by_their_shells(tmp_path: Path, shell: str):
+    script = call("completion", shell, config=tmp_path).stdout
+    assert b"nn __complete" in script
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    assert subprocess.run([shell, "-n"], input=script, capture_output=True).stderr == b""
+
+
+def complete(tmp_path: Path, *words: str, host: str = "") -> list[str]:
+    return call("__complete", *words, config=tmp_path, host=host).stdout.decode().split()
+
+
+def test_completion_knows_verbs_flags_and_what_the_daemon_has(tmp_path: Path):
+    import json
+
+    from tiny_server import Request, on_unix
+
+    def answer(request: Request) -> None:
+        lists = {
+            "/containers/json": [{"Names": ["/web"]}, {"Names": ["/db"]}],
+            "/images/json": [{"RepoTags": ["debian:12"]}],
+            "/networks": [{"Name": "inner"}],
+        }
+        request.reply(json.dumps(lists[request.path]))
+
+    server = on_unix(tmp_path / "s", answer)
+    host = f"unix://{tmp_path}/s"
+    assert {"run", "rm", "rmi", "rename", "restart"} == set(complete(tmp_path, "r"))
+    assert complete(tmp_path, "network", "cr") == ["create"]
+    assert "--restart" in complete(tmp_path, "run", "--re")
+    assert complete(tmp_path, "run", "--restart", "un") == ["unless-stopped"]
+    assert complete(tmp_path, "rm", "-f", "", host=host) == ["db", "web"]
+    assert complete(tmp_path, "-H", host, "run", "-it", "deb") == ["debian:12"]
+    assert complete(tmp_path, "run", "--network", "in", host=host) == ["inner"]
+    assert complete(tmp_path, "network", "connect", "", host=host) == ["db", "inner", "web"]
+    assert complete(tmp_path, "logs", "", host="unix:///none") == []
+    server.close()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_bash_completes(tmp_path: Path):
+    script = call("completion", "bash", config=tmp_path).stdout.decode()
+    (tmp_path / "start.py").write_text(START)
+    (tmp_path / "nn").write_text(f'#!/bin/sh\nexec {sys.executable} -SEI {tmp_path}/start.py "$@"\n')
+    (tmp_path / "nn").chmod(0o755)
+    ask = 'COMP_WORDS=(nn network cr); COMP_CWORD=2; _nn; echo "${COMPREPLY[@]}"'
+    done = subprocess.run(
+        ["bash", "-c", script + ask],
+        capture_output=True,
+        text=True,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )
+    assert done.stdout == "create\n", done.stderr
+
+
+def test_a_verb_that_is_none_is_named():
+    with pytest.raises(CliError, match="nn --help"):
+        index.split(["frobnicate"])
