@@ -6,12 +6,11 @@ import contextlib
 import errno
 import os
 import struct
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from runtime.spawn.linux import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
-from runtime.spawn.overlay import make_overlay
+from runtime.spawn.overlay import make_read_only_overlay
 from runtime.spawn.tape import Slot, StepError, Tape
 
 _HOW = struct.pack(
@@ -21,19 +20,16 @@ _NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 @contextlib.contextmanager
-def content_of(layers: Sequence[Path], path: str, scratch: Path) -> Iterator[int | None]:
-    """Open the directory `path` of an image, None when it has none there; symlinks stay in the image.
+def content_of(layers: Sequence[Path], path: str) -> Iterator[int | None]:
+    """Open the directory `path` of an image (layers: lowest first), None when it has none there.
 
-    layers: lowest first. scratch: a directory on an overlay-capable file system, for two empty ones.
+    Symlinks on the way stay in the image.
     """
     with contextlib.ExitStack() as held:
         if len(layers) == 1:
             root = os.open(layers[0], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         else:
-            work = held.enter_context(tempfile.TemporaryDirectory(prefix=".view-", dir=scratch))
-            for name in ("u", "w"):
-                Path(work, name).mkdir()
-            root = make_overlay([str(layer) for layer in layers], f"{work}/u", f"{work}/w")
+            root = make_read_only_overlay([str(layer) for layer in layers])
         held.callback(os.close, root)
         found = _open_beneath(root, path)
         if found is not None:

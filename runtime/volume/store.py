@@ -191,7 +191,7 @@ class VolumeStore:
                     copying.clear(target)
                 if not layers or not copying.is_empty(target):
                     return
-                source = held.enter_context(content_of(layers, path, self.root))
+                source = held.enter_context(content_of(layers, path))
                 if source is None:
                     return
                 self._put(msgspec.structs.replace(volume, population="started"))

@@ -1,0 +1,441 @@
+"""Networks of a daemon whose spawner and images are fakes: what it gives, refuses, keeps and tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from lifecycle_fakes import FakeSpawner, create, in_loop, make_service, settle
+
+from runtime.engine.errors import (
+    BadParameterError,
+    ConflictError,
+    EngineError,
+    ForbiddenError,
+    NotFoundError,
+)
+from runtime.engine.service.network_names import ContainerNames
+from runtime.engine.service.network_ports import ports_of
+from runtime.engine.service.network_record import Ipam, IpamPool, NetworkCreate
+from runtime.engine.service.network_state import at_rest
+from runtime.engine.service.networks import Networks
+from runtime.engine.service.request import EndpointSettings, IpamConfig, NetworkingConfig, PortBinding
+from runtime.engine.spawner.protocol import Endpoint, Link, NetworkSpec
+from runtime.network.model import Port
+
+
+class WiredSpawner(FakeSpawner):
+    """A spawner that notes what it is to make of networks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bridges: dict[str, NetworkSpec] = {}
+        self.links: list[Link] = []
+        self.refuses: Exception | None = None
+
+    async def network_up(self, spec: NetworkSpec) -> None:
+        if self.refuses is not None:
+            raise self.refuses
+        self.bridges[spec.id] = spec
+
+    async def network_down(self, id: str) -> None:  # noqa: A002
+        self.bridges.pop(id, None)
+
+    async def link(self, request: Link) -> Endpoint:
+        self.links.append(request)
+        if self.refuses is not None:
+            raise self.refuses
+        return msgspec.structs.replace(request.endpoint, interface=request.endpoint.interface or "eth7")
+
+    async def resolver(self, id: str) -> list[int]:  # noqa: A002
+        return []
+
+
+async def opened(root: Path, spawner: WiredSpawner | None = None) -> Any:
+    service: Any = make_service(root)
+    service.spawner = spawner or WiredSpawner()
+    service.networks = Networks(service)
+    await service.networks.open()
+    await service.containers.open()
+    return service
+
+
+def net(name: str, subnet: str = "", **fields: Any) -> NetworkCreate:
+    pool = fields.pop("pool", {})
+    config = [IpamPool(subnet=subnet, **pool)] if subnet else None
+    return NetworkCreate(name=name, ipam=Ipam(config=config), **fields)
+
+
+def on(*networks: str, **settings: Any) -> NetworkingConfig:
+    return NetworkingConfig(endpoints_config={name: EndpointSettings(**settings) for name in networks})
+
+
+def told(service: Any) -> list[tuple[str, str]]:
+    return [
+        (event.action, event.attributes.get("name", ""))
+        for event in service.events._kept
+        if event.type == "network"
+    ]
+
+
+async def run(service: Any, name: str, **fields: Any) -> Any:
+    """Start a container; return its record."""
+    made = await create(service, name, **fields)
+    await service.containers.start(made)
+    return service.containers.get(made)
+
+
+async def stop(service: Any, name: str) -> None:
+    await service.containers.stop(name, timeout=0)
+    await settle(lambda: not service.containers.get(name).state.running)
+
+
+@in_loop
+async def test_three_networks_are_always_there_and_keep_their_ids(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    first = {view.name: view.id for view in service.networks.list()}
+    assert sorted(first) == ["bridge", "host", "none"]
+    again = await opened(tmp_path)
+    assert {view.name: view.id for view in again.networks.list()} == first
+    assert service.spawner.bridges == {}
+    for name in first:
+        with pytest.raises(ForbiddenError, match=f"{name} is a pre-defined network and cannot be removed"):
+            await service.networks.remove(name)
+        with pytest.raises(ForbiddenError, match="operation is not permitted on predefined"):
+            await service.networks.create(net(name))
+
+
+@in_loop
+async def test_a_network_is_made_kept_shown_and_removed(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    made = await service.networks.create(
+        net("app", "10.5.0.0/16", labels={"a": "b"},
+            options={"com.docker.network.bridge.enable_icc": "false"},
+            pool={"ip_range": "10.5.1.0/24", "auxiliary_addresses": {"router": "10.5.1.2"}})
+    )  # fmt: skip
+    spec = service.spawner.bridges[made]
+    assert (spec.subnet, spec.gateway, spec.icc, spec.link) == (
+        "10.5.0.0/16",
+        "10.5.1.0",
+        False,
+        f"nn-{made[:12]}",
+    )
+    again = await opened(tmp_path)
+    view = again.networks.inspect(made[:10])
+    assert view == service.networks.inspect("app")
+    document = msgspec.to_builtins(view)
+    assert document["IPAM"]["Config"] == [
+        {"Subnet": "10.5.0.0/16", "IPRange": "10.5.1.0/24", "Gateway": "10.5.1.0",
+         "AuxiliaryAddresses": {"router": "10.5.1.2"}}
+    ]  # fmt: skip
+    assert (document["EnableIPv6"], document["Scope"], document["Labels"]) == (False, "local", {"a": "b"})
+    await service.networks.remove("app")
+    assert service.spawner.bridges == {}
+    assert told(service) == [("create", "app"), ("destroy", "app")]
+    with pytest.raises(NotFoundError, match="network app not found"):
+        service.networks.inspect("app")
+    assert len(list((tmp_path / "networks").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("request_", "kind", "words"),
+    [
+        (net(""), BadParameterError, "invalid network name: name is empty"),
+        (net("taken"), ConflictError, "network with name taken already exists"),
+        (net("a", driver="overlay"), NotFoundError, 'plugin "overlay" not found'),
+        (net("a", driver="host"), ForbiddenError, 'only one instance of "host" network is allowed'),
+        (net("a", "10.7.0.0/24"), ForbiddenError, "Pool overlaps with other one on this address space"),
+        (net("a", "10.8.0.1/24"), BadParameterError, r"invalid subnet 10.8.0.1/24: it should be 10.8.0.0/24"),
+        (net("a", "10.8.0.0/24", pool={"gateway": "10.9.0.1"}), BadParameterError, "invalid gateway"),
+        (net("a", options={"com.docker.network.driver.mtu": "x"}), BadParameterError, "invalid network MTU"),
+        (net("a", options={"com.docker.network.bridge.name": "x" * 16}), BadParameterError, "bridge name"),
+    ],
+)
+@in_loop
+async def test_networks_that_cannot_be(
+    tmp_path: Path, request_: NetworkCreate, kind: type[Exception], words: str
+) -> None:
+    service = await opened(tmp_path)
+    await service.networks.create(net("taken", "10.7.0.0/16"))
+    with pytest.raises(kind, match=words):
+        await service.networks.create(request_)
+    assert len(service.networks.list()) == 4
+
+
+@in_loop
+async def test_a_network_that_the_spawner_refuses_is_not_kept(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    service.spawner.refuses = EngineError("no")
+    with pytest.raises(EngineError, match="no"):
+        await service.networks.create(net("app"))
+    assert len(service.networks.list()) == len(list((tmp_path / "networks").iterdir())) == 3
+
+
+@in_loop
+async def test_ipv6_networks_get_a_subnet_of_their_own(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    for name in ("a", "b"):
+        await service.networks.create(net(name, enable_ipv6=True))
+    subnets = [spec.subnet6 for spec in service.spawner.bridges.values()]
+    assert len(set(subnets)) == 2
+    record = await run(service, "web", network_mode="a")
+    settings = record.networks["a"]
+    assert settings.global_ipv6_address.startswith("fd")
+    assert settings.global_ipv6_prefix_len == 64
+
+
+@in_loop
+async def test_a_container_gets_addresses_names_and_gives_them_back(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    id = await service.networks.create(net("app", "10.5.0.0/24"))  # noqa: A001
+    record = await run(service, "web", network_mode="app", networking_config=on("app", aliases=["www"]))
+    settings = record.networks["app"]
+    assert (settings.ip_address, settings.ip_prefix_len, settings.gateway) == ("10.5.0.2", 24, "10.5.0.1")
+    assert (settings.network_id, settings.mac_address) == (id, "02:42:0a:05:00:02")
+    assert settings.dns_names == ["web", "www", record.id[:12]]
+    start = service.spawner.held[record.id]
+    assert start.endpoints == (
+        Endpoint(network=id, interface="eth0", address="10.5.0.2", mac="02:42:0a:05:00:02", resolver=True),
+    )
+    shown = service.networks.inspect("app").containers[record.id]
+    assert (shown.name, shown.ipv4_address) == ("web", "10.5.0.2/24")
+    hosts = (service.containers.directory(record.id) / "hosts").read_text()
+    assert f"10.5.0.2\t{record.id[:12]}\n" in hosts
+    resolv = (service.containers.directory(record.id) / "resolv.conf").read_text()
+    assert resolv.startswith("nameserver 127.0.0.11\n")
+    with pytest.raises(ForbiddenError, match=f"network app id {id} has active endpoints"):
+        await service.networks.remove("app")
+    await stop(service, "web")
+    assert service.networks.inspect("app").containers == {}
+    assert told(service)[-2:] == [("connect", "app"), ("disconnect", "app")]
+    await run(service, "other", network_mode="app")
+    await service.containers.start("web")
+    assert service.containers.get("web").networks["app"].ip_address == "10.5.0.2"  # its own again
+
+
+@in_loop
+async def test_neighbours_are_found_by_all_their_names_on_shared_networks_only(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    for number, name in enumerate(("one", "two")):
+        await service.networks.create(net(name, f"10.{number + 5}.0.0/24"))
+    db = await run(
+        service, "db", network_mode="one", hostname="dbhost", networking_config=on("one", aliases=["Store"])
+    )
+    twin = await run(service, "db2", network_mode="one", networking_config=on("one", aliases=["store"]))
+    web = await run(service, "web", networking_config=on("one", "two", links=["db:sql"]), network_mode="one")
+    far = await run(service, "far", network_mode="two")
+    await run(service, "plain")
+
+    def names(record: Any) -> ContainerNames:
+        return ContainerNames(record, lambda: service.networks.nets_of(record.id))
+
+    for name in ("db", "dbhost", db.id[:12], "db.one", "sql"):
+        assert names(web).addresses(name) == ["10.5.0.2"], name
+    assert sorted(names(web).addresses("store") or ()) == ["10.5.0.2", "10.5.0.3"]
+    assert names(web).addresses("far") == ["10.6.0.3"]
+    assert names(db).addresses("far") is None
+    assert names(far).addresses("db") is None
+    assert names(far).addresses("sql") is None
+    assert names(web).addresses("plain") is None
+    assert names(db).name_of("10.5.0.3") == "db2.one"
+    assert names(db).name_of("10.6.0.2") is None
+    await stop(service, "db2")
+    assert names(web).addresses("store") == ["10.5.0.2"]
+    assert twin.networks["one"].ip_address == "10.5.0.3"
+
+
+@in_loop
+async def test_the_way_out_is_the_first_network_by_name_that_has_one(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    await service.networks.create(net("a", internal=True))
+    for name in ("b", "c"):
+        await service.networks.create(net(name))
+    record = await run(
+        service, "web", network_mode="c", networking_config=on("a", "b", "c"),
+        port_bindings={"80/tcp": [PortBinding(host_port="8080")]},
+    )  # fmt: skip
+    start = service.spawner.held[record.id]
+    ways = {one.network: (one.interface, one.default_route) for one in start.endpoints}
+    ids = {view.name: view.id for view in service.networks.list()}
+    assert ways == {ids["c"]: ("eth0", False), ids["a"]: ("eth1", False), ids["b"]: ("eth2", True)}
+    assert start.ports == (Port(host=8080, container=80),)
+    assert record.networks["a"].gateway == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"network_mode": "nowhere"}, "network nowhere not found"),
+        ({"networking_config": on("bridge", ipam_config=IpamConfig(ipv4_address="172.17.0.9"))},
+         "user specified IP address is supported on user defined networks only"),
+        ({"networking_config": on("free", ipam_config=IpamConfig(ipv4_address="172.18.0.9"))},
+         "user specified IP address is supported only when connecting to networks with user configured"),
+        ({"networking_config": on("app", ipam_config=IpamConfig(ipv4_address="10.6.0.9"))},
+         "no configured subnet or ip-range contain the IP address 10.6.0.9"),
+        ({"networking_config": on("bridge", aliases=["www"])},
+         "network-scoped alias is supported only for containers in user defined networks"),
+        ({"extra_hosts": ["nonsense"]}, 'bad format for add-host: "nonsense"'),
+        ({"port_bindings": {"80/icmp": None}}, "publish tcp or udp"),
+        ({"port_bindings": {"80/tcp": [PortBinding(host_port="99999")]}}, "invalid port specification"),
+    ],
+)  # fmt: skip
+@in_loop
+async def test_containers_whose_networks_cannot_be(
+    tmp_path: Path, fields: dict[str, Any], words: str
+) -> None:
+    service = await opened(tmp_path)
+    await service.networks.create(net("app", "10.5.0.0/24"))
+    await service.networks.create(net("free"))
+    with pytest.raises(EngineError, match=words):
+        await create(service, "web", **fields)
+    assert service.containers.list(all=True) == []
+
+
+@in_loop
+async def test_fixed_addresses_are_kept_and_refused_when_taken(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    await service.networks.create(net("app", "10.5.0.0/24"))
+    fixed = {
+        "network_mode": "app",
+        "networking_config": on("app", ipam_config=IpamConfig(ipv4_address="10.5.0.77")),
+    }
+    record = await run(service, "web", mac_address="02:11:22:33:44:55", **fixed)
+    assert record.networks["app"].ip_address == "10.5.0.77"
+    assert record.networks["app"].mac_address == "02:11:22:33:44:55"
+    with pytest.raises(EngineError, match="Address already in use"):
+        await run(service, "other", **fixed)
+    assert service.networks.nets_of(service.containers.get("other").id) == []
+    rest = at_rest(record.networks["app"])
+    assert (rest.ip_address, rest.mac_address) == ("", "02:11:22:33:44:55")
+    assert rest.ipam_config == IpamConfig(ipv4_address="10.5.0.77")
+
+
+@in_loop
+async def test_a_running_container_is_connected_and_disconnected(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    await service.networks.create(net("app", "10.5.0.0/24"))
+    record = await run(service, "web")
+    await service.networks.connect("app", "web", EndpointSettings(aliases=["www"]))
+    link = service.spawner.links[-1]
+    assert (link.connect, link.endpoint.address, link.endpoint.default_route) == (True, "10.5.0.2", True)
+    settings = service.containers.get("web").networks["app"]
+    assert (settings.ip_address, settings.aliases) == ("10.5.0.2", ["www"])
+    directory = service.containers.directory(record.id)
+    assert "10.5.0.2\t" in (directory / "hosts").read_text()
+    assert "127.0.0.11" in (directory / "resolv.conf").read_text()
+    with pytest.raises(ForbiddenError, match="endpoint with name web already exists in network app"):
+        await service.networks.connect("app", "web")
+    await service.networks.disconnect("app", "web")
+    back = service.spawner.links[-1]
+    assert (back.connect, back.endpoint.default_route) == (True, True)  # the bridge is the way out again
+    assert "10.5.0.2\t" not in (directory / "hosts").read_text()
+    assert list(service.containers.get("web").networks) == ["bridge"]
+    with pytest.raises(ForbiddenError, match=f"container {record.id} is not connected to network app"):
+        await service.networks.disconnect("app", "web")
+    assert told(service)[-2:] == [("connect", "app"), ("disconnect", "app")]
+
+
+@in_loop
+async def test_a_connection_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    await service.networks.create(net("app"))
+    await run(service, "web")
+    service.spawner.refuses = EngineError("no")
+    with pytest.raises(EngineError, match="no"):
+        await service.networks.connect("app", "web")
+    assert service.networks.inspect("app").containers == {}
+    assert list(service.containers.get("web").networks) == ["bridge"]
+
+
+@in_loop
+async def test_a_container_that_does_not_run_is_connected_for_its_next_start(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    await service.networks.create(net("app", "10.5.0.0/24"))
+    await create(service, "web", network_mode="none")
+    await service.networks.connect("app", "web")
+    await service.containers.start("web")
+    record = service.containers.get("web")
+    assert list(record.networks) == ["app"]
+    assert service.spawner.held[record.id].endpoints[0].address == "10.5.0.2"
+
+
+@pytest.mark.parametrize("mode", ["host", "container:first"])
+@in_loop
+async def test_who_has_no_network_of_its_own_is_not_connected(tmp_path: Path, mode: str) -> None:
+    service = await opened(tmp_path)
+    await service.networks.create(net("app"))
+    await run(service, "first")
+    await create(service, "web", network_mode=mode)
+    with pytest.raises(BadParameterError, match=r"container (cannot be|sharing network namespace)"):
+        await service.networks.connect("app", "web")
+
+
+@in_loop
+async def test_the_next_daemon_takes_up_addresses_and_names(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    await service.networks.create(net("app", "10.5.0.0/24"))
+    record = await run(service, "web", network_mode="app")
+    again = await opened(tmp_path, service.spawner)
+    await again.networks.started(record)
+    assert again.networks.inspect("app").containers[record.id].ipv4_address == "10.5.0.2/24"
+    other = await run(again, "other", network_mode="app")
+    assert other.networks["app"].ip_address == "10.5.0.3"
+    assert told(again) == [("connect", "app")]  # the other one's only
+
+
+@in_loop
+async def test_lists_and_prunes_take_dockers_filters(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    for name in ("app", "web", "old"):
+        await service.networks.create(net(name, labels={"stage": name}))
+    await run(service, "user", network_mode="app")
+
+    def names(**filters: list[str]) -> list[str]:
+        return [view.name for view in service.networks.list(filters)]
+
+    assert names(type=["custom"]) == ["app", "web", "old"]
+    assert names(name=["^a"]) == ["app"]
+    assert names(label=["stage=web"]) == ["web"]
+    assert names(driver=["host"]) == ["host"]
+    assert names(dangling=["true"]) == ["web", "old"]
+    with pytest.raises(BadParameterError, match="invalid filter 'nonsense'"):
+        names(nonsense=["x"])
+    assert await service.networks.prune({"label!": ["stage=old"]}) == ["web"]
+    assert await service.networks.prune() == ["old"]
+    assert names(type=["custom"]) == ["app"]
+
+
+@in_loop
+async def test_extra_hosts_links_and_choices_reach_the_files(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    db = await run(service, "db")
+    record = await run(
+        service, "web", links=["db:sql"], extra_hosts=["up:host-gateway", "v6=[::2]"], dns=["9.9.9.9"],
+        dns_search=["example.org"], dns_options=["ndots:2"], domainname="corp", hostname="www",
+    )  # fmt: skip
+    files = service.networks.files_for(record)
+    gateway = service.networks.inspect("bridge").ipam.config[0].gateway
+    address = db.networks["bridge"].ip_address
+    hosts = files["hosts"].decode().splitlines()
+    assert {f"{gateway}\tup", "::2\tv6", f"{address}\tsql {db.id[:12]} db"} <= set(hosts)
+    assert hosts[-1] == f"{record.networks['bridge'].ip_address}\twww.corp www"
+    assert files["resolv.conf"] == b"nameserver 9.9.9.9\nsearch example.org\noptions ndots:2\n"
+
+
+@in_loop
+async def test_ports_are_read_as_docker_does(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    record = await run(
+        service, "web", publish_all_ports=True, exposed_ports={"80/tcp": {}, "53/udp": {}},
+        port_bindings={"80/tcp": [PortBinding(host_ip="127.0.0.1", host_port="8000-8010"), PortBinding()],
+                       "90": None},
+    )  # fmt: skip
+    assert ports_of(record) == (
+        Port(host=8000, host_end=8010, container=80, host_ip="127.0.0.1"),
+        Port(host=0, container=80),
+        Port(host=0, container=90),
+        Port(host=0, container=53, protocol="udp"),
+    )
+    assert ports_of(record, "10.0.0.1")[1].host_ip == "10.0.0.1"
