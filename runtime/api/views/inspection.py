@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from runtime.api.views.durations import NEVER
 from runtime.api.views.parts import Mount, mount, port_map
+from runtime.engine.service.network_state import shown
 from runtime.engine.service.record import ContainerRecord, Health, State
 from runtime.engine.service.request import Body, Config, EndpointSettings, HostConfig, PortBinding
 from runtime.engine.service.service import Service
@@ -182,7 +183,8 @@ def _health(health: Health) -> HealthDocument:
 
 def network_settings(record: ContainerRecord) -> NetworkSettings:
     """Show the networks of a container."""
-    old = record.networks.get("bridge") or EndpointSettings()
+    networks = shown(record)
+    old = networks.get("bridge") or EndpointSettings()
     sandbox = f"/proc/{record.state.pid}/ns/net" if record.state.running and record.state.pid else ""
     return NetworkSettings(
         bridge="",
@@ -202,7 +204,7 @@ def network_settings(record: ContainerRecord) -> NetworkSettings:
         ip_prefix_len=old.ip_prefix_len,
         ipv6_gateway=old.ipv6_gateway,
         mac_address=old.mac_address,
-        networks=record.networks,
+        networks=networks,
     )
 
 

@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 from runtime.api.views.durations import status_line
 from runtime.api.views.parts import Mount, PortRow, mount, port_rows
 from runtime.engine.service.clock import ns_of
+from runtime.engine.service.network_state import shown
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import Body, EndpointSettings
 
@@ -68,7 +69,7 @@ def summarize(
         host_config=SummaryHost(
             network_mode=record.host_config.network_mode or "bridge", annotations=annotations or UNSET
         ),
-        network_settings=SummaryNetworks(networks=record.networks),
+        network_settings=SummaryNetworks(networks=shown(record)),
         mounts=[mount(point) for point in record.mounts],
     )
 

@@ -177,6 +177,7 @@ class Control:
                 member.record = msgspec.structs.replace(member.record, name=old)
                 raise
             members.publish(member.record, "rename", {"oldName": f"/{old}"})
+            members.service.networks.renamed(member.record)
 
     async def update(self, member: Member, request: UpdateRequest) -> list[str]:
         """Change its limits and its restart policy; return warnings."""

@@ -225,6 +225,13 @@ def at_rest(settings: EndpointSettings) -> EndpointSettings:
     )
 
 
+def shown(record: ContainerRecord) -> dict[str, EndpointSettings]:
+    """Return a container's networks as clients see them; the record keeps its last addresses."""
+    if record.state.running:
+        return record.networks
+    return {name: at_rest(settings) for name, settings in record.networks.items()}
+
+
 def _asked_mac(settings: EndpointSettings) -> str:
     """Return the hardware address that was asked for, and not one that came from an earlier address."""
     mac = settings.mac_address

@@ -109,6 +109,10 @@ class NetworksPart(Protocol):
         """It has ended, or could not start: give its addresses and names free. Idempotent."""
         ...
 
+    def renamed(self, record: ContainerRecord) -> None:
+        """It has another name: names resolve to it by that one."""
+        ...
+
     def files_for(self, record: ContainerRecord) -> dict[str, bytes]:
         """Return the contents of `hosts` and `resolv.conf`."""
         ...

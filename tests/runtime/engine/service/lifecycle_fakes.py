@@ -158,6 +158,9 @@ class FakeNetworks:
     async def release(self, record: Any) -> None:
         self.calls.append(("release", record.id))
 
+    def renamed(self, record: Any) -> None:
+        self.calls.append(("renamed", record.id))
+
     def files_for(self, record: Any) -> dict[str, bytes]:
         return {"hosts": b"127.0.0.1\tlocalhost\n", "resolv.conf": b""}
 
