@@ -1,6 +1,4 @@
-"""JSON by the interpreter's C parts: the json module imports re, which takes longer than a start."""
-
-import _json
+"""JSON without the json module, which imports re and so takes longer than a container's start."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,17 +8,25 @@ if TYPE_CHECKING:
 def dumps(value: "Any") -> str:
     """Encode None, bool, int, float, str, list, tuple and dict with str keys, on one line."""
     if isinstance(value, str):
-        return _json.encode_basestring_ascii(value)
+        return _quoted(value)
     if value is None:
         return "null"
     if value is True or value is False:
         return "true" if value else "false"
     if isinstance(value, dict):
-        quote = _json.encode_basestring_ascii
-        return "{" + ",".join([f"{quote(key)}:{dumps(one)}" for key, one in value.items()]) + "}"
+        return "{" + ",".join([f"{_quoted(key)}:{dumps(one)}" for key, one in value.items()]) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join([dumps(one) for one in value]) + "]"
     return repr(value)
+
+
+def _quoted(text: str) -> str:
+    """Quote a text; what needs no escapes, as most does, needs no library either."""
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
+    import _json
+
+    return _json.encode_basestring_ascii(text)
 
 
 def pretty(value: "Any") -> str:
@@ -44,6 +50,8 @@ class _Context:
 
 def loads(text: "str | bytes") -> "Any":
     """Decode one document. ValueError where it is none."""
+    import _json
+
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
     text = text.strip(" \t\r\n")
