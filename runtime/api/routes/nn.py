@@ -27,7 +27,7 @@ _QUEUED = 256
 """Frames of input that wait for the program."""
 
 
-class RunRequest(Body):
+class RunRequest(Body, kw_only=True):
     """What to run. create: the body of `POST /containers/create`."""
 
     name: str = ""

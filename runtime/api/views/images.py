@@ -22,7 +22,7 @@ _LEFT_OUT = frozenset(
 _VIRTUAL_SIZE_UNTIL = (1, 43)
 
 
-class ImageSummary(Body):
+class ImageSummary(Body, kw_only=True):
     """One row of the list. size: bytes of the files in its layers; -1 where it was not asked for."""
 
     id: str
@@ -57,7 +57,7 @@ class MetadataDocument(Body):
     last_tag_time: str
 
 
-class ImageDocument(Body):
+class ImageDocument(Body, kw_only=True):
     """All of an image."""
 
     id: str

@@ -39,7 +39,7 @@ class HealthDocument(Body):
     log: list[ProbeDocument]
 
 
-class StateDocument(Body):
+class StateDocument(Body, kw_only=True):
     """Where it is in its life."""
 
     status: str
@@ -56,14 +56,14 @@ class StateDocument(Body):
     health: HealthDocument | UnsetType = UNSET
 
 
-class GraphDriver(Body):
+class GraphDriver(Body, kw_only=True):
     """Where the root file system lies. data: LowerDir, UpperDir, WorkDir, and MergedDir while it runs."""
 
     data: dict[str, str]
     name: str
 
 
-class NetworkSettings(Body):
+class NetworkSettings(Body, kw_only=True):
     """Addresses and ports. The single addresses are those on the network `bridge`, as they were of old."""
 
     bridge: str
@@ -86,7 +86,7 @@ class NetworkSettings(Body):
     networks: dict[str, EndpointSettings]
 
 
-class ContainerDocument(Body):
+class ContainerDocument(Body, kw_only=True):
     """All of a container. size_rw, size_root_fs: bytes, only when asked for."""
 
     id: str

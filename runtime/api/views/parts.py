@@ -9,7 +9,7 @@ from runtime.engine.service.record import ContainerRecord, MountPoint
 from runtime.engine.service.request import Body, PortBinding
 
 
-class Mount(Body):
+class Mount(Body, kw_only=True):
     """A mount as it is. name, driver: of a volume. mode: as it was asked for."""
 
     type: str
@@ -22,7 +22,7 @@ class Mount(Body):
     propagation: str
 
 
-class PortRow(Body):
+class PortRow(Body, kw_only=True):
     """A port in the list. ip, public_port: where it is published."""
 
     ip: str | UnsetType = msgspec.field(default=UNSET, name="IP")

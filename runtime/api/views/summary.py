@@ -15,7 +15,7 @@ from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import Body, EndpointSettings
 
 
-class SummaryHost(Body):
+class SummaryHost(Body, kw_only=True):
     """What the list tells of the host's side."""
 
     network_mode: str
@@ -28,7 +28,7 @@ class SummaryNetworks(Body):
     networks: dict[str, EndpointSettings]
 
 
-class Summary(Body):
+class Summary(Body, kw_only=True):
     """One container in the list. created: Unix seconds; sizes in bytes, only when asked for."""
 
     id: str
