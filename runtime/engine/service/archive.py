@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from runtime.engine.errors import BadParameterError, EngineError, ForbiddenError, NotFoundError
 from runtime.engine.service.clock import text_of
-from runtime.engine.service.inroot import clean, mount_id, open_in, resolve
+from runtime.engine.service.inroot import cause, clean, mount_id, open_in, resolve
 from runtime.engine.service.piping import drain, feed
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import Body
@@ -21,7 +21,6 @@ from runtime.engine.service.rootview import bare_root_of, layers_of, root_of
 from runtime.engine.service.tarin import Owner, unpack_into
 from runtime.engine.service.tarout import tar_of
 from runtime.engine.users import resolve_user
-from runtime.image.errors import os_cause
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service
@@ -140,7 +139,7 @@ class _Chunks:
             raise
         except OSError as error:
             await self.aclose()
-            raise EngineError(f"read a container's files: {error.filename}: {os_cause(error)}") from error
+            raise EngineError(f"read a container's files: {error.filename}: {cause(error)}") from error
 
     async def aclose(self) -> None:
         """Let go of the container's root. Idempotent."""
@@ -216,6 +215,6 @@ def _worded(path: str, ref: str) -> Iterator[None]:
             raise NotFoundError(f"Could not find the file {path} in container {ref}") from error
         if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
             raise BadParameterError(
-                f"open {path} in container {ref}: {os_cause(error)}; say where it really is"
+                f"open {path} in container {ref}: {cause(error)}; say where it really is"
             ) from error
-        raise EngineError(f"open {path} in container {ref}: {os_cause(error)}") from error
+        raise EngineError(f"open {path} in container {ref}: {cause(error)}") from error

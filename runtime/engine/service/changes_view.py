@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.engine.errors import EngineError
-from runtime.engine.service.inroot import open_in
+from runtime.engine.service.inroot import cause, open_in
 from runtime.engine.service.request import Body
 from runtime.engine.service.snapshot import leftovers
-from runtime.image.errors import os_cause
 from runtime.image.merged import Merged, Node
 from runtime.image.metadata import OPAQUE_XATTR, is_whiteout
 
@@ -43,7 +42,7 @@ async def diff(service: Service, ref: str) -> list[Change]:
     try:
         return await asyncio.to_thread(_changes, upper, Merged(layers))
     except OSError as error:
-        raise EngineError(f"compare container {record.id} with its image: {os_cause(error)}") from error
+        raise EngineError(f"compare container {record.id} with its image: {cause(error)}") from error
 
 
 def _changes(upper: Path, below: Merged) -> list[Change]:
@@ -66,8 +65,8 @@ def _walk(top: int, below: Merged, skip: Skip) -> Iterator[tuple[str, int]]:
     pending: list[tuple[str, Node | None]] = [("", below.find(""))]
     while pending:
         path, lower = pending.pop()
-        is_directory = lower is not None and lower.is_directory
-        before = {one.path.rpartition("/")[2]: one for one in below.children(lower)} if is_directory else {}
+        nodes = below.children(lower) if lower is not None and lower.is_directory else ()
+        before = {one.path.rpartition("/")[2]: one for one in nodes}
         listed = _list(top, path)
         if listed is None:
             continue

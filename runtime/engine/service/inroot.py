@@ -15,7 +15,7 @@ import struct
 from functools import cache
 
 from runtime.spawn.mounts import BENEATH, STRICT
-from runtime.spawn.tape import Slot, StepError, Tape
+from runtime.spawn.tape import Slot, SlotValue, StepError, Tape
 
 _HOW = struct.Struct("<QQQ")
 _MOST_LINKS = 255
@@ -28,7 +28,7 @@ def open_in(root_fd: int, path: str, flags: int, *, strict: bool = False) -> int
     strict: a symbolic link anywhere in it is an error (ELOOP).
     """
     how = _HOW.pack(flags | os.O_CLOEXEC, 0, STRICT if strict else BENEATH)
-    slots = {"root": root_fd, "path": os.fsencode(path.lstrip("/") or "."), "how": how}
+    slots: dict[str, SlotValue] = {"root": root_fd, "path": os.fsencode(path.lstrip("/") or "."), "how": how}
     for _ in range(_TRIES):
         try:
             return _tape().walk(slots)[0]
@@ -104,6 +104,11 @@ def _link(root_fd: int, path: str) -> str:
 def link_of(fd: int) -> str:
     """Return where the symbolic link that `fd` (O_PATH) refers to points."""
     return os.readlink("", dir_fd=fd)
+
+
+def cause(error: OSError) -> str:
+    """Return what the kernel answered, in words."""
+    return error.strerror or str(error)
 
 
 def again(fd: int, flags: int) -> int:

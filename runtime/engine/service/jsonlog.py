@@ -20,7 +20,6 @@ import msgspec
 from runtime.engine.errors import BadParameterError, EngineError
 from runtime.engine.service.clock import text_of
 from runtime.engine.service.request import LogConfig
-from runtime.image.errors import os_cause
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +136,7 @@ class JsonLog:
         except OSError as error:
             if not self._failing:
                 log.warning(
-                    "write log %s: %s; output is lost until this is mended", self.path, os_cause(error)
+                    "write log %s: %s; output is lost until this is mended", self.path, error.strerror
                 )
             self._failing = True
             self.close()
@@ -196,7 +195,7 @@ class JsonLog:
         except FileNotFoundError:
             return -1
         except OSError as error:
-            raise EngineError(f"read log {self.path}: {os_cause(error)}") from error
+            raise EngineError(f"read log {self.path}: {error.strerror}") from error
 
     def end(self) -> tuple[int, int]:
         """Return where the log ends now: generation and offset."""

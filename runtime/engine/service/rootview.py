@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from runtime.engine.errors import EngineError
-from runtime.engine.service.inroot import make_directories, make_file, open_in
+from runtime.engine.service.inroot import cause, make_directories, make_file, open_in
 from runtime.engine.service.record import ContainerRecord, MountPoint
-from runtime.image.errors import os_cause
 from runtime.spawn.anchor import make_anchor
 from runtime.spawn.linux import (
     AT_EMPTY_PATH,
@@ -70,7 +69,7 @@ async def root_of(service: Service, record: ContainerRecord, *, writable: bool) 
         try:
             fd = await asyncio.to_thread(_assemble, service, record, held, writable)
         except OSError as error:
-            raise EngineError(f"open the root of container {record.id}: {os_cause(error)}") from error
+            raise EngineError(f"open the root of container {record.id}: {cause(error)}") from error
         yield fd
 
 
@@ -90,7 +89,7 @@ async def bare_root_of(service: Service, record: ContainerRecord) -> AsyncIterat
         if fd < 0:
             fd = await asyncio.to_thread(_layers, service, record, False)
     except OSError as error:
-        raise EngineError(f"open the root of container {record.id}: {os_cause(error)}") from error
+        raise EngineError(f"open the root of container {record.id}: {cause(error)}") from error
     try:
         yield fd
     finally:

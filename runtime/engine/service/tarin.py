@@ -10,8 +10,7 @@ import tarfile
 from typing import BinaryIO, NamedTuple, cast
 
 from runtime.engine.errors import BadParameterError, EngineError
-from runtime.engine.service.inroot import make_directories, open_in
-from runtime.image.errors import os_cause
+from runtime.engine.service.inroot import cause, make_directories, open_in
 from runtime.image.metadata import PAX_XATTR, is_content
 
 _CHUNK = 1 << 20
@@ -40,12 +39,12 @@ def unpack_into(
     try:
         with contextlib.closing(unpacker), _open(source) as tar:
             while (entry := tar.next()) is not None:
-                tar.members.clear()  # tarfile keeps all of them for random access
+                vars(tar)["members"].clear()  # tarfile keeps all of them for random access
                 unpacker.add(tar, entry)
             unpacker.finish()
     except OSError as error:
         name = entry.name if entry else "archive"
-        raise EngineError(f"unpack {name!r} in {target}: {os_cause(error)}") from error
+        raise EngineError(f"unpack {name!r} in {target}: {cause(error)}") from error
     except (tarfile.TarError, EOFError, ValueError, OverflowError, LookupError) as error:
         raise BadParameterError(f"unpack in {target}: this is no whole tar archive: {error}") from error
     while source.read(_CHUNK):  # what follows the end mark
