@@ -95,11 +95,14 @@ class Service:
             log.exception("no other spawner can be had: stop the daemon and start it again")
             return
         self.spawner.on_lost = self._lost
+        self.execs.lost()
         await self.containers.lost()
 
     async def close(self) -> None:
         """Stop all containers as their stop signal and grace say (unless live_restore), and leave nothing."""
         await self.containers.close(live_restore=self.live_restore)
+        self.execs.close()
+        self.streams.close()
         try:
             await self.networks.close()
             await self.spawner.close(kill=not self.live_restore)
