@@ -71,6 +71,7 @@ class LayerStore:
 
     def __init__(self, root: Path, limits: UnpackLimits) -> None:
         self.root, self._limits = root, limits
+        self._own_limits = msgspec.structs.replace(limits, max_ratio=1 << 40)
         self.blobs, self.layers, self.tmp = root / "blobs/sha256", root / "layers", root / "tmp"
         try:
             for path in (self.blobs, self.layers, self.tmp):
@@ -245,7 +246,7 @@ class LayerStore:
     def read_tar(self, layer: Layer) -> Iterator[bytes]:
         """Yield the layer's uncompressed tar, checked against its digest at the end."""
         with self.open_blob(self.at_hand(layer).digest) as blob:
-            reader = LayerReader(blob, self._limits)
+            reader = LayerReader(blob, self._own_limits)
             while data := reader.read(_CHUNK):
                 yield data
         _check(f"tar in blob {layer.digest}", reader.diff_id, layer.diff_id)
@@ -280,8 +281,9 @@ class LayerStore:
         tree = work / "tree"
         tree.mkdir(parents=True)
         tree.chmod(0o755)
-        reader = LayerReader(source, self._limits, copy)
-        result = unpack(reader, str(tree), self._limits)
+        limits = self._limits if copy else self._own_limits  # what is here was let in already
+        reader = LayerReader(source, limits, copy)
+        result = unpack(reader, str(tree), limits)
         record = LayerRecord(
             tree=tree_digest(str(tree)),
             boot=files.boot_id(),

@@ -150,9 +150,9 @@ def test_a_damaged_layer_in_use_is_left_alone(store: ImageStore) -> None:
 
 
 def test_unknown_names_say_what_to_do(store: ImageStore) -> None:
-    with pytest.raises(ImageError, match="nn images lists them"):
+    with pytest.raises(ImageError, match="nn images lists what is"):
         store.resolve("nothing")
-    with pytest.raises(ImageError, match="nn images lists them"):
+    with pytest.raises(ImageError, match="nn images lists what is"):
         store.remove("nothing")
 
 

@@ -1,0 +1,144 @@
+"""Images out of one store and into another, as docker's own archives."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+from tars import directory, entry, tar
+
+from runtime.image import Execution, ImageConfig, ImageError, ImageNotFoundError, ImageStore
+from runtime.image.loading import Loaded, load
+from runtime.image.saving import choose, save
+
+pytestmark = pytest.mark.root
+
+BASE = tar(directory("etc"), entry("etc/a", data=b"1" * 5000))
+TOP = tar(entry("etc/.wh.a"), entry("b", data=b"2", pax_headers={"SCHILY.xattr.user.x": "y"}))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ImageStore:
+    store = ImageStore(tmp_path / "store")
+    config = ImageConfig(
+        config=Execution(cmd=["/b"]), history=({"created_by": "base"}, {"created_by": "top"})
+    )
+    store.create("app:1", [io.BytesIO(BASE), io.BytesIO(TOP)], config)
+    store.tag("app:1", "registry.example:5000/app:2")
+    store.create("base", [io.BytesIO(BASE)])
+    return store
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> ImageStore:
+    return ImageStore(tmp_path / "other")
+
+
+def saved(store: ImageStore, *names: str) -> bytes:
+    return b"".join(save(store, choose(store, names)))
+
+
+def loaded(store: ImageStore, data: bytes) -> list[Loaded]:
+    return load(store, io.BytesIO(data))
+
+
+def test_several_images_go_through_one_stream(store: ImageStore, other: ImageStore) -> None:
+    found = loaded(other, saved(store, "app:1", "base"))
+    assert [one.names for one in found] == [("app:1",), ("base:latest",)]
+    assert [one.image.id for one in found] == [store.find_id("app:1"), store.find_id("base")]
+    for name in ("app:1", "base"):
+        assert other.verify(name).layers[0].diff_id == store.resolve(name).layers[0].diff_id
+    assert other.resolve("app:1").config == store.resolve("app:1").config
+
+
+def test_a_layer_that_two_images_have_is_saved_once(store: ImageStore) -> None:
+    with tarfile.open(fileobj=io.BytesIO(saved(store, "app:1", "base"))) as archive:
+        names = archive.getnames()
+    assert len(names) == len(set(names))
+    assert sum(name.startswith("blobs/") for name in names) == 2 + 2 + 2  # layers, configs, manifests
+
+
+def test_two_names_of_one_image_are_both_saved(store: ImageStore, other: ImageStore) -> None:
+    (found,) = loaded(other, saved(store, "app:1", "registry.example:5000/app:2", "app:1"))
+    assert found.names == ("app:1", "registry.example:5000/app:2")
+    assert other.find_id("registry.example:5000/app:2") == store.find_id("app:1")
+
+
+def test_an_id_saves_no_name(store: ImageStore, other: ImageStore) -> None:
+    (found,) = loaded(other, saved(store, store.find_id("app:1")[7:19]))
+    assert found.names == ()
+    assert other.resolve(found.image.id).names == ()
+
+
+def test_a_repository_means_all_its_tags(store: ImageStore, other: ImageStore) -> None:
+    store.tag("base", "app:other")
+    assert {name for one in loaded(other, saved(store, "app")) for name in one.names} == {
+        "app:1",
+        "app:other",
+    }
+
+
+def test_what_is_not_here_cannot_be_saved(store: ImageStore) -> None:
+    for name in ("missing", "missing:tag", "sha256:" + "0" * 64):
+        with pytest.raises(ImageNotFoundError, match="No such image"):
+            choose(store, [name])
+
+
+def test_a_name_that_another_image_has_is_taken_from_it(store: ImageStore, other: ImageStore) -> None:
+    old = other.create("app:1", [io.BytesIO(tar(entry("old")))]).id
+    (found,) = loaded(other, saved(store, "app:1"))
+    assert found.lost == {"app:1": old}
+    assert other.resolve(old).names == ()
+    (again,) = loaded(other, saved(store, "app:1"))
+    assert again.lost == {}
+
+
+def test_layers_that_are_here_are_not_unpacked_again(store: ImageStore, other: ImageStore) -> None:
+    told: list[str] = []
+    load(other, io.BytesIO(saved(store, "base")), lambda diff_id, size: told.append(diff_id))
+    load(other, io.BytesIO(saved(store, "app:1")), lambda diff_id, size: told.append(diff_id))
+    assert told == [layer.diff_id for layer in store.resolve("app:1").layers]
+
+
+def test_both_forms_inside_say_the_same(store: ImageStore) -> None:
+    data = saved(store, "app:1")
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        files = {one.name: archive.extractfile(one).read() for one in archive}  # type: ignore[union-attr]
+    (docker,) = json.loads(files["manifest.json"])
+    (pointer,) = json.loads(files["index.json"])["manifests"]
+    manifest = json.loads(files[f"blobs/sha256/{pointer['digest'][7:]}"])
+    assert docker["RepoTags"] == ["app:1"]
+    assert docker["Config"] == f"blobs/sha256/{manifest['config']['digest'][7:]}"
+    assert docker["Layers"] == [f"blobs/sha256/{one['digest'][7:]}" for one in manifest["layers"]]
+    assert files[docker["Layers"][0]] == BASE
+    assert pointer["annotations"]["io.containerd.image.name"] == "docker.io/library/app:1"
+    assert json.loads(files["repositories"])["app"]["1"] == manifest["layers"][-1]["digest"][7:]
+
+
+@pytest.mark.skipif(shutil.which("skopeo") is None, reason="needs skopeo")
+@pytest.mark.peers
+@pytest.mark.parametrize("form", ["docker-archive", "oci-archive"])
+def test_skopeo_reads_and_writes_the_same(
+    form: str, store: ImageStore, other: ImageStore, tmp_path: Path
+) -> None:
+    path, copied = tmp_path / "a.tar", tmp_path / "b.tar"
+    path.write_bytes(saved(store, "app:1"))
+    source = f"{form}:{path}" + (":app:1" if form == "docker-archive" else ":1")
+    line = ["skopeo", "copy", "--insecure-policy", source, f"{form}:{copied}:app:9"]
+    subprocess.run(line, check=True, capture_output=True)
+    (found,) = load(other, copied)
+    assert found.image.id == store.find_id("app:1")
+    assert found.names[0].endswith(":9")
+
+
+@pytest.mark.parametrize("cut", [0, 1, 700, 3000, 9000])
+def test_an_archive_cut_short_gives_no_image(cut: int, store: ImageStore, other: ImageStore) -> None:
+    with pytest.raises(ImageError):
+        loaded(other, saved(store, "app:1")[:cut])
+    assert other.list() == []
+    assert not list((other.root / "tmp").iterdir())
