@@ -37,7 +37,7 @@ _GO_KINDS = {
 _GO_BITS = ((stat.S_ISUID, 1 << 23), (stat.S_ISGID, 1 << 22), (stat.S_ISVTX, 1 << 20))
 
 
-class PathStat(Body):
+class PathStat(Body, frozen=True, kw_only=True):
     """What the header X-Docker-Container-Path-Stat tells, as base64 of its JSON.
 
     mode: Go's bits (os.FileMode). mtime: RFC 3339. link_target: of a symbolic link, resolved, absolute.

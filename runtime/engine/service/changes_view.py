@@ -24,7 +24,7 @@ MODIFIED, ADDED, DELETED = 0, 1, 2
 Skip = Callable[[str, os.stat_result], bool]
 
 
-class Change(Body):
+class Change(Body, frozen=True, kw_only=True):
     """One path that differs from the image's. kind: 0 modified, 1 added, 2 deleted."""
 
     path: str

@@ -16,7 +16,7 @@ from runtime.engine.service.translate import environment
 from runtime.engine.spawner.protocol import Exec, Exited
 
 
-class ExecRequest(Body):
+class ExecRequest(Body, frozen=True, kw_only=True):
     """Body of `POST /containers/{id}/exec`."""
 
     attach_stdin: bool = False
@@ -32,7 +32,7 @@ class ExecRequest(Body):
     console_size: list[int] | None = None
 
 
-class ExecStartRequest(Body):
+class ExecStartRequest(Body, frozen=True, kw_only=True):
     """Body of `POST /exec/{id}/start`. tty is not used: the exec was made with or without one."""
 
     detach: bool = False

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from runtime.engine.service.service import Service
 
 
-class Top(Body):
+class Top(Body, frozen=True, kw_only=True):
     """A table of processes; a row has as many fields as there are titles."""
 
     titles: list[str]
