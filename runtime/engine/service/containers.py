@@ -30,6 +30,9 @@ from runtime.image.errors import ImageError
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service
 
+Records = list[ContainerRecord]
+Texts = list[str]
+
 __all__ = ["Condition", "Containers", "Ended"]
 
 
@@ -60,11 +63,13 @@ class Containers:
 
     async def lost(self) -> None:
         """The spawner was lost with all that ran, and there is another one now."""
-        for member in self._members:
-            async with member.lock:
-                if member.record.state.running:
-                    await self._ending.lost(member)
+        await asyncio.gather(*(self._lose(member) for member in self._members))
         self._service.spawner.on_exit = self._ending.exited
+
+    async def _lose(self, member: Member) -> None:
+        async with member.lock:
+            if member.record.state.running:
+                await self._ending.lost(member)
 
     async def close(self, *, live_restore: bool) -> None:
         """Start nothing any more; end what runs, unless it is to go on; return when nothing is under way."""
@@ -94,7 +99,7 @@ class Containers:
         all: bool = False,  # noqa: A002
         limit: int = 0,
         filters: Filters | None = None,
-    ) -> list[ContainerRecord]:
+    ) -> Records:
         """Return those that fit, newest first; without `all` and a status filter only the running ones."""
         records = [member.record for member in self._members]
         lookups = listing.Lookups(self.get, self._image_ids)
@@ -144,7 +149,7 @@ class Containers:
 
     # ---- life -----------------------------------------------------------------------------------------
 
-    async def create(self, name: str | None, request: CreateRequest) -> tuple[str, list[str]]:
+    async def create(self, name: str | None, request: CreateRequest) -> tuple[str, Texts]:
         """Make a container of a request; return its id and warnings."""
         return await self._members.carry_out(self._creator.create(name, request))
 
@@ -195,11 +200,11 @@ class Containers:
         """Give it another name."""
         await self._members.carry_out(self._control.rename(self._members.find(ref), name))
 
-    async def update(self, ref: str, request: UpdateRequest) -> list[str]:
+    async def update(self, ref: str, request: UpdateRequest) -> Texts:
         """Change limits and the restart policy; return warnings."""
         return await self._members.carry_out(self._control.update(self._members.find(ref), request))
 
-    async def prune(self, filters: Filters | None = None) -> tuple[list[str], int]:
+    async def prune(self, filters: Filters | None = None) -> tuple[Texts, int]:
         """Remove all that do not run and fit; return their ids and the bytes freed."""
         removed, freed = [], 0
         for record in listing.prunable((one.record for one in self._members), filters or {}):

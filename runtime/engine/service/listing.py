@@ -45,12 +45,13 @@ def select(
     if limit > 0:
         all = True  # noqa: A001
     tests = _tests(filters, lookups)
+    bounds = [(name, _known(ref, lookups)) for name in ("before", "since") for ref in filters.get(name, ())]
     every = all or "status" in filters or "exited" in filters
     found = [
         record
         for record in newest
         if (every or record.state.running or record.state.status == "restarting")
-        and _in_range(record, newest, filters, lookups)
+        and _in_range(record, bounds)
         and _fits(record, filters, tests)
     ]
     return found[:limit] if limit > 0 else found
@@ -123,15 +124,11 @@ def _fits(record: ContainerRecord, filters: Filters, tests: Mapping[str, Test]) 
     return all(tests[name](record, values) for name, values in filters.items() if values and name in tests)
 
 
-def _in_range(
-    record: ContainerRecord, newest: Sequence[ContainerRecord], filters: Filters, lookups: Lookups
-) -> bool:
-    for name in ("before", "since"):
-        for ref in filters.get(name, ()):
-            other = _known(ref, lookups)
-            older = record.created < other.created
-            if record.id == other.id or older != (name == "before"):
-                return False
+def _in_range(record: ContainerRecord, bounds: Sequence[tuple[str, ContainerRecord]]) -> bool:
+    for name, other in bounds:
+        older = record.created < other.created
+        if record.id == other.id or older != (name == "before"):
+            return False
     return True
 
 

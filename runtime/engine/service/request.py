@@ -15,7 +15,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     """Base of all documents with Docker's capitalised names. Unknown fields are ignored, as Docker does."""
 
 
-class Healthcheck(Body):
+class Healthcheck(Body, frozen=True):
     """How health is probed. test: [] inherit, ["NONE"], ["CMD", …] or ["CMD-SHELL", line]; times in ns."""
 
     test: list[str] | None = None
@@ -26,7 +26,7 @@ class Healthcheck(Body):
     start_interval: int = 0
 
 
-class Config(Body):
+class Config(Body, frozen=True):
     """The part of a container that does not depend on the host; an image's config has the same form."""
 
     hostname: str = ""
@@ -55,28 +55,28 @@ class Config(Body):
     shell: list[str] | None = None
 
 
-class PortBinding(Body):
+class PortBinding(Body, frozen=True):
     """Where on the host a port is published; an empty host_port takes a free one, a range the first free."""
 
     host_ip: str | None = ""
     host_port: str | None = ""
 
 
-class RestartPolicy(Body):
+class RestartPolicy(Body, frozen=True):
     """name: "", no, always, unless-stopped, on-failure."""
 
     name: str = ""
     maximum_retry_count: int = 0
 
 
-class LogConfig(Body):
+class LogConfig(Body, frozen=True):
     """type: json-file, local (kept as json-file) or none; config: max-size, max-file, labels, env, tag."""
 
     type: str = ""
     config: dict[str, str] | None = None
 
 
-class BindOptions(Body):
+class BindOptions(Body, frozen=True):
     """Of a mount of type bind."""
 
     propagation: str = ""
@@ -86,14 +86,14 @@ class BindOptions(Body):
     read_only_force_recursive: bool = False
 
 
-class DriverConfig(Body):
+class DriverConfig(Body, frozen=True):
     """A volume driver; only `local` is known."""
 
     name: str = ""
     options: dict[str, str] | None = None
 
 
-class VolumeOptions(Body):
+class VolumeOptions(Body, frozen=True):
     """Of a mount of type volume."""
 
     no_copy: bool = False
@@ -102,14 +102,14 @@ class VolumeOptions(Body):
     subpath: str = ""
 
 
-class TmpfsOptions(Body):
+class TmpfsOptions(Body, frozen=True):
     """Of a mount of type tmpfs. size_bytes 0: the kernel's own limit, half of the memory."""
 
     size_bytes: int = 0
     mode: int = 0
 
 
-class MountRequest(Body):
+class MountRequest(Body, frozen=True):
     """One `--mount`. type: bind, volume or tmpfs."""
 
     type: str = "volume"
@@ -122,7 +122,7 @@ class MountRequest(Body):
     tmpfs_options: TmpfsOptions | None = None
 
 
-class DeviceMapping(Body):
+class DeviceMapping(Body, frozen=True):
     """One `--device`."""
 
     path_on_host: str = ""
@@ -130,7 +130,7 @@ class DeviceMapping(Body):
     cgroup_permissions: str = "rwm"
 
 
-class Ulimit(Body):
+class Ulimit(Body, frozen=True):
     """One `--ulimit`; -1 is unlimited."""
 
     name: str
@@ -138,21 +138,21 @@ class Ulimit(Body):
     hard: int
 
 
-class ThrottleDevice(Body):
+class ThrottleDevice(Body, frozen=True):
     """A limit of one block device, in bytes or operations a second."""
 
     path: str
     rate: int
 
 
-class WeightDevice(Body):
+class WeightDevice(Body, frozen=True):
     """A weight of one block device."""
 
     path: str
     weight: int
 
 
-class Resources(Body):
+class Resources(Body, frozen=True):
     """Limits; also the body of `POST /containers/{id}/update`. Zero and None: not limited, or unchanged."""
 
     cpu_shares: int | None = 0
@@ -186,13 +186,13 @@ class Resources(Body):
     ulimits: list[Ulimit] | None = None
 
 
-class UpdateRequest(Resources):
+class UpdateRequest(Resources, frozen=True):
     """Body of `POST /containers/{id}/update`."""
 
     restart_policy: RestartPolicy | None = None
 
 
-class HostConfig(Resources):
+class HostConfig(Resources, frozen=True):
     """The part of a container that depends on the host."""
 
     binds: list[str] | None = None
@@ -237,7 +237,7 @@ class HostConfig(Resources):
     init: bool | None = None
 
 
-class IpamConfig(Body):
+class IpamConfig(Body, frozen=True):
     """Addresses an endpoint asks for."""
 
     ipv4_address: str = msgspec.field(default="", name="IPv4Address")
@@ -245,7 +245,7 @@ class IpamConfig(Body):
     link_local_ips: list[str] | None = msgspec.field(default=None, name="LinkLocalIPs")
 
 
-class EndpointSettings(Body):
+class EndpointSettings(Body, frozen=True):
     """A container on one network: what was asked (upper part), and what it has while it runs."""
 
     ipam_config: IpamConfig | None = msgspec.field(default=None, name="IPAMConfig")
@@ -264,13 +264,13 @@ class EndpointSettings(Body):
     dns_names: list[str] | None = msgspec.field(default=None, name="DNSNames")
 
 
-class NetworkingConfig(Body):
+class NetworkingConfig(Body, frozen=True):
     """Networks asked for at the creation, by name or id."""
 
     endpoints_config: dict[str, EndpointSettings | None] | None = None
 
 
-class CreateRequest(Config):
+class CreateRequest(Config, frozen=True):
     """Body of `POST /containers/create`: a Config with the two other parts beside its fields."""
 
     host_config: HostConfig | None = None

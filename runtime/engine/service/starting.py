@@ -24,8 +24,11 @@ from runtime.engine.service.record import ContainerRecord, MountPoint
 from runtime.engine.service.removing import Remover
 from runtime.engine.service.translate import FILES, Surroundings, hostname_of, start_of
 from runtime.engine.service.waits import Ended
-from runtime.engine.spawner.protocol import Started
+from runtime.engine.spawner.protocol import Endpoint, Started
+from runtime.network.model import Port
 
+NO_ENDPOINTS: tuple[Endpoint, ...] = ()
+NO_PORTS: tuple[Port, ...] = ()
 _UNKNOWN = 128
 """Docker's exit code of a container that could not be started for another reason than its program."""
 
@@ -77,9 +80,10 @@ class Starter:
         layers = members.layers(member.record)
         directory = members.store.directory(member.id)
         member.held = True
-        joined = {kind: self._partner(kind, ref).id for kind, ref in modes.partners(member.record).items()}
+        partners = modes.partners(member.record)
+        joined: dict[str, str] = {kind: self._partner(kind, ref).id for kind, ref in partners.items()}
         volumes = await asyncio.to_thread(self._mount, member.record, layers) if _mounts_any(member) else {}
-        files, endpoints, ports = directory, (), ()
+        files, endpoints, ports = directory, NO_ENDPOINTS, NO_PORTS
         if "network" in joined:
             files = members.store.directory(joined["network"])
         else:

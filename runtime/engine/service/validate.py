@@ -96,7 +96,7 @@ def _check_unavailable(host: HostConfig) -> None:
             "storage options cannot be had: the file system below the images keeps no project quotas"
         )
     if host.device_requests:
-        asked = [getattr(one, "get", dict)("Capabilities") for one in host.device_requests]
+        asked = [one.get("Capabilities") for one in host.device_requests if isinstance(one, dict)]
         raise UnavailableError(f'could not select device driver "" with capabilities: {asked}')
 
 
