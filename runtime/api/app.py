@@ -44,7 +44,7 @@ def route_modules() -> list[ModuleType]:
     for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
         try:
             found.append(importlib.import_module(f"{package.__name__}.{info.name}"))
-        except ImportError:
+        except Exception:  # a broken module must not keep all others from being served
             log.exception("routes of %s are missing", info.name)
     return found
 
@@ -64,8 +64,7 @@ class ApiRequest(web.BaseRequest):
     """A request whose every answer carries the common headers."""
 
     async def _prepare_hook(self, resp: web.StreamResponse) -> None:
-        for name, value in common_headers().items():
-            resp.headers.setdefault(name, value)
+        resp.headers.update(common_headers())
 
 
 class Api(web.Server):

@@ -66,7 +66,8 @@ def _parameters(route: Route) -> list[_Parameter]:
 
 
 def _operation(route: Route, schema_of: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {"operationId": f"{route.name}.{route.method.lower()}", "summary": route.summary}
+    name = re.sub(r"\W+", "_", f"{route.method.lower()}{plain_path(route.path)}").rstrip("_")
+    found: dict[str, Any] = {"operationId": name, "summary": route.summary}
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in _PLACEHOLDER.findall(route.path)

@@ -22,9 +22,11 @@ from runtime.image.registry.errors import CredentialsError, RegistryError
 from runtime.image.registry.progress import Message, Progress
 from runtime.image.registry.pull import Pulled
 from runtime.image.registry.push import Pushed
+from runtime.image.registry.search import Found, search
 
 T = TypeVar("T")
 
+_MOST_FOUND = 100
 _THREADS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="transfer")
 """Transfers wait for networks, so they do not take the loop's own threads."""
 
@@ -176,6 +178,45 @@ async def inspect_distribution(call: Call[None, None]) -> DistributionAnswer:
             for one in found.platforms
         ],
     )
+
+
+class SearchQuery(Query):
+    """term; limit: 25 by default, 100 at most. filters: is-official, is-automated, stars (at least)."""
+
+    term: str = ""
+    limit: int = 25
+    filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
+
+
+@route("GET", "/images/search", query=SearchQuery, answer=list[Found], also=(400,))
+async def search_images(call: Call[SearchQuery, None]) -> list[Found]:
+    """Find repositories, on Docker Hub or on the registry that the term begins with."""
+    query, registry = call.query, call.service.registry
+    if not query.term:
+        raise ApiError("no term to search for; give one", 400)
+    if not 0 <= query.limit <= _MOST_FOUND:
+        raise ApiError(f"limit {query.limit} is outside the range of [1, {_MOST_FOUND}]", 400)
+    unknown = query.filters.keys() - {"is-official", "is-automated", "stars"}
+    if unknown:
+        raise ApiError(f"invalid filter '{min(unknown)}'", 400)
+    _parsed(query.term)
+    credential = _credential(call, strict=False)
+    found = await _alone(
+        call,
+        lambda guard: search(registry, query.term, query.limit or 25, credential=credential, guard=guard),
+    )
+    return [one for one in found if _fits(one, query.filters)]
+
+
+def _fits(one: Found, filters: dict[str, list[str]]) -> bool:
+    wanted = {name: values[-1].lower() for name, values in filters.items() if values}
+    flags = {"is-official": one.is_official, "is-automated": one.is_automated}
+    if any(name in wanted and (wanted[name] in ("1", "true")) != value for name, value in flags.items()):
+        return False
+    stars = wanted.get("stars", "0")
+    if not (stars.isascii() and stars.isdigit()):
+        raise ApiError(f"invalid filter 'stars={stars}'", 400)
+    return one.star_count >= int(stars[:9])
 
 
 # ---- names and credentials ---------------------------------------------------------------------------------

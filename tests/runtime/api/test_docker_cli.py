@@ -39,7 +39,7 @@ def test_standard_output_and_error_are_apart(daemon: Daemon):
 
 @pytest.mark.parametrize(
     ("command", "status"),
-    [(["true"], 0), (["sh", "-c", "exit 42"], 42), (["sh", "-c", "kill -9 $$"], 137), (["/nowhere"], 127),
+    [(["true"], 0), (["sh", "-c", "exit 42"], 42), (["sh", "-c", "sh -c 'kill -9 $$'"], 137), (["/nowhere"], 127),
      (["/etc/passwd"], 126)],
 )  # fmt: skip
 def test_the_exit_status_is_the_programs(daemon: Daemon, command: list[str], status: int):
@@ -175,19 +175,19 @@ def test_a_signal_to_the_client_goes_to_the_program(daemon: Daemon, number: int,
 
 
 def test_pause_kill_restart_rename_update_and_top(daemon: Daemon):
-    run_detached(daemon, "--name", "a", "busybox", "sleep", "61")
-    daemon.docker("pause", "a")
+    run_detached(daemon, "--name", "first", "busybox", "sleep", "61")
+    daemon.docker("pause", "first")
     assert "(Paused)" in daemon.docker("ps", "--format", "{{.Status}}")
-    daemon.docker("unpause", "a")
-    daemon.docker("rename", "a", "b")
-    daemon.docker("update", "--memory", "64m", "--memory-swap", "128m", "b")
-    assert daemon.docker("inspect", "-f", "{{.HostConfig.Memory}}", "b") == f"{64 << 20}\n"
-    assert "sleep 61" in daemon.docker("top", "b")
-    daemon.docker("restart", "-t", "0", "b")
-    daemon.docker("kill", "-s", "KILL", "b")
-    assert daemon.docker("wait", "b") == "137\n"
-    assert "is not running" in daemon.docker("kill", "b", check=False)
-    daemon.docker("rm", "b")
+    daemon.docker("unpause", "first")
+    daemon.docker("rename", "first", "second")
+    daemon.docker("update", "--memory", "64m", "--memory-swap", "128m", "second")
+    assert daemon.docker("inspect", "-f", "{{.HostConfig.Memory}}", "second") == f"{64 << 20}\n"
+    assert "sleep 61" in daemon.docker("top", "second")
+    daemon.docker("restart", "-t", "0", "second")
+    daemon.docker("kill", "-s", "KILL", "second")
+    assert daemon.docker("wait", "second") == "137\n"
+    assert "is not running" in daemon.docker("kill", "second", check=False)
+    daemon.docker("rm", "second")
 
 
 def test_stats_and_df_tell_of_it(daemon: Daemon):
