@@ -65,7 +65,7 @@ class StepContainer:
         try:
             await self._service.containers.start(self.id)
         except StartFailedError as error:
-            raise BuildError(str(error), error.exit_code) from error
+            raise BuildError(str(error)) from error
 
     async def remove(self, *, tell: bool = True) -> None:
         """Remove it, with its anonymous volumes; idempotent. A failure is told, and no more."""
