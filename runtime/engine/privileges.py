@@ -34,7 +34,7 @@ def _privileged(config: ContainerConfig) -> ContainerConfig:
         "limits": msgspec.structs.replace(config.limits, confine_devices=False, devices=()),
     }
     if config.caps == capabilities.DEFAULT:
-        changes["caps"] = capabilities.names(capabilities.all_capabilities())
+        changes["caps"] = capabilities.names(capabilities.grantable())
     if config.seccomp == "default":
         changes["seccomp"] = "unconfined"
     if config.masked_paths == defaults.MASKED:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import struct
 from collections.abc import Iterable
 from functools import cache
@@ -86,6 +88,14 @@ def last_capability() -> int:
 def all_capabilities() -> int:
     """Return the mask of all capabilities of the running kernel."""
     return (1 << last_capability() + 1) - 1
+
+
+@cache
+def grantable() -> int:
+    """Return the mask of the capabilities that this process has and can hand on: all, unless it is confined."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    masks = [int(line.split()[1], 16) for line in lines if line.startswith(("CapPrm:", "CapBnd:"))]
+    return functools.reduce(operator.and_, masks, all_capabilities())
 
 
 def add_bounding(tape: Tape, sets: CapabilitySets) -> None:

@@ -124,7 +124,11 @@ def execute(house: House, request: Exec) -> tuple[Started, list[int]]:
         raise ConflictError(f"Container {request.id} is paused, unpause the container before exec")
     if request.exec_id in held.execs or request.exec_id == MAIN:
         raise ConflictError(f"exec {request.exec_id}: it was started before; create another one")
-    program = _execute(held.container, request)
+    try:
+        program = _execute(held.container, request)
+    finally:
+        if held.container.pidfd < 0:  # who joins looks whether there is still something to join
+            house.notice(held, held.main)
     held.execs[request.exec_id] = program
     house.watch(held, program)
     return Started(pid=program.pid, started_ns=time.time_ns()), program.streams.fds
@@ -135,7 +139,7 @@ def _execute(container: Container, request: Exec) -> Program:
     user = request.user or None
     if env is not None:
         env = _with_home(env, user or config.user, config, container.layers)
-    caps = capabilities.names(capabilities.all_capabilities()) if request.privileged else None
+    caps = capabilities.names(capabilities.grantable()) if request.privileged else None
     size = (request.rows, request.columns) if request.rows and request.columns else None
     stdio = Stdio(stdin=request.stdin) if not request.tty else None
     try:

@@ -20,6 +20,7 @@ class Program:
         self.streams = streams
         self.pid = child.pid
         self.stdin = streams.stdin
+        self.watched = -1
         self.exited: Exited | None = None
 
 

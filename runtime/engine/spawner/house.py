@@ -32,6 +32,7 @@ class House:
         self._tell = tell
         self._networks: NamedNetworks | None = None
         self._wanted: dict[tuple[str, ...], ContainerConfig] = {}
+        _sweep_networks()
         loop.spare = self._use_spare_time
 
     @property
@@ -76,11 +77,14 @@ class House:
 
     def watch(self, held: Held, program: Program) -> None:
         """Reap a program when it ends, and tell of it."""
-        fd = program.child.pidfd
-        self.loop.watch(fd, lambda: self._reap(held, program, fd))
+        program.watched = program.child.pidfd
+        self.loop.watch(program.watched, lambda: self.notice(held, program))
 
-    def _reap(self, held: Held, program: Program, fd: int) -> None:
-        self.loop.forget(fd)
+    def notice(self, held: Held, program: Program) -> None:
+        """Look whether a program has ended: its pidfd says so, or another look at it may have reaped it."""
+        if program.exited is not None:
+            return
+        self.loop.forget(program.watched)
         code = program.child.poll()
         if code is None:
             self.watch(held, program)
@@ -126,6 +130,17 @@ class House:
                     program.streams.close()
                 if self._networks is not None:
                     stack.callback(self._networks.release, held.id)
+
+
+def _sweep_networks() -> None:
+    """Free what spawners that were killed left of their networks."""
+    from runtime.network import named
+    from runtime.network.errors import NetworkError
+
+    try:
+        named.sweep()
+    except NetworkError:  # no nftables here: containers without networks can do without
+        log_failure("sweep networks")
 
 
 def log_failure(operation: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import select
@@ -38,9 +39,10 @@ class Loop:
         self._epoll.modify(fd, select.EPOLLIN | (select.EPOLLOUT if wanted else 0))
 
     def forget(self, fd: int) -> None:
-        """Watch no more; before `fd` is closed."""
+        """Watch no more; before `fd` is closed, or at least before its number is used again."""
         if self._calls.pop(fd, None) is not None:
-            self._epoll.unregister(fd)
+            with contextlib.suppress(OSError):  # closed already
+                self._epoll.unregister(fd)
 
     def later(self, delay_s: float, call: Call) -> None:
         """Call once, after a time."""

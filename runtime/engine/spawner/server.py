@@ -194,8 +194,9 @@ class Connection:
 
     def send(self, serial: int, answer: Answer, fds: Sequence[int] = ()) -> None:
         """Send an answer as soon as the other side takes it."""
-        self._outbox.add(serial, answer, fds)
-        self._flush()
+        if self.sock.fileno() >= 0:
+            self._outbox.add(serial, answer, fds)
+            self._flush()
 
     def _flush(self) -> None:
         if self.sock.fileno() < 0:

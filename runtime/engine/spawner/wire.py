@@ -24,7 +24,7 @@ LONGEST = 64 << 20
 """Bytes of a message; more is a broken peer."""
 _HEAD = struct.Struct("<II")
 _CHUNK = 1 << 18
-_MOST_FDS = 64
+_ROOM = socket.CMSG_SPACE(64 * 4)
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -42,8 +42,11 @@ class Inbox(Generic[T]):
 
     def receive(self, sock: socket.socket) -> bool:
         """Take what is there; False at the end of the stream. Raises OSError: BlockingIOError for nothing."""
-        data, fds, _, _ = socket.recv_fds(sock, _CHUNK, _MOST_FDS, socket.MSG_CMSG_CLOEXEC)
-        self._fds.extend(fds)
+        # Not socket.recv_fds(): it drops the flags, and the descriptors would be inherited.
+        data, beside, _, _ = sock.recvmsg(_CHUNK, _ROOM, socket.MSG_CMSG_CLOEXEC)
+        for level, kind, packed in beside:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                self._fds.extend(struct.unpack(f"={len(packed) // 4}i", packed[: len(packed) // 4 * 4]))
         self._bytes += data
         return bool(data)
 

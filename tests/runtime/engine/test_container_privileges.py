@@ -29,7 +29,7 @@ def test_a_privileged_container_has_all_of_it(run):
         stat -c %t:%T /proc/interrupts
     """
     words = run(script, privileged=True)[1].split()
-    assert int(words[1], 16) == capabilities.all_capabilities()
+    assert int(words[1], 16) == capabilities.grantable()
     assert words[2:] == ["Seccomp:", "0", "mounted", "1", "/dev/kmsg", "1", "0:0"]
 
 
@@ -78,7 +78,7 @@ def test_a_domain_name(run):
 
 
 def test_groups_by_name(run):
-    assert run("id -G", groups=("video", 7))[1] == "0 44 7"
+    assert run("id -G", groups=("video", 7))[1] == "0 7 44"
 
 
 def test_host_directories_below_sys_may_be_bound(run):
@@ -151,7 +151,7 @@ def test_mounts_spread_as_asked(engine, rootfs, shared, propagation, inwards, ou
     container.start()
     try:
         subprocess.run(["mount", "-t", "tmpfs", "none", shared / "sub"], check=True)
-        assert (container.exec(["mountpoint", "-q", "/v/sub"]).wait() == 0) is inwards
+        assert (container.exec(["grep", "-q", " /v/sub ", "/proc/mounts"]).wait() == 0) is inwards
         subprocess.run(["umount", shared / "sub"], check=True)
         assert container.exec(["mount", "-t", "tmpfs", "none", "/v/sub"]).wait() == 0
         assert (shared / "sub").is_mount() is outwards

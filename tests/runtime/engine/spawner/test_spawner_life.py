@@ -202,7 +202,7 @@ async def test_a_paused_container_stands_still(root, layers):
 async def test_usage_and_pids(root, layers):
     limits = Limits(memory_max=64 << 20, pids_max=10)
     async with connected(root, layers) as client:
-        name, started, _ = await client.start("sh", "-c", "sleep 1000 & sleep 1000", limits=limits)
+        name, started, _ = await client.start("sh", "-c", "sleep 1000 & sleep 1000 & wait", limits=limits)
         while len(await client.spawner.pids(name)) < 3:
             await asyncio.sleep(0.01)
         usage = await client.spawner.usage(name)
