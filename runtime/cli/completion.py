@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runtime.cli import index
+from runtime.cli import flags, index
 from runtime.cli.client import Client
+from runtime.cli.endpoint import find
 from runtime.cli.errors import CliError
 from runtime.cli.flags import Flag, Options, Verb
 from runtime.cli.nn import GLOBAL
@@ -62,6 +63,9 @@ def complete(client: Client, options: Options) -> int:
     try:
         words = options.words or [""]
         last = words[-1]
+        given = _globals(words[:-1])
+        if given.given("host") or given.given("context"):
+            client = Client(find(given.text("host"), given.text("context")))
         for found in sorted(set(candidates(client, words[:-1], last))):
             if found.startswith(last):
                 print(found)
@@ -72,7 +76,7 @@ def complete(client: Client, options: Options) -> int:
 
 def candidates(client: Client, before: list[str], last: str) -> Iterator[str]:
     """What may stand after the words `before`."""
-    words = _without_globals(before)
+    words = _globals(before).words
     if not words:
         yield from (name for name in (*index.VERBS, *index.SHORT, *index.GROUPS) if " " not in name)
         yield from _flag_names(GLOBAL) if last.startswith("-") else ()
@@ -93,15 +97,13 @@ def candidates(client: Client, before: list[str], last: str) -> Iterator[str]:
     yield from _objects(client, index.SHORT.get(name, name), verb)
 
 
-def _without_globals(before: list[str]) -> list[str]:
-    """The words from the verb on."""
-    from runtime.cli import flags
-
-    return flags.parse_flags("", GLOBAL, before, program=True).words
+def _globals(before: list[str]) -> Options:
+    """Flags before the verb; words: from the verb on."""
+    return flags.parse_flags("", GLOBAL, before, program=True)
 
 
-def _flag_names(flags: tuple[Flag, ...]) -> list[str]:
-    return ["--" + one for flag in flags for one in flag[0].split("|")]
+def _flag_names(table: tuple[Flag, ...]) -> list[str]:
+    return ["--" + one for flag in table for one in flag[0].split("|")]
 
 
 def _flag_before(verb: Verb, rest: list[str]) -> Flag | None:

@@ -32,7 +32,6 @@ OURS = frozenset(
 _CONFIG_TEXT = {
     "domainname": "Domainname",
     "hostname": "Hostname",
-    "mac-address": "MacAddress",
     "stop-signal": "StopSignal",
     "user": "User",
     "workdir": "WorkingDir",

@@ -55,7 +55,7 @@ def _split(endpoint: Endpoint, rest: str, port: int) -> tuple[str, int]:
     name, colon, number = place.rpartition(":")
     if not colon or place.endswith("]"):
         name, number = place, str(port)
-    if not number.isdigit() or not name:
+    if not number.isdecimal() or not name:
         raise misuse("address", endpoint.host, FORMS)
     return name.strip("[]"), int(number)
 
@@ -151,7 +151,7 @@ class _Tls:
 def _over_ssh(endpoint: Endpoint, rest: str) -> _socket.socket:
     """Let ssh start `nn system dial-stdio` (or docker's) there: its stdin and stdout are the connection."""
     place = rest.partition("/")[0]
-    name, _, port = place.rpartition(":") if place.rpartition(":")[2].isdigit() else (place, "", "")
+    name, _, port = place.rpartition(":") if place.rpartition(":")[2].isdecimal() else (place, "", "")
     if not name or name.startswith("-"):
         raise misuse("address", endpoint.host, FORMS)
     line = [environment("NN_SSH") or "ssh", *(("-p", port) if port else ()), "-T", "--", name, _REMOTE]

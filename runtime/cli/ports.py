@@ -53,7 +53,7 @@ def _hosts(text: str, host: str, count: int) -> list[str]:
         return [""] * count
     first, last = _range("--publish", text, host)
     if count == 1:
-        return [host]
+        return [str(first) if first == last else host]
     if last - first + 1 != count:
         raise misuse("--publish", text, "both ranges need the same length")
     return [str(number) for number in range(first, last + 1)]
@@ -61,7 +61,7 @@ def _hosts(text: str, host: str, count: int) -> list[str]:
 
 def _range(flag: str, text: str, places: str) -> tuple[int, int]:
     first, dash, last = places.partition("-")
-    if not first.isdigit() or (dash and not last.isdigit()):
+    if not first.isdecimal() or (dash and not last.isdecimal()):
         raise misuse(flag, text, _PUBLISH if flag == "--publish" else "write PORT[-PORT][/udp]")
     low, high = int(first), int(last or first)
     if not 0 < low <= high < 65536:

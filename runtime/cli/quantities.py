@@ -36,7 +36,7 @@ def cores(flag: str, text: str) -> int:
 def duration(flag: str, text: str) -> int:
     """`1m30s`, `500ms`, `10` (seconds) → nanoseconds."""
     total, rest = 0.0, text.strip()
-    if rest.isdigit():
+    if rest.isdecimal():
         rest += "s"
     while rest:
         number = rest[: len(rest) - len(rest.lstrip("0123456789."))]
@@ -100,7 +100,7 @@ def ulimit(flag: str, text: str) -> dict[str, object]:
 def restart_policy(text: str) -> dict[str, object]:
     """`on-failure:3`, `always` → the API's form."""
     name, colon, count = text.partition(":")
-    if (colon and not count.isdigit()) or name not in ("no", "on-failure", "always", "unless-stopped"):
+    if (colon and not count.isdecimal()) or name not in ("no", "on-failure", "always", "unless-stopped"):
         raise misuse("--restart", text, "write no, on-failure[:N], always or unless-stopped")
     policy: dict[str, object] = {"Name": name}
     if colon:

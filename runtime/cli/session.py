@@ -203,9 +203,13 @@ class Session:
             data = posix.read(0, PIECE)
         except OSError:  # a terminal that is gone
             data = b""
-        if self._keys is not None and data:
-            return self._keys.filter(data) or None
-        return data
+        if self._keys is None or not data:
+            return data
+        data = self._keys.filter(data)
+        if self._keys.complete:
+            self._link.sock.sendall(self._link.input(data) if data else b"")
+            raise DetachedError
+        return data or None
 
 
 def _forget(poll: "Any", fd: int) -> None:
@@ -221,15 +225,17 @@ class Keys:
     def __init__(self, keys: bytes) -> None:
         self._keys = keys
         self._held = 0
+        self.complete = False
 
     def filter(self, data: bytes) -> bytes:
-        """Return what to pass on. DetachedError when the keys are complete."""
+        """Return what to pass on; nothing of what stands behind the complete keys."""
         passed = bytearray()
         for byte in data:
             if self._keys and byte == self._keys[self._held]:
                 self._held += 1
-                if self._held == len(self._keys):
-                    raise DetachedError
+                self.complete = self._held == len(self._keys)
+                if self.complete:
+                    break
                 continue
             passed += self._keys[: self._held]
             self._held = 0

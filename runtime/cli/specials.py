@@ -73,7 +73,8 @@ def _limits(options: "Options", host: "dict[str, Any]") -> None:
     if options.given("cpus"):
         host["NanoCpus"] = quantities.cores("--cpus", options.text("cpus"))
     if options.given("ulimit"):
-        host["Ulimits"] = [quantities.ulimit("--ulimit", text) for text in options.many("ulimit")]
+        limits = [quantities.ulimit("--ulimit", text) for text in options.many("ulimit")]
+        host["Ulimits"] = sorted(limits, key=lambda one: str(one["Name"]))
     if options.given("restart"):
         host["RestartPolicy"] = quantities.restart_policy(options.text("restart"))
     if options.given("gpus"):
@@ -89,7 +90,7 @@ def _limits(options: "Options", host: "dict[str, Any]") -> None:
 
 def _rate(flag: str, text: str, bytes_: bool) -> tuple[str, int]:
     path, _, value = text.rpartition(":")
-    if not path.startswith("/dev/") or not (bytes_ or value.isdigit()):
+    if not path.startswith("/dev/") or not (bytes_ or value.isdecimal()):
         raise misuse(flag, text, "write /dev/NAME:NUMBER")
     return path, quantities.size(flag, value) if bytes_ else int(value)
 
@@ -107,7 +108,7 @@ def gpus(text: str) -> "dict[str, Any]":
         name, equals, value = one.partition("=")
         if not equals:
             name, value = "count", name
-        if name == "count" and (value == "all" or value.isdigit()):
+        if name == "count" and (value == "all" or value.isdecimal()):
             asked["Count"] = -1 if value == "all" else int(value)
         elif name == "device":
             asked["DeviceIDs"] = value.split(",")

@@ -14,7 +14,7 @@ _FORMS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H", "%Y-%m-%d", "%Y-
 def moment(flag: str, text: str) -> str:
     """`10m` (ago), `1700000000.5`, `2026-01-31T10:00:00Z`, `2026-01-31` (here) → seconds since 1970."""
     plain = text.replace(".", "", 1)
-    if plain.isdigit() and plain.isascii():
+    if plain.isdecimal() and plain.isascii():
         return text
     try:
         seconds = _parsed(text)

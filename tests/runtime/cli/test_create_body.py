@@ -45,7 +45,6 @@ SIMPLE = [
     ("-c", "512", "--cpu-period", "50000", "--cpu-quota", "25000"),
     ("--pids-limit", "20"),
     ("--blkio-weight", "300"),
-    ("--device-read-bps", "/dev/null:1mb", "--device-write-iops", "/dev/null:20"),
     ("--ulimit", "nofile=10:20", "--ulimit", "core=0"),
     ("--cap-add", "NET_ADMIN", "--cap-drop", "ALL"),
     ("--security-opt", "no-new-privileges", "--security-opt", "seccomp=unconfined"),
@@ -111,6 +110,16 @@ def test_variables_without_a_value_are_ours_or_left_away(monkeypatch: pytest.Mon
     (tmp_path / "env").write_text("# no\n\nC=3\nOURS\n")
     made = ours("--env-file", str(tmp_path / "env"), "-e", "OURS", "-e", "NOBODYS", "-e", "D=", "img")
     assert made.env == ["C=3", "OURS=1", "OURS=1", "D="]
+
+
+def test_rates_of_devices():
+    """docker 26.1 forgets these flags on its way, so it is not asked."""
+    made = ours(
+        "--device-read-bps", "/dev/null:1mb", "--device-write-iops", "/dev/null:20", "img"
+    ).host_config
+    assert made is not None and made.blkio_device_read_bps is not None
+    assert [(one.path, one.rate) for one in made.blkio_device_read_bps] == [("/dev/null", 1 << 20)]
+    assert made.blkio_device_write_iops is not None and made.blkio_device_write_iops[0].rate == 20
 
 
 def test_a_seccomp_file_is_sent_whole(tmp_path: Path):
@@ -204,24 +213,30 @@ def meaning(request: CreateRequest) -> dict[str, Any]:
     """What a request says, without the many ways to say nothing."""
 
     def bare(value: Any) -> Any:
-        if isinstance(value, dict):
-            found = {key: bare(one) for key, one in value.items()}
-            return {
-                key: one for key, one in found.items() if one not in (None, "", [], False, 0) or key == "Rate"
-            }
-        return [bare(one) for one in value] if isinstance(value, list) else value
+        if isinstance(value, list):
+            return [bare(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        found = {key: bare(one) for key, one in value.items()}
+        named = {key for key in found if key[:1].isupper()}  # fields; other keys are ports, paths, networks
+        return {key: one for key, one in found.items() if key not in named or one not in NOTHING}
 
     document = msgspec.to_builtins(request)
+    document["Env"] = sorted(document["Env"] or [])  # docker shuffles them
     host = document["HostConfig"]
-    for name, nothing in (("NetworkMode", "default"), ("CgroupnsMode", "")):
-        if host[name] == nothing:
-            host[name] = ""
-    host.pop("ConsoleSize")
-    if host["MemorySwappiness"] == -1:
-        host["MemorySwappiness"] = None
+    host["ConsoleSize"] = None
+    mode = host["NetworkMode"] = "" if host["NetworkMode"] == "default" else host["NetworkMode"]
+    host["MemorySwappiness"] = None if host["MemorySwappiness"] == -1 else host["MemorySwappiness"]
     policy = host["RestartPolicy"]
     policy["Name"] = "" if policy["Name"] == "no" else policy["Name"]
-    return {key: one for key, one in bare(document).items() if one != {}}
+    found: dict[str, Any] = bare(document)
+    networks = found.get("NetworkingConfig", {}).get("EndpointsConfig", {})
+    if networks.get(mode or "default") == {}:  # no more than the mode says
+        networks.pop(mode or "default")
+    return found if networks else {key: one for key, one in found.items() if key != "NetworkingConfig"}
+
+
+NOTHING = (None, "", [], {}, False, 0)
 
 
 @needs_docker

@@ -132,7 +132,7 @@ def test_a_container_s_row():
     }
     row = listing.row(found)
     assert (row["ID"], row["Names"], row["RunningFor"]) == ("a" * 12, "web", "2 hours ago")
-    assert row["Command"] == '"sh -c \\"echo a long…"'
+    assert row["Command"] == '"sh -c \\"echo a long …"'
     assert (row["Labels"], row["Label"]("b"), row["LocalVolumes"], row["Networks"]) == (
         "a=1,b=2",
         "2",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,7 +123,7 @@ def client(tmp_path: Path, seen: list[Request]) -> Iterator[Client]:
             request.reply('{"a":1}\r\n{"a":2}\n\n{"a":3}')
         elif request.path == "/gone":
             request.reply('{"x":1}')
-            request.sock.close()
+            request.sock.shutdown(socket.SHUT_RDWR)
         else:
             request.reply(json.dumps({"method": request.method, "body": request.body.decode()}))
 
@@ -165,6 +166,8 @@ def test_a_connection_serves_several_requests_and_a_closed_one_is_replaced(
     client.get("/two")
     assert seen[0].sock is seen[1].sock
     client.get("/gone")
+    assert client._idle is not None
+    select.select([client._idle.sock], [], [], 10)
     assert client.get("/three")["method"] == "GET"
     assert seen[3].sock is not seen[2].sock
 
