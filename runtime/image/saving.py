@@ -54,7 +54,7 @@ def _images_of(store: ImageStore, text: str) -> list[tuple[Image, tuple[str, ...
     if reference.tag or reference.digest:
         image = store.resolve(text)
         return [(image, () if reference.digest else (str(reference),))]
-    images = [
+    images: list[tuple[Image, tuple[str, ...]]] = [
         (image, (image.reference,))
         for image in store.list()
         if image.names and parse_reference(image.reference).repository == reference.repository

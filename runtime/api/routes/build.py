@@ -26,7 +26,7 @@ T = TypeVar("T")
 _CHUNK = 1 << 18
 
 
-class BuildQuery(Query):
+class BuildQuery(Query, frozen=True):
     """t: names. q: only the id. rm: on by default. cachefrom, ulimits, securityopt: JSON lists.
 
     version: 2 asks for BuildKit.
@@ -131,7 +131,7 @@ def _json(name: str, text: str, kind: type[T]) -> T | None:
     if not text:
         return None
     try:
-        return msgspec.json.decode(text, type=kind | None)  # type: ignore[no-any-return, call-overload]
+        return msgspec.json.decode(text, type=kind | None)
     except msgspec.MsgspecError as error:
         raise BadParameterError(f"invalid query: {name}: {error}") from error
 
@@ -149,7 +149,7 @@ def _credentials(header: str) -> dict[str, Credential]:
     return {host: credential for host, credential in found.items() if credential is not None}
 
 
-class BuildPruneAnswer(Body):
+class BuildPruneAnswer(Body, frozen=True):
     """What went. Steps of builds are images here, which `POST /images/prune` removes."""
 
     caches_deleted: list[str] | None

@@ -26,7 +26,7 @@ _CHUNK = 1 << 18
 _PLATFORMS = frozenset({"linux", "amd64", "x86_64", "arm64", "aarch64", "arm", "386"})
 
 
-class ListQuery(Query):
+class ListQuery(Query, frozen=True):
     """all: also what builds left between their steps. shared_size: reckon it, it takes time."""
 
     all: bool = False
@@ -84,7 +84,7 @@ async def image_history(call: Call) -> list[HistoryItem]:
 # ---- names and ends -------------------------------------------------------------------------------------
 
 
-class TagQuery(Query):
+class TagQuery(Query, frozen=True):
     """repo: the new name, without or with its tag."""
 
     repo: str = ""
@@ -99,7 +99,7 @@ async def tag_image(call: Call[TagQuery, None]) -> None:
     await images.tag(call.service, call.path["name"], call.query.repo, call.query.tag)
 
 
-class RemoveQuery(Query):
+class RemoveQuery(Query, frozen=True):
     """force: also what stopped containers use or has several names. noprune: leave unnamed parents."""
 
     force: bool = False
@@ -114,13 +114,13 @@ async def remove_image(call: Call[RemoveQuery, None]) -> list[Removal]:
     return list(rows)
 
 
-class PruneQuery(Query):
+class PruneQuery(Query, frozen=True):
     """filters: dangling (true by default), label, label!, until."""
 
     filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
 
-class PruneAnswer(Body):
+class PruneAnswer(Body, frozen=True):
     """What went. space_reclaimed: bytes."""
 
     images_deleted: list[Removal] | None
@@ -138,7 +138,7 @@ async def prune_images(call: Call[PruneQuery, None]) -> PruneAnswer:
 # ---- archives -------------------------------------------------------------------------------------------
 
 
-class SaveQuery(Query):
+class SaveQuery(Query, frozen=True):
     """names: of all that is to be in the archive."""
 
     names: list[str] = msgspec.field(default_factory=list)
@@ -158,7 +158,7 @@ async def save_image(call: Call) -> web.StreamResponse:
     return await send_stream(call.request, await first_of(chunks), TAR)
 
 
-class LoadQuery(Query):
+class LoadQuery(Query, frozen=True):
     """quiet: without progress."""
 
     quiet: bool = False
@@ -221,7 +221,7 @@ def check_platform(text: str) -> None:
 # ---- commit ---------------------------------------------------------------------------------------------
 
 
-class CommitQuery(Query):
+class CommitQuery(Query, frozen=True):
     """container; repo and tag: the new image's name. changes: instructions. pause: on by default."""
 
     container: str = ""
@@ -233,7 +233,7 @@ class CommitQuery(Query):
     changes: list[str] = msgspec.field(default_factory=list)
 
 
-class CommitAnswer(Body):
+class CommitAnswer(Body, frozen=True):
     """The new image."""
 
     id: str

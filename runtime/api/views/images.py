@@ -22,7 +22,7 @@ _LEFT_OUT = frozenset(
 _VIRTUAL_SIZE_UNTIL = (1, 43)
 
 
-class ImageSummary(Body, kw_only=True):
+class ImageSummary(Body, frozen=True, kw_only=True):
     """One row of the list. size: bytes of the files in its layers; -1 where it was not asked for."""
 
     id: str
@@ -37,27 +37,27 @@ class ImageSummary(Body, kw_only=True):
     containers: int
 
 
-class RootFsDocument(Body):
+class RootFsDocument(Body, frozen=True):
     """The layers' digests, lowest first."""
 
     type: str
     layers: list[str]
 
 
-class GraphDriverDocument(Body):
+class GraphDriverDocument(Body, frozen=True):
     """Where the layers lie."""
 
     data: dict[str, str]
     name: str
 
 
-class MetadataDocument(Body):
+class MetadataDocument(Body, frozen=True):
     """What only this daemon knows of it."""
 
     last_tag_time: str
 
 
-class ImageDocument(Body, kw_only=True):
+class ImageDocument(Body, frozen=True, kw_only=True):
     """All of an image."""
 
     id: str
@@ -79,7 +79,7 @@ class ImageDocument(Body, kw_only=True):
     metadata: MetadataDocument
 
 
-class HistoryItem(Body):
+class HistoryItem(Body, frozen=True):
     """One step, newest first."""
 
     id: str
