@@ -7,8 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from setuptools import Extension, setup
-from setuptools._distutils.command.build_scripts import build_scripts
+from setuptools import Distribution, Extension, setup
 from setuptools.command.build_ext import build_ext
 
 HERE = Path(__file__).parent
@@ -46,7 +45,7 @@ script()
 """
 
 
-class BuildScripts(build_scripts):
+class BuildScripts(Distribution().get_command_class("build_scripts")):  # type: ignore[misc]
     """build_scripts that, for an editable install, writes an `nn` whose first line says -SEI.
 
     Python's site module and a usual console script take longer than a container's start, and pip takes flags
