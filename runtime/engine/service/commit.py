@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+from runtime.engine.errors import ConflictError, ContainerStateError
 from runtime.engine.service.build.settings import apply_changes
 from runtime.engine.service.image_config import merge_user_config
 from runtime.engine.service.request import Config
@@ -60,11 +61,15 @@ async def commit(
 
 @asynccontextmanager
 async def _still(service: Service, id: str, *, pause: bool) -> AsyncIterator[None]:  # noqa: A002
-    if not pause:
-        yield
-        return
-    await service.containers.pause(id)
+    """Pause a container meanwhile; one that ends just then is still by itself."""
+    paused = False
+    if pause:
+        with suppress(ContainerStateError, ConflictError):
+            await service.containers.pause(id)
+            paused = True
     try:
         yield
     finally:
-        await asyncio.shield(service.containers.unpause(id))
+        if paused:
+            with suppress(ContainerStateError, ConflictError):
+                await asyncio.shield(service.containers.unpause(id))
