@@ -33,9 +33,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests/runtime/image/registry")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests/runtime")]
 
-from fakes import Relay, distribution, has_distribution, ours  # noqa: E402
+from registries import Relay, distribution, has_distribution, ours  # noqa: E402
 
 from runtime.image import ImageStore  # noqa: E402
 from runtime.image.registry.client import RegistryClient  # noqa: E402

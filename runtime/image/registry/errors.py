@@ -40,6 +40,10 @@ class ConnectionFailedError(RegistryError):
         self.final = final
 
 
+class BusyRegistryError(RegistryError):
+    """The registry cannot do it now: too many requests, or a fault of its own."""
+
+
 class RedirectRefusedError(RegistryError):
     """The registry points at an address that is not followed."""
 

@@ -50,7 +50,7 @@ def fetch_document(session: Session, path: str, blob: Descriptor) -> bytes:
     limit = session.wire.options.max_document
     if blob.size > limit:
         raise LyingRegistryError(f"{what} is larger than {limit} bytes; refused")
-    data, _ = _whole(session, f"/v2/{path}/blobs/{blob.digest}", path, what, {})
+    data, _ = _whole(session, f"/v2/{path}/blobs/{blob.digest}", path, what, {}, blob.digest)
     if len(data) != blob.size:
         raise LyingRegistryError(f"{what} has {len(data)} bytes, its manifest says {blob.size}; refused")
     if digest_of(data) != blob.digest:
@@ -59,14 +59,14 @@ def fetch_document(session: Session, path: str, blob: Descriptor) -> bytes:
 
 
 def _whole(
-    session: Session, where: str, path: str, what: str, headers: dict[str, str]
+    session: Session, where: str, path: str, what: str, headers: dict[str, str], digest: str = ""
 ) -> tuple[bytes, Answer]:
     """Read a document; a broken connection is tried again."""
     options, guard = session.wire.options, session.wire.guard
     for left in reversed(range(options.attempts)):
         with session.ask("GET", where, scopes=pull_scope(path), headers=headers) as answer:
             try:
-                return answer.document(options.max_document, what), answer
+                return answer.document(options.max_document, what, digest), answer
             except ConnectionFailedError:
                 if not left:
                     raise

@@ -40,7 +40,7 @@ _BELOW: dict[str, tuple[int, tuple[tuple[str, str], ...]]] = {
     "amd64": (2, (("386", ""),)),
 }
 """Architecture → its lowest variant that has a number, and what else its CPUs run."""
-_PART = re.compile(r"[a-z0-9_.-]+")
+_PART = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
 class Platform(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from runtime.image.registry.causes import shown
-from runtime.image.registry.errors import RegistryAuthError, RegistryError, RegistryNotFoundError
+from runtime.image.registry.errors import (
+    BusyRegistryError,
+    RegistryAuthError,
+    RegistryError,
+    RegistryNotFoundError,
+)
 from runtime.image.registry.wire import Answer
 
 _LONGEST = 64 << 10
@@ -30,7 +35,8 @@ def refusal(answer: Answer) -> RegistryError:
         return RegistryAuthError(text)
     if status == 404:
         return RegistryNotFoundError(text)
-    return RegistryError(f'{answer.method.capitalize()} "{shown(answer.url)}": {text}')
+    kind = BusyRegistryError if status == 429 or status >= 500 else RegistryError
+    return kind(f'{answer.method.capitalize()} "{shown(answer.url)}": {text}')
 
 
 def server_text(data: bytes) -> str:

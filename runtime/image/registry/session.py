@@ -77,8 +77,11 @@ class Session:
 
     def target(self, current: str, where: str) -> str:
         """Return the absolute address of a `Location`; RedirectRefusedError where we do not go."""
-        url = urljoin(current, where)
-        why = self._refused(current, url)
+        try:
+            url = urljoin(current, where)
+            why = self._refused(current, url)
+        except ValueError:
+            url, why = "something", "that is no address"
         if why:
             raise RedirectRefusedError(
                 f"registry {self.host} points at {shown(url)[:200]}: {why}; refused, ask who runs it"
@@ -87,11 +90,8 @@ class Session:
         return parts._replace(fragment="", netloc=parts.netloc.rpartition("@")[2]).geturl()
 
     def _refused(self, current: str, url: str) -> str:
-        try:
-            parts = urlsplit(url)
-            _ = parts.port
-        except ValueError:
-            return "that is no address"
+        parts = urlsplit(url)
+        _ = parts.port  # ValueError
         if parts.scheme not in ("http", "https") or not parts.hostname:
             return "that is no web address"
         if parts.scheme == "http" and urlsplit(current).scheme == "https":

@@ -6,7 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-from runtime.image.registry.errors import ConnectionFailedError, RegistryError
+from runtime.image.registry.errors import (
+    ConnectionFailedError,
+    RedirectRefusedError,
+    RegistryAuthError,
+    RegistryError,
+    TransferCancelledError,
+)
 from runtime.image.registry.progress import Gauge
 from runtime.image.registry.session import Session
 from runtime.image.registry.wire import Answer, Body
@@ -14,6 +20,7 @@ from runtime.image.registry.wire import Answer, Body
 _PIECE = 1 << 20
 _RANGE = re.compile(r"(?:bytes=)?0-(\d{1,18})")
 _MOST_SOURCES = 3
+_FINAL = (RedirectRefusedError, RegistryAuthError, TransferCancelledError)
 
 
 class Upload:
@@ -59,20 +66,20 @@ class Upload:
         while True:
             try:
                 location, reached = self._append(digest, blob, offset, size, location, gauge)
-                if reached < size:
-                    failures, offset = failures + 1 if reached <= offset else 0, reached
-                    if failures >= options.attempts:
-                        raise RegistryError(
-                            f"blob {digest}: {self._session.host} takes no more than {offset} bytes"
-                        )
-                    continue
-                return self._finish(digest, location)
-            except ConnectionFailedError as error:
+            except _FINAL:
+                raise
+            except RegistryError:  # also what it says to a request that was broken, or still runs
                 failures += 1
-                if error.final or failures >= options.attempts:
+                if failures >= options.attempts:
                     raise
-            guard.sleep(options.pause_s)
-            location, offset = self._resume(location)
+                guard.sleep(options.pause_s)
+                location, offset = self._resume(location)
+                continue
+            if reached >= size:
+                return self._finish(digest, location)
+            failures, offset = failures + 1 if reached <= offset else 0, reached
+            if failures >= options.attempts:
+                raise RegistryError(f"blob {digest}: {self._session.host} takes no more than {offset} bytes")
 
     # ---- steps -----------------------------------------------------------------------------------------
 
@@ -118,10 +125,14 @@ class Upload:
 
     def _finish(self, digest: str, location: str) -> None:
         where = f"{location}{'&' if '?' in location else '?'}digest={digest}"
-        with self._session.ask(
-            "PUT", where, scopes=self._scopes, body=Body.of(b""), fine=(201, 202, 204), once=True
-        ):
-            return
+        try:
+            with self._session.ask(
+                "PUT", where, scopes=self._scopes, body=Body.of(b""), fine=(201, 202, 204), once=True
+            ):
+                return
+        except ConnectionFailedError:
+            if not self.has(digest):
+                raise
 
     def _resume(self, location: str) -> tuple[str, int]:
         """Ask how far the upload came; begin another where the registry does not know."""

@@ -130,8 +130,8 @@ class Answer:
         self._wire.guard.check()
         return data
 
-    def document(self, limit: int, what: str) -> bytes:
-        """Read the whole body.
+    def document(self, limit: int, what: str, digest: str = "") -> bytes:
+        """Read the whole body. digest: of the blob that it is, for the count.
 
         Raises LyingRegistryError beyond `limit` bytes, ConnectionFailedError when it drips.
         """
@@ -145,7 +145,7 @@ class Answer:
                 if not data:
                     return bytes(found)
                 found += data
-                self._wire.meter.received(len(data))
+                self._wire.meter.received(len(data), digest)
         except RegistryError:
             self._raw.close()
             raise

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from fakes import Fake
+from registries import Fake
 
 from runtime.image import ImageStore
 from runtime.image.registry.client import RegistryClient
@@ -29,6 +29,11 @@ def store(tmp_path):
 
 @pytest.fixture
 def client():
+    return RegistryClient(Options(pause_s=0.05))
+
+
+@pytest.fixture
+def impatient():
     """Impatient, so that what waits for ever fails soon."""
     return RegistryClient(
         Options(

@@ -9,9 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
-from fakes import Fake, make_image, send, tar_of
 from hypothesis import given
 from hypothesis import strategies as st
+from registries import Fake, make_image, send, tar_of
 
 from runtime.image.registry.challenge import Challenge, choose, parse_challenges
 from runtime.image.registry.client import RegistryClient
@@ -24,6 +24,8 @@ from runtime.image.registry.errors import (
     RegistryNotFoundError,
 )
 from runtime.image.registry.options import Options
+
+pytestmark = pytest.mark.filterwarnings("ignore:Unverified HTTPS")
 
 ME = Credential("me", "se:cret")
 TAR = tar_of({"file": b"x" * 3000})

@@ -116,7 +116,7 @@ def test_a_helper_is_a_name(config, name):
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"auths": []}', '{"auths": {"registry": {"auth": "!"}}}', "[" * 99999]
+    "text", ["{", "[]", '{"auths": [1]}', '{"auths": {"registry": {"auth": "!"}}}', "[" * 99999]
 )
 def test_a_file_that_is_broken(config, text):
     write(config, text)

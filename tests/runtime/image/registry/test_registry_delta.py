@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from fakes import Relay, distribution, has_distribution, ours, tar_of
+from registries import Relay, distribution, has_distribution, ours, tar_of
 
 from runtime.image import ImageStore
 

@@ -8,9 +8,9 @@ import time
 
 import msgspec
 import pytest
-from fakes import Fake, compress, cut, digest_of, make_image, send, tar_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from registries import Fake, compress, cut, digest_of, make_image, send, tar_of
 
 from runtime.image import ImageStore, UnpackLimits
 from runtime.image.errors import ImageError
@@ -98,9 +98,9 @@ def test_a_gzip_that_ends_early(fake, client, store):
     refused(client, store, fake, LyingRegistryError, "cut short")
 
 
-def test_a_body_without_a_length_that_ends_early(served, client, store):
+def test_a_body_without_a_length_that_ends_early(served, impatient, store):
     on_layer(served, cut(LAYER, len(LAYER) // 2))
-    text = refused(client, store, served, ConnectionFailedError, "ended after")
+    text = refused(impatient, store, served, ConnectionFailedError, "ended after")
     assert f"of {len(LAYER)} bytes" in text
 
 
@@ -309,39 +309,39 @@ def forever(handler, pieces, pause=0.0):
     handler.close_connection = True
 
 
-def test_headers_without_end(served, client, store):
+def test_headers_without_end(served, impatient, store):
     def answer(handler):
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
         forever(handler, b"X-More: and more\r\n")
 
     on_layer(served, answer)
-    refused(client, store, served, ConnectionFailedError, "more than 100 headers")
+    refused(impatient, store, served, ConnectionFailedError, "more than 100 headers")
 
 
-def test_a_header_line_without_end(served, client, store):
+def test_a_header_line_without_end(served, impatient, store):
     def answer(handler):
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
         forever(handler, b"x" * 4096)
 
     on_layer(served, answer)
-    refused(client, store, served, ConnectionFailedError, "header line")
+    refused(impatient, store, served, ConnectionFailedError, "header line")
 
 
-def test_a_head_that_drips(served, client, store):
+def test_a_head_that_drips(served, impatient, store):
     def answer(handler):
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
         forever(handler, b"x", 0.05)
 
     on_layer(served, answer)
-    refused(client, store, served, ConnectionFailedError, "stalls")
+    refused(impatient, store, served, ConnectionFailedError, "stalls")
 
 
-def test_nothing_comes_at_all(served, client, store):
+def test_nothing_comes_at_all(served, impatient, store):
     on_layer(served, lambda handler: time.sleep(3))
-    refused(client, store, served, ConnectionFailedError, "stalls")
+    refused(impatient, store, served, ConnectionFailedError, "stalls")
 
 
-def test_a_body_that_stops(served, client, store):
+def test_a_body_that_stops(served, impatient, store):
     def answer(handler):
         handler.send_response(200)
         handler.send_header("Content-Length", str(len(LAYER)))
@@ -351,10 +351,10 @@ def test_a_body_that_stops(served, client, store):
         time.sleep(3)
 
     on_layer(served, answer)
-    refused(client, store, served, ConnectionFailedError, "ended after 10 of")
+    refused(impatient, store, served, ConnectionFailedError, "ended after 10 of")
 
 
-def test_a_body_that_drips(fake, client, store):
+def test_a_body_that_drips(fake, impatient, store):
     image = make_image([tar_of({"data": os.urandom(100_000)})], "none")
     fake.add(image)
     layer = max(image[2], key=lambda digest: len(image[2][digest]))
@@ -366,10 +366,10 @@ def test_a_body_that_drips(fake, client, store):
         forever(handler, b"\0", 0.02)
 
     fake.on("GET", f"/v2/app/blobs/{layer}", answer)
-    refused(client, store, fake, (ConnectionFailedError, LyingRegistryError), "it stalls")
+    refused(impatient, store, fake, (ConnectionFailedError, LyingRegistryError), "it stalls")
 
 
-def test_a_manifest_that_drips(served, client, store):
+def test_a_manifest_that_drips(served, impatient, store):
     def answer(handler):
         handler.send_response(200)
         handler.send_header("Content-Length", "1000")
@@ -377,24 +377,24 @@ def test_a_manifest_that_drips(served, client, store):
         forever(handler, b" ", 0.02)
 
     served.on("GET", "/v2/app/manifests/1", answer)
-    refused(client, store, served, ConnectionFailedError, "comes too slowly")
+    refused(impatient, store, served, ConnectionFailedError, "comes too slowly")
 
 
-def test_interim_answers_without_end(served, client, store):
+def test_interim_answers_without_end(served, impatient, store):
     on_layer(served, lambda handler: forever(handler, b"HTTP/1.1 100 Continue\r\n\r\n", 0.01))
-    refused(client, store, served, ConnectionFailedError, "stalls")
+    refused(impatient, store, served, ConnectionFailedError, "stalls")
 
 
-def test_not_http_at_all(client, store):
+def test_not_http_at_all(impatient, store):
     noise = Fake()
     noise.gate = lambda handler: forever(handler, gzip.compress(b"x" * 10000))
     try:
-        refused(client, store, noise, RegistryError, "the connection broke off")
+        refused(impatient, store, noise, RegistryError, "the connection broke off")
     finally:
         noise.close()
 
 
-def test_nobody_there(client, store):
+def test_nobody_there(impatient, store):
     gone = Fake()
     gone.close()
-    refused(client, store, gone, ConnectionFailedError, "connection refused")
+    refused(impatient, store, gone, ConnectionFailedError, "connection refused")

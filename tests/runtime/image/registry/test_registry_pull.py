@@ -5,7 +5,7 @@ import os
 import threading
 
 import pytest
-from fakes import compress, cut, digest_of, make_image, ours, send, tar_of
+from registries import compress, cut, digest_of, make_image, ours, send, tar_of
 
 from runtime.image import ImageStore
 from runtime.image.registry.client import RegistryClient
@@ -33,7 +33,8 @@ def test_an_image_arrives_byte_for_byte(fake, client, store, how, docker):
     assert content(pulled.image) == {"base": b"b" * 5000, "top": b"t" * 300}
     assert pulled.image.repo_digests == (f"{fake.host}/app@{digest}",)
     assert store.verify(fake.name()).id == pulled.image.id
-    assert pulled.transfer.received == len(image[0]) + sum(map(len, image[2].values()))
+    assert pulled.transfer.blobs == {digest: len(blob) for digest, blob in image[2].items()}
+    assert pulled.transfer.received == len("{}") + len(image[0]) + sum(map(len, image[2].values()))
     assert (pulled.transfer.moved, pulled.transfer.present) == (3, 0)
 
 
@@ -179,7 +180,8 @@ def test_a_registry_without_ranges_sends_all_of_it_again(fake, client, store):
     assert store.verify(fake.name())
 
 
-def test_a_busy_registry_is_asked_again(fake, client, store):
+def test_a_busy_registry_is_asked_again(fake, store):
+    client = RegistryClient(Options(attempts=2, pause_s=0.01))
     fake.add(make_image([TOP]))
     busy = iter([503, 429])
 

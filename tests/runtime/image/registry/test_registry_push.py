@@ -4,7 +4,7 @@ import contextlib
 import os
 
 import pytest
-from fakes import (
+from registries import (
     Fake,
     Relay,
     compress,
@@ -183,7 +183,7 @@ def relayed(relay):
         relay.close()
 
 
-def test_a_broken_upload_goes_on(host, client, local, tmp_path):
+def test_a_broken_upload_goes_on(request, host, client, local, tmp_path):
     tar = tmp_path / "big.tar"
     tar.write_bytes(tar_of({"big": os.urandom(6 << 20)}))
     relay = Breaking(host, 4 << 20)
@@ -192,7 +192,8 @@ def test_a_broken_upload_goes_on(host, client, local, tmp_path):
         image = local.create(name, [tar])
         (pushed,) = client.push(local, name)
     assert pushed.digest == image.digest
-    assert relay.up < 10 << 20  # the whole blob twice would be 12 MiB and more
+    if "ours" in request.node.name:  # docker-registry forgets an upload that broke; it begins again there
+        assert relay.up < 8 << 20
     direct = name.replace(through, host)
     assert client.pull(ImageStore(tmp_path / "check"), direct).image.digest == image.digest
 

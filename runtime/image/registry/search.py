@@ -1,0 +1,84 @@
+"""Find repositories: by Docker Hub's search, or among all that another registry lists."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from runtime.image.references import HUB, parse_reference
+from runtime.image.registry.client import RegistryClient
+from runtime.image.registry.connections import Guard
+from runtime.image.registry.credentials import Credential
+from runtime.image.registry.errors import LyingRegistryError
+from runtime.image.registry.refusals import clean, refusal
+from runtime.image.registry.session import Session
+
+_HUB_SEARCH = "https://index.docker.io/v1/search"
+_CATALOG_PAGE = 1000
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """One repository, in the words of Docker's API. Only Hub tells more than the name."""
+
+    name: str
+    description: str = ""
+    star_count: int = 0
+    is_official: bool = False
+    is_automated: bool = False
+
+
+class _HubAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    results: list[Found]
+
+
+def search(
+    client: RegistryClient,
+    term: str,
+    limit: int = 25,
+    *,
+    credential: Credential | None = None,
+    guard: Guard | None = None,
+) -> list[Found]:
+    """Find at most `limit` repositories for `term`, which may begin with a registry's host.
+
+    Raises RegistryError, ImageReferenceError for what can be in no name.
+    """
+    name = parse_reference(term)
+    host, wanted = (HUB, term) if name.host == HUB else (name.host, name.path)
+    with client.session(host, credential, guard) as session:
+        if host == HUB:
+            return _hub(session, wanted, limit)
+        return [Found(name=f"{host}/{one}") for one in _listed(session) if wanted in one][:limit]
+
+
+def _hub(session: Session, term: str, limit: int) -> list[Found]:
+    query = urlencode({"q": term, "n": limit})
+    with session.wire.send("GET", f"{_HUB_SEARCH}?{query}", {}) as answer:
+        if answer.status != 200:
+            raise refusal(answer)
+        data = answer.document(session.wire.options.max_document, "search result")
+    try:
+        results = msgspec.json.decode(data, type=_HubAnswer).results
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise _malformed(error) from error
+    return [
+        msgspec.structs.replace(one, name=clean(one.name), description=clean(one.description))
+        for one in results[:limit]
+    ]
+
+
+def _listed(session: Session) -> list[str]:
+    where = f"/v2/_catalog?n={_CATALOG_PAGE}"
+    with session.ask("GET", where, scopes=("registry:catalog:*",)) as answer:
+        data = answer.document(session.wire.options.max_document, "list of repositories")
+    try:
+        document: Any = msgspec.json.decode(data)
+        return [str(one) for one in document["repositories"]]
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, TypeError, KeyError) as error:
+        raise _malformed(error) from error
+
+
+def _malformed(error: Exception) -> LyingRegistryError:
+    return LyingRegistryError(f"search result is malformed: {error}; ask who runs the registry")
