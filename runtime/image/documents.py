@@ -73,7 +73,7 @@ class ImageConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """The image's config document. `created` is left out unless given, so equal content has equal digests."""
 
     architecture: str = ""
-    os: str = "linux"
+    os: str = ""
     rootfs: RootFs = RootFs(diff_ids=())
     config: Execution | None = None
     created: str | None = None

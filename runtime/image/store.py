@@ -93,6 +93,7 @@ class ImageStore:
             document = msgspec.structs.replace(
                 document,
                 architecture=document.architecture or architecture(),
+                os=document.os or "linux",
                 rootfs=RootFs(diff_ids=tuple(layer.diff_id for layer in added)),
             )
             return self.register((reference,) if reference else (), added, encode(document))
