@@ -7,7 +7,11 @@ stdin) and go on reading, so a taken connection is kept open for writing.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
+import socket
+import sys
+import termios
 from typing import Any
 
 from aiohttp import web
@@ -17,6 +21,9 @@ _log = logging.getLogger(__name__)
 
 _ENOUGH = 256 << 10
 """Unread bytes beyond which the client is made to wait."""
+
+_LOOKS, _LOOK_S = 100, 0.001
+"""How often to look whether a client has read the head, and with which pause."""
 
 
 class Connection(web.RequestHandler):  # type: ignore[misc]
@@ -131,6 +138,19 @@ class Hijacked:
         if not self._connection.writable.is_set():
             await self._connection.writable.wait()
 
+    async def head_is_read(self) -> None:
+        """Return once the client has read all that was sent so far, or takes long; at once for TCP.
+
+        docker-py reads the head through a buffer and what follows past it: output that comes along is lost.
+        """
+        sock = self._transport.get_extra_info("socket")
+        if sock is None or sock.family != socket.AF_UNIX:
+            return
+        for _ in range(_LOOKS):
+            if self._transport.is_closing() or not _unread_by_peer(sock.fileno()):
+                return
+            await asyncio.sleep(_LOOK_S)
+
     def close(self) -> None:
         """Close it once all is written."""
         self._transport.close()
@@ -147,6 +167,11 @@ class Hijacked:
         """The client sends no more."""
         self._ended = True
         self._news.set()
+
+
+def _unread_by_peer(fd: int) -> int:
+    """Return what of a unix socket's output waits in the kernel, bytes and the room they take."""
+    return int.from_bytes(fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 class Taken(web.StreamResponse):

@@ -38,12 +38,12 @@ async def _drop(client: Hijacked) -> None:
 
 
 async def _send_output(client: Hijacked, attachment: Attachment) -> None:
-    if attachment.tty:
-        async for _, data in attachment:
-            await client.send(data)
-    else:
-        async for stream, data in attachment:
-            await client.send(frame(stream, data))
+    first = True
+    async for stream, data in attachment:
+        if first:
+            await client.head_is_read()
+            first = False
+        await client.send(data if attachment.tty else frame(stream, data))
 
 
 async def until_gone(client: Hijacked, work: Coroutine[Any, Any, None]) -> None:

@@ -65,7 +65,7 @@ class Conformance:
             file.write(f"{line}\n")
 
 
-IGNORED = {"checkpoint-dir"}
+IGNORED = {"trunc_cmd"}
 """Query parameters that clients send and that mean nothing here."""
 
 

@@ -39,8 +39,8 @@ def test_standard_output_and_error_are_apart(daemon: Daemon):
 
 @pytest.mark.parametrize(
     ("command", "status"),
-    [(["true"], 0), (["sh", "-c", "exit 42"], 42), (["sh", "-c", "sh -c 'kill -9 $$'"], 137), (["/nowhere"], 127),
-     (["/etc/passwd"], 126)],
+    [(["true"], 0), (["sh", "-c", "exit 42"], 42), (["sh", "-c", "sh -c 'kill -9 $$'; exit $?"], 137),
+     (["/nowhere"], 127), (["/etc/passwd"], 126)],
 )  # fmt: skip
 def test_the_exit_status_is_the_programs(daemon: Daemon, command: list[str], status: int):
     assert daemon.docker_run("run", "--rm", "busybox", *command).returncode == status

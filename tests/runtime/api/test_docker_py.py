@@ -89,4 +89,4 @@ def test_errors_are_of_the_right_kind(client: docker.DockerClient):
     with pytest.raises(NotFound, match="No such container: none"):
         client.containers.get("none")
     with pytest.raises(APIError, match="invalid filter 'color'"):
-        list(client.api.events(filters={"color": "red"}))
+        client.containers.list(filters={"color": "red"})

@@ -51,14 +51,19 @@ def test_a_second_daemon_on_the_same_root_is_refused_and_told_of_the_first(own: 
 
 
 def test_a_signal_stops_it_with_its_containers_and_tells_who_waits(own: Daemon):
-    client = own.docker_start("run", "busybox", "sleep", "60", stdin=subprocess.DEVNULL)
+    command = ("run", "--stop-timeout", "1", "busybox", "sleep", "60")
+    client = own.docker_start(*command, stdin=subprocess.DEVNULL)
     while own.docker("ps", "-q") == "":
         pass
-    waiting = own.docker_start("wait", own.docker("ps", "-q").strip(), stdin=subprocess.DEVNULL)
-    assert own.terminate(signal.SIGTERM) == 0
+    id_ = own.docker("ps", "-q").strip()
+    with socket.socket(socket.AF_UNIX) as waiting:
+        waiting.connect(str(own.socket))
+        waiting.sendall(f"POST /containers/{id_}/wait HTTP/1.1\r\nHost: d\r\n\r\n".encode())
+        assert b"200 OK" in waiting.recv(4096)
+        assert own.terminate(signal.SIGTERM) == 0
+        assert b'"StatusCode":137' in waiting.recv(4096)
     client.communicate(timeout=30)
     assert client.returncode == 137
-    assert waiting.communicate(timeout=30)[0] == b"137\n"
     assert not own.socket.exists()
     own.start()
     assert own.docker("ps", "-a", "--format", "{{.State}}") == "exited\n"

@@ -270,7 +270,7 @@ def test_import_export_and_build(nn: Nn, tmp_path: Path):
     (context / "file").write_text("copied\n")
     assert "Successfully tagged built:1" in nn("build", "-t", "built:1", "--build-arg", "V=7", context)
     assert nn(*QUIET, "built:1") == "copied\n7\n"
-    broken = nn.run("build", "-", stdin=b"FROM imported:1\nRUN exit 3\n")
+    broken = nn.run("build", "--force-rm", "-", stdin=b"FROM imported:1\nRUN exit 3\n")
     assert (broken.returncode, b"non-zero code: 3" in broken.stderr) == (3, True), broken.stderr
     nn("rm", "box")
     nn("rmi", "built:1", "imported:1")

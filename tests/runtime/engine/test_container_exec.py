@@ -81,7 +81,9 @@ def test_it_has_a_terminal_of_the_containers(container):
 
 
 def test_a_program_that_is_not_there(container):
-    with pytest.raises(EngineError, match=r'^exec nope in \w+: exec: "nope": executable file not found in \$PATH$'):
+    with pytest.raises(
+        EngineError, match=r'^exec nope in \w+: exec: "nope": executable file not found in \$PATH$'
+    ):
         container.exec(["nope"])
 
 

@@ -7,7 +7,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def networks(world: World) -> Iterator[NamedNetworks]:
     yield made
     made.close()
     made.close()  # idempotent
-    assert links() == {"lo", "up0"}
+    wait_for(lambda: links() == {"lo", "up0"})  # the kernel reaps namespaces beside us
     assert "nn_" not in run("nft", "list", "tables")
 
 
@@ -98,6 +99,13 @@ def box(networks: NamedNetworks) -> Iterator[contextlib.ExitStack]:
             return made
 
         yield make  # type: ignore[misc]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def links() -> set[str]:
@@ -338,10 +346,7 @@ def test_a_failed_attach_leaves_nothing(networks: NamedNetworks) -> None:
             endpoint(ONE, 2), endpoint(TWO, 2, "eth1", network="9" * 64), ports=(Port(host=0, container=1),)
         )
     one.namespace.close()
-    with contextlib.suppress(AssertionError):
-        for _ in range(100):
-            assert links() - before
-            os.sched_yield()
+    wait_for(lambda: links() == before)
     with pytest.raises(NetworkError, match="a link of this name is there already"):
         networks.up(msgspec.structs.replace(TWO, id="5" * 64, link="up0"))
 
@@ -372,7 +377,7 @@ def test_forwarding_is_switched_on_noted_and_put_back(world: World) -> None:
 def test_the_host_does_not_become_a_router(networks: NamedNetworks, world: World) -> None:
     far = NetworkNamespace()
     run("ip", "link", "add", "side0", "type", "veth", "peer", "name", "eth0")
-    run("ip", "link", "set", "eth0", "netns", f"/proc/self/fd/{far.fd}")
+    run("ip", "link", "set", "eth0", "netns", f"/proc/{os.getpid()}/fd/{far.fd}")
     run("ip", "addr", "add", "10.98.0.1/24", "dev", "side0")
     run("ip", "link", "set", "side0", "up")
     Path("/proc/sys/net/ipv4/conf/side0/forwarding").write_text("1")
@@ -385,7 +390,9 @@ def test_the_host_does_not_become_a_router(networks: NamedNetworks, world: World
         networks._rules.close()  # without our rules it would be one
         meets(server, "10.98.0.2", 80, world.netns_fd)
     far.close()
-    run("ip", "link", "del", "side0")
+    networks._specs.clear()  # the table they are in is gone
+    for name in ("nn-one", "nn-two", "nn-secret"):
+        run("ip", "link", "del", name)
 
 
 VICTIM = """
