@@ -12,6 +12,7 @@ import itertools
 import secrets
 import socket
 import struct
+import zlib
 from collections.abc import Sequence
 from ipaddress import ip_network
 from pathlib import Path
@@ -75,13 +76,13 @@ class NamedNetworks:
             opened = () if spec.internal else self._open_host(spec)
             self._rules.add_network(spec, opened)
         except BaseException:
-            netlink.ask([rtnetlink.delete_link(spec.link)])
+            netlink.ask([rtnetlink.delete_group(_group(spec))])
             raise
         self._specs[spec.id] = spec
 
     def _make_bridge(self, netlink: Rtnetlink, spec: NetworkSpec) -> None:
         mac = _MAC + struct.pack(">I", self.owner.pid).hex(":")
-        requests = rtnetlink.add_bridge(spec.link, mac, f"nn {self.owner}", spec.mtu)
+        requests = rtnetlink.add_bridge(spec.link, mac, f"nn {self.owner}", spec.mtu, _group(spec))
         for row in netlink.links():
             if row.name == spec.link:
                 if _owner_is_alive(row) is not False:
@@ -105,7 +106,8 @@ class NamedNetworks:
         if spec is None:
             return
         with contextlib.ExitStack() as stack:
-            stack.callback(self._ready().ask, [rtnetlink.delete_link(spec.link)])
+            # With the ports of ended containers, whose namespaces the kernel may not have reaped yet.
+            stack.callback(self._ready().ask, [rtnetlink.delete_group(_group(spec))])
             self._rules.drop_network(spec)
             if not any(not one.internal for one in self._specs.values()):
                 self._settings.release()
@@ -203,7 +205,7 @@ class NamedNetworks:
 
     def _plug(self, plugged: _Plugged, netns_fd: int, endpoint: Endpoint) -> None:
         spec = self._spec(endpoint)
-        link = self._make_pair(netns_fd, endpoint, spec)
+        link = self._make_pair(netns_fd, endpoint, spec, published=plugged.publication is not None)
         try:
             with inside.inside(netns_fd):
                 inside.configure(endpoint, spec)
@@ -215,12 +217,18 @@ class NamedNetworks:
         plugged.links[endpoint.network] = link
         plugged.endpoints[endpoint.network] = endpoint
 
-    def _make_pair(self, netns_fd: int, endpoint: Endpoint, spec: NetworkSpec) -> str:
+    def _make_pair(self, netns_fd: int, endpoint: Endpoint, spec: NetworkSpec, *, published: bool) -> str:
         netlink, bridge = self._ready(), socket.if_nametoindex(spec.link)
         name = PAIR + secrets.token_hex(5)
-        requests = [rtnetlink.add_veth(name, bridge, spec.mtu, endpoint.interface, endpoint.mac, netns_fd)]
+        requests = [
+            rtnetlink.add_veth(
+                name, bridge, _group(spec), spec.mtu, endpoint.interface, endpoint.mac, netns_fd
+            )
+        ]
         if not spec.icc:
             requests.append(rtnetlink.isolate(name))
+        if published:
+            requests.append(rtnetlink.reflect(name))
         try:
             netlink.ask(requests)
         except BaseException:
@@ -250,6 +258,10 @@ class NamedNetworks:
         if self._netlink is not None:
             self._netlink.close()
             self._netlink = None
+
+
+def _group(spec: NetworkSpec) -> int:
+    return zlib.crc32(spec.id.encode()) & 0x7FFFFFFF | 0x40000000
 
 
 def _free_interface(plugged: _Plugged) -> str:

@@ -1,4 +1,4 @@
-"""The published ports of one container: held from its start to its end, led to where it is reached now."""
+"""The published ports of one container: held as long as it has a network, led to where it is reached now."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ class Publication:
     """Ports of one container. Making it holds them, lead_to() opens them. All methods raise NetworkError."""
 
     def __init__(self, ports: Sequence[Port], rules: Rules, relays: Relays) -> None:
-        try:
-            self._held = holding.hold(ports)
-        except NetworkError:
-            if not relays.settle():
-                raise
-            self._held = holding.hold(ports)  # the relay had not let go of it yet
-        self.ports = tuple(one.port for one in self._held)
         self._rules, self._relays = rules, relays
+        self._held = self._hold(ports)
+        self.ports = tuple(one.port for one in self._held)
         self._elements: list[tuple[str, str, str]] = []
         self._served: list[int] = []
         self._target: tuple[str, str] = ("", "")
 
     def lead_to(self, endpoint: Endpoint | None) -> None:
-        """Lead all ports to an endpoint instead of where they led before; None leads nowhere."""
+        """Lead all ports to an endpoint instead of where they led before; None lets go of them."""
         target = (endpoint.address, endpoint.address6) if endpoint else ("", "")
         if target == self._target:
             return
         self._close_ways()
+        if endpoint is None:
+            self._let_go()
+            return
+        if not self._held:
+            self._held = self._hold(self.ports)
         four, six = target
         elements = []
         for one in self._held:
@@ -50,8 +50,20 @@ class Publication:
     def close(self) -> None:
         """Take the ports back. Idempotent."""
         with contextlib.ExitStack() as stack:
-            stack.callback(holding.release, self._held)
+            stack.callback(self._let_go)
             self._close_ways()
+
+    def _hold(self, ports: Sequence[Port]) -> list[holding.Held]:
+        try:
+            return holding.hold(ports)
+        except NetworkError:
+            if not self._relays.settle():
+                raise
+            return holding.hold(ports)  # the relay had not let go of it yet
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, []
+        holding.release(held)
 
     def _close_ways(self) -> None:
         elements, self._elements, self._target = self._elements, [], ("", "")

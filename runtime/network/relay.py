@@ -13,6 +13,7 @@ import contextlib
 import signal
 import socket
 import sys
+from typing import cast
 
 import msgspec
 
@@ -98,8 +99,7 @@ class UdpRelay(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note where answers go."""
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[object, ...]) -> None:
         """Pass a client's datagram on, as soon as its socket is there."""
@@ -163,7 +163,10 @@ class Helper:
 
     def take(self) -> None:
         """Read one order."""
-        data, ancillary, _, _ = self._orders.recvmsg(_CHUNK, socket.CMSG_SPACE(4))
+        try:
+            data, ancillary, _, _ = self._orders.recvmsg(_CHUNK, socket.CMSG_SPACE(4))
+        except ConnectionResetError:
+            data, ancillary = b"", []
         if not data:
             self.ended.set()
             return

@@ -30,11 +30,11 @@ _NODAD = 0x02
 _RT_MAIN, _RTPROT_STATIC, _RT_UNIVERSE, _RTN_UNICAST = 254, 4, 0, 1
 
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 10, 18
-_IFLA_IFALIAS, _IFLA_NET_NS_FD = 20, 28
+_IFLA_IFALIAS, _IFLA_GROUP, _IFLA_NET_NS_FD = 20, 27, 28
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
 _VETH_PEER, _BR_STP_STATE = 1, 5
-_PORT_STATE, _PORT_FLUSH, _PORT_ISOLATED = 1, 24, 33
-_STATE_DISABLED = 0
+_PORT_LEARNING, _PORT_FLOOD, _PORT_FLUSH, _PORT_MCAST_FLOOD, _PORT_BCAST_FLOOD = 8, 9, 24, 27, 30
+_PORT_HAIRPIN, _PORT_ISOLATED = 4, 33
 
 _SOL_NETLINK, _NETLINK_CAP_ACK = 270, 10
 _RECEIVE = 1 << 16
@@ -120,10 +120,14 @@ class Rtnetlink:
 # ---- links ------------------------------------------------------------------------------------------------
 
 
-def add_bridge(name: str, mac: str, alias: str, mtu: int) -> list[Request]:
-    """Make a bridge, down, without spanning tree; an existing one of this name is an error (EEXIST)."""
+def add_bridge(name: str, mac: str, alias: str, mtu: int, group: int) -> list[Request]:
+    """Make a bridge, down, without spanning tree; an existing one of this name is an error (EEXIST).
+
+    group: a number above 0 that it shares with its ports, see delete_group().
+    """
     data = _attribute(_BR_STP_STATE, struct.pack("=I", 0))
-    body = _link_named(name) + _attribute(_IFLA_ADDRESS, _mac(mac)) + _mtu(mtu) + _info("bridge", data)
+    body = _link_named(name) + _attribute(_IFLA_ADDRESS, _mac(mac)) + _mtu(mtu) + _group(group)
+    body += _info("bridge", data)
     return [
         Request(f"make bridge {name}", _NEWLINK, _CREATE | _EXCL, body),
         Request(
@@ -132,12 +136,16 @@ def add_bridge(name: str, mac: str, alias: str, mtu: int) -> list[Request]:
     ]
 
 
-def add_veth(name: str, bridge: int, mtu: int, peer: str, mac: str, netns_fd: int) -> Request:
+def add_veth(name: str, bridge: int, group: int, mtu: int, peer: str, mac: str, netns_fd: int) -> Request:
     """Make a pair: `name` here, up on the bridge of this index; `peer` with `mac` in the namespace, down."""
     inner = _LINK.pack(0, 0, 0, 0, 0) + _text(_IFLA_IFNAME, peer) + _attribute(_IFLA_ADDRESS, _mac(mac))
     inner += _attribute(_IFLA_NET_NS_FD, struct.pack("=I", netns_fd)) + _mtu(mtu)
     body = _LINK.pack(0, 0, 0, _UP, _UP) + _text(_IFLA_IFNAME, name) + _mtu(mtu)
-    body += _attribute(_IFLA_MASTER, struct.pack("=I", bridge)) + _info("veth", _attribute(_VETH_PEER, inner))
+    body += (
+        _group(group)
+        + _attribute(_IFLA_MASTER, struct.pack("=I", bridge))
+        + _info("veth", _attribute(_VETH_PEER, inner))
+    )
     return Request(f"make veth {name} for {peer}", _NEWLINK, _CREATE | _EXCL, body)
 
 
@@ -146,9 +154,22 @@ def isolate(name: str) -> Request:
     return Request(f"isolate {name}", _NEWLINK, 0, _port(name, _attribute(_PORT_ISOLATED, b"\1")))
 
 
+def reflect(name: str) -> Request:
+    """Let a port of a bridge send back where it came from what was addressed to a published port of its own.
+
+    Needed where br_netfilter is loaded (dockerd does it): addresses are then translated within the bridge.
+    """
+    return Request(f"reflect {name}", _NEWLINK, 0, _port(name, _attribute(_PORT_HAIRPIN, b"\1")))
+
+
 def silence(name: str) -> Request:
-    """Let a port of a bridge pass nothing any more, at once, and forget who was behind it."""
-    data = _attribute(_PORT_STATE, bytes([_STATE_DISABLED])) + _attribute(_PORT_FLUSH, b"")
+    """Let nothing reach a port of a bridge any more, at once, and forget who was behind it.
+
+    Who is behind it hears no question for its address, and so gives no answer. To disable it is no use:
+    a bridge without spanning tree puts its ports back to forwarding.
+    """
+    switches = (_PORT_LEARNING, _PORT_FLOOD, _PORT_MCAST_FLOOD, _PORT_BCAST_FLOOD)
+    data = b"".join(_attribute(one, b"\0") for one in switches) + _attribute(_PORT_FLUSH, b"")
     return Request(f"silence {name}", _NEWLINK, 0, _port(name, data), (errno.ENODEV, errno.EINVAL))
 
 
@@ -161,6 +182,12 @@ def set_up(name: str) -> Request:
 def delete_link(name: str) -> Request:
     """Delete a link; its peer goes with it. One that is gone is fine."""
     return Request(f"delete link {name}", _DELLINK, 0, _link_named(name), (errno.ENODEV,))
+
+
+def delete_group(group: int) -> Request:
+    """Delete all links of a group at once, which takes no longer than one; none is fine."""
+    body = _LINK.pack(0, 0, 0, 0, 0) + _group(group)
+    return Request(f"delete links of group {group}", _DELLINK, 0, body, (errno.ENODEV,))
 
 
 # ---- addresses and routes ---------------------------------------------------------------------------------
@@ -212,6 +239,10 @@ def _text(kind: int, value: str) -> bytes:
 
 def _mtu(mtu: int) -> bytes:
     return _attribute(_IFLA_MTU, struct.pack("=I", mtu)) if mtu else b""
+
+
+def _group(group: int) -> bytes:
+    return _attribute(_IFLA_GROUP, struct.pack("=I", group))
 
 
 def _info(kind: str, data: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from runtime.spawn.tape import StepError, Tape
 from runtime.volume.errors import BadVolumeError, VolumeError
 
 _KNOWN = frozenset({"type", "device", "o", "size"})
+_MOUNTS = Path("/proc/thread-self/mountinfo")
+_ESCAPED = re.compile(r"\\([0-7]{3})")
 _REMOTE = ("nfs", "nfs4", "cifs")
 
 
@@ -35,6 +38,19 @@ def check_options(options: Mapping[str, str]) -> None:
 def wants_mount(options: Mapping[str, str]) -> bool:
     """Say whether a volume is more than its directory."""
     return "device" in options
+
+
+def mounts_below(directory: Path) -> list[Path]:
+    """Return what is mounted on a directory and below it, in the order of mounting.
+
+    Path.is_mount() does not see a bind of the same file system.
+    """
+    found = []
+    for line in _MOUNTS.read_text("utf-8", "surrogateescape").splitlines():
+        point = Path(_ESCAPED.sub(lambda octal: chr(int(octal[1], 8)), line.split(" ")[4]))
+        if point.is_relative_to(directory.resolve()):
+            found.append(point)
+    return found
 
 
 def mount(name: str, options: Mapping[str, str], target: Path) -> None:

@@ -155,7 +155,7 @@ class VolumeStore:
         """Return the directory on the host, mounted when the options ask for it; one user more."""
         with self._lock:
             volume, target = self.get(name), self.mountpoint(name)
-            if mounting.wants_mount(volume.options) and not target.is_mount():
+            if mounting.wants_mount(volume.options) and not mounting.mounts_below(target):
                 mounting.mount(name, volume.options, target)
             self._users[name] = self._users.get(name, 0) + 1
             return target
@@ -172,8 +172,9 @@ class VolumeStore:
                 self._unmount(name)
 
     def _unmount(self, name: str) -> None:
-        if mounting.wants_mount(self._volumes[name].options) and self.mountpoint(name).is_mount():
-            mounting.unmount(self.mountpoint(name))
+        if mounting.wants_mount(self._volumes[name].options):
+            for _ in mounting.mounts_below(self.mountpoint(name)):
+                mounting.unmount(self.mountpoint(name))
 
     def populate(self, name: str, layers: Sequence[Path], path: str) -> None:
         """Copy the image's content below `path` (layers: lowest first) into a volume that is still empty.
@@ -230,5 +231,5 @@ class VolumeStore:
 
     def _clear(self, path: Path) -> None:
         """Free the space of what was removed; never through a mount into what is not ours."""
-        if not (path / _DATA).is_mount():
+        if not mounting.mounts_below(path):
             shutil.rmtree(path, ignore_errors=True)

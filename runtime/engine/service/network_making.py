@@ -6,7 +6,7 @@ import contextlib
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 
-from runtime.engine.errors import BadParameterError, EngineError, ForbiddenError, NotFoundError
+from runtime.engine.errors import BadParameterError, ConflictError, EngineError, ForbiddenError, NotFoundError
 from runtime.engine.service import clock
 from runtime.engine.service.network_record import (
     DRIVERS,
@@ -51,6 +51,8 @@ def make_record(
     Raises BadParameterError, ForbiddenError, NotFoundError for an unknown driver, or EngineError.
     """
     driver = _check(request)
+    if any(other.name == request.name for other in others):
+        raise ConflictError(f"network with name {request.name} already exists")
     ipam = request.ipam or Ipam()
     options = dict(request.options or {})
     id = secrets.token_hex(32)  # noqa: A001

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from runtime.engine.errors import ConflictError, EngineError, ForbiddenError, NotFoundError
+from runtime.engine.errors import EngineError, ForbiddenError, NotFoundError
 from runtime.engine.service import network_files as files
 from runtime.engine.service.filters import Filters
 from runtime.engine.service.network_changes import connect, disconnect
@@ -230,8 +230,6 @@ class Networks:
     async def create(self, request: NetworkCreate) -> str:
         """Make a network; return its id."""
         async with self._making:
-            if any(record.name == request.name for record in self._records()):
-                raise ConflictError(f"network with name {request.name} already exists")
             record = make_record(request, self._records(), read_routes())
             net = await self._keep(record)
             try:

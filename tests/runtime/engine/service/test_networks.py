@@ -276,8 +276,8 @@ async def test_the_way_out_is_the_first_network_by_name_that_has_one(tmp_path: P
          "no configured subnet or ip-range contain the IP address 10.6.0.9"),
         ({"networking_config": on("bridge", aliases=["www"])},
          "network-scoped alias is supported only for containers in user defined networks"),
-        ({"extra_hosts": ["nonsense"]}, 'bad format for add-host: "nonsense"'),
-        ({"port_bindings": {"80/icmp": None}}, "publish tcp or udp"),
+        ({"extra_hosts": ["nonsense"]}, "bad format for add-host"),
+        ({"port_bindings": {"80/icmp": None}}, "invalid port specification"),
         ({"port_bindings": {"80/tcp": [PortBinding(host_port="99999")]}}, "invalid port specification"),
     ],
 )  # fmt: skip
