@@ -36,7 +36,7 @@ class RunRequest(Body, kw_only=True):
     create: CreateRequest
 
 
-@route("POST", "/nn/run", body=RunRequest, answer=Raw, status=101, also=(400, 404, 409, 500))
+@route("POST", "/nn/run", body=RunRequest, answer=Raw, also=(101, 400, 404, 409, 500))
 async def run(call: Call[None, RunRequest]) -> web.StreamResponse:
     """Create a container, attach to it, start it, and stay until it has ended."""
     request, service = call.body, call.service
