@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
+import select
 import socket
 import sys
 import termios
@@ -137,6 +138,15 @@ class Hijacked:
         self._transport.write(data)
         if not self._connection.writable.is_set():
             await self._connection.writable.wait()
+
+    def leave_if_hung_up(self) -> None:
+        """After the end of input: close when the client has closed it all, as only unix sockets tell."""
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None and sock.family == socket.AF_UNIX and not self._transport.is_closing():
+            poll = select.poll()
+            poll.register(sock.fileno(), 0)
+            if poll.poll(0):
+                self._transport.abort()
 
     async def head_is_read(self) -> None:
         """Return once the client has read all that was sent so far, or takes long; at once for TCP.

@@ -30,11 +30,13 @@ async def feed(client: Hijacked, attachment: Attachment) -> None:
     while data := await client.read():
         await attachment.write(data)
     await attachment.close_stdin()
+    client.leave_if_hung_up()
 
 
 async def _drop(client: Hijacked) -> None:
     while await client.read():
         pass
+    client.leave_if_hung_up()
 
 
 async def _send_output(client: Hijacked, attachment: Attachment) -> None:

@@ -41,11 +41,18 @@ def run(checkout: Path, options: argparse.Namespace) -> Suite:
         environment = os.environ | {
             "DOCKER_HOST": host,
             "DOCKER_TEST_API_VERSION": VERSION,
-            "PYTHONPATH": str(checkout),
+            "PYTHONPATH": f"{checkout}{os.pathsep}{_wanted(Path(scratch) / 'packages')}",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         subprocess.run(command, cwd=checkout, env=environment)
         return Suite("docker-py", options.host or "nnd", read_junit(report))
+
+
+def _wanted(target: Path) -> Path:
+    """Install what the suite imports beside docker-py itself, away from our own environment."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(target)]
+    subprocess.run([*pip, "paramiko", "websocket-client"], check=True)
+    return target
 
 
 @contextlib.contextmanager
