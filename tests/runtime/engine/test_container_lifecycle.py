@@ -145,7 +145,7 @@ def test_a_container_starts_once(make):
 
 def test_a_failed_start_leaves_nothing(make, engine):
     container = make("/no/such/program")
-    with pytest.raises(EngineError, match=r"\(/no/such/program\): exec: "/no/such/program": no such file"):
+    with pytest.raises(EngineError, match=r"\(/no/such/program\): .*: no such file or directory"):
         container.start()
     assert container._home
     assert not Path(container._home).exists()

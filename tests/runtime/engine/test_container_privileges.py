@@ -17,7 +17,9 @@ from runtime.spawn import capabilities
 pytestmark = pytest.mark.root
 
 ZERO = Device(path="/dev/mine", type="c", major=1, minor=5)
-KMSG = Device(path="/dev/deep/er/kmsg", type="c", major=1, minor=11)
+FUSE = Device(path="/dev/deep/er/fuse", type="c", major=10, minor=229)
+WRITE_FUSE = DeviceRule(kind="c", major=10, minor=229, access="w")
+READ_MISC = DeviceRule(kind="c", major=10, access="r")
 
 
 def test_a_privileged_container_has_all_of_it(run):
@@ -49,15 +51,22 @@ def test_a_privileged_cgroup_can_be_written(run):
     ("devices", "rules", "script", "expected"),
     [
         ((ZERO,), (), "head -c 2 /dev/mine | wc -c; echo x > /dev/mine && echo written", "2 written"),
-        ((KMSG,), (), "head -c 1 /dev/deep/er/kmsg | wc -c", "1"),
-        ((KMSG,), (DeviceRule(kind="c", major=1, minor=11, access="w"),), "head -c 1 /dev/deep/er/kmsg", ""),
-        ((), (DeviceRule(kind="c", major=1, access="r"),), "mknod /k c 1 11; head -c 1 /k | wc -c", "1"),
-        ((), (DeviceRule(kind="b", access="rwm"),), "mknod /k c 1 11; head -c 1 /k", ""),
-        ((), (), "mknod /k c 1 11; head -c 1 /k", ""),
+        ((FUSE,), (), "opened /dev/deep/er/fuse", "read"),
+        ((FUSE,), (WRITE_FUSE,), "opened /dev/deep/er/fuse", ""),
+        ((), (READ_MISC,), "mknod /f c 10 229; opened /f", "read"),
+        (
+            (),
+            (READ_MISC,),
+            "mknod /f c 10 229; (: > /f) && echo written",
+            "",
+        ),
+        ((), (DeviceRule(kind="b", access="rwm"),), "mknod /f c 10 229; opened /f", ""),
+        ((), (), "mknod /f c 10 229; opened /f", ""),
     ],
 )
 def test_devices_and_rules(run, devices, rules, script, expected):
-    words = run(script + " 2> /dev/null", devices=devices, limits=Limits(devices=rules))[1].split()
+    function = "exec 2> /dev/null; opened() { (: < $1) && echo read; };"
+    words = run(function + script, devices=devices, limits=Limits(devices=rules))[1].split()
     assert words == expected.split()
 
 

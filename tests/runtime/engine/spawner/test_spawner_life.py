@@ -62,15 +62,14 @@ async def test_without_input_there_is_the_null_device(root, layers):
 
 @asynchronous
 async def test_a_terminal_has_its_size_from_the_first_moment(root, layers):
-    script = "stty size; trap 'stty size; exit' WINCH; while true; do sleep 0.01; done"
+    script = "while stty size; do sleep 0.01; done"
     async with connected(root, layers) as client:
         name, _, (terminal,) = await client.start("sh", "-c", script, tty=True, rows=11, columns=22)
         assert b"11 22" in await read_until(terminal, b"22")
         await client.spawner.resize(name, 33, 44)
         assert b"33 44" in await read_until(terminal, b"44")
-        os.close(terminal)
-        await client.ended(name)
         await client.spawner.release(name)
+        os.close(terminal)
 
 
 @asynchronous
@@ -224,14 +223,19 @@ async def test_a_program_killed_for_memory_is_told_apart(root, layers):
     async with connected(root, layers) as client:
         exited, _ = await client.run("tail", "/dev/zero", limits=limits)
         assert exited.oom_killed
-        exited, _ = await client.run("sh", "-c", "kill -9 $$", limits=limits)
+        name, _, _ = await client.start("sleep", "1000", limits=limits)
+        await client.spawner.signal(name, signal.SIGKILL)
+        exited = await client.ended(name)
         assert (exited.code, exited.oom_killed) == (137, False)
+        await client.spawner.release(name)
 
 
 @asynchronous
 async def test_the_writable_layer_outlives_the_container(root, layers):
     async with connected(root, layers) as client:
-        request = client.request("sh", "-c", "echo kept > /kept; adduser -D -u 77 bob; rm /etc/group")
+        request = client.request(
+            "sh", "-c", "echo kept > /kept; echo bob:x:77:77::/: >> /etc/passwd; rm /etc/group"
+        )
         home = {"id": request.id, "home": request.home}
         await client.spawner.start(request)
         await client.ended(request.id)
@@ -240,7 +244,7 @@ async def test_the_writable_layer_outlives_the_container(root, layers):
         assert (await client.run("sh", "-c", "cat /kept; id -u", user="bob", **home | {"id": "ab"}))[
             1
         ] == "kept\n77\n"
-        assert (await client.run("ls", "/etc", **home | {"id": "ac"}))[1] == "passwd\npasswd-\n"
+        assert (await client.run("ls", "/etc", **home | {"id": "ac"}))[1] == "passwd\n"
 
 
 @asynchronous
