@@ -61,15 +61,14 @@ class Control:
 
     async def restart(self, member: Member, timeout: int | None, text: str | None) -> None:
         """Stop it if it runs, and start it. One that goes with its end stays."""
-        member.by_hand = True
-        try:
-            if self._is_up(member):
+        if self._is_up(member):
+            member.by_hand = True
+            try:
                 with contextlib.suppress(NotModifiedError):  # it ended by itself just now
                     await self.stop(member, timeout, text)
-            async with member.lock:
-                await self._starter.start(member)
-        finally:
-            member.by_hand = False
+            finally:
+                member.by_hand = False
+        await self.start(member)
         self._members.publish(member.record, "restart")
 
     async def kill(self, member: Member, text: str, shown: str) -> None:
