@@ -18,6 +18,7 @@ import msgspec
 from runtime.network.errors import wrap
 from runtime.spawn.owner import Owner
 
+_OURS = "nn"
 DIRECTORY = Path("/run/ninetynine")
 _IPV4, _IPV6 = Path("/proc/sys/net/ipv4/conf"), Path("/proc/sys/net/ipv6/conf")
 
@@ -125,7 +126,8 @@ def forwarding(links: frozenset[str], *, ipv6: bool) -> tuple[dict[Path, str], t
         if _read(_IPV6 / link / "accept_ra") == "1" and _read(_IPV6 / link / "forwarding") == "0":
             wanted[_IPV6 / link / "accept_ra"] = "2"
     wanted[_IPV6 / "all/forwarding"] = "1"
-    return wanted, tuple(sorted(_IPV6.glob("*/forwarding")))
+    others = (path for path in _IPV6.glob("*/forwarding") if not path.parent.name.startswith(_OURS))
+    return wanted, tuple(sorted(path for path in others if path not in wanted))
 
 
 def uplinks() -> frozenset[str]:
@@ -137,7 +139,7 @@ def uplinks() -> frozenset[str]:
         fields = line.split()
         if int(fields[1], 16) == 0 and fields[9] != "lo":
             found.add(fields[9])
-    return frozenset(link for link in found if not link.startswith("nn"))
+    return frozenset(link for link in found if not link.startswith(_OURS))
 
 
 def _put_back(changes: list[Change]) -> None:

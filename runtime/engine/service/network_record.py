@@ -19,7 +19,7 @@ _BRIDGE = "com.docker.network.bridge."
 _MTU = "com.docker.network.driver.mtu"
 
 
-class IpamPool(Body):
+class IpamPool(Body, omit_defaults=True):
     """One subnet of a network. auxiliary_addresses: name → address that no container gets."""
 
     subnet: str = ""
@@ -125,8 +125,8 @@ class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def host_binding(self) -> str:
-        """Where ports are published that name no address."""
-        return self.options.get(_BRIDGE + "host_binding_ipv4", "")
+        """Where ports are published that name no address; "" and 0.0.0.0 are everywhere."""
+        return self.options.get(_BRIDGE + "host_binding_ipv4", "").replace("0.0.0.0", "")
 
     def spec(self) -> NetworkSpec:
         """Return what the spawner is to make."""
