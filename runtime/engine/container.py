@@ -9,22 +9,23 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from runtime.engine import launch, memory
 from runtime.engine.directories import disk_bytes
 from runtime.engine.errors import ContainerStateError, EngineError, StartFailedError
-from runtime.engine.joining import ExecOptions, Target, hide_memory, join
+from runtime.engine.joining import ExecOptions, Target, begin_join, hide_memory, join
+from runtime.engine.pending import Pending
 from runtime.engine.prepare import Prepared, plan_start
 from runtime.engine.reaper import Child, Process, wait_for
 from runtime.oci.plan import Plan
 from runtime.oci.spec import NamespaceType
 from runtime.spawn import namespaces, terminal
 from runtime.spawn.cgroups import Cgroup, CgroupError, Stats
-from runtime.spawn.idmaps import finish_mapped, mapping_pipe
+from runtime.spawn.idmaps import let_go, mapping_pipe
 from runtime.spawn.tape import Paused, SlotValue, Spawned, StepError, StepKilledError, spawn
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from runtime.network.model import Attachment
 
 Stdio = tuple[int, int, int]
+_PHASES = ("cgroup", "network", "root", "slots", "spawn")
 _NOTHING: Mapping[NamespaceType, Container] = {}
 
 
@@ -42,6 +44,15 @@ class StartRecord(msgspec.Struct, frozen=True, kw_only=True):
     requested_ns: int
     phases: tuple[tuple[str, int], ...]
     pid: int
+
+
+class _Ready(NamedTuple):
+    """All that a start needs but the clone; stamps end the phases before it."""
+
+    plan: Plan
+    slots: dict[str, SlotValue]
+    v2_fd: int | None
+    stamps: tuple[int, ...]
 
 
 class Container:
@@ -71,6 +82,7 @@ class Container:
         self._shared = joined
         self._attachment: Attachment | None = None
         self._child: Child | None = None
+        self._begun: Pending[StartRecord] | None = None
         self._joined: list[Process] = []
         self._home = ""
         self._removed = False
@@ -102,14 +114,45 @@ class Container:
         behind.
         """
         requested = time.monotonic_ns()
+        with self._starting() as held:
+            ready = self._ready((stdin_fd, stdout_fd, stderr_fd), size, held)
+            return self._settle(requested, ready, self._spawn(ready))
+
+    def begin(
+        self,
+        stdin_fd: int = -1,
+        stdout_fd: int = -1,
+        stderr_fd: int = -1,
+        *,
+        size: tuple[int, int] | None = None,
+    ) -> Pending[StartRecord]:
+        """Like start(), but do not wait for the execve: that, and failing of it, is the answer's finish()."""
+        requested = time.monotonic_ns()
+        with self._starting() as held:
+            ready = self._ready((stdin_fd, stdout_fd, stderr_fd), size, held)
+            paused = self._pause(ready)
+            if self._group is not None:
+                self._group.close_fds()
+
+        def settle(finish: Callable[[], Spawned]) -> StartRecord:
+            self._begun = None
+            with self._starting():
+                return self._settle(requested, ready, finish())
+
+        self._begun = Pending(paused, settle)
+        return self._begun
+
+    @contextlib.contextmanager
+    def _starting(self) -> Iterator[launch.Held]:
+        """Hold descriptors for a start, name its errors, and free everything after one."""
         with self._lock:
-            if self._child is not None or self._removed:
+            if self._child is not None or self._removed or self._begun is not None:
                 raise ContainerStateError(f"start {self.id}: it was started before; create another one")
             held = launch.Held()
             try:
                 argv0 = self.config.argv[0]
                 with _named(f"start {self.id} ({argv0})", argv0), _without_collector():
-                    return self._start(requested, (stdin_fd, stdout_fd, stderr_fd), size, held)
+                    yield held
             except BaseException:
                 held.close()
                 self._free()
@@ -117,9 +160,7 @@ class Container:
             finally:
                 held.close()
 
-    def _start(
-        self, requested: int, stdio: Stdio, size: tuple[int, int] | None, held: launch.Held
-    ) -> StartRecord:
+    def _ready(self, stdio: Stdio, size: tuple[int, int] | None, held: launch.Held) -> _Ready:
         engine = self._engine
         group = self._group = engine.take_cgroup(self.id, self.config)
         grouped = time.monotonic_ns()
@@ -141,36 +182,45 @@ class Container:
             v2_fd = group.v2_fd
             slots.update(zip(engine.join_slots, group.join_fds, strict=True))
             slots.update(launch.cgroup_slots(group, self.config, plan.tape.slots, held))
-        filled = time.monotonic_ns()
-        pid, pidfd = self._spawn(plan, slots, v2_fd)
+        return _Ready(plan, slots, v2_fd, (grouped, attached, made, time.monotonic_ns()))
+
+    def _settle(self, requested: int, ready: _Ready, spawned: Spawned) -> StartRecord:
         done = time.monotonic_ns()
-        self._child = Child(pid, pidfd)
-        if group is None:
-            engine.directories.note_pid(root.home, pid)
+        self._child = Child(*spawned)
+        if self._group is None:
+            self._engine.directories.note_pid(self._home, spawned.pid)
         else:
-            group.close_fds()
-        phases = (
-            ("cgroup", grouped - requested),
-            ("network", attached - grouped),
-            ("root", made - attached),
-            ("slots", filled - made),
-            ("spawn", done - filled),
-        )
-        self.record = StartRecord(requested_ns=requested, phases=phases, pid=pid)
+            self._group.close_fds()
+        stamps = (requested, *ready.stamps, done)
+        phases = tuple((name, stamps[n + 1] - stamps[n]) for n, name in enumerate(_PHASES))
+        self.record = StartRecord(requested_ns=requested, phases=phases, pid=spawned.pid)
         return self.record
 
-    def _spawn(self, plan: Plan, slots: dict[str, SlotValue], v2_fd: int | None) -> Spawned:
+    def _spawn(self, ready: _Ready) -> Spawned:
+        if self._prepared.maps is not None:
+            return self._pause(ready).finish()
+        with self._birthplace():
+            return spawn(ready.plan.tape, ready.slots, ready.plan.flags, ready.v2_fd)
+
+    def _pause(self, ready: _Ready) -> Paused:
+        tape, slots, flags = ready.plan.tape, ready.slots, ready.plan.flags
         maps = self._prepared.maps
-        if "pid" in self._shared:
-            hide_memory()
-            own = self._engine.own_pid_namespace_fd
-            with namespaces.children_in_pid_namespace(self._shared["pid"].pidfd, own):
-                return spawn(plan.tape, slots, plan.flags, v2_fd)
         if maps is None:
-            return spawn(plan.tape, slots, plan.flags, v2_fd)
+            with self._birthplace():
+                return Paused(tape, slots, flags, ready.v2_fd)
         with mapping_pipe() as (read, write):
             slots["mapped"] = read
-            return finish_mapped(Paused(plan.tape, slots, plan.flags, v2_fd), maps, write)
+            paused = Paused(tape, slots, flags, ready.v2_fd)
+            let_go(paused, maps, write)
+            return paused
+
+    def _birthplace(self) -> contextlib.AbstractContextManager[None]:
+        """Where the child is born: another container's pid namespace, when that is shared."""
+        if "pid" not in self._shared:
+            return contextlib.nullcontext()
+        hide_memory()
+        own = self._engine.own_pid_namespace_fd
+        return namespaces.children_in_pid_namespace(self._shared["pid"].pidfd, own)
 
     def _plan(
         self, stdio: Stdio, size: tuple[int, int] | None, held: launch.Held
@@ -252,21 +302,37 @@ class Container:
         It gets the three descriptors and no other. What is not given is the container's own; size is that of
         its terminal, in rows and columns. Raises EngineError.
         """
+        options = ExecOptions(
+            env=None if env is None else tuple(env), cwd=cwd, user=user, caps=caps, tty=tty, size=size
+        )
+        with self._joining(argv):
+            stdio = (stdin_fd, stdout_fd, stderr_fd)
+            return self._keep(join(self._target(), tuple(argv), stdio, options))
+
+    def begin_exec(self, argv: Sequence[str], stdio: Sequence[int], options: ExecOptions) -> Pending[Process]:
+        """Like exec(), but do not wait for the execve: that, and failing of it, is the answer's finish()."""
+        with self._joining(argv):
+            paused, made = begin_join(self._target(), tuple(argv), stdio, options)
+
+        def settle(finish: Callable[[], Spawned]) -> Process:
+            with self._joining(argv):
+                return self._keep(made(finish))
+
+        return Pending(paused, settle)
+
+    def _target(self) -> Target:
         child = self._started("exec in")
+        return Target(engine=self._engine, prepared=self._prepared, child=child, group=self._group)
+
+    @contextlib.contextmanager
+    def _joining(self, argv: Sequence[str]) -> Iterator[None]:
         with self._lock, _named(f"exec {argv[0]} in {self.id}", argv[0]):
-            target = Target(engine=self._engine, prepared=self._prepared, child=child, group=self._group)
-            options = ExecOptions(
-                env=None if env is None else tuple(env),
-                cwd=cwd,
-                user=user,
-                caps=caps,
-                tty=tty,
-                size=size,
-            )
-            process = join(target, tuple(argv), (stdin_fd, stdout_fd, stderr_fd), options)
-            self._joined = [p for p in self._joined if p.exit_code is None]
-            self._joined.append(process)
-            return process
+            yield
+
+    def _keep(self, process: Process) -> Process:
+        self._joined = [p for p in self._joined if p.exit_code is None]
+        self._joined.append(process)
+        return process
 
     def wait(self, timeout_s: float | None = None) -> int | None:
         """Wait for the program's end; return its exit status (128 + signal), None when the time is over."""
@@ -349,6 +415,9 @@ class Container:
 
     def _free_processes(self) -> None:
         """Kill the program, which in a pid namespace takes all others along; else all in its cgroup."""
+        if self._begun is not None:
+            begun, self._begun = self._begun, None
+            begun.abandon()
         if self._child is not None:
             self._child.kill()
         # These first: pid 1 is not over before all of its namespace are reaped, and these are our own.

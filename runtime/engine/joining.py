@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -19,10 +19,13 @@ from runtime.spawn import namespaces, process, terminal
 from runtime.spawn.cgroups import Cgroup
 from runtime.spawn.linux import AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_PATH, PR_SET_DUMPABLE
 from runtime.spawn.mounts import add_open
-from runtime.spawn.tape import Result, Slot, SlotValue, Spawned, Tape, spawn
+from runtime.spawn.tape import Paused, Result, Slot, SlotValue, Spawned, Tape, spawn
 
 if TYPE_CHECKING:
     from runtime.engine.engine import Engine
+
+
+T = TypeVar("T")
 
 
 class ExecOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +50,38 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 def join(target: Target, argv: tuple[str, ...], stdio: Sequence[int], options: ExecOptions) -> Process:
     """Start `argv` in the container and return it. Raises StepError, OSError, ContainerStateError."""
+    # The kernel lets no process that shares its memory enter a time namespace.
+    sharing = "time" not in target.prepared.config.namespaces
+    launched = functools.partial(spawn, share_memory=sharing)
+    spawned, tty_fd = _join(target, argv, stdio, options, launched)
+    return Process(*spawned, tty_fd)
+
+
+def begin_join(
+    target: Target, argv: tuple[str, ...], stdio: Sequence[int], options: ExecOptions
+) -> tuple[Paused, Callable[[Callable[[], Spawned]], Process]]:
+    """Like join(), without waiting for the execve; what is returned makes the process of its outcome."""
+    paused, tty_fd = _join(target, argv, stdio, options, Paused)
+
+    def made(finish: Callable[[], Spawned]) -> Process:
+        try:
+            return Process(*finish(), tty_fd)
+        except BaseException:
+            if tty_fd >= 0:
+                os.close(tty_fd)
+            raise
+
+    return paused, made
+
+
+def _join(
+    target: Target,
+    argv: tuple[str, ...],
+    stdio: Sequence[int],
+    options: ExecOptions,
+    launched: Callable[[Tape, dict[str, SlotValue], int, int | None], T],
+) -> tuple[T, int]:
+    """Lay out the tape and launch it; return that, and the host's end of the terminal or -1."""
     if target.child.poll() is not None:
         raise ContainerStateError("the container has ended; nothing can be started in it any more")
     prepared = target.prepared
@@ -71,15 +106,19 @@ def join(target: Target, argv: tuple[str, ...], stdio: Sequence[int], options: E
                 slots["root"] = held.keep(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
             if "target" in plan.tape.slots:
                 slots["target"] = target.child.pidfd
-            return Process(*_spawn(target, plan.tape, slots), tty_fd)
+            return _launch(target, plan.tape, slots, launched), tty_fd
         except BaseException:
             if tty_fd >= 0:
                 os.close(tty_fd)
             raise
 
 
-def _spawn(target: Target, tape: Tape, slots: dict[str, SlotValue]) -> Spawned:
-    names = target.prepared.config.namespaces
+def _launch(
+    target: Target,
+    tape: Tape,
+    slots: dict[str, SlotValue],
+    launched: Callable[[Tape, dict[str, SlotValue], int, int | None], T],
+) -> T:
     hide_memory()
     v2_fd = None
     with contextlib.ExitStack() as stack:
@@ -88,11 +127,10 @@ def _spawn(target: Target, tape: Tape, slots: dict[str, SlotValue]) -> Spawned:
             stack.callback(target.group.close_fds)
             v2_fd = target.group.v2_fd
             slots.update(zip(target.engine.join_slots, target.group.join_fds, strict=True))
-        if "pid" in names:
+        if "pid" in target.prepared.config.namespaces:
             own = target.engine.own_pid_namespace_fd
             stack.enter_context(namespaces.children_in_pid_namespace(target.child.pidfd, own))
-        # The kernel lets no process that shares its memory enter a time namespace.
-        return spawn(tape, slots, 0, v2_fd, share_memory="time" not in names)
+        return launched(tape, slots, 0, v2_fd)
 
 
 @functools.cache

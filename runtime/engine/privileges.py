@@ -47,7 +47,7 @@ def _privileged(config: ContainerConfig) -> ContainerConfig:
 def _with_devices(config: ContainerConfig) -> tuple[DeviceRule, ...]:
     """The rules of the limits, and full access to each device that they do not speak of."""
     rules = config.limits.devices
-    known = {(rule.kind, rule.major, rule.minor) for rule in rules}
+    known: set[tuple[str, int | None, int | None]] = {(rule.kind, rule.major, rule.minor) for rule in rules}
     for device in config.devices:
         kind = "b" if device.type == "b" else "c"
         if device.type != "p" and (kind, device.major, device.minor) not in known:

@@ -92,7 +92,7 @@ def all_capabilities() -> int:
 
 @cache
 def grantable() -> int:
-    """Return the mask of the capabilities that this process has and can hand on: all, unless it is confined."""
+    """Return the mask of the capabilities this process has and can hand on: all, unless it is confined."""
     lines = Path("/proc/self/status").read_text().splitlines()
     masks = [int(line.split()[1], 16) for line in lines if line.startswith(("CapPrm:", "CapBnd:"))]
     return functools.reduce(operator.and_, masks, all_capabilities())

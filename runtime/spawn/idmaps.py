@@ -67,6 +67,12 @@ def finish_mapped(paused: Paused, maps: IdMaps, go_fd: int) -> Spawned:
 
     Raises StepError, StepKilledError; the child is then gone.
     """
+    let_go(paused, maps, go_fd)
+    return paused.finish()
+
+
+def let_go(paused: Paused, maps: IdMaps, go_fd: int) -> None:
+    """Write the maps of a paused child and let it go on; the rest of finish_mapped(). Raises StepError."""
     try:
         write_maps(paused.pid, maps)
     except BaseException:
@@ -75,7 +81,6 @@ def finish_mapped(paused: Paused, maps: IdMaps, go_fd: int) -> Spawned:
             paused.finish()
         raise
     os.write(go_fd, b"1")
-    return paused.finish()
 
 
 def make_user_namespace(maps: IdMaps) -> int:

@@ -249,10 +249,11 @@ def _clone(
 
 
 class Paused:
-    """A child that walks its tape beside its parent, from begin(). finish() must be called, once.
+    """A child that walks its tape beside its parent. finish() must be called, once.
 
     `pid` is there at once, for what only the parent can do for the child (the id maps of a user namespace);
-    the tape waits for that by itself. The pidfd is closed by finish() if the child has failed.
+    the tape waits for that by itself. done_fd can be read once the execve has succeeded or failed: nobody has
+    to wait for it before. finish() closes it, and the pidfd if the child has failed.
     """
 
     def __init__(self, tape: Tape, slots: Mapping[str, SlotValue], flags: int, cgroup_fd: int | None) -> None:
@@ -263,7 +264,7 @@ class Paused:
         flags |= CLONE_VM | CLONE_PIDFD | CLONE_CLEAR_SIGHAND
         if cgroup_fd is not None:
             flags |= CLONE_INTO_CGROUP
-        self._ended, its = os.pipe2(os.O_CLOEXEC)
+        self.done_fd, its = os.pipe2(os.O_CLOEXEC)
         try:
             self.pid, self.pidfd = _tape.spawn(
                 self._buffer, flags, -1 if cgroup_fd is None else cgroup_fd, True
@@ -271,7 +272,7 @@ class Paused:
         finally:
             os.close(its)
         if self.pid < 0:
-            os.close(self._ended)
+            os.close(self.done_fd)
             raise StepError("clone3", -self.pid)
 
     def finish(self) -> Spawned:
@@ -279,8 +280,8 @@ class Paused:
 
         Raises StepError, or StepKilledError; the child is then reaped.
         """
-        os.read(self._ended, 1)
-        os.close(self._ended)
+        os.read(self.done_fd, 1)
+        os.close(self.done_fd)
         if not _reached_execve(self._tape, self._words):
             _raise_failure(self._tape, self._words, self.pid, self.pidfd)
         return Spawned(self.pid, self.pidfd)

@@ -1,91 +1,135 @@
-"""Start and Exec: a container or a program in one, with the ends of its stdio that are kept."""
+"""Start and Exec: a container or a program in one, with the ends of its stdio that are kept.
+
+Nobody waits between clone and execve: a file system that does not answer holds up its own container only.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
 from runtime.engine.config import ContainerConfig, bind
-from runtime.engine.container import Container
+from runtime.engine.container import Container, StartRecord
 from runtime.engine.errors import ConflictError
+from runtime.engine.joining import ExecOptions
+from runtime.engine.pending import Pending
 from runtime.engine.prepare import searched
 from runtime.engine.spawner.held import Held, Program
 from runtime.engine.spawner.house import House
-from runtime.engine.spawner.protocol import MAIN, Exec, Port, Start, Started
+from runtime.engine.spawner.protocol import MAIN, Answer, Exec, Start, Started
 from runtime.engine.spawner.stdio import Stdio, Streams
 from runtime.engine.users import find_home
+from runtime.network.model import Port
 from runtime.oci import defaults
 from runtime.spawn import capabilities
 
+Reply = Callable[[Answer, Sequence[int]], None]
+Fail = Callable[[Exception], None]
 _SHORT_ID = 12
 _SHM = "/dev/shm"
 _home_in_layers = functools.lru_cache(maxsize=64)(find_home)
 
 
-def start(house: House, request: Start) -> tuple[Started, list[int]]:
-    """Start a container; return the answer and the descriptors to hand out, which stay the spawner's.
+def start(house: House, request: Start, reply: Reply, fail: Fail) -> None:
+    """Start a container; the answer comes with the descriptors to hand out, which stay the spawner's.
 
-    Nothing is left of a failure. Raises what the engine and the network room raise.
+    Nothing is left of a failure. Raises what the engine and the network room raise, or gives it to `fail`.
     """
-    if request.id in house.held:
+    if request.id in house.held or (request.id, MAIN) in house.beginning:
         raise ConflictError(f"start {request.id}: it runs, or was not released after its end")
     joined = {name: house.find_running(other).container for name, other in request.joined.items()}
     config = _completed(request)
     container = house.engine.create(config, id=request.id, joined=joined)  # type: ignore[arg-type]
-    with contextlib.ExitStack() as undo:
-        ports = _plug(house, container, request, undo)
-        streams = _start(container, request)
-    held = Held(container, Program(MAIN, container, streams), ports)
-    house.held[request.id] = held
-    house.watch(held, held.main)
-    house.want(container.config, container.layers)
-    return Started(pid=container.pid, started_ns=time.time_ns(), ports=ports), streams.fds
+    _Starting(house, container, request).begin(reply, fail)
 
 
-def _plug(house: House, container: Container, request: Start, undo: contextlib.ExitStack) -> tuple[Port, ...]:
-    """Give the container its links and ports, before its program looks for them."""
-    undo.push(_on_error(container.remove))
-    if not request.endpoints:
-        return ()
-    netns_fd = container.attach()
-    if netns_fd is None:
-        raise ConflictError(f"start {request.id}: it has no network namespace of its own to plug in")
-    undo.push(_on_error(lambda: house.networks.release(request.id)))
-    return house.networks.attach(request.id, netns_fd, request.endpoints, request.ports)
+class _Starting:
+    """A container on its way."""
+
+    def __init__(self, house: House, container: Container, request: Start) -> None:
+        self._house = house
+        self._container = container
+        self._request = request
+        self._plugged = False
+        self._ports: tuple[Port, ...] = ()
+        self._stdio: Stdio | None = None
+
+    def begin(self, reply: Reply, fail: Fail) -> None:
+        request = self._request
+        try:
+            self._plug()
+            self._stdio = None if request.config.tty else Stdio(stdin=request.stdin)
+            child = self._stdio.child if self._stdio is not None else ()
+            pending = self._container.begin(*child, size=_size(request))
+        except BaseException:
+            self._undo()
+            raise
+        _await(self._house, (request.id, MAIN), pending, lambda: self._settle(pending, reply), fail)
+
+    def _plug(self) -> None:
+        """Give the container its links and ports, before its program looks for them."""
+        request = self._request
+        if not request.endpoints:
+            return
+        netns_fd = self._container.attach()
+        if netns_fd is None:
+            raise ConflictError(f"start {request.id}: it has no network namespace of its own to plug in")
+        self._plugged = True
+        self._ports = self._house.networks.attach(request.id, netns_fd, request.endpoints, request.ports)
+
+    def _settle(self, pending: Pending[StartRecord], reply: Reply) -> None:
+        house, container, request = self._house, self._container, self._request
+        try:
+            pending.finish()
+            fds = [os.dup(container.tty_fd)] if self._stdio is None else self._stdio.kept()
+        except BaseException:
+            self._undo()
+            raise
+        streams = Streams(fds, tty=self._stdio is None, stdin=request.stdin)
+        held = Held(container, Program(MAIN, container, streams), self._ports)
+        house.held[request.id] = held
+        house.watch(held, held.main)
+        house.want(container.config, container.layers)
+        reply(Started(pid=container.pid, started_ns=time.time_ns(), ports=self._ports), streams.fds)
+
+    def _undo(self) -> None:
+        if self._stdio is not None:
+            self._stdio.close()
+        self._container.remove()
+        if self._plugged:
+            self._house.networks.release(self._request.id)
 
 
-def _on_error(undo: Callable[[], None]) -> Callable[..., None]:
-    """Return an exit of an ExitStack that undoes when there was an error."""
+def _await(
+    house: House, key: tuple[str, str], pending: Pending[Any], settle: Callable[[], None], fail: Fail
+) -> None:
+    """Settle what is pending once it would not wait any more."""
+    house.beginning[key] = pending
 
-    def leave(kind: object, *_: object) -> None:
-        if kind is not None:
-            undo()
+    def ready() -> None:
+        house.loop.forget(pending.fd)
+        del house.beginning[key]
+        try:
+            settle()
+        except Exception as error:
+            fail(error)
 
-    return leave
+    house.loop.watch(pending.fd, ready)
 
 
-def _start(container: Container, request: Start) -> Streams:
-    size = (request.rows, request.columns) if request.rows and request.columns else None
-    if request.config.tty:
-        container.start(size=size)
-        return Streams([os.dup(container.tty_fd)], tty=True, stdin=request.stdin)
-    stdio = Stdio(stdin=request.stdin)
-    try:
-        container.start(*stdio.child)
-        return Streams(stdio.kept(), tty=False, stdin=request.stdin)
-    finally:
-        stdio.close()
+def _size(request: Start | Exec) -> tuple[int, int] | None:
+    return (request.rows, request.columns) if request.rows and request.columns else None
 
 
 def _completed(request: Start) -> ContainerConfig:
     """The container's config with what follows from the rest of the request, and what every one gets."""
     config = request.config
-    namespaces = config.namespaces + tuple(n for n in request.joined if n not in config.namespaces)  # type: ignore[operator]
+    namespaces = config.namespaces + tuple(n for n in request.joined if n not in config.namespaces)
     mounts = config.mounts
     shared = "ipc" not in namespaces and "mount" in namespaces
     if shared and all(mount.destination != _SHM for mount in mounts):
@@ -116,45 +160,47 @@ def _with_home(
     return (*env, f"HOME={find(user or '0', places)}")
 
 
-def execute(house: House, request: Exec) -> tuple[Started, list[int]]:
+def execute(house: House, request: Exec, reply: Reply, fail: Fail) -> None:
     """Start a program in a running container; as start()."""
     held = house.find_running(request.id)
     if held.paused:
-        # It would be born frozen, and we with it: until its execve it shares our memory.
         raise ConflictError(f"Container {request.id} is paused, unpause the container before exec")
-    if request.exec_id in held.execs or request.exec_id == MAIN:
+    key = (request.id, request.exec_id)
+    if request.exec_id in held.execs or request.exec_id == MAIN or key in house.beginning:
         raise ConflictError(f"exec {request.exec_id}: it was started before; create another one")
+    stdio = None if request.tty else Stdio(stdin=request.stdin)
     try:
-        program = _execute(held.container, request)
+        child = stdio.child if stdio is not None else (-1, -1, -1)
+        pending = held.container.begin_exec(request.argv, child, _exec_options(held.container, request))
+    except BaseException:
+        if stdio is not None:
+            stdio.close()
+        raise
     finally:
         if held.container.pidfd < 0:  # who joins looks whether there is still something to join
             house.notice(held, held.main)
-    held.execs[request.exec_id] = program
-    house.watch(held, program)
-    return Started(pid=program.pid, started_ns=time.time_ns()), program.streams.fds
+
+    def settle() -> None:
+        try:
+            process = pending.finish()
+            fds = [process.tty_fd] if stdio is None else stdio.kept()
+        finally:
+            if stdio is not None:
+                stdio.close()
+        streams = Streams(fds, tty=request.tty, stdin=request.stdin)
+        program = held.execs[request.exec_id] = Program(request.exec_id, process, streams)
+        house.watch(held, program)
+        reply(Started(pid=program.pid, started_ns=time.time_ns()), streams.fds)
+
+    _await(house, key, pending, settle, fail)
 
 
-def _execute(container: Container, request: Exec) -> Program:
+def _exec_options(container: Container, request: Exec) -> ExecOptions:
     config, env = container.config, request.env
     user = request.user or None
     if env is not None:
         env = _with_home(env, user or config.user, config, container.layers)
     caps = capabilities.names(capabilities.grantable()) if request.privileged else None
-    size = (request.rows, request.columns) if request.rows and request.columns else None
-    stdio = Stdio(stdin=request.stdin) if not request.tty else None
-    try:
-        process = container.exec(
-            request.argv,
-            *(stdio.child if stdio is not None else ()),
-            env=env,
-            cwd=request.cwd or None,
-            user=user,
-            caps=caps,
-            tty=request.tty,
-            size=size,
-        )
-        fds = [process.tty_fd] if stdio is None else stdio.kept()
-    finally:
-        if stdio is not None:
-            stdio.close()
-    return Program(request.exec_id, process, Streams(fds, tty=request.tty, stdin=request.stdin))
+    return ExecOptions(
+        env=env, cwd=request.cwd or None, user=user, caps=caps, tty=request.tty, size=_size(request)
+    )

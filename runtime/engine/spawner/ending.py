@@ -43,7 +43,10 @@ def until(house: House, attempt: Callable[[], bool], finish: Finish, late: Calla
 def release(house: House, id: str, exec_id: str, finish: Finish) -> None:  # noqa: A002
     """Free a container, or the streams of an exec that has ended. Unknown ids are freed already."""
     held = house.held.get(id)
-    if held is None:
+    if (id, exec_id) in house.beginning:
+        house.beginning[id, exec_id].kill()  # its start fails
+        finish(None)
+    elif held is None:
         finish(None)
     elif exec_id != MAIN:
         finish(_release_exec(held, exec_id))
@@ -123,11 +126,13 @@ def end(house: House, finish: Finish) -> None:
     """Kill all containers; finished when all are reaped. What is frozen dies too."""
 
     def attempt() -> bool:
+        for pending in house.beginning.values():
+            pending.kill()
         left = [h for h in house.held.values() if any(p.exited is None for p in h.programs())]
         for held in left:
             if held.container.group is not None:
                 held.container.group.kill_now()
-        return not left
+        return not left and not house.beginning
 
     until(
         house, attempt, finish, lambda: EngineError("end the spawner: some processes are stuck in the kernel")

@@ -7,11 +7,12 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runtime.engine.config import ContainerConfig
 from runtime.engine.engine import Engine
 from runtime.engine.errors import ConflictError, NotFoundError
+from runtime.engine.pending import Pending
 from runtime.engine.spawner.held import Held, Program
 from runtime.engine.spawner.loop import Loop
 from runtime.engine.spawner.protocol import MAIN, Exited
@@ -28,6 +29,7 @@ class House:
     def __init__(self, root: Path, loop: Loop, tell: Callable[[Exited], None]) -> None:
         self.loop = loop
         self.held: dict[str, Held] = {}
+        self.beginning: dict[tuple[str, str], Pending[Any]] = {}
         self.engine = Engine(root, on_spare=self.want)
         self._tell = tell
         self._networks: NamedNetworks | None = None

@@ -9,7 +9,7 @@ import select
 import time
 from collections.abc import Callable
 
-Call = Callable[[], None]
+Call = Callable[[], object]
 _REST_S = 0.01
 """How long nothing has to happen before spare time is used: a burst of requests is not over before."""
 

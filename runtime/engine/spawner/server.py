@@ -122,9 +122,9 @@ class Server:
     def _handle(self, connection: Connection, request: Request, reply: Reply, finish: ending.Finish) -> None:
         house = self._house
         if isinstance(request, Start):
-            reply(*beginning.start(house, request))
+            beginning.start(house, request, reply, finish)
         elif isinstance(request, Exec):
-            reply(*beginning.execute(house, request))
+            beginning.execute(house, request, reply, finish)
         elif isinstance(request, Hello):
             connection.greeted = True
             running = tuple(one for held in house.held.values() for one in held.running())
