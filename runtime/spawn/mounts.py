@@ -179,20 +179,20 @@ def add_cgroups(tape: Tape, root: Result, names: tuple[str, ...]) -> None:
     names: of the v1 hierarchies, each a directory in a small tmpfs; "" alone for the one v2 tree.
     """
     place = "/sys/fs/cgroup"
-    flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
-    if names != ("",):
-        add_mount(tape, root, place, "tmpfs", "tmpfs", flags, "mode=755,size=64k", strict=True)
-    for number, name in enumerate(names):
-        path = f"{place}/{name}".rstrip("/")
-        if name:
-            tape.add(f"mkdir {path}", "mkdirat", AT_FDCWD, path, 0o755)
-        target = add_open(tape, root, path, strict=True)
+    if names == ("",):
+        target = add_open(tape, root, place, strict=True)
         empty = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
+        tape.add(f"mount the cgroup on {place}", "move_mount", Slot("cgroupfs0"), "", target, "", empty)
+        return
+    flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
+    add_mount(tape, root, place, "tmpfs", "tmpfs", flags, "mode=755,size=64k", strict=True)
+    for number, name in enumerate(names):
+        path = f"{place}/{name}"
+        tape.add(f"mkdir {path}", "mkdirat", AT_FDCWD, path, 0o755)
         mount = Slot(f"cgroupfs{number}")
-        tape.add(f"mount the cgroup on {path}", "move_mount", mount, "", target, "", empty)
-    if names != ("",):
-        read_only = MS_BIND | MS_REMOUNT | MS_RDONLY | flags
-        tape.add(f"make {place} read-only", "mount", 0, place, 0, read_only, 0)
+        tape.add(f"mount on {path}", "move_mount", mount, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH)
+    read_only = MS_BIND | MS_REMOUNT | MS_RDONLY | flags
+    tape.add(f"make {place} read-only", "mount", 0, place, 0, read_only, 0)
 
 
 def add_mask(tape: Tape, path: str) -> None:
