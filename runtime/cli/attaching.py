@@ -11,7 +11,7 @@ from runtime.cli.creating import environment, terminal_size
 from runtime.cli.errors import CliError, DaemonError
 from runtime.cli.flags import Flag, Options, Verb
 from runtime.cli.links import Attached
-from runtime.cli.session import DetachedError, Session, detach_keys
+from runtime.cli.session import detach_keys, serve
 from runtime.cli.wire import quote
 
 _KEYS: Flag = ("detach-keys", "", "text", "KEYS", "keys that leave it running, as in ctrl-p,ctrl-q")
@@ -43,19 +43,14 @@ def _attached(client: Client, options: Options, found: dict[str, Any], *, stdin:
     container, tty = found["Id"], bool(found["Config"].get("Tty"))
     _need_terminal(stdin, tty)
     keys = options.text("detach-keys")
+    detach_keys(keys)
     waiting = plain.Waiting(client, container, _until(found, begin))
     query = {"stream": True, "stdin": stdin, "stdout": True, "stderr": True, "detachKeys": keys or None}
     answer = client.hijack(f"/containers/{container}/attach", query)
     if begin:
         plain.start(client, container)
     link = Attached(client, answer, f"/containers/{container}", tty=tty)
-    proxy = options.on("sig-proxy", True)
-    with Session(link, stdin=stdin, tty=tty, keys=detach_keys(keys), proxy=proxy) as session:
-        try:
-            session.run()
-        except DetachedError:
-            return 0
-    return waiting.status()
+    return waiting.status() if serve(link, options, stdin=stdin, tty=tty) else 0
 
 
 def _until(found: dict[str, Any], begin: bool) -> str:
@@ -78,6 +73,7 @@ def start(client: Client, options: Options) -> int:
 def execute(client: Client, options: Options) -> int:
     """Run a program in a running container; return its exit status."""
     detach, tty = options.on("detach"), options.on("tty")
+    detach_keys(options.text("detach-keys"))
     stdin = options.on("interactive") and not detach
     _need_terminal(stdin, tty)
     made = client.post(f"/containers/{quote(options.words[0])}/exec", body=_exec_body(options, stdin, detach))
@@ -96,12 +92,8 @@ def execute(client: Client, options: Options) -> int:
         known = failure(error)
         raise CliError(error.message, known.status if known.status != 125 else 1) from None
     link = Attached(client, answer, path, tty=tty, signals=False)
-    keys = detach_keys(options.text("detach-keys"))
-    with Session(link, stdin=stdin, tty=tty, keys=keys, proxy=False) as session:
-        try:
-            session.run()
-        except DetachedError:
-            return 0
+    if not serve(link, options, stdin=stdin, tty=tty):
+        return 0
     return int(client.get(path + "/json")["ExitCode"] or 0)
 
 

@@ -7,10 +7,11 @@ from runtime.cli.wire import Answer, Wire, target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
-Query = dict[str, "str | int | bool | list[str] | None"]
+Value = str | int | bool | list[str] | None
+Query = dict[str, Value]
 """Query parameters: None and False are left away, True is 1, a list is repeated."""
 
 
@@ -32,19 +33,21 @@ class Client:
 
     # ---- documents -------------------------------------------------------------------------------------
 
-    def get(self, path: str, query: "Query | None" = None) -> "Any":
+    def get(self, path: str, query: "Mapping[str, Value] | None" = None) -> "Any":
         """GET a document."""
         return self.call("GET", path, query)
 
-    def post(self, path: str, query: "Query | None" = None, body: "Any" = None) -> "Any":
+    def post(self, path: str, query: "Mapping[str, Value] | None" = None, body: "Any" = None) -> "Any":
         """POST a document (or nothing) and return the one that is answered, None for none."""
         return self.call("POST", path, query, body)
 
-    def delete(self, path: str, query: "Query | None" = None) -> "Any":
+    def delete(self, path: str, query: "Mapping[str, Value] | None" = None) -> "Any":
         """DELETE something."""
         return self.call("DELETE", path, query)
 
-    def call(self, method: str, path: str, query: "Query | None" = None, body: "Any" = None) -> "Any":
+    def call(
+        self, method: str, path: str, query: "Mapping[str, Value] | None" = None, body: "Any" = None
+    ) -> "Any":
         """Make a request whose answer is a document."""
         with_type = (("Content-Type", "application/json"),)
         data = None if body is None else jsontext.dumps(body).encode()
@@ -59,38 +62,29 @@ class Client:
         self,
         method: str,
         path: str,
-        query: "Query | None" = None,
+        query: "Mapping[str, Value] | None" = None,
         body: "bytes | Iterable[bytes] | None" = None,
         headers: "tuple[tuple[str, str], ...]" = (),
     ) -> Answer:
         """Make a request and return its answer, body unread. DaemonError for a status of 400 and above."""
-        where = self._prefix + target(path, pairs(query))
-        answer = self._ask_idle(method, where, body, headers)
-        if answer is None:
-            answer = self.connect().ask(method, where, body, headers)
-        if answer.status >= 400:
-            raise refused(answer)
-        return answer
+        return _accepted(self._send(method, path, query, body, headers).answer(method))
 
-    def _ask_idle(
+    def _send(
         self,
         method: str,
-        where: str,
+        path: str,
+        query: "Mapping[str, Value] | None",
         body: "bytes | Iterable[bytes] | None",
         headers: "tuple[tuple[str, str], ...]",
-    ) -> "Answer | None":
-        """Ask on the connection that was kept; None where there is none, or the daemon has closed it."""
+    ) -> Wire:
+        """Send a request, on the connection that was kept if the daemon has not closed it meanwhile."""
         wire, self._idle = self._idle, None
-        if wire is None:
-            return None
-        try:
-            wire.sock.recv(1, 0x42)  # MSG_PEEK | MSG_DONTWAIT: the end, or what nobody asked for
-        except BlockingIOError:
-            return wire.ask(method, where, body, headers)
-        except OSError:
-            pass
-        wire.close()
-        return None
+        if wire is not None and not wire.waits():
+            wire.close()
+            wire = None
+        wire = wire or self.connect()
+        wire.send(method, self._prefix + target(path, pairs(query)), body, headers)
+        return wire
 
     def keep(self, answer: Answer) -> None:
         """Keep the connection of an answer that was read to its end for the next request."""
@@ -103,7 +97,7 @@ class Client:
         self,
         method: str,
         path: str,
-        query: "Query | None" = None,
+        query: "Mapping[str, Value] | None" = None,
         body: "bytes | Iterable[bytes] | None" = None,
         headers: "tuple[tuple[str, str], ...]" = (),
     ) -> "Iterator[dict[str, Any]]":
@@ -119,12 +113,15 @@ class Client:
             yield jsontext.loads(left)
 
     def hijack(
-        self, path: str, query: "Query | None" = None, body: "Any" = None, kind: str = "tcp"
+        self, path: str, query: "Mapping[str, Value] | None" = None, body: "Any" = None, kind: str = "tcp"
     ) -> Answer:
         """POST and take the connection over: the answer's wire then carries the stream."""
         headers = (("Connection", "Upgrade"), ("Upgrade", kind), ("Content-Type", "application/json"))
         data = b"" if body is None else jsontext.dumps(body).encode()
-        return self.open("POST", path, query, data, headers)
+        wire = self._send("POST", path, query, data, headers)
+        from runtime.cli import rapid, session  # noqa: F401 - what serves the stream loads while the daemon works
+
+        return _accepted(wire.answer("POST"))
 
     def connect(self) -> Wire:
         """Return a new connection."""
@@ -134,7 +131,7 @@ class Client:
         return Wire(endpoints.connect(self.endpoint), name.partition("/")[0].rpartition("@")[2])
 
 
-def pairs(query: "Query | None") -> "list[tuple[str, str]]":
+def pairs(query: "Mapping[str, Value] | None") -> "list[tuple[str, str]]":
     """Turn a query into names and texts."""
     found: list[tuple[str, str]] = []
     for name, value in (query or {}).items():
@@ -145,6 +142,12 @@ def pairs(query: "Query | None") -> "list[tuple[str, str]]":
         elif value is not None and value is not False:
             found.append((name, str(value)))
     return found
+
+
+def _accepted(answer: Answer) -> Answer:
+    if answer.status >= 400:
+        raise refused(answer)
+    return answer
 
 
 def refused(answer: Answer) -> DaemonError:

@@ -225,7 +225,7 @@ def _put(client: Client, options: Options, container: str, path: str, pieces: It
         "copyUIDGID": "true" if options.on("archive") else None,
     }
     headers = (("Content-Type", "application/x-tar"),)
-    answer = client.open("PUT", _archive(container), query, pieces, headers)  # type: ignore[arg-type]
+    answer = client.open("PUT", _archive(container), query, pieces, headers)
     answer.read()
     client.keep(answer)
 

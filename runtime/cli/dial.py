@@ -12,7 +12,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from runtime.cli.endpoint import FORMS, Endpoint, environment, unreachable
 from runtime.cli.errors import misuse
@@ -157,8 +157,8 @@ def _over_ssh(endpoint: Endpoint, rest: str) -> _socket.socket:
     line = [environment("NN_SSH") or "ssh", *(("-p", port) if port else ()), "-T", "--", name, _REMOTE]
     ours, theirs = socket.socketpair()
     try:
-        subprocess.Popen(line, stdin=theirs, stdout=theirs, start_new_session=True)
+        subprocess.Popen(line, stdin=theirs.fileno(), stdout=theirs.fileno(), start_new_session=True)
     except OSError as error:
         raise unreachable(endpoint, f"{line[0]}: {error.strerror}") from error
     theirs.close()
-    return cast("_socket.socket", _bare(ours))
+    return _bare(ours)

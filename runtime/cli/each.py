@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from runtime.cli.errors import CliError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 
 def of(words: Sequence[str], act: Callable[[str], object]) -> int:
@@ -27,7 +32,11 @@ def at_once(words: Sequence[str], act: Callable[[str], object]) -> int:
 
     with ThreadPoolExecutor(min(len(words), 50)) as pool:
         waiting = [(word, pool.submit(act, word)) for word in words]
-        return max(_one(word, lambda _, future=future: future.result()) for word, future in waiting)
+        return max(_one(word, partial(_result, future)) for word, future in waiting)
+
+
+def _result(future: Future[object], _word: str) -> object:
+    return future.result()
 
 
 def _one(word: str, act: Callable[[str], object]) -> int:

@@ -23,7 +23,7 @@ class Attached:
         self.over = False
         self._client = client
         self._path = path
-        self._signals = signals
+        self.signals = signals
         kind = answer.headers.get("content-type", "")
         framed = "multiplexed" in kind or (not tty and "raw-stream" in kind)
         self._frames = Frames() if framed else None
@@ -51,7 +51,7 @@ class Attached:
 
     def signal(self, number: int) -> bytes:
         """Ask the daemon to send it."""
-        if self._signals:
+        if self.signals:
             self._aside("/kill", {"signal": str(number)})
         return b""
 

@@ -30,7 +30,7 @@ def pack(entries: Iterable[tuple[Path, str]], *, root_owned: bool = False) -> It
             if root_owned:
                 info.uid = info.gid = 0
                 info.uname = info.gname = ""
-            known.members = []
+            known.members = []  # type: ignore[attr-defined]
             yield info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
             if info.isreg() and info.size:
                 yield from _content(path, info.size)

@@ -10,7 +10,7 @@ from runtime.cli.errors import CliError, DaemonError
 from runtime.cli.flags import Options
 from runtime.cli.links import Attached
 from runtime.cli.running import failure, note_id, with_image
-from runtime.cli.session import DetachedError, Session
+from runtime.cli.session import serve
 
 
 def create(client: Client, options: Options, body: dict[str, Any]) -> str:
@@ -31,7 +31,7 @@ def start(client: Client, container: str) -> None:
         raise failure(error) from None
 
 
-def run(client: Client, options: Options, body: dict[str, Any], keys: bytes) -> int:
+def run(client: Client, options: Options, body: dict[str, Any]) -> int:
     """Create, attach, wait, start, in this order, so that nothing is lost; return the exit status."""
     try:
         container = with_image(client, options, lambda: create(client, options, body))
@@ -52,13 +52,7 @@ def run(client: Client, options: Options, body: dict[str, Any], keys: bytes) -> 
     except CliError:
         answer.wire.close()
         raise
-    proxy = options.on("sig-proxy", True)
-    with Session(link, stdin=body["AttachStdin"], tty=body["Tty"], keys=keys, proxy=proxy) as session:
-        try:
-            session.run()
-            return waiting.status()
-        except DetachedError:
-            return 0
+    return waiting.status() if serve(link, options, stdin=body["AttachStdin"], tty=body["Tty"]) else 0
 
 
 class Waiting:

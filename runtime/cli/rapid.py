@@ -42,6 +42,7 @@ def frame(kind: int, payload: bytes) -> bytes:
 class Rapid:
     """Our side of the exchange, after the answer's head. status: None before the end has come."""
 
+    signals = True
     __slots__ = ("_end", "_frames", "error", "rest", "sock", "status")
 
     def __init__(self, sock: "_socket.socket", rest: bytes) -> None:

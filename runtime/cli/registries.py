@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from functools import partial
 from types import ModuleType
+from typing import Any
 
 from runtime.cli.errors import CliError
 
@@ -44,7 +47,7 @@ def all_headers() -> tuple[tuple[str, str], ...]:
     hosts = {*(config.get("auths") or {}), *(config.get("credHelpers") or {})}
     found = {}
     for host in hosts:
-        known = _guarded(lambda host=host: keeper.lookup(host))
+        known = _guarded(partial(keeper.lookup, host))
         if known:
             found[host] = {
                 "username": known.username,
@@ -64,10 +67,10 @@ def _configured() -> bool:
     return isfile((environment("DOCKER_CONFIG") or expanduser("~/.docker")) + "/config.json")  # noqa: PTH111, PTH113
 
 
-def _guarded(look: object) -> object:
+def _guarded(look: Callable[[], Any]) -> Any:
     """Look up; what a broken helper says becomes our own error."""
     try:
-        return look()  # type: ignore[operator]
+        return look()
     except Exception as error:
         if type(error).__name__ != "CredentialsError":
             raise

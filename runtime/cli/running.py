@@ -5,10 +5,8 @@ import posix
 from runtime.cli import creating
 from runtime.cli.errors import CANNOT_EXECUTE, NOT_FOUND, OUR_FAILURE, CliError, DaemonError
 from runtime.cli.flags import Verb
-from runtime.cli.rapid import Rapid
 from runtime.cli.run_flags import CREATE as CREATE_FLAGS
 from runtime.cli.run_flags import RUN as RUN_FLAGS
-from runtime.cli.session import DetachedError, Session, detach_keys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +32,6 @@ def run(client: "Client", options: "Options") -> int:
         plain.start(client, container)
         print(container)
         return 0
-    keys = detach_keys(options.text("detach-keys"))
     asked = {
         "Name": options.text("name"),
         "Platform": options.text("platform"),
@@ -48,15 +45,14 @@ def run(client: "Client", options: "Options") -> int:
             raise failure(error) from None
         from runtime.cli import plain  # Docker's own daemon
 
-        return plain.run(client, options, body, keys)
+        return plain.run(client, options, body)
     note_id(options, answer.headers.get("nn-container", ""))
+    from runtime.cli.rapid import Rapid
+    from runtime.cli.session import serve
+
     link = Rapid(answer.wire.sock, answer.wire.rest)
-    proxy = options.on("sig-proxy", True)
-    with Session(link, stdin=body["AttachStdin"], tty=body["Tty"], keys=keys, proxy=proxy) as session:
-        try:
-            session.run()
-        except DetachedError:
-            return 0
+    if not serve(link, options, stdin=body["AttachStdin"], tty=body["Tty"]):
+        return 0
     if link.status is None:
         raise CliError(
             "the daemon's connection ended before the program did; see `nn ps -a` and the daemon's log"
@@ -74,6 +70,10 @@ def _prepare(options: "Options", detach: bool) -> "dict[str, Any]":
         raise CliError("-d and -a exclude each other; leave one of them away")
     if options.on("tty") and options.on("interactive") and not detach and not _is_terminal(0):
         raise CliError("the input device is not a TTY; leave out -t, or run nn in a terminal", 1)
+    if options.given("detach-keys"):
+        from runtime.cli.session import detach_keys
+
+        detach_keys(options.text("detach-keys"))
     path = options.text("cidfile")
     if path and _exists(path):
         raise CliError(f"--cidfile {path}: it exists; remove it, or choose another")

@@ -4,7 +4,6 @@ Two ways lead to a program (rapid.py, links.py); each is a Link. Nothing is read
 before the way is free, so a program that does not read holds us up and fills no memory.
 """
 
-import _signal
 import posix
 
 from runtime.cli.errors import CliError
@@ -13,14 +12,21 @@ from runtime.cli.frames import PIECE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
+    import signal as _signal
     from collections.abc import Callable, Iterator
     from typing import Any, Protocol
 
+    from runtime.cli.flags import Options
+
     class Link(Protocol):
-        """A connection to a program. sock: blocking. rest: bytes that came with the answer's head."""
+        """A connection to a program. sock: blocking. rest: bytes that came with the answer's head.
+
+        signals: whether the program can be sent any.
+        """
 
         sock: _socket.socket
         rest: bytes
+        signals: bool
 
         def split(self, data: bytes) -> Iterator[tuple[int, memoryview]]:
             """Yield what is for our output (1) and error output (2)."""
@@ -37,7 +43,8 @@ if TYPE_CHECKING:
         @property
         def over(self) -> bool:
             """Whether all has come."""
-
+else:
+    import _signal  # the C part alone: signal itself imports enum, which takes longer than a start
 
 _KEPT = (
     _signal.SIGKILL,
@@ -59,6 +66,18 @@ KEYS = b"\x10\x11"
 
 class DetachedError(Exception):
     """The keys were typed that leave the program running."""
+
+
+def serve(link: "Link", options: "Options", *, stdin: bool, tty: bool) -> bool:
+    """Serve a link to its end, as the flags of its verb say; False when the keys left the program running."""
+    keys = detach_keys(options.text("detach-keys"))
+    proxy = link.signals and options.on("sig-proxy", True)
+    with Session(link, stdin=stdin, tty=tty, keys=keys, proxy=proxy) as session:
+        try:
+            session.run()
+        except DetachedError:
+            return False
+    return True
 
 
 class Session:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 18
 _HEAD_MOST = 1 << 20
+_PEEK = _socket.MSG_PEEK | _socket.MSG_DONTWAIT
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
@@ -44,6 +45,16 @@ class Wire:
         """Close the socket. Idempotent."""
         self.sock.close()
 
+    def waits(self) -> bool:
+        """Whether the other side waits for a request: it has not closed, nor said what nobody asked."""
+        try:
+            self.sock.recv(1, _PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
     def ask(
         self,
         method: str,
@@ -51,7 +62,18 @@ class Wire:
         body: "bytes | Iterable[bytes] | None" = None,
         headers: "tuple[tuple[str, str], ...]" = (),
     ) -> "Answer":
-        """Send a request and return its answer when the head is there. A body of pieces is sent chunked."""
+        """Send a request and return its answer when the head is there."""
+        self.send(method, where, body, headers)
+        return self.answer(method)
+
+    def send(
+        self,
+        method: str,
+        where: str,
+        body: "bytes | Iterable[bytes] | None" = None,
+        headers: "tuple[tuple[str, str], ...]" = (),
+    ) -> None:
+        """Send a request. A body of pieces is sent chunked."""
         head = f"{method} {where} HTTP/1.1\r\nHost: {self.host}\r\nUser-Agent: nn\r\n"
         for name, value in headers:
             head += f"{name}: {value}\r\n"
@@ -63,11 +85,12 @@ class Wire:
         else:
             self._send(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
             self._send_pieces(body)
-        return self._answer(method)
 
     def _send(self, data: bytes) -> None:
         try:
             self.sock.sendall(data)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it may have said why before it closed: the answer tells
         except OSError as error:
             raise CliError(f"send to the daemon: {error.strerror}; is it still running?") from error
 
@@ -104,7 +127,8 @@ class Wire:
         self.rest = data[end + 1 :]
         return data[:end].rstrip(b"\r")
 
-    def _answer(self, method: str) -> "Answer":
+    def answer(self, method: str) -> "Answer":
+        """Return the answer to a request of that method, once its head has come."""
         while True:
             first = self.line().split(b" ", 2)
             if len(first) < 2 or not first[0].startswith(b"HTTP/1.") or not first[1].isdigit():
