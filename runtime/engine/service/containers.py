@@ -61,14 +61,22 @@ class Containers:
         self._service.spawner.on_exit = self._ending.exited
         await self._adoption.apply_policies()
 
-    async def lost(self) -> None:
-        """The spawner was lost with all that ran, and there is another one now."""
-        await asyncio.gather(*(self._lose(member) for member in self._members))
+    def running(self) -> Records:
+        """Return those that have processes."""
+        return [member.record for member in self._members if member.record.state.running]
+
+    async def lost(self, records: Records) -> None:
+        """The spawner was lost with these, and there is another one now."""
+        await asyncio.gather(*(self._lose(record) for record in records))
         self._service.spawner.on_exit = self._ending.exited
 
-    async def _lose(self, member: Member) -> None:
+    async def _lose(self, record: ContainerRecord) -> None:
+        member = self._members.by_id(record.id)
+        if member is None:
+            return
         async with member.lock:
-            if member.record.state.running:
+            state = member.record.state
+            if state.running and state.started_at == record.state.started_at:
                 await self._ending.lost(member)
 
     async def close(self, *, live_restore: bool) -> None:

@@ -15,6 +15,7 @@ from runtime.engine.service.info import info_document
 if TYPE_CHECKING:
     from runtime.engine.service.execs import Execs
     from runtime.engine.service.networks import Networks
+    from runtime.engine.service.record import ContainerRecord
     from runtime.engine.service.streams import Streams
     from runtime.engine.spawner.client import Spawner
     from runtime.image.registry.client import RegistryClient
@@ -43,6 +44,7 @@ class Service:
     execs: Execs
     events: EventBus
     spawner: Spawner
+    _reopening: asyncio.Task[bool] | None = None
     _recovery: asyncio.Task[None] | None = None
 
     @classmethod
@@ -84,19 +86,30 @@ class Service:
 
     def _lost(self) -> None:
         log.error("the spawner is gone, and with it all containers that ran; starting another one")
-        self._recovery = asyncio.create_task(self._recover())
+        self._reopening = asyncio.create_task(self._reopen())
+        self._recovery = asyncio.create_task(self._recover(self.containers.running(), self._reopening))
 
-    async def _recover(self) -> None:
+    async def _reopen(self) -> bool:
         from runtime.engine.spawner.client import Spawner
 
         try:
             self.spawner = await Spawner.open(self.root)
         except EngineError:
             log.exception("no other spawner can be had: stop the daemon and start it again")
-            return
+            return False
         self.spawner.on_lost = self._lost
+        return True
+
+    async def _recover(self, lost: list[ContainerRecord], reopening: asyncio.Task[bool]) -> None:
         self.execs.lost()
-        await self.containers.lost()
+        if await reopening:
+            await self.containers.lost(lost)
+
+    async def reopened(self, spawner: Spawner) -> bool:
+        """Say whether there is another spawner than this one, after waiting for one that is just starting."""
+        if self._reopening is not None:
+            await asyncio.wait([self._reopening])
+        return self.spawner is not spawner
 
     async def close(self) -> None:
         """Stop all containers as their stop signal and grace say (unless live_restore), and leave nothing."""

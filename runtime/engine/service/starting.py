@@ -16,6 +16,7 @@ from runtime.engine.errors import (
     NotFoundError,
     NotModifiedError,
     StartFailedError,
+    UnavailableError,
 )
 from runtime.engine.service import clock, health, modes
 from runtime.engine.service.hostfacts import host_facts
@@ -24,7 +25,7 @@ from runtime.engine.service.record import ContainerRecord, MountPoint
 from runtime.engine.service.removing import Remover
 from runtime.engine.service.translate import FILES, Surroundings, hostname_of, start_of
 from runtime.engine.service.waits import Ended
-from runtime.engine.spawner.protocol import Endpoint, Started
+from runtime.engine.spawner.protocol import Endpoint, Start, Started
 from runtime.network.model import Port
 
 NO_ENDPOINTS: tuple[Endpoint, ...] = ()
@@ -51,9 +52,7 @@ class Starter:
         if not by_policy:
             member.backoff = type(member.backoff)()
         try:
-            around = await self._ready(member)
-            request = start_of(member.record, around, host_facts())
-            started, fds = await self._members.service.spawner.start(request)
+            started, fds = await self._attempt(member)
         except Exception as error:
             worded = _worded(member.record, error)
             await self._failed(member, worded)
@@ -61,6 +60,21 @@ class Starter:
                 raise
             raise worded from error
         await self._began(member, started, fds, by_policy=by_policy)
+
+    async def _attempt(self, member: Member) -> tuple[Started, list[int]]:
+        """Let the spawner start it; when that one dies over it, the next one."""
+        spawner = self._members.service.spawner
+        try:
+            return await spawner.start(await self._request(member))
+        except UnavailableError:
+            if not await self._members.service.reopened(spawner):
+                raise
+        await self._remover.give_back(member)
+        return await self._members.service.spawner.start(await self._request(member))
+
+    async def _request(self, member: Member) -> Start:
+        around = await self._ready(member)
+        return start_of(member.record, around, host_facts())
 
     def _check(self, member: Member) -> None:
         record = member.record

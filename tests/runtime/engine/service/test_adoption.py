@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from lifecycle_fakes import create, in_loop, open_service, reopened, settle, told
+from lifecycle_fakes import FakeSpawner, create, in_loop, open_service, reopened, settle, told
 
+from runtime.engine.errors import UnavailableError
 from runtime.engine.service import clock, restart
 from runtime.engine.service.containers import Containers
 from runtime.engine.service.request import RestartPolicy
@@ -249,7 +250,7 @@ async def test_a_lost_spawner_ends_all_and_policies_start_again(tmp_path: Path):
     for name in ("web", "plain"):
         await service.containers.start(name)
     service.spawner.held.clear()
-    await service.containers.lost()
+    await service.containers.lost(service.containers.running())
     assert service.containers.get("plain").state.exit_code == 137
     await settle(lambda: service.containers.get("web").state.status == "running")
 
@@ -264,3 +265,38 @@ async def test_records_survive_as_they_were(tmp_path: Path):
     after.containers = Containers(after)
     await after.containers.open()
     assert after.containers.get("new") == before
+
+
+@in_loop
+async def test_what_started_on_the_next_spawner_is_not_lost_with_the_last_one(tmp_path: Path):
+    service = await open_service(tmp_path)
+    made = await create(service, "web")
+    await service.containers.start("web")
+    before = service.containers.running()
+    service.spawner.end(made)
+    await settle(lambda: service.containers.get("web").state.status == "exited")
+    await service.containers.start("web")
+    await service.containers.lost(before)
+    assert service.containers.get("web").state.status == "running"
+
+
+@in_loop
+async def test_a_start_on_which_the_spawner_dies_is_done_by_the_next_one(tmp_path: Path):
+    service = await open_service(tmp_path)
+    made = await create(service, "web")
+    dead = service.spawner
+    dead.error = UnavailableError("the spawner is gone")
+
+    async def reopened(spawner: object) -> bool:
+        service.spawner = FakeSpawner()
+        return spawner is dead
+
+    service.reopened = reopened
+    await service.containers.start("web")
+    assert made in service.spawner.held
+    assert service.networks.calls == [
+        ("endpoints", made),
+        ("release", made),
+        ("endpoints", made),
+        ("started", made),
+    ]
