@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, Literal
 
 import msgspec
-from typing_extensions import TypeVar
+from typing_extensions import TypeVar, dataclass_transform
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -32,6 +32,7 @@ B = TypeVar("B", default=Any)
 Method = Literal["GET", "HEAD", "POST", "PUT", "DELETE"]
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Query(msgspec.Struct, frozen=True, kw_only=True):
     """Base of query structs. Fields are named as in the URL (`name=` of msgspec.field where that cannot be).
 

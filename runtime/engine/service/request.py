@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from typing_extensions import dataclass_transform
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Body(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     """Base of all documents with Docker's capitalised names. Unknown fields are ignored, as Docker does."""
 
