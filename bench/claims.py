@@ -10,7 +10,7 @@ import msgspec
 
 from bench.model import Role
 
-Kind = Literal["ratio", "quantile", "absolute", "digest", "later"]
+Kind = Literal["ratio", "quantile", "absolute", "same", "digest", "later"]
 Rule = Literal["each", "all"]
 
 DEFAULT_PATH = Path(__file__).with_name("claims.toml")
@@ -25,7 +25,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     kind: `ratio` (performance of a backend relative to each of `baselines`), `quantile` (a quantile of the
     backend's own values against `margin`), `absolute` (the backend's own typical value against `margin`),
-    `digest` (the image's digest before and after the run), `later` (not measured yet, `reason` says why).
+    `same` (equal to the first of `baselines` in every pair, exactly), `digest` (the image's digest before and
+    after the run), `later` (not measured yet, `reason` says why).
     rule: `each` metric stands alone, or `all` (intersection–union over the primary ones, one more row `*`).
     `primary` are exact metric names; `stress` and `backends` may hold shell patterns; primary wins.
     `exempt` maps a backend pattern to primary metrics that cannot exist there.
@@ -160,6 +161,8 @@ def _problem(claim: Claim) -> str | None:
         return "names no metric; fill primary or stress"
     if claim.kind == "ratio" and claim.margin is not None and claim.margin <= 0:
         return "has a ratio margin that is not positive; use for example 0.99"
+    if claim.kind == "same" and not claim.primary:
+        return "names no metric; fill primary"
     if claim.kind == "quantile" and not claim.quantiles:
         return "names no quantile; give for example quantiles = [0.5, 0.99]"
     if not 0 < claim.alpha < 0.5:

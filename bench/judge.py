@@ -13,7 +13,7 @@ import pandas as pd
 
 from bench.claims import Claim, Claims, Positive
 from bench.foreign import judge_frame
-from bench.judging import control, missing, positive
+from bench.judging import control, missing, positive, same
 from bench.judging.clock import clock_rows
 from bench.judging.comparisons import Evidence, comparisons
 from bench.judging.joint import joint_row
@@ -87,8 +87,12 @@ def judge(
             rows.append(missing.later(claim))
         elif claim.kind == "digest":
             rows.append(missing.digest(claim, image))
+        elif claim.kind == "same":
+            rows += same.rows(claim, case.evidence.visits, case.arms, case.gate, gaps)
         else:
             rows += _claim_rows(claim, case, gaps)
+        if claim.id not in {row.claim for row in rows}:
+            rows.append(missing.nobody(claim))
     rows += [row for row in gaps if row.claim in (missing.UNCLAIMED, *case.controls.values())]
     checks = clock_rows(claims.clock, samples, case.evidence, case.baseline, case.arms, case.gate)
     if not case.gate.smoke:

@@ -144,10 +144,12 @@ def make_plan(
     baseline = [arm.name for arm in arms if arm.role == "baseline"]
     if len(baseline) != 1:
         raise PlanError(f"a plan needs exactly one baseline arm, got {baseline or 'none'}")
-    chosen = [s for s in choose(scenarios, profile.per_family) if (baseline[0], s.name) not in excluded]
+    able = [s for s in scenarios if s.spec().engine or (baseline[0], s.name) not in excluded]
+    able = [s for s in able if any((arm.name, s.name) not in excluded for arm in arms)]
+    chosen = choose(able, profile.per_family)
     if not chosen:
         raise PlanError(
-            "no scenario is left to run: every one was excluded by its family or by the host backend"
+            "no scenario is left to run: every one was excluded by its family or by the backends here"
         )
     draft = _Draft(profile, tuple(arms), tuple(chosen), excluded)
     return Plan(

@@ -57,7 +57,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     slow: bool = False
 
 
-USUAL = ("host", "runtime", "vm", "docker", "crun")
+USUAL = ("host", "runtime", "nnd", "vm", "docker", "crun")
 
 # The first look comes when a verdict is possible at all: claims ask for five pairs, a slow arm has one a
 # session, and Student's t on fewer than four degrees of freedom asks for intervals that no 1 % margin passes.
@@ -132,10 +132,14 @@ _PACES: tuple[tuple[str, Pace], ...] = (
     ("again", Pace(start_s=0.01, factor=1.0)),
     ("runtime", Pace(start_s=0.02, factor=1.0)),
     ("crun", Pace(start_s=0.1, factor=1.0)),
-    ("docker", Pace(start_s=0.5, factor=1.0)),
+    ("nnd", Pace(start_s=0.0, factor=1.0)),
+    ("docker", Pace(start_s=0.5, factor=1.0, factors={"engine": 12.0, "image": 8.0})),
     ("vm-kvm", Pace(start_s=1.5, factor=1.2)),
     ("vm-tcg", Pace(start_s=2.7, factor=4.0, factors=_TCG, slow=True)),
 )
+DAEMONS = ("engine", "image")
+"""Families of which a visit is work of a daemon, not the start of an instance and a slice in it."""
+
 _UNKNOWN = Pace(start_s=1.0, factor=1.5)
 
 
@@ -157,6 +161,8 @@ def pace(arm: str) -> Pace:
 def visit_s(scenario: Scenario, arm: str) -> float:
     """Forecast seconds of one visit. A scenario that starts its own instance pays the arm's start as well."""
     found = pace(arm)
+    if scenario.family in DAEMONS:
+        return scenario.cost_s * found.factors.get(scenario.family, found.factor)
     if scenario.kind == "instance":
         return scenario.cost_s + found.start_s
     by_family = found.factors.get(scenario.family, found.factor)

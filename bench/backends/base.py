@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -43,7 +43,8 @@ class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     `argv` is the main program, () an idle instance. With `until_output`, start() returns once the first byte
     of the program's standard output has reached the host. `volume` is a host directory seen at /volume
-    (a VM gets a disk of its own there). `cpus` is the same set for every arm.
+    (a VM gets a disk of its own there). `cpus` is the same set for every arm. `engine` asks for a system that
+    keeps images and containers by itself (see EngineBackend); nothing is started for it.
     """
 
     argv: tuple[str, ...] = ()
@@ -52,6 +53,7 @@ class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True):
     cpus: tuple[int, ...] = ()
     memory_max: int | None = None
     until_output: bool = False
+    engine: bool = False
 
 
 class StartRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,3 +143,63 @@ class Backend(Protocol):
 
     def cleanup(self) -> None:
         """Free everything of this backend, also what a killed run left. Idempotent."""
+
+
+class Engine(Protocol):
+    """A daemon that keeps images and containers, as Docker's does. References and container ids are its own.
+
+    All methods block until the daemon has done it, and raise BackendError with the daemon's words.
+    """
+
+    image: str
+    """The run's image there."""
+
+    def pull(self, reference: str) -> None:
+        """Bring an image from its registry."""
+
+    def push(self, reference: str) -> None:
+        """Send an image to its registry."""
+
+    def remove_image(self, reference: str) -> None:
+        """Remove an image with the layers nobody else needs. One that is not there is no error."""
+
+    def contents(self, reference: str) -> dict[str, str]:
+        """Name → sha256 of every file of the image as the daemon would save it, read anew."""
+
+    def create(self, reference: str, argv: Sequence[str]) -> str:
+        """Make a container without a network or a log; return its id."""
+
+    def start(self, container: str) -> None:
+        """Start it."""
+
+    def wait(self, container: str) -> int:
+        """Wait for its end; return its exit status."""
+
+    def stop(self, container: str) -> None:
+        """End it by its stop signal, without a grace."""
+
+    def remove(self, container: str) -> None:
+        """Remove it, running or not."""
+
+    def write(self, container: str, path: str, data: bytes) -> None:
+        """Put a file into it."""
+
+    def commit(self, container: str, reference: str) -> None:
+        """Make an image of it."""
+
+    def command(self, *arguments: str) -> tuple[str, ...]:
+        """Return the command line of its client, for these arguments."""
+
+    def disk_bytes(self) -> int:
+        """Blocks on disk of all it keeps."""
+
+
+@runtime_checkable
+class EngineBackend(Backend, Protocol):
+    """A backend whose system has a daemon of its own."""
+
+    engine_only: bool
+    """Whether its instances are another backend's, so that only what needs the daemon is measured."""
+
+    def engine(self) -> Engine:
+        """The daemon, ready since prepare()."""

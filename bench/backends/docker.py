@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,15 @@ from bench.backends import docker_daemon, launch, owned, processes
 from bench.backends.base import (
     BackendError,
     BenchImage,
+    Engine,
     Footprint,
     InstanceSpec,
     NotAvailable,
     StartRecord,
 )
 from bench.backends.docker_api import AttachedOutput, DockerApi
-from bench.backends.docker_daemon import OwnDaemon
+from bench.backends.docker_daemon import Daemon, OwnDaemon
+from bench.backends.docker_engine import LABEL, DockerEngine
 from bench.backends.environment import IDLE, environment, instance_mark
 from bench.backends.main_program import FIRST_OUTPUT_TIMEOUT_S
 from bench.backends.processes import HostChild
@@ -38,18 +41,19 @@ from bench.model import BackendInfo
 from runtime.spawn.owner import Owner
 from runtime.spawn.tape import pointers
 
-_LABEL = "ninetynine.owner"
 _REPOSITORY = "ninetynine-bench"
+_PIECE = 1 << 18
 
 
 class DockerBackend:
     """Uses the host's daemon, or owns one."""
 
     name = "docker"
+    engine_only = False
 
     def __init__(self, root: Path) -> None:
-        self._parent = root / "docker"
-        self._daemon: OwnDaemon | None = None
+        self._parent = root / self.name
+        self._daemon: Daemon | None = None
         self._api: DockerApi | None = None
         self._image = ""
         self._imported = False
@@ -87,9 +91,9 @@ class DockerBackend:
         """Find or start the daemon, and import the image into it as one layer."""
         self._sweep()
         if self._api is None:
-            self._api = docker_daemon.system_daemon()
+            self._api = self.running()
         if self._api is None:
-            self._daemon = OwnDaemon(owned.directory(self._parent))
+            self._daemon = self.make_daemon(owned.directory(self._parent))
             self._api = self._daemon.api
         self._image = f"{_REPOSITORY}:{image.digest.removeprefix('sha256:')[:16]}"
         if not self._has_image():
@@ -98,10 +102,29 @@ class DockerBackend:
     def start(self, spec: InstanceSpec) -> DockerInstance:
         """Start one container."""
         if self._api is None:
-            raise BackendError("start docker: prepare(image) was not called")
+            raise BackendError(f"start {self.name}: prepare(image) was not called")
         if reason := self.unsupported(spec):
-            raise BackendError(f"start docker: {reason}")
-        return self._started.add(DockerInstance(self._api, self._image, spec))
+            raise BackendError(f"start {self.name}: {reason}")
+        return self._started.add(DockerInstance(self._api, self.client(self._api), self._image, spec))
+
+    def engine(self) -> Engine:
+        """The daemon's images and containers."""
+        if self._api is None:
+            raise BackendError(f"reach {self.name}: prepare(image) was not called")
+        kept = self._daemon.kept if self._daemon else docker_daemon.kept(self._api)
+        return DockerEngine(self._api, self._image, kept, self.client(self._api), str(Owner.current()))
+
+    def running(self) -> DockerApi | None:
+        """The daemon that already runs on this host, if it is to be used."""
+        return docker_daemon.system_daemon()
+
+    def make_daemon(self, directory: Path) -> Daemon:
+        """Start a daemon of our own."""
+        return OwnDaemon(directory)
+
+    def client(self, api: DockerApi) -> tuple[str, ...]:
+        """The beginning of its client's command lines."""
+        return (shutil.which("docker") or "docker", "--host", f"unix://{api.path}")
 
     def cleanup(self) -> None:
         """Remove our containers and image, end our daemon, and sweep what dead processes left."""
@@ -116,6 +139,10 @@ class DockerBackend:
                 stack.callback(api.ask, "DELETE", f"/images/{self._image}?force=1")
             stack.callback(self._started.stop)
 
+    def remove(self, directory: Path) -> None:
+        """End what a daemon left that had `directory`, and delete it. Idempotent."""
+        docker_daemon.remove(directory)
+
     def _info(self, version: str, daemon: str, limits: tuple[str, ...]) -> BackendInfo:
         details = {"daemon": daemon, "start": "API create, attach, start"}
         return BackendInfo(name=self.name, version=version, limits=limits, details=details)
@@ -127,29 +154,25 @@ class DockerBackend:
 
     def _import(self, image: BenchImage) -> None:
         assert self._api is not None
-        tar = subprocess.Popen(
-            ["tar", "-C", str(image.rootfs), "--numeric-owner", "-cf", "-", "."], stdout=subprocess.PIPE
-        )
-        done = subprocess.run(
-            ["docker", "--host", f"unix://{self._api.path}", "import", "-", self._image],
-            stdin=tar.stdout,
-            capture_output=True,
-            text=True,
-        )
-        assert tar.stdout is not None
-        tar.stdout.close()
-        if tar.wait() or done.returncode:
-            raise BackendError(f"docker import {self._image}: {done.stderr.strip() or 'tar failed'}")
+        repository, _, tag = self._image.partition(":")
+        path = f"/images/create?fromSrc=-&repo={repository}&tag={tag}"
+        command = ["tar", "-C", str(image.rootfs), "--numeric-owner", "-cf", "-", "."]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as tar:
+            assert tar.stdout is not None
+            answer = self._api.upload("POST", path, iter(partial(tar.stdout.read, _PIECE), b""))
+        if tar.returncode or b'"error"' in answer:
+            words = answer.decode(errors="replace").strip()[-300:] if not tar.returncode else "tar failed"
+            raise BackendError(f"import {self._image} into {self.name}: {words}")
         self._imported = True
 
     def _sweep(self) -> None:
         for directory in owned.abandoned(self._parent):
-            docker_daemon.remove(directory)
-        running = docker_daemon.system_daemon()
+            self.remove(directory)
+        running = self.running()
         if running is not None:
-            query = '/containers/json?all=1&filters={"label":["' + _LABEL + '"]}'
+            query = '/containers/json?all=1&filters={"label":["' + LABEL + '"]}'
             for found in running.ask("GET", query.replace('"', "%22")):
-                owner = Owner.parse(found["Labels"][_LABEL])
+                owner = Owner.parse(found["Labels"][LABEL])
                 if owner is not None and not owner.is_alive():
                     running.ask("DELETE", f"/containers/{found['Id']}?force=1")
 
@@ -157,15 +180,15 @@ class DockerBackend:
 class DockerInstance(PipedPrograms):
     """One container."""
 
-    def __init__(self, api: DockerApi, image: str, spec: InstanceSpec) -> None:
+    def __init__(self, api: DockerApi, client: tuple[str, ...], image: str, spec: InstanceSpec) -> None:
         super().__init__()
         self._api = api
+        self._client = client
         self._cpus = launch.cpu_mask(spec.cpus)
         self._network = spec.network
         self._id = ""
         self._output: AttachedOutput | None = None
         self.stopped = False
-        self._docker = shutil.which("docker") or "docker"
         try:
             self.record = self._start(image, spec)
             self._state = api.ask("GET", f"/containers/{self._id}/json")
@@ -240,19 +263,9 @@ class DockerInstance(PipedPrograms):
     def _exec(self, argv: Sequence[str], stdio: tuple[int, int, int]) -> HostChild:
         """Start it by `docker exec -i`."""
         mark = instance_mark()
-        whole = [
-            self._docker,
-            "--host",
-            f"unix://{self._api.path}",
-            "exec",
-            "-i",
-            "-e",
-            mark,
-            self._id,
-            *argv,
-        ]
+        whole = [*self._client, "exec", "-i", "-e", mark, self._id, *argv]
         client_env = pointers(environment(mark))
-        child = launch.start(self._docker, whole, client_env, stdio, cpus=self._cpus)
+        child = launch.start(self._client[0], whole, client_env, stdio, cpus=self._cpus)
         child.on_kill = lambda: self._kill_inside(mark.encode())
         return child
 
@@ -285,6 +298,6 @@ def _body(image: str, argv: Sequence[str], spec: InstanceSpec) -> dict[str, Any]
         "Image": image,
         "Cmd": list(argv),
         "Env": list(environment(instance_mark())),
-        "Labels": {_LABEL: str(Owner.current())},
+        "Labels": {LABEL: str(Owner.current())},
         "HostConfig": host,
     }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import select
 import socket
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,32 +28,73 @@ class DockerApi:
     def alive(self) -> bool:
         """Say whether a daemon answers here."""
         try:
-            return self._exchange("GET", "/_ping", None)[0] == 200
-        except (OSError, http.client.HTTPException):
+            with self._answered("GET", "/_ping", None, {}) as response:
+                return response.status == 200
+        except BackendError:
             return False
 
-    def ask(self, method: str, path: str, body: object = None) -> Any:
-        """Send a request and return the decoded answer, None when it is empty. BackendError when refused."""
+    def ask(self, method: str, path: str, body: object = None, *, allow: tuple[int, ...] = ()) -> Any:
+        """Send a request and return the decoded answer, None when it is empty. BackendError when refused.
+
+        allow: statuses of 400 and above that are no error; the answer is then None.
+        """
+        with self._answered(method, path, _encoded(body), _headers(body)) as response:
+            answer = response.read()
+            if response.status in allow:
+                return None
+            _check(method, path, response.status, answer)
+        return json.loads(answer) if answer else None
+
+    def upload(self, method: str, path: str, body: bytes | Iterable[bytes]) -> bytes:
+        """Send a tar, whole or in pieces as it is made; return the answer as it stands."""
+        with self._answered(method, path, body, {"Content-Type": "application/x-tar"}) as response:
+            answer = response.read()
+            _check(method, path, response.status, answer)
+            return answer
+
+    @contextlib.contextmanager
+    def download(self, method: str, path: str) -> Iterator[http.client.HTTPResponse]:
+        """The body of an answer, as a file to read from."""
+        with self._answered(method, path, None, {}) as response:
+            if response.status >= 400:
+                _check(method, path, response.status, response.read())
+            yield response
+
+    def lines(self, method: str, path: str, headers: dict[str, str]) -> Iterator[bytes]:
+        """The lines of an answer as they come."""
+        with self._answered(method, path, None, headers) as response:
+            if response.status >= 400:
+                _check(method, path, response.status, response.read())
+            while line := response.readline():
+                yield line
+
+    @contextlib.contextmanager
+    def _answered(
+        self, method: str, path: str, body: Any, headers: dict[str, str]
+    ) -> Iterator[http.client.HTTPResponse]:
+        connection = _Connection(self.path)
         try:
-            status, answer = self._exchange(method, path, body)
+            connection.request(method, path, body=body, headers=headers)
+            yield connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise BackendError(
                 f"docker {method} {path}: no answer at {self.path}: {error}; is the daemon up?"
             ) from error
-        if status >= 400:
-            raise BackendError(f"docker {method} {path}: {_message(answer)}")
-        return json.loads(answer) if answer else None
-
-    def _exchange(self, method: str, path: str, body: object) -> tuple[int, bytes]:
-        connection = _Connection(self.path)
-        try:
-            headers = {"Content-Type": "application/json"} if body is not None else {}
-            text = json.dumps(body) if body is not None else None
-            connection.request(method, path, body=text, headers=headers)
-            response = connection.getresponse()
-            return response.status, response.read()
         finally:
             connection.close()
+
+
+def _encoded(body: object) -> bytes | None:
+    return None if body is None else json.dumps(body).encode()
+
+
+def _headers(body: object) -> dict[str, str]:
+    return {} if body is None else {"Content-Type": "application/json"}
+
+
+def _check(method: str, path: str, status: int, answer: bytes) -> None:
+    if status >= 400:
+        raise BackendError(f"docker {method} {path}: {_message(answer)}")
 
 
 class _Connection(http.client.HTTPConnection):

@@ -15,6 +15,7 @@ import signal
 import time
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from bench.backends import launch, mount_namespace, owned, processes
 from bench.backends.base import BackendError
@@ -29,6 +30,21 @@ _MARK = "NINETYNINE_DOCKERD"
 _CGROUP_PREFIX = "nndocker-"
 
 
+class Daemon(Protocol):
+    """A daemon of this process. kept: where all it keeps is."""
+
+    api: DockerApi
+    kept: Path
+
+    def close(self) -> None:
+        """End it and free all it held."""
+
+
+def kept(api: DockerApi) -> Path:
+    """Where a daemon says that it keeps what it has."""
+    return Path(str(api.ask("GET", "/info")["DockerRootDir"]))
+
+
 def system_daemon() -> DockerApi | None:
     """Return the daemon that already runs on this host, None when there is none."""
     api = DockerApi(SYSTEM_SOCKET)
@@ -40,6 +56,7 @@ class OwnDaemon:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.kept = directory / "data"
         self.api = DockerApi(directory / "docker.sock")
         self._namespace = mount_namespace.make(empty=("/run",))
         log = above_stdio(os.open(directory / "dockerd.log", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))

@@ -10,6 +10,7 @@ from bench.backends.base import Backend
 from bench.backends.crun import CrunBackend
 from bench.backends.docker import DockerBackend
 from bench.backends.host import HostBackend
+from bench.backends.nnd import NndBackend
 from bench.backends.runtime import RuntimeBackend
 from bench.backends.vm import VmBackend
 
@@ -27,6 +28,7 @@ def _again(root: Path) -> HostBackend:
 BACKENDS: dict[str, Factory] = {
     "host": HostBackend,
     "runtime": RuntimeBackend,
+    "nnd": NndBackend,
     "vm": VmBackend,
     "vm-untuned": partial(VmBackend, profile="untuned"),
     "docker": DockerBackend,

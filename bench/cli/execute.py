@@ -151,7 +151,7 @@ def _measure(
         scenarios=_by_name(world.scenarios, run.plan),
         profile=chosen,
         scratch=stage.scratch,
-        wire=functools.partial(world.wire, stage.image.rootfs, run.plan.cpus) if world.wire else None,
+        places=_places(world, stage, run.plan),
         decide=functools.partial(_decide, claims.load(), run.plan),
     )
     outcome = measure.run(run.plan, site, book, so_far=so_far, watch=watch)
@@ -163,6 +163,17 @@ def _measure(
     book.sync()
     store.close(directory, ended)
     return Ended(directory=directory, run=ended)
+
+
+def _places(world: World, stage: setup.Stage, plan: Plan) -> dict[str, measure.Maker]:
+    """What the scenarios of a family share: the network's wire, the depot of images."""
+    found: dict[str, measure.Maker] = {}
+    if world.wire:
+        found["network"] = functools.partial(world.wire, stage.image.rootfs, plan.cpus)
+    if world.depot:
+        program = stage.image.rootfs / "opt/ninetynine/first"
+        found["image"] = functools.partial(world.depot, stage.depot, program)
+    return found
 
 
 def _decide(

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from bench.backends import owned
-from bench.backends.base import Backend, BenchImage, InstanceSpec, NotAvailable
+from bench.backends.base import Backend, BenchImage, EngineBackend, InstanceSpec, NotAvailable
 from bench.cli.errors import CliError
 from bench.cli.world import World
 from bench.failures import told
@@ -25,11 +25,14 @@ from bench.scenarios.base import Scenario
 
 Say = Callable[[str], None]
 
+DEPOT = "depot"
+"""Below the cache: the registries of runs that transfer images, a directory a process."""
+
 
 class Stage(msgspec.Struct, kw_only=True):
     """What is ready: backends by the name of their arm (`host` and `host-b` share one), and what is not.
 
-    scratch: a directory of this process, for the arms' volumes.
+    scratch: a directory of this process, for the arms' volumes. depot: where processes have their registries.
     """
 
     arms: tuple[ArmPlan, ...]
@@ -37,6 +40,7 @@ class Stage(msgspec.Struct, kw_only=True):
     infos: tuple[BackendInfo, ...]
     image: BenchImage
     scratch: Path
+    depot: Path
     missing: list[NotMeasured]
 
 
@@ -48,8 +52,9 @@ def stage(world: World, names: Sequence[str], cache: Path, say: Say) -> Iterator
     """
     made = {name: make(cache / "backends") for name, make in world.backends.items()}
     scratch = cache / "scratch"
-    for forgotten in owned.abandoned(scratch):
-        shutil.rmtree(forgotten, ignore_errors=True)
+    for parent in (scratch, cache / DEPOT):
+        for forgotten in owned.abandoned(parent):
+            shutil.rmtree(forgotten, ignore_errors=True)
     try:
         yield _ready(world, made, names, cache, say)
     finally:
@@ -77,6 +82,7 @@ def _ready(world: World, made: dict[str, Backend], names: Sequence[str], cache: 
         infos=tuple(infos.values()),
         image=image,
         scratch=owned.path(cache / "scratch"),
+        depot=cache / DEPOT,
         missing=missing,
     )
 
@@ -132,14 +138,18 @@ def exclusions(
 ) -> tuple[Excluded, list[NotMeasured]]:
     """(arm, scenario) pairs that cannot or shall not run, and the metrics that are therefore not measured."""
     reasons: dict[tuple[str, str], str] = {}
+    foreign: set[tuple[str, str]] = set()
     for scenario in scenarios:
         spec = msgspec.structs.replace(scenario.spec(), cpus=cpus)
         for arm in stage.arms:
-            if (reason := _unsupported(stage.backends[arm.name], spec)) is not None:
+            if _is_foreign(stage.backends[arm.name], spec):
+                foreign.add((arm.name, scenario.name))
+            elif (reason := _unsupported(stage.backends[arm.name], spec)) is not None:
                 reasons[arm.name, scenario.name] = reason
-    for arm_name, scenario_name in too_dear(profile, stage.arms, scenarios, frozenset(reasons)):
+    for arm_name, scenario_name in too_dear(profile, stage.arms, scenarios, frozenset(reasons) | foreign):
         reason = f"left out of the {profile.name} profile, because {arm_name} is slow; run --profile full"
-        reasons.setdefault((arm_name, scenario_name), reason)
+        if (arm_name, scenario_name) not in foreign:
+            reasons.setdefault((arm_name, scenario_name), reason)
     missing = [
         NotMeasured(backend=arm.name, metric=metric.name, reason=reasons[arm.name, scenario.name])
         for scenario in scenarios
@@ -148,7 +158,18 @@ def exclusions(
         and (arm.name, scenario.name) in reasons
         for metric in scenario.metrics
     ]
-    return frozenset(reasons), missing
+    return frozenset(reasons) | foreign, missing
+
+
+def _is_foreign(backend: Backend, spec: InstanceSpec) -> bool:
+    """Whether a scenario is of another kind than the system, so that nothing is missing without it.
+
+    A host has no daemon that keeps images, and a daemon that makes another backend's containers has their
+    figures there.
+    """
+    if isinstance(backend, EngineBackend):
+        return backend.engine_only and not spec.engine
+    return spec.engine
 
 
 def _unsupported(backend: Backend, spec: InstanceSpec) -> str | None:

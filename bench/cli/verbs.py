@@ -34,7 +34,7 @@ def run(
         str | None, typer.Option(help="Names separated by commas: `ninetynine list backends`.")
     ] = None,
     families: Annotated[
-        str | None, typer.Option(help="startup,cpu,memory,network,disk. All by default.")
+        str | None, typer.Option(help="startup,cpu,memory,network,disk,engine,image. All by default.")
     ] = None,
     profile: Annotated[
         str, typer.Option(help="smoke (under a minute, no verdict), quick (6 minutes), full (publication).")

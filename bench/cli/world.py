@@ -20,8 +20,8 @@ class World(msgspec.Struct, kw_only=True):
 
     backends: factories by the name the user types, given the directory they may use. build_image: brings the
     one image up, cached. digest: the image's digest computed anew from its bytes. wire: opens the link to the
-    remote peer for the run's CPUs; sweep_wire takes away what a killed run left of it. needs_root: whether
-    running takes root.
+    remote peer for the run's CPUs; sweep_wire takes away what a killed run left of it. depot: opens the
+    registry that counts, in a directory, with a program for its images. needs_root: does running take root?
     """
 
     backends: Mapping[str, Callable[[Path], Backend]]
@@ -31,6 +31,7 @@ class World(msgspec.Struct, kw_only=True):
     digest: Callable[[BenchImage], str]
     wire: Callable[[Path, Sequence[int]], AbstractContextManager[object]] | None = None
     sweep_wire: Callable[[], object] = list
+    depot: Callable[[Path, Path], AbstractContextManager[object]] | None = None
     needs_root: bool = True
 
     @classmethod
@@ -53,7 +54,7 @@ class World(msgspec.Struct, kw_only=True):
 
 def real() -> World:
     """The real one."""
-    from bench import image, wire
+    from bench import depot, image, wire
     from bench.backends.registry import BACKENDS
     from bench.scenarios.registry import METRICS, SCENARIOS
 
@@ -65,6 +66,7 @@ def real() -> World:
         digest=image.digest,
         wire=wire.Wire,
         sweep_wire=wire.sweep,
+        depot=depot.Depot,
     )
 
 

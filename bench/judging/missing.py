@@ -49,7 +49,7 @@ def absent(
     done: (metric, backend, baseline) that have a comparison. Of several baselines only the first is due: the
     others stand in where it cannot run. One row `*` where a backend lacks all of a claim.
     """
-    baseline = claim.baselines[0] if claim.kind == "ratio" else ""
+    baseline = claim.baselines[0] if claim.kind in ("ratio", "same") else ""
     told = {(row.metric, row.backend) for row in told_rows if row.claim == claim.id}
     rows = []
     for backend in backends:
@@ -99,6 +99,12 @@ def merge(rows: Sequence[Verdict], gaps: Sequence[Verdict]) -> list[Verdict]:
 def later(claim: Claim) -> Verdict:
     """The row of a claim that no scenario measures yet."""
     return empty(claim.id, ALL, ALL, "", claim.reason)
+
+
+def nobody(claim: Claim) -> Verdict:
+    """The row of a claim about systems none of which were in the run."""
+    reason = f"none of the systems it speaks of was in this run ({', '.join(claim.backends)})"
+    return empty(claim.id, ALL, ALL, "", reason)
 
 
 def digest(claim: Claim, image: ImageInfo | None) -> Verdict:

@@ -14,6 +14,7 @@ from bench.journal import StoreError
 from bench.measure.arm import Arm
 from bench.measure.guard import SECOND, Guard
 from bench.measure.noise import Conditions, Gauge
+from bench.measure.places import Places
 from bench.measure.pressure import ONE_SHARE, REPEAT_SHARE, TAKES, Usual
 from bench.model import Plan, Sample, Step
 from bench.scenarios.base import Context, Reading, Scenario, ScenarioError
@@ -30,7 +31,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Visits:
-    """Makes samples of slices. wire: the link to the remote peer once it is open; before: earlier samples."""
+    """Makes samples of slices. places: what a family shares, once it is open; before: earlier samples."""
 
     def __init__(
         self,
@@ -41,9 +42,10 @@ class Visits:
         guard: Guard,
         gauge: Gauge,
         note: Callable[[str], None],
+        places: Places,
         before: Sequence[Sample] = (),
     ) -> None:
-        self.wire: object | None = None
+        self._places = places
         self.strikes: dict[str, int] = {}
         self.last_reason: dict[str, str] = {}
         self.good: set[str] = {one.backend for one in before if one.valid}
@@ -135,7 +137,8 @@ class Visits:
             backend=arm.backend,
             instance=arm.instance,
             worker=arm.worker,
-            wire=self.wire,
+            wire=self._places.get("network"),
+            depot=self._places.get("image"),
             session=step.session,
             block=step.block,
             cpus=self._plan.cpus,

@@ -15,7 +15,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +28,7 @@ from bench.measure.arm import Arm
 from bench.measure.course import Costs, Course, Decide
 from bench.measure.guard import SECOND, Guard
 from bench.measure.noise import Gauge
+from bench.measure.places import Maker, Places
 from bench.measure.slow import SlowArms
 from bench.measure.visits import Visits
 from bench.measure.watch import Watch
@@ -38,7 +39,7 @@ from bench.scenarios.base import Scenario
 
 
 class Site(msgspec.Struct, kw_only=True):
-    """What a plan's names stand for here. `wire` opens the link to the remote peer, when needed.
+    """What a plan's names stand for here. `places` make what a family's scenarios share, when needed.
 
     decide: how far each (scenario, arm) is, asked after a session of a plan with looks; None: nobody looks.
     gauge: reads the host's conditions.
@@ -49,7 +50,7 @@ class Site(msgspec.Struct, kw_only=True):
     scenarios: Mapping[str, Scenario]
     profile: Profile
     scratch: Path
-    wire: Callable[[], AbstractContextManager[object]] | None = None
+    places: Mapping[str, Maker] = {}
     clock: Callable[[], int] = time.monotonic_ns
     decide: Decide | None = None
     gauge: Gauge | None = None
@@ -115,6 +116,7 @@ class _Runner:
         self.measured = 0
         self.sessions = 0
         self.closing = ExitStack()
+        self.places = Places(site.places, self.closing, self._note)
         spent_s = so_far.elapsed if so_far else 0.0
         seconds = so_far.seconds if so_far else {}
         shares = forecast(plan, site.scenarios, site.profile)
@@ -136,6 +138,7 @@ class _Runner:
             self.guard,
             site.gauge or Gauge(plan.cpus),
             self._note,
+            self.places,
             self.samples,
         )
 
@@ -253,10 +256,10 @@ class _Runner:
             return
         arms = self._make_arms(session, group, steps)
         try:
-            unwired = self._need_wire(steps)
-            if unwired:
+            missing = self.places.need(self.site.scenarios[step.scenario].family for step in steps)
+            if missing:
                 for arm in arms.values():
-                    arm.failure = unwired
+                    arm.failure = missing
             else:
                 self._start(session, group, arms)
             open_here = {(step.arm, step.scenario) for step in steps}
@@ -353,18 +356,6 @@ class _Runner:
             wrong = arm.stop()
             if wrong:
                 self._note(f"{arm.name} did not stop in order: {wrong}")
-
-    def _need_wire(self, steps: list[Step]) -> str:
-        """Open the wire once, when the first scenario needs it; returns why it cannot be opened."""
-        needed = any(self.site.scenarios[step.scenario].family == "network" for step in steps)
-        if not needed or self.visits.wire is not None or self.site.wire is None:
-            return ""
-        try:
-            self.visits.wire = self.closing.enter_context(self.site.wire())
-        except Exception as error:
-            self._note(f"no wire to the remote peer: {told(error)}")
-            return f"no wire to the remote peer: {told(error)}"
-        return ""
 
     def _drop(self, steps: Sequence[Step], reason: str) -> None:
         self.journal.append(DropLine(orders=tuple(step.order for step in steps), reason=reason))

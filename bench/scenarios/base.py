@@ -29,7 +29,8 @@ class Context(msgspec.Struct, kw_only=True):
     """What a slice may use. `instance` and `worker` are None for scenarios that start their own instances.
 
     `worker` is a shell inside the instance, kept for the session (see bench.scenarios.worker); `wire` is the
-    link to the remote peer, present for the network family (bench.wire.Wire, typed loosely: layers).
+    link to the remote peer, present for the network family (bench.wire.Wire, typed loosely: layers), `depot`
+    the registry that counts, for the image family (bench.depot.Depot).
     extra: the share of more work that the positive control does (0.02 = 2 %), 0 for all other arms.
     """
 
@@ -41,6 +42,7 @@ class Context(msgspec.Struct, kw_only=True):
     block: int
     cpus: tuple[int, ...]
     extra: float = 0.0
+    depot: object | None = None
 
 
 class Scenario(Protocol):

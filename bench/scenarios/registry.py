@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.model import Metric
-from bench.scenarios import check, cpu, disk, memory, network, startup
+from bench.scenarios import check, cpu, disk, images, lifecycle, memory, network, same, startup
 from bench.scenarios.base import Scenario
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -12,7 +12,10 @@ SCENARIOS: tuple[Scenario, ...] = (
     *memory.SCENARIOS,
     *network.SCENARIOS,
     *disk.SCENARIOS,
+    *lifecycle.SCENARIOS,
+    *images.SCENARIOS,
     *check.SCENARIOS,
+    *same.SCENARIOS,
 )
 
 FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(scenario.family for scenario in SCENARIOS))

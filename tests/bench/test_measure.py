@@ -239,7 +239,7 @@ def test_the_wire_is_opened_once_and_closed(tmp_path):
         scenarios=bench.scenarios,
         profile=SMALL,
         scratch=tmp_path,
-        wire=wire,
+        places={"network": wire},
     )
     with Journal(bench.path) as book:
         measure.run(bench.plan, site, book)

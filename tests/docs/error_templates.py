@@ -21,6 +21,7 @@ COMPOSED = {
     "wrap": "NETWORK OPERATION: ERRNO (…); …",
     "_worded": "WIRE OPERATION: ERRNO (…); …",
     "error": "PROGRAM: …; it printed: …",
+    "FaultError": "ANSWER OF THE REGISTRY: …",
     "write_error": "OPERATION FILE OF THE RUN: …; …",
 }
 """Who words an error by a rule → the heading under which docs/errors.md explains the rule."""

@@ -9,8 +9,8 @@ from bench.scenarios.registry import FAMILIES, METRICS, SCENARIOS
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
 
 
-def test_the_five_families_and_the_checks_are_there():
-    assert FAMILIES == ("startup", "cpu", "memory", "network", "disk", "check")
+def test_the_families_and_the_checks_are_there():
+    assert FAMILIES == ("startup", "cpu", "memory", "network", "disk", "engine", "image", "check")
 
 
 def test_checks_come_along_where_programs_tell_their_own_figures():

@@ -1,0 +1,123 @@
+"""Images and containers of a daemon that speaks Docker's API, for what is measured of the daemon itself."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+from bench.backends import owned
+from bench.backends.base import BackendError
+from bench.backends.docker_api import DockerApi
+
+LABEL = "ninetynine.owner"
+_NO_LOGIN = "e30="
+"""An empty object: push asks for the header even where nobody is to log in."""
+
+
+class DockerEngine:
+    """One daemon. kept: the directory in which all it keeps is; client: its command line's beginning."""
+
+    def __init__(self, api: DockerApi, image: str, kept: Path, client: Sequence[str], owner: str) -> None:
+        self.image = image
+        self._api = api
+        self._kept = kept
+        self._client = tuple(client)
+        self._owner = owner
+
+    def pull(self, reference: str) -> None:
+        """Bring an image from its registry."""
+        name, _, tag = reference.rpartition(":")
+        self._stream("POST", f"/images/create?fromImage={quote(name, safe='')}&tag={quote(tag)}", reference)
+
+    def push(self, reference: str) -> None:
+        """Send an image to its registry."""
+        name, _, tag = reference.rpartition(":")
+        self._stream(
+            "POST", f"/images/{name}/push?tag={quote(tag)}", reference, {"X-Registry-Auth": _NO_LOGIN}
+        )
+
+    def remove_image(self, reference: str) -> None:
+        """Remove an image with the layers nobody else needs."""
+        self._api.ask("DELETE", f"/images/{reference}?force=1", allow=(404,))
+
+    def contents(self, reference: str) -> dict[str, str]:
+        """Name → sha256 of every file of the saved image."""
+        with (
+            self._api.download("GET", f"/images/{reference}/get") as body,
+            tarfile.open(fileobj=body, mode="r|") as saved,
+        ):
+            return dict(_digests(saved))
+
+    def create(self, reference: str, argv: Sequence[str]) -> str:
+        """Make a container without a network or a log."""
+        body = {
+            "Image": reference,
+            "Cmd": list(argv),
+            "Labels": {LABEL: self._owner},
+            "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none"}},
+        }
+        return str(self._api.ask("POST", "/containers/create", body)["Id"])
+
+    def start(self, container: str) -> None:
+        """Start it."""
+        self._api.ask("POST", f"/containers/{container}/start")
+
+    def wait(self, container: str) -> int:
+        """Wait for its end."""
+        return int(self._api.ask("POST", f"/containers/{container}/wait")["StatusCode"])
+
+    def stop(self, container: str) -> None:
+        """End it: the stop signal, and SIGKILL at once when it is still there."""
+        self._api.ask("POST", f"/containers/{container}/stop?t=0")
+
+    def remove(self, container: str) -> None:
+        """Remove it, running or not."""
+        self._api.ask("DELETE", f"/containers/{container}?force=1")
+
+    def write(self, container: str, path: str, data: bytes) -> None:
+        """Put a file into it."""
+        place = PurePosixPath(path)
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            member = tarfile.TarInfo(place.name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+        query = f"/containers/{container}/archive?path={quote(str(place.parent), safe='')}"
+        self._api.upload("PUT", query, packed.getvalue())
+
+    def commit(self, container: str, reference: str) -> None:
+        """Make an image of it."""
+        repository, _, tag = reference.rpartition(":")
+        query = f"container={container}&repo={quote(repository, safe='')}&tag={quote(tag)}"
+        self._api.ask("POST", f"/commit?{query}", {})
+
+    def command(self, *arguments: str) -> tuple[str, ...]:
+        """The client's command line."""
+        return (*self._client, *arguments)
+
+    def disk_bytes(self) -> int:
+        """Blocks on disk of all it keeps."""
+        return owned.disk_bytes(self._kept)
+
+    def _stream(self, method: str, path: str, reference: str, headers: dict[str, str] | None = None) -> None:
+        """A request that is answered by lines of JSON, of which one may be an error."""
+        for line in self._api.lines(method, path, headers or {}):
+            told: dict[str, Any] = json.loads(line)
+            if "error" in told:
+                raise BackendError(f"docker {method} {reference}: {told['error']}")
+
+
+def _digests(saved: tarfile.TarFile) -> Iterator[tuple[str, str]]:
+    for member in saved:
+        content = saved.extractfile(member) if member.isfile() else None
+        if content is not None:
+            digest = hashlib.sha256()
+            while data := content.read(1 << 20):
+                digest.update(data)
+            yield member.name, digest.hexdigest()

@@ -1,0 +1,61 @@
+"""Claims that something is the same everywhere: exact comparisons inside a block, no statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from bench.claims import Claim
+from bench.judging import missing
+from bench.judging.pairs import Key, Loss, Visits
+from bench.judging.rows import Gate, count, join, label
+from bench.model import State, Verdict
+
+
+def rows(
+    claim: Claim, visits: Visits, arms: Sequence[str], gate: Gate, gaps: Sequence[Verdict]
+) -> list[Verdict]:
+    """One row for each metric and arm: refuted by one pair that differs, supported by enough that do not.
+
+    gaps: rows of what could not be measured, which stand in where there is no pair.
+    """
+    baseline = claim.baselines[0]
+    spoken = [arm for arm in arms if claim.speaks_of(arm)]
+    found = [
+        _row(claim, visits, metric, arm, baseline, gate)
+        for metric in claim.primary
+        for arm in spoken
+        if (metric, arm) in visits.tried
+    ]
+    done = {(row.metric, row.backend, baseline) for row in found}
+    own = [row for row in gaps if row.claim == claim.id]
+    return missing.merge(found, own) + missing.absent(claim, arms, done, gaps)
+
+
+def _row(claim: Claim, visits: Visits, metric: str, arm: str, baseline: str, gate: Gate) -> Verdict:
+    cells = visits.cells[visits.cells["metric"] == metric]
+    own, base = cells[cells["backend"] == arm], cells[cells["backend"] == baseline]
+    both = own.merge(base, on=["cluster", "block"], suffixes=("", "_base"))
+    differ = int((both["value"] != both["value_base"]).sum())
+    state, reason = _state(len(both), differ, claim, baseline, gate)
+    lost = join(*_losses(visits.lost, (metric, arm)))
+    empty = missing.empty(claim.id, metric, arm, baseline, join(reason, lost, label(arm, baseline)), state)
+    sessions = int(both["cluster"].nunique())
+    return msgspec.structs.replace(empty, n_pairs=len(both), n_sessions=sessions)
+
+
+def _state(pairs: int, differ: int, claim: Claim, baseline: str, gate: Gate) -> tuple[State, str]:
+    if gate.smoke:
+        return "inconclusive", "the smoke profile never gives a verdict"
+    if differ:
+        return "refuted", f"{differ} of {count(pairs, 'pair')} differ from {baseline}"
+    if pairs < claim.min_pairs:
+        return "inconclusive", f"{count(pairs, 'pair')}, a verdict needs at least {claim.min_pairs}"
+    return "supported", f"the same as {baseline} in {count(pairs, 'pair')}"
+
+
+def _losses(lost: dict[Key, Loss], key: Key) -> Iterator[str]:
+    loss = lost.get(key)
+    if loss:
+        yield f"{count(loss.count, 'invalid sample')} of {key[1]} left out ({loss.reason})"

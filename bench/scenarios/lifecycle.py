@@ -1,0 +1,175 @@
+"""A container's life as its user waits for it: each step through the daemon's API and through its client.
+
+The image is present, the container has no network and no log. Containers are made one after the other, and
+removed again. Only systems with a daemon of their own have these figures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+from bench.backends.base import Engine, EngineBackend, InstanceSpec
+from bench.model import Metric, Role
+from bench.scenarios.base import Context, Reading, ScenarioError
+
+FAMILY = "engine"
+PROGRAM = ("/opt/ninetynine/first",)
+IDLE = ("/opt/ninetynine/idle",)
+_PATIENCE_S = 60.0
+
+
+def _metric(name: str, role: Role, definition: str) -> Metric:
+    return Metric(name=name, unit="s", better="lower", role=role, definition=definition)
+
+
+RUN = _metric(
+    "engine.run.cli",
+    "primary",
+    "Seconds from the start of the client's process to its end, of `run --rm --network none IMAGE "
+    "/opt/ninetynine/first`: the container is made, started, writes one byte, ends and is removed.",
+)
+_STEPS = {
+    "create": "a container is made",
+    "start": "it is started, its program being one that sleeps",
+    "stop": "it is ended, without a grace for its program",
+    "remove": "it is removed",
+}
+API = {
+    step: _metric(f"engine.{step}.api", "info", f"Seconds of the API's call by which {words}.")
+    for step, words in _STEPS.items()
+}
+CLI = {
+    step: _metric(
+        f"engine.{step}.cli",
+        "info",
+        f"Seconds from the start of the client's process to its end, by which {words}.",
+    )
+    for step, words in _STEPS.items()
+}
+
+
+class Timed(msgspec.Struct):
+    """Collects readings of one visit."""
+
+    readings: list[Reading]
+
+    @contextlib.contextmanager
+    def step(self, metric: Metric) -> Iterator[None]:
+        """Time what is done inside."""
+        start_ns = time.monotonic_ns()
+        yield
+        duration_ns = time.monotonic_ns() - start_ns
+        self.readings.append(
+            Reading(metric=metric.name, value=duration_ns / 1e9, start_ns=start_ns, duration_ns=duration_ns)
+        )
+
+
+class RunCommand(msgspec.Struct, kw_only=True):
+    """Whole runs by the client."""
+
+    name: str = RUN.name
+    metrics: tuple[Metric, ...] = (RUN,)
+    cost_s: float = 0.06
+    every: int = 4
+    loads: bool = False
+    runs: int = 3
+    family: str = FAMILY
+    kind: Literal["slice", "instance"] = "instance"
+
+    def spec(self) -> InstanceSpec:
+        """A daemon."""
+        return InstanceSpec(engine=True)
+
+    def run(self, context: Context) -> list[Reading]:
+        """Some runs, one after the other. Raises BackendError, ScenarioError."""
+        engine, timed = engine_of(context), Timed([])
+        argv = engine.command("run", "--rm", "--network", "none", engine.image, *PROGRAM)
+        for _ in range(self.runs):
+            with timed.step(RUN):
+                command(argv)
+        return timed.readings
+
+
+class Life(msgspec.Struct, kw_only=True):
+    """One container through the API, then one through the client."""
+
+    name: str = "engine.life"
+    metrics: tuple[Metric, ...] = (*API.values(), *CLI.values())
+    cost_s: float = 0.15
+    every: int = 8
+    loads: bool = False
+    family: str = FAMILY
+    kind: Literal["slice", "instance"] = "instance"
+
+    def spec(self) -> InstanceSpec:
+        """A daemon."""
+        return InstanceSpec(engine=True)
+
+    def run(self, context: Context) -> list[Reading]:
+        """Two containers. Raises BackendError, ScenarioError."""
+        engine, timed = engine_of(context), Timed([])
+        self._by_api(engine, timed)
+        self._by_client(engine, timed)
+        return timed.readings
+
+    def _by_api(self, engine: Engine, timed: Timed) -> None:
+        with timed.step(API["create"]):
+            container = engine.create(engine.image, IDLE)
+        with removed(engine, container):
+            with timed.step(API["start"]):
+                engine.start(container)
+            with timed.step(API["stop"]):
+                engine.stop(container)
+            with timed.step(API["remove"]):
+                engine.remove(container)
+
+    def _by_client(self, engine: Engine, timed: Timed) -> None:
+        with timed.step(CLI["create"]):
+            container = command(engine.command("create", "--network", "none", engine.image, *IDLE))
+        with removed(engine, container):
+            with timed.step(CLI["start"]):
+                command(engine.command("start", container))
+            with timed.step(CLI["stop"]):
+                command(engine.command("stop", "-t", "0", container))
+            with timed.step(CLI["remove"]):
+                command(engine.command("rm", container))
+
+
+@contextlib.contextmanager
+def removed(engine: Engine, *containers: str) -> Iterator[None]:
+    """Remove containers where what is done inside fails; there it has removed them itself."""
+    try:
+        yield
+    except BaseException:
+        for container in containers:
+            with contextlib.suppress(Exception):
+                engine.remove(container)
+        raise
+
+
+def engine_of(context: Context) -> Engine:
+    """The daemon of an arm. Raises ScenarioError where the arm has none."""
+    if not isinstance(context.backend, EngineBackend):
+        raise ScenarioError(f"{context.backend.name} has no daemon that keeps images and containers")
+    return context.backend.engine()
+
+
+def command(argv: tuple[str, ...]) -> str:
+    """Run a client to its end; what it printed, stripped. Raises ScenarioError with its last words."""
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ScenarioError(f"{' '.join(argv)}: {error}") from error
+    if done.returncode:
+        words = (done.stderr or done.stdout).decode(errors="replace").strip()[-300:]
+        raise ScenarioError(f"{' '.join(argv)}: exit status {done.returncode}; it printed: {words}")
+    return done.stdout.decode(errors="replace").strip()
+
+
+SCENARIOS = (RunCommand(), Life())

@@ -1,0 +1,71 @@
+"""Does the same image do the same everywhere? One program's result and the image's files, as one digest."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import msgspec
+
+from bench.backends.base import InstanceSpec
+from bench.model import Metric
+from bench.scenarios.base import Context, Reading
+from bench.scenarios.tool import VOLUME
+from bench.scenarios.worker import Output, Worker
+
+FAMILY = "check"
+DIGITS = 12
+"""Hexadecimal digits of the digest that are told: 48 bits, which a double holds exactly."""
+
+_SUM = "import math; print(math.fsum(math.sin(i) * math.exp(-i / 999) for i in range(9999)).hex())"
+_FILES = "/usr/bin/openssl /usr/bin/redis-server /usr/bin/python3 /opt/ninetynine/*"
+SCRIPT = f'{{ python3 -c "{_SUM}"; echo a b | sort -k2; cat {_FILES}; }} | sha256sum'
+
+SAME = Metric(
+    name="check.same_output",
+    unit="digest",
+    better="higher",
+    role="primary",
+    definition="The first 48 bits of a sha256 over what a program computes (a sum of 9999 sines and "
+    "exponentials, to the last bit) and the bytes of the image's own programs, read inside the instance. A "
+    "number without a size: it is equal to the host's or it is not.",
+)
+
+
+class SameOutput(msgspec.Struct, kw_only=True):
+    """Runs the program once."""
+
+    name: str = SAME.name
+    family: str = FAMILY
+    metrics: tuple[Metric, ...] = (SAME,)
+    cost_s: float = 0.06
+    every: int = 16
+    loads: bool = False
+    kind: Literal["slice", "instance"] = "slice"
+
+    def spec(self) -> InstanceSpec:
+        """The instance of all slices without a network."""
+        return InstanceSpec(volume=VOLUME)
+
+    def run(self, context: Context) -> list[Reading]:
+        """One digest. Raises ScenarioError."""
+        output = Worker.of(context).script(SCRIPT)
+        return [
+            Reading(
+                metric=SAME.name,
+                value=digest(output),
+                start_ns=output.start_ns,
+                duration_ns=output.duration_ns,
+            )
+        ]
+
+
+def digest(output: Output) -> float:
+    """The number that a line of sha256sum begins with. Raises ScenarioError."""
+    found = re.fullmatch(r"\s*([0-9a-f]{64})\s+-\s*", output.text)
+    if not found:
+        raise output.error("it printed no sha256")
+    return float(int(found[1][:DIGITS], 16))
+
+
+SCENARIOS = (SameOutput(),)
