@@ -18,7 +18,6 @@ from runtime.image import metadata, names
 from runtime.image.errors import LayerError, os_cause
 from runtime.image.streams import LayerReader, UnpackLimits
 
-_CHUNK = 1 << 20
 _HOLE = 1 << 16
 
 Kind = Literal["directory", "file", "symbolic link", "whiteout", "device"]
@@ -228,17 +227,14 @@ class _Unpacker:
 
 
 def _copy(reader: LayerReader, fd: int, offset: int, size: int) -> None:
-    """Copy `size` bytes to `fd` at `offset`; runs of zeros of 64 KiB and more become holes."""
+    """Copy `size` bytes to `fd`, which is new, at `offset`; zeros become holes, in steps of 64 KiB."""
     end = offset + size
     while offset < end:
-        data = reader.read(min(_CHUNK, end - offset))
+        data = reader.read_some(min(end - offset, _HOLE - offset % _HOLE))
         if not data:
             raise LayerError("layer's tar ends inside a file: it was cut short; get the image again")
-        view = memoryview(data)
-        for start in range(0, len(data), _HOLE):
-            piece = view[start : start + _HOLE]
-            if len(piece) < _HOLE or piece[0] or piece != _ZEROS:
-                _write_all(fd, piece, offset + start)
+        if data[0] or data != _ZEROS[: len(data)]:
+            _write_all(fd, data, offset)
         offset += len(data)
 
 
