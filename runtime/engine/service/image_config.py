@@ -82,13 +82,15 @@ def child_document(
         created=now, created_by=created_by, author=author, comment=comment, empty_layer=not diff_id
     )
     diff_ids = (*parent.rootfs.diff_ids, diff_id) if diff_id else parent.rootfs.diff_ids
+    # Where a history is given, its rows must account for all layers.
+    before = parent.history or tuple(HistoryRow(created=parent.created) for _ in parent.rootfs.diff_ids)
     return msgspec.structs.replace(
         parent,
         author=author or parent.author,
         created=now,
         comment=comment,
         config=config,
-        history=(*parent.history, row),
+        history=(*before, row),
         rootfs=RootFs(diff_ids=diff_ids),
     )
 

@@ -15,7 +15,7 @@ from runtime.engine.service.build.dockerfile import Instruction, parse_dockerfil
 from runtime.engine.service.build.errors import BuildError
 from runtime.engine.service.build.files import FileStep
 from runtime.engine.service.build.options import BuildOptions
-from runtime.engine.service.build.running import StepContainer
+from runtime.engine.service.build.running import PLAIN, RED, StepContainer
 from runtime.engine.service.build.settings import apply_setting, argv_of, env_mapping
 from runtime.engine.service.build.stages import Arguments, Stage, declared, plan_stages
 from runtime.engine.service.build.state import State
@@ -52,9 +52,9 @@ class Builder:
         self._cache = await asyncio.to_thread(
             lambda: Cache(self._store, off=options.no_cache, sources=options.cache_from)
         )
-        self._steps = plan.steps + bool(options.labels)
+        self._steps = plan.steps + len(options.labels)
         for warning in parsed.warnings:
-            self._lines.stream(f"{warning}\n")
+            self._lines.stream(f"{RED}{warning}\n{PLAIN}")
         for instruction in plan.globals:
             self._announce(instruction)
             self._arguments.declare_global(instruction)
@@ -81,10 +81,8 @@ class Builder:
         self._arrow(state)
         await self._triggers(state, context)
         instructions = stage.instructions
-        if last and self._options.labels:
-            pairs = tuple((_literal(key), _literal(value)) for key, value in self._options.labels.items())
-            text = "LABEL " + " ".join(f"{key}={value}" for key, value in self._options.labels.items())
-            instructions = (*instructions, Instruction(name="LABEL", text=text, line=0, pairs=pairs))
+        if last:
+            instructions = (*instructions, *map(_label, sorted(self._options.labels.items())))
         for instruction in instructions:
             self._announce(instruction)
             await self._dispatch(state, instruction, context)
@@ -138,9 +136,16 @@ class Builder:
                 state.author = instruction.args[0]
                 await self._set(state, state.config, f" MAINTAINER {state.author}")
             case _:
-                config = apply_setting(instruction, state.config, values)
-                config = state.reset_command(instruction, config)
-                await self._set(state, config, wording.setting_comment(instruction, state.config, values))
+                await self._setting(state, instruction, values)
+
+    async def _setting(self, state: State, instruction: Instruction, values: Mapping[str, str]) -> None:
+        before = state.config
+        config = state.reset_command(instruction, apply_setting(instruction, before, values))
+        if instruction.name == "HEALTHCHECK" and before.healthcheck and before.healthcheck.test:
+            old = " ".join(before.healthcheck.test)
+            self._lines.stream(f"Note: overriding previous HEALTHCHECK: [{old}]\n")
+        comment = wording.setting_comment(instruction, before, values)
+        await self._set(state, config, comment, shell=config if instruction.name == "SHELL" else before)
 
     async def _arg(self, state: State, instruction: Instruction, values: Mapping[str, str]) -> None:
         pairs = declared(instruction, values)
@@ -148,9 +153,9 @@ class Builder:
             self._arguments.declare(name, default)
         await self._set(state, state.config, wording.argument_comment(pairs))
 
-    async def _set(self, state: State, config: Config, comment: str) -> None:
+    async def _set(self, state: State, config: Config, comment: str, shell: Config | None = None) -> None:
         """A step that changes nothing but the config."""
-        created_by = wording.no_operation(comment, state.config)
+        created_by = wording.no_operation(comment, shell or state.config)
         step = step_digest(created_by, config)
         if not await self._reuse(state, step):
             await asyncio.to_thread(state.add_setting, self._store, config, created_by, step)
@@ -172,7 +177,7 @@ class Builder:
             raise BuildError("Please provide a source image with `from` prior to run")
         argv = argv_of(instruction, state.config)
         env, counted = self._arguments.for_run(env_mapping(state.config))
-        created_by = " ".join([*([f"|{len(counted)}", *counted] if counted else []), *argv])
+        created_by = " ".join([*([f"|{len(counted)}", *counted] if env else []), *argv])
         step = step_digest(created_by, state.config)
         if await self._reuse(state, step):
             return
@@ -233,7 +238,7 @@ class Builder:
 
     async def _workdir(self, state: State, instruction: Instruction, values: Mapping[str, str]) -> None:
         config = apply_setting(instruction, state.config, values)
-        created_by = wording.no_operation(f" WORKDIR {config.working_dir}", state.config)
+        created_by = wording.no_operation(f"WORKDIR {config.working_dir}", state.config)
         step = step_digest(created_by, config)
         if not await self._reuse(state, step):
             state.config = config
@@ -241,6 +246,7 @@ class Builder:
             await asyncio.to_thread(files.add_directory, state, config.working_dir, created_by, step)
 
 
-def _literal(text: str) -> str:
-    """Quote a label that is not to be expanded."""
-    return "'" + text.replace("'", "'\"'\"'") + "'"
+def _label(pair: tuple[str, str]) -> Instruction:
+    """The instruction of a label that the request asks for; it is not to be expanded."""
+    quoted = tuple("'" + text.replace("'", "'\"'\"'") + "'" for text in pair)
+    return Instruction(name="LABEL", text="LABEL " + "=".join(pair), line=0, pairs=((quoted[0], quoted[1]),))

@@ -111,10 +111,10 @@ class LayerTree:
                 os.mkdir(at, 0o755)  # noqa: PTH102
             self._dress(node, at, look)
             return
-        below = self._base.find(path, follow=False)
-        if os.path.isdir(at) or (below is not None and below.is_directory):  # noqa: PTH112
-            raise BuildError(f"cannot copy to /{path}: a directory of that name is there")
-        if os.path.lexists(at):
+        if os.path.isdir(at) and not os.path.islink(at):  # noqa: PTH112, PTH114
+            shutil.rmtree(at)  # docker lets a file take a directory's place, too
+            self._times = {one: time for one, time in self._times.items() if os.path.lexists(one)}
+        elif os.path.lexists(at):
             os.unlink(at)  # noqa: PTH108
         if not self._linked(node, at):
             _make_leaf(node, at)

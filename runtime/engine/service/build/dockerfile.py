@@ -64,7 +64,7 @@ def parse_dockerfile(data: bytes, name: str = "Dockerfile") -> Dockerfile:
     escape = _escape_of(lines)
     joined, warnings = _join(lines, escape)
     if not joined:
-        raise DockerfileError(f"the Dockerfile ({name}) cannot be empty")
+        raise DockerfileError(f"failed to parse {name}: file with no instructions")
     return Dockerfile(
         instructions=tuple(parse_instruction(line, number, escape) for number, line in joined),
         warnings=tuple(warnings),
@@ -129,7 +129,7 @@ def _finish(
     found.append((start, text.strip()))
     if had_empty:
         warnings.append(
-            f"[WARNING]: Empty continuation line found in:\n    {text.strip()}\n"
+            f"[WARNING]: Empty continuation line found in: {text.strip()}\n"
             "[WARNING]: Empty continuation lines will become errors in a future release."
         )
 

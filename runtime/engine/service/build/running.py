@@ -15,7 +15,9 @@ from runtime.engine.service.request import CreateRequest, Healthcheck
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service
 
-_RED, _PLAIN = "\x1b[91m", "\x1b[0m"
+RED, PLAIN = "\x1b[91m", "\x1b[0m"
+"""Around what is said on standard error."""
+
 _STDERR = 2
 
 
@@ -44,7 +46,7 @@ class StepContainer:
         )
         self.id, warnings = await containers.create(None, request)
         for warning in warnings:
-            self._lines.stream(f"{_RED}[Warning] {warning}\n{_PLAIN}")
+            self._lines.stream(f"{RED}[Warning] {warning}\n{PLAIN}")
         self._lines.stream(f" ---> Running in {self.id[:12]}\n")
         ended = containers.subscribe_wait(self.id, "next-exit")
         attachment = self._service.streams.attach(self.id, stdout=True, stderr=True)
@@ -52,7 +54,7 @@ class StepContainer:
             await self._start()
             async for stream, data in attachment:
                 text = data.decode("utf-8", "replace")
-                self._lines.stream(f"{_RED}{text}{_PLAIN}" if stream == _STDERR else text)
+                self._lines.stream(f"{RED}{text}{PLAIN}" if stream == _STDERR else text)
                 await self._lines.room()
             code = (await ended).code
         finally:

@@ -51,7 +51,7 @@ def plan_stages(instructions: Sequence[Instruction], target: str = "") -> Plan:
         elif one.name == "ARG":
             before.append(one)
         else:
-            raise on_line(one.line, "no build stage in current context")
+            raise DockerfileError("no build stage in current context")
     if not stages:
         raise DockerfileError("no build stage in current context")
     return Plan(globals=tuple(before), stages=tuple(_up_to(stages, target)))

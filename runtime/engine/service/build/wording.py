@@ -43,12 +43,17 @@ def _quoted(text: str) -> str:
 
 
 def _ports(instruction: Instruction, config: Config, values: Mapping[str, str]) -> str:
-    words = [one for word in instruction.args for one in expand_words(word, values, instruction.escape)]
-    return " ".join(one if "/" in one else f"{one}/tcp" for one in words)
+    return " ".join(
+        sorted(one for word in instruction.args for one in expand_words(word, values, instruction.escape))
+    )
 
 
 def _listed(instruction: Instruction, config: Config, values: Mapping[str, str]) -> str:
     return "[" + " ".join(expand(one, values, instruction.escape) for one in instruction.args) + "]"
+
+
+def _words(instruction: Instruction, config: Config, values: Mapping[str, str]) -> str:
+    return f"[{' '.join(instruction.args)}]"
 
 
 def _plain(instruction: Instruction, config: Config, values: Mapping[str, str]) -> str:
@@ -66,7 +71,7 @@ _WORDS: dict[str, Callable[[Instruction, Config, Mapping[str, str]], str]] = {
     "ENTRYPOINT": _argv,
     "EXPOSE": _ports,
     "VOLUME": _listed,
-    "SHELL": _plain,
+    "SHELL": _words,
     "ONBUILD": _plain,
     "HEALTHCHECK": _plain,
 }

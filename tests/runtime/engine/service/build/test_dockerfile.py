@@ -98,8 +98,8 @@ def test_flags_come_before_arguments() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "the Dockerfile .Dockerfile. cannot be empty"),
-        ("# only\n", "cannot be empty"),
+        ("", "failed to parse Dockerfile: file with no instructions"),
+        ("# only\n", "no instructions"),
         (
             "FROM a\nNOTADOCKERFILECOMMAND",
             "parse error on line 2: unknown instruction: NOTADOCKERFILECOMMAND",
