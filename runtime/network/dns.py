@@ -155,7 +155,7 @@ class _Asking(asyncio.DatagramProtocol):
         if len(data) >= 12 and data[:2] == self._query[:2] and not self.answer.done():
             self.answer.set_result(data)
 
-    def error_received(self, exc: OSError) -> None:
+    def error_received(self, exc: Exception) -> None:
         """Nobody listens there."""
         if not self.answer.done():
             self.answer.set_exception(exc)

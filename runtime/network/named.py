@@ -304,7 +304,7 @@ def sweep() -> list[str]:
     with Rtnetlink() as netlink:
         rows = netlink.links()
         for bridge in (row for row in rows if _owner_is_alive(row) is False):
-            ports = [row.name for row in rows if row.master == bridge.index and row.name.startswith(PAIR)]
+            ports = [row.name for row in rows if row.master == bridge.number and row.name.startswith(PAIR)]
             netlink.ask([rtnetlink.delete_link(name) for name in (*ports, bridge.name)])
             freed += [*ports, bridge.name]
     return [*freed, *rules.sweep(), *HostSettings(Owner.current()).sweep()]

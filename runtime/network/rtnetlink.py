@@ -54,7 +54,7 @@ class LinkRow(NamedTuple):
     """A link as listed; alias and address are "" when it has none, master 0."""
 
     name: str
-    index: int
+    number: int
     kind: str
     alias: str
     address: str
@@ -102,7 +102,7 @@ class Rtnetlink:
     def links(self) -> list[LinkRow]:
         """List all links of the namespace."""
         self._socket.send(self._frame(_GETLINK, _REQUEST | _DUMP, _LINK.pack(0, 0, 0, 0, 0)))
-        found = []
+        found: list[LinkRow] = []
         while True:
             for kind, serial, body in _messages(self._socket.recv(_RECEIVE)):
                 if serial != self._serial:
@@ -296,7 +296,7 @@ def _row(body: bytes) -> LinkRow:
     master = found.get(_IFLA_MASTER)
     return LinkRow(
         name=_string(found.get(_IFLA_IFNAME)),
-        index=index,
+        number=index,
         kind=_string(info.get(_INFO_KIND)),
         alias=_string(found.get(_IFLA_IFALIAS)),
         address=found.get(_IFLA_ADDRESS, b"").hex(":"),

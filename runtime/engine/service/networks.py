@@ -245,6 +245,19 @@ class Networks:
         del self.nets[net.record.id]
         self._up.discard(net.record.id)
 
+    async def prune(self, filters: Filters | None = None) -> list[str]:
+        """Remove networks that no container is on; return their names."""
+        removed = []
+        for net in prunable(self.nets.values(), filters or {}):
+            try:
+                await self.remove(net.record.id)
+            except EngineError as error:
+                log.info("network %s was not pruned: %s", net.record.name, error)
+            else:
+                removed.append(net.record.name)
+        self.service.events.publish("network", "prune", "", {"reclaimed": "0"})
+        return removed
+
     def list(self, filters: Filters | None = None) -> list[NetworkView]:
         """Return those that fit, by creation."""
         return [net.view(containers=False) for net in selected(self.nets.values(), filters or {})]
@@ -269,19 +282,6 @@ class Networks:
             self._forget(net)
             await self.service.spawner.network_down(record.id)
         self.publish(net, "destroy")
-
-    async def prune(self, filters: Filters | None = None) -> list[str]:
-        """Remove networks that no container is on; return their names."""
-        removed = []
-        for net in prunable(self.nets.values(), filters or {}):
-            try:
-                await self.remove(net.record.id)
-            except EngineError as error:
-                log.info("network %s was not pruned: %s", net.record.name, error)
-            else:
-                removed.append(net.record.name)
-        self.service.events.publish("network", "prune", "", {"reclaimed": "0"})
-        return removed
 
     async def connect(self, ref: str, container: str, settings: EndpointSettings | None = None) -> None:
         """Put a container on one more network, running or not."""
