@@ -54,7 +54,8 @@ def decode_body(data: bytes, kind: type[T], media: str) -> T:
     if not data.strip():
         raise BadParameterError("invalid JSON: got EOF while reading request body")
     try:
-        return _decoder(kind).decode(data)
+        found: T = _decoder(kind).decode(data)  # type: ignore[arg-type]
+        return found
     except msgspec.ValidationError:
         return _decode_with_nulls(data, kind)
     except msgspec.DecodeError as error:
@@ -63,7 +64,7 @@ def decode_body(data: bytes, kind: type[T], media: str) -> T:
 
 def _decode_with_nulls(data: bytes, kind: type[T]) -> T:
     try:
-        return msgspec.convert(without_nulls(msgspec.json.decode(data), _type_info(kind)), kind)
+        return msgspec.convert(without_nulls(msgspec.json.decode(data), _type_info(kind)), kind)  # type: ignore[arg-type]
     except msgspec.MsgspecError as error:
         raise BadParameterError(f"invalid JSON: {error}") from error
 
@@ -109,7 +110,7 @@ def _type_info(kind: Any) -> inspect.Type:
 
 
 @cache
-def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+def _decoder(kind: type) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
 

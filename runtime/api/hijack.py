@@ -27,7 +27,7 @@ _LOOKS, _LOOK_S = 100, 0.001
 """How often to look whether a client has read the head, and with which pause."""
 
 
-class Connection(web.RequestHandler):  # type: ignore[misc]
+class Connection(web.RequestHandler):
     """aiohttp's connection, with a way to take it over and to be told when it is gone."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -59,7 +59,7 @@ class Connection(web.RequestHandler):  # type: ignore[misc]
         else:
             super().data_received(data)
 
-    def eof_received(self) -> bool | None:
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio looks at what it returns
         """Keep a connection open for what is still to be written."""
         if self._taken is not None:
             self._taken.feed_end()

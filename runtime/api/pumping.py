@@ -11,14 +11,16 @@ from runtime.api.hijack import Hijacked, frame
 from runtime.engine.service.attachment import Attachment
 
 
-async def pump(client: Hijacked, attachment: Attachment, *, stdin: bool) -> None:
+async def pump(client: Hijacked, attachment: Attachment, *, stdin: bool, raw: bool) -> None:
     """Hand input on and output out. A half-close of the client is the end of input, nothing else.
+
+    raw: output without frames.
 
     Returns when the output has ended, the client typed the detach keys, or is gone; the attachment is closed.
     """
     try:
         async with alongside(feed(client, attachment) if stdin else _drop(client)):
-            await until_gone(client, _send_output(client, attachment))
+            await until_gone(client, _send_output(client, attachment, raw))
     except ConnectionError:
         pass  # the client has gone; what runs goes on
     finally:
@@ -39,13 +41,13 @@ async def _drop(client: Hijacked) -> None:
     client.leave_if_hung_up()
 
 
-async def _send_output(client: Hijacked, attachment: Attachment) -> None:
+async def _send_output(client: Hijacked, attachment: Attachment, raw: bool) -> None:
     first = True
     async for stream, data in attachment:
         if first:
             await client.head_is_read()
             first = False
-        await client.send(data if attachment.tty else frame(stream, data))
+        await client.send(data if raw else frame(stream, data))
 
 
 async def until_gone(client: Hijacked, work: Coroutine[Any, Any, None]) -> None:

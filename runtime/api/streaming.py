@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -89,7 +89,7 @@ async def while_connected(request: web.BaseRequest, work: Coroutine[Any, Any, T]
 
 async def _joined(first: T, rest: AsyncIterator[T]) -> AsyncIterator[T]:
     yield first
-    if hasattr(rest, "aclose"):
+    if isinstance(rest, AsyncGenerator):
         async with aclosing(rest):
             async for chunk in rest:
                 yield chunk

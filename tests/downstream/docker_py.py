@@ -83,4 +83,6 @@ def add_images(root: Path, base: Path) -> None:
         with (alpine / "etc" / name).open("a") as file:
             file.write(line)
     execution = Execution(cmd=["/bin/sh"], env=[_PATH])
-    ImageStore(root / "images").create("alpine:3.10", [alpine], ImageConfig(config=execution))
+    store = ImageStore(root / "images")
+    store.create("alpine:3.10", [alpine], ImageConfig(config=execution))
+    store.tag("alpine:3.10", "alpine:latest")

@@ -96,7 +96,7 @@ class InspectQuery(Query):
     size: bool = False
 
 
-@route("GET", "/containers/{id}/json", query=InspectQuery, answer=ContainerDocument, also=(404,))
+@route("GET", "/containers/{id:.*}/json", query=InspectQuery, answer=ContainerDocument, also=(404,))
 async def inspect_container(call: Call[InspectQuery, None]) -> ContainerDocument:
     """Tell all of a container."""
     record = call.service.containers.get(call.path["id"])
@@ -110,7 +110,7 @@ class RenameQuery(Query):
     name: str = ""
 
 
-@route("POST", "/containers/{id}/rename", query=RenameQuery, status=204, also=(400, 404, 409))
+@route("POST", "/containers/{id:.*}/rename", query=RenameQuery, status=204, also=(400, 404, 409))
 async def rename(call: Call[RenameQuery, None]) -> None:
     """Give a container another name."""
     if not call.query.name:
@@ -124,7 +124,7 @@ class Updated(Body):
     warnings: list[str]
 
 
-@route("POST", "/containers/{id}/update", body=UpdateRequest, answer=Updated, also=(400, 404, 409))
+@route("POST", "/containers/{id:.*}/update", body=UpdateRequest, answer=Updated, also=(400, 404, 409))
 async def update(call: Call[None, UpdateRequest]) -> Updated:
     """Change limits and the restart policy of a container."""
     return Updated(warnings=await call.service.containers.update(call.path["id"], call.body))
@@ -138,7 +138,7 @@ class RemoveQuery(Query):
     link: bool = False
 
 
-@route("DELETE", "/containers/{id}", query=RemoveQuery, status=204, also=(400, 404, 409))
+@route("DELETE", "/containers/{id:.*}", query=RemoveQuery, status=204, also=(400, 404, 409))
 async def remove(call: Call[RemoveQuery, None]) -> None:
     """Remove a container."""
     query = call.query

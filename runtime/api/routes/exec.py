@@ -22,7 +22,7 @@ class ExecCreated(Body):
 
 
 @route(
-    "POST", "/containers/{id}/exec", body=ExecRequest, answer=ExecCreated, status=201, also=(400, 404, 409)
+    "POST", "/containers/{id:.*}/exec", body=ExecRequest, answer=ExecCreated, status=201, also=(400, 404, 409)
 )
 async def create(call: Call[None, ExecRequest]) -> ExecCreated:
     """Note a program to be run in a running container."""
@@ -34,25 +34,28 @@ async def create(call: Call[None, ExecRequest]) -> ExecCreated:
     also=(101, 400, 404, 409),
 )  # fmt: skip
 async def start(call: Call[None, ExecStartRequest | None]) -> web.StreamResponse:
-    """Start it. Attached, its output comes as that of an attach; so does why it could not start."""
+    """Start it. Attached, its output comes as that of an attach; so does why it could not start.
+
+    Whether it comes raw is said here once more, whatever the exec has for a terminal.
+    """
     id_, request = call.path["id"], call.body or ExecStartRequest()
     execs = call.service.execs
-    tty = execs.tty(id_)
+    execs.tty(id_)  # is it there?
     if request.detach:
         await execs.start(id_, request)
         return web.Response()
     if execs.inspect(id_)["Running"]:
         raise ConflictError(f"Error: Exec command {id_} is already running")
     # The head goes first: clients that read it through a buffer would lose output that comes with it.
-    client = await take_over(call.request, media_of(tty, call.version))
+    client = await take_over(call.request, media_of(request.tty, call.version))
     try:
         attachment = await execs.start(id_, request)
     except EngineError as error:
         text = f"{error}\r\n".encode()
-        await client.send(text if tty else frame(1, text))
+        await client.send(text if request.tty else frame(1, text))
         return Taken(client)
     if attachment is not None:
-        await pump(client, attachment, stdin=True)
+        await pump(client, attachment, stdin=True, raw=request.tty)
     return Taken(client)
 
 

@@ -43,14 +43,14 @@ def stat_header(stat: PathStat) -> dict[str, str]:
     return {"X-Docker-Container-Path-Stat": encoded}
 
 
-@route("HEAD", "/containers/{id}/archive", query=PathQuery, answer=Raw, also=(400, 404))
+@route("HEAD", "/containers/{id:.*}/archive", query=PathQuery, answer=Raw, also=(400, 404))
 async def look(call: Call[PathQuery, None]) -> web.StreamResponse:
     """Tell what a path of a container is, in a header."""
     stat = await stat_path(call.service, call.path["id"], _path(call.query))
     return web.Response(headers=stat_header(stat))
 
 
-@route("GET", "/containers/{id}/archive", query=PathQuery, answer=Raw, media=TAR, also=(400, 404))
+@route("GET", "/containers/{id:.*}/archive", query=PathQuery, answer=Raw, media=TAR, also=(400, 404))
 async def get(call: Call[PathQuery, None]) -> web.StreamResponse:
     """Send a path of a container, with all below it, as a tar."""
     stat, chunks = await get_archive(call.service, call.path["id"], _path(call.query))
@@ -64,7 +64,7 @@ class PutQuery(PathQuery):
     copy_uid_gid: bool = msgspec.field(default=False, name="copyUIDGID")
 
 
-@route("PUT", "/containers/{id}/archive", query=PutQuery, body=Raw, also=(400, 403, 404))
+@route("PUT", "/containers/{id:.*}/archive", query=PutQuery, body=Raw, also=(400, 403, 404))
 async def put(call: Call[PutQuery, None]) -> None:
     """Unpack a tar in a directory of a container."""
     await put_archive(
@@ -77,14 +77,14 @@ async def put(call: Call[PutQuery, None]) -> None:
     )
 
 
-@route("GET", "/containers/{id}/export", answer=Raw, media=TAR, also=(404,))
+@route("GET", "/containers/{id:.*}/export", answer=Raw, media=TAR, also=(404,))
 async def export_container(call: Call) -> web.StreamResponse:
     """Send a container's whole root, without its volumes, as a tar."""
     chunks = await export(call.service, call.path["id"])
     return await send_stream(call.request, await first_of(chunks), TAR)
 
 
-@route("GET", "/containers/{id}/changes", answer=list[Change], also=(404,))
+@route("GET", "/containers/{id:.*}/changes", answer=list[Change], also=(404,))
 async def changes(call: Call) -> list[Change]:
     """List what a container has changed in its image."""
     return await diff(call.service, call.path["id"])

@@ -22,7 +22,7 @@ class StartQuery(Query):
     checkpoint: str = ""
 
 
-@route("POST", "/containers/{id}/start", query=StartQuery, status=204, also=(304, 400, 404, 409, 500))
+@route("POST", "/containers/{id:.*}/start", query=StartQuery, status=204, also=(304, 400, 404, 409, 500))
 async def start(call: Call[StartQuery, None]) -> None:
     """Start a container."""
     if call.query.checkpoint:
@@ -37,13 +37,13 @@ class StopQuery(Query):
     signal: str = ""
 
 
-@route("POST", "/containers/{id}/stop", query=StopQuery, status=204, also=(304, 400, 404))
+@route("POST", "/containers/{id:.*}/stop", query=StopQuery, status=204, also=(304, 400, 404))
 async def stop(call: Call[StopQuery, None]) -> None:
     """Signal a container, and kill it when it does not end in time."""
     await call.service.containers.stop(call.path["id"], call.query.t, call.query.signal or None)
 
 
-@route("POST", "/containers/{id}/restart", query=StopQuery, status=204, also=(400, 404))
+@route("POST", "/containers/{id:.*}/restart", query=StopQuery, status=204, also=(400, 404))
 async def restart(call: Call[StopQuery, None]) -> None:
     """Stop a container if it runs, and start it."""
     await call.service.containers.restart(call.path["id"], call.query.t, call.query.signal or None)
@@ -55,19 +55,19 @@ class KillQuery(Query):
     signal: str = ""
 
 
-@route("POST", "/containers/{id}/kill", query=KillQuery, status=204, also=(400, 404, 409))
+@route("POST", "/containers/{id:.*}/kill", query=KillQuery, status=204, also=(400, 404, 409))
 async def kill(call: Call[KillQuery, None]) -> None:
     """Send a signal to a container's program."""
     await call.service.containers.kill(call.path["id"], call.query.signal)
 
 
-@route("POST", "/containers/{id}/pause", status=204, also=(404, 409))
+@route("POST", "/containers/{id:.*}/pause", status=204, also=(404, 409))
 async def pause(call: Call) -> None:
     """Freeze all processes of a container."""
     await call.service.containers.pause(call.path["id"])
 
 
-@route("POST", "/containers/{id}/unpause", status=204, also=(404, 409))
+@route("POST", "/containers/{id:.*}/unpause", status=204, also=(404, 409))
 async def unpause(call: Call) -> None:
     """Let them go on."""
     await call.service.containers.unpause(call.path["id"])
@@ -92,7 +92,7 @@ class WaitAnswer(Body):
     error: WaitFailure | UnsetType = UNSET
 
 
-@route("POST", "/containers/{id}/wait", query=WaitQuery, answer=WaitAnswer, also=(400, 404))
+@route("POST", "/containers/{id:.*}/wait", query=WaitQuery, answer=WaitAnswer, also=(400, 404))
 async def wait(call: Call[WaitQuery, None]) -> web.StreamResponse:
     """Answer at once, and tell how the container ended when it has."""
     future = call.service.containers.subscribe_wait(call.path["id"], call.query.condition or "not-running")

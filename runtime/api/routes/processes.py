@@ -22,7 +22,7 @@ class TopQuery(Query):
     ps_args: str = ""
 
 
-@route("GET", "/containers/{id}/top", query=TopQuery, answer=Top, also=(400, 404, 409))
+@route("GET", "/containers/{id:.*}/top", query=TopQuery, answer=Top, also=(400, 404, 409))
 async def list_processes(call: Call[TopQuery, None]) -> Top:
     """List the processes of a container."""
     return await top(call.service, call.path["id"], call.query.ps_args)
@@ -35,7 +35,7 @@ class StatsQuery(Query):
     one_shot: bool = msgspec.field(default=False, name="one-shot")
 
 
-@route("GET", "/containers/{id}/stats", query=StatsQuery, answer=dict[str, Any], also=(404,))
+@route("GET", "/containers/{id:.*}/stats", query=StatsQuery, answer=dict[str, Any], also=(404,))
 async def usage(call: Call[StatsQuery, None]) -> web.StreamResponse | dict[str, Any]:
     """Tell what a container uses, as a stream of documents or as one."""
     query = call.query

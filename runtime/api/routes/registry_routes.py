@@ -31,7 +31,7 @@ _THREADS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="transfer")
 """Transfers wait for networks, so they do not take the loop's own threads."""
 
 
-class CreateQuery(Query):
+class CreateQuery(Query, frozen=True, kw_only=True):
     """fromImage: what to pull; without it the other fields are an import's (see images.import_image)."""
 
     from_image: str = msgspec.field(name="fromImage", default="")
@@ -43,7 +43,7 @@ class CreateQuery(Query):
     platform: str = ""
 
 
-class PushQuery(Query):
+class PushQuery(Query, frozen=True, kw_only=True):
     """tag: the one to push; without it all of the repository."""
 
     tag: str = ""
@@ -180,7 +180,7 @@ async def inspect_distribution(call: Call[None, None]) -> DistributionAnswer:
     )
 
 
-class SearchQuery(Query):
+class SearchQuery(Query, frozen=True, kw_only=True):
     """term; limit: 25 by default, 100 at most. filters: is-official, is-automated, stars (at least)."""
 
     term: str = ""

@@ -53,7 +53,9 @@ def _attach(call: Call[AttachQuery, None]) -> tuple[ContainerRecord, Attachment]
     return record, attachment
 
 
-@route("POST", "/containers/{id}/attach", query=AttachQuery, answer=Raw, media=RAW, also=(101, 400, 404, 409))
+@route(
+    "POST", "/containers/{id:.*}/attach", query=AttachQuery, answer=Raw, media=RAW, also=(101, 400, 404, 409)
+)
 async def attach(call: Call[AttachQuery, None]) -> web.StreamResponse:
     """Attach to a container: its output comes in frames of 8 bytes and data, or raw with a terminal."""
     record, attachment = _attach(call)
@@ -62,11 +64,11 @@ async def attach(call: Call[AttachQuery, None]) -> web.StreamResponse:
     except BaseException:
         await attachment.close()
         raise
-    await pump(client, attachment, stdin=call.query.stdin)
+    await pump(client, attachment, stdin=call.query.stdin, raw=record.config.tty)
     return Taken(client)
 
 
-@route("GET", "/containers/{id}/attach/ws", query=AttachQuery, answer=Raw, also=(101, 400, 404, 409))
+@route("GET", "/containers/{id:.*}/attach/ws", query=AttachQuery, answer=Raw, also=(101, 400, 404, 409))
 async def attach_websocket(call: Call[AttachQuery, None]) -> web.StreamResponse:
     """Attach to a container through a websocket: output raw, in binary messages."""
     _, attachment = _attach(call)
@@ -102,7 +104,9 @@ class LogsQuery(Query):
     details: bool = False
 
 
-@route("GET", "/containers/{id}/logs", query=LogsQuery, answer=Raw, media=MULTIPLEXED, also=(400, 404, 501))
+@route(
+    "GET", "/containers/{id:.*}/logs", query=LogsQuery, answer=Raw, media=MULTIPLEXED, also=(400, 404, 501)
+)
 async def logs(call: Call[LogsQuery, None]) -> web.StreamResponse:
     """Tell what a container wrote, and with `follow` what it goes on to write."""
     query = call.query
@@ -147,7 +151,7 @@ class ResizeQuery(Query):
     w: int = 0
 
 
-@route("POST", "/containers/{id}/resize", query=ResizeQuery, also=(400, 404, 409))
+@route("POST", "/containers/{id:.*}/resize", query=ResizeQuery, also=(400, 404, 409))
 async def resize(call: Call[ResizeQuery, None]) -> None:
     """Set the size of a container's terminal."""
     await call.service.containers.resize(call.path["id"], call.query.h, call.query.w)

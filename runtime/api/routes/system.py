@@ -133,6 +133,9 @@ _SWARM = (
 
 
 @route("GET", "/swarm", answer=dict[str, Any], also=(503,))
+@route("POST", "/swarm/init", answer=dict[str, Any], also=(503,))
+@route("POST", "/swarm/join", answer=dict[str, Any], also=(503,))
+@route("POST", "/swarm/leave", answer=dict[str, Any], also=(503,))
 @route("GET", "/nodes", answer=dict[str, Any], also=(503,))
 @route("GET", "/services", answer=dict[str, Any], also=(503,))
 @route("GET", "/tasks", answer=dict[str, Any], also=(503,))

@@ -136,6 +136,8 @@ def inspect(service: Service, image: Image, version: tuple[int, int]) -> ImageDo
 def config_document(config: Config) -> dict[str, Any]:
     """Show a Config, without what Docker leaves out of it."""
     shown: dict[str, Any] = msgspec.to_builtins(config)
+    if config.healthcheck is not None:
+        shown["Healthcheck"] = {key: value for key, value in shown["Healthcheck"].items() if value}
     return {key: value for key, value in shown.items() if value is not None or key not in _LEFT_OUT}
 
 

@@ -1,4 +1,4 @@
-"""What the lifecycle of containers asks of the other rooms, as protocols: fakes in tests have the same form."""
+"""What the lifecycle of containers asks of the other rooms, as protocols: fakes have the same form."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SpawnerPart(Protocol):
     on_lost: Callable[[], None]
 
     async def start(self, request: Start) -> tuple[Started, list[int]]:
-        """Start a container; the descriptors are (stdin, stdout, stderr), (stdout, stderr), or one terminal."""
+        """Start a container; descriptors are (stdin, stdout, stderr), (stdout, stderr), or one terminal."""
         ...
 
     async def exec(self, request: Exec) -> tuple[Started, list[int]]:
@@ -92,7 +92,7 @@ class NetworksPart(Protocol):
     """Networks, as far as a container's life touches them. All may raise EngineError."""
 
     async def check(self, record: ContainerRecord) -> dict[str, EndpointSettings]:
-        """Refuse a record whose networks or addresses cannot be; return its networks by their names, ids set."""
+        """Refuse a record whose networks or addresses cannot be; return its networks by name, ids set."""
         ...
 
     async def endpoints_for(
@@ -102,7 +102,7 @@ class NetworksPart(Protocol):
         ...
 
     async def started(self, record: ContainerRecord) -> None:
-        """It runs: names resolve from now. Also called for an adopted container, whose addresses are in it."""
+        """It runs: names resolve from now. Also called for one adopted, whose addresses are in it."""
         ...
 
     async def release(self, record: ContainerRecord) -> None:

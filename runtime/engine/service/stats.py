@@ -55,15 +55,15 @@ def stats(
 
 async def _documents(
     service: Service,
-    id: str,
+    ref: str,
     *,
     stream: bool,
-    one_shot: bool,  # noqa: A002
+    one_shot: bool,
 ) -> AsyncIterator[dict[str, Any]]:
     before: dict[str, Any] = {}
     while True:
         try:
-            record = service.containers.get(id)
+            record = service.containers.get(ref)
         except NotFoundError:
             return
         document = await _document(service, record)

@@ -127,7 +127,7 @@ def new_pool(scheme: str, host: str, options: Options, guard: Guard) -> urllib3.
     proxy = _proxy_of(scheme, host)
     manager = urllib3.ProxyManager(proxy) if proxy else urllib3.PoolManager()
     pool = manager.connection_from_host(parts.hostname, parts.port, scheme=scheme, pool_kwargs=settings)
-    pool.ConnectionCls = _Secure if scheme == "https" else _Plain  # type: ignore[assignment]
+    pool.ConnectionCls = _Secure if scheme == "https" else _Plain
     pool.conn_kw["limits"] = _Limits(guard, options.answer_s, options.read_s)
     return pool
 

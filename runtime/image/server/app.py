@@ -122,7 +122,7 @@ class Registry:
             msgspec.json.decode(one)
             for one in self.store.referrers(target.repository, names.digest(target.rest))
         ]
-        headers = {hdrs.CONTENT_TYPE: OCI_INDEX}
+        headers: dict[str, str] = {hdrs.CONTENT_TYPE: OCI_INDEX}
         wanted = request.query.get("artifactType")
         if wanted:
             found = [one for one in found if one.get("artifactType") == wanted]
@@ -186,9 +186,9 @@ def make_app(registry: Registry) -> web.Application:
             return web.Response(status=fault.status, body=fault.body(), headers=headers)
         except OSError as error:
             log.exception("%s %s", request.method, request.path)
-            fault = FaultError(500, "UNSUPPORTED", f"the registry's disk: {error.strerror or error}")
+            failed = FaultError(500, "UNSUPPORTED", f"the registry's disk: {error.strerror or error}")
             return web.Response(
-                status=500, body=fault.body(), headers={hdrs.CONTENT_TYPE: "application/json"}
+                status=500, body=failed.body(), headers={hdrs.CONTENT_TYPE: "application/json"}
             )
         if not response.prepared:
             response.headers.update(_VERSION)
