@@ -37,6 +37,18 @@ def main() -> int:
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH")
     parser.add_argument("-k", dest="only", default="", help="only these cases of docker-py, as pytest has it")
     parser.add_argument("--host", default="", help="another daemon (unix:///PATH), to compare with")
+    parser.add_argument(
+        "--registry", default="", help="another registry (HOST:PORT, plain HTTP), to compare with"
+    )
+    parser.add_argument(
+        "--go-module",
+        dest="go_modules",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="PATH",
+        help="a checkout of a Go module that the conformance suite needs, if no proxy has it; may repeat",
+    )
     parser.add_argument("--out", type=Path, help="write the table there too")
     options = parser.parse_args()
     if not options.paths:
