@@ -224,6 +224,7 @@ def meaning(request: CreateRequest) -> dict[str, Any]:
     document = msgspec.to_builtins(request)
     document["Env"] = sorted(document["Env"] or [])  # docker shuffles them
     host = document["HostConfig"]
+    host["Binds"] = sorted(host["Binds"] or [])  # and these
     host["ConsoleSize"] = None
     mode = host["NetworkMode"] = "" if host["NetworkMode"] == "default" else host["NetworkMode"]
     host["MemorySwappiness"] = None if host["MemorySwappiness"] == -1 else host["MemorySwappiness"]
