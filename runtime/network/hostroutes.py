@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -12,6 +13,14 @@ _PROC = Path("/proc/thread-self/net")
 def read_routes() -> list[IPv4Network | IPv6Network]:
     """Return the destinations of the host's routes (main table), the default ones too."""
     return [*parse_ipv4(_text("route")), *parse_ipv6(_text("ipv6_route"))]
+
+
+def has_link(name: str) -> bool:
+    """Say whether the host has a link of this name."""
+    try:
+        return socket.if_nametoindex(name) > 0
+    except OSError:
+        return False
 
 
 def parse_ipv4(text: str) -> list[IPv4Network]:

@@ -13,7 +13,7 @@ from runtime.engine.service.network_making import engine_errors, pool_of
 from runtime.engine.service.network_record import NetworkContainer, NetworkRecord, NetworkView
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import EndpointSettings
-from runtime.network.ipam import hardware_address
+from runtime.network.ipam import Network, hardware_address
 from runtime.network.model import Endpoint
 
 _SHORT_ID = 12
@@ -38,15 +38,28 @@ class Net:
     """A network and who is on it. Used in the loop only."""
 
     def __init__(self, record: NetworkRecord) -> None:
-        self.record = record
         self.attached: dict[str, Attached] = {}
-        with engine_errors():
-            pools = [pool_of(pool) for pool in record.pools]
-        self._four = next((pool for pool in pools if pool.subnet.version == 4), None)
-        self._six = next((pool for pool in pools if pool.subnet.version == 6), None)
         self._names: dict[str, list[Attached]] = {}
+        self.renumber(record)
 
     # ---- addresses ------------------------------------------------------------------------------------
+
+    def renumber(self, record: NetworkRecord) -> None:
+        """Take the network's record, with other subnets than before; nobody is on it."""
+        with engine_errors():
+            pools = [pool_of(pool) for pool in record.pools]
+        self.record = record
+        self._four = next((pool for pool in pools if pool.subnet.version == 4), None)
+        self._six = next((pool for pool in pools if pool.subnet.version == 6), None)
+
+    def overlaps(self, routes: Iterable[Network]) -> bool:
+        """Say whether one of `routes`, but for default ones, leads into a subnet of this network."""
+        own = [pool.subnet for pool in (self._four, self._six) if pool is not None]
+        return any(
+            route.version == subnet.version and route.prefixlen and route.overlaps(subnet)
+            for route in routes
+            for subnet in own
+        )
 
     def check(self, settings: EndpointSettings) -> None:
         """Refuse what this network cannot give, in docker's words. Raises BadParameterError."""

@@ -28,7 +28,7 @@ from runtime.engine.service.network_state import Net, is_bridge, way_out
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import EndpointSettings
 from runtime.network import resolvconf
-from runtime.network.hostroutes import read_routes
+from runtime.network.hostroutes import has_link, read_routes
 from runtime.network.model import Endpoint, Port
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Networks:
         self._up: set[str] = set()
         self._spawner: Spawner | None = None
         self._making = asyncio.Lock()
+        self._raising = asyncio.Lock()
 
     async def open(self) -> None:
         """Read networks/*.json; make bridge, host and none at the first time."""
@@ -110,13 +111,13 @@ class Networks:
         """Take addresses for a start; bridges are up afterwards."""
         wanted = {find(self.nets, one.network_id or name): one for name, one in record.networks.items()}
         out = way_out(wanted)
+        if any(net.record.predefined for net in wanted) or _names_the_gateway(record):
+            await self.bring_up(find(self.nets, "bridge"))
         try:
             taken = [
                 net.take(record, settings, f"eth{number}", default_route=net is out)
                 for number, (net, settings) in enumerate(wanted.items())
             ]
-            if any(text.endswith("host-gateway") for text in record.host_config.extra_hosts or ()):
-                await self.bring_up(find(self.nets, "bridge"))
             for net in wanted:
                 await self.bring_up(net)
             ports = ports_of(record, out.record.host_binding) if out and not out.record.internal else ()
@@ -133,9 +134,23 @@ class Networks:
         if self._spawner is not self.service.spawner:
             self._spawner = self.service.spawner
             self._up.clear()
-        if is_bridge(net) and net.record.id not in self._up:
+        if not is_bridge(net) or net.record.id in self._up:
+            return
+        async with self._raising:
+            if net.record.predefined and not net.attached and not has_link(net.record.link):
+                await self._choose_again(net)
             await self.service.spawner.network_up(net.record.spec())
             self._up.add(net.record.id)
+
+    async def _choose_again(self, net: Net) -> None:
+        """Give the network that every daemon has another subnet, when the host has a route there by now."""
+        routes = read_routes()
+        if net.overlaps(routes):
+            others = [record for record in self._records() if record.id != net.record.id]
+            pools = predefined(net.record.name, others, routes).pools
+            net.renumber(msgspec.structs.replace(net.record, pools=pools))
+            await asyncio.to_thread(self._store.save, net.record)
+            log.warning("network %s is %s now: a route of the host came", net.record.name, pools[0].subnet)
 
     async def started(self, record: ContainerRecord) -> None:
         """It runs: names resolve from now. An adopted container's addresses are in its record."""
@@ -290,3 +305,8 @@ class Networks:
     async def disconnect(self, ref: str, container: str, *, force: bool = False) -> None:
         """Take a container off a network. force: also one that is not there any more."""
         await disconnect(self, find(self.nets, ref), container, force=force)
+
+
+def _names_the_gateway(record: ContainerRecord) -> bool:
+    """Say whether one of its extra hosts is the host, at the address of the network bridge."""
+    return any(text.endswith("host-gateway") for text in record.host_config.extra_hosts or ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,26 @@ async def test_three_networks_are_always_there_and_keep_their_ids(tmp_path: Path
             await service.networks.remove(name)
         with pytest.raises(ForbiddenError, match="operation is not permitted on predefined"):
             await service.networks.create(net(name))
+
+
+@in_loop
+async def test_the_network_bridge_gives_way_to_a_route_that_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await opened(tmp_path)
+    bridge = service.networks.inspect("bridge")
+    (pool,) = bridge.ipam.config
+    monkeypatch.setattr("runtime.engine.service.networks.read_routes", lambda: [ip_network(pool.subnet)])
+    one = await run(service, "one")
+    spec = service.spawner.bridges[bridge.id]
+    assert spec.subnet != pool.subnet
+    assert ip_address(one.networks["bridge"].ip_address) in ip_network(spec.subnet)
+    monkeypatch.setattr("runtime.engine.service.networks.read_routes", lambda: [ip_network(spec.subnet)])
+    service.spawner.bridges.clear()
+    await run(service, "two")
+    assert service.spawner.bridges == {}  # it is up: its own route moves it no more
+    again = await opened(tmp_path)
+    assert again.networks.inspect("bridge").ipam.config[0].subnet == spec.subnet
 
 
 @in_loop
