@@ -1,4 +1,4 @@
-"""The literal messages our code raises, read from its syntax tree; an `{expression}` becomes `…`.
+"""The literal messages of the errors our code makes, read from its syntax tree; an `{expression}` becomes `…`.
 
 Errors that put an operation, an object and the kernel's answer together by themselves are one heading each.
 """
@@ -75,29 +75,29 @@ def cgroup_message(call: ast.Call, names: Mapping[str, ast.expr]) -> str:
     return f"{operation} {path}; {what}"
 
 
-def raised(node: ast.Raise, names: Mapping[str, ast.expr], tree: ast.Module) -> Iterator[str]:
-    """The messages of one raise statement."""
-    assert isinstance(node.exc, ast.Call)
-    called = ast.unparse(node.exc.func).rsplit(".", 1)[-1]
+def made(call: ast.Call, names: Mapping[str, ast.expr], tree: ast.Module) -> Iterator[str]:
+    """The messages of one call, if it makes an error: to raise it here, or to hand it to whoever raises it."""
+    called = ast.unparse(call.func).rsplit(".", 1)[-1]
     if called == "CgroupError":
-        yield cgroup_message(node.exc, names)
+        yield cgroup_message(call, names)
     elif called in COMPOSED:
         yield COMPOSED[called]
     elif called in MAKERS or (called.endswith(("Error", "Unavailable")) and called != "AssertionError"):
-        for one in candidates(called, node.exc, tree):
+        for one in candidates(called, call, tree):
             text = template(one, names)
             if text and len(text.replace("…", "").strip(" :;")) >= SHORTEST:
                 yield " ".join(text.split())
 
 
 def messages(tree: ast.Module) -> Iterator[str]:
-    """Every literal message raised in one module."""
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    """Every literal message of an error made in one module."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    functions = [node for node in ast.walk(tree) if isinstance(node, kinds)]
     for function in functions:
         names = literals(function)
         for node in ast.walk(function):
-            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-                yield from raised(node, names, tree)
+            if isinstance(node, ast.Call):
+                yield from made(node, names, tree)
 
 
 def all_messages() -> dict[str, list[str]]:
