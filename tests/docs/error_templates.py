@@ -1,4 +1,4 @@
-"""The literal messages of the errors our code makes, read from its syntax tree; an `{expression}` becomes `…`.
+"""The literal messages of the errors our code makes, from its syntax tree; an `{expression}` becomes `…`.
 
 Errors that put an operation, an object and the kernel's answer together by themselves are one heading each.
 """
@@ -76,7 +76,7 @@ def cgroup_message(call: ast.Call, names: Mapping[str, ast.expr]) -> str:
 
 
 def made(call: ast.Call, names: Mapping[str, ast.expr], tree: ast.Module) -> Iterator[str]:
-    """The messages of one call, if it makes an error: to raise it here, or to hand it to whoever raises it."""
+    """The messages of one call, if it makes an error, to raise it or to hand it on."""
     called = ast.unparse(call.func).rsplit(".", 1)[-1]
     if called == "CgroupError":
         yield cgroup_message(call, names)
