@@ -1,12 +1,14 @@
 """From the text of a request to its structs, as forgiving as Docker is and no more.
 
 Docker's daemon is written in Go, whose decoder leaves a field at its zero value where the client sent null,
-so clients send null for whatever they leave open. A body is decoded strictly first, and only one that fails
-is looked through for such nulls: the usual request pays nothing.
+so clients send null for whatever they leave open; and it takes a field's name in any case (docker-py sends
+`detachKeys`). A body is decoded strictly first, and only one that fails, or has names in other cases, is looked
+through: the usual request pays next to nothing.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
@@ -21,6 +23,7 @@ from runtime.engine.service.filters import parse_filters
 T = TypeVar("T")
 
 _FALSE = frozenset({"", "0", "no", "false", "none"})
+_SMALL_NAME = re.compile(rb'"[a-z]\w*"\s*:')
 
 
 def decode_query(kind: type[Query] | None, parameters: Mapping[str, Sequence[str]]) -> Query | None:
@@ -53,41 +56,49 @@ def decode_body(data: bytes, kind: type[T], media: str) -> T:
         raise BadParameterError(f"unsupported Content-Type header ({media}): must be 'application/json'")
     if not data.strip():
         raise BadParameterError("invalid JSON: got EOF while reading request body")
+    if _SMALL_NAME.search(data):
+        return _decode_as_go_does(data, kind)
     try:
         found: T = _decoder(kind).decode(data)  # type: ignore[arg-type]
         return found
     except msgspec.ValidationError:
-        return _decode_with_nulls(data, kind)
-    except msgspec.DecodeError as error:
+        return _decode_as_go_does(data, kind)
+    except (msgspec.DecodeError, RecursionError) as error:
         raise BadParameterError(f"invalid JSON: {error}") from error
 
 
-def _decode_with_nulls(data: bytes, kind: type[T]) -> T:
+def _decode_as_go_does(data: bytes, kind: type[T]) -> T:
     try:
-        return msgspec.convert(without_nulls(msgspec.json.decode(data), _type_info(kind)), kind)  # type: ignore[arg-type]
-    except msgspec.MsgspecError as error:
+        return msgspec.convert(as_go_does(msgspec.json.decode(data), _type_info(kind)), kind)  # type: ignore[arg-type]
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise BadParameterError(f"invalid JSON: {error}") from error
 
 
-def without_nulls(value: Any, info: inspect.Type) -> Any:
-    """Drop each null of a document whose field of a struct does not take one."""
+def as_go_does(value: Any, info: inspect.Type) -> Any:
+    """Drop each null whose field of a struct does not take one, and give each field its name's right case."""
     options = info.types if isinstance(info, inspect.UnionType) else (info,)
     if isinstance(value, dict):
         for option in options:
             if isinstance(option, inspect.StructType):
-                fields = {field.encode_name: field.type for field in option.fields}
-                return {
-                    name: without_nulls(one, fields[name])
-                    for name, one in value.items()
-                    if name in fields and (one is not None or _takes_null(fields[name]))
-                }
+                return _fields_of(value, option)
             if isinstance(option, inspect.DictType):
-                return {name: without_nulls(one, option.value_type) for name, one in value.items()}
+                return {name: as_go_does(one, option.value_type) for name, one in value.items()}
     if isinstance(value, list):
         for option in options:
             if isinstance(option, inspect.ListType | inspect.VarTupleType):
-                return [without_nulls(one, option.item_type) for one in value]
+                return [as_go_does(one, option.item_type) for one in value]
     return value
+
+
+def _fields_of(value: dict[str, Any], info: inspect.StructType) -> dict[str, Any]:
+    fields = {field.encode_name: field.type for field in info.fields}
+    folded = {name.lower(): name for name in fields}
+    found = {}
+    for given, one in value.items():
+        name = given if given in fields else folded.get(given.lower())
+        if name is not None and (one is not None or _takes_null(fields[name])):
+            found[name] = as_go_does(one, fields[name])
+    return found
 
 
 def _takes_null(info: inspect.Type) -> bool:
@@ -100,7 +111,7 @@ def _json_value(name: str, text: str) -> Any:
         return parse_filters(text)
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise BadParameterError(f"invalid query: {name} is no JSON: {error}") from error
 
 

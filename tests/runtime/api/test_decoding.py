@@ -24,6 +24,7 @@ class Asked(Query):
     text: str = "default"
     many: list[str] = msgspec.field(default_factory=list)
     filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    buildargs: dict[str, str] = msgspec.field(default_factory=dict)
     maybe: int | None = None
 
 
@@ -79,6 +80,23 @@ def test_null_leaves_a_field_as_it_is():
     assert not found.host_config.auto_remove
     assert found.host_config.mounts is not None
     assert found.host_config.mounts[0].type == "volume"
+
+
+def test_a_name_may_have_any_case_but_those_of_maps_stay():
+    sent = b'{"image": "a", "HOSTCONFIG": {"autoRemove": true}, "Labels": {"image": "b", "IMAGE": "c"}}'
+    found = decode_body(sent, CreateRequest, JSON)
+    assert (found.image, found.labels) == ("a", {"image": "b", "IMAGE": "c"})
+    assert found.host_config is not None
+    assert found.host_config.auto_remove
+
+
+def test_a_body_of_ten_thousand_levels_is_refused():
+    for deep in (b'{"Labels":' * 10_000, b'{"Labels": ' + b"[" * 10_000 + b"]" * 10_000 + b"}"):
+        with pytest.raises(BadParameterError, match="invalid JSON"):
+            decode_body(deep, CreateRequest, JSON)
+    for name in ("filters", "buildargs"):
+        with pytest.raises(BadParameterError, match=name):
+            decode_query(Asked, {name: ["[" * 10_000 + "]" * 10_000]})
 
 
 _FIELDS = {field.encode_name for field in msgspec.structs.fields(Config)}
