@@ -102,7 +102,9 @@ async def finish_upload(registry: Registry, request: web.Request, target: Target
 
 async def cancel_upload(registry: Registry, request: web.Request, target: Target) -> web.StreamResponse:
     """DELETE blobs/uploads/<id>."""
-    registry.uploads.cancel(registry.uploads.get(target.repository, target.rest))
+    upload = registry.uploads.get(target.repository, target.rest)
+    async with _busy(upload):
+        registry.uploads.cancel(upload)
     return web.Response(status=204)
 
 
