@@ -2,8 +2,8 @@
 
 Docker's daemon is written in Go, whose decoder leaves a field at its zero value where the client sent null,
 so clients send null for whatever they leave open; and it takes a field's name in any case (docker-py sends
-`detachKeys`). A body is decoded strictly first, and only one that fails, or has names in other cases, is looked
-through: the usual request pays next to nothing.
+`detachKeys`). A body is decoded strictly first, and only one that fails, or has names in small letters, is
+looked through: the usual request pays next to nothing.
 """
 
 from __future__ import annotations
