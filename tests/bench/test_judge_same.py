@@ -91,3 +91,9 @@ def test_claims_about_daemons_are_not_measured_where_none_was_in_the_run():
         assert found == [
             ("*", "not measured", "none of the systems it speaks of was in this run (nnd, docker)")
         ]
+
+
+def test_a_daemon_of_the_same_runtime_misses_nothing_that_is_measured_of_the_runtime():
+    rows = judge(daemon(["engine.run.cli"], 0.01), CLAIMS)
+    apart = {"startup.median", "startup.tail", "performance", "disk.extra_instance", "disk.io"}
+    assert not [row for row in rows if row.backend == "nnd" and row.claim in apart]
