@@ -1,4 +1,8 @@
-"""docker-py's own integration tests: the 16 files that need neither a swarm nor plugins."""
+"""docker-py's own integration tests: the 16 files that need neither a swarm nor plugins.
+
+The daemon, a hub and the tests run in network and mount namespaces of their own: the host's settings and
+firewall stay as they are, and our daemon and Docker's find the same.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from container_rootfs import build_rootfs
-from daemon_process import Daemon, add_busybox
-from outcomes import Suite, read_junit
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime"))
 
-from runtime.image import ImageStore
-from runtime.image.documents import Execution, ImageConfig
+from daemon_process import Daemon
+from hub import Hub
+from outcomes import Suite, read_junit
+from peer import running_dockerd
 
 FILES = (
     "api_build_test", "api_client_test", "api_container_test", "api_exec_test", "api_healthcheck_test",
@@ -26,63 +30,106 @@ FILES = (
     "models_volumes_test", "regression_test",
 )  # fmt: skip
 VERSION = "1.45"
-_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PULLED = ("alpine:3.10", "alpine:latest", "busybox:latest")
+_HERE = Path(__file__).resolve()
 
 
 def run(checkout: Path, options: argparse.Namespace) -> Suite:
-    """Run them against a daemon of ours, or against `--host`."""
-    with _host(options.host) as host, tempfile.TemporaryDirectory() as scratch:
-        report = Path(scratch) / "junit.xml"
-        command = [
-            sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}",
-            "--timeout=120", *(["-k", options.only] if options.only else []),
-            *(f"tests/integration/{name}.py" for name in FILES),
-        ]  # fmt: skip
-        environment = os.environ | {
-            "DOCKER_HOST": host,
-            "DOCKER_TEST_API_VERSION": VERSION,
-            "PYTHONPATH": f"{checkout}{os.pathsep}{_wanted(Path(scratch) / 'packages')}",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        subprocess.run(command, cwd=checkout, env=environment)
-        return Suite("docker-py", options.host or "nnd", read_junit(report))
-
-
-def _wanted(target: Path) -> Path:
-    """Install what the suite imports beside docker-py itself, away from our own environment."""
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(target)]
-    subprocess.run([*pip, "paramiko", "websocket-client"], check=True)
-    return target
-
-
-@contextlib.contextmanager
-def _host(other: str) -> Iterator[str]:
-    if other:
-        yield other
-        return
+    """Run them against our daemon, against a dockerd of this run's (`--peer`), or against `--host`."""
     base = Path(tempfile.mkdtemp(prefix="nnd-test-"))
-    daemon = Daemon(base, checked=False)
+    against = options.host or ("dockerd" if options.peer else "nnd")
     try:
-        add_images(daemon.root, base)
-        daemon.start()
-        try:
-            yield daemon.host
-        finally:
-            shutil.copy(daemon.log, Path(tempfile.gettempdir()) / "nnd-downstream.log")
-            daemon.terminate()
+        _install_what_it_imports(base)
+        if options.host:
+            suite(checkout, base, options.host, options.only)
+        else:
+            _in_own_namespaces(checkout, base, against, options.only)
+        return Suite("docker-py", against, read_junit(_report(base)))
     finally:
+        for log in base.glob("*.log"):
+            shutil.copy(log, Path(tempfile.gettempdir()) / f"downstream-{log.name}")
         shutil.rmtree(base, ignore_errors=True)
 
 
-def add_images(root: Path, base: Path) -> None:
-    """The images that the suite takes for granted, made of busybox: there is no hub here."""
-    add_busybox(root, base / "busybox")
-    alpine = build_rootfs(base / "alpine")
-    (alpine / "var/opt").mkdir(parents=True)
-    for name, line in (("passwd", "postgres:x:70:70::/var:/bin/sh\n"), ("group", "postgres:x:70:\n")):
-        with (alpine / "etc" / name).open("a") as file:
-            file.write(line)
-    execution = Execution(cmd=["/bin/sh"], env=[_PATH])
-    store = ImageStore(root / "images")
-    store.create("alpine:3.10", [alpine], ImageConfig(config=execution))
-    store.tag("alpine:3.10", "alpine:latest")
+def suite(
+    checkout: Path, base: Path, host: str, only: str, environment: Mapping[str, str] = os.environ
+) -> None:
+    """Run the tests against a daemon."""
+    command = [
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={_report(base)}",
+        "--timeout=120", *(["-k", only] if only else []),
+        *(f"tests/integration/{name}.py" for name in FILES),
+    ]  # fmt: skip
+    own = {
+        "DOCKER_HOST": host,
+        "DOCKER_TEST_API_VERSION": VERSION,
+        "PYTHONPATH": f"{checkout}{os.pathsep}{base / 'packages'}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TMPDIR": str(_shared(base)),
+    }
+    subprocess.run(command, cwd=checkout, env={**environment, **own})
+
+
+def _install_what_it_imports(base: Path) -> None:
+    """Beside docker-py itself, and away from our own environment."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(base / "packages")]
+    subprocess.run([*pip, "paramiko", "websocket-client"], check=True)
+
+
+def _report(base: Path) -> Path:
+    return base / "junit.xml"
+
+
+def _shared(base: Path) -> Path:
+    """Where the tests make their directories: a shared mount, as a host's file systems are under systemd."""
+    directory = base / "tmp"
+    directory.mkdir(exist_ok=True)
+    return directory
+
+
+# ---- in namespaces of their own ---------------------------------------------------------------------------
+
+
+def _in_own_namespaces(checkout: Path, base: Path, against: str, only: str) -> None:
+    Hub(base / "hub").make()
+    # With a process namespace nothing of dockerd outlives it. Ours cleans up by itself, which is to be seen.
+    beyond = ["--pid", "--fork", "--kill-child", "--mount-proc"] if against == "dockerd" else []
+    command = ["unshare", "--net", "--mount", "--propagation", "private", *beyond, sys.executable, str(_HERE)]
+    subprocess.run([*command, str(checkout), str(base), against, only], check=True)
+
+
+def inside(checkout: Path, base: Path, against: str, only: str) -> None:
+    """Set up the namespaces that this process is in, and run the tests there."""
+    hub = Hub(base / "hub")
+    shared = str(_shared(base))
+    for command in (
+        ["ip", "link", "set", "lo", "up"],
+        ["mount", "--bind", str(hub.hosts), "/etc/hosts"],
+        ["mount", "--bind", shared, shared],
+        ["mount", "--make-shared", shared],
+    ):
+        subprocess.run(command, check=True)
+    os.environ.update(hub.environment)
+    with hub.serve(), _daemon(base, against) as host:
+        environment = os.environ | {"DOCKER_HOST": host}
+        for image in PULLED:
+            subprocess.run(["docker", "pull", "--quiet", image], env=environment, check=True)
+        suite(checkout, base, host, only)
+
+
+@contextlib.contextmanager
+def _daemon(base: Path, against: str) -> Iterator[str]:
+    if against == "dockerd":
+        with running_dockerd(base) as host:
+            yield host
+        return
+    daemon = Daemon(base, checked=False)
+    daemon.start()
+    try:
+        yield daemon.host
+    finally:
+        daemon.stop()
+
+
+if __name__ == "__main__":
+    inside(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:5])

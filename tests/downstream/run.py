@@ -36,7 +36,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="nox -s downstream --", description=__doc__)
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH")
     parser.add_argument("-k", dest="only", default="", help="only these cases of docker-py, as pytest has it")
-    parser.add_argument("--host", default="", help="another daemon (unix:///PATH), to compare with")
+    parser.add_argument("--peer", action="store_true", help="docker-py against a dockerd, to compare with")
+    parser.add_argument("--host", default="", help="docker-py against this daemon (unix:///PATH)")
     parser.add_argument(
         "--registry", default="", help="another registry (HOST:PORT, plain HTTP), to compare with"
     )

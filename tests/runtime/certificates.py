@@ -5,25 +5,27 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-_SUBJECT_NAMES = "subjectAltName=IP:127.0.0.1,DNS:localhost"
 
+def make_certificates(directory: Path, *names: str) -> Path:
+    """Fill `directory` with ca.pem, {server,client}-{cert,key}.pem, and strange-* of another authority.
 
-def make_certificates(directory: Path) -> Path:
-    """Fill `directory` with ca.pem, {server,client}-{cert,key}.pem, and strange-* of another authority."""
-    for authority, names in (("ca", ("server", "client")), ("strange-ca", ("strange",))):
+    names: of the server, beside localhost.
+    """
+    subject = ",".join(["subjectAltName=IP:127.0.0.1", *(f"DNS:{name}" for name in ("localhost", *names))])
+    for authority, owners in (("ca", ("server", "client")), ("strange-ca", ("strange",))):
         _openssl(
             "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
             "-subj", f"/CN={authority}", "-keyout", directory / f"{authority}-key.pem",
             "-out", directory / f"{authority}.pem",
         )  # fmt: skip
-        for name in names:
-            _signed(directory, authority, name)
+        for owner in owners:
+            _signed(directory, authority, owner, subject)
     return directory
 
 
-def _signed(directory: Path, authority: str, name: str) -> None:
+def _signed(directory: Path, authority: str, name: str, subject: str) -> None:
     request, names = directory / f"{name}.csr", directory / f"{name}.ext"
-    names.write_text(_SUBJECT_NAMES)
+    names.write_text(subject)
     _openssl(
         "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
         "-keyout", directory / f"{name}-key.pem", "-out", request,
