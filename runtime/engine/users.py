@@ -8,6 +8,8 @@ from pathlib import Path
 from runtime.engine.errors import BadParameterError
 from runtime.oci.spec import User
 
+_MOST = (1 << 31) - 1
+
 
 def resolve_user(
     text: str, layers: tuple[str, ...], groups: tuple[int | str, ...], umask: int | None
@@ -15,20 +17,22 @@ def resolve_user(
     """Return the numbers of `text`. `layers`, lowest first, are searched from the top for passwd and group.
 
     A known user brings its primary group and the groups it is a member of; `groups` (numbers or names) come
-    on top. Raises BadParameterError, in Docker's words, for an unknown name; a number needs no entry.
+    on top. The primary group is also the first of the others: a file that denies that group is else readable
+    after a setgid program (CVE-2022-36109). Raises BadParameterError, in Docker's words, for an unknown name;
+    a number needs no entry.
     """
     name, _, group = text.partition(":")
     row = _find(layers, "passwd", name or "0", 2)
     if row is None and not (name or "0").isdigit():
         raise BadParameterError(f"unable to find user {name}: no matching entries in passwd file")
-    uid = int(row[2]) if row else int(name or "0")
+    uid = int(row[2]) if row else _number(name or "0")
     gid = int(row[3]) if row else 0
     extra = tuple(_group(layers, str(one)) for one in groups)
     if group:
         gid = _group(layers, group)
     elif row:
-        extra += tuple(g for g in _memberships(layers, row[0]) if g not in (gid, *extra))
-    return User(uid=uid, gid=gid, umask=umask, additional_gids=extra)
+        extra += _memberships(layers, row[0])
+    return User(uid=uid, gid=gid, umask=umask, additional_gids=tuple(dict.fromkeys((gid, *extra))))
 
 
 def find_home(text: str, layers: tuple[str, ...]) -> str:
@@ -41,7 +45,14 @@ def _group(layers: tuple[str, ...], name: str) -> int:
     row = _find(layers, "group", name, 2)
     if row is None and not name.isdigit():
         raise BadParameterError(f"unable to find group {name}: no matching entries in group file")
-    return int(row[2]) if row else int(name)
+    return int(row[2]) if row else _number(name)
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if number > _MOST:
+        raise BadParameterError(f"uids and gids must be in range 0-{_MOST}")
+    return number
 
 
 def _memberships(layers: tuple[str, ...], user: str) -> tuple[int, ...]:

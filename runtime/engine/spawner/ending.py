@@ -51,6 +51,9 @@ def release(house: House, id: str, exec_id: str, finish: Finish) -> None:  # noq
     elif exec_id != MAIN:
         finish(_release_exec(held, exec_id))
     else:
+        for (of, _), pending in house.beginning.items():
+            if of == id:
+                pending.kill()
         until(house, lambda: _free(house, held), finish, lambda: _stuck(held))
 
 
