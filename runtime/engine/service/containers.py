@@ -200,9 +200,12 @@ class Containers:
     async def remove(
         self, ref: str, *, force: bool = False, volumes: bool = False, link: bool = False
     ) -> None:
-        """Remove it, with its anonymous volumes when asked; `force` kills it first."""
+        """Remove it, with its anonymous volumes when asked; `force` kills it first. link: only that link."""
+        if link:
+            await self._members.carry_out(self._control.unlink(ref))
+            return
         member = self._members.find(ref)
-        await self._members.carry_out(self._control.remove(member, force=force, volumes=volumes, link=link))
+        await self._members.carry_out(self._control.remove(member, force=force, volumes=volumes))
 
     async def rename(self, ref: str, name: str) -> None:
         """Give it another name."""

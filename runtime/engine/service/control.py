@@ -8,11 +8,18 @@ import signal
 
 import msgspec
 
-from runtime.engine.errors import BadParameterError, ConflictError, EngineError, NotModifiedError
+from runtime.engine.errors import (
+    BadParameterError,
+    ConflictError,
+    EngineError,
+    NotFoundError,
+    NotModifiedError,
+)
 from runtime.engine.service.hostfacts import host_facts
 from runtime.engine.service.limits import check_resources, limits_of, merge_resources
 from runtime.engine.service.members import Member, Members
 from runtime.engine.service.names import check_name
+from runtime.engine.service.network_links import parse_link
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.removing import Remover
 from runtime.engine.service.request import HostConfig, UpdateRequest
@@ -203,10 +210,24 @@ class Control:
 
     # ---- removing it ----------------------------------------------------------------------------------
 
-    async def remove(self, member: Member, *, force: bool, volumes: bool, link: bool) -> None:
-        """Remove it; return when its files are gone too."""
-        if link:
+    async def unlink(self, ref: str) -> None:
+        """Remove a container's old link, `CONTAINER/ALIAS`; both containers stay."""
+        parent, _, alias = ref.lstrip("/").rpartition("/")
+        if not parent:
             raise ConflictError("Conflict, cannot remove the default link name of the container")
+        member = self._members.find(parent)
+        async with member.lock:
+            self._members.require(member)
+            host = member.record.host_config
+            kept = [text for text in host.links or () if parse_link(text)[1] != alias]
+            if len(kept) == len(host.links or ()):
+                raise NotFoundError(f"No such link: /{parent}/{alias}")
+            host = msgspec.structs.replace(host, links=kept)
+            member.record = msgspec.structs.replace(member.record, host_config=host)
+            await asyncio.to_thread(self._members.store.save, member.record)
+
+    async def remove(self, member: Member, *, force: bool, volumes: bool) -> None:
+        """Remove it; return when its files are gone too."""
         if member.removing:
             raise ConflictError(f"removal of container {member.id} is already in progress")
         self._check_removable(member, force=force)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import platform
 import secrets
 from collections import OrderedDict
@@ -113,16 +114,21 @@ class Creator:
         if config.hostname:
             return config.hostname
         if network.ref:
-            return self._members.find(network.ref).record.config.hostname
+            partner = self._members.by_id(network.ref)
+            return partner.record.config.hostname if partner else ""
         return platform.node() if network.host else "" if host.uts_mode == "host" else id[:12]
 
     def _named_partners(self, host: HostConfig) -> HostConfig:
-        """Put ids in place of the names of containers whose namespaces are joined. NotFoundError."""
+        """Put ids in place of the names of containers whose namespaces are joined.
+
+        One that is not there is looked for again at the start: 404 would tell a client that the image is not.
+        """
         changes: dict[str, Any] = {}
         for kind, field in (("network", "network_mode"), ("ipc", "ipc_mode"), ("pid", "pid_mode")):
             text = getattr(host, field)
             if text.startswith("container:") and text != "container:":
-                changes[field] = f"container:{self._members.find(text.partition(':')[2]).id}"
+                with contextlib.suppress(NotFoundError):
+                    changes[field] = f"container:{self._members.find(text.partition(':')[2]).id}"
             elif text == "default" or (kind == "network" and not text):
                 changes[field] = "bridge"
         return msgspec.structs.replace(host, **changes)

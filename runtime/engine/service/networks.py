@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from runtime.engine.errors import EngineError, ForbiddenError, NotFoundError
 from runtime.engine.service import network_files as files
+from runtime.engine.service import network_links as links
 from runtime.engine.service.filters import Filters
 from runtime.engine.service.network_changes import connect, disconnect
 from runtime.engine.service.network_making import make_record, predefined
@@ -24,7 +25,7 @@ from runtime.engine.service.network_record import (
     NetworkStore,
     NetworkView,
 )
-from runtime.engine.service.network_state import Net, is_bridge, way_out
+from runtime.engine.service.network_state import Attached, Net, is_bridge, way_out
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import EndpointSettings
 from runtime.network import resolvconf
@@ -85,19 +86,26 @@ class Networks:
     # ---- for the containers' life (parts.NetworksPart) --------------------------------------------------
 
     async def check(self, record: ContainerRecord) -> dict[str, EndpointSettings]:
-        """Refuse networks or addresses that cannot be; return all its networks by name, ids set."""
+        """Refuse addresses that cannot be; return all its networks by name, ids set.
+
+        A network that is not there is looked for again at the start, as docker does.
+        """
         mode = record.host_config.network_mode or "bridge"
         if mode.startswith("container:"):
             return {}
-        asked = {("bridge" if ref == "default" else ref): one for ref, one in record.networks.items()}
+        first = self._id_of("bridge" if mode == "default" else mode)
+        named = {
+            self._id_of("bridge" if ref == "default" else ref): one for ref, one in record.networks.items()
+        }
+        if not named or first not in self.nets or self.nets[first].record.user_defined:
+            named = {first: named.pop(first, EndpointSettings()), **named}
         found: dict[str, EndpointSettings] = {}
-        first = find(self.nets, "bridge" if mode == "default" else mode)
-        named = {find(self.nets, ref).record.id: one for ref, one in asked.items()}
-        if first.record.user_defined or not named:
-            named = {first.record.id: named.pop(first.record.id, EndpointSettings()), **named}
         for id, settings in named.items():  # noqa: A001
+            if id not in self.nets:
+                found[id] = settings
+                continue
             net = self.nets[id]
-            if net is first and record.config.mac_address and not settings.mac_address:
+            if id == first and record.config.mac_address and not settings.mac_address:
                 settings = msgspec.structs.replace(settings, mac_address=record.config.mac_address)
             net.check(settings)
             found[net.record.name] = msgspec.structs.replace(settings, network_id=id)
@@ -105,11 +113,22 @@ class Networks:
         files.extra_hosts(record, "0.0.0.0")
         return found
 
+    def _id_of(self, ref: str) -> str:
+        """Return a network's id, or what it is called when there is none."""
+        try:
+            return find(self.nets, ref).record.id
+        except NotFoundError:
+            return ref
+
+    def _net_of(self, name: str, settings: EndpointSettings) -> Net:
+        """Return a network of a container's: the same as before, or another of that name. NotFoundError."""
+        return self.nets.get(settings.network_id) or find(self.nets, name)
+
     async def endpoints_for(
         self, record: ContainerRecord
     ) -> tuple[tuple[Endpoint, ...], tuple[Port, ...], dict[str, EndpointSettings]]:
         """Take addresses for a start; bridges are up afterwards."""
-        wanted = {find(self.nets, one.network_id or name): one for name, one in record.networks.items()}
+        wanted = {self._net_of(name, one): one for name, one in record.networks.items()}
         out = way_out(wanted)
         if any(net.record.predefined for net in wanted) or _names_the_gateway(record):
             await self.bring_up(find(self.nets, "bridge"))
@@ -208,26 +227,39 @@ class Networks:
         attached = [net.attached[record.id] for net in nets]
         resolver = any(net.record.user_defined for net in nets)
         return {
-            "hosts": files.hosts(record, attached, self._links(record, nets), self._host_gateway()),
+            "hosts": files.hosts(record, attached, self._links(record), self._host_gateway()),
             "resolv.conf": files.resolv_conf(record, resolvconf.read_host(), resolver=resolver),
         }
 
     def _host_gateway(self) -> str:
         return find(self.nets, "bridge").record.spec().gateway
 
-    def _links(self, record: ContainerRecord, nets: Iterable[Net]) -> dict[str, list[str]]:
-        """Return the old links of the network `bridge`, which has no names: address → names."""
-        found: dict[str, list[str]] = {}
-        for link in record.host_config.links or ():
-            other, _, alias = link.lstrip("/").partition(":")
-            partner = self.service.containers.get(other)
-            for net in nets:
-                one = net.attached.get(partner.id)
-                if one is not None and not net.record.user_defined:
-                    alias = alias.rpartition("/")[2] or partner.name
-                    names = [alias, partner.config.hostname, partner.name]
-                    found[one.endpoint.address] = list(dict.fromkeys(names))
+    def _links(self, record: ContainerRecord) -> dict[str, list[str]]:
+        """Return what its old links add to `hosts`: address → names."""
+        return {
+            one.addresses[0]: links.names_in_hosts(partner, alias)
+            for partner, alias, one in self._linked(record)
+        }
+
+    def link_variables(self, record: ContainerRecord) -> dict[str, str]:
+        """Return what its old links tell a container; call it after endpoints_for."""
+        found: dict[str, str] = {}
+        for partner, alias, one in self._linked(record):
+            found |= links.variables(record.name, partner, alias, one.addresses[0])
         return found
+
+    def _linked(self, record: ContainerRecord) -> Iterator[tuple[ContainerRecord, str, Attached]]:
+        """Yield (container, alias, where it is) of old links, whose containers have to run."""
+        bridge = find(self.nets, "bridge")
+        for text in record.host_config.links or () if record.id in bridge.attached else ():
+            other, alias = links.parse_link(text)
+            partner = self.service.containers.get(other)
+            if not partner.state.running:
+                raise EngineError(
+                    f"Cannot link to a non running container: /{partner.name} AS /{record.name}/{alias}"
+                )
+            if partner.id in bridge.attached:
+                yield partner, alias, bridge.attached[partner.id]
 
     def nets_of(self, container: str) -> list[Net]:
         """Return the networks a container is on now."""

@@ -117,6 +117,10 @@ class NetworksPart(Protocol):
         """Return the contents of `hosts` and `resolv.conf`."""
         ...
 
+    def link_variables(self, record: ContainerRecord) -> dict[str, str]:
+        """Return the variables that tell its program of the containers it is linked to."""
+        ...
+
 
 class VolumesPart(Protocol):
     """Named volumes. Blocking: called in a thread."""

@@ -98,6 +98,7 @@ class Starter:
         joined: dict[str, str] = {kind: self._partner(kind, ref).id for kind, ref in partners.items()}
         volumes = await asyncio.to_thread(self._mount, member.record, layers) if _mounts_any(member) else {}
         files, endpoints, ports = directory, NO_ENDPOINTS, NO_PORTS
+        variables: dict[str, str] = {}
         if "network" in joined:
             files = members.store.directory(joined["network"])
         else:
@@ -105,6 +106,8 @@ class Starter:
                 endpoints, ports, networks = await service.networks.endpoints_for(member.record)
                 member.record = msgspec.structs.replace(member.record, networks=networks)
             self._write_files(member.record, directory)
+            if member.record.host_config.links:
+                variables = service.networks.link_variables(member.record)
         return Surroundings(
             layers=layers,
             home=directory / "layer",
@@ -113,6 +116,7 @@ class Starter:
             volumes=volumes,
             endpoints=endpoints,
             ports=ports,
+            variables=variables,
         )
 
     def _partner(self, kind: str, ref: str) -> Member:

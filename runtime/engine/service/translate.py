@@ -39,7 +39,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What a start finds: directories and the other containers.
 
     home: keeps the writable layer. files: directory of FILES (a partner's for a shared network). joined:
-    namespace → id of the running container whose it is. volumes: name → directory on the host.
+    namespace → id of the running container whose it is. volumes: name → directory on the host. variables:
+    what the program is told of linked containers.
     """
 
     layers: tuple[Path, ...]
@@ -49,6 +50,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     volumes: dict[str, Path] = {}
     endpoints: tuple[Endpoint, ...] = ()
     ports: tuple[Port, ...] = ()
+    variables: dict[str, str] = {}
 
 
 def start_of(record: ContainerRecord, around: Surroundings, facts: HostFacts) -> Start:
@@ -77,7 +79,7 @@ def _container(record: ContainerRecord, around: Surroundings, facts: HostFacts) 
     made = ContainerConfig(
         layers=tuple(map(str, around.layers)),
         argv=(record.path, *record.args),
-        env=environment(record, searched),
+        env=environment(record, searched, around.variables),
         cwd=config.working_dir or None,
         user=config.user or None,
         groups=tuple(_group(name, searched) for name in host.group_add or ()),
@@ -118,12 +120,15 @@ def _confined(made: ContainerConfig, record: ContainerRecord) -> ContainerConfig
 # ---- the program ----------------------------------------------------------------------------------------
 
 
-def environment(record: ContainerRecord, layers: Sequence[str]) -> tuple[str, ...]:
-    """Return the program's variables: docker's own first, then the config's; the last of a name counts."""
+def environment(
+    record: ContainerRecord, layers: Sequence[str], more: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """Return the program's variables: docker's own, `more`, the config's; the last of a name counts."""
     config = record.config
     found = {"PATH": defaults.PATH.partition("=")[2], "HOSTNAME": hostname_of(record)}
     if config.tty:
         found["TERM"] = "xterm"
+    found |= more or {}
     for one in config.env or ():
         name, sign, value = one.partition("=")
         if sign:

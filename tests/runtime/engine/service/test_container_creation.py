@@ -406,8 +406,9 @@ async def test_a_joined_namespace_is_kept_by_id_so_that_a_rename_does_not_matter
     made = await create(service, network_mode="container:donor")
     assert service.containers.get(made).host_config.network_mode == f"container:{donor}"
     assert service.containers.get(made).config.hostname == donor[:12]
+    early = await create(service, network_mode="container:nobody")
     with pytest.raises(NotFoundError, match="No such container: nobody"):
-        await create(service, network_mode="container:nobody")
+        await service.containers.start(early)
     with pytest.raises(BadParameterError, match="conflicting options: port publishing"):
         await create(service, network_mode="container:donor", publish_all_ports=True)
 

@@ -288,7 +288,6 @@ async def test_the_way_out_is_the_first_network_by_name_that_has_one(tmp_path: P
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"network_mode": "nowhere"}, "network nowhere not found"),
         ({"networking_config": on("bridge", ipam_config=IpamConfig(ipv4_address="172.17.0.9"))},
          "user specified IP address is supported on user defined networks only"),
         ({"networking_config": on("free", ipam_config=IpamConfig(ipv4_address="172.18.0.9"))},
@@ -312,6 +311,22 @@ async def test_containers_whose_networks_cannot_be(
     with pytest.raises(EngineError, match=words):
         await create(service, "web", **fields)
     assert service.containers.list(all=True) == []
+
+
+@in_loop
+async def test_a_network_may_come_after_the_container_that_is_to_be_on_it(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    made = await create(service, "web", network_mode="later")
+    with pytest.raises(NotFoundError, match="network later not found"):
+        await service.containers.start(made)
+    first = await service.networks.create(net("later"))
+    await service.containers.start(made)
+    assert service.containers.get(made).networks["later"].network_id == first
+    await stop(service, "web")
+    await service.networks.remove("later")
+    second = await service.networks.create(net("later"))
+    await service.containers.start(made)
+    assert service.containers.get(made).networks["later"].network_id == second
 
 
 @in_loop
@@ -460,3 +475,37 @@ async def test_ports_are_read_as_docker_does(tmp_path: Path) -> None:
         Port(host=0, container=53, protocol="udp"),
     )
     assert ports_of(record, "10.0.0.1")[1].host_ip == "10.0.0.1"
+
+
+@in_loop
+async def test_old_links_tell_of_ports_names_and_variables_and_can_be_removed(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    db = await run(service, "db", env=["FOO=1", "PATH=/x"], exposed_ports={"5432/tcp": {}, "53/udp": {}})
+    address = db.networks["bridge"].ip_address
+    web = await run(service, "web", links=["db:my-sql"])
+    told = dict(one.split("=", 1) for one in service.spawner.held[web.id].config.env)
+    assert {name: value for name, value in told.items() if name.startswith("MY_SQL")} == {
+        "MY_SQL_NAME": "/web/my-sql",
+        "MY_SQL_ENV_FOO": "1",
+        "MY_SQL_PORT": f"tcp://{address}:5432",
+        "MY_SQL_PORT_53_UDP": f"udp://{address}:53",
+        "MY_SQL_PORT_53_UDP_ADDR": address,
+        "MY_SQL_PORT_53_UDP_PORT": "53",
+        "MY_SQL_PORT_53_UDP_PROTO": "udp",
+        "MY_SQL_PORT_5432_TCP": f"tcp://{address}:5432",
+        "MY_SQL_PORT_5432_TCP_ADDR": address,
+        "MY_SQL_PORT_5432_TCP_PORT": "5432",
+        "MY_SQL_PORT_5432_TCP_PROTO": "tcp",
+    }
+    await stop(service, "db")
+    await stop(service, "web")
+    with pytest.raises(EngineError, match="Cannot link to a non running container: /db AS /web/my-sql"):
+        await service.containers.start(web.id)
+    for wrong in ("web/other", "nobody/my-sql"):
+        with pytest.raises(NotFoundError):
+            await service.containers.remove(wrong, link=True)
+    with pytest.raises(ConflictError, match="cannot remove the default link name"):
+        await service.containers.remove("web", link=True)
+    await service.containers.remove("web/my-sql", link=True)
+    await service.containers.start(web.id)
+    assert len(service.containers.list(all=True)) == 2
