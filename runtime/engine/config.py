@@ -34,7 +34,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     init: run a small init as pid 1 that reaps and forwards signals. tty: a pseudo-terminal as stdio.
     home: a directory that keeps the writable layer (`u`, and overlay's `w`) beyond remove(), on the engine's
     file system; made by the first start, used again by the next. "": a new layer for each, gone with it.
-    shm_bytes: size of /dev/shm, None for Docker's 64 MB.
+    shm_bytes: size of /dev/shm, None for Docker's 64 MB, 0 for none at all.
     privileged: the host's devices, all of them allowed, and /sys writable; what is left at its default of
     caps, seccomp, masked_paths and readonly_paths is then all, unconfined and none.
     devices: nodes to make, by default with all access; limits.devices says otherwise, and adds rules.

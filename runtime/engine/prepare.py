@@ -19,7 +19,7 @@ from runtime.oci.options import MountOptions, parse_options
 from runtime.oci.plan import Plan, Shape, make_plan, namespaces_of
 from runtime.oci.program import Program
 from runtime.oci.seccomp import compile_seccomp
-from runtime.oci.spec import Capabilities, Linux, NamespaceType, Process, Root, Seccomp, Spec, User
+from runtime.oci.spec import Capabilities, Linux, Mount, NamespaceType, Process, Root, Seccomp, Spec, User
 from runtime.spawn import capabilities, process, seccomp
 from runtime.spawn.cgroups import Limits
 from runtime.spawn.idmaps import IdMaps, IdRange
@@ -162,7 +162,7 @@ def _spec(blank: ContainerConfig, user: User) -> Spec:
             oom_score_adj=blank.oom_score_adj,
         ),
         root=Root(readonly=blank.read_only),
-        mounts=defaults.mounts(blank.shm_bytes, sys_writable=blank.privileged) + blank.mounts,
+        mounts=_mounts(blank),
         linux=Linux(
             namespaces=namespaces_of(blank.namespaces),
             uid_mappings=blank.uid_map,
@@ -174,6 +174,15 @@ def _spec(blank: ContainerConfig, user: User) -> Spec:
             sysctl=blank.sysctl,
         ),
     )
+
+
+def _mounts(blank: ContainerConfig) -> tuple[Mount, ...]:
+    """All mounts: what is asked for on /dev/shm or /dev/mqueue is in the place of the container's own."""
+    replaced = {mount.destination for mount in blank.mounts} & {"/dev/shm", "/dev/mqueue"}
+    if blank.shm_bytes == 0:
+        replaced.add("/dev/shm")
+    own = defaults.mounts(blank.shm_bytes, sys_writable=blank.privileged)
+    return tuple(mount for mount in own if mount.destination not in replaced) + blank.mounts
 
 
 def _user(config: ContainerConfig, layers: tuple[str, ...]) -> User:

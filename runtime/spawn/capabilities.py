@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 import struct
 from collections.abc import Iterable
 from functools import cache
@@ -93,9 +91,18 @@ def all_capabilities() -> int:
 @cache
 def grantable() -> int:
     """Return the mask of the capabilities this process has and can hand on: all, unless it is confined."""
+    return _own("CapPrm:") & _own("CapBnd:") & all_capabilities()
+
+
+@cache
+def bounding() -> int:
+    """Return the mask of the capabilities that root can have here: all, unless this process is confined."""
+    return _own("CapBnd:") & all_capabilities()
+
+
+def _own(line: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
-    masks = [int(line.split()[1], 16) for line in lines if line.startswith(("CapPrm:", "CapBnd:"))]
-    return functools.reduce(operator.and_, masks, all_capabilities())
+    return next(int(one.split()[1], 16) for one in lines if one.startswith(line))
 
 
 def add_bounding(tape: Tape, sets: CapabilitySets) -> None:

@@ -45,9 +45,15 @@ def parse_security(options: Sequence[str] | None) -> SecurityOptions:
 
 
 def capabilities_of(host: HostConfig) -> tuple[str, ...]:
-    """Return the names a container gets, in the kernel's order. BadParameterError: unknown one."""
-    every = capabilities.names(capabilities.all_capabilities())
+    """Return the names a container gets, in the kernel's order. BadParameterError: none that can be had."""
+    every = capabilities.names(capabilities.bounding())
     added, dropped = _names(host.cap_add, "CapAdd"), _names(host.cap_drop, "CapDrop")
+    for name in added:
+        if name != "ALL" and name not in every:
+            raise BadParameterError(
+                "invalid CapAdd: capability not supported by your kernel or not available in the current "
+                f'environment: "CAP_{name}"'
+            )
     start = every if "ALL" in added else capabilities.DEFAULT
     if "ALL" in dropped:
         chosen = set(every if "ALL" in added else added)

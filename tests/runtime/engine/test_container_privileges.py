@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.engine import ContainerConfig, DeviceRule, Limits, bind
+from runtime.engine import ContainerConfig, DeviceRule, Limits, bind, tmpfs
 from runtime.engine.errors import BadParameterError, EngineError, StartFailedError
 from runtime.oci.spec import Device
 from runtime.spawn import capabilities
@@ -80,6 +80,13 @@ def test_a_device_outside_of_dev_is_there_after_a_restart_too(run, rootfs, tmp_p
 def test_the_size_of_dev_shm(run):
     assert run("df -k /dev/shm | tail -n 1", shm_bytes=1 << 20)[1].split()[1] == "1024"
     assert run("df -k /dev/shm | tail -n 1")[1].split()[1] == "65536"
+
+
+def test_there_is_one_dev_shm_or_none(run, tmp_path):
+    count = "grep -c ' /dev/shm ' /proc/mounts"
+    assert run(count, shm_bytes=0)[1] == "0"
+    assert run(count, mounts=(bind(tmp_path, "/dev/shm"),))[1] == "1"
+    assert run(count, mounts=(tmpfs("/dev/shm", size_bytes=4096),))[1] == "1"
 
 
 def test_a_domain_name(run):
