@@ -34,10 +34,31 @@ _WORDS = {
     "disk.randwrite": "random writes",
     "disk.seqread": "sequential reads",
     "disk.seqwrite": "sequential writes",
+    "engine.run": "a container run and removed",
+    "engine.create": "a container created",
+    "engine.start": "a container started",
+    "engine.stop": "a container stopped",
+    "engine.remove": "a container removed",
     "image.digest": "the image's digest",
+    "image.pull.cold": "first pull",
+    "image.pull.warm": "pull of what is there",
+    "image.pull.changed": "pull of a changed layer",
+    "image.push.changed": "push of a changed layer",
+    "image.push.again": "push of what is there",
+    "image.commit": "commit of 1 MiB",
+    "image.disk_per_container": "disk of each container, of this many",
+    "image.changed_files": "files of the image that changed",
+    "check.same_output": "the same program's output",
     "check.clock_rate": "the clock's rate",
 }
-_TAILS = {"nat": "NAT", "host": "host network", "layer": "writable layer"}
+_TAILS = {
+    "nat": "NAT",
+    "host": "host network",
+    "layer": "writable layer",
+    "api": "through the API",
+    "cli": "through the command line",
+    "moved": "bytes moved",
+}
 _QUANTILE = re.compile(r"\.p(\d+(?:\.\d+)?)$")
 
 

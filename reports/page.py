@@ -152,6 +152,18 @@ SECTIONS = (
         "What one more instance of the same image costs, and how fast its files are.",
         panels.disk,
     ),
+    (
+        "engine",
+        "Daemons",
+        "What is waited for by those who ask a daemon: the client's process and all, or the API alone.",
+        panels.engines,
+    ),
+    (
+        "image",
+        "Images",
+        "What moving and keeping images costs; a relay beside the registry counts the bytes.",
+        panels.images,
+    ),
 )
 DOCUMENTS = (
     ("method.md", "the statistics"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 import pandas as pd
@@ -223,10 +223,50 @@ def disk_speed(evidence: Evidence) -> Iterator[Panel]:
             yield _levels_panel(evidence, prefix.strip("."), title, prefix, names)
 
 
+STEPS = ("create", "start", "stop", "remove")
+IMAGE_TIMES = {
+    "image.pull.cold": "first pull",
+    "image.pull.warm": "pull of what is there",
+    "image.pull.changed": "pull of a changed layer",
+    "image.push.changed": "push of a changed layer",
+    "image.commit": "commit of 1 MiB",
+}
+
+
+def engines(evidence: Evidence) -> Iterator[Panel]:
+    """What users of a daemon wait for: a whole run, then each step of a container's life."""
+    yield from costs(evidence, "engine.run")
+    for way in ("api", "cli"):
+        steps = {f"engine.{step}.{way}": step for step in STEPS}
+        yield from _chosen(evidence, f"steps-{way}", f"A container's steps, {tail_words(way)}", steps)
+
+
+def images(evidence: Evidence) -> Iterator[Panel]:
+    """What moving and keeping images takes: time, bytes on the wire, bytes on disk."""
+    yield from _chosen(evidence, "image-times", "Time of pulls, pushes and commits", IMAGE_TIMES)
+    new = ("image.pull.cold", "image.pull.changed", "image.push.changed")
+    moved = {f"{name}.moved": IMAGE_TIMES[name] for name in new}
+    yield from _chosen(evidence, "image-moved", "Bytes moved for each byte that was new", moved)
+    kept = {name: f"of {name.rpartition('.')[2]}" for name in _names(evidence, "image.disk_per_container.")}
+    title = "Disk of each container, with all that a daemon keeps of it"
+    yield from _chosen(evidence, "image-kept", title, dict(sorted(kept.items(), key=lambda one: len(one[0]))))
+
+
+def _chosen(evidence: Evidence, key: str, title: str, labels: Mapping[str, str]) -> Iterator[Panel]:
+    """A row for each of these metrics that is there, in this order."""
+    present = [name for name in labels if len(evidence.of(name))]
+    if present:
+        yield _levels_of(evidence, key, title, {name: labels[name] for name in present})
+
+
 def _levels_panel(evidence: Evidence, key: str, title: str, prefix: str, names: list[str]) -> Panel:
-    rows = evidence.of(*names)
-    rows = rows[rows["unit"] == rows["unit"].iloc[0]]
     labels = {name: plain(tail_words(name.removeprefix(prefix))) for name in names}
+    return _levels_of(evidence, key, title, labels)
+
+
+def _levels_of(evidence: Evidence, key: str, title: str, labels: dict[str, str]) -> Panel:
+    rows = evidence.of(*labels)
+    rows = rows[rows["unit"] == rows["unit"].iloc[0]]
     return panel(
         key,
         title,

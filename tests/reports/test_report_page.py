@@ -232,3 +232,22 @@ def test_a_long_run_stays_within_the_size(tmp_path: Path) -> None:
 
     assert len(long) > 80_000
     assert page.stat().st_size <= MOST_BYTES
+
+
+def test_daemons_have_charts_of_their_steps_and_of_what_they_moved(few: pd.DataFrame, tmp_path: Path) -> None:
+    units = {
+        "engine.run.cli": "s",
+        "engine.start.api": "s",
+        "image.pull.cold": "s",
+        "image.pull.changed.moved": "ratio",
+        "image.pull.warm.moved": "B",
+        "image.disk_per_container.10": "B",
+        "image.disk_per_container.100": "B",
+    }
+    seen = few[(few["metric"] == "cpu.integer") & few["backend"].isin(["runtime", "crun"])]
+    own = [seen.assign(metric=name, unit=unit, better="lower") for name, unit in units.items()]
+    page = Outline(render(small(tmp_path / "run", pd.concat([few, *own], ignore_index=True))))
+
+    charts = {str(attrs["aria-labelledby"]).removesuffix("-title") for attrs in page.of("figure")}
+    assert {"cost-engine.run.cli", "steps-api", "image-times", "image-moved", "image-kept"} <= charts
+    assert "steps-cli" not in charts
