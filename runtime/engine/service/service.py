@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from runtime.image.store import ImageStore
     from runtime.volume.store import VolumeStore
 
+_REOPEN_S = (0.1, 10.0)
+"""How long to wait before another spawner is tried again: at first, and at most."""
+_REOPEN_PATIENCE_S = 30.0
+
 log = logging.getLogger(__name__)
 
 
@@ -44,8 +48,10 @@ class Service:
     execs: Execs
     events: EventBus
     spawner: Spawner
-    _reopening: asyncio.Task[bool] | None = None
-    _recovery: asyncio.Task[None] | None = None
+
+    def __init__(self) -> None:
+        self._reopening: asyncio.Task[None] | None = None
+        self._recoveries: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def open(cls, root: Path, *, live_restore: bool = False, insecure: tuple[str, ...] = ()) -> Service:
@@ -87,32 +93,42 @@ class Service:
     def _lost(self) -> None:
         log.error("the spawner is gone, and with it all containers that ran; starting another one")
         self._reopening = asyncio.create_task(self._reopen())
-        self._recovery = asyncio.create_task(self._recover(self.containers.running(), self._reopening))
+        recovery = asyncio.create_task(self._recover(self.containers.running(), self._reopening))
+        self._recoveries.add(recovery)
+        recovery.add_done_callback(self._recoveries.discard)
 
-    async def _reopen(self) -> bool:
+    async def _reopen(self) -> None:
+        """Start another spawner, however often that fails: what keeps it from starting may pass."""
         from runtime.engine.spawner.client import Spawner
 
-        try:
-            self.spawner = await Spawner.open(self.root)
-        except EngineError:
-            log.exception("no other spawner can be had: stop the daemon and start it again")
-            return False
-        self.spawner.on_lost = self._lost
-        return True
+        wait_s = _REOPEN_S[0]
+        while True:
+            try:
+                self.spawner = await Spawner.open(self.root)
+            except EngineError as error:
+                log.error("no other spawner can be had, trying again in %g s: %s", wait_s, error)
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, _REOPEN_S[1])
+            else:
+                self.spawner.on_lost = self._lost
+                return
 
-    async def _recover(self, lost: list[ContainerRecord], reopening: asyncio.Task[bool]) -> None:
+    async def _recover(self, lost: list[ContainerRecord], reopening: asyncio.Task[None]) -> None:
         self.execs.lost()
-        if await reopening:
+        await asyncio.wait([reopening])
+        if not reopening.cancelled():
             await self.containers.lost(lost)
 
     async def reopened(self, spawner: Spawner) -> bool:
         """Say whether there is another spawner than this one, after waiting for one that is just starting."""
         if self._reopening is not None:
-            await asyncio.wait([self._reopening])
+            await asyncio.wait([self._reopening], timeout=_REOPEN_PATIENCE_S)
         return self.spawner is not spawner
 
     async def close(self) -> None:
         """Stop all containers as their stop signal and grace say (unless live_restore), and leave nothing."""
+        if self._reopening is not None:
+            self._reopening.cancel()
         await self.containers.close(live_restore=self.live_restore)
         self.execs.close()
         self.streams.close()

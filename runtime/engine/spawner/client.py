@@ -64,7 +64,7 @@ class Spawner:
         self.root = root
         self.pid = 0
         self.running: tuple[Running, ...] = ()
-        self.on_lost: Callable[[], None] = _nothing
+        self._on_lost: Callable[[], None] = _nothing
         self._on_exit: Callable[[Exited], None] | None = None
         self._early: list[Exited] = []
         self._sock = sock
@@ -72,7 +72,7 @@ class Spawner:
         self._inbox, self._outbox = answers(), Outbox()
         self._serials = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
-        self._closed = False
+        self._closed = self._is_lost = False
         sock.setblocking(False)
         self._loop.add_reader(sock, self._read)
 
@@ -121,6 +121,17 @@ class Spawner:
         early, self._early = self._early, []
         for exited in early:
             self._loop.call_soon(call, exited)
+
+    @property
+    def on_lost(self) -> Callable[[], None]:
+        """What is called when the spawner is gone; at once when it is gone already."""
+        return self._on_lost
+
+    @on_lost.setter
+    def on_lost(self, call: Callable[[], None]) -> None:
+        self._on_lost = call
+        if self._is_lost:
+            self._loop.call_soon(call)
 
     # ---- containers -----------------------------------------------------------------------------------
 
@@ -280,6 +291,7 @@ class Spawner:
 
     def _lose(self) -> None:
         if not self._closed:
+            self._is_lost = True
             self._leave()
             self.on_lost()
 

@@ -129,6 +129,9 @@ class FakeExecs:
     def ended(self, exited: Exited) -> None:
         self.heard.append(exited)
 
+    def lost(self) -> None:
+        """Nothing of it is tested here."""
+
     def adopt(self, running: Running) -> None:
         self.adopted.append(running)
 

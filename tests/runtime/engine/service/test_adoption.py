@@ -300,3 +300,26 @@ async def test_a_start_on_which_the_spawner_dies_is_done_by_the_next_one(tmp_pat
         ("endpoints", made),
         ("started", made),
     ]
+
+
+@in_loop
+async def test_another_spawner_is_tried_until_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    service = await open_service(tmp_path)
+    made = await create(service, "web", restart_policy=RestartPolicy(name="always"))
+    await service.containers.start("web")
+    dead, next_one, tries = service.spawner, FakeSpawner(), []
+
+    async def open_spawner(root: Path) -> FakeSpawner:
+        tries.append(root)
+        if len(tries) < 4:
+            raise UnavailableError("no space left on device")
+        return next_one
+
+    monkeypatch.setattr("runtime.engine.spawner.client.Spawner.open", open_spawner)
+    monkeypatch.setattr("runtime.engine.service.service._REOPEN_S", (0.0, 0.0))
+    service.root = tmp_path
+    service._lost()
+    assert await service.reopened(dead)
+    await settle(lambda: made in next_one.held)
+    assert tries == [tmp_path] * 4
+    assert service.containers.get("web").state.status == "running"

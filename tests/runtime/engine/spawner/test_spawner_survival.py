@@ -123,6 +123,9 @@ def test_the_death_of_the_spawner_is_noticed_and_swept(tmp_path, layers):
             name, started, fds = await client.start("sleep", "1000")
             os.kill(spawner.pid, signal.SIGKILL)
             await lost.wait()
+            lost.clear()
+            spawner.on_lost = lost.set  # who asks only now is told too
+            await lost.wait()
             with pytest.raises(UnavailableError, match="start the daemon again"):
                 await spawner.usage(name)
             async with connected(tmp_path, layers, kill=True) as next_one:
