@@ -16,6 +16,9 @@ from reports.words import NBSP, count, day, listed, quantity, share
 START, SPEED = "startup.median", "performance"
 """The two claims that the headline speaks of; all others have their own line."""
 
+DAEMONS = {"runtime": ("nnd",)}
+"""System → the daemons that keep its images and containers, and speak for it where claims are about those."""
+
 OPEN = " could not be settled"
 FIRST = "startup.first_instruction"
 
@@ -62,7 +65,8 @@ def banner(evidence: Evidence) -> Banner:
 
 def _lines(view: ClaimView, subject: str) -> list[Line]:
     """What was found about the subject, or about no system in particular; gaps are only counted."""
-    told = [one for one in view.opinions if one.arm in (subject, ALL) and one.state != "not measured"]
+    about = (subject, ALL, *DAEMONS.get(subject, ()))
+    told = [one for one in view.opinions if one.arm in about and one.state != "not measured"]
     usual = "" if subject == arms.AGAIN else arms.label(subject)
     return [
         Line(

@@ -162,4 +162,13 @@ def test_the_banner_has_a_line_for_each_claim_that_was_judged(evidence: Evidence
     assert lines["performance"].state == "refuted"
     assert lines["image.immutable"].state == "supported"
     assert lines["start.vs_vm"].about == "container (ours) against VM (emulated, TCG)"
-    assert found.unmeasured == sum(claim.kind == "later" for claim in claims.load().claim)
+    measured = {row.claim for row in evidence.verdicts if row.verdict != "not measured"}
+    assert found.unmeasured == sum(claim.id not in measured for claim in claims.load().claim)
+
+
+def test_a_daemon_of_ours_speaks_for_the_runtime_in_the_banner(evidence: Evidence) -> None:
+    row = verdict("transfer", "*", "supported", backend="nnd")
+    more = msgspec.structs.replace(evidence, verdicts=[*evidence.verdicts, row])
+    lines = {line.claim: line for line in headline.banner(more).lines}
+
+    assert (lines["transfer"].state, lines["transfer"].about) == ("supported", "nnd")
