@@ -23,7 +23,10 @@ from runtime.engine.service.filters import parse_filters
 T = TypeVar("T")
 
 _FALSE = frozenset({"", "0", "no", "false", "none"})
-_SMALL_NAME = re.compile(rb'"[a-z]\w*"\s*:')
+_BROKEN = (msgspec.MsgspecError, RecursionError, UnicodeError)
+_UNUSUAL = re.compile(rb'"[a-z]\w*"\s*:|[:\[,]\s*-?\d{19}')
+"""Names in small letters, and numbers that may not fit in 64 bits."""
+_LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 
 
 def decode_query(kind: type[Query] | None, parameters: Mapping[str, Sequence[str]]) -> Query | None:
@@ -44,6 +47,8 @@ def decode_query(kind: type[Query] | None, parameters: Mapping[str, Sequence[str
                 found[name] = _json_value(name, values[0])
         elif values[0] or form is str:
             found[name] = values[0]
+            if form is object and len(values[0]) > len(str(_LEAST)):
+                raise BadParameterError(f"invalid query: {name} is out of range")
     try:
         return msgspec.convert(found, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -56,21 +61,21 @@ def decode_body(data: bytes, kind: type[T], media: str) -> T:
         raise BadParameterError(f"unsupported Content-Type header ({media}): must be 'application/json'")
     if not data.strip():
         raise BadParameterError("invalid JSON: got EOF while reading request body")
-    if _SMALL_NAME.search(data):
+    if _UNUSUAL.search(data):
         return _decode_as_go_does(data, kind)
     try:
         found: T = _decoder(kind).decode(data)  # type: ignore[arg-type]
         return found
     except msgspec.ValidationError:
         return _decode_as_go_does(data, kind)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _BROKEN as error:
         raise BadParameterError(f"invalid JSON: {error}") from error
 
 
 def _decode_as_go_does(data: bytes, kind: type[T]) -> T:
     try:
         return msgspec.convert(as_go_does(msgspec.json.decode(data), _type_info(kind)), kind)  # type: ignore[arg-type]
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except _BROKEN as error:
         raise BadParameterError(f"invalid JSON: {error}") from error
 
 
@@ -87,6 +92,8 @@ def as_go_does(value: Any, info: inspect.Type) -> Any:
         for option in options:
             if isinstance(option, inspect.ListType | inspect.VarTupleType):
                 return [as_go_does(one, option.item_type) for one in value]
+    if isinstance(value, int) and not _LEAST <= value <= _MOST:
+        raise BadParameterError(f"invalid JSON: {value} is out of range")
     return value
 
 
@@ -111,7 +118,7 @@ def _json_value(name: str, text: str) -> Any:
         return parse_filters(text)
     try:
         return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _BROKEN as error:
         raise BadParameterError(f"invalid query: {name} is no JSON: {error}") from error
 
 

@@ -23,6 +23,9 @@ _log = logging.getLogger(__name__)
 _ENOUGH = 256 << 10
 """Unread bytes beyond which the client is made to wait."""
 
+HEAD_S = 300.0
+"""Seconds for the head of a request; who trickles it in any slower only holds a descriptor."""
+
 _LOOKS, _LOOK_S = 100, 0.001
 """How often to look whether a client has read the head, and with which pause."""
 
@@ -33,6 +36,7 @@ class Connection(web.RequestHandler):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._taken: Hijacked | None = None
+        self._late: asyncio.TimerHandle | None = None
         self.gone = asyncio.Event()
         self.writable = asyncio.Event()
         self.writable.set()
@@ -56,8 +60,17 @@ class Connection(web.RequestHandler):
         """Hand bytes to whoever has the connection."""
         if self._taken is not None:
             self._taken.feed(data)
-        else:
-            super().data_received(data)
+            return
+        super().data_received(data)
+        if self._request_in_progress or self._messages or self._taken is not None:
+            self._stop_waiting()
+        elif self._late is None:
+            self._late = self._loop.call_later(HEAD_S, self.force_close)
+
+    def _stop_waiting(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio looks at what it returns
         """Keep a connection open for what is still to be written."""
@@ -72,6 +85,7 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Tell whoever waits."""
+        self._stop_waiting()
         self.gone.set()
         self.writable.set()
         if self._taken is not None:

@@ -7,6 +7,7 @@ import asyncio
 import faulthandler
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ DEFAULT_HOST = "unix:///run/ninetynine/nnd.sock"
 PLAIN = "--plain-tcp-gives-root-to-anyone"
 
 _LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR", "fatal": "CRITICAL"}
+_MOST_FILES = 1 << 20
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -93,6 +95,7 @@ def main(argv: Sequence[str] | None = None, observer: Observer | None = None) ->
         options = options_of(given)
         if os.geteuid() != 0:
             raise EngineError("nnd needs root, for namespaces, mounts and cgroups: start it with sudo")
+        _take_all_descriptors()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(options, _say, observer))
     except BadParameterError as error:
@@ -102,6 +105,13 @@ def main(argv: Sequence[str] | None = None, observer: Observer | None = None) ->
         print(f"nnd: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _take_all_descriptors() -> None:
+    """Clients and containers hold some each; the usual soft limit of 1024 is soon reached."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _say(line: str) -> None:
