@@ -91,7 +91,6 @@ def _shared(base: Path) -> Path:
 
 
 def _in_own_namespaces(checkout: Path, base: Path, against: str, only: str) -> None:
-    Hub(base / "hub").make()
     # With a process namespace nothing of dockerd outlives it. Ours cleans up by itself, which is to be seen.
     beyond = ["--pid", "--fork", "--kill-child", "--mount-proc"] if against == "dockerd" else []
     command = ["unshare", "--net", "--mount", "--propagation", "private", *beyond, sys.executable, str(_HERE)]
@@ -109,7 +108,7 @@ def inside(checkout: Path, base: Path, against: str, only: str) -> None:
         ["mount", "--make-shared", shared],
     ):
         subprocess.run(command, check=True)
-    os.environ.update(hub.environment)
+    os.environ["SSL_CERT_FILE"] = str(hub.authority)
     with hub.serve(), _daemon(base, against) as host:
         environment = os.environ | {"DOCKER_HOST": host}
         for image in PULLED:

@@ -1,95 +1,78 @@
 """A hub for suites that pull from Docker's: the images they name, made of busybox, behind the hub's own name.
 
-Who is to find it runs with `environment()` in a mount namespace where `hosts()` stands as /etc/hosts.
+Who is to find it has a network namespace where it serves, SSL_CERT_FILE, and a mount namespace where `hosts`
+is /etc/hosts.
 """
 
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
+import io
+import ssl
+import tarfile
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 from certificates import make_certificates
 from container_rootfs import build_rootfs
-from registries import ours
+from registries import Fake, make_image, send
 
-from runtime.image import ImageStore
-from runtime.image.documents import Execution, ImageConfig
-from runtime.image.registry.client import RegistryClient
-
-_HUB = "registry-1.docker.io"
+_NAME = "registry-1.docker.io"
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_IMAGES = {
-    "busybox": ("busybox:latest",),
-    "alpine": ("alpine:3.10", "alpine:latest"),
-    "hello": ("hello-world:latest",),
-}
+_ALPINE = {"passwd": "postgres:x:70:70::/var:/bin/sh\n", "group": "postgres:x:70:\n"}
 
 
 class Hub:
-    """A registry in a directory, and what leads to it."""
+    """Its files. authority: the certificate to trust; hosts: names its address."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._certificates = directory / "tls"
-
-    def make(self) -> None:
-        """Make the images and certificates; needs no namespace."""
-        self._certificates.mkdir(parents=True)
-        make_certificates(self._certificates, _HUB)
-        with ours(self.directory / "registry") as host:
-            _fill(self.directory, host)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What makes a program trust the hub's certificate."""
-        return {"SSL_CERT_FILE": str(self._certificates / "ca.pem")}
-
-    @property
-    def hosts(self) -> Path:
-        """A file that names the loopback as docker's hub."""
-        file = self.directory / "hosts"
-        file.write_text(f"127.0.0.1 localhost {_HUB}\n")
-        return file
+        directory.mkdir()
+        self.authority, self.hosts = directory / "ca.pem", directory / "hosts"
+        self._directory = directory
+        self.hosts.write_text(f"127.0.0.1 localhost {_NAME}\n")
+        make_certificates(directory, _NAME)
 
     @contextlib.contextmanager
     def serve(self) -> Iterator[None]:
-        """Answer on port 443 of the loopback: of a network namespace of its own."""
-        tls = self._certificates
-        command = [
-            sys.executable, "-m", "runtime.image.server", "--root", str(self.directory / "registry"),
-            "--listen", "127.0.0.1:443", "--read-only", "--tls-cert", str(tls / "server-cert.pem"),
-            "--tls-key", str(tls / "server-key.pem"),
-        ]  # fmt: skip
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            try:
-                assert process.stdout.readline(), "the hub did not start"
-                yield
-            finally:
-                process.terminate()
+        """Answer on port 443 of the loopback."""
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(self._directory / "server-cert.pem", self._directory / "server-key.pem")
+        registry = _Registry(tls, port=443)
+        for name, tag in (
+            ("busybox", "latest"), ("alpine", "3.10"), ("alpine", "latest"), ("hello-world", "latest"),
+        ):  # fmt: skip
+            registry.add(_image(self._directory, name, tag), f"library/{name}", tag)
+        try:
+            yield
+        finally:
+            registry.close()
 
 
-def _fill(directory: Path, host: str) -> None:
-    store = ImageStore(directory / "store")
-    for kind, names in _IMAGES.items():
-        rootfs = build_rootfs(directory / kind)
-        command = ["/bin/sh"]
-        if kind == "alpine":
-            _look_like_alpine(rootfs)
-        if kind == "hello":
-            command = ["/bin/echo", "Hello from Docker!"]
-        config = ImageConfig(config=Execution(cmd=command, env=[_PATH]))
-        for name in names:
-            there = f"{host}/library/{name}"
-            store.create(there, [rootfs], config)
-            RegistryClient().push(store, there)
+class _Registry(Fake):
+    def honest(self, handler: BaseHTTPRequestHandler, path: str) -> None:
+        """Answer; whose repository is not there gets the hub's answer to that, which is not a registry's."""
+        known = {f"/v2/{repository}/" for repository, _ in self.manifests}
+        if path == "/v2/" or path.startswith(tuple(known)):
+            return super().honest(handler, path)
+        denied = b'{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}'
+        return send(handler, 403, denied, {"Content-Type": "application/json"})
 
 
-def _look_like_alpine(rootfs: Path) -> None:
-    (rootfs / "var/opt").mkdir(parents=True)
-    for name, line in (("passwd", "postgres:x:70:70::/var:/bin/sh\n"), ("group", "postgres:x:70:\n")):
-        with (rootfs / "etc" / name).open("a") as file:
-            file.write(line)
+def _image(directory: Path, name: str, tag: str) -> tuple[bytes, str, dict[str, bytes]]:
+    rootfs = build_rootfs(directory / f"{name}-{tag}")
+    (rootfs / "etc/release").write_text(f"{name} {tag}\n")
+    if name == "alpine":
+        (rootfs / "var/opt").mkdir(parents=True)
+        for file, line in _ALPINE.items():
+            with (rootfs / "etc" / file).open("a") as opened:
+                opened.write(line)
+    command = ["echo", "Hello from Docker!"] if name == "hello-world" else ["/bin/sh"]
+    return make_image([_tar(rootfs)], docker=True, config={"Cmd": command, "Env": [_PATH]})
+
+
+def _tar(rootfs: Path) -> bytes:
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        archive.add(rootfs, ".")
+    return target.getvalue()

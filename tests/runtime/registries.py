@@ -83,7 +83,7 @@ def make_image(tars, how="gzip", architecture="amd64", variant="", docker=False,
 class Fake:
     """A registry that is honest until a test puts a handler of its own before one of its answers."""
 
-    def __init__(self, tls=None):
+    def __init__(self, tls=None, port=0):
         self.blobs, self.manifests, self.seen, self.overrides = {}, {}, [], {}
         self.gate = None
         registry = self
@@ -109,7 +109,7 @@ class Fake:
             def handle_error(self, request, client_address):
                 pass
 
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = Server(("127.0.0.1", port), Handler)
         if tls is not None:
             self.server.socket = tls.wrap_socket(
                 self.server.socket, server_side=True, do_handshake_on_connect=False
