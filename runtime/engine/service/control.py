@@ -274,7 +274,10 @@ def _is_short_lived(member: Member) -> bool:
 def _updated(record: ContainerRecord, request: UpdateRequest) -> HostConfig:
     """The HostConfig after an update."""
     host = record.host_config
-    changes = merge_resources(host, request)
+    try:
+        changes = merge_resources(host, request)
+    except BadParameterError as error:
+        raise BadParameterError(f"Cannot update container {record.id}: {error}") from error
     policy = request.restart_policy
     if policy is not None and policy.name:
         if host.auto_remove:

@@ -49,6 +49,7 @@ def limits_of(asked: Resources, facts: HostFacts) -> Limits:
         cpu_quota_us=quota,
         cpu_period_us=period,
         cpu_weight=_weight(asked.cpu_shares),
+        cpu_shares=asked.cpu_shares or None,
         cpuset_cpus=asked.cpuset_cpus or None,
         cpuset_mems=asked.cpuset_mems or None,
         memory_max=memory,
@@ -56,7 +57,7 @@ def limits_of(asked: Resources, facts: HostFacts) -> Limits:
         memory_low=asked.memory_reservation or None,
         swappiness=_swappiness(asked, facts),
         oom_kill_disable=bool(asked.oom_kill_disable) and facts.cgroup_version == 1,
-        pids_max=asked.pids_limit if asked.pids_limit and asked.pids_limit > 0 else None,
+        pids_max=max(-1, asked.pids_limit) if asked.pids_limit else None,
         io=_io_limits(asked),
         io_weight=asked.blkio_weight or None,
     )
@@ -70,7 +71,7 @@ def merge_resources(kept: Resources, asked: Resources) -> dict[str, object]:
         if value not in (None, 0, "", []) and value != getattr(kept, name):
             changes[name] = value
     if asked.pids_limit is not None:
-        changes["pids_limit"] = asked.pids_limit
+        changes["pids_limit"] = asked.pids_limit or -1
     if "nano_cpus" in changes and (kept.cpu_period or kept.cpu_quota):
         raise BadParameterError(
             "Conflicting options: Nano CPUs cannot be updated as CPU Period/Quota has already been set"
@@ -125,6 +126,8 @@ def _check_cpu(asked: Resources, cpus: int) -> None:
         raise BadParameterError("CPU cfs quota can not be less than 1ms (i.e. 1000)")
     if asked.cpu_shares and asked.cpu_shares < 0:
         raise BadParameterError("shares must be greater than or equal to 0")
+    if asked.cpu_realtime_period or asked.cpu_realtime_runtime:
+        raise BadParameterError("Your kernel does not support CPU real-time scheduler")
 
 
 def _check_set(text: str, online: str, what: str) -> None:

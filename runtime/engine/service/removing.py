@@ -63,7 +63,7 @@ class Remover:
         service.execs.forget(member.id)
         await service.streams.discard(member.id)
         members.publish(record, "destroy")
-        member.waiters.removed(Ended(record.state.exit_code, record.state.error))
+        member.waiters.removed(Ended(record.state.exit_code))
         return members.in_thread(members.store.clear, gone)
 
     async def _remove_volumes(self, record: ContainerRecord) -> None:

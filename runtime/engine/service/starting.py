@@ -130,8 +130,8 @@ class Starter:
             raise ConflictError(f"cannot join {what} of a non running container: {partner.id}")
         if kind == "ipc" and partner.record.host_config.ipc_mode != "shareable":
             raise ConflictError(
-                f"cannot join IPC of container {ref}: non-shareable IPC (hint: use IpcMode:shareable for the "
-                "donor container)"
+                f"failed to join IPC namespace: container {partner.id}: non-shareable IPC (hint: use "
+                "IpcMode:shareable for the donor container)"
             )
         return partner
 

@@ -96,7 +96,7 @@ def _container(record: ContainerRecord, around: Surroundings, facts: HostFacts) 
         init=bool(host.init),
         tty=config.tty,
         namespaces=_namespaces(record),
-        shm_bytes=host.shm_size or None,
+        shm_bytes=0 if host.ipc_mode == "none" else host.shm_size or None,
         privileged=host.privileged,
     )
     return made if host.privileged else _confined(made, record)
@@ -161,6 +161,8 @@ def _rlimits(record: ContainerRecord) -> tuple[Rlimit, ...]:
 def _sysctls(record: ContainerRecord) -> tuple[tuple[str, str], ...]:
     host = record.host_config
     found = dict(_NETWORK_SYSCTLS) if modes.has_own_network(record) else {}
+    if record.config.domainname and modes.sharing(host, "uts").own:
+        found["kernel.domainname"] = record.config.domainname
     return tuple((found | (host.sysctls or {})).items())
 
 

@@ -59,9 +59,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a container may use; None leaves the kernel's default (no limit).
 
     cpu_quota_us: µs of CPU in each cpu_period_us, over all cores (150 000 of 100 000 = 1.5 cores).
-    cpu_weight: 1…10 000, default 100 (v1: shares = weight x 10.24).
+    cpu_weight: 1…10 000, default 100 (v1: shares = weight x 10.24). cpu_shares: v1's own, in place of them.
     cpuset_cpus, cpuset_mems: lists as the kernel writes them, `0-1,3`.
-    memory_max: bytes of memory; swap_max: bytes of swap beyond it; -1 takes a limit away again.
+    memory_max: bytes of memory; swap_max: bytes of swap beyond it; -1 takes a limit away again, pids_max too.
     memory_low: bytes that reclaim spares while it finds others (v1: the soft limit). swappiness: 0…100, v1.
     oom_kill_disable: stop instead of killing when the memory is full, v1. io_weight: 1…1000, 500 is usual.
     confine_devices: only the nodes that every container has in /dev may be opened (see runtime.spawn.cgroups.
@@ -71,6 +71,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     cpu_quota_us: int | None = None
     cpu_period_us: int = 100_000
     cpu_weight: int | None = None
+    cpu_shares: int | None = None
     cpuset_cpus: str | None = None
     cpuset_mems: str | None = None
     memory_max: int | None = None

@@ -19,7 +19,7 @@ def limit_writes(controller: str, limits: Limits) -> Writes:
     if controller == "memory":
         return _memory(limits)
     if controller == "pids" and limits.pids_max is not None:
-        return [("pids.max", str(limits.pids_max))]
+        return [("pids.max", str(limits.pids_max) if limits.pids_max >= 0 else "max")]
     if controller == "cpuset":
         pairs = (("cpuset.cpus", limits.cpuset_cpus), ("cpuset.mems", limits.cpuset_mems))
         return [(file, value) for file, value in pairs if value is not None]
@@ -31,8 +31,11 @@ def _cpu(limits: Limits) -> Writes:
     if limits.cpu_quota_us is not None:
         writes.append(("cpu.cfs_period_us", str(limits.cpu_period_us)))
         writes.append(("cpu.cfs_quota_us", str(limits.cpu_quota_us)))
-    if limits.cpu_weight is not None:
-        writes.append(("cpu.shares", str(max(2, limits.cpu_weight * 1024 // 100))))
+    shares = limits.cpu_shares
+    if shares is None and limits.cpu_weight is not None:
+        shares = limits.cpu_weight * 1024 // 100
+    if shares is not None:
+        writes.append(("cpu.shares", str(max(2, shares))))
     return writes
 
 

@@ -51,6 +51,12 @@ def test_every_weight_is_a_valid_share(weight: int) -> None:
     assert 2 <= shares <= 262_144
 
 
+def test_shares_are_written_as_they_are_and_no_limit_as_the_kernel_says_it() -> None:
+    assert v1.limit_writes("cpu", Limits(cpu_weight=33, cpu_shares=333)) == [("cpu.shares", "333")]
+    assert v1.limit_writes("pids", Limits(pids_max=-1)) == [("pids.max", "max")]
+    assert v2.limit_writes(Limits(pids_max=-1)) == [("pids.max", "max")]
+
+
 def test_error_names_operation_path_errno_and_advice() -> None:
     text = str(CgroupError("make cgroup", "/sys/fs/cgroup/x", 13))
     assert text.startswith("make cgroup /sys/fs/cgroup/x: EACCES (Permission denied); run as root")

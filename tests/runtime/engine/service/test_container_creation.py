@@ -234,6 +234,7 @@ def test_tmpfs_options_override_dockers_own():
         ({"cpuset_cpus": "0-7"}, "Requested CPUs are not available - requested 0-7, available: 0-1"),
         ({"cpuset_cpus": "a"}, "Invalid value a for cpuset cpus"),
         ({"blkio_weight": 5}, "Range of blkio weight is from 10 to 1000"),
+        ({"cpu_realtime_runtime": 1000}, "does not support CPU real-time scheduler"),
         ({"memory_swappiness": 101}, "valid memory swappiness range is 0-100"),
     ],
 )
@@ -257,7 +258,8 @@ def test_limits_become_a_cgroups():
     assert (limits.cpuset_cpus, limits.io_weight) == ("0", 300)
     assert limits_of(Resources(memory=1 << 28, memory_swap=-1), FACTS).swap_max == -1
     assert limits_of(Resources(memory=1 << 28, memory_swap=3 << 27), FACTS).swap_max == 1 << 27
-    assert limits_of(Resources(pids_limit=-1), FACTS).pids_max is None
+    assert limits_of(Resources(pids_limit=-1), FACTS).pids_max == -1
+    assert limits_of(Resources(pids_limit=0), FACTS).pids_max is None
     without = msgspec.structs.replace(FACTS, swap_limit=False)
     assert limits_of(Resources(memory=1 << 28), without).swap_max is None
     assert "without swap" in check_resources(Resources(memory=1 << 28), without)[0]
@@ -267,6 +269,7 @@ def test_an_update_changes_what_it_names_and_nothing_else():
     kept = HostConfig(memory=1 << 28, memory_swap=1 << 29, cpu_shares=100)
     assert merge_resources(kept, UpdateRequest(cpu_shares=200)) == {"cpu_shares": 200}
     assert merge_resources(kept, UpdateRequest(pids_limit=-1)) == {"pids_limit": -1}
+    assert merge_resources(kept, UpdateRequest(pids_limit=0)) == {"pids_limit": -1}
     with pytest.raises(BadParameterError, match="already set memoryswap limit"):
         merge_resources(kept, UpdateRequest(memory=1 << 30))
     with pytest.raises(BadParameterError, match="NanoCPUs has already been set"):
