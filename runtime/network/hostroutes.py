@@ -1,11 +1,13 @@
-"""Where the host's routes lead: subnets of ours stay out of their way."""
+"""Where the host's routes lead, and its own addresses: subnets of ours stay out of their way."""
 
 from __future__ import annotations
 
 import socket
 import struct
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
+
+from runtime.network.rtnetlink import Rtnetlink
 
 _PROC = Path("/proc/thread-self/net")
 
@@ -13,6 +15,12 @@ _PROC = Path("/proc/thread-self/net")
 def read_routes() -> list[IPv4Network | IPv6Network]:
     """Return the destinations of the host's routes (main table), the default ones too."""
     return [*parse_ipv4(_text("route")), *parse_ipv6(_text("ipv6_route"))]
+
+
+def read_addresses() -> list[IPv4Address | IPv6Address]:
+    """Return the addresses of all links of the host."""
+    with Rtnetlink() as netlink:
+        return netlink.addresses()
 
 
 def has_link(name: str) -> bool:

@@ -89,6 +89,18 @@ def check_overlap(subnet: Network, others: Iterable[Network]) -> None:
         raise PoolOverlapError("Pool overlaps with other one on this address space")
 
 
+def check_foreign(subnet: Network, addresses: Iterable[Address]) -> None:
+    """Refuse a subnet that takes what is the host's own: it would cut the host off.
+
+    addresses: those of the host's links. A subnet of another's that is only routed to is the caller's choice.
+    """
+    if subnet.is_multicast:
+        raise IpamError(f"invalid subnet {subnet}: these are no addresses of hosts")
+    for address in addresses:
+        if address in subnet:
+            raise PoolOverlapError(f"subnet {subnet} overlaps with the host's own address {address}")
+
+
 class Pool:
     """The addresses of one subnet: which container has which. Addresses go round: a freed one rests.
 

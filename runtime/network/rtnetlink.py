@@ -22,7 +22,7 @@ _ADDRESS = struct.Struct("=BBBBI")
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _ATTRIBUTE = struct.Struct("=HH")
 
-_NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _NEWROUTE, _DELROUTE = 16, 17, 18, 20, 24, 25
+_NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _GETADDR, _NEWROUTE, _DELROUTE = 16, 17, 18, 20, 22, 24, 25
 _ERROR, _DONE = 2, 3
 _REQUEST, _ACK, _DUMP, _REPLACE, _EXCL, _CREATE = 0x1, 0x4, 0x300, 0x100, 0x200, 0x400
 _UP = 0x1
@@ -31,6 +31,7 @@ _RT_MAIN, _RTPROT_STATIC, _RT_UNIVERSE, _RTN_UNICAST = 254, 4, 0, 1
 
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 10, 18
 _IFLA_IFALIAS, _IFLA_GROUP, _IFLA_NET_NS_FD = 20, 27, 28
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
 _VETH_PEER, _BR_STP_STATE = 1, 5
 _PORT_LEARNING, _PORT_FLOOD, _PORT_FLUSH, _PORT_MCAST_FLOOD, _PORT_BCAST_FLOOD = 8, 9, 24, 27, 30
@@ -101,16 +102,29 @@ class Rtnetlink:
 
     def links(self) -> list[LinkRow]:
         """List all links of the namespace."""
-        self._socket.send(self._frame(_GETLINK, _REQUEST | _DUMP, _LINK.pack(0, 0, 0, 0, 0)))
-        found: list[LinkRow] = []
+        return [_row(body) for body in self._dump(_GETLINK, _NEWLINK, _LINK.pack(0, 0, 0, 0, 0))]
+
+    def addresses(self) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+        """List all addresses of the namespace's links."""
+        found = []
+        for body in self._dump(_GETADDR, _NEWADDR, _ADDRESS.pack(0, 0, 0, 0, 0)):
+            known = _attributes(body[_ADDRESS.size :])
+            packed = known.get(_IFA_LOCAL) or known.get(_IFA_ADDRESS)
+            if packed:
+                found.append(ipaddress.ip_address(packed))
+        return found
+
+    def _dump(self, asked: int, told: int, body: bytes) -> Iterator[bytes]:
+        """Yield the bodies of all messages of the kind `told`."""
+        self._socket.send(self._frame(asked, _REQUEST | _DUMP, body))
         while True:
-            for kind, serial, body in _messages(self._socket.recv(_RECEIVE)):
+            for kind, serial, one in _messages(self._socket.recv(_RECEIVE)):
                 if serial != self._serial:
                     continue
                 if kind == _DONE:
-                    return found
-                if kind == _NEWLINK:
-                    found.append(_row(body))
+                    return
+                if kind == told:
+                    yield one
 
     def _frame(self, kind: int, flags: int, body: bytes) -> bytes:
         self._serial += 1

@@ -18,16 +18,19 @@ from runtime.engine.service.network_record import (
 )
 from runtime.network.errors import NetworkError
 from runtime.network.ipam import (
+    Address,
     IpamError,
     Network,
     Pool,
     PoolOverlapError,
+    check_foreign,
     check_overlap,
     choose_subnet,
     choose_subnet6,
 )
 
 _LINK_LENGTH = 15
+_LEAST_MTU, _MOST_MTU = 68, 65535
 
 
 @contextlib.contextmanager
@@ -44,9 +47,14 @@ def engine_errors() -> Iterator[None]:
 
 
 def make_record(
-    request: NetworkCreate, others: Sequence[NetworkRecord], routes: Iterable[Network]
+    request: NetworkCreate,
+    others: Sequence[NetworkRecord],
+    routes: Iterable[Network],
+    addresses: Iterable[Address] = (),
 ) -> NetworkRecord:
-    """Return the record of a new network beside `others`. routes: the host's, to choose a subnet by.
+    """Return the record of a new network beside `others`.
+
+    routes: the host's, to choose a subnet by. addresses: the host's own, which no subnet may contain.
 
     Raises BadParameterError, ForbiddenError, NotFoundError for an unknown driver, or EngineError.
     """
@@ -62,6 +70,8 @@ def make_record(
     if driver == "bridge":
         with engine_errors():
             pools = _pools(ipam.config or [], others, list(routes), ipv6=ipv6, seed=id)
+            for pool in pools:
+                check_foreign(Pool(pool.subnet).subnet, addresses)
     return NetworkRecord(
         id=id,
         name=request.name,
@@ -128,7 +138,7 @@ def _check(request: NetworkCreate) -> str:
 
 def _check_options(options: dict[str, str], others: Sequence[NetworkRecord]) -> None:
     mtu = options.get("com.docker.network.driver.mtu") or "0"
-    if not mtu.isdecimal():
+    if not mtu.isdecimal() or (int(mtu) and not _LEAST_MTU <= int(mtu) <= _MOST_MTU):
         raise BadParameterError(f"invalid network MTU: {mtu}")
     link = options.get("com.docker.network.bridge.name", "")
     if len(link) > _LINK_LENGTH or "/" in link or any(char.isspace() for char in link):

@@ -29,7 +29,7 @@ from runtime.engine.service.network_state import Attached, Net, is_bridge, way_o
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import EndpointSettings
 from runtime.network import resolvconf
-from runtime.network.hostroutes import has_link, read_routes
+from runtime.network.hostroutes import has_link, read_addresses, read_routes
 from runtime.network.model import Endpoint, Port
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ class Networks:
     async def create(self, request: NetworkCreate) -> str:
         """Make a network; return its id."""
         async with self._making:
-            record = make_record(request, self._records(), read_routes())
+            record = make_record(request, self._records(), read_routes(), read_addresses())
             net = await self._keep(record)
             try:
                 await self.bring_up(net)

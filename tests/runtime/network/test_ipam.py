@@ -12,6 +12,7 @@ from runtime.network.ipam import (
     IpamError,
     Pool,
     PoolOverlapError,
+    check_foreign,
     check_overlap,
     choose_subnet,
     choose_subnet6,
@@ -63,6 +64,16 @@ def test_what_is_no_subnet_is_refused(text: str) -> None:
 def test_overlapping_pools_are_refused_in_dockers_words() -> None:
     with pytest.raises(PoolOverlapError, match="Pool overlaps with other one on this address space"):
         check_overlap(ip_network("10.1.0.0/16"), [ip_network("fd00::/8"), ip_network("10.0.0.0/8")])
+
+
+@pytest.mark.parametrize("subnet", ["192.0.2.0/24", "127.0.0.0/8", "0.0.0.0/0", "fd00::/64"])
+def test_a_subnet_does_not_take_the_hosts_own_addresses(subnet: str) -> None:
+    own = [ip_address(text) for text in ("127.0.0.1", "192.0.2.2", "fd00::2")]
+    with pytest.raises(PoolOverlapError, match=f"subnet {subnet} overlaps with the host's own address"):
+        check_foreign(ip_network(subnet), own)
+    check_foreign(ip_network("192.0.3.0/24"), own)
+    with pytest.raises(IpamError, match="these are no addresses of hosts"):
+        check_foreign(ip_network("224.1.0.0/16"), [])
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.network.hostroutes import parse_ipv4, parse_ipv6, read_routes
+from runtime.network.hostroutes import parse_ipv4, parse_ipv6, read_addresses, read_routes
 from runtime.network.resolvconf import (
     ResolvConf,
     for_containers,
@@ -93,3 +95,4 @@ def test_routes_are_read_as_the_kernel_writes_them() -> None:
     )
     assert [str(network) for network in parse_ipv6(ipv6)] == ["fd00::/64"]
     assert all(network.prefixlen >= 0 for network in read_routes())
+    assert ip_address("127.0.0.1") in read_addresses()

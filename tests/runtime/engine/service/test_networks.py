@@ -27,6 +27,13 @@ from runtime.engine.spawner.protocol import Endpoint, Link, NetworkSpec
 from runtime.network.model import Port
 
 
+@pytest.fixture(autouse=True)
+def addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever addresses this host has, these are they."""
+    known = [ip_address("127.0.0.1"), ip_address("192.0.2.7")]
+    monkeypatch.setattr("runtime.engine.service.networks.read_addresses", lambda: known)
+
+
 class WiredSpawner(FakeSpawner):
     """A spawner that notes what it is to make of networks."""
 
@@ -171,6 +178,8 @@ async def test_a_network_is_made_kept_shown_and_removed(tmp_path: Path) -> None:
         (net("a", "10.8.0.1/24"), BadParameterError, r"invalid subnet 10.8.0.1/24: it should be 10.8.0.0/24"),
         (net("a", "10.8.0.0/24", pool={"gateway": "10.9.0.1"}), BadParameterError, "invalid gateway"),
         (net("a", options={"com.docker.network.driver.mtu": "x"}), BadParameterError, "invalid network MTU"),
+        (net("a", options={"com.docker.network.driver.mtu": "67"}), BadParameterError, "invalid network MTU"),
+        (net("a", "192.0.2.0/24"), ForbiddenError, "overlaps with the host's own address 192.0.2.7"),
         (net("a", options={"com.docker.network.bridge.name": "x" * 16}), BadParameterError, "bridge name"),
     ],
 )
