@@ -188,7 +188,7 @@ def _take(
             raise CliError(f"flag needs an argument: {shown}\nsee 'nn {name} --help'")
         value = words[at]
         at += 1
-    if kind == "int" and not value.lstrip("+-").isdecimal():
+    if kind == "int" and not (value[1:] if value[:1] in ("+", "-") else value).isdecimal():
         raise CliError(f"{shown} takes a whole number, not {value}\nsee 'nn {name} --help'")
     options.add(flag[0].partition("|")[0], value)
     return at

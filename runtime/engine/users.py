@@ -23,7 +23,7 @@ def resolve_user(
     """
     name, _, group = text.partition(":")
     row = _find(layers, "passwd", name or "0", 2)
-    if row is None and not (name or "0").isdigit():
+    if row is None and not (name or "0").isdecimal():
         raise BadParameterError(f"unable to find user {name}: no matching entries in passwd file")
     uid = int(row[2]) if row else _number(name or "0")
     gid = int(row[3]) if row else 0
@@ -43,7 +43,7 @@ def find_home(text: str, layers: tuple[str, ...]) -> str:
 
 def _group(layers: tuple[str, ...], name: str) -> int:
     row = _find(layers, "group", name, 2)
-    if row is None and not name.isdigit():
+    if row is None and not name.isdecimal():
         raise BadParameterError(f"unable to find group {name}: no matching entries in group file")
     return int(row[2]) if row else _number(name)
 
@@ -74,6 +74,6 @@ def _rows(layers: tuple[str, ...], file: str) -> Iterator[list[str]]:
         if path.is_file() and not path.is_symlink() and not path.parent.is_symlink():
             for line in path.read_text("utf-8", "replace").splitlines():
                 row = line.split(":")
-                if len(row) > 2 and row[2].isdigit():
+                if len(row) > 2 and row[2].isdecimal():
                     yield row
             return

@@ -120,7 +120,7 @@ async def logs(call: Call[LogsQuery, None]) -> web.StreamResponse:
         follow=query.follow,
         since_ns=moment("since", query.since),
         until_ns=moment("until", query.until),
-        tail=int(query.tail) if query.tail.isdigit() else -1,
+        tail=int(query.tail) if query.tail.isdecimal() else -1,
         timestamps=query.timestamps,
     )
     media = media_of(record.config.tty, call.version)

@@ -63,7 +63,7 @@ def port_rows(record: ContainerRecord) -> list[PortRow]:
     rows = []
     for name, bindings in port_map(record).items():
         number, _, protocol = name.partition("/")
-        if not number.isdigit():
+        if not number.isdecimal():
             continue
         if not bindings:
             rows.append(PortRow(private_port=int(number), type=protocol or "tcp"))

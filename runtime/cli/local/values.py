@@ -22,7 +22,7 @@ def fail(message: str) -> argparse.ArgumentTypeError:
 
 def size(text: str) -> int:
     """`512m`, `1.5g`, `4096` → bytes; `-1` is no limit."""
-    lower = text.lower().removesuffix("ib").removesuffix("b") if text[:1].isdigit() else text
+    lower = text.lower().removesuffix("ib").removesuffix("b") if text[:1].isdecimal() else text
     number, unit = (lower[:-1], lower[-1]) if lower[-1:].isalpha() else (lower, "")
     if text == "-1":
         return -1
@@ -48,7 +48,7 @@ def cpus(text: str) -> float:
 
 def positive(text: str) -> int:
     """A whole number, or -1 for no limit."""
-    if not (text.isdigit() or text == "-1"):
+    if not (text.isdecimal() or text == "-1"):
         raise fail(f"{text!r} is no whole number; write one, or -1 for no limit")
     return int(text)
 
@@ -57,7 +57,7 @@ def port(text: str) -> Port:
     """`8080:80`, `127.0.0.1:8080:80`, either with `/udp`."""
     places, _, protocol = text.partition("/")
     parts = places.rsplit(":", 2)
-    if len(parts) < 2 or not (parts[-1].isdigit() and parts[-2].isdigit()):
+    if len(parts) < 2 or not (parts[-1].isdecimal() and parts[-2].isdecimal()):
         raise fail(f"{text!r} is no published port; write HOST:CONTAINER, as in 8080:80")
     if protocol not in ("", "tcp", "udp"):
         raise fail(f"{text!r} has the protocol {protocol!r}; tcp and udp can be published")
@@ -109,7 +109,7 @@ def ulimit(text: str) -> Rlimit:
     soft, _, hard = values.partition(":")
     if not hasattr(resource, kind):
         raise fail(f"{text!r} names no limit of this system; see ulimit -a")
-    if not soft.lstrip("-").isdigit() or (hard and not hard.lstrip("-").isdigit()):
+    if not soft.removeprefix("-").isdecimal() or (hard and not hard.removeprefix("-").isdecimal()):
         raise fail(f"{text!r} is no limit; write NAME=SOFT or NAME=SOFT:HARD")
     return Rlimit(type=kind, soft=int(soft), hard=int(hard or soft))
 

@@ -161,7 +161,7 @@ def _overlap(ports: Mapping[str, object], values: Sequence[str]) -> bool:
     for value in values:
         number, _, protocol = value.partition("/")
         first, _, last = number.partition("-")
-        if not first.isdigit() or (last and not last.isdigit()):
+        if not first.isdecimal() or (last and not last.isdecimal()):
             raise BadParameterError(f"invalid port in a filter: {value}; write 80, 80/udp or 8000-8010")
         for port, kind in have:
             if int(first) <= port <= int(last or first) and kind == (protocol or "tcp"):

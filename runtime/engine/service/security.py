@@ -163,5 +163,5 @@ def _kernel() -> tuple[int, int]:
 
 def _version(text: str) -> tuple[int, int]:
     major, _, rest = text.partition(".")
-    digits = "".join(letter if letter.isdigit() else " " for letter in rest).split()
+    digits = "".join(letter if letter.isdecimal() else " " for letter in rest).split()
     return int(major or 0), int(digits[0]) if digits else 0

@@ -13,7 +13,7 @@ def number_of(text: str, default: int = signal.SIGTERM) -> int:
     """Return the number of `KILL`, `sigkill`, `9` or `RTMIN+3`; "" is the default. BadParameterError."""
     if not text:
         return default
-    if text.isdigit():
+    if text.isdecimal():
         number = int(text)
         if not 1 <= number <= LAST:
             raise _invalid(text)

@@ -129,7 +129,7 @@ def _check_log(host: HostConfig) -> None:
             raise BadParameterError(f"unknown log opt '{name}' for {kind or 'json-file'} log driver")
     if not _SIZE.fullmatch(options.get("max-size", "-1")):
         raise BadParameterError(f"invalid size: '{options['max-size']}'")
-    if not options.get("max-file", "1").isdigit() or options.get("max-file") == "0":
+    if not options.get("max-file", "1").isdecimal() or options.get("max-file") == "0":
         raise BadParameterError(f"invalid max-file: '{options['max-file']}'; it must be 1 or more")
 
 
@@ -147,7 +147,7 @@ def _check_port(text: str) -> None:
     number, _, protocol = text.partition("/")
     first, dash, last = number.partition("-")
     ends = (first, last) if dash else (first,)
-    if not all(end.isdigit() and int(end) <= 65535 for end in ends):
+    if not all(end.isdecimal() and int(end) <= 65535 for end in ends):
         raise BadParameterError(f'invalid port specification: "{text}"')
     if protocol not in ("", "tcp", "udp", "sctp"):
         raise BadParameterError(f'invalid port specification: "{text}"')

@@ -83,6 +83,8 @@ def test_flags_may_follow_words_where_no_program_is_named():
         (["-Z", "i"], "unknown flag: -Z"),
         (["--name"], "flag needs an argument: --name"),
         (["--cpu-shares", "many", "i"], "--cpu-shares takes a whole number, not many"),
+        (["--cpu-shares", "+-5", "i"], "--cpu-shares takes a whole number"),
+        (["--cpu-shares", "²", "i"], "--cpu-shares takes a whole number"),
         (["--rm=perhaps", "i"], "--rm is on or off, not perhaps"),
     ],
 )

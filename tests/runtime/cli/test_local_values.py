@@ -3,7 +3,7 @@ from __future__ import annotations
 import argparse
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runtime.cli.local import values
@@ -25,6 +25,8 @@ def test_no_sizes(text: str) -> None:
 
 
 @given(st.text(max_size=12))
+@example("²")
+@example("nofile=--1")
 def test_any_text_is_a_value_or_a_worded_refusal(text: str) -> None:
     for parse in (values.size, values.cpus, values.positive, values.port, values.volume, values.temporary):
         try:

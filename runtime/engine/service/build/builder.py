@@ -228,7 +228,7 @@ class Builder:
         for other, state in before:
             if other and other == name.lower():
                 return state.tree()
-        if name.isdigit():
+        if name.isdecimal():
             if int(name) >= len(before):
                 raise BuildError(f"invalid from flag value {name}: index out of bounds")
             return before[int(name)][1].tree()

@@ -33,9 +33,9 @@ def parse_mode(text: str) -> int:
 def _number(tree: Merged, file: str, name: str, kind: str) -> int:
     for line in tree.read(f"etc/{file}").decode("utf-8", "replace").splitlines():
         row = line.split(":")
-        if len(row) > 2 and row[0] == name and row[2].isdigit():
+        if len(row) > 2 and row[0] == name and row[2].isdecimal():
             return int(row[2])
-    if name.isdigit():
+    if name.isdecimal():
         return int(name)
     short = "uid" if kind == "user" else "gid"
     raise BuildError(

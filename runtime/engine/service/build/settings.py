@@ -177,7 +177,7 @@ def _duration(flags: Mapping[str, str], name: str) -> int:
 
 
 def _retries(text: str) -> int:
-    if not text.isdigit():
+    if not text.isdecimal():
         raise DockerfileError(f"--retries must be at least 0 (not {text})")
     return int(text)
 
