@@ -2,7 +2,7 @@
 
 from runtime.cli import endpoint as endpoints
 from runtime.cli import jsontext
-from runtime.cli.errors import DaemonError
+from runtime.cli.errors import CliError, DaemonError
 from runtime.cli.wire import Answer, Wire, target
 
 TYPE_CHECKING = False
@@ -30,6 +30,14 @@ class Client:
         if not isinstance(self._where, endpoints.Endpoint):
             self._where = self._where()
         return self._where
+
+    def connect_ahead(self) -> None:
+        """Connect now to what is on this host. What stands in the way is told when the connection is used."""
+        try:
+            if self.endpoint.host.startswith("unix:"):
+                self._idle = self.connect()
+        except CliError:
+            pass
 
     # ---- documents -------------------------------------------------------------------------------------
 

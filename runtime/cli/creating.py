@@ -100,6 +100,8 @@ def body(options: "Options", *, detach: bool = False) -> "dict[str, Any]":
             host[_HOST_NUMBER[key]] = options.number(key)
         elif key in _HOST_MANY:
             host[_HOST_MANY[key]] = options.many(key)
+        elif key == "network" and _is_name(options.many(key)):
+            host["NetworkMode"] = options.text(key)
         elif key == "env":
             continue
         elif key not in OURS:
@@ -114,6 +116,11 @@ def body(options: "Options", *, detach: bool = False) -> "dict[str, Any]":
         raise CliError("--rm and --restart exclude each other; leave one of them away")
     config["HostConfig"] = host
     return config
+
+
+def _is_name(networks: list[str]) -> bool:
+    """Whether one network is asked for and by no more than its name; specials reads all other forms."""
+    return len(networks) == 1 and "=" not in networks[0]
 
 
 def _streams(options: "Options", config: "dict[str, Any]", host: "dict[str, Any]", detach: bool) -> None:

@@ -13,7 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runtime.cli.flags import Options
+    from runtime.cli.client import Client
+    from runtime.cli.flags import Options, Verb
 
 GLOBAL = (
     ("host", "H", "text", "ADDRESS", "the daemon: unix:///PATH, tcp://HOST:PORT, ssh://HOST"),
@@ -56,9 +57,7 @@ def _flush() -> None:
 
 def _main(argv: list[str]) -> int:
     if argv[:1] == ["run"]:
-        from runtime.cli.flags import Options
-
-        return _perform("run", argv[1:], Options())
+        return _run(argv[1:])
     from runtime.cli import flags
 
     try:
@@ -79,28 +78,37 @@ def _main(argv: list[str]) -> int:
     return _perform(name, rest, given)
 
 
+def _run(words: list[str]) -> int:
+    """Do the verb that has no time to lose; the daemon takes the connection while the flags are read."""
+    from runtime.cli.client import Client
+    from runtime.cli.endpoint import find
+
+    client = Client(find)
+    client.connect_ahead()
+    from runtime.cli.running import RUN
+
+    return _act("run", RUN, words, client)
+
+
 def _perform(name: str, words: list[str], given: "Options") -> int:
     """Do one verb."""
-    from runtime.cli import flags
-
-    if name == "run":
-        from runtime.cli import running
-
-        verb = running.RUN
-    else:
-        from runtime.cli import index
-
-        verb = index.load(name)
-    try:
-        options = flags.parse(name, verb, words)
-    except flags.HelpAskedError:
-        return _help(False, name.split())
+    from runtime.cli import index
     from runtime.cli.client import Client
     from runtime.cli.endpoint import find
 
     if given.given("config"):
         posix.environ[b"NN_CONFIG"] = given.text("config").encode()
     client = Client(lambda: find(given.text("host"), given.text("context"), _tls(given)))
+    return _act(name, index.load(name), words, client)
+
+
+def _act(name: str, verb: "Verb", words: list[str], client: "Client") -> int:
+    from runtime.cli import flags
+
+    try:
+        options = flags.parse(name, verb, words)
+    except flags.HelpAskedError:
+        return _help(False, name.split())
     status = verb.act(client, options)
     sys.stdout.flush()
     return status
