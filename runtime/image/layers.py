@@ -202,7 +202,7 @@ class LayerStore:
             try:
                 with blob.open("xb") as file:
                     copy = _BlobCopy(file, compress=digest is None)
-                    reader, record = self._unpack_to(source, work, copy)
+                    reader, record = self._unpack_to(source, work, copy, lenient=diff_id is not None)
                     layer = copy.layer(reader)
                 _check("layer's bytes", reader.digest, digest)
                 _check("layer's tar", reader.diff_id, diff_id)
@@ -224,7 +224,7 @@ class LayerStore:
             path = self.blob_path(layer.digest)
             try:
                 with path.open("rb") as source:
-                    reader, record = self._unpack_to(source, scratch / "layer", None)
+                    reader, record = self._unpack_to(source, scratch / "layer", None, lenient=True)
                 _check(f"blob {path}", reader.digest, layer.digest)
                 _check(f"tar in blob {path}", reader.diff_id, layer.diff_id)
                 record = msgspec.structs.replace(record, blob=layer.descriptor)
@@ -276,13 +276,14 @@ class LayerStore:
                 path.rename(scratch / path.name)
 
     def _unpack_to(
-        self, source: BinaryIO, work: Path, copy: _BlobCopy | None
+        self, source: BinaryIO, work: Path, copy: _BlobCopy | None, *, lenient: bool
     ) -> tuple[LayerReader, LayerRecord]:
+        """Unpack a layer. lenient: its digest is known, and tells by itself whether something is missing."""
         tree = work / "tree"
         tree.mkdir(parents=True)
         tree.chmod(0o755)
         limits = self._limits if copy else self._own_limits  # what is here was let in already
-        reader = LayerReader(source, limits, copy)
+        reader = LayerReader(source, limits, copy, lenient=lenient)
         result = unpack(reader, str(tree), limits)
         record = LayerRecord(
             tree=tree_digest(str(tree)),

@@ -207,7 +207,7 @@ def _fits(row: Summary, filters: Filters) -> bool:
         return False
     if any(_has_label(row, value) for value in filters.get("label!", ())):
         return False
-    return all(row.created < timestamp(value) for value in filters.get("until", ()))
+    return all(0 < row.created < timestamp(value) for value in filters.get("until", ()))
 
 
 def _has_label(row: Summary, wanted: str) -> bool:
@@ -219,7 +219,7 @@ def _truth(values: Sequence[str]) -> bool:
     wanted = {value.lower() for value in values}
     if not wanted or wanted - {"1", "true", "t", "0", "false", "f"} or len(wanted) > 1:
         raise ImageReferenceError(
-            f"invalid filter 'dangling={values}'; write dangling=true or dangling=false"
+            f"invalid filter 'dangling=[{' '.join(values)}]'; write dangling=true or dangling=false"
         )
     return bool(wanted & {"1", "true", "t"})
 

@@ -69,7 +69,7 @@ def plan_removal(
     users = used_by(image_id)
     if not force and _is_single(refs) and users:
         raise ImageConflictError(
-            f"conflict: unable to remove repository reference {text!r} (must force) - container "
+            f'conflict: unable to remove repository reference "{text}" (must force) - container '
             f"{users[0].container[:12]} is using its referenced image {_short(image_id)}"
         )
     plan = _untag(plan, name)
@@ -80,13 +80,16 @@ def plan_removal(
 
 
 def plan_prune(entries: Entries, image_ids: Sequence[str], used_by: UsedBy) -> Plan:
-    """Plan the removal of all these images that nothing uses; others are passed over."""
+    """Plan the removal of all these images that no container uses; one that others need loses its names."""
     plan = Plan(entries=entries)
     for image_id in image_ids:
-        mine = catalog.of_image(plan.entries, image_id)
-        if not mine or used_by(image_id) or catalog.children(plan.entries, image_id):
+        if not catalog.of_image(plan.entries, image_id) or used_by(image_id):
             continue
-        plan = _drop(plan, image_id)
+        if catalog.children(plan.entries, image_id):
+            for name in _names(plan.entries, image_id):
+                plan = _untag(plan, name)
+        else:
+            plan = _drop(plan, image_id)
     return plan
 
 

@@ -15,6 +15,8 @@ _CHUNK = 1 << 20
 # looked at.
 _PIECES = {"gzip": 32 << 10, "zstd": 4096}
 _LONGEST_HEADER = 1 << 22
+_END = 4 * 512
+"""Padding of the last block and an end mark."""
 
 
 class UnpackLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,10 +48,16 @@ class LayerReader:
 
     `copy`, when given, receives the raw bytes as they pass. After drain(): `digest` and `size` of the raw
     bytes, `diff_id` of the tar. Raises LayerError for a truncated or corrupt stream and beyond the limits.
+
+    lenient: the tar may end right behind the last file's bytes, without its padding and the end mark, as
+    docker's own client leaves it when it puts a Dockerfile into a context. Nothing else may be missing.
     """
 
-    def __init__(self, raw: BinaryIO, limits: UnpackLimits, copy: _Writer | None = None) -> None:
+    def __init__(
+        self, raw: BinaryIO, limits: UnpackLimits, copy: _Writer | None = None, *, lenient: bool = False
+    ) -> None:
         self._raw, self._copy, self._limits = raw, copy, limits
+        self._padding = _END if lenient else 0
         self._raw_hash, self._tar_hash = hashlib.sha256(), hashlib.sha256()
         self._buffer, self._at, self._position = b"", 0, 0
         self.size, self._total = 0, 0
@@ -73,6 +81,9 @@ class LayerReader:
             self._buffer, self._at, end = self._buffer[self._at :] + more, 0, size
         data = self._buffer[self._at : end]
         self._at += len(data)
+        if self._padding and len(data) < size:
+            missing = min(self._padding, size - len(data))
+            data, self._padding = data + bytes(missing), self._padding - missing
         self._position += len(data)
         if data:
             self._ends_in_zeros = not data.strip(b"\0")

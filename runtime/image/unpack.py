@@ -24,7 +24,7 @@ Kind = Literal["directory", "file", "symbolic link", "whiteout", "device"]
 
 
 class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
-    """What was unpacked: number of entries, bytes of file content."""
+    """What was unpacked: number of entries; bytes of files and of links' targets, a layer's size to docker."""
 
     entries: int
     bytes: int
@@ -119,6 +119,7 @@ class _Unpacker:
             self._kinds[path] = "file"
         elif entry.issym():
             os.symlink(entry.linkname, where)  # noqa: PTH211 - hot
+            self.bytes += len(os.fsencode(entry.linkname))
             self._kinds[path] = "symbolic link"
         elif entry.ischr() or entry.isblk() or entry.isfifo():
             self._device(where, entry)

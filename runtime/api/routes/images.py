@@ -27,12 +27,16 @@ _PLATFORMS = frozenset({"linux", "amd64", "x86_64", "arm64", "aarch64", "arm", "
 
 
 class ListQuery(Query, frozen=True):
-    """all: also what builds left between their steps. shared_size: reckon it, it takes time."""
+    """all: also what builds left between their steps. shared_size: reckon it, it takes time.
+
+    filter: a name; only_ids: the client's own business. Both are of clients of old.
+    """
 
     all: bool = False
     filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
     shared_size: bool = msgspec.field(default=False, name="shared-size")
     filter: str = ""
+    only_ids: bool = False
 
 
 @route("GET", "/images/json", query=ListQuery, answer=list[ImageSummary], also=(400,))
@@ -85,10 +89,11 @@ async def image_history(call: Call) -> list[HistoryItem]:
 
 
 class TagQuery(Query, frozen=True):
-    """repo: the new name, without or with its tag."""
+    """repo: the new name, without or with its tag. force: a client's of old; names always move."""
 
     repo: str = ""
     tag: str = ""
+    force: bool = False
 
 
 @route("POST", "/images/{name:.*}/tag", query=TagQuery, status=201, also=(400, 404))

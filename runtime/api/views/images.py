@@ -20,6 +20,7 @@ _LEFT_OUT = frozenset(
 )
 """Of a Config: Docker leaves them out where they say nothing."""
 _VIRTUAL_SIZE_UNTIL = (1, 43)
+_CREATED_MAY_LACK = (1, 44)
 
 
 class ImageSummary(Body, frozen=True, kw_only=True):
@@ -65,7 +66,7 @@ class ImageDocument(Body, frozen=True, kw_only=True):
     repo_digests: list[str]
     parent: str
     comment: str
-    created: str
+    created: str | UnsetType = UNSET
     docker_version: str
     author: str
     config: dict[str, Any]
@@ -118,7 +119,7 @@ def inspect(service: Service, image: Image, version: tuple[int, int]) -> ImageDo
         repo_digests=list(image.repo_digests),
         parent=image.parent,
         comment=document.comment or last,
-        created=document.created or NEVER,
+        created=document.created or (UNSET if version >= _CREATED_MAY_LACK else NEVER),
         docker_version="",
         author=document.author,
         config=config_document(document.config),

@@ -124,10 +124,16 @@ def test_unnamed_parents_go_with_their_last_child() -> None:
     assert {catalog.id_of(one) for one in kept} == {image_id(1), image_id(2)}
 
 
-def test_prune_passes_over_what_is_used_or_has_children() -> None:
-    entries = catalog.add(images(1), entry(2, parent=1), [])
+def test_prune_passes_over_what_is_used_and_unnames_what_that_was_made_from() -> None:
+    entries = catalog.add(images(1), entry(2, parent=1), ["made:1"])
     used = lambda image: (Use(container="c", running=False),) if image == image_id(2) else ()  # noqa: E731
-    assert plan_prune(entries, [image_id(2), image_id(1)], used).entries == entries
+    plan = plan_prune(entries, [image_id(2), image_id(1)], used)
+    assert [row.untagged for row in plan.removals] == ["i1:latest"]
+    assert {catalog.id_of(one): catalog.name_of(one) for one in plan.entries} == {
+        image_id(1): "",
+        image_id(2): "made:1",
+    }
+    assert plan.gone == ()
     assert plan_prune(entries, [image_id(2), image_id(1)], lambda _: ()).entries == ()
 
 

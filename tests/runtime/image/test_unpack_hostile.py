@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import os
 import tarfile
@@ -105,6 +106,25 @@ def test_cut_short_anywhere_is_refused(compress, tmp_path: Path) -> None:
         target = tmp_path / str(length)
         with pytest.raises(LayerError):
             unpack_bytes(whole[: max(length, 0)], target)
+
+
+def test_only_padding_and_end_mark_may_lack_where_a_digest_tells_the_rest(tmp_path: Path) -> None:
+    whole = tar(directory("d"), entry("d/f", data=b"x" * 700))
+    end = 512 + 512 + 700  # of the last file's bytes
+    for length in (end, end + 1, 1024 + 1024, len(whole)):
+        store = ImageStore(tmp_path / str(length))
+        data = whole[:length]
+        layer = store.content.add_stream(io.BytesIO(data), diff_id=digest(data))
+        assert (store.content.unpacked(layer).tree / "d/f").read_bytes() == b"x" * 700
+    for length in (end - 1, end - 600, 600):
+        store = ImageStore(tmp_path / str(length))
+        with pytest.raises(LayerError):
+            store.content.add_stream(io.BytesIO(whole[:length]), diff_id=digest(whole[:length]))
+        assert not list((store.root / "layers").iterdir())
+
+
+def digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def test_trailing_bytes_are_refused(tmp_path: Path) -> None:

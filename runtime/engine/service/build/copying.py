@@ -175,7 +175,8 @@ def unpacked_archive(source: Source, scratch: Path, limits: UnpackLimits) -> Sou
         file.seek(0)
         scratch.mkdir(mode=0o755)
         try:
-            unpack(LayerReader(PlainReader(file), limits), str(scratch), limits, plain=True)  # type: ignore[arg-type]
+            reader = LayerReader(PlainReader(file), limits, lenient=True)  # type: ignore[arg-type]
+            unpack(reader, str(scratch), limits, plain=True)
         except LayerError as error:
             raise BuildError(f"ADD failed: unpack {source.name}: {error}") from error
     tree = Merged([scratch])

@@ -419,6 +419,13 @@ def test_a_context_that_is_none_is_refused(bench: Bench, data: bytes) -> None:
     assert not list((bench.store.root / "tmp").iterdir())
 
 
+def test_a_context_as_dockers_client_changes_it_has_no_end_mark(bench: Bench) -> None:
+    context = tar({"a": b"1", "Dockerfile": b"FROM scratch\nCOPY a /"}).rstrip(b"\0")
+    assert names(bench.build_tar(context)) == ["a"]
+    with pytest.raises(BuildError, match="cut short"):
+        bench.build_tar(context[:-1])
+
+
 def test_names_that_mean_whiteouts_in_layers_mean_nothing_in_a_context(bench: Bench) -> None:
     assert names(bench.build("FROM scratch\nCOPY a /", {".wh.a": b"", "a": b"1"})) == ["a"]
 
