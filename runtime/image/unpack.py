@@ -24,7 +24,7 @@ Kind = Literal["directory", "file", "symbolic link", "whiteout", "device"]
 
 
 class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
-    """What was unpacked: number of entries; bytes of files and of links' targets, a layer's size to docker."""
+    """What was unpacked: number of entries; bytes of files and of links' targets, as docker counts."""
 
     entries: int
     bytes: int
