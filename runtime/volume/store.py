@@ -74,6 +74,8 @@ class VolumeStore:
         """
         if driver not in ("", "local", "default"):
             raise VolumeNotFoundError(f'error looking up volume plugin {driver}: plugin "{driver}" not found')
+        if len(name) == 1:
+            raise BadVolumeError("volume name is too short, names should be at least two characters")
         if not _NAME.fullmatch(name):
             raise BadVolumeError(
                 f'create {name}: "{name}" includes invalid characters for a local volume name, only '

@@ -137,7 +137,7 @@ class Creator:
         try:
             return self._members.find(ref).record.mounts
         except NotFoundError:
-            raise NotFoundError(f"No such container: {ref}") from None
+            raise BadParameterError(f"No such container: {ref}") from None
 
     async def _make(self, member: Member, planned: Sequence[Planned]) -> None:
         """Everything on disk. The record comes before its volumes: a crash between leaves nothing unowned."""
@@ -171,8 +171,12 @@ class Creator:
                 labels=labels,
             ):
                 made.append(point.name)
-            if not point.no_copy:
-                volumes.populate(point.name, layers, point.destination)
+            if not point.no_copy and not point.options:
+                volumes.mount(point.name)  # its content may be elsewhere
+                try:
+                    volumes.populate(point.name, layers, point.destination)
+                finally:
+                    volumes.unmount(point.name)
         return made
 
     async def _undo(self, member: Member) -> None:

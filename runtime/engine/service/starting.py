@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -93,10 +94,10 @@ class Starter:
         service, members = self._members.service, self._members
         layers = members.layers(member.record)
         directory = members.store.directory(member.id)
-        member.held = True
         partners = modes.partners(member.record)
         joined: dict[str, str] = {kind: self._partner(kind, ref).id for kind, ref in partners.items()}
         volumes = await asyncio.to_thread(self._mount, member.record, layers) if _mounts_any(member) else {}
+        member.held = True
         files, endpoints, ports = directory, NO_ENDPOINTS, NO_PORTS
         variables: dict[str, str] = {}
         if "network" in joined:
@@ -138,13 +139,17 @@ class Starter:
     def _mount(self, record: ContainerRecord, layers: Iterable[Path]) -> dict[str, Path]:
         """Blocking. Directories of a container's volumes; sources of its binds are made as docker does."""
         volumes, found = self._members.service.volumes, {}
-        for point in record.mounts:
-            if point.type == "volume":
-                if volumes.ensure(point.name, driver="local", options={}, labels={}) and not point.no_copy:
-                    volumes.populate(point.name, tuple(layers), point.destination)
-                found[point.name] = volumes.mount(point.name)
-            elif point.type == "bind":
-                _make_source(point)
+        with contextlib.ExitStack() as undo:
+            for point in record.mounts:
+                if point.type == "volume":
+                    new = volumes.ensure(point.name, driver="local", options={}, labels={})
+                    found[point.name] = volumes.mount(point.name)
+                    undo.callback(volumes.unmount, point.name)
+                    if new and not point.no_copy:
+                        volumes.populate(point.name, tuple(layers), point.destination)
+                elif point.type == "bind":
+                    _make_source(point)
+            undo.pop_all()
         return found
 
     def _write_files(self, record: ContainerRecord, directory: Path) -> None:

@@ -359,7 +359,27 @@ async def test_nothing_stays_of_a_creation_that_fails(tmp_path: Path):
     assert service.volumes.made == {}
     assert told(service) == []
     del service.volumes.populate
+    assert service.volumes.mounted == []
     await create(service, "web")
+
+
+@in_loop
+async def test_a_start_that_fails_over_one_volume_leaves_the_users_of_another_alone(tmp_path: Path):
+    service = await open_service(tmp_path)
+    first = await create(service, "first", binds=["shared:/s"])
+    await service.containers.start(first)
+    second = await create(service, "second", binds=["broken:/b", "shared:/s"])
+    mount = service.volumes.mount
+
+    def fail(name: str) -> Path:
+        if name == "broken":
+            raise EngineError("failed to mount local volume broken")
+        return mount(name)
+
+    service.volumes.mount = fail
+    with pytest.raises(EngineError, match="failed to mount local volume broken"):
+        await service.containers.start(second)
+    assert service.volumes.mounted == ["shared"]
 
 
 @pytest.mark.parametrize(
