@@ -2,7 +2,7 @@
 
 blobs/sha256/<hex>        every document and compressed layer, named by its digest
 layers/<diff id>/tree     a layer unpacked once, in overlay form, shared by all containers
-layers/<diff id>/layer.json   its tree digest, taken when it was unpacked
+layers/<diff id>/layer.json   what was noted about it
 tmp/<owner>.<n>           work in progress; renamed into place when complete
 """
 
@@ -45,13 +45,15 @@ class LayerRecord(msgspec.Struct, frozen=True, kw_only=True):
     """layer.json. `hides_all`: its root is opaque, so nothing of the layers below is seen.
 
     bytes: of the files in it; tar_bytes: of its uncompressed tar (0: not noted); blob: what it came from.
+    tree: its digest, "" until somebody asked for it: hashing would double what a pull costs.
 
     `boot`: the boot in which the tree was written or last checked. Trees are not flushed to disk one by one
-    (that waits for everybody's writes); one from before a reboot is hashed once before it is used again.
+    (that waits for everybody's writes); one from before a reboot is hashed once before it is used again, or
+    unpacked anew where there is nothing to compare it with.
     """
 
-    tree: str
     boot: str
+    tree: str = ""
     entries: int
     bytes: int
     hides_all: bool = False
@@ -257,17 +259,19 @@ class LayerStore:
             record = msgspec.json.decode((home / "layer.json").read_bytes(), type=LayerRecord)
             if record.boot == files.boot_id():
                 return record
-            if tree_digest(str(home / "tree")) == record.tree:
-                with files.scratch_directory(self.tmp) as scratch:
-                    record = msgspec.structs.replace(record, boot=files.boot_id())
-                    files.write_atomically(home / "layer.json", msgspec.json.encode(record), scratch)
-                return record
+            if record.tree and tree_digest(str(home / "tree")) == record.tree:
+                return self._note(home, msgspec.structs.replace(record, boot=files.boot_id()))
         except (OSError, msgspec.MsgspecError, ImageError):
             pass
         if files.in_use(home):
             raise ImageError(f"layer {home} is damaged and in use; stop its containers and try again")
         self.discard(home)
         return None
+
+    def _note(self, home: Path, record: LayerRecord) -> LayerRecord:
+        with files.scratch_directory(self.tmp) as scratch:
+            files.write_atomically(home / "layer.json", msgspec.json.encode(record), scratch)
+        return record
 
     def discard(self, path: Path) -> None:
         """Remove a layer. Renamed first: a kill in the middle must not leave half of it under its name."""
@@ -286,7 +290,6 @@ class LayerStore:
         reader = LayerReader(source, limits, copy, lenient=lenient)
         result = unpack(reader, str(tree), limits)
         record = LayerRecord(
-            tree=tree_digest(str(tree)),
             boot=files.boot_id(),
             entries=result.entries,
             bytes=result.bytes,
@@ -332,7 +335,16 @@ class LayerStore:
         except OSError as error:
             raise ImageError(f"read blob {path}: {os_cause(error)}") from error
         tree, record = self.unpacked(layer)
-        _check(f"unpacked layer {tree}", tree_digest(str(tree)), record.tree)
+        expected = record.tree or self._tree_of(layer)
+        _check(f"unpacked layer {tree}", tree_digest(str(tree)), expected)
+        if not record.tree:
+            self._note(tree.parent, msgspec.structs.replace(record, tree=expected))
+
+    def _tree_of(self, layer: Layer) -> str:
+        """Return the digest that the layer's tree must have, by its blob."""
+        with files.scratch_directory(self.tmp) as scratch, self.open_blob(layer.digest) as source:
+            self._unpack_to(source, scratch / "layer", None, lenient=True)
+            return tree_digest(str(scratch / "layer/tree"))
 
 
 class _BlobCopy:

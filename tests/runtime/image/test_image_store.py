@@ -80,9 +80,10 @@ def test_equal_content_is_stored_once(store: ImageStore) -> None:
     assert len(list((store.root / "layers").iterdir())) == 2
 
 
-def test_verify_finds_a_changed_blob_and_a_changed_layer(store: ImageStore) -> None:
+@pytest.mark.parametrize("hashed", [False, True])
+def test_verify_finds_a_changed_blob_and_a_changed_layer(store: ImageStore, hashed: bool) -> None:
     two_layers(store)
-    image = store.verify("app")
+    image = store.verify("app") if hashed else store.resolve("app")
     changed = image.layer_dirs[0] / "etc/a"
     before = changed.stat()
     changed.write_text("9")
@@ -126,16 +127,22 @@ def test_an_unpacked_layer_that_is_gone_is_unpacked_again(store: ImageStore) -> 
     store.verify("app")
 
 
+@pytest.mark.parametrize("hashed", [False, True])
 @pytest.mark.parametrize("damaged", [False, True])
-def test_a_layer_from_before_a_reboot_is_checked_once(store: ImageStore, damaged: bool) -> None:
+def test_a_layer_from_before_a_reboot_is_checked_once(store: ImageStore, damaged: bool, hashed: bool) -> None:
     two_layers(store)
+    if hashed:
+        store.verify("app")
     home = store.resolve("app").layer_dirs[0].parent
     note = json.loads((home / "layer.json").read_text())
     (home / "layer.json").write_text(json.dumps(note | {"boot": "an earlier one"}))
+    number = (home / "tree").stat().st_ino
     if damaged:
         (home / "tree/old").write_text("")
     assert (store.resolve("app").layer_dirs[0] / "old").read_text() == "3"
-    assert json.loads((home / "layer.json").read_text()) == note
+    kept = hashed and not damaged
+    assert json.loads((home / "layer.json").read_text()) == note | ({} if kept else {"tree": ""})
+    assert ((home / "tree").stat().st_ino == number) is kept
 
 
 def test_a_damaged_layer_in_use_is_left_alone(store: ImageStore) -> None:
