@@ -24,7 +24,7 @@ _PULL = ("missing", "always", "never")
 def run(client: "Client", options: "Options") -> int:
     """Make a container and run a program in it; return the program's exit status."""
     detach = options.on("detach")
-    body = _prepare(options, detach)
+    body = _prepare(options, detach, joins=not detach)
     if detach:
         from runtime.cli import plain
 
@@ -62,13 +62,13 @@ def run(client: "Client", options: "Options") -> int:
     return link.status
 
 
-def _prepare(options: "Options", detach: bool) -> "dict[str, Any]":
-    """Check what needs no daemon and return the body of create."""
+def _prepare(options: "Options", detach: bool, *, joins: bool) -> "dict[str, Any]":
+    """Check what needs no daemon and return the body of create. joins: this process is to be its terminal."""
     if options.text("pull", "missing") not in _PULL:
         raise CliError(f'--pull "{options.text("pull")}": write missing, always or never')
     if detach and options.given("attach"):
         raise CliError("-d and -a exclude each other; leave one of them away")
-    if options.on("tty") and options.on("interactive") and not detach and not _is_terminal(0):
+    if joins and options.on("tty") and options.on("interactive") and not _is_terminal(0):
         raise CliError("the input device is not a TTY; leave out -t, or run nn in a terminal", 1)
     if options.given("detach-keys"):
         from runtime.cli.session import detach_keys
@@ -147,7 +147,7 @@ def create(client: "Client", options: "Options") -> int:
     """Make a container and print its id."""
     from runtime.cli import plain
 
-    body = _prepare(options, False)
+    body = _prepare(options, False, joins=False)
     try:
         print(with_image(client, options, lambda: plain.create(client, options, body)))
     except DaemonError as error:

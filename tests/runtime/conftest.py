@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from clients import Client, names
 from container_rootfs import build_rootfs
 from daemon_process import Daemon, running_daemon
 
@@ -33,6 +34,16 @@ def daemon() -> Iterator[Daemon]:
     """A real nnd with the image busybox; nothing may be left of it afterwards."""
     with running_daemon() as daemon:
         yield daemon
+
+
+@pytest.fixture(params=names())
+def client(request: pytest.FixtureRequest, daemon: Daemon) -> Iterator[Client]:
+    """Docker's command and ours, one after the other, at that daemon; it has no containers afterwards."""
+    client = Client(request.param, daemon)
+    yield client
+    left = client("ps", "-aq", "--no-trunc").split()
+    if left:
+        client("rm", "-fv", *left)
 
 
 @pytest.fixture

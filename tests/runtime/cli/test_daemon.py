@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from daemon_process import Daemon, running_daemon
 from nn_process import LINE, call, environment
-from test_session import Terminal
+from terminals import Terminal
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")]
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import pty
-import select
 import signal
 import struct
 import subprocess
@@ -17,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from nn_process import LINE, call, environment
+from terminals import Terminal
 from tiny_server import Request, TinyServer, on_unix
 
 from runtime.cli.errors import CliError
@@ -260,31 +259,6 @@ def test_a_closed_pipe_ends_quietly(daemon: Daemon, tmp_path: Path):
 
 
 # ---- with a terminal -------------------------------------------------------------------------------------
-
-
-class Terminal:
-    """A process with a terminal of its own."""
-
-    def __init__(self, line: list[str], env: dict[str, str]) -> None:
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-            os.execvpe(line[0], line, env)
-        self.seen = b""
-
-    def until(self, wanted: bytes) -> None:
-        while wanted not in self.seen:
-            assert select.select([self.fd], [], [], 20)[0], self.seen
-            self.seen += os.read(self.fd, 4096)
-
-    def end(self) -> int:
-        try:
-            while select.select([self.fd], [], [], 20)[0]:
-                self.seen += os.read(self.fd, 4096)
-        except OSError:
-            pass
-        os.close(self.fd)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 def test_a_terminal_is_raw_has_a_size_and_is_put_back(daemon: Daemon, tmp_path: Path):
