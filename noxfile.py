@@ -135,11 +135,15 @@ def bench(session: nox.Session) -> None:
     _python(session, "-m", "bench.cli", "run", *session.posargs)
 
 
+_WORKERS = ("-n", "2", "--dist", "loadgroup")
+"""One worker has all that changes the machine (conftest.py), the other what only computes."""
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """Every test, with root, QEMU, network namespaces and a browser for real."""
     _set_up(session, TEST_PACKAGES)
-    _python(session, "-m", "pytest", "--benchmark-disable", *session.posargs)
+    _python(session, "-m", "pytest", "--benchmark-disable", *_WORKERS, *session.posargs)
 
 
 @nox.session
