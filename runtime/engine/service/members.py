@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_SAVE_AGAIN_S = 5.0
+
 log = logging.getLogger(__name__)
 
 
@@ -60,6 +62,7 @@ class Members:
         self._members: dict[str, Member] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._layers: dict[str, tuple[Path, ...]] = {}
+        self._unsaved: set[Member] = set()
 
     # ---- finding --------------------------------------------------------------------------------------
 
@@ -103,8 +106,19 @@ class Members:
         """Change fields of a container's state, here and (with save) on disk."""
         state = msgspec.structs.replace(member.record.state, **changes)
         member.record = msgspec.structs.replace(member.record, state=state)
-        if save:
-            self.store.save_state(member.record)
+        if save and not self.store.save_state(member.record):
+            self._save_later(member)
+
+    def _save_later(self, member: Member) -> None:
+        """Try again to save a state, until the disk has space; the next daemon would believe an old one."""
+        if member not in self._unsaved and not self.closing:
+            self._unsaved.add(member)
+            asyncio.get_running_loop().call_later(_SAVE_AGAIN_S, self._save_again, member)
+
+    def _save_again(self, member: Member) -> None:
+        self._unsaved.discard(member)
+        if self.holds(member) and not self.store.save_state(member.record):
+            self._save_later(member)
 
     def layers(self, record: ContainerRecord) -> tuple[Path, ...]:
         """Return the directories of the image's layers, lowest first. Raises ImageNotFoundError."""

@@ -27,6 +27,7 @@ from runtime.engine.service.removing import Remover
 from runtime.engine.service.translate import FILES, Surroundings, hostname_of, start_of
 from runtime.engine.service.waits import Ended
 from runtime.engine.spawner.protocol import Endpoint, Start, Started
+from runtime.image.errors import os_cause
 from runtime.network.model import Port
 
 NO_ENDPOINTS: tuple[Endpoint, ...] = ()
@@ -158,7 +159,10 @@ class Starter:
             "hostname": f"{hostname_of(record)}\n".encode(),
         }
         for name in FILES:
-            _write(f"{directory}/{name}", contents.get(name, b""))
+            try:
+                _write(f"{directory}/{name}", contents.get(name, b""))
+            except OSError as error:
+                raise EngineError(f"write {directory}/{name}: {os_cause(error)}") from error
 
     async def _began(self, member: Member, started: Started, fds: list[int], *, by_policy: bool) -> None:
         members, service = self._members, self._members.service
@@ -242,6 +246,7 @@ def _write(path: str, data: bytes) -> None:
     """Write in place: a running container that shares the file sees the new text."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
-        os.write(fd, data)
+        while data:
+            data = data[os.write(fd, data) :]
     finally:
         os.close(fd)

@@ -2,8 +2,8 @@
 
 record.json is synced before a create is answered (unless the container goes with its end anyway), so a power
 cut keeps it. state.json is replaced often; it is synced only where a power cut would lose what was asked
-for, since after one nothing runs, whatever it says. What has no readable record.json is half-made, and is
-removed at the next start.
+for, since after one nothing runs, whatever it says. What has no record.json, or an empty one, is half-made
+and is removed at the next start; what has a damaged one is left alone, since somebody may want its files.
 """
 
 from __future__ import annotations
@@ -55,12 +55,17 @@ class Store:
         """Read all records, oldest first, and remove what is half-made or half-removed."""
         found = []
         for path in self.root.iterdir():
-            record = None if path.name.startswith(_GONE) else _read(path)
-            if record is None:
+            if path.name.startswith(_GONE) or _is_half_made(path):
                 log.warning("container directory %s is half-made or half-removed: removing it", path.name)
                 _remove(path)
-            else:
-                found.append(record)
+                continue
+            try:
+                found.append(_read(path))
+            except (OSError, msgspec.MsgspecError) as error:
+                log.error(
+                    "container %s is left out, since its record cannot be read (%s): mend %s, or remove %s",
+                    *(path.name, error, path / _RECORD, path),
+                )
         return sorted(found, key=lambda record: record.created)
 
     def create(self, record: ContainerRecord, *, sync: bool) -> Path:
@@ -83,13 +88,15 @@ class Store:
         except OSError as error:
             raise EngineError(f"keep record of container {record.id}: {os_cause(error)}") from error
 
-    def save_state(self, record: ContainerRecord) -> None:
-        """Replace state and networks. A failure is logged: what happened has happened."""
+    def save_state(self, record: ContainerRecord) -> bool:
+        """Replace state and networks. A failure is logged: what happened has happened. False: try again."""
         document = _encode(_Changing(state=record.state, networks=record.networks))
         try:
             _put(self.root / record.id / _STATE, document, sync=False)
         except OSError as error:
             log.warning("keep state of container %s: %s", record.id, os_cause(error))
+            return False
+        return True
 
     def sync_state(self, id: str) -> None:  # noqa: A002
         """Make the last saved state survive a power cut. Nothing to do for a container that is gone."""
@@ -126,33 +133,48 @@ def _fixed(record: ContainerRecord) -> bytes:
     return _encode(msgspec.structs.replace(record, state=State()))
 
 
-def _read(directory: Path) -> ContainerRecord | None:
+def _is_half_made(directory: Path) -> bool:
+    """Say whether a creation was cut off: without sync, a power cut may leave an empty file or zeros."""
     try:
-        record = _records.decode((directory / _RECORD).read_bytes())
-    except (OSError, msgspec.MsgspecError):
-        return None
+        return not (directory / _RECORD).read_bytes().strip(b"\0")
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+
+
+def _read(directory: Path) -> ContainerRecord:
+    """Read a record. Raises OSError, MsgspecError."""
+    record = _records.decode((directory / _RECORD).read_bytes())
     if record.id != directory.name:
-        return None
+        raise msgspec.ValidationError(f"it is of container {record.id}")
     try:
         changing = _changing.decode((directory / _STATE).read_bytes())
-    except (OSError, msgspec.MsgspecError):
+    except FileNotFoundError:
+        return record
+    except (OSError, msgspec.MsgspecError) as error:
+        log.warning("state of container %s cannot be read, so it is as created: %s", record.id, error)
         return record
     return msgspec.structs.replace(record, state=changing.state, networks=changing.networks)
 
 
 def _put(target: Path, data: bytes, *, sync: bool) -> None:
-    """Replace a file as a whole."""
+    """Replace a file as a whole; nothing stays of a failure."""
     temporary = f"{target}.new"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        left = memoryview(data)
-        while left:
-            left = left[os.write(fd, left) :]
-        if sync:
-            os.fsync(fd)
-    finally:
-        os.close(fd)
-    os.replace(temporary, target)  # noqa: PTH105 - on the start path
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(fd, left) :]
+            if sync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.replace(temporary, target)  # noqa: PTH105 - on the start path
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
     if sync:
         _sync(target.parent)
 
