@@ -153,12 +153,17 @@ def add_busybox(root: Path, rootfs: Path) -> None:
 def settled(root: Path, owners: set[int]) -> set[str]:
     """What is left of a daemon that has ended, once the kernel has had its time."""
     deadline = time.monotonic() + _PATIENCE_S
-    while (left := set(_leftovers(root, owners))) and time.monotonic() < deadline:
+    while (left := leftovers(root, owners)) and time.monotonic() < deadline:
         time.sleep(0.1)
     return left
 
 
-def _leftovers(root: Path, owners: set[int]) -> Iterator[str]:
+def leftovers(root: Path, owners: set[int], *, processes: bool = True) -> set[str]:
+    """What there is of a root and of these processes, that were its daemons and spawners."""
+    return set(_leftovers(root, owners, processes))
+
+
+def _leftovers(root: Path, owners: set[int], processes: bool) -> Iterator[str]:
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         target, kind = line.split()[4], line.rpartition(" - ")[2].split()[0]
         if str(root) in line:
@@ -167,7 +172,7 @@ def _leftovers(root: Path, owners: set[int]) -> Iterator[str]:
             for path in Path(target).iterdir():
                 if path.is_dir() and path.name.startswith("nn") and _owned(path.name, owners):
                     yield f"cgroup {path}"
-    for pid, command in _commands(root):
+    for pid, command in _commands(root) if processes else ():
         yield f"process {pid} {command}"
     for link in Path("/sys/class/net").iterdir():
         alias = _text(link / "ifalias")
