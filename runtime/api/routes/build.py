@@ -13,6 +13,7 @@ from aiohttp import web
 from runtime.api.routes.images import check_platform
 from runtime.api.routing import Call, Query, Raw, route
 from runtime.api.streaming import first_of, send_json_lines
+from runtime.api.views.documents import ProgressAnswer
 from runtime.engine.errors import BadParameterError, UnavailableError
 from runtime.engine.service.build.build import build
 from runtime.engine.service.build.errors import BuildError
@@ -63,7 +64,7 @@ class BuildQuery(Query, frozen=True):
     version: str = ""
 
 
-@route("POST", "/build", query=BuildQuery, body=Raw, answer=Raw, media="application/json", also=(400, 501))
+@route("POST", "/build", query=BuildQuery, body=Raw, answer=ProgressAnswer, also=(400, 501))
 async def build_image(call: Call[BuildQuery, None]) -> web.StreamResponse:
     """Build an image of a Dockerfile and its context, a tar; progress comes as lines of JSON."""
     query = call.query

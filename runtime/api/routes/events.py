@@ -11,6 +11,7 @@ from aiohttp import web
 from runtime.api.routes.stdio import moment
 from runtime.api.routing import Call, Query, route
 from runtime.api.streaming import send_json_lines
+from runtime.api.views.documents import EventAnswer
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.events import FILTERS, Subscription
 from runtime.engine.service.filters import check_filters
@@ -24,7 +25,7 @@ class EventsQuery(Query):
     filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
 
-@route("GET", "/events", query=EventsQuery, answer=dict[str, Any], also=(400,))
+@route("GET", "/events", query=EventsQuery, answer=EventAnswer, also=(400,))
 async def events(call: Call[EventsQuery, None]) -> web.StreamResponse:
     """Tell events, one document a line, until the client goes or `until` has come."""
     query = call.query

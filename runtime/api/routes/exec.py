@@ -10,6 +10,7 @@ from runtime.api.hijack import Taken, frame, take_over
 from runtime.api.pumping import pump
 from runtime.api.routes.stdio import RAW, ResizeQuery, media_of
 from runtime.api.routing import Call, Raw, route
+from runtime.api.views.documents import ExecAnswer
 from runtime.engine.errors import ConflictError, EngineError
 from runtime.engine.service.execs import ExecRequest, ExecStartRequest
 from runtime.engine.service.request import Body
@@ -59,7 +60,7 @@ async def start(call: Call[None, ExecStartRequest | None]) -> web.StreamResponse
     return Taken(client)
 
 
-@route("GET", "/exec/{id}/json", answer=dict[str, Any], also=(404,))
+@route("GET", "/exec/{id}/json", answer=ExecAnswer, also=(404,))
 async def inspect(call: Call) -> dict[str, Any]:
     """Tell all of an exec."""
     return call.service.execs.inspect(call.path["id"])

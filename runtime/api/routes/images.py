@@ -12,6 +12,7 @@ from runtime.api.errors import ApiError
 from runtime.api.routing import Call, Query, Raw, route
 from runtime.api.streaming import first_of, send_json_lines, send_stream
 from runtime.api.views import images as views
+from runtime.api.views.documents import ProgressAnswer
 from runtime.api.views.images import HistoryItem, ImageDocument, ImageSummary
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service import images
@@ -169,7 +170,7 @@ class LoadQuery(Query, frozen=True):
     quiet: bool = False
 
 
-@route("POST", "/images/load", query=LoadQuery, body=Raw, answer=Raw, media="application/json")
+@route("POST", "/images/load", query=LoadQuery, body=Raw, answer=ProgressAnswer)
 async def load_images(call: Call[LoadQuery, None]) -> web.StreamResponse:
     """Take in all images of an archive; failures are the last line of the answer, as clients expect."""
     chunks = call.request.content.iter_chunked(_CHUNK)

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from runtime.api.routing import Call, Query, route
 from runtime.api.streaming import send_json_lines, while_connected
+from runtime.api.views.documents import StatsAnswer
 from runtime.engine.errors import NotFoundError
 from runtime.engine.service.stats import stats
 from runtime.engine.service.top import Top, top
@@ -35,7 +36,7 @@ class StatsQuery(Query):
     one_shot: bool = msgspec.field(default=False, name="one-shot")
 
 
-@route("GET", "/containers/{id:.*}/stats", query=StatsQuery, answer=dict[str, Any], also=(404,))
+@route("GET", "/containers/{id:.*}/stats", query=StatsQuery, answer=StatsAnswer, also=(404,))
 async def usage(call: Call[StatsQuery, None]) -> web.StreamResponse | dict[str, Any]:
     """Tell what a container uses, as a stream of documents or as one."""
     query = call.query

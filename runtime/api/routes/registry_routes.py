@@ -13,6 +13,7 @@ from aiohttp import web
 from runtime.api.errors import ApiError
 from runtime.api.routing import Call, Query, route
 from runtime.api.streaming import first_of, send_json_lines, while_connected
+from runtime.api.views.documents import ProgressAnswer
 from runtime.image.errors import ImageReferenceError
 from runtime.image.references import Reference, parse_reference
 from runtime.image.registry import credentials
@@ -92,7 +93,7 @@ class DistributionAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="pasc
     platforms: list[PlatformAnswer]
 
 
-@route("POST", "/images/create", query=CreateQuery, answer=list[dict[str, Any]], also=(400, 404))
+@route("POST", "/images/create", query=CreateQuery, answer=ProgressAnswer, also=(400, 404))
 async def create_image(call: Call[CreateQuery, None]) -> web.StreamResponse:
     """Pull an image, or import one from a tar; progress comes as lines of JSON."""
     query = call.query
@@ -125,7 +126,7 @@ async def create_image(call: Call[CreateQuery, None]) -> web.StreamResponse:
     return await _stream(call, work, tell)
 
 
-@route("POST", "/images/{name:.+}/push", query=PushQuery, answer=list[dict[str, Any]], also=(400, 404))
+@route("POST", "/images/{name:.+}/push", query=PushQuery, answer=ProgressAnswer, also=(400, 404))
 async def push_image(call: Call[PushQuery, None]) -> web.StreamResponse:
     """Push a tag, or all tags of a repository; progress comes as lines of JSON."""
     name = _with_tag(call.path["name"], call.query.tag)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.api.errors import ApiError
+from runtime.api.errors import ApiError, ErrorBody
 from runtime.api.routing import Call, Query, route
 
 
@@ -12,7 +12,7 @@ class LeaveQuery(Query):
     force: bool = False
 
 
-@route("POST", "/swarm/leave", query=LeaveQuery, also=(503,))
-async def leave_swarm(call: Call[LeaveQuery, None]) -> None:
+@route("POST", "/swarm/leave", query=LeaveQuery, answer=ErrorBody, status=503)
+async def leave_swarm(call: Call[LeaveQuery, None]) -> ErrorBody:
     """Say that this is no part of a swarm."""
     raise ApiError("This node is not part of a swarm", 503)

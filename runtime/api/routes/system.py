@@ -11,9 +11,10 @@ import msgspec
 from aiohttp import web
 
 from runtime.api import versions
-from runtime.api.errors import ApiError
+from runtime.api.errors import ApiError, ErrorBody
 from runtime.api.openapi import document
 from runtime.api.routing import Call, Raw, route
+from runtime.api.views.documents import InfoAnswer
 from runtime.engine.service.request import Body
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
@@ -101,7 +102,7 @@ def _version() -> Version:
     )
 
 
-@route("GET", "/info", answer=dict[str, Any])
+@route("GET", "/info", answer=InfoAnswer)
 async def info(call: Call) -> dict[str, Any]:
     """Tell what the daemon holds, and of its host."""
     return call.service.info()
@@ -132,22 +133,21 @@ _SWARM = (
 )
 
 
-@route("GET", "/swarm", answer=dict[str, Any], also=(503,))
-@route("POST", "/swarm/init", answer=dict[str, Any], also=(503,))
-@route("POST", "/swarm/join", answer=dict[str, Any], also=(503,))
-@route("POST", "/swarm/leave", answer=dict[str, Any], also=(503,))
-@route("GET", "/nodes", answer=dict[str, Any], also=(503,))
-@route("GET", "/services", answer=dict[str, Any], also=(503,))
-@route("GET", "/tasks", answer=dict[str, Any], also=(503,))
-@route("GET", "/secrets", answer=dict[str, Any], also=(503,))
-@route("GET", "/configs", answer=dict[str, Any], also=(503,))
-async def no_swarm(call: Call) -> dict[str, Any]:
+@route("GET", "/swarm", answer=ErrorBody, status=503)
+@route("POST", "/swarm/init", answer=ErrorBody, status=503)
+@route("POST", "/swarm/join", answer=ErrorBody, status=503)
+@route("GET", "/nodes", answer=ErrorBody, status=503)
+@route("GET", "/services", answer=ErrorBody, status=503)
+@route("GET", "/tasks", answer=ErrorBody, status=503)
+@route("GET", "/secrets", answer=ErrorBody, status=503)
+@route("GET", "/configs", answer=ErrorBody, status=503)
+async def no_swarm(call: Call) -> ErrorBody:
     """Refuse what needs a swarm."""
     raise ApiError(_SWARM, 503)
 
 
-@route("POST", "/session", answer=dict[str, Any], also=(501,))
-@route("POST", "/grpc", answer=dict[str, Any], also=(501,))
-async def no_buildkit(call: Call) -> dict[str, Any]:
+@route("POST", "/session", answer=ErrorBody, status=501)
+@route("POST", "/grpc", answer=ErrorBody, status=501)
+async def no_buildkit(call: Call) -> ErrorBody:
     """Refuse BuildKit."""
     raise ApiError("BuildKit is not there: build with DOCKER_BUILDKIT=0, the classic builder is", 501)
