@@ -1,6 +1,6 @@
 """Which tests may run beside which, when there are several workers (`pytest -n 2`).
 
-Here and not in tests/: a conftest.py there would put that folder, and its `runtime/`, before the package of that name.
+Here and not in tests/: a conftest.py there would put that folder, and its `runtime/`, before the package.
 """
 
 from __future__ import annotations
