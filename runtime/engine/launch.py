@@ -20,7 +20,7 @@ from runtime.spawn.linux import (
     MS_REC,
 )
 from runtime.spawn.tape import SlotValue, StepError, pointers
-from runtime.spawn.trees import clone_tree
+from runtime.spawn.trees import clone_part, clone_tree
 
 _NULL = os.makedev(1, 3)
 
@@ -79,9 +79,12 @@ def mount_slots(prepared: Prepared, held: Held) -> dict[str, SlotValue]:
     for number, (source, options) in enumerate(prepared.binds):
         propagation = options.propagation & ~MS_REC or MS_PRIVATE
         try:
-            tree = clone_tree(
-                source, options.attributes, recursive=options.recursive, propagation=propagation
-            )
+            if options.part:
+                tree = clone_part(source, options.part, options.attributes, recursive=options.recursive)
+            else:
+                tree = clone_tree(
+                    source, options.attributes, recursive=options.recursive, propagation=propagation
+                )
         except StepError as error:
             raise EngineError(f"mount source {source}: {error}") from error
         slots[f"mount{number}"] = held.keep(tree)

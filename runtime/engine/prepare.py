@@ -71,7 +71,7 @@ def prepare(
         joins=joins,
         joined=joined,
         anchored="user" not in config.namespaces,
-        directories=tuple(_is_directory(source) for source, _ in binds),
+        directories=tuple(_is_directory(source, options.part) for source, options in binds),
         cgroups=cgroups if config.cgroup_view and "mount" in config.namespaces else (),
         program=Program(
             nulls=(0, 1, 2) if not config.tty else (),
@@ -236,7 +236,8 @@ def _binds(config: ContainerConfig) -> tuple[tuple[str, MountOptions], ...]:
     return binds
 
 
-def _is_directory(source: str) -> bool:
+def _is_directory(source: str, part: str) -> bool:
+    source = f"{source}/{part}" if part else source
     try:
         return stat.S_ISDIR(os.stat(source).st_mode)  # noqa: PTH116 - on the start path
     except OSError as error:

@@ -28,6 +28,8 @@ PROPAGATION = {
     "unbindable": linux.MS_UNBINDABLE,
     "runbindable": linux.MS_UNBINDABLE | linux.MS_REC,
 }
+PART = "x-part="
+"""An option of our own, before a path beneath a bind's source."""
 ATTRIBUTES = {
     "ro": linux.MOUNT_ATTR_RDONLY,
     "nosuid": linux.MOUNT_ATTR_NOSUID,
@@ -40,7 +42,10 @@ ATTRIBUTES = {
 
 
 class MountOptions(msgspec.Struct, frozen=True):
-    """Options by kind: `flags` for mount(2), `attributes` for mount_setattr(2), `data` for the driver."""
+    """Options by kind: `flags` for mount(2), `attributes` for mount_setattr(2), `data` for the driver.
+
+    part: what of a bind's source is meant, a path beneath it.
+    """
 
     flags: int = 0
     attributes: int = 0
@@ -48,18 +53,21 @@ class MountOptions(msgspec.Struct, frozen=True):
     bind: bool = False
     recursive: bool = False
     data: str = ""
+    part: str = ""
 
 
 def parse_options(options: tuple[str, ...]) -> MountOptions:
     """Sort `options`; what is no known flag goes to the file system as data."""
     flags = attributes = propagation = 0
-    data = []
+    data, part = [], ""
     for option in options:
         if option in FLAGS:
             flags |= FLAGS[option]
             attributes |= ATTRIBUTES.get(option, 0)
         elif option in PROPAGATION:
             propagation = PROPAGATION[option]
+        elif option.startswith(PART):
+            part = option.removeprefix(PART)
         elif option not in _NOTHING:
             data.append(option)
     return MountOptions(
@@ -69,4 +77,5 @@ def parse_options(options: tuple[str, ...]) -> MountOptions:
         bind="bind" in options or "rbind" in options,
         recursive="rbind" in options,
         data=",".join(data),
+        part=part,
     )

@@ -12,12 +12,18 @@ from runtime.spawn.linux import (
     AT_RECURSIVE,
     MOUNT_ATTR_IDMAP,
     MS_PRIVATE,
+    O_CLOEXEC,
+    O_DIRECTORY,
+    O_PATH,
     OPEN_TREE_CLOEXEC,
     OPEN_TREE_CLONE,
+    RESOLVE_BENEATH,
+    RESOLVE_NO_MAGICLINKS,
 )
 from runtime.spawn.tape import Slot, Tape
 
 _ATTR = struct.Struct("<QQQQ")
+_BENEATH = struct.pack("<QQQ", O_PATH | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
 
 
 def clone_tree(
@@ -29,6 +35,25 @@ def clone_tree(
     the mounts below too when recursive. The caller closes the descriptor. Raises StepError.
     """
     return _tape(attributes, recursive, propagation).walk({"path": os.fsencode(path)})[0]
+
+
+def clone_part(path: str, part: str, attributes: int = 0, *, recursive: bool = True) -> int:
+    """Like clone_tree, of `part` below the directory `path`, out of which no link and no `..` leads.
+
+    Who changes that directory meanwhile gains nothing. Raises StepError.
+    """
+    deep = AT_RECURSIVE if recursive else 0
+    tape = Tape()
+    whole = tape.add("open the whole", "openat", AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+    inner = tape.add(f"open {part} beneath it", "openat2", whole, part, _BENEATH, len(_BENEATH))
+    clone = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | deep
+    tree = tape.add("take the mount", "open_tree", inner, "", clone)
+    attr = _ATTR.pack(attributes, 0, MS_PRIVATE, 0)
+    tape.add("set mount attributes", "mount_setattr", tree, "", AT_EMPTY_PATH | deep, attr, _ATTR.size)
+    results = tape.walk({})
+    os.close(results[whole])
+    os.close(results[inner])
+    return results[tree]
 
 
 def clone_mapped(path: str, user_namespace_fd: int) -> int:

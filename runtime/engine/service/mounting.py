@@ -20,6 +20,7 @@ from runtime.engine.service.request import Config, HostConfig, MountRequest, Vol
 
 PROPAGATIONS = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
 _IGNORED_MODES = ("z", "Z", "cached", "delegated", "consistent")
+_SUBPATH = "subpath="
 ANONYMOUS_LABEL = "com.docker.volume.anonymous"
 
 
@@ -149,9 +150,15 @@ def _volume_request(request: MountRequest, target: str) -> Planned:
         read_only=request.read_only,
         anonymous=not request.source,
         no_copy=bool(options and options.no_copy),
-        options=(f"subpath={options.subpath}",) if options and options.subpath else (),
+        options=(_SUBPATH + options.subpath,) if options and options.subpath else (),
     )
     return Planned(point=point, volume=options)
+
+
+def subpath_of(point: MountPoint) -> str:
+    """Return the part of a volume that a mount is limited to."""
+    found = (one.removeprefix(_SUBPATH) for one in point.options if one.startswith(_SUBPATH))
+    return next(found, "") if point.type == "volume" else ""
 
 
 def _tmpfs_request(request: MountRequest, target: str, wrong: str) -> MountPoint:

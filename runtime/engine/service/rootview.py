@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from runtime.engine.errors import EngineError
 from runtime.engine.service.inroot import cause, make_directories, make_file, open_in
+from runtime.engine.service.mounting import subpath_of
 from runtime.engine.service.record import ContainerRecord, MountPoint
 from runtime.spawn.anchor import make_anchor
 from runtime.spawn.linux import (
@@ -34,7 +35,7 @@ from runtime.spawn.linux import (
 from runtime.spawn.mounts import add_enter_anchor
 from runtime.spawn.overlay import make_overlay, make_read_only_overlay
 from runtime.spawn.tape import Slot, Tape
-from runtime.spawn.trees import clone_tree
+from runtime.spawn.trees import clone_part, clone_tree
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service
@@ -142,9 +143,9 @@ def _assemble(service: Service, record: ContainerRecord, held: contextlib.ExitSt
         for mount in sorted(record.mounts, key=lambda mount: mount.destination):
             source = _source(service, mount, held)
             if source is not None:
-                tree = clone_tree(str(source), MOUNT_ATTR_RDONLY if mount.read_only else 0)
+                tree = _clone(source, mount)
                 until_then.callback(os.close, tree)
-                binds.append((mount.destination, tree, source.is_dir()))
+                binds.append((mount.destination, tree, stat.S_ISDIR(os.fstat(tree).st_mode)))
         if not binds:
             until_then.pop_all()
             held.callback(os.close, root)
@@ -170,6 +171,11 @@ def _source(service: Service, mount: MountPoint, held: contextlib.ExitStack) -> 
     except OSError:
         return None
     return source if stat.S_ISDIR(mode) or stat.S_ISREG(mode) else None
+
+
+def _clone(source: Path, mount: MountPoint) -> int:
+    attributes, part = MOUNT_ATTR_RDONLY if mount.read_only else 0, subpath_of(mount)
+    return clone_part(str(source), part, attributes) if part else clone_tree(str(source), attributes)
 
 
 def _attach_all(anchor: int, root: int, binds: Sequence[tuple[str, int, bool]]) -> int:

@@ -15,7 +15,7 @@ from runtime.engine.service import modes
 from runtime.engine.service.devicenodes import devices_of, rules_of
 from runtime.engine.service.hostfacts import HostFacts
 from runtime.engine.service.limits import limits_of
-from runtime.engine.service.mounting import tmpfs_options
+from runtime.engine.service.mounting import subpath_of, tmpfs_options
 from runtime.engine.service.record import ContainerRecord, MountPoint
 from runtime.engine.service.security import capabilities_of, parse_security, seccomp_of
 from runtime.engine.service.validate import ULIMITS
@@ -23,6 +23,7 @@ from runtime.engine.spawner.protocol import Endpoint, Start
 from runtime.engine.users import find_home, resolve_user
 from runtime.network.model import Port
 from runtime.oci import defaults
+from runtime.oci.options import PART
 from runtime.oci.spec import Mount, NamespaceType, Rlimit
 
 FILES = ("hosts", "resolv.conf", "hostname")
@@ -191,24 +192,25 @@ def _mount(point: MountPoint, volumes: Mapping[str, Path]) -> Mount:
         options = (*point.options, "ro") if point.read_only else point.options
         return Mount(destination=point.destination, type="tmpfs", source="tmpfs", options=options)
     if point.type == "volume":
-        source = _subpath(volumes[point.name], point)
-        return Mount(destination=point.destination, type="bind", source=str(source), options=("rbind", mode))
+        source = str(volumes[point.name])
+        options = ("rbind", mode, *_part(source, point))
+        return Mount(destination=point.destination, type="bind", source=source, options=options)
     kind = "bind" if point.non_recursive else "rbind"
     options = (kind, mode, point.propagation or "rprivate")
     return Mount(destination=point.destination, type="bind", source=point.source, options=options)
 
 
-def _subpath(directory: Path, point: MountPoint) -> Path:
-    """A part of a volume; a link in it must not lead out."""
-    parts = [one.partition("=")[2] for one in point.options if one.startswith("subpath=")]
-    if not parts:
-        return directory
-    path = (directory / parts[0]).resolve()
-    if not path.is_relative_to(directory.resolve()) or not path.exists():
+def _part(source: str, point: MountPoint) -> tuple[str, ...]:
+    """The option that limits a mount to a part of its volume. Here it is only seen whether it is there."""
+    part = subpath_of(point)
+    if not part:
+        return ()
+    path = Path(source, part).resolve()
+    if not path.is_relative_to(Path(source).resolve()) or not path.exists():
         raise BadParameterError(
-            f"cannot access path {parts[0]} of volume {point.name}: no such file or directory"
+            f"cannot access path {part} of volume {point.name}: no such file or directory"
         )
-    return path
+    return (PART + part,)
 
 
 def _files(record: ContainerRecord, around: Surroundings) -> list[Mount]:

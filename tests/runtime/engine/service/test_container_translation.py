@@ -18,6 +18,7 @@ from runtime.engine.service.signals import number_of
 from runtime.engine.service.translate import Surroundings, environment, hostname_of, start_of
 from runtime.engine.spawner.protocol import Start
 from runtime.oci import defaults
+from runtime.oci.options import parse_options
 from runtime.spawn import capabilities
 from runtime.spawn.cgroups import DeviceRule
 
@@ -175,7 +176,9 @@ def test_a_part_of_a_volume_must_lie_in_it(tmp_path: Path):
     around = Surroundings(layers=(), home=tmp_path, files=tmp_path, volumes={"data": tmp_path})
     point = MountPoint(type="volume", destination="/v", name="data", options=("subpath=inside",))
     made = start_of(record(None, (point,)), around, FACTS)
-    assert made.config.mounts[0].source == str(tmp_path / "inside")
+    mount = made.config.mounts[0]
+    assert (mount.source, mount.options) == (str(tmp_path), ("rbind", "rw", "x-part=inside"))
+    assert parse_options(mount.options).part == "inside"
     for bad in ("../x", "out", "nowhere"):
         wrong = msgspec.structs.replace(point, options=(f"subpath={bad}",))
         with pytest.raises(BadParameterError, match="cannot access path"):

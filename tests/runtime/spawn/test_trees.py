@@ -1,0 +1,37 @@
+"""A part of a directory as a mount, whatever who owns the directory does to it meanwhile."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from runtime.spawn.linux import MOUNT_ATTR_RDONLY
+from runtime.spawn.tape import StepError
+from runtime.spawn.trees import clone_part
+
+pytestmark = pytest.mark.root
+
+
+def test_a_part_is_taken_and_nothing_leads_out_of_its_whole(tmp_path: Path) -> None:
+    whole = tmp_path / "whole"
+    (whole / "a/b").mkdir(parents=True)
+    (whole / "a/b/file").touch()
+    (whole / "within").symlink_to("a/b")
+    (whole / "host").symlink_to("/etc")
+    (whole / "up").symlink_to("../..")
+    (whole / "magic").symlink_to("/proc/self/root/etc")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for part in ("a/b", "within"):
+        tree = clone_part(str(whole), part, MOUNT_ATTR_RDONLY)
+        assert [path.name for path in Path(f"/proc/self/fd/{tree}").iterdir()] == ["file"]
+        with pytest.raises(OSError, match="Read-only"):
+            os.mkdir("new", dir_fd=tree)
+        os.close(tree)
+    for part in ("host", "up", "magic", "..", "a/../../..", "/etc"):
+        with pytest.raises(StepError, match="EXDEV"):
+            clone_part(str(whole), part)
+    with pytest.raises(StepError, match="ENOENT"):
+        clone_part(str(whole), "nowhere")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
