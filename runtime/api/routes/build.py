@@ -28,7 +28,7 @@ _CHUNK = 1 << 18
 
 
 class BuildQuery(Query, frozen=True):
-    """t: names. q: only the id. rm: on by default. cachefrom, ulimits, securityopt: JSON lists.
+    """t: names. q: only the id. rm: on by default. cachefrom, ulimits: JSON lists.
 
     version: 2 asks for BuildKit.
     """
@@ -60,7 +60,7 @@ class BuildQuery(Query, frozen=True):
     ulimits: str = ""
     cgroupparent: str = ""
     isolation: str = ""
-    securityopt: str = ""
+    securityopt: list[str] = msgspec.field(default_factory=list)
     version: str = ""
 
 
@@ -108,6 +108,7 @@ def _options(query: BuildQuery) -> BuildOptions:
         no_cache=query.nocache,
         cache_from=tuple(_json("cachefrom", query.cachefrom, list[str]) or ()),
         pull=query.pull,
+        platform=query.platform,
         remove=query.rm or query.forcerm,
         force_remove=query.forcerm,
         quiet=query.q,
@@ -124,7 +125,7 @@ def _options(query: BuildQuery) -> BuildOptions:
         cpuset_mems=query.cpusetmems,
         cgroup_parent=query.cgroupparent,
         ulimits=tuple(_json("ulimits", query.ulimits, list[Ulimit]) or ()),
-        security_opt=tuple(_json("securityopt", query.securityopt, list[str]) or ()),
+        security_opt=tuple(query.securityopt),
     ).checked()
 
 

@@ -206,6 +206,7 @@ async def import_image(call: Call[Any, Any]) -> web.StreamResponse:
             tag=query.tag,
             message=query.message,
             changes=query.changes,
+            platform=query.platform,
         )
     )
     return await send_json_lines(call.request, await first_of(lines))

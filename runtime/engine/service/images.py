@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.build.settings import apply_changes
 from runtime.engine.service.filters import Filters
-from runtime.engine.service.image_config import child_document, empty_document, write_document
+from runtime.engine.service.image_config import ImageDocument, child_document, write_document
 from runtime.engine.service.lines import Lines
 from runtime.engine.service.piping import drain, feed
 from runtime.engine.service.request import Config
@@ -19,6 +19,7 @@ from runtime.image.compression import PlainReader, Readable
 from runtime.image.image import Image
 from runtime.image.loading import Loaded, load
 from runtime.image.references import named_reference
+from runtime.image.registry.platforms import parse_platform
 from runtime.image.removal import Removal, Use, UsedBy
 
 if TYPE_CHECKING:
@@ -139,31 +140,36 @@ async def import_tar(
     tag: str = "",
     message: str = "",
     changes: Sequence[str] = (),
+    platform: str = "",
 ) -> str:
     """Make an image of one layer from a root file system's tar; source: `-` for the chunks, or an URL."""
     names = (named_reference(repository, tag),) if repository else ()
-    config = apply_changes(changes, Config())
-    comment = message or f"Imported from {source}"
+    document = _document(apply_changes(changes, Config()), platform, message or f"Imported from {source}")
     if source == "-":
-        image = await feed(chunks, lambda stream: _import(service, stream, names, config, comment))
+        image = await feed(chunks, lambda stream: _import(service, stream, names, document))
     else:
         lines.emit({"status": f"Downloading from {source}"})
-        image = await asyncio.to_thread(_import_url, service, source, names, config, comment)
+        image = await asyncio.to_thread(_import_url, service, source, names, document)
     publish(service, "import", image.id, names[0] if names else "")
     lines.emit({"status": image.id})
     return image.id
 
 
-def _import_url(service: Service, url: str, names: tuple[str, ...], config: Config, comment: str) -> Image:
+def _document(config: Config, platform: str, comment: str) -> ImageDocument:
+    found = parse_platform(platform)
+    return ImageDocument(
+        architecture=found.architecture, variant=found.variant, os=found.os, config=config, comment=comment
+    )
+
+
+def _import_url(service: Service, url: str, names: tuple[str, ...], document: ImageDocument) -> Image:
     with open_url(url) as answer:
-        return _import(service, answer.stream, names, config, comment)
+        return _import(service, answer.stream, names, document)
 
 
-def _import(
-    service: Service, stream: Readable, names: tuple[str, ...], config: Config, comment: str
-) -> Image:
+def _import(service: Service, stream: Readable, names: tuple[str, ...], document: ImageDocument) -> Image:
     store = service.images
     with store.adding():
         layer = store.content.add_stream(PlainReader(stream))  # type: ignore[arg-type]
-        document = child_document(empty_document(), config, diff_id=layer.diff_id, comment=comment)
-        return store.register(names, (layer,), write_document(document))
+        made = child_document(document, document.config, diff_id=layer.diff_id, comment=document.comment)
+        return store.register(names, (layer,), write_document(made))

@@ -15,13 +15,17 @@ from runtime.image.image import Image
 from runtime.image.references import parse_reference
 from runtime.image.registry.connections import Guard
 from runtime.image.registry.credentials import Credential, key_of
+from runtime.image.registry.platforms import from_document, parse_platform, rank
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service
 
 
 class Bases:
-    """Finds images by name. always_pull: ask the registry first. credentials: by the registry's key."""
+    """Finds images by name. always_pull: ask the registry first. credentials: by the registry's key.
+
+    platform: what images are to be for, where a FROM does not say it; "" takes any.
+    """
 
     def __init__(
         self,
@@ -29,24 +33,30 @@ class Bases:
         lines: Lines,
         *,
         always_pull: bool = False,
+        platform: str = "",
         credentials: Mapping[str, Credential] | None = None,
     ) -> None:
         self._service, self._lines = service, lines
         self._always_pull, self._credentials = always_pull, credentials or {}
+        self._platform = platform
 
-    async def find(self, name: str) -> Image:
+    async def find(self, name: str, platform: str = "") -> Image:
         """Return the image of a name, pulled where needed. Raises BuildError, ImageError."""
-        store = self._service.images
+        store, platform = self._service.images, platform or self._platform
         if not self._always_pull:
             try:
-                return await asyncio.to_thread(store.resolve, name)
+                image = await asyncio.to_thread(store.resolve, name)
+                if _suits(image, platform):
+                    return image
             except ImageNotFoundError:
                 pass
             except ImageReferenceError as error:
                 raise BuildError(f"failed to parse stage name {name!r}: {error}") from error
-        return await self._pull(name)
+            except ImageError as error:
+                raise BuildError(str(error)) from error
+        return await self._pull(name, platform)
 
-    async def _pull(self, name: str) -> Image:
+    async def _pull(self, name: str, platform: str) -> Image:
         reference = parse_reference(name).tagged()
         guard = Guard()
 
@@ -57,6 +67,7 @@ class Bases:
             pulled = self._service.registry.pull(
                 self._service.images,
                 str(reference),
+                platform=platform,
                 credential=self._credentials.get(key_of(reference.host)),
                 progress=progress,
                 guard=guard,
@@ -71,3 +82,12 @@ class Bases:
             guard.abort()
         self._service.events.publish("image", "pull", str(reference), {"name": reference.repository})
         return image
+
+
+def _suits(image: Image, platform: str) -> bool:
+    """Say whether an image runs where it is wanted; one that does not say for what it is suits all."""
+    told = image.config
+    if not platform or not told.architecture:
+        return True
+    is_for = from_document({"os": told.os, "architecture": told.architecture, "variant": told.variant})
+    return rank(parse_platform(platform), is_for) is not None

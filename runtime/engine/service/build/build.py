@@ -43,7 +43,9 @@ async def build(
     said = lines if not options.quiet else Lines()
     async with _scratch(service) as scratch:
         context = await _context(service, chunks, options, remote, scratch)
-        bases = Bases(service, said, always_pull=options.pull, credentials=credentials)
+        bases = Bases(
+            service, said, always_pull=options.pull, platform=options.platform, credentials=credentials
+        )
         image = await Builder(service, options, said, bases, scratch).run(context)
     if options.quiet:
         lines.stream(f"{image.id}\n")

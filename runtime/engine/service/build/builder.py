@@ -99,7 +99,8 @@ class Builder:
         for other, state in self._done:
             if other and other == name.lower():
                 return state.branch()
-        image = await self._bases.find(name)
+        platform = expand(stage.first.flags.get("platform", ""), self._arguments.globals, stage.first.escape)
+        image = await self._bases.find(name, platform)
         return await asyncio.to_thread(State.of, self._store, image)
 
     async def _triggers(self, state: State, context: Context) -> None:

@@ -12,6 +12,7 @@ from runtime.engine.service.build.words import split_words
 ESCAPE = "\\"
 _DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$")
 _DIRECTIVES = ("escape", "syntax", "check")
+_HEREDOC = re.compile(r"""(^|\s)<<-?(['"]?)[A-Za-z_]\w*\2(\s|$)""")
 _FLAG_NAME = re.compile(r"--[a-zA-Z]")
 
 _PAIRS = frozenset({"ENV", "LABEL"})
@@ -21,14 +22,14 @@ _WORDS = frozenset({"ARG", "EXPOSE", "FROM"})
 _LINE = frozenset({"MAINTAINER", "STOPSIGNAL", "USER", "WORKDIR"})
 _FLAGS = {
     "FROM": ("platform",),
-    "ADD": ("chown", "chmod"),
-    "COPY": ("chown", "chmod", "from"),
+    "ADD": ("chown", "chmod", "link"),
+    "COPY": ("chown", "chmod", "from", "link"),
     "HEALTHCHECK": ("interval", "timeout", "start-period", "start-interval", "retries"),
 }
 _NEEDS_BUILDKIT = {
     "RUN": ("mount", "network", "security"),
-    "ADD": ("link", "checksum", "keep-git-dir", "exclude", "unpack"),
-    "COPY": ("link", "parents", "exclude"),
+    "ADD": ("checksum", "keep-git-dir", "exclude", "unpack"),
+    "COPY": ("parents", "exclude"),
 }
 KNOWN = _PAIRS | _JSON_OR_LINE | _JSON_OR_WORDS | _WORDS | _LINE | {"HEALTHCHECK", "ONBUILD"}
 
@@ -145,7 +146,7 @@ def parse_instruction(text: str, line: int = 1, escape: str = ESCAPE) -> Instruc
     if name not in KNOWN:
         raise on_line(line, f"unknown instruction: {command}")
     flags, rest = _take_flags(name, rest, line, escape)
-    if name in ("COPY", "ADD") and re.match(r"<<-?['\"]?[A-Za-z_]", rest):
+    if name in ("COPY", "ADD", "RUN") and _HEREDOC.search(rest) and not rest.startswith("["):
         raise on_line(line, f"{name} from a heredoc needs BuildKit, which this daemon does not have")
     made = Instruction(name=name, text=text.strip(), line=line, flags=flags, escape=escape)
     if name in _PAIRS:

@@ -13,7 +13,8 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     """A build. tags: names for the last image. buildargs: None means that the client has no such variable.
 
     remove, force_remove: the steps' containers, after a success and after a failure. cache_from: images whose
-    steps may be reused, none for all. memory, memory_swap and shm_size in bytes.
+    steps may be reused, none for all. platform: of base images, "" for any. memory, memory_swap and shm_size
+    in bytes.
     """
 
     dockerfile: str = "Dockerfile"
@@ -24,6 +25,7 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     no_cache: bool = False
     cache_from: tuple[str, ...] = ()
     pull: bool = False
+    platform: str = ""
     remove: bool = True
     force_remove: bool = False
     quiet: bool = False

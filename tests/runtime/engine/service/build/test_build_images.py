@@ -26,7 +26,7 @@ from runtime.engine.service.build.options import BuildOptions
 from runtime.engine.service.events import EventBus
 from runtime.engine.service.image_config import read_document
 from runtime.engine.service.lines import told
-from runtime.image import Image, ImageStore
+from runtime.image import Image, ImageError, ImageStore
 from runtime.image.merged import Merged
 
 pytestmark = pytest.mark.root
@@ -521,6 +521,26 @@ def test_what_is_not_supported_is_said_clearly(bench: Bench) -> None:
         bench.build("FROM scratch")
     with pytest.raises(BuildError, match="should not be blank"):
         bench.build("ARG x\nFROM $x")
+
+
+def test_an_image_for_another_machine_is_looked_for_elsewhere(bench: Bench) -> None:
+    bench.build("FROM scratch\nLABEL a=b", tags=("base",))
+    here = bench.store.resolve("base").config.architecture
+    other = "riscv64" if here != "riscv64" else "amd64"
+    asked: list[str] = []
+
+    def pull(store: ImageStore, name: str, *, platform: str, **_: Any) -> None:
+        asked.append(platform)
+        raise ImageError("no such host")
+
+    bench.service.registry = SimpleNamespace(pull=pull)
+    bench.build("FROM base\nLABEL c=d", platform=f"linux/{here}")
+    bench.build("ARG P\nFROM --platform=$P base\nLABEL c=d", buildargs={"P": f"linux/{here}"})
+    assert asked == []
+    for text, platform in ((f"FROM --platform=linux/{other} base", ""), ("FROM base", f"linux/{other}")):
+        with pytest.raises(BuildError, match="no such host"):
+            bench.build(text, platform=platform)
+    assert asked == [f"linux/{other}"] * 2
 
 
 def test_a_failed_build_leaves_nothing_but_its_steps(bench: Bench) -> None:

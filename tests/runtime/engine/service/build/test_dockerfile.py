@@ -96,6 +96,13 @@ def test_flags_come_before_arguments() -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["RUN echo $((1<<n))", "RUN echo '<<'", 'RUN ["cat", "<<EOF"]', "RUN cat <<<word"]
+)
+def test_what_only_looks_like_a_heredoc_is_a_command(text: str) -> None:
+    assert one(text).name == "RUN"
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", "failed to parse Dockerfile: file with no instructions"),
@@ -112,9 +119,11 @@ def test_flags_come_before_arguments() -> None:
         ("RUN", "RUN requires at least one argument"),
         ("SHELL a b", "JSON form"),
         ("RUN --mount=type=cache,target=/x y", "--mount option requires BuildKit"),
-        ("COPY --link a b", "--link option requires BuildKit"),
+        ("COPY --parents a b", "--parents option requires BuildKit"),
         ("COPY --other a b", "unknown flag: --other"),
         ("COPY <<EOF /x", "heredoc needs BuildKit"),
+        ("RUN <<EOF\ntouch /x\nEOF", "RUN from a heredoc needs BuildKit"),
+        ("RUN cat <<-'EOF' > /x\nx\nEOF", "RUN from a heredoc needs BuildKit"),
         ("HEALTHCHECK x", 'Unknown type "X"'),
         ("HEALTHCHECK NONE x", "takes no arguments"),
         ("HEALTHCHECK CMD", "missing command"),
