@@ -72,14 +72,16 @@ class World:
 
     def spawner(self) -> int:
         """The spawner's process id, once there is one; it is none of a new daemon's leftovers."""
-        until(self._has_spawner, "a spawner")
-        return self.daemon.spawner_pid
+        found: list[int] = []
 
-    def _has_spawner(self) -> bool:
-        with contextlib.suppress(ValueError):
-            self.daemon.owners.add(self.daemon.spawner_pid)
-            return True
-        return False
+        def look() -> bool:
+            with contextlib.suppress(ValueError):  # one that is just starting is two processes, or none
+                found.append(self.daemon.spawner_pid)
+            return bool(found)
+
+        until(look, "a spawner")
+        self.daemon.owners.update(found)
+        return found[0]
 
     def kill_spawner(self) -> None:
         """kill -9 the spawner, and see it gone."""
