@@ -122,12 +122,15 @@ def _daemon(base: Path, against: str) -> Iterator[str]:
         with running_dockerd(base) as host:
             yield host
         return
-    daemon = Daemon(base, checked=False)
+    daemon = Daemon(base)
     daemon.start()
     try:
         yield daemon.host
     finally:
-        daemon.stop()
+        try:
+            daemon.stop()
+        except AssertionError as error:  # what it left, or where it departs from its own description
+            print(f"nnd afterwards: {error}", flush=True)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,9 @@ _NAME = "registry-1.docker.io"
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ALPINE = {"passwd": "postgres:x:70:70::/var:/bin/sh\n", "group": "postgres:x:70:\n"}
 
+_JSON = {"Content-Type": "application/json"}
+_DENIED = b'{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}'
+
 
 class Hub:
     """Its files. authority: the certificate to trust; hosts: names its address."""
@@ -51,12 +54,15 @@ class Hub:
 
 class _Registry(Fake):
     def honest(self, handler: BaseHTTPRequestHandler, path: str) -> None:
-        """Answer; whose repository is not there gets the hub's answer to that, which is not a registry's."""
-        known = {f"/v2/{repository}/" for repository, _ in self.manifests}
-        if path == "/v2/" or path.startswith(tuple(known)):
+        """Answer; of a repository that is not there the hub says only that nobody may read it."""
+        if path == "/token":
+            return send(handler, 200, b'{"token": "anybody"}', _JSON)
+        if path == "/v2/" or path.startswith(tuple(f"/v2/{name}/" for name, _ in self.manifests)):
             return super().honest(handler, path)
-        denied = b'{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}'
-        return send(handler, 403, denied, {"Content-Type": "application/json"})
+        challenge = f'Bearer realm="https://{_NAME}/token",service="{_NAME}"'
+        if "Authorization" in handler.headers:
+            challenge += ',error="insufficient_scope"'
+        return send(handler, 401, _DENIED, _JSON | {"WWW-Authenticate": challenge})
 
 
 def _image(directory: Path, name: str, tag: str) -> tuple[bytes, str, dict[str, bytes]]:
