@@ -75,10 +75,23 @@ def entry_xattrs(entry: tarfile.TarInfo) -> dict[str, bytes]:
 
 def entry_mtime_ns(entry: tarfile.TarInfo) -> int:
     """Return the entry's time in ns, from the text where there is one: tarfile rounds it to a float."""
+    text = entry.pax_headers.get("mtime")
+    if text is None and isinstance(entry.mtime, int):
+        return entry.mtime * 1_000_000_000
     try:
-        return int(Decimal(entry.pax_headers.get("mtime", str(entry.mtime))) * 1_000_000_000)
+        return int(Decimal(text or str(entry.mtime)) * 1_000_000_000)
     except (InvalidOperation, ValueError, OverflowError) as error:
         raise LayerError(f"layer entry {entry.name!r} has an impossible time; get the image again") from error
+
+
+def apply_to_file(fd: int, entry: tarfile.TarInfo) -> None:
+    """apply() to an open file: four paths less to walk."""
+    os.fchown(fd, entry.uid, entry.gid)
+    os.fchmod(fd, entry.mode & 0o7777)
+    for name, value in entry_xattrs(entry).items():
+        os.setxattr(fd, name, value)
+    mtime = entry_mtime_ns(entry)
+    os.utime(fd, ns=(mtime, mtime))
 
 
 def apply(path: str, entry: tarfile.TarInfo, *, xattrs: dict[str, bytes]) -> None:

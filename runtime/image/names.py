@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from runtime.image.errors import LayerError
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 _AUFS = ".wh..wh."
+_UNUSUAL = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|\0")
+"""What entry_path() has to look at closer: a slash at an end, two of them, `.`, `..`, NUL."""
 
 
 def entry_path(name: str) -> str:
@@ -14,6 +18,8 @@ def entry_path(name: str) -> str:
 
     LayerError for absolute names, `..` and NUL: no archiver needs them, and each is a known way out.
     """
+    if not _UNUSUAL.search(name):
+        return name
     if name.startswith("/"):
         raise LayerError(f"layer entry {name!r} is absolute; refused, rebuild the layer with relative names")
     parts = [part for part in name.split("/") if part not in ("", ".")]

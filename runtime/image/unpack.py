@@ -16,6 +16,7 @@ import msgspec
 
 from runtime.image import metadata, names
 from runtime.image.errors import LayerError, os_cause
+from runtime.image.headers import Entry
 from runtime.image.streams import LayerReader, UnpackLimits
 
 _HOLE = 1 << 16
@@ -40,7 +41,9 @@ def unpack(reader: LayerReader, target: str, limits: UnpackLimits, *, plain: boo
     unpacker = _Unpacker(target, plain=plain)
     entry: tarfile.TarInfo | None = None
     try:
-        with tarfile.open(fileobj=reader, mode="r:", encoding="utf-8", errors="surrogateescape") as tar:  # type: ignore[call-overload]
+        with tarfile.open(
+            fileobj=reader, mode="r:", encoding="utf-8", errors="surrogateescape", tarinfo=Entry
+        ) as tar:  # type: ignore[call-overload]
             while (entry := tar.next()) is not None:
                 tar.members.clear()  # tarfile keeps all of them for random access
                 unpacker.add(entry, reader)
@@ -117,7 +120,8 @@ class _Unpacker:
         if entry.isreg():
             self._file(where, entry, reader)
             self._kinds[path] = "file"
-        elif entry.issym():
+            return
+        if entry.issym():
             os.symlink(entry.linkname, where)  # noqa: PTH211 - hot
             self.bytes += len(os.fsencode(entry.linkname))
             self._kinds[path] = "symbolic link"
@@ -134,10 +138,13 @@ class _Unpacker:
         fd = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             sparse = cast("list[tuple[int, int]] | None", entry.sparse)
+            end = 0
             for offset, size in sparse if sparse is not None else [(0, entry.size)]:
-                _copy(reader, fd, offset, size)
-            os.ftruncate(fd, entry.size)
+                end = max(end, _copy(reader, fd, offset, size))
+            if end != entry.size:
+                os.ftruncate(fd, entry.size)
             self.bytes += entry.size
+            metadata.apply_to_file(fd, entry)
         finally:
             os.close(fd)
 
@@ -227,16 +234,21 @@ class _Unpacker:
                 metadata.apply(self._at(path), entry, xattrs=metadata.entry_xattrs(entry))
 
 
-def _copy(reader: LayerReader, fd: int, offset: int, size: int) -> None:
-    """Copy `size` bytes to `fd`, which is new, at `offset`; zeros become holes, in steps of 64 KiB."""
-    end = offset + size
+def _copy(reader: LayerReader, fd: int, offset: int, size: int) -> int:
+    """Copy `size` bytes to `fd`, which is new, at `offset`; zeros become holes, in steps of 64 KiB.
+
+    Return where the last byte written lies behind, 0 when none was.
+    """
+    end, written = offset + size, 0
     while offset < end:
         data = reader.read_some(min(end - offset, _HOLE - offset % _HOLE))
         if not data:
             raise LayerError("layer's tar ends inside a file: it was cut short; get the image again")
         if data[0] or data != _ZEROS[: len(data)]:
             _write_all(fd, data, offset)
+            written = offset + len(data)
         offset += len(data)
+    return written
 
 
 _ZEROS = memoryview(bytes(_HOLE))
