@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 from runtime.engine.errors import BadParameterError, UnavailableError
@@ -83,6 +84,8 @@ def check_host_config(config: Config, host: HostConfig, facts: HostFacts) -> lis
         if not one.partition(":" if ":" in one else "=")[2]:
             raise BadParameterError(f"bad format for add-host: {one!r}")
     _check_sysctls(host)
+    for one in host.dns or ():
+        _check_nameserver(one)
     return warnings + _network_warnings(config, host)
 
 
@@ -151,6 +154,13 @@ def _check_port(text: str) -> None:
         raise BadParameterError(f'invalid port specification: "{text}"')
     if protocol not in ("", "tcp", "udp", "sctp"):
         raise BadParameterError(f'invalid port specification: "{text}"')
+
+
+def _check_nameserver(text: str) -> None:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise BadParameterError(f"bad nameserver address: {text}") from None
 
 
 def _check_sysctls(host: HostConfig) -> None:
