@@ -23,6 +23,7 @@ from runtime.network.errors import NetworkError
 from runtime.network.links import Links
 from runtime.network.model import Attachment, Bridge, BridgedMode, Mode, Port
 from runtime.network.netns import NetworkNamespace
+from runtime.network.nft import set_descriptors_aside
 from runtime.network.translation import Translation
 from runtime.spawn.owner import Owner
 
@@ -45,6 +46,7 @@ class NetworkManager:
     """
 
     def __init__(self, owner: Owner | None = None, *, pool_size: int = 0) -> None:
+        set_descriptors_aside()
         self.owner = owner or Owner.current()
         self._pool_size = pool_size
         self._links: Links | None = None

@@ -22,6 +22,7 @@ import msgspec
 from runtime.network import inside, rtnetlink, rules, settings
 from runtime.network.errors import NetworkError, wrap
 from runtime.network.model import Endpoint, NetworkSpec, Port
+from runtime.network.nft import set_descriptors_aside
 from runtime.network.publishing import Publication
 from runtime.network.relays import Relays
 from runtime.network.rtnetlink import LinkRow, Rtnetlink
@@ -54,6 +55,7 @@ class NamedNetworks:
     """
 
     def __init__(self, owner: Owner | None = None) -> None:
+        set_descriptors_aside()
         self.owner = owner or Owner.current()
         self._netlink: Rtnetlink | None = None
         self._rules = Rules(self.owner)

@@ -1,12 +1,14 @@
 """libnftables through ctypes: commands in nft's language, answers as JSON.
 
-In-process, because starting `nft` costs more than a container does.
+In-process, because starting `nft` costs more than a container does. The library waits with select(), which
+ends the whole process when the socket's descriptor is 1024 or more; so a few low ones are set aside early.
 """
 
 from __future__ import annotations
 
 import ctypes
 import json
+import os
 import threading
 from typing import Any
 
@@ -14,6 +16,34 @@ from runtime.network.errors import NetworkError
 
 _OUTPUT_JSON = 1 << 4
 _LIBRARY = "libnftables.so.1"
+_FD_SETSIZE = 1024
+_SPARE = 4
+_spare: list[int] = []
+_descriptors = threading.Lock()
+
+
+def set_descriptors_aside() -> None:
+    """Keep low descriptors for contexts to come; a process that will hold many calls this before it does."""
+    with _descriptors:
+        while len(_spare) < _SPARE:
+            fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            if fd >= _FD_SETSIZE:
+                os.close(fd)
+                return
+            _spare.append(fd)
+
+
+def _make_room() -> None:
+    """See to it that the next descriptor is a low one."""
+    if _spare:
+        os.close(_spare.pop())
+    lowest = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    os.close(lowest)
+    if lowest >= _FD_SETSIZE:
+        raise NetworkError(
+            f"nft: {lowest} files are open in this process, and its library works below {_FD_SETSIZE} only; "
+            "this is a bug of ninetynine, report it"
+        )
 
 
 class Nft:
@@ -30,7 +60,9 @@ class Nft:
         for name, result in (("ctx_new", ctypes.c_void_p), ("ctx_get_output_buffer", ctypes.c_char_p)):
             getattr(self._library, f"nft_{name}").restype = result
         self._library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
-        self._context = ctypes.c_void_p(self._library.nft_ctx_new(0))
+        with _descriptors:
+            _make_room()
+            self._context = ctypes.c_void_p(self._library.nft_ctx_new(0))
         self._library.nft_ctx_buffer_output(self._context)
         self._library.nft_ctx_buffer_error(self._context)
         self._lock = threading.Lock()
@@ -40,6 +72,7 @@ class Nft:
         if self._context:
             self._library.nft_ctx_free(self._context)
             self._context = ctypes.c_void_p(None)
+            set_descriptors_aside()
 
     def run(self, commands: str) -> str:
         """Run commands as one transaction: all of them happen or none. NetworkError with nft's own words."""

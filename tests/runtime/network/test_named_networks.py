@@ -322,6 +322,47 @@ def test_names_are_asked_inside_and_port_53_stays_free(box, networks: NamedNetwo
     assert plain.fd >= 0
 
 
+BUSY = """
+import resource, socket
+from own_host import own_host
+from runtime.network.errors import NetworkError
+from runtime.network.inside import inside
+from runtime.network.model import Endpoint, NetworkSpec, Port
+from runtime.network.named import NamedNetworks
+from runtime.network.netns import NetworkNamespace
+from runtime.network.nft import Nft
+resource.setrlimit(resource.RLIMIT_NOFILE, (2048, 2048))
+with own_host():
+    networks = NamedNetworks()
+    held = [socket.socket() for _ in range(1500)]
+    networks.up(NetworkSpec(id="7" * 64, link="busy", subnet="10.97.0.0/24", gateway="10.97.0.1"))
+    for number in range(2, 12):
+        namespace = NetworkNamespace()
+        endpoint = Endpoint(network="7" * 64, interface="eth0", address=f"10.97.0.{number}", resolver=True,
+                            mac=f"02:42:00:00:00:{number:02x}")
+        networks.attach(str(number), namespace.fd, [endpoint], [Port(host=0, container=80)])
+        assert len(networks.resolver(str(number))) == 2
+        namespace.close()
+    networks.close()
+    contexts = []
+    try:
+        while True:
+            contexts.append(Nft())
+    except NetworkError as error:
+        assert "files are open in this process" in str(error), error
+print("done")
+"""
+
+
+def test_a_process_with_many_open_files_names_and_publishes() -> None:
+    """libnftables would end the process (select() beyond 1024 descriptors)."""
+    paths = os.pathsep.join(str(Path(__file__).parents[level]) for level in (0, 3))
+    done = subprocess.run(
+        [sys.executable, "-c", BUSY], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths}
+    )
+    assert done.stdout == "done\n", done.stderr
+
+
 def test_an_address_is_good_again_as_soon_as_it_is_free(networks: NamedNetworks) -> None:
     keeper = Box(networks, "keeper")
     keeper.plug(endpoint(ONE, 9))
