@@ -58,7 +58,7 @@ def top(client: Client, options: Options) -> int:
     found = client.get(f"/containers/{quote(name)}/top", query)
     if options.on("json"):
         return tables.documents(found)
-    print(tables.aligned([found["Titles"], *(found["Processes"] or ())]), end="")
+    print(tables.aligned([found["Titles"], *(found["Processes"] or ())], 20), end="")
     return 0
 
 

@@ -200,14 +200,16 @@ def ls(_client: Client, options: Options) -> int:
             "DockerEndpoint": one.host,
             "Current": one.name == used,
             "Error": "",
+            "ContextType": "moby",
         }
         for one in found
     ]
     if options.on("quiet"):
         print("\n".join(one.name for one in found))
         return 0
-    headings = {"DockerEndpoint": "ENDPOINT"}
-    return tables.show(options, rows, ("Name", "Description", "DockerEndpoint"), headings, key="Name")
+    headings = {"DockerEndpoint": "DOCKER ENDPOINT"}
+    columns = ("Name", "Description", "DockerEndpoint", "Error")
+    return tables.show(options, rows, columns, headings, key="Name")
 
 
 def use(_client: Client, options: Options) -> int:

@@ -111,7 +111,7 @@ def parse(name: str, verb: Verb, words: "Sequence[str]") -> Options:
         wanted = f"{verb.least}" if verb.least == verb.most else f"at least {verb.least}"
         if count > verb.most >= 0 and verb.least != verb.most:
             wanted = f"at most {verb.most}"
-        raise CliError(f"{name} takes {wanted} argument(s), not {count}\nsee 'nn {name} --help'")
+        raise CliError(f"{name} takes {wanted} argument(s), not {count}\nsee 'nn {name} --help'", 1)
     return options
 
 

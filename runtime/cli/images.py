@@ -26,8 +26,6 @@ def images(client: Client, options: Options) -> int:
     digests = options.on("digests") or ".Digest" in options.text("format")
     short = not options.on("no-trunc")
     rows = [row for image in found for row in _rows(image, digests=digests, short=short)]
-    if options.on("quiet"):
-        rows = list({row["ID"]: row for row in rows}.values()) if not digests else rows
     columns = (
         "Repository",
         "Tag",
@@ -55,9 +53,9 @@ def _rows(image: Mapping[str, Any], *, digests: bool, short: bool) -> Iterator[d
             "Digest": digest if digests else "<none>",
             "ID": units.short_id(image["Id"]) if short else image["Id"],
             "CreatedSince": times.since(image["Created"]),
-            "CreatedAt": times.shown(image["Created"]) if image["Created"] > 0 else "N/A",
+            "CreatedAt": times.shown(image["Created"]),
             "Size": units.size(image["Size"], 3),
-            "VirtualSize": units.size(image["Size"], 3),
+            "VirtualSize": units.size(image["Size"]),
             "SharedSize": _or_unknown(image.get("SharedSize", -1)),
             "UniqueSize": _or_unknown(image.get("SharedSize", -1), image["Size"]),
             "Containers": "N/A" if image.get("Containers", -1) < 0 else str(image["Containers"]),
@@ -111,12 +109,12 @@ def history(client: Client, options: Options) -> int:
     rows = []
     for step in found:
         made = " ".join((step.get("CreatedBy") or "").split())
-        identity = step["Id"]
+        identity, at = step["Id"], times.rfc3339(step["Created"] * 10**9, fraction=False)
         rows.append(
             {
                 "ID": units.short_id(identity) if short and identity != "<missing>" else identity,
-                "CreatedSince": times.since(step["Created"]) if human else times.shown(step["Created"]),
-                "CreatedAt": times.shown(step["Created"]),
+                "CreatedSince": times.since(step["Created"]) if human else at,
+                "CreatedAt": at,
                 "CreatedBy": units.shorten(made, 45) if short else made,
                 "Size": units.size(step["Size"], 3) if human else str(step["Size"]),
                 "Comment": step.get("Comment") or "",
@@ -124,7 +122,7 @@ def history(client: Client, options: Options) -> int:
         )
     headings = {
         "ID": "IMAGE",
-        "CreatedSince": "CREATED",
+        "CreatedSince": "CREATED" if human else "CREATED AT",
         "CreatedBy": "CREATED BY",
         "CreatedAt": "CREATED AT",
     }

@@ -72,6 +72,7 @@ VERBS = {
     "inspect": ("inspecting", "ANY", "show all of anything, by its name or id"),
     "login": ("login", "LOGIN", "keep a registry's user and password"),
     "logout": ("login", "LOGOUT", "forget them"),
+    "search": ("searching", "SEARCH", "look for images in a registry"),
     "version": ("system", "VERSION", "our version and the daemon's"),
     "serve registry": ("serving", "REGISTRY", "be a registry"),
     "completion": ("completion", "COMPLETION", "print a completion script for bash, zsh or fish"),
@@ -124,12 +125,12 @@ def split(words: list[str]) -> tuple[str, list[str]]:
     if first not in GROUPS:
         if first in VERBS or first in SHORT or first in HIDDEN:
             return first, words[1:]
-        raise CliError(f"{first!r} is no verb of nn; `nn --help` lists them")
+        raise CliError(f"{first!r} is no verb of nn; `nn --help` lists them", 1)
     if len(words) == 1 or words[1] in ("--help", "-h"):
         return first, ["--help"]
     name = f"{first} {words[1]}"
     if name not in VERBS and name not in SHORT:
-        raise CliError(f"{name!r} is no verb of nn; `nn {first} --help` lists them")
+        raise CliError(f"{name!r} is no verb of nn; `nn {first} --help` lists them", 1)
     return name, words[2:]
 
 

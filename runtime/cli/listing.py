@@ -23,7 +23,7 @@ _COLUMNS = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
 def containers(client: Client, options: Options) -> int:
     """List containers."""
     form = options.text("format", "table")
-    with_size = options.on("size") or ".Size" in form
+    with_size = options.on("size") or ".Size" in form or "json ." in form
     last = -1 if options.number("last") is None else options.number("last")
     query: Query = {
         "all": options.on("all") or options.on("latest") or (last or 0) > 0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from runtime.cli import each, quantities, tables, units
+from runtime.cli import each, quantities, tables, times, units
 from runtime.cli.client import Client, filters
 from runtime.cli.errors import CliError, DaemonError
 from runtime.cli.flags import FILTER, FORMAT, JSON, NO_TRUNC, QUIET, Flag, Options, Verb
@@ -84,7 +84,7 @@ def _row(found: Mapping[str, Any], *, short: bool) -> dict[str, Any]:
         "Internal": str(bool(found.get("Internal"))).lower(),
         "Labels": tables.labels_text(found.get("Labels")),
         "Label": tables.label_of(found.get("Labels")),
-        "CreatedAt": found.get("Created", ""),
+        "CreatedAt": times.utc(found.get("Created", "")),
     }
 
 

@@ -1,7 +1,7 @@
 """`nn`: docker's verbs and flags, asked of a daemon. `nn --local` does without one.
 
 Nothing is imported that a verb does not need: `nn run` has a few milliseconds, and most are Python's own.
-Exit status as docker's: the program's own for run and exec; 125 wrong use or nn failed; 1 the daemon refused.
+Exit status as docker's: the program's own for run and exec; 125 wrong flags or nn failed; 1 else.
 """
 
 import posix

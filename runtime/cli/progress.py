@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
+from runtime.cli import units
 from runtime.cli.errors import CliError
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Bars(Silent):
         self._stream = stream
         self._progress = bars(stream)
         self._tasks: dict[str, TaskID] = {}
+        self._moved: dict[str, int] = {}  # bytes of each that were to move
 
     def __enter__(self) -> Bars:
         self._progress.start()
@@ -96,23 +98,32 @@ class Bars(Silent):
             self._progress.console.out(text, highlight=False)
         else:
             if identity not in self._tasks:
-                self._tasks[identity] = self._progress.add_task(identity, total=None)
-            total, done = detail.get("total"), detail.get("current")
+                self._tasks[identity] = self._progress.add_task(identity, total=None, moved="")
             self._progress.update(
                 self._tasks[identity],
                 description=f"{identity}: {message['status']}",
-                **(
-                    {"completed": done, "total": total or None}
-                    if done is not None
-                    else _ended(message["status"])
-                ),
+                **self._how_far(identity, message["status"], detail),
             )
 
+    def _how_far(self, identity: str, status: str, detail: dict[str, int]) -> dict[str, Any]:
+        """Return what a line changes of its bar, which is full when its layer says so."""
+        done, total = detail.get("current"), detail.get("total")
+        if done is not None:
+            self._moved[identity] = max(done, total or 0)
+            return {"completed": done, "total": total or None, "moved": moved(done, total)}
+        if any(word in status.lower() for word in _FULL):
+            size = self._moved.get(identity)
+            return {"completed": size or 1, "total": size or 1, "moved": moved(size, size) if size else ""}
+        return {}
 
-def _ended(status: str) -> dict[str, Any]:
-    """A bar is full when its layer says so."""
-    done = ("complete", "exists", "pushed", "mounted", "loaded", "done")
-    return {"completed": 1, "total": 1} if any(word in status.lower() for word in done) else {}
+
+_FULL = ("complete", "exists", "pushed", "mounted", "loaded", "done")
+"""What a line says of a layer that is through."""
+
+
+def moved(done: float, total: float | None) -> str:
+    """`12.3MB/60MB`; only how much where it is not known of how much."""
+    return units.size(done, 3) + (f"/{units.size(total, 3)}" if total else "")
 
 
 def bars(stream: TextIO) -> Progress:
@@ -121,13 +132,12 @@ def bars(stream: TextIO) -> Progress:
 
     activate_packages()
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
+        TextColumn("{task.fields[moved]}", markup=False),
     )
     return Progress(*columns, console=Console(file=stream), refresh_per_second=8)
 
@@ -140,7 +150,9 @@ def counted(
         yield from pieces
         return
     with bars(sys.stderr) as progress:
-        task = progress.add_task(what, total=total)
+        task, done = progress.add_task(what, total=total, moved=""), 0
         for piece in pieces:
             yield piece
-            progress.update(task, advance=len(piece))
+            done += len(piece)
+            progress.update(task, completed=done, moved=moved(done, total))
+        progress.update(task, total=done or 1, completed=done or 1)

@@ -34,7 +34,8 @@ def stats(client: Client, options: Options) -> int:
         found = _once(client, names)
         if options.on("json"):
             return tables.documents(found)
-        return tables.show(options, [row(one, options) for one in found], _COLUMNS, _HEADINGS)
+        rows = [row(one, options, name) for one, name in zip(found, names, strict=True)]
+        return tables.show(options, rows, _COLUMNS, _HEADINGS)
     return _live(client, options, every)
 
 
@@ -65,7 +66,8 @@ def _live(client: Client, options: Options, every: bool) -> int:
         if watch.fault and options.words:
             raise watch.fault
         sys.stdout.write(clear)
-        tables.show(options, [row(one, options) for one in watch.latest()], _COLUMNS, _HEADINGS)
+        rows = [row(one, options, name) for name, one in watch.latest()]
+        tables.show(options, rows, _COLUMNS, _HEADINGS)
         sys.stdout.flush()
         if options.words and not watch.busy:
             return 0
@@ -111,13 +113,13 @@ class Watch:
         """Whether any of them is still there."""
         return any(thread.is_alive() for thread in list(self._threads.values()))
 
-    def latest(self) -> list[dict[str, Any]]:
-        """Return the newest document of each, in the order in which they were asked for."""
-        return [self._found[name] for name in list(self._threads) if name in self._found]
+    def latest(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return names and the newest document of each, in the order in which they were asked for."""
+        return [(name, self._found[name]) for name in list(self._threads) if name in self._found]
 
 
-def row(found: Mapping[str, Any], options: Options) -> dict[str, Any]:
-    """One document of the API → fields by docker's names."""
+def row(found: Mapping[str, Any], options: Options, asked: str) -> dict[str, Any]:
+    """One document of the API → fields by docker's names. asked: what it was asked for by."""
     identity = found.get("id") or ""
     used, limit = memory(found.get("memory_stats") or {})
     networks = (found.get("networks") or {}).values()
@@ -125,7 +127,7 @@ def row(found: Mapping[str, Any], options: Options) -> dict[str, Any]:
     sent = sum(one["tx_bytes"] for one in networks)
     read, written = _blocks(found.get("blkio_stats") or {})
     return {
-        "Container": identity,
+        "Container": asked if options.words else units.short_id(asked),
         "ID": identity if options.on("no-trunc") else units.short_id(identity),
         "Name": (found.get("name") or "").lstrip("/"),
         "CPUPerc": f"{cpu(found):.2f}%",

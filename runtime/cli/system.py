@@ -59,6 +59,7 @@ def _own(client: Client) -> dict[str, Any]:
     return {
         "Version": own_version(),
         "ApiVersion": API_VERSION,
+        "DefaultAPIVersion": API_VERSION,
         "Os": sys.platform,
         "Arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
         "PythonVersion": platform.python_version(),
@@ -105,7 +106,9 @@ def info(client: Client, options: Options) -> int:
         f"Client: ninetynine\n Version:    {own_version()}\n Context:    {client.endpoint.context}\n\nServer:"
     )
     for name, value in _info_rows(found):
-        if value not in (None, "", []):
+        if value is None:
+            print(f" {name}")
+        elif value != "":
             print(f" {name}: {value}")
     for warning in found.get("Warnings") or ():
         sys.stdout.flush()
@@ -114,19 +117,27 @@ def info(client: Client, options: Options) -> int:
 
 
 def _info_rows(found: dict[str, Any]) -> list[tuple[str, Any]]:
-    labels = found.get("Labels") or []
+    plugins = (found.get("Plugins") or {}).items()
+    security = [row for one in found.get("SecurityOptions") or () for row in _security(one)]
+    registries = found.get("RegistryConfig") or {}
     return [
         ("Containers", found.get("Containers")),
-        ("  Running", found.get("ContainersRunning")),
-        ("  Paused", found.get("ContainersPaused")),
-        ("  Stopped", found.get("ContainersStopped")),
+        (" Running", found.get("ContainersRunning")),
+        (" Paused", found.get("ContainersPaused")),
+        (" Stopped", found.get("ContainersStopped")),
         ("Images", found.get("Images")),
         ("Server Version", found.get("ServerVersion")),
         ("Storage Driver", found.get("Driver")),
-        *[(f"  {name}", value) for name, value in found.get("DriverStatus") or ()],
+        *[(f" {name}", value) for name, value in found.get("DriverStatus") or ()],
         ("Logging Driver", found.get("LoggingDriver")),
         ("Cgroup Driver", found.get("CgroupDriver")),
         ("Cgroup Version", found.get("CgroupVersion")),
+        *_listed("Plugins", [(kind, " ".join(names or ())) for kind, names in plugins if names]),
+        ("Swarm", (found.get("Swarm") or {}).get("LocalNodeState")),
+        ("Runtimes", " ".join(sorted(found.get("Runtimes") or ()))),
+        ("Default Runtime", found.get("DefaultRuntime")),
+        ("Init Binary", found.get("InitBinary")),
+        *_listed("Security Options", security),
         ("Kernel Version", found.get("KernelVersion")),
         ("Operating System", found.get("OperatingSystem")),
         ("OSType", found.get("OSType")),
@@ -135,11 +146,25 @@ def _info_rows(found: dict[str, Any]) -> list[tuple[str, Any]]:
         ("Total Memory", units.memory(found.get("MemTotal") or 0)),
         ("Name", found.get("Name")),
         ("ID", found.get("ID")),
-        ("Root Dir", found.get("DockerRootDir")),
-        ("Security Options", ", ".join(found.get("SecurityOptions") or ())),
+        ("Docker Root Dir", found.get("DockerRootDir")),
+        *_listed(
+            "Insecure Registries", [(one, None) for one in registries.get("InsecureRegistryCIDRs") or ()]
+        ),
+        *_listed("Registry Mirrors", [(one, None) for one in registries.get("Mirrors") or ()]),
         ("Live Restore Enabled", str(bool(found.get("LiveRestoreEnabled"))).lower()),
-        ("Labels", ", ".join(labels)),
+        *_listed("Labels", [(one, None) for one in found.get("Labels") or ()]),
     ]
+
+
+def _listed(title: str, below: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """A title and what is indented below it; nothing when nothing is."""
+    return [(title + ":", None), *[(" " + name, value) for name, value in below]] if below else []
+
+
+def _security(text: str) -> list[tuple[str, Any]]:
+    """`name=seccomp,profile=builtin` → `seccomp`, and below it `Profile: builtin`."""
+    pairs = [one.partition("=")[::2] for one in text.split(",")]
+    return [(value, None) if name == "name" else (" " + name.capitalize(), value) for name, value in pairs]
 
 
 # ---- events ------------------------------------------------------------------------------------------------

@@ -33,6 +33,8 @@ def show(
         return 0
     if form == "json":
         form = "{{json .}}"
+    if "json" in form:
+        rows = [dict(sorted(row.items())) for row in rows]
     if form == "table":
         form = "table " + "\t".join("{{." + name + "}}" for name in columns)
     render(form, rows, headings)
@@ -71,14 +73,14 @@ class Headings(dict[str, Any]):
         return isinstance(name, str)
 
 
-def aligned(lines: Iterable[Sequence[str]]) -> str:
-    """Return lines of cells in columns: each as wide as its widest cell and three blanks, at least ten."""
+def aligned(lines: Iterable[Sequence[str]], narrowest: int = _NARROWEST) -> str:
+    """Return lines of cells in columns: each as wide as its widest cell and three blanks, or `narrowest`."""
     lines = list(lines)
     widths: list[int] = []
     for cells in lines:
         for at, cell in enumerate(cells[:-1]):
             if at == len(widths):
-                widths.append(_NARROWEST)
+                widths.append(narrowest)
             widths[at] = max(widths[at], len(cell) + _BETWEEN)
     return "".join(
         "".join(cell.ljust(width) for cell, width in zip(cells[:-1], widths, strict=False)) + f"{cells[-1]}\n"

@@ -259,10 +259,19 @@ class Template:
         elif operand.base is not None:
             value = self._value(operand.base, dot, names)
         for name in operand.path:
-            if not isinstance(value, Mapping) or name not in value:
-                raise LookupError(f"there is no field .{name}{_offered(value)}")
-            value = value[name]
+            value = _field(value, name)
         return value
+
+
+def _field(value: Any, name: str) -> Any:
+    """Return a field. Docker's client knows some by Go's names, .ID for Id, hence the second look."""
+    if isinstance(value, Mapping):
+        if name in value:
+            return value[name]
+        alike = [one for one in value if one.lower() == name.lower()]
+        if len(alike) == 1:
+            return value[alike[0]]
+    raise LookupError(f"there is no field .{name}{_offered(value)}")
 
 
 def _pieces(text: str) -> Iterator[str | list[Token]]:

@@ -84,11 +84,20 @@ def shown(when: float) -> str:
     return datetime.fromtimestamp(when, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %z %Z")
 
 
-def rfc3339(nanosecond: int) -> str:
+def rfc3339(nanosecond: int, *, fraction: bool = True) -> str:
     """Ns since 1970 → `2026-01-31T10:00:00.000000001+01:00`, in our zone."""
     whole, rest = divmod(nanosecond, 10**9)
     zone = datetime.fromtimestamp(whole, UTC).astimezone()
     offset = zone.strftime("%z")
-    return f"{zone:%Y-%m-%dT%H:%M:%S}.{rest:09d}" + (
-        "Z" if offset == "+0000" else f"{offset[:3]}:{offset[3:]}"
-    )
+    part = f".{rest:09d}" if fraction else ""
+    return f"{zone:%Y-%m-%dT%H:%M:%S}{part}" + ("Z" if offset == "+0000" else f"{offset[:3]}:{offset[3:]}")
+
+
+def utc(text: str) -> str:
+    """An RFC 3339 time → `2026-01-31 10:00:00.5 +0000 UTC`; what is none stays as it is."""
+    try:
+        whole, rest = divmod(nanoseconds(text), 10**9)
+    except ValueError:
+        return text
+    fraction = f".{rest:09d}".rstrip("0") if rest else ""
+    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%d %H:%M:%S}{fraction} +0000 UTC"

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from runtime.cli import progress
+from runtime.cli import progress, units
 from runtime.cli.client import Client, Query
 from runtime.cli.errors import CliError
 from runtime.cli.flags import QUIET, Flag, Options, Verb
@@ -50,7 +50,10 @@ def pull_image(
         "platform": platform or None,
     }
     lines = client.lines("POST", "/images/create", query, headers=header(name))
-    progress.follow(lines, quiet=quiet, out=sys.stdout if out == 1 else sys.stderr)
+    stream = sys.stdout if out == 1 else sys.stderr
+    extras = progress.follow(lines, quiet=quiet, out=stream)
+    if not quiet:
+        stream.writelines(travelled(extras))
 
 
 def full_name(name: str, *, tagged: bool = True) -> str:
@@ -78,10 +81,28 @@ def push(client: Client, options: Options) -> int:
     query: Query = {"tag": None if every else tag or "latest", "platform": options.text("platform") or None}
     path = f"/images/{quote(repository, b'/:')}/push"
     lines = client.lines("POST", path, query, headers=header(name) or _NO_AUTH)
-    progress.follow(lines, quiet=quiet)
+    extras = progress.follow(lines, quiet=quiet)
     if quiet:
         print(full_name(name, tagged=not every))
+    else:
+        sys.stdout.writelines(travelled(extras))
     return 0
+
+
+def travelled(extras: Iterable[progress.Message]) -> Iterator[str]:
+    """What each pull or push moved, as our daemon tells it: `Received 60MB: 2 blobs; 1 was here`."""
+    for extra in extras:
+        found = extra["aux"].get("Transfer") if isinstance(extra["aux"], dict) else None
+        if not found:
+            continue
+        way, place = ("Sent", "there") if found["sent"] > found["received"] else ("Received", "here")
+        size = units.size(max(found["sent"], found["received"]), 3)
+        parts = [f"{found['moved']} blob{'s' if found['moved'] != 1 else ''}"]
+        parts += [f"{found['present']} {'was' if found['present'] == 1 else 'were'} {place}"] * bool(
+            found["present"]
+        )
+        parts += [f"{found['mounted']} mounted from another repository"] * bool(found["mounted"])
+        yield f"{way} {size}: {'; '.join(parts)}\n"
 
 
 # ---- files -------------------------------------------------------------------------------------------------

@@ -78,13 +78,20 @@ def _verbose(found: dict[str, Any]) -> int:
         images,
     )
     print("\nContainers space usage:\n")
-    shown = [listing.row(one) for one in found.get("Containers") or ()]
+    shown = [listing.row(one | {"SizeRootFs": 0}) for one in found.get("Containers") or ()]
     names = ("ID", "Image", "Command", "LocalVolumes", "Size", "RunningFor", "Status", "Names")
     headings = ("CONTAINER ID", "IMAGE", "COMMAND", "LOCAL VOLUMES", "SIZE", "CREATED", "STATUS", "NAMES")
     _table(headings, [tuple(one[name] for name in names) for one in shown])
     print("\nLocal Volumes space usage:\n")
     volumes = [_volume(one) for one in found.get("Volumes") or ()]
     _table(("VOLUME NAME", "LINKS", "SIZE"), volumes)
+    cache = found.get("BuildCache") or []
+    whole = sum(one["Size"] for one in cache if not one.get("Shared"))
+    print(f"\nBuild cache usage: {units.size(whole)}\n")
+    _table(
+        ("CACHE ID", "CACHE TYPE", "SIZE", "CREATED", "LAST USED", "USAGE", "SHARED"),
+        [_cached(one) for one in cache],
+    )
     return 0
 
 
@@ -99,6 +106,12 @@ def _image(one: dict[str, Any]) -> tuple[str, ...]:
 def _volume(one: dict[str, Any]) -> tuple[str, ...]:
     data = one.get("UsageData") or {}
     return one["Name"], str(data.get("RefCount", 0)), units.size(max(data.get("Size", 0), 0), 3)
+
+
+def _cached(one: dict[str, Any]) -> tuple[str, ...]:
+    when = (times.since(one.get(name) or "") for name in ("CreatedAt", "LastUsedAt"))
+    used = str(one.get("UsageCount", 0))
+    return (one["ID"][:12], one["Type"], units.size(one["Size"], 3), *when, used, str(one["Shared"]).lower())
 
 
 def _table(headings: tuple[str, ...], lines: list[tuple[str, ...]]) -> None:

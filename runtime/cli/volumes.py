@@ -43,6 +43,7 @@ def _row(found: Mapping[str, Any]) -> dict[str, Any]:
         "Scope": found.get("Scope", ""),
         "Mountpoint": found["Mountpoint"],
         "Labels": tables.labels_text(found.get("Labels")),
+        **dict.fromkeys(("Availability", "Group", "Status"), "N/A"),  # of docker's cluster volumes
         "Label": tables.label_of(found.get("Labels")),
         "Links": "N/A",
         "Size": "N/A",

@@ -119,6 +119,11 @@ class Wire:
         while (end := data.find(b"\n")) < 0:
             self.rest = b""
             more = self.receive()
+            if not more and not data:
+                raise CliError(
+                    "read the daemon's answer: the connection ended before it; is a daemon there, "
+                    "and what does its log say, or ssh above?"
+                )
             if not more or len(data) > _HEAD_MOST:
                 raise CliError(
                     "read the daemon's answer: the connection ended within it; see the daemon's log"

@@ -237,4 +237,4 @@ def test_an_ssh_that_fails_is_told(tmp_path: Path):
     done = call("-H", "ssh://far", "ps", config=tmp_path, NN_SSH="/no/such/ssh")
     assert (done.returncode, b"/no/such/ssh: No such file" in done.stderr) == (125, True)
     done = call("-H", "ssh://far", "ps", config=tmp_path, NN_SSH="false")
-    assert (done.returncode, b"ended within it" in done.stderr) == (125, True)
+    assert (done.returncode, b"ended before it" in done.stderr) == (125, True)

@@ -8,7 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.cli import images, jsontext, listing, stats, system, tables, times, units, usage
+from runtime.cli import (
+    images,
+    jsontext,
+    listing,
+    progress,
+    stats,
+    system,
+    tables,
+    times,
+    transfer,
+    units,
+    usage,
+)
 from runtime.cli.errors import CliError
 from runtime.cli.flags import Options
 
@@ -171,7 +183,7 @@ def test_stats():
         },
         "pids_stats": {"current": 3},
     }
-    row = stats.row(document, Options())
+    row = stats.row(document, Options(), "0123456789abcdef")
     assert list(row.values())[1:] == [
         "c" * 12,
         "web",
@@ -183,9 +195,34 @@ def test_stats():
         "3",
     ]
     assert (
-        stats.row({"id": "x", "cpu_stats": {"cpu_usage": {"total_usage": 0}}}, Options())["CPUPerc"]
+        stats.row({"id": "x", "cpu_stats": {"cpu_usage": {"total_usage": 0}}}, Options(), "x")["CPUPerc"]
         == "0.00%"
     )
+
+
+def test_a_network_s_time_is_shown_as_go_does():
+    assert times.utc("2026-01-31T10:00:00.120000000Z") == "2026-01-31 10:00:00.12 +0000 UTC"
+    assert times.utc("2026-01-31T10:00:00+01:00") == "2026-01-31 09:00:00 +0000 UTC"
+    assert times.utc("") == ""
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ((60_000_000, 0, 2, 1, 0), "Received 60MB: 2 blobs; 1 was here\n"),
+        ((0, 565, 0, 3, 0), "Sent 565B: 0 blobs; 3 were there\n"),
+        ((10, 9000, 1, 0, 2), "Sent 9kB: 1 blob; 2 mounted from another repository\n"),
+    ],
+)
+def test_what_travelled_is_told(counts: tuple[int, ...], said: str):
+    found = dict(zip(("received", "sent", "moved", "present", "mounted"), counts, strict=True))
+    assert list(transfer.travelled([{"aux": {"Transfer": found}}])) == [said]
+    assert list(transfer.travelled([{"aux": {"Tag": "1", "Size": 5}}, {"aux": ["x"]}])) == []
+
+
+def test_a_bar_is_as_long_as_its_layer():
+    assert progress.moved(12_345_678, 60_000_000) == "12.3MB/60MB"
+    assert progress.moved(5, None) == "5B"
 
 
 def test_an_event_s_line():

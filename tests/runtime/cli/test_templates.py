@@ -29,6 +29,7 @@ DATA: dict[str, Any] = {
         ("a {{ .Name }} b", "a /web b"),
         ("{{.State.Pid}} {{.State.Running}} {{.Size}}", "7 true 1"),
         ("{{.State.Health}}", "<no value>"),
+        ("{{.state.PID}}", "7"),
         ("{{.Args}} {{.Labels}}", "[a b c] map[a:2 z:1]"),
         ("{{json .Args}}", '["a","b c"]'),
         ("{{.Args | json}}", '["a","b c"]'),

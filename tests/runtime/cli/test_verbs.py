@@ -77,19 +77,22 @@ def test_the_front_page_names_every_verb_and_flag(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "status", "said"),
     [
-        (("nope",), b"'nope' is no verb"),
-        (("image", "nope"), b"'image nope' is no verb"),
-        (("--nope", "ps"), b"unknown flag: --nope"),
-        (("ps", "--nope"), b"see 'nn ps --help'"),
-        (("rm",), b"takes at least 1"),
-        (("run",), b"takes at least 1"),
+        (("nope",), 1, b"'nope' is no verb"),
+        (("image", "nope"), 1, b"'image nope' is no verb"),
+        (("--nope", "ps"), 125, b"unknown flag: --nope"),
+        (("ps", "--nope"), 125, b"see 'nn ps --help'"),
+        (("rm",), 1, b"takes at least 1"),
+        (("run",), 1, b"takes at least 1"),
+        (("run", "--cpus", "many", "image"), 125, b"--cpus"),
     ],
 )
-def test_wrong_use_is_125_and_names_the_help(tmp_path: Path, words: tuple[str, ...], said: bytes):
+def test_wrong_use_has_docker_s_status_and_names_the_help(
+    tmp_path: Path, words: tuple[str, ...], status: int, said: bytes
+):
     done = call(*words, config=tmp_path)
-    assert (done.returncode, said in done.stderr) == (125, True), done.stderr
+    assert (done.returncode, said in done.stderr) == (status, True), done.stderr
     assert done.stderr.startswith(b"nn: ")
 
 

@@ -65,7 +65,7 @@ def test_head_has_no_body_whatever_its_length_says():
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
-        (b"", "ended within it"),
+        (b"", "ended before it"),
         (b"HTTP/1.1 200 OK\r\nContent-Le", "ended within it"),
         (b"SSH-2.0-OpenSSH\r\n\r\n", "is no HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", "4 bytes are missing"),
