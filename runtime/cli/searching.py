@@ -1,0 +1,49 @@
+"""`nn search`: what a registry finds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from runtime.cli import tables, units
+from runtime.cli.client import Client, Query, filters
+from runtime.cli.flags import FILTER, FORMAT, JSON, NO_TRUNC, Flag, Options, Verb
+
+_COLUMNS = ("Name", "Description", "StarCount", "IsOfficial")
+_HEADINGS = {"StarCount": "STARS", "IsOfficial": "OFFICIAL"}
+
+
+def search(client: Client, options: Options) -> int:
+    """Ask a registry, Docker Hub where the term names none, for images by a word of their name."""
+    query: Query = {
+        "term": options.words[0],
+        "limit": options.number("limit"),
+        "filters": filters(options.many("filter")),
+    }
+    found = client.get("/images/search", query) or []
+    found.sort(key=lambda one: -one.get("star_count", 0))
+    if options.on("json"):
+        return tables.documents(found)
+    rows = [_row(one, truncate=not options.on("no-trunc")) for one in found]
+    return tables.show(options, rows, _COLUMNS, _HEADINGS)
+
+
+def _row(found: Mapping[str, Any], *, truncate: bool) -> dict[str, Any]:
+    described = " ".join((found.get("description") or "").split())
+    return {
+        "Name": found["name"],
+        "Description": units.shorten(described, 45) if truncate else described,
+        "StarCount": str(found.get("star_count", 0)),
+        "IsOfficial": "[OK]" if found.get("is_official") else "",
+        "IsAutomated": "[OK]" if found.get("is_automated") else "",
+    }
+
+
+_FLAGS: tuple[Flag, ...] = (
+    FILTER,
+    FORMAT,
+    JSON,
+    ("limit", "", "int", "N", "at most so many"),
+    NO_TRUNC,
+)
+SEARCH = Verb(search, "TERM", _FLAGS, least=1, most=1, example="nn search --filter stars=10 nginx")
