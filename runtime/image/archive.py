@@ -70,7 +70,10 @@ def is_archive(source: Path) -> bool:
     if source.is_dir():
         return (source / "oci-layout").is_file() and (source / "index.json").is_file()
     try:
-        with source.open("rb") as stream, _open(cast("BinaryIO", PlainReader(stream)), UnpackLimits()) as tar:
+        with (
+            source.open("rb") as stream,
+            _open(cast("BinaryIO", PlainReader(stream, UnpackLimits())), UnpackLimits()) as tar,
+        ):
             for number, member in enumerate(tar):
                 if member.name.removeprefix("./") in ("manifest.json", "oci-layout", "index.json"):
                     return True
@@ -110,11 +113,11 @@ def _shown(source: Path | Readable) -> str:
 
 def _members(source: Path | Readable, scratch: Path, limits: UnpackLimits) -> dict[str, Path]:
     if not isinstance(source, Path):
-        return _spread(cast("BinaryIO", PlainReader(source)), scratch, limits)
+        return _spread(cast("BinaryIO", PlainReader(source, limits)), scratch, limits)
     if source.is_dir():
         return _directory_members(source)
     with source.open("rb") as stream:
-        return _spread(cast("BinaryIO", PlainReader(stream)), scratch, limits)
+        return _spread(cast("BinaryIO", PlainReader(stream, limits)), scratch, limits)
 
 
 def _open(stream: BinaryIO, limits: UnpackLimits) -> tarfile.TarFile:
@@ -185,12 +188,12 @@ class _Reader:
         for entry in index.manifests:
             name = entry.annotations.get(_CONTAINERD_NAME) or entry.annotations.get(REF_NAME)
             names = (name,) if name else ()
-            digest = self._platform_of(entry).digest
-            if digest in found:
-                both = (*found[digest].names, *names)
-                found[digest] = msgspec.structs.replace(found[digest], names=both)
+            one = self._platform_of(entry)
+            if one.digest in found:
+                both = (*found[one.digest].names, *names)
+                found[one.digest] = msgspec.structs.replace(found[one.digest], names=both)
             else:
-                found[digest] = self._oci_image(digest, names)
+                found[one.digest] = self._oci_image(one, names)
         return list(found.values())
 
     def _platform_of(self, entry: Descriptor) -> Descriptor:
@@ -199,16 +202,18 @@ class _Reader:
         if entry.media_type not in (INDEX, _DOCKER_INDEX):
             raise ImageError(f"archive holds a {entry.media_type}, which is no image; save an image")
         machine = architecture()
-        for one in msgspec.json.decode(self._blob(entry.digest), type=Index).manifests:
+        for one in msgspec.json.decode(self._blob(entry), type=Index).manifests:
             if (one.platform.get("os"), one.platform.get("architecture")) == ("linux", machine):
                 return one
         raise ImageError(f"archive holds no image for linux/{machine}; save that platform's")
 
-    def _oci_image(self, digest: str, names: tuple[str, ...]) -> Found:
-        data = self._blob(digest)
+    def _oci_image(self, entry: Descriptor, names: tuple[str, ...]) -> Found:
+        data = self._blob(entry)
         manifest = msgspec.json.decode(data, type=Manifest)
-        config = self._blob(manifest.config.digest)
+        config = self._blob(manifest.config)
         diff_ids = msgspec.json.decode(config, type=ImageConfig).rootfs.diff_ids
+        for layer in manifest.layers:
+            self._check_size(layer)
         digests = tuple(layer.digest for layer in manifest.layers)
         paths = tuple(self._blob_name(one) for one in digests)
         layers = self._layers(paths, digests, diff_ids)
@@ -246,8 +251,19 @@ class _Reader:
     def _blob_name(self, digest: str) -> str:
         return f"blobs/sha256/{self._store.blob_path(digest).name}"
 
-    def _blob(self, digest: str) -> bytes:
-        data = self._document(self._blob_name(digest))
-        if self._store.put_blob(data) != digest:
-            raise ImageError(f"archive's blob {digest} does not have that digest; save the image again")
+    def _blob(self, wanted: Descriptor) -> bytes:
+        data = self._document(self._blob_name(wanted.digest))
+        if self._store.put_blob(data) != wanted.digest:
+            raise ImageError(
+                f"archive's blob {wanted.digest} does not have that digest; save the image again"
+            )
+        self._check_size(wanted)
         return data
+
+    def _check_size(self, wanted: Descriptor) -> None:
+        path = self._members.get(self._blob_name(wanted.digest))
+        if path is not None and path.stat().st_size != wanted.size:
+            raise ImageError(
+                f"archive's blob {wanted.digest} has {path.stat().st_size} bytes, not {wanted.size} as its "
+                "descriptor says; save the image again"
+            )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import bz2
-import gzip
 import io
 import lzma
 import zlib
 from typing import Any, BinaryIO, Protocol, cast
 
+from isal import igzip
+
 from runtime.image.errors import LayerError
+from runtime.image.streams import UnpackLimits
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _LONGEST = max(map(len, _MAGIC))
@@ -29,17 +31,19 @@ def compression_of(start: bytes) -> str:
 
 
 class PlainReader(io.RawIOBase):
-    """Reads what is inside a compressed or plain stream. LayerError where that is corrupt or cut short.
+    """Reads what is inside a compressed or plain stream. LayerError: it is corrupt, cut short or a bomb.
 
-    compression: what it was, "" for none. Its size is not bounded: LayerReader behind it does that.
+    compression: what it was, "" for none. limits: how many times its compressed size it may grow to; how big
+    it is as a whole, who reads it looks at.
     """
 
-    def __init__(self, source: Readable) -> None:
+    def __init__(self, source: Readable, limits: UnpackLimits) -> None:
         start = b""
         while len(start) < _LONGEST and (more := source.read(_LONGEST - len(start))):
             start += more
         self.compression = compression_of(start)
-        self._inner = _opened(self.compression, cast("BinaryIO", io.BufferedReader(_Joined(start, source))))
+        self._raw, self._limits, self._size = _Joined(start, source), limits, 0
+        self._inner = _opened(self.compression, cast("BinaryIO", io.BufferedReader(self._raw)))
 
     def readable(self) -> bool:
         """It can be read."""
@@ -52,10 +56,16 @@ class PlainReader(io.RawIOBase):
         except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
             raise self._corrupt(error) from error
         except Exception as error:
-            if type(error).__name__ != "ZstdError":
+            if type(error).__name__ not in ("ZstdError", "IsalError"):
                 raise
             raise self._corrupt(error) from error
         buffer[: len(data)] = data
+        self._size += len(data)
+        if self.compression and self._limits.is_bomb(self._size, self._raw.size):
+            raise LayerError(
+                f"{self.compression} stream unpacks to more than {self._limits.max_ratio} times its "
+                "compressed size; refused as a bomb"
+            )
         return len(data)
 
     def _corrupt(self, error: Exception) -> LayerError:
@@ -63,10 +73,11 @@ class PlainReader(io.RawIOBase):
 
 
 class _Joined(io.RawIOBase):
-    """The bytes that were looked at already, and the rest."""
+    """The bytes that were looked at already, and the rest. size: of what was read."""
 
     def __init__(self, start: bytes, rest: Readable) -> None:
         self._start, self._rest = start, rest
+        self.size = 0
 
     def readable(self) -> bool:
         return True
@@ -77,12 +88,13 @@ class _Joined(io.RawIOBase):
         else:
             data = self._rest.read(len(buffer))
         buffer[: len(data)] = data
+        self.size += len(data)
         return len(data)
 
 
 def _opened(compression: str, stream: BinaryIO) -> Readable:
     if compression == "gzip":
-        return cast("Readable", gzip.GzipFile(fileobj=stream))
+        return cast("Readable", igzip.IGzipFile(fileobj=stream))  # type: ignore[no-untyped-call]
     if compression == "bzip2":
         return cast("Readable", bz2.BZ2File(stream))
     if compression == "xz":

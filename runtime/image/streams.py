@@ -30,6 +30,10 @@ class UnpackLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_ratio: int = 200
     ratio_from: int = 1 << 30
 
+    def is_bomb(self, size: int, compressed: int) -> bool:
+        """Say whether what came out of so many compressed bytes is too much."""
+        return size > max(self.ratio_from, self.max_ratio * compressed)
+
 
 class _Decompressor(Protocol):
     def decompress(self, data: bytes | memoryview, /) -> bytes: ...
@@ -156,7 +160,7 @@ class LayerReader:
                 f"layer unpacks to more than {self._limits.max_bytes} bytes; refused as a bomb, "
                 "raise UnpackLimits.max_bytes if it is meant"
             )
-        if self._total > max(self._limits.ratio_from, self._limits.max_ratio * self.size):
+        if self._limits.is_bomb(self._total, self.size):
             raise LayerError(
                 f"layer unpacks to more than {self._limits.max_ratio} times its compressed size; refused as "
                 "a bomb, raise UnpackLimits.max_ratio if it is meant"

@@ -170,6 +170,6 @@ def _import_url(service: Service, url: str, names: tuple[str, ...], document: Im
 def _import(service: Service, stream: Readable, names: tuple[str, ...], document: ImageDocument) -> Image:
     store = service.images
     with store.adding():
-        layer = store.content.add_stream(PlainReader(stream))  # type: ignore[arg-type]
+        layer = store.content.add_stream(PlainReader(stream, store.limits))  # type: ignore[arg-type]
         made = child_document(document, document.config, diff_id=layer.diff_id, comment=document.comment)
         return store.register(names, (layer,), write_document(made))

@@ -12,8 +12,8 @@ import zstandard
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from runtime.image import LayerError
-from runtime.image.compression import PlainReader, compression_of
+from runtime.image import LayerError, UnpackLimits
+from runtime.image.compression import PlainReader, Readable, compression_of
 
 COMPRESS = {
     "": bytes,
@@ -22,6 +22,10 @@ COMPRESS = {
     "xz": lzma.compress,
     "zstd": zstandard.ZstdCompressor(write_checksum=True).compress,
 }
+
+
+def plain(source: Readable, limits: UnpackLimits | None = None) -> PlainReader:
+    return PlainReader(source, limits or UnpackLimits())
 
 
 class Trickle:
@@ -38,20 +42,20 @@ class Trickle:
 @given(data=st.binary(max_size=2000))
 def test_what_was_compressed_comes_out(name: str, data: bytes) -> None:
     assume(name or not compression_of(data))
-    reader = PlainReader(Trickle(COMPRESS[name](data)))
+    reader = plain(Trickle(COMPRESS[name](data)))
     assert reader.read() == data
     assert name == "" or reader.compression == name
 
 
 def test_joined_streams_are_one() -> None:
-    assert PlainReader(io.BytesIO(gzip.compress(b"a") + gzip.compress(b"b"))).read() == b"ab"
-    assert PlainReader(io.BytesIO(zstandard.compress(b"a") + zstandard.compress(b"b"))).read() == b"ab"
+    assert plain(io.BytesIO(gzip.compress(b"a") + gzip.compress(b"b"))).read() == b"ab"
+    assert plain(io.BytesIO(zstandard.compress(b"a") + zstandard.compress(b"b"))).read() == b"ab"
 
 
 @pytest.mark.parametrize("name", ["gzip", "bzip2", "xz"])
 def test_a_stream_cut_short_is_an_error(name: str) -> None:
     with pytest.raises(LayerError, match="corrupt"):
-        PlainReader(io.BytesIO(COMPRESS[name](bytes(range(256)) * 50)[:-20])).read()
+        plain(io.BytesIO(COMPRESS[name](bytes(range(256)) * 50)[:-20])).read()
 
 
 @pytest.mark.parametrize("name", ["gzip", "bzip2", "xz", "zstd"])
@@ -60,4 +64,16 @@ def test_a_damaged_stream_is_an_error(name: str) -> None:
     data[len(data) // 2] ^= 0xFF
     data[len(data) // 2 + 1] ^= 0xFF
     with pytest.raises(LayerError, match="corrupt"):
-        PlainReader(io.BytesIO(bytes(data))).read()
+        plain(io.BytesIO(bytes(data))).read()
+
+
+@pytest.mark.parametrize("name", ["gzip", "bzip2", "xz", "zstd"])
+def test_a_bomb_is_refused_before_it_is_read(name: str) -> None:
+    limits = UnpackLimits(ratio_from=1 << 20)
+    reader = plain(io.BytesIO(COMPRESS[name](bytes(32 << 20))), limits)
+    read = 0
+    with pytest.raises(LayerError, match="refused as a bomb"):
+        while data := reader.read(1 << 16):
+            read += len(data)
+    assert read < 16 << 20
+    assert len(plain(io.BytesIO(COMPRESS[name](bytes(1 << 20))), limits).read()) == 1 << 20

@@ -57,13 +57,13 @@ def _is_git(remote: str) -> bool:
 
 
 def _unpack(stream: Readable, root: Path, limits: UnpackLimits) -> None:
-    reader = LayerReader(PlainReader(stream), limits, lenient=True)  # type: ignore[arg-type]
+    reader = LayerReader(PlainReader(stream, limits), limits, lenient=True)  # type: ignore[arg-type]
     unpack(reader, str(root), limits, plain=True)
 
 
 def _unpack_remote(stream: Readable, root: Path, limits: UnpackLimits) -> None:
     """A tar, or one text which is the Dockerfile itself."""
-    plain = PlainReader(stream)
+    plain = PlainReader(stream, limits)
     start = b""
     while len(start) < 512 and (more := plain.read(512 - len(start))):
         start += more

@@ -170,12 +170,12 @@ def unpacked_archive(source: Source, scratch: Path, limits: UnpackLimits) -> Sou
     if not source.node.is_file or source.remote:
         return None
     with open(source.node.where, "rb") as file:  # noqa: PTH123
-        if not _is_tar(PlainReader(file)):
+        if not _is_tar(PlainReader(file, limits)):
             return None
         file.seek(0)
         scratch.mkdir(mode=0o755)
         try:
-            reader = LayerReader(PlainReader(file), limits, lenient=True)  # type: ignore[arg-type]
+            reader = LayerReader(PlainReader(file, limits), limits, lenient=True)  # type: ignore[arg-type]
             unpack(reader, str(scratch), limits, plain=True)
         except LayerError as error:
             raise BuildError(f"ADD failed: unpack {source.name}: {error}") from error
