@@ -240,7 +240,7 @@ class InfoAnswer(Exact):
     pids_limit: bool
     ipv4_forwarding: bool = msgspec.field(name="IPv4Forwarding")
     bridge_nf_iptables: bool
-    bridge_nf_ip6tables: bool
+    bridge_nf_ip6tables: bool = msgspec.field(name="BridgeNfIp6tables")
     oom_kill_disable: bool
     debug: bool
     n_fd: int = msgspec.field(name="NFd")

@@ -105,3 +105,8 @@ def test_the_progress_of_archives_is_as_described(daemon: Daemon):
     query = f"fromSrc=-&repo=made&changes={quote('CMD true')}"
     check("post", "/images/create", lines(daemon, f"POST /images/create?{query}", data))
     daemon.docker("rmi", "made", "kept")
+
+
+def test_the_daemon_tells_of_itself_as_described(daemon: Daemon):
+    for asked in ("info", "version"):
+        check("get", f"/{asked}", lines(daemon, f"GET /{asked}"))
