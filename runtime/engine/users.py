@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,10 +37,20 @@ def resolve_user(
     return User(uid=uid, gid=gid, umask=umask, additional_gids=tuple(dict.fromkeys((gid, *extra))))
 
 
+def find_home_once(text: str, layers: tuple[str, ...]) -> str:
+    """Return find_home(); where the topmost layer, a writable one, has no /etc, the others are read once."""
+    if layers and not os.path.isdir(f"{layers[-1]}/etc"):  # noqa: PTH112 - on the start path
+        return _home_in_layers(text, layers[:-1])
+    return find_home(text, layers)
+
+
 def find_home(text: str, layers: tuple[str, ...]) -> str:
     """Return the home directory of the user in `text` (as resolve_user takes it), `/` when it has none."""
     row = _find(layers, "passwd", text.partition(":")[0] or "0", 2)
     return (row[5] if row and len(row) > 5 else "") or "/"
+
+
+_home_in_layers = functools.lru_cache(maxsize=64)(find_home)
 
 
 def _group(layers: tuple[str, ...], name: str) -> int:

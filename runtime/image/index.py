@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -19,9 +20,28 @@ class IndexFile:
     def __init__(self, content: LayerStore) -> None:
         self._content = content
         self.path: Path = content.root / "index.json"
+        self._known: tuple[tuple[int, ...], Entries] = ((), ())
 
     def read(self) -> Entries:
         """Return the entries, each with its image's id. A missing file is an empty list."""
+        # Looked at before it is read: what is read may be newer, and is then read again.
+        version = self._version()
+        if version and self._known[0] == version:
+            return self._known[1]
+        entries = self._read()
+        if all(catalog.ID in entry.annotations for entry in entries):
+            self._known = version, entries
+        return entries
+
+    def _version(self) -> tuple[int, ...]:
+        """What changes with the file, which is always replaced as a whole."""
+        try:
+            info = os.stat(self.path)  # noqa: PTH116 - on the start path
+        except OSError:
+            return ()
+        return info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
+
+    def _read(self) -> Entries:
         try:
             found = msgspec.json.decode(self.path.read_bytes(), type=Index).manifests
         except FileNotFoundError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SAVE_AGAIN_S = 5.0
+_IMAGES_KEPT = 64
 
 log = logging.getLogger(__name__)
 
@@ -98,9 +100,6 @@ class Members:
         """Forget a container."""
         self.names.drop(member.id, member.record.name)
         self._members.pop(member.id, None)
-        image = member.record.image_id
-        if all(other.record.image_id != image for other in self._members.values()):
-            self._layers.pop(image, None)
 
     def set_state(self, member: Member, *, save: bool = True, **changes: object) -> None:
         """Change fields of a container's state, here and (with save) on disk."""
@@ -122,10 +121,12 @@ class Members:
 
     def layers(self, record: ContainerRecord) -> tuple[Path, ...]:
         """Return the directories of the image's layers, lowest first. Raises ImageNotFoundError."""
-        known = self._layers.get(record.image_id)
-        if known is None:
+        known = self._layers.pop(record.image_id, None)
+        if known is None or not all(map(os.path.isdir, known)):  # removed, and here again since
             known = tuple(self.service.images.resolve(record.image_id).layer_dirs)
-            self._layers[record.image_id] = known
+        self._layers[record.image_id] = known
+        while len(self._layers) > _IMAGES_KEPT:
+            self._layers.pop(next(iter(self._layers)))
         return known
 
     # ---- telling --------------------------------------------------------------------------------------

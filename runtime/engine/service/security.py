@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -46,8 +47,13 @@ def parse_security(options: Sequence[str] | None) -> SecurityOptions:
 
 def capabilities_of(host: HostConfig) -> tuple[str, ...]:
     """Return the names a container gets, in the kernel's order. BadParameterError: none that can be had."""
+    return _chosen(tuple(host.cap_add or ()), tuple(host.cap_drop or ()))
+
+
+@functools.lru_cache(maxsize=64)
+def _chosen(add: tuple[str, ...], drop: tuple[str, ...]) -> tuple[str, ...]:
     every = capabilities.names(capabilities.bounding())
-    added, dropped = _names(host.cap_add, "CapAdd"), _names(host.cap_drop, "CapDrop")
+    added, dropped = _names(add, "CapAdd"), _names(drop, "CapDrop")
     for name in added:
         if name != "ALL" and name not in every:
             raise BadParameterError(
@@ -62,8 +68,8 @@ def capabilities_of(host: HostConfig) -> tuple[str, ...]:
     return tuple(name for name in every if name in chosen)
 
 
-def _names(asked: Sequence[str] | None, field: str) -> tuple[str, ...]:
-    short = tuple(name.upper().removeprefix("CAP_") for name in asked or ())
+def _names(asked: Sequence[str], field: str) -> tuple[str, ...]:
+    short = tuple(name.upper().removeprefix("CAP_") for name in asked)
     for name in short:
         if name != "ALL" and name not in capabilities.NAMES:
             raise BadParameterError(f'invalid {field}: unknown capability: "CAP_{name}"')

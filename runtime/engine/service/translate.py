@@ -20,7 +20,7 @@ from runtime.engine.service.record import ContainerRecord, MountPoint
 from runtime.engine.service.security import capabilities_of, parse_security, seccomp_of
 from runtime.engine.service.validate import ULIMITS
 from runtime.engine.spawner.protocol import Endpoint, Start
-from runtime.engine.users import find_home, resolve_user
+from runtime.engine.users import find_home_once, resolve_user
 from runtime.network.model import Port
 from runtime.oci import defaults
 from runtime.oci.options import PART
@@ -137,7 +137,7 @@ def environment(
         else:
             found.pop(name, None)
     if not found.get("HOME"):
-        found["HOME"] = find_home(config.user, tuple(layers))
+        found["HOME"] = find_home_once(config.user, tuple(layers))
     return tuple(f"{name}={value}" for name, value in found.items())
 
 
