@@ -11,21 +11,17 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
-import time
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from bench.backends import launch, mount_namespace, owned, processes
+from bench.backends import mount_namespace, owned, processes
 from bench.backends.base import BackendError
+from bench.backends.daemon_process import DaemonProcess
 from bench.backends.docker_api import DockerApi
-from bench.backends.environment import SEARCH_PATH
-from bench.backends.streams import above_stdio, close_all
-from runtime.spawn.tape import pointers
+from bench.backends.streams import close_all
 
 SYSTEM_SOCKET = Path("/var/run/docker.sock")
-START_TIMEOUT_S = 30.0
 _MARK = "NINETYNINE_DOCKERD"
 _CGROUP_PREFIX = "nndocker-"
 
@@ -59,45 +55,20 @@ class OwnDaemon:
         self.kept = directory / "data"
         self.api = DockerApi(directory / "docker.sock")
         self._namespace = mount_namespace.make(empty=("/run",))
-        log = above_stdio(os.open(directory / "dockerd.log", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        null = above_stdio(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
         (directory / "daemon.json").write_text("{}")
-        program = shutil.which("dockerd") or "dockerd"
+        argv = _argv(shutil.which("dockerd") or "dockerd", directory)
+        self._process = DaemonProcess("dockerd", directory, argv, self.api, _MARK, self._namespace)
         try:
-            self._process = launch.start(
-                program,
-                _argv(program, directory),
-                pointers([f"PATH={':'.join(SEARCH_PATH)}", f"HOME={directory}", f"{_MARK}={directory.name}"]),
-                (null, log, log),
-                cpus=launch.cpu_mask(()),
-                mount_namespace=self._namespace,
-            )
-        finally:
-            close_all(log, null)
-        self._wait()
+            self._process.wait_for_answer()
+        except BackendError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """End the daemon and free all it held."""
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._process.pidfd, signal.SIGTERM)
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._process.ended() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        self._process.kill()
-        self._process.wait()
+        self._process.end()
         close_all(self._namespace)
         remove(self.directory)
-
-    def _wait(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self.api.alive():
-            if self._process.ended() or time.monotonic() > deadline:
-                log = (self.directory / "dockerd.log").read_text(errors="replace").strip().splitlines()
-                self.close()
-                raise BackendError(
-                    f"start dockerd: it does not answer; its last words: {' / '.join(log[-2:])}"
-                )
-            time.sleep(0.02)
 
 
 def remove(directory: Path) -> None:

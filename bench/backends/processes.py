@@ -104,6 +104,14 @@ def has_variable(pid: int, assignment: bytes) -> bool:
         return False
 
 
+def has_argument(pid: int, argument: bytes) -> bool:
+    """Say whether the command line of `pid` has this argument, whole."""
+    try:
+        return argument in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
 def kill_all(find: Callable[[], Collection[int]], what: str, timeout_s: float = 5.0) -> None:
     """Kill what `find` returns until nothing of it lives. BackendError after `timeout_s`.
 

@@ -1,0 +1,69 @@
+"""The process of a daemon that a run starts for itself: its log, its first answer, its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.backends import launch
+from bench.backends.base import BackendError
+from bench.backends.docker_api import DockerApi
+from bench.backends.environment import SEARCH_PATH
+from bench.backends.streams import above_stdio, close_all
+from runtime.spawn.tape import pointers
+
+START_TIMEOUT_S = 30.0
+_EVERY_S = 0.01
+
+
+class DaemonProcess:
+    """A daemon that answers on `api`. mark: the variable that tells all its processes' owner."""
+
+    def __init__(
+        self,
+        name: str,
+        directory: Path,
+        argv: Sequence[str],
+        api: DockerApi,
+        mark: str,
+        mount_namespace: int = -1,
+    ) -> None:
+        self._name = name
+        self._api = api
+        self._log = directory / f"{self._name}.log"
+        log = above_stdio(os.open(self._log, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        null = above_stdio(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
+        try:
+            self._process = launch.start(
+                argv[0],
+                argv,
+                pointers([f"PATH={':'.join(SEARCH_PATH)}", f"HOME={directory}", f"{mark}={directory.name}"]),
+                (null, log, log),
+                cpus=launch.cpu_mask(()),
+                mount_namespace=mount_namespace,
+            )
+        finally:
+            close_all(log, null)
+
+    def wait_for_answer(self) -> None:
+        """Wait until it answers. Raises BackendError with its last words when it does not."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._api.alive():
+            if self._process.ended() or time.monotonic() > deadline:
+                words = " / ".join(self._log.read_text(errors="replace").strip().splitlines()[-2:])
+                raise BackendError(f"start {self._name}: it does not answer; its last words: {words}")
+            time.sleep(_EVERY_S)
+
+    def end(self) -> None:
+        """Ask it to end, and kill it when it has not after a while."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._process.pidfd, signal.SIGTERM)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._process.ended() and time.monotonic() < deadline:
+            time.sleep(_EVERY_S)
+        self._process.kill()
+        self._process.wait()
