@@ -21,6 +21,7 @@ import msgspec
 
 from runtime.network import inside, rtnetlink, rules, settings
 from runtime.network.errors import NetworkError, wrap
+from runtime.network.hostroutes import has_link
 from runtime.network.model import Endpoint, NetworkSpec, Port
 from runtime.network.nft import set_descriptors_aside
 from runtime.network.publishing import Publication
@@ -85,14 +86,17 @@ class NamedNetworks:
     def _make_bridge(self, netlink: Rtnetlink, spec: NetworkSpec) -> None:
         mac = _MAC + struct.pack(">I", self.owner.pid).hex(":")
         requests = rtnetlink.add_bridge(spec.link, mac, f"nn {self.owner}", spec.mtu, _group(spec))
-        for row in netlink.links():
-            if row.name == spec.link:
-                if _owner_is_alive(row) is not False:
-                    raise wrap(
-                        f"make bridge {spec.link}", errno.EEXIST, "a link of this name is there already"
-                    )
-                netlink.ask([rtnetlink.delete_link(row.name)])
+        if has_link(spec.link):  # to list them all is slow where there are hundreds
+            self._make_way(netlink, spec.link)
         netlink.ask(requests)
+
+    def _make_way(self, netlink: Rtnetlink, name: str) -> None:
+        """Remove a bridge that a dead process left; another link of that name is an error."""
+        for row in netlink.links():
+            if row.name == name:
+                if _owner_is_alive(row) is not False:
+                    raise wrap(f"make bridge {name}", errno.EEXIST, "a link of this name is there already")
+                netlink.ask([rtnetlink.delete_link(name)])
 
     def _open_host(self, spec: NetworkSpec) -> tuple[str, ...]:
         """Let the host pass answers on to containers; return the links on which that was off before."""
