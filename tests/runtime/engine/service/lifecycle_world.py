@@ -95,6 +95,24 @@ class World:
             self.kill_spawner()
         self.daemon.terminate(signal.SIGKILL)
 
+    def seen(self) -> str:
+        """What there is to see of a failure: what the daemon said last, and what it says of its containers."""
+        said = self.daemon.log.read_text("utf-8", "replace")[-4000:]
+        try:
+            _, rows = self.api("GET", "/containers/json?all=1")
+            states = [self.api("GET", f"/containers/{row['Id']}/json")[1]["State"] for row in rows]
+        except (OSError, http.client.HTTPException) as error:
+            return f"{said}\n{error!r}"
+        kernel = [f"{state}: {_kernel_state(state['Pid'])}" for state in states]
+        return "\n".join([said, *kernel])
+
+
+def _kernel_state(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        names = ("status", "wchan", "cgroup")
+        return "\n".join(Path(f"/proc/{pid}/{name}").read_text() for name in names)
+    return "no process"
+
 
 def until(condition: Callable[[], bool], what: str) -> None:
     """Wait for a condition. Nothing is measured: whoever waits this long waits in vain."""

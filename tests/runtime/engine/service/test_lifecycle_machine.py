@@ -109,6 +109,7 @@ class Lifecycle(RuleBasedStateMachine):
             yield
         except BaseException as error:
             error.add_note("\n".join(map(str, self.steps)))
+            error.add_note(self.world.seen())
             self.world.failure = error
             raise
 
@@ -445,7 +446,7 @@ def test_model_and_daemon_agree_however_often_it_dies(capsys: pytest.CaptureFixt
             run_state_machine_as_test(
                 Lifecycle,
                 settings=settings(
-                    max_examples=3 + 2 * OPERATIONS // _STEPS,  # the first does nothing, others are short
+                    max_examples=3 + 4 * OPERATIONS // _STEPS,  # the first does nothing, others are short
                     stateful_step_count=_STEPS,
                     deadline=None,
                     database=None,
