@@ -160,6 +160,9 @@ def environment(options: "Options") -> list[str]:
         from runtime.cli.quantities import read_lines
 
         lines = [line for file in options.many("env-file") for line in read_lines("--env-file", file)]
+        for line in lines:
+            if any(letter.isspace() for letter in line.partition("=")[0]):
+                raise CliError(f'--env-file: "{line}" has a blank in its name; write NAME=VALUE')
     found = []
     for text in (*lines, *options.many("env")):
         name, equals, _ = text.partition("=")

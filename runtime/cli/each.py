@@ -1,4 +1,7 @@
-"""The same for each of several words: what can be done is done, the rest is told, and the status is 1."""
+"""The same for each of several words: what can be done is done, the rest is told, and the status is 1.
+
+forced: what is not there is told all the same, but is no failure, as docker's --force has it.
+"""
 
 from __future__ import annotations
 
@@ -7,45 +10,45 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from runtime.cli.errors import CliError
+from runtime.cli.errors import CliError, DaemonError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
 
-def of(words: Sequence[str], act: Callable[[str], object]) -> int:
+def of(words: Sequence[str], act: Callable[[str], object], *, forced: bool = False) -> int:
     """Do it in turn; print each word that worked, or the text that `act` returns."""
     status = 0
     for word in words:
-        status = max(status, _one(word, act))
+        status = max(status, _one(word, act, forced))
     return status
 
 
-def at_once(words: Sequence[str], act: Callable[[str], object]) -> int:
+def at_once(words: Sequence[str], act: Callable[[str], object], *, forced: bool = False) -> int:
     """Do it for all words at the same time, for what may take long; the order of lines is that of the words.
 
     `act` uses a client of its own: a connection serves one request at a time.
     """
     if len(words) == 1:
-        return of(words, act)
+        return of(words, act, forced=forced)
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(min(len(words), 50)) as pool:
         waiting = [(word, pool.submit(act, word)) for word in words]
-        return max(_one(word, partial(_result, future)) for word, future in waiting)
+        return max(_one(word, partial(_result, future), forced) for word, future in waiting)
 
 
 def _result(future: Future[object], _word: str) -> object:
     return future.result()
 
 
-def _one(word: str, act: Callable[[str], object]) -> int:
+def _one(word: str, act: Callable[[str], object], forced: bool) -> int:
     try:
         said = act(word)
     except CliError as error:
         sys.stdout.flush()
         print(f"nn: {error}", file=sys.stderr)
-        return 1
+        return 0 if forced and isinstance(error, DaemonError) and error.code == 404 else 1
     text = said if isinstance(said, str) else word
     if text:
         print(text)

@@ -76,7 +76,7 @@ def remove(client: Client, options: Options) -> int:
         gone = client.delete(f"/images/{quote(name, b'/:@')}", query)
         return "\n".join(_gone(one) for one in gone)
 
-    return each.of(options.words, act)
+    return each.of(options.words, act, forced=options.on("force"))
 
 
 def _gone(one: Mapping[str, str]) -> str:

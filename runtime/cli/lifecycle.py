@@ -56,7 +56,7 @@ def remove(client: Client, options: Options) -> int:
     def act(name: str) -> None:
         Client(client.endpoint).delete(f"/containers/{quote(name.lstrip('/'))}", query)
 
-    return each.at_once(options.words, act)
+    return each.at_once(options.words, act, forced=options.on("force"))
 
 
 def wait(client: Client, options: Options) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from runtime.cli import each, quantities, tables, times, units
 from runtime.cli.client import Client, filters
-from runtime.cli.errors import CliError, DaemonError
+from runtime.cli.errors import CliError
 from runtime.cli.flags import FILTER, FORMAT, JSON, NO_TRUNC, QUIET, Flag, Options, Verb
 from runtime.cli.wire import quote
 
@@ -92,13 +92,9 @@ def remove(client: Client, options: Options) -> int:
     """Remove networks."""
 
     def act(name: str) -> None:
-        try:
-            client.delete(f"/networks/{quote(name)}")
-        except DaemonError as error:
-            if not (options.on("force") and error.code == 404):
-                raise
+        client.delete(f"/networks/{quote(name)}")
 
-    return each.of(options.words, act)
+    return each.of(options.words, act, forced=options.on("force"))
 
 
 def connect(client: Client, options: Options) -> int:

@@ -28,7 +28,10 @@ def run(client: "Client", options: "Options") -> int:
     if detach:
         from runtime.cli import plain
 
-        container = with_image(client, options, lambda: plain.create(client, options, body))
+        try:
+            container = with_image(client, options, lambda: plain.create(client, options, body))
+        except DaemonError as error:
+            raise failure(error) from None
         plain.start(client, container)
         print(container)
         return 0

@@ -98,6 +98,8 @@ FAILS: tuple[tuple[str, ...], ...] = (
     ("run", "--rm", "--memory", "1", "busybox", "true"),
     ("run", "--rm", "-v", "/x:/y:zz", "busybox", "true"),
     ("run", "--name", "web", "busybox", "true"),
+    ("run", "-d", "--name", "web", "busybox", "true"),
+    ("run", "-d", "busybox", "nope"),
     ("run",),
     ("exec", "nope", "true"),
     ("exec", "old", "true"),
@@ -182,6 +184,13 @@ def test_the_same_is_shown(clients: tuple[Client, Client], words: tuple[str, ...
             break
     assert meaning(ours.stdout) == meaning(theirs.stdout)
     assert (ours.returncode, bool(ours.stderr)) == (theirs.returncode, bool(theirs.stderr)), ours.stderr
+
+
+@pytest.mark.parametrize("verb", [("rm",), ("rmi",), ("volume", "rm"), ("network", "rm")], ids=" ".join)
+def test_force_takes_what_is_gone_for_removed(clients: tuple[Client, Client], verb: tuple[str, ...]):
+    theirs, ours = (client.run(*verb, "-f", "nope") for client in clients)
+    assert theirs.returncode == 0
+    assert (ours.returncode, ours.stdout) == (theirs.returncode, theirs.stdout), ours.stderr
 
 
 @pytest.mark.parametrize("words", FAILS, ids=" ".join)

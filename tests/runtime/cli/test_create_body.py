@@ -171,6 +171,12 @@ def test_what_fits_no_form_is_refused_with_a_hint(words: tuple[str, ...]):
     assert "Traceback" not in str(caught.value)
 
 
+def test_a_blank_in_the_name_of_a_file_s_variable_is_refused(tmp_path: Path):
+    (tmp_path / "env").write_text("A=with a blank\nbad key=1\n")
+    with pytest.raises(CliError, match="bad key=1"):
+        ours("--env-file", str(tmp_path / "env"), "img")
+
+
 # ---- against docker's own client ---------------------------------------------------------------------------
 
 
