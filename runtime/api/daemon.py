@@ -39,6 +39,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     group: str = ""
     tls: ssl.SSLContext | None = None
     insecure: tuple[str, ...] = ()
+    mirrors: tuple[str, ...] = ()
     live_restore: bool = False
     pid_file: Path | None = None
 
@@ -90,7 +91,12 @@ def _unlink(path: Path, inode: int) -> None:
 async def _opened(options: Options, say: Callable[[str], None], stop: asyncio.Event) -> Service | None:
     """Open the service; None when a signal came first."""
     opening = asyncio.ensure_future(
-        Service.open(options.root, live_restore=options.live_restore, insecure=options.insecure)
+        Service.open(
+            options.root,
+            live_restore=options.live_restore,
+            insecure=options.insecure,
+            mirrors=options.mirrors,
+        )
     )
     stopping = asyncio.ensure_future(stop.wait())
     waited = 0.0

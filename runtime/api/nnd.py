@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from runtime.api import versions
 from runtime.api.addresses import parse_address
@@ -51,6 +52,10 @@ def parser() -> argparse.ArgumentParser:
         "--insecure-registry", action="append", metavar="HOST[:PORT]", default=[],
         help="a registry without TLS, or with a certificate nobody knows; may be repeated",
     )  # fmt: skip
+    add(
+        "--registry-mirror", action="append", metavar="URL", default=[],
+        help="a registry that is asked for docker.io's images before docker.io is; may be repeated",
+    )  # fmt: skip
     add("--live-restore", action="store_true", help="containers go on while the daemon does not run")
     add("-p", "--pidfile", metavar="FILE", help="where to write its process id")
     add("-l", "--log-level", choices=_LEVELS, default="info", help="what to log on standard error (info)")
@@ -73,15 +78,28 @@ def options_of(given: argparse.Namespace) -> Options:
     if secure:
         authority = Path(given.tlscacert) if given.tlsverify else None
         context = server_context(Path(given.tlscert), Path(given.tlskey), authority)
+    mirrors, plain = _mirrors(given.registry_mirror)
     return Options(
         root=Path(given.root).absolute(),
         hosts=hosts,
         group=given.group,
         tls=context,
-        insecure=tuple(given.insecure_registry),
+        insecure=(*given.insecure_registry, *plain),
+        mirrors=mirrors,
         live_restore=given.live_restore,
         pid_file=Path(given.pidfile).absolute() if given.pidfile else None,
     )
+
+
+def _mirrors(urls: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Hosts of mirrors, and which of them are used without TLS. Raises BadParameterError."""
+    found = [urlsplit(url) for url in urls]
+    for url, parts in zip(urls, found, strict=True):
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/") or parts.query:
+            raise BadParameterError(
+                f"--registry-mirror {url}: write http://HOST[:PORT] or https://HOST[:PORT]"
+            )
+    return tuple(one.netloc for one in found), tuple(one.netloc for one in found if one.scheme == "http")
 
 
 def main(argv: Sequence[str] | None = None, observer: Observer | None = None) -> int:
@@ -94,7 +112,7 @@ def main(argv: Sequence[str] | None = None, observer: Observer | None = None) ->
     try:
         options = options_of(given)
         if os.geteuid() != 0:
-            raise EngineError("nnd needs root, for namespaces, mounts and cgroups: start it with sudo")
+            raise EngineError("it needs root, for namespaces, mounts and cgroups: start it with sudo")
         _take_all_descriptors()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(options, _say, observer))

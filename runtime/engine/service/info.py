@@ -57,7 +57,7 @@ def info_document(service: Service) -> dict[str, Any]:
             "AllowNondistributableArtifactsHostnames": None,
             "InsecureRegistryCIDRs": ["127.0.0.0/8"],
             "IndexConfigs": {name: _registry(name, secure=False) for name in service.insecure},
-            "Mirrors": None,
+            "Mirrors": [f"https://{host}/" for host in service.mirrors],
         },
         "NCPU": facts.cpus,
         "MemTotal": facts.memory_bytes,

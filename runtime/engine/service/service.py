@@ -33,12 +33,13 @@ class Service:
     """All of one daemon, below `root`. Made by open(); each part takes the Service and finds others in it.
 
     Streams(service), Execs(service), Networks(service), Containers(service); ImageStore(root / "images"),
-    VolumeStore(root / "volumes"), RegistryClient(registry.options.Options(insecure=insecure)).
+    VolumeStore(root / "volumes"), RegistryClient(registry.options.Options(…)).
     """
 
     root: Path
     live_restore: bool = False
     insecure: tuple[str, ...] = ()
+    mirrors: tuple[str, ...] = ()
     images: ImageStore
     registry: RegistryClient
     volumes: VolumeStore
@@ -54,15 +55,23 @@ class Service:
         self._recoveries: set[asyncio.Task[None]] = set()
 
     @classmethod
-    async def open(cls, root: Path, *, live_restore: bool = False, insecure: tuple[str, ...] = ()) -> Service:
+    async def open(
+        cls,
+        root: Path,
+        *,
+        live_restore: bool = False,
+        insecure: tuple[str, ...] = (),
+        mirrors: tuple[str, ...] = (),
+    ) -> Service:
         """Open the daemon's state at `root`, take up what still runs, start what its policy starts.
 
+        insecure: registries without TLS; mirrors: hosts that are asked before the hub (registry.options).
         Raises UnavailableError when there is no spawner to be had. That no other daemon has this root is the
         caller's to see to.
         """
         service = cls()
         service.root = Path(root).absolute()
-        service.live_restore, service.insecure = live_restore, insecure
+        service.live_restore, service.insecure, service.mirrors = live_restore, insecure, mirrors
         service.root.mkdir(mode=0o711, parents=True, exist_ok=True)
         await service._wire()
         return service
@@ -81,7 +90,7 @@ class Service:
         self.events = EventBus()
         self.images = await asyncio.to_thread(ImageStore, self.root / "images")
         await asyncio.to_thread(self.images.sweep)
-        self.registry = RegistryClient(Options(insecure=self.insecure))
+        self.registry = RegistryClient(Options(insecure=self.insecure, mirrors=self.mirrors))
         self.volumes = await asyncio.to_thread(VolumeStore, self.root / "volumes")
         self.spawner = await Spawner.open(self.root)
         self.streams, self.execs = Streams(self), Execs(self)

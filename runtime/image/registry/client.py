@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,6 +19,7 @@ from runtime.image.registry.errors import (
     RegistryAuthError,
     RegistryError,
     RegistryNotFoundError,
+    TransferCancelledError,
 )
 from runtime.image.registry.fetch import fetch_document, fetch_manifest, pull_scope
 from runtime.image.registry.flights import Flights
@@ -31,6 +33,10 @@ from runtime.image.registry.session import Session, open_session
 from runtime.image.registry.transfer import Meter
 from runtime.image.registry.wire import Wire
 from runtime.image.store import ImageStore
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 _MOST_TAGS = 10_000
 _PAGE = 1000
@@ -81,8 +87,11 @@ class RegistryClient:
         stay for the next one, nothing else. Raises RegistryNotFoundError, LyingRegistryError, ImageError.
         """
         reference = parse_reference(name).tagged()
-        with self.session(reference.host, credential, guard) as session:
+
+        def work(session: Session) -> Pulled:
             return Pull(session, store, self._flights, progress, platform).run(reference)
+
+        return self._read(reference.host, credential, guard, work)
 
     def pull_all(
         self,
@@ -96,12 +105,15 @@ class RegistryClient:
     ) -> list[Pulled]:
         """Pull every tag of a repository, one after the other."""
         name = parse_reference(repository)
-        found = []
-        with self.session(name.host, credential, guard) as session:
+
+        def work(session: Session) -> list[Pulled]:
+            found = []
             for tag in _tags(session, name):
                 pull = Pull(session, store, self._flights, progress, platform)
                 found.append(pull.run(msgspec.structs.replace(name, tag=tag, digest="")))
-        return found
+            return found
+
+        return self._read(name.host, credential, guard, work)
 
     def push(
         self,
@@ -128,22 +140,39 @@ class RegistryClient:
     ) -> Distribution:
         """Find out what a name leads to, without pulling it."""
         reference = parse_reference(name).tagged()
-        with self.session(reference.host, credential, guard) as session:
+
+        def work(session: Session) -> Distribution:
             document = fetch_manifest(session, reference.path, reference.digest or reference.tag)
             if document.is_index:
                 told = [platform for _, platform in offers(document, name) if platform is not None]
             else:
                 manifest = read_manifest(document, name)
                 told = [_platform_of(fetch_document(session, reference.path, manifest.config), name)]
-        return Distribution(document=document, platforms=tuple(told))
+            return Distribution(document=document, platforms=tuple(told))
+
+        return self._read(reference.host, credential, guard, work)
 
     def tags(
         self, repository: str, *, credential: Credential | None = None, guard: Guard | None = None
     ) -> list[str]:
         """List the tags of a repository."""
         name = parse_reference(repository)
-        with self.session(name.host, credential, guard) as session:
-            return _tags(session, name)
+        return self._read(name.host, credential, guard, lambda session: _tags(session, name))
+
+    def _read(
+        self, host: str, credential: Credential | None, guard: Guard | None, work: Callable[[Session], T]
+    ) -> T:
+        """Do `work` at the first mirror that can, if the hub is meant; then at the registry itself."""
+        for mirror in self.options.mirrors if host == HUB else ():
+            try:
+                with self.session(mirror, None, guard) as session:
+                    return work(session)
+            except TransferCancelledError:
+                raise
+            except RegistryError as error:
+                log.info("mirror %s is passed over: %s", mirror, error)
+        with self.session(host, credential, guard) as session:
+            return work(session)
 
     def log_in(self, server: str, credential: Credential, guard: Guard | None = None) -> str:
         """Check a credential; return an identity token to keep in place of the password, where one is given.

@@ -16,7 +16,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     insecure: hosts (`host`, `host:port`, or a network as 10.0.0.0/8) that may be used without TLS or with a
     certificate that nobody vouches for; loopback may too, as `trust_loopback` says. certs: directories with
-    `<host[:port]>/*.crt` (authorities to trust), `*.cert` and `*.key` (of ours).
+    `<host[:port]>/*.crt` (authorities to trust), `*.cert` and `*.key` (of ours). mirrors: hosts that are
+    asked for the hub's images before the hub is.
 
     connect_s, read_s: until there is a connection; until the next byte. answer_s: until an answer's head, or
     a whole document, is there. A blob that brings less than `stall_bytes` in `stall_s` is broken off.
@@ -26,6 +27,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     insecure: tuple[str, ...] = ()
+    mirrors: tuple[str, ...] = ()
     trust_loopback: bool = True
     certs: tuple[Path, ...] = CERTIFICATES
     connect_s: float = 15.0

@@ -16,6 +16,8 @@ import pytest
 from certificates import make_certificates
 from daemon_process import Daemon, add_busybox, running_daemon
 
+from runtime.api.nnd import options_of, parser
+
 pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(shutil.which("docker") is None, reason="needs docker-cli"),
@@ -139,6 +141,7 @@ def test_systemd_is_told_and_a_process_id_is_written(tmp_path: Path):
             daemon.start()
             assert systemd.recv(100) == b"READY=1"
             assert (base / "pid").read_text() == f"{daemon.pid}\n"
+            assert daemon.terminate(signal.SIGINT) == 0
             daemon.stop()
             assert systemd.recv(100) == b"STOPPING=1"
             assert not (base / "pid").exists()
@@ -152,8 +155,26 @@ def test_wrong_use_is_told_in_one_line():
         (["--host", "tcp://0.0.0.0:1"], "--tlsverify"),
         (["--host", "nonsense"], "unix:///PATH"),
         (["--tlsverify", "--tlscert", "/none"], "--tlscert"),
+        (["--registry-mirror", "hub.example"], "http://HOST"),
+        (["--registry-mirror", "http://hub.example/path"], "http://HOST"),
     ):
         said = nnd(*flags)
         assert said.returncode == 2
         assert word in said.stderr
         assert "Traceback" not in said.stderr
+
+
+def test_without_root_it_says_so():
+    program = "import os, sys; os.geteuid = lambda: 1000; from runtime.api.nnd import main; sys.exit(main())"
+    said = subprocess.run(
+        [sys.executable, "-c", program, "--root", "/nowhere"], capture_output=True, text=True
+    )
+    assert said.returncode == 1
+    assert said.stderr == "nnd: it needs root, for namespaces, mounts and cgroups: start it with sudo\n"
+
+
+def test_a_mirror_is_a_host_and_plain_where_it_says_http():
+    flags = ["--registry-mirror", "http://127.0.0.1:5000", "--registry-mirror", "https://m.example/"]
+    options = options_of(parser().parse_args(flags))
+    assert options.mirrors == ("127.0.0.1:5000", "m.example")
+    assert options.insecure == ("127.0.0.1:5000",)
