@@ -115,7 +115,8 @@ class Control:
         await self._members.service.spawner.signal(member.id, number)
         self._members.publish(member.record, "kill", {"signal": str(number)})
         if member.record.state.status == "paused":
-            await self._thaw(member)
+            with contextlib.suppress(NotFoundError, ConflictError):  # SIGKILL has ended it, frozen as it was
+                await self._thaw(member)
 
     def _is_up(self, member: Member) -> bool:
         return member.record.state.running or member.record.state.status == "restarting"

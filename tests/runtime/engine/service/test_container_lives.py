@@ -221,6 +221,22 @@ async def test_restart_keeps_what_would_go_with_its_end(tmp_path: Path):
 
 
 @in_loop
+async def test_what_is_killed_before_it_can_be_let_go_on_is_removed_all_the_same(tmp_path: Path):
+    service = await open_service(tmp_path)
+    made = await create(service, "web")
+    await service.containers.start("web")
+    await service.containers.pause("web")
+
+    async def unpause(id: str) -> None:  # noqa: A002
+        raise ConflictError(f"container {id} is not running")
+
+    service.spawner.unpause = unpause
+    await service.containers.remove("web", force=True)
+    assert service.containers.list(all=True) == []
+    assert made not in service.spawner.held
+
+
+@in_loop
 async def test_stopping_what_is_paused_lets_it_go_on(tmp_path: Path):
     service = await open_service(tmp_path)
     made = await create(service, "web")
