@@ -96,7 +96,7 @@ class World:
         self.daemon.terminate(signal.SIGKILL)
 
     def seen(self) -> str:
-        """What there is to see of a failure: what the daemon said last, and what it says of its containers."""
+        """What there is to see of a failure: what the daemon said last, and its containers."""
         said = self.daemon.log.read_text("utf-8", "replace")[-4000:]
         try:
             _, rows = self.api("GET", "/containers/json?all=1")

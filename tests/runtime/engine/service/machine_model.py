@@ -20,8 +20,9 @@ PROGRAMS: dict[Kind, str] = {
 
 @dataclasses.dataclass
 class Expected:
-    """One container. by_hand: somebody ended it, so `unless-stopped` leaves it alone.
+    """One container. by_hand: somebody ended or signalled it, so `unless-stopped` leaves it alone.
 
+    stays_down: this daemon will not start it again when it ends, since somebody signalled it.
     linked: it has a network, a published port and an anonymous volume. starts: how often it has said LINE.
     """
 
@@ -37,6 +38,7 @@ class Expected:
     code: int = 0
     started: bool = False
     by_hand: bool = False
+    stays_down: bool = False
     gone: bool = False
 
     @property
@@ -47,6 +49,7 @@ class Expected:
     def start(self) -> None:
         """It was started, and the quick ones have ended."""
         self.status, self.code, self.started, self.by_hand = "running", 0, True, False
+        self.stays_down = False
         self.starts += 1
         if self.kind == "quick":
             self.end(QUICK_CODE)
@@ -60,6 +63,10 @@ class Expected:
         self.end(TERM_CODE if self.kind == "listens" else KILL_CODE)
         self.by_hand = True
 
+    def signal(self) -> None:
+        """Somebody sent it a signal that it does not mind."""
+        self.status, self.by_hand, self.stays_down = "running", True, True
+
     def kill(self) -> None:
         """Somebody killed it."""
         self.end(KILL_CODE)
@@ -67,6 +74,7 @@ class Expected:
 
     def begin(self) -> None:
         """A daemon begins: its policy may start it; what was to go with its end goes."""
+        self.stays_down = False
         if self.up:
             return
         if self.auto_remove:
@@ -82,7 +90,7 @@ class Expected:
         """The spawner was killed, and all that ran with it; policies start again."""
         if self.up:
             self.end(KILL_CODE)
-            signalled = self.by_hand and self.policy == "unless-stopped"
+            signalled = self.stays_down or (self.by_hand and self.policy == "unless-stopped")
             if not self.gone and self.policy != "no" and not signalled:
                 self.start()
 
