@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ def info_document(service: Service) -> dict[str, Any]:
             "AllowNondistributableArtifactsHostnames": None,
             "InsecureRegistryCIDRs": ["127.0.0.0/8"],
             "IndexConfigs": {name: _registry(name, secure=False) for name in service.insecure},
-            "Mirrors": [f"https://{host}/" for host in service.mirrors],
+            "Mirrors": [_mirror(host, service.insecure) for host in service.mirrors],
         },
         "NCPU": facts.cpus,
         "MemTotal": facts.memory_bytes,
@@ -104,6 +105,10 @@ def _daemon_id(service: Service) -> str:
 
 def _registry(name: str, *, secure: bool) -> dict[str, Any]:
     return {"Name": name, "Mirrors": [], "Secure": secure, "Official": False}
+
+
+def _mirror(host: str, insecure: Collection[str]) -> str:
+    return f"{'http' if host in insecure else 'https'}://{host}/"
 
 
 def _file_system(path: Path) -> str:
