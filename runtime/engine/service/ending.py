@@ -65,10 +65,13 @@ class Ending:
         await service.streams.drained(member.id)
         again = self._starts_again(member, exited)
         goes = member.record.host_config.auto_remove and not (again or member.by_hand)
+        missed = not goes or _holds_something(member.record)
         ran_ns = self._note(member, exited, again=again, save=not goes)
         member.waiters.exited(Ended(exited.code))
+        freed = members.in_background(self._release(member.id))
         await self._remover.give_back(member)
-        await self._release(member.id)
+        if missed:
+            await freed
         self._remover.tell_volumes(member.record, "unmount")
         if member.stopping:
             member.stopping = False
@@ -79,6 +82,7 @@ class Ending:
             member.restart = members.in_background(self._start_again(member))
         elif goes and not member.removing:
             await self._remover.remove(member, volumes=True)
+        await freed
 
     def _starts_again(self, member: Member, exited: Exited) -> bool:
         state, policy = member.record.state, member.record.host_config.restart_policy
@@ -139,6 +143,11 @@ class Ending:
                 await self._starter.start(member, by_policy=True)
             except Exception as error:  # the record says why; nobody awaits this
                 log.warning("restart container %s: %s", member.id, error)
+
+
+def _holds_something(record: ContainerRecord) -> bool:
+    """Say whether somebody could miss what an ended container has in the spawner: a port, a process."""
+    return bool(record.state.ports) or modes.keeps_processes(record)
 
 
 def is_told(record: ContainerRecord, exited: Exited) -> bool:
