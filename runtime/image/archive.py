@@ -99,7 +99,7 @@ def read_archive(
             members = _members(source, scratch, limits)
             reader = _Reader(members, store, on_layer)
             return reader.docker() if "manifest.json" in members else reader.oci()
-        except (msgspec.MsgspecError, tarfile.TarError) as error:
+        except (msgspec.MsgspecError, tarfile.TarError, RecursionError, UnicodeError) as error:
             raise ImageError(
                 f"archive {_shown(source)} is malformed: {error}; save the image again"
             ) from error
@@ -175,7 +175,7 @@ class _Reader:
         found = []
         for image in images:
             config = self._document(image.config)
-            diff_ids = msgspec.json.decode(config, type=ImageConfig).rootfs.diff_ids
+            diff_ids = _diff_ids(config)
             paths = image.layers or ()
             layers = self._layers(paths, (None,) * len(paths), diff_ids)
             found.append(Found(names=image.tags or (), layers=layers, config=config))
@@ -211,7 +211,7 @@ class _Reader:
         data = self._blob(entry)
         manifest = msgspec.json.decode(data, type=Manifest)
         config = self._blob(manifest.config)
-        diff_ids = msgspec.json.decode(config, type=ImageConfig).rootfs.diff_ids
+        diff_ids = _diff_ids(config)
         for layer in manifest.layers:
             self._check_size(layer)
         digests = tuple(layer.digest for layer in manifest.layers)
@@ -267,3 +267,10 @@ class _Reader:
                 f"archive's blob {wanted.digest} has {path.stat().st_size} bytes, not {wanted.size} as its "
                 "descriptor says; save the image again"
             )
+
+
+def _diff_ids(config: bytes) -> tuple[str, ...]:
+    document = msgspec.json.decode(config, type=ImageConfig)
+    if document.os not in ("", "linux"):
+        raise ImageError(f"image operating system {document.os[:40]!r} cannot be used on this platform")
+    return document.rootfs.diff_ids

@@ -69,6 +69,16 @@ class RootFs(msgspec.Struct, frozen=True, kw_only=True):
     type: str = "layers"
 
 
+class HistoryRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One step of how the image came to be, oldest first. empty_layer: it added none."""
+
+    created: str | None = None
+    created_by: str | None = None
+    author: str | None = None
+    comment: str | None = None
+    empty_layer: bool | None = None
+
+
 class ImageConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The image's config document. `created` is left out unless given, so equal content has equal digests."""
 
@@ -79,7 +89,7 @@ class ImageConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     created: str | None = None
     author: str | None = None
     variant: str | None = None
-    history: tuple[dict[str, Any], ...] | None = None
+    history: tuple[HistoryRow, ...] | None = None
 
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}

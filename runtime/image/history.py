@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from runtime.image.documents import HistoryRow
 from runtime.image.errors import ImageError
 
 if TYPE_CHECKING:
@@ -32,24 +33,24 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 def history(store: ImageStore, image: Image) -> tuple[Step, ...]:
     """Return the steps of an image. One without any in its config gets one for each layer."""
-    rows: list[dict[str, Any]] = list(image.config.history or ())
+    rows = list(image.config.history or ())
     if not rows:
-        rows = [{"created": image.config.created or ""} for _ in image.layers]
+        rows = [HistoryRow(created=image.config.created) for _ in image.layers]
     sizes = iter(store.content.unpacked_bytes(diff_id) for diff_id in image.config.rootfs.diff_ids)
-    steps = [_step(row, 0 if row.get("empty_layer") else next(sizes, 0)) for row in rows]
+    steps = [_step(row, 0 if row.empty_layer else next(sizes, 0)) for row in rows]
     steps.reverse()
     return tuple(_with_ids(store, image, steps))
 
 
-def _step(row: dict[str, Any], size: int) -> Step:
+def _step(row: HistoryRow, size: int) -> Step:
     return Step(
         id=MISSING,
-        created=str(row.get("created") or ""),
-        created_by=str(row.get("created_by") or ""),
-        comment=str(row.get("comment") or ""),
+        created=row.created or "",
+        created_by=row.created_by or "",
+        comment=row.comment or "",
         size=size,
         names=(),
-        empty=bool(row.get("empty_layer")),
+        empty=bool(row.empty_layer),
     )
 
 

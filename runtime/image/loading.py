@@ -10,7 +10,7 @@ import msgspec
 from runtime.image.archive import OnLayer, ignore_layer, read_archive
 from runtime.image.compression import Readable
 from runtime.image.image import Image
-from runtime.image.references import parse_reference
+from runtime.image.references import named_reference
 
 if TYPE_CHECKING:
     from runtime.image.store import ImageStore
@@ -26,12 +26,21 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 
 def load(store: ImageStore, source: Path | Readable, on_layer: OnLayer = ignore_layer) -> list[Loaded]:
     """Take in all images of an archive, a file or a stream. Raises ImageError; then none has a name."""
+    try:
+        with store.adding():
+            return _load(store, source, on_layer)
+    except Exception:
+        store.tidy()
+        raise
+
+
+def _load(store: ImageStore, source: Path | Readable, on_layer: OnLayer) -> list[Loaded]:
+    found = read_archive(source, store.content, store.limits, on_layer)
+    all_names = [tuple(named_reference(name) for name in item.names) for item in found]
     loaded = []
-    with store.adding():
-        for item in read_archive(source, store.content, store.limits, on_layer):
-            names = tuple(str(parse_reference(name).tagged()) for name in item.names)
-            before = store.owners(names)
-            image = store.add_found(item, names)
-            lost = {name: old for name, old in before.items() if old != image.id}
-            loaded.append(Loaded(image=image, names=names, lost=lost))
+    for item, names in zip(found, all_names, strict=True):
+        before = store.owners(names)
+        image = store.add_found(item, names)
+        lost = {name: old for name, old in before.items() if old != image.id}
+        loaded.append(Loaded(image=image, names=names, lost=lost))
     return loaded

@@ -41,6 +41,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     removals: tuple[Removal, ...] = ()
     gone: tuple[str, ...] = ()
 
+    def then(self, more: Plan) -> Plan:
+        """Return both as one; `more` was planned on what this leaves."""
+        return Plan(entries=more.entries, removals=self.removals + more.removals, gone=self.gone + more.gone)
+
 
 def nobody(image_id: str) -> Sequence[Use]:
     """No image is used."""

@@ -299,7 +299,7 @@ class ImageStore:
                 entries, reference, force=force, prune=prune, used_by=used_by or removal.nobody
             )
             if used_by is not None:
-                plan = _then(plan, removal.drop_unused(plan.entries, used_by))
+                plan = plan.then(removal.drop_unused(plan.entries, used_by))
             return self._carry_out(entries, plan, alone, reference if used_by is None else "")
 
     def prune_images(
@@ -314,7 +314,7 @@ class ImageStore:
             chosen = listing.prunable(self.content, entries, filters or {})
             before = listing.disk_usage(self.content, entries)
             plan = removal.plan_prune(entries, chosen, used_by)
-            plan = _then(plan, removal.drop_unused(plan.entries, used_by))
+            plan = plan.then(removal.drop_unused(plan.entries, used_by))
             rows = self._carry_out(entries, plan, alone, "")
             return rows, max(0, before - listing.disk_usage(self.content, plan.entries))
 
@@ -355,6 +355,13 @@ class ImageStore:
         with files.locked(self._content_lock), files.locked(self._lock):
             return self._collect()
 
+    def tidy(self) -> None:
+        """Remove what a failed import has left; a later removal does where this cannot be done now."""
+        self._leftovers = True
+        with contextlib.suppress(ImageError), self._alone(patience_s=0) as alone, files.locked(self._lock):
+            if alone:
+                self._collect()
+
     def _collect(self) -> int:
         layers, blobs = used_content(self.content, self._index.read())
         kept = {self.content.layer_path(diff_id) for diff_id in layers}
@@ -373,11 +380,11 @@ class ImageStore:
         return files.sweep_scratch(self.content.tmp)
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[bool]:
+    def _alone(self, patience_s: float = _PATIENCE_S) -> Iterator[bool]:
         """Yield whether nobody is adding content. A long pull must not make a removal wait for its end."""
         with contextlib.ExitStack() as held:
             try:
-                held.enter_context(files.locked(self._content_lock, timeout_s=_PATIENCE_S))
+                held.enter_context(files.locked(self._content_lock, timeout_s=patience_s))
             except files.LockTimeoutError:
                 yield False
                 return
@@ -388,9 +395,3 @@ def _bare(entry: Descriptor) -> Descriptor:
     """The entry without its name."""
     kept = {key: entry.annotations[key] for key in catalog.KEPT if key in entry.annotations}
     return msgspec.structs.replace(entry, annotations=kept)
-
-
-def _then(plan: removal.Plan, more: removal.Plan) -> removal.Plan:
-    return removal.Plan(
-        entries=more.entries, removals=plan.removals + more.removals, gone=plan.gone + more.gone
-    )

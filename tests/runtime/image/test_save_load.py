@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
@@ -142,3 +143,47 @@ def test_an_archive_cut_short_gives_no_image(cut: int, store: ImageStore, other:
         loaded(other, saved(store, "app:1")[:cut])
     assert other.list() == []
     assert not list((other.root / "tmp").iterdir())
+
+
+def documents(*, config: bytes = b"", tags: list[object] | None = None, layer: bytes = BASE) -> bytes:
+    """A docker archive of one image, by hand."""
+    digest = f"sha256:{hashlib.sha256(layer).hexdigest()}"
+    config = config or json.dumps({"rootfs": {"type": "layers", "diff_ids": [digest]}}).encode()
+    image = {"Config": "c", "Layers": ["l"], "RepoTags": ["app:1"] if tags is None else tags}
+    manifest = json.dumps([image]).encode()
+    return tar(entry("c", data=config), entry("l", data=layer), entry("manifest.json", data=manifest))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (documents(config=b'{"a":' * 100_000), "malformed"),
+        (documents(config=b'{"os": "\xff"}'), "malformed"),
+        (documents(config=b'{"history": [{"created": 5}], "rootfs": {"diff_ids": []}}'), "malformed"),
+        (
+            documents(config=b'{"os": "windows", "rootfs": {"diff_ids": []}}'),
+            "cannot be used on this platform",
+        ),
+        (documents(tags=["app:1", "../x:1"]), "invalid reference format"),
+        (documents(tags=["app:1", 3]), "malformed"),
+        (documents(layer=TOP.rstrip(b"\0")[:-1]), "get the image again"),
+    ],
+)
+def test_what_cannot_be_taken_whole_is_not_taken_at_all(data: bytes, said: str, other: ImageStore) -> None:
+    other.create("app:1", [io.BytesIO(BASE)])
+    before = sorted(other.root.rglob("*"))
+    with pytest.raises(ImageError, match=said):
+        loaded(other, data)
+    assert sorted(other.root.rglob("*")) == before
+    other.verify("app:1")
+
+
+def test_a_failed_load_leaves_alone_what_another_is_adding(store: ImageStore, other: ImageStore) -> None:
+    with other.adding():
+        layer = other.add_layer(io.BytesIO(TOP))
+        with pytest.raises(ImageError):
+            loaded(other, documents(tags=["../x:1"]))
+        other.create("app:2", [layer])
+    other.verify("app:2")
+    other.remove("app:2")
+    assert not list((other.root / "layers").iterdir())
