@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import re
 import shutil
@@ -24,6 +25,8 @@ _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _DOCUMENT, _DATA, _GONE = "volume.json", "data", ".gone-"
 _encode = msgspec.json.Encoder().encode
 _volumes = msgspec.json.Decoder(Volume)
+
+log = logging.getLogger(__name__)
 
 
 class VolumeStore:
@@ -47,14 +50,10 @@ class VolumeStore:
         for path in sorted(self.root.iterdir()):
             if path.name.startswith("."):
                 self._clear(path)
-            elif path.is_dir():
-                try:
-                    found[path.name] = _volumes.decode((path / _DOCUMENT).read_bytes())
-                except (OSError, msgspec.MsgspecError):
-                    with contextlib.suppress(OSError):  # half-made ones are empty; what has data stays
-                        (path / _DATA).rmdir()
-                        (path / _DOCUMENT).unlink(missing_ok=True)
-                        path.rmdir()
+            elif path.is_dir() and _NAME.fullmatch(path.name):
+                volume = _read(path)
+                if volume is not None:
+                    found[path.name] = volume
         return found
 
     # ---- which there are ------------------------------------------------------------------------------
@@ -89,19 +88,22 @@ class VolumeStore:
                     raise VolumeConflictError(f"create {name}: conflict: volume name must be unique")
                 return False
             mounting.check_options(options or {})
-            created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            created = _text_of(datetime.now(UTC))
             self._make(Volume(name=name, created=created, options=options or {}, labels=labels or {}))
             return True
 
     def _make(self, volume: Volume) -> None:
         directory = self.root / volume.name
         try:
-            directory.mkdir(mode=0o701)
-            (directory / _DATA).mkdir()
-            (directory / _DATA).chmod(0o755)
-            self._put(volume)
+            directory.mkdir(mode=0o701)  # what is there already is not ours to remove
+            try:
+                (directory / _DATA).mkdir()
+                (directory / _DATA).chmod(0o755)
+                self._put(volume)
+            except OSError:
+                shutil.rmtree(directory, ignore_errors=True)
+                raise
         except OSError as error:
-            shutil.rmtree(directory, ignore_errors=True)
             raise VolumeError(
                 f"create {volume.name}: {error.strerror}; free space below {self.root}"
             ) from error
@@ -235,3 +237,27 @@ class VolumeStore:
         """Free the space of what was removed; never through a mount into what is not ours."""
         if not mounting.mounts_below(path):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _text_of(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _read(path: Path) -> Volume | None:
+    """Read a volume's document. Without one a directory is half-made and goes; what has data stays."""
+    try:
+        return _volumes.decode((path / _DOCUMENT).read_bytes())
+    except (OSError, msgspec.MsgspecError) as error:
+        cause = error
+    try:
+        (path / _DATA).rmdir()
+    except FileNotFoundError:
+        pass
+    except OSError:
+        log.error("volume %s keeps its data, but not what it was made with: %s", path.name, cause)
+        return Volume(name=path.name, created=_text_of(datetime.fromtimestamp(path.stat().st_mtime, UTC)))
+    with contextlib.suppress(OSError):
+        (path / _DOCUMENT).unlink(missing_ok=True)
+        (path / _DOCUMENT).with_suffix(".new").unlink(missing_ok=True)
+        path.rmdir()
+    return None

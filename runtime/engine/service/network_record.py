@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import msgspec
 from runtime.engine.errors import EngineError
 from runtime.engine.service.request import Body
 from runtime.network.model import NetworkSpec
+
+log = logging.getLogger(__name__)
 
 DRIVERS = ("bridge", "host", "null")
 PREDEFINED = ("bridge", "host", "none")
@@ -179,11 +182,15 @@ class NetworkStore:
     def load(self) -> list[NetworkRecord]:
         """Return all networks, oldest first; what cannot be read is left alone."""
         found = []
+        for path in self.root.glob("*.new"):  # a write that was cut off
+            path.unlink()
         for path in self.root.glob("*.json"):
             try:
                 found.append(msgspec.json.decode(path.read_bytes(), type=NetworkRecord))
-            except (OSError, msgspec.MsgspecError):
-                continue
+            except (OSError, msgspec.MsgspecError) as error:
+                log.error(
+                    "a network is left out, since %s cannot be read: %s; mend or remove it", path, error
+                )
         return sorted(found, key=lambda record: (record.created, record.id))
 
     def save(self, record: NetworkRecord) -> None:

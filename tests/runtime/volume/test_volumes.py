@@ -79,9 +79,35 @@ def test_half_made_and_half_removed_volumes_go_and_data_stays(store: VolumeStore
     (store.root / ".gone-0-old" / "data").mkdir(parents=True)
     (store.root / "broken" / "data").mkdir(parents=True)
     (store.root / "broken" / "data" / "precious").touch()
+    (store.root / "lost+found").mkdir()
     again = VolumeStore(store.root)
-    assert [volume.name for volume in again.list()] == ["whole"]
-    assert sorted(path.name for path in store.root.iterdir()) == ["broken", "whole"]
+    assert [volume.name for volume in again.list()] == ["broken", "whole"]
+    assert sorted(path.name for path in store.root.iterdir()) == ["broken", "lost+found", "whole"]
+    assert again.ensure("half")
+    assert not again.ensure("broken")
+    assert (again.mount("broken") / "precious").exists()
+
+
+def test_a_volume_whose_document_is_damaged_keeps_its_data(
+    store: VolumeStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.ensure("data", labels={"a": "b"})
+    (store.mountpoint("data") / "precious").touch()
+    document = store.root / "data" / "volume.json"
+    document.write_bytes(document.read_bytes()[:10])
+    again = VolumeStore(store.root)
+    assert [(volume.name, volume.labels) for volume in again.list()] == [("data", {})]
+    assert "volume data keeps its data" in caplog.text
+    assert not again.ensure("data")
+    assert (again.mountpoint("data") / "precious").exists()
+
+
+def test_what_is_in_the_way_of_a_new_volume_is_not_removed(store: VolumeStore) -> None:
+    (store.root / "new").mkdir()
+    (store.root / "new" / "precious").touch()
+    with pytest.raises(VolumeError, match="create new: File exists"):
+        store.ensure("new")
+    assert (store.root / "new" / "precious").exists()
 
 
 # ---- the image's content --------------------------------------------------------------------------------
