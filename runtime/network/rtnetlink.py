@@ -198,6 +198,12 @@ def delete_link(name: str) -> Request:
     return Request(f"delete link {name}", _DELLINK, 0, _link_named(name), (errno.ENODEV,))
 
 
+def join_group(name: str, group: int) -> Request:
+    """Put a link into another group; one that is gone is fine."""
+    body = _link_named(name) + _group(group)
+    return Request(f"put {name} into group {group}", _NEWLINK, 0, body, (errno.ENODEV,))
+
+
 def delete_group(group: int) -> Request:
     """Delete all links of a group at once, which takes no longer than one; none is fine."""
     body = _LINK.pack(0, 0, 0, 0, 0) + _group(group)

@@ -102,7 +102,7 @@ def box(networks: NamedNetworks) -> Iterator[contextlib.ExitStack]:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
