@@ -214,8 +214,8 @@ def _part(source: str, point: MountPoint) -> tuple[str, ...]:
 
 
 def _files(record: ContainerRecord, around: Surroundings) -> list[Mount]:
-    """Docker's own files in /etc, unless something is mounted there."""
-    taken = {point.destination for point in record.mounts} | set(record.host_config.tmpfs or {})
+    """Docker's own files in /etc, unless they are mounted, or all of /etc is, read-only."""
+    taken = {point.destination for point in record.mounts if point.read_only or point.destination != "/etc"}
     found = []
     for name in FILES:
         target = f"/etc/{name}"
