@@ -23,7 +23,10 @@ _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ALPINE = {"passwd": "postgres:x:70:70::/var:/bin/sh\n", "group": "postgres:x:70:\n"}
 
 _JSON = {"Content-Type": "application/json"}
-_DENIED = b'{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}'
+_DENIED = (
+    b'{"errors":[{"code":"DENIED","message":"requested access to the resource is denied",'
+    b'"detail":[{"Type":"repository","Action":"pull"}]}]}'
+)
 
 
 class Hub:
