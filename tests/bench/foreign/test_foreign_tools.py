@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,10 @@ def test_sort(benchmark):
 """
 
 
+ALONE = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+"""Not a part of this test run: pytest-benchmark measures nothing where it sees several workers."""
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> list[str]:
     """Two files of pytest-benchmark with all values, and one as --benchmark-save leaves it, without."""
@@ -40,7 +45,7 @@ def made(tmp_path_factory) -> list[str]:
     for name in ("before", "after"):
         line = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--benchmark-storage=kept"]
         line += [f"--benchmark-json={name}.json", "--benchmark-save=whole"]
-        subprocess.run(line, cwd=where, check=True, capture_output=True)
+        subprocess.run(line, cwd=where, check=True, capture_output=True, env=ALONE)
     saved = next((where / "kept").rglob("*_whole.json"))
     return [str(where / "before.json"), str(where / "after.json"), str(saved)]
 
