@@ -42,6 +42,7 @@ class Engine:
     touched. Containers die with close(), or, after a kill of this process, with the next engine's sweep().
     pools: keep roots, cgroups and network namespaces ready for the next starts (see warm()).
     on_spare: called when pools may want a refill, in place of doing it there and then (see refill_one()).
+    targets: make what all containers of a daemon mount on (/etc/hosts…) once for an image, not in each.
     swept: what making this engine has freed.
     """
 
@@ -51,6 +52,7 @@ class Engine:
         *,
         pools: bool = True,
         on_spare: Callable[[ContainerConfig, tuple[str, ...]], None] | None = None,
+        targets: bool = False,
     ) -> None:
         self.root = Path(root).absolute()  # the child resolves it elsewhere
         self._on_spare = on_spare
@@ -68,7 +70,7 @@ class Engine:
             undo.callback(self.directories.close)
             self.own_pid_namespace_fd = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
             undo.callback(os.close, self.own_pid_namespace_fd)
-            self._roots = Roots(self.directories, shared.POOL_SIZE)
+            self._roots = Roots(self.directories, shared.POOL_SIZE, targets=targets)
             self.anchor_fd = make_anchor(self.directories.mountpoint)
             undo.callback(os.close, self.anchor_fd)
             self.join_slots, self._cgroup_views = self._find_joins()

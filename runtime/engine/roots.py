@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from runtime.engine.directories import Directories
+from runtime.engine.targets import add_targets
 from runtime.spawn.idmaps import IdMaps, make_user_namespace
 from runtime.spawn.overlay import make_overlay
 from runtime.spawn.trees import clone_mapped, clone_tree
@@ -23,6 +24,7 @@ from runtime.spawn.trees import clone_mapped, clone_tree
 if TYPE_CHECKING:
     from runtime.image.files import Lease
 
+_TARGETS_MOST = 256
 _IMAGES_KEPT = 4
 """Sets of layers that roots are kept ready for; the one longest unused gives way."""
 
@@ -38,11 +40,17 @@ class Root(msgspec.Struct, frozen=True):
 
 
 class Roots:
-    """Makes roots. take() and refill() may be called by several threads."""
+    """Makes roots. take() and refill() may be called by several threads.
 
-    def __init__(self, directories: Directories, size: int) -> None:
+    targets: let what all containers mount on be a layer, made by the first refill(), in place of new files
+    and directories in each one's own.
+    """
+
+    def __init__(self, directories: Directories, size: int, *, targets: bool = False) -> None:
         self._directories = directories
         self._size = size
+        self._targets = targets
+        self._below: dict[tuple[str, ...], tuple[tuple[int, ...], tuple[str, ...]]] = {}
         self._ready: OrderedDict[tuple[str, ...], deque[Root]] = OrderedDict()
         self._lock = threading.Lock()
         self._leases: dict[tuple[str, ...], Lease | None] = {}
@@ -70,7 +78,7 @@ class Roots:
                 except OSError:  # another file system, no parent yet, or something is there
                     self._ready[layers].appendleft(ready)
         upper, work = Directories.make_at(home)
-        return Root(make_overlay(layers, upper, work), home)
+        return Root(make_overlay(self._lower(layers), upper, work), home)
 
     def make_mapped(self, layers: tuple[str, ...], maps: IdMaps, kept: str = "") -> Root:
         """Return a root whose files belong to the container's ids: the layers' owners are mapped.
@@ -111,6 +119,7 @@ class Roots:
             if layers not in self._ready:
                 self._leases[layers] = hold()
                 self._inodes[layers] = _inodes(layers)
+                self._add_targets(layers)
             ready = self._ready.setdefault(layers, deque())
             self._ready.move_to_end(layers)
             while len(ready) < self._size and most != 0:
@@ -140,10 +149,23 @@ class Roots:
     def _make(self, layers: tuple[str, ...]) -> Root:
         home, upper, work = self._directories.make()
         try:
-            return Root(make_overlay(layers, upper, work), home)
+            return Root(make_overlay(self._lower(layers), upper, work), home)
         except BaseException:
             self._directories.remove(home)
             raise
+
+    def _add_targets(self, layers: tuple[str, ...]) -> None:
+        inodes = self._inodes[layers]
+        known = self._below.get(layers)
+        if not self._targets or (known is not None and known[0] == inodes):
+            return
+        if len(self._below) < _TARGETS_MOST:  # containers may be over them, so they stay
+            self._below[layers] = inodes, add_targets(layers, self._directories)
+
+    def _lower(self, layers: tuple[str, ...]) -> tuple[str, ...]:
+        """Return `layers`, with what all containers mount on above them if that is made."""
+        known = self._below.get(layers)
+        return known[1] if known is not None and known[0] == _inodes(layers) else layers
 
     def _drop(self, layers: tuple[str, ...]) -> None:
         """Free the ready roots over `layers`, and let the layers go."""
