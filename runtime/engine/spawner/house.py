@@ -30,7 +30,7 @@ class House:
         self.loop = loop
         self.held: dict[str, Held] = {}
         self.beginning: dict[tuple[str, str], Pending[Any]] = {}
-        self.engine = Engine(root, on_spare=self.want)
+        self.engine = Engine(root, on_spare=self.want, targets=True)
         self._tell = tell
         self._networks: NamedNetworks | None = None
         self._wanted: dict[tuple[str, ...], ContainerConfig] = {}
