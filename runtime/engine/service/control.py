@@ -75,7 +75,8 @@ class Control:
                     await self.stop(member, timeout, text)
             finally:
                 member.by_hand = False
-        await self.start(member)
+        with contextlib.suppress(NotModifiedError):  # somebody else started it just now
+            await self.start(member)
         self._members.publish(member.record, "restart")
 
     async def kill(self, member: Member, text: str, shown: str) -> None:
