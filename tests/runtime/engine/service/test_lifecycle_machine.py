@@ -304,10 +304,11 @@ class Lifecycle(RuleBasedStateMachine):
         self.note(f"die during {action}")
         agree(self.missing_lines)
         new = Expected("", self.new_name(), "listens", "no", auto_remove=False, linked=step.flag)
+        touched = None if action == "create" else one
         for other in self.model.values():
-            if not other.up or other is one:
+            if not other.up or other is touched:
                 self.about_to_start(other)
-        others = {other.id: other.up for other in self.model.values() if other is not one}
+        others = {other.id: other.up for other in self.model.values() if other is not touched}
         thread = threading.Thread(target=self.attempt, args=(action, one, new))
         thread.start()
         time.sleep(step.delay_ms / 1000)
