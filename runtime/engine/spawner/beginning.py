@@ -96,6 +96,7 @@ class _Starting:
         house.watch(held, held.main)
         house.want(container.config, container.layers)
         reply(Started(pid=container.pid, started_ns=time.time_ns(), ports=self._ports), streams.fds)
+        held.pin_mounts(os.path.dirname(request.home))  # noqa: PTH120 - a Path takes longer than the rest
 
     def _undo(self) -> None:
         if self._stdio is not None:

@@ -164,7 +164,9 @@ class Spawner:
 
         Acknowledges the exit: it is not told again. Kills what is left in its cgroup. Unknown ids are fine.
         """
-        await self._ask(Act(what="release", id=id, exec_id=exec_id), Done)
+        _, mounts = await self._ask_fds(Act(what="release", id=id, exec_id=exec_id), Done)
+        if mounts:  # to take mounts off waits for the kernel
+            self._loop.run_in_executor(None, close_all, mounts)
 
     async def close_stdin(self, id: str, exec_id: str = MAIN) -> None:  # noqa: A002
         """Close the spawner's copy of a program's stdin; it reads its end once the caller's is closed too."""

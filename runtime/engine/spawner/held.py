@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 
 from runtime.engine.container import Container
@@ -34,6 +36,23 @@ class Held:
         self.execs: dict[str, Program] = {}
         self.ports = ports
         self.paused = False
+        self._mounts_fd = -1
+
+    def pin_mounts(self, own: str) -> None:
+        """Let the mounts outlast the program, whose end then does not take them off: that is a millisecond.
+
+        Not where a path of the host from outside of `own` is mounted: who ends the container may want to
+        unmount that next.
+        """
+        binds = [one for one in self.container.config.mounts if one.type == "bind" or "rbind" in one.options]
+        if all(one.source.startswith(f"{own}/") for one in binds):
+            with contextlib.suppress(OSError):  # it has ended
+                self._mounts_fd = os.open(f"/proc/{self.container.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+
+    def give_mounts(self) -> list[int]:
+        """Return the descriptor that pins them, if there is one; who closes it takes them off."""
+        fd, self._mounts_fd = self._mounts_fd, -1
+        return [fd] if fd >= 0 else []
 
     def programs(self) -> tuple[Program, ...]:
         """Its own program first."""

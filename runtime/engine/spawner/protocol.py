@@ -138,9 +138,10 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class Act(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """What needs no more than a name. Answered by Done, usage by Usage and pids by Pids.
 
-    release: the container has ended and its output is read: free its cgroup, network and mounts; acknowledges
-    its exit. streams: the descriptors once more. close_stdin: the program reads its end of input.
-    resolver: with the two sockets on which the container asks for names (UDP, and TCP that listens), or none.
+    release: the container has ended and its output is read: free its cgroup and network; acknowledges its
+    exit. With Done comes what still pins its mounts, if anything does. streams: the descriptors once more.
+    close_stdin: the program reads its end of input. resolver: with the two sockets on which the container
+    asks for names (UDP, and TCP that listens), or none.
     network_down: id is a network's. end: kill all containers, free everything, and exit.
     """
 

@@ -15,6 +15,7 @@ from runtime.engine.spawner import acting, beginning, ending
 from runtime.engine.spawner.house import House, log_failure
 from runtime.engine.spawner.loop import Loop
 from runtime.engine.spawner.protocol import (
+    MAIN,
     Act,
     Answer,
     Done,
@@ -27,7 +28,7 @@ from runtime.engine.spawner.protocol import (
     Welcome,
 )
 from runtime.engine.spawner.starting import SOCKET
-from runtime.engine.spawner.wire import Outbox, WireError, requests
+from runtime.engine.spawner.wire import Outbox, WireError, close_all, requests
 from runtime.network.errors import NetworkError
 from runtime.spawn.cgroups import CgroupError
 
@@ -130,13 +131,24 @@ class Server:
             running = tuple(one for held in house.held.values() for one in held.running())
             reply(Welcome(pid=os.getpid(), running=running), ())
         elif isinstance(request, Act) and request.what == "release":
-            ending.release(house, request.id, request.exec_id, finish)
+            self._release(request, reply)
         elif isinstance(request, Act) and request.what == "pause":
             ending.pause(house, house.find_running(request.id), finish)
         elif isinstance(request, Act) and request.what == "end":
             self._end(finish)
         else:
             reply(*acting.act(house, request))
+
+    def _release(self, request: Act, reply: Reply) -> None:
+        """Free a container or an exec; its mounts go with the answer, for a daemon's thread to take off."""
+        held = self._house.held.get(request.id) if request.exec_id == MAIN else None
+
+        def finish(error: BaseException | None) -> None:
+            mounts = held.give_mounts() if held is not None and error is None else []
+            reply(Done() if error is None else failed(error), mounts)
+            close_all(mounts)
+
+        ending.release(self._house, request.id, request.exec_id, finish)
 
     # ---- the end --------------------------------------------------------------------------------------
 

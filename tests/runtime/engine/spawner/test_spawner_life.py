@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -332,3 +334,47 @@ async def test_a_mount_source_that_is_not_there(root, layers):
     async with connected(root, layers) as client:
         with pytest.raises(Exception, match="mount source /no/such"):
             await client.start("true", mounts=(bind("/no/such", "/x"),))
+
+
+def _pins(pid: int, name: str) -> bool:
+    """Whether a process holds a namespace by a descriptor."""
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if str(link.readlink()) == name:
+                return True
+    return False
+
+
+@asynchronous
+async def test_mounts_outlast_the_program_until_it_is_released(root, layers):
+    async with connected(root, layers) as client:
+        name, started, fds = await client.start("cat", stdin=True)
+        mounts = str(Path(f"/proc/{started.pid}/ns/mnt").readlink())
+        for fd in fds:
+            os.close(fd)
+        await client.spawner.signal(name, signal.SIGKILL)
+        await client.ended(name)
+        assert _pins(client.spawner.pid, mounts)
+        await client.spawner.release(name)
+        for _ in range(500):
+            pinned = _pins(client.spawner.pid, mounts) or _pins(os.getpid(), mounts)
+            if not pinned:
+                break
+            await asyncio.sleep(0.01)
+        assert not pinned
+
+
+@asynchronous
+async def test_a_path_of_the_host_is_free_when_the_program_has_ended(root, layers, tmp_path):
+    (tmp_path / "disk").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", tmp_path / "disk"], check=True)
+    try:
+        async with connected(root, layers) as client:
+            name, _, fds = await client.start("true", mounts=(bind(tmp_path / "disk", "/disk"),))
+            for fd in fds:
+                os.close(fd)
+            await client.ended(name)
+            subprocess.run(["umount", tmp_path / "disk"], check=True)
+            await client.spawner.release(name)
+    finally:
+        subprocess.run(["umount", tmp_path / "disk"], stderr=subprocess.DEVNULL)
