@@ -102,12 +102,13 @@ class Net:
             except BaseException:
                 self.give_back(record.id)
                 raise
+        mac = _asked_mac(settings) or hardware_address(address, record.id + self.record.id)
         endpoint = Endpoint(
             network=self.record.id,
             interface=interface,
             address=address,
             address6=address6,
-            mac=_asked_mac(settings) or hardware_address(address, record.id + self.record.id),
+            mac=mac if is_bridge(self) else "",
             default_route=default_route,
             resolver=self.record.user_defined,
         )

@@ -398,6 +398,8 @@ async def test_a_connection_that_fails_leaves_nothing(tmp_path: Path) -> None:
 async def test_a_container_that_does_not_run_is_connected_for_its_next_start(tmp_path: Path) -> None:
     service = await opened(tmp_path)
     await service.networks.create(net("app", "10.5.0.0/24"))
+    lonely = await run(service, "lonely", network_mode="none")
+    assert lonely.networks["none"].mac_address == lonely.networks["none"].ip_address == ""
     await create(service, "web", network_mode="none")
     await service.networks.connect("app", "web")
     await service.containers.start("web")
