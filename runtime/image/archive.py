@@ -6,6 +6,7 @@ of their names reaches the file system, and the documents inside may point at th
 
 from __future__ import annotations
 
+import os
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -137,7 +138,11 @@ def _spread(stream: BinaryIO, scratch: Path, limits: UnpackLimits) -> dict[str, 
                 members[name] = target = scratch / str(number)
                 with target.open("xb") as copy:
                     while data := content.read(_CHUNK):
-                        copy.write(data)
+                        if data.count(0) == len(data):  # a hole: a bomb of zeros takes no space
+                            copy.seek(len(data), os.SEEK_CUR)
+                        else:
+                            copy.write(data)
+                    copy.truncate()
             elif member.issym() or member.islnk():  # docker links layers that are equal
                 parent = name.rpartition("/")[0] if member.issym() else ""
                 links.append((name, _joined(parent, member.linkname)))

@@ -225,7 +225,7 @@ def test_several_processes_may_fill_one_store_at_once(store: ImageStore) -> None
         "    store.create(f'i{me}{number}', [io.BytesIO(layer) for layer in layers])\n"
         "    if number == 0: store.remove(f'i{me}0')\n"
     )
-    environment = os.environ | {"PYTHONPATH": f"{Path(__file__).parents[3]}:{Path(__file__).parent}"}
+    environment = os.environ | {"PYTHONPATH": f"{Path(__file__).parents[3]}:{Path(__file__).parents[1]}"}
     line = [sys.executable, "-c", script]
     workers = [subprocess.Popen([*line, str(number)], env=environment) for number in range(4)]
     assert [worker.wait() for worker in workers] == [0] * 4

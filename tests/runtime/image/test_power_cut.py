@@ -44,7 +44,7 @@ store.remove("old")
 
 
 def dies(call: str, after: int, root: Path) -> bool:
-    line = [sys.executable, "-c", SCRIPT, call, str(after), str(root), str(Path(__file__).parent)]
+    line = [sys.executable, "-c", SCRIPT, call, str(after), str(root), str(Path(__file__).parents[1])]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 9), done.stderr
