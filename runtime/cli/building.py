@@ -136,10 +136,13 @@ def _ignored(root: Path, dockerfile: str) -> Ignored:
 
 
 def _with_dockerfile(root: Path, data: bytes) -> tuple[Iterator[bytes], str]:
-    """A context whose Dockerfile lies elsewhere: it comes first, by a name that is free."""
+    """A context whose Dockerfile lies elsewhere: it comes first, by a name that is free and never copied."""
     name = f".dockerfile.{secrets.token_hex(8)}"
-    files = context_files(root, _ignored(root, name), {".dockerignore"})
-    return itertools.chain(packing.single(name, data), packing.pack(files, root_owned=True)), name
+    files = (one for one in context_files(root, _ignored(root, name), set()) if one[1] != ".dockerignore")
+    rules = root / ".dockerignore"
+    text = (rules.read_bytes() if rules.is_file() else b"") + f"\n.dockerignore\n{name}\n".encode()
+    added = itertools.chain(packing.single(name, data), packing.single(".dockerignore", text))
+    return itertools.chain(added, packing.pack(files, root_owned=True)), name
 
 
 def _from_input(file: str) -> tuple[Iterator[bytes], str]:

@@ -70,13 +70,16 @@ def test_only_what_is_not_ignored_is_sent(context: Path):
     assert dockerfile == "Dockerfile"
 
 
-def test_a_dockerfile_from_elsewhere_comes_first(context: Path, tmp_path: Path):
+def test_a_dockerfile_from_elsewhere_comes_first_and_is_not_copied(context: Path, tmp_path: Path):
     (tmp_path / "Other").write_text("FROM x")
     pieces, dockerfile = building._context(str(context), str(tmp_path / "Other"))
     with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as archive:
         assert archive.getnames()[0] == dockerfile
         content = archive.extractfile(dockerfile)
         assert content is not None and content.read() == b"FROM x"
+        assert archive.getnames().count(".dockerignore") == 1
+        rules = archive.extractfile(".dockerignore")
+        assert rules is not None and rules.read().decode().splitlines()[-2:] == [".dockerignore", dockerfile]
 
 
 def test_a_missing_context_or_dockerfile_is_told(tmp_path: Path):
