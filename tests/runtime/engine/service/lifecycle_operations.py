@@ -1,4 +1,4 @@
-"""The operations of the random lifecycle, done to the daemon and to the model, and answered as that expects."""
+"""The operations of the random lifecycle, done to the daemon and to the model, whose answers must agree."""
 
 from __future__ import annotations
 
