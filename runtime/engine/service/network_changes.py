@@ -22,43 +22,48 @@ if TYPE_CHECKING:
 
 async def connect(networks: Networks, net: Net, ref: str, settings: EndpointSettings) -> None:
     """Put a container on `net`. Raises EngineError; nothing has changed then."""
-    record = networks.service.containers.get(ref)
+    containers = networks.service.containers
+    record = containers.get(ref)
     _check_mode(record, net)
     name = net.record.name
     if name in record.networks:
         raise ForbiddenError(f"endpoint with name {record.name} already exists in network {name}")
     net.check(settings)
     settings = msgspec.structs.replace(settings, network_id=net.record.id)
-    if record.state.running:
-        settings = await _plug(networks, net, record, settings)
     # "none" is no network: who gets one leaves it
     kept = {key: one for key, one in record.networks.items() if key != "none"}
-    await networks.service.containers.set_networks(record.id, {**kept, name: settings})
-    if record.state.running:
-        networks.publish(net, "connect", record.id)
-
-
-async def _plug(
-    networks: Networks, net: Net, record: ContainerRecord, settings: EndpointSettings
-) -> EndpointSettings:
-    """Give a running container its place, link and names there; return its settings with what it has."""
+    if not record.state.running:
+        await containers.set_networks(record.id, {**kept, name: settings})
+        return
     own = networks.nets_of(record.id)
-    out = way_out([*own, net])
-    attached = net.take(record, settings, "", default_route=net is out)
+    attached = net.take(record, settings, "", default_route=net is way_out([*own, net]))
     try:
-        await networks.bring_up(net)
-        made = await networks.service.spawner.link(
-            Link(id=record.id, endpoint=attached.endpoint, connect=True)
-        )
+        # The record comes first: who takes up a container plugs in what its record says.
+        await containers.set_networks(record.id, {**kept, name: attached.settings})
+        await _plug(networks, net, record, attached)
     except BaseException:
         net.give_back(record.id)
+        await containers.set_networks(record.id, record.networks)
         raise
-    attached = net.note(record, attached.settings, made)
+    networks.publish(net, "connect", record.id)
+
+
+async def _plug(networks: Networks, net: Net, record: ContainerRecord, attached: Attached) -> None:
+    """Give a running container its link and names there."""
+    await networks.bring_up(net)
+    await link(networks, net, record, attached)
     await asyncio.to_thread(files.add_hosts, _file(networks, record, "hosts"), record, attached)
     if net.record.user_defined:
-        await _write_resolv_conf(networks, record, [*own, net])
+        await _write_resolv_conf(networks, record, networks.nets_of(record.id))
         await networks.serve_names(record)
-    return attached.settings
+
+
+async def link(networks: Networks, net: Net, record: ContainerRecord, attached: Attached) -> None:
+    """Have a container's place be as it is noted, which it may be already."""
+    request = Link(id=record.id, endpoint=attached.endpoint, connect=True)
+    made = await networks.service.spawner.link(request)
+    if record.id in net.attached:  # it may have ended meanwhile
+        net.note(record, attached.settings, made)
 
 
 async def disconnect(networks: Networks, net: Net, ref: str, *, force: bool) -> None:
@@ -95,8 +100,7 @@ async def _unplug(networks: Networks, net: Net, record: ContainerRecord, attache
     if attached.endpoint.default_route and out is not None:
         old = out.attached[record.id]
         endpoint = msgspec.structs.replace(old.endpoint, default_route=True)
-        made = await spawner.link(Link(id=record.id, endpoint=endpoint, connect=True))
-        out.note(record, old.settings, made)
+        await link(networks, out, record, msgspec.structs.replace(old, endpoint=endpoint))
     await asyncio.to_thread(files.drop_hosts, _file(networks, record, "hosts"), attached)
 
 

@@ -135,7 +135,7 @@ class Net:
         self._index()
         return attached
 
-    def adopt(self, record: ContainerRecord, settings: EndpointSettings, interface: str) -> Attached:
+    def adopt(self, record: ContainerRecord, settings: EndpointSettings, *, default_route: bool) -> Attached:
         """Take up the place of a container that has run since before this daemon. Raises EngineError."""
         with engine_errors():
             for pool, address in (
@@ -146,10 +146,11 @@ class Net:
                     pool.take(record.id, address)
         endpoint = Endpoint(
             network=self.record.id,
-            interface=interface,
+            interface="",
             address=settings.ip_address,
             address6=settings.global_ipv6_address,
             mac=settings.mac_address,
+            default_route=default_route,
             resolver=self.record.user_defined,
         )
         return self.note(record, settings, endpoint)

@@ -13,7 +13,7 @@ from runtime.engine.errors import EngineError, ForbiddenError, NotFoundError
 from runtime.engine.service import network_files as files
 from runtime.engine.service import network_links as links
 from runtime.engine.service.filters import Filters
-from runtime.engine.service.network_changes import connect, disconnect
+from runtime.engine.service.network_changes import connect, disconnect, link
 from runtime.engine.service.network_making import make_record, predefined
 from runtime.engine.service.network_names import ContainerNames
 from runtime.engine.service.network_ports import ports_of
@@ -178,21 +178,23 @@ class Networks:
             for net in nets:
                 self.publish(net, "connect", record.id)
         else:
-            nets = self._adopt(record)
+            nets = await self._adopt(record)
         if any(net.record.user_defined for net in nets):
             await self.serve_names(record)
 
-    def _adopt(self, record: ContainerRecord) -> list[Net]:
-        found = []
-        for number, (name, settings) in enumerate(record.networks.items()):
-            net = self.nets.get(settings.network_id)
-            if net is None:
-                continue
+    async def _adopt(self, record: ContainerRecord) -> list[Net]:
+        """Take up a container's places, also one that it was just about to get or to lose."""
+        settings = [one for one in record.networks.values() if one.network_id in self.nets]
+        found = [self.nets[one.network_id] for one in settings]
+        out = way_out(found)
+        for net, one in zip(found, settings, strict=True):
             try:
-                net.adopt(record, settings, f"eth{number}")
+                attached = net.adopt(record, one, default_route=net is out)
+                if is_bridge(net):
+                    await self.bring_up(net)
+                    await link(self, net, record, attached)
             except EngineError as error:
-                log.warning("container %s on network %s: %s", record.id, name, error)
-            found.append(net)
+                log.warning("container %s on network %s: %s", record.id, net.record.name, error)
         return found
 
     async def serve_names(self, record: ContainerRecord) -> None:
@@ -326,8 +328,14 @@ class Networks:
                 raise ForbiddenError(
                     f"error while removing network: network {record.name} id {record.id} has active endpoints"
                 )
-            self._forget(net)
-            await self.service.spawner.network_down(record.id)
+            del self.nets[record.id]
+            self._up.discard(record.id)
+            try:
+                await self.service.spawner.network_down(record.id)
+            except BaseException:
+                self.nets[record.id] = net
+                raise
+            self._store.remove(record.id)  # last: what no record tells of nobody would take down
         self.publish(net, "destroy")
 
     async def connect(self, ref: str, container: str, settings: EndpointSettings | None = None) -> None:

@@ -433,6 +433,50 @@ async def test_the_next_daemon_takes_up_addresses_and_names(tmp_path: Path) -> N
 
 
 @in_loop
+async def test_the_next_daemon_plugs_in_what_the_last_one_was_about_to(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    await service.networks.create(net("app", "10.5.0.0/24"))
+    await service.networks.create(net("back", "10.6.0.0/24"))
+    record = await run(service, "web", network_mode="back")
+    seen = {}
+
+    async def die(request: Link) -> Endpoint:
+        seen.update(service.containers.get("web").networks)
+        raise EngineError("the spawner is gone")
+
+    service.spawner.link, link = die, service.spawner.link
+    with pytest.raises(EngineError, match="is gone"):
+        await service.networks.connect("app", "web")
+    assert list(seen) == ["back", "app"], "its record says so before it is done"
+    assert list(service.containers.get("web").networks) == ["back"]
+    assert service.networks.inspect("app").containers == {}
+    service.spawner.link = link
+    again = await opened(tmp_path, service.spawner)
+    await again.networks.started(msgspec.structs.replace(record, networks=seen))
+    asked = {one.endpoint.address: one for one in service.spawner.links}
+    assert {address: one.endpoint.default_route for address, one in asked.items()} == {
+        "10.6.0.2": False,
+        "10.5.0.2": True,
+    }
+    assert all(one.connect for one in asked.values())
+
+
+@in_loop
+async def test_a_network_stays_when_its_bridge_cannot_be_removed(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    made = await service.networks.create(net("app"))
+
+    async def fail(id: str) -> None:  # noqa: A002
+        assert (tmp_path / "networks" / f"{made}.json").exists(), "whoever comes next removes it again"
+        raise EngineError("the spawner is gone")
+
+    service.spawner.network_down = fail
+    with pytest.raises(EngineError, match="is gone"):
+        await service.networks.remove("app")
+    assert service.networks.inspect("app").id == made
+
+
+@in_loop
 async def test_lists_and_prunes_take_dockers_filters(tmp_path: Path) -> None:
     service = await opened(tmp_path)
     for name in ("app", "web", "old"):
