@@ -30,7 +30,8 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     the speculative-store-bypass mitigation as it was (SECCOMP_FILTER_FLAG_SPEC_ALLOW, as runc does).
     namespaces: those to make; leave one out to share the host's. Without "mount" the root is a plain chroot
     with no /proc, /sys or /dev. uid_map, gid_map: with "user".
-    cgroup: False leaves the program in the engine's own cgroup (then no limits, no stats).
+    cgroup: False leaves the program in the engine's own cgroup (then no limits, no stats). cgroup_parent: the
+    path of one, made if missing, in which its own is to be: for a limit that several share.
     init: run a small init as pid 1 that reaps and forwards signals. tty: a pseudo-terminal as stdio.
     home: a directory that keeps the writable layer (`u`, and overlay's `w`) beyond remove(), on the engine's
     file system; made by the first start, used again by the next. "": a new layer for each, gone with it.
@@ -73,6 +74,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     gid_map: tuple[IdMapping, ...] = ()
     time_offsets: tuple[tuple[str, TimeOffset], ...] = ()
     cgroup: bool = True
+    cgroup_parent: str = ""
     masked_paths: tuple[str, ...] = defaults.MASKED
     readonly_paths: tuple[str, ...] = defaults.READONLY
     home: str = ""

@@ -184,7 +184,10 @@ class Engine:
 
     def take_cgroup(self, id: str, config: ContainerConfig) -> Cgroup | None:  # noqa: A002
         """Make the cgroup of a container, None when it is to have none."""
-        return self._cgroups.create(id, config.limits) if config.cgroup else None
+        if not config.cgroup:
+            return None
+        manager = shared.cgroups_below(config.cgroup_parent) if config.cgroup_parent else self._cgroups
+        return manager.create(id, config.limits)
 
     def take_root(self, prepared: Prepared) -> Root:
         """Make the root file system of a container."""

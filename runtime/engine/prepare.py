@@ -142,6 +142,7 @@ def _blank(config: ContainerConfig) -> ContainerConfig:
         ports=(),
         home="",
         limits=_NO_LIMITS,
+        cgroup_parent="",
         mounts=mounts,
         user=None,
         groups=(),

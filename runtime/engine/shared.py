@@ -19,6 +19,7 @@ POOL_SIZE = 4
 _lock = threading.Lock()
 _engines = 0
 _cgroups: CgroupManager | None = None
+_below: dict[str, CgroupManager] = {}
 _networks: NetworkManager | None = None
 
 
@@ -30,6 +31,14 @@ def enter() -> CgroupManager:
             _cgroups = CgroupManager(PREFIX, owner=Owner.current(), pool_size=POOL_SIZE)
         _engines += 1
         return _cgroups
+
+
+def cgroups_below(parent: str) -> CgroupManager:
+    """Return the process's cgroups below the path `parent`, made at first need. Raises CgroupError."""
+    with _lock:
+        if parent not in _below:
+            _below[parent] = CgroupManager(PREFIX, owner=Owner.current(), parent=parent)
+        return _below[parent]
 
 
 def networks() -> NetworkManager:
@@ -51,6 +60,8 @@ def leave() -> None:
         if _engines:
             return
         closing: list[Callable[[], None]] = [part.close for part in (_cgroups, _networks) if part is not None]
+        closing += [manager.close for manager in _below.values()]
+        _below.clear()
         _cgroups = _networks = None
         for close in closing:
             stack.callback(close)

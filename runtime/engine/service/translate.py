@@ -99,6 +99,7 @@ def _container(record: ContainerRecord, around: Surroundings, facts: HostFacts) 
         namespaces=_namespaces(record),
         shm_bytes=0 if host.ipc_mode == "none" else host.shm_size or None,
         privileged=host.privileged,
+        cgroup_parent=host.cgroup_parent,
     )
     return made if host.privileged else _confined(made, record)
 

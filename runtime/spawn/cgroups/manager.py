@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import re
 import threading
 from collections import deque
+from collections.abc import Iterator
 
 from runtime.spawn.cgroups import devices, files, v2
 from runtime.spawn.cgroups.group import Cgroup
@@ -26,7 +28,8 @@ class CgroupManager:
     """Cgroups of this process, in whichever layout the machine has (see `layout`).
 
     pool_size: cgroups kept ready by refill(); with one at hand, create() only writes limits.
-    parent: path below each mount point to work in, for delegated trees.
+    parent: path below each mount point to work in, made where it is missing: for delegated trees, and for
+    cgroups that share a limit.
     evacuate: on v2, move processes out of `parent` when they stand in the way of its controllers.
     Raises CgroupError when a directory cannot be made (no root, read-only tree).
     """
@@ -43,7 +46,10 @@ class CgroupManager:
     ) -> None:
         self.layout = layout or find_layout()
         self.prefix = prefix
-        self._parent = parent.strip("/")
+        self._parent = "/".join(part for part in parent.split("/") if part not in ("", "."))
+        if ".." in self._parent.split("/"):
+            raise CgroupError("make cgroups below", parent, advice="write the path without `..`")
+        self._parents: list[str] = []
         self._base = f"{prefix}-{owner or Owner.current()}"
         self._leaf = f"{prefix}-evacuated" if evacuate else None
         self._numbers = itertools.count(1)
@@ -51,6 +57,7 @@ class CgroupManager:
         self._pool_size = pool_size
         self._lock = threading.Lock()
         self._handed_down: list[tuple[str, frozenset[str]]] = []
+        self._make_parents()
         self._v1 = {name: self._root(self.layout.v1[name]) for name in self._v1_always()}
         self._v2 = self._root(self.layout.v2) if self.layout.v2 else None
         # Below a delegated cgroup there are only the controllers that were handed to it.
@@ -87,6 +94,24 @@ class CgroupManager:
                 self.close()
             raise
 
+    def _make_parents(self) -> None:
+        """Make what is missing above our own directories, and hand controllers down to there."""
+        hierarchies = {name: self.layout.v1[name] for name in self._v1_always()}
+        if self.layout.v2:
+            hierarchies[""] = self.layout.v2
+        for name, mount in hierarchies.items():
+            above, path = mount.rstrip("/"), mount.rstrip("/")
+            for part in self._parent.split("/") if self._parent else ():
+                above, path = path, f"{path}/{part}"
+                if name == "":
+                    there = frozenset((files.get(f"{above}/cgroup.controllers") or "").split())
+                    self._handed_down.append((above, v2.enable(above, there & frozenset(v2.CONTROLLERS))))
+                if not os.path.isdir(path):  # noqa: PTH112
+                    files.make(path, exist_ok=True)
+                    self._parents.append(path)
+                if name == "cpuset" and not (files.get(f"{path}/cpuset.cpus") or "").strip():
+                    _prepare_cpuset(path)
+
     def _make_v1(self, controller: str, path: str) -> None:
         files.make(path, exist_ok=True)
         if controller == "devices":
@@ -120,6 +145,9 @@ class CgroupManager:
         while self._handed_down:
             path, names = self._handed_down.pop()
             v2.disable(path, names)
+        while self._parents:
+            with contextlib.suppress(OSError):  # others are in it by now
+                os.rmdir(self._parents.pop())  # noqa: PTH106
 
     # ---- containers ------------------------------------------------------------------------------------
 
@@ -210,16 +238,18 @@ class CgroupManager:
 
 
 def sweep(prefix: str = "nn", layout: Layout | None = None, parent: str = "") -> list[str]:
-    """Kill and remove the cgroups that dead processes left under `prefix`; return the removed directories."""
+    """Kill and remove the cgroups that dead processes left under `prefix`; return the removed directories.
+
+    Also those anywhere below, where a manager had another `parent`.
+    """
     layout = layout or find_layout()
     mounts = [*dict.fromkeys(layout.v1.values()), *([layout.v2] if layout.v2 else [])]
     found: dict[str, list[str]] = {}
     for mount in mounts:
-        for path in files.children("/".join(p for p in (mount.rstrip("/"), parent.strip("/")) if p)):
-            name = path.rpartition("/")[2]
-            owner = Owner.parse(name.removeprefix(f"{prefix}-")) if name.startswith(f"{prefix}-") else None
-            if owner is not None and not owner.is_alive():
-                found.setdefault(name, []).append(path)
+        top = "/".join(part for part in (mount.rstrip("/"), parent.strip("/")) if part)
+        for path, owner in _owned_below(top, f"{prefix}-"):
+            if not owner.is_alive():
+                found.setdefault(path.removeprefix(top), []).append(path)
     for paths in found.values():
         dirs = {str(number): path for number, path in enumerate(paths)}
         in_v2 = layout.v2 is not None and paths[-1].startswith(layout.v2)
@@ -229,6 +259,17 @@ def sweep(prefix: str = "nn", layout: Layout | None = None, parent: str = "") ->
         for path in paths:
             files.remove(path)
     return sorted(itertools.chain.from_iterable(found.values()))
+
+
+def _owned_below(top: str, prefix: str) -> Iterator[tuple[str, Owner]]:
+    """Yield the directories below `top` that say whose they are; what is in them is theirs too."""
+    for path in files.children(top):
+        name = path.rpartition("/")[2]
+        owner = Owner.parse(name.removeprefix(prefix)) if name.startswith(prefix) else None
+        if owner is None:
+            yield from _owned_below(path, prefix)
+        else:
+            yield path, owner
 
 
 def _prepare_cpuset(path: str) -> None:

@@ -279,3 +279,46 @@ def test_sweep_frees_the_dead_and_spares_the_living(manager: CgroupManager) -> N
     assert not any(Path(path).exists() for path in swept)
     assert all(Path(path).is_dir() for path in mine.dirs)
     mine.remove()
+
+
+def beneath(parent: str) -> list[Path]:
+    layout = find_layout()
+    mounts = {*layout.v1.values(), *([layout.v2] if layout.v2 else [])}
+    return [path for mount in mounts for path in Path(mount).glob(parent) if path.is_dir()]
+
+
+def test_a_parent_is_made_and_shared_and_goes_with_the_last() -> None:
+    parent = f"{PREFIX}-parent"
+    upper, lower = (CgroupManager(PREFIX, parent=path) for path in (f"/{parent}", f"{parent}/deep/"))
+    group = lower.create("one", Limits(memory_max=1 << 30))
+    assert ended(run_in(group, lambda: None)) == 0
+    assert all(f"/{parent}/deep/{PREFIX}-" in path for path in group.dirs)
+    group.remove()
+    upper.close()
+    assert beneath(parent)
+    lower.close()
+    assert beneath(f"{parent}/*") == []
+    for path in beneath(parent):
+        path.rmdir()
+
+
+def test_what_the_dead_left_below_a_parent_is_found() -> None:
+    parent = f"{PREFIX}-parent"
+    script = f"""
+import os
+from runtime.spawn.cgroups import CgroupManager
+CgroupManager("{PREFIX}", parent="{parent}").create("left")
+os.kill(os.getpid(), 9)
+"""
+    subprocess.run([sys.executable, "-c", script], check=False)
+    left = beneath(f"{parent}/{PREFIX}-*")
+    assert left
+    assert set(map(str, left)) <= set(sweep(PREFIX))
+    assert beneath(f"{parent}/*") == []
+    for path in beneath(parent):
+        path.rmdir()
+
+
+def test_a_parent_outside_is_refused() -> None:
+    with pytest.raises(CgroupError, match=r"write the path without `\.\.`"):
+        CgroupManager(PREFIX, parent="a/../../b")
