@@ -119,12 +119,20 @@ HIDDEN = {"__complete": ("completion", "COMPLETE", "print what may come next (co
 """Verbs for programs, which no list shows."""
 
 
+LOCAL = ("verify", "sweep")
+"""Verbs that are only there with --local."""
+
+
 def split(words: list[str]) -> tuple[str, list[str]]:
     """Return the verb as typed, of one or two words, and the words after it. CliError for an unknown one."""
     first = words[0]
     if first not in GROUPS:
         if first in VERBS or first in SHORT or first in HIDDEN:
             return first, words[1:]
+        if first in LOCAL:
+            raise CliError(
+                f"{first} works on a directory, not a daemon: nn --local [--root DIR] {first}", 1
+            )
         raise CliError(f"{first!r} is no verb of nn; `nn --help` lists them", 1)
     if len(words) == 1 or words[1] in ("--help", "-h"):
         return first, ["--help"]

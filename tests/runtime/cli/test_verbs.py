@@ -81,6 +81,7 @@ def test_the_front_page_names_every_verb_and_flag(tmp_path: Path):
     [
         (("nope",), 1, b"'nope' is no verb"),
         (("image", "nope"), 1, b"'image nope' is no verb"),
+        (("verify", "img"), 1, b"nn --local [--root DIR] verify"),
         (("--nope", "ps"), 125, b"unknown flag: --nope"),
         (("ps", "--nope"), 125, b"see 'nn ps --help'"),
         (("rm",), 1, b"takes at least 1"),
