@@ -20,8 +20,10 @@ from runtime.image.documents import MEDIA_TYPE_OF, Descriptor
 from runtime.image.errors import ImageError, LayerError, os_cause
 from runtime.image.metadata import is_opaque
 from runtime.image.pack import Compression, LayerWriter, Skip, keep_all, pack
+from runtime.image.pipeline import read_ahead
 from runtime.image.streams import LayerReader, UnpackLimits, sniff
 from runtime.image.tree import file_digest, tree_digest
+from runtime.image.unpack import Unpacked as Contents
 from runtime.image.unpack import unpack
 
 _CHUNK = 1 << 20
@@ -287,8 +289,12 @@ class LayerStore:
         tree.mkdir(parents=True)
         tree.chmod(0o755)
         limits = self._limits if copy else self._own_limits  # what is here was let in already
-        reader = LayerReader(source, limits, copy, lenient=lenient)
-        result = unpack(reader, str(tree), limits)
+
+        def unpacking(raw: BinaryIO) -> tuple[LayerReader, Contents]:
+            reader = LayerReader(raw, limits, copy, lenient=lenient)
+            return reader, unpack(reader, str(tree), limits)
+
+        reader, result = read_ahead(source, unpacking)
         record = LayerRecord(
             boot=files.boot_id(),
             entries=result.entries,

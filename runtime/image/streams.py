@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import BinaryIO, Protocol, cast
 
 import msgspec
 from isal import isal_zlib
 
 from runtime.image.errors import LayerError
+from runtime.image.pipeline import Hash
 
 _CHUNK = 1 << 20
 # One piece of input may grow to 128 MiB (zstd: a 4-byte block of 128 KiB; gzip: 33 MiB) before a limit is
@@ -62,7 +62,7 @@ class LayerReader:
     ) -> None:
         self._raw, self._copy, self._limits = raw, copy, limits
         self._padding = _END if lenient else 0
-        self._raw_hash, self._tar_hash = hashlib.sha256(), hashlib.sha256()
+        self._raw_hash, self._tar_hash = Hash(), Hash()
         self._buffer, self._at, self._position = b"", 0, 0
         self.size, self._total = 0, 0
         self.compression = ""
