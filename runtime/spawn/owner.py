@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 _TEXT = re.compile(r"(\d+)[-_](\d+)[-_]([0-9a-f]+)")
+_PF_EXITING = 4
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -52,7 +53,8 @@ class Owner(msgspec.Struct, frozen=True):
     def is_alive(self) -> bool:
         """Say whether this process still runs; a pid of another pid namespace counts as alive.
 
-        A zombie counts as dead: it can free nothing any more. Pids are reused, hence the start time.
+        One that is exiting counts as dead, as a zombie does: it can free nothing any more, and its closed
+        socket may be what the caller noticed first. Pids are reused, hence the start time.
         """
         if self.pid_namespace != _pid_namespace():
             return True
@@ -61,11 +63,16 @@ class Owner(msgspec.Struct, frozen=True):
 
 def _start_ticks(pid: int) -> int | None:
     try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        return _ticks_in(Path(f"/proc/{pid}/stat").read_bytes())
     except (FileNotFoundError, ProcessLookupError):
         return None
+
+
+def _ticks_in(stat: bytes) -> int | None:
+    """When the process of a /proc/PID/stat was started, None when it is exiting or a zombie."""
     fields = stat[stat.rindex(b")") + 2 :].split()
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+    gone = fields[0] in (b"Z", b"X") or int(fields[6]) & _PF_EXITING
+    return None if gone else int(fields[19])
 
 
 def _pid_namespace() -> int:

@@ -46,7 +46,8 @@ def _differences(daemon: Daemon, pid: int, up: int, published: int) -> list[str]
     ]
     runs = [path.name for path in (daemon.root / "run").iterdir()]
     if [name.partition("-")[0] for name in runs] != [str(pid)]:
-        wrong.append(f"run: {runs}")
+        left = [str(path) for path in (daemon.root / "run").rglob("*") if f"/{pid}-" not in str(path)]
+        wrong.append(f"run: {runs}: {left}")
     if list((daemon.root / "mnt").iterdir()):
         wrong.append("mnt is not empty")
     return wrong + sorted(leftovers(daemon.root, daemon.owners - {pid, daemon.pid}, processes=False))
