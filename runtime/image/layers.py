@@ -26,6 +26,9 @@ from runtime.image.tree import file_digest, tree_digest
 from runtime.image.unpack import Unpacked as Contents
 from runtime.image.unpack import unpack
 
+EMPTY_TAR = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
+"""The digest of a tar without entries: a step that gives it adds no layer, as in docker."""
+
 _CHUNK = 1 << 20
 
 
@@ -162,27 +165,21 @@ class LayerStore:
 
     # ---- layers in -------------------------------------------------------------------------------------
 
-    def add_directory(
-        self, source: Path, compression: Compression = "zstd", *, skip: Skip = keep_all, root: bool = True
-    ) -> Layer:
-        """Store the directory `source` (plain or in overlay form) as a layer, and unpack it.
-
-        skip and root as in pack().
-        """
+    def add_directory(self, source: Path, compression: Compression = "zstd") -> Layer:
+        """Store the directory `source` (plain or in overlay form) as a layer, and unpack it."""
         with files.scratch_directory(self.tmp) as scratch:
-            blob = scratch / "blob"
-            try:
-                with blob.open("xb") as target:
-                    packed = pack(str(source), target, compression, skip=skip, root=root)
-            except OSError as error:
-                raise ImageError(f"store layer {source}: {os_cause(error)}") from error
-            layer = Layer(
-                digest=packed.digest,
-                size=packed.size,
-                media_type=MEDIA_TYPE_OF[compression],
-                diff_id=packed.diff_id,
-            )
-            self._place_file(blob, self.blob_path(layer.digest))
+            layer = _packed(source, scratch / "blob", compression, keep_all, root=True)
+            self._place_file(scratch / "blob", self.blob_path(layer.digest))
+        self.unpacked(layer)
+        return layer
+
+    def add_changes(self, source: Path, skip: Skip = keep_all) -> Layer | None:
+        """Store what is below `source`, without its root and what `skip` says; None where that is nothing."""
+        with files.scratch_directory(self.tmp) as scratch:
+            layer = _packed(source, scratch / "blob", "zstd", skip, root=False)
+            if layer.diff_id == EMPTY_TAR:
+                return None
+            self._place_file(scratch / "blob", self.blob_path(layer.digest))
         self.unpacked(layer)
         return layer
 
@@ -378,6 +375,16 @@ class _BlobCopy:
             digest, size, compression = packed.digest, packed.size, "zstd"
         media_type = MEDIA_TYPE_OF[compression]
         return Layer(digest=digest, size=size, media_type=media_type, diff_id=reader.diff_id)
+
+
+def _packed(source: Path, blob: Path, compression: Compression, skip: Skip, *, root: bool) -> Layer:
+    try:
+        with blob.open("xb") as target:
+            packed = pack(str(source), target, compression, skip=skip, root=root)
+    except OSError as error:
+        raise ImageError(f"store layer {source}: {os_cause(error)}") from error
+    media_type = MEDIA_TYPE_OF[compression]
+    return Layer(digest=packed.digest, size=packed.size, media_type=media_type, diff_id=packed.diff_id)
 
 
 def _check(what: str, found: str, expected: str | None) -> None:

@@ -51,7 +51,7 @@ class ImageStore:
         self.content = LayerStore(self.root, self.limits)
         self._index = IndexFile(self.content)
         self._lock, self._content_lock = self.root / "lock", self.root / "content.lock"
-        self._leftovers = False
+        self._leftovers = True  # for all we know: a process that was killed may have added content
         self.sweep()
         layout = self.root / "oci-layout"
         if not layout.exists():

@@ -14,9 +14,6 @@ from runtime.image.layers import Layer
 from runtime.image.merged import Merged
 from runtime.image.store import ImageStore
 
-EMPTY_TAR = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
-"""The digest of a tar without entries: a step that gives it adds no layer, as in docker."""
-
 MOUNT_POINTS = frozenset({"dev", "proc", "sys"})
 MOUNTED_FILES = frozenset({"etc/hosts", "etc/hostname", "etc/resolv.conf"})
 """What every container gets mounted, and so may find made in its layer."""
@@ -26,8 +23,7 @@ def add_upper(store: ImageStore, upper: Path, below: Merged) -> Layer | None:
     """Store a container's writable layer; None when nothing was changed. Within store.adding()."""
     if not upper.is_dir():
         return None
-    layer = store.content.add_directory(upper, skip=leftovers(upper, below), root=False)
-    return None if layer.diff_id == EMPTY_TAR else layer
+    return store.content.add_changes(upper, leftovers(upper, below))
 
 
 def snapshot(

@@ -16,7 +16,6 @@ from runtime.engine.service.build.owners import parse_mode, parse_owner
 from runtime.engine.service.build.sources import Source, content_label, find_sources
 from runtime.engine.service.build.state import State
 from runtime.engine.service.build.words import expand
-from runtime.engine.service.snapshot import EMPTY_TAR
 from runtime.engine.service.web import is_url, open_url
 from runtime.image.merged import Merged
 from runtime.image.store import ImageStore
@@ -123,8 +122,7 @@ class FileStep:
 
     def _register(self, state: State, root: Path, created_by: str, step: str) -> None:
         with self._store.adding():
-            layer = self._store.content.add_directory(root, root=False)
-            state.add_layer(self._store, None if layer.diff_id == EMPTY_TAR else layer, created_by, step)
+            state.add_layer(self._store, self._store.content.add_changes(root), created_by, step)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
 
