@@ -35,6 +35,7 @@ async def connect(networks: Networks, net: Net, ref: str, settings: EndpointSett
     if not record.state.running:
         await containers.set_networks(record.id, {**kept, name: settings})
         return
+    await networks.bring_up(net)
     own = networks.nets_of(record.id)
     attached = net.take(record, settings, "", default_route=net is way_out([*own, net]))
     try:
@@ -50,7 +51,6 @@ async def connect(networks: Networks, net: Net, ref: str, settings: EndpointSett
 
 async def _plug(networks: Networks, net: Net, record: ContainerRecord, attached: Attached) -> None:
     """Give a running container its link and names there."""
-    await networks.bring_up(net)
     await link(networks, net, record, attached)
     await asyncio.to_thread(files.add_hosts, _file(networks, record, "hosts"), record, attached)
     if net.record.user_defined:

@@ -6,6 +6,8 @@ import contextlib
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
+
 from runtime.engine.errors import BadParameterError, ConflictError, EngineError, ForbiddenError, NotFoundError
 from runtime.engine.service import clock
 from runtime.engine.service.network_record import (
@@ -112,6 +114,15 @@ def predefined(name: str, others: Sequence[NetworkRecord], routes: Iterable[Netw
         pools=pools,
         options=options,
     )
+
+
+def renumbered(
+    record: NetworkRecord, others: Sequence[NetworkRecord], routes: Iterable[Network]
+) -> NetworkRecord:
+    """Return a record with other subnets, chosen as at first. Raises EngineError."""
+    with engine_errors():
+        pools = _pools([], others, list(routes), ipv6=record.ipv6, seed=record.id)
+    return msgspec.structs.replace(record, pools=pools)
 
 
 def _check(request: NetworkCreate) -> str:

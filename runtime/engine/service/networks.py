@@ -14,7 +14,7 @@ from runtime.engine.service import network_files as files
 from runtime.engine.service import network_links as links
 from runtime.engine.service.filters import Filters
 from runtime.engine.service.network_changes import connect, disconnect, link
-from runtime.engine.service.network_making import make_record, predefined
+from runtime.engine.service.network_making import make_record, predefined, renumbered
 from runtime.engine.service.network_names import ContainerNames
 from runtime.engine.service.network_ports import ports_of
 from runtime.engine.service.network_query import find, prunable, selected
@@ -55,7 +55,6 @@ class Networks:
         self._up: set[str] = set()
         self._spawner: Spawner | None = None
         self._making = asyncio.Lock()
-        self._raising = asyncio.Lock()
 
     async def open(self) -> None:
         """Read networks/*.json; make bridge, host and none at the first time."""
@@ -130,15 +129,15 @@ class Networks:
         """Take addresses for a start; bridges are up afterwards."""
         wanted = {self._net_of(name, one): one for name, one in record.networks.items()}
         out = way_out(wanted)
-        if any(net.record.predefined for net in wanted) or _names_the_gateway(record):
-            await self.bring_up(find(self.nets, "bridge"))
+        for net in (*wanted, *([find(self.nets, "bridge")] if _names_the_gateway(record) else [])):
+            await self.bring_up(net)
         try:
+            for net in wanted:
+                self._require(net)
             taken = [
                 net.take(record, settings, f"eth{number}", default_route=net is out)
                 for number, (net, settings) in enumerate(wanted.items())
             ]
-            for net in wanted:
-                await self.bring_up(net)
             ports = ports_of(record, out.record.host_binding) if out and not out.record.internal else ()
         except BaseException:
             for net in wanted:
@@ -149,27 +148,37 @@ class Networks:
         return tuple(endpoints), ports, networks
 
     async def bring_up(self, net: Net) -> None:
-        """Have a network's bridge made, unless this spawner has it."""
+        """Have a network's bridge made, unless this spawner has it. NotFoundError when it was removed."""
         if self._spawner is not self.service.spawner:
             self._spawner = self.service.spawner
             self._up.clear()
-        if not is_bridge(net) or net.record.id in self._up:
-            return
-        async with self._raising:
-            if net.record.predefined and not net.attached and not has_link(net.record.link):
-                await self._choose_again(net)
-            await self.service.spawner.network_up(net.record.spec())
-            self._up.add(net.record.id)
+        if is_bridge(net) and net.record.id not in self._up:
+            async with self._making:
+                await self._make_bridge(net)
+
+    def _require(self, net: Net) -> None:
+        if self.nets.get(net.record.id) is not net:
+            raise NotFoundError(f"network {net.record.name} not found")
+
+    async def _make_bridge(self, net: Net) -> None:
+        self._require(net)
+        if not (net.record.configured or net.attached or has_link(net.record.link)):
+            await self._choose_again(net)
+        await self.service.spawner.network_up(net.record.spec())
+        self._up.add(net.record.id)
 
     async def _choose_again(self, net: Net) -> None:
-        """Give the network that every daemon has another subnet, when the host has a route there by now."""
+        """Give a network whose subnets nobody asked for others, when the host has a route there by now.
+
+        Other daemons choose from the same list, and all have the network bridge, which is made at first need.
+        """
         routes = read_routes()
         if net.overlaps(routes):
             others = [record for record in self._records() if record.id != net.record.id]
-            pools = predefined(net.record.name, others, routes).pools
-            net.renumber(msgspec.structs.replace(net.record, pools=pools))
+            net.renumber(renumbered(net.record, others, routes))
             await asyncio.to_thread(self._store.save, net.record)
-            log.warning("network %s is %s now: a route of the host came", net.record.name, pools[0].subnet)
+            subnets = ", ".join(pool.subnet for pool in net.record.pools)
+            log.warning("network %s is %s now: the host has got a route", net.record.name, subnets)
 
     async def started(self, record: ContainerRecord) -> None:
         """It runs: names resolve from now. An adopted container's addresses are in its record."""
@@ -282,17 +291,14 @@ class Networks:
             record = make_record(request, self._records(), read_routes(), read_addresses())
             net = await self._keep(record)
             try:
-                await self.bring_up(net)
+                if is_bridge(net):
+                    await self._make_bridge(net)
             except BaseException:
-                self._forget(net)
+                self._store.remove(record.id)
+                del self.nets[record.id]
                 raise
         self.publish(net, "create")
         return record.id
-
-    def _forget(self, net: Net) -> None:
-        self._store.remove(net.record.id)
-        del self.nets[net.record.id]
-        self._up.discard(net.record.id)
 
     async def prune(self, filters: Filters | None = None) -> list[str]:
         """Remove networks that no container is on; return their names."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,38 @@ async def test_the_network_bridge_gives_way_to_a_route_that_came(
     assert service.spawner.bridges == {}  # it is up: its own route moves it no more
     again = await opened(tmp_path)
     assert again.networks.inspect("bridge").ipam.config[0].subnet == spec.subnet
+
+
+@in_loop
+async def test_after_a_reboot_only_a_subnet_that_was_asked_for_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await opened(tmp_path)
+    await service.networks.create(net("any"))
+    await service.networks.create(net("mine", "10.5.0.0/24"))
+    before = {view.name: view.ipam.config for view in service.networks.list()}
+    routes = [ip_network(pool.subnet) for name in ("any", "mine") for pool in before[name]]
+    monkeypatch.setattr("runtime.engine.service.networks.read_routes", lambda: routes)
+    again = await opened(tmp_path)
+    for name in ("any", "mine"):
+        await run(again, f"on-{name}", network_mode=name)
+    after = {view.name: view.ipam.config for view in again.networks.list()}
+    assert after["mine"] == before["mine"]
+    assert not any(ip_network(after["any"][0].subnet).overlaps(route) for route in routes)
+
+
+@in_loop
+async def test_a_start_and_a_removal_of_its_network_leave_no_bridge_without_a_network(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    await service.networks.create(net("app"))
+    await create(service, "web", network_mode="app")
+    service.networks._up.clear()  # as after the spawner's end
+    removed, started = await asyncio.gather(
+        service.networks.remove("app"), service.containers.start("web"), return_exceptions=True
+    )
+    assert removed is None
+    assert isinstance(started, NotFoundError)
+    assert service.spawner.bridges == {}
 
 
 @in_loop
