@@ -67,7 +67,10 @@ def _main(argv: list[str]) -> int:
     if given.on("local") or given.given("root"):
         return _local(argv)
     if given.on("version"):
-        return _perform("version", ["--format", "nn {{.Client.Version}}"], given)
+        from runtime.cli.system import own_version
+
+        print(f"nn {own_version()}")
+        return 0
     if not given.words or given.words == ["help"]:
         return _help(False, [])
     if given.words[0] == "help":

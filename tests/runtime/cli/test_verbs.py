@@ -97,6 +97,13 @@ def test_wrong_use_has_docker_s_status_and_names_the_help(
     assert done.stderr.startswith(b"nn: ")
 
 
+@pytest.mark.parametrize("flag", ["-v", "--version"])
+def test_its_version_needs_no_daemon(tmp_path: Path, flag: str):
+    done = call(flag, config=tmp_path, host="unix:///nowhere")
+    assert re.fullmatch(rb"nn \S+\n", done.stdout), done.stdout
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize(
     "words", [("help",), ("image",), ("image", "--help"), ("help", "run"), ("ps", "--help"), ()]
 )
