@@ -19,7 +19,7 @@ from runtime.api import routes as package
 from runtime.api import versions
 from runtime.api.decoding import decode_body, decode_query
 from runtime.api.dispatch import Table
-from runtime.api.errors import ApiError, ErrorBody, is_ours, status_of
+from runtime.api.errors import ApiError, ErrorBody, is_ours, status_of, text_of
 from runtime.api.hijack import Connection
 from runtime.api.routing import Call, Raw, Route, routes_of
 from runtime.engine.service.service import Service
@@ -160,7 +160,7 @@ def failure(request: web.BaseRequest, error: Exception) -> web.Response:
         raise ConnectionError("the answer has begun already, it can only be cut off") from error
     if status == 304:
         return web.Response(status=304)
-    text = str(error) or type(error).__name__
+    text = text_of(error)
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         text = f"request body is larger than {BODY_LIMIT} bytes"
     return web.Response(

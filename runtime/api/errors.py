@@ -63,6 +63,13 @@ def status_of(error: BaseException) -> int:
     return 500
 
 
+def text_of(error: BaseException) -> str:
+    """Return what the client is told. What an image store advises is for those who have only the store."""
+    text = str(error) or type(error).__name__
+    names = {base.__name__ for base in type(error).__mro__}
+    return text.partition("; ")[0] if "ImageNotFoundError" in names else text
+
+
 def is_ours(error: BaseException) -> bool:
     """Say whether the error's text was worded for users."""
     names = {base.__name__ for base in type(error).__mro__}

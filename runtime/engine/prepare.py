@@ -108,6 +108,7 @@ def prepare_exec(
             attempts=attempts,
             ignored_signals=_ignored(),
             filter=_filter(config.seccomp, config.caps, config.spec_allow),
+            makes_directory=False,
         ),
     )
 

@@ -14,7 +14,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
     nulls: which of descriptors 0, 1, 2 are /dev/null. attempts: places to look for it (slots `path0`…).
     init: it runs below the init open in slot `init` instead. ignored_signals: those the parent ignores, to be
-    set back. filter: the seccomp filter, None for none.
+    set back. filter: the seccomp filter, None for none. makes_directory: the working directory, if missing.
     """
 
     nulls: tuple[int, ...] = ()
@@ -22,13 +22,14 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     init: bool = False
     ignored_signals: tuple[int, ...] = (process.SIGPIPE, process.SIGXFSZ)
     filter: seccomp.Filter | None = None
+    makes_directory: bool = True
 
 
 def add_program(tape: Tape, run: Process, root: Result, program: Program) -> None:
     """Append the steps from a finished file system to the running program; slots `argv`, `env`."""
     if run.oom_score_adj is not None:
         process.add_oom_score(tape, run.oom_score_adj)
-    process.add_working_directory(tape, root, run.cwd)
+    process.add_working_directory(tape, root, run.cwd, make=program.makes_directory)
     for limit in run.rlimits:  # not earlier: the steps before open files
         process.add_rlimit(tape, limit.type, limit.soft, limit.hard)
     umask = 0o022 if run.user.umask is None else run.user.umask

@@ -98,12 +98,12 @@ def add_sysctl(tape: Tape, root: Result, name: str, value: str) -> None:
     tape.add(f"set sysctl {name} to {value}", "write", fd, data, len(data))
 
 
-def add_working_directory(tape: Tape, root: Result, path: str) -> None:
-    """Append the change to `path` beneath the container's root, made if missing.
+def add_working_directory(tape: Tape, root: Result, path: str, *, make: bool) -> None:
+    """Append the change to `path` beneath the container's root, made if missing and asked for.
 
     Opened without magic links, so that /proc/self/fd/N cannot lead out (CVE-2024-21626).
     """
-    if path.strip("/"):
+    if make and path.strip("/"):
         add_directory(tape, root, path)
     directory = add_open(tape, root, path, flags=O_PATH | O_DIRECTORY)
     tape.add(f"go to working directory {path}", "fchdir", directory)

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from runtime.api.routing import Call, Query, route
 from runtime.api.streaming import while_connected
-from runtime.engine.errors import BadParameterError
+from runtime.engine.errors import BadParameterError, NotFoundError
 from runtime.engine.service.request import Body
 from runtime.engine.service.waits import Ended
 
@@ -58,7 +58,11 @@ class KillQuery(Query):
 @route("POST", "/containers/{id:.*}/kill", query=KillQuery, status=204, also=(400, 404, 409))
 async def kill(call: Call[KillQuery, None]) -> None:
     """Send a signal to a container's program."""
-    await call.service.containers.kill(call.path["id"], call.query.signal)
+    id_ = call.path["id"]
+    try:
+        await call.service.containers.kill(id_, call.query.signal)
+    except (NotFoundError, BadParameterError) as error:
+        raise type(error)(f"cannot kill container: {id_}: {error}") from error
 
 
 @route("POST", "/containers/{id:.*}/pause", status=204, also=(404, 409))

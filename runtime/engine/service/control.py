@@ -148,7 +148,7 @@ class Control:
                         f"Container {member.id} is restarting, wait until the container is running"
                     )
                 case _:
-                    raise ConflictError(f"Container {member.id} is not running")
+                    raise ConflictError(f"container {member.id} is not running")
 
     async def unpause(self, member: Member) -> None:
         """Let it go on."""

@@ -158,7 +158,7 @@ def matches(event: Event, filters: Filters) -> bool:
         elif name == "label":
             fits = label_matches(values, attributes)
         else:
-            fits = False
+            fits = name not in FILTERS  # a swarm's match nothing here; docker takes no notice of others
         if not fits:
             return False
     return True

@@ -73,9 +73,14 @@ class Program:
         return self.started and self.code is None
 
     @property
+    def argv(self) -> list[str]:
+        """Its program and arguments."""
+        return self.asked.cmd or [""]
+
+    @property
     def command(self) -> str:
-        """Its program and arguments, as events tell them."""
-        return " ".join(self.asked.cmd or ())
+        """The same, as events tell them."""
+        return " ".join(self.argv)
 
     def attach(self) -> Attachment:
         """Return the attachment of the client that starts it."""
@@ -85,7 +90,7 @@ class Program:
 
     def document(self) -> dict[str, Any]:
         """Return Docker's document of it."""
-        asked, (program, *arguments) = self.asked, self.asked.cmd or [""]
+        asked, (program, *arguments) = self.asked, self.argv
         return {
             "ID": self.id,
             "Running": self.running,

@@ -23,6 +23,7 @@ from runtime.engine.service.detach import parse_keys
 from runtime.engine.service.exec_model import ExecRequest, ExecStartRequest, Probed, Program
 from runtime.engine.service.hub import Hub
 from runtime.engine.service.record import ContainerRecord
+from runtime.engine.service.startwords import exec_failure
 from runtime.engine.spawner.protocol import Exited, Running
 
 if TYPE_CHECKING:
@@ -213,6 +214,8 @@ class Execs:
         except BaseException as error:
             one.code = error.exit_code if isinstance(error, StartFailedError) else 126
             await one.hub.finish()
+            if isinstance(error, EngineError):
+                raise exec_failure(one.argv[0], error) from error
             raise
         one.pid = started.pid
         one.hub.start(fds)
@@ -267,7 +270,7 @@ class Execs:
 def _require_running(record: ContainerRecord) -> None:
     status = record.state.status
     if status == "paused":
-        raise ConflictError(f"container {record.name} is paused, unpause the container before exec")
+        raise ConflictError(f"Container {record.name} is paused, unpause the container before exec")
     if status == "restarting":
         raise ConflictError(f"Container {record.id} is restarting, wait until the container is running")
     if not record.state.running:

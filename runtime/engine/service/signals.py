@@ -33,4 +33,4 @@ def number_of(text: str, default: int = signal.SIGTERM) -> int:
 
 
 def _invalid(text: str) -> BadParameterError:
-    return BadParameterError(f"Invalid signal: {text}")
+    return BadParameterError(f"invalid signal: {text}")

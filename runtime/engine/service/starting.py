@@ -24,6 +24,7 @@ from runtime.engine.service.hostfacts import host_facts
 from runtime.engine.service.members import Member, Members
 from runtime.engine.service.record import ContainerRecord, MountPoint
 from runtime.engine.service.removing import Remover
+from runtime.engine.service.startwords import start_failure
 from runtime.engine.service.translate import FILES, Surroundings, hostname_of, start_of
 from runtime.engine.service.waits import Ended
 from runtime.engine.spawner.protocol import Endpoint, Start, Started
@@ -56,7 +57,7 @@ class Starter:
         try:
             started, fds = await self._attempt(member)
         except Exception as error:
-            worded = _worded(member.record, error)
+            worded = start_failure(member.record.path, error)
             await self._failed(member, worded)
             if worded is error:
                 raise
@@ -207,24 +208,6 @@ def cancel_restart(member: Member) -> None:
     task, member.restart = member.restart, None
     if task is not None and task is not asyncio.current_task():
         task.cancel()
-
-
-def _worded(record: ContainerRecord, error: Exception) -> Exception:
-    """A program that cannot be executed, in the words from which docker's CLI takes its exit status."""
-    if not isinstance(error, StartFailedError):
-        return error
-    program = record.path
-    if error.exit_code == 126:
-        cause = f'exec: "{program}": permission denied'
-    elif "/" in program:
-        cause = f'exec: "{program}": stat {program}: no such file or directory'
-    else:
-        cause = f'exec: "{program}": executable file not found in $PATH'
-    return StartFailedError(
-        "failed to create task for container: failed to create shim task: OCI runtime create failed: "
-        f"unable to start container process: {cause}: unknown",
-        error.exit_code,
-    )
 
 
 def _mounts_any(member: Member) -> bool:

@@ -59,7 +59,8 @@ def test_much_goes_through_both_ways(daemon: Daemon):
 
 
 def test_a_missing_image_and_a_taken_name_are_told_in_dockers_words(daemon: Daemon):
-    assert "No such image" in daemon.docker("create", "--pull", "never", "missing", check=False)
+    said = daemon.docker("create", "--pull", "never", "missing", check=False)
+    assert said == "Error response from daemon: No such image: missing:latest\n"
     name = run_detached(daemon, "--name", "twice", "busybox", "sleep", "60")
     said = daemon.docker("create", "--name", "twice", "busybox", check=False)
     assert f'The container name "/twice" is already in use by container "{name}"' in said
@@ -106,6 +107,10 @@ def test_exec_has_its_own_status_user_and_input(daemon: Daemon):
     )
     assert daemon.docker_run("exec", "home", "sh", "-c", "exit 9").returncode == 9
     assert daemon.docker_run("exec", "home", "/nowhere").returncode == 127
+    said = daemon.docker("exec", "home", "nowhere", check=False)
+    assert 'OCI runtime exec failed: exec failed: unable to start container process: exec: "nowhere"' in said
+    assert daemon.docker_run("exec", "-w", "/nowhere", "home", "true").returncode == 126
+    assert daemon.docker_run("exec", "home", "test", "-e", "/nowhere").returncode == 1
     assert daemon.docker("exec", "-d", "home", "touch", "/made") == ""
     deadline = time.monotonic() + 20
     while daemon.docker_run("exec", "home", "test", "-e", "/made").returncode and time.monotonic() < deadline:
@@ -186,7 +191,8 @@ def test_pause_kill_restart_rename_update_and_top(daemon: Daemon):
     daemon.docker("restart", "-t", "0", "second")
     daemon.docker("kill", "-s", "KILL", "second")
     assert daemon.docker("wait", "second") == "137\n"
-    assert "is not running" in daemon.docker("kill", "second", check=False)
+    assert "cannot kill container: second: container" in daemon.docker("kill", "second", check=False)
+    assert "cannot kill container: none: No such container" in daemon.docker("kill", "none", check=False)
     daemon.docker("rm", "second")
 
 

@@ -95,9 +95,7 @@ def test_with_live_restore_containers_outlive_a_stop():
         daemon.start()
         assert daemon.docker("inspect", "-f", "{{.State.Running}}", "on") == "true\n"
         daemon.docker("rm", "-f", "on")
-        assert daemon.terminate() == 0
-        daemon.flags = ()
-        daemon.start()
+        assert daemon.terminate() == 0  # nothing runs, so nothing is left, the spawner neither
 
 
 def test_a_killed_daemon_and_spawner_leave_nothing_that_the_next_does_not_free(own: Daemon):

@@ -389,7 +389,7 @@ async def test_a_start_that_fails_over_one_volume_leaves_the_users_of_another_al
          "can't create 'AutoRemove' container with restart policy"),
         ({"restart_policy": RestartPolicy(name="bogus")}, "invalid restart policy"),
         ({"working_dir": "rel"}, "working directory 'rel' is invalid"),
-        ({"stop_signal": "BOGUS"}, "Invalid signal: BOGUS"),
+        ({"stop_signal": "BOGUS"}, "invalid signal: BOGUS"),
         ({"cap_add": ["BOGUS"]}, 'invalid CapAdd: unknown capability: "CAP_BOGUS"'),
         ({"security_opt": ["bogus=1"]}, 'invalid --security-opt: "bogus=1"'),
         ({"security_opt": ["seccomp={"]}, "Decoding seccomp profile failed"),

@@ -201,7 +201,7 @@ async def test_kill_of_what_does_not_run_is_a_conflict_in_dockers_words(tmp_path
     with pytest.raises(ConflictError, match=f"cannot kill container: web: container {made} is not running"):
         await service.containers.kill("web")
     await service.containers.start("web")
-    with pytest.raises(BadParameterError, match="Invalid signal: BOGUS"):
+    with pytest.raises(BadParameterError, match="invalid signal: BOGUS"):
         await service.containers.kill("web", "BOGUS")
     service.spawner.deaf.add(made)
     await service.containers.kill("web", "HUP")
@@ -251,7 +251,7 @@ async def test_stopping_what_is_paused_lets_it_go_on(tmp_path: Path):
 async def test_pause_and_unpause_say_what_is_wrong(tmp_path: Path):
     service = await open_service(tmp_path)
     made = await create(service, "web")
-    with pytest.raises(ConflictError, match=f"Container {made} is not running"):
+    with pytest.raises(ConflictError, match=f"container {made} is not running"):
         await service.containers.pause("web")
     await service.containers.start("web")
     with pytest.raises(ConflictError, match="is not paused"):

@@ -273,7 +273,7 @@ def test_what_is_refused(play):
     ("status", "message"),
     [
         ("exited", f"container {ID} is not running"),
-        ("paused", "container box is paused, unpause the container before exec"),
+        ("paused", "Container box is paused, unpause the container before exec"),
     ],
 )
 def test_containers_that_take_no_exec(play, status: str, message: str):

@@ -77,7 +77,7 @@ def test_a_health_check() -> None:
      ("EXPOSE 70000", "invalid containerPort"), ("VOLUME []", "at least one argument"),
      ("HEALTHCHECK --interval=1 CMD x", "not of the form"),
      ("HEALTHCHECK --interval=1us CMD x", "less than 1ms"),
-     ("HEALTHCHECK --retries=x CMD x", "must be at least"), ("STOPSIGNAL NONSENSE", "Invalid signal"),
+     ("HEALTHCHECK --retries=x CMD x", "must be at least"), ("STOPSIGNAL NONSENSE", "invalid signal"),
      ("WORKDIR $nothing", "cannot normalize nothing")],
 )  # fmt: skip
 def test_what_makes_no_sense(line: str, said: str) -> None:
