@@ -135,7 +135,7 @@ class Service:
         return self.spawner is not spawner
 
     async def close(self) -> None:
-        """Stop all containers as their stop signal and grace say (unless live_restore), and leave nothing."""
+        """Stop all containers as their stop signal and grace say, or leave what runs (live_restore)."""
         if self._reopening is not None:
             self._reopening.cancel()
         await self.containers.close(live_restore=self.live_restore)
@@ -143,7 +143,7 @@ class Service:
         self.streams.close()
         try:
             await self.networks.close()
-            await self.spawner.close(kill=not self.live_restore)
+            await self.spawner.close(kill=not (self.live_restore and self.containers.running()))
             await asyncio.to_thread(self.volumes.close)
         finally:
             self.events.close()
