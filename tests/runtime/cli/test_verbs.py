@@ -167,18 +167,28 @@ def test_completion_knows_verbs_flags_and_what_the_daemon_has(tmp_path: Path):
     server.close()
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
-def test_bash_completes(tmp_path: Path):
-    script = call("completion", "bash", config=tmp_path).stdout.decode()
+ASKED = {
+    "bash": 'COMP_WORDS=(nn network cr); COMP_CWORD=2; _nn; echo "${COMPREPLY[@]}"',
+    "zsh": "words=(nn network cr); CURRENT=3; _nn",
+    "fish": "complete -C 'nn network cr'",
+}
+BEFORE = {"zsh": 'compdef() { true }; compadd() { print -l "${(@P)@[-1]}" }\n'}
+"""zsh's own functions work only where somebody types."""
+
+
+@pytest.mark.parametrize("shell", ASKED)
+def test_shells_complete(tmp_path: Path, shell: str):
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    script = BEFORE.get(shell, "") + call("completion", shell, config=tmp_path).stdout.decode() + ASKED[shell]
     (tmp_path / "start.py").write_text(START)
     (tmp_path / "nn").write_text(f'#!/bin/sh\nexec {sys.executable} -SEI {tmp_path}/start.py "$@"\n')
     (tmp_path / "nn").chmod(0o755)
-    ask = 'COMP_WORDS=(nn network cr); COMP_CWORD=2; _nn; echo "${COMPREPLY[@]}"'
     done = subprocess.run(
-        ["bash", "-c", script + ask],
+        [shell, "-c", script],
         capture_output=True,
         text=True,
-        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path)},
     )
     assert done.stdout == "create\n", done.stderr
 
