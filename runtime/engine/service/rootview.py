@@ -136,7 +136,8 @@ def _layers(service: Service, record: ContainerRecord, writable: bool) -> int:
 
 def _assemble(service: Service, record: ContainerRecord, held: contextlib.ExitStack, writable: bool) -> int:
     """The layers with volumes and binds; what is made for it is freed with `held`."""
-    root = _layers(service, record, writable)
+    fresh = not (service.containers.directory(record.id) / "layer" / "u").is_dir()
+    root = _layers(service, record, writable or (fresh and bool(record.mounts)))  # places to mount on are made
     binds = []
     with contextlib.ExitStack() as until_then:
         until_then.callback(os.close, root)
@@ -188,7 +189,7 @@ def _attach_all(anchor: int, root: int, binds: Sequence[tuple[str, int, bool]]) 
         for target, tree, directory in binds:
             try:
                 _attach(opened, target, tree, directory=directory)
-            except OSError as error:  # a read-only view of what was never started lacks the place
+            except OSError as error:  # something else has taken the place since
                 log.debug("mount on %s: %s; left out of the view", target, error)
         return _take(opened, AT_RECURSIVE)
     finally:

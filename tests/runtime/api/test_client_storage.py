@@ -177,6 +177,20 @@ def test_cp_of_a_running_container_and_of_its_mounts(client: Client, tmp_path: P
     client("volume", "rm", "vol")
 
 
+def test_cp_of_a_volume_of_a_container_that_never_ran(client: Client, tmp_path: Path):
+    sh(client, "mkdir /v/part; echo whole > /v/f; echo part > /v/part/f", "-v", "vol:/v")
+    client("create", *NONE, "--name", "box", "-v", "vol:/new/place", "busybox")
+    client("cp", "box:/new/place/f", tmp_path / "f")
+    assert (tmp_path / "f").read_text() == "whole\n"
+    limited = ("--mount", "type=volume,source=vol,target=/new/place,volume-subpath=part")
+    client("create", *NONE, "--name", "limited", *limited, "busybox", "cat", "/new/place/f")
+    client("cp", "limited:/new/place/f", tmp_path / "f")
+    assert (tmp_path / "f").read_text() == "part\n"
+    assert client("start", "-a", "limited") == "part\n"
+    client("rm", "box", "limited")
+    client("volume", "rm", "vol")
+
+
 def test_diff_and_export_show_what_changed(client: Client, tmp_path: Path):
     script = "touch /new; rm /etc/group; echo x >> /etc/passwd; mkdir /dir; touch /dir/in; chmod 700 /root"
     client("run", *NONE, "--name", "changed", "busybox", "sh", "-c", script)
