@@ -137,7 +137,8 @@ def _layers(service: Service, record: ContainerRecord, writable: bool) -> int:
 def _assemble(service: Service, record: ContainerRecord, held: contextlib.ExitStack, writable: bool) -> int:
     """The layers with volumes and binds; what is made for it is freed with `held`."""
     fresh = not (service.containers.directory(record.id) / "layer" / "u").is_dir()
-    root = _layers(service, record, writable or (fresh and bool(record.mounts)))  # places to mount on are made
+    makes_places = fresh and bool(record.mounts)
+    root = _layers(service, record, writable or makes_places)
     binds = []
     with contextlib.ExitStack() as until_then:
         until_then.callback(os.close, root)
