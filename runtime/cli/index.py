@@ -98,6 +98,7 @@ SHORT = {
         f"{one}": f"image {one}"
         for one in ("build", "history", "import", "load", "pull", "push", "save", "tag")
     },
+    "builder build": "image build",
     "events": "system events",
     "info": "system info",
 }
@@ -130,9 +131,7 @@ def split(words: list[str]) -> tuple[str, list[str]]:
         if first in VERBS or first in SHORT or first in HIDDEN:
             return first, words[1:]
         if first in LOCAL:
-            raise CliError(
-                f"{first} works on a directory, not a daemon: nn --local [--root DIR] {first}", 1
-            )
+            raise CliError(f"{first} works on a directory, not a daemon: nn --local [--root DIR] {first}", 1)
         raise CliError(f"{first!r} is no verb of nn; `nn --help` lists them", 1)
     if len(words) == 1 or words[1] in ("--help", "-h"):
         return first, ["--help"]

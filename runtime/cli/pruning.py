@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from runtime.cli import units
-from runtime.cli.client import Client, filters
+from runtime.cli import quantities, units
+from runtime.cli.client import Client, Query, filters
 from runtime.cli.errors import CliError
 from runtime.cli.flags import FORCE, Flag, Options, Verb
 
@@ -87,7 +87,9 @@ def builder(client: Client, options: Options) -> int:
     """Forget the build cache."""
     if not _agreed(options, "the build cache"):
         return 0
-    query = {"all": options.on("all"), "filters": filters(options.many("filter"))}
+    query: Query = {"all": options.on("all"), "filters": filters(options.many("filter"))}
+    if options.given("keep-storage"):
+        query["keep-storage"] = quantities.size("--keep-storage", options.text("keep-storage"))
     answer = client.post("/build/prune", query) or {}
     return _reclaimed(int(answer.get("SpaceReclaimed") or 0))
 
@@ -130,7 +132,8 @@ CONTAINERS = Verb(containers, "", _COMMON, example="nn container prune -f --filt
 IMAGES = Verb(images, "", (*_COMMON, _ALL), example="nn image prune -af")
 NETWORKS = Verb(networks, "", _COMMON, example="nn network prune -f")
 VOLUMES = Verb(volumes, "", (*_COMMON, _ALL), example="nn volume prune -f")
-BUILDER = Verb(builder, "", (*_COMMON, _ALL), example="nn builder prune -f")
+_KEEP: Flag = ("keep-storage", "", "text", "BYTES", "leave so much of it")
+BUILDER = Verb(builder, "", (*_COMMON, _ALL, _KEEP), example="nn builder prune -f")
 SYSTEM = Verb(
     system,
     "",

@@ -60,6 +60,37 @@ def test_examples_are_read_by_the_parser():
                 parse(found, index.load(found), rest)
 
 
+ELSEWHERE = {
+    "container create": {"cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops"},
+    "container run": {"cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops"},
+    "container start": {"checkpoint", "checkpoint-dir"},
+    "network create": {"config-from", "config-only", "ingress", "scope"},
+    "volume create": {
+        *("availability", "group", "limit-bytes", "required-bytes", "scope", "secret", "sharing"),
+        *("topology-preferred", "topology-required", "type"),
+    },
+    "volume ls": {"cluster"},
+}
+"""Docker's flags for Windows, swarm and checkpoints, which nn has none of."""
+
+
+@pytest.mark.peers
+@pytest.mark.skipif(shutil.which("docker") is None, reason="needs docker: apt-get install docker-cli")
+@pytest.mark.parametrize("name", sorted(set(index.VERBS) - {"serve registry"}))
+def test_docker_s_flags_are_known_by_name_and_letter(name: str):
+    environment = {"PATH": "/usr/bin:/bin", "DOCKER_BUILDKIT": "0"}
+    line = ["docker", *name.split(), "--help"]
+    page = subprocess.run(line, capture_output=True, text=True, env=environment)
+    theirs = {
+        long: letter for letter, long in re.findall(r"^ +(?:-(\w), )?--([a-z0-9-]+)", page.stdout, re.M)
+    }
+    ours = {long: flag[1] for flag in index.load(name).flags for long in flag[0].split("|")}
+    for letter, long in found:
+        if long not in ("help", *ELSEWHERE.get(name, ())):
+            assert long in ours, f"nn {name} has no --{long}"
+            assert ours[long] == letter or not letter, f"nn {name} has no -{letter} for --{long}"
+
+
 @pytest.mark.parametrize("group", index.GROUPS)
 def test_every_group_lists_its_verbs(group: str):
     page = helping.page([group])

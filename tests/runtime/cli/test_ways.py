@@ -1,4 +1,4 @@
-"""The ways to a real daemon: TCP with certificates on both sides, ssh through a real sshd, and two at once."""
+"""The ways to a real daemon: TCP with certificates on both sides, ssh through a real sshd, several daemons."""
 
 from __future__ import annotations
 
