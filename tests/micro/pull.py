@@ -2,8 +2,8 @@
 
     python tests/micro/pull.py [--mib 200] [--layers 5] [--content usr|small|random] [--rounds 8] [--json]
 
-As root. A registry of ours on loopback serves an image of `--mib` MiB (of tar). Each round, everybody pulls it
-once, in random order, into an empty place of his own below --dir:
+As root. A registry of ours on loopback serves an image of `--mib` MiB (of tar). Each round, everybody pulls
+it once, in random order, into an empty place of his own below --dir:
 
 * ours: RegistryClient.pull() into an empty ImageStore, layers unpacked; in this process, as in the daemon;
 * nnd: `docker pull` with a daemon of ours, as dockerd is asked;
