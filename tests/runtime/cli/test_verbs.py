@@ -81,9 +81,7 @@ def test_docker_s_flags_are_known_by_name_and_letter(name: str):
     environment = {"PATH": "/usr/bin:/bin", "DOCKER_BUILDKIT": "0"}
     line = ["docker", *name.split(), "--help"]
     page = subprocess.run(line, capture_output=True, text=True, env=environment)
-    theirs = {
-        long: letter for letter, long in re.findall(r"^ +(?:-(\w), )?--([a-z0-9-]+)", page.stdout, re.M)
-    }
+    found = re.findall(r"^ +(?:-(\w), )?--([a-z0-9-]+)", page.stdout, re.M)
     ours = {long: flag[1] for flag in index.load(name).flags for long in flag[0].split("|")}
     for letter, long in found:
         if long not in ("help", *ELSEWHERE.get(name, ())):

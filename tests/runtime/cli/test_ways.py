@@ -1,4 +1,4 @@
-"""The ways to a real daemon: TCP with certificates on both sides, ssh through a real sshd, several daemons."""
+"""The ways to a real daemon: TCP with certificates on both sides, ssh through a real sshd, two daemons."""
 
 from __future__ import annotations
 
