@@ -17,23 +17,25 @@ def moment(flag: str, text: str) -> str:
     if plain.isdecimal() and plain.isascii():
         return text
     try:
-        seconds = _parsed(text)
+        found = _parsed(text)
     except ValueError:
         try:
-            seconds = time.time() - duration(flag, text) / 1e9
+            found = time.time_ns() - int(duration(flag, text))
         except CliError:
             hint = "write a time as in 2026-01-31T10:00:00Z, seconds since 1970, or how long ago as in 10m"
             raise misuse(flag, text, hint) from None
-    return f"{seconds:.9f}"
+    return f"{found // 10**9}.{found % 10**9:09d}"
 
 
-def _parsed(text: str) -> float:
+def _parsed(text: str) -> int:
     zoned = text.endswith(("Z", "z")) or "+" in text[10:] or "-" in text[10:]
     if zoned:
-        return nanoseconds(text) / 1e9
+        return nanoseconds(text)
     for form in _FORMS:
         try:
-            return datetime.strptime(text.partition(".")[0], form).astimezone().timestamp()
+            whole, _, fraction = text.partition(".")
+            seconds = int(datetime.strptime(whole, form).astimezone().timestamp())
+            return seconds * 10**9 + int(fraction.ljust(9, "0")[:9])
         except ValueError:
             continue
     raise ValueError(text)

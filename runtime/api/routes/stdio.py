@@ -92,7 +92,7 @@ async def _typed(socket: web.WebSocketResponse, attachment: Attachment) -> None:
 
 
 class LogsQuery(Query):
-    """since, until: Unix seconds or RFC 3339. tail: a number of lines, or `all`. details: not kept."""
+    """since, until: Unix seconds or RFC 3339. tail: a number of lines, or `all`. details: what its log options choose."""
 
     follow: bool = False
     stdout: bool = False
@@ -122,6 +122,7 @@ async def logs(call: Call[LogsQuery, None]) -> web.StreamResponse:
         until_ns=moment("until", query.until),
         tail=int(query.tail) if query.tail.isdecimal() else -1,
         timestamps=query.timestamps,
+        details=query.details,
     )
     media = media_of(record.config.tty, call.version)
     return await send_stream(call.request, _framed(pieces, record.config.tty), media)

@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import time
+from collections.abc import Mapping
 from json.encoder import encode_basestring
 from pathlib import Path
 
@@ -33,6 +34,8 @@ _KNOWN = frozenset(
 _NAMES = {1: "stdout", 2: "stderr"}
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 _SHORT = 32
+_MOST_FILES, _MOST_BEHIND = 200, 16 << 20
+"""Number and bytes of rotated files that are kept for readers who are behind."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -50,9 +53,11 @@ def parse_options(config: LogConfig) -> LogOptions | None:
         raise BadParameterError(
             f"logger: no log driver named '{driver}' is registered; use {', '.join(DRIVERS)}"
         )
-    for name in given:
+    for name, value in given.items():
         if name not in _KNOWN:
             raise BadParameterError(f"unknown log opt '{name}' for {driver} log driver")
+        if name.endswith("-regex"):
+            _require_pattern(name, value)
     if driver == "none":
         return None
     by_driver = ("20m", "5") if driver == "local" else ("-1", "1")
@@ -60,6 +65,13 @@ def parse_options(config: LogConfig) -> LogOptions | None:
     if not files.isdecimal() or int(files) < 1:
         raise BadParameterError(f"max-file cannot be less than 1: '{files}' was given")
     return LogOptions(max_bytes=_bytes(given.get("max-size", by_driver[0])), max_files=int(files))
+
+
+def _require_pattern(name: str, text: str) -> None:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise BadParameterError(f"log opt {name}: '{text}' is no regular expression: {error}") from error
 
 
 def _bytes(text: str) -> int:
@@ -72,9 +84,9 @@ def _bytes(text: str) -> int:
     return size
 
 
-def entries(name: str, text: str, time_text: str) -> bytes:
-    """Return `text` as entries, one a line; all have the same time."""
-    tail = b'","stream":"%b","time":"%b"}\n' % (name.encode(), time_text.encode())
+def entries(name: str, text: str, time_text: str, attrs: bytes = b"") -> bytes:
+    """Return `text` as entries, one a line; all have the same time. attrs: `,"attrs":{…}` or nothing."""
+    tail = b'","stream":"%b"%b,"time":"%b"}\n' % (name.encode(), attrs, time_text.encode())
     if "\\" in text:  # then an escaped text does not show where its lines end
         return b"".join(b'{"log":' + _encode(line)[:-1] + tail for line in _LINES.findall(text))
     ends = text.count("\n")
@@ -101,14 +113,17 @@ class JsonLog:
     more may come, for those who follow.
     """
 
-    def __init__(self, path: Path, options: LogOptions) -> None:
+    def __init__(self, path: Path, options: LogOptions, attrs: Mapping[str, str] | None = None) -> None:
         self.path, self._options = path, options
+        self._attrs = b',"attrs":' + _encode(attrs) if attrs else b""
         self.generation = 0
         self.running = False
         self._fd = -1
         self._size = 0
         self._decoders: dict[int, codecs.IncrementalDecoder] = {}
         self._followers: set[asyncio.Future[None]] = set()
+        self._readers: dict[object, int] = {}
+        self._behind: dict[int, int] = {}
         self._failing = False
 
     # ---- writing ------------------------------------------------------------------------------------------
@@ -137,7 +152,7 @@ class JsonLog:
     def _append(self, stream: int, text: str) -> None:
         if not text:
             return
-        written = entries(_NAMES[stream], text, text_of(time.time_ns()))
+        written = entries(_NAMES[stream], text, text_of(time.time_ns()), self._attrs)
         try:
             if self._fd < 0:
                 self._open()
@@ -181,13 +196,26 @@ class JsonLog:
 
     def _rotate(self) -> None:
         self.close()
-        for number in range(self._options.max_files - 1, 0, -1):
+        last = self._options.max_files - 1
+        self._keep(last)
+        for number in range(last, 0, -1):
             with contextlib.suppress(FileNotFoundError):
                 os.replace(self._file(number - 1), self._file(number))  # noqa: PTH105 - hot
-        if self._options.max_files == 1:
-            self.path.unlink(missing_ok=True)  # who reads it reads on in what it has open
+        if not last:
+            self.path.unlink(missing_ok=True)
         self.generation += 1
         self._open()
+
+    def _keep(self, number: int) -> None:
+        """Hold a file that goes now for those who still have to read it, up to a limit."""
+        generation = self.generation - number
+        if not any(at <= generation for at in self._readers.values()):
+            return
+        fd = self.open(generation)
+        if fd >= 0:
+            self._behind[generation] = fd
+        while len(self._behind) > max(1, min(_MOST_FILES, _MOST_BEHIND // self._options.max_bytes)):
+            os.close(self._behind.pop(min(self._behind)))
 
     def _file(self, number: int) -> str:
         return f"{self.path}.{number}" if number else str(self.path)
@@ -201,14 +229,32 @@ class JsonLog:
             number += 1
         return self.generation - number
 
+    def after(self, generation: int) -> int:
+        """Return the generation to read after this one, which may be over."""
+        return min(
+            (one for one in self._behind if one > generation), default=max(generation + 1, self.oldest())
+        )
+
     def open(self, generation: int) -> int:
         """Return a descriptor of a generation's file, -1 when it is not there (any more)."""
+        if generation in self._behind:
+            return os.dup(self._behind[generation])
         try:
             return os.open(self._file(self.generation - generation), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return -1
         except OSError as error:
             raise EngineError(f"read log {self.path}: {error.strerror}") from error
+
+    def reads(self, reader: object, generation: int | None) -> None:
+        """Note where a reader is, None: nowhere any more; what comes after that is kept for it."""
+        if generation is None:
+            self._readers.pop(reader, None)
+        else:
+            self._readers[reader] = generation
+        least = min(self._readers.values(), default=self.generation)
+        for one in [one for one in self._behind if one < least]:
+            os.close(self._behind.pop(one))
 
     def end(self) -> tuple[int, int]:
         """Return where the log ends now: generation and offset."""

@@ -12,6 +12,7 @@ from runtime.engine.service.attachment import Attachment
 from runtime.engine.service.detach import parse_keys
 from runtime.engine.service.hub import STDERR, STDOUT, Hub
 from runtime.engine.service.jsonlog import JsonLog, parse_options
+from runtime.engine.service.logattrs import attributes, shown
 from runtime.engine.service.logreader import LogQuery, read_log
 from runtime.engine.service.record import ContainerRecord
 
@@ -117,12 +118,14 @@ class Streams:
         until_ns: int = 0,
         tail: int = -1,
         timestamps: bool = False,
+        details: bool = False,
     ) -> AsyncIterator[tuple[int, bytes]]:
         """Return its log as (1 for stdout or 2 for stderr, text). Close the iterator (aclosing) in the end.
 
         text is whole entries, lines mostly, as many as follow each other. Times in ns since 1970, 0: no bound
         (runtime.engine.service.clock.moment_ns reads what clients send); tail: number of lines, -1 for all.
-        Following ends with the container's run. Raises at once, not at the first item: NotFoundError,
+        details: with the labels and variables that its log options choose. Following ends with the
+        container's run. Raises at once, not at the first item: NotFoundError,
         BadParameterError for no stream, UnavailableError for a container that keeps no log.
         """
         record = self._service.containers.get(id)
@@ -138,6 +141,7 @@ class Streams:
             until_ns=until_ns,
             tail=tail,
             timestamps=timestamps,
+            details=shown(attributes(record)) if details else None,
         )
         return read_log(log, query, None if follow else log.end())
 
@@ -150,7 +154,7 @@ class Streams:
     def _make(self, record: ContainerRecord) -> _Channel:
         options = parse_options(record.host_config.log_config)
         path = self._service.containers.directory(record.id) / LOG
-        log = JsonLog(path, options) if options is not None else None
+        log = JsonLog(path, options, attributes(record)) if options is not None else None
         config = record.config
         hub = Hub(
             tty=config.tty,

@@ -96,6 +96,7 @@ def test_a_time_is_read_back(nanosecond: int):
 def test_moments():
     assert times.moment("--since", "1700000000.25") == "1700000000.25"
     assert times.moment("--since", "2026-01-31T10:00:00Z") == "1769853600.000000000"
+    assert times.moment("--since", "2026-01-31T10:00:00.123456789Z") == "1769853600.123456789"
     assert times.moment("--since", "2026-01-31T10:00:00+01:00") == "1769850000.000000000"
     before = time.time()
     assert before - 600 <= float(times.moment("--since", "10m")) <= time.time() - 600

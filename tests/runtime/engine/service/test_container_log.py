@@ -16,6 +16,7 @@ from stream_fakes import all_of, settle
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service import jsonlog, logreader
 from runtime.engine.service.jsonlog import JsonLog, LogOptions, entries, parse_options
+from runtime.engine.service.logattrs import shown
 from runtime.engine.service.logreader import LogQuery, read_log
 from runtime.engine.service.request import LogConfig
 
@@ -111,6 +112,52 @@ def test_a_line_in_parts_is_one_line(tmp_path: Path):
     log.close()
 
 
+chunks = st.lists(st.tuples(st.sampled_from((1, 2)), st.text(alphabet="ab\n", max_size=6)), max_size=20)
+
+
+@given(chunks, st.integers(-1, 12), st.sampled_from((16, 4096)))
+def test_lines_written_bit_by_bit_are_not_torn_by_the_other_stream(written, tail: int, block: int):
+    ended, rest = [], {1: "", 2: ""}
+    with tempfile.TemporaryDirectory() as directory, mock.patch.object(logreader, "_BLOCK", block):
+        log = JsonLog(Path(directory, "log.json"), LogOptions())
+        for stream, text in written:
+            log.write(stream, text.encode())
+            *whole, rest[stream] = (rest[stream] + text).split("\n")
+            ended += [(stream, f"{line}\n") for line in whole]
+        ended += [(stream, text) for stream, text in rest.items() if text]
+        found = read(log)
+        assert b"".join(data for _, data in found) == "".join(text for _, text in ended).encode()
+        count = sum(1 for _, text in ended if text.endswith("\n"))
+        if 0 <= tail <= count and not any(rest.values()):
+            last = "".join(text for _, text in ended[len(ended) - tail :])
+            assert joined(log, tail=tail) == last.encode()
+        log.close()
+
+
+def test_a_long_line_is_shown_before_its_end_and_headed_once(tmp_path: Path):
+    log = JsonLog(tmp_path / "log.json", LogOptions())
+    with mock.patch.object(jsonlog.time, "time_ns", lambda: SECOND):
+        for _ in range(3):
+            log.write(1, b"x" * 10_000)
+            log.write(2, b"err\n")
+        log.write(1, b"\n")
+    stamp = b"1970-01-01T00:00:01.000000000Z "
+    out = b"".join(data for stream, data in read(log, timestamps=True) if stream == 1)
+    assert out == stamp + b"x" * 30_000 + b"\n"
+    assert joined(log, tail=1) == b"x" * 10_000 + b"\n"
+    log.close()
+
+
+def test_what_the_options_choose_stands_beside_each_line(tmp_path: Path):
+    attrs = {"a b": "1&2", "c": "3"}
+    log = JsonLog(tmp_path / "log.json", LogOptions(), attrs)
+    log.write(1, b"one\ntwo\n")
+    first = json.loads((tmp_path / "log.json").read_text().splitlines()[0])
+    assert (list(first), first["attrs"]) == (["log", "stream", "attrs", "time"], attrs)
+    assert joined(log, details=shown(attrs)) == b"a+b=1%262,c=3 one\na+b=1%262,c=3 two\n"
+    log.close()
+
+
 @given(st.lists(st.integers(0, 5), max_size=12).map(sorted), st.integers(0, 6), st.integers(0, 6))
 def test_times_bound_what_is_shown(times: list[int], since: int, until: int):
     with tempfile.TemporaryDirectory() as directory:
@@ -164,6 +211,32 @@ def test_followers_see_everything_across_rotations(tmp_path: Path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("files", [1, 3])
+def test_a_follower_that_is_behind_misses_nothing_and_nothing_is_kept_after_it(tmp_path: Path, files: int):
+    async def main() -> list[bytes]:
+        log = JsonLog(tmp_path / "log.json", LogOptions(max_bytes=200, max_files=files))
+        log.running = True
+        log.write(1, b"start\n")
+        follower = read_log(log, LogQuery(follow=True))
+        found = [(await anext(follower))[1]]
+        before = open_files()
+        for number in range(100):
+            log.write(1, b"line %d\n" % number)
+        assert open_files() > before + 10
+        log.flush()
+        found += [text async for _, text in follower]
+        log.close()
+        assert open_files() < before
+        return found
+
+    expected = b"start\n" + b"".join(b"line %d\n" % number for number in range(100))
+    assert b"".join(asyncio.run(main())) == expected
+
+
 def test_following_ends_when_the_time_is_over(tmp_path: Path):
     async def main() -> dict[int, bytes]:
         log = JsonLog(tmp_path / "log.json", LogOptions())
@@ -207,6 +280,7 @@ def test_options_are_dockers(driver, options, expected):
     [
         ("syslog", {}, "no log driver named 'syslog' is registered"),
         ("json-file", {"size": "1"}, "unknown log opt 'size' for json-file log driver"),
+        ("json-file", {"env-regex": "("}, "log opt env-regex: '\\(' is no regular expression"),
         ("json-file", {"max-file": "0"}, "max-file cannot be less than 1"),
         ("json-file", {"max-size": "much"}, "invalid max-size 'much'"),
     ],
