@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from runtime.engine.directories import disk_bytes
-from runtime.engine.errors import NotFoundError
+from runtime.engine.errors import ConflictError, NotFoundError
 from runtime.engine.service import listing
 from runtime.engine.service.adopt import Adoption
 from runtime.engine.service.control import GRACE_S, Control
@@ -222,7 +222,7 @@ class Containers:
             size = await asyncio.to_thread(disk_bytes, str(self.directory(record.id) / "layer"))
             try:
                 await self.remove(record.id)
-            except NotFoundError:
+            except (NotFoundError, ConflictError):  # somebody removes it, or has just started it
                 continue
             removed.append(record.id)
             freed += size

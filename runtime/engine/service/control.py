@@ -235,15 +235,21 @@ class Control:
         self._check_removable(member, force=force)
         member.removing = True
         try:
-            if self._is_up(member):
+            while (cleared := await self._remove_if_down(member, volumes=volumes)) is None:
+                self._check_removable(member, force=force)  # a start was under way
                 await self._kill_for_removal(member)
-            async with member.lock:
-                if not self._members.holds(member):
-                    return
-                cleared = await self._remover.remove(member, volumes=volumes or _is_short_lived(member))
         finally:
             member.removing = False
         await cleared
+
+    async def _remove_if_down(self, member: Member, *, volumes: bool) -> asyncio.Future[None] | None:
+        """Remove it, unless it runs or waits for its restart: None. The future: its files are gone."""
+        async with member.lock:
+            if not self._members.holds(member):
+                return _nothing_left()
+            if self._is_up(member):
+                return None
+            return await self._remover.remove(member, volumes=volumes or _is_short_lived(member))
 
     def _check_removable(self, member: Member, *, force: bool) -> None:
         status = member.record.state.status
@@ -267,6 +273,12 @@ class Control:
             ended = member.waiters.add("not-running")
             await self._signal(member, signal.SIGKILL)
         await self._expect(member, ended)
+
+
+def _nothing_left() -> asyncio.Future[None]:
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    done.set_result(None)
+    return done
 
 
 def _is_short_lived(member: Member) -> bool:

@@ -32,6 +32,53 @@ async def test_removal_asks_for_force_in_dockers_words(tmp_path: Path):
     assert told(service)[-2:] == ["die", "destroy"]
 
 
+@pytest.mark.parametrize("force", [True, False])
+@in_loop
+async def test_a_removal_while_a_start_is_under_way_leaves_nothing_running(tmp_path: Path, force):
+    service = await open_service(tmp_path)
+    made = await create(service, "web")
+    start, begun, go_on = service.spawner.start, asyncio.Event(), asyncio.Event()
+
+    async def slow(request):
+        begun.set()
+        await go_on.wait()
+        return await start(request)
+
+    service.spawner.start = slow
+    starting = asyncio.create_task(service.containers.start("web"))
+    await begun.wait()
+    removing = asyncio.create_task(service.containers.remove("web", force=force))
+    await asyncio.sleep(0)
+    go_on.set()
+    await starting
+    if force:
+        await removing
+        assert service.spawner.held == {}
+        assert service.containers.list(all=True) == []
+    else:
+        with pytest.raises(ConflictError, match="container is running: stop the container before"):
+            await removing
+        assert made in service.spawner.held
+        assert status(service) == "running"
+
+
+@in_loop
+async def test_prune_leaves_what_is_started_just_then(tmp_path: Path):
+    service = await open_service(tmp_path)
+    for name in ("one", "two"):
+        await create(service, name)
+    remove = service.containers.remove
+
+    async def start_first(ref):
+        if not service.containers.running():
+            await service.containers.start(ref)
+        await remove(ref)
+
+    service.containers.remove = start_first
+    removed, _ = await service.containers.prune()
+    assert len(removed) == len(service.containers.running()) == 1
+
+
 @in_loop
 async def test_two_removals_at_once_remove_once(tmp_path: Path):
     service = await open_service(tmp_path)
