@@ -32,6 +32,7 @@ from runtime.image.names import entry_path
 from runtime.image.streams import LayerReader, UnpackLimits
 
 _CHUNK = 1 << 20
+_ZEROS = bytes(_CHUNK)
 _LONGEST_DOCUMENT = 16 << 20
 
 
@@ -138,7 +139,7 @@ def _spread(stream: BinaryIO, scratch: Path, limits: UnpackLimits) -> dict[str, 
                 members[name] = target = scratch / str(number)
                 with target.open("xb") as copy:
                     while data := content.read(_CHUNK):
-                        if data.count(0) == len(data):  # a hole: a bomb of zeros takes no space
+                        if not data[0] and data == _ZEROS[: len(data)]:  # a bomb of zeros takes no space
                             copy.seek(len(data), os.SEEK_CUR)
                         else:
                             copy.write(data)

@@ -1,4 +1,4 @@
-"""Join unpacked layers into one plain directory, as overlayfs would show them."""
+"""Join unpacked layers: into a plain directory, as overlayfs would show them, or into one layer."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ from runtime.image.tree import walk
 
 def flatten(layers: Sequence[Path], target: Path) -> None:
     """Copy `layers` (overlay form, lowest first) into `target`, which is made; nothing is left on failure."""
+    _join(layers, target, marks=False)
+
+
+def squash(layers: Sequence[Path], target: Path) -> None:
+    """Like flatten(), but into overlay form: `target` hides of what lies below them what `layers` do."""
+    _join(layers, target, marks=True)
+
+
+def _join(layers: Sequence[Path], target: Path, *, marks: bool) -> None:
     try:
         target.mkdir(parents=True)
     except OSError as error:
@@ -23,23 +32,25 @@ def flatten(layers: Sequence[Path], target: Path) -> None:
         ) from error
     try:
         for layer in layers:
-            _lay(str(layer), str(target))
+            _lay(str(layer), str(target), marks=marks)
     except OSError as error:
         shutil.rmtree(target, ignore_errors=True)
         raise ImageError(f"flatten to {target}: {error.filename}: {os_cause(error)}") from error
 
 
-def _lay(layer: str, target: str) -> None:
+def _lay(layer: str, target: str, *, marks: bool) -> None:
     links: dict[int, str] = {}
     directories = []
     for path, full, status in walk(layer):
         where = f"{target}/{path}" if path else target
         if stat.S_ISDIR(status.st_mode):
-            _directory(full, where)
+            _directory(full, where, marks=marks)
             directories.append((full, where, status))
             continue
         _clear(where)
         if metadata.is_whiteout(status):
+            if marks:
+                os.mknod(where, stat.S_IFCHR, 0)
             continue
         first = links.setdefault(status.st_ino, where) if status.st_nlink > 1 else where
         if first != where:
@@ -51,11 +62,14 @@ def _lay(layer: str, target: str) -> None:
         _dress(full, where, status)
 
 
-def _directory(full: str, where: str) -> None:
-    if metadata.is_opaque(full) or (os.path.lexists(where) and not _is_directory(where)):
+def _directory(full: str, where: str, *, marks: bool) -> None:
+    hides = metadata.is_opaque(full) or (os.path.lexists(where) and not _is_directory(where))
+    if hides:
         _clear(where)
     if not os.path.lexists(where):
         os.mkdir(where, 0o700)  # noqa: PTH102 - hot
+    if hides and marks:
+        os.setxattr(where, metadata.OPAQUE_XATTR, b"y")
 
 
 def _is_directory(where: str) -> bool:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtime.image import ImageError
+from runtime.image.flatten import squash
 from runtime.image.merged import Merged
 from runtime.image.metadata import OPAQUE_XATTR
 
@@ -46,6 +47,15 @@ def build(path: Path, tree: tuple, *, lowest: bool) -> None:  # type: ignore[typ
             os.setxattr(path, OPAQUE_XATTR, b"y")
 
 
+def build_layers(base: Path, content: list) -> list[Path]:  # type: ignore[type-arg]
+    layers = [base / str(number) for number in range(len(content))]
+    for number, (layer, tree) in enumerate(zip(layers, content, strict=True)):
+        layer.mkdir(parents=True)
+        for name, below in tree.items():
+            build(layer / name, below, lowest=number == 0)
+    return layers
+
+
 @contextmanager
 def overlay(layers: list[Path], target: Path) -> Iterator[None]:
     target.mkdir()
@@ -72,11 +82,7 @@ def listing(root: Path) -> Iterator[tuple[str, int]]:
 @given(content=LAYERS)
 def test_it_shows_what_overlayfs_shows(content: list, tmp_path: Path) -> None:  # type: ignore[type-arg]
     base = tmp_path / os.urandom(6).hex()
-    layers = [base / str(number) for number in range(len(content))]
-    for number, (layer, tree) in enumerate(zip(layers, content, strict=True)):
-        layer.mkdir(parents=True)
-        for name, below in tree.items():
-            build(layer / name, below, lowest=number == 0)
+    layers = build_layers(base, content)
     (base / "empty").mkdir()  # overlayfs wants two
     merged = Merged(layers)
     root = merged.find("")
@@ -88,6 +94,23 @@ def test_it_shows_what_overlayfs_shows(content: list, tmp_path: Path) -> None:  
         for path, kind in seen.items():
             if kind == stat.S_IFREG:
                 assert merged.read(path) == (base / "seen" / path).read_bytes()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=LAYERS)
+def test_layers_squashed_into_one_hide_and_show_the_same(content: list, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    base = tmp_path / os.urandom(6).hex()
+    layers = build_layers(base, content)
+    squash(layers[1:], base / "one")
+    found = [
+        {
+            node.path: (node.status.st_mode, Path(node.where).read_text() if node.is_file else "")
+            for node in merged.walk(root)
+        }
+        for merged in (Merged(layers), Merged([layers[0], base / "one"]))
+        if (root := merged.find("")) is not None
+    ]
+    assert found[0] == found[1]
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from runtime.engine.service.build.files import FileStep
 from runtime.engine.service.build.options import BuildOptions
 from runtime.engine.service.build.running import PLAIN, RED, StepContainer
 from runtime.engine.service.build.settings import apply_setting, argv_of, env_mapping
+from runtime.engine.service.build.squash import squashed
 from runtime.engine.service.build.stages import Arguments, Stage, declared, plan_stages
 from runtime.engine.service.build.state import State
 from runtime.engine.service.build.words import expand
@@ -60,12 +61,16 @@ class Builder:
             self._arguments.declare_global(instruction)
         for number, stage in enumerate(plan.stages):
             await self._stage(stage, context, last=number == len(plan.stages) - 1)
-        return self._end()
+        return await self._end()
 
-    def _end(self) -> Image:
-        image = self._done[-1][1].image
+    async def _end(self) -> Image:
+        state = self._done[-1][1]
+        image = state.image
         if image is None:
             raise BuildError("No image was generated. Is your Dockerfile empty?")
+        if self._options.squash:
+            image = await asyncio.to_thread(squashed, self._store, image, state.base, self._scratch)
+            self._lines.emit({"aux": {"ID": image.id}})
         unused = self._arguments.unused()
         if unused:
             self._lines.stream(f"[Warning] One or more build-args [{' '.join(unused)}] were not consumed\n")

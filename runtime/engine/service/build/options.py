@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from runtime.engine.errors import BadParameterError, UnavailableError
+from runtime.engine.errors import BadParameterError
 from runtime.engine.service.request import HostConfig, Ulimit
 from runtime.image.references import named_reference
 
@@ -14,7 +14,7 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     remove, force_remove: the steps' containers, after a success and after a failure. cache_from: images whose
     steps may be reused, none for all. platform: of base images, "" for any. memory, memory_swap and shm_size
-    in bytes.
+    in bytes. squash: all that is added becomes one layer.
     """
 
     dockerfile: str = "Dockerfile"
@@ -45,12 +45,7 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     security_opt: tuple[str, ...] = ()
 
     def checked(self) -> BuildOptions:
-        """Return this with whole names. Raises BadParameterError, ImageReferenceError, UnavailableError."""
-        if self.squash:
-            raise UnavailableError(
-                "squash is not supported: it needs docker's experimental builder; build in several stages "
-                "and COPY --from, which also leaves one layer"
-            )
+        """Return this with whole names. Raises BadParameterError, ImageReferenceError."""
         for name in self.buildargs:
             if not name:
                 raise BadParameterError("build argument without a name; write NAME=value")

@@ -22,13 +22,14 @@ from runtime.oci.defaults import PATH
 
 
 class State:
-    """One stage. image: None before the first step after `FROM scratch`. missed: the cache had nothing.
+    """One stage. image: None before the first step after `FROM scratch`. base: what it began with.
 
-    config: what the next image says; document: the current image's whole config document.
+    missed: the cache had nothing. config: what the next image says; document: the current image's whole
+    config document.
     """
 
     def __init__(self, image: Image | None, document: ImageDocument) -> None:
-        self.image, self.document = image, document
+        self.image, self.base, self.document = image, image, document
         self.author = document.author
         self.missed = False
         self._command_set = False

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from runtime.engine.errors import BadParameterError, UnavailableError
+from runtime.engine.errors import BadParameterError
 from runtime.engine.service.build.build import build
 from runtime.engine.service.build.errors import BuildError, DockerfileError
 from runtime.engine.service.build.options import BuildOptions
@@ -507,12 +507,33 @@ def test_a_damaged_step_is_made_again(bench: Bench) -> None:
     assert bench.build("FROM scratch\nENV A=1").id != first.id
 
 
+# ---- one layer ------------------------------------------------------------------------------------------
+
+
+def test_a_squashed_image_has_its_base_and_one_layer(bench: Bench) -> None:
+    files = {"a": b"1", "b": b"2", "d/x": b"3", "d/y": b"4"}
+    base = bench.build("FROM scratch\nCOPY a b /keep/\nCOPY d /d/", files, tags=("base",))
+    text = "FROM base\nCOPY a /new/1\nCOPY b /new/1\nCOPY --chown=7 a /keep/b\nENV A=1\nWORKDIR /w\n"
+    whole = bench.build(text, files)
+    image = bench.build(text, files, squash=True, tags=("one",))
+    assert " ---> Using cache" in bench.text()
+    assert len(image.layers) == len(base.layers) + 1 < len(whole.layers)
+    assert content(image) == content(whole)
+    assert bench.store.resolve("one").id == image.id != whole.id
+    document = bench.config(image)
+    assert (document.config.working_dir, document.history[-1].comment) == (
+        "/w",
+        f"merge {whole.id} to {base.id}",
+    )
+    rows = [row for row in document.history if not row.empty_layer]
+    assert len(rows) == len(image.layers)
+    assert bench.build("FROM scratch\nLABEL a=b", squash=True).layers == ()
+
+
 # ---- refusals -------------------------------------------------------------------------------------------
 
 
 def test_what_is_not_supported_is_said_clearly(bench: Bench) -> None:
-    with pytest.raises(UnavailableError, match="squash is not supported"):
-        bench.build("FROM scratch\nLABEL a=b", squash=True)
     with pytest.raises(Exception, match="not valid"):
         bench.build("FROM scratch\nLABEL a=b", tags=("UPPER",))
     with pytest.raises(BadParameterError, match="without a name"):
