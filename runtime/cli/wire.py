@@ -113,13 +113,13 @@ class Wire:
         except ConnectionResetError:
             return b""
 
-    def line(self) -> bytes:
-        """Return a line without its end."""
+    def line(self, *, begins: bool = False) -> bytes:
+        """Return a line without its end. begins: it is the first of an answer."""
         data = self.rest
         while (end := data.find(b"\n")) < 0:
             self.rest = b""
             more = self.receive()
-            if not more and not data:
+            if not more and not data and begins:
                 raise CliError(
                     "read the daemon's answer: the connection ended before it; is a daemon there, "
                     "and what does its log say, or ssh above?"
@@ -135,7 +135,7 @@ class Wire:
     def answer(self, method: str) -> "Answer":
         """Return the answer to a request of that method, once its head has come."""
         while True:
-            first = self.line().split(b" ", 2)
+            first = self.line(begins=True).split(b" ", 2)
             if len(first) < 2 or not first[0].startswith(b"HTTP/1.") or not first[1].isdigit():
                 raise CliError(
                     "read the daemon's answer: it is no HTTP; is the address a daemon's, is TLS missing?"

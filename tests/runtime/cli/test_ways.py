@@ -1,4 +1,4 @@
-"""The ways to a real daemon: TCP with certificates on both sides, ssh through a real sshd, two daemons."""
+"""The ways to a real daemon: TCP with certificates on both sides, and ssh through a real sshd."""
 
 from __future__ import annotations
 
@@ -170,20 +170,3 @@ def test_over_ssh(nn: Client, far: Path, tmp_path: Path):
     whole_way(nn, "-H", f"ssh://root@127.0.0.1:{port}")
     nn("context", "create", "far", "--docker", f"host=ssh://root@127.0.0.1:{port}")
     assert "busybox" in nn("-c", "far", "images")
-
-
-# ---- several ---------------------------------------------------------------------------------------------
-
-
-def test_one_client_moves_an_image_between_two_daemons(nn: Client, daemon: Daemon):
-    with running_daemon() as other:
-        nn("context", "create", "one", "--docker", f"host={daemon.host}")
-        nn("context", "create", "two", "--docker", f"host={other.host}")
-        nn("-c", "one", "tag", "busybox", "moved:1")
-        tar = nn.run("-c", "one", "save", "moved:1").stdout
-        assert "Loaded image: moved:1" in nn("-c", "two", "load", stdin=tar)
-        nn("context", "use", "two")
-        assert nn(*QUIET, "moved:1", "echo", "here") == "here\n"
-        ids = {nn("-c", name, "image", "inspect", "-f", "{{.Id}}", "moved:1") for name in ("one", "two")}
-        assert len(ids) == 1
-        nn("-c", "one", "rmi", "moved:1")
