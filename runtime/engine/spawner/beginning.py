@@ -27,6 +27,7 @@ from runtime.engine.users import find_home
 from runtime.network.model import Port
 from runtime.oci import defaults
 from runtime.spawn import capabilities
+from runtime.spawn.owner import Owner
 
 Reply = Callable[[Answer, Sequence[int]], None]
 Fail = Callable[[Exception], None]
@@ -173,10 +174,10 @@ def execute(house: House, request: Exec, reply: Reply, fail: Fail) -> None:
     try:
         child = stdio.child if stdio is not None else (-1, -1, -1)
         pending = held.container.begin_exec(request.argv, child, _exec_options(held.container, request))
-    except BaseException:
+    except Exception as error:
         if stdio is not None:
             stdio.close()
-        raise
+        raise _cause(held, error) from error
     finally:
         if held.container.pidfd < 0:  # who joins looks whether there is still something to join
             house.notice(held, held.main)
@@ -193,7 +194,14 @@ def execute(house: House, request: Exec, reply: Reply, fail: Fail) -> None:
         house.watch(held, program)
         reply(Started(pid=program.pid, started_ns=time.time_ns()), streams.fds)
 
-    _await(house, key, pending, settle, fail)
+    _await(house, key, pending, settle, lambda error: fail(_cause(held, error)))
+
+
+def _cause(held: Held, error: Exception) -> Exception:
+    """Why an exec failed: in a container that ends just then it may in any step."""
+    if held.main.exited is None and Owner.of(held.main.pid) is not None:
+        return error
+    return ConflictError(f"container {held.id} is not running")
 
 
 def _exec_options(container: Container, request: Exec) -> ExecOptions:
