@@ -158,7 +158,15 @@ class BuildPruneAnswer(Body, frozen=True):
     space_reclaimed: int
 
 
-@route("POST", "/build/prune", answer=BuildPruneAnswer)
-async def prune_builds(call: Call) -> BuildPruneAnswer:
+class BuildPruneQuery(Query, frozen=True):
+    """What of BuildKit's cache would go."""
+
+    keep_storage: int = msgspec.field(name="keep-storage", default=0)
+    all: bool = False
+    filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
+
+
+@route("POST", "/build/prune", query=BuildPruneQuery, answer=BuildPruneAnswer)
+async def prune_builds(call: Call[BuildPruneQuery, None]) -> BuildPruneAnswer:
     """Remove the cache of BuildKit, of which there is none."""
     return BuildPruneAnswer(caches_deleted=None, space_reclaimed=0)

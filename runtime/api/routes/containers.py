@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import msgspec
 
 from runtime.api.routing import Call, Query, route
 from runtime.api.views.inspection import ContainerDocument, inspect
 from runtime.api.views.sizes import sizes_of
-from runtime.api.views.summary import Summary, summarize
+from runtime.api.views.summary import Summary, image_ids, summarize
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.filters import Filters
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import Body, CreateRequest, UpdateRequest
 from runtime.engine.service.service import Service
-from runtime.image.errors import ImageError
 
 
 class CreateQuery(Query):
@@ -63,24 +61,9 @@ async def list_containers(call: Call[ListQuery, None]) -> list[Summary]:
         if value:
             filters = {**filters, name: [value]}
     records = call.service.containers.list(all=query.all, limit=max(0, query.limit), filters=filters)
-    image_id_of = _image_ids(call.service)
+    image_id_of = image_ids(call.service)
     sizes = await _sizes(call.service, records) if query.size else {}
     return [summarize(record, image_id_of, sizes.get(record.id)) for record in records]
-
-
-def _image_ids(service: Service) -> Callable[[str], str]:
-    """Return a look-up of image ids by name that asks the store once a name."""
-    known: dict[str, str] = {}
-
-    def look_up(name: str) -> str:
-        if name not in known:
-            try:
-                known[name] = service.images.find_id(name)
-            except ImageError:
-                known[name] = ""
-        return known[name]
-
-    return look_up
 
 
 async def _sizes(service: Service, records: list[ContainerRecord]) -> dict[str, tuple[int, int]]:

@@ -12,7 +12,7 @@ from runtime.api.routing import Call, Query, route
 from runtime.api.views import images as image_views
 from runtime.api.views.images import ImageSummary
 from runtime.api.views.sizes import sizes_of
-from runtime.api.views.summary import Summary, summarize
+from runtime.api.views.summary import Summary, image_ids, summarize
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import Body
@@ -91,10 +91,8 @@ def _images(
 
 
 def _containers(service: Service, records: Sequence[ContainerRecord]) -> list[Summary]:
-    names = {name: row.id for row in service.images.summaries({}) for name in row.names}
-    return [
-        summarize(record, lambda name: names.get(name, ""), sizes_of(service, record)) for record in records
-    ]
+    image_id_of = image_ids(service)
+    return [summarize(record, image_id_of, sizes_of(service, record)) for record in records]
 
 
 def _volumes(service: Service, records: Sequence[ContainerRecord]) -> list[VolumeRow]:

@@ -30,7 +30,7 @@ _PLATFORMS = frozenset({"linux", "amd64", "x86_64", "arm64", "aarch64", "arm", "
 class ListQuery(Query, frozen=True):
     """all: also what builds left between their steps. shared_size: reckon it, it takes time.
 
-    filter: a name; only_ids: the client's own business. Both are of clients of old.
+    filter: a name, of clients of old. only_ids, digests, manifests: nothing is left out here.
     """
 
     all: bool = False
@@ -38,6 +38,8 @@ class ListQuery(Query, frozen=True):
     shared_size: bool = msgspec.field(default=False, name="shared-size")
     filter: str = ""
     only_ids: bool = False
+    digests: bool = False
+    manifests: bool = False
 
 
 @route("GET", "/images/json", query=ListQuery, answer=list[ImageSummary], also=(400,))

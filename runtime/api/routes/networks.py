@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from runtime.api.routing import Call, Query, route
-from runtime.engine.errors import BadParameterError
+from runtime.engine.errors import BadParameterError, NotFoundError
 from runtime.engine.service.network_record import NetworkCreate, NetworkView
 from runtime.engine.service.request import Body, EndpointSettings
 
@@ -61,9 +61,18 @@ async def prune_networks(call: Call[ListQuery, None]) -> Pruned:
     return Pruned(networks_deleted=await call.service.networks.prune(call.query.filters) or None)
 
 
-@route("GET", "/networks/{id}", answer=NetworkView, also=(404,))
-async def inspect_network(call: Call[Query, None]) -> NetworkView:
+class InspectQuery(Query):
+    """verbose: what a swarm's services have of it. scope: of which the network must be."""
+
+    verbose: bool = False
+    scope: str = ""
+
+
+@route("GET", "/networks/{id}", query=InspectQuery, answer=NetworkView, also=(404,))
+async def inspect_network(call: Call[InspectQuery, None]) -> NetworkView:
     """Inspect a network."""
+    if call.query.scope not in ("", "local"):
+        raise NotFoundError(f"network {call.path['id']} not found")
     return call.service.networks.inspect(call.path["id"])
 
 

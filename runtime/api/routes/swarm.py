@@ -1,9 +1,39 @@
-"""Leaving a swarm, which clients try before and after anything else: there is none here."""
+"""What there is none of here, swarms and plugins: every route of Docker's is there, and says so."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
+
 from runtime.api.errors import ApiError, ErrorBody
-from runtime.api.routing import Call, Query, route
+from runtime.api.routing import Call, Method, Query, route
+from runtime.engine.errors import NotFoundError, UnavailableError
+
+_SWARM = (
+    "This node is not a swarm manager. ninetynine has no swarm: start containers on each host's own daemon."
+)
+_PATHS: tuple[tuple[Method, str], ...] = (
+    ("GET", "/swarm"), ("POST", "/swarm/init"), ("POST", "/swarm/join"), ("POST", "/swarm/update"),
+    ("GET", "/swarm/unlockkey"), ("POST", "/swarm/unlock"), ("GET", "/nodes"), ("GET", "/nodes/{id}"),
+    ("DELETE", "/nodes/{id}"), ("POST", "/nodes/{id}/update"), ("GET", "/services"),
+    ("POST", "/services/create"), ("GET", "/services/{id}"), ("DELETE", "/services/{id}"),
+    ("POST", "/services/{id}/update"), ("GET", "/services/{id}/logs"), ("GET", "/tasks"),
+    ("GET", "/tasks/{id}"), ("GET", "/tasks/{id}/logs"), ("GET", "/secrets"),
+    ("POST", "/secrets/create"), ("GET", "/secrets/{id}"), ("DELETE", "/secrets/{id}"),
+    ("POST", "/secrets/{id}/update"), ("GET", "/configs"), ("POST", "/configs/create"),
+    ("GET", "/configs/{id}"), ("DELETE", "/configs/{id}"), ("POST", "/configs/{id}/update"),
+    ("PUT", "/volumes/{name}"),
+)  # fmt: skip
+
+
+async def no_swarm(call: Call) -> ErrorBody:
+    """Refuse what needs a swarm."""
+    raise ApiError(_SWARM, 503)
+
+
+for _method, _path in reversed(_PATHS):
+    route(_method, _path, answer=ErrorBody, status=503)(no_swarm)
 
 
 class LeaveQuery(Query):
@@ -16,3 +46,35 @@ class LeaveQuery(Query):
 async def leave_swarm(call: Call[LeaveQuery, None]) -> ErrorBody:
     """Say that this is no part of a swarm."""
     raise ApiError("This node is not part of a swarm", 503)
+
+
+class PluginsQuery(Query):
+    """filters: of plugins that are not there."""
+
+    filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
+
+
+@route("GET", "/plugins", query=PluginsQuery, answer=list[Any])
+async def plugins(call: Call[PluginsQuery, None]) -> list[Any]:
+    """List plugins, of which there are none."""
+    return []
+
+
+@route("GET", "/plugins/privileges", answer=ErrorBody, status=501)
+@route("POST", "/plugins/pull", answer=ErrorBody, status=501)
+@route("POST", "/plugins/create", answer=ErrorBody, status=501)
+async def no_plugins(call: Call) -> ErrorBody:
+    """Refuse to get a plugin."""
+    raise UnavailableError("plugins are not supported: volumes and networks have their own drivers here")
+
+
+@route("GET", "/plugins/{name:.+}/json", answer=ErrorBody, status=404)
+@route("POST", "/plugins/{name:.+}/enable", answer=ErrorBody, status=404)
+@route("POST", "/plugins/{name:.+}/disable", answer=ErrorBody, status=404)
+@route("POST", "/plugins/{name:.+}/upgrade", answer=ErrorBody, status=404)
+@route("POST", "/plugins/{name:.+}/push", answer=ErrorBody, status=404)
+@route("POST", "/plugins/{name:.+}/set", answer=ErrorBody, status=404)
+@route("DELETE", "/plugins/{name:.+}", answer=ErrorBody, status=404)
+async def no_such_plugin(call: Call) -> ErrorBody:
+    """Say that this plugin is not there."""
+    raise NotFoundError(f'plugin "{call.path["name"]}" not found')

@@ -122,30 +122,6 @@ def _openapi() -> bytes:
     return msgspec.json.format(msgspec.json.encode(document(routes_of(route_modules()))))
 
 
-@route("GET", "/plugins", answer=list[Any])
-async def plugins(call: Call) -> list[Any]:
-    """List plugins, of which there are none."""
-    return []
-
-
-_SWARM = (
-    "This node is not a swarm manager. ninetynine has no swarm: start containers on each host's own daemon."
-)
-
-
-@route("GET", "/swarm", answer=ErrorBody, status=503)
-@route("POST", "/swarm/init", answer=ErrorBody, status=503)
-@route("POST", "/swarm/join", answer=ErrorBody, status=503)
-@route("GET", "/nodes", answer=ErrorBody, status=503)
-@route("GET", "/services", answer=ErrorBody, status=503)
-@route("GET", "/tasks", answer=ErrorBody, status=503)
-@route("GET", "/secrets", answer=ErrorBody, status=503)
-@route("GET", "/configs", answer=ErrorBody, status=503)
-async def no_swarm(call: Call) -> ErrorBody:
-    """Refuse what needs a swarm."""
-    raise ApiError(_SWARM, 503)
-
-
 @route("POST", "/session", answer=ErrorBody, status=501)
 @route("POST", "/grpc", answer=ErrorBody, status=501)
 async def no_buildkit(call: Call) -> ErrorBody:

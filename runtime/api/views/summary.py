@@ -13,6 +13,8 @@ from runtime.engine.service.clock import ns_of
 from runtime.engine.service.network_state import shown
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import Body, EndpointSettings
+from runtime.engine.service.service import Service
+from runtime.image.errors import ImageError
 
 
 class SummaryHost(Body, kw_only=True):
@@ -77,3 +79,18 @@ def summarize(
 def command_line(path: str, args: Sequence[str]) -> str:
     """Return the column COMMAND: arguments with spaces in quotes, as Docker writes them."""
     return " ".join([path, *(f"'{word}'" if " " in word else word for word in args)])
+
+
+def image_ids(service: Service) -> Callable[[str], str]:
+    """Return a look-up of image ids by name that asks the store once a name."""
+    known: dict[str, str] = {}
+
+    def look_up(name: str) -> str:
+        if name not in known:
+            try:
+                known[name] = service.images.find_id(name)
+            except ImageError:
+                known[name] = ""
+        return known[name]
+
+    return look_up

@@ -194,13 +194,18 @@ def complete(host: HostConfig, facts: HostFacts) -> HostConfig:
     """Return what was asked with docker's defaults for what was left open, as its inspect shows them."""
     privileged = host.privileged
     changes: dict[str, Any] = {
-        "log_config": _or(host.log_config, "type", "json-file"),
+        "log_config": msgspec.structs.replace(
+            host.log_config, type=host.log_config.type or "json-file", config=host.log_config.config or {}
+        ),
         "restart_policy": _or(host.restart_policy, "name", "no"),
         "ipc_mode": host.ipc_mode or "private",
         "cgroupns_mode": host.cgroupns_mode or "private",
         "shm_size": host.shm_size or SHM_BYTES,
         "runtime": host.runtime or "runc",
         "console_size": host.console_size or [0, 0],
+        "oom_kill_disable": bool(host.oom_kill_disable),
+        "pids_limit": host.pids_limit or None,
+        "memory_swappiness": None if host.memory_swappiness == -1 else host.memory_swappiness,
     }
     if host.memory and not host.memory_swap and facts.swap_limit:
         changes["memory_swap"] = 2 * host.memory

@@ -166,6 +166,10 @@ def _tmpfs_request(request: MountRequest, target: str, wrong: str) -> MountPoint
         raise BadParameterError(f"{wrong}: field Source must not be specified")
     options = request.tmpfs_options
     words = ["nosuid", "nodev", "noexec"]
+    for one in (options.options or ()) if options else ():
+        if one not in (["exec"], ["noexec"]):
+            raise BadParameterError(f"{wrong}: invalid option: {'='.join(one)}")
+        words[2:3] = one
     if options and options.size_bytes:
         words.append(f"size={options.size_bytes}")
     if options and options.mode:

@@ -67,6 +67,8 @@ def make_record(
     options = dict(request.options or {})
     id = secrets.token_hex(32)  # noqa: A001
     _check_options(options, others)
+    if request.enable_ipv4 is False:
+        raise BadParameterError("networks without IPv4 are not supported: leave EnableIPv4 away")
     ipv6 = bool(request.enable_ipv6)
     pools: tuple[IpamPool, ...] = ()
     if driver == "bridge":

@@ -46,6 +46,7 @@ class NetworkCreate(Body):
     check_duplicate: bool = False
     driver: str = ""
     scope: str = ""
+    enable_ipv4: bool | None = msgspec.field(default=True, name="EnableIPv4")
     enable_ipv6: bool | None = msgspec.field(default=False, name="EnableIPv6")
     ipam: Ipam | None = msgspec.field(default=None, name="IPAM")
     internal: bool = False
@@ -81,6 +82,7 @@ class NetworkView(Body):
     created: str
     scope: str
     driver: str
+    enable_ipv4: bool = msgspec.field(name="EnableIPv4")
     enable_ipv6: bool = msgspec.field(name="EnableIPv6")
     ipam: Ipam = msgspec.field(name="IPAM")
     internal: bool
@@ -159,6 +161,7 @@ class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
             created=self.created,
             scope="local",
             driver=self.driver,
+            enable_ipv4=True,
             enable_ipv6=self.ipv6,
             ipam=Ipam(driver=self.ipam_driver, options=self.ipam_options, config=list(self.pools)),
             internal=self.internal,

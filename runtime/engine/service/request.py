@@ -105,10 +105,14 @@ class VolumeOptions(Body, frozen=True):
 
 
 class TmpfsOptions(Body, frozen=True):
-    """Of a mount of type tmpfs. size_bytes 0: the kernel's own limit, half of the memory."""
+    """Of a mount of type tmpfs. size_bytes 0: the kernel's own limit, half of the memory.
+
+    options: [["exec"]] or [["noexec"]].
+    """
 
     size_bytes: int = 0
     mode: int = 0
+    options: list[list[str]] | None = None
 
 
 class MountRequest(Body, frozen=True):

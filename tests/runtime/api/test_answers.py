@@ -51,6 +51,12 @@ def test_ping_is_what_clients_negotiate_by(tmp_path: Path):
         ("GET", '/events?filters={"color":"red"}', None, 400, "invalid filters"),
         ("GET", "/containers/web/archive", None, 400, "missing path"),
         ("GET", "/swarm", None, 503, "This node is not a swarm manager"),
+        ("GET", "/services/web/logs?follow=1", None, 503, "This node is not a swarm manager"),
+        ("POST", "/swarm/leave", None, 503, "This node is not part of a swarm"),
+        ("PUT", "/volumes/data", {}, 503, "This node is not a swarm manager"),
+        ("POST", "/plugins/pull?remote=x", [], 501, "plugins are not supported"),
+        ("GET", "/plugins/a/b:c/json", None, 404, 'plugin "a/b:c" not found'),
+        ("DELETE", "/plugins/x", None, 404, 'plugin "x" not found'),
         ("POST", "/session", None, 501, "DOCKER_BUILDKIT=0"),
     ],
 )

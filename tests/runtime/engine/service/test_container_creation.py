@@ -39,6 +39,8 @@ FACTS = msgspec.structs.replace(
     host_facts(), cpus=2, cpu_list="0-1", node_list="0", cgroup_version=2, swap_limit=True
 )
 
+UID7 = TmpfsOptions(options=[["uid", "7"]])
+
 
 # ---- what an image adds ---------------------------------------------------------------------------------
 
@@ -157,6 +159,7 @@ def test_four_ways_to_a_mount_and_who_wins(tmp_path: Path):
             MountRequest(type="volume", source="named", target="/lib"),
             MountRequest(type="bind", source=str(tmp_path), target="/there", read_only=True),
             MountRequest(type="tmpfs", target="/t", tmpfs_options=TmpfsOptions(size_bytes=4096, mode=0o700)),
+            MountRequest(type="tmpfs", target="/e", tmpfs_options=TmpfsOptions(options=[["exec"]])),
         ],
         tmpfs={"/mem": ""},
     )
@@ -166,7 +169,9 @@ def test_four_ways_to_a_mount_and_who_wins(tmp_path: Path):
         "/lib": ("volume", False),
         "/there": ("bind", False),
         "/t": ("tmpfs", False),
+        "/e": ("tmpfs", False),
     }
+    assert found["/e"].options == ("nosuid", "nodev", "exec")
     assert found["/t"].options == ("nosuid", "nodev", "noexec", "size=4096", "mode=700")
     assert len(found["/data"].name) == 64
 
@@ -181,6 +186,8 @@ def test_four_ways_to_a_mount_and_who_wins(tmp_path: Path):
         ({"mounts": [MountRequest(type="bind", source="/", target="")]}, "field Target must not be empty"),
         ({"mounts": [MountRequest(type="bind", target="/x")]}, "field Source must not be empty"),
         ({"mounts": [MountRequest(type="tmpfs", source="a", target="/x")]}, "Source must not be specified"),
+        ({"mounts": [MountRequest(type="tmpfs", target="/x", tmpfs_options=UID7)]},
+         "invalid option: uid=7"),
         ({"mounts": [MountRequest(type="npipe", target="/x")]}, "mount type unknown"),
     ],
 )  # fmt: skip
