@@ -73,6 +73,9 @@ def configure(endpoint: Endpoint, spec: NetworkSpec) -> None:
     for address, subnet in ((endpoint.address, spec.subnet), (endpoint.address6, spec.subnet6)):
         if address:
             requests.append(rtnetlink.add_address(index, address, ip_network(subnet).prefixlen))
+    requests += [
+        rtnetlink.add_address(index, address, 64 if ":" in address else 16) for address in endpoint.link_local
+    ]
     if endpoint.default_route:
         requests += default_routes(index, endpoint, spec)
     with Rtnetlink() as netlink:

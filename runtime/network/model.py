@@ -72,8 +72,9 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One container on one network. address: without prefix length; interface: its name inside (`eth0`).
 
-    default_route: everything else leaves by this one. resolver: the container asks for names at 127.0.0.11,
-    where two sockets listen, which NamedNetworks.resolver() hands out.
+    link_local: addresses it has beside, which lead no further. default_route: everything else leaves by this
+    one. resolver: the container asks for names at 127.0.0.11, where two sockets listen, which
+    NamedNetworks.resolver() hands out.
     """
 
     network: str
@@ -81,5 +82,6 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     mac: str
     address6: str = ""
+    link_local: tuple[str, ...] = ()
     default_route: bool = True
     resolver: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
 
 import msgspec
 
@@ -15,6 +16,7 @@ from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import EndpointSettings
 from runtime.network.ipam import Network, hardware_address
 from runtime.network.model import Endpoint
+from runtime.network.resolvconf import is_address
 
 _SHORT_ID = 12
 
@@ -78,6 +80,9 @@ class Net:
             )
         if wanted is not None:
             self._check_inside(wanted.ipv4_address, wanted.ipv6_address)
+            for text in wanted.link_local_ips or ():
+                if not (is_address(text) and ip_address(text).is_link_local):
+                    raise BadParameterError(f"invalid link-local IP address {text}")
 
     def _check_inside(self, four: str, six: str) -> None:
         for text, pool in ((four, self._four), (six, self._six)):
@@ -109,6 +114,7 @@ class Net:
             address=address,
             address6=address6,
             mac=mac if is_bridge(self) else "",
+            link_local=_link_local(settings),
             default_route=default_route,
             resolver=self.record.user_defined,
         )
@@ -150,6 +156,7 @@ class Net:
             address=settings.ip_address,
             address6=settings.global_ipv6_address,
             mac=settings.mac_address,
+            link_local=_link_local(settings),
             default_route=default_route,
             resolver=self.record.user_defined,
         )
@@ -245,6 +252,10 @@ def shown(record: ContainerRecord) -> dict[str, EndpointSettings]:
     if record.state.running:
         return record.networks
     return {name: at_rest(settings) for name, settings in record.networks.items()}
+
+
+def _link_local(settings: EndpointSettings) -> tuple[str, ...]:
+    return tuple((settings.ipam_config.link_local_ips or ()) if settings.ipam_config else ())
 
 
 def _asked_mac(settings: EndpointSettings) -> str:

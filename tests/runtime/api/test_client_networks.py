@@ -119,9 +119,12 @@ def test_a_running_container_comes_and_goes(client: Client):
     client("run", "-d", "--name", "other", "--network", "two", "--stop-timeout", "0", *SLEEP)
     assert "bad address" in client("run", "--rm", "--network", "two", "busybox", "sh", "-c",
                                    "wget -qO- web 2>&1 || true")  # fmt: skip
-    client("network", "connect", "--ip", "10.234.0.77", "--alias", "www", "two", "web")
+    flags = ("--ip", "10.234.0.77", "--link-local-ip", "169.254.7.7", "--alias", "www")
+    client("network", "connect", *flags, "two", "web")
     assert inside(client, "other", "wget", "-qO-", "http://www/hostname") == "web\n"
-    assert "10.234.0.77" in inside(client, "web", "ip", "-4", "addr", "show", "eth1")
+    seen = inside(client, "web", "ip", "-4", "addr", "show", "eth1")
+    assert "10.234.0.77/24" in seen
+    assert "169.254.7.7/16" in seen
     assert "10.234.0.77\tweb" in inside(client, "web", "cat", "/etc/hosts")
     assert "already exists in network two" in client.refused("network", "connect", "two", "web")
     client("network", "disconnect", "one", "web")

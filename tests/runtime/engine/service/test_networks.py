@@ -336,6 +336,8 @@ async def test_the_way_out_is_the_first_network_by_name_that_has_one(tmp_path: P
          "user specified IP address is supported only when connecting to networks with user configured"),
         ({"networking_config": on("app", ipam_config=IpamConfig(ipv4_address="10.6.0.9"))},
          "no configured subnet or ip-range contain the IP address 10.6.0.9"),
+        ({"networking_config": on("app", ipam_config=IpamConfig(link_local_ips=["10.5.0.9"]))},
+         "invalid link-local IP address 10.5.0.9"),
         ({"networking_config": on("bridge", aliases=["www"])},
          "network-scoped alias is supported only for containers in user defined networks"),
         ({"extra_hosts": ["nonsense"]}, "bad format for add-host"),
