@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine
-from contextlib import aclosing
 from typing import Any, TypeVar
 
 import msgspec
@@ -35,7 +34,10 @@ async def send_stream(
         async for chunk in chunks:
             await response.write(chunk)
 
-    await while_connected(request, send())
+    try:
+        await while_connected(request, send())
+    finally:
+        await _close(chunks)
     return response
 
 
@@ -56,7 +58,10 @@ async def send_json_lines(
         except Exception as error:
             yield msgspec.json.encode({"errorDetail": {"message": str(error)}, "error": str(error)}) + b"\r\n"
 
-    return await send_stream(request, lines(), status=status)
+    try:
+        return await send_stream(request, lines(), status=status)
+    finally:
+        await _close(documents)
 
 
 async def first_of(chunks: AsyncIterator[T]) -> AsyncIterator[T]:
@@ -65,7 +70,7 @@ async def first_of(chunks: AsyncIterator[T]) -> AsyncIterator[T]:
         first = await anext(chunks)
     except StopAsyncIteration:
         return _empty()
-    return _joined(first, chunks)
+    return _Joined(first, chunks)
 
 
 async def while_connected(request: web.BaseRequest, work: Coroutine[Any, Any, T]) -> T:
@@ -87,15 +92,23 @@ async def while_connected(request: web.BaseRequest, work: Coroutine[Any, Any, T]
             await asyncio.wait((task,))
 
 
-async def _joined(first: T, rest: AsyncIterator[T]) -> AsyncIterator[T]:
-    yield first
-    if isinstance(rest, AsyncGenerator):
-        async with aclosing(rest):
-            async for chunk in rest:
-                yield chunk
-    else:
-        async for chunk in rest:
-            yield chunk
+async def _close(source: AsyncIterable[Any]) -> None:
+    """End a source that is not read to its end: left to the garbage collector, its work would go on."""
+    if isinstance(source, AsyncGenerator | _Joined):
+        await source.aclose()
+
+
+class _Joined(AsyncIterator[T]):
+    """The chunk that was waited for, and the others."""
+
+    def __init__(self, first: T, rest: AsyncIterator[T]) -> None:
+        self._first, self._rest = [first], rest
+
+    async def __anext__(self) -> T:
+        return self._first.pop() if self._first else await anext(self._rest)
+
+    async def aclose(self) -> None:
+        await _close(self._rest)
 
 
 async def _empty() -> AsyncIterator[Any]:
