@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gzip
 import hashlib
@@ -17,9 +18,11 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import zstandard
 
@@ -216,6 +219,47 @@ def cut(data, at, *, length=None):
     return answer
 
 
+class TokenServer:
+    """Guards a Fake by tokens for one credential; keeps what it was asked for."""
+
+    def __init__(self, fake, known, life=300):
+        self.fake, self.life, self.known = fake, life, known
+        self.asked, self.good = [], {}
+        self.realm = f"{fake.base}/token"
+        fake.on("GET", "/token", self.give)
+        fake.on("POST", "/token", self.give)
+        fake.gate = self.gate
+
+    def gate(self, handler):
+        path = urlsplit(handler.path).path
+        if path == "/token":
+            return False
+        scope = f"repository:{path.split('/')[2]}:pull" if path != "/v2/" else ""
+        token = handler.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token in self.good and time.monotonic() < self.good[token]:
+            return False
+        extra = f',scope="{scope}"' if scope else ""
+        challenge = f'Bearer realm="{self.realm}",service="a registry"{extra}'
+        send(handler, 401, b"{}", {"WWW-Authenticate": challenge})
+        return True
+
+    def give(self, handler):
+        query = parse_qs(urlsplit(handler.path).query)
+        if handler.command == "POST":
+            body = handler.rfile.read(int(handler.headers["Content-Length"])).decode()
+            query = parse_qs(body)
+        self.asked.append((handler.command, query, handler.headers.get("Authorization")))
+        pair = base64.b64encode(f"{self.known.username}:{self.known.password}".encode()).decode()
+        if handler.command == "GET" and handler.headers.get("Authorization") != f"Basic {pair}":
+            return send(handler, 401, json.dumps({"details": "incorrect username or password"}).encode())
+        token = f"token-{len(self.asked)}"
+        self.good[token] = time.monotonic() + self.life
+        document = {"token": token, "expires_in": self.life}
+        if "offline_token" in query:
+            document["refresh_token"] = "identity"
+        return send(handler, 200, json.dumps(document).encode())
+
+
 # ---- real registries --------------------------------------------------------------------------------------
 
 
@@ -229,14 +273,14 @@ def ours(root: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def distribution(root: Path) -> Iterator[str]:
-    """Debian's docker-registry, as a process; yields its host:port."""
+def distribution(root: Path, more: str = "", http: str = "") -> Iterator[str]:
+    """Debian's docker-registry, as a process; yields its host:port. more, http: further lines of its YAML."""
     port = free_port()
     config = root.with_suffix(".yml")
     config.write_text(
         f"version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n"
         f"storage: {{filesystem: {{rootdirectory: {root}}}, delete: {{enabled: true}}}}\n"
-        f"http: {{addr: '127.0.0.1:{port}'}}\n"
+        f"http: {{addr: '127.0.0.1:{port}'{http}}}\n{more}"
     )
     with _running(["docker-registry", "serve", str(config)], stderr=subprocess.DEVNULL) as process:
         _wait_for(port, process)

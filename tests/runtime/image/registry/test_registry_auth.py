@@ -4,14 +4,12 @@ import base64
 import json
 import ssl
 import subprocess
-import time
-from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from registries import Fake, make_image, send, tar_of
+from registries import Fake, TokenServer, make_image, send, tar_of
 
 from runtime.image.registry.challenge import Challenge, choose, parse_challenges
 from runtime.image.registry.client import RegistryClient
@@ -31,49 +29,8 @@ ME = Credential("me", "se:cret")
 TAR = tar_of({"file": b"x" * 3000})
 
 
-class TokenServer:
-    """Guards a Fake by tokens; keeps what it was asked for."""
-
-    def __init__(self, fake, realm="", life=300, known=ME):
-        self.fake, self.life, self.known = fake, life, known
-        self.asked, self.good = [], {}
-        self.realm = realm or f"{fake.base}/token"
-        fake.on("GET", "/token", self.give)
-        fake.on("POST", "/token", self.give)
-        fake.gate = self.gate
-
-    def gate(self, handler):
-        path = urlsplit(handler.path).path
-        if path == "/token":
-            return False
-        scope = f"repository:{path.split('/')[2]}:pull" if path != "/v2/" else ""
-        token = handler.headers.get("Authorization", "").removeprefix("Bearer ")
-        if token in self.good and time.monotonic() < self.good[token]:
-            return False
-        extra = f',scope="{scope}"' if scope else ""
-        challenge = f'Bearer realm="{self.realm}",service="a registry"{extra}'
-        send(handler, 401, b"{}", {"WWW-Authenticate": challenge})
-        return True
-
-    def give(self, handler):
-        query = parse_qs(urlsplit(handler.path).query)
-        if handler.command == "POST":
-            body = handler.rfile.read(int(handler.headers["Content-Length"])).decode()
-            query = parse_qs(body)
-        self.asked.append((handler.command, query, handler.headers.get("Authorization")))
-        pair = base64.b64encode(f"{self.known.username}:{self.known.password}".encode()).decode()
-        if handler.command == "GET" and handler.headers.get("Authorization") != f"Basic {pair}":
-            return send(handler, 401, json.dumps({"details": "incorrect username or password"}).encode())
-        token = f"token-{len(self.asked)}"
-        self.good[token] = time.monotonic() + self.life
-        document = {"token": token, "expires_in": self.life}
-        if "offline_token" in query:
-            document["refresh_token"] = "identity"
-        return send(handler, 200, json.dumps(document).encode())
-
-
 def test_a_token_is_asked_for_once_with_its_scope(fake, client, store):
-    tokens = TokenServer(fake)
+    tokens = TokenServer(fake, ME)
     fake.add(make_image([TAR]))
     client.pull(store, fake.name(), credential=ME)
     ((method, query, _),) = tokens.asked
@@ -84,7 +41,7 @@ def test_a_token_is_asked_for_once_with_its_scope(fake, client, store):
 
 
 def test_an_expired_token_is_replaced(fake, client, store):
-    tokens = TokenServer(fake)
+    tokens = TokenServer(fake, ME)
     fake.add(make_image([TAR]))
     with client.session(fake.host, ME) as session:
         for _ in range(2):
@@ -95,7 +52,7 @@ def test_an_expired_token_is_replaced(fake, client, store):
 
 
 def test_an_identity_token_is_posted(fake, client, store):
-    tokens = TokenServer(fake)
+    tokens = TokenServer(fake, ME)
     fake.add(make_image([TAR]))
     client.pull(store, fake.name(), credential=Credential(token="identity"))
     ((method, query, authorization),) = tokens.asked
@@ -105,7 +62,7 @@ def test_an_identity_token_is_posted(fake, client, store):
 
 
 def test_the_wrong_password(fake, client, store):
-    TokenServer(fake)
+    TokenServer(fake, ME)
     fake.add(make_image([TAR]))
     with pytest.raises(RegistryNotFoundError, match=r"pull access denied.*incorrect username or password"):
         client.pull(store, fake.name(), credential=Credential("me", "wrong"))
@@ -114,7 +71,7 @@ def test_the_wrong_password(fake, client, store):
 
 
 def test_a_login_gives_an_identity_token(fake, client):
-    TokenServer(fake)
+    TokenServer(fake, ME)
     assert client.log_in(fake.host, ME) == "identity"
 
 
@@ -149,7 +106,7 @@ def test_a_password_where_that_is_wanted(fake, client, store):
     ],
 )
 def test_a_token_server_that_gets_no_password(fake, client, store, realm):
-    tokens = TokenServer(fake)
+    tokens = TokenServer(fake, ME)
     tokens.realm = realm
     with pytest.raises(RegistryError, match="credentials go to https addresses only"):
         client.pull(store, fake.name(), credential=ME)
@@ -160,7 +117,7 @@ def test_a_token_server_that_gets_no_password(fake, client, store, realm):
     [b"", b"[]", b"{}", b'{"token":5}', b'{"token":"a\\r\\nX: y"}', b'{"token":"x","expires_in":"soon"}'],
 )
 def test_a_token_server_that_talks_nonsense(fake, client, store, answer):
-    TokenServer(fake)
+    TokenServer(fake, ME)
     fake.on("GET", "/token", lambda handler: send(handler, 200, answer))
     with pytest.raises(RegistryError, match="token server's answer"):
         client.pull(store, fake.name(), credential=ME)
