@@ -7,8 +7,7 @@ import importlib
 import logging
 import pkgutil
 import platform
-from collections.abc import Callable, Iterable
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -49,12 +48,11 @@ def route_modules() -> list[ModuleType]:
     return found
 
 
-@cache
-def common_headers() -> dict[str, str]:
+def common_headers(*, experimental: bool) -> dict[str, str]:
     """What every answer says of the daemon; clients read the version and the system from any of them."""
     return {
         "Api-Version": versions.text(versions.NEWEST),
-        "Docker-Experimental": "false",
+        "Docker-Experimental": str(experimental).lower(),
         "Ostype": "linux",
         "Server": f"Docker/{versions.program()}-ninetynine ({platform.system().lower()})",
     }
@@ -63,8 +61,10 @@ def common_headers() -> dict[str, str]:
 class ApiRequest(web.BaseRequest):
     """A request whose every answer carries the common headers."""
 
+    common: Mapping[str, str] = {}
+
     async def _prepare_hook(self, resp: web.StreamResponse) -> None:
-        resp.headers.update(common_headers())
+        resp.headers.update(self.common)
 
 
 class Api(web.Server):
@@ -75,6 +75,7 @@ class Api(web.Server):
     ) -> None:
         super().__init__(self.answer, request_factory=self._request)
         self.service = service
+        self._common = common_headers(experimental=service.experimental)
         self.table = Table(routes_of(route_modules() if modules is None else modules))
         self._observer = observer
 
@@ -85,7 +86,9 @@ class Api(web.Server):
         )
 
     def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> ApiRequest:
-        return ApiRequest(message, payload, protocol, writer, task, self._loop, client_max_size=BODY_LIMIT)
+        made = ApiRequest(message, payload, protocol, writer, task, self._loop, client_max_size=BODY_LIMIT)
+        made.common = self._common
+        return made
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request. Only a client that has gone and a cancellation end it with an exception."""

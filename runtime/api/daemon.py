@@ -40,6 +40,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     tls: ssl.SSLContext | None = None
     insecure: tuple[str, ...] = ()
     mirrors: tuple[str, ...] = ()
+    experimental: bool = False
     live_restore: bool = False
     pid_file: Path | None = None
 
@@ -96,6 +97,7 @@ async def _opened(options: Options, say: Callable[[str], None], stop: asyncio.Ev
             live_restore=options.live_restore,
             insecure=options.insecure,
             mirrors=options.mirrors,
+            experimental=options.experimental,
         )
     )
     stopping = asyncio.ensure_future(stop.wait())

@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
         "--registry-mirror", action="append", metavar="URL", default=[],
         help="a registry that is asked for docker.io's images before docker.io is; may be repeated",
     )  # fmt: skip
+    add("--experimental", action="store_true", help="tell clients so: some ask for squashed builds only then")
     add("--live-restore", action="store_true", help="containers go on while the daemon does not run")
     add("-p", "--pidfile", metavar="FILE", help="where to write its process id")
     add("-l", "--log-level", choices=_LEVELS, default="info", help="what to log on standard error (info)")
@@ -86,6 +87,7 @@ def options_of(given: argparse.Namespace) -> Options:
         tls=context,
         insecure=(*given.insecure_registry, *plain),
         mirrors=mirrors,
+        experimental=given.experimental,
         live_restore=given.live_restore,
         pid_file=Path(given.pidfile).absolute() if given.pidfile else None,
     )

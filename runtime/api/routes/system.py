@@ -62,24 +62,25 @@ class Version(Body):
     os: str
     arch: str
     kernel_version: str
+    experimental: bool
     build_time: str
 
 
 @route("GET", "/version", answer=Version)
 async def version(call: Call) -> Version:
     """Tell the versions of the daemon, the API and the kernel."""
-    return _version()
+    return _version(call.service.experimental)
 
 
 @cache
-def _version() -> Version:
+def _version(experimental: bool) -> Version:
     machine, kernel = platform.machine(), os.uname().release
     newest, oldest = versions.text(versions.NEWEST), versions.text(versions.OLDEST)
     details = {
         "ApiVersion": newest,
         "Arch": ARCHITECTURES.get(machine, machine),
         "BuildTime": "",
-        "Experimental": "false",
+        "Experimental": str(experimental).lower(),
         "GitCommit": "",
         "GoVersion": "",
         "KernelVersion": kernel,
@@ -98,6 +99,7 @@ def _version() -> Version:
         os="linux",
         arch=details["Arch"],
         kernel_version=kernel,
+        experimental=experimental,
         build_time="",
     )
 

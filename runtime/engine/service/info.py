@@ -69,7 +69,7 @@ def info_document(service: Service) -> dict[str, Any]:
         "NoProxy": "",
         "Name": facts.hostname,
         "Labels": [],
-        "ExperimentalBuild": False,
+        "ExperimentalBuild": service.experimental,
         "ServerVersion": SERVER_VERSION,
         "Runtimes": {"runc": {"path": "nn"}},
         "DefaultRuntime": "runc",

@@ -40,6 +40,7 @@ class Service:
     live_restore: bool = False
     insecure: tuple[str, ...] = ()
     mirrors: tuple[str, ...] = ()
+    experimental: bool = False
     images: ImageStore
     registry: RegistryClient
     volumes: VolumeStore
@@ -62,16 +63,19 @@ class Service:
         live_restore: bool = False,
         insecure: tuple[str, ...] = (),
         mirrors: tuple[str, ...] = (),
+        experimental: bool = False,
     ) -> Service:
         """Open the daemon's state at `root`, take up what still runs, start what its policy starts.
 
         insecure: registries without TLS; mirrors: hosts that are asked before the hub (registry.options).
+        experimental: what is told to clients, who ask some things only of such a daemon.
         Raises UnavailableError when there is no spawner to be had. That no other daemon has this root is the
         caller's to see to.
         """
         service = cls()
         service.root = Path(root).absolute()
         service.live_restore, service.insecure, service.mirrors = live_restore, insecure, mirrors
+        service.experimental = experimental
         service.root.mkdir(mode=0o711, parents=True, exist_ok=True)
         await service._wire()
         return service

@@ -184,5 +184,6 @@ def fake_service() -> Any:
         execs=FakeExecs(),
         events=EventBus(),
         images=SimpleNamespace(find_id=lambda name: "sha256:" + "b" * 64),
+        experimental=False,
         info=lambda: {"Containers": 1},
     )

@@ -88,8 +88,13 @@ def test_after_kill_9_containers_run_on_and_are_taken_up_again(own: Daemon):
     own.docker("rm", "on")
 
 
-def test_with_live_restore_containers_outlive_a_stop():
-    with running_daemon("--live-restore", checked=False) as daemon:
+def test_with_live_restore_containers_outlive_a_stop_and_experimental_is_told_to_clients():
+    with running_daemon("--live-restore", "--experimental", checked=False) as daemon:
+        assert daemon.docker("version", "--format", "{{.Server.Experimental}}") == "true\n"
+        made = daemon.docker(
+            "build", "-q", "--squash", "-", stdin="FROM busybox\nRUN > /a\nRUN > /b\n"
+        ).strip()
+        assert daemon.docker("inspect", "-f", "{{len .RootFS.Layers}}", made) == "2\n"
         daemon.docker("run", "-d", "--name", "on", "busybox", "sleep", "60")
         assert daemon.terminate() == 0
         daemon.start()
