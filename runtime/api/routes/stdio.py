@@ -92,7 +92,7 @@ async def _typed(socket: web.WebSocketResponse, attachment: Attachment) -> None:
 
 
 class LogsQuery(Query):
-    """since, until: Unix seconds or RFC 3339. tail: a number of lines, or `all`. details: what its log options choose."""
+    """since, until: Unix seconds or RFC 3339. tail: lines, or `all`. details: what its log options choose."""
 
     follow: bool = False
     stdout: bool = False
