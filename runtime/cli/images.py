@@ -92,12 +92,17 @@ def tag(client: Client, options: Options) -> int:
 
 
 def split_tag(name: str) -> tuple[str, str]:
-    """`host:5000/app:1` → `host:5000/app`, `1`; "" for no tag. A digest counts as one."""
+    """`host:5000/app:1` → `host:5000/app`, `1`; "" for no tag. A digest counts as one.
+
+    What has one colon too many stays whole, for the daemon to refuse.
+    """
     if "@" in name:
         repository, _, digest = name.partition("@")
         return split_tag(repository)[0], digest
     repository, colon, last = name.rpartition(":")
-    return (repository, last) if colon and "/" not in last else (name, "")
+    if not colon or "/" in last or ":" in repository.rpartition("/")[2]:
+        return name, ""
+    return repository, last
 
 
 def history(client: Client, options: Options) -> int:
@@ -108,7 +113,7 @@ def history(client: Client, options: Options) -> int:
     short, human = not options.on("no-trunc"), options.on("human", True)
     rows = []
     for step in found:
-        made = " ".join((step.get("CreatedBy") or "").split())
+        made = (step.get("CreatedBy") or "").replace("\t", " ")
         identity, at = step["Id"], times.rfc3339(step["Created"] * 10**9, fraction=False)
         rows.append(
             {

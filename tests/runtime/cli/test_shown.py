@@ -165,6 +165,7 @@ def test_a_container_s_row():
         ("h:5000/app:1", ("h:5000/app", "1")),
         ("app@sha256:abc", ("app", "sha256:abc")),
         ("app:1@sha256:abc", ("app", "sha256:abc")),
+        ("a:b:c", ("a:b:c", "")),
     ],
 )
 def test_names_and_tags(name: str, parts: tuple[str, str]):
