@@ -122,7 +122,7 @@ def _daemon(base: Path, against: str) -> Iterator[str]:
         with running_dockerd(base) as host:
             yield host
         return
-    daemon = Daemon(base)
+    daemon = Daemon(base, "--experimental")
     daemon.start()
     try:
         yield daemon.host

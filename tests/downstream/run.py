@@ -2,7 +2,7 @@
 
     nox -s downstream -- PATH…
 
-PATH is a checkout of docker/docker-py or of opencontainers/distribution-spec; nothing of either is kept here.
+PATH is a checkout of docker/docker-py, opencontainers/distribution-spec or moby/moby; nothing of it is kept.
 Exit status 1 when a suite could not run at all, never for a failing case: docs/downstream.md has the list.
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime"))
 
 import docker_py
+import engine_api
 import registry_conformance
 from outcomes import Suite, table
 
@@ -28,6 +29,8 @@ def runner_of(checkout: Path) -> Runner | None:
         return docker_py.run
     if (checkout / "conformance" / "go.mod").exists():
         return registry_conformance.run
+    if (checkout / "api" / "docs").is_dir():
+        return engine_api.run
     return None
 
 
@@ -53,13 +56,13 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="write the table there too")
     options = parser.parse_args()
     if not options.paths:
-        print("skipped: no path to a checkout of docker-py or distribution-spec was given", flush=True)
+        print("skipped: no path to a checkout of docker-py, distribution-spec or moby was given", flush=True)
         return 0
     tables, status = [], 0
     for path in options.paths:
         runner = runner_of(path)
         if runner is None:
-            print(f"{path}: neither a checkout of docker-py nor of distribution-spec", file=sys.stderr)
+            print(f"{path}: no checkout of docker-py, distribution-spec or moby", file=sys.stderr)
             status = 1
             continue
         suite = runner(path.resolve(), options)

@@ -159,7 +159,10 @@ class WeightDevice(Body, frozen=True):
 
 
 class Resources(Body, frozen=True):
-    """Limits; also the body of `POST /containers/{id}/update`. Zero and None: not limited, or unchanged."""
+    """Limits; also the body of `POST /containers/{id}/update`. Zero and None: not limited, or unchanged.
+
+    cpu_count, cpu_percent, io_maximum_*: of Windows; kept and shown, as docker does.
+    """
 
     cpu_shares: int | None = 0
     memory: int | None = 0
@@ -190,6 +193,10 @@ class Resources(Body, frozen=True):
     oom_kill_disable: bool | None = None
     pids_limit: int | None = None
     ulimits: list[Ulimit] | None = None
+    cpu_count: int | None = 0
+    cpu_percent: int | None = 0
+    io_maximum_iops: int | None = msgspec.field(default=0, name="IOMaximumIOps")
+    io_maximum_bandwidth: int | None = msgspec.field(default=0, name="IOMaximumBandwidth")
 
 
 class UpdateRequest(Resources, frozen=True):
