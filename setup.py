@@ -38,10 +38,22 @@ class BuildNative(build_ext):
 LAUNCHER = """#!{python} -SEI
 import sys
 
+bundled = True
 sys.path.insert(0, {place!r})
+if sys.argv[1:2] == ["run"]:
+    import marshal
+    import posix
+
+    bundle = sys.path[0] + "/runtime/cli/__pycache__/run." + sys.implementation.cache_tag
+    try:
+        code, parts = marshal.loads(posix.read(posix.open(bundle, posix.O_RDONLY), 1 << 20))
+        exec(code)
+        bundled = unpack(parts)
+    except (OSError, EOFError, ValueError, TypeError):
+        bundled = False
 from runtime.cli.nn import script
 
-script()
+script(bundled)
 """
 
 

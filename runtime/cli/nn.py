@@ -154,12 +154,26 @@ def activate_packages() -> None:
         site.main()
 
 
-def script() -> None:
-    """Be the program `nn`: like main, but without the time Python takes to tidy up after itself."""
+def script(bundled: bool = True) -> None:
+    """Be the program `nn`: like main, but without the time Python takes to tidy up after itself.
+
+    bundled: whether the launcher has what it looked for, else it is made for the next one.
+    """
     status = main()
     _flush()
     sys.stderr.flush()
+    if not bundled:
+        _bundle()
     posix._exit(status)
+
+
+def _bundle() -> None:
+    from runtime.cli import bundle
+
+    try:  # noqa: SIM105 - contextlib is slow to import
+        bundle.write()
+    except OSError:
+        pass
 
 
 if __name__ == "__main__":

@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from nn_process import ROOT
 
-HOW = "import sys; print(sys.flags.no_site, sys.flags.isolated, 'site' in sys.modules)"
 PACKAGES = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
-"""In place of the client: says how Python was started."""
+HOW = """
+def script(bundled=True):
+    import sys
+    print(sys.flags.no_site, sys.flags.isolated, 'site' in sys.modules, bundled)
+"""
+"""In place of the client: says how it was started."""
+Installed = Callable[[Path], Path]
 
 
-def installed(place: Path, launcher: str) -> Path:
-    """A directory as pip leaves it, with a package that says how it was started."""
-    packages = (
-        place / f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages/runtime/cli"
-    )
-    packages.mkdir(parents=True)
-    (packages.parent / "__init__.py").touch()
-    (packages / "__init__.py").touch()
-    (packages / "nn.py").write_text(f"def script():\n    {HOW}\n")
+def of_wheel(place: Path) -> Path:
+    return written(place, (ROOT / "bin/nn").read_text())
+
+
+def editable(place: Path) -> Path:
+    tree = ast.parse((ROOT / "setup.py").read_text())
+    (text,) = [
+        ast.literal_eval(one.value)
+        for one in tree.body
+        if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "LAUNCHER"
+    ]
+    return written(place, text.format(python=Path(sys.executable).resolve(), place=str(place / PACKAGES)))
+
+
+def written(place: Path, launcher: str) -> Path:
+    """A directory as pip leaves it, but for the packages."""
+    (place / PACKAGES).mkdir(parents=True)
     (place / "bin").mkdir()
     (place / "bin/python3").symlink_to(sys.executable)
     (place / "bin/nn").write_text(launcher)
@@ -35,20 +50,58 @@ def said(*line: str | Path) -> str:
     return subprocess.run(line, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
+both = pytest.mark.parametrize("install", [of_wheel, editable])
+
+
+@both
 @pytest.mark.parametrize("name", ["plain", "with a blank", "with 'quotes\""])
-def test_a_wheel_s_starts_the_python_beside_it_without_site(tmp_path: Path, name: str):
-    nn = installed(tmp_path / name, (ROOT / "bin/nn").read_text())
-    assert said(nn) == "1 1 False\n"
+def test_it_starts_python_without_site(tmp_path: Path, install: Installed, name: str):
+    nn = install(tmp_path / name)
+    package = tmp_path / name / PACKAGES / "runtime/cli"
+    package.mkdir(parents=True)
+    (package / "nn.py").write_text(HOW)
     (tmp_path / "elsewhere").symlink_to(nn)
-    assert said(tmp_path / "elsewhere") == "1 1 False\n"
+    for program in (nn, tmp_path / "elsewhere"):
+        assert said(program, "ps") == "1 1 False True\n"
+        assert said(program, "run") == "1 1 False False\n"
 
 
-def test_an_editable_one_names_its_python_and_its_place(tmp_path: Path):
-    tree = ast.parse((ROOT / "setup.py").read_text())
-    (text,) = [
-        ast.literal_eval(one.value)
-        for one in tree.body
-        if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "LAUNCHER"
-    ]
-    launcher = text.format(python=Path(sys.executable).resolve(), place=str(tmp_path / PACKAGES))
-    assert said(installed(tmp_path, launcher)) == "1 1 False\n"
+@both
+def test_run_makes_a_bundle_and_leaves_it_when_it_is_old(tmp_path: Path, install: Installed):
+    nn = install(tmp_path)
+    package = tmp_path / PACKAGES / "runtime"
+    shutil.copytree(ROOT / "runtime/cli", package / "cli", ignore=shutil.ignore_patterns("__pycache__"))
+    bundle = package / f"cli/__pycache__/run.{sys.implementation.cache_tag}"
+
+    def refused(*words: str) -> str:
+        done = subprocess.run(
+            [nn, *words], capture_output=True, text=True, env={"NN_HOST": "unix:///nowhere"}
+        )
+        assert done.returncode == 125, done.stderr
+        return done.stderr
+
+    first = refused("run", "img")
+    assert "connect to the daemon at unix:///nowhere" in first
+    made = bundle.stat().st_mtime_ns
+    assert refused("run", "img") == first
+    assert bundle.stat().st_mtime_ns == made
+    source = package / "cli/endpoint.py"
+    source.write_text(source.read_text().replace("connect to the daemon at", "reach"))
+    assert "reach unix:///nowhere" in refused("run", "img")
+    assert bundle.stat().st_mtime_ns > made
+    assert "reach unix:///nowhere" in refused("run", "img")
+    for broken in (b"", b"\x00", bundle.read_bytes()[:5000]):
+        bundle.write_bytes(broken)
+        assert "reach unix:///nowhere" in refused("run", "img")
+    assert sorted(bundle.parent.glob("run.*[0-9]")) == [bundle]
+
+
+def test_where_no_bundle_can_be_written_nothing_is_said(tmp_path: Path):
+    nn = of_wheel(tmp_path)
+    package = tmp_path / PACKAGES / "runtime/cli"
+    shutil.copytree(ROOT / "runtime/cli", package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "__pycache__").touch()
+    done = subprocess.run(
+        [nn, "run", "img"], capture_output=True, text=True, env={"NN_HOST": "unix:///nowhere"}
+    )
+    assert done.stderr.startswith("nn: connect to the daemon") and "Traceback" not in done.stderr
