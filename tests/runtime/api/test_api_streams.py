@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import aiohttp
 import pytest
 from fake_service import EXEC, ID
 from serving import Client, Served, with_api
@@ -250,5 +251,30 @@ def test_a_run_whose_client_goes_leaves_the_container_alone(tmp_path: Path):
         while not attachment.closed:
             await asyncio.sleep(0.01)
         assert not [call for call in api.service.containers.calls if call[0] in ("kill", "remove", "stop")]
+
+    with_api(tmp_path, body)
+
+
+def test_a_websocket_is_attached_raw(tmp_path: Path):
+    async def body(api: Served) -> None:
+        connector = aiohttp.UnixConnector(str(api.path))
+        async with aiohttp.ClientSession(connector=connector) as session:
+            url = "http://d/v1.45/containers/web/attach/ws?stream=1&stdin=1&stdout=1"
+            async with session.ws_connect(url) as socket:
+                assert await socket.receive_bytes() == b"hello"
+                await socket.send_bytes(b"typed")
+                assert await socket.receive_bytes() == b"typed"
+                await socket.send_str("more")
+                assert await socket.receive_bytes() == b"more"
+                (attachment,) = api.service.streams.attachments
+                await attachment.close_stdin()
+                assert await socket.receive_bytes() == b"bye"
+                assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+            async with session.get("http://d/containers/none/attach/ws") as answer:
+                assert answer.status == 404
+            async with session.get("http://d/containers/web/attach/ws?stream=1") as answer:
+                assert answer.status == 400
+        while not all(one.closed for one in api.service.streams.attachments):
+            await asyncio.sleep(0.01)
 
     with_api(tmp_path, body)
