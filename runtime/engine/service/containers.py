@@ -58,17 +58,20 @@ class Containers:
     async def open(self) -> None:
         """Take up what is on disk and in the spawner; start what policies want."""
         await self._adoption.take_up()
-        self._service.spawner.on_exit = self._ending.exited
+        self.listen()
         await self._adoption.apply_policies()
+
+    def listen(self) -> None:
+        """Take what the spawner tells of ends from now on."""
+        self._service.spawner.on_exit = self._ending.exited
 
     def running(self) -> Records:
         """Return those that have processes."""
         return [member.record for member in self._members if member.record.state.running]
 
     async def lost(self, records: Records) -> None:
-        """The spawner was lost with these, and there is another one now."""
+        """The spawner was lost with these."""
         await asyncio.gather(*(self._lose(record) for record in records))
-        self._service.spawner.on_exit = self._ending.exited
 
     async def _lose(self, record: ContainerRecord) -> None:
         member = self._members.by_id(record.id)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 
-from runtime.engine.errors import EngineError
+from runtime.engine.errors import EngineError, UnavailableError
 from runtime.engine.service import clock, modes
 from runtime.engine.service.health import unmonitor
 from runtime.engine.service.members import Member, Members
@@ -132,17 +132,29 @@ class Ending:
             log.warning("free container %s: %s", id, error)
 
     async def _start_again(self, member: Member) -> None:
-        await asyncio.sleep(member.backoff.wait_ns / 1e9)
-        async with member.lock:
-            if member.record.state.status != "restarting" or not self._members.holds(member):
-                return
-            if self._members.closing:
-                self._members.set_state(member, status="exited")
-                return
-            try:
-                await self._starter.start(member, by_policy=True)
-            except Exception as error:  # the record says why; nobody awaits this
-                log.warning("restart container %s: %s", member.id, error)
+        again = True
+        while again:
+            await asyncio.sleep(member.backoff.wait_ns / 1e9)
+            async with member.lock:
+                again = await self._try_again(member)
+
+    async def _try_again(self, member: Member) -> bool:
+        """Start it as its policy wants; say whether it is to wait once more, as there was no spawner."""
+        if member.record.state.status != "restarting" or not self._members.holds(member):
+            return False
+        if self._members.closing:
+            self._members.set_state(member, status="exited")
+            return False
+        try:
+            await self._starter.start(member, by_policy=True)
+        except UnavailableError as error:
+            log.warning("restart container %s, which is tried again: %s", member.id, error)
+            member.restart, member.backoff = asyncio.current_task(), member.backoff.after(0)
+            self._members.set_state(member, status="restarting")
+            return True
+        except Exception as error:  # the record says why; nobody awaits this
+            log.warning("restart container %s: %s", member.id, error)
+        return False
 
 
 def _holds_something(record: ContainerRecord) -> bool:

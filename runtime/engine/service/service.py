@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _REOPEN_S = (0.1, 10.0)
 """How long to wait before another spawner is tried again: at first, and at most."""
 _REOPEN_PATIENCE_S = 30.0
+_RECOVERY_S = 3.0
+"""How long another spawner is waited for before containers are told to have ended, and their policies ask."""
 
 log = logging.getLogger(__name__)
 
@@ -128,9 +130,11 @@ class Service:
 
     async def _recover(self, lost: list[ContainerRecord], reopening: asyncio.Task[None]) -> None:
         self.execs.lost()
+        await asyncio.wait([reopening], timeout=_RECOVERY_S)
+        await self.containers.lost(lost)
         await asyncio.wait([reopening])
         if not reopening.cancelled():
-            await self.containers.lost(lost)
+            self.containers.listen()
 
     async def reopened(self, spawner: Spawner) -> bool:
         """Say whether there is another spawner than this one, after waiting for one that is just starting."""

@@ -387,3 +387,34 @@ async def test_another_spawner_is_tried_until_there_is_one(tmp_path: Path, monke
     await settle(lambda: made in next_one.held)
     assert tries == [tmp_path] * 4
     assert service.containers.get("web").state.status == "running"
+
+
+@in_loop
+async def test_what_was_lost_has_ended_though_no_other_spawner_can_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    service = await open_service(tmp_path)
+    await create(service, "plain")
+    stubborn = await create(service, "stubborn", restart_policy=RestartPolicy(name="always"))
+    for name in ("plain", "stubborn"):
+        await service.containers.start(name)
+    dead, next_one, full = service.spawner, FakeSpawner(), True
+    dead.error = UnavailableError("the spawner is gone")
+
+    async def open_spawner(root: Path) -> FakeSpawner:
+        if full:
+            raise UnavailableError("no space left on device")
+        return next_one
+
+    monkeypatch.setattr("runtime.engine.spawner.client.Spawner.open", open_spawner)
+    for name, value in (("_REOPEN_S", (0.0, 0.001)), ("_RECOVERY_S", 0.0), ("_REOPEN_PATIENCE_S", 0.0)):
+        monkeypatch.setattr(f"runtime.engine.service.service.{name}", value)
+    service._lost()
+    await settle(lambda: told(service)[-2:] == ["die", "die"] and len(told(service)) > 8)
+    states = {one.name: one.state.status for one in service.containers.list(all=True)}
+    assert states == {"plain": "exited", "stubborn": "restarting"}
+    full = False
+    await settle(lambda: stubborn in next_one.held)
+    await settle(lambda: service.containers.get("stubborn").state.status == "running")
+    next_one.end(stubborn, 3)
+    await settle(lambda: service.containers.get("stubborn").state.restart_count > 1)
