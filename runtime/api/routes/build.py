@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
-from runtime.api.routes.images import check_platform
+from runtime.api.platforms import check_platform
 from runtime.api.routing import Call, Query, Raw, route
 from runtime.api.streaming import first_of, send_json_lines
 from runtime.api.views.documents import ProgressAnswer

@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 
 from runtime.api.errors import ApiError
+from runtime.api.platforms import check_platform
 from runtime.api.routing import Call, Query, Raw, route
 from runtime.api.streaming import first_of, send_json_lines, send_stream
 from runtime.api.views import images as views
@@ -24,7 +25,6 @@ from runtime.image.removal import Removal
 
 TAR = "application/x-tar"
 _CHUNK = 1 << 18
-_PLATFORMS = frozenset({"linux", "amd64", "x86_64", "arm64", "aarch64", "arm", "386"})
 
 
 class ListQuery(Query, frozen=True):
@@ -212,19 +212,6 @@ async def import_image(call: Call[Any, Any]) -> web.StreamResponse:
         )
     )
     return await send_json_lines(call.request, await first_of(lines))
-
-
-def check_platform(text: str) -> None:
-    """Refuse what this machine cannot run. Raises BadParameterError."""
-    system = text.partition("/")[0]
-    if text and system not in ("linux", "") and "/" in text:
-        raise BadParameterError(f'operating system "{system}" is not supported: only linux is')
-    if (
-        text
-        and "/" not in text
-        and text not in ("linux", "amd64", "arm64", "arm", "386", "x86_64", "aarch64")
-    ):
-        raise BadParameterError(f'"{text}": unknown operating system or architecture: invalid platform')
 
 
 # ---- commit ---------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 
 from runtime.api.errors import ApiError
+from runtime.api.platforms import check_name
 from runtime.api.routing import Call, Query, route
 from runtime.api.streaming import first_of, send_json_lines, while_connected
 from runtime.api.views.documents import ProgressAnswer
@@ -101,6 +102,7 @@ async def create_image(call: Call[CreateQuery, None]) -> web.StreamResponse:
         from runtime.api.routes import images
 
         return await images.import_image(call)
+    check_name(query.platform)
     name, every = _pull_name(query)
     credential = _credential(call, strict=False)
     service = call.service

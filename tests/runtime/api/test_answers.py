@@ -50,6 +50,8 @@ def test_ping_is_what_clients_negotiate_by(tmp_path: Path):
         ("GET", "/containers/web/logs", None, 400, "you must choose at least one stream"),
         ("GET", '/events?filters={"color":"red"}', None, 400, "invalid filters"),
         ("GET", "/containers/web/archive", None, 400, "missing path"),
+        ("POST", "/images/create?fromImage=a&platform=foobar", None, 400, "unknown operating system"),
+        ("POST", "/build?platform=windows", None, 400, 'operating system "windows" is not supported'),
         ("GET", "/swarm", None, 503, "This node is not a swarm manager"),
         ("GET", "/services/web/logs?follow=1", None, 503, "This node is not a swarm manager"),
         ("POST", "/swarm/leave", None, 503, "This node is not part of a swarm"),
