@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from runtime.network import holding
+from runtime.network import conntrack, holding
 from runtime.network.errors import NetworkError
 from runtime.network.model import Endpoint, Port
 from runtime.network.relays import Relays
@@ -46,6 +46,7 @@ class Publication:
                 self._served.append(self._relays.serve(one.socket, own or other, inner))
         self._rules.add_ports(elements)
         self._elements, self._target = elements, target
+        conntrack.forget_udp(self._udp())
 
     def close(self) -> None:
         """Take the ports back. Idempotent."""
@@ -70,4 +71,9 @@ class Publication:
         for key in self._served:
             self._relays.stop(key)
         self._served.clear()
-        self._rules.drop_ports(elements)
+        if elements:
+            self._rules.drop_ports(elements)
+            conntrack.forget_udp(self._udp())
+
+    def _udp(self) -> list[tuple[str, int]]:
+        return [(one.host_ip, one.port.host) for one in self._held if one.port.protocol == "udp"]

@@ -66,8 +66,8 @@ class TcpRelay:
             for one in (writer, there[1]):
                 one.close()
 
-    def close(self) -> None:
-        """Accept nothing more; what is under way goes on."""
+    async def close(self) -> None:
+        """Accept nothing more; what is under way goes on. The port is free afterwards."""
         self._starting.cancel()
         if self._server is not None:
             self._server.close()
@@ -88,8 +88,9 @@ class UdpRelay(asyncio.DatagramProtocol):
     """Datagrams of one socket; each client has a socket of its own towards the container, while in use."""
 
     def __init__(self, listener: socket.socket, target: Serve) -> None:
-        self._target = target
+        self._target, self._listener = target, listener
         self._transport: asyncio.DatagramTransport | None = None
+        self._lost = asyncio.Event()
         self._clients: dict[tuple[object, ...], asyncio.Task[asyncio.DatagramTransport]] = {}
         self._idle: dict[tuple[object, ...], asyncio.TimerHandle] = {}
         self._loop = asyncio.get_running_loop()
@@ -100,6 +101,10 @@ class UdpRelay(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note where answers go."""
         self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the socket is about to be closed."""
+        self._lost.set()
 
     def datagram_received(self, data: bytes, addr: tuple[object, ...]) -> None:
         """Pass a client's datagram on, as soon as its socket is there."""
@@ -134,13 +139,16 @@ class UdpRelay(asyncio.DatagramProtocol):
         if (task := self._clients.pop(client, None)) is not None:
             task.add_done_callback(_close_transport)
 
-    def close(self) -> None:
-        """Carry nothing more."""
+    async def close(self) -> None:
+        """Carry nothing more. The port is free afterwards."""
         self._starting.cancel()
+        await asyncio.wait([self._starting])
         for client in list(self._clients):
             self._drop(client)
         if self._transport is not None:
             self._transport.close()
+            await self._lost.wait()
+        self._listener.close()
 
 
 def _send(done: asyncio.Task[asyncio.DatagramTransport], data: bytes) -> None:
@@ -159,6 +167,7 @@ class Helper:
     def __init__(self, orders: socket.socket) -> None:
         self._orders = orders
         self._serving: dict[int, TcpRelay | UdpRelay] = {}
+        self._stopping: set[asyncio.Task[None]] = set()
         self.ended = asyncio.Event()
 
     def take(self) -> None:
@@ -176,15 +185,18 @@ class Helper:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 fds.frombytes(content[: fds.itemsize])
         if not fds:
-            if (old := self._serving.pop(order.key, None)) is not None:
-                old.close()
-            asyncio.get_running_loop().call_soon(self._tell_closed, data)  # after the transport's own close
+            task = asyncio.ensure_future(self._stop(order.key, data))
+            self._stopping.add(task)
+            task.add_done_callback(self._stopping.discard)
         else:
             served = socket.socket(fileno=fds[0])
             relay = TcpRelay if served.type == socket.SOCK_STREAM else UdpRelay
             self._serving[order.key] = relay(served, order)
 
-    def _tell_closed(self, order: bytes) -> None:
+    async def _stop(self, key: int, order: bytes) -> None:
+        """Stop serving, and say so when the port is free."""
+        if (old := self._serving.pop(key, None)) is not None:
+            await old.close()
         with contextlib.suppress(OSError):
             self._orders.send(order, socket.MSG_DONTWAIT)
 

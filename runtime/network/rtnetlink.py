@@ -90,7 +90,7 @@ class Rtnetlink:
         failed: tuple[int, int] | None = None
         waiting = len(requests)
         while waiting:
-            for kind, serial, body in _messages(self._socket.recv(_RECEIVE)):
+            for kind, serial, body in messages(self._socket.recv(_RECEIVE)):
                 if kind != _ERROR or not first <= serial < first + len(requests):
                     continue
                 waiting -= 1
@@ -108,7 +108,7 @@ class Rtnetlink:
         """List all addresses of the namespace's links."""
         found = []
         for body in self._dump(_GETADDR, _NEWADDR, _ADDRESS.pack(0, 0, 0, 0, 0)):
-            known = _attributes(body[_ADDRESS.size :])
+            known = attributes(body[_ADDRESS.size :])
             packed = known.get(_IFA_LOCAL) or known.get(_IFA_ADDRESS)
             if packed:
                 found.append(ipaddress.ip_address(packed))
@@ -118,7 +118,7 @@ class Rtnetlink:
         """Yield the bodies of all messages of the kind `told`."""
         self._socket.send(self._frame(asked, _REQUEST | _DUMP, body))
         while True:
-            for kind, serial, one in _messages(self._socket.recv(_RECEIVE)):
+            for kind, serial, one in messages(self._socket.recv(_RECEIVE)):
                 if serial != self._serial:
                     continue
                 if kind == _DONE:
@@ -139,8 +139,8 @@ def add_bridge(name: str, mac: str, alias: str, mtu: int, group: int) -> list[Re
 
     group: a number above 0 that it shares with its ports, see delete_group().
     """
-    data = _attribute(_BR_STP_STATE, struct.pack("=I", 0))
-    body = _link_named(name) + _attribute(_IFLA_ADDRESS, _mac(mac)) + _mtu(mtu) + _group(group)
+    data = attribute(_BR_STP_STATE, struct.pack("=I", 0))
+    body = _link_named(name) + attribute(_IFLA_ADDRESS, _mac(mac)) + _mtu(mtu) + _group(group)
     body += _info("bridge", data)
     return [
         Request(f"make bridge {name}", _NEWLINK, _CREATE | _EXCL, body),
@@ -152,20 +152,20 @@ def add_bridge(name: str, mac: str, alias: str, mtu: int, group: int) -> list[Re
 
 def add_veth(name: str, bridge: int, group: int, mtu: int, peer: str, mac: str, netns_fd: int) -> Request:
     """Make a pair: `name` here, up on the bridge of this index; `peer` with `mac` in the namespace, down."""
-    inner = _LINK.pack(0, 0, 0, 0, 0) + _text(_IFLA_IFNAME, peer) + _attribute(_IFLA_ADDRESS, _mac(mac))
-    inner += _attribute(_IFLA_NET_NS_FD, struct.pack("=I", netns_fd)) + _mtu(mtu)
+    inner = _LINK.pack(0, 0, 0, 0, 0) + _text(_IFLA_IFNAME, peer) + attribute(_IFLA_ADDRESS, _mac(mac))
+    inner += attribute(_IFLA_NET_NS_FD, struct.pack("=I", netns_fd)) + _mtu(mtu)
     body = _LINK.pack(0, 0, 0, _UP, _UP) + _text(_IFLA_IFNAME, name) + _mtu(mtu)
     body += (
         _group(group)
-        + _attribute(_IFLA_MASTER, struct.pack("=I", bridge))
-        + _info("veth", _attribute(_VETH_PEER, inner))
+        + attribute(_IFLA_MASTER, struct.pack("=I", bridge))
+        + _info("veth", attribute(_VETH_PEER, inner))
     )
     return Request(f"make veth {name} for {peer}", _NEWLINK, _CREATE | _EXCL, body)
 
 
 def isolate(name: str) -> Request:
     """Keep a port of a bridge from the other ports that are isolated too."""
-    return Request(f"isolate {name}", _NEWLINK, 0, _port(name, _attribute(_PORT_ISOLATED, b"\1")))
+    return Request(f"isolate {name}", _NEWLINK, 0, _port(name, attribute(_PORT_ISOLATED, b"\1")))
 
 
 def reflect(name: str) -> Request:
@@ -173,7 +173,7 @@ def reflect(name: str) -> Request:
 
     Needed where br_netfilter is loaded (dockerd does it): addresses are then translated within the bridge.
     """
-    return Request(f"reflect {name}", _NEWLINK, 0, _port(name, _attribute(_PORT_HAIRPIN, b"\1")))
+    return Request(f"reflect {name}", _NEWLINK, 0, _port(name, attribute(_PORT_HAIRPIN, b"\1")))
 
 
 def silence(name: str) -> Request:
@@ -183,7 +183,7 @@ def silence(name: str) -> Request:
     a bridge without spanning tree puts its ports back to forwarding.
     """
     switches = (_PORT_LEARNING, _PORT_FLOOD, _PORT_MCAST_FLOOD, _PORT_BCAST_FLOOD)
-    data = b"".join(_attribute(one, b"\0") for one in switches) + _attribute(_PORT_FLUSH, b"")
+    data = b"".join(attribute(one, b"\0") for one in switches) + attribute(_PORT_FLUSH, b"")
     return Request(f"silence {name}", _NEWLINK, 0, _port(name, data), (errno.ENODEV, errno.EINVAL))
 
 
@@ -217,24 +217,24 @@ def add_address(index: int, address: str, prefix: int) -> Request:
     """Give a link an address; IPv6 at once usable, without detection of duplicates."""
     ip = ipaddress.ip_address(address)
     head = _ADDRESS.pack(_family(ip), prefix, _NODAD if ip.version == 6 else 0, 0, index)
-    body = head + _attribute(2, ip.packed) + _attribute(1, ip.packed)
+    body = head + attribute(2, ip.packed) + attribute(1, ip.packed)
     if ip.version == 4 and prefix < 31:
         network = ipaddress.ip_network((address, prefix), strict=False)
-        body += _attribute(4, network.broadcast_address.packed)
+        body += attribute(4, network.broadcast_address.packed)
     return Request(f"add address {address}/{prefix}", _NEWADDR, _CREATE | _EXCL, body)
 
 
 def set_default_route(index: int, gateway: str) -> Request:
     """Send everything else to `gateway`, instead of where it went before."""
     ip = ipaddress.ip_address(gateway)
-    body = _route_head(ip) + _attribute(5, ip.packed) + _attribute(4, struct.pack("=I", index))
+    body = _route_head(ip) + attribute(5, ip.packed) + attribute(4, struct.pack("=I", index))
     return Request(f"route by {gateway}", _NEWROUTE, _CREATE | _REPLACE, body)
 
 
 def drop_default_route(gateway: str) -> Request:
     """Remove the default route by `gateway`; none is fine."""
     ip = ipaddress.ip_address(gateway)
-    body = _route_head(ip) + _attribute(5, ip.packed)
+    body = _route_head(ip) + attribute(5, ip.packed)
     return Request(f"drop the route by {gateway}", _DELROUTE, 0, body, (errno.ESRCH,))
 
 
@@ -249,29 +249,30 @@ def _family(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
     return socket.AF_INET if ip.version == 4 else socket.AF_INET6
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
+def attribute(kind: int, value: bytes) -> bytes:
+    """Lay one attribute out."""
     return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + _pad(value)
 
 
 def _text(kind: int, value: str) -> bytes:
-    return _attribute(kind, os.fsencode(value) + b"\0")
+    return attribute(kind, os.fsencode(value) + b"\0")
 
 
 def _mtu(mtu: int) -> bytes:
-    return _attribute(_IFLA_MTU, struct.pack("=I", mtu)) if mtu else b""
+    return attribute(_IFLA_MTU, struct.pack("=I", mtu)) if mtu else b""
 
 
 def _group(group: int) -> bytes:
-    return _attribute(_IFLA_GROUP, struct.pack("=I", group))
+    return attribute(_IFLA_GROUP, struct.pack("=I", group))
 
 
 def _info(kind: str, data: bytes) -> bytes:
-    return _attribute(_IFLA_LINKINFO, _text(_INFO_KIND, kind) + _attribute(_INFO_DATA, data))
+    return attribute(_IFLA_LINKINFO, _text(_INFO_KIND, kind) + attribute(_INFO_DATA, data))
 
 
 def _port(name: str, data: bytes) -> bytes:
-    info = _text(_INFO_SLAVE_KIND, "bridge") + _attribute(_INFO_SLAVE_DATA, data)
-    return _link_named(name) + _attribute(_IFLA_LINKINFO, info)
+    info = _text(_INFO_SLAVE_KIND, "bridge") + attribute(_INFO_SLAVE_DATA, data)
+    return _link_named(name) + attribute(_IFLA_LINKINFO, info)
 
 
 def _link_named(name: str) -> bytes:
@@ -289,7 +290,7 @@ def _pad(data: bytes) -> bytes:
 # ---- decoding ---------------------------------------------------------------------------------------------
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Yield (type, serial, body) of each message."""
     place = 0
     while place + _HEAD.size <= len(data):
@@ -298,7 +299,8 @@ def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         place += (length + 3) & ~3
 
 
-def _attributes(data: bytes) -> dict[int, bytes]:
+def attributes(data: bytes) -> dict[int, bytes]:
+    """Read attributes laid out one after the other."""
     found, place = {}, 0
     while place + _ATTRIBUTE.size <= len(data):
         length, kind = _ATTRIBUTE.unpack_from(data, place)
@@ -311,8 +313,8 @@ def _attributes(data: bytes) -> dict[int, bytes]:
 
 def _row(body: bytes) -> LinkRow:
     index = _LINK.unpack_from(body)[2]
-    found = _attributes(body[_LINK.size :])
-    info = _attributes(found.get(_IFLA_LINKINFO, b""))
+    found = attributes(body[_LINK.size :])
+    info = attributes(found.get(_IFLA_LINKINFO, b""))
     master = found.get(_IFLA_MASTER)
     return LinkRow(
         name=_string(found.get(_IFLA_IFNAME)),

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from own_host import HOST4, HOST6, OUTSIDE4, OUTSIDE6, World, connect, listen, meets, own_host, run
 
-from runtime.network import NetworkError, Port
+from runtime.network import NetworkError, Port, conntrack
 from runtime.network.inside import RESOLVER, inside
 from runtime.network.model import Endpoint, NetworkSpec
 from runtime.network.named import NamedNetworks, sweep
@@ -227,6 +227,52 @@ def test_datagrams_are_published_too(box, world: World) -> None:
                 data, sender = server.recvfrom(9)
                 server.sendto(b"!", sender)
                 assert (data, client.recv(9)) == (b"?", b"!")
+
+
+def test_who_keeps_sending_reaches_the_next_container_at_the_port(box, networks: NamedNetworks) -> None:
+    """The kernel translates a connection as it did at first, for as long as it lasts."""
+    port = free(socket.SOCK_DGRAM)
+    ports = (Port(host=port, container=53, protocol="udp"),)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+
+        def send(data: bytes) -> None:
+            for _ in range(9):
+                with contextlib.suppress(ConnectionRefusedError):  # that is what came of the one before
+                    client.send(data)
+                    return
+
+        client.connect((HOST4, port))
+        client.send(b"nobody is there yet")
+        for number, name in ((2, "first"), (3, "second")):
+            one = Box(networks, name)
+            one.plug(endpoint(ONE, number), ports=ports)
+            with listen("0.0.0.0", 53, one.fd, socket.SOCK_DGRAM) as server:
+                send(name.encode())
+                assert server.recv(99) == name.encode()
+            one.end()
+            send(b"nobody is there now")
+
+
+def test_only_connections_to_the_port_of_this_host_are_forgotten(
+    networks: NamedNetworks, world: World
+) -> None:
+    far, near = (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
+    )
+    with far, near, listen(HOST4, 7777, None, socket.SOCK_DGRAM):
+        far.sendto(b"?", (OUTSIDE4, 7777))
+        near.sendto(b"?", (HOST4, 7777))
+
+        def known() -> set[str]:
+            with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as at:
+                return {target for target, _ in conntrack._connections(at, socket.AF_INET, 7777)}
+
+        assert known() == {OUTSIDE4, HOST4}
+        conntrack.forget_udp([("", 7778), ("10.1.1.1", 7777)])
+        assert known() == {OUTSIDE4, HOST4}
+        conntrack.forget_udp([("", 7777)])
+        assert known() == {OUTSIDE4}
 
 
 def test_ports_are_chosen_and_conflicts_are_worded_as_docker_does(box, networks: NamedNetworks) -> None:
