@@ -42,7 +42,18 @@ def small_daemon(size: str, rootfs: Path) -> Iterator[Daemon]:
 def test_a_full_disk_refuses_what_needs_space_and_loses_nothing(tmp_path: Path):
     with small_daemon("16m", tmp_path / "rootfs") as daemon:
         docker = daemon.docker
-        docker("run", "-d", "--name", "web", "busybox", "sh", "-c", "while :; do sleep 1; done")
+        docker(
+            "run",
+            "-d",
+            "--stop-timeout",
+            "0",
+            "--name",
+            "web",
+            "busybox",
+            "sh",
+            "-c",
+            "while :; do sleep 1; done",
+        )
         docker("create", "--name", "idle", "busybox", "true")
         assert "filled" in docker("run", "--name", "full", "-v", "big:/data", "busybox", "sh", "-c", _FILL)
         for refused in (
@@ -81,7 +92,19 @@ def test_what_a_power_cut_left_half_written_blocks_nothing():
         docker, root = daemon.docker, daemon.root
         docker("network", "create", "net")
         docker("run", "--name", "kept", "-v", "data:/data", "busybox", "sh", "-c", "echo old | tee /data/f f")
-        docker("run", "-d", "--name", "ran", "--network", "net", "busybox", "sleep", "1000")
+        docker(
+            "run",
+            "-d",
+            "--stop-timeout",
+            "0",
+            "--name",
+            "ran",
+            "--network",
+            "net",
+            "busybox",
+            "sleep",
+            "1000",
+        )
         docker("create", "--name", "cut", "busybox", "true")
         docker("commit", "kept", "image")
         cut = docker("inspect", "-f", "{{.Id}}", "cut").strip()
