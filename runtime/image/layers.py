@@ -202,7 +202,7 @@ class LayerStore:
             blob, work = scratch / "blob", scratch / "layer"
             try:
                 with blob.open("xb") as file:
-                    copy = _BlobCopy(file, compress=digest is None)
+                    copy = _BlobCopy(files.EarlyWriter(file), compress=digest is None)
                     reader, record = self._unpack_to(source, work, copy, lenient=diff_id is not None)
                     layer = copy.layer(reader)
                 _check("layer's bytes", reader.digest, digest)
@@ -353,7 +353,7 @@ class LayerStore:
 class _BlobCopy:
     """Takes a layer's raw bytes on their way; a plain tar is compressed, where `compress` allows it."""
 
-    def __init__(self, target: BinaryIO, *, compress: bool) -> None:
+    def __init__(self, target: files.EarlyWriter, *, compress: bool) -> None:
         self._target = target
         self._compress = compress
         self._writer: LayerWriter | None = None

@@ -42,10 +42,18 @@ class _Compressor(Protocol):
     def flush(self) -> bytes: ...
 
 
+class Sink(Protocol):
+    """What takes bytes."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take all of `data`."""
+        ...
+
+
 class LayerWriter:
     """Compresses and hashes a tar on its way into `target`."""
 
-    def __init__(self, target: BinaryIO, compression: Compression) -> None:
+    def __init__(self, target: Sink, compression: Compression) -> None:
         self._target = target
         self._compressor = _compressor(compression)
         self._tar_hash, self._raw_hash = hashlib.sha256(), hashlib.sha256()

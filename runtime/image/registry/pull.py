@@ -148,6 +148,7 @@ class Pull:
                 self._say(layer, "Pulling fs layer")
         self._check_room(sum(layer.size for layer in missing))
         options = self._session.wire.options
+        missing.sort(key=lambda layer: -layer.size)  # a long one that begins last would end alone
         crew.work(self._session.wire.guard, options.parallel, lambda layer: self._layer(path, layer), missing)
 
     def _layer(self, path: str, layer: Layer) -> None:
