@@ -13,7 +13,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 NAMES = (
-    *("errors", "endpoint", "jsontext", "wire", "client"),
+    *("errors", "endpoint", "ahead", "jsontext", "wire", "client"),
     *("flags", "run_flags", "creating", "running", "nn"),
 )
 """Modules, each after those that it imports."""
@@ -30,7 +30,7 @@ def write() -> None:
     for name in NAMES:
         source = HERE / f"{name}.py"
         state = source.stat()
-        code = compile(source.read_bytes(), str(source), "exec")
+        code = marshal.dumps(compile(source.read_bytes(), str(source), "exec"))
         parts.append((f"runtime.cli.{name}", str(source), state.st_mtime_ns, state.st_size, code))
     loader = HERE / "unbundle.py"
     first = compile(loader.read_bytes(), str(loader), "exec")

@@ -2,11 +2,12 @@
 
 from runtime.cli import endpoint as endpoints
 from runtime.cli import jsontext
-from runtime.cli.errors import CliError, DaemonError
+from runtime.cli.errors import DaemonError
 from runtime.cli.wire import Answer, Wire, target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import _socket
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
@@ -16,13 +17,20 @@ Query = dict[str, Value]
 
 
 class Client:
-    """One daemon. Connections are made when needed, and one that is free is kept for the next request."""
+    """One daemon. Connections are made when needed, and one that is free is kept for the next request.
 
-    def __init__(self, where: "endpoints.Endpoint | Callable[[], endpoints.Endpoint]") -> None:
+    sock: the first, where it is there already.
+    """
+
+    def __init__(
+        self,
+        where: "endpoints.Endpoint | Callable[[], endpoints.Endpoint]",
+        sock: "_socket.socket | None" = None,
+    ) -> None:
         self._where = where
         version = endpoints.environment("DOCKER_API_VERSION")
         self._prefix = f"/v{version}" if version else ""
-        self._idle: Wire | None = None
+        self._idle: Wire | None = Wire(sock, "localhost") if sock is not None else None
 
     @property
     def endpoint(self) -> endpoints.Endpoint:
@@ -30,14 +38,6 @@ class Client:
         if not isinstance(self._where, endpoints.Endpoint):
             self._where = self._where()
         return self._where
-
-    def connect_ahead(self) -> None:
-        """Connect now to what is on this host. What stands in the way is told when the connection is used."""
-        try:
-            if self.endpoint.host.startswith("unix:"):
-                self._idle = self.connect()
-        except CliError:
-            pass
 
     # ---- documents -------------------------------------------------------------------------------------
 

@@ -82,15 +82,13 @@ def _main(argv: list[str]) -> int:
 
 
 def _run(words: list[str]) -> int:
-    """Do the verb that has no time to lose; the daemon takes the connection while the flags are read."""
+    """Do the verb that has no time to lose."""
+    from runtime.cli import ahead
     from runtime.cli.client import Client
     from runtime.cli.endpoint import find
-
-    client = Client(find)
-    client.connect_ahead()
     from runtime.cli.running import RUN
 
-    return _act("run", RUN, words, client)
+    return _act("run", RUN, words, Client(ahead.WHERE or find, ahead.SOCK))
 
 
 def _perform(name: str, words: list[str], given: "Options") -> int:

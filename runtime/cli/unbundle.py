@@ -1,16 +1,13 @@
 """Makes modules of a bundle's parts. The launcher executes this, out of the bundle, and calls unpack()."""
 
 import gc
+import marshal
 import posix
 import sys
 from _frozen_importlib import ModuleSpec
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from types import CodeType
-
-    Part = tuple[str, str, int, int, CodeType]
-    """A module: its name, its source, when that was changed (ns), its size, and its code."""
+Part = tuple[str, str, int, int, bytes]
+"""A module: its name, its source, when that was changed (ns), its size, and its code, marshalled."""
 
 
 def unpack(parts: "list[Part]") -> bool:
@@ -28,7 +25,7 @@ def unpack(parts: "list[Part]") -> bool:
     for name, file, _, _, code in parts:
         module = sys.modules[name] = type(sys)(name)
         module.__file__, module.__package__ = file, "runtime.cli"
-        exec(code, module.__dict__)  # noqa: S102 - this is what an import does
+        exec(marshal.loads(code), module.__dict__)  # noqa: S102 - this is what an import does
         setattr(cli, name.rpartition(".")[2], module)
     return True
 
