@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 
 import pytest
-from lifecycle_fakes import FakeSpawner, create, in_loop, open_service, reopened, settle, told
+from lifecycle_fakes import create, in_loop, open_service, reopened, settle, told
 
-from runtime.engine.errors import UnavailableError
-from runtime.engine.service import clock, members, restart, store
+from runtime.engine.service import clock, restart
 from runtime.engine.service.containers import Containers
 from runtime.engine.service.request import RestartPolicy
 from runtime.engine.spawner.protocol import MAIN, Exited, Running
@@ -118,81 +116,6 @@ async def test_what_has_no_record_is_ended(tmp_path: Path):
     await after.containers.open()
     assert ("kill_all", "9" * 64) in after.spawner.calls
     assert ("release", "9" * 64, MAIN) in after.spawner.calls
-
-
-@in_loop
-async def test_half_made_and_half_removed_directories_are_removed(tmp_path: Path):
-    service = await open_service(tmp_path)
-    made = await create(service, "web")
-    containers = tmp_path / "containers"
-    for name in ("5" * 64, "6" * 64, "7" * 64, f".gone-{made}-1"):
-        (containers / name / "layer" / "u").mkdir(parents=True)
-    (containers / ("6" * 64) / "record.json").touch()
-    (containers / ("7" * 64) / "record.json").write_bytes(bytes(512))
-    (containers / "file").touch()
-    after = reopened(service)
-    await after.containers.open()
-    assert [path.name for path in containers.iterdir()] == [made]
-
-
-@in_loop
-async def test_what_has_a_damaged_record_is_told_and_left_alone(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
-    service = await open_service(tmp_path)
-    whole, cut, strange = [await create(service, name) for name in ("whole", "cut", "strange")]
-    containers = tmp_path / "containers"
-    record = (containers / cut / "record.json").read_bytes()
-    (containers / cut / "record.json").write_bytes(record[: len(record) // 2])
-    (containers / strange / "record.json").write_bytes(record)
-    (containers / whole / "state.json").write_text('{"state": ')
-    after = reopened(service)
-    await after.containers.open()
-    assert [one.name for one in after.containers.list(all=True)] == ["whole"]
-    assert {path.name for path in containers.iterdir()} == {whole, cut, strange}
-    assert f"mend {containers / cut}/record.json" in caplog.text
-    assert f"it is of container {cut}" in caplog.text
-    assert f"state of container {whole} cannot be read" in caplog.text
-    await create(after, "cut")  # its name is free
-
-
-@in_loop
-async def test_a_state_that_a_full_disk_has_no_room_for_is_kept_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    service = await open_service(tmp_path)
-    made = await create(service, "web")
-    monkeypatch.setattr(members, "_SAVE_AGAIN_S", 0)
-    put, refused = store._put, []
-
-    def full(target: Path, data: bytes, *, sync: bool) -> None:
-        if len(refused) < 3:
-            refused.append(target)
-            raise OSError(errno.ENOSPC, "No space left on device")
-        put(target, data, sync=sync)
-
-    monkeypatch.setattr(store, "_put", full)
-    await service.containers.start("web")
-    path = tmp_path / "containers" / made / "state.json"
-    await settle(path.exists)
-    assert refused == [path] * 3
-    after = reopened(service)
-    await after.containers.open()
-    assert after.containers.get("web").state.status == "running"
-
-
-def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    target = tmp_path / "state.json"
-    store._put(target, b"old", sync=False)
-
-    def full(fd: int, data: bytes) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(store.os, "write", full)
-    with pytest.raises(OSError, match="No space"):
-        store._put(target, b"new", sync=False)
-    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
-    assert target.read_bytes() == b"old"
 
 
 @in_loop
@@ -307,19 +230,6 @@ async def test_an_exit_that_is_told_late_does_not_end_the_next_run(tmp_path: Pat
 
 
 @in_loop
-async def test_a_lost_spawner_ends_all_and_policies_start_again(tmp_path: Path):
-    service = await open_service(tmp_path)
-    await create(service, "web", restart_policy=RestartPolicy(name="always"))
-    await create(service, "plain")
-    for name in ("web", "plain"):
-        await service.containers.start(name)
-    service.spawner.held.clear()
-    await service.containers.lost(service.containers.running())
-    assert service.containers.get("plain").state.exit_code == 137
-    await settle(lambda: service.containers.get("web").state.status == "running")
-
-
-@in_loop
 async def test_records_survive_as_they_were(tmp_path: Path):
     service = await open_service(tmp_path)
     await create(service, "web", cmd=["echo", "ü"], labels={"a": "b"}, binds=["data:/data:ro"])
@@ -329,92 +239,3 @@ async def test_records_survive_as_they_were(tmp_path: Path):
     after.containers = Containers(after)
     await after.containers.open()
     assert after.containers.get("new") == before
-
-
-@in_loop
-async def test_what_started_on_the_next_spawner_is_not_lost_with_the_last_one(tmp_path: Path):
-    service = await open_service(tmp_path)
-    made = await create(service, "web")
-    await service.containers.start("web")
-    before = service.containers.running()
-    service.spawner.end(made)
-    await settle(lambda: service.containers.get("web").state.status == "exited")
-    await service.containers.start("web")
-    await service.containers.lost(before)
-    assert service.containers.get("web").state.status == "running"
-
-
-@in_loop
-async def test_a_start_on_which_the_spawner_dies_is_done_by_the_next_one(tmp_path: Path):
-    service = await open_service(tmp_path)
-    made = await create(service, "web")
-    dead = service.spawner
-    dead.error = UnavailableError("the spawner is gone")
-
-    async def reopened(spawner: object) -> bool:
-        service.spawner = FakeSpawner()
-        return spawner is dead
-
-    service.reopened = reopened
-    await service.containers.start("web")
-    assert made in service.spawner.held
-    assert service.networks.calls == [
-        ("endpoints", made),
-        ("release", made),
-        ("endpoints", made),
-        ("started", made),
-    ]
-
-
-@in_loop
-async def test_another_spawner_is_tried_until_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    service = await open_service(tmp_path)
-    made = await create(service, "web", restart_policy=RestartPolicy(name="always"))
-    await service.containers.start("web")
-    dead, next_one, tries = service.spawner, FakeSpawner(), []
-
-    async def open_spawner(root: Path) -> FakeSpawner:
-        tries.append(root)
-        if len(tries) < 4:
-            raise UnavailableError("no space left on device")
-        return next_one
-
-    monkeypatch.setattr("runtime.engine.spawner.client.Spawner.open", open_spawner)
-    monkeypatch.setattr("runtime.engine.service.service._REOPEN_S", (0.0, 0.0))
-    service.root = tmp_path
-    service._lost()
-    assert await service.reopened(dead)
-    await settle(lambda: made in next_one.held)
-    assert tries == [tmp_path] * 4
-    assert service.containers.get("web").state.status == "running"
-
-
-@in_loop
-async def test_what_was_lost_has_ended_though_no_other_spawner_can_be_had(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    service = await open_service(tmp_path)
-    await create(service, "plain")
-    stubborn = await create(service, "stubborn", restart_policy=RestartPolicy(name="always"))
-    for name in ("plain", "stubborn"):
-        await service.containers.start(name)
-    dead, next_one, full = service.spawner, FakeSpawner(), True
-    dead.error = UnavailableError("the spawner is gone")
-
-    async def open_spawner(root: Path) -> FakeSpawner:
-        if full:
-            raise UnavailableError("no space left on device")
-        return next_one
-
-    monkeypatch.setattr("runtime.engine.spawner.client.Spawner.open", open_spawner)
-    for name, value in (("_REOPEN_S", (0.0, 0.001)), ("_RECOVERY_S", 0.0), ("_REOPEN_PATIENCE_S", 0.0)):
-        monkeypatch.setattr(f"runtime.engine.service.service.{name}", value)
-    service._lost()
-    await settle(lambda: told(service)[-2:] == ["die", "die"] and len(told(service)) > 8)
-    states = {one.name: one.state.status for one in service.containers.list(all=True)}
-    assert states == {"plain": "exited", "stubborn": "restarting"}
-    full = False
-    await settle(lambda: stubborn in next_one.held)
-    await settle(lambda: service.containers.get("stubborn").state.status == "running")
-    next_one.end(stubborn, 3)
-    await settle(lambda: service.containers.get("stubborn").state.restart_count > 1)
