@@ -19,6 +19,10 @@ _MOST_AT_END = 64 << 20
 class Sink(Protocol):
     """What gets all output: a log."""
 
+    def read(self, fd: int, stream: int, most: int) -> bytes:
+        """Read a pipe, as os.read() does; what comes is written next."""
+        ...
+
     def write(self, stream: int, data: bytes) -> None:
         """Take a piece of stream 1 or 2."""
         ...
@@ -83,7 +87,8 @@ class Hub:
             if stdin:
                 self._writer = InputWriter(stdin[0])
             outputs = [(stdout, STDOUT), (stderr, STDERR)]
-        self._readers = [OutputReader(fd, stream, self._take) for fd, stream in outputs]
+        read = None if self._tty or self._sink is None else self._sink.read
+        self._readers = [OutputReader(fd, stream, self._take, read) for fd, stream in outputs]
         for reader in self._readers:
             reader.resume()
         self._started.set_result(self._writer)

@@ -21,6 +21,7 @@ import msgspec
 
 from runtime.engine.errors import BadParameterError, EngineError
 from runtime.engine.service.clock import text_of
+from runtime.engine.service.intake import Intake
 from runtime.engine.service.request import LogConfig
 
 log = logging.getLogger(__name__)
@@ -119,27 +120,82 @@ class JsonLog:
         self.generation = 0
         self.running = False
         self._fd = -1
-        self._size = 0
+        self._size = self._inode = 0
         self._decoders: dict[int, codecs.IncrementalDecoder] = {}
         self._followers: set[asyncio.Future[None]] = set()
+        self._intake = Intake(path.with_name("log.intake"))
         self._readers: dict[object, int] = {}
         self._behind: dict[int, int] = {}
         self._failing = False
 
     # ---- writing ------------------------------------------------------------------------------------------
 
+    def read(self, fd: int, stream: int, most: int) -> bytes:
+        """Read a pipe as os.read() does. What comes is to be written at once: then a kill loses nothing."""
+        if self._fd < 0:
+            with contextlib.suppress(OSError):  # write() will say so
+                self._open()
+                self._note()
+        return self._intake.take(fd, stream, most)
+
     def write(self, stream: int, data: bytes) -> None:
         """Append output of stream 1 or 2. A failure is logged, once: the program must go on."""
+        self._append(stream, self._decoder(stream).decode(data))
+        self._note()
+
+    def _note(self) -> None:
+        held = {one: decoder.getstate()[0] for one, decoder in self._decoders.items()}
+        self._intake.logged(self._size, self._inode, held)
+
+    def recover(self) -> None:
+        """Bring into the log what a killed daemon had taken and not wholly written. Raises OSError."""
+        left = self._intake.left()
+        if left is None:
+            return
+        for stream, held in left.held.items():
+            self._decoder(stream).decode(held)
+        if left.data:
+            self._cut_back(left.size, left.inode)
+            self._close_gaps()
+            self._append(left.stream, self._decoder(left.stream).decode(left.data))
+        self._intake.forget()
+
+    def _cut_back(self, size: int, inode: int) -> None:
+        """Undo what was written after a file of the log was so large; newer files are from then too."""
+        files = self._files()
+        for number, path in enumerate(files):
+            status = path.stat()
+            if status.st_ino == inode and status.st_size >= size:
+                break
+        else:
+            return  # it was rotated away, or copied from elsewhere
+        os.truncate(path, size)
+        for newer in files[:number]:
+            newer.unlink()
+
+    def _close_gaps(self) -> None:
+        """A kill within a rotation leaves a number out, and readers would stop there."""
+        for number, path in enumerate(self._files()):
+            if path != Path(self._file(number)):
+                path.replace(self._file(number))
+
+    def _files(self) -> list[Path]:
+        """Return the files there are, the newest first."""
+        every = (Path(self._file(number)) for number in range(self._options.max_files))
+        return [path for path in every if path.exists()]
+
+    def _decoder(self, stream: int) -> codecs.IncrementalDecoder:
         decoder = self._decoders.get(stream)
         if decoder is None:
             decoder = self._decoders[stream] = codecs.getincrementaldecoder("utf-8")("replace")
-        self._append(stream, decoder.decode(data))
+        return decoder
 
     def flush(self) -> None:
         """The program has ended: write what was held of a character, and let followers end."""
         for stream, decoder in self._decoders.items():
             self._append(stream, decoder.decode(b"", final=True))
             decoder.reset()
+        self._intake.close()
         self.running = False
         self._wake()
 
@@ -190,7 +246,8 @@ class JsonLog:
 
     def _open(self) -> None:
         self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        self._size = os.fstat(self._fd).st_size
+        status = os.fstat(self._fd)
+        self._size, self._inode = status.st_size, status.st_ino
         if self._size and os.pread(self._fd, 1, self._size - 1) != b"\n":
             self._put(b"\n")  # a full disk or a power cut has torn the last entry
 

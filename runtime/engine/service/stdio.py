@@ -16,11 +16,19 @@ _ROOMY = 1 << 20
 class OutputReader:
     """Reads one descriptor, which is its own from now on. It begins with resume().
 
-    take: called with (stream, data) for each piece. ended: done once nothing more will come.
+    take: called with (stream, data) for each piece. read: instead of os.read, with the stream in between.
+    ended: done once nothing more will come.
     """
 
-    def __init__(self, fd: int, stream: int, take: Callable[[int, bytes], None]) -> None:
+    def __init__(
+        self,
+        fd: int,
+        stream: int,
+        take: Callable[[int, bytes], None],
+        read: Callable[[int, int, int], bytes] | None = None,
+    ) -> None:
         self._fd, self._stream, self._take = fd, stream, take
+        self._read_from = read or _plain_read
         self._loop = asyncio.get_running_loop()
         self._small = True
         self._reading = False
@@ -50,7 +58,7 @@ class OutputReader:
 
     def _read(self) -> None:
         try:
-            data = os.read(self._fd, CHUNK)
+            data = self._read_from(self._fd, self._stream, CHUNK)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:  # EIO: nobody has the terminal open any more
@@ -113,6 +121,10 @@ class InputWriter:
         finally:
             if self._fd >= 0:
                 self._loop.remove_writer(self._fd)
+
+
+def _plain_read(fd: int, _stream: int, most: int) -> bytes:
+    return os.read(fd, most)
 
 
 def _set(future: asyncio.Future[None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from runtime.engine.service.service import Service
 
 LOG = "log.json"
+
+logger = logging.getLogger(__name__)
 
 
 class _Channel:
@@ -155,6 +158,12 @@ class Streams:
         options = parse_options(record.host_config.log_config)
         path = self._service.containers.directory(record.id) / LOG
         log = JsonLog(path, options, attributes(record)) if options is not None else None
+        if log is not None:
+            try:
+                log.recover()
+            except OSError as error:
+                message = "take up log %s: %s; what was written just before the last daemon's end is missing"
+                logger.warning(message, path, error.strerror)
         config = record.config
         hub = Hub(
             tty=config.tty,
