@@ -1,4 +1,4 @@
-"""What there is none of here, swarms and plugins: every route of Docker's is there, and says so."""
+"""What there is none of here (swarms, plugins, checkpoints): Docker's routes are there, and say so."""
 
 from __future__ import annotations
 
@@ -78,3 +78,11 @@ async def no_plugins(call: Call) -> ErrorBody:
 async def no_such_plugin(call: Call) -> ErrorBody:
     """Say that this plugin is not there."""
     raise NotFoundError(f'plugin "{call.path["name"]}" not found')
+
+
+@route("GET", "/containers/{id}/checkpoints", answer=ErrorBody, status=501)
+@route("POST", "/containers/{id}/checkpoints", answer=ErrorBody, status=501)
+@route("DELETE", "/containers/{id}/checkpoints/{checkpoint}", answer=ErrorBody, status=501)
+async def no_checkpoints(call: Call) -> ErrorBody:
+    """Refuse to freeze a container into files."""
+    raise UnavailableError("checkpoints are not supported: commit keeps a container's files")
