@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 _FILES = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
+_LONGEST = 1 << 20
 _FALLBACK = ("8.8.8.8", "8.8.4.4")
 """What docker takes when the host has only name servers that listen on its loopback."""
 
@@ -30,6 +33,7 @@ class ResolvConf(msgspec.Struct, frozen=True):
     options: tuple[str, ...] = ()
 
 
+@functools.lru_cache(maxsize=8)
 def parse(text: str) -> ResolvConf:
     """Read a resolv.conf; what makes no sense is left out, the last `search` or `domain` counts."""
     servers: list[str] = []
@@ -63,7 +67,7 @@ def read_host() -> ResolvConf:
     found = ResolvConf()
     for path in _FILES:
         try:
-            found = parse(path.read_text("utf-8", "replace"))
+            found = parse(_read(path))
         except OSError:
             continue
         if found.servers != ("127.0.0.53",):
@@ -71,6 +75,15 @@ def read_host() -> ResolvConf:
     return found
 
 
+def _read(path: Path) -> str:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, _LONGEST).decode("utf-8", "replace")
+    finally:
+        os.close(fd)
+
+
+@functools.lru_cache(maxsize=8)
 def for_containers(host: ResolvConf) -> ResolvConf:
     """Return what a container can ask itself: without loopback servers, docker's fallback if none is left."""
     servers = tuple(server for server in host.servers if not _is_loopback(server))
