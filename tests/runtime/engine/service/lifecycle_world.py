@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -69,6 +70,25 @@ class World:
     def begin(self) -> None:
         """Start the daemon again."""
         self.daemon.start()
+
+    def begin_and_die(self, after_s: float) -> None:
+        """Start the daemon and kill -9 it, most often before it is ready."""
+        starting = threading.Thread(target=self._begin_in_vain)
+        starting.start()
+        until(self._is_begun, "the daemon's process")
+        time.sleep(after_s)
+        os.kill(self.daemon.pid, signal.SIGKILL)
+        starting.join()
+        self.daemon.terminate(signal.SIGKILL)
+
+    def _is_begun(self) -> bool:
+        with contextlib.suppress(AssertionError):
+            return self.daemon.pid > 0
+        return False
+
+    def _begin_in_vain(self) -> None:
+        with contextlib.suppress(AssertionError):
+            self.daemon.start()
 
     def spawner(self) -> int:
         """The spawner's process id, once there is one; it is none of a new daemon's leftovers."""

@@ -69,13 +69,14 @@ class Lifecycle(Operations, RuleBasedStateMachine):
                 policy = "no" if step.flag or step.kind == "quick" else step.policy
                 self.create(step.kind, policy, step.flag, step.number)
         elif step.action == "die":
-            self.die(step.how)
+            self.die(step.how, again_after_s=step.delay_ms / 50 if step.flag else 0)
         elif self.model and step.action != "nothing":
             getattr(self, step.action)(self.some(step.number), step)
 
     # ---- killing the daemon ---------------------------------------------------------------------------
 
-    def die(self, how: str) -> None:
+    def die(self, how: str, again_after_s: float) -> None:
+        """Kill one of the two or both, or end them in order; again_after_s: and kill the next daemon, too."""
         self.note(f"die: {how}")
         agree(self.missing_lines)
         for one in self.model.values():
@@ -94,6 +95,8 @@ class Lifecycle(Operations, RuleBasedStateMachine):
         else:
             self.world.kill(spawner=how == "both")
             self.each(*(("lose", "begin") if how == "both" else ("begin",)))
+            if again_after_s:
+                self.world.begin_and_die(again_after_s)
             self.world.begin()
         for one in list(self.model.values()):
             if one.gone:
