@@ -49,7 +49,7 @@ if sys.argv[1:2] == ["run"]:
         code, parts = marshal.loads(posix.read(posix.open(bundle, posix.O_RDONLY), 1 << 20))
         exec(code)
         bundled = unpack(parts)
-    except (OSError, EOFError, ValueError, TypeError):
+    except Exception:  # there is none, or it is of another version
         bundled = False
 from runtime.cli.nn import script
 

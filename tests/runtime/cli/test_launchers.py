@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import marshal
 import shutil
 import subprocess
 import sys
@@ -90,7 +91,8 @@ def test_run_makes_a_bundle_and_leaves_it_when_it_is_old(tmp_path: Path, install
     assert "reach unix:///nowhere" in refused("run", "img")
     assert bundle.stat().st_mtime_ns > made
     assert "reach unix:///nowhere" in refused("run", "img")
-    for broken in (b"", b"\x00", bundle.read_bytes()[:5000]):
+    foreign = marshal.dumps((compile("other = 1", "unbundle.py", "exec"), []))
+    for broken in (b"", b"\x00", bundle.read_bytes()[:5000], foreign):
         bundle.write_bytes(broken)
         assert "reach unix:///nowhere" in refused("run", "img")
     assert sorted(bundle.parent.glob("run.*[0-9]")) == [bundle]
