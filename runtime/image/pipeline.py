@@ -17,7 +17,6 @@ T = TypeVar("T")
 _SHORT = 4 << 20
 _AHEAD = 8 << 20
 _PIECE = 1 << 20
-_WAITING = 8
 
 
 class Hash:
@@ -25,9 +24,9 @@ class Hash:
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
-        self._size = 0
+        self._size = self._held = 0
         self._pool: ThreadPoolExecutor | None = None
-        self._waiting: deque[Future[None]] = deque()
+        self._waiting: deque[tuple[Future[None], int]] = deque()
 
     def update(self, data: bytes) -> None:
         """Take the next bytes, which must not change any more."""
@@ -37,15 +36,21 @@ class Hash:
             return
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix="hash")
-        self._waiting.append(self._pool.submit(self._hash.update, data))
-        if len(self._waiting) > _WAITING:
-            self._waiting.popleft().result()
+        self._waiting.append((self._pool.submit(self._hash.update, data), len(data)))
+        self._held += len(data)
+        while self._held > _AHEAD:
+            self._wait()
 
     def hexdigest(self) -> str:
         """The digest of what came until now."""
         while self._waiting:
-            self._waiting.popleft().result()
+            self._wait()
         return self._hash.hexdigest()
+
+    def _wait(self) -> None:
+        done, size = self._waiting.popleft()
+        done.result()
+        self._held -= size
 
 
 def read_ahead(source: BinaryIO, work: Callable[[BinaryIO], T]) -> T:
@@ -68,7 +73,10 @@ def read_ahead(source: BinaryIO, work: Callable[[BinaryIO], T]) -> T:
         except BaseException as error:
             ahead.end(error)
             raise
-        return future.result()
+        try:
+            return future.result()
+        finally:  # what it raises would hold this frame, and the frame it
+            del future
 
 
 class _Ahead:

@@ -12,8 +12,9 @@ from runtime.image.pipeline import Hash
 
 _CHUNK = 1 << 20
 # One piece of input may grow to 128 MiB (zstd: a 4-byte block of 128 KiB; gzip: 33 MiB) before a limit is
-# looked at.
+# looked at; after one that has grown much, smaller ones follow.
 _PIECES = {"gzip": 32 << 10, "zstd": 4096}
+_SMALLEST = 256
 _LONGEST_HEADER = 1 << 22
 _END = 4 * 512
 """Padding of the last block and an end mark."""
@@ -69,6 +70,7 @@ class LayerReader:
         self._pending = memoryview(self._pull())
         self.compression = sniff(self._pending)
         self._inner: _Decompressor | None = self._new_inner()
+        self._step = _PIECES.get(self.compression, 0)
         self._ends_in_zeros = False
 
     # ---- what tarfile calls ----------------------------------------------------------------------------
@@ -173,7 +175,7 @@ class LayerReader:
 
     def _inflated_chunk(self, inner: _Decompressor) -> bytes:
         out: list[bytes] = []
-        size, step = 0, _PIECES[self.compression]
+        size = 0
         while size < _CHUNK:
             if not self._pending:
                 self._pending = memoryview(self._pull())
@@ -184,8 +186,12 @@ class LayerReader:
                 self._inner = inner = self._require_inner()
             if not self._pending:
                 raise LayerError(f"layer's {self.compression} stream is cut short; get the image again")
-            piece, self._pending = self._pending[:step], self._pending[step:]
+            piece, self._pending = self._pending[: self._step], self._pending[self._step :]
             data = self._decompress(inner, piece)
+            if len(data) > _CHUNK:
+                self._step = _SMALLEST
+            elif self._step < _PIECES[self.compression] and len(data) < _CHUNK // 8:
+                self._step *= 2
             out.append(data)
             size += len(data)
         return out[0] if len(out) == 1 else b"".join(out)

@@ -308,3 +308,4 @@ async def _lines(work: Callable[[Progress, Guard], T], tell: Callable[[T], list[
         raise ApiError(str(error), error.http_status) from error
     finally:
         guard.abort()
+        del future  # it holds what it raised, which holds this frame

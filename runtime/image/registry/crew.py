@@ -37,9 +37,10 @@ def work(guard: Guard, parallel: int, one: Callable[[T], R], items: Iterable[T])
         except BaseException:
             guard.abort()
             raise
-    for failure in failures:
-        if not isinstance(failure, TransferCancelledError):
-            raise failure
-    if failures:
-        raise failures[0]
-    return [future.result() for future in futures]
+    if not failures:
+        return [future.result() for future in futures]
+    try:
+        raise next((one for one in failures if not isinstance(one, TransferCancelledError)), failures[0])
+    finally:  # it holds this frame, which must not hold it: both would stay, with all the work had in hand
+        failures.clear()
+        futures.clear()
