@@ -39,7 +39,10 @@ def _text(error: Exception) -> str:
         advice = "put its authority's certificate into certs.d, or list the host as insecure"
         return f"x509: {refused.verify_message}; {advice}"
     if isinstance(error, SSLError):
-        return f"TLS failed: {getattr(_inner(error), 'reason', None) or _inner(error)}"
+        said = getattr(_inner(error), "reason", None) or _inner(error)
+        if not _speaks_no_tls(error):
+            return f"TLS failed: {said}"
+        return f"TLS failed: {said}; if it speaks plain HTTP and you trust the network, list it as insecure"
     if isinstance(error, NameResolutionError):
         return "no such host; check the registry's name and the network's DNS"
     if isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError):
