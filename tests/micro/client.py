@@ -184,6 +184,11 @@ def paired(times: dict[str, list[float]], slow: str, fast: str) -> float | None:
     return statistics.median(one / other for one, other in zip(times[slow], times[fast], strict=True))
 
 
+def beyond(times: dict[str, list[float]], name: str, base: str) -> float:
+    """Median over rounds of what `name` takes longer than `base`, ms."""
+    return statistics.median(one - other for one, other in zip(times[name], times[base], strict=True))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -213,6 +218,7 @@ def main() -> int:
         *((f"{given.parallel} starts, {name}", one) for name, one in crowd.items()),
     ):
         print(f"{name:24}", *(f"{key} {value:8.2f} ms" for key, value in summary(times).items()), sep="  ")
+    print(f"nn beyond the interpreter: {beyond(found, 'nn on nnd', 'python'):.2f} ms")
     for name, ratio in ratios.items():
         if ratio is not None:
             print(f"{name}: {ratio:.1f} times faster")
