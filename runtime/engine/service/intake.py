@@ -2,7 +2,7 @@
 
 What is read into memory and not yet in the log would be gone with the process. So the kernel moves it from
 the pipe into a file, in one call, and it is read there. The file's head says from where on it is not in the
-log yet, and how large the log was before: the next daemon cuts the log back to that and writes the rest again.
+log yet, and how large the log was before: the next daemon cuts it back to that and writes the rest again.
 """
 
 from __future__ import annotations
@@ -66,10 +66,11 @@ class Intake:
         if self._fd < 0:
             return
         try:
-            if self._end > _LARGE:
-                os.ftruncate(self._fd, _START)  # first: an end before the start is nothing to be logged
-                self._end = _START
             self._write_head()
+            if self._end > _LARGE:
+                os.ftruncate(self._fd, _START)  # until the head is written, its end lies before its start
+                self._end = _START
+                self._write_head()
         except OSError:
             self.close()
 
@@ -86,16 +87,14 @@ class Intake:
         self._stream = 0
 
     def left(self) -> Unlogged | None:
-        """Return what the last daemon did not come to write, None when it left nothing."""
+        """Return what the last daemon did not come to write, None for nothing. Then call logged()."""
         try:
-            data = self._path.read_bytes()
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
+        data = os.pread(self._fd, os.fstat(self._fd).st_size, 0)
+        self._end = max(len(data), _START)
         if len(data) < _HEAD.size:
             return None
         size, inode, start, stream, *held = _HEAD.unpack_from(data)
         return Unlogged(stream, data[start:], dict(zip((1, 2), held, strict=True)), size, inode)
-
-    def forget(self) -> None:
-        """What left() returned is in the log."""
-        self._path.unlink(missing_ok=True)

@@ -158,20 +158,21 @@ class JsonLog:
             self._cut_back(left.size, left.inode)
             self._close_gaps()
             self._append(left.stream, self._decoder(left.stream).decode(left.data))
-        self._intake.forget()
+        if self._fd < 0:
+            self._open()
+        self._note()
 
     def _cut_back(self, size: int, inode: int) -> None:
         """Undo what was written after a file of the log was so large; newer files are from then too."""
-        files = self._files()
-        for number, path in enumerate(files):
+        newer: list[Path] = []
+        for path in self._files():
             status = path.stat()
             if status.st_ino == inode and status.st_size >= size:
-                break
-        else:
-            return  # it was rotated away, or copied from elsewhere
-        os.truncate(path, size)
-        for newer in files[:number]:
-            newer.unlink()
+                os.truncate(path, size)
+                for one in newer:
+                    one.unlink()
+                return
+            newer.append(path)  # none of them, when it was rotated away or copied from elsewhere
 
     def _close_gaps(self) -> None:
         """A kill within a rotation leaves a number out, and readers would stop there."""

@@ -50,6 +50,7 @@ def killed_at(moment: int, *, after: bool) -> Iterator[None]:
             yield
 
 
+moments = st.lists(st.one_of(st.integers(2, 60), st.integers(60, 400)), min_size=1, max_size=3)
 chunks = st.lists(
     st.tuples(st.sampled_from((1, 2)), st.text(alphabet="é\n", min_size=20, max_size=40)),
     min_size=2,
@@ -60,12 +61,14 @@ chunks = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(
     chunks,
-    st.one_of(st.integers(2, 60), st.integers(60, 400)),
+    moments,
     st.booleans(),
     st.sampled_from((0, 600)),
     st.sampled_from((3, 64)),
 )
-def test_a_kill_loses_nothing_and_doubles_nothing(written, moment: int, after: bool, most: int, size: int):
+def test_a_kill_loses_nothing_and_doubles_nothing(
+    written, moments: list[int], after: bool, most: int, size: int
+):
     with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as held:
         held.enter_context(mock.patch.object(intake, "_LARGE", 100))
         pipes = {stream: os.pipe2(os.O_NONBLOCK) for stream in (1, 2)}
@@ -88,19 +91,22 @@ def test_a_kill_loses_nothing_and_doubles_nothing(written, moment: int, after: b
                 take(log)
 
         left, write = list(written), os.write
-        first = JsonLog(path, options)
-        held.callback(first.close)
-        held.callback(first._intake.close)
-        with killed_at(moment, after=after):
-            feed(first)
-        second = JsonLog(path, options)
-        second.recover()
-        take(second)
-        feed(second)
-        second.flush()
-        found = read(second)
+        for moment in moments:
+            log = JsonLog(path, options)
+            held.callback(log.close)
+            held.callback(log._intake.close)
+            with killed_at(moment, after=after):
+                log.recover()
+                take(log)
+                feed(log)
+        log = JsonLog(path, options)
+        log.recover()
+        take(log)
+        feed(log)
+        log.flush()
+        found = read(log)
         for stream in (1, 2):
             got = b"".join(data for one, data in found if one == stream)
             assert got == "".join(text for one, text in written if one == stream).encode()
         assert not path.with_name("log.intake").exists()
-        second.close()
+        log.close()

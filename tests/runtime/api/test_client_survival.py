@@ -1,0 +1,96 @@
+"""What clients find after a `kill -9` of the daemon: logs without a gap, terminals to come back to."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+
+import pytest
+from clients import Client
+
+pytestmark = pytest.mark.root
+
+
+def killed(client: Client) -> None:
+    client.daemon.terminate(signal.SIGKILL)
+    client.daemon.start()
+
+
+def test_a_log_has_each_line_once_over_several_kills(client: Client):
+    script = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo out $i; echo err $i >&2; done"
+    words = ("--name", "box", "--log-opt", "max-size=200k", "--log-opt", "max-file=20")
+    client.detached(*words, "busybox", "sh", "-c", script)
+    for _ in range(4):
+        time.sleep(0.02)
+        killed(client)
+    assert client("wait", "box") == "0\n"
+    done = client.run("logs", "box")
+    assert numbers(done.stdout, b"out") == list(range(1, 20001))
+    assert numbers(done.stderr, b"err") == list(range(1, 20001))
+
+
+def numbers(text: bytes, name: bytes) -> list[int]:
+    lines = [line.split() for line in text.splitlines()]
+    assert all(line[0] == name for line in lines)
+    return [int(line[1]) for line in lines]
+
+
+def test_following_begins_again_where_it_was_left(client: Client):
+    client.detached(
+        "--name", "box", "busybox", "sh", "-c", "i=0; while :; do echo $((i+=1)); sleep 0.01; done"
+    )
+    with client.start("logs", "-f", "box") as follower:
+        assert follower.stdout is not None and follower.stdout.readline() == b"1\n"
+        killed(client)
+        assert follower.stdout.read().endswith(b"\n")
+    with client.start("logs", "-f", "--tail", "3", "box") as follower:
+        assert follower.stdout is not None
+        first = int(follower.stdout.readline())
+        assert [int(follower.stdout.readline()) for _ in range(5)] == list(range(first + 1, first + 6))
+        client("kill", "box")
+        follower.communicate(timeout=20)
+
+
+def test_terminals_and_execs_are_there_to_come_back_to(client: Client):
+    terminal = client.terminal("run", "-it", "--name", "box", "--network", "none", "busybox", "sh")
+    terminal.until(b"# ")
+    beside = client.terminal("exec", "-it", "box", "sh")
+    beside.until(b"# ")
+    beside.send(b"echo $$ > /pid; word=ke''pt; echo wr''itten\r")
+    beside.until(b"written\r\n")
+    killed(client)
+    assert terminal.end() != 0
+    assert beside.end() != 0
+    again = client.terminal("attach", "box")
+    again.send(b"kill -HUP $(cat /pid); echo b''ack\r")
+    again.until(b"back\r\n")
+    again.send(b"exit 6\r")
+    assert again.end() == 6
+    assert client("exec", "box", "true", status=1) == ""
+
+
+def test_input_goes_on_and_ends(client: Client):
+    client.detached(
+        "--name", "box", "-i", "busybox", "sh", "-c", "while read a; do echo got $a; done; exit 3"
+    )
+    killed(client)
+    with client.start("attach", "box") as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(b"one\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"got one\n"
+        process.kill()
+    client("kill", "box")
+    assert client("logs", "box") == "got one\n"
+
+
+def test_a_run_that_waits_fails_with_a_reason_and_the_program_goes_on(client: Client):
+    with client.start(
+        "run", "--name", "box", "busybox", "sh", "-c", "echo up; sleep 600", stdin=subprocess.DEVNULL
+    ) as run:
+        assert run.stdout is not None and run.stdout.readline() == b"up\n"
+        killed(client)
+        _, said = run.communicate(timeout=20)
+        assert run.returncode != 0 and said
+    assert client("inspect", "-f", "{{.State.Running}}", "box") == "true\n"
