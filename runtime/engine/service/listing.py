@@ -151,8 +151,10 @@ def _on_network(record: ContainerRecord, values: Sequence[str]) -> bool:
     return any(value in known or any(one.startswith(value) for one in ids) for value in values)
 
 
-def _published(record: ContainerRecord) -> dict[str, None]:
-    return {f"{port.host}/{port.protocol}": None for port in record.state.ports}
+def _published(record: ContainerRecord) -> dict[str, object]:
+    """Its own ports that are to be published, as docker's filter means them, and those that are."""
+    bound = {f"{port.container}/{port.protocol}": None for port in record.state.ports}
+    return {**(record.host_config.port_bindings or {}), **bound}
 
 
 def _overlap(ports: Mapping[str, object], values: Sequence[str]) -> bool:

@@ -10,6 +10,7 @@ from lifecycle_fakes import IMAGE_ID, create, in_loop, open_service
 from runtime.engine.errors import BadParameterError, NotFoundError
 from runtime.engine.service import clock
 from runtime.engine.service.names import Names, check_name
+from runtime.engine.service.request import PortBinding
 
 
 def names(service, **filters: list[str]) -> list[str]:
@@ -34,6 +35,7 @@ async def test_newest_first_and_only_what_runs_without_all(tmp_path: Path):
 async def test_each_filter_finds_what_docker_finds(tmp_path: Path):
     service = await open_service(tmp_path)
     fields = {"labels": {"tier": "front"}, "exposed_ports": {"80/tcp": {}}, "binds": ["data:/data"]}
+    fields["port_bindings"] = {"81/tcp": [PortBinding(host_port="8081")]}
     made = await create(service, "web", **fields)
     await create(service, "db", labels={"tier": "back"})
     await service.containers.start("web")
@@ -56,6 +58,9 @@ async def test_each_filter_finds_what_docker_finds(tmp_path: Path):
         ("expose", "80"): ["web"],
         ("expose", "70-90/tcp"): ["web"],
         ("expose", "80/udp"): [],
+        ("publish", "81"): ["web"],
+        ("publish", "80-82/tcp"): ["web"],
+        ("publish", "8081"): [],
         ("network", "bridge"): ["db", "web"],
         ("network", "other"): [],
         ("since", "web"): ["db"],
