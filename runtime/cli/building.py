@@ -6,17 +6,22 @@ import itertools
 import os
 import secrets
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from runtime.cli import jsontext, packing, progress, quantities
-from runtime.cli.client import Client, Query
 from runtime.cli.errors import CliError
-from runtime.cli.flags import Flag, Options, Verb
+from runtime.cli.flags import Verb
 from runtime.cli.ignoring import Ignored, context_files
 from runtime.cli.registries import all_headers
 from runtime.cli.transfer import read
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from runtime.cli.client import Client, Query
+    from runtime.cli.flags import Flag, Options
 
 _REMOTE = ("http://", "https://", "git://", "git@", "github.com/")
 
@@ -142,7 +147,7 @@ def _with_dockerfile(root: Path, data: bytes) -> tuple[Iterator[bytes], str]:
     name = f".dockerfile.{secrets.token_hex(8)}"
     files = (one for one in context_files(root, _ignored(root, name), set()) if one[1] != ".dockerignore")
     rules = root / ".dockerignore"
-    text = (rules.read_bytes() if rules.is_file() else b"") + f"\n.dockerignore\n{name}\n".encode()
+    text = (rules.read_bytes() if rules.is_file() else b".dockerignore") + f"\n{name}\n".encode()
     added = itertools.chain(packing.single(name, data), packing.single(".dockerignore", text))
     return itertools.chain(added, packing.pack(files, root_owned=True)), name
 

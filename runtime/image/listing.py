@@ -28,7 +28,8 @@ PRUNE_FILTERS = frozenset({"dangling", "label", "label!", "until"})
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """One image in a list. created: Unix seconds (0: unknown). size: bytes of the files in its layers.
 
-    dangling: it has no name, and no other image was made from it here.
+    dangling: it has no tag, and no other image was made from it here. intermediate: it has no name at all,
+    and one was.
     """
 
     id: str
@@ -53,7 +54,7 @@ def summaries(content: LayerStore, entries: Entries, filters: Filters, *, all: b
     ]
     found = []
     for row in rows:
-        if row.intermediate and not all and "dangling" not in filters:
+        if row.intermediate and not all:
             continue
         shown = _matching_names(row, filters.get("reference", ()))
         if shown is None or not _fits(row, filters):
@@ -172,7 +173,7 @@ def _row(
         repo_digests=digests,
         labels=dict(execution.labels or {}) if execution else {},
         size=sum(content.unpacked_bytes(diff_id) for diff_id in config.rootfs.diff_ids),
-        dangling=not names and not digests and not has_children,
+        dangling=not names and not has_children,
         intermediate=not names and not digests and has_children,
     )
 
@@ -201,13 +202,18 @@ def _check_names(filters: Filters, known: frozenset[str]) -> None:
 
 
 def _fits(row: Summary, filters: Filters) -> bool:
-    if filters.get("dangling") and _truth(filters["dangling"]) != row.dangling:
+    if filters.get("dangling") and not _fits_dangling(row, wanted=_truth(filters["dangling"])):
         return False
     if not all(_has_label(row, value) for value in filters.get("label", ())):
         return False
     if any(_has_label(row, value) for value in filters.get("label!", ())):
         return False
     return all(0 < row.created < timestamp(value) for value in filters.get("until", ()))
+
+
+def _fits_dangling(row: Summary, *, wanted: bool) -> bool:
+    """One that has only the digest it was pulled by is both, as with docker."""
+    return row.dangling if wanted else bool(row.names or row.repo_digests)
 
 
 def _has_label(row: Summary, wanted: str) -> bool:

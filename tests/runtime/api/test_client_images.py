@@ -168,6 +168,30 @@ def test_a_commit_keeps_all_that_files_have(client: Client) -> None:
     assert "/root:\nnew\n" in said
 
 
+def test_a_commit_holds_what_changed_and_nothing_else(client: Client) -> None:
+    made = commit(
+        client,
+        "echo new > /new; rm /etc/group; ln /new /link; mkdir -p /d/e; chmod 700 /root",
+        "source",
+        "made:1",
+    )
+    found = inspect(client, "made:1")
+    assert (found["Id"], found["Parent"]) == (made, inspect(client, BUSYBOX)["Id"])
+    with tarfile.open(fileobj=io.BytesIO(client.run("save", "made:1").stdout)) as tar:
+        layers = json.load(tar.extractfile("manifest.json"))[0]["Layers"]  # type: ignore[arg-type]
+        with tarfile.open(fileobj=tar.extractfile(layers[-1])) as layer:
+            inside = {name.strip("/") for name in layer.getnames()}
+    assert inside == {"new", "link", "d", "d/e", "root", "etc", "etc/.wh.group"}
+
+
+def test_a_commit_of_a_running_container_leaves_it_running(client: Client) -> None:
+    id_ = client.detached("busybox", "sh", "-c", "echo x > /x; sleep 60")
+    client("exec", id_, "sh", "-c", "while ! [ -s /x ]; do sleep 0.05; done")
+    client("commit", id_, "running")
+    assert client("inspect", "-f", "{{.State.Status}}", id_) == "running\n"
+    assert client("run", "--rm", "--network", "none", "running", "cat", "/x") == "x\n"
+
+
 # ---- archives -------------------------------------------------------------------------------------------
 
 
