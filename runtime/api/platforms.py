@@ -15,7 +15,7 @@ _ALONE = _SYSTEMS | frozenset(
 def check_name(text: str) -> None:
     """Refuse what is no platform at all. Raises BadParameterError."""
     if text and "/" not in text and text.lower() not in _ALONE:
-        raise BadParameterError(f'"{text}": unknown operating system or architecture: invalid platform')
+        raise BadParameterError(f'"{text}": unknown operating system or architecture: invalid argument')
 
 
 def check_platform(text: str) -> None:

@@ -72,7 +72,7 @@ class VolumeList(Body):
 class Pruned(Body):
     """Names of the volumes that prune has removed, null for none; bytes."""
 
-    volumes_deleted: list[str] | None
+    volumes_deleted: list[str]
     space_reclaimed: int
 
 
@@ -128,7 +128,7 @@ async def prune_volumes(call: Call[ListQuery, None]) -> Pruned:
         removed.append(volume.name)
         freed += size
     call.service.events.publish("volume", "prune", "", {"reclaimed": str(freed)})
-    return Pruned(volumes_deleted=removed or None, space_reclaimed=freed)
+    return Pruned(volumes_deleted=removed, space_reclaimed=freed)
 
 
 @route("GET", "/volumes/{name}", answer=VolumeView, also=(404,))
