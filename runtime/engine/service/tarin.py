@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import posixpath
 import stat
@@ -10,7 +11,7 @@ import tarfile
 from typing import BinaryIO, NamedTuple, cast
 
 from runtime.engine.errors import BadParameterError, EngineError
-from runtime.engine.service.inroot import cause, make_directories, open_in
+from runtime.engine.service.inroot import cause, make_directories, mount_id, open_in
 from runtime.image.metadata import PAX_XATTR, is_content
 
 _CHUNK = 1 << 20
@@ -140,6 +141,7 @@ class _Unpacker:
             raise BadParameterError(
                 f'cannot overwrite {kinds[is_directory]} "{name}" with {kinds[directory]} "{self._target}"'
             )
+        _require_no_mount(where, name)
         if is_directory:
             _remove_tree(where, name)
         else:
@@ -222,8 +224,22 @@ def _write(fd: int, data: bytes, at: int) -> None:
                 piece, offset = piece[written:], offset + written
 
 
+def _require_no_mount(where: int, name: str) -> None:
+    """Raise EBUSY for what is mounted there.
+
+    From outside of its namespace the kernel lets a mount's place be removed, and the mount goes with it.
+    """
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=where)
+    try:
+        if mount_id(fd) != mount_id(where):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), name)
+    finally:
+        os.close(fd)
+
+
 def _remove_tree(where: int, name: str) -> None:
-    """Remove a directory and all in it, following no link."""
+    """Remove a directory and all in it, following no link and entering no mount. Raises OSError."""
+    _require_no_mount(where, name)
     fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=where)
     try:
         for one in os.listdir(fd):  # noqa: PTH208 - by descriptor
@@ -231,6 +247,7 @@ def _remove_tree(where: int, name: str) -> None:
             if stat.S_ISDIR(status.st_mode):
                 _remove_tree(fd, one)
             else:
+                _require_no_mount(fd, one)
                 os.unlink(one, dir_fd=fd)
     finally:
         os.close(fd)

@@ -110,6 +110,17 @@ def test_a_running_container_is_seen_as_it_sees_itself(play_box, running):
     play_box(scene)
 
 
+@pytest.mark.parametrize("entries", [(("tmp", b"a file"),), (("tmp", "-> etc"), ("tmp/x", b"1"))])
+def test_what_is_mounted_in_it_is_not_replaced(play_box, running, entries):
+    async def scene(box: Box) -> None:
+        running(box)
+        with pytest.raises(EngineError, match="unpack 'tmp' in /: Device or resource busy"):
+            await box.put("/", tar(*entries))
+        assert (await box.stat("/tmp/only-here")).size == 0
+
+    play_box(scene)
+
+
 def test_what_the_kernel_shows_is_not_copied_with_the_root(play_box, running):
     async def scene(box: Box) -> None:
         running(box)
