@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -15,8 +17,12 @@ from runtime.api.routing import Call, Query, Raw, route
 from runtime.api.streaming import send_stream
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.attachment import Attachment
-from runtime.engine.service.clock import moment_ns
+from runtime.engine.service.clock import moment_ns, ns_of
 from runtime.engine.service.record import ContainerRecord
+from runtime.engine.service.service import Service
+
+_YOUNG_NS = 200_000_000
+_MOMENT_S = 0.05
 
 RAW = "application/vnd.docker.raw-stream"
 MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
@@ -113,6 +119,8 @@ async def logs(call: Call[LogsQuery, None]) -> web.StreamResponse:
     if not (query.stdout or query.stderr):
         raise BadParameterError("Bad parameters: you must choose at least one stream")
     record = call.service.containers.get(call.path["id"])
+    if not query.follow:
+        await _first_words(call.service, record)
     pieces = call.service.streams.logs(
         record.id,
         stdout=query.stdout,
@@ -126,6 +134,19 @@ async def logs(call: Call[LogsQuery, None]) -> web.StreamResponse:
     )
     media = media_of(record.config.tty, call.version)
     return await send_stream(call.request, _framed(pieces, record.config.tty), media)
+
+
+async def _first_words(service: Service, record: ContainerRecord) -> None:
+    """Give a program that was started just now a moment to end.
+
+    Scripts start a short one and read its log at once. With Docker's daemon, which takes its time to answer a
+    start, that mostly finds the whole of it.
+    """
+    state = record.state
+    if state.running and time.time_ns() - ns_of(state.started_at) < _YOUNG_NS:
+        ended = service.containers.subscribe_wait(record.id)
+        await asyncio.wait((ended,), timeout=_MOMENT_S)
+        ended.cancel()
 
 
 async def _framed(pieces: AsyncIterator[tuple[int, bytes]], tty: bool) -> AsyncIterator[bytes]:
