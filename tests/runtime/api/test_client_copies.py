@@ -1,4 +1,4 @@
-"""Files in and out of containers through the real clients: how they are named, whose they are, what is refused."""
+"""Files in and out of containers through the real clients: names, owners, links, and what is refused."""
 
 from __future__ import annotations
 
