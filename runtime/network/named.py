@@ -64,6 +64,7 @@ class NamedNetworks:
         self._relays = Relays()
         self._specs: dict[str, NetworkSpec] = {}
         self._plugged: dict[str, _Plugged] = {}
+        self._kept_shut = False
 
     # ---- networks -------------------------------------------------------------------------------------
 
@@ -98,13 +99,27 @@ class NamedNetworks:
                     raise wrap(f"make bridge {name}", errno.EEXIST, "a link of this name is there already")
                 netlink.ask([rtnetlink.delete_link(name)])
 
-    def _open_host(self, spec: NetworkSpec) -> tuple[str, ...]:
-        """Let the host pass answers on to containers; return the links on which that was off before."""
+    def _open_host(self, spec: NetworkSpec) -> set[tuple[int, str]]:
+        """Let the host pass answers on to containers; return (4 or 6, link) where that was off before."""
         ours = {one.link for one in (*self._specs.values(), spec)}
         wanted, along = settings.forwarding(settings.uplinks() - ours, ipv6=bool(spec.subnet6))
         changed = self._settings.need(wanted, along)
-        links = {Path(path).parent.name for path in changed if path.endswith("/forwarding")}
-        return tuple(links - ours - {"all", "default", "lo"})
+        opened = {
+            (6 if "/ipv6/" in path else 4, Path(path).parent.name)
+            for path in changed
+            if path.endswith("/forwarding")
+        }
+        if settings.is_router():
+            opened = {one for one in opened if one[0] == 6}
+        else:
+            self._kept_shut = True
+        return {one for one in opened if one[1] not in {*ours, "all", "default", "lo"}}
+
+    def _follow_host(self) -> None:
+        """Be in nobody's way who has made the host a router since."""
+        if self._kept_shut and settings.is_router():
+            self._kept_shut = False
+            self._rules.let_through()
 
     def down(self, id: str) -> None:  # noqa: A002
         """Remove a network's bridge and rules. Unknown ids are fine."""
@@ -130,6 +145,7 @@ class NamedNetworks:
         """
         if not endpoints:
             return ()
+        self._follow_host()
         plugged = self._plugged[container] = _Plugged()
         try:
             if ports:  # first: a taken port is the likeliest failure

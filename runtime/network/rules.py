@@ -23,7 +23,8 @@ table inet {table} {{
   set bridges {{ type ifname; }}
   set same {{ type ifname . ifname; }}
   set closed {{ type ifname; }}
-  set opened {{ type ifname; }}
+  set opened4 {{ type ifname; }}
+  set opened6 {{ type ifname; }}
   set own4 {{ type ifname . ipv4_addr; flags interval; }}
   set own6 {{ type ifname . ipv6_addr; flags interval; }}
   set masked4 {{ type ipv4_addr; flags interval; }}
@@ -71,7 +72,8 @@ table inet {table} {{
     iifname . oifname @same accept
     oifname @bridges drop
     iifname @closed drop
-    iifname @opened oifname != @bridges drop
+    meta nfproto ipv4 iifname @opened4 oifname != @bridges drop
+    meta nfproto ipv6 iifname @opened6 oifname != @bridges drop
   }}
   chain guard {{
     type filter hook prerouting priority raw; policy accept;
@@ -88,14 +90,18 @@ class Rules:
         self.table = f"nn_{owner}".replace("-", "_")
         self._nft: Nft | None = None
 
-    def add_network(self, spec: NetworkSpec, opened: Iterable[str] = ()) -> None:
-        """Let a network's bridge be known. opened: the host's links that were made to forward for it."""
-        elements = _elements(spec) + [("opened", f'"{link}"') for link in sorted(opened)]
+    def add_network(self, spec: NetworkSpec, opened: Iterable[tuple[int, str]] = ()) -> None:
+        """Let a network's bridge be known. opened: (4 or 6, link of the host that was made to forward)."""
+        elements = _elements(spec) + [(f"opened{family}", f'"{link}"') for family, link in sorted(opened)]
         self._change("add", elements)
 
     def drop_network(self, spec: NetworkSpec) -> None:
         """Forget a network's bridge."""
         self._change("delete", _elements(spec))
+
+    def let_through(self) -> None:
+        """Let IPv4 packets pass on links that were made to forward: the host has become a router since."""
+        self._ready().run(f"flush set inet {self.table} opened4")
 
     def add_ports(self, elements: Sequence[tuple[str, str, str]]) -> None:
         """Lead ports inside. An element: (map, host's side, container's side), as `element_of` makes it."""

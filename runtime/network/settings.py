@@ -130,6 +130,11 @@ def forwarding(links: frozenset[str], *, ipv6: bool) -> tuple[dict[Path, str], t
     return wanted, tuple(sorted(path for path in others if path not in wanted))
 
 
+def is_router() -> bool:
+    """Say whether somebody has switched IPv4 forwarding on for all links; we only do for some."""
+    return _read(_IPV4 / "all/forwarding") == "1"
+
+
 def uplinks() -> frozenset[str]:
     """Return the host's links that have IPv4 routes or the IPv6 default route, ours not among them."""
     found = set()
@@ -144,6 +149,8 @@ def uplinks() -> frozenset[str]:
 
 def _put_back(changes: list[Change]) -> None:
     ours = [change for change in changes if _read(Path(change.path)) == change.after]
+    if is_router():  # who has made it one since needs our links, too
+        ours = [change for change in ours if not change.path.startswith(str(_IPV4))]
     for change in ours:
         if _read(Path(change.path)) not in (change.before, None):
             _write(Path(change.path), change.before)

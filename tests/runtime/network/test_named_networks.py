@@ -461,25 +461,44 @@ def test_forwarding_is_switched_on_noted_and_put_back(world: World) -> None:
     assert [path.read_text().strip() for path in switches] == before
 
 
-def test_the_host_does_not_become_a_router(networks: NamedNetworks, world: World) -> None:
-    far = NetworkNamespace()
+@pytest.fixture
+def far(networks: NamedNetworks, world: World) -> Iterator[socket.socket]:
+    """A server behind another link of the host, to which the world knows a way."""
+    behind = NetworkNamespace()
     run("ip", "link", "add", "side0", "type", "veth", "peer", "name", "eth0")
-    run("ip", "link", "set", "eth0", "netns", f"/proc/{os.getpid()}/fd/{far.fd}")
+    run("ip", "link", "set", "eth0", "netns", f"/proc/{os.getpid()}/fd/{behind.fd}")
     run("ip", "addr", "add", "10.98.0.1/24", "dev", "side0")
     run("ip", "link", "set", "side0", "up")
     Path("/proc/sys/net/ipv4/conf/side0/forwarding").write_text("1")
-    far.configure("eth0", IPv4Address("10.98.0.2"), IPv4Network("10.98.0.0/24"), IPv4Address("10.98.0.1"))
+    behind.configure("eth0", IPv4Address("10.98.0.2"), IPv4Network("10.98.0.0/24"), IPv4Address("10.98.0.1"))
     with inside(world.netns_fd):
         run("ip", "route", "add", "10.98.0.0/24", "via", HOST4)
-    with listen("0.0.0.0", 80, far.fd) as server:
-        with pytest.raises(TimeoutError):
-            connect("10.98.0.2", 80, world.netns_fd, 0.3)
-        networks._rules.close()  # without our rules it would be one
-        meets(server, "10.98.0.2", 80, world.netns_fd)
-    far.close()
+    with listen("0.0.0.0", 80, behind.fd) as server:
+        yield server
+    behind.close()
+    run("ip", "link", "del", "side0")
+
+
+def test_the_host_does_not_become_a_router(far: socket.socket, networks: NamedNetworks, world: World) -> None:
+    with pytest.raises(TimeoutError):
+        connect("10.98.0.2", 80, world.netns_fd, 0.3)
+    networks._rules.close()  # without our rules it would be one
+    meets(far, "10.98.0.2", 80, world.netns_fd)
     networks._specs.clear()  # the table they are in is gone
     for name in ("nn-one", "nn-two", "nn-secret"):
         run("ip", "link", "del", name)
+
+
+def test_a_host_that_is_made_a_router_is_one(far: socket.socket, box, networks: NamedNetworks, world: World):
+    switch, uplink = (Path(f"/proc/sys/net/ipv4/conf/{name}/forwarding") for name in ("all", "up0"))
+    switch.write_text("1")
+    box("one", endpoint(ONE, 2))
+    meets(far, "10.98.0.2", 80, world.netns_fd)
+    networks.close()
+    meets(far, "10.98.0.2", 80, world.netns_fd)
+    assert uplink.read_text().strip() == "1", "who has switched all on still needs it"
+    networks.up(ONE)
+    meets(far, "10.98.0.2", 80, world.netns_fd)
 
 
 VICTIM = """
