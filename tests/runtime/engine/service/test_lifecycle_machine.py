@@ -69,7 +69,7 @@ class Lifecycle(Operations, RuleBasedStateMachine):
                 policy = "no" if step.flag or step.kind == "quick" else step.policy
                 self.create(step.kind, policy, step.flag, step.number)
         elif step.action == "die":
-            self.die(step.how, again_after_s=step.delay_ms / 50 if step.flag else 0)
+            self.die(step.how, again_after_s=0 if step.number % 3 else step.delay_ms / 100)
         elif self.model and step.action != "nothing":
             getattr(self, step.action)(self.some(step.number), step)
 
