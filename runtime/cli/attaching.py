@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from runtime.cli import each, plain
-from runtime.cli.client import Client
 from runtime.cli.creating import environment, terminal_size
 from runtime.cli.errors import CliError, DaemonError
-from runtime.cli.flags import Flag, Options, Verb
+from runtime.cli.flags import Verb
 from runtime.cli.links import Attached
 from runtime.cli.session import detach_keys, serve
 from runtime.cli.wire import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from runtime.cli.client import Client
+    from runtime.cli.flags import Flag, Options
 
 _KEYS: Flag = ("detach-keys", "", "text", "KEYS", "keys that leave it running, as in ctrl-p,ctrl-q")
 _PROXY: Flag = ("sig-proxy", "", "bool", "", "pass signals on (on by default)")

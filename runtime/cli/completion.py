@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from runtime.cli import flags, index
 from runtime.cli.client import Client
 from runtime.cli.endpoint import find
 from runtime.cli.errors import CliError
-from runtime.cli.flags import Flag, Options, Verb
+from runtime.cli.flags import Verb
 from runtime.cli.nn import GLOBAL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runtime.cli.flags import Flag, Options
 
 _BASH = """_nn() {
     local IFS=$'\\n' words=("${COMP_WORDS[@]:1:COMP_CWORD}")

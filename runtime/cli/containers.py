@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from runtime.cli import tables
-from runtime.cli.client import Client
 from runtime.cli.errors import CliError
-from runtime.cli.flags import JSON, Options, Verb
+from runtime.cli.flags import JSON, Verb
 from runtime.cli.wire import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from runtime.cli.client import Client
+    from runtime.cli.flags import Options
 
 _CHANGES = ("C", "A", "D")
 

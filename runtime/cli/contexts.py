@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from runtime.cli import each, jsontext, mounts, tables
-from runtime.cli.client import Client
 from runtime.cli.endpoint import DEFAULT_HOST, FORMS, Endpoint, config_directory, environment
 from runtime.cli.errors import CliError
-from runtime.cli.flags import FORMAT, JSON, QUIET, Flag, Options, Verb
+from runtime.cli.flags import FORMAT, JSON, QUIET, Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from runtime.cli.client import Client
+    from runtime.cli.flags import Flag, Options
 
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-+")
 _FILES = ("ca", "cert", "key")

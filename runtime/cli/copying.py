@@ -8,17 +8,22 @@ import io
 import os
 import sys
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.cli import jsontext, packing, units
-from runtime.cli.client import Client
 from runtime.cli.errors import CliError, DaemonError
-from runtime.cli.flags import Flag, Options, Verb
+from runtime.cli.flags import Verb
 from runtime.cli.frames import PIECE
 from runtime.cli.session import write
 from runtime.cli.wire import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from runtime.cli.client import Client
+    from runtime.cli.flags import Flag, Options
 
 _DIRECTORY, _LINK = 1 << 31, 1 << 27  # Go's bits of os.FileMode
 

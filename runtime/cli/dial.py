@@ -12,13 +12,15 @@ import socket
 import ssl
 import subprocess
 import threading
-from typing import TYPE_CHECKING
 
-from runtime.cli.endpoint import FORMS, Endpoint, environment, unreachable
+from runtime.cli.endpoint import FORMS, environment, unreachable
 from runtime.cli.errors import misuse
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
+
+    from runtime.cli.endpoint import Endpoint
 
 _PIECE = 1 << 16
 _REMOTE = (

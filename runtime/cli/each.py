@@ -6,13 +6,12 @@ forced: what is not there is told all the same, but is no failure, as docker's -
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING
 
 from runtime.cli.errors import CliError, DaemonError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
 
@@ -35,11 +34,11 @@ def at_once(words: Sequence[str], act: Callable[[str], object], *, forced: bool 
 
     with ThreadPoolExecutor(min(len(words), 50)) as pool:
         waiting = [(word, pool.submit(act, word)) for word in words]
-        return max(_one(word, partial(_result, future), forced) for word, future in waiting)
+        return max(_one(word, _resulting(future), forced) for word, future in waiting)
 
 
-def _result(future: Future[object], _word: str) -> object:
-    return future.result()
+def _resulting(future: Future[object]) -> Callable[[str], object]:
+    return lambda _word: future.result()
 
 
 def _one(word: str, act: Callable[[str], object], forced: bool) -> int:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from runtime.cli import index, nn
-from runtime.cli.flags import Flag
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runtime.cli.flags import Flag
 
 _EXIT = """exit status: of run, exec and start -a the program's own, with 126 when it cannot be executed and
 127 when it was not found; 125 for wrong flags; 1 when the daemon refused.

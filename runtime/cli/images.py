@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
 from runtime.cli import each, tables, times, units
-from runtime.cli.client import Client, Query, filters
+from runtime.cli.client import filters
 from runtime.cli.errors import CliError
-from runtime.cli.flags import FILTER, FORMAT, JSON, NO_TRUNC, QUIET, Flag, Options, Verb
+from runtime.cli.flags import FILTER, FORMAT, JSON, NO_TRUNC, QUIET, Verb
 from runtime.cli.wire import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from runtime.cli.client import Client, Query
+    from runtime.cli.flags import Flag, Options
 
 _HEADINGS = {"ID": "IMAGE ID", "CreatedSince": "CREATED", "CreatedAt": "CREATED AT"}
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any
 
 from runtime.cli import tables
-from runtime.cli.client import Client
 from runtime.cli.errors import CliError, DaemonError
-from runtime.cli.flags import FORMAT, Flag, Options, Verb
+from runtime.cli.flags import FORMAT, Verb
 from runtime.cli.wire import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from runtime.cli.client import Client
+    from runtime.cli.flags import Flag, Options
 
 KINDS = ("container", "image", "network", "volume")
 

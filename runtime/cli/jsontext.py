@@ -29,11 +29,19 @@ def _quoted(text: str) -> str:
     return _json.encode_basestring_ascii(text)
 
 
-def pretty(value: "Any") -> str:
-    """Encode with an indentation of four, as docker shows documents."""
-    import json
+def pretty(value: "Any", before: str = "\n") -> str:
+    """Encode with an indentation of four, as docker shows documents. before: the end of the line above."""
+    inner = before + "    "
+    if isinstance(value, dict) and value:
+        lines = [f"{pretty(key)}: {pretty(one, inner)}" for key, one in value.items()]
+        return "{" + inner + f",{inner}".join(lines) + before + "}"
+    if isinstance(value, list | tuple) and value:
+        return "[" + inner + f",{inner}".join([pretty(one, inner) for one in value]) + before + "]"
+    if isinstance(value, str) and not value.isascii():
+        import _json
 
-    return json.dumps(value, indent=4, ensure_ascii=False)
+        return _json.encode_basestring(value)
+    return dumps(value)
 
 
 class _Context:

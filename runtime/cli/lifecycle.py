@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from runtime.cli import each
-from runtime.cli.client import Client, Query
-from runtime.cli.flags import Flag, Options, Verb
+from runtime.cli.client import Client
+from runtime.cli.flags import Verb
 from runtime.cli.wire import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runtime.cli.client import Query
+    from runtime.cli.flags import Flag, Options
 
 _TIME: Flag = ("time|timeout", "t", "int", "SECONDS", "time to stop before it is killed; -1: wait forever")
 _SIGNAL: Flag = ("signal", "s", "text", "SIGNAL", "signal to send")

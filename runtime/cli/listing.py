@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
-from runtime.cli import tables, times, units
-from runtime.cli.client import Client, Query, filters
-from runtime.cli.flags import FILTER, FORMAT, JSON, NO_TRUNC, QUIET, Flag, Options, Verb
-from runtime.cli.template_functions import quoted
+from runtime.cli import jsontext, tables, times, units
+from runtime.cli.client import filters
+from runtime.cli.flags import FILTER, FORMAT, JSON, NO_TRUNC, QUIET, Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from runtime.cli.client import Client, Query
+    from runtime.cli.flags import Flag, Options
 
 HEADINGS = {
     "ID": "CONTAINER ID",
@@ -51,7 +56,7 @@ def row(found: Mapping[str, Any], *, truncate: bool = True) -> dict[str, Any]:
     return {
         "ID": units.short_id(found["Id"]) if truncate else found["Id"],
         "Image": image,
-        "Command": quoted(units.shorten(command, 20) if truncate else command),
+        "Command": jsontext.pretty(units.shorten(command, 20) if truncate else command),
         "CreatedAt": times.shown(found["Created"]),
         "RunningFor": times.since(max(found["Created"], 1)),
         "State": found.get("State", ""),

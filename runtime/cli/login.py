@@ -5,9 +5,13 @@ from __future__ import annotations
 import getpass
 import sys
 
-from runtime.cli.client import Client
 from runtime.cli.errors import CliError
-from runtime.cli.flags import Flag, Options, Verb
+from runtime.cli.flags import Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runtime.cli.client import Client
+    from runtime.cli.flags import Flag, Options
 
 
 def login(client: Client, options: Options) -> int:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from runtime.cli import times
-from runtime.cli.client import Client, Query
+from runtime.cli.client import Client
 from runtime.cli.errors import CliError
-from runtime.cli.flags import Flag, Options, Verb
+from runtime.cli.flags import Verb
 from runtime.cli.frames import Frames
 from runtime.cli.session import write
 from runtime.cli.wire import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runtime.cli.client import Query
+    from runtime.cli.flags import Flag, Options
 
 
 def logs(client: Client, options: Options) -> int:

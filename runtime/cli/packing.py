@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import os
 import tarfile
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from runtime.cli.errors import CliError
 from runtime.cli.frames import PIECE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 _BLOCK = 512
 

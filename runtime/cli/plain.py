@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
-from runtime.cli.client import Client
 from runtime.cli.errors import CliError, DaemonError
-from runtime.cli.flags import Options
 from runtime.cli.links import Attached
 from runtime.cli.running import failure, note_id, with_image
 from runtime.cli.session import serve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from runtime.cli.client import Client
+    from runtime.cli.flags import Options
 
 
 def create(client: Client, options: Options, body: dict[str, Any]) -> str:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from runtime.cli import quantities, units
-from runtime.cli.client import Client, Query, filters
+from runtime.cli.client import filters
 from runtime.cli.errors import CliError
-from runtime.cli.flags import FORCE, Flag, Options, Verb
+from runtime.cli.flags import FORCE, Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from runtime.cli.client import Client, Query
+    from runtime.cli.flags import Flag, Options
 
 _KINDS = {
     "containers": ("ContainersDeleted", "Deleted Containers:"),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
 from functools import partial
-from types import ModuleType
-from typing import Any
 
 from runtime.cli.errors import CliError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any
 
 
 def credentials() -> ModuleType:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
 
 from runtime.cli.frames import PIECE
 from runtime.cli.session import write
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
 

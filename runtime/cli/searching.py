@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from runtime.cli import tables, units
-from runtime.cli.client import Client, Query, filters
-from runtime.cli.flags import FILTER, FORMAT, JSON, NO_TRUNC, Flag, Options, Verb
+from runtime.cli.client import filters
+from runtime.cli.flags import FILTER, FORMAT, JSON, NO_TRUNC, Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from runtime.cli.client import Client, Query
+    from runtime.cli.flags import Flag, Options
 
 _COLUMNS = ("Name", "Description", "StarCount", "IsOfficial")
 _HEADINGS = {"StarCount": "STARS", "IsOfficial": "OFFICIAL"}

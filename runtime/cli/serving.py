@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from runtime.cli.client import Client
-from runtime.cli.flags import Options, Verb
+from runtime.cli.flags import Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runtime.cli.client import Client
+    from runtime.cli.flags import Options
 
 
 def registry(_client: Client, options: Options) -> int:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from runtime.cli import tables, units
 from runtime.cli.client import Client
 from runtime.cli.errors import CliError, DaemonError
-from runtime.cli.flags import FORMAT, JSON, NO_TRUNC, Flag, Options, Verb
+from runtime.cli.flags import FORMAT, JSON, NO_TRUNC, Verb
 from runtime.cli.wire import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from runtime.cli.flags import Flag, Options
 
 _HEADINGS = {
     "ID": "CONTAINER ID",

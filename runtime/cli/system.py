@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import platform
+import posix
 import sys
-from typing import Any
 
 from runtime.cli import jsontext, tables, times, units
-from runtime.cli.client import Client, Query, filters
+from runtime.cli.client import filters
 from runtime.cli.errors import CliError, DaemonError
-from runtime.cli.flags import FILTER, JSON, Flag, Options, Verb
+from runtime.cli.flags import FILTER, JSON, Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from runtime.cli.client import Client, Query
+    from runtime.cli.flags import Flag, Options
 
 API_VERSION = "1.45"
 
@@ -42,7 +48,16 @@ def version(client: Client, options: Options) -> int:
 
 
 def own_version() -> str:
-    """Return the version of the installed distribution."""
+    """Return the version of the installed distribution: by its directory's name, which takes no libraries."""
+    ours = __file__.rpartition("/runtime/")[0]
+    python = sys.executable.rpartition("/bin/")[0]
+    for place in (
+        ours,
+        f"{python}/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages",
+    ):
+        for name in _names(place):
+            if name.startswith("ninetynine-") and name.endswith(".dist-info"):
+                return name.removeprefix("ninetynine-").removesuffix(".dist-info")
     from runtime.cli.nn import activate_packages
 
     activate_packages()
@@ -55,14 +70,22 @@ def own_version() -> str:
         return "unknown"
 
 
+def _names(directory: str) -> list[str]:
+    try:
+        return posix.listdir(directory)
+    except OSError:
+        return []
+
+
 def _own(client: Client) -> dict[str, Any]:
+    machine = posix.uname().machine
     return {
         "Version": own_version(),
         "ApiVersion": API_VERSION,
         "DefaultAPIVersion": API_VERSION,
         "Os": sys.platform,
-        "Arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
-        "PythonVersion": platform.python_version(),
+        "Arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine),
+        "PythonVersion": sys.version.partition(" ")[0],
         "Context": client.endpoint.context,
     }
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from runtime.cli import jsontext
-from runtime.cli.flags import Options
 
-Row = Mapping[str, Any]
-"""Fields by docker's names. A value that is a function is a method of templates, as in {{.Label "a"}}."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any
+
+    from runtime.cli.flags import Options
+
+    Row = Mapping[str, Any]
+    """Fields by docker's names. A value that is a function is a method of templates, as in {{.Label "a"}}."""
 
 _NARROWEST, _BETWEEN = 10, 3
 
@@ -35,9 +39,12 @@ def show(
         form = "{{json .}}"
     if "json" in form:
         rows = [dict(sorted(row.items())) for row in rows]
-    if form == "table":
-        form = "table " + "\t".join("{{." + name + "}}" for name in columns)
-    render(form, rows, headings)
+    if form == "table":  # without templates, which take longer to load than docker's client to end
+        titles = Headings(headings)
+        cells = [[titles[name] for name in columns], *([str(row[name]) for name in columns] for row in rows)]
+        sys.stdout.write(aligned(cells))
+    else:
+        render(form, rows, headings)
     return 0
 
 
@@ -56,7 +63,7 @@ def render(form: str, rows: Iterable[Row], headings: Mapping[str, str]) -> None:
     sys.stdout.write(aligned([line.split("\t") for text in lines for line in text.split("\n")]))
 
 
-class Headings(dict[str, Any]):
+class Headings(dict):  # type: ignore[type-arg]
     """A row whose fields are their own headings: `RunningFor` is CREATED, `LocalVolumes` LOCAL VOLUMES."""
 
     def __init__(self, known: Mapping[str, str]) -> None:

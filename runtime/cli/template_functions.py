@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
 
 from runtime.cli import jsontext
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 
 def shown(value: Any) -> str:
@@ -19,7 +22,7 @@ def _plain(value: Any) -> str:
         return "<nil>"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return "map[" + " ".join(f"{key}:{_plain(one)}" for key, one in sorted(value.items())) + "]"
     if isinstance(value, list | tuple):
         return "[" + " ".join(_plain(one) for one in value) + "]"
@@ -35,7 +38,7 @@ def true(value: Any) -> bool:
 
 def as_json(value: Any) -> str:
     """Return a value on one line; methods of rows are left away."""
-    if isinstance(value, Mapping) and any(callable(one) for one in value.values()):
+    if isinstance(value, dict) and any(callable(one) for one in value.values()):
         value = {key: one for key, one in sorted(value.items()) if not callable(one)}
     import json
 
@@ -45,7 +48,7 @@ def as_json(value: Any) -> str:
 def index(value: Any, *keys: Any) -> Any:
     """Return an element; of a map of texts one that is not there is empty."""
     for key in keys:
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             texts = all(isinstance(one, str) for one in value.values())
             value = value.get(key, "" if texts else None)
         elif value is None:

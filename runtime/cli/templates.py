@@ -6,11 +6,14 @@ Not there: define, template, block, break, continue. https://pkg.go.dev/text/tem
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
 
 from runtime.cli.errors import CliError
 from runtime.cli.template_functions import FUNCTIONS, shown, true
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<text>"(?:\\.|[^"\\])*"|`[^`]*`|'(?:\\.|[^'\\])')|(?P<number>[-+]?\d[\w.]*)
@@ -22,46 +25,64 @@ _ACTION = re.compile(r"\{\{(?P<left>-(?=\s))?\s*(?P<body>(?:\"(?:\\.|[^\"\\])*\"
                      r"\s*(?P<right>(?<=\s)-)?\}\}", re.S)  # fmt: skip
 
 
-class Token(NamedTuple):
+class Token:
     """A word of an action: its kind (a group of _TOKEN) and text."""
 
-    kind: str
-    text: str
+    __slots__ = ("kind", "text")
+
+    def __init__(self, kind: str, text: str) -> None:
+        self.kind = kind
+        self.text = text
 
 
-class Pipe(NamedTuple):
+class Pipe:
     """Commands, each fed with the result of the one before; `names` keep the result."""
 
-    names: tuple[str, ...]
-    commands: tuple[tuple[Any, ...], ...]
+    __slots__ = ("commands", "names")
+
+    def __init__(self, names: tuple[str, ...], commands: tuple[tuple[Any, ...], ...]) -> None:
+        self.names = names
+        self.commands = commands
 
 
-class Field(NamedTuple):
+class Field:
     """`.A.B` (base None), `$x.A` (base a name) or `(…).A` (base a Pipe)."""
 
-    base: Any
-    path: tuple[str, ...]
+    __slots__ = ("base", "path")
+
+    def __init__(self, base: Any, path: tuple[str, ...]) -> None:
+        self.base = base
+        self.path = path
 
 
-class Literal(NamedTuple):
+class Literal:
     """A constant."""
 
-    value: Any
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
 
-class Called(NamedTuple):
+class Called:
     """A function."""
 
-    name: str
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
-class Block(NamedTuple):
+class Block:
     """if, range or with; `other` is what stands behind else."""
 
-    kind: str
-    pipe: Pipe
-    body: tuple[Any, ...]
-    other: tuple[Any, ...]
+    __slots__ = ("body", "kind", "other", "pipe")
+
+    def __init__(self, kind: str, pipe: Pipe, body: tuple[Any, ...], other: tuple[Any, ...]) -> None:
+        self.kind = kind
+        self.pipe = pipe
+        self.body = body
+        self.other = other
 
 
 class Template:
@@ -141,7 +162,7 @@ class Template:
         current: list[Any] = []
         at = 0
         while at < len(words):
-            if words[at] == Token("sign", "|"):
+            if (words[at].kind, words[at].text) == ("sign", "|"):
                 commands.append(tuple(current))
                 current = []
                 at += 1
@@ -154,7 +175,7 @@ class Template:
         return Pipe(names, tuple(commands))
 
     def _operand(self, words: list[Token], at: int) -> tuple[Any, int]:
-        kind, text = words[at]
+        kind, text = words[at].kind, words[at].text
         if kind == "field":
             return Field(None, tuple(text[1:].split("."))), at + 1
         if kind == "variable":
@@ -265,7 +286,7 @@ class Template:
 
 def _field(value: Any, name: str) -> Any:
     """Return a field. Docker's client knows some by Go's names, .ID for Id, hence the second look."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         if name in value:
             return value[name]
         alike = [one for one in value if one.lower() == name.lower()]
@@ -315,7 +336,7 @@ def _unquoted(text: str) -> str:
 def _pairs(value: Any) -> Iterable[tuple[Any, Any]]:
     if value is None:
         return ()
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return sorted(value.items())
     if isinstance(value, int) and not isinstance(value, bool):
         return enumerate(range(value))
@@ -326,7 +347,7 @@ def _pairs(value: Any) -> Iterable[tuple[Any, Any]]:
 
 def _offered(value: Any) -> str:
     """What fields there are, for a message."""
-    if isinstance(value, Mapping) and value:
+    if isinstance(value, dict) and value:
         return ", but " + ", ".join(f".{name}" for name in sorted(value))
     return ""
 

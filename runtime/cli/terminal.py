@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import termios
-from collections.abc import Callable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _IN = termios.BRKINT | termios.ICRNL | termios.INPCK | termios.ISTRIP | termios.IXON
 _LOCAL = termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 
 from runtime.cli.errors import CliError, misuse
 from runtime.cli.quantities import duration
@@ -28,6 +27,8 @@ def moment(flag: str, text: str) -> str:
 
 
 def _parsed(text: str) -> int:
+    from datetime import datetime
+
     zoned = text.endswith(("Z", "z")) or "+" in text[10:] or "-" in text[10:]
     if zoned:
         return nanoseconds(text)
@@ -43,6 +44,8 @@ def _parsed(text: str) -> int:
 
 def nanoseconds(text: str) -> int:
     """An RFC 3339 time, up to nanoseconds → ns since 1970. ValueError when it is none."""
+    from datetime import datetime
+
     zone = "Z" if text.endswith(("Z", "z")) else text[-6:]
     bare = text[: -len(zone)]
     whole, _, fraction = bare.partition(".")
@@ -83,16 +86,17 @@ def since(when: float | str) -> str:
 
 def shown(when: float) -> str:
     """Seconds since 1970 → `2026-01-31 10:00:00 +0100 CET`, as docker's tables have it."""
-    return datetime.fromtimestamp(when, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %z %Z")
+    return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(when))
 
 
 def rfc3339(nanosecond: int, *, fraction: bool = True) -> str:
     """Ns since 1970 → `2026-01-31T10:00:00.000000001+01:00`, in our zone."""
     whole, rest = divmod(nanosecond, 10**9)
-    zone = datetime.fromtimestamp(whole, UTC).astimezone()
-    offset = zone.strftime("%z")
+    here = time.localtime(whole)
+    offset = time.strftime("%z", here)
+    zone = "Z" if offset == "+0000" else f"{offset[:3]}:{offset[3:]}"
     part = f".{rest:09d}" if fraction else ""
-    return f"{zone:%Y-%m-%dT%H:%M:%S}{part}" + ("Z" if offset == "+0000" else f"{offset[:3]}:{offset[3:]}")
+    return time.strftime("%Y-%m-%dT%H:%M:%S", here) + part + zone
 
 
 def utc(text: str) -> str:
@@ -102,4 +106,4 @@ def utc(text: str) -> str:
     except ValueError:
         return text
     fraction = f".{rest:09d}".rstrip("0") if rest else ""
-    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%d %H:%M:%S}{fraction} +0000 UTC"
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(whole)) + f"{fraction} +0000 UTC"

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from runtime.cli import progress, units
-from runtime.cli.client import Client, Query
 from runtime.cli.errors import CliError
-from runtime.cli.flags import QUIET, Flag, Options, Verb
+from runtime.cli.flags import QUIET, Verb
 from runtime.cli.frames import PIECE
 from runtime.cli.images import split_tag
 from runtime.cli.registries import header
 from runtime.cli.session import write
 from runtime.cli.wire import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from runtime.cli.client import Client, Query
+    from runtime.cli.flags import Flag, Options
 
 _NO_AUTH = (("X-Registry-Auth", "e30="),)  # {}: docker's daemon wants the header in any case
 _BYTES = (("Content-Type", "application/x-tar"),)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from runtime.cli import each, quantities
-from runtime.cli.client import Client
 from runtime.cli.errors import CliError
-from runtime.cli.flags import Flag, Options, Verb
+from runtime.cli.flags import Verb
 from runtime.cli.wire import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from runtime.cli.client import Client
+    from runtime.cli.flags import Flag, Options
 
 _NUMBERS = {
     "blkio-weight": "BlkioWeight",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from runtime.cli import listing, tables, times, units
-from runtime.cli.client import Client
-from runtime.cli.flags import FORMAT, JSON, Flag, Options, Verb
+from runtime.cli.flags import FORMAT, JSON, Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from runtime.cli.client import Client
+    from runtime.cli.flags import Flag, Options
 
 _COLUMNS = ("Type", "TotalCount", "Active", "Size", "Reclaimable")
 _HEADINGS = {"TotalCount": "TOTAL"}

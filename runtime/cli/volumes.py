@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from runtime.cli import each, quantities, tables
-from runtime.cli.client import Client, filters
+from runtime.cli.client import filters
 from runtime.cli.errors import CliError, DaemonError
-from runtime.cli.flags import FILTER, FORMAT, JSON, QUIET, Flag, Options, Verb
+from runtime.cli.flags import FILTER, FORMAT, JSON, QUIET, Verb
 from runtime.cli.wire import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from runtime.cli.client import Client
+    from runtime.cli.flags import Flag, Options
 
 
 def create(client: Client, options: Options) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -220,6 +221,18 @@ def test_what_travelled_is_told(counts: tuple[int, ...], said: str):
     found = dict(zip(("received", "sent", "moved", "present", "mounted"), counts, strict=True))
     assert list(transfer.travelled([{"aux": {"Transfer": found}}])) == [said]
     assert list(transfer.travelled([{"aux": {"Tag": "1", "Size": 5}}, {"aux": ["x"]}])) == []
+
+
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(DOCUMENTS)
+def test_documents_are_indented_as_json_s_own_module_does(document: object):
+    assert jsontext.pretty(document) == json.dumps(document, indent=4, ensure_ascii=False)
 
 
 def test_a_bar_is_as_long_as_its_layer():

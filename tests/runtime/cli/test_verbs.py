@@ -141,19 +141,37 @@ def test_help_is_asked_in_many_ways(tmp_path: Path, words: tuple[str, ...]):
     assert (done.returncode, done.stdout.startswith(b"usage: nn")) == (0, True)
 
 
-def test_the_way_to_the_socket_imports_nothing_heavy(tmp_path: Path):
+def loaded_by(tmp_path: Path, *words: str) -> set[str]:
+    """Modules that are loaded when a verb finds no daemon."""
     spy = "import sys, posix; posix._exit_ = posix._exit\n"
     spy += "posix._exit = lambda status: (print(*sorted(sys.modules), flush=True), posix._exit_(status))\n"
     program = spy + START.replace("import sys; ", "")
-    line = [sys.executable, "-SEI", "-c", program, "run", "--rm", "-it=false", "-e", "A=1", "img", "true"]
+    line = [sys.executable, "-SEI", "-c", program, *words]
     done = subprocess.run(line, capture_output=True, text=True, env={"NN_HOST": f"unix://{tmp_path}/none"})
     assert "connect to the daemon" in done.stderr
-    loaded = set(done.stdout.split())
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_the_way_of_run_to_the_socket_imports_nothing_heavy(tmp_path: Path):
+    loaded = loaded_by(tmp_path, "run", "--rm", "-it=false", "-e", "A=1", "img", "true")
     assert "runtime.cli.creating" in loaded
     assert not loaded & HEAVY
     ours = {name for name in loaded if name.startswith("runtime.")}
     assert not {name for name in ours if not name.startswith("runtime.cli")}
     assert len(ours) <= 13, sorted(ours)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("exec web true", "exec -it=false web sh", "start web", "start -a web", "attach web", "stop web"),
+        *("rm -f web", "ps -a", "images", "inspect web", "logs web", "network ls", "volume ls", "version"),
+        *("info", "events", "top web", "port web", "diff web", "rename a b", "tag a b", "rmi a", "history a"),
+        *("commit a", "wait a"),
+    ],
+)
+def test_other_verbs_load_little_before_they_ask(tmp_path: Path, line: str):
+    assert not loaded_by(tmp_path, *line.split()) & HEAVY
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
