@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from runtime.engine.errors import EngineError, ForbiddenError, NotFoundError
+from runtime.engine.errors import ConflictError, EngineError, ForbiddenError, NotFoundError
 from runtime.engine.service import network_files as files
 from runtime.engine.service import network_links as links
 from runtime.engine.service.filters import Filters
@@ -202,6 +202,8 @@ class Networks:
                 if is_bridge(net):
                     await self.bring_up(net)
                     await link(self, net, record, attached)
+            except ConflictError as error:  # it has ended meanwhile
+                log.debug("container %s on network %s: %s", record.id, net.record.name, error)
             except EngineError as error:
                 log.warning("container %s on network %s: %s", record.id, net.record.name, error)
         return found
