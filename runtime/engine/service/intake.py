@@ -81,9 +81,14 @@ class Intake:
     def close(self) -> None:
         """All is in the log, and nothing more comes."""
         if self._fd >= 0:
+            self.leave()
+            self._path.unlink(missing_ok=True)
+
+    def leave(self) -> None:
+        """More may come, for the next daemon."""
+        if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-            self._path.unlink(missing_ok=True)
         self._stream = 0
 
     def left(self) -> Unlogged | None:

@@ -200,6 +200,13 @@ class JsonLog:
         self.running = False
         self._wake()
 
+    def leave(self) -> None:
+        """The program may go on, for the next daemon: let followers end."""
+        self._intake.leave()
+        self.running = False
+        self._wake()
+        self.close()
+
     def close(self) -> None:
         """Close the file; a later write opens it again."""
         if self._fd >= 0:

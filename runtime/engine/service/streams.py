@@ -71,12 +71,17 @@ class Streams:
         """A container is removed: end followers of its log and attachments that still wait for a start."""
         channel = self._channels.pop(id, None)
         if channel is not None:
-            _let_go(channel)
+            channel.hub.close()
+            if channel.log is not None:
+                channel.log.flush()
+                channel.log.close()
 
     def close(self) -> None:
         """The daemon ends, the containers may go on: let go of all."""
         for channel in self._channels.values():
-            _let_go(channel)
+            channel.hub.close()
+            if channel.log is not None:
+                channel.log.leave()
         self._channels.clear()
 
     def attach(
@@ -182,13 +187,6 @@ class Streams:
     def _detached(self, id: str) -> None:  # noqa: A002
         with contextlib.suppress(EngineError):
             self._service.containers.publish(self._service.containers.get(id), "detach")
-
-
-def _let_go(channel: _Channel) -> None:
-    channel.hub.close()
-    if channel.log is not None:
-        channel.log.flush()
-        channel.log.close()
 
 
 def _wanted(*, stdout: bool, stderr: bool) -> frozenset[int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stream_fakes import all_of, settle
 
@@ -34,6 +34,7 @@ def joined(log: JsonLog, **query: object) -> bytes:
     return b"".join(data for _, data in read(log, **query))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_entries_are_json_lines_whatever_the_text(text: str):
     written = entries("stdout", text, "T").decode()
@@ -56,6 +57,7 @@ def test_a_file_is_what_dockers_readers_expect(tmp_path: Path):
     ]
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=20), st.integers(1, 5))
 def test_characters_may_be_cut_anywhere(text: str, size: int):
     data = text.encode("utf-8", "replace")
@@ -71,6 +73,7 @@ def test_characters_may_be_cut_anywhere(text: str, size: int):
 lines = st.lists(st.tuples(st.sampled_from((1, 2)), st.text(alphabet='ab\\n"é', max_size=12)), max_size=30)
 
 
+@settings(deadline=None)
 @given(
     lines, st.integers(-1, 35), st.sampled_from((0, 60, 300)), st.integers(1, 4), st.sampled_from((64, 4096))
 )
@@ -115,6 +118,7 @@ def test_a_line_in_parts_is_one_line(tmp_path: Path):
 chunks = st.lists(st.tuples(st.sampled_from((1, 2)), st.text(alphabet="ab\n", max_size=6)), max_size=20)
 
 
+@settings(deadline=None)
 @given(chunks, st.integers(-1, 12), st.sampled_from((16, 4096)))
 def test_lines_written_bit_by_bit_are_not_torn_by_the_other_stream(written, tail: int, block: int):
     ended, rest = [], {1: "", 2: ""}
@@ -158,6 +162,7 @@ def test_what_the_options_choose_stands_beside_each_line(tmp_path: Path):
     log.close()
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 5), max_size=12).map(sorted), st.integers(0, 6), st.integers(0, 6))
 def test_times_bound_what_is_shown(times: list[int], since: int, until: int):
     with tempfile.TemporaryDirectory() as directory:

@@ -12,7 +12,7 @@ from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_container_log import read
+from test_container_log import joined, read
 
 from runtime.engine.service import intake
 from runtime.engine.service.jsonlog import JsonLog, LogOptions
@@ -110,3 +110,17 @@ def test_a_kill_loses_nothing_and_doubles_nothing(
             assert got == "".join(text for one, text in written if one == stream).encode()
         assert not path.with_name("log.intake").exists()
         log.close()
+
+
+def test_a_daemon_that_ends_in_order_leaves_half_a_character_to_the_next(tmp_path: Path):
+    end, other = os.pipe()
+    for data in (b"\xc3", b"\xa9\n"):
+        log = JsonLog(tmp_path / "log.json", LogOptions())
+        log.recover()
+        os.write(other, data)
+        log.write(1, log.read(end, 1, 64))
+        log.leave()
+    os.close(end)
+    os.close(other)
+    assert joined(log) == "é\n".encode()
+    log.close()
