@@ -58,7 +58,7 @@ class Starter:
             started, fds = await self._attempt(member)
         except Exception as error:
             worded = start_failure(member.record.path, error)
-            await self._failed(member, worded)
+            await self._failed(member, worded, by_policy=by_policy)
             if worded is error:
                 raise
             raise worded from error
@@ -189,8 +189,11 @@ class Starter:
         if member.record.host_config.restart_policy.name not in ("", "no"):
             members.in_thread(members.store.sync_state, member.id)
 
-    async def _failed(self, member: Member, error: Exception) -> None:
-        """Take back what the start had taken; who waits for its end or is attached to it is told."""
+    async def _failed(self, member: Member, error: Exception, *, by_policy: bool) -> None:
+        """Take back what the start had taken; who is attached to it is let go.
+
+        Who waits for an end is not told, unless it waited for its restart, which counted as running.
+        """
         members, state = self._members, member.record.state
         code = error.exit_code if isinstance(error, StartFailedError) else _UNKNOWN
         status = "exited" if state.started_at else "created"
@@ -198,7 +201,8 @@ class Starter:
         await self._remover.give_back(member)
         await members.service.streams.drained(member.id)
         members.publish(member.record, "die", {"exitCode": str(code)})
-        member.waiters.stopped(Ended(code, str(error)))
+        if by_policy:
+            member.waiters.stopped(Ended(code, str(error)))
         if member.record.host_config.auto_remove and not member.by_hand:
             await self._remover.remove(member, volumes=True)
 

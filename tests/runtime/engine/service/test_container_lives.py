@@ -130,6 +130,37 @@ def test_a_program_that_cannot_be_executed_in_the_words_of_dockers_cli(tmp_path,
 
 
 @in_loop
+async def test_who_waits_for_an_end_is_not_told_of_a_start_that_failed(tmp_path: Path):
+    service = await open_service(tmp_path)
+    made = await create(service, "web")
+    ended = service.containers.subscribe_wait("web", "next-exit")
+    service.spawner.error = EngineError("no cgroup")
+    with pytest.raises(EngineError, match="no cgroup"):
+        await service.containers.start("web")
+    assert not ended.done()
+    service.spawner.error = None
+    await service.containers.start("web")
+    service.spawner.end(made, 4)
+    assert await ended == (4, "")
+
+
+@in_loop
+async def test_who_waits_through_restarts_is_told_when_one_fails(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(restart, "FIRST_WAIT_NS", 50_000_000)
+    service = await open_service(tmp_path)
+    made = await create(service, "web", restart_policy=RestartPolicy(name="always"))
+    await service.containers.start("web")
+    ended = service.containers.subscribe_wait("web")
+    service.spawner.end(made, 4)
+    assert (await ended).code == 4
+    assert status(service) == "restarting"
+    waiting = service.containers.subscribe_wait("web")
+    service.spawner.error = EngineError("no cgroup")
+    await settle(lambda: status(service) == "exited")
+    assert await waiting == (128, "no cgroup")
+
+
+@in_loop
 async def test_what_goes_with_its_end_goes_when_it_cannot_start_too(tmp_path: Path):
     service = await open_service(tmp_path)
     service.spawner.error = EngineError("no cgroup")
