@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from runtime.engine.directories import disk_bytes
 from runtime.engine.errors import ConflictError, NotFoundError
 from runtime.engine.service import listing
 from runtime.engine.service.adopt import Adoption
@@ -25,6 +24,7 @@ from runtime.engine.service.removing import Remover
 from runtime.engine.service.request import CreateRequest, EndpointSettings, UpdateRequest
 from runtime.engine.service.starting import Starter, cancel_restart
 from runtime.engine.service.waits import Condition, Ended, check_condition, done
+from runtime.engine.service.written import bytes_below
 from runtime.image.errors import ImageError
 
 if TYPE_CHECKING:
@@ -219,10 +219,10 @@ class Containers:
         return await self._members.carry_out(self._control.update(self._members.find(ref), request))
 
     async def prune(self, filters: Filters | None = None) -> tuple[Texts, int]:
-        """Remove all that do not run and fit; return their ids and the bytes freed."""
+        """Remove all that do not run and fit; return their ids and the bytes that they had written."""
         removed, freed = [], 0
         for record in listing.prunable((one.record for one in self._members), filters or {}):
-            size = await asyncio.to_thread(disk_bytes, str(self.directory(record.id) / "layer"))
+            size = await asyncio.to_thread(bytes_below, self.directory(record.id) / "layer" / "u")
             try:
                 await self.remove(record.id)
             except (NotFoundError, ConflictError):  # somebody removes it, or has just started it
