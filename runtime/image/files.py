@@ -10,7 +10,7 @@ import itertools
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -86,12 +86,14 @@ def scratch_directory(parent: Path) -> Iterator[Path]:
         remove_tree(path)
 
 
-def sweep_scratch(parent: Path) -> tuple[Path, ...]:
-    """Remove the scratch directories of dead processes; return them."""
+def sweep_scratch(parent: Path, salvage: Callable[[Path], None] | None = None) -> tuple[Path, ...]:
+    """Remove the scratch directories of dead processes, after a last look at each; return them."""
     found = []
     for path in sorted(parent.iterdir()) if parent.is_dir() else []:
         owner = Owner.parse(path.name)
         if owner is None or not owner.is_alive():
+            if salvage is not None:
+                salvage(path)
             remove_tree(path)
             found.append(path)
     return tuple(found)

@@ -3,6 +3,7 @@
 blobs/sha256/<hex>        every document and compressed layer, named by its digest
 layers/<diff id>/tree     a layer unpacked once, in overlay form, shared by all containers
 layers/<diff id>/layer.json   what was noted about it
+partial/<hex>.part        the beginning of a blob that a process has received which died
 tmp/<owner>.<n>           work in progress; renamed into place when complete
 """
 
@@ -18,10 +19,12 @@ import msgspec
 from runtime.image import files
 from runtime.image.documents import MEDIA_TYPE_OF, Descriptor
 from runtime.image.errors import ImageError, LayerError, os_cause
+from runtime.image.keeping import Keeper
 from runtime.image.metadata import is_opaque
-from runtime.image.pack import Compression, LayerWriter, Skip, keep_all, pack
-from runtime.image.pipeline import read_ahead
-from runtime.image.streams import LayerReader, UnpackLimits, sniff
+from runtime.image.pack import Compression, Skip, keep_all, pack
+from runtime.image.partial import Partials, scratch_name
+from runtime.image.pipeline import Source, read_ahead
+from runtime.image.streams import LayerReader, UnpackLimits
 from runtime.image.tree import file_digest, tree_digest
 from runtime.image.unpack import Unpacked as Contents
 from runtime.image.unpack import unpack
@@ -80,6 +83,7 @@ class LayerStore:
         self.root, self._limits = root, limits
         self._own_limits = msgspec.structs.replace(limits, max_ratio=1 << 40)
         self.blobs, self.layers, self.tmp = root / "blobs/sha256", root / "layers", root / "tmp"
+        self.partials = Partials(root / "partial")
         try:
             for path in (self.blobs, self.layers, self.tmp):
                 path.mkdir(parents=True, exist_ok=True)
@@ -149,8 +153,7 @@ class LayerStore:
         record = self._record(diff_id)
         if record is None or record.blob is None or not self.has_blob(record.blob.digest):
             return None
-        blob = record.blob
-        return Layer(digest=blob.digest, size=blob.size, media_type=blob.media_type, diff_id=diff_id)
+        return _layer(record.blob, diff_id)
 
     def at_hand(self, layer: Layer) -> Layer:
         """Return the layer, or the same content in the bytes that are here where its own never were."""
@@ -199,12 +202,12 @@ class LayerStore:
         is kept then.
         """
         with files.scratch_directory(self.tmp) as scratch:
-            blob, work = scratch / "blob", scratch / "layer"
+            blob, work = scratch / scratch_name(digest), scratch / "layer"
             try:
                 with blob.open("xb") as file:
-                    copy = _BlobCopy(files.EarlyWriter(file), compress=digest is None)
-                    reader, record = self._unpack_to(source, work, copy, lenient=diff_id is not None)
-                    layer = copy.layer(reader)
+                    keeper = Keeper(source, files.EarlyWriter(file), compress=digest is None)
+                    reader, record = self._unpack_to(keeper, work, self._limits, lenient=diff_id is not None)
+                    layer = _layer(keeper.kept(reader), reader.diff_id)
                 _check("layer's bytes", reader.digest, digest)
                 _check("layer's tar", reader.diff_id, diff_id)
                 self._place_file(blob, self.blob_path(layer.digest))
@@ -225,7 +228,9 @@ class LayerStore:
             path = self.blob_path(layer.digest)
             try:
                 with path.open("rb") as source:
-                    reader, record = self._unpack_to(source, scratch / "layer", None, lenient=True)
+                    reader, record = self._unpack_to(
+                        source, scratch / "layer", self._own_limits, lenient=True
+                    )
                 _check(f"blob {path}", reader.digest, layer.digest)
                 _check(f"tar in blob {path}", reader.diff_id, layer.diff_id)
                 record = msgspec.structs.replace(record, blob=layer.descriptor)
@@ -279,16 +284,15 @@ class LayerStore:
                 path.rename(scratch / path.name)
 
     def _unpack_to(
-        self, source: BinaryIO, work: Path, copy: _BlobCopy | None, *, lenient: bool
+        self, source: Source, work: Path, limits: UnpackLimits, *, lenient: bool
     ) -> tuple[LayerReader, LayerRecord]:
         """Unpack a layer. lenient: its digest is known, and tells by itself whether something is missing."""
         tree = work / "tree"
         tree.mkdir(parents=True)
         tree.chmod(0o755)
-        limits = self._limits if copy else self._own_limits  # what is here was let in already
 
         def unpacking(raw: BinaryIO) -> tuple[LayerReader, Contents]:
-            reader = LayerReader(raw, limits, copy, lenient=lenient)
+            reader = LayerReader(raw, limits, lenient=lenient)
             return reader, unpack(reader, str(tree), limits)
 
         reader, result = read_ahead(source, unpacking)
@@ -346,35 +350,12 @@ class LayerStore:
     def _tree_of(self, layer: Layer) -> str:
         """Return the digest that the layer's tree must have, by its blob."""
         with files.scratch_directory(self.tmp) as scratch, self.open_blob(layer.digest) as source:
-            self._unpack_to(source, scratch / "layer", None, lenient=True)
+            self._unpack_to(source, scratch / "layer", self._own_limits, lenient=True)
             return tree_digest(str(scratch / "layer/tree"))
 
 
-class _BlobCopy:
-    """Takes a layer's raw bytes on their way; a plain tar is compressed, where `compress` allows it."""
-
-    def __init__(self, target: files.EarlyWriter, *, compress: bool) -> None:
-        self._target = target
-        self._compress = compress
-        self._writer: LayerWriter | None = None
-        self._begun = False
-
-    def write(self, data: bytes) -> None:
-        """Take the next bytes."""
-        if not self._begun:
-            self._begun = True
-            if self._compress and sniff(data) == "none":
-                self._writer = LayerWriter(self._target, "zstd")
-        (self._writer or self._target).write(data)
-
-    def layer(self, reader: LayerReader) -> Layer:
-        """Describe what was written, once all of it was read."""
-        digest, size, compression = reader.digest, reader.size, reader.compression
-        if self._writer is not None:
-            packed = self._writer.finish(end_mark=False)
-            digest, size, compression = packed.digest, packed.size, "zstd"
-        media_type = MEDIA_TYPE_OF[compression]
-        return Layer(digest=digest, size=size, media_type=media_type, diff_id=reader.diff_id)
+def _layer(blob: Descriptor, diff_id: str) -> Layer:
+    return Layer(digest=blob.digest, size=blob.size, media_type=blob.media_type, diff_id=diff_id)
 
 
 def _packed(source: Path, blob: Path, compression: Compression, skip: Skip, *, root: bool) -> Layer:

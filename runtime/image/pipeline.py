@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import BinaryIO, TypeVar, cast
+from typing import BinaryIO, Protocol, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -53,10 +53,18 @@ class Hash:
         self._held -= size
 
 
-def read_ahead(source: BinaryIO, work: Callable[[BinaryIO], T]) -> T:
+class Source(Protocol):
+    """Anything with a blocking read()."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes, b"" at the end."""
+        ...
+
+
+def read_ahead(source: Source, work: Callable[[BinaryIO], T]) -> T:
     """Return what `work` makes of `source`, which is read in this thread while another one works on it.
 
-    source: anything with a blocking read(). What it raises is raised here as it is. Where `work` reads no
+    What the source raises is raised here as it is. Where `work` reads no
     further, nothing more is read than what it was ahead.
     """
     ahead = _Ahead()

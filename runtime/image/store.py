@@ -377,7 +377,8 @@ class ImageStore:
 
     def sweep(self) -> tuple[Path, ...]:
         """Remove the half-done work of dead processes; return what was removed."""
-        return files.sweep_scratch(self.content.tmp)
+        self.content.partials.expire()
+        return files.sweep_scratch(self.content.tmp, self.content.partials.salvage)
 
     @contextlib.contextmanager
     def _alone(self, patience_s: float = _PATIENCE_S) -> Iterator[bool]:

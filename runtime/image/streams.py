@@ -44,24 +44,18 @@ class _Decompressor(Protocol):
     def unused_data(self) -> bytes: ...
 
 
-class _Writer(Protocol):
-    def write(self, data: bytes, /) -> object: ...
-
-
 class LayerReader:
     """Reads the tar inside `raw` forwards, as tarfile wants it (read, tell, seek forwards).
 
-    `copy`, when given, receives the raw bytes as they pass. After drain(): `digest` and `size` of the raw
-    bytes, `diff_id` of the tar. Raises LayerError for a truncated or corrupt stream and beyond the limits.
+    After drain(): `digest` and `size` of the raw bytes, `diff_id` of the tar. Raises LayerError for a
+    truncated or corrupt stream and beyond the limits.
 
     lenient: the tar may end right behind the last file's bytes, without its padding and the end mark, as
     docker's own client leaves it when it puts a Dockerfile into a context. Nothing else may be missing.
     """
 
-    def __init__(
-        self, raw: BinaryIO, limits: UnpackLimits, copy: _Writer | None = None, *, lenient: bool = False
-    ) -> None:
-        self._raw, self._copy, self._limits = raw, copy, limits
+    def __init__(self, raw: BinaryIO, limits: UnpackLimits, *, lenient: bool = False) -> None:
+        self._raw, self._limits = raw, limits
         self._padding = _END if lenient else 0
         self._raw_hash, self._tar_hash = Hash(), Hash()
         self._buffer, self._at, self._position = b"", 0, 0
@@ -146,8 +140,6 @@ class LayerReader:
 
     def _pull(self) -> bytes:
         data = self._raw.read(_CHUNK)
-        if self._copy is not None and data:
-            self._copy.write(data)
         if self.compression != "none":
             self._raw_hash.update(data)
         self.size += len(data)

@@ -6,6 +6,7 @@ import io
 import re
 import time
 from collections.abc import Callable
+from typing import BinaryIO
 
 from runtime.image.documents import Descriptor
 from runtime.image.registry.errors import ConnectionFailedError, LyingRegistryError
@@ -78,12 +79,20 @@ class BlobReader(io.RawIOBase):
     """A blob's bytes as they come, over as many connections as it takes; exactly as many as were announced.
 
     The digest is for whoever takes them. room: called before each piece; raises when there is no space left.
+    start: bytes that are here already; the registry is asked for what follows them.
     """
 
     def __init__(
-        self, session: Session, path: str, blob: Descriptor, gauge: Gauge, room: Callable[[], None]
+        self,
+        session: Session,
+        path: str,
+        blob: Descriptor,
+        gauge: Gauge,
+        room: Callable[[], None],
+        start: BinaryIO | None = None,
     ) -> None:
         super().__init__()
+        self._start = start
         self._session, self._path, self._blob = session, path, blob
         self._gauge, self._room = gauge, room
         self._what = f"blob {blob.digest} of {session.host}/{path}"
@@ -103,8 +112,11 @@ class BlobReader(io.RawIOBase):
         if not left or not most:
             return b""
         self._room()
-        while not (data := self._attempt(min(most, left + 1))):
-            continue
+        data = self._start.read(min(most, left)) if self._start is not None else b""
+        if not data:
+            self._start = None
+        while not data:
+            data = self._attempt(min(most, left + 1))
         if len(data) > left:
             raise LyingRegistryError(f"{self._what} is longer than the {self._blob.size} bytes announced")
         self._offset += len(data)

@@ -160,8 +160,24 @@ class Pull:
             self._download(path, layer)
 
     def _download(self, path: str, layer: Layer) -> None:
+        start = self._store.content.partials.open(layer.digest)
+        if start is None or not self._resumed(path, layer, start):
+            self._receive(path, layer, None)
+
+    def _resumed(self, path: str, layer: Layer, start: BinaryIO) -> bool:
+        """Go on behind what a process that died had received; False when a crash has damaged that."""
+        with start:
+            try:
+                self._receive(path, layer, start)
+            except LyingRegistryError:
+                self._store.content.partials.forget(layer.digest)
+                return False
+        self._store.content.partials.forget(layer.digest)
+        return True
+
+    def _receive(self, path: str, layer: Layer, start: BinaryIO | None) -> None:
         gauge = Gauge(self._progress, "Downloading", layer.digest, layer.size)
-        source = BlobReader(self._session, path, layer.descriptor, gauge, self._check_room)
+        source = BlobReader(self._session, path, layer.descriptor, gauge, self._check_room, start)
         try:
             self._store.content.add_stream(
                 cast("BinaryIO", source),

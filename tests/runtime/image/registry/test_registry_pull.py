@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import time
 
 import pytest
 from registries import compress, cut, digest_of, make_image, ours, send, tar_of
@@ -178,6 +179,36 @@ def test_a_registry_without_ranges_sends_all_of_it_again(fake, client, store):
     pulled = client.pull(store, fake.name())
     assert pulled.transfer.blobs[layer] == len(image[2][layer]) + 100_000
     assert store.verify(fake.name())
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize("short", [100_000, 1, 0])
+def test_it_goes_on_behind_what_a_dead_process_received(fake, client, store, damaged, short):
+    image = make_image([tar_of({"data": os.urandom(300_000)})], "none")
+    fake.add(image)
+    layer = max(image[2], key=lambda digest: len(image[2][digest]))
+    begin = image[2][layer][: len(image[2][layer]) - short]
+    store.content.partials.root.mkdir()
+    part = store.content.partials.root / f"{layer[7:]}.part"
+    part.write_bytes(bytes(len(begin)) if damaged else begin)
+    pulled = client.pull(store, fake.name())
+    assert store.verify(fake.name())
+    ranges = [one.get("Range") for one in fake.asked("GET", layer)]
+    assert ranges == [f"bytes={len(begin)}-"] * bool(short) + [None] * damaged
+    assert pulled.transfer.blobs[layer] == short + (len(image[2][layer]) if damaged else 0)
+    assert not part.exists()
+    assert not any(store.content.tmp.iterdir())
+
+
+def test_what_nobody_comes_back_for_goes(store):
+    partials = store.content.partials
+    partials.root.mkdir()
+    for name, age in (("old", 90_000), ("new", 10)):
+        path = partials.root / f"{name}.part"
+        path.write_bytes(b"x")
+        os.utime(path, (time.time() - age,) * 2)
+    ImageStore(store.root)
+    assert [path.name for path in partials.root.iterdir()] == ["new.part"]
 
 
 def test_a_busy_registry_is_asked_again(fake, store):
