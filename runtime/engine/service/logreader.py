@@ -23,6 +23,8 @@ Position = tuple[int, int]
 _BLOCK = 1 << 18
 _LONGEST = 1 << 14
 """Characters of a line without an end that are held back."""
+_AT_ONCE = 2000
+"""Lines counted before others have their turn."""
 _BEFORE = 1 << 16
 """Bytes before the last lines in which the beginnings of such lines are looked for."""
 _STREAMS = {"stdout": 1, "stderr": 2}
@@ -60,7 +62,7 @@ async def read_log(log: JsonLog, query: LogQuery, end: Position | None = None) -
     end: where to stop, before anything that is written later; None: where the log ends then, or, following,
     when nothing more comes.
     """
-    start = _tail_start(log, query.tail, end or log.end())
+    start = await _tail_start(log, query.tail, end or log.end())
     renderer = _Renderer(query)
     if query.tail >= 0:
         renderer.begin(_before(log, start))
@@ -225,7 +227,7 @@ def _decoded(line: bytes) -> Entry | None:
 # ---- the last lines -----------------------------------------------------------------------------------
 
 
-def _tail_start(log: JsonLog, lines: int, end: Position) -> Position:
+async def _tail_start(log: JsonLog, lines: int, end: Position) -> Position:
     """Return where the last `lines` lines before `end` begin; of one in parts, where its last part does."""
     if lines < 0:
         return log.oldest(), 0
@@ -236,6 +238,8 @@ def _tail_start(log: JsonLog, lines: int, end: Position) -> Position:
         if entry.stream not in seen or entry.log.endswith("\n"):
             seen.add(entry.stream)
             found += 1
+            if found % _AT_ONCE == 0:
+                await asyncio.sleep(0)
             if found == lines:
                 return position
     return oldest, 0
