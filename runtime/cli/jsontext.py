@@ -37,7 +37,7 @@ def pretty(value: "Any", before: str = "\n") -> str:
         return "{" + inner + f",{inner}".join(lines) + before + "}"
     if isinstance(value, list | tuple) and value:
         return "[" + inner + f",{inner}".join([pretty(one, inner) for one in value]) + before + "]"
-    if isinstance(value, str) and not value.isascii():
+    if isinstance(value, str):
         import _json
 
         return _json.encode_basestring(value)
