@@ -1,12 +1,9 @@
-"""One container: start, exec, wait, kill, stop, stats, remove."""
+"""One container: start, exec, remove; what lies between is Running's."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import gc
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,28 +11,27 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from runtime.engine import launch, memory
-from runtime.engine.directories import disk_bytes
-from runtime.engine.errors import ContainerStateError, EngineError, StartFailedError
+from runtime.engine import launch
+from runtime.engine.errors import ContainerStateError
+from runtime.engine.failing import named, without_collector
 from runtime.engine.joining import ExecOptions, Target, begin_join, hide_memory, join
 from runtime.engine.pending import Pending
 from runtime.engine.prepare import Prepared, plan_start
-from runtime.engine.reaper import Child, Process, wait_for
+from runtime.engine.reaper import Child, Process
+from runtime.engine.running import Running
 from runtime.oci.plan import Plan
 from runtime.oci.spec import NamespaceType
 from runtime.spawn import namespaces, terminal
-from runtime.spawn.cgroups import Cgroup, CgroupError, Stats
 from runtime.spawn.idmaps import let_go, mapping_pipe
-from runtime.spawn.tape import Paused, SlotValue, Spawned, StepError, StepKilledError, spawn
+from runtime.spawn.tape import Paused, SlotValue, Spawned, spawn
 
 if TYPE_CHECKING:
     from runtime.engine.engine import Engine
     from runtime.image.files import Lease
-    from runtime.network.model import Attachment
 
 Stdio = tuple[int, int, int]
 _PHASES = ("cgroup", "network", "root", "slots", "spawn")
-_NOTHING: Mapping[NamespaceType, Container] = {}
+_NOTHING: Mapping[NamespaceType, Running] = {}
 
 
 class StartRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,11 +51,8 @@ class _Ready(NamedTuple):
     stamps: tuple[int, ...]
 
 
-class Container:
-    """Made by Engine.create(). Several threads may call; remove() frees everything it held.
-
-    tty_fd: the host's end of its terminal once started with tty, else -1; closed by remove().
-    """
+class Container(Running):
+    """Made by Engine.create(). Several threads may call; remove() frees everything it held."""
 
     def __init__(
         self,
@@ -67,25 +60,15 @@ class Container:
         id: str,  # noqa: A002
         prepared: Prepared,
         lease: Lease | None,
-        joined: Mapping[NamespaceType, Container] = _NOTHING,
+        joined: Mapping[NamespaceType, Running] = _NOTHING,
     ) -> None:
-        self.id = id
-        self.config = prepared.config
-        self.layers = prepared.layers
+        super().__init__(id, prepared, joined)
         self.record: StartRecord | None = None
-        self.tty_fd = -1
         self._engine = engine
         self._prepared = prepared
         self._lock = threading.RLock()
-        self._group: Cgroup | None = None
         self._lease = lease
-        self._shared = joined
-        self._attachment: Attachment | None = None
-        self._child: Child | None = None
         self._begun: Pending[StartRecord] | None = None
-        self._joined: list[Process] = []
-        self._home = ""
-        self._removed = False
 
     # ---- start ----------------------------------------------------------------------------------------
 
@@ -151,7 +134,7 @@ class Container:
             held = launch.Held()
             try:
                 argv0 = self.config.argv[0]
-                with _named(f"start {self.id} ({argv0})", argv0), _without_collector():
+                with named(f"start {self.id} ({argv0})", argv0), without_collector():
                     yield held
             except BaseException:
                 held.close()
@@ -252,36 +235,7 @@ class Container:
             slots["init"] = engine.init_fd()
         return plan, slots
 
-    # ---- while it runs --------------------------------------------------------------------------------
-
-    @property
-    def pid(self) -> int:
-        """The program's pid on the host, 0 before the start."""
-        return self._child.pid if self._child else 0
-
-    @property
-    def pidfd(self) -> int:
-        """The program's pidfd, readable once it has ended; -1 before the start, and once it is reaped."""
-        return self._child.pidfd if self._child else -1
-
-    @property
-    def group(self) -> Cgroup | None:
-        """Its cgroup while it has one: to be looked at, and killed."""
-        return self._group
-
-    def poll(self) -> int | None:
-        """Return the exit status without waiting, None while it runs."""
-        return self._started("poll").poll()
-
-    @property
-    def dies_alone(self) -> bool:
-        """Say whether others of its processes may outlive the program: it has no pid namespace of its own."""
-        return "pid" not in self.config.namespaces or "pid" in self._shared
-
-    @property
-    def address(self) -> str | None:
-        """Its IPv4 address as the host reaches it, None without a network of its own."""
-        return self._attachment.address if self._attachment else None
+    # ---- beside it ------------------------------------------------------------------------------------
 
     def exec(
         self,
@@ -326,72 +280,13 @@ class Container:
 
     @contextlib.contextmanager
     def _joining(self, argv: Sequence[str]) -> Iterator[None]:
-        with self._lock, _named(f"exec {argv[0]} in {self.id}", argv[0]):
+        with self._lock, named(f"exec {argv[0]} in {self.id}", argv[0]):
             yield
 
     def _keep(self, process: Process) -> Process:
         self._joined = [p for p in self._joined if p.exit_code is None]
         self._joined.append(process)
         return process
-
-    def wait(self, timeout_s: float | None = None) -> int | None:
-        """Wait for the program's end; return its exit status (128 + signal), None when the time is over."""
-        return wait_for(self._started("wait for"), self._joined, timeout_s)
-
-    def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send a signal to the program."""
-        self._started("kill").kill(number)
-
-    def stop(self, grace_s: float = 10.0) -> int:
-        """SIGTERM, and SIGKILL when it still runs after `grace_s`; return the exit status."""
-        child = self._started("stop")
-        child.kill(signal.SIGTERM)
-        code = wait_for(child, self._joined, grace_s)
-        if code is None:
-            child.kill()
-            code = wait_for(child, self._joined, None)
-        assert code is not None
-        return code
-
-    def pause(self) -> None:
-        """Freeze all its processes."""
-        self._grouped("pause").freeze()
-
-    def resume(self) -> None:
-        """Let them go on."""
-        self._grouped("resume").thaw()
-
-    def stats(self) -> Stats:
-        """Return what the container has used so far. Raises ContainerStateError without a cgroup."""
-        return self._grouped("read stats of").stats()
-
-    def memory(self) -> int:
-        """Return the bytes of memory its processes have: the sum of their proportional set sizes."""
-        group = self._group
-        pids = group.procs() if group is not None else (self.pid,)
-        return memory.pss_bytes(pids)
-
-    def disk_bytes(self) -> int:
-        """Return the bytes of the writable layer on disk, by allocated blocks and inode."""
-        return disk_bytes(f"{self._home}/u") if self._home else 0
-
-    def resize(self, rows: int, columns: int) -> None:
-        """Set the size of its terminal."""
-        if self.tty_fd < 0:
-            raise ContainerStateError(f"resize {self.id}: it has no terminal; create it with tty=True")
-        terminal.resize(self.tty_fd, rows, columns)
-
-    def _started(self, operation: str) -> Child:
-        if self._child is None or self._removed:
-            raise ContainerStateError(f"{operation} {self.id}: it is not started, or was removed")
-        return self._child
-
-    def _grouped(self, operation: str) -> Cgroup:
-        if self._group is None or self._removed:
-            raise ContainerStateError(
-                f"{operation} {self.id}: no cgroup (not started, removed, or cgroup=False)"
-            )
-        return self._group
 
     # ---- end ------------------------------------------------------------------------------------------
 
@@ -434,38 +329,3 @@ class Container:
             if self._child is None or self.dies_alone:
                 self._group.kill()
             self._group.remove()
-
-
-@contextlib.contextmanager
-def _without_collector() -> Iterator[None]:
-    """Let no garbage collection fall into a start: in a large process one takes longer than the start."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def _not_executed(program: str, number: int) -> tuple[int, str]:
-    """The exit status and the words, Docker's, of an execve that failed."""
-    if number in (errno.ENOENT, errno.ENOTDIR):
-        return 127, "no such file or directory" if "/" in program else "executable file not found in $PATH"
-    return 126, os.strerror(number).lower()
-
-
-@contextlib.contextmanager
-def _named(operation: str, program: str) -> Iterator[None]:
-    """Give the kernel's errors the name of what was asked."""
-    try:
-        yield
-    except StepError as error:
-        if error.step != "execve":
-            raise EngineError(f"{operation}: {error}") from error
-        code, cause = _not_executed(program, error.errno or 0)
-        raise StartFailedError(f'{operation}: exec: "{program}": {cause}', code) from error
-    except (StepKilledError, CgroupError) as error:
-        raise EngineError(f"{operation}: {error}") from error
-    except OSError as error:
-        raise EngineError(f"{operation}: {error.strerror} {error.filename or ''}".rstrip()) from error

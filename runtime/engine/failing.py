@@ -1,0 +1,48 @@
+"""What goes with every start and exec: no garbage collection meanwhile, errors that say what was asked."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gc
+import os
+from collections.abc import Iterator
+
+from runtime.engine.errors import EngineError, StartFailedError
+from runtime.spawn.cgroups import CgroupError
+from runtime.spawn.tape import StepError, StepKilledError
+
+
+@contextlib.contextmanager
+def without_collector() -> Iterator[None]:
+    """Let no garbage collection fall into a start: in a large process one takes longer than the start."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _not_executed(program: str, number: int) -> tuple[int, str]:
+    """The exit status and the words, Docker's, of an execve that failed."""
+    if number in (errno.ENOENT, errno.ENOTDIR):
+        return 127, "no such file or directory" if "/" in program else "executable file not found in $PATH"
+    return 126, os.strerror(number).lower()
+
+
+@contextlib.contextmanager
+def named(operation: str, program: str) -> Iterator[None]:
+    """Give the kernel's errors the name of what was asked."""
+    try:
+        yield
+    except StepError as error:
+        if error.step != "execve":
+            raise EngineError(f"{operation}: {error}") from error
+        code, cause = _not_executed(program, error.errno or 0)
+        raise StartFailedError(f'{operation}: exec: "{program}": {cause}', code) from error
+    except (StepKilledError, CgroupError) as error:
+        raise EngineError(f"{operation}: {error}") from error
+    except OSError as error:
+        raise EngineError(f"{operation}: {error.strerror} {error.filename or ''}".rstrip()) from error
