@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -235,6 +236,14 @@ class Containers:
     async def resize(self, ref: str, rows: int, columns: int) -> None:
         """Set the size of its terminal."""
         await self._control.resize(self._members.find(ref), rows, columns)
+
+    @contextlib.asynccontextmanager
+    async def held_still(self, ref: str) -> AsyncIterator[ContainerRecord]:
+        """Find a container that until the end neither starts nor is over, and give its record."""
+        member = self._members.find(ref)
+        async with member.lock:
+            self._members.require(member)
+            yield member.record
 
     async def set_networks(self, id: str, networks: dict[str, EndpointSettings]) -> ContainerRecord:  # noqa: A002
         """Replace what a container has of networks (connect and disconnect) and keep it on disk."""

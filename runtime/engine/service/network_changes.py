@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 
 async def connect(networks: Networks, net: Net, ref: str, settings: EndpointSettings) -> None:
     """Put a container on `net`. Raises EngineError; nothing has changed then."""
-    containers = networks.service.containers
-    record = containers.get(ref)
-    _check_mode(record, net)
-    name = net.record.name
-    if name in record.networks:
-        raise ForbiddenError(f"endpoint with name {record.name} already exists in network {name}")
-    net.check(settings)
+    async with networks.service.containers.held_still(ref) as record:
+        _check_mode(record, net)
+        if net.record.name in record.networks:
+            raise ForbiddenError(
+                f"endpoint with name {record.name} already exists in network {net.record.name}"
+            )
+        net.check(settings)
+        await _connect(networks, net, record, settings)
+
+
+async def _connect(networks: Networks, net: Net, record: ContainerRecord, settings: EndpointSettings) -> None:
+    containers, name = networks.service.containers, net.record.name
     settings = msgspec.structs.replace(settings, network_id=net.record.id)
     # "none" is no network: who gets one leaves it
     kept = {key: one for key, one in record.networks.items() if key != "none"}
@@ -68,13 +73,17 @@ async def link(networks: Networks, net: Net, record: ContainerRecord, attached: 
 
 async def disconnect(networks: Networks, net: Net, ref: str, *, force: bool) -> None:
     """Take a container off `net`. force: forget one that is no container any more."""
+    containers = networks.service.containers
     try:
-        record = networks.service.containers.get(ref)
+        async with containers.held_still(ref) as record:
+            await _disconnect(networks, net, record)
     except NotFoundError:
         if not force:
             raise
         _forget(networks, net, ref)
-        return
+
+
+async def _disconnect(networks: Networks, net: Net, record: ContainerRecord) -> None:
     name = net.record.name
     if net.record.driver == "host":
         raise ForbiddenError(

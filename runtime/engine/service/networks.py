@@ -193,7 +193,11 @@ class Networks:
 
     async def _adopt(self, record: ContainerRecord) -> list[Net]:
         """Take up a container's places, also one that it was just about to get or to lose."""
-        settings = [one for one in record.networks.values() if one.network_id in self.nets]
+        settings = [
+            one
+            for one in record.networks.values()
+            if one.network_id in self.nets and (one.mac_address or not is_bridge(self.nets[one.network_id]))
+        ]
         found = [self.nets[one.network_id] for one in settings]
         out = way_out(found)
         for net, one in zip(found, settings, strict=True):

@@ -497,6 +497,26 @@ async def test_the_next_daemon_plugs_in_what_the_last_one_was_about_to(tmp_path:
 
 
 @in_loop
+async def test_changes_at_the_same_time_do_not_undo_each_other(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    names = ["one", "two", "three", "four"]
+    for number, name in enumerate(names):
+        await service.networks.create(net(name, f"10.{number}.0.0/24"))
+    made = await create(service, "web", network_mode="one")
+    await asyncio.gather(
+        service.networks.connect("two", "web"),
+        service.containers.start(made),
+        service.networks.connect("three", "web"),
+        service.networks.connect("four", "web"),
+        service.networks.disconnect("one", "web"),
+    )
+    record = service.containers.get("web")
+    assert sorted(record.networks) == ["four", "three", "two"]
+    assert all(one.ip_address for one in record.networks.values())
+    assert service.networks.inspect("one").containers == {}
+
+
+@in_loop
 async def test_a_network_stays_when_its_bridge_cannot_be_removed(tmp_path: Path) -> None:
     service = await opened(tmp_path)
     made = await service.networks.create(net("app"))
