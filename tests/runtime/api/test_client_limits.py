@@ -1,0 +1,110 @@
+"""Limits as docker's client and ours ask for them, seen in the container's own cgroup, and changed."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+from clients import Client
+
+from runtime.spawn.cgroups import find_layout
+
+pytestmark = pytest.mark.root
+
+NONE = "--network=none"
+MIB = 1 << 20
+V1 = bool(find_layout().v1)
+
+FILES = {
+    "memory": ("memory/memory.limit_in_bytes", "memory.max"),
+    "low": ("memory/memory.soft_limit_in_bytes", "memory.low"),
+    "both": ("memory/memory.memsw.limit_in_bytes", "memory.swap.max"),
+    "quota": ("cpu/cpu.cfs_quota_us", "cpu.max"),
+    "shares": ("cpu/cpu.shares", "cpu.weight"),
+    "pids": ("pids/pids.max", "pids.max"),
+    "cpus": ("cpuset/cpuset.cpus", "cpuset.cpus"),
+    "mems": ("cpuset/cpuset.mems", "cpuset.mems"),
+}
+"""What is limited → v1's file and v2's."""
+
+
+def reading(*names: str) -> list[str]:
+    """A program that prints what these limits are."""
+    return ["cat", *(f"/sys/fs/cgroup/{FILES[name][0 if V1 else 1]}" for name in names)]
+
+
+@pytest.mark.parametrize(
+    ("flags", "name", "v1", "v2"),
+    [
+        ("-m 64m", "memory", str(64 * MIB), str(64 * MIB)),
+        ("-m 64m --memory-reservation 32m", "low", str(32 * MIB), str(32 * MIB)),
+        ("-m 64m", "both", str(128 * MIB), str(64 * MIB)),
+        ("-m 64m --memory-swap 64m", "both", str(64 * MIB), "0"),
+        ("--cpus 0.5", "quota", "50000", "50000 100000"),
+        ("--cpu-quota 20000 --cpu-period 50000", "quota", "20000", "20000 50000"),
+        ("--cpu-shares 333", "shares", "333", "33"),
+        ("--pids-limit 50", "pids", "50", "50"),
+        ("--pids-limit -1", "pids", "max", "max"),
+        ("--cpuset-cpus 0", "cpus", "0", "0"),
+        ("--cpuset-mems 0", "mems", "0", "0"),
+    ],
+)
+def test_a_limit_is_that_of_the_cgroup(client: Client, flags: str, name: str, v1: str, v2: str):
+    said = client("run", "--rm", NONE, *shlex.split(flags), "busybox", *reading(name))
+    assert said.strip() == (v1 if V1 else v2)
+
+
+@pytest.mark.skipif(not V1, reason="the v2 tree has no such limit for a process of a container to look at")
+def test_the_speed_of_a_disk_is_limited(client: Client):
+    disks = [disk for disk in Path("/sys/block").iterdir() if Path("/dev", disk.name).is_block_device()]
+    if not disks:
+        pytest.skip("no block device here")
+    path, number = f"/dev/{disks[0].name}", (disks[0] / "dev").read_text().strip()
+    client("create", "--name", "slow", NONE, "--device-write-iops", f"{path}:100", "busybox", *WRITES)
+    asked = client("inspect", "-f", "{{len .HostConfig.BlkioDeviceWriteIOps}}", "slow").strip()
+    said = client("start", "-a", "slow").strip()
+    client("rm", "slow")
+    assert said == (f"{number} 100" if asked == "1" else "")  # docker's client 26 forgets to ask
+
+
+WRITES = ["cat", "/sys/fs/cgroup/blkio/blkio.throttle.write_iops_device"]
+
+
+def test_limits_are_changed_while_it_runs_and_kept(client: Client):
+    client("run", "-d", "--name", "box", NONE, "-m", "64m", "--stop-timeout", "0", "busybox", "sleep", "600")
+    client("update", "-m", "100m", "--memory-swap", "200m", "--cpus", "0.7", "--pids-limit", "77", "box")
+    client("update", "--cpu-shares", "333", "--cpuset-cpus", "0", "box")
+    seen = client("exec", "box", *reading("memory", "both", "pids", "shares", "cpus")).split()
+    wanted = [100, 200 if V1 else 100]
+    assert seen == [*(str(one * MIB) for one in wanted), "77", "333" if V1 else "33", "0"]
+    said = client.refused("update", "-m", "1g", "box")
+    assert "Cannot update container" in said and "already set memoryswap limit" in said
+    assert "NanoCPUs has already been set" in client.refused("update", "--cpu-quota", "30000", "box")
+    client("update", "--pids-limit", "-1", "box")
+    client("kill", "box")
+    client("wait", "box")
+    client("update", "-m", "32m", "--memory-swap", "32m", "box")
+    client("start", "box")
+    assert client("exec", "box", *reading("memory", "pids")).split() == [str(32 * MIB), "max"]
+    client("rm", "-f", "box")
+
+
+def test_processes_and_memory_have_their_limit(client: Client):
+    many = "for n in 1 2 3 4 5 6 7 8; do sleep 9 & done; true"
+    done = client.run("run", "--rm", NONE, "--pids-limit", "4", "busybox", "sh", "-c", many)
+    assert b"an't fork" in done.stderr
+    flags = ("--name", "fat", NONE, "-m", "16m", "--memory-swap", "16m")
+    done = client.run("run", *flags, "busybox", "tail", "-c", "64m", "/dev/zero")
+    assert done.returncode == 137
+    state = client("inspect", "-f", "{{.State.OOMKilled}} {{.State.ExitCode}}", "fat")
+    assert state.strip() == "true 137"
+    client("rm", "fat")
+
+
+def test_a_parent_cgroup_has_it_below(client: Client):
+    parent = "/nn-test-parent/deep"
+    program = ["cat", "/proc/self/cgroup"]
+    said = client("run", "--rm", NONE, "--cgroupns=host", f"--cgroup-parent={parent}", "busybox", *program)
+    assert f":{parent}/nn-" in said
+    assert "without `..`" in client.refused("run", "--rm", NONE, "--cgroup-parent=/../x", "busybox", "true")
