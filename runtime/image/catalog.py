@@ -50,6 +50,11 @@ def is_hidden(entry: Descriptor) -> bool:
     return REMOVED in entry.annotations
 
 
+def bare(entry: Descriptor) -> Descriptor:
+    """The entry without its name."""
+    return _annotated(entry, {key: entry.annotations[key] for key in KEPT if key in entry.annotations})
+
+
 def of_image(entries: Iterable[Descriptor], image_id: str) -> Entries:
     """The entries of one image."""
     return tuple(entry for entry in entries if id_of(entry) == image_id)

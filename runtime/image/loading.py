@@ -9,6 +9,7 @@ import msgspec
 
 from runtime.image.archive import OnLayer, ignore_layer, read_archive
 from runtime.image.compression import Readable
+from runtime.image.errors import ImageError
 from runtime.image.image import Image
 from runtime.image.references import named_reference
 
@@ -44,3 +45,21 @@ def _load(store: ImageStore, source: Path | Readable, on_layer: OnLayer) -> list
         lost = {name: old for name, old in before.items() if old != image.id}
         loaded.append(Loaded(image=image, names=names, lost=lost))
     return loaded
+
+
+def import_archive(store: ImageStore, source: Path, reference: str | None = None) -> list[Image]:
+    """Take in the images of an archive, or of an OCI layout directory, under their own names.
+
+    With `reference`, it must hold one image, which gets that name. Raises ImageError.
+    """
+    images: list[Image] = []
+    with store.adding():
+        found = read_archive(source, store.content, store.limits)
+        if reference is not None and len(found) != 1:
+            raise ImageError(f"archive {source} holds {len(found)} images; import it without a name")
+        for item in found:
+            names = item.names if reference is None else (reference,)
+            if not names:
+                raise ImageError(f"archive {source} holds an image without a name; give one")
+            images.extend(store.add_found(item, (name,)) for name in names)
+    return images

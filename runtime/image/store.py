@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -29,6 +28,7 @@ from runtime.image.index import IndexFile
 from runtime.image.layers import Layer, LayerStore
 from runtime.image.listing import Summary
 from runtime.image.pack import Compression
+from runtime.image.pins import Holder, Pins
 from runtime.image.references import named_reference, parse_reference
 from runtime.image.removal import Removal, UsedBy
 from runtime.image.streams import UnpackLimits
@@ -42,7 +42,8 @@ class ImageStore:
     """Images below `root`, which is a valid OCI image layout (skopeo and podman read it).
 
     Every method leaves the store usable when it fails, also for want of disk space, and several processes may
-    work in one store at once. All block on the disk, and raise ImageError or a subclass.
+    work in one store at once. All block on the disk, and raise ImageError or a subclass. pins: what builds
+    need now; who removes images asks for them.
     """
 
     def __init__(self, root: Path, limits: UnpackLimits | None = None) -> None:
@@ -51,6 +52,7 @@ class ImageStore:
         self.content = LayerStore(self.root, self.limits)
         self._index = IndexFile(self.content)
         self._lock, self._content_lock = self.root / "lock", self.root / "content.lock"
+        self.pins = Pins()
         self._leftovers = True  # for all we know: a process that was killed may have added content
         self.sweep()
         layout = self.root / "oci-layout"
@@ -60,12 +62,19 @@ class ImageStore:
 
     # ---- in --------------------------------------------------------------------------------------------
 
-    def adding(self) -> AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def adding(self) -> Iterator[None]:
         """While held, nobody removes content: what was added has no name yet that would protect it.
 
-        A pull holds it from its first look for a layer that is here already until add_image().
+        A pull holds it from its first look for a layer that is here already until add_image(). What a failure
+        leaves goes with the next removal.
         """
-        return files.locked(self._content_lock, shared=True)
+        with files.locked(self._content_lock, shared=True):
+            try:
+                yield
+            except BaseException:
+                self._leftovers = True
+                raise
 
     def add_layer(self, source: Path | BinaryIO, compression: Compression = "zstd") -> Layer:
         """Store a layer from a root directory, a tar file, or a tar stream (plain, gzip or zstd)."""
@@ -106,12 +115,16 @@ class ImageStore:
         *,
         parent: str = "",
         step: str = "",
+        holder: Holder | None = None,
     ) -> Image:
         """Make an image of layers that are here already and the bytes of its config, and give it names.
 
-        parent: the id of the image it was made from here; step: a digest of the build step that did.
+        parent: the id of the image it was made from here; step: a digest of the build step that did; holder:
+        who needs the image.
         """
         described = Descriptor(media_type=CONFIG, digest=self.content.put_blob(config), size=len(config))
+        if holder is not None:
+            holder.hold(described.digest)
         manifest = Manifest(config=described, layers=tuple(layer.descriptor for layer in layers))
         names = (names,) if isinstance(names, str) else names
         return self.add_image(names, encode(manifest), MANIFEST, layers, config, parent=parent, step=step)
@@ -153,23 +166,6 @@ class ImageStore:
             read_documents(self.content, entry)
             return self._named(entry, wanted)
 
-    def import_archive(self, source: Path, reference: str | None = None) -> list[Image]:
-        """Take in the images of a docker or OCI archive, or OCI layout directory, under their own names.
-
-        With `reference`, the archive must hold one image, which gets that name.
-        """
-        images: list[Image] = []
-        with self.adding():
-            found = archive.read_archive(source, self.content, self.limits)
-            if reference is not None and len(found) != 1:
-                raise ImageError(f"archive {source} holds {len(found)} images; import it without a name")
-            for item in found:
-                names = item.names if reference is None else (reference,)
-                if not names:
-                    raise ImageError(f"archive {source} holds an image without a name; give one")
-                images.extend(self.add_found(item, (name,)) for name in names)
-        return images
-
     def add_found(self, item: archive.Found, names: Sequence[str]) -> Image:
         """Take in an image that was found in an archive, within adding()."""
         if item.manifest:
@@ -184,13 +180,13 @@ class ImageStore:
         with files.locked(self._lock):
             entries = self._index.read()
             entry = catalog.find(entries, reference, self.root)
-        return self._named(_bare(entry), [wanted])
+        return self._named(catalog.bare(entry), [wanted])
 
     def record_digest(self, reference: str, repository: str) -> Image:
         """Note that an image is in a registry, by its manifest's digest there: after a push."""
         with files.locked(self._lock):
             entry = catalog.find(self._index.read(), reference, self.root)
-        return self._named(_bare(entry), [f"{parse_reference(repository).repository}@{entry.digest}"])
+        return self._named(catalog.bare(entry), [f"{parse_reference(repository).repository}@{entry.digest}"])
 
     def _named(self, entry: Descriptor, names: Sequence[str]) -> Image:
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
@@ -309,6 +305,7 @@ class ImageStore:
 
         filters: dangling (true by default; false takes named ones too), label, label!, until.
         """
+        self._leftovers = True  # who prunes wants all to go that can
         with self._alone() as alone, files.locked(self._lock):
             entries = self._index.read()
             chosen = listing.prunable(self.content, entries, filters or {})
@@ -390,9 +387,3 @@ class ImageStore:
                 yield False
                 return
             yield True
-
-
-def _bare(entry: Descriptor) -> Descriptor:
-    """The entry without its name."""
-    kept = {key: entry.annotations[key] for key in catalog.KEPT if key in entry.annotations}
-    return msgspec.structs.replace(entry, annotations=kept)

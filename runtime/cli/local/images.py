@@ -12,6 +12,7 @@ from runtime.cli.errors import CliError
 from runtime.image import Image, ImageStore
 from runtime.image.archive import is_archive
 from runtime.image.files import scratch_directory
+from runtime.image.loading import import_archive
 
 
 def _store(arguments: argparse.Namespace) -> ImageStore:
@@ -86,7 +87,7 @@ def _import(store: ImageStore, source: Path, name: str | None) -> list[Image]:
     if not source.exists():
         raise CliError(f"{source} does not exist; give a directory, a tar, or - for standard input")
     if is_archive(source):
-        return store.import_archive(source, name)
+        return import_archive(store, source, name)
     if name is None:
         raise CliError(f"{source} brings no name of its own; write: nn import {source} NAME")
     return [store.create(name, [source])]

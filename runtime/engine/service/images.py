@@ -34,12 +34,13 @@ def publish(
 
 
 def uses(service: Service) -> UsedBy:
-    """Return what tells which containers were made from an image, as it is now."""
+    """Return what tells which containers were made from an image, as of now, and whether a build needs it."""
     table: dict[str, list[Use]] = {}
     for record in service.containers.list(all=True):
         use = Use(container=record.id, running=record.state.running)
         table.setdefault(record.image_id, []).append(use)
-    return lambda image_id: table.get(image_id, ())
+    build = (Use(container="of a build", running=True),)
+    return lambda image_id: (*table.get(image_id, ()), *(build if image_id in service.images.pins else ()))
 
 
 # ---- names and ends -------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from runtime.engine.service.request import Config
 from runtime.image.image import Image
 from runtime.image.layers import Layer
 from runtime.image.merged import Merged
+from runtime.image.pins import Holder
 from runtime.image.store import ImageStore
 
 MOUNT_POINTS = frozenset({"dev", "proc", "sys"})
@@ -37,8 +38,12 @@ def snapshot(
     author: str = "",
     comment: str = "",
     step: str = "",
+    holder: Holder | None = None,
 ) -> Image:
-    """Make an image of `parent` and the layer at `upper`. Raises ImageError."""
+    """Make an image of `parent` and the layer at `upper`; step and holder as register() has them.
+
+    Raises ImageError.
+    """
     with store.adding():
         layer = add_upper(store, upper, Merged(parent.layer_dirs))
         document = child_document(
@@ -50,7 +55,9 @@ def snapshot(
             comment=comment,
         )
         layers = (*parent.layers, layer) if layer else parent.layers
-        return store.register(names, layers, write_document(document), parent=parent.id, step=step)
+        return store.register(
+            names, layers, write_document(document), parent=parent.id, step=step, holder=holder
+        )
 
 
 def leftovers(upper: Path, below: Merged) -> Callable[[str, os.stat_result], bool]:

@@ -13,6 +13,7 @@ from tars import directory, entry, symlink, tar
 
 from runtime.image import ImageError, ImageStore
 from runtime.image.archive import is_archive
+from runtime.image.loading import import_archive
 
 pytestmark = pytest.mark.root
 
@@ -73,7 +74,7 @@ def saved(tmp_path: Path, data: bytes) -> Path:
 def test_a_docker_archive_keeps_names_and_config(store: ImageStore, tmp_path: Path) -> None:
     path = saved(tmp_path, docker_archive(*LAYERS))
     assert is_archive(path)
-    assert [image.reference for image in store.import_archive(path)] == ["app:1", "app:2"]
+    assert [image.reference for image in import_archive(store, path)] == ["app:1", "app:2"]
     image = store.verify("app:2")
     assert (image.execution.cmd, image.execution.env) == (["/b"], ["A=1"])
     store.flatten("app:1", tmp_path / "flat")
@@ -88,16 +89,16 @@ def test_an_oci_archive_and_its_directory_give_the_same_image(store: ImageStore,
         (layout / name).write_bytes(data)
     path = saved(tmp_path, gzip.compress(tar(*(entry(name, data=data) for name, data in files.items()))))
     assert is_archive(path) and is_archive(layout)
-    packed = store.import_archive(path)
+    packed = import_archive(store, path)
     assert [image.reference for image in packed] == ["oci/app:latest"]
-    assert store.import_archive(layout, "other")[0].layers == packed[0].layers
+    assert import_archive(store, layout, "other")[0].layers == packed[0].layers
     store.verify("other")
 
 
 def test_our_own_layout_can_be_imported_elsewhere(store: ImageStore, tmp_path: Path) -> None:
     made = store.create("app", [io.BytesIO(LAYERS[0])])
     other = ImageStore(tmp_path / "other")
-    assert other.import_archive(store.root)[0].digest == made.digest
+    assert import_archive(other, store.root)[0].digest == made.digest
 
 
 def test_equal_layers_that_docker_links_are_found(store: ImageStore, tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_equal_layers_that_docker_links_are_found(store: ImageStore, tmp_path: P
         symlink("1/layer.tar", "../0/layer.tar"),
         entry("manifest.json", data=json.dumps([image]).encode()),
     )
-    assert len(store.import_archive(saved(tmp_path, tar(*files)))[0].layers) == 2
+    assert len(import_archive(store, saved(tmp_path, tar(*files)))[0].layers) == 2
 
 
 def test_a_root_file_system_is_no_archive(tmp_path: Path) -> None:
@@ -120,8 +121,8 @@ def test_a_root_file_system_is_no_archive(tmp_path: Path) -> None:
 def test_an_image_without_a_name_needs_one(store: ImageStore, tmp_path: Path) -> None:
     path = saved(tmp_path, docker_archive(*LAYERS, tags=[]))
     with pytest.raises(ImageError, match="give one"):
-        store.import_archive(path)
-    assert store.import_archive(path, "named")[0].reference == "named:latest"
+        import_archive(store, path)
+    assert import_archive(store, path, "named")[0].reference == "named:latest"
 
 
 BROKEN = {
@@ -145,7 +146,7 @@ def test_a_broken_archive_is_refused_and_leaves_nothing(kind: str, store: ImageS
     broken = BROKEN[kind](files)
     path = saved(tmp_path, tar(*(entry(name, data=data) for name, data in broken.items())))
     with pytest.raises(ImageError):
-        store.import_archive(path)
+        import_archive(store, path)
     assert store.list() == []
     assert not list((store.root / "tmp").iterdir())
     assert sorted(item.name for item in tmp_path.iterdir()) == ["archive", "store"]
@@ -156,5 +157,5 @@ def test_an_oci_blob_with_other_bytes_is_refused(store: ImageStore, tmp_path: Pa
     victim = sorted(name for name in files if name.startswith("blobs"))[0]
     files[victim] = files[victim][:-1] + bytes([files[victim][-1] ^ 1])
     with pytest.raises(ImageError):
-        store.import_archive(saved(tmp_path, tar(*(entry(name, data=data) for name, data in files.items()))))
+        import_archive(store, saved(tmp_path, tar(*(entry(name, data=data) for name, data in files.items()))))
     assert store.list() == []

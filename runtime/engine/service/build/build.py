@@ -18,6 +18,7 @@ from runtime.engine.service.lines import Lines
 from runtime.engine.service.piping import feed
 from runtime.image.errors import LayerError
 from runtime.image.files import scratch_directory
+from runtime.image.image import Image
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service
@@ -41,12 +42,18 @@ async def build(
     """
     options = options.checked()
     said = lines if not options.quiet else Lines()
-    async with _scratch(service) as scratch:
-        context = await _context(service, chunks, options, remote, scratch)
-        bases = Bases(
-            service, said, always_pull=options.pull, platform=options.platform, credentials=credentials
-        )
-        image = await Builder(service, options, said, bases, scratch).run(context)
+    with service.images.pins.holding() as holder:
+        async with _scratch(service) as scratch:
+            context = await _context(service, chunks, options, remote, scratch)
+            bases = Bases(
+                service, said, always_pull=options.pull, platform=options.platform, credentials=credentials
+            )
+            image = await Builder(service, options, said, bases, scratch, holder).run(context)
+        await _name(service, image, options, lines)
+    return image.id
+
+
+async def _name(service: Service, image: Image, options: BuildOptions, lines: Lines) -> None:
     if options.quiet:
         lines.stream(f"{image.id}\n")
     else:
@@ -56,7 +63,6 @@ async def build(
         publish(service, "tag", tagged.id, name)
         if not options.quiet:
             lines.stream(f"Successfully tagged {name}\n")
-    return image.id
 
 
 async def _context(

@@ -26,17 +26,28 @@ from runtime.engine.service.request import Config
 from runtime.engine.service.snapshot import snapshot
 from runtime.image.image import Image
 from runtime.image.merged import Merged
+from runtime.image.pins import Holder
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service
 
 
 class Builder:
-    """One build of one context. scratch: a private directory on the store's file system."""
+    """One build of one context. scratch: a private directory on the store's file system.
+
+    holder: keeps the images that the build needs, whatever others remove meanwhile.
+    """
 
     def __init__(
-        self, service: Service, options: BuildOptions, lines: Lines, bases: Bases, scratch: Path
+        self,
+        service: Service,
+        options: BuildOptions,
+        lines: Lines,
+        bases: Bases,
+        scratch: Path,
+        holder: Holder,
     ) -> None:
+        self._holder = holder
         self._service, self._options, self._lines, self._bases = service, options, lines, bases
         self._store = service.images
         self._arguments = Arguments(options.buildargs)
@@ -69,7 +80,9 @@ class Builder:
         if image is None:
             raise BuildError("No image was generated. Is your Dockerfile empty?")
         if self._options.squash:
-            image = await asyncio.to_thread(squashed, self._store, image, state.base, self._scratch)
+            image = await asyncio.to_thread(
+                squashed, self._store, image, state.base, self._scratch, self._holder
+            )
             self._lines.emit({"aux": {"ID": image.id}})
         unused = self._arguments.unused()
         if unused:
@@ -100,13 +113,13 @@ class Builder:
         if not name:
             raise BuildError(f"base name ({stage.base}) should not be blank")
         if name == "scratch":
-            return State.scratch()
+            return State.scratch(self._holder)
         for other, state in self._done:
             if other and other == name.lower():
                 return state.branch()
         platform = expand(stage.first.flags.get("platform", ""), self._arguments.globals, stage.first.escape)
         image = await self._bases.find(name, platform)
-        return await asyncio.to_thread(State.of, self._store, image)
+        return await asyncio.to_thread(State.of, self._store, image, self._holder)
 
     async def _triggers(self, state: State, context: Context) -> None:
         triggers = state.take_triggers()
@@ -170,7 +183,8 @@ class Builder:
         assert self._cache is not None
         if state.missed:  # nothing can follow from an image that was only just made
             return False
-        image = await asyncio.to_thread(self._cache.find, state.image.id if state.image else "", step)
+        parent = state.image.id if state.image else ""
+        image = await asyncio.to_thread(self._cache.find, parent, step, self._holder)
         if image is None:
             state.missed = True
             return False
@@ -211,6 +225,7 @@ class Builder:
             created_by=created_by,
             author=state.author,
             step=step,
+            holder=self._holder,
         )
 
     # ---- files -----------------------------------------------------------------------------------------
@@ -240,7 +255,8 @@ class Builder:
             return before[int(name)][1].tree()
         if name.lower() == self._done[-1][0]:
             raise BuildError(f"invalid from flag value {name}: refers to current build stage")
-        return Merged((await self._bases.find(name)).layer_dirs)
+        image = await self._bases.find(name)
+        return (await asyncio.to_thread(State.of, self._store, image, self._holder)).tree()
 
     async def _workdir(self, state: State, instruction: Instruction, values: Mapping[str, str]) -> None:
         config = apply_setting(instruction, state.config, values)

@@ -10,6 +10,7 @@ import msgspec
 from runtime.engine.service.request import Config
 from runtime.image.errors import ImageError
 from runtime.image.image import Image
+from runtime.image.pins import Holder
 from runtime.image.store import ImageStore
 
 
@@ -26,16 +27,17 @@ class Cache:
         self._store, self._off = store, off
         self._allowed = _ancestors(store, sources) if sources else None
 
-    def find(self, parent: str, step: str) -> Image | None:
-        """Return the newest image that the step made from `parent` (an id, "" for nothing)."""
+    def find(self, parent: str, step: str, holder: Holder) -> Image | None:
+        """Return the newest image that the step made from `parent` (an id, "" for nothing), and hold it."""
         if self._off:
             return None
         for image_id in reversed(self._store.made_by(parent, step)):
             if self._allowed is not None and image_id not in self._allowed:
                 continue
+            holder.hold(image_id)
             try:
                 return self._store.resolve(image_id)
-            except ImageError:  # damaged: it is made again
+            except ImageError:  # damaged, or removed just now: it is made again
                 continue
         return None
 

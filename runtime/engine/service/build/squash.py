@@ -11,10 +11,11 @@ from runtime.engine.service.image_config import HistoryRow, read_document, write
 from runtime.image.documents import RootFs
 from runtime.image.flatten import squash
 from runtime.image.image import Image
+from runtime.image.pins import Holder
 from runtime.image.store import ImageStore
 
 
-def squashed(store: ImageStore, image: Image, base: Image | None, scratch: Path) -> Image:
+def squashed(store: ImageStore, image: Image, base: Image | None, scratch: Path, holder: Holder) -> Image:
     """Return an image like `image`, of the layers of `base` and one more. Raises ImageError.
 
     scratch: a directory on the store's file system. The image itself stays, for the cache.
@@ -39,4 +40,4 @@ def squashed(store: ImageStore, image: Image, base: Image | None, scratch: Path)
             history=(*document.history[:kept], *added, merge),
             rootfs=RootFs(diff_ids=tuple(one.diff_id for one in layers)),
         )
-        return store.register((), layers, write_document(document))
+        return store.register((), layers, write_document(document), holder=holder)

@@ -17,6 +17,7 @@ from runtime.engine.service.request import Config
 from runtime.image.image import Image
 from runtime.image.layers import Layer
 from runtime.image.merged import Merged
+from runtime.image.pins import Holder
 from runtime.image.store import ImageStore
 from runtime.oci.defaults import PATH
 
@@ -28,7 +29,8 @@ class State:
     config document.
     """
 
-    def __init__(self, image: Image | None, document: ImageDocument) -> None:
+    def __init__(self, image: Image | None, document: ImageDocument, holder: Holder) -> None:
+        self._holder = holder
         self.image, self.base, self.document = image, image, document
         self.author = document.author
         self.missed = False
@@ -36,18 +38,21 @@ class State:
         self.config = _with_path(document.config)
 
     @classmethod
-    def scratch(cls) -> State:
-        """Begin with nothing."""
-        return cls(None, empty_document())
+    def scratch(cls, holder: Holder) -> State:
+        """Begin with nothing. holder: keeps all images that come of it."""
+        return cls(None, empty_document(), holder)
 
     @classmethod
-    def of(cls, store: ImageStore, image: Image) -> State:
-        """Begin with an image. Blocking."""
-        return cls(image, read_document(store.content.read_blob(image.id)))
+    def of(cls, store: ImageStore, image: Image, holder: Holder) -> State:
+        """Begin with an image. Blocking. ImageNotFoundError: it was removed just now."""
+        holder.hold(image.id)
+        image = store.resolve(image.id)
+        return cls(image, read_document(store.content.read_blob(image.id)), holder)
 
     def branch(self) -> State:
         """Begin another stage where this one ended."""
-        return State(self.image, msgspec.structs.replace(self.document, config=self.config))
+        document = msgspec.structs.replace(self.document, config=self.config)
+        return State(self.image, document, self._holder)
 
     def tree(self) -> Merged:
         """Return the files of the image."""
@@ -94,6 +99,7 @@ class State:
             write_document(document),
             parent=self.image.id if self.image else "",
             step=step,
+            holder=self._holder,
         )
         self.move_to(store, image)
 

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from runtime.engine.errors import BadParameterError
+from runtime.engine.service import images
 from runtime.engine.service.build.build import build
 from runtime.engine.service.build.errors import BuildError, DockerfileError
 from runtime.engine.service.build.options import BuildOptions
@@ -505,6 +506,34 @@ def test_a_damaged_step_is_made_again(bench: Bench) -> None:
     first = bench.build("FROM scratch\nENV A=1")
     (bench.store.root / "blobs/sha256" / first.digest[7:]).write_bytes(b"{}")
     assert bench.build("FROM scratch\nENV A=1").id != first.id
+
+
+def test_what_a_build_needs_stays_whatever_is_removed_meanwhile(bench: Bench) -> None:
+    """Each step is followed by a prune of all that nobody has, and by the removal of the base."""
+    bench.build("FROM scratch\nCOPY a /", {"a": b"1"}, tags=("base",))
+    bench.service.containers = SimpleNamespace(list=lambda **_: [])
+    base = bench.store.find_id("base")
+    said: list[Exception] = []
+
+    def prune() -> None:
+        used_by = images.uses(bench.service)
+        for reference in ("base", base):
+            try:
+                bench.store.remove(reference, force=True, used_by=used_by)
+            except ImageError as error:
+                said.append(error)
+        bench.store.prune_images({"dangling": ["false"]}, used_by)
+
+    real = bench.store.register
+    bench.store.register = lambda *args, **kwargs: (real(*args, **kwargs), prune())[0]  # type: ignore[method-assign]
+    text = "FROM base AS one\nCOPY a /b\nENV A=1\nFROM scratch\nCOPY --from=one /b /c\nLABEL x=y\n"
+    image = bench.build(text, {"a": b"2"}, no_cache=True, tags=("made",))
+    assert names(image) == ["c"]
+    assert said
+    bench.store.register = real  # type: ignore[method-assign]
+    bench.store.prune_images({}, images.uses(bench.service))
+    assert [row.names for row in bench.store.summaries()] == [("made:latest",)]
+    assert len(list((bench.store.root / "layers").iterdir())) == 1
 
 
 # ---- one layer ------------------------------------------------------------------------------------------
