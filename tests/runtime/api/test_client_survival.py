@@ -30,6 +30,7 @@ def test_a_log_has_each_line_once_over_several_kills(client: Client):
     assert done.stderr == expected
 
 
+@pytest.mark.parametrize("client", ["docker"], indirect=True)
 def test_following_begins_again_where_it_was_left(client: Client):
     client.detached(
         "--name", "box", "busybox", "sh", "-c", "i=0; while :; do echo $((i+=1)); sleep 0.01; done"
@@ -64,6 +65,7 @@ def test_terminals_and_execs_are_there_to_come_back_to(client: Client):
     assert client("exec", "box", "true", status=1) == ""
 
 
+@pytest.mark.parametrize("client", ["nn"], indirect=True)
 def test_input_goes_on_and_ends(client: Client):
     client.detached(
         "--name", "box", "-i", "busybox", "sh", "-c", "while read a; do echo got $a; done; exit 3"
