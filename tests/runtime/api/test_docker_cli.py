@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
-import re
 import shutil
 import signal
 import subprocess
@@ -46,18 +43,6 @@ def test_the_exit_status_is_the_programs(daemon: Daemon, command: list[str], sta
     assert daemon.docker_run("run", "--rm", "busybox", *command).returncode == status
 
 
-def test_input_goes_through_to_its_end(daemon: Daemon):
-    assert daemon.docker("run", "-i", "--rm", "busybox", "cat", stdin="typed\n") == "typed\n"
-    assert daemon.docker("run", "-i", "--rm", "busybox", "wc", "-c", stdin="x" * 300_000).strip() == "300000"
-
-
-def test_much_goes_through_both_ways(daemon: Daemon):
-    data = os.urandom(1 << 20) * int(os.environ.get("NINETYNINE_STREAM_MIB", "32"))
-    done = daemon.docker_run("run", "-i", "--rm", "busybox", "cat", stdin=data)
-    assert len(done.stdout) == len(data)
-    assert done.stdout == data
-
-
 def test_a_missing_image_and_a_taken_name_are_told_in_dockers_words(daemon: Daemon):
     said = daemon.docker("create", "--pull", "never", "missing", check=False)
     assert said == "Error response from daemon: No such image: missing:latest\n"
@@ -81,91 +66,6 @@ def test_a_detached_container_is_listed_inspected_and_stopped(daemon: Daemon):
     assert daemon.docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "web") == "exited 137\n"
     assert daemon.docker("wait", "web") == "137\n"
     daemon.docker("rm", "web")
-
-
-def test_logs_are_kept_and_followed(daemon: Daemon):
-    script = "echo one; echo two >&2; while [ ! -e /go ]; do sleep 0.1; done; echo three"
-    run_detached(daemon, "--name", "chatty", "busybox", "sh", "-c", script)
-    follower = daemon.docker_start("logs", "-f", "chatty", stdin=subprocess.DEVNULL)
-    assert follower.stdout is not None
-    assert follower.stdout.readline() == b"one\n"
-    daemon.docker("exec", "chatty", "touch", "/go")
-    out, err = follower.communicate(timeout=30)
-    assert (out, err, follower.returncode) == (b"three\n", b"two\n", 0)
-    assert daemon.docker("logs", "--tail", "1", "chatty") == "three\n"
-    assert re.match(r"\d{4}-\d\d-\d\dT.*Z three", daemon.docker("logs", "-t", "-n", "1", "chatty"))
-    daemon.docker("rm", "chatty")
-
-
-def test_exec_has_its_own_status_user_and_input(daemon: Daemon):
-    run_detached(daemon, "--name", "home", "-e", "A=1", "busybox", "sleep", "60")
-    assert daemon.docker("exec", "-e", "B=2", "home", "sh", "-c", "echo $A$B") == "12\n"
-    assert daemon.docker("exec", "-i", "home", "cat", stdin="in") == "in"
-    assert (
-        daemon.docker("exec", "-u", "alice", "-w", "/tmp", "home", "sh", "-c", "id -un; pwd")
-        == "alice\n/tmp\n"
-    )
-    assert daemon.docker_run("exec", "home", "sh", "-c", "exit 9").returncode == 9
-    assert daemon.docker_run("exec", "home", "/nowhere").returncode == 127
-    said = daemon.docker("exec", "home", "nowhere", check=False)
-    assert 'OCI runtime exec failed: exec failed: unable to start container process: exec: "nowhere"' in said
-    assert daemon.docker_run("exec", "-w", "/nowhere", "home", "true").returncode == 126
-    assert daemon.docker_run("exec", "home", "test", "-e", "/nowhere").returncode == 1
-    assert daemon.docker("exec", "-d", "home", "touch", "/made") == ""
-    deadline = time.monotonic() + 20
-    while daemon.docker_run("exec", "home", "test", "-e", "/made").returncode and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert "/made" in daemon.docker("diff", "home")
-    daemon.docker("rm", "-f", "home")
-    assert "No such container: home" in daemon.docker("exec", "home", "true", check=False)
-
-
-def test_cp_goes_both_ways(daemon: Daemon, tmp_path: Path):
-    run_detached(daemon, "--name", "files", "busybox", "sleep", "60")
-    source = tmp_path / "in"
-    source.mkdir()
-    (source / "a").write_text("alpha")
-    daemon.docker("cp", str(source), "files:/tmp/there")
-    assert daemon.docker("exec", "files", "cat", "/tmp/there/a") == "alpha"
-    daemon.docker("cp", "files:/tmp/there/a", str(tmp_path / "out"))
-    assert (tmp_path / "out").read_text() == "alpha"
-    assert "Could not find the file /none" in daemon.docker("cp", "files:/none", str(tmp_path), check=False)
-    daemon.docker("rm", "-f", "files")
-
-
-def test_a_terminal_is_one(daemon: Daemon):
-    master, slave = pty.openpty()
-    client = daemon.docker_start(
-        "run", "-it", "--rm", "busybox", "sh", stdin=slave, stdout=slave, stderr=slave
-    )
-    os.close(slave)
-    os.write(master, b"stty size; tty; exit 5\n")
-    said = b""
-    try:
-        while data := os.read(master, 4096):
-            said += data
-    except OSError:  # the terminal's end
-        pass
-    os.close(master)
-    assert client.wait(30) == 5
-    assert b"/dev/pts/0" in said
-
-
-def test_the_detach_keys_leave_it_running(daemon: Daemon):
-    master, slave = pty.openpty()
-    client = daemon.docker_start(
-        "run", "-it", "--name", "kept", *QUICK, "busybox", "sh", stdin=slave, stdout=slave, stderr=slave
-    )
-    os.close(slave)
-    said = b""
-    os.write(master, b"echo re''ady\n")
-    while b"ready" not in said:
-        said += os.read(master, 4096)
-    os.write(master, b"\x10\x11")
-    assert client.wait(30) == 0
-    os.close(master)
-    assert daemon.docker("inspect", "-f", "{{.State.Running}}", "kept") == "true\n"
-    daemon.docker("rm", "-f", "kept")
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 7), (signal.SIGTERM, 8)])
