@@ -69,7 +69,9 @@ def nn(daemon: Daemon, *arguments: str, stdin: str = "", status: int = 0) -> str
 
 
 def unfinished(daemon: Daemon) -> list[Path]:
-    return list((daemon.root / "images/tmp").glob("**/*"))
+    """What is being worked on; some of it may go while we look, which os.walk forgives."""
+    found = os.walk(daemon.root / "images/tmp")
+    return [Path(where, name) for where, directories, names in found for name in (*directories, *names)]
 
 
 def soon(true: Callable[[], bool]) -> bool:
