@@ -36,6 +36,7 @@ from registries import Relay, distribution, has_distribution, ours  # noqa: E402
 
 from runtime.image import ImageStore  # noqa: E402
 from runtime.image.loading import import_archive  # noqa: E402
+from runtime.image.loading import load  # noqa: E402
 from runtime.image.registry.client import RegistryClient  # noqa: E402
 from runtime.image.saving import choose, save  # noqa: E402
 
