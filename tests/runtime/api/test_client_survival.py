@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
 from clients import Client
@@ -28,6 +30,20 @@ def test_a_log_has_each_line_once_over_several_kills(client: Client):
     expected = b"".join(b"%d\n" % number for number in range(1, 200_001))
     assert done.stdout == expected
     assert done.stderr == expected
+
+
+@pytest.mark.parametrize("client", ["nn"], indirect=True)
+def test_what_was_written_while_there_was_no_daemon_is_there(client: Client, tmp_path: Path):
+    words = ("--name", "box", "-v", f"{tmp_path}:/out", "busybox")
+    client.detached(*words, "sh", "-c", "until [ -e /out/go ]; do sleep 0.05; done; seq 1 3000; exit 5")
+    pid = client("inspect", "-f", "{{.State.Pid}}", "box").strip()
+    client.daemon.terminate(signal.SIGKILL)
+    (tmp_path / "go").touch()
+    while Path(f"/proc/{pid}").exists():
+        time.sleep(0.02)
+    client.daemon.start()
+    assert client("wait", "box") == "5\n"
+    assert client("logs", "box").split() == [str(number) for number in range(1, 3001)]
 
 
 @pytest.mark.parametrize("client", ["docker"], indirect=True)
