@@ -35,7 +35,6 @@ from daemon_process import running_daemon  # noqa: E402
 from registries import Relay, distribution, has_distribution, ours  # noqa: E402
 
 from runtime.image import ImageStore  # noqa: E402
-from runtime.image.loading import import_archive  # noqa: E402
 from runtime.image.loading import load  # noqa: E402
 from runtime.image.registry.client import RegistryClient  # noqa: E402
 from runtime.image.saving import choose, save  # noqa: E402
@@ -61,7 +60,7 @@ def alone(where: Path) -> Iterator[Client]:
     """The client without a daemon."""
     store, client = ImageStore(where / "images"), RegistryClient()
     yield Client(
-        lambda archive, name: import_archive(store, archive),
+        lambda archive, name: load(store, archive),
         lambda name: client.push(store, name),
         lambda name: client.pull(store, name),
     )
