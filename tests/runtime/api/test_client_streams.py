@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import os
@@ -11,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 from clients import Client
 
@@ -173,6 +175,17 @@ def test_without_input_a_program_reads_none(client: Client):
     )
 
 
+def test_a_run_passes_no_signals_on_when_told_so(client: Client):
+    script = "trap 'echo got' TERM; while :; do echo up; sleep 0.05; done"
+    words = ("run", "--sig-proxy=false", "--name", "box", "--network", "none", "busybox", "sh", "-c", script)
+    with client.start(*words, stdin=subprocess.DEVNULL) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"up\n"
+        process.terminate()
+        assert process.wait(30) != 0
+    assert client("inspect", "-f", "{{.State.Running}}", "box") == "true\n"
+    assert "got" not in client("logs", "box")
+
+
 @pytest.mark.parametrize("words", [(), ("--sig-proxy=false",)])
 def test_signals_go_to_the_program_unless_told_not_to(client: Client, words: tuple[str, ...]):
     script = "trap 'echo got; exit 42' TERM; while :; do echo up; sleep 0.05; done"
@@ -188,3 +201,19 @@ def test_signals_go_to_the_program_unless_told_not_to(client: Client, words: tup
             assert (status != 42, running) == (True, True)
         else:
             assert (process.stdout.read().split()[-1], status, running) == (b"got", 42, False)
+
+
+@pytest.mark.parametrize("client", ["nn"], indirect=True)
+def test_a_websocket_is_attached_too(client: Client):
+    client.detached("--name", "box", "-i", "busybox", "sh", "-c", "while read a; do echo got $a; done")
+
+    async def talk() -> bytes:
+        url = "http://nnd/v1.45/containers/box/attach/ws?stream=1&stdin=1&stdout=1"
+        connector = aiohttp.UnixConnector(str(client.daemon.socket))
+        async with aiohttp.ClientSession(connector=connector) as session, session.ws_connect(url) as socket:
+            await socket.send_bytes(b"one\n")
+            first = await socket.receive_bytes(timeout=20)
+            await socket.send_str("two\n")
+            return first + await socket.receive_bytes(timeout=20)
+
+    assert asyncio.run(talk()) == b"got one\ngot two\n"
