@@ -23,6 +23,10 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     deleted: str = msgspec.field(default="", name="Deleted")
 
 
+class LayerRemoval(Removal, frozen=True, kw_only=True):
+    """The row of a layer, of which no event tells."""
+
+
 class Use(msgspec.Struct, frozen=True, kw_only=True):
     """A container made from an image."""
 

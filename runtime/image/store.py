@@ -30,7 +30,7 @@ from runtime.image.listing import Summary
 from runtime.image.pack import Compression
 from runtime.image.pins import Holder, Pins
 from runtime.image.references import named_reference, parse_reference
-from runtime.image.removal import Removal, UsedBy
+from runtime.image.removal import LayerRemoval, Removal, UsedBy
 from runtime.image.streams import UnpackLimits
 
 __all__ = ["Image", "ImageStore"]
@@ -345,7 +345,7 @@ class ImageStore:
             self.content.blob_path(digest).unlink(missing_ok=True)
         if self._leftovers and not held:
             self._collect()
-        return (*plan.removals, *(Removal(deleted=diff_id) for diff_id in loose if diff_id not in held))
+        return (*plan.removals, *(LayerRemoval(deleted=one) for one in loose if one not in held))
 
     def prune(self) -> int:
         """Remove content without a name (left by failed or killed imports); return how many things went."""

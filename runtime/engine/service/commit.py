@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from runtime.engine.errors import ConflictError, ContainerStateError
 from runtime.engine.service.build.settings import apply_changes
 from runtime.engine.service.image_config import merge_user_config
+from runtime.engine.service.images import publish
 from runtime.engine.service.request import Config
 from runtime.engine.service.snapshot import snapshot
 from runtime.image.references import named_reference
@@ -54,6 +55,8 @@ async def commit(
                 comment=comment,
             )
         )
+    for name in names:
+        publish(service, "tag", image.id, name, image.execution.labels)
     more = {"comment": comment, "imageID": image.id, "imageRef": names[0] if names else ""}
     service.containers.publish(record, "commit", more)
     return image.id

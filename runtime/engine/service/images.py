@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from runtime.engine.errors import BadParameterError
@@ -20,7 +20,7 @@ from runtime.image.image import Image
 from runtime.image.loading import Loaded, load
 from runtime.image.references import named_reference
 from runtime.image.registry.platforms import parse_platform
-from runtime.image.removal import Removal, Use, UsedBy
+from runtime.image.removal import LayerRemoval, Removal, Use, UsedBy
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service
@@ -62,24 +62,26 @@ async def remove(
     rows = await asyncio.to_thread(
         lambda: service.images.remove(reference, force=force, prune=prune, used_by=used_by)
     )
-    _tell_of(service, rows, image_id)
+    _tell_of(service, rows, lambda _: image_id)
     return rows
 
 
 async def prune(service: Service, filters: Filters | None = None) -> tuple[tuple[Removal, ...], int]:
     """Remove images that nothing uses; return docker's rows and the bytes freed."""
     used_by = uses(service)
+    known = await asyncio.to_thread(service.images.summaries, {}, all=True)
+    ids = {name: row.id for row in known for name in (*row.names, *row.repo_digests)}
     rows, freed = await asyncio.to_thread(service.images.prune_images, filters or {}, used_by)
-    _tell_of(service, rows, "")
+    _tell_of(service, rows, lambda name: ids.get(name, ""))
     service.events.publish("image", "prune", "", {"reclaimed": str(freed)})
     return rows, freed
 
 
-def _tell_of(service: Service, rows: Sequence[Removal], image_id: str) -> None:
+def _tell_of(service: Service, rows: Sequence[Removal], id_of: Callable[[str], str]) -> None:
     for row in rows:
         if row.untagged:
-            publish(service, "untag", image_id, row.untagged)
-        elif row.deleted:
+            publish(service, "untag", id_of(row.untagged))
+        elif not isinstance(row, LayerRemoval):
             publish(service, "delete", row.deleted)
 
 
@@ -92,7 +94,7 @@ async def save(service: Service, references: Sequence[str]) -> AsyncIterator[byt
         raise BadParameterError("no images named: give at least one name to save")
     chosen = await asyncio.to_thread(saving.choose, service.images, references)
     for one in chosen:
-        publish(service, "save", one.image.id, one.names[0] if one.names else "")
+        publish(service, "save", one.image.id)
     return drain(lambda: saving.save(service.images, chosen))
 
 
@@ -118,7 +120,7 @@ async def load_images(
             lines.stream(f"Loaded image: {name}\n")
         if not one.names:
             lines.stream(f"Loaded image ID: {one.image.id}\n")
-        publish(service, "load", one.image.id, one.names[0] if one.names else "")
+        publish(service, "load", one.image.id)
     return found
 
 
@@ -151,7 +153,9 @@ async def import_tar(
     else:
         lines.emit({"status": f"Downloading from {source}"})
         image = await asyncio.to_thread(_import_url, service, source, names, document)
-    publish(service, "import", image.id, names[0] if names else "")
+    for name in names:
+        publish(service, "tag", image.id, name)
+    publish(service, "import", image.id)
     lines.emit({"status": image.id})
     return image.id
 

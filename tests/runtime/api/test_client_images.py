@@ -326,3 +326,31 @@ def test_the_disk_is_shared_out(client: Client, tmp_path: Path) -> None:
     (row,) = [line.split() for line in shown.splitlines() if line.startswith("sized")]
     assert row[-2:] == ["1kB", "1"]  # unique size, containers
     assert inspect(client, "sized")["Size"] == inspect(client, BUSYBOX)["Size"] + 1000
+
+
+def test_events_tell_what_becomes_of_images(client: Client, tmp_path: Path) -> None:
+    client("tag", BUSYBOX, "told:1")
+    start = client("system", "info", "--format", "{{.SystemTime}}").strip()
+    made = build(client, tmp_path / "c", "FROM busybox\nLABEL a=b\n", "-t", "told:2")
+    client("save", "-o", tmp_path / "a.tar", "told:2")
+    client("load", "-q", "-i", tmp_path / "a.tar")
+    client("rmi", "told:1")
+    client("image", "prune", "-af", "--filter", "label=a=b")
+    end = client("system", "info", "--format", "{{.SystemTime}}").strip()
+    flags = (
+        "--since",
+        start,
+        "--until",
+        end,
+        "--filter",
+        "type=image",
+        "--format",
+        "{{.Action}} {{.Actor.ID}}",
+    )
+    base = inspect(client, BUSYBOX)["Id"]
+    assert client("events", *flags).splitlines() == [
+        *(f"{action} {made}" for action in ("tag", "save", "load")),
+        f"untag {base}",
+        *(f"{action} {made}" for action in ("untag", "delete")),
+        "prune ",
+    ]

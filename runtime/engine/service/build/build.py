@@ -60,7 +60,7 @@ async def _name(service: Service, image: Image, options: BuildOptions, lines: Li
         lines.stream(f"Successfully built {image.id.removeprefix('sha256:')[:12]}\n")
     for name in options.tags:
         tagged = await asyncio.to_thread(service.images.tag, image.id, name)
-        publish(service, "tag", tagged.id, name)
+        publish(service, "tag", tagged.id, name, tagged.execution.labels)
         if not options.quiet:
             lines.stream(f"Successfully tagged {name}\n")
 
