@@ -83,6 +83,24 @@ class Spawner:
         Raises UnavailableError when neither works, or when it is of another version.
         """
         root = Path(root).absolute()
+        spawner, answer = await cls._greet(root)
+        if answer is None:  # it was just ending: another one can be had now
+            spawner, answer = await cls._greet(root)
+        if answer is None:
+            cause = starting.log_tail(root) or "no answer"
+            raise UnavailableError(f"start the spawner of {root}: {cause}; see {root / starting.LOG}")
+        if answer.version != VERSION:
+            spawner._leave()
+            raise UnavailableError(
+                f"the spawner of {root} (process {answer.pid}) is of another version of ninetynine: stop the "
+                "containers with that one, then start this one"
+            )
+        spawner.pid, spawner.running = answer.pid, answer.running
+        return spawner
+
+    @classmethod
+    async def _greet(cls, root: Path) -> tuple[Spawner, Welcome | None]:
+        """Connect and say hello; without an answer it has gone away meanwhile."""
         try:
             sock = await asyncio.to_thread(starting.connect, root)
         except OSError as error:
@@ -92,23 +110,13 @@ class Spawner:
         spawner = cls(root, sock)
         try:
             async with asyncio.timeout(_PATIENCE_S):
-                answer = await spawner._ask(Hello(), Welcome)
-        except BaseException as error:
+                return spawner, await spawner._ask(Hello(), Welcome)
+        except (EngineError, TimeoutError):
             spawner._leave()
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            cause = starting.log_tail(root) or str(error) or "no answer"
-            raise UnavailableError(
-                f"start the spawner of {root}: {cause}; see {root / starting.LOG}"
-            ) from error
-        if answer.version != VERSION:
+            return spawner, None
+        except BaseException:
             spawner._leave()
-            raise UnavailableError(
-                f"the spawner of {root} (process {answer.pid}) is of another version of ninetynine: stop the "
-                "containers with that one, then start this one"
-            )
-        spawner.pid, spawner.running = answer.pid, answer.running
-        return spawner
+            raise
 
     @property
     def on_exit(self) -> Callable[[Exited], None]:

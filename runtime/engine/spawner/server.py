@@ -45,6 +45,7 @@ class Server:
     def __init__(self, root: Path, listener: socket.socket) -> None:
         self._root = root
         self._listener = listener
+        self._inode = self._socket_inode()
         self._loop = Loop()
         self._connections: set[Connection] = set()
         self._house = House(root, self._loop, self._tell)
@@ -127,6 +128,8 @@ class Server:
         elif isinstance(request, Exec):
             beginning.execute(house, request, reply, finish)
         elif isinstance(request, Hello):
+            if self._ending:  # no answer: it comes again once we are gone
+                return
             connection.greeted = True
             running = tuple(one for held in house.held.values() for one in held.running())
             reply(Welcome(pid=os.getpid(), running=running), ())
@@ -160,6 +163,7 @@ class Server:
         if self._ending:
             return
         self._ending = True
+        self._loop.forget(self._listener.fileno())  # who comes now is let go at the end, and comes again
 
         def ended(error: BaseException | None) -> None:
             try:
@@ -168,13 +172,24 @@ class Server:
             except Exception as caught:
                 log_failure("free everything")
                 error = caught
-            (self._root / SOCKET).unlink(missing_ok=True)
+            self._remove_socket()
             finish(error)
             for connection in list(self._connections):
                 connection.say_goodbye()
             self._loop.end()
 
         ending.end(self._house, ended)
+
+    def _remove_socket(self) -> None:
+        """Remove our socket; in its place may be that of the next spawner by now."""
+        if self._inode and self._socket_inode() == self._inode:
+            (self._root / SOCKET).unlink(missing_ok=True)
+
+    def _socket_inode(self) -> int:
+        try:
+            return (self._root / SOCKET).stat().st_ino
+        except OSError:
+            return 0
 
 
 class Connection:

@@ -189,3 +189,36 @@ async def test_a_root_that_cannot_be(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(EngineError, match="start the spawner of"):
         await Spawner.open(tmp_path / "file" / "root")
+
+
+@asynchronous
+async def test_who_comes_while_it_ends_gets_the_next_one(tmp_path, layers):
+    async with connected(tmp_path, layers) as client:
+        first = client.spawner.pid
+        await client.start("sleep", "1000")
+        os.kill(first, signal.SIGSTOP)
+        os.kill(first, signal.SIGTERM)
+        comes = asyncio.ensure_future(Spawner.open(tmp_path))
+        await asyncio.sleep(0.05)
+        os.kill(first, signal.SIGCONT)
+        following = await comes
+    assert following.pid != first
+    assert (tmp_path / "spawner.sock").exists()
+    while is_running(first):
+        await asyncio.sleep(0.01)
+    second = await Spawner.open(tmp_path)
+    assert second.pid == following.pid
+    await second.close(kill=False)
+    await following.close(kill=True)
+
+
+@asynchronous
+async def test_the_end_of_one_leaves_the_socket_of_the_next(tmp_path):
+    first = await Spawner.open(tmp_path)
+    (tmp_path / "spawner.sock").unlink()
+    following = await Spawner.open(tmp_path)
+    await first.close(kill=True)
+    again = await Spawner.open(tmp_path)
+    assert again.pid == following.pid != first.pid
+    await again.close(kill=False)
+    await following.close(kill=True)
