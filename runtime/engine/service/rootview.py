@@ -120,15 +120,18 @@ async def _of_process(service: Service, record: ContainerRecord) -> int:
 # ---- a container that does not run --------------------------------------------------------------------
 
 
-def _layers(service: Service, record: ContainerRecord, writable: bool) -> int:
-    """A mount, attached nowhere, of a container's layers; read-only, its own is one more layer below."""
+def _layers(service: Service, record: ContainerRecord, writable: bool, below: Sequence[str] = ()) -> int:
+    """A mount, attached nowhere, of a container's layers; read-only, its own is one more layer below.
+
+    below: directories beneath all of them.
+    """
     home = service.containers.directory(record.id) / "layer"
-    lower = [str(layer) for layer in service.containers.layers(record.id)]
+    lower = [*below, *(str(layer) for layer in service.containers.layers(record.id))]
     if writable and lower:
         for directory in (home, home / "u", home / "w"):
             directory.mkdir(exist_ok=True)
         return make_overlay(lower, str(home / "u"), str(home / "w"))
-    layers = layers_of(service, record)
+    layers = [*below, *layers_of(service, record)]
     if len(layers) == 1:
         return clone_tree(layers[0], 0 if writable else MOUNT_ATTR_RDONLY)
     return make_read_only_overlay(layers)
@@ -138,7 +141,7 @@ def _assemble(service: Service, record: ContainerRecord, held: contextlib.ExitSt
     """The layers with volumes and binds; what is made for it is freed with `held`."""
     fresh = not (service.containers.directory(record.id) / "layer" / "u").is_dir()
     makes_places = fresh and bool(record.mounts)
-    root = _layers(service, record, writable or makes_places)
+    root = _layers(service, record, writable or makes_places, [str(_places(service, record))])
     binds = []
     with contextlib.ExitStack() as until_then:
         until_then.callback(os.close, root)
@@ -148,6 +151,12 @@ def _assemble(service: Service, record: ContainerRecord, held: contextlib.ExitSt
                 tree = _clone(source, mount)
                 until_then.callback(os.close, tree)
                 binds.append((mount.destination, tree, stat.S_ISDIR(os.fstat(tree).st_mode)))
+        taken = {mount.destination for mount in record.mounts}
+        for source in _own_files(service, record):
+            if source.is_file() and (target := f"/etc/{source.name}") not in taken:
+                tree = clone_tree(str(source), MOUNT_ATTR_RDONLY)
+                until_then.callback(os.close, tree)
+                binds.append((target, tree, False))
         if not binds:
             until_then.pop_all()
             held.callback(os.close, root)
@@ -157,6 +166,21 @@ def _assemble(service: Service, record: ContainerRecord, held: contextlib.ExitSt
         fd = _in_thread(lambda: _attach_all(anchor, root, binds))
     held.callback(os.close, fd)
     return fd
+
+
+def _own_files(service: Service, record: ContainerRecord) -> list[Path]:
+    """What is mounted in /etc of every container that runs; there once it has run."""
+    directory = service.containers.directory(record.id)
+    return [directory / name for name in ("hosts", "hostname", "resolv.conf")]
+
+
+def _places(service: Service, record: ContainerRecord) -> Path:
+    """A layer with the places of those files, for images that lack them, as Docker has one."""
+    places = service.containers.directory(record.id) / "places"
+    (places / "etc").mkdir(parents=True, exist_ok=True)
+    for file in _own_files(service, record):
+        (places / "etc" / file.name).touch()
+    return places
 
 
 def _source(service: Service, mount: MountPoint, held: contextlib.ExitStack) -> Path | None:

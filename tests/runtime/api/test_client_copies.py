@@ -123,6 +123,17 @@ def test_what_is_mounted_is_not_replaced(client: Client, tree: Path):
     assert "localhost" in client("exec", "box", "cat", "/etc/hosts")
 
 
+def test_what_a_run_has_mounted_is_seen_after_it_and_its_place_before(client: Client, tree: Path):
+    client("create", "--name", "box", "--network", "none", "--hostname", "here", "busybox", "true")
+    client("cp", "box:/etc/resolv.conf", tree / "before")
+    assert (tree / "before").read_text() == ""
+    client("start", "-a", "box")
+    for name, said in (("hosts", "localhost"), ("hostname", "here\n"), ("resolv.conf", "")):
+        client("cp", f"box:/etc/{name}", tree / name)
+        assert said in (tree / name).read_text()
+    assert "hosts" not in client("diff", "box")
+
+
 def test_what_is_not_there_or_no_directory_is_told(client: Client, tree: Path):
     client("create", "--name", "box", "--network", "none", "busybox", "true")
     assert "Could not find the file /none in container box" in client.refused("cp", "box:/none", tree)

@@ -116,7 +116,8 @@ def test_entries_are_named_as_docker_names_them(play_box, path: str, names: set[
     async def scene(box: Box) -> None:
         (box.lower / "link").symlink_to("/etc")
         data = await joined((await archive.get_archive(box.service, NAME, path))[1])
-        assert names_in(data) == names
+        own = {"hosts", "hostname", "resolv.conf"}  # each container has them
+        assert {name for name in names_in(data) if name.rpartition("/")[2] not in own} == names
 
     play_box(scene)
 
