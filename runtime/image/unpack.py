@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
+from collections.abc import Iterator
 from typing import Literal, cast
 
 import msgspec
@@ -241,14 +242,29 @@ def _copy(reader: LayerReader, fd: int, offset: int, size: int) -> int:
     """
     end, written = offset + size, 0
     while offset < end:
-        data = reader.read_some(min(end - offset, _HOLE - offset % _HOLE))
+        data = reader.read_some(end - offset)
         if not data:
             raise LayerError("layer's tar ends inside a file: it was cut short; get the image again")
-        if data[0] or data != _ZEROS[: len(data)]:
-            _write_all(fd, data, offset)
-            written = offset + len(data)
+        for start, stop in _filled(data, -offset % _HOLE):
+            _write_all(fd, data[start:stop], offset + start)
+            written = offset + stop
         offset += len(data)
     return written
+
+
+def _filled(data: memoryview, boundary: int) -> Iterator[tuple[int, int]]:
+    """Yield the runs of steps that are not all zeros. boundary: where `data` reaches the first whole one."""
+    begun, start, size = -1, 0, len(data)
+    while start < size:
+        stop = min(boundary if start < boundary else start + _HOLE, size)
+        if data[start] or data[start:stop] != _ZEROS[: stop - start]:
+            begun = start if begun < 0 else begun
+        elif begun >= 0:
+            yield begun, start
+            begun = -1
+        start = stop
+    if begun >= 0:
+        yield begun, size
 
 
 _ZEROS = memoryview(bytes(_HOLE))
