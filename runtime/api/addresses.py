@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -114,7 +115,15 @@ def _replace_stale(path: Path) -> None:
     raise EngineError(f"listen on {path}: another daemon answers there; stop it, or give another --host")
 
 
+def shown(address: Address, sockets: Sequence[socket.socket]) -> str:
+    """Return an address as it can be reached: with the port that port 0 became."""
+    if address.kind == "tcp" and not address.port and sockets:
+        address = msgspec.structs.replace(address, port=sockets[0].getsockname()[1])
+    return str(address)
+
+
 def _listen_tcp(address: Address) -> list[socket.socket]:
+    """Port 0 is a free one, the same for IPv4 and IPv6."""
     found: list[socket.socket] = []
     for family, kind, protocol, _, where in socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -125,7 +134,8 @@ def _listen_tcp(address: Address) -> list[socket.socket]:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind(where)
+            port = where[1] or (found[0].getsockname()[1] if sock is not found[0] else 0)
+            sock.bind((where[0], port, *where[2:]))
             sock.listen(_BACKLOG)
         except BaseException:
             for one in found:

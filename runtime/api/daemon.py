@@ -58,7 +58,10 @@ async def serve(options: Options, say: Callable[[str], None], observer: Observer
         try:
             gc.collect()
             gc.freeze()
-            where = " ".join(str(address) for address in options.hosts)
+            where = " ".join(
+                addresses.shown(address, [one for its, one in sockets if its is address])
+                for address in options.hosts
+            )
             say(f"nnd {versions.program()} is ready: {where} (root {options.root}, pid {os.getpid()})")
             notify("READY=1")
             await stop.wait()

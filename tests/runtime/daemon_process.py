@@ -45,6 +45,7 @@ class Daemon:
             "LC_ALL": "C.UTF-8",
         }
         self.owners: set[int] = set()
+        self.ready = ""
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -77,6 +78,7 @@ class Daemon:
             lines.append(line)
             if "is ready" in line:
                 self.owners |= {pid for pid, _ in _commands(self.root)}
+                self.ready = line
                 return line
         raise AssertionError(f"nnd did not start: {''.join(lines)}\n{self.log.read_text()[-3000:]}")
 

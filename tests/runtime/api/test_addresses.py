@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.api.addresses import Address, listen, parse_address
+from runtime.api.addresses import Address, listen, parse_address, shown
 from runtime.api.locking import only_one
 from runtime.api.nnd import PLAIN, options_of, parser
 from runtime.engine.errors import BadParameterError, EngineError
@@ -81,3 +81,14 @@ def test_a_root_has_one_daemon_whose_process_is_named(tmp_path: Path):
         pass
     with only_one(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_port_0_is_a_free_one_and_shown_as_what_it_became(host: str):
+    address = Address(kind="tcp", host=host)
+    sockets = listen(address)
+    ports = {one.getsockname()[1] for one in sockets}
+    assert len(ports) == 1
+    assert shown(address, sockets) == f"tcp://{host}:{ports.pop()}"
+    for one in sockets:
+        one.close()

@@ -115,12 +115,11 @@ def test_a_killed_daemon_and_spawner_leave_nothing_that_the_next_does_not_free(o
 
 def test_tls_lets_in_who_has_a_certificate_and_input_may_end_first(tmp_path: Path):
     certificates = make_certificates(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    flags = [f"--host=tcp://127.0.0.1:{port}", "--tlsverify"]
+    flags = ["--host=tcp://127.0.0.1:0", "--tlsverify"]
     for flag, name in (("tlscacert", "ca"), ("tlscert", "server-cert"), ("tlskey", "server-key")):
         flags.append(f"--{flag}={certificates / name}.pem")
     with running_daemon(*flags, checked=False) as daemon:
+        port = daemon.ready.partition("tcp://127.0.0.1:")[2].split()[0]
         mine = ["-H", f"tcp://localhost:{port}", "--tlsverify", f"--tlscacert={certificates / 'ca.pem'}"]
         ours = [f"--tlscert={certificates}/client-cert.pem", f"--tlskey={certificates}/client-key.pem"]
         strange = [f"--tlscert={certificates}/strange-cert.pem", f"--tlskey={certificates}/strange-key.pem"]
