@@ -64,6 +64,7 @@ class IndexFile:
     def write(self, entries: Entries) -> None:
         """Replace the list; a reader and a crash see the old one or the new one."""
         try:
+            self._content.settle()
             with files.scratch_directory(self._content.tmp) as scratch:
                 files.write_atomically(self.path, encode(Index(manifests=entries)), scratch)
         except OSError as error:

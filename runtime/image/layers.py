@@ -10,6 +10,7 @@ tmp/<owner>.<n>           work in progress; renamed into place when complete
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -84,6 +85,7 @@ class LayerStore:
         self._own_limits = msgspec.structs.replace(limits, max_ratio=1 << 40)
         self.blobs, self.layers, self.tmp = root / "blobs/sha256", root / "layers", root / "tmp"
         self.partials = Partials(root / "partial")
+        self._settling, self._unsettled = threading.Lock(), False
         try:
             for path in (self.blobs, self.layers, self.tmp):
                 path.mkdir(parents=True, exist_ok=True)
@@ -308,6 +310,7 @@ class LayerStore:
     # ---- placement -------------------------------------------------------------------------------------
 
     def _place_file(self, temporary: Path, target: Path) -> None:
+        self._unsettled = True  # also for what is here already: who placed it may not have come to settle()
         if target.exists():
             return
         fd = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
@@ -317,7 +320,7 @@ class LayerStore:
         finally:
             os.close(fd)
         temporary.replace(target)
-        files.sync_directory(target.parent)
+        self._unsettled = True
 
     def _place_layer(self, work: Path, record: LayerRecord, diff_id: str) -> None:
         target = self.layer_path(diff_id)
@@ -329,7 +332,15 @@ class LayerStore:
         except OSError:
             if not (target / "layer.json").is_file():  # else another process was first, with the same content
                 raise
-        files.sync_directory(self.layers)
+        self._unsettled = True
+
+    def settle(self) -> None:
+        """Make the names of all that was placed durable: before a document is written that lists it."""
+        with self._settling:
+            if self._unsettled:
+                self._unsettled = False
+                files.sync_directory(self.blobs)
+                files.sync_directory(self.layers)
 
     # ---- checks ----------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tars import directory, entry, tar
 
-from runtime.image import Execution, ImageConfig, ImageError, ImageStore
+from runtime.image import Execution, ImageConfig, ImageError, ImageStore, files
 from runtime.image.tree import tree_digest
 
 pytestmark = pytest.mark.root
@@ -259,3 +259,14 @@ def test_prune_removes_what_no_image_names(store: ImageStore) -> None:
     assert store.prune() == 2
     store.verify("app")
     assert store.prune() == 0
+
+
+def test_content_is_durable_before_the_list_that_names_it(
+    store: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(files, "sync_directory", synced.append)
+    store.create("app", [io.BytesIO(BASE)])
+    assert synced == [store.root / "blobs/sha256", store.root / "layers", store.root]
+    store.create("again", [io.BytesIO(BASE)])  # who put it there may not have come so far
+    assert synced[3:] == synced[:3]
