@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from runtime.engine import Container, ContainerConfig, Engine, EngineError
+from runtime.oci.plan import PlanError
 
 pytestmark = pytest.mark.root
 
@@ -165,3 +166,29 @@ def test_a_container_that_is_not_privileged_opens_no_disk(start):
     code, text = execute(container, script)
     assert code != 0
     assert "Operation not permitted" in text
+
+
+def test_the_console_is_the_terminal_whatever_the_image_has_there(start, rootfs, tmp_path):
+    """CVE-2025-52565: it is bound by descriptor, and /dev and /dev/pts are not the image's."""
+    outside = tmp_path / "outside"
+    outside.write_text("as it was")
+    (tmp_path / "layer/dev/pts").mkdir(parents=True)
+    (tmp_path / "layer/dev/console").symlink_to(f"/proc/1/root/{outside}")
+    (tmp_path / "layer/dev/pts/0").symlink_to("/etc/passwd")
+    container = start(layers=(str(rootfs), str(tmp_path / "layer")), tty=True)
+    script = "stat -c '%F %t' /dev/console /dev/pts/0; echo said > /dev/console"
+    assert execute(container, script) == (0, "character special file 88\ncharacter special file 88")
+    assert b"said" in os.read(container.tty_fd, 100)
+    assert outside.read_text() == "as it was"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["net/../kernel/panic", "net./../kernel/panic", "net.ipv4/../../kernel.panic", "fs.mqueue./..", "net"],
+)
+def test_a_kernel_parameter_leads_nowhere_else(start, name):
+    """CVE-2025-52881: what is written is below the parameters of the container's own namespaces."""
+    before = Path("/proc/sys/kernel/panic").read_text()
+    with pytest.raises((EngineError, PlanError)):
+        start("true", sysctl=((name, "77"),))
+    assert Path("/proc/sys/kernel/panic").read_text() == before
