@@ -58,14 +58,19 @@ def test_a_signal_stops_it_with_its_containers_and_tells_who_waits(own: Daemon):
     while own.docker("ps", "-q") == "":
         pass
     id_ = own.docker("ps", "-q").strip()
-    with socket.socket(socket.AF_UNIX) as waiting:
+    others = [own.docker_start(*line, stdin=subprocess.DEVNULL) for line in (["events"], ["logs", "-f", id_])]
+    with socket.socket(socket.AF_UNIX) as waiting, socket.socket(socket.AF_UNIX) as half:
+        half.connect(str(own.socket))
+        half.sendall(b"POST /images/load HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab")
         waiting.connect(str(own.socket))
         waiting.sendall(f"POST /containers/{id_}/wait HTTP/1.1\r\nHost: d\r\n\r\n".encode())
         assert b"200 OK" in waiting.recv(4096)
         assert own.terminate(signal.SIGTERM) == 0
         assert b'"StatusCode":137' in waiting.recv(4096)
-    client.communicate(timeout=30)
+    for one in (client, *others):
+        one.communicate(timeout=30)
     assert client.returncode == 137
+    assert "Traceback" not in own.log.read_text()
     assert not own.socket.exists()
     own.start()
     assert own.docker("ps", "-a", "--format", "{{.State}}") == "exited\n"
