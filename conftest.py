@@ -5,20 +5,39 @@ Here and not in tests/: a conftest.py there would put that folder, and its `runt
 
 from __future__ import annotations
 
+import functools
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-_TESTS = Path(__file__).parent / "tests"
-_MACHINE = ("root", "qemu", "network", "peers")
-_WHOLE = ("e2e", "docs")
-"""Folders whose tests run the suite itself."""
+_ROOT = Path(__file__).parent
+_MACHINE = re.compile(r"\bmark\.(root|qemu|network|peers)\b")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group what changes the machine, since some of it looks at all that is there; else a file is a group."""
-    for item in items:
-        place = item.path.relative_to(_TESTS)
-        shared = place.parts[0] in _WHOLE or any(item.get_closest_marker(mark) for mark in _MACHINE)
-        item.add_marker(pytest.mark.xdist_group("machine" if shared else str(place)))
+@functools.cache
+def group_of(path: str) -> str:
+    """A file is a group; those that run the suite are one, and so are those that make networks on the host.
+
+    Runs of the suite forecast and measure, libvirt's driver is not made for two at once, and networks of
+    tests have fixed addresses.
+    """
+    marks = set(_MACHINE.findall((_ROOT / path).read_text()))
+    if not marks:
+        return path
+    if not path.startswith("tests/runtime/"):
+        return "suite"
+    return "networks" if "network" in marks else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand whole groups to workers, the largest first."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Grouped(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid.partition("::")[0])
+
+    return Grouped(config, log)

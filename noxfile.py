@@ -135,8 +135,8 @@ def bench(session: nox.Session) -> None:
     _python(session, "-m", "bench.cli", "run", *session.posargs)
 
 
-_WORKERS = ("-n", "2", "--dist", "loadgroup")
-"""One worker has all that changes the machine (conftest.py), the other what only computes."""
+_WORKERS = ("-n", "2", "--dist", "loadscope")
+"""Which tests may run side by side: conftest.py."""
 
 
 @nox.session

@@ -61,7 +61,7 @@ def as_nobody(*line: object) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--backends", "host,hots"), "unknown backend 'hots': choose from host, runtime, vm"),
+        (("--backends", "host,hots"), "unknown backend 'hots': choose from host, runtime, nnd, vm"),
         (("--families", "gpu"), "unknown family 'gpu': choose from startup, cpu, memory, network, disk"),
         (("--profile", "fast"), "unknown profile 'fast': choose one of smoke, quick, full"),
         (("--seed", "-1"), "Invalid value for '--seed'"),

@@ -13,7 +13,15 @@ pytestmark = [pytest.mark.qemu, pytest.mark.root, pytest.mark.slow, pytest.mark.
 
 REPOSITORY = Path(__file__).parents[2]
 CHECKS = Path(__file__).parent / "in_guest/check_containers.py"
-PYTHON = ("python3-minimal", "python3-msgspec", "python3-pytest", "python3-hypothesis", "procps", "nftables")
+PYTHON = (
+    "python3-minimal",
+    "python3-msgspec",
+    "python3-isal",
+    "python3-pytest",
+    "python3-hypothesis",
+    "procps",
+    "nftables",
+)
 PYTEST = ["python3", "-m", "pytest", "-q", "-rA", "-o", "addopts=", "-p", "no:cacheprovider"]
 
 
