@@ -33,7 +33,7 @@ PACKAGES = {
     "make and shape networks": ["iproute2", "libnftables1", "procps"],
 }  # fmt: skip
 TEST_PACKAGES = {
-    "test": ["busybox-static", "chromium", "nftables", "git"],
+    "test": ["busybox-static", "chromium", "fish", "git", "nftables", "zsh"],
     "drive the daemon and the registry by other people's programs": [
         "docker-cli", "docker-compose", "docker-registry", "podman", "skopeo",
     ],
@@ -135,15 +135,17 @@ def bench(session: nox.Session) -> None:
     _python(session, "-m", "bench.cli", "run", *session.posargs)
 
 
-_WORKERS = ("-n", "2", "--dist", "loadscope")
-"""Which tests may run side by side: conftest.py."""
+_PARTS = (("-n", "2", "--dist", "loadscope", "--ignore=tests/vm"), ("tests/vm",))
+"""Which tests may run side by side: conftest.py. Emulated guests starve beside other work and come alone."""
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Every test, with root, QEMU, network namespaces and a browser for real."""
+    """Every test, with root, QEMU, network namespaces and a browser for real; or only the paths given."""
     _set_up(session, TEST_PACKAGES)
-    _python(session, "-m", "pytest", "--benchmark-disable", *_WORKERS, *session.posargs)
+    chosen = any(not word.startswith("-") for word in session.posargs)
+    for part in ((),) if chosen else _PARTS:
+        _python(session, "-m", "pytest", "--benchmark-disable", *part, *session.posargs)
 
 
 @nox.session

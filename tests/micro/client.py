@@ -1,6 +1,6 @@
 """How long a user waits: `nn run`, and docker's own client, at nnd and at dockerd, interleaved in one run.
 
-    python tests/micro/client.py [--rounds 40] [--parallel 100] [--nn PATH] [--json]         (as root)
+    python tests/micro/client.py [--rounds 40] [--rest-ms 100] [--parallel 100] [--nn PATH] [--json]   # root
 
 Both daemons have roots of their own and the same busybox. Each round starts every contestant once, in random
 order: *nn on nnd*, *docker on nnd*, *docker on dockerd* run `run --rm --network none IMAGE true` to the
@@ -100,11 +100,15 @@ def contestants(nn: str, ours: str, theirs: str | None) -> dict[str, Contestant]
     return found
 
 
-def race(found: dict[str, Contestant], rounds: int) -> dict[str, list[float]]:
-    """Everybody once a round, in random order; ms. The first two rounds warm up."""
+def race(found: dict[str, Contestant], rounds: int, rest_s: float) -> dict[str, list[float]]:
+    """Everybody once a round, in random order; ms. The first two rounds warm up.
+
+    All rest before their turn: a daemon goes on cleaning up after its client has ended, and who is next pays.
+    """
     times: dict[str, list[float]] = {name: [] for name in found}
     for at in range(rounds + 2):
         for name in random.sample(list(found), len(found)):
+            time.sleep(rest_s)
             begin = time.perf_counter()
             found[name]()
             if at >= 2:
@@ -194,6 +198,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--rest-ms", type=float, default=100.0, help="idle time before each turn")
     parser.add_argument("--parallel", type=int, default=100)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--nn", default=str(Path(sys.executable).with_name("nn")))
@@ -202,7 +207,7 @@ def main() -> int:
     if os.geteuid() != 0:
         parser.error("containers need root")
     with running_daemon(checked=False) as daemon, running_dockerd() as theirs:
-        found = race(contestants(given.nn, daemon.host, theirs), given.rounds)
+        found = race(contestants(given.nn, daemon.host, theirs), given.rounds, given.rest_ms / 1e3)
         hosts = {"nnd": daemon.host} | ({"dockerd": theirs} if theirs else {})
         crowd = crowds(hosts, given.parallel, given.turns) if given.parallel else {}
     ratios = {

@@ -105,7 +105,7 @@ def test_everything_that_opens_opens_and_fits_a_phone(
     closing.append(reader)
     summaries = reader.tab.locator("summary")
     for place in range(summaries.count()):
-        summaries.nth(place).click()
+        summaries.nth(place).press("Enter")  # a click misses where a chart drawn late moves the page
 
     assert reader.tab.locator("details[open]").count() == summaries.count() > 10
     assert reader.overflow() <= 0
