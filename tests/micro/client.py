@@ -1,6 +1,6 @@
 """How long a user waits: `nn run`, and docker's own client, at nnd and at dockerd, interleaved in one run.
 
-    python tests/micro/client.py [--rounds 40] [--rest-ms 100] [--parallel 100] [--nn PATH] [--json]   # root
+    python tests/micro/client.py [--rounds 40] [--rest-ms 0] [--parallel 100] [--nn PATH] [--json]   # root
 
 Both daemons have roots of their own and the same busybox. Each round starts every contestant once, in random
 order: *nn on nnd*, *docker on nnd*, *docker on dockerd* run `run --rm --network none IMAGE true` to the
@@ -103,7 +103,8 @@ def contestants(nn: str, ours: str, theirs: str | None) -> dict[str, Contestant]
 def race(found: dict[str, Contestant], rounds: int, rest_s: float) -> dict[str, list[float]]:
     """Everybody once a round, in random order; ms. The first two rounds warm up.
 
-    All rest before their turn: a daemon goes on cleaning up after its client has ended, and who is next pays.
+    rest_s: idle time before each turn. Without it all pay for what dockerd still cleans up; with it for
+    processors that have gone to sleep.
     """
     times: dict[str, list[float]] = {name: [] for name in found}
     for at in range(rounds + 2):
@@ -198,7 +199,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--rest-ms", type=float, default=100.0, help="idle time before each turn")
+    parser.add_argument("--rest-ms", type=float, default=0.0, help="idle time before each turn")
     parser.add_argument("--parallel", type=int, default=100)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--nn", default=str(Path(sys.executable).with_name("nn")))
