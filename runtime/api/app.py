@@ -155,6 +155,8 @@ def _response(route: Route, answer: Any) -> web.StreamResponse:
 def failure(request: web.BaseRequest, error: Exception) -> web.Response:
     """Make the answer of an error. Raises ConnectionError when the head of another answer is out already."""
     status = error.status if isinstance(error, web.HTTPException) else status_of(error)
+    if isinstance(error, web.RequestPayloadError):  # a body that is not what its head says
+        status = 400
     if status == 500 and not is_ours(error):
         log.error("%s %s failed", request.method, request.path, exc_info=error)
     elif status != 304:
@@ -166,6 +168,7 @@ def failure(request: web.BaseRequest, error: Exception) -> web.Response:
     text = text_of(error)
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         text = f"request body is larger than {BODY_LIMIT} bytes"
+    text = text.encode("utf-8", "replace").decode()  # what it quotes of a request may be no text
     return web.Response(
         body=_encode(ErrorBody(message=text)) + b"\n", status=status, headers={"Content-Type": _JSON}
     )

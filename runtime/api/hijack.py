@@ -78,10 +78,20 @@ class Connection(web.RequestHandler):
             self._taken.feed_end()
             return True
         self.gone.set()  # for answers that never end; others are still written
+        if self._is_cut():
+            self.force_close()
+            return None
         if self._request_in_progress or self._messages:
             self.close()
             return True
         return None
+
+    def _is_cut(self) -> bool:
+        """Whether the input ended within a body, for which somebody would wait for ever."""
+        bodies = [body for _, body in self._messages]
+        if self._request_in_progress and self._current_request is not None:
+            bodies.append(self._current_request.content)
+        return any(not body.is_eof() for body in bodies)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Tell whoever waits."""
@@ -112,7 +122,9 @@ class Connection(web.RequestHandler):
         """Answer what is no HTTP request in the form of all other errors."""
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
-        _log.debug("malformed request: %s", exc)
+        _log.debug("malformed request: %r", exc)
+        if isinstance(exc, web.RequestPayloadError):  # of a body that nobody has read to its end
+            status = 400
         response = web.json_response({"message": message or "malformed HTTP request"}, status=status)
         response.force_close()
         return response
