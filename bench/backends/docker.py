@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.backends import docker_daemon, launch, owned, processes
+from bench.backends import docker_daemon, launch, mount_namespace, owned, processes
 from bench.backends.base import (
     BackendError,
     BenchImage,
@@ -74,6 +74,8 @@ class DockerBackend:
         program = shutil.which("dockerd")
         if program is None:
             return NotAvailable("no Docker daemon answers, and dockerd is not installed to start one")
+        if chroot := mount_namespace.why_none_here():
+            return NotAvailable(chroot)
         asked = subprocess.run([program, "--version"], capture_output=True, text=True)
         version_text = asked.stdout.removeprefix("Docker version ").partition(",")[0].strip()
         limits = ("no network modes bridge and nat: a daemon of our own makes no bridge on the host",)

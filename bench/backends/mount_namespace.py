@@ -48,6 +48,17 @@ def hybrid_unified() -> Path | None:
     return unified if os.path.ismount(unified) else None
 
 
+def why_none_here(mountinfo: str | None = None) -> str:
+    """Say why no namespace of ours can be made here, "" where it can: a plain chroot's root is no mount.
+
+    mountinfo: the text of /proc/self/mountinfo (proc(5)), by default this process's.
+    """
+    text = Path("/proc/self/mountinfo").read_text() if mountinfo is None else mountinfo
+    if any(line.split()[4] == "/" for line in text.splitlines()):
+        return ""
+    return "this root is a plain chroot, no mount of its own, so that mounts cannot be kept from the host"
+
+
 def _tape(empty: tuple[str, ...]) -> Tape:
     tape = Tape()
     tape.add("make mounts private", "mount", 0, "/", 0, linux.MS_REC | linux.MS_PRIVATE, 0)

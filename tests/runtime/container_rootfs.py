@@ -47,3 +47,8 @@ def build_rootfs(path: Path) -> Path:
     first.write_bytes(first_elf())
     first.chmod(0o755)
     return path
+
+
+def in_plain_chroot() -> bool:
+    """Whether the root is no mount of its own: mount --make-private, and so unshare -m and podman, fail there."""
+    return not any(line.split()[4] == "/" for line in Path("/proc/self/mountinfo").read_text().splitlines())

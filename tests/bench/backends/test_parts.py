@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.backends import launch, mounts, oci_bundle, owned, processes
+from bench.backends import launch, mount_namespace, mounts, oci_bundle, owned, processes
 from bench.backends.base import BackendError, InstanceSpec
 from bench.backends.environment import environment, find_program, instance_mark
 from bench.backends.host import added_bytes
@@ -147,3 +147,11 @@ def test_the_peers_filter_compiles_and_refuses_what_ours_does() -> None:
     assert {"read", "execve", "clone", "socket"} <= allowed
     assert not {"mount", "ptrace_peek", "kexec_load", "bpf", "setns"} & allowed
     assert compile_seccomp(profile)
+
+
+@pytest.mark.parametrize(
+    ("point", "there"), [("/", True), ("/proc", False)], ids=["a root that is a mount", "a plain chroot"]
+)
+def test_a_chroot_is_known_by_its_mounts(point: str, there: bool) -> None:
+    line = f"36 35 98:0 / {point} rw,noatime master:1 - ext4 /dev/root rw"
+    assert bool(mount_namespace.why_none_here(line)) is not there
