@@ -50,5 +50,5 @@ def build_rootfs(path: Path) -> Path:
 
 
 def in_plain_chroot() -> bool:
-    """Whether the root is no mount of its own: mount --make-private, and so unshare -m and podman, fail there."""
+    """Whether the root is no mount of its own: mount --make-private fails, unshare -m and podman too."""
     return not any(line.split()[4] == "/" for line in Path("/proc/self/mountinfo").read_text().splitlines())
