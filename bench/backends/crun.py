@@ -60,7 +60,7 @@ class CrunBackend:
             )
         if os.geteuid() != 0:
             return NotAvailable("crun needs root here; run as root")
-        if chroot := mount_namespace.why_none_here():
+        if chroot := mount_namespace.why_unavailable():
             return NotAvailable(chroot)
         asked = subprocess.run([program, "--version"], capture_output=True, text=True)
         if asked.returncode:

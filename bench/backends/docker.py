@@ -74,7 +74,7 @@ class DockerBackend:
         program = shutil.which("dockerd")
         if program is None:
             return NotAvailable("no Docker daemon answers, and dockerd is not installed to start one")
-        if chroot := mount_namespace.why_none_here():
+        if chroot := mount_namespace.why_unavailable():
             return NotAvailable(chroot)
         asked = subprocess.run([program, "--version"], capture_output=True, text=True)
         version_text = asked.stdout.removeprefix("Docker version ").partition(",")[0].strip()

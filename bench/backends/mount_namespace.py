@@ -48,7 +48,7 @@ def hybrid_unified() -> Path | None:
     return unified if os.path.ismount(unified) else None
 
 
-def why_none_here(mountinfo: str | None = None) -> str:
+def why_unavailable(mountinfo: str | None = None) -> str:
     """Say why no namespace of ours can be made here, "" where it can: a plain chroot's root is no mount.
 
     mountinfo: the text of /proc/self/mountinfo (proc(5)), by default this process's.

@@ -154,4 +154,4 @@ def test_the_peers_filter_compiles_and_refuses_what_ours_does() -> None:
 )
 def test_a_chroot_is_known_by_its_mounts(point: str, there: bool) -> None:
     line = f"36 35 98:0 / {point} rw,noatime master:1 - ext4 /dev/root rw"
-    assert bool(mount_namespace.why_none_here(line)) is not there
+    assert bool(mount_namespace.why_unavailable(line)) is not there
