@@ -147,7 +147,12 @@ class Harness:
         if self._host is None:
             self._host = look(self._home.path)
         if self._driver is None:
-            process = DriverProcess(self._uri, self._home.path)
+            try:
+                process = DriverProcess(self._uri, self._home.path)
+            except BaseException:  # it has cleared the directory, as at every end
+                self._home.close()
+                self._home = None
+                raise
             self._home.set_driver(process.owner)
             self._driver = process
             process.sweep()

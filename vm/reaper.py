@@ -1,8 +1,9 @@
-"""Collect ended QEMUs, and no other child, in a process that is a child subreaper.
+"""Collect ended QEMU daemons, and no other child, in a process that is a child subreaper.
 
 libvirt starts QEMU as a daemon and later waits until the process has gone. Under a PID 1 that reaps slowly
 that takes seconds, under a subreaper that never does 40 s. So the driver's process takes the daemons in and
-reaps them; libvirt's other children are left alone, since libvirt waits for those by itself.
+reaps them. libvirt waits for its other children by itself, and fails when one is taken from it: also for the
+QEMU it asks for its abilities, which forks a daemon and ends. That one is in our session, daemons are not.
 """
 
 from __future__ import annotations
@@ -33,32 +34,24 @@ def start_reaper() -> None:
 
 
 def reap_qemus() -> list[int]:
-    """Wait for each ended QEMU among our children; their process ids."""
-    ended = [pid for pid in ended_children() if _is_qemu(pid)]
+    """Wait for each ended QEMU among our children that has left our session; their process ids."""
+    ended = ended_daemons()
     for pid in ended:
-        try:
+        with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            continue
     return ended
 
 
-def ended_children() -> list[int]:
-    """Children of this process that ended and were not waited for."""
+def ended_daemons() -> list[int]:
+    """QEMUs in sessions of their own, our children, that ended and were not waited for."""
+    me, session = os.getpid(), os.getsid(0)
     found = []
-    me = str(os.getpid())
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal():
             continue
-        with contextlib.suppress(OSError):
-            state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-            if state == "Z" and parent == me:
+        with contextlib.suppress(OSError):  # it has gone meanwhile
+            name, _, fields = (entry / "stat").read_text().partition("(")[2].rpartition(")")
+            state, parent, _, its_session = fields.split()[:4]
+            if state == "Z" and int(parent) == me and int(its_session) != session and name.startswith(_QEMU):
                 found.append(int(entry.name))
     return found
-
-
-def _is_qemu(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().startswith(_QEMU)
-    except OSError:
-        return False

@@ -3,6 +3,7 @@
 import pytest
 from vm_builders import request
 
+from vm import Harness
 from vm.domain import OWNER_MARK, domain_xml
 from vm.errors import VmError, VmUnavailableError
 from vm.owner import Owner, current
@@ -54,3 +55,11 @@ def test_sweep_ends_only_domains_of_dead_owners(domains):
 def test_an_unreachable_libvirt_is_unavailable_with_a_way_out(tmp_path):
     with pytest.raises(VmUnavailableError, match=r"connect to libvirt at .*; use qemu:///embed"):
         Domains("qemu+unix:///system?socket=/nonesuch", tmp_path)
+
+
+def test_a_refused_connection_does_not_spoil_the_next(short_root, tmp_path):
+    with Harness(short_root / "vm", tmp_path, "tcg", "test:///nowhere.xml") as harness:
+        for _ in range(2):
+            with pytest.raises(VmUnavailableError, match="connect to libvirt at test:///nowhere.xml"):
+                harness.version()
+    assert not list((short_root / "vm").iterdir())
