@@ -65,19 +65,24 @@ KEYS = b"\x10\x11"
 
 
 class DetachedError(Exception):
-    """The keys were typed that leave the program running."""
+    """The keys were typed that leave the program running, or our terminal is gone."""
 
 
 def serve(link: "Link", options: "Options", *, stdin: bool, tty: bool) -> bool:
     """Serve a link to its end, as the flags of its verb say; False when the keys left the program running."""
     keys = detach_keys(options.text("detach-keys"))
     proxy = link.signals and options.on("sig-proxy", True)
-    with Session(link, stdin=stdin, tty=tty, keys=keys, proxy=proxy) as session:
-        try:
+    try:
+        with Session(link, stdin=stdin, tty=tty, keys=keys, proxy=proxy) as session:
             session.run()
-        except DetachedError:
-            return False
+    except DetachedError:
+        return False
     return True
+
+
+def _leave(*_: object) -> None:
+    """Our terminal is gone: its daemon keeps the program, and attach finds it again."""
+    raise DetachedError
 
 
 class Session:
@@ -106,6 +111,8 @@ class Session:
             if number == _signal.SIGWINCH:
                 if self._tty:
                     self._catch(number, lambda *_: self._tell(self._size()))
+            elif number == _signal.SIGHUP and self._tty and self._stdin:
+                self._catch(number, _leave)
             elif self._proxy and number not in _KEPT and number not in range(32, 34):
                 self._catch(number, lambda caught, _: self._tell(self._link.signal(caught)))
             number += 1

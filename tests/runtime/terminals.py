@@ -34,18 +34,34 @@ class Terminal:
     def until(self, wanted: bytes) -> None:
         """Read until this is shown."""
         while wanted not in self.seen:
-            assert select.select([self.fd], [], [], _PATIENCE_S)[0], self.seen
-            try:
-                self.seen += os.read(self.fd, 4096)
-            except OSError:  # the process has ended
-                raise AssertionError(f"it ended without {wanted!r}: {self.seen!r}") from None
+            self._read(wanted)
+
+    def until_prompt(self, after: bytes) -> None:
+        """Read until a shell waits for keys again, which makes its terminal raw; what is typed before that
+        meets a line's rules: control-d is then an end and no key."""
+        self.until(after)
+        while b"# " not in self.seen.rpartition(after)[2]:
+            self._read(b"# ")
+
+    def _read(self, wanted: bytes) -> None:
+        assert select.select([self.fd], [], [], _PATIENCE_S)[0], self.seen
+        try:
+            self.seen += os.read(self.fd, 4096)
+        except OSError:  # the process has ended
+            raise AssertionError(f"it ended without {wanted!r}: {self.seen!r}") from None
+
+    def hang_up(self) -> int:
+        """Close the window; the exit status of what ran in it, negative for the signal that ended it."""
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
     def end(self) -> int:
         """Read all that comes, and return the exit status."""
         try:
-            while select.select([self.fd], [], [], _PATIENCE_S)[0]:
+            while True:
+                assert select.select([self.fd], [], [], _PATIENCE_S)[0], self.seen
                 self.seen += os.read(self.fd, 4096)
-        except OSError:
+        except OSError:  # its side is closed
             pass
         os.close(self.fd)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])

@@ -10,11 +10,14 @@ import signal
 import struct
 import termios
 import threading
+import time
 import tty
 
 from runtime.engine.container import Container
 
 _CHUNK = 65536
+GRACE_S = 5.0
+"""What a program gets to end by itself when its terminal is gone."""
 # Not these: job control stays ours, SIGCHLD and SIGPIPE say something about us, SIGURG is of no use.
 _JOB_CONTROL = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCONT}
 _KEPT = _JOB_CONTROL | {signal.SIGKILL, signal.SIGCHLD, signal.SIGPIPE, signal.SIGURG, signal.SIGWINCH}
@@ -35,6 +38,7 @@ class Session:
         self._old_handlers: dict[int, object] = {}
         self._old_wakeup = -1
         self._old_terminal: list[object] | None = None
+        self._deadline: float | None = None
         self._catch_signals()  # before the start: a signal that comes meanwhile waits in the pipe
 
     def stdio(self) -> tuple[int, int, int]:
@@ -68,7 +72,7 @@ class Session:
             if self._interactive:
                 readers.append(0)
         while True:
-            ready = select.select(readers, [], [])[0]
+            ready = select.select(readers, [], [], self._patience())[0]
             if self._wake in ready:
                 self._forward_signals()
             if terminal in ready and not _copy(terminal, 1):
@@ -85,12 +89,26 @@ class Session:
         while select.select([terminal], [], [], 0)[0] and _copy(terminal, 1):
             pass
 
+    def _patience(self) -> float | None:
+        """Seconds to wait for something to happen; kill a program that outlived its terminal."""
+        if self._deadline is None:
+            return None
+        left = self._deadline - time.monotonic()
+        if left > 0:
+            return left
+        self._deadline = None
+        self._container.kill(signal.SIGKILL)
+        return None
+
     def _forward_signals(self) -> None:
         for number in os.read(self._wake, _CHUNK):
             if number == signal.SIGWINCH:
                 self._resize()
-            else:
-                self._container.kill(number)
+                continue
+            self._container.kill(number)
+            if number == signal.SIGHUP and self._container.tty_fd >= 0 and self._interactive:
+                # As pid 1 it ignores what it does not handle, and nobody could reach it any more.
+                self._deadline = time.monotonic() + GRACE_S
 
     # ---- our side --------------------------------------------------------------------------------------
 
@@ -122,7 +140,8 @@ class Session:
     def close(self) -> None:
         """Put everything back."""
         if self._old_terminal is not None:
-            termios.tcsetattr(0, termios.TCSADRAIN, self._old_terminal)  # type: ignore[arg-type]
+            with contextlib.suppress(termios.error):  # it may be gone
+                termios.tcsetattr(0, termios.TCSADRAIN, self._old_terminal)  # type: ignore[arg-type]
             self._old_terminal = None
         if self._old_handlers:
             signal.set_wakeup_fd(self._old_wakeup)

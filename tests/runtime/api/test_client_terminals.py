@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 from clients import Client
 from terminals import Terminal
@@ -37,8 +40,10 @@ def test_control_c_is_for_the_program_and_control_d_ends_it(client: Client):
     terminal.send(b"\x03")
     terminal.until(b"^C")
     terminal.send(b"echo status $?\r")
-    terminal.until(b"status 130\r\n")
-    terminal.send(b"(exit 9)\r\x04")
+    terminal.until_prompt(b"status 130\r\n")
+    terminal.send(b"(exit 9)\r")
+    terminal.until_prompt(b"(exit 9)\r\n")
+    terminal.send(b"\x04")
     assert terminal.end() == 9
 
 
@@ -60,6 +65,22 @@ def test_the_keys_leave_it_and_attach_comes_back(client: Client):
     last = client.terminal("attach", "box")
     last.send(b"exit 6\r")
     assert last.end() == 6
+
+
+def test_a_closed_window_leaves_it_to_its_daemon(client: Client):
+    terminal = shell(client, "--name", "box")
+    terminal.send(b"word=ma''gic\r")
+    terminal.until_prompt(b"word=ma''gic\r\n")
+    if client.name == "docker":  # it stays, an orphan without a terminal
+        os.kill(terminal.pid, signal.SIGKILL)
+        terminal.hang_up()
+    else:
+        assert terminal.hang_up() == 0
+    assert client("inspect", "-f", "{{.State.Running}}", "box") == "true\n"
+    again = client.terminal("attach", "box")
+    again.send(b"echo $word; exit 3\r")
+    again.until(b"magic\r\n")
+    assert again.end() == 3
 
 
 def test_start_attached_has_a_terminal_again(client: Client):

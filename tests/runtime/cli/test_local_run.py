@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from local_calls import Nn, command
+from terminals import Terminal
 
 pytestmark = pytest.mark.root
 
@@ -167,7 +168,8 @@ def in_terminal(line: list[str], steps: list[tuple[bytes, bytes]]) -> tuple[int,
 
 def test_a_terminal_has_size_echo_and_control_c(state: Path) -> None:
     steps = [
-        (b"# ", b"stty size; tty; echo slee''ping; sleep 60\r"),
+        # The sleeper itself says so: control-c before it has the terminal would go to the shell alone.
+        (b"# ", b"stty size; tty; sh -c 'echo slee\"\"ping; exec sleep 60'\r"),
         (b"sleeping", b"\x03"),
         (b"# ", b"exit 9\r"),
     ]
@@ -176,6 +178,18 @@ def test_a_terminal_has_size_echo_and_control_c(state: Path) -> None:
     assert b"33 77" in seen
     assert b"/dev/pts/0" in seen
     assert b"^C" in seen
+
+
+def test_a_closed_window_ends_it(state: Path) -> None:
+    with_a_trap = "trap 'echo hung up > /seen/it; exit 5' HUP; echo re''ady; while :; do sleep 0.1; done"
+    for script, status in ((with_a_trap, 5), ("trap '' HUP; echo re''ady; sleep 600", 137)):
+        seen = state.parent / "seen"
+        seen.mkdir(exist_ok=True)
+        line = [*command(state), *QUIET, "-it", "-v", f"{seen}:/seen", "busy", "sh", "-c", script]
+        terminal = Terminal(line, os.environ)
+        terminal.until(b"ready")
+        assert terminal.hang_up() == status
+        assert (seen / "it").read_text() == "hung up\n"
 
 
 def test_tty_needs_one(nn: Nn) -> None:
