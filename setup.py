@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
+import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from setuptools import Distribution, Extension, setup
@@ -35,7 +39,7 @@ class BuildNative(build_ext):
             self.spawn([*compiler, *INIT_FLAGS, "-o", str(target.with_suffix(".elf")), str(source)])
 
 
-LAUNCHER = """#!{python} -SEI
+LAUNCHER = """\
 import sys
 
 bundled = True
@@ -57,12 +61,27 @@ script(bundled)
 """
 
 
-class BuildScripts(Distribution().get_command_class("build_scripts")):  # type: ignore[misc]
-    """build_scripts that, for an editable install, writes an `nn` whose first line says -SEI.
+def compile_nn(source: Path, target: Path, python: str, place: str) -> None:
+    """Compile the start of `nn`, with musl where there is one: its static programs start soonest.
 
-    Python's site module and a usual console script take longer than a container's start, and pip takes flags
-    off a `#!python` line. An editable install belongs to one interpreter and one place, so both are written
-    down; a wheel gets bin/nn as it is, which looks for them.
+    source: runtime/cli/nn.c; python, place: the interpreter and the directory of the package for all that it
+    leaves to Python.
+    """
+    compiler = ["musl-gcc"] if shutil.which("musl-gcc") else shlex.split(os.environ.get("CC", "cc"))
+    with tempfile.TemporaryDirectory() as include:
+        texts = {"PYTHON": python, "LAUNCHER": LAUNCHER.format(place=place)}
+        lines = [f"#define {name} {json.dumps(text, ensure_ascii=False)}\n" for name, text in texts.items()]
+        (Path(include) / "launcher.h").write_text("".join(lines))
+        flags = ["-std=gnu11", "-Os", "-static", "-s", "-Wall", "-Wextra", "-I", include]
+        subprocess.run([*compiler, *flags, "-o", target, source], check=True)
+
+
+class BuildScripts(Distribution().get_command_class("build_scripts")):  # type: ignore[misc]
+    """build_scripts that, for an editable install, compiles `nn`.
+
+    Python takes longer to start than a container, so the program that starts it does the everyday `nn run`
+    by itself. An editable install belongs to one interpreter and one place, so both are written down; a wheel
+    gets bin/nn, which is Python alone and looks for them.
     """
 
     editable_mode = False
@@ -71,11 +90,10 @@ class BuildScripts(Distribution().get_command_class("build_scripts")):  # type: 
         """Copy the scripts, then write over the one."""
         super().run()
         python = sys.executable
-        lasting = not any(part in python for part in ("/tmp/", "/.cache/", " ")) and len(python) < 100
-        if self.editable_mode and lasting:
+        if self.editable_mode and not any(part in python for part in ("/tmp/", "/.cache/")):
             target = Path(self.build_dir) / "nn"
-            target.write_text(LAUNCHER.format(python=python, place=str(HERE.resolve())))
-            target.chmod(0o755)
+            target.unlink(missing_ok=True)
+            compile_nn(HERE / "runtime/cli/nn.c", target, python, str(HERE.resolve()))
 
 
 setup(

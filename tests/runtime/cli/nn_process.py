@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -28,3 +33,17 @@ def call(
         timeout=60,
         env=environment(config, host, **more),
     )
+
+
+def compile_nn(target: Path, python: str, place: str = str(ROOT)) -> None:
+    """Compile what an editable install puts there, by setup.py's own function. It imports as a build does."""
+    wanted = ("LAUNCHER", "compile_nn")
+    parts = [
+        one
+        for one in ast.parse((ROOT / "setup.py").read_text()).body
+        if (isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) in wanted)
+        or (isinstance(one, ast.FunctionDef) and one.name in wanted)
+    ]
+    names = {one.__name__: one for one in (json, os, shlex, shutil, subprocess, tempfile)} | {"Path": Path}
+    exec(compile(ast.Module(parts, []), "setup.py", "exec"), names)  # noqa: S102 - it is our own
+    names["compile_nn"](ROOT / "runtime/cli/nn.c", target, python, place)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import marshal
 import shutil
 import subprocess
@@ -11,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from nn_process import ROOT
+from nn_process import ROOT, compile_nn
 
 PACKAGES = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 HOW = """
@@ -28,13 +27,9 @@ def of_wheel(place: Path) -> Path:
 
 
 def editable(place: Path) -> Path:
-    tree = ast.parse((ROOT / "setup.py").read_text())
-    (text,) = [
-        ast.literal_eval(one.value)
-        for one in tree.body
-        if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "LAUNCHER"
-    ]
-    return written(place, text.format(python=Path(sys.executable).resolve(), place=str(place / PACKAGES)))
+    nn = written(place, "")
+    compile_nn(nn, str(Path(sys.executable).resolve()), str(place / PACKAGES))
+    return nn
 
 
 def written(place: Path, launcher: str) -> Path:
