@@ -211,6 +211,15 @@ class ImageStore:
         """Return the id of an image, without a look at its layers. Raises as resolve()."""
         return catalog.id_of(catalog.find(self._index.read(), reference, self.root))
 
+    def require(self, image_id: str, *, patience_s: float = 60.0) -> None:
+        """Return once no removal is under way; ImageNotFoundError if one has taken the image.
+
+        For who has just become the image's user: removals that begin later hear of that. LockTimeoutError
+        after patience_s.
+        """
+        with files.locked(self._lock, timeout_s=patience_s):
+            self.find_id(image_id)
+
     def is_id(self, text: str) -> bool:
         """Say whether `text` finds an image by its id, not by a name. ImageConflictError: several fit."""
         entries = self._index.read()

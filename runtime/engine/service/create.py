@@ -22,6 +22,7 @@ from runtime.engine.service.names import check_name
 from runtime.engine.service.record import ContainerRecord, MountPoint, State
 from runtime.engine.service.request import Config, CreateRequest, EndpointSettings, HostConfig, VolumeOptions
 from runtime.engine.service.validate import check_config, check_host_config
+from runtime.image.files import LockTimeoutError
 from runtime.oci import defaults
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Creator:
         member = self._members.add(record)
         async with member.lock:
             try:
+                await self._keep_image(image.id)
                 await self._make(member, planned)
             except BaseException:
                 await self._undo(member)
@@ -73,6 +75,14 @@ class Creator:
                 self._images.popitem(last=False)
         self._images.move_to_end(image_id)
         return self._images[image_id]
+
+    async def _keep_image(self, image_id: str) -> None:
+        """See that nobody has removed the image meanwhile; from now on its removals see the container."""
+        images = self._members.service.images
+        try:
+            images.require(image_id, patience_s=0)
+        except LockTimeoutError:
+            await asyncio.to_thread(images.require, image_id)
 
     def _record(
         self,

@@ -34,13 +34,23 @@ def publish(
 
 
 def uses(service: Service) -> UsedBy:
-    """Return what tells which containers were made from an image, as of now, and whether a build needs it."""
+    """Return what tells which containers were made from an image, and whether a build needs it.
+
+    It looks when it is first asked, which a removal does with the list of images locked: so a container made
+    meanwhile is seen, or does not find its image (create.py).
+    """
     table: dict[str, list[Use]] = {}
-    for record in service.containers.list(all=True):
-        use = Use(container=record.id, running=record.state.running)
-        table.setdefault(record.image_id, []).append(use)
     build = (Use(container="of a build", running=True),)
-    return lambda image_id: (*table.get(image_id, ()), *(build if image_id in service.images.pins else ()))
+
+    def used_by(image_id: str) -> tuple[Use, ...]:
+        if not table:
+            table[""] = []
+            for record in service.containers.list(all=True):
+                use = Use(container=record.id, running=record.state.running)
+                table.setdefault(record.image_id, []).append(use)
+        return (*table.get(image_id, ()), *(build if image_id in service.images.pins else ()))
+
+    return used_by
 
 
 # ---- names and ends -------------------------------------------------------------------------------------

@@ -211,6 +211,9 @@ class FakeImages:
             raise ImageNotFoundError(f"No such image: {reference}")
         return IMAGE_ID
 
+    def require(self, image_id: str, *, patience_s: float = 60.0) -> None:
+        self.find_id(image_id)
+
     def resolve(self, reference: str) -> Any:
         self.looked_up += 1
         image_id, execution = self.find_id(reference), self.execution

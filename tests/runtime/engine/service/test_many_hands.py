@@ -139,3 +139,24 @@ def test_the_daemon_may_die_under_many_hands(own: Daemon):
         own.terminate(signal.SIGKILL)
         own.start()
     assert_nothing_stays(own, hands)
+
+
+def test_a_container_is_not_made_of_an_image_that_goes_at_the_same_time(own: Daemon):
+    api = Api(own.socket)
+    made = api("POST", "/containers/create?name=base", {"Image": "busybox", "Cmd": ["true"]})[1]["Id"]
+    outcomes: Counter[int] = Counter()
+    for turn in range(40):
+        image = api("POST", f"/commit?container={made}&comment={turn}")[1]["Id"]
+        body = {"Image": image, "Cmd": ["true"], "HostConfig": {"NetworkMode": "none"}}
+        remover = threading.Thread(target=Api(own.socket), args=("DELETE", f"/images/{image}?force=1"))
+        remover.start()
+        time.sleep(random.Random(turn).random() * 0.01)
+        status, answer = api("POST", "/containers/create", body)
+        remover.join()
+        outcomes[status] += 1
+        if status == 201:
+            assert api("POST", f"/containers/{answer['Id']}/start")[0] == 204
+            assert api("DELETE", f"/containers/{answer['Id']}?force=1")[0] == 204
+            api("DELETE", f"/images/{image}?force=1")
+    assert set(outcomes) <= {201, 404}, outcomes
+    assert_nothing_stays(own, [])
