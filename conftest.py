@@ -1,4 +1,4 @@
-"""Which tests may run beside which, when there are several workers (`pytest -n 2`).
+"""Which tests may run beside which, when there are several workers (`pytest -n 2`), and none against a clock.
 
 Here and not in tests/: a conftest.py there would put that folder, and its `runtime/`, before the package.
 """
@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The machines are shared and noisy.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 _ROOT = Path(__file__).parent
 _MACHINE = re.compile(r"\bmark\.(root|qemu|network|peers)\b")

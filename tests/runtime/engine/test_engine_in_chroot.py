@@ -29,7 +29,8 @@ set -e
 for d in /*; do
     [ -d "$d" ] && [ "$d" != /tmp ] && mkdir "$0$d" && mount --rbind "$d" "$0$d"
 done
-mkdir "$0/tmp" "$0/layer" "$0/data"
+mkdir -p "$0/tmp" "$0/layer" "$0/data" "$0$PYTHONPATH"
+[ "${PYTHONPATH#/tmp/}" = "$PYTHONPATH" ] || mount --rbind "$PYTHONPATH" "$0$PYTHONPATH"
 mount --rbind "$1" "$0/layer"
 echo inside > "$0/data/word"
 exec chroot "$0" "$2" -c "$3"
