@@ -378,3 +378,24 @@ async def test_a_path_of_the_host_is_free_when_the_program_has_ended(root, layer
             await client.spawner.release(name)
     finally:
         subprocess.run(["umount", tmp_path / "disk"], stderr=subprocess.DEVNULL)
+
+
+@asynchronous
+async def test_its_own_program_cannot_be_overwritten(root, layers, tmp_path):
+    """CVE-2019-5736: a program that is a link to /proc/self/exe starts the spawner's own, and reaches it."""
+    (tmp_path / "evil").symlink_to("/proc/self/exe")
+    async with connected(root, (str(tmp_path), *layers)) as client:
+        exe = f"/proc/{client.spawner.pid}/exe"
+        assert os.statvfs(exe).f_flag & os.ST_RDONLY
+        with pytest.raises(OSError, match="Read-only file system|Text file busy"):
+            os.open(exe, os.O_WRONLY)
+        before = Path(exe).read_bytes()
+        # Whether it starts hangs on the libraries of the image; busybox alone has none for it.
+        with pytest.raises(StartFailedError, match="/evil"):
+            await client.start("/evil", "-c", "open('/proc/self/exe', 'r+b')")
+        _, _, (out, err) = await client.start(
+            "sh", "-c", "for n in /proc/[0-9]*/exe /proc/self/exe; do echo x >> $n || echo refused; done"
+        )
+        assert "refused" in await read_all(out)
+        assert "Read-only" in (said := await read_all(err)) or "busy" in said
+        assert Path(exe).read_bytes() == before
