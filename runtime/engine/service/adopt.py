@@ -26,12 +26,14 @@ class Adoption:
     """Used once, before anybody else asks for a container.
 
     What runs goes on; what has ended meanwhile is brought to its end; what was lost with its spawner counts
-    as killed; what is half-made or was to go with its end is removed; what a restart policy wants is started.
+    as killed; what is half-made, was to go with its end, or was in the middle of a build is removed; what a
+    restart policy wants is started.
     """
 
     def __init__(self, members: Members, starter: Starter, ending: Ending, remover: Remover) -> None:
         self._members, self._starter = members, starter
         self._ending, self._remover = ending, remover
+        self._cut_off: list[Member] = []
 
     async def take_up(self) -> None:
         """Read all records and bring each together with what the spawner holds."""
@@ -63,6 +65,11 @@ class Adoption:
 
     async def _reconcile(self, member: Member, held: Running | None) -> None:
         state = member.record.state
+        if member.record.of_build and (state.running or state.status == "created"):
+            self._cut_off.append(member)
+            if held is not None:
+                await self._discard(member.id)
+                held = None
         if held is None:
             if state.running:
                 await self._ending.lost(member)
@@ -110,7 +117,7 @@ class Adoption:
         """Remove what goes with its end, and start what is to run; who joins another one comes after it."""
         idle = [member for member in self._members if not member.record.state.running]
         for member in idle:
-            if member.record.host_config.auto_remove:
+            if member.record.host_config.auto_remove or member in self._cut_off:
                 await self._guard(member, self._remove(member))
         wanted = [member for member in idle if self._members.holds(member) and _wants_start(member)]
         for joins in (False, True):

@@ -161,9 +161,11 @@ class Containers:
 
     # ---- life -----------------------------------------------------------------------------------------
 
-    async def create(self, name: str | None, request: CreateRequest) -> tuple[str, Texts]:
-        """Make a container of a request; return its id and warnings."""
-        return await self._members.carry_out(self._creator.create(name, request))
+    async def create(
+        self, name: str | None, request: CreateRequest, *, of_build: bool = False
+    ) -> tuple[str, Texts]:
+        """Make a container of a request; return its id and warnings. of_build: as a record has it."""
+        return await self._members.carry_out(self._creator.create(name, request, of_build=of_build))
 
     async def start(self, ref: str) -> None:
         """Start it. NotModifiedError when it runs; StartFailedError when its program cannot be executed."""

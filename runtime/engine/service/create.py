@@ -39,7 +39,9 @@ class Creator:
         self._members = members
         self._images: OrderedDict[str, Image] = OrderedDict()
 
-    async def create(self, name: str | None, request: CreateRequest) -> tuple[str, list[str]]:
+    async def create(
+        self, name: str | None, request: CreateRequest, *, of_build: bool = False
+    ) -> tuple[str, list[str]]:
         """Make a container; return its id and docker's warnings. Nothing stays of a failure.
 
         Raises BadParameterError, ConflictError for a taken name, ImageNotFoundError, or a part's error.
@@ -52,7 +54,7 @@ class Creator:
         warnings = check_host_config(config, asked, facts)
         planned = plan_mounts(config, asked, self._mounts_of)
         record = self._record(wanted, request, config, complete(asked, facts), image.id, planned)
-        member = self._members.add(record)
+        member = self._members.add(msgspec.structs.replace(record, of_build=of_build))
         async with member.lock:
             try:
                 await self._keep_image(image.id)

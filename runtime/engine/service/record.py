@@ -79,7 +79,7 @@ class ContainerRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     image_id: the config digest it was made from, kept by this record; image: as it was asked for.
     config: the image's config merged under what was asked; path, args: what runs. networks: by network name.
-    created: RFC 3339.
+    created: RFC 3339. of_build: a RUN's, which goes when its build is cut off.
     """
 
     id: str
@@ -94,4 +94,5 @@ class ContainerRecord(msgspec.Struct, frozen=True, kw_only=True):
     networks: dict[str, EndpointSettings]
     mounts: tuple[MountPoint, ...]
     state: State
+    of_build: bool = False
     version: int = 1

@@ -44,7 +44,7 @@ class StepContainer:
             attach_stderr=True,
             host_config=self._options.host_config(),
         )
-        self.id, warnings = await containers.create(None, request)
+        self.id, warnings = await containers.create(None, request, of_build=True)
         for warning in warnings:
             self._lines.stream(f"{RED}[Warning] {warning}\n{PLAIN}")
         self._lines.stream(f" ---> Running in {self.id[:12]}\n")

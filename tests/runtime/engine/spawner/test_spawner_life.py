@@ -387,7 +387,7 @@ async def test_its_own_program_cannot_be_overwritten(root, layers, tmp_path):
     async with connected(root, (str(tmp_path), *layers)) as client:
         exe = f"/proc/{client.spawner.pid}/exe"
         assert os.statvfs(exe).f_flag & os.ST_RDONLY
-        with pytest.raises(OSError, match="Read-only file system|Text file busy"):
+        with pytest.raises(OSError, match=r"Read-only file system|Text file busy"):
             os.open(exe, os.O_WRONLY)
         before = Path(exe).read_bytes()
         # Whether it starts hangs on the libraries of the image; busybox alone has none for it.
