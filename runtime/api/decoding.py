@@ -43,8 +43,9 @@ def decode_query(kind: type[Query] | None, parameters: Mapping[str, Sequence[str
         elif form is bool:
             found[name] = values[0].strip().lower() not in _FALSE
         elif form is dict:
-            if values[0]:
-                found[name] = _json_value(name, values[0])
+            document = _json_value(name, values[0]) if values[0] else None
+            if document is not None:  # Go's SDK writes null for a map that nobody set
+                found[name] = document
         elif values[0] or form is str:
             found[name] = values[0]
             if form is object and len(values[0]) > len(str(_LEAST)):

@@ -21,14 +21,14 @@ def parse_filters(text: str | None, allowed: Collection[str] | None = None) -> F
     if not text:
         return {}
     try:
-        found = msgspec.json.decode(text, type=dict[str, dict[str, bool] | list[str] | None])
+        found = msgspec.json.decode(text, type=dict[str, dict[str, bool] | list[str] | None] | None)
     except msgspec.MsgspecError as error:
         raise BadParameterError(f"invalid filters: {error}; send a JSON object of lists") from error
     filters = {
         name: [value for value, wanted in values.items() if wanted]
         if isinstance(values, dict)
         else values or []
-        for name, values in found.items()
+        for name, values in (found or {}).items()
     }
     check_filters(filters, allowed)
     return filters

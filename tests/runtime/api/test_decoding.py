@@ -46,6 +46,11 @@ def test_a_query_takes_each_form():
     assert decode_query(Asked, filters) == Asked(filters={"label": ["a=b"], "name": ["x"]})
 
 
+@pytest.mark.parametrize("name", ["filters", "buildargs"])
+def test_null_in_a_query_is_nothing_given(name: str):
+    assert decode_query(Asked, {name: ["null"]}) == Asked()
+
+
 @pytest.mark.parametrize("parameters", [{"number": ["x"]}, {"filters": ["{"]}, {"filters": ["[1]"]}])
 def test_a_wrong_query_is_refused_by_name(parameters: dict[str, list[str]]):
     with pytest.raises(BadParameterError, match=r"number|filters"):
