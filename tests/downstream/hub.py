@@ -20,6 +20,10 @@ from registries import Fake, make_image, send
 
 _NAME = "registry-1.docker.io"
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_USERS = {
+    "passwd": "daemon:x:1:1::/usr/sbin:/bin/false\nbin:x:2:2::/bin:/bin/false\n",
+    "group": "daemon:x:1:\nbin:x:2:\nstaff:x:50:\n",
+}
 _ALPINE = {"passwd": "postgres:x:70:70::/var:/bin/sh\n", "group": "postgres:x:70:\n"}
 
 _JSON = {"Content-Type": "application/json"}
@@ -73,9 +77,10 @@ def _image(directory: Path, name: str, tag: str) -> tuple[bytes, str, dict[str, 
     (rootfs / "etc/release").write_text(f"{name} {tag}\n")
     if name == "alpine":
         (rootfs / "var/opt").mkdir(parents=True)
-        for file, line in _ALPINE.items():
+    for users in (_USERS, _ALPINE) if name == "alpine" else (_USERS,):
+        for file, lines in users.items():
             with (rootfs / "etc" / file).open("a") as opened:
-                opened.write(line)
+                opened.write(lines)
     command = ["echo", "Hello from Docker!"] if name == "hello-world" else ["/bin/sh"]
     return make_image([_tar(rootfs)], docker=True, config={"Cmd": command, "Env": [_PATH]})
 

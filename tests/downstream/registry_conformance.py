@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from go_programs import find_go
 from outcomes import Suite, read_junit
 
 NAME = "distribution-spec conformance"
@@ -20,7 +21,7 @@ NAME = "distribution-spec conformance"
 
 def run(checkout: Path, options: argparse.Namespace) -> Suite:
     """Run it with its own defaults. Needs Go 1.24, and modules from the proxy or `--go-module`."""
-    go = _go()
+    go = find_go()
     if go is None:
         print("skipped: the conformance suite needs Go 1.24 (apt-get install golang-1.24)", flush=True)
         return Suite(NAME, "our registry", ())
@@ -34,11 +35,6 @@ def run(checkout: Path, options: argparse.Namespace) -> Suite:
             }
             subprocess.run([program], cwd=scratch, env=environment, stdout=subprocess.DEVNULL)
         return Suite(NAME, options.registry or "our registry", read_junit(Path(scratch) / "junit.xml"))
-
-
-def _go() -> str | None:
-    newest = sorted(Path("/usr/lib").glob("go-1.*/bin/go"), key=lambda one: int(one.parts[3][5:]))
-    return str(newest[-1]) if newest else shutil.which("go")
 
 
 def _build(go: str, checkout: Path, modules: Sequence[Path], scratch: Path) -> Path:

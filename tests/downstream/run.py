@@ -17,29 +17,40 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime"))
 
 import docker_py
 import engine_api
+import moby_integration
 import registry_conformance
 from outcomes import Suite, table
 
 Runner = Callable[[Path, argparse.Namespace], Suite]
 
 
-def runner_of(checkout: Path) -> Runner | None:
-    """Which suite a directory is."""
-    if (checkout / "tests" / "integration" / "api_container_test.py").exists():
-        return docker_py.run
-    if (checkout / "conformance" / "go.mod").exists():
-        return registry_conformance.run
-    if (checkout / "api" / "docs").is_dir():
-        return engine_api.run
-    return None
+SUITES: tuple[tuple[str, Runner], ...] = (
+    ("tests/integration/api_container_test.py", docker_py.run),
+    ("conformance/go.mod", registry_conformance.run),
+    ("api/docs", engine_api.run),
+    ("integration/container/create_test.go", moby_integration.run),
+)
+"""By what a checkout has."""
+
+
+def runners_of(checkout: Path) -> list[Runner]:
+    """Which suites a directory has."""
+    return [runner for place, runner in SUITES if (checkout / place).exists()]
 
 
 def main() -> int:
     """Run each suite that a path leads to."""
     parser = argparse.ArgumentParser(prog="nox -s downstream --", description=__doc__)
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH")
-    parser.add_argument("-k", dest="only", default="", help="only these cases of docker-py, as pytest has it")
-    parser.add_argument("--peer", action="store_true", help="docker-py against a dockerd, to compare with")
+    parser.add_argument(
+        "-k",
+        dest="only",
+        default="",
+        help="only these cases of docker-py (as pytest has it) or moby (as Go)",
+    )
+    parser.add_argument(
+        "--peer", action="store_true", help="docker-py, moby: a dockerd instead, to compare with"
+    )
     parser.add_argument("--host", default="", help="docker-py against this daemon (unix:///PATH)")
     parser.add_argument(
         "--registry", default="", help="another registry (HOST:PORT, plain HTTP), to compare with"
@@ -60,15 +71,15 @@ def main() -> int:
         return 0
     tables, status = [], 0
     for path in options.paths:
-        runner = runner_of(path)
-        if runner is None:
+        runners = runners_of(path)
+        if not runners:
             print(f"{path}: no checkout of docker-py, distribution-spec or moby", file=sys.stderr)
             status = 1
-            continue
-        suite = runner(path.resolve(), options)
-        tables.append(table(suite))
-        print(tables[-1], flush=True)
-        status = status or int(not suite.cases)
+        for runner in runners:
+            suite = runner(path.resolve(), options)
+            tables.append(table(suite))
+            print(tables[-1], flush=True)
+            status = status or int(not suite.cases)
     if options.out:
         options.out.write_text("\n".join(tables))
     return status

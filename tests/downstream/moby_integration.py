@@ -1,0 +1,137 @@
+"""moby's own integration tests (Go), as far as they take the daemon that they are given.
+
+Many start a dockerd of their own to see one with other flags: those judge nobody but that, and are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime"))
+
+from go_programs import find_go
+from outcomes import Case, Suite
+from own_namespaces import run_inside, shared, world
+
+PACKAGES = ("build", "container", "image", "network", "system", "volume")
+NAME = "moby integration"
+NAMED = {
+    "busybox": ("busybox:glibc", "debian:bookworm-slim", "debian:bullseye-slim"),
+    "hello-world": ("hello-world:frozen",),
+}
+"""Images that the suite wants, made of those of our hub."""
+_TIMEOUT = "15m"  # of a package
+_FUNCTION = re.compile(r"^func (\w+)\([^\n]*\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+_STARTS_ITS_OWN = ("daemon.New(", "swarm.NewSwarm(")
+
+
+def run(checkout: Path, options: argparse.Namespace) -> Suite:
+    """Run them against our daemon, or against a dockerd of this run's (`--peer`). Needs Go 1.21."""
+    against = "dockerd" if options.peer else "nnd"
+    go = find_go()
+    if go is None:
+        print("skipped: moby's integration tests need Go (apt-get install golang-1.24)", flush=True)
+        return Suite(NAME, against, ())
+    base = Path(tempfile.mkdtemp(prefix="nnd-test-"))
+    try:
+        for package in PACKAGES:
+            _build(go, checkout, package, base)
+        run_inside(Path(__file__), against, [str(checkout), str(base), against, options.only])
+        return Suite(NAME, against, tuple(case for one in PACKAGES for case in _read(base, one)))
+    finally:
+        for log in base.glob("*.log"):
+            shutil.copy(log, Path(tempfile.gettempdir()) / f"downstream-{log.name}")
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def _build(go: str, checkout: Path, package: str, base: Path) -> None:
+    """Compile one package's tests. moby up to 28 has no go.mod, so its files are linked beside one of ours."""
+    work, flags = checkout, ["-mod=vendor"]
+    if (checkout / "vendor.mod").exists():
+        work = base / "source"
+        flags.append("-modfile=vendor.mod")
+        _link(checkout, work)
+    environment = os.environ | {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
+    command = [go, "test", *flags, "-c", "-o", str(base / f"{package}.test"), f"./integration/{package}"]
+    subprocess.run(command, cwd=work, env=environment, check=True)
+
+
+def _link(checkout: Path, work: Path) -> None:
+    if work.exists():
+        return
+    work.mkdir()
+    (work / "go.mod").write_text("module github.com/docker/docker\n\ngo 1.21\n")
+    for entry in checkout.iterdir():
+        if entry.name not in ("go.mod", ".git"):
+            (work / entry.name).symlink_to(entry)
+
+
+def with_their_own(sources: Sequence[str]) -> list[str]:
+    """Return the names of the tests that start a daemon, by themselves or by a function of their package."""
+    bodies = {name: body for source in sources for name, body in _FUNCTION.findall(source)}
+    found = {name for name, body in bodies.items() if any(sign in body for sign in _STARTS_ITS_OWN)}
+    size = 0
+    while size != len(found):
+        size = len(found)
+        found |= {
+            name
+            for name, body in bodies.items()
+            if any(re.search(rf"\b{one}\(", body) for one in found if not one.startswith("Test"))
+        }
+    return sorted(name for name in found if name.startswith("Test"))
+
+
+def suite(checkout: Path, base: Path, only: str, environment: Mapping[str, str]) -> None:
+    """Run the compiled tests against the daemon that the environment names."""
+    own = {"DOCKER_GRAPHDRIVER": "overlay2", "DOCKER_EXPERIMENTAL": "1", "DEST": str(shared(base))}
+    for package in PACKAGES:
+        directory = checkout / "integration" / package
+        left_out = with_their_own([file.read_text() for file in sorted(directory.glob("*_test.go"))])
+        command = [
+            str(base / f"{package}.test"), "-test.v", f"-test.timeout={_TIMEOUT}",
+            f"-test.skip=^({'|'.join(left_out)})$", *([f"-test.run={only}"] if only else []),
+        ]  # fmt: skip
+        with (base / f"moby-{package}.log").open("wb") as log:
+            subprocess.run(command, cwd=directory, env={**environment, **own}, stdout=log, stderr=log)
+
+
+def _read(base: Path, package: str) -> list[Case]:
+    """Read what became of a package's tests; those within tests only give their reasons."""
+    log = base / f"moby-{package}.log"
+    return read_cases(package, log.read_text("utf-8", "replace")) if log.exists() else []
+
+
+def read_cases(package: str, text: str) -> list[Case]:
+    """Read the output of `-test.v`: a test's messages come before its end."""
+    found, why = [], ""
+    for line in text.splitlines():
+        end = re.match(r"--- (PASS|FAIL|SKIP): (\S+)", line)
+        message = re.match(r"\s+\w+_test\.go:\d+: (?:assertion failed: )?(.*)", line)
+        if end:
+            outcome = {"PASS": "passed", "FAIL": "failed", "SKIP": "skipped"}[end[1]]
+            found.append(Case(f"{package}::{end[2]}", outcome, why[:160] if outcome != "passed" else ""))
+            why = ""
+        elif message:
+            why = why or message[1]
+    return found
+
+
+def inside(checkout: Path, base: Path, against: str, only: str) -> None:
+    """Run them in the namespaces that this process is in."""
+    with world(base, against, [f"{name}:latest" for name in NAMED]) as environment:
+        for name, others in NAMED.items():
+            for other in others:
+                subprocess.run(["docker", "tag", name, other], env=environment, check=True)
+        suite(checkout, base, only, environment)
+
+
+if __name__ == "__main__":
+    inside(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:5])
