@@ -9,14 +9,14 @@ import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from runtime.spawn.linux import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
+from runtime.spawn.linux import RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
 from runtime.spawn.overlay import make_read_only_overlay
 from runtime.spawn.tape import Slot, StepError, Tape
 
-_HOW = struct.pack(
-    "<QQQ", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
-)
-_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_IN_IMAGE = struct.pack("<QQQ", _FLAGS, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+_IN_VOLUME = struct.pack("<QQQ", _FLAGS, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
+_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)
 
 
 @contextlib.contextmanager
@@ -31,15 +31,30 @@ def content_of(layers: Sequence[Path], path: str) -> Iterator[int | None]:
         else:
             root = make_read_only_overlay([str(layer) for layer in layers])
         held.callback(os.close, root)
-        found = _open_beneath(root, path)
+        found = _open_beneath(root, path.strip("/") or ".", _IN_IMAGE)
         if found is not None:
             held.callback(os.close, found)
         yield found
 
 
-def _open_beneath(root: int, path: str) -> int | None:
+@contextlib.contextmanager
+def part_of(directory: Path, part: str) -> Iterator[int | None]:
+    """Open `part` of a volume's directory, "" for all of it; None when it is no directory there.
+
+    Neither a link nor `..` leads out, whatever a container changes meanwhile.
+    """
+    with contextlib.ExitStack() as held:
+        whole = os.open(directory, _FLAGS)
+        held.callback(os.close, whole)
+        found = _open_beneath(whole, part or ".", _IN_VOLUME)
+        if found is not None:
+            held.callback(os.close, found)
+        yield found
+
+
+def _open_beneath(root: int, path: str, how: bytes) -> int | None:
     tape = Tape()
-    tape.add(f"open {path} in the image", "openat2", Slot("root"), path.strip("/") or ".", _HOW, len(_HOW))
+    tape.add(f"open {path}", "openat2", Slot("root"), path, how, len(how))
     try:
         return tape.walk({"root": root})[0]
     except StepError as error:

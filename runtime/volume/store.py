@@ -1,4 +1,4 @@
-"""The volumes of a daemon, below one directory: `<name>/volume.json` and `<name>/data`."""
+"""The volumes of a daemon, below one directory: `<name>/volume.json` and `<name>/_data`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ import msgspec
 from runtime.volume import copying, mounting
 from runtime.volume.errors import BadVolumeError, VolumeConflictError, VolumeError, VolumeNotFoundError
 from runtime.volume.model import Volume
-from runtime.volume.populating import content_of
+from runtime.volume.populating import content_of, part_of
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-_DOCUMENT, _DATA, _GONE = "volume.json", "data", ".gone-"
+_DOCUMENT, _GONE = "volume.json", ".gone-"
+_DATA, _EARLIER_DATA = "_data", "data"
+"""Where the files are: programs know docker's `/volumes/NAME/_data`. Volumes of earlier versions stay."""
 _encode = msgspec.json.Encoder().encode
 _volumes = msgspec.json.Decoder(Volume)
 
@@ -38,6 +40,7 @@ class VolumeStore:
         self._filling: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._users: dict[str, int] = {}
         self._numbers = itertools.count()
+        self._earlier: set[str] = set()
         try:
             root.mkdir(mode=0o701, parents=True, exist_ok=True)
             self._volumes = self._load()
@@ -54,6 +57,8 @@ class VolumeStore:
                 volume = _read(path)
                 if volume is not None:
                     found[path.name] = volume
+                    if {one.name for one in path.iterdir()} & {_DATA, _EARLIER_DATA} == {_EARLIER_DATA}:
+                        self._earlier.add(path.name)
         return found
 
     # ---- which there are ------------------------------------------------------------------------------
@@ -122,7 +127,7 @@ class VolumeStore:
 
     def mountpoint(self, name: str) -> Path:
         """Return the directory on the host, whether anything is mounted there or not."""
-        return self.root / name / _DATA
+        return self.root / name / (_EARLIER_DATA if name in self._earlier else _DATA)
 
     def remove(self, name: str) -> None:
         """Remove a volume and its data. Raises VolumeNotFoundError. Whether it is in use the caller knows."""
@@ -137,6 +142,7 @@ class VolumeStore:
                 raise VolumeError(f"remove {name}: {error.strerror}; see who uses it (findmnt)") from error
             del self._volumes[name]
             self._filling.pop(name, None)
+            self._earlier.discard(name)
         self._clear(gone)
 
     def usage(self, name: str) -> int:
@@ -180,32 +186,41 @@ class VolumeStore:
             for _ in mounting.mounts_below(self.mountpoint(name)):
                 mounting.unmount(self.mountpoint(name))
 
-    def populate(self, name: str, layers: Sequence[Path], path: str) -> None:
+    def populate(self, name: str, layers: Sequence[Path], path: str, part: str = "") -> None:
         """Copy the image's content below `path` (layers: lowest first) into a volume that is still empty.
 
+        part: only this directory of the volume is meant; one that is not there, or leads out, stays as it is.
         A copy that was cut off is thrown away and made again. Call it between mount() and unmount().
         """
         with self._lock:
             filling = self._filling[name]
-        with filling, contextlib.ExitStack() as held:
-            volume = self.get(name)
+        with filling:
             try:
-                target = os.open(self.mountpoint(name), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                held.callback(os.close, target)
-                if volume.population == "started":
-                    copying.clear(target)
-                if not layers or not copying.is_empty(target):
-                    return
-                source = held.enter_context(content_of(layers, path))
-                if source is None:
-                    return
-                self._put(msgspec.structs.replace(volume, population="started"))
-                copying.copy_tree(source, target)
-                self._put(msgspec.structs.replace(volume, population="done"))
+                self._forget_cut_off(name)
+                self._fill(name, layers, path, part)
             except OSError as error:
                 raise VolumeError(
                     f"fill volume {name} from the image's {path}: {error.strerror}; remove it and try again"
                 ) from error
+
+    def _forget_cut_off(self, name: str) -> None:
+        volume = self.get(name)
+        if volume.population == "started":
+            with part_of(self.mountpoint(name), volume.populated_part) as target:
+                if target is not None:
+                    copying.clear(target)
+            self._put(msgspec.structs.replace(volume, population="", populated_part=""))
+
+    def _fill(self, name: str, layers: Sequence[Path], path: str, part: str) -> None:
+        if not layers:
+            return
+        with content_of(layers, path) as source, part_of(self.mountpoint(name), part) as target:
+            if source is None or target is None or not copying.is_empty(target):
+                return
+            volume = msgspec.structs.replace(self.get(name), populated_part=part)
+            self._put(msgspec.structs.replace(volume, population="started"))
+            copying.copy_tree(source, target)
+            self._put(msgspec.structs.replace(volume, population="done"))
 
     def close(self) -> None:
         """Unmount what no container uses any more. Idempotent."""
@@ -250,9 +265,9 @@ def _read(path: Path) -> Volume | None:
     except (OSError, msgspec.MsgspecError) as error:
         cause = error
     try:
-        (path / _DATA).rmdir()
-    except FileNotFoundError:
-        pass
+        for name in (_DATA, _EARLIER_DATA):
+            with contextlib.suppress(FileNotFoundError):
+                (path / name).rmdir()
     except OSError:
         log.error("volume %s keeps its data, but not what it was made with: %s", path.name, cause)
         return Volume(name=path.name, created=_text_of(datetime.fromtimestamp(path.stat().st_mtime, UTC)))

@@ -17,7 +17,7 @@ from runtime.engine.service import clock, modes
 from runtime.engine.service.hostfacts import HostFacts, host_facts
 from runtime.engine.service.members import Member, Members
 from runtime.engine.service.merging import merge, own_config, program_of
-from runtime.engine.service.mounting import ANONYMOUS_LABEL, Planned, plan_mounts
+from runtime.engine.service.mounting import ANONYMOUS_LABEL, Planned, plan_mounts, subpath_of
 from runtime.engine.service.names import check_name
 from runtime.engine.service.record import ContainerRecord, MountPoint, State
 from runtime.engine.service.request import Config, CreateRequest, EndpointSettings, HostConfig, VolumeOptions
@@ -183,10 +183,10 @@ class Creator:
                 labels=labels,
             ):
                 made.append(point.name)
-            if not point.no_copy and not point.options:
+            if not point.no_copy:
                 volumes.mount(point.name)  # its content may be elsewhere
                 try:
-                    volumes.populate(point.name, layers, point.destination)
+                    volumes.populate(point.name, layers, point.destination, subpath_of(point))
                 finally:
                     volumes.unmount(point.name)
         return made

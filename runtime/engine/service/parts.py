@@ -137,8 +137,8 @@ class VolumesPart(Protocol):
         """One user less."""
         ...
 
-    def populate(self, name: str, layers: Sequence[Path], path: str) -> None:
-        """Copy the image's content below `path` into the volume when it is still empty and new."""
+    def populate(self, name: str, layers: Sequence[Path], path: str, part: str = "") -> None:
+        """Copy the image's content below `path` into the volume, or a part of it, when it is still empty."""
         ...
 
     def remove(self, name: str) -> None:

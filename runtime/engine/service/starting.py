@@ -22,6 +22,7 @@ from runtime.engine.errors import (
 from runtime.engine.service import clock, health, modes
 from runtime.engine.service.hostfacts import host_facts
 from runtime.engine.service.members import Member, Members
+from runtime.engine.service.mounting import subpath_of
 from runtime.engine.service.record import ContainerRecord, MountPoint
 from runtime.engine.service.removing import Remover
 from runtime.engine.service.startwords import start_failure
@@ -148,7 +149,7 @@ class Starter:
                     found[point.name] = volumes.mount(point.name)
                     undo.callback(volumes.unmount, point.name)
                     if new and not point.no_copy:
-                        volumes.populate(point.name, tuple(layers), point.destination)
+                        volumes.populate(point.name, tuple(layers), point.destination, subpath_of(point))
                 elif point.type == "bind":
                     _make_source(point)
             undo.pop_all()

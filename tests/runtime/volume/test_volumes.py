@@ -75,10 +75,10 @@ def test_other_options_under_the_same_name_are_a_conflict(store: VolumeStore) ->
 
 def test_half_made_and_half_removed_volumes_go_and_data_stays(store: VolumeStore) -> None:
     store.ensure("whole")
-    (store.root / "half" / "data").mkdir(parents=True)
-    (store.root / ".gone-0-old" / "data").mkdir(parents=True)
-    (store.root / "broken" / "data").mkdir(parents=True)
-    (store.root / "broken" / "data" / "precious").touch()
+    (store.root / "half" / "_data").mkdir(parents=True)
+    (store.root / ".gone-0-old" / "_data").mkdir(parents=True)
+    (store.root / "broken" / "_data").mkdir(parents=True)
+    (store.root / "broken" / "_data" / "precious").touch()
     (store.root / "lost+found").mkdir()
     again = VolumeStore(store.root)
     assert [volume.name for volume in again.list()] == ["broken", "whole"]
@@ -86,6 +86,25 @@ def test_half_made_and_half_removed_volumes_go_and_data_stays(store: VolumeStore
     assert again.ensure("half")
     assert not again.ensure("broken")
     assert (again.mount("broken") / "precious").exists()
+
+
+def test_a_volume_of_an_earlier_version_stays_where_it_is(store: VolumeStore) -> None:
+    for name in ("old", "damaged"):
+        store.ensure(name, labels={"a": "b"})
+        assert store.mountpoint(name) == store.root / name / "_data"
+        (store.root / name / "_data" / "precious").touch()
+        (store.root / name / "_data").rename(store.root / name / "data")
+    (store.root / "damaged" / "volume.json").write_text("{")
+    (store.root / "half" / "data").mkdir(parents=True)
+    again = VolumeStore(store.root)
+    assert [volume.name for volume in again.list()] == ["damaged", "old"]
+    for name in ("old", "damaged"):
+        assert again.mount(name) == store.root / name / "data"
+        assert (again.mountpoint(name) / "precious").exists()
+    again.remove("old")
+    again.ensure("old")
+    assert list(again.mountpoint("old").iterdir()) == []
+    assert again.mountpoint("old") == store.root / "old" / "_data"
 
 
 def test_a_volume_whose_document_is_damaged_keeps_its_data(
@@ -207,6 +226,39 @@ def test_a_copy_that_was_cut_off_is_made_again(store: VolumeStore, layer: Path) 
     again = VolumeStore(store.root)
     again.populate("data", [layer], "/var/data")
     assert tree(again.mountpoint("data")) == tree(layer / "var/data")
+
+
+@pytest.mark.root
+def test_what_is_written_after_a_cut_off_copy_is_kept(store: VolumeStore, layer: Path) -> None:
+    store.ensure("data")
+    store._put(msgspec.structs.replace(store.get("data"), population="started"))
+    (store.mountpoint("data") / "half").touch()
+    store.populate("data", [layer], "/nowhere")
+    assert list(store.mountpoint("data").iterdir()) == []
+    (store.mountpoint("data") / "own").touch()
+    VolumeStore(store.root).populate("data", [layer], "/var/data")
+    assert [path.name for path in store.mountpoint("data").iterdir()] == ["own"]
+
+
+@pytest.mark.root
+def test_a_part_of_a_volume_is_filled(store: VolumeStore, layer: Path, tmp_path: Path) -> None:
+    store.ensure("data")
+    inside, victim = store.mountpoint("data"), tmp_path / "victim"
+    victim.mkdir()
+    (inside / "own").touch()
+    (inside / "part").mkdir()
+    (inside / "out").symlink_to(victim)
+    (inside / "up").symlink_to("../../../victim")
+    for part in ("out", "up", "../../victim", "own", "missing"):
+        store.populate("data", [layer], "/var/data", part)
+    assert list(victim.iterdir()) == list((inside / "part").iterdir()) == []
+    store.populate("data", [layer], "/var/data", "part")
+    assert tree(inside / "part") == tree(layer / "var/data")
+    store._put(msgspec.structs.replace(store.get("data"), population="started"))
+    (inside / "part" / "half").touch()
+    VolumeStore(store.root).populate("data", [layer], "/var/data", "part")
+    assert tree(inside / "part") == tree(layer / "var/data")
+    assert (inside / "own").exists()
 
 
 @pytest.mark.root

@@ -183,7 +183,7 @@ class FakeVolumes:
         return new
 
     def mountpoint(self, name: str) -> Path:
-        return self.root / name / "data"
+        return self.root / name / "_data"
 
     def mount(self, name: str) -> Path:
         self.mounted.append(name)
@@ -192,7 +192,7 @@ class FakeVolumes:
     def unmount(self, name: str) -> None:
         self.mounted.remove(name)
 
-    def populate(self, name: str, layers: Sequence[Path], path: str) -> None:
+    def populate(self, name: str, layers: Sequence[Path], path: str, part: str = "") -> None:
         self.populated.append((name, path))
 
     def remove(self, name: str) -> None:

@@ -57,7 +57,7 @@ def start(
         layers=(layer or Path("/nowhere"),),
         home=Path("/root/containers") / ID / "layer",
         files=Path("/root/containers") / ID,
-        volumes={"data": Path("/volumes/data/data")},
+        volumes={"data": Path("/volumes/data/_data")},
         joined={"network": "d" * 64} if str(host.get("network_mode", "")).startswith("container:") else {},
     )
     return start_of(record(config, mounts, **host), around, FACTS)
@@ -164,7 +164,7 @@ def test_mounts_are_in_order_of_depth_and_files_in_etc_give_way(tmp_path: Path):
     by_place = {mount.destination: mount for mount in mounts}
     assert by_place["/a/b"].options == ("rbind", "ro", "rslave")
     assert by_place["/n"].options[0] == "bind"
-    assert by_place["/v"].source == "/volumes/data/data"
+    assert by_place["/v"].source == "/volumes/data/_data"
     assert by_place["/etc/hosts"].source == "/my/hosts"
     assert (by_place["/run"].type, "size=1m" in by_place["/run"].options) == ("tmpfs", True)
     assert [mount.destination for mount in mounts].count("/etc/hosts") == 1

@@ -142,7 +142,7 @@ def leave_half_written(root: Path, cut: str) -> None:
     (containers / ".gone-1" / "layer").mkdir(parents=True)
     (containers / cut / "record.json.new").write_text("{")
     os.truncate(containers / cut / "record.json", 100)
-    (root / "volumes/half/data").mkdir(parents=True)
+    (root / "volumes/half/_data").mkdir(parents=True)
     (root / "volumes/half/volume.new").write_text("{")
     os.truncate(root / "volumes/data/volume.json", 10)
     (root / "networks" / f"{'d' * 64}.json").write_text('{"id": ')
