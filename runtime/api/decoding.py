@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import inspect
 
+from runtime.api.malformed import is_only_trailing, wording
 from runtime.api.routing import Query
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.filters import parse_filters
@@ -70,14 +71,20 @@ def decode_body(data: bytes, kind: type[T], media: str) -> T:
     except msgspec.ValidationError:
         return _decode_as_go_does(data, kind)
     except _BROKEN as error:
-        raise BadParameterError(f"invalid JSON: {error}") from error
+        raise _refusal(error, data) from error
+
+
+def _refusal(error: Exception, data: bytes) -> BadParameterError:
+    if is_only_trailing(error):
+        return BadParameterError("unexpected content after JSON")
+    return BadParameterError(f"invalid JSON: {wording(error, data)}")
 
 
 def _decode_as_go_does(data: bytes, kind: type[T]) -> T:
     try:
         return msgspec.convert(as_go_does(msgspec.json.decode(data), _type_info(kind)), kind)  # type: ignore[arg-type]
     except _BROKEN as error:
-        raise BadParameterError(f"invalid JSON: {error}") from error
+        raise _refusal(error, data) from error
 
 
 def as_go_does(value: Any, info: inspect.Type) -> Any:

@@ -72,6 +72,31 @@ def test_a_wrong_body_is_refused_in_dockers_words(data: bytes, media: str, messa
         decode_body(data, CreateRequest, media)
 
 
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"{invalid json", "invalid JSON: invalid character 'i' looking for beginning of object key string"),
+        (b'{"a": 1,}', "invalid JSON: invalid character '}' looking for beginning of object key string"),
+        (b"x", "invalid JSON: invalid character 'x' looking for beginning of value"),
+        (b"[,]", "invalid JSON: invalid character ',' looking for beginning of value"),
+        (b"[1,]", "invalid JSON: invalid character ']' looking for beginning of value"),
+        (b"{\"a\": 'b'}", r"invalid JSON: invalid character '\'' looking for beginning of value"),
+        (b'{"a" 1}', "invalid JSON: invalid character '1' after object key"),
+        (b'{"a": 1 "b": 2}', "invalid JSON: invalid character '\"' after object key:value pair"),
+        (b"[1 2]", "invalid JSON: invalid character '2' after array element"),
+        (b'{"a": "\n"}', r"invalid JSON: invalid character '\n' in string literal"),
+        (b'{"Image": "a"', "invalid JSON: unexpected EOF"),
+        (b"{} trailing", "unexpected content after JSON"),
+        (b"{}{}", "unexpected content after JSON"),
+        (b'{"image": "a"} {}', "unexpected content after JSON"),
+    ],
+)
+def test_what_is_no_json_is_refused_in_the_words_of_go(data: bytes, message: str):
+    with pytest.raises(BadParameterError) as raised:
+        decode_body(data, CreateRequest, JSON)
+    assert str(raised.value) == message
+
+
 def test_null_leaves_a_field_as_it_is():
     sent = {
         "Image": "a",

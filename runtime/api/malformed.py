@@ -1,0 +1,51 @@
+"""What is wrong with a text that is no JSON, in the words of Go's decoder, which Docker's users know."""
+
+from __future__ import annotations
+
+import re
+
+_AT = re.compile(r"^JSON is malformed: (.*) \(byte (\d+)\)$")
+_TRAILING = "trailing characters"
+_SPACES = b" \t\r\n"
+_EXPECTED = {
+    "object keys must be strings": "looking for beginning of object key string",
+    "trailing comma in object": "looking for beginning of object key string",
+    "trailing comma in array": "looking for beginning of value",
+    "expected ':'": "after object key",
+    "expected ',' or '}'": "after object key:value pair",
+    "expected ',' or ']'": "after array element",
+}
+"""What our decoder says of the byte at a place → what Go's says."""
+
+
+def is_only_trailing(error: Exception) -> bool:
+    """Say whether the document was whole, and something came behind it."""
+    found = _AT.match(str(error))
+    return found is not None and found[1] == _TRAILING
+
+
+def wording(error: Exception, data: bytes) -> str:
+    """Return Go's words for an error that decoding `data` raised; what has none keeps its own."""
+    text = str(error)
+    if text == "Input data was truncated":
+        return "unexpected EOF"
+    found = _AT.match(text)
+    if found is None:
+        return text
+    at = int(found[2])
+    expected = _expected_value(data, at) if found[1] == "invalid character" else _EXPECTED.get(found[1])
+    if expected is None or at >= len(data):
+        return text
+    return f"invalid character {_quoted(chr(data[at]))} {expected}"
+
+
+def _expected_value(data: bytes, at: int) -> str | None:
+    """Of our decoder's one message: a wrong start of a value, a raw control character, a misspelt word."""
+    if data[at : at + 1] < b" ":
+        return "in string literal"
+    before = data[:at].rstrip(_SPACES)[-1:]
+    return "looking for beginning of value" if before in (b"", b":", b",", b"[") else None
+
+
+def _quoted(character: str) -> str:
+    return r"'\''" if character == "'" else repr(character)
