@@ -20,9 +20,10 @@ from registries import Fake, make_image, send
 
 _NAME = "registry-1.docker.io"
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_CREATED = "2024-05-06T07:08:09Z"
 _USERS = {
     "passwd": "daemon:x:1:1::/usr/sbin:/bin/false\nbin:x:2:2::/bin:/bin/false\n",
-    "group": "daemon:x:1:\nbin:x:2:\nstaff:x:50:\n",
+    "group": "daemon:x:1:\nbin:x:2:\nwheel:x:10:\nstaff:x:50:\n",
 }
 _ALPINE = {"passwd": "postgres:x:70:70::/var:/bin/sh\n", "group": "postgres:x:70:\n"}
 
@@ -82,7 +83,7 @@ def _image(directory: Path, name: str, tag: str) -> tuple[bytes, str, dict[str, 
             with (rootfs / "etc" / file).open("a") as opened:
                 opened.write(lines)
     command = ["echo", "Hello from Docker!"] if name == "hello-world" else ["/bin/sh"]
-    return make_image([_tar(rootfs)], docker=True, config={"Cmd": command, "Env": [_PATH]})
+    return make_image([_tar(rootfs)], docker=True, created=_CREATED, config={"Cmd": command, "Env": [_PATH]})
 
 
 def _tar(rootfs: Path) -> bytes:

@@ -53,7 +53,7 @@ def run(checkout: Path, options: argparse.Namespace) -> Suite:
 
 
 def _build(go: str, checkout: Path, package: str, base: Path) -> None:
-    """Compile one package's tests. moby up to 28 has no go.mod, so its files are linked beside one of ours."""
+    """Compile one package's tests. Up to 28 there is no go.mod: the files are linked beside one."""
     work, flags = checkout, ["-mod=vendor"]
     if (checkout / "vendor.mod").exists():
         work = base / "source"
