@@ -25,6 +25,7 @@ from runtime.image.documents import (
     Index,
     Manifest,
     architecture,
+    decode,
 )
 from runtime.image.errors import ImageError, LayerError, os_cause
 from runtime.image.layers import Layer, LayerStore
@@ -177,7 +178,7 @@ class _Reader:
 
     def docker(self) -> list[Found]:
         """Images as manifest.json lists them."""
-        images = msgspec.json.decode(self._document("manifest.json"), type=tuple[_DockerImage, ...])
+        images = decode(self._document("manifest.json"), tuple[_DockerImage, ...])
         found = []
         for image in images:
             config = self._document(image.config)
@@ -189,7 +190,7 @@ class _Reader:
 
     def oci(self) -> list[Found]:
         """Images as index.json lists them; of several platforms, the one of this machine."""
-        index = msgspec.json.decode(self._document("index.json"), type=Index)
+        index = decode(self._document("index.json"), Index)
         found: dict[str, Found] = {}
         for entry in index.manifests:
             name = entry.annotations.get(_CONTAINERD_NAME) or entry.annotations.get(REF_NAME)
@@ -208,14 +209,14 @@ class _Reader:
         if entry.media_type not in (INDEX, _DOCKER_INDEX):
             raise ImageError(f"archive holds a {entry.media_type}, which is no image; save an image")
         machine = architecture()
-        for one in msgspec.json.decode(self._blob(entry), type=Index).manifests:
+        for one in decode(self._blob(entry), Index).manifests:
             if (one.platform.get("os"), one.platform.get("architecture")) == ("linux", machine):
                 return one
         raise ImageError(f"archive holds no image for linux/{machine}; save that platform's")
 
     def _oci_image(self, entry: Descriptor, names: tuple[str, ...]) -> Found:
         data = self._blob(entry)
-        manifest = msgspec.json.decode(data, type=Manifest)
+        manifest = decode(data, Manifest)
         config = self._blob(manifest.config)
         diff_ids = _diff_ids(config)
         for layer in manifest.layers:
@@ -276,7 +277,7 @@ class _Reader:
 
 
 def _diff_ids(config: bytes) -> tuple[str, ...]:
-    document = msgspec.json.decode(config, type=ImageConfig)
+    document = decode(config, ImageConfig)
     if document.os not in ("", "linux"):
         raise ImageError(f"image operating system {document.os[:40]!r} cannot be used on this platform")
     return document.rootfs.diff_ids

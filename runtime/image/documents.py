@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -39,7 +41,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One image: its config and its layers, lowest first."""
 
     config: Descriptor
-    layers: tuple[Descriptor, ...]
+    layers: tuple[Descriptor, ...] = ()
     schema_version: int = 2
     media_type: str = MANIFEST
 
@@ -65,7 +67,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class RootFs(msgspec.Struct, frozen=True, kw_only=True):
     """Digests of the layers' uncompressed tars, lowest first."""
 
-    diff_ids: tuple[str, ...]
+    diff_ids: tuple[str, ...] = ()
     type: str = "layers"
 
 
@@ -99,6 +101,20 @@ def architecture() -> str:
     """Return this machine's architecture as images name it."""
     machine = platform.machine()
     return _ARCHITECTURES.get(machine, machine)
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """Read a document as Go does, which writes null for what is empty. Raises MsgspecError."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError:
+        return msgspec.convert(_without_nulls(msgspec.json.decode(data)), type=kind)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
+    return [_without_nulls(one) for one in value] if isinstance(value, list) else value
 
 
 def encode(document: msgspec.Struct) -> bytes:

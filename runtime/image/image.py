@@ -9,7 +9,7 @@ import msgspec
 
 from runtime.image import catalog
 from runtime.image.catalog import Entries
-from runtime.image.documents import Descriptor, Execution, ImageConfig, Manifest
+from runtime.image.documents import Descriptor, Execution, ImageConfig, Manifest, decode
 from runtime.image.errors import ImageError
 from runtime.image.layers import Layer, LayerStore
 
@@ -54,8 +54,8 @@ def read_documents(content: LayerStore, entry: Descriptor) -> tuple[Manifest, Im
     """Read and check the documents behind an entry. ImageError: missing, changed or malformed."""
     shown = catalog.name_of(entry) or entry.digest
     try:
-        manifest = msgspec.json.decode(content.read_blob(entry.digest), type=Manifest)
-        config = msgspec.json.decode(content.read_blob(manifest.config.digest), type=ImageConfig)
+        manifest = decode(content.read_blob(entry.digest), Manifest)
+        config = decode(content.read_blob(manifest.config.digest), ImageConfig)
     except msgspec.MsgspecError as error:
         raise ImageError(f"image {shown} has a malformed document: {error}; import it again") from error
     if len(config.rootfs.diff_ids) != len(manifest.layers):

@@ -9,7 +9,7 @@ import msgspec
 
 from runtime.image import catalog, files
 from runtime.image.catalog import Entries
-from runtime.image.documents import Descriptor, Index, Manifest, encode
+from runtime.image.documents import Descriptor, Index, Manifest, decode, encode
 from runtime.image.errors import ImageError, os_cause
 from runtime.image.layers import LayerStore
 
@@ -55,7 +55,7 @@ class IndexFile:
     def _identified(self, entry: Descriptor) -> Descriptor:
         """Add the id to an entry that others (skopeo) or an older version of ours wrote."""
         try:
-            manifest = msgspec.json.decode(self._content.read_blob(entry.digest), type=Manifest)
+            manifest = decode(self._content.read_blob(entry.digest), Manifest)
         except (ImageError, msgspec.MsgspecError):  # damaged: it can still be listed and removed
             return entry
         marked = entry.annotations | {catalog.ID: manifest.config.digest}

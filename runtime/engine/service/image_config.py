@@ -9,7 +9,7 @@ import msgspec
 
 from runtime.engine.service import clock
 from runtime.engine.service.request import Config
-from runtime.image.documents import RootFs, architecture
+from runtime.image.documents import RootFs, architecture, decode
 from runtime.image.errors import ImageError
 
 _OF_A_CONTAINER = frozenset(
@@ -57,7 +57,7 @@ class ImageDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 def read_document(data: bytes) -> ImageDocument:
     """Read a document; nulls count as nothing. Raises ImageError for what is none."""
     try:
-        return msgspec.convert(_without_nulls(msgspec.json.decode(data)), type=ImageDocument)
+        return decode(data, ImageDocument)
     except msgspec.MsgspecError as error:
         raise ImageError(f"image has a malformed config: {error}; import it again") from error
 
@@ -131,12 +131,6 @@ def merge_user_config(asked: Config, base: Config) -> Config:
 def _merge_env(asked: Sequence[str], base: Sequence[str]) -> list[str] | None:
     names = {one.partition("=")[0] for one in asked}
     return [*(one for one in base if one.partition("=")[0] not in names), *asked] or None
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
-    return [_without_nulls(one) for one in value] if isinstance(value, list) else value
 
 
 def _without_zeros(value: dict[str, Any]) -> dict[str, Any]:

@@ -112,6 +112,27 @@ def test_equal_layers_that_docker_links_are_found(store: ImageStore, tmp_path: P
     assert len(import_archive(store, saved(tmp_path, tar(*files)))[0].layers) == 2
 
 
+@pytest.mark.parametrize("form", ["docker", "oci"])
+def test_null_in_a_document_is_nothing_as_go_writes_it(form: str, store: ImageStore, tmp_path: Path) -> None:
+    nothing = {"type": "layers", "diff_ids": None}
+    document = {"architecture": None, "os": "linux", "config": None, "history": None, "rootfs": nothing}
+    data = json.dumps(document).encode()
+    image = [{"Config": "c.json", "Layers": None, "RepoTags": None}]
+    files = {"c.json": data, "manifest.json": json.dumps(image).encode()}
+    if form == "oci":
+        described = {"mediaType": "m", "digest": f"sha256:{sha256(data)}", "size": len(data)}
+        manifest = json.dumps({"schemaVersion": 2, "config": described, "layers": None}).encode()
+        kind = "application/vnd.oci.image.manifest.v1+json"
+        pointer = {"mediaType": kind, "digest": f"sha256:{sha256(manifest)}", "size": len(manifest)}
+        index = {"schemaVersion": 2, "manifests": [pointer | {"annotations": None}]}
+        blobs = {f"blobs/sha256/{sha256(one)}": one for one in (data, manifest)}
+        files = blobs | {"index.json": json.dumps(index).encode()}
+    path = saved(tmp_path, tar(*(entry(name, data=data) for name, data in files.items())))
+    (made,) = import_archive(store, path, "empty")
+    assert (made.id, made.layers, made.config.history) == (f"sha256:{sha256(data)}", (), None)
+    assert [one.names for one in store.summaries()] == [("empty:latest",)]
+
+
 def test_a_root_file_system_is_no_archive(tmp_path: Path) -> None:
     assert not is_archive(saved(tmp_path, LAYERS[0]))
     assert not is_archive(saved(tmp_path, b"no tar at all"))
