@@ -79,12 +79,14 @@ def normal_reference(text: str) -> str:
 
 
 def named_reference(text: str, tag: str = "") -> str:
-    """Return a name to give to an image: like normal_reference(), and digests are refused."""
+    """Return a name to give to an image: like normal_reference(), and nothing like a digest is taken."""
     found = parse_reference(text)
     if found.digest:
         raise ImageReferenceError(
             f"image name {text!r} has a digest, which follows from the content; leave it out"
         )
+    if found.repository == "sha256":
+        raise ImageReferenceError("refusing to create an ambiguous tag using digest algorithm as name")
     return str((msgspec.structs.replace(found, tag=tag) if tag else found).tagged())
 
 

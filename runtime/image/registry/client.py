@@ -27,7 +27,7 @@ from runtime.image.registry.manifests import Document, offers, read_manifest
 from runtime.image.registry.options import Options
 from runtime.image.registry.platforms import Platform, from_document
 from runtime.image.registry.progress import Message, Progress, quiet
-from runtime.image.registry.pull import Pull, Pulled
+from runtime.image.registry.pull import Pull, Pulled, not_there
 from runtime.image.registry.push import Push, Pushed
 from runtime.image.registry.session import Session, open_session
 from runtime.image.registry.transfer import Meter
@@ -108,7 +108,11 @@ class RegistryClient:
 
         def work(session: Session) -> list[Pulled]:
             found = []
-            for tag in _tags(session, name):
+            try:
+                tags = _tags(session, name)
+            except (RegistryAuthError, RegistryNotFoundError) as error:
+                raise not_there(name, error) from error
+            for tag in tags:
                 pull = Pull(session, store, self._flights, progress, platform)
                 found.append(pull.run(msgspec.structs.replace(name, tag=tag, digest="")))
             return found

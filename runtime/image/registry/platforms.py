@@ -22,25 +22,23 @@ _ARCHITECTURES = {
     "i586": "386",
     "i686": "386",
 }
-_SYSTEMS = (
-    "linux",
-    "windows",
-    "darwin",
-    "freebsd",
-    "netbsd",
-    "openbsd",
-    "solaris",
-    "android",
-    "wasip1",
-    "js",
-)
+_SYSTEMS = frozenset(
+    ("aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js", "linux", "nacl",
+     "netbsd", "openbsd", "plan9", "solaris", "wasip1", "windows", "zos")
+)  # fmt: skip
+_KNOWN = frozenset(
+    ("386", "amd64", "amd64p32", "arm", "armbe", "arm64", "arm64be", "ppc64", "ppc64le", "loong64", "mips",
+     "mipsle", "mips64", "mips64le", "mips64p32", "mips64p32le", "ppc", "riscv", "riscv64", "s390", "s390x",
+     "sparc", "sparc64", "wasm")
+)  # fmt: skip
+"""What means something without the other half: systems, and architectures, as containerd knows them."""
 _BELOW: dict[str, tuple[int, tuple[tuple[str, str], ...]]] = {
     "arm": (5, ()),
     "arm64": (9, (("arm", "v8"), ("arm", "v7"), ("arm", "v6"), ("arm", "v5"))),
     "amd64": (2, (("386", ""),)),
 }
 """Architecture → its lowest variant that has a number, and what else its CPUs run."""
-_PART = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+_PART = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Platform(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,17 +59,28 @@ def host_platform() -> Platform:
 
 def parse_platform(text: str) -> Platform:
     """Read `linux/arm64/v8`, `linux/amd64`, `arm64` or `linux`; "" is this machine. Raises RegistryError."""
-    parts = text.lower().split("/") if text else []
-    if len(parts) > 3 or not all(_PART.fullmatch(part) for part in parts):
-        raise RegistryError(f"platform {text!r} is none; write os/architecture, as in linux/arm64")
     here = host_platform()
-    if not parts:
+    if not text:
         return here
-    if len(parts) == 1:
-        if parts[0] in _SYSTEMS:
-            return msgspec.structs.replace(here, os=parts[0])
-        return _normal(here.os, parts[0], "")
-    return _normal(parts[0], parts[1], parts[2] if len(parts) == 3 else "")
+    parts = text.split("/")
+    for part in parts:
+        if not _PART.fullmatch(part):
+            raise RegistryError(
+                f'"{part}" is an invalid component of "{text}": platform specifier component must match '
+                '"^[A-Za-z0-9_-]+$": invalid argument'
+            )
+    if len(parts) > 3:
+        raise RegistryError(f'"{text}": cannot parse platform specifier: invalid argument')
+    system, architecture, variant = (*(part.lower() for part in parts), "", "")[:3]
+    system = "darwin" if system == "macos" else system
+    if len(parts) > 1:
+        return _normal(system, architecture, variant)
+    if system in _SYSTEMS:
+        return msgspec.structs.replace(here, os=system)
+    found = _normal(here.os, system, "")
+    if found.architecture not in _KNOWN:
+        raise RegistryError(f'"{text}": unknown operating system or architecture: invalid argument')
+    return found
 
 
 def from_document(document: Mapping[str, Any]) -> Platform:

@@ -7,7 +7,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 import msgspec
 
-from runtime.image.documents import Descriptor, ImageConfig
+from runtime.image.documents import Descriptor, ImageConfig, decode
 from runtime.image.errors import ImageError, LayerError
 from runtime.image.image import Image
 from runtime.image.layers import Layer
@@ -36,6 +36,18 @@ class Pulled(NamedTuple):
     digest: str
     new: bool
     transfer: Transfer
+
+
+def not_there(name: Reference, error: RegistryAuthError | RegistryNotFoundError) -> RegistryNotFoundError:
+    """Say in docker's words that a registry has no such thing, or not for us."""
+    if isinstance(error, RegistryAuthError):
+        return RegistryNotFoundError(
+            f"pull access denied for {name.repository}, repository does not exist or may require "
+            f"'docker login': {error}"
+        )
+    if str(error).startswith("name unknown"):
+        return RegistryNotFoundError(f"repository {name.repository} not found: {error}")
+    return RegistryNotFoundError(f"manifest for {name} not found: {error}")
 
 
 class Pull:
@@ -71,13 +83,8 @@ class Pull:
         """Get what the name leads to; failures in docker's words."""
         try:
             return fetch_manifest(self._session, name.path, name.digest or name.tag)
-        except RegistryAuthError as error:
-            raise RegistryNotFoundError(
-                f"pull access denied for {name.repository}, repository does not exist or may require "
-                f"'docker login': {error}"
-            ) from error
-        except RegistryNotFoundError as error:
-            raise RegistryNotFoundError(f"manifest for {name} not found: {error}") from error
+        except (RegistryAuthError, RegistryNotFoundError) as error:
+            raise not_there(name, error) from error
 
     def _known(self, name: Reference) -> str:
         try:
@@ -116,7 +123,7 @@ class Pull:
 
     def _diff_ids(self, name: Reference, data: bytes, layers: int) -> tuple[str, ...]:
         try:
-            config = msgspec.json.decode(data, type=ImageConfig)
+            config = decode(data, ImageConfig)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             raise LyingRegistryError(
                 f"config of {name} is malformed: {error}; push the image again"

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from runtime.image import ImageError, LayerError
 from runtime.image.names import entry_path, whiteout_target
-from runtime.image.references import normal_reference
+from runtime.image.references import named_reference, normal_reference
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,10 @@ def test_references_get_dockers_default_tag() -> None:
 def test_other_references_are_refused(text: str) -> None:
     with pytest.raises(ImageError, match="not valid"):
         normal_reference(text)
+
+
+def test_no_image_is_named_like_a_digest() -> None:
+    for text in ("sha256:anything", "docker.io/library/sha256", f"a@sha256:{'0' * 64}"):
+        with pytest.raises(ImageError, match=r"ambiguous tag|has a digest"):
+            named_reference(text)
+    assert named_reference("team/sha256:1") == "team/sha256:1"

@@ -23,6 +23,8 @@ from runtime.image.registry.platforms import Platform, from_document, host_platf
         ("linux/armv6l", "linux/arm/v6"),
         ("LINUX/ARM/V5", "linux/arm/v5"),
         ("windows", f"windows/{host_platform().architecture}"),
+        ("macos/arm64", "darwin/arm64"),
+        ("linux/sparc64", "linux/sparc64"),
         ("", str(host_platform())),
     ],
 )
@@ -30,9 +32,20 @@ def test_spellings(text, expected):
     assert str(parse_platform(text)) == expected
 
 
-@pytest.mark.parametrize("text", ["a/b/c/d", "linux/", "/", "linux/amd 64", "linux/../x"])
-def test_no_platform(text):
-    with pytest.raises(RegistryError, match="is none; write os/architecture"):
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a/b/c/d", "cannot parse platform specifier"),
+        ("nintendo64", "unknown operating system or architecture"),
+        ("linux/", '"" is an invalid component of "linux/"'),
+        ("/", '"" is an invalid component of "/"'),
+        ("  ", "is an invalid component"),
+        ("linux/amd 64", '"amd 64" is an invalid component'),
+        ("linux/../x", '".." is an invalid component'),
+    ],
+)
+def test_no_platform(text, words):
+    with pytest.raises(RegistryError, match=words):
         parse_platform(text)
 
 

@@ -128,6 +128,13 @@ def test_docker_words_for_what_is_not_there(fake, client, store):
     fake.on("GET", "/v2/app/manifests/1", lambda handler: send(handler, 403, b""))
     with pytest.raises(RegistryNotFoundError, match=r"pull access denied for .*/app, repository"):
         client.pull(store, fake.name())
+    fake.on("GET", "/v2/app/tags/list", lambda handler: send(handler, 403, b""))
+    with pytest.raises(RegistryNotFoundError, match=r"pull access denied for .*/app, repository"):
+        client.pull_all(store, f"{fake.host}/app")
+    unknown = b'{"errors": [{"code": "NAME_UNKNOWN", "message": "not known"}]}'
+    fake.on("GET", "/v2/app/tags/list", lambda handler: send(handler, 404, unknown))
+    with pytest.raises(RegistryNotFoundError, match=r"repository .*/app not found: name unknown: not known"):
+        client.pull_all(store, f"{fake.host}/app")
 
 
 # ---- breaks -----------------------------------------------------------------------------------------------
