@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ from runtime.image.removal import LayerRemoval, Removal, Use, UsedBy
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service
+
+_EMPTY_TAR = bytes(1024)
 
 
 def publish(
@@ -185,6 +188,8 @@ def _import_url(service: Service, url: str, names: tuple[str, ...], document: Im
 def _import(service: Service, stream: Readable, names: tuple[str, ...], document: ImageDocument) -> Image:
     store = service.images
     with store.adding():
-        layer = store.content.add_stream(PlainReader(stream, store.limits))  # type: ignore[arg-type]
+        plain = io.BufferedReader(PlainReader(stream, store.limits))
+        source = plain if plain.peek(1) else io.BytesIO(_EMPTY_TAR)  # docker takes nothing for such a one
+        layer = store.content.add_stream(source)
         made = child_document(document, document.config, diff_id=layer.diff_id, comment=document.comment)
         return store.register(names, (layer,), write_document(made))

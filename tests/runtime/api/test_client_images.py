@@ -16,6 +16,8 @@ import pytest
 import zstandard
 from clients import Client
 
+from runtime.image.layers import EMPTY_TAR
+
 pytestmark = pytest.mark.root
 
 BUSYBOX = "busybox:latest"
@@ -100,7 +102,7 @@ def test_a_name_moves_and_what_is_no_name_is_refused(client: Client, tmp_path: P
     assert inspect(client, "moving")["Id"] == inspect(client, BUSYBOX)["Id"]
     assert inspect(client, one)["RepoTags"] == []
     assert names(client, "-f", "dangling=true") == [one]
-    for wrong in ("UPPER", "a/../b", "../a", "a:b:c", "-a", "a@sha256:" + "0" * 64, "0" * 64):
+    for wrong in ("UPPER", "a/../b", "../a", "a:b:c", "-a", "a@sha256:" + "0" * 64, "0" * 64, "sha256:a"):
         assert client.refused("tag", BUSYBOX, wrong)
     assert "No such image: nothing:latest" in client.refused("tag", "nothing", "a")
 
@@ -249,6 +251,17 @@ def test_what_is_exported_can_be_imported(client: Client, tmp_path: Path) -> Non
     assert inspect(client, again)["RootFS"] == found["RootFS"]
     assert client.refused("import", "-", stdin=b"no tar at all" * 100)
     client("rmi", again)
+
+
+@pytest.mark.parametrize("data", [b"", bytes(1024), gzip.compress(b"")], ids=["nothing", "an end", "gzip"])
+def test_an_import_of_nothing_is_an_empty_layer(client: Client, data: bytes) -> None:
+    client("import", "--platform", "LINUX/sparc64", "-", "empty:1", stdin=data)
+    found = inspect(client, "empty:1")
+    assert (found["Os"], found["Architecture"], found["Size"]) == ("linux", "sparc64", 0)
+    assert found["RootFS"]["Layers"] == [EMPTY_TAR]
+    saved = client.run("save", "empty:1").stdout
+    client("rmi", "empty:1")
+    assert "Loaded image: empty:1" in client("load", stdin=saved)
 
 
 @pytest.mark.peers
