@@ -16,6 +16,7 @@ from runtime.image.documents import CONFIG, LAYER, MANIFEST, REF_NAME, Descripto
 from runtime.image.errors import ImageNotFoundError
 from runtime.image.image import Image
 from runtime.image.layers import Layer
+from runtime.image.listing import seconds_of
 from runtime.image.references import HUB, parse_reference
 
 if TYPE_CHECKING:
@@ -73,16 +74,25 @@ def save(store: ImageStore, chosen: Sequence[Chosen]) -> Iterator[bytes]:
             manifest = _manifest(store, one.image)
             data = encode(manifest)
             digest = _digest(data)
-            yield from _file(_blob_name(digest), data, written)
+            made = _made(one.image)
+            yield from _file(_blob_name(digest), data, written, made)
             config = store.content.read_blob(one.image.id)
-            yield from _file(_blob_name(one.image.id), config, written)
+            yield from _file(_blob_name(one.image.id), config, written, made)
             for layer in one.image.layers:
-                yield from _layer(store, layer, written)
+                yield from _layer(store, layer, written, made)
             entries.extend(
                 _entries(Descriptor(media_type=MANIFEST, digest=digest, size=len(data)), one.names)
             )
         yield from _documents(chosen, entries)
     yield bytes(2 * _BLOCK)
+
+
+def _made(image: Image) -> int:
+    """When the image was made, in Unix seconds; 0 where it does not say, or not in numbers a tar has."""
+    try:
+        return max(0, int(seconds_of(image.config.created or "")))
+    except ValueError:
+        return 0
 
 
 def _manifest(store: ImageStore, image: Image) -> Manifest:
@@ -146,26 +156,26 @@ def _repositories(chosen: Sequence[Chosen]) -> dict[str, dict[str, str]]:
 # ---- members --------------------------------------------------------------------------------------------
 
 
-def _layer(store: ImageStore, layer: Layer, written: set[str]) -> Iterator[bytes]:
+def _layer(store: ImageStore, layer: Layer, written: set[str], made: int) -> Iterator[bytes]:
     name = _blob_name(layer.diff_id)
     if name in written:
         return
     written.add(name)
     size = store.content.tar_bytes(layer)
-    yield _header(name, size)
+    yield _header(name, size, made)
     yield from store.content.read_tar(layer)
     yield bytes(-size % _BLOCK)
 
 
-def _file(name: str, data: bytes, written: set[str]) -> Iterator[bytes]:
+def _file(name: str, data: bytes, written: set[str], made: int = 0) -> Iterator[bytes]:
     if name not in written:
         written.add(name)
-        yield _header(name, len(data)) + data + bytes(-len(data) % _BLOCK)
+        yield _header(name, len(data), made) + data + bytes(-len(data) % _BLOCK)
 
 
-def _header(name: str, size: int) -> bytes:
+def _header(name: str, size: int, made: int) -> bytes:
     entry = tarfile.TarInfo(name)
-    entry.size, entry.mode = size, 0o644
+    entry.size, entry.mode, entry.mtime = size, 0o644, made
     return entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 

@@ -121,6 +121,18 @@ def test_both_forms_inside_say_the_same(store: ImageStore) -> None:
     assert json.loads(files["repositories"])["app"]["1"] == manifest["layers"][-1]["digest"][7:]
 
 
+@pytest.mark.parametrize(
+    ("created", "seconds"),
+    [("2024-05-06T07:08:09.123456789Z", 1714979289), ("1960-01-01T00:00:00Z", 0), ("never", 0), (None, 0)],
+)
+def test_what_is_saved_has_its_images_time(created: str | None, seconds: int, store: ImageStore) -> None:
+    store.create("timed", [io.BytesIO(BASE)], ImageConfig(created=created))
+    with tarfile.open(fileobj=io.BytesIO(saved(store, "timed"))) as archive:
+        times = {one.name: one.mtime for one in archive}
+    assert {time for name, time in times.items() if name.startswith("blobs/")} == {seconds}
+    assert times["manifest.json"] == 0
+
+
 @pytest.mark.skipif(shutil.which("skopeo") is None, reason="needs skopeo")
 @pytest.mark.peers
 @pytest.mark.parametrize("form", ["docker-archive", "oci-archive"])
