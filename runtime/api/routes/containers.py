@@ -6,6 +6,7 @@ import asyncio
 
 import msgspec
 
+from runtime.api.older import check_creation, inspected
 from runtime.api.routing import Call, Query, route
 from runtime.api.views.inspection import ContainerDocument, inspect
 from runtime.api.views.sizes import sizes_of
@@ -37,6 +38,7 @@ class Created(Body):
 )  # fmt: skip
 async def create(call: Call[CreateQuery, CreateRequest]) -> Created:
     """Make a container; it does not run yet."""
+    check_creation(call.body, call.version)
     id_, warnings = await call.service.containers.create(call.query.name or None, call.body)
     return Created(id=id_, warnings=warnings)
 
@@ -84,7 +86,7 @@ async def inspect_container(call: Call[InspectQuery, None]) -> ContainerDocument
     """Tell all of a container."""
     record = call.service.containers.get(call.path["id"])
     sizes = await asyncio.to_thread(sizes_of, call.service, record) if call.query.size else None
-    return inspect(call.service, record, sizes)
+    return inspected(inspect(call.service, record, sizes), record, call.version)
 
 
 class RenameQuery(Query):

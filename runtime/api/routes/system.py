@@ -12,6 +12,7 @@ from aiohttp import web
 
 from runtime.api import versions
 from runtime.api.errors import ApiError, ErrorBody
+from runtime.api.older import information
 from runtime.api.openapi import document
 from runtime.api.routing import Call, Raw, route
 from runtime.api.views.documents import InfoAnswer
@@ -107,7 +108,7 @@ def _version(experimental: bool) -> Version:
 @route("GET", "/info", answer=InfoAnswer)
 async def info(call: Call) -> dict[str, Any]:
     """Tell what the daemon holds, and of its host."""
-    return call.service.info()
+    return information(call.service.info(), call.version)
 
 
 @route("GET", "/openapi.json", answer=dict[str, Any])

@@ -220,7 +220,7 @@ class Commit(Exact):
 
 
 class InfoAnswer(Exact):
-    """What the daemon holds and where it runs. mem_total: bytes."""
+    """What the daemon holds and where it runs. mem_total: bytes. execution_driver: before API 1.25."""
 
     id: str = msgspec.field(name="ID")
     containers: int
@@ -280,3 +280,4 @@ class InfoAnswer(Exact):
     security_options: list[str]
     cdi_spec_dirs: list[str] = msgspec.field(name="CDISpecDirs")
     warnings: list[str] | None
+    execution_driver: str | UnsetType = UNSET

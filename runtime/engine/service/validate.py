@@ -69,6 +69,8 @@ def check_host_config(config: Config, host: HostConfig, facts: HostFacts) -> lis
     caps = capabilities_of(host)
     seccomp_of(parse_security(host.security_opt).seccomp, caps)
     rules_of(host.device_cgroup_rules)
+    if "" in (host.annotations or {}):
+        raise BadParameterError("invalid Annotations: the empty string is not permitted as an annotation key")
     for limit in host.ulimits or ():
         _check_ulimit(limit)
     for target, options in (host.tmpfs or {}).items():

@@ -415,6 +415,7 @@ async def test_a_start_that_fails_over_one_volume_leaves_the_users_of_another_al
         ({"healthcheck": Healthcheck(interval=5)}, "Interval in Healthcheck cannot be less than 1ms"),
         ({"device_cgroup_rules": ["x"]}, "invalid device cgroup rule format: 'x'"),
         ({"port_bindings": {"99999/tcp": None}}, 'invalid port specification: "99999/tcp"'),
+        ({"annotations": {"": "x"}}, "invalid Annotations: the empty string is not permitted"),
         ({"extra_hosts": ["nohost"]}, "bad format for add-host"),
     ],
 )  # fmt: skip

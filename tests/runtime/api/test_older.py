@@ -1,0 +1,59 @@
+"""What older versions of the API get otherwise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from fake_service import ID, record
+from serving import Served, with_api
+
+from runtime.api.older import information
+from runtime.engine.service.request import EndpointSettings
+
+
+@pytest.mark.parametrize(
+    ("version", "networks", "status"),
+    [("/v1.43", ["a", "b"], 400), ("/v1.43", ["a"], 201), ("/v1.44", ["a", "b"], 201), ("", ["a", "b"], 201)],
+)
+def test_a_container_begins_on_one_network_before_1_44(
+    tmp_path: Path, version: str, networks: list[str], status: int
+):
+    sent = {"Image": "a", "NetworkingConfig": {"EndpointsConfig": {name: {} for name in networks}}}
+
+    async def body(api: Served) -> None:
+        found, _, data = await api.ask("POST", f"{version}/containers/create", sent)
+        assert found == status
+        if status == 400:
+            assert "cannot be created with multiple network endpoints: a, b" in json.loads(data)["message"]
+
+    with_api(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    ("version", "aliases"), [("/v1.44", ["db", ID[:12], "host"]), ("/v1.45", ["db"]), ("", ["db"])]
+)
+def test_aliases_had_the_names_that_every_container_has(tmp_path: Path, version: str, aliases: list[str]):
+    async def body(api: Served) -> None:
+        config = msgspec.structs.replace(record().config, hostname="host")
+        networks = {"own": EndpointSettings(aliases=["db"]), "bridge": EndpointSettings()}
+        api.service.containers.record = record(config=config, networks=networks)
+        _, _, data = await api.ask("GET", f"{version}/containers/web/json")
+        found = json.loads(data)["NetworkSettings"]["Networks"]
+        assert found["own"]["Aliases"] == aliases
+        assert found["bridge"]["Aliases"] is None
+
+    with_api(tmp_path, body)
+
+
+def test_security_options_were_names_and_there_was_an_execution_driver():
+    document = {"SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"], "ID": "x"}
+    assert information(document, (1, 25)) == document
+    old = information(document, (1, 24))
+    assert old == {
+        "SecurityOptions": ["seccomp", "cgroupns"],
+        "ExecutionDriver": "<not supported>",
+        "ID": "x",
+    }
