@@ -66,7 +66,7 @@ def _parameters(route: Route) -> list[_Parameter]:
 
 
 def _operation(route: Route, schema_of: dict[str, Any]) -> dict[str, Any]:
-    name = re.sub(r"\W+", "_", f"{route.method.lower()}{plain_path(route.path)}").rstrip("_")
+    name = re.sub(r"\W+", "_", f"{route.method.lower()}{plain_path(route.path)}".removesuffix("}"))
     found: dict[str, Any] = {"operationId": name, "summary": route.summary}
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}

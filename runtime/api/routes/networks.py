@@ -43,6 +43,7 @@ class Pruned(Body):
     networks_deleted: list[str] | None
 
 
+@route("GET", "/networks/", query=ListQuery, answer=list[NetworkView], also=(400,))
 @route("GET", "/networks", query=ListQuery, answer=list[NetworkView], also=(400,))
 async def list_networks(call: Call[ListQuery, None]) -> list[NetworkView]:
     """List networks."""
