@@ -96,7 +96,7 @@ def _read(root: Path, dockerfile: str) -> Context:
     if node is None or not node.is_file:
         raise DockerfileError(f"Cannot locate specified Dockerfile: {dockerfile}")
     text = tree.read(path, _MOST)
-    if not text.strip():
+    if not text:
         raise DockerfileError(f"the Dockerfile ({dockerfile}) cannot be empty")
     patterns = parse_ignore(tree.read(".dockerignore", _MOST).decode("utf-8", "surrogateescape"))
     if patterns:

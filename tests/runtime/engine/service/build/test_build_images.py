@@ -389,6 +389,14 @@ def test_the_dockerfile_may_lie_elsewhere(bench: Bench) -> None:
             bench.build_tar(tar({"Dockerfile": text.encode()}), dockerfile=wrong)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"), [("", "cannot be empty"), (" \n\t\n", "no instructions"), ("# only", "no instructions")]
+)
+def test_a_dockerfile_that_asks_for_nothing_is_refused(bench: Bench, text: str, said: str) -> None:
+    with pytest.raises(DockerfileError, match=said):
+        bench.build(text)
+
+
 def test_what_is_ignored_is_not_copied(bench: Bench) -> None:
     ignore = b"ignored\nDockerfile\n.dockerignore\n ignored-with-spaces \n!ignored/subdir/kept\n#*\n"
     files = {".dockerignore": ignore, "ignored": None, "ignored/x": b"", "ignored/subdir": None}
