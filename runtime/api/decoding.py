@@ -27,6 +27,7 @@ _FALSE = frozenset({"", "0", "no", "false", "none"})
 _BROKEN = (msgspec.MsgspecError, RecursionError, UnicodeError)
 _UNUSUAL = re.compile(rb'"[a-z]\w*"\s*:|[:\[,]\s*-?\d{19}')
 """Names in small letters, and numbers that may not fit in 64 bits."""
+_ZEROS: tuple[tuple[type[inspect.Type], Any], ...] = ((inspect.StrType, ""), (inspect.StructType, {}))
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 
 
@@ -88,21 +89,31 @@ def _decode_as_go_does(data: bytes, kind: type[T]) -> T:
 
 
 def as_go_does(value: Any, info: inspect.Type) -> Any:
-    """Drop each null whose field of a struct does not take one, and give each field its name's right case."""
+    """Drop each null whose field of a struct does not take one, and give each field its name's right case.
+
+    In a map or a list such a null is the nothing of its type: "" for a label.
+    """
     options = info.types if isinstance(info, inspect.UnionType) else (info,)
     if isinstance(value, dict):
         for option in options:
             if isinstance(option, inspect.StructType):
                 return _fields_of(value, option)
             if isinstance(option, inspect.DictType):
-                return {name: as_go_does(one, option.value_type) for name, one in value.items()}
+                return {name: _element(one, option.value_type) for name, one in value.items()}
     if isinstance(value, list):
         for option in options:
             if isinstance(option, inspect.ListType | inspect.VarTupleType):
-                return [as_go_does(one, option.item_type) for one in value]
+                return [_element(one, option.item_type) for one in value]
     if isinstance(value, int) and not _LEAST <= value <= _MOST:
         raise BadParameterError(f"invalid JSON: {value} is out of range")
     return value
+
+
+def _element(value: Any, info: inspect.Type) -> Any:
+    if value is not None or _takes_null(info):
+        return as_go_does(value, info)
+    options = info.types if isinstance(info, inspect.UnionType) else (info,)
+    return next((zero for kind, zero in _ZEROS if isinstance(options[0], kind)), None)
 
 
 def _fields_of(value: dict[str, Any], info: inspect.StructType) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from runtime.api.errors import ApiError
 from runtime.api.routing import Query
 from runtime.api.versions import NEWEST, split_path
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service.request import Config, CreateRequest
+from runtime.engine.service.request import Config, CreateRequest, HostConfig, MountRequest
 
 JSON = "application/json"
 
@@ -110,6 +110,13 @@ def test_null_leaves_a_field_as_it_is():
     assert not found.host_config.auto_remove
     assert found.host_config.mounts is not None
     assert found.host_config.mounts[0].type == "volume"
+
+
+def test_null_in_a_map_or_a_list_is_an_empty_value():
+    sent = b'{"Labels": {"a": null, "b": "c"}, "Cmd": ["x", null], "HostConfig": {"Mounts": [null]}}'
+    found = decode_body(sent, CreateRequest, JSON)
+    assert (found.labels, found.cmd) == ({"a": "", "b": "c"}, ["x", ""])
+    assert found.host_config == HostConfig(mounts=[MountRequest()])
 
 
 def test_a_name_may_have_any_case_but_those_of_maps_stay():
