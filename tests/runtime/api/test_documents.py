@@ -51,6 +51,11 @@ def check(method: str, path: str, documents: Iterator[Any]) -> list[Any]:
     return found
 
 
+def test_networks_are_listed_with_a_slash_too(daemon: Daemon):
+    (found,) = check("get", "/networks/", lines(daemon, "GET /v1.45/networks/"))
+    assert {one["Name"] for one in found} >= {"bridge", "host", "none"}
+
+
 def test_events_are_as_described(daemon: Daemon):
     daemon.docker("network", "create", "net")
     daemon.docker("volume", "create", "vol")
