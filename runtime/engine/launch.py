@@ -83,7 +83,11 @@ def mount_slots(prepared: Prepared, held: Held) -> dict[str, SlotValue]:
                 tree = clone_part(source, options.part, options.attributes, recursive=options.recursive)
             else:
                 tree = clone_tree(
-                    source, options.attributes, recursive=options.recursive, propagation=propagation
+                    source,
+                    options.attributes,
+                    recursive=options.recursive,
+                    propagation=propagation,
+                    shallow=options.shallow,
                 )
         except StepError as error:
             raise EngineError(f"mount source {source}: {error}") from error

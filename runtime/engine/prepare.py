@@ -21,6 +21,7 @@ from runtime.oci.program import Program
 from runtime.oci.seccomp import compile_seccomp
 from runtime.oci.spec import Capabilities, Linux, Mount, NamespaceType, Process, Root, Seccomp, Spec, User
 from runtime.spawn import capabilities, process, seccomp
+from runtime.spawn.causes import cause
 from runtime.spawn.cgroups import Limits
 from runtime.spawn.idmaps import IdMaps, IdRange
 
@@ -243,7 +244,7 @@ def _is_directory(source: str, part: str) -> bool:
     try:
         return stat.S_ISDIR(os.stat(source).st_mode)  # noqa: PTH116 - on the start path
     except OSError as error:
-        raise EngineError(f"mount source {source}: {error.strerror}; make it before the container") from error
+        raise EngineError(f"mount source {source}: {cause(error)}; make it before the container") from error
 
 
 @functools.cache

@@ -9,6 +9,11 @@ from runtime.engine.errors import BadParameterError
 from runtime.spawn.linux import MS_REC, MS_SHARED, MS_SLAVE
 
 
+def can_be_slave(source: str) -> bool:
+    """Say whether the mount `source` lies on may be copied as a slave."""
+    return not _mount_of(os.path.realpath(source))[1].isdisjoint(("shared", "master"))
+
+
 def require_propagation(source: str, flags: int) -> None:
     """Refuse, in Docker's words, what the mount `source` lies on cannot do. Raises BadParameterError.
 

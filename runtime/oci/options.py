@@ -30,6 +30,8 @@ PROPAGATION = {
 }
 PART = "x-part="
 """An option of our own, before a path beneath a bind's source."""
+SHALLOW = "x-shallow"
+"""An option of our own: the flags are for the mount itself, not for those below it."""
 ATTRIBUTES = {
     "ro": linux.MOUNT_ATTR_RDONLY,
     "nosuid": linux.MOUNT_ATTR_NOSUID,
@@ -44,7 +46,7 @@ ATTRIBUTES = {
 class MountOptions(msgspec.Struct, frozen=True):
     """Options by kind: `flags` for mount(2), `attributes` for mount_setattr(2), `data` for the driver.
 
-    part: what of a bind's source is meant, a path beneath it.
+    part: what of a bind's source is meant, a path beneath it. shallow: attributes reach no mount below.
     """
 
     flags: int = 0
@@ -54,6 +56,7 @@ class MountOptions(msgspec.Struct, frozen=True):
     recursive: bool = False
     data: str = ""
     part: str = ""
+    shallow: bool = False
 
 
 def parse_options(options: tuple[str, ...]) -> MountOptions:
@@ -68,7 +71,7 @@ def parse_options(options: tuple[str, ...]) -> MountOptions:
             propagation = PROPAGATION[option]
         elif option.startswith(PART):
             part = option.removeprefix(PART)
-        elif option not in _NOTHING:
+        elif option not in _NOTHING and option != SHALLOW:
             data.append(option)
     return MountOptions(
         flags=flags,
@@ -78,4 +81,5 @@ def parse_options(options: tuple[str, ...]) -> MountOptions:
         recursive="rbind" in options,
         data=",".join(data),
         part=part,
+        shallow=SHALLOW in options,
     )

@@ -27,14 +27,20 @@ _BENEATH = struct.pack("<QQQ", O_PATH | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_
 
 
 def clone_tree(
-    path: str, attributes: int = 0, *, recursive: bool = True, propagation: int = MS_PRIVATE
+    path: str,
+    attributes: int = 0,
+    *,
+    recursive: bool = True,
+    propagation: int = MS_PRIVATE,
+    shallow: bool = False,
 ) -> int:
     """Return a descriptor of a detached copy of the mount at `path`, MOUNT_ATTR_* `attributes` set.
 
     propagation: MS_PRIVATE, MS_SLAVE, or MS_SHARED, which leaves a copy of a shared mount its peer. All reach
-    the mounts below too when recursive. The caller closes the descriptor. Raises StepError.
+    the mounts below too when recursive; shallow leaves their attributes. The caller closes the descriptor.
+    Raises StepError.
     """
-    return _tape(attributes, recursive, propagation).walk({"path": os.fsencode(path)})[0]
+    return _tape(attributes, recursive, propagation, shallow).walk({"path": os.fsencode(path)})[0]
 
 
 def clone_part(path: str, part: str, attributes: int = 0, *, recursive: bool = True) -> int:
@@ -69,11 +75,14 @@ def clone_mapped(path: str, user_namespace_fd: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def _tape(attributes: int, recursive: bool, propagation: int) -> Tape:
+def _tape(attributes: int, recursive: bool, propagation: int, shallow: bool) -> Tape:
     deep = AT_RECURSIVE if recursive else 0
     tape = Tape()
     clone = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | deep
     tree = tape.add("take the mount", "open_tree", AT_FDCWD, Slot("path"), clone)
-    attr = _ATTR.pack(attributes, 0, propagation, 0)
+    attr = _ATTR.pack(0 if shallow else attributes, 0, propagation, 0)
     tape.add("set mount attributes", "mount_setattr", tree, "", AT_EMPTY_PATH | deep, attr, _ATTR.size)
+    if shallow:
+        own = _ATTR.pack(attributes, 0, 0, 0)
+        tape.add("set the mount's own attributes", "mount_setattr", tree, "", AT_EMPTY_PATH, own, _ATTR.size)
     return tape

@@ -76,7 +76,7 @@ def mount(name: str, options: Mapping[str, str], target: Path) -> None:
         unmount(target)
         raise VolumeError(
             f"failed to mount local volume {name}: mount {device}:{target}, data: {options.get('o', '')}: "
-            f"{os.strerror(error.errno or 0)}; see its options (volume inspect)"
+            f"{os.strerror(error.errno or 0).lower()}; see its options (volume inspect)"
         ) from error
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from runtime.spawn.causes import cause
 from runtime.volume import copying, mounting
 from runtime.volume.errors import BadVolumeError, VolumeConflictError, VolumeError, VolumeNotFoundError
 from runtime.volume.model import Volume
@@ -45,7 +46,7 @@ class VolumeStore:
             root.mkdir(mode=0o701, parents=True, exist_ok=True)
             self._volumes = self._load()
         except OSError as error:
-            raise VolumeError(f"open volumes {root}: {error.strerror}; choose another root") from error
+            raise VolumeError(f"open volumes {root}: {cause(error)}; choose another root") from error
 
     def _load(self) -> dict[str, Volume]:
         """Read all documents; what is half-made or half-removed goes."""
@@ -110,7 +111,7 @@ class VolumeStore:
                 raise
         except OSError as error:
             raise VolumeError(
-                f"create {volume.name}: {error.strerror}; free space below {self.root}"
+                f"create {volume.name}: {cause(error)}; free space below {self.root}"
             ) from error
 
     def get(self, name: str) -> Volume:
@@ -139,7 +140,7 @@ class VolumeStore:
                 self._unmount(name)
                 (self.root / name).rename(gone)
             except OSError as error:
-                raise VolumeError(f"remove {name}: {error.strerror}; see who uses it (findmnt)") from error
+                raise VolumeError(f"remove {name}: {cause(error)}; see who uses it (findmnt)") from error
             del self._volumes[name]
             self._filling.pop(name, None)
             self._earlier.discard(name)
@@ -200,7 +201,7 @@ class VolumeStore:
                 self._fill(name, layers, path, part)
             except OSError as error:
                 raise VolumeError(
-                    f"fill volume {name} from the image's {path}: {error.strerror}; remove it and try again"
+                    f"fill volume {name} from the image's {path}: {cause(error)}; remove it and try again"
                 ) from error
 
     def _forget_cut_off(self, name: str) -> None:

@@ -17,6 +17,9 @@ from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import Body, CreateRequest, UpdateRequest
 from runtime.engine.service.service import Service
 
+_DEEP_READ_ONLY = (1, 44)
+"""Since this version a read-only bind is read-only in what is mounted below it too."""
+
 
 class CreateQuery(Query):
     """name: "" for one that the daemon invents. platform: os[/arch[/variant]] of the image, "" for any."""
@@ -39,7 +42,9 @@ class Created(Body):
 async def create(call: Call[CreateQuery, CreateRequest]) -> Created:
     """Make a container; it does not run yet."""
     check_creation(call.body, call.version)
-    id_, warnings = await call.service.containers.create(call.query.name or None, call.body)
+    id_, warnings = await call.service.containers.create(
+        call.query.name or None, call.body, shallow=call.version < _DEEP_READ_ONLY
+    )
     return Created(id=id_, warnings=warnings)
 
 

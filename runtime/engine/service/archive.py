@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from runtime.engine.errors import BadParameterError, EngineError, ForbiddenError, NotFoundError
 from runtime.engine.service.clock import text_of
-from runtime.engine.service.inroot import cause, clean, mount_id, open_in, resolve
+from runtime.engine.service.inroot import clean, mount_id, open_in, resolve
 from runtime.engine.service.piping import drain, feed
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import Body
@@ -21,6 +21,7 @@ from runtime.engine.service.rootview import bare_root_of, layers_of, root_of
 from runtime.engine.service.tarin import Owner, unpack_into
 from runtime.engine.service.tarout import tar_of
 from runtime.engine.users import resolve_user
+from runtime.spawn.causes import cause
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service

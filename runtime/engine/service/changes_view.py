@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.engine.errors import EngineError
-from runtime.engine.service.inroot import cause, open_in
+from runtime.engine.service.inroot import open_in
 from runtime.engine.service.request import Body
 from runtime.engine.service.snapshot import leftovers
 from runtime.image.merged import Merged, Node
 from runtime.image.metadata import OPAQUE_XATTR, is_whiteout
+from runtime.spawn.causes import cause
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service

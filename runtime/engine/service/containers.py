@@ -162,10 +162,14 @@ class Containers:
     # ---- life -----------------------------------------------------------------------------------------
 
     async def create(
-        self, name: str | None, request: CreateRequest, *, of_build: bool = False
+        self, name: str | None, request: CreateRequest, *, of_build: bool = False, shallow: bool = False
     ) -> tuple[str, Texts]:
-        """Make a container of a request; return its id and warnings. of_build: as a record has it."""
-        return await self._members.carry_out(self._creator.create(name, request, of_build=of_build))
+        """Make a container of a request; return its id and warnings. of_build: as a record has it.
+
+        shallow: read-only binds are not read-only in what is mounted below their source.
+        """
+        creation = self._creator.create(name, request, of_build=of_build, shallow=shallow)
+        return await self._members.carry_out(creation)
 
     async def start(self, ref: str) -> None:
         """Start it. NotModifiedError when it runs; StartFailedError when its program cannot be executed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import platform
 import secrets
 from collections import OrderedDict
@@ -40,10 +41,11 @@ class Creator:
         self._images: OrderedDict[str, Image] = OrderedDict()
 
     async def create(
-        self, name: str | None, request: CreateRequest, *, of_build: bool = False
+        self, name: str | None, request: CreateRequest, *, of_build: bool = False, shallow: bool = False
     ) -> tuple[str, list[str]]:
         """Make a container; return its id and docker's warnings. Nothing stays of a failure.
 
+        of_build, shallow: see ContainersService.create.
         Raises BadParameterError, ConflictError for a taken name, ImageNotFoundError, or a part's error.
         """
         wanted = check_name(name) if name else ""
@@ -52,7 +54,8 @@ class Creator:
         asked = self._named_partners(request.host_config or HostConfig())
         check_config(config)
         warnings = check_host_config(config, asked, facts)
-        planned = plan_mounts(config, asked, self._mounts_of)
+        root = os.path.realpath(self._members.service.root)
+        planned = plan_mounts(config, asked, self._mounts_of, daemon_root=root, shallow=shallow)
         record = self._record(wanted, request, config, complete(asked, facts), image.id, planned)
         member = self._members.add(msgspec.structs.replace(record, of_build=of_build))
         async with member.lock:

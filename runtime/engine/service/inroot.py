@@ -106,11 +106,6 @@ def link_of(fd: int) -> str:
     return os.readlink("", dir_fd=fd)
 
 
-def cause(error: OSError) -> str:
-    """Return what the kernel answered, in words."""
-    return error.strerror or str(error)
-
-
 def again(fd: int, flags: int) -> int:
     """Open what `fd` (O_PATH) refers to, whatever its name leads to by now. The caller closes it."""
     return os.open(f"/proc/self/fd/{fd}", flags | os.O_CLOEXEC)

@@ -15,8 +15,9 @@ from pathlib import Path
 import msgspec
 
 from runtime.engine.errors import BadParameterError
+from runtime.engine.service.bindrules import check_options, settle
 from runtime.engine.service.record import MountPoint
-from runtime.engine.service.request import Config, HostConfig, MountRequest, VolumeOptions
+from runtime.engine.service.request import BindOptions, Config, HostConfig, MountRequest, VolumeOptions
 
 PROPAGATIONS = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
 _IGNORED_MODES = ("z", "Z", "cached", "delegated", "consistent")
@@ -32,18 +33,24 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan_mounts(
-    config: Config, host: HostConfig, mounts_of: Callable[[str], Sequence[MountPoint]]
+    config: Config,
+    host: HostConfig,
+    mounts_of: Callable[[str], Sequence[MountPoint]],
+    *,
+    daemon_root: str = "",
+    shallow: bool = False,
 ) -> tuple[Planned, ...]:
     """Return all mounts of a container, in the order of their depth. Raises BadParameterError.
 
     mounts_of: what another container has, by its name or id. Volumes have no source yet. A tmpfs of
     HostConfig's Tmpfs is not among them (docker's inspect shows it there only), but takes its place.
+    daemon_root, shallow: see bindrules.settle.
     """
     found: dict[str, Planned] = {}
     for spec in host.volumes_from or ():
         for point in _from_container(spec, mounts_of):
             found[point.destination] = Planned(point=point)
-    taken = {_clean(path) for path in host.tmpfs or {}}
+    taken = {clean_target(path) for path in host.tmpfs or {}}
     asked = [Planned(point=parse_bind(text, host.volume_driver)) for text in host.binds or ()]
     asked += [_of_request(request) for request in host.mounts or ()]
     for one in asked:
@@ -51,11 +58,11 @@ def plan_mounts(
         if destination in taken:
             raise BadParameterError(f"Duplicate mount point: {destination}")
         taken.add(destination)
-        found[destination] = one
+        found[destination] = Planned(point=settle(one.point, daemon_root, shallow=shallow), volume=one.volume)
     for path in config.volumes or {}:
-        destination = _clean(path)
+        destination = clean_target(path)
         if destination not in taken and destination not in found:
-            _check_target(destination, f"invalid volume specification: '{path}'", "volume")
+            check_target(destination, f"invalid volume specification: '{path}'", "volume")
             found[destination] = Planned(point=_anonymous(destination))
     return tuple(sorted(found.values(), key=_depth))
 
@@ -67,13 +74,13 @@ def parse_bind(text: str, driver: str = "") -> MountPoint:
     if len(parts) > 3 or not all(parts[:2]):
         raise BadParameterError(wrong)
     if len(parts) == 1:
-        target = _clean(parts[0])
-        _check_target(target, wrong, "volume")
+        target = clean_target(parts[0])
+        check_target(target, wrong, "volume")
         return _anonymous(target)
-    source, target = parts[0], _clean(parts[1])
+    source, target = parts[0], clean_target(parts[1])
     mode = parts[2] if len(parts) == 3 else ""
     bound = source.startswith("/")
-    _check_target(target, wrong, "bind" if bound else "volume")
+    check_target(target, wrong, "bind" if bound else "volume")
     words = [word for word in mode.split(",") if word]
     propagation = _check_mode(mode, words, bound=bound)
     return MountPoint(
@@ -84,6 +91,7 @@ def parse_bind(text: str, driver: str = "") -> MountPoint:
         mode=mode,
         read_only="ro" in words,
         propagation=(propagation or "rprivate") if bound else "",
+        propagation_implied=bound and not propagation,
         no_copy="nocopy" in words,
     )
 
@@ -103,13 +111,13 @@ def _of_request(request: MountRequest) -> Planned:
     wrong = f'invalid mount config for type "{request.type}"'
     if not request.target:
         raise BadParameterError(f"{wrong}: field Target must not be empty")
-    target = _clean(request.target)
-    _check_target(target, "", request.type)
+    target = clean_target(request.target)
+    check_target(target, "", request.type)
     match request.type:
         case "bind":
             return Planned(point=_bind_request(request, target, wrong))
         case "volume":
-            return _volume_request(request, target)
+            return _volume_request(request, target, wrong)
         case "tmpfs":
             return Planned(point=_tmpfs_request(request, target, wrong))
         case _:
@@ -117,30 +125,44 @@ def _of_request(request: MountRequest) -> Planned:
 
 
 def _bind_request(request: MountRequest, target: str, wrong: str) -> MountPoint:
-    options = request.bind_options
+    options = request.bind_options or BindOptions()
     if not request.source:
         raise BadParameterError(f"{wrong}: field Source must not be empty")
     if not request.source.startswith("/"):
         raise BadParameterError(
             f"{wrong}: invalid mount path: '{request.source}' mount path must be absolute"
         )
-    if not (options and options.create_mountpoint) and not Path(request.source).exists():
+    if not options.create_mountpoint and not Path(request.source).exists():
         raise BadParameterError(f"{wrong}: bind source path does not exist: {request.source}")
-    propagation = options.propagation if options else ""
+    propagation = options.propagation
     if propagation and propagation not in PROPAGATIONS:
         raise BadParameterError(f"{wrong}: invalid propagation mode: {propagation}")
+    if request.volume_options is not None:
+        raise BadParameterError(f"{wrong}: field VolumeOptions must not be specified")
+    check_options(options, read_only=request.read_only)
     return MountPoint(
         type="bind",
         destination=target,
         source=posixpath.normpath(request.source),
         read_only=request.read_only,
         propagation=propagation or "rprivate",
-        non_recursive=bool(options and options.non_recursive),
+        propagation_implied=not propagation,
+        non_recursive=options.non_recursive,
+        read_only_non_recursive=options.read_only_non_recursive,
     )
 
 
-def _volume_request(request: MountRequest, target: str) -> Planned:
+def _volume_request(request: MountRequest, target: str, wrong: str) -> Planned:
     options = request.volume_options
+    if request.bind_options is not None:
+        raise BadParameterError(f"{wrong}: field BindOptions must not be specified")
+    if request.read_only and not request.source:
+        raise BadParameterError(f"{wrong}: must not set ReadOnly mode when using anonymous volumes")
+    if options and options.subpath:
+        if not request.source:
+            raise BadParameterError(f"{wrong}: must not set Subpath when using anonymous volumes")
+        if not _is_local(options.subpath):
+            raise BadParameterError(f"{wrong}: subpath must be a relative path within the volume")
     name = request.source or secrets.token_hex(32)
     point = MountPoint(
         type="volume",
@@ -155,6 +177,11 @@ def _volume_request(request: MountRequest, target: str) -> Planned:
     return Planned(point=point, volume=options)
 
 
+def _is_local(path: str) -> bool:
+    """Say whether a path, as it is written, stays below where it starts."""
+    return not path.startswith("/") and posixpath.normpath(path).split("/")[0] != ".."
+
+
 def subpath_of(point: MountPoint) -> str:
     """Return the part of a volume that a mount is limited to."""
     found = (one.removeprefix(_SUBPATH) for one in point.options if one.startswith(_SUBPATH))
@@ -164,6 +191,8 @@ def subpath_of(point: MountPoint) -> str:
 def _tmpfs_request(request: MountRequest, target: str, wrong: str) -> MountPoint:
     if request.source:
         raise BadParameterError(f"{wrong}: field Source must not be specified")
+    if request.bind_options is not None:
+        raise BadParameterError(f"{wrong}: field BindOptions must not be specified")
     options = request.tmpfs_options
     words = ["nosuid", "nodev", "noexec"]
     for one in (options.options or ()) if options else ():
@@ -191,7 +220,8 @@ def _anonymous(target: str) -> MountPoint:
     return MountPoint(type="volume", destination=target, name=secrets.token_hex(32), anonymous=True)
 
 
-def _check_target(target: str, wrong: str, kind: str) -> None:
+def check_target(target: str, wrong: str, kind: str) -> None:
+    """Refuse a place in the container that can have no mount, wrong before the words. BadParameterError."""
     prefix = (f"{wrong}: " if wrong else "") + f'invalid mount config for type "{kind}"'
     if not target.startswith("/"):
         raise BadParameterError(f"{prefix}: invalid mount path: '{target}' mount path must be absolute")
@@ -199,7 +229,8 @@ def _check_target(target: str, wrong: str, kind: str) -> None:
         raise BadParameterError(f"{prefix}: invalid specification: destination can't be '/'")
 
 
-def _clean(path: str) -> str:
+def clean_target(path: str) -> str:
+    """Return a place in the container without `..` and doubled slashes."""
     cleaned = posixpath.normpath(path) if path else ""
     return "/" + cleaned.lstrip("/") if cleaned.startswith("/") else cleaned
 

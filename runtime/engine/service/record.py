@@ -58,7 +58,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 class MountPoint(msgspec.Struct, frozen=True, kw_only=True):
     """A mount as resolved at the creation. name: of a volume, else "". source: on the host ("" for tmpfs).
 
-    anonymous: goes with the container on `rm -v` and `--rm`. options: of a tmpfs.
+    anonymous: goes with the container on `rm -v` and `--rm`. options: of a tmpfs. propagation_implied: nobody
+    asked for it. read_only_non_recursive: what is mounted below may be written to.
     """
 
     type: Literal["bind", "volume", "tmpfs"]
@@ -68,8 +69,10 @@ class MountPoint(msgspec.Struct, frozen=True, kw_only=True):
     mode: str = ""
     read_only: bool = False
     propagation: str = ""
+    propagation_implied: bool = False
     anonymous: bool = False
     non_recursive: bool = False
+    read_only_non_recursive: bool = False
     no_copy: bool = False
     options: tuple[str, ...] = ()
 

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from runtime.engine.errors import EngineError
-from runtime.engine.service.inroot import cause, make_directories, make_file, open_in
+from runtime.engine.service.inroot import make_directories, make_file, open_in
 from runtime.engine.service.mounting import subpath_of
 from runtime.engine.service.record import ContainerRecord, MountPoint
 from runtime.spawn.anchor import make_anchor
+from runtime.spawn.causes import cause
 from runtime.spawn.linux import (
     AT_EMPTY_PATH,
     AT_FDCWD,
@@ -201,7 +202,10 @@ def _source(service: Service, mount: MountPoint, held: contextlib.ExitStack) -> 
 
 def _clone(source: Path, mount: MountPoint) -> int:
     attributes, part = MOUNT_ATTR_RDONLY if mount.read_only else 0, subpath_of(mount)
-    return clone_part(str(source), part, attributes) if part else clone_tree(str(source), attributes)
+    if part:
+        return clone_part(str(source), part, attributes)
+    shallow = mount.read_only_non_recursive
+    return clone_tree(str(source), attributes, recursive=not mount.non_recursive, shallow=shallow)
 
 
 def _attach_all(anchor: int, root: int, binds: Sequence[tuple[str, int, bool]]) -> int:

@@ -31,6 +31,7 @@ from runtime.engine.service.waits import Ended
 from runtime.engine.spawner.protocol import Endpoint, Start, Started
 from runtime.image.errors import os_cause
 from runtime.network.model import Port
+from runtime.spawn.causes import cause
 
 NO_ENDPOINTS: tuple[Endpoint, ...] = ()
 NO_PORTS: tuple[Port, ...] = ()
@@ -226,7 +227,8 @@ def _make_source(point: MountPoint) -> None:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise EngineError(
-                f"error while creating mount source path '{point.source}': {error.strerror}"
+                f"error while creating mount source path '{point.source}': "
+                f"mkdir {error.filename}: {cause(error)}"
             ) from error
 
 

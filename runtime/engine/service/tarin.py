@@ -8,11 +8,13 @@ import os
 import posixpath
 import stat
 import tarfile
+from io import BufferedReader
 from typing import BinaryIO, NamedTuple, cast
 
 from runtime.engine.errors import BadParameterError, EngineError
-from runtime.engine.service.inroot import cause, make_directories, mount_id, open_in
+from runtime.engine.service.inroot import make_directories, mount_id, open_in
 from runtime.image.metadata import PAX_XATTR, is_content
+from runtime.spawn.causes import cause
 
 _CHUNK = 1 << 20
 _HOLE = 1 << 16
@@ -32,9 +34,12 @@ def unpack_into(
 ) -> None:
     """Unpack `source` (plain, gzip, bzip2, xz or zstd) in the directory `target` of a container. Blocks.
 
-    keep_kinds: refuse to replace a directory by something else, or the other way round. Raises EngineError
-    naming the entry, BadParameterError for what is no tar.
+    keep_kinds: refuse to replace a directory by something else, or the other way round. No byte at all is an
+    archive of nothing, as docker has it. Raises EngineError naming the entry, BadParameterError for what is
+    no tar.
     """
+    if not _peek(source):
+        return
     unpacker = _Unpacker(root_fd, target, keep_kinds=keep_kinds, owner=owner)
     entry: tarfile.TarInfo | None = None
     try:
@@ -53,14 +58,18 @@ def unpack_into(
 
 
 def _open(source: BinaryIO) -> tarfile.TarFile:
-    start = source.peek(4)[:4] if hasattr(source, "peek") else b""
-    if start == _ZSTD:
+    if _peek(source) == _ZSTD:
         import zstandard
 
         source = cast(BinaryIO, zstandard.ZstdDecompressor().stream_reader(source))
     return tarfile.open(
         fileobj=source, mode="r|*", bufsize=_CHUNK, encoding="utf-8", errors="surrogateescape"
     )
+
+
+def _peek(source: BinaryIO) -> bytes:
+    start: bytes = cast(BufferedReader, source).peek(4)[:4]
+    return start
 
 
 class _Unpacker:

@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 
 from runtime.engine.config import ContainerConfig
-from runtime.engine.errors import BadParameterError
+from runtime.engine.errors import BadParameterError, NotFoundError
+from runtime.engine.propagation import can_be_slave
 from runtime.engine.service import modes
 from runtime.engine.service.devicenodes import devices_of, rules_of
 from runtime.engine.service.hostfacts import HostFacts
@@ -23,7 +24,7 @@ from runtime.engine.spawner.protocol import Endpoint, Start
 from runtime.engine.users import find_home_once, resolve_user
 from runtime.network.model import Port
 from runtime.oci import defaults
-from runtime.oci.options import PART
+from runtime.oci.options import PART, SHALLOW
 from runtime.oci.spec import Mount, NamespaceType, Rlimit
 
 FILES = ("hosts", "resolv.conf", "hostname")
@@ -197,8 +198,15 @@ def _mount(point: MountPoint, volumes: Mapping[str, Path]) -> Mount:
         options = ("rbind", mode, *_part(source, point))
         return Mount(destination=point.destination, type="bind", source=source, options=options)
     kind = "bind" if point.non_recursive else "rbind"
-    options = (kind, mode, point.propagation or "rprivate")
+    options = (kind, mode, _propagation(point), *((SHALLOW,) if point.read_only_non_recursive else ()))
     return Mount(destination=point.destination, type="bind", source=point.source, options=options)
+
+
+def _propagation(point: MountPoint) -> str:
+    """What nobody asked for is left away where the host's mount cannot do it."""
+    if point.propagation_implied and point.propagation == "rslave" and not can_be_slave(point.source):
+        return "rprivate"
+    return point.propagation or "rprivate"
 
 
 def _part(source: str, point: MountPoint) -> tuple[str, ...]:
@@ -206,11 +214,13 @@ def _part(source: str, point: MountPoint) -> tuple[str, ...]:
     part = subpath_of(point)
     if not part:
         return ()
-    path = Path(source, part).resolve()
-    if not path.is_relative_to(Path(source).resolve()) or not path.exists():
+    base, path = (Path(os.path.realpath(one)) for one in (source, f"{source}/{part}"))  # a loop is no error
+    if not path.is_relative_to(base):
         raise BadParameterError(
-            f"cannot access path {part} of volume {point.name}: no such file or directory"
+            f"path concatenation escapes the base directory, base: {base}, subpath: {part}"
         )
+    if not path.exists():
+        raise NotFoundError(f"cannot access path {base / part}: no such file or directory")
     return (PART + part,)
 
 

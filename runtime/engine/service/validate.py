@@ -10,7 +10,7 @@ from runtime.engine.service import modes
 from runtime.engine.service.devicenodes import rules_of
 from runtime.engine.service.hostfacts import HostFacts
 from runtime.engine.service.limits import check_resources
-from runtime.engine.service.mounting import tmpfs_options
+from runtime.engine.service.mounting import check_target, clean_target, tmpfs_options
 from runtime.engine.service.request import Config, Healthcheck, HostConfig, Ulimit
 from runtime.engine.service.restart import check_policy
 from runtime.engine.service.security import capabilities_of, parse_security, seccomp_of
@@ -74,11 +74,7 @@ def check_host_config(config: Config, host: HostConfig, facts: HostFacts) -> lis
     for limit in host.ulimits or ():
         _check_ulimit(limit)
     for target, options in (host.tmpfs or {}).items():
-        if not target.startswith("/"):
-            raise BadParameterError(
-                f"invalid mount config for type \"tmpfs\": invalid mount path: '{target}' mount path must "
-                "be absolute"
-            )
+        check_target(clean_target(target), "", "tmpfs")
         tmpfs_options(options)
     for port in host.port_bindings or {}:
         _check_port(port)

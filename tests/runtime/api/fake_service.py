@@ -89,7 +89,7 @@ class FakeContainers:
     def layers(self, id: str) -> tuple[Path, ...]:  # noqa: A002
         return (Path("/low"), Path("/high"))
 
-    async def create(self, name: str | None, request: CreateRequest) -> tuple[str, list[str]]:
+    async def create(self, name: str | None, request: CreateRequest, **how: Any) -> tuple[str, list[str]]:
         self.calls.append(("create", name, request))
         if name == "taken":
             raise ConflictError("Conflict. The container name is in use")

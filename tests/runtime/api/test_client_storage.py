@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from clients import Client
+from daemon_process import Daemon
 
 pytestmark = pytest.mark.root
 
@@ -84,6 +85,50 @@ def test_a_bind_propagates_as_it_is_told(client: Client, tmp_path: Path):
         client("rm", "-f", "slave")
     finally:
         subprocess.run(["umount", "-R", tmp_path], check=True)
+
+
+def test_a_read_only_bind_is_so_below_unless_told(client: Client, tmp_path: Path):
+    (tmp_path / "sub").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", tmp_path / "sub"], check=True)
+    try:
+        touch = "touch /m/x && echo bad; touch /m/sub/x && echo yes || echo no"
+        mount = f"type=bind,source={tmp_path},target=/m,readonly"
+        forced = f"{mount},bind-propagation=rprivate,bind-recursive=readonly"
+        assert sh(client, touch, "--mount", mount) == "no\n"
+        assert sh(client, touch, "-v", f"{tmp_path}:/m:ro") == "no\n"
+        assert sh(client, touch, "--mount", forced) == "no\n"
+        assert sh(client, touch, "--mount", f"{mount},bind-recursive=writable") == "yes\n"
+        assert sh(client, "ls /m/sub", "--mount", f"{mount},bind-recursive=disabled") == ""
+        assert sh(client, "ls /m/sub", "--mount", f"{mount},bind-recursive=enabled") == "x\n"
+    finally:
+        subprocess.run(["umount", tmp_path / "sub"], check=True)
+
+
+def test_what_shows_the_daemons_root_follows_its_mounts(client: Client, daemon: Daemon):
+    mounts = ("-v", "/:/host", "--mount", f"type=bind,source={daemon.root}/volumes,target=/v")
+    name = client("create", *NONE, *mounts, "busybox", "ls", "/host/etc/passwd").strip()
+    (found,) = json.loads(client("inspect", name))
+    assert [one["Propagation"] for one in found["Mounts"]] == ["rslave", "rslave"]
+    assert client("start", "-a", name) == "/host/etc/passwd\n"
+    private = ("-v", f"{daemon.root}:/m:private")
+    assert "within the daemon root" in client.refused("create", *NONE, *private, "busybox")
+
+
+def test_a_part_of_a_volume_is_filled_and_nothing_leads_out(client: Client):
+    links = "mkdir /v/part /v/etc; ln -s / /v/root; ln -s ../../.. /v/up"
+    sh(client, links, "-v", "vol:/v")
+    mount = "source=vol,target={},volume-subpath={}".format
+    assert sh(client, "ls /etc/passwd", "--mount", mount("/etc", "etc")) == "/etc/passwd\n"
+    assert sh(client, "touch /p/x; ls /v/part", "-v", "vol:/v", "--mount", mount("/p", "part")) == "x\n"
+    assert sh(client, "ls /v/etc/passwd", "-v", "vol:/v") == "/v/etc/passwd\n"
+    for part, said in (
+        ("../../..", "subpath must be a relative path within the volume"),
+        ("root", "path concatenation escapes the base directory"),
+        ("up/etc", "path concatenation escapes the base directory"),
+        ("none", "no such file or directory"),
+    ):
+        assert said in client.refused("run", "--rm", *NONE, "--mount", mount("/p", part), "busybox", "true")
+    client("volume", "rm", "vol")
 
 
 def test_tmpfs_is_fresh_and_of_its_size(client: Client):

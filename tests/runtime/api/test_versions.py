@@ -33,6 +33,22 @@ def speaking(daemon: Daemon) -> Iterator[Daemon]:
     daemon.docker("network", "prune", "-f")
 
 
+@pytest.mark.parametrize(("version", "writable"), [("1.43", True), ("1.44", False)])
+def test_read_only_binds_of_old_clients_are_shallow(
+    speaking: Daemon, version: str, writable: bool, tmp_path: Path
+):
+    speaking.environment["DOCKER_API_VERSION"] = version
+    (tmp_path / "sub").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", tmp_path / "sub"], check=True)
+    try:
+        binds = ("-v", f"{tmp_path}:/a:ro", "--mount", f"type=bind,source={tmp_path},target=/b,readonly")
+        script = "touch /a/x && echo bad; touch /a/sub/x && echo a; touch /b/sub/x && echo b; true"
+        said = speaking.docker("run", "--rm", *binds, "busybox", "sh", "-c", script)
+        assert said == ("a\nb\n" if writable else "")
+    finally:
+        subprocess.run(["umount", tmp_path / "sub"], check=True)
+
+
 # 1.29 and before follow the events for a container's end, 1.41 and before read raw streams.
 @pytest.mark.parametrize(
     "version", [text(OLDEST), "1.29", "1.30", "1.41", "1.42", "1.43", "1.44", text(NEWEST)]

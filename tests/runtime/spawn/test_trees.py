@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from runtime.spawn.linux import MOUNT_ATTR_RDONLY
 from runtime.spawn.tape import StepError
-from runtime.spawn.trees import clone_part
+from runtime.spawn.trees import clone_part, clone_tree
 
 pytestmark = pytest.mark.root
 
@@ -35,3 +37,27 @@ def test_a_part_is_taken_and_nothing_leads_out_of_its_whole(tmp_path: Path) -> N
     with pytest.raises(StepError, match="ENOENT"):
         clone_part(str(whole), "nowhere")
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.fixture
+def nested(tmp_path: Path) -> Iterator[Path]:
+    """A directory with a mount at `sub`."""
+    (tmp_path / "sub").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", tmp_path / "sub"], check=True)
+    yield tmp_path
+    subprocess.run(["umount", tmp_path / "sub"], check=True)
+
+
+@pytest.mark.parametrize(("shallow", "below"), [(False, False), (True, True)])
+def test_read_only_reaches_what_is_mounted_below_unless_told(
+    nested: Path, shallow: bool, below: bool
+) -> None:
+    tree = clone_tree(str(nested), MOUNT_ATTR_RDONLY, shallow=shallow)
+    try:
+        with pytest.raises(OSError, match="Read-only"):
+            os.mkdir("new", dir_fd=tree)
+        sub = os.open("sub", os.O_RDONLY, dir_fd=tree)
+        assert (os.fstatvfs(sub).f_flag & os.ST_RDONLY == 0) is below
+        os.close(sub)
+    finally:
+        os.close(tree)

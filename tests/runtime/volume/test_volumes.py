@@ -124,7 +124,7 @@ def test_a_volume_whose_document_is_damaged_keeps_its_data(
 def test_what_is_in_the_way_of_a_new_volume_is_not_removed(store: VolumeStore) -> None:
     (store.root / "new").mkdir()
     (store.root / "new" / "precious").touch()
-    with pytest.raises(VolumeError, match="create new: File exists"):
+    with pytest.raises(VolumeError, match="create new: file exists"):
         store.ensure("new")
     assert (store.root / "new" / "precious").exists()
 
@@ -346,7 +346,7 @@ def test_a_bind_is_mounted_and_a_removal_spares_what_it_shows(store: VolumeStore
 @pytest.mark.root
 def test_what_cannot_be_mounted_says_so_and_leaves_nothing(store: VolumeStore) -> None:
     store.ensure("bad", options={"type": "none", "device": "/nowhere", "o": "bind"})
-    with pytest.raises(VolumeError, match=r"failed to mount local volume bad: mount /nowhere:.*No such file"):
+    with pytest.raises(VolumeError, match=r"failed to mount local volume bad: mount /nowhere:.*no such file"):
         store.mount("bad")
     assert not mounted(store.mountpoint("bad"))
     store.close()

@@ -19,6 +19,7 @@ from runtime.engine.service.build.words import expand
 from runtime.engine.service.web import is_url, open_url
 from runtime.image.merged import Merged
 from runtime.image.store import ImageStore
+from runtime.spawn.causes import cause
 
 _CHUNK = 1 << 20
 
@@ -94,7 +95,7 @@ class FileStep:
                 layer_tree.copy(self._sources, self._target, self._look, verb)
             layer_tree.finish()
         except OSError as error:
-            raise BuildError(f"{verb} failed: {error.filename}: {error.strerror}") from error
+            raise BuildError(f"{verb} failed: {error.filename}: {cause(error)}") from error
         self._register(state, root, created_by, step)
 
     def _add_archive(self, layer_tree: LayerTree, source: Source) -> None:

@@ -31,6 +31,7 @@ from runtime.engine.service.request import (
     TmpfsOptions,
     Ulimit,
     UpdateRequest,
+    VolumeOptions,
 )
 from runtime.image.documents import Execution
 from runtime.image.errors import ImageNotFoundError
@@ -40,6 +41,17 @@ FACTS = msgspec.structs.replace(
 )
 
 UID7 = TmpfsOptions(options=[["uid", "7"]])
+
+
+def part(subpath: str, source: str = "named") -> MountRequest:
+    options = VolumeOptions(subpath=subpath)
+    return MountRequest(type="volume", source=source, target="/x", volume_options=options)
+
+
+def root_bind(*, read_only: bool = False, **options: bool) -> MountRequest:
+    return MountRequest(
+        type="bind", source="/", target="/x", read_only=read_only, bind_options=BindOptions(**options)
+    )
 
 
 # ---- what an image adds ---------------------------------------------------------------------------------
@@ -189,11 +201,68 @@ def test_four_ways_to_a_mount_and_who_wins(tmp_path: Path):
         ({"mounts": [MountRequest(type="tmpfs", target="/x", tmpfs_options=UID7)]},
          "invalid option: uid=7"),
         ({"mounts": [MountRequest(type="npipe", target="/x")]}, "mount type unknown"),
+        ({"mounts": [part("../../etc")]}, 'type "volume": subpath must be a relative path within the volume'),
+        ({"mounts": [part("a/../../b")]}, "subpath must be a relative path within the volume"),
+        ({"mounts": [part("/etc")]}, "subpath must be a relative path within the volume"),
+        ({"mounts": [part("a", source="")]}, "must not set Subpath when using anonymous volumes"),
+        ({"mounts": [MountRequest(type="volume", target="/x", read_only=True)]},
+         "must not set ReadOnly mode when using anonymous volumes"),
+        ({"mounts": [MountRequest(type="volume", target="/x", bind_options=BindOptions())]},
+         "field BindOptions must not be specified"),
+        ({"mounts": [MountRequest(type="tmpfs", target="/x", bind_options=BindOptions())]},
+         "field BindOptions must not be specified"),
+        ({"mounts": [MountRequest(type="bind", source="/", target="/x", volume_options=VolumeOptions())]},
+         "field VolumeOptions must not be specified"),
+        ({"mounts": [root_bind(read_only_non_recursive=True)]},
+         "mount options conflict: !ReadOnly && BindOptions.ReadOnlyNonRecursive"),
+        ({"mounts": [root_bind(read_only_force_recursive=True)]},
+         "mount options conflict: !ReadOnly && BindOptions.ReadOnlyForceRecursive"),
+        ({"mounts": [root_bind(read_only=True, read_only_non_recursive=True,
+                               read_only_force_recursive=True)]},
+         "mount options conflict: ReadOnlyNonRecursive && BindOptions.ReadOnlyForceRecursive"),
     ],
 )  # fmt: skip
 def test_mounts_that_cannot_be_are_refused(host, message):
     with pytest.raises(BadParameterError, match=message):
         planned(**host)
+
+
+def test_what_shows_the_daemons_root_follows_it(tmp_path: Path):
+    root = tmp_path / "root"
+    (root / "containers").mkdir(parents=True)
+    (tmp_path / "root2").mkdir()
+    (tmp_path / "link").symlink_to(root)
+
+    def propagation(source: Path, asked: str, *, short: bool) -> str:
+        mount = MountRequest(
+            type="bind", source=str(source), target="/x", bind_options=BindOptions(propagation=asked)
+        )
+        words = f"{source}:/x" + (f":{asked}" if asked else "")
+        host = HostConfig(binds=[words]) if short else HostConfig(mounts=[mount])
+        (found,) = plan_mounts(Config(), host, lambda ref: (), daemon_root=str(root))
+        return found.point.propagation
+
+    for short in (True, False):
+        for source in (root, root / "containers", tmp_path, Path("/"), tmp_path / "link"):
+            assert propagation(source, "", short=short) == "rslave"
+            for asked in ("rslave", "rshared"):
+                assert propagation(source, asked, short=short) == asked
+            for asked in ("private", "rprivate", "slave", "shared"):
+                with pytest.raises(BadParameterError, match="when mount source is within the daemon root"):
+                    propagation(source, asked, short=short)
+        assert propagation(tmp_path / "root2", "", short=short) == "rprivate"
+        assert propagation(tmp_path / "root2", "private", short=short) == "private"
+
+
+def test_old_clients_expect_read_only_binds_to_be_shallow(tmp_path: Path):
+    mounts = [
+        MountRequest(type="bind", source=str(tmp_path), target=f"/{one}", read_only=one)
+        for one in (True, False)
+    ]
+    host = HostConfig(binds=["/a:/a:ro", "/b:/b", "v:/v:ro"], mounts=mounts)
+    found = plan_mounts(Config(), host, lambda ref: (), shallow=True)
+    shallow = {one.point.destination for one in found if one.point.read_only_non_recursive}
+    assert shallow == {"/a", "/True"}
 
 
 def test_a_source_that_is_to_be_made_need_not_exist():
@@ -406,6 +475,8 @@ async def test_a_start_that_fails_over_one_volume_leaves_the_users_of_another_al
         ({"ulimits": [Ulimit(name="bogus", soft=5, hard=9)]}, "invalid ulimit type: bogus"),
         ({"pid_mode": "bogus"}, "invalid PID mode: bogus"),
         ({"ipc_mode": "bogus"}, "invalid IPC mode: bogus"),
+        ({"tmpfs": {"t": ""}}, 'type "tmpfs": invalid mount path: \'t\' mount path must be absolute'),
+        ({"tmpfs": {"//": ""}}, 'type "tmpfs": invalid specification: destination can\'t be \'/\''),
         ({"shm_size": -1}, "SHM size can not be less than 0"),
         ({"oom_score_adj": 1001}, "range for oom score adj"),
         ({"sysctls": {"vm.swappiness": "1"}}, "sysctl 'vm.swappiness' is not whitelisted"),

@@ -114,7 +114,7 @@ def test_a_running_container_is_seen_as_it_sees_itself(play_box, running):
 def test_what_is_mounted_in_it_is_not_replaced(play_box, running, entries):
     async def scene(box: Box) -> None:
         running(box)
-        with pytest.raises(EngineError, match="unpack 'tmp' in /: Device or resource busy"):
+        with pytest.raises(EngineError, match="unpack 'tmp' in /: device or resource busy"):
             await box.put("/", tar(*entries))
         assert (await box.stat("/tmp/only-here")).size == 0
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from runtime.engine.errors import BadParameterError
+from runtime.engine.errors import BadParameterError, NotFoundError
+from runtime.engine.service import translate
 from runtime.engine.service.create import complete
 from runtime.engine.service.hostfacts import host_facts
 from runtime.engine.service.record import ContainerRecord, MountPoint, State
@@ -179,10 +180,31 @@ def test_a_part_of_a_volume_must_lie_in_it(tmp_path: Path):
     mount = made.config.mounts[0]
     assert (mount.source, mount.options) == (str(tmp_path), ("rbind", "rw", "x-part=inside"))
     assert parse_options(mount.options).part == "inside"
-    for bad in ("../x", "out", "nowhere"):
+    (tmp_path / "loop").symlink_to("loop")
+    for bad, error, message in (
+        ("../x", BadParameterError, "path concatenation escapes the base directory"),
+        ("out", BadParameterError, "path concatenation escapes the base directory"),
+        ("inside/../out/passwd", BadParameterError, "path concatenation escapes the base directory"),
+        ("nowhere", NotFoundError, f"cannot access path {tmp_path}/nowhere: no such file or directory"),
+        ("loop", NotFoundError, "cannot access path"),
+    ):
         wrong = msgspec.structs.replace(point, options=(f"subpath={bad}",))
-        with pytest.raises(BadParameterError, match="cannot access path"):
+        with pytest.raises(error, match=message):
             start_of(record(None, (wrong,)), around, FACTS)
+
+
+def test_what_shows_the_daemons_root_is_a_slave_where_it_can_be(monkeypatch: pytest.MonkeyPatch):
+    point = MountPoint(type="bind", destination="/r", source="/", propagation="rslave")
+    implied = msgspec.structs.replace(point, propagation_implied=True)
+    shallow = MountPoint(type="bind", destination="/r", source="/", read_only_non_recursive=True)
+    for can, asked, options in (
+        (True, implied, ("rbind", "rw", "rslave")),
+        (False, implied, ("rbind", "rw", "rprivate")),
+        (False, point, ("rbind", "rw", "rslave")),
+        (True, shallow, ("rbind", "rw", "rprivate", "x-shallow")),
+    ):
+        monkeypatch.setattr(translate, "can_be_slave", lambda source, can=can: can)
+        assert start(None, (asked,)).config.mounts[0].options == options
 
 
 # ---- capabilities, security -----------------------------------------------------------------------------

@@ -1,0 +1,11 @@
+"""What the kernel answered, in the words of clients: those of Go, which are the C library's in lower case."""
+
+from __future__ import annotations
+
+import os
+
+
+def cause(error: OSError) -> str:
+    """Return an error's cause without its number and path; words of our own (a StepError's) are kept."""
+    words = error.strerror or str(error)
+    return words.lower() if words == os.strerror(error.errno or 0) else words
