@@ -57,7 +57,7 @@ def status_in(root_fd: int, path: str) -> os.stat_result:
 def clean(path: str) -> str:
     """Return `path` from the root on, without `..` and doubled slashes; `/` and `/.` at its end are kept."""
     cleaned = posixpath.normpath("/" + path.lstrip("/"))
-    if posixpath.basename(path) == "." and cleaned != "/.":
+    if posixpath.basename(path.rstrip("/")) == ".":
         cleaned = cleaned.rstrip("/") + "/."
     if path.endswith("/") and not cleaned.endswith("/"):
         cleaned += "/"

@@ -107,6 +107,8 @@ def test_a_directory_comes_with_all_kinds_of_entries(play_box):
         ("/etc/passwd", {"passwd"}),
         ("/etc/", {"etc", "etc/passwd"}),
         ("/etc/.", {".", "./passwd"}),
+        ("/etc/./", {".", "./passwd"}),
+        ("./etc/../etc//.//", {".", "./passwd"}),
         ("/link", {"link"}),
         ("/link/", {"link", "link/passwd"}),
         ("/", {"/", "/etc", "/etc/passwd", "/tmp", "/link"}),
