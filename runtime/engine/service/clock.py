@@ -37,6 +37,23 @@ def ns_of(text: str) -> int:
     return round(moment.timestamp()) * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
 
 
+def go_text(duration_ns: int) -> str:
+    """Return a duration as Go writes it: `50ms`, `1.5s`, `1m30s`."""
+    for unit_ns, unit in ((1, "ns"), (1_000, "µs"), (1_000_000, "ms")):
+        if 0 < duration_ns < unit_ns * 1000:
+            return f"{_decimal(duration_ns, unit_ns)}{unit}"
+    minutes, rest_ns = divmod(duration_ns, 60_000_000_000)
+    hours, minutes = divmod(minutes, 60)
+    large = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+    return f"{large}{_decimal(rest_ns, 1_000_000_000)}s"
+
+
+def _decimal(value: int, unit: int) -> str:
+    whole, rest = divmod(value, unit)
+    fraction = str(rest).rjust(len(str(unit)) - 1, "0").rstrip("0") if rest else ""
+    return f"{whole}.{fraction}" if fraction else str(whole)
+
+
 def duration_ns(text: str) -> int:
     """Return the ns of a duration as Go writes it (`1h30m`, `1.5s`, `10ms`). Raises ValueError."""
     units = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}

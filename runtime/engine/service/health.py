@@ -97,7 +97,7 @@ class Monitor:
                 member.record, argv, timeout_s=timeout_ns / 1e9, most=_MOST
             )
             if code == -1:
-                output = f"Health check exceeded timeout ({timeout_ns / 1e9:g}s): {output}".rstrip(": ")
+                output = f"Health check exceeded timeout ({clock.go_text(timeout_ns)}): {output}".rstrip(": ")
         except EngineError as error:
             code, output = -1, str(error)
         if member.record.state.running:
