@@ -70,7 +70,8 @@ async def list_containers(call: Call[ListQuery, None]) -> list[Summary]:
     records = call.service.containers.list(all=query.all, limit=max(0, query.limit), filters=filters)
     image_id_of = image_ids(call.service)
     sizes = await _sizes(call.service, records) if query.size else {}
-    return [summarize(record, image_id_of, sizes.get(record.id)) for record in records]
+    links = call.service.containers.names_by_links()
+    return [summarize(one, image_id_of, sizes.get(one.id), links.get(one.id, ())) for one in records]
 
 
 async def _sizes(service: Service, records: list[ContainerRecord]) -> dict[str, tuple[int, int]]:

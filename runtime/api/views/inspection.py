@@ -142,7 +142,7 @@ def inspect(
         app_armor_profile="",
         exec_ids=service.execs.of(record.id) or None,
         # Both are shown without what Docker leaves out, which a struct cannot say field by field.
-        host_config=cast(HostConfig, _shown(record.host_config, _LEFT_OUT_OF_HOST)),
+        host_config=cast(HostConfig, _shown(_with_links(service, record), _LEFT_OUT_OF_HOST)),
         graph_driver=_graph_driver(service, record),
         size_rw=sizes[0] if sizes else UNSET,
         size_root_fs=sizes[1] if sizes else UNSET,
@@ -218,6 +218,11 @@ def _graph_driver(service: Service, record: ContainerRecord) -> GraphDriver:
     if record.state.running and record.state.pid:
         data["MergedDir"] = f"/proc/{record.state.pid}/root"
     return GraphDriver(data=data, name="overlay2")
+
+
+def _with_links(service: Service, record: ContainerRecord) -> HostConfig:
+    """Its links name the containers by the names that they have now."""
+    return msgspec.structs.replace(record.host_config, links=service.containers.links_of(record))
 
 
 def _shown(part: Config | HostConfig, left_out: frozenset[str]) -> dict[str, Any]:

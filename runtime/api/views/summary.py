@@ -51,13 +51,20 @@ class Summary(Body, kw_only=True):
 
 
 def summarize(
-    record: ContainerRecord, image_id_of: Callable[[str], str], sizes: tuple[int, int] | None = None
+    record: ContainerRecord,
+    image_id_of: Callable[[str], str],
+    sizes: tuple[int, int] | None = None,
+    links: Sequence[str] = (),
 ) -> Summary:
-    """Make the row. image_id_of: the id that an image's name has now, "" for none. sizes: of sizes_of()."""
+    """Make the row.
+
+    image_id_of: the id that an image's name has now, "" for none. sizes: of sizes_of(). links: names that
+    the container has by others' links.
+    """
     annotations = record.host_config.annotations
     return Summary(
         id=record.id,
-        names=[f"/{record.name}"],
+        names=sorted([f"/{record.name}", *links]),
         image=record.image if image_id_of(record.image) == record.image_id else record.image_id,
         image_id=record.image_id,
         command=command_line(record.path, record.args),

@@ -13,6 +13,7 @@ import msgspec
 
 from runtime.engine.errors import ConflictError, NotFoundError
 from runtime.engine.service import listing
+from runtime.engine.service import network_links as links
 from runtime.engine.service.adopt import Adoption
 from runtime.engine.service.control import GRACE_S, Control
 from runtime.engine.service.create import Creator
@@ -154,6 +155,14 @@ class Containers:
         """Return the containers that have a volume, running or not."""
         records = (member.record for member in self._members)
         return [one for one in records if any(point.name == name for point in one.mounts)]
+
+    def links_of(self, record: ContainerRecord) -> Texts | None:
+        """Return a container's old links, `/db:/web/alias`."""
+        return links.shown(record, self.get)
+
+    def names_by_links(self) -> dict[str, Texts]:
+        """Return id → the names that a container has by others' old links, `/web/alias`."""
+        return links.names_by_links((member.record for member in self._members), self.get)
 
     def counts(self) -> Counter[str]:
         """Return how many containers there are by status."""

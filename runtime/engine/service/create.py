@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import platform
 import secrets
@@ -20,6 +19,7 @@ from runtime.engine.service.members import Member, Members
 from runtime.engine.service.merging import merge, own_config, program_of
 from runtime.engine.service.mounting import ANONYMOUS_LABEL, Planned, plan_mounts, subpath_of
 from runtime.engine.service.names import check_name
+from runtime.engine.service.network_links import bound
 from runtime.engine.service.record import ContainerRecord, MountPoint, State
 from runtime.engine.service.request import Config, CreateRequest, EndpointSettings, HostConfig, VolumeOptions
 from runtime.engine.service.validate import check_config, check_host_config
@@ -134,19 +134,26 @@ class Creator:
         return platform.node() if network.host else "" if host.uts_mode == "host" else id[:12]
 
     def _named_partners(self, host: HostConfig) -> HostConfig:
-        """Put ids in place of the names of containers whose namespaces are joined.
+        """Put ids in place of the names of containers whose namespaces are joined, or that are linked to.
 
-        One that is not there is looked for again at the start: 404 would tell a client that the image is not.
+        Whose network is joined is looked for again at the start, as docker has it. BadParameterError for
+        others: 404 would tell a client that the image is not there.
         """
-        changes: dict[str, Any] = {}
+        changes: dict[str, Any] = {"links": bound(host, self._record_of)}
         for kind, field in (("network", "network_mode"), ("ipc", "ipc_mode"), ("pid", "pid_mode")):
             text = getattr(host, field)
             if text.startswith("container:") and text != "container:":
-                with contextlib.suppress(NotFoundError):
+                try:
                     changes[field] = f"container:{self._members.find(text.partition(':')[2]).id}"
+                except NotFoundError as error:
+                    if kind != "network":
+                        raise BadParameterError(str(error)) from error
             elif text == "default" or (kind == "network" and not text):
                 changes[field] = "bridge"
         return msgspec.structs.replace(host, **changes)
+
+    def _record_of(self, ref: str) -> ContainerRecord:
+        return self._members.find(ref).record
 
     def _mounts_of(self, ref: str) -> Sequence[MountPoint]:
         try:

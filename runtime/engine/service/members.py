@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from runtime.engine.errors import NotFoundError
+from runtime.engine.service import network_links as links
 from runtime.engine.service.names import Names
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.restart import Backoff
@@ -69,8 +70,23 @@ class Members:
     # ---- finding --------------------------------------------------------------------------------------
 
     def find(self, ref: str) -> Member:
-        """Find a container by name, id, or the unique start of an id. Raises NotFoundError."""
+        """Find a container by name, id, the unique start of an id, or an old link. Raises NotFoundError."""
+        if "/" in ref.removeprefix("/"):
+            return self._linked(ref)
         return self._members[self.names.find(ref)]
+
+    def _linked(self, ref: str) -> Member:
+        """Find the container to which another one's old link leads: `CONTAINER/ALIAS`."""
+        name, _, alias = ref.removeprefix("/").partition("/")
+        parent = self._members.get(self.names.named(name) or "")
+        known = links.partners(parent.record, self._record) if parent else ()
+        for other, partner in known:
+            if other == alias:
+                return self._members[partner.id]
+        raise NotFoundError(f"No such container: {ref}")
+
+    def _record(self, ref: str) -> ContainerRecord:
+        return self.find(ref).record
 
     def by_id(self, id: str) -> Member | None:  # noqa: A002
         """Return a container by its whole id."""

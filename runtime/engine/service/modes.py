@@ -74,6 +74,12 @@ def has_own_network(record: ContainerRecord) -> bool:
     return sharing(record.host_config, "network").own
 
 
+def on_named_network(host: HostConfig) -> bool:
+    """Say whether a container is made for a network that somebody made, which has names of its own."""
+    mode = host.network_mode
+    return mode not in ("", "default", "bridge", "host", "none") and not mode.startswith(_CONTAINER)
+
+
 def keeps_processes(record: ContainerRecord) -> bool:
     """Say whether processes can outlive the container's program: it is not the first of a pid namespace."""
     return not sharing(record.host_config, "pid").own

@@ -79,6 +79,10 @@ class Names:
             raise NotFoundError(f"No such container: {ref}")
         return found[0]
 
+    def named(self, name: str) -> str | None:
+        """Return the id of exactly this name."""
+        return self._ids.get(name)
+
     def invent(self) -> str:
         """Return a name nobody has."""
         while True:

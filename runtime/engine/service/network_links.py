@@ -5,19 +5,85 @@ On other networks a link is only one more name, which ContainerNames finds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+from runtime.engine.errors import BadParameterError, NotFoundError
+from runtime.engine.service import modes
 from runtime.engine.service.network_ports import parse_port
 from runtime.engine.service.record import ContainerRecord
+from runtime.engine.service.request import HostConfig
 
 _NOT_TOLD = ("HOME", "PATH")
 
 
+Find = Callable[[str], ContainerRecord]
+
+
 def parse_link(text: str) -> tuple[str, str]:
-    """Split `container[:alias]`; a container's own `/container:/parent/alias` too."""
+    """Split `container[:alias]`, or what inspect shows, `/container:/parent/alias`. BadParameterError."""
+    if not text:
+        raise BadParameterError("empty string specified for links")
     other, _, alias = text.partition(":")
+    if ":" in alias:
+        raise BadParameterError(f"bad format for links: {text}")
     other = other.lstrip("/")
     return other, alias.rpartition("/")[2] or other
+
+
+def bound(host: HostConfig, find: Find) -> list[str] | None:
+    """Return old links with ids in place of names: a rename leaves them be. Raises BadParameterError.
+
+    Of two with one alias the first counts. find: raises NotFoundError.
+    """
+    if not host.links or modes.on_named_network(host):
+        return host.links
+    found: dict[str, str] = {}
+    for name, alias in map(parse_link, host.links):
+        partner = _with_network(name, find)
+        if modes.sharing(partner.host_config, "network").host:
+            raise BadParameterError(
+                "conflicting options: host type networking can't be used with links. This would result in "
+                "undefined behavior"
+            )
+        found.setdefault(alias, f"{partner.id}:{alias}")
+    return list(found.values())
+
+
+def _with_network(name: str, find: Find) -> ContainerRecord:
+    """Find a container, or the one whose network it shares."""
+    try:
+        partner = find(name)
+    except NotFoundError as error:
+        # 404 would tell a client that the image is not there.
+        raise BadParameterError(f"could not get container for {name}: {error}") from error
+    shared = modes.sharing(partner.host_config, "network").ref
+    return _with_network(shared, find) if shared else partner
+
+
+def partners(record: ContainerRecord, find: Find) -> Iterator[tuple[str, ContainerRecord]]:
+    """Yield (alias, container) of a container's old links, but for those whose container is gone."""
+    if modes.on_named_network(record.host_config):
+        return
+    for other, alias in map(parse_link, record.host_config.links or ()):
+        try:
+            yield alias, find(other)
+        except NotFoundError:
+            continue
+
+
+def shown(record: ContainerRecord, find: Find) -> list[str] | None:
+    """Return old links as docker's inspect has them: `/db:/web/alias`."""
+    found = partners(record, find)
+    return [f"/{partner.name}:/{record.name}/{alias}" for alias, partner in found] or None
+
+
+def names_by_links(records: Iterable[ContainerRecord], find: Find) -> dict[str, list[str]]:
+    """Return the id of each container that old links lead to → the names it has by them, `/web/alias`."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        for alias, partner in partners(record, find):
+            found.setdefault(partner.id, []).append(f"/{record.name}/{alias}")
+    return found
 
 
 def names_in_hosts(partner: ContainerRecord, alias: str) -> list[str]:

@@ -270,7 +270,12 @@ class Networks:
         bridge = find(self.nets, "bridge")
         for text in record.host_config.links or () if record.id in bridge.attached else ():
             other, alias = links.parse_link(text)
-            partner = self.service.containers.get(other)
+            try:
+                partner = self.service.containers.get(other)
+            except NotFoundError as error:
+                raise EngineError(
+                    f"Cannot link to a non running container: {other} AS /{record.name}/{alias}: {error}"
+                ) from error
             if not partner.state.running:
                 raise EngineError(
                     f"Cannot link to a non running container: /{partner.name} AS /{record.name}/{alias}"

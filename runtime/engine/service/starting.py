@@ -124,19 +124,24 @@ class Starter:
             variables=variables,
         )
 
-    def _partner(self, kind: str, ref: str) -> Member:
+    def _partner(self, kind: modes.Kind, ref: str) -> Member:
         """The running container whose namespace another one shares."""
+        if kind == "network":
+            partner = self._members.find(ref)
+            if not partner.record.state.running:
+                raise ConflictError(f"cannot join network of a non running container: {partner.id}")
+            return partner
+        failed = f"failed to join {kind.upper()} namespace"
         try:
             partner = self._members.find(ref)
-        except NotFoundError:
-            raise NotFoundError(f"No such container: {ref}") from None
+        except NotFoundError as error:
+            raise EngineError(f"{failed}: {error}") from error
         if not partner.record.state.running:
-            what = {"network": "network", "ipc": "IPC", "pid": "PID", "uts": "UTS"}[kind]
-            raise ConflictError(f"cannot join {what} of a non running container: {partner.id}")
+            raise EngineError(f"{failed}: container {partner.id} is not running")
         if kind == "ipc" and partner.record.host_config.ipc_mode != "shareable":
-            raise ConflictError(
-                f"failed to join IPC namespace: container {partner.id}: non-shareable IPC (hint: use "
-                "IpcMode:shareable for the donor container)"
+            raise EngineError(
+                f"{failed}: container {partner.id}: non-shareable IPC (hint: use IpcMode:shareable for the "
+                "donor container)"
             )
         return partner
 

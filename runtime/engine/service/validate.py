@@ -105,11 +105,16 @@ def _check_conflicts(config: Config, host: HostConfig) -> None:
     """What cannot be had together with somebody else's host name or network."""
     if config.hostname and host.uts_mode == "host":
         raise BadParameterError("conflicting options: hostname and the UTS mode")
-    if not modes.sharing(host, "network").ref:
+    network = modes.sharing(host, "network")
+    if host.links and not network.own:
+        kind = "host type networking" if network.host else "container type network"
+        raise BadParameterError(
+            f"conflicting options: {kind} can't be used with links. This would result in undefined behavior"
+        )
+    if not network.ref:
         return
     clashes = {
         "hostname and the network mode": config.hostname,
-        "host type networking can't be used with links": host.links,
         "dns and the network mode": host.dns,
         "custom host-to-IP mapping and the network mode": host.extra_hosts,
         "mac-address and the network mode": config.mac_address,

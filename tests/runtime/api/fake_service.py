@@ -89,6 +89,12 @@ class FakeContainers:
     def layers(self, id: str) -> tuple[Path, ...]:  # noqa: A002
         return (Path("/low"), Path("/high"))
 
+    def links_of(self, record: ContainerRecord) -> list[str] | None:
+        return record.host_config.links
+
+    def names_by_links(self) -> dict[str, list[str]]:
+        return {}
+
     async def create(self, name: str | None, request: CreateRequest, **how: Any) -> tuple[str, list[str]]:
         self.calls.append(("create", name, request))
         if name == "taken":

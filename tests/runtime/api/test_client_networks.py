@@ -194,6 +194,21 @@ def test_old_links_give_names_and_variables(client: Client):
     assert seen.endswith("db\n")
 
 
+def test_a_linked_container_has_the_links_name_too_whatever_they_are_called(client: Client):
+    serve(client, "db")
+    client("create", "--name", "web", "--link", "db:sql", *SLEEP)
+    client("rename", "db", "store")
+    client("rename", "web", "app")
+    assert client("inspect", "-f", "{{json .HostConfig.Links}}", "app") == '["/store:/app/sql"]\n'
+    assert client("inspect", "-f", "{{.Name}}", "app/sql") == "/store\n"
+    names = client("ps", "--no-trunc", "--format", "{{.Names}}", "-f", "name=store")
+    assert names.strip() == "app/sql,store"
+    client("start", "app")
+    assert inside(client, "app", "wget", "-qO-", "http://sql/hostname") == "db\n"
+    said = client.refused("run", "--rm", "--link", "nobody", "busybox", "true")
+    assert "could not get container for nobody" in said
+
+
 # ---- ports -----------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from lifecycle_fakes import create, in_loop, open_service, settle, told
 from runtime.engine.errors import (
     BadParameterError,
     ConflictError,
+    EngineError,
     NotFoundError,
 )
 from runtime.engine.service.request import EndpointSettings, RestartPolicy, UpdateRequest
@@ -234,5 +235,14 @@ async def test_a_partner_must_run_and_share(tmp_path: Path):
     await service.containers.start("web")
     assert service.spawner.held[made].joined == {"network": donor}
     await create(service, "ipc", ipc_mode="container:donor")
-    with pytest.raises(ConflictError, match="non-shareable IPC"):
+    with pytest.raises(EngineError, match=r"failed to join IPC namespace: .*non-shareable IPC"):
         await service.containers.start("ipc")
+    await create(service, "other", pid_mode="container:donor")
+    await service.containers.stop("donor", 0)
+    said = f"failed to join PID namespace: container {donor} is not running"
+    with pytest.raises(EngineError, match=said):
+        await service.containers.start("other")
+    await service.containers.remove("donor")
+    with pytest.raises(EngineError, match="failed to join PID namespace: No such container") as caught:
+        await service.containers.start("other")
+    assert type(caught.value) is EngineError  # docker's 500: nothing is wrong with the request to start
