@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 
 from runtime.engine.errors import EngineError, StartFailedError
+from runtime.spawn.causes import cause
 from runtime.spawn.cgroups import CgroupError
 from runtime.spawn.tape import StepError, StepKilledError
 
@@ -38,11 +39,16 @@ def named(operation: str, program: str) -> Iterator[None]:
     try:
         yield
     except StepError as error:
+        if error.step.startswith("mount on ") and error.errno in (errno.EINVAL, errno.ENOTDIR):
+            raise EngineError(
+                f"{operation}: {error}: Are you trying to mount a directory onto a file (or vice-versa)? "
+                "Check if the specified host path exists and is the expected type"
+            ) from error
         if error.step != "execve":
             raise EngineError(f"{operation}: {error}") from error
-        code, cause = _not_executed(program, error.errno or 0)
-        raise StartFailedError(f'{operation}: exec: "{program}": {cause}', code) from error
+        code, words = _not_executed(program, error.errno or 0)
+        raise StartFailedError(f'{operation}: exec: "{program}": {words}', code) from error
     except (StepKilledError, CgroupError) as error:
         raise EngineError(f"{operation}: {error}") from error
     except OSError as error:
-        raise EngineError(f"{operation}: {error.strerror} {error.filename or ''}".rstrip()) from error
+        raise EngineError(f"{operation}: {cause(error)} {error.filename or ''}".rstrip()) from error

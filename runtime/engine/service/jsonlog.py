@@ -23,6 +23,7 @@ from runtime.engine.errors import BadParameterError, EngineError
 from runtime.engine.service.clock import text_of
 from runtime.engine.service.intake import Intake
 from runtime.engine.service.request import LogConfig
+from runtime.spawn.causes import cause
 
 log = logging.getLogger(__name__)
 
@@ -309,7 +310,7 @@ class JsonLog:
         except FileNotFoundError:
             return -1
         except OSError as error:
-            raise EngineError(f"read log {self.path}: {error.strerror}") from error
+            raise EngineError(f"read log {self.path}: {cause(error)}") from error
 
     def reads(self, reader: object, generation: int | None) -> None:
         """Note where a reader is, None: nowhere any more; what comes after that is kept for it."""

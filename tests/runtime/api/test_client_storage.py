@@ -68,6 +68,11 @@ def test_binds_are_the_hosts_own(client: Client, tmp_path: Path):
     assert (tmp_path / "made/x").exists()
     mount = ("--mount", f"type=bind,source={tmp_path}/none,target=/m")
     assert "does not exist" in client.refused("run", "--rm", *NONE, *mount, "busybox", "true")
+    onto = ("-v", f"{tmp_path}:/etc/passwd")
+    assert "a directory onto a file" in client.refused("run", "--rm", *NONE, *onto, "busybox", "true")
+    above = ("-v", f"{tmp_path}/in/below:/m")
+    said = client.refused("run", "--rm", *NONE, *above, "busybox", "true")
+    assert f"mount source path '{tmp_path}/in/below': mkdir {tmp_path}/in/below: not a directory" in said
     read = f"type=bind,source={tmp_path},target=/m,readonly"
     assert sh(client, "cat /m/in; touch /m/z || echo no", "--mount", read) == "host\nno\n"
 

@@ -87,6 +87,8 @@ def test_devices(run):
         (bind("/tmp", "//proc/sys/"), PlanError, "nothing may be mounted over /proc"),
         (bind("/tmp", "/x/../proc"), PlanError, r"without `\.\.`"),
         (tmpfs("/sys/firmware"), PlanError, "nothing may be mounted over /proc or /sys"),
+        (bind("/etc/passwd", "/etc"), EngineError, r"mount on /etc: .*directory onto a file \(or vice-versa"),
+        (bind("/etc", "/etc/passwd"), EngineError, "Are you trying to mount a directory onto a file"),
         (Mount(destination="/x", type="nosuchfs"), EngineError, "mount nosuchfs on /x: ENODEV"),
     ],
 )
