@@ -9,7 +9,7 @@ import msgspec
 from runtime.api.views.inspection import ContainerDocument
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.record import ContainerRecord
-from runtime.engine.service.request import CreateRequest
+from runtime.engine.service.request import CreateRequest, HostConfig, UpdateRequest
 
 Version = tuple[int, int]
 
@@ -25,6 +25,19 @@ def check_creation(request: CreateRequest, version: Version) -> None:
         raise BadParameterError(
             f"Container cannot be created with multiple network endpoints: {', '.join(endpoints)}"
         )
+
+
+def creation(request: CreateRequest, version: Version) -> CreateRequest:
+    """Before 1.40 IPC was to be shared, unless something else was asked for."""
+    host = request.host_config or HostConfig()
+    if version >= (1, 40) or host.ipc_mode:
+        return request
+    return msgspec.structs.replace(request, host_config=msgspec.structs.replace(host, ipc_mode="shareable"))
+
+
+def update_of(request: UpdateRequest, version: Version) -> UpdateRequest:
+    """Before 1.40 an update did not change the limit of processes."""
+    return request if version >= (1, 40) else msgspec.structs.replace(request, pids_limit=None)
 
 
 def inspected(document: ContainerDocument, record: ContainerRecord, version: Version) -> ContainerDocument:

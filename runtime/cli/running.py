@@ -118,7 +118,8 @@ def with_image(client: "Client", options: "Options", act: "Callable[[], T]") -> 
     try:
         return act()
     except DaemonError as error:
-        if when != "missing" or error.code != 404 or not error.message.lower().startswith("no such image"):
+        unfit = ("no such image", "image with reference")  # the other one is here for another platform
+        if when != "missing" or error.code != 404 or not error.message.lower().startswith(unfit):
             raise
         import sys
 

@@ -6,7 +6,8 @@ import asyncio
 
 import msgspec
 
-from runtime.api.older import check_creation, inspected
+from runtime.api.older import check_creation, creation, inspected, update_of
+from runtime.api.platforms import check_name
 from runtime.api.routing import Call, Query, route
 from runtime.api.views.inspection import ContainerDocument, inspect
 from runtime.api.views.sizes import sizes_of
@@ -17,6 +18,7 @@ from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import Body, CreateRequest, UpdateRequest
 from runtime.engine.service.service import Service
 
+_PLATFORM = (1, 41)
 _DEEP_READ_ONLY = (1, 44)
 """Since this version a read-only bind is read-only in what is mounted below it too."""
 
@@ -42,8 +44,14 @@ class Created(Body):
 async def create(call: Call[CreateQuery, CreateRequest]) -> Created:
     """Make a container; it does not run yet."""
     check_creation(call.body, call.version)
+    platform = call.query.platform if call.version >= _PLATFORM else ""
+    if platform:
+        check_name(platform)
     id_, warnings = await call.service.containers.create(
-        call.query.name or None, call.body, shallow=call.version < _DEEP_READ_ONLY
+        call.query.name or None,
+        creation(call.body, call.version),
+        platform=platform,
+        shallow=call.version < _DEEP_READ_ONLY,
     )
     return Created(id=id_, warnings=warnings)
 
@@ -118,7 +126,8 @@ class Updated(Body):
 @route("POST", "/containers/{id:.*}/update", body=UpdateRequest, answer=Updated, also=(400, 404, 409))
 async def update(call: Call[None, UpdateRequest]) -> Updated:
     """Change limits and the restart policy of a container."""
-    return Updated(warnings=await call.service.containers.update(call.path["id"], call.body))
+    body = update_of(call.body, call.version)
+    return Updated(warnings=await call.service.containers.update(call.path["id"], body))
 
 
 class RemoveQuery(Query):

@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from runtime.api.hijack import Hijacked, Taken, frame, take_over
+from runtime.api.platforms import check_name
 from runtime.api.pumping import alongside, until_gone
 from runtime.api.routing import Call, Raw, route
 from runtime.engine.errors import EngineError
@@ -40,7 +41,9 @@ class RunRequest(Body, kw_only=True):
 async def run(call: Call[None, RunRequest]) -> web.StreamResponse:
     """Create a container, attach to it, start it, and stay until it has ended."""
     request, service = call.body, call.service
-    id_, _ = await service.containers.create(request.name or None, request.create)
+    if request.platform:
+        check_name(request.platform)
+    id_, _ = await service.containers.create(request.name or None, request.create, platform=request.platform)
     attachment, ended = await _started(service, id_, request)
     try:
         client = await take_over(call.request, Nn_Container=id_)

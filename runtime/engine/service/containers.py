@@ -171,13 +171,20 @@ class Containers:
     # ---- life -----------------------------------------------------------------------------------------
 
     async def create(
-        self, name: str | None, request: CreateRequest, *, of_build: bool = False, shallow: bool = False
+        self,
+        name: str | None,
+        request: CreateRequest,
+        *,
+        platform: str = "",
+        of_build: bool = False,
+        shallow: bool = False,
     ) -> tuple[str, Texts]:
         """Make a container of a request; return its id and warnings. of_build: as a record has it.
 
+        platform: `os/architecture` that the image must be for, "" for any.
         shallow: read-only binds are not read-only in what is mounted below their source.
         """
-        creation = self._creator.create(name, request, of_build=of_build, shallow=shallow)
+        creation = self._creator.create(name, request, platform=platform, of_build=of_build, shallow=shallow)
         return await self._members.carry_out(creation)
 
     async def start(self, ref: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import platform
+import platform as machine
 import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ from runtime.engine.service.record import ContainerRecord, MountPoint, State
 from runtime.engine.service.request import Config, CreateRequest, EndpointSettings, HostConfig, VolumeOptions
 from runtime.engine.service.validate import check_config, check_host_config
 from runtime.image.files import LockTimeoutError
+from runtime.image.registry.platforms import from_document, parse_platform, rank
 from runtime.oci import defaults
 
 if TYPE_CHECKING:
@@ -41,15 +42,22 @@ class Creator:
         self._images: OrderedDict[str, Image] = OrderedDict()
 
     async def create(
-        self, name: str | None, request: CreateRequest, *, of_build: bool = False, shallow: bool = False
+        self,
+        name: str | None,
+        request: CreateRequest,
+        *,
+        platform: str = "",
+        of_build: bool = False,
+        shallow: bool = False,
     ) -> tuple[str, list[str]]:
         """Make a container; return its id and docker's warnings. Nothing stays of a failure.
 
-        of_build, shallow: see ContainersService.create.
+        platform, of_build, shallow: see ContainersService.create.
         Raises BadParameterError, ConflictError for a taken name, ImageNotFoundError, or a part's error.
         """
         wanted = check_name(name) if name else ""
         facts, image = host_facts(), await self._image(request.image)
+        _check_platform(request.image, image, platform)
         config = merge(own_config(request), image.execution)
         asked = self._named_partners(request.host_config or HostConfig())
         check_config(config)
@@ -131,7 +139,7 @@ class Creator:
         if network.ref:
             partner = self._members.by_id(network.ref)
             return partner.record.config.hostname if partner else ""
-        return platform.node() if network.host else "" if host.uts_mode == "host" else id[:12]
+        return machine.node() if network.host else "" if host.uts_mode == "host" else id[:12]
 
     def _named_partners(self, host: HostConfig) -> HostConfig:
         """Put ids in place of the names of containers whose namespaces are joined, or that are linked to.
@@ -212,6 +220,19 @@ class Creator:
                 await asyncio.gather(asyncio.to_thread(volumes.remove, point.name), return_exceptions=True)
 
 
+def _check_platform(reference: str, image: Image, asked: str) -> None:
+    """Refuse an image that is for something else. Raises NotFoundError: a client then pulls the other one."""
+    if not asked:
+        return
+    wanted = parse_platform(asked)
+    offered = from_document(msgspec.structs.asdict(image.config))
+    if rank(wanted, offered) is None:
+        raise NotFoundError(
+            f"image with reference {reference} was found but does not match the specified platform: wanted "
+            f"{wanted}, actual: {offered}"
+        )
+
+
 def complete(host: HostConfig, facts: HostFacts) -> HostConfig:
     """Return what was asked with docker's defaults for what was left open, as its inspect shows them."""
     privileged = host.privileged
@@ -226,17 +247,18 @@ def complete(host: HostConfig, facts: HostFacts) -> HostConfig:
         "runtime": host.runtime or "runc",
         "console_size": host.console_size or [0, 0],
         "oom_kill_disable": bool(host.oom_kill_disable),
-        "pids_limit": host.pids_limit or None,
+        "pids_limit": host.pids_limit if (host.pids_limit or 0) > 0 else None,
         "memory_swappiness": None if host.memory_swappiness == -1 else host.memory_swappiness,
     }
     if host.memory and not host.memory_swap and facts.swap_limit:
         changes["memory_swap"] = 2 * host.memory
     if not facts.swap_limit and host.memory_swap != -1:
         changes["memory_swap"] = 0
-    if host.masked_paths is None:
-        unmasked = privileged or "systempaths=unconfined" in (host.security_opt or ())
-        changes["masked_paths"] = None if unmasked else list(defaults.MASKED)
-        changes["readonly_paths"] = None if unmasked else list(defaults.READONLY)
+    if not (privileged or "systempaths=unconfined" in (host.security_opt or ())):
+        if host.masked_paths is None:
+            changes["masked_paths"] = list(defaults.MASKED_BY_DOCKER)
+        if host.readonly_paths is None:
+            changes["readonly_paths"] = list(defaults.READONLY)
     return msgspec.structs.replace(host, **changes)
 
 

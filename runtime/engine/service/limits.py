@@ -57,7 +57,7 @@ def limits_of(asked: Resources, facts: HostFacts) -> Limits:
         memory_low=asked.memory_reservation or None,
         swappiness=_swappiness(asked, facts),
         oom_kill_disable=bool(asked.oom_kill_disable) and facts.cgroup_version == 1,
-        pids_max=max(-1, asked.pids_limit) if asked.pids_limit else None,
+        pids_max=None if asked.pids_limit is None else max(-1, asked.pids_limit) or -1,
         io=_io_limits(asked),
         io_weight=asked.blkio_weight or None,
     )
@@ -71,7 +71,7 @@ def merge_resources(kept: Resources, asked: Resources) -> dict[str, object]:
         if value not in (None, 0, "", []) and value != getattr(kept, name):
             changes[name] = value
     if asked.pids_limit is not None:
-        changes["pids_limit"] = asked.pids_limit or -1
+        changes["pids_limit"] = max(0, asked.pids_limit)  # 0: a limit there was is taken away
     if "nano_cpus" in changes and (kept.cpu_period or kept.cpu_quota):
         raise BadParameterError(
             "Conflicting options: Nano CPUs cannot be updated as CPU Period/Quota has already been set"

@@ -102,21 +102,31 @@ def _container(record: ContainerRecord, around: Surroundings, facts: HostFacts) 
         privileged=host.privileged,
         cgroup_parent=host.cgroup_parent,
     )
+    made = msgspec.structs.replace(made, **_masks(record))
     return made if host.privileged else _confined(made, record)
 
 
+def _masks(record: ContainerRecord) -> dict[str, tuple[str, ...]]:
+    """What is hidden or read-only below /proc and /sys, where it is not as by default."""
+    host = record.host_config
+    found = {}
+    for name in ("masked_paths", "readonly_paths"):
+        asked = getattr(host, name)
+        if not host.privileged and asked == list(defaults.MASKED_BY_DOCKER):
+            continue  # nobody asked for less than we mask by default
+        if asked is not None:
+            found[name] = tuple(asked)
+        elif not parse_security(host.security_opt).systempaths:
+            found[name] = ()
+    return found
+
+
 def _confined(made: ContainerConfig, record: ContainerRecord) -> ContainerConfig:
-    """Add what a privileged container does not have: limited capabilities, a filter, masks."""
+    """Add what a privileged container does not have: limited capabilities and a filter."""
     host = record.host_config
     security = parse_security(host.security_opt)
     caps = capabilities_of(host)
     changes: dict[str, object] = {"caps": caps, "seccomp": seccomp_of(security.seccomp, caps)}
-    for name in ("masked_paths", "readonly_paths"):
-        asked = getattr(host, name)
-        if asked is not None:
-            changes[name] = tuple(asked)
-        elif not security.systempaths:
-            changes[name] = ()
     return msgspec.structs.replace(made, **changes)
 
 

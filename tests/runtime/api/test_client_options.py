@@ -138,6 +138,7 @@ def test_files_of_variables_and_labels(client: Client, tmp_path: Path):
         ("--tmpfs relative", "relative"), ("--oom-score-adj 5000", "oom"),
         ("--memory-swap 1m -m 2m", "emory"),
         ("--dns nonsense", "nonsense"), ("--storage-opt size=1G", "storage"), ("--gpus all", "gpu"),
+        ("--pull never --platform linux/s390x", "wanted linux/s390x, actual"), ("--link nobody", "nobody"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_with_its_name_and_leaves_nothing(client: Client, flags: str, word: str):

@@ -10,8 +10,8 @@ import pytest
 from fake_service import ID, record
 from serving import Served, with_api
 
-from runtime.api.older import information
-from runtime.engine.service.request import EndpointSettings
+from runtime.api.older import creation, information, update_of
+from runtime.engine.service.request import CreateRequest, EndpointSettings, HostConfig, UpdateRequest
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,18 @@ def test_aliases_had_the_names_that_every_container_has(tmp_path: Path, version:
         assert found["bridge"]["Aliases"] is None
 
     with_api(tmp_path, body)
+
+
+def test_ipc_was_shared_and_the_limit_of_processes_left_alone_before_1_40():
+    def modes(version: tuple[int, int]) -> list[str]:
+        asked = [None, HostConfig(), HostConfig(ipc_mode="private")]
+        made = [creation(CreateRequest(host_config=host), version).host_config for host in asked]
+        return [one.ipc_mode if one else "" for one in made]
+
+    assert (modes((1, 39)), modes((1, 40))) == (["shareable", "shareable", "private"], ["", "", "private"])
+    asked = UpdateRequest(pids_limit=5, cpu_shares=7)
+    assert update_of(asked, (1, 40)) == asked
+    assert update_of(asked, (1, 39)) == UpdateRequest(cpu_shares=7)
 
 
 def test_security_options_were_names_and_there_was_an_execution_driver():

@@ -17,7 +17,7 @@ from runtime.engine.service.execs import Probed
 from runtime.engine.service.request import CreateRequest, HostConfig
 from runtime.engine.service.service import Service
 from runtime.engine.spawner.protocol import MAIN, Exited, Running, Start, Started
-from runtime.image.documents import Execution
+from runtime.image.documents import Execution, ImageConfig
 from runtime.image.errors import ImageNotFoundError
 from runtime.image.image import Image
 
@@ -221,6 +221,7 @@ class FakeImages:
         class Found:
             id = image_id
             layer_dirs = (Path("/nowhere"),)
+            config = ImageConfig(architecture="arm64", os="linux")
 
         Found.execution = execution
         return Found()

@@ -335,7 +335,8 @@ def test_limits_become_a_cgroups():
     assert limits_of(Resources(memory=1 << 28, memory_swap=-1), FACTS).swap_max == -1
     assert limits_of(Resources(memory=1 << 28, memory_swap=3 << 27), FACTS).swap_max == 1 << 27
     assert limits_of(Resources(pids_limit=-1), FACTS).pids_max == -1
-    assert limits_of(Resources(pids_limit=0), FACTS).pids_max is None
+    assert limits_of(Resources(pids_limit=0), FACTS).pids_max == -1  # an update took the limit away
+    assert limits_of(Resources(), FACTS).pids_max is None
     without = msgspec.structs.replace(FACTS, swap_limit=False)
     assert limits_of(Resources(memory=1 << 28), without).swap_max is None
     assert "without swap" in check_resources(Resources(memory=1 << 28), without)[0]
@@ -344,8 +345,8 @@ def test_limits_become_a_cgroups():
 def test_an_update_changes_what_it_names_and_nothing_else():
     kept = HostConfig(memory=1 << 28, memory_swap=1 << 29, cpu_shares=100)
     assert merge_resources(kept, UpdateRequest(cpu_shares=200)) == {"cpu_shares": 200}
-    assert merge_resources(kept, UpdateRequest(pids_limit=-1)) == {"pids_limit": -1}
-    assert merge_resources(kept, UpdateRequest(pids_limit=0)) == {"pids_limit": -1}
+    assert merge_resources(kept, UpdateRequest(pids_limit=-1)) == {"pids_limit": 0}
+    assert merge_resources(kept, UpdateRequest(pids_limit=0)) == {"pids_limit": 0}
     with pytest.raises(BadParameterError, match="already set memoryswap limit"):
         merge_resources(kept, UpdateRequest(memory=1 << 30))
     with pytest.raises(BadParameterError, match="NanoCPUs has already been set"):

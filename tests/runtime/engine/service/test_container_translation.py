@@ -74,6 +74,11 @@ def test_a_plain_container_is_dockers():
     assert (config.network, config.namespaces) == ("none", defaults.NAMESPACES)
     assert config.hostname == ID[:12]
     assert (config.masked_paths, config.readonly_paths) == (defaults.MASKED, defaults.READONLY)
+    shown = start(masked_paths=list(defaults.MASKED_BY_DOCKER)).config  # as records have it
+    assert shown.masked_paths == defaults.MASKED
+    for privileged in (False, True):
+        asked = start(masked_paths=["/proc/keys"], privileged=privileged).config
+        assert asked.masked_paths == ("/proc/keys",)
     assert config.shm_bytes == 64 << 20
     assert dict(config.sysctl)["net.ipv4.ip_unprivileged_port_start"] == "0"
     assert [mount.destination for mount in config.mounts] == [
