@@ -21,18 +21,25 @@ async def send_stream(
     *,
     status: int = 200,
     headers: dict[str, str] | None = None,
+    patient: bool = False,
 ) -> web.StreamResponse:
     """Send the head at once and then each chunk as it comes; stop the source when the client has gone.
 
+    patient: the head waits for the first chunk, for clients that do not read on once they have it.
     An error before the first chunk can still become an answer of its own only if the source was asked for
     that chunk before: see `first_of`.
     """
     response = web.StreamResponse(status=status, headers={"Content-Type": media, **(headers or {})})
 
     async def send() -> None:
-        await response.prepare(request)
+        if not patient:
+            await response.prepare(request)
         async for chunk in chunks:
+            if not response.prepared:
+                await response.prepare(request)
             await response.write(chunk)
+        if not response.prepared:
+            await response.prepare(request)
 
     try:
         await while_connected(request, send())
@@ -42,11 +49,11 @@ async def send_stream(
 
 
 async def send_json_lines(
-    request: web.BaseRequest, documents: AsyncIterable[Any], *, status: int = 200
+    request: web.BaseRequest, documents: AsyncIterable[Any], *, status: int = 200, patient: bool = False
 ) -> web.StreamResponse:
     """Send documents as lines of JSON, each as it comes; an error in between becomes the last line.
 
-    Docker's clients read `errorDetail` in such a stream as the failure of the whole.
+    Docker's clients read `errorDetail` in such a stream as the failure of the whole. patient: of send_stream.
     """
 
     async def lines() -> AsyncIterator[bytes]:
@@ -59,7 +66,7 @@ async def send_json_lines(
             yield msgspec.json.encode({"errorDetail": {"message": str(error)}, "error": str(error)}) + b"\r\n"
 
     try:
-        return await send_stream(request, lines(), status=status)
+        return await send_stream(request, lines(), status=status, patient=patient)
     finally:
         await _close(documents)
 

@@ -167,9 +167,9 @@ async def save_image(call: Call) -> web.StreamResponse:
 
 
 class LoadQuery(Query, frozen=True):
-    """quiet: without progress."""
+    """quiet: without progress, which Docker's daemon too sends only where it is asked to."""
 
-    quiet: bool = False
+    quiet: bool = True
 
 
 @route("POST", "/images/load", query=LoadQuery, body=Raw, answer=ProgressAnswer)
@@ -177,7 +177,7 @@ async def load_images(call: Call[LoadQuery, None]) -> web.StreamResponse:
     """Take in all images of an archive; failures are the last line of the answer, as clients expect."""
     chunks = call.request.content.iter_chunked(_CHUNK)
     lines = told(lambda say: images.load_images(call.service, chunks, say, quiet=call.query.quiet))
-    return await send_json_lines(call.request, lines)
+    return await send_json_lines(call.request, lines, patient=True)
 
 
 class ImportQuery(Protocol):

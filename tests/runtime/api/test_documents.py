@@ -103,13 +103,26 @@ def test_a_builds_progress_is_as_described(daemon: Daemon, last: str):
 def test_the_progress_of_archives_is_as_described(daemon: Daemon):
     daemon.docker("tag", "busybox", "kept")
     saved = daemon.docker_run("save", "kept").stdout
+    check("post", "/images/load", lines(daemon, "POST /images/load?quiet=0", saved))
     check("post", "/images/load", lines(daemon, "POST /images/load", saved))
-    check("post", "/images/load", lines(daemon, "POST /images/load?quiet=1", saved))
     check("post", "/images/load", lines(daemon, "POST /images/load", b"x" * 1024))
     data = context(file="text")
     query = f"fromSrc=-&repo=made&changes={quote('CMD true')}"
     check("post", "/images/create", lines(daemon, f"POST /images/create?{query}", data))
     daemon.docker("rmi", "made", "kept")
+
+
+def test_the_head_of_a_quiet_loads_answer_says_that_it_is_done(daemon: Daemon):
+    daemon.docker("tag", "busybox", "kept")
+    saved = daemon.docker_run("save", "kept").stdout
+    daemon.docker("rmi", "kept")
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(60)
+        connection.connect(str(daemon.socket))
+        head = f"POST /images/load HTTP/1.1\r\nHost: d\r\nContent-Length: {len(saved)}\r\n\r\n"
+        connection.sendall(head.encode() + saved)
+        assert connection.recv(12) == b"HTTP/1.1 200"
+    daemon.docker("rmi", "kept")
 
 
 def test_the_daemon_tells_of_itself_as_described(daemon: Daemon):
