@@ -102,7 +102,6 @@ def switch_ipv6_on(name: str) -> None:
     """Switch IPv6 on for the loopback and one link; addresses come from us, not from advertisements."""
     conf = Path("/proc/sys/net/ipv6/conf")
     for key, value in (
-        ("all/disable_ipv6", "0"),
         ("lo/disable_ipv6", "0"),
         (f"{name}/accept_ra", "0"),
         (f"{name}/disable_ipv6", "0"),

@@ -15,11 +15,11 @@ _LONGEST = 1 << 20
 _FALLBACK = ("8.8.8.8", "8.8.4.4")
 """What docker takes when the host has only name servers that listen on its loopback."""
 
-_HOSTS = (
-    ("127.0.0.1", "localhost"),
+_HOSTS = (("127.0.0.1", "localhost"),)
+_HOSTS6 = (
     ("::1", "localhost ip6-localhost ip6-loopback"),
-    ("fe00::", "ip6-localnet"),
-    ("ff00::", "ip6-mcastprefix"),
+    ("fe00::0", "ip6-localnet"),
+    ("ff00::0", "ip6-mcastprefix"),
     ("ff02::1", "ip6-allnodes"),
     ("ff02::2", "ip6-allrouters"),
 )
@@ -90,9 +90,10 @@ def for_containers(host: ResolvConf) -> ResolvConf:
     return msgspec.structs.replace(host, servers=servers or _FALLBACK)
 
 
-def hosts_text(entries: Iterable[tuple[str, str]]) -> str:
-    """Return an /etc/hosts: the lines every host has, then `entries` (address, names)."""
-    return "".join(f"{address}\t{names}\n" for address, names in (*_HOSTS, *entries))
+def hosts_text(entries: Iterable[tuple[str, str]], *, ipv6: bool) -> str:
+    """Return an /etc/hosts: the lines every host has, then `entries` (address, names). ipv6: there is ::1."""
+    own = (*_HOSTS, *_HOSTS6) if ipv6 else _HOSTS
+    return "".join(f"{address}\t{names}\n" for address, names in (*own, *entries))
 
 
 def parse_extra_host(text: str) -> tuple[str, str]:

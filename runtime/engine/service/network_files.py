@@ -14,6 +14,7 @@ from runtime.network.inside import RESOLVER
 from runtime.network.resolvconf import ResolvConf
 
 _HOSTS = Path("/etc/hosts")
+_IPV6 = Path("/proc/sys/net/ipv6")
 
 
 def resolv_conf(record: ContainerRecord, host: ResolvConf, *, resolver: bool) -> bytes:
@@ -42,7 +43,14 @@ def hosts(
         return (own + "".join(f"{address}\t{name}\n" for address, name in extra)).encode()
     entries = [*extra, *((address, " ".join(names)) for address, names in links.items())]
     entries += [(address, own_names(record)) for one in attached for address in one.addresses]
-    return resolvconf.hosts_text(entries).encode()
+    return resolvconf.hosts_text(entries, ipv6=_has_ipv6(record)).encode()
+
+
+def _has_ipv6(record: ContainerRecord) -> bool:
+    """Say whether a container's loopback gets ::1."""
+    sysctls = record.host_config.sysctls or {}
+    off = any(sysctls.get(f"net.ipv6.conf.{name}.disable_ipv6") == "1" for name in ("all", "lo"))
+    return _IPV6.exists() and not off
 
 
 def own_names(record: ContainerRecord) -> str:

@@ -280,3 +280,14 @@ def test_what_shares_a_network_sees_the_other_s(client: Client):
     ):
         assert said in client.refused("run", "--rm", "--network", network, "busybox", "true")
     assert client("ps", "-a", "--format", "{{.Names}}") == "web\n", "nothing stays of what was refused"
+
+
+@pytest.mark.skipif(len(LOOPBACKS) < 2, reason="needs IPv6")
+def test_the_loopback_has_ipv6_where_nobody_switched_it_off(client: Client):
+    client("network", "create", "plain")
+    off = ("--sysctl", "net.ipv6.conf.all.disable_ipv6=1")
+    script = "cat /etc/hosts /proc/net/if_inet6"
+    for flags, links in (((), ["lo"]), (("--network", "plain"), ["lo"]), (off, [])):
+        seen = client("run", "--rm", *flags, "busybox", "sh", "-c", script)
+        assert ("::1\tlocalhost ip6-localhost ip6-loopback\n" in seen) == bool(links)
+        assert [line.split()[-1] for line in seen.splitlines() if len(line.split()) == 6] == links

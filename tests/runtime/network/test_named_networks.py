@@ -138,6 +138,7 @@ def test_what_was_asked_for_is_what_is_inside(box, networks: NamedNetworks) -> N
         assert "10.93.0.2/24 brd 10.93.0.255" in run("ip", "addr", "show", "eth0")
         assert run("ip", "route", "show", "default").strip() == "default via 10.93.0.1 dev eth0 proto static"
         assert "inet6" not in run("ip", "addr", "show", "eth0")
+        assert "inet6 ::1/128" in run("ip", "addr", "show", "lo")
 
 
 def test_the_world_sees_the_hosts_address_and_answers(box, world: World) -> None:

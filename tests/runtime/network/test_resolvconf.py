@@ -72,9 +72,10 @@ def test_what_is_no_extra_host(text: str) -> None:
 
 
 def test_hosts_begin_as_everywhere() -> None:
-    text = hosts_text([("10.0.0.2", "web")])
+    text = hosts_text([("10.0.0.2", "web")], ipv6=True)
     assert text.startswith("127.0.0.1\tlocalhost\n::1\tlocalhost ")
-    assert text.endswith("\n10.0.0.2\tweb\n")
+    assert text.endswith("\nff02::2\tip6-allrouters\n10.0.0.2\tweb\n")
+    assert hosts_text([("10.0.0.2", "web")], ipv6=False) == "127.0.0.1\tlocalhost\n10.0.0.2\tweb\n"
 
 
 def test_routes_are_read_as_the_kernel_writes_them() -> None:
