@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from runtime.api.views.durations import NEVER
 from runtime.api.views.parts import Mount, mount, port_map
-from runtime.engine.service.network_state import shown
+from runtime.engine.service.network_state import at_rest, shown
 from runtime.engine.service.record import ContainerRecord, Health, State
 from runtime.engine.service.request import Body, Config, EndpointSettings, HostConfig, PortBinding
 from runtime.engine.service.service import Service
@@ -147,9 +147,18 @@ def inspect(
         size_rw=sizes[0] if sizes else UNSET,
         size_root_fs=sizes[1] if sizes else UNSET,
         mounts=[mount(point) for point in record.mounts],
-        config=cast(Config, _shown(record.config, _LEFT_OUT)),
+        config=cast(Config, _shown(_with_mac(record), _LEFT_OUT)),
         network_settings=network_settings(record),
     )
+
+
+def _with_mac(record: ContainerRecord) -> Config:
+    """A container's Config; old clients look there for the address asked for on its first network."""
+    mode = record.host_config.network_mode
+    settings = record.networks.get("bridge" if mode == "default" else mode)
+    if record.config.mac_address or settings is None:
+        return record.config
+    return msgspec.structs.replace(record.config, mac_address=at_rest(settings).mac_address or None)
 
 
 def state_document(state: State) -> StateDocument:

@@ -291,3 +291,10 @@ def test_the_loopback_has_ipv6_where_nobody_switched_it_off(client: Client):
         seen = client("run", "--rm", *flags, "busybox", "sh", "-c", script)
         assert ("::1\tlocalhost ip6-localhost ip6-loopback\n" in seen) == bool(links)
         assert [line.split()[-1] for line in seen.splitlines() if len(line.split()) == 6] == links
+
+
+def test_a_hardware_address_that_was_asked_for_is_in_the_config(client: Client):
+    client("create", "--name", "own", "--mac-address", "02:42:ac:11:00:42", *SLEEP)
+    client("create", "--name", "any", *SLEEP)
+    assert client("inspect", "-f", "{{.Config.MacAddress}}", "own") == "02:42:ac:11:00:42\n"
+    assert "02:42" not in client("inspect", "-f", "{{json .Config}}", "any")
