@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
+from runtime.engine.errors import EngineError
 from runtime.engine.service.attachment import Attachment
 from runtime.engine.service.hub import STDERR, STDOUT, Hub
 from runtime.engine.service.record import ContainerRecord
@@ -111,9 +112,16 @@ class Program:
             "Pid": self.pid,
         }
 
-    def request(self, record: ContainerRecord, layers: Sequence[str]) -> Exec:
-        """Return what the spawner is asked. layers: of the container, lowest first, to look up its users."""
+    def request(
+        self, record: ContainerRecord, layers: Sequence[str], variables: Mapping[str, str] | None = None
+    ) -> Exec:
+        """Return what the spawner is asked. Raises EngineError.
+
+        layers: of the container, lowest first, to look up its users. variables: of linked containers.
+        """
         asked = self.asked
+        if asked.working_dir and not asked.working_dir.startswith("/"):
+            raise EngineError("OCI runtime exec failed: exec failed: Cwd must be an absolute path: unknown")
         config = msgspec.structs.replace(
             record.config,
             user=asked.user or record.config.user,
@@ -125,7 +133,7 @@ class Program:
             id=self.container,
             exec_id=self.id,
             argv=tuple(asked.cmd or ()),
-            env=environment(msgspec.structs.replace(record, config=config), layers),
+            env=environment(msgspec.structs.replace(record, config=config), layers, variables),
             cwd=asked.working_dir or None,
             user=asked.user or None,
             privileged=asked.privileged,

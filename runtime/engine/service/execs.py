@@ -210,7 +210,8 @@ class Execs:
 
     async def _begin(self, one: Program, record: ContainerRecord) -> None:
         try:
-            started, fds = await self._service.spawner.exec(one.request(record, self._layers(record.id)))
+            request = one.request(record, self._layers(record.id), self._variables(record))
+            started, fds = await self._service.spawner.exec(request)
         except BaseException as error:
             one.code = error.exit_code if isinstance(error, StartFailedError) else 126
             await one.hub.finish()
@@ -221,6 +222,11 @@ class Execs:
         one.hub.start(fds)
         if one.early is not None:
             self._in_background(self._end(one, one.early.code))
+
+    def _variables(self, record: ContainerRecord) -> dict[str, str]:
+        if not record.host_config.links:
+            return {}
+        return self._service.networks.link_variables(record, needed=False)
 
     def _layers(self, id: str) -> list[str]:  # noqa: A002
         containers = self._service.containers

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from runtime.engine.errors import ConflictError, EngineError, ForbiddenError, NotFoundError
+from runtime.engine.service import modes
 from runtime.engine.service import network_files as files
 from runtime.engine.service import network_links as links
 from runtime.engine.service.filters import Filters
@@ -253,35 +254,47 @@ class Networks:
 
     def _links(self, record: ContainerRecord) -> dict[str, list[str]]:
         """Return what its old links add to `hosts`: address → names."""
-        return {
-            one.addresses[0]: links.names_in_hosts(partner, alias)
-            for partner, alias, one in self._linked(record)
-        }
+        found: dict[str, list[str]] = {}
+        for partner, alias, one in self._linked(record):
+            names = found.get(one.addresses[0], [])
+            found[one.addresses[0]] = list(dict.fromkeys((*names, *links.names_in_hosts(partner, alias))))
+        return found
 
-    def link_variables(self, record: ContainerRecord) -> dict[str, str]:
+    def link_variables(self, record: ContainerRecord, *, needed: bool = True) -> dict[str, str]:
         """Return what its old links tell a container; call it after endpoints_for."""
         found: dict[str, str] = {}
-        for partner, alias, one in self._linked(record):
+        for partner, alias, one in self._linked(record, needed=needed):
             found |= links.variables(record.name, partner, alias, one.addresses[0])
         return found
 
-    def _linked(self, record: ContainerRecord) -> Iterator[tuple[ContainerRecord, str, Attached]]:
-        """Yield (container, alias, where it is) of old links, whose containers have to run."""
+    def _linked(
+        self, record: ContainerRecord, *, needed: bool = True
+    ) -> Iterator[tuple[ContainerRecord, str, Attached]]:
+        """Yield (container, alias, where it is) of old links; if needed, their containers have to run."""
         bridge = find(self.nets, "bridge")
-        for text in record.host_config.links or () if record.id in bridge.attached else ():
-            other, alias = links.parse_link(text)
+        if record.id not in bridge.attached or modes.on_named_network(record.host_config):
+            return
+        for other, alias in map(links.parse_link, record.host_config.links or ()):
             try:
-                partner = self.service.containers.get(other)
-            except NotFoundError as error:
-                raise EngineError(
-                    f"Cannot link to a non running container: {other} AS /{record.name}/{alias}: {error}"
-                ) from error
-            if not partner.state.running:
-                raise EngineError(
-                    f"Cannot link to a non running container: /{partner.name} AS /{record.name}/{alias}"
-                )
+                partner = self._running(other, record.name, alias)
+            except EngineError:
+                if needed:
+                    raise
+                continue
             if partner.id in bridge.attached:
                 yield partner, alias, bridge.attached[partner.id]
+
+    def _running(self, other: str, own: str, alias: str) -> ContainerRecord:
+        """Find the container to which a link leads. Raises EngineError."""
+        try:
+            partner = self.service.containers.get(other)
+        except NotFoundError as error:
+            raise EngineError(
+                f"Cannot link to a non running container: {other} AS /{own}/{alias}: {error}"
+            ) from error
+        if not partner.state.running:
+            raise EngineError(f"Cannot link to a non running container: /{partner.name} AS /{own}/{alias}")
+        return partner
 
     def nets_of(self, container: str) -> list[Net]:
         """Return the networks a container is on now."""

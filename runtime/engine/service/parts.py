@@ -117,8 +117,11 @@ class NetworksPart(Protocol):
         """Return the contents of `hosts` and `resolv.conf`."""
         ...
 
-    def link_variables(self, record: ContainerRecord) -> dict[str, str]:
-        """Return the variables that tell its program of the containers it is linked to."""
+    def link_variables(self, record: ContainerRecord, *, needed: bool = True) -> dict[str, str]:
+        """Return the variables that tell its program of the containers it is linked to.
+
+        needed: EngineError for one that does not run; else it is left away.
+        """
         ...
 
 

@@ -39,6 +39,7 @@ def test_privileged_has_all_rights_and_the_container_still_has_its_few(client: C
         (("box", "/etc/passwd"), 126, "permission denied"),
         (("-u", "nobody-here", "box", "true"), 126, "unable to find user nobody-here"),
         (("-w", "/none", "box", "true"), 126, "/none"),
+        (("-w", "etc", "box", "true"), 126, "Cwd must be an absolute path"),
     ],
 )
 def test_what_cannot_start_has_a_status_and_a_reason(

@@ -196,15 +196,23 @@ def test_old_links_give_names_and_variables(client: Client):
 
 def test_a_linked_container_has_the_links_name_too_whatever_they_are_called(client: Client):
     serve(client, "db")
-    client("create", "--name", "web", "--link", "db:sql", *SLEEP)
+    client("create", "--name", "web", "--link", "db:sql", "--link", "db:two", *SLEEP)
     client("rename", "db", "store")
     client("rename", "web", "app")
-    assert client("inspect", "-f", "{{json .HostConfig.Links}}", "app") == '["/store:/app/sql"]\n'
+    assert (
+        client("inspect", "-f", "{{json .HostConfig.Links}}", "app")
+        == '["/store:/app/sql","/store:/app/two"]\n'
+    )
     assert client("inspect", "-f", "{{.Name}}", "app/sql") == "/store\n"
     names = client("ps", "--no-trunc", "--format", "{{.Names}}", "-f", "name=store")
-    assert names.strip() == "app/sql,store"
+    assert names.strip() == "app/sql,app/two,store"
     client("start", "app")
-    assert inside(client, "app", "wget", "-qO-", "http://sql/hostname") == "db\n"
+    for name in ("sql", "two"):
+        assert inside(client, "app", "wget", "-qO-", f"http://{name}/hostname") == "db\n"
+    assert "SQL_NAME=/app/sql\n" in inside(client, "app", "env")
+    client("stop", "store")
+    seen = inside(client, "app", "env")
+    assert "SQL_NAME" not in seen, "it tells of what runs"
     said = client.refused("run", "--rm", "--link", "nobody", "busybox", "true")
     assert "could not get container for nobody" in said
 
