@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import errno
 
+from runtime.spawn.causes import cause
+
 
 class ImageError(Exception):
     """An image operation failed and left the store as it was before."""
@@ -29,7 +31,7 @@ class ImageConflictError(ImageError):
 
 
 def os_cause(error: OSError) -> str:
-    """Word an OSError as `ENOSPC (No space left on device)`, with advice where there is some."""
+    """Word an OSError as `ENOSPC (no space left on device)`, with advice where there is some."""
     name = errno.errorcode.get(error.errno or 0, str(error.errno))
     advice = {
         errno.ENOSPC: "; free space below the store (nn rmi, nn sweep) and try again",
@@ -37,4 +39,4 @@ def os_cause(error: OSError) -> str:
         errno.EACCES: "; run as root, or choose a store you may write to",
         errno.EOPNOTSUPP: "; the store's file system must support extended attributes (ext4, xfs, btrfs)",
     }
-    return f"{name} ({error.strerror})" + advice.get(error.errno or 0, "")
+    return f"{name} ({cause(error)})" + advice.get(error.errno or 0, "")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-import os
+
+from runtime.spawn.causes import named
 
 
 class NetworkError(Exception):
@@ -11,7 +12,7 @@ class NetworkError(Exception):
 
 
 def wrap(operation: str, number: int | None, advice: str = "") -> NetworkError:
-    """Word an errno as `operation: EPERM (Operation not permitted); advice`."""
+    """Word an errno as `operation: EPERM (operation not permitted); advice`."""
     usual = {
         errno.EPERM: "run as root: links and namespaces need CAP_NET_ADMIN and CAP_SYS_ADMIN",
         errno.EACCES: "run as root: links and namespaces need CAP_NET_ADMIN and CAP_SYS_ADMIN",
@@ -21,5 +22,4 @@ def wrap(operation: str, number: int | None, advice: str = "") -> NetworkError:
     }
     number = number or 0
     text = advice or usual.get(number, "")
-    cause = f"{errno.errorcode.get(number, number)} ({os.strerror(number)})"
-    return NetworkError(f"{operation}: {cause}" + (f"; {text}" if text else ""))
+    return NetworkError(f"{operation}: {named(number)}" + (f"; {text}" if text else ""))

@@ -11,12 +11,11 @@ in the child. A tape is a template: built once per shape of container, spawned m
     slots = {"path": b"/bin/true", "argv": pointers(["true"]), "env": pointers([])}
     child = spawn(tape, slots, CLONE_NEWPID)
 
-A failure names its step: `mount proc on /proc: EPERM (Operation not permitted)`.
+A failure names its step: `mount proc on /proc: EPERM (operation not permitted)`.
 """
 
 from __future__ import annotations
 
-import errno
 import mmap
 import os
 import struct
@@ -24,6 +23,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from runtime.spawn import _tape
+from runtime.spawn.causes import named
 from runtime.spawn.linux import CLONE_CLEAR_SIGHAND, CLONE_INTO_CGROUP, CLONE_PIDFD, CLONE_VFORK, CLONE_VM
 from runtime.spawn.syscalls import number
 
@@ -43,8 +43,7 @@ class StepError(OSError):
 
     def __init__(self, step: str, number: int) -> None:
         self.step = step
-        name = errno.errorcode.get(number, str(number))
-        super().__init__(number, f"{step}: {name} ({os.strerror(number)})")
+        super().__init__(number, f"{step}: {named(number)}")
 
     def __str__(self) -> str:
         return str(self.strerror)

@@ -12,6 +12,7 @@ import msgspec
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.hostfacts import HostFacts
 from runtime.engine.service.request import Resources, ThrottleDevice
+from runtime.spawn.causes import cause
 from runtime.spawn.cgroups import IoLimit, Limits
 
 _MIB = 1 << 20
@@ -219,7 +220,7 @@ def _block_device(path: str) -> tuple[int, int]:
     try:
         info = Path(path).stat()
     except OSError as error:
-        raise BadParameterError(f"limit block device {path}: {error.strerror}; name a device node") from error
+        raise BadParameterError(f"limit block device {path}: {cause(error)}; name a device node") from error
     if not stat.S_ISBLK(info.st_mode):
         raise BadParameterError(f"limit block device {path}: it is no block device; name one, see lsblk")
     return os.major(info.st_rdev), os.minor(info.st_rdev)

@@ -12,6 +12,7 @@ import msgspec
 from runtime.engine.errors import EngineError
 from runtime.engine.service.request import Body
 from runtime.network.model import NetworkSpec
+from runtime.spawn.causes import cause
 
 log = logging.getLogger(__name__)
 
@@ -213,7 +214,7 @@ class NetworkStore:
                 os.close(directory)
         except OSError as error:
             raise EngineError(
-                f"keep network {record.name}: {error.strerror}; free space below {self.root}"
+                f"keep network {record.name}: {cause(error)}; free space below {self.root}"
             ) from error
 
     def remove(self, id: str) -> None:  # noqa: A002

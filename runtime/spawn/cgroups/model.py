@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno as errno_names
-import os
 from typing import Literal
 
 import msgspec
+
+from runtime.spawn.causes import named
 
 _ADVICE = {
     errno_names.EACCES: "run as root, or have the cgroup tree delegated to this user",
@@ -30,7 +31,7 @@ class CgroupError(Exception):
 
     def __init__(self, operation: str, path: str, errno: int | None = None, advice: str = "") -> None:
         self.operation, self.path, self.errno = operation, path, errno
-        cause = f": {errno_names.errorcode.get(errno, errno)} ({os.strerror(errno)})" if errno else ""
+        cause = f": {named(errno)}" if errno else ""
         advice = advice or _ADVICE.get(errno or 0, "")
         super().__init__(f"{operation} {path}{cause}" + (f"; {advice}" if advice else ""))
 

@@ -41,7 +41,7 @@ def test_a_failure_names_step_and_errno(share_memory):
     tape = Tape()
     tape.add("go to the moon", "chdir", "/no/such/place")
     tape.add("execve", "execve", "/bin/true", pointers(["true"]), pointers([]))
-    with pytest.raises(StepError, match=r"^go to the moon: ENOENT \(No such file or directory\)$") as caught:
+    with pytest.raises(StepError, match=r"^go to the moon: ENOENT \(no such file or directory\)$") as caught:
         spawn(tape, {}, share_memory=share_memory)
     assert (caught.value.step, caught.value.errno) == ("go to the moon", errno.ENOENT)
     assert children() == before

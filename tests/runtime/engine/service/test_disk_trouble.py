@@ -66,7 +66,7 @@ def test_a_full_disk_refuses_what_needs_space_and_loses_nothing(tmp_path: Path):
             ["volume", "create", "other"],
             ["network", "create", "other"],
         ):
-            assert "No space left on device" in docker(*refused, check=False), refused
+            assert "no space left on device" in docker(*refused, check=False), refused
         names = docker("ps", "-a", "--format", "{{.Names}} {{.State}}").split("\n")
         assert sorted(names) == ["", "full exited", "idle created", "web running"]
         docker("exec", "web", "true")
