@@ -67,7 +67,7 @@ class ListQuery(Query):
     since: str = ""
 
 
-@route("GET", "/containers/json", query=ListQuery, answer=list[Summary], also=(400,))
+@route("GET", "/containers/json", query=ListQuery, answer=list[Summary], also=(400, 404))
 async def list_containers(call: Call[ListQuery, None]) -> list[Summary]:
     """List containers, newest first."""
     query = call.query

@@ -216,6 +216,7 @@ class Control:
         """Remove a container's old link, `CONTAINER/ALIAS`; both containers stay."""
         parent, _, alias = ref.lstrip("/").rpartition("/")
         if not parent:
+            self._members.find(ref)
             raise ConflictError("Conflict, cannot remove the default link name of the container")
         member = self._members.find(parent)
         async with member.lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from runtime.engine.errors import BadParameterError, NotFoundError
+from runtime.engine.errors import BadParameterError
 from runtime.engine.service import clock
 from runtime.engine.service.filters import Filters, any_matches, check_filters, label_differs, label_matches
 from runtime.engine.service.record import ContainerRecord
@@ -39,13 +39,16 @@ def select(
     filters: Filters,
     lookups: Lookups,
 ) -> list[ContainerRecord]:
-    """Return those that fit, newest first. Raises BadParameterError for a filter that makes no sense."""
+    """Return those that fit, newest first.
+
+    Raises BadParameterError for a filter that makes no sense, NotFoundError for `before` and `since` nobody.
+    """
     check(filters)
     newest = sorted(records, key=lambda record: record.created, reverse=True)
     if limit > 0:
         all = True  # noqa: A001
     tests = _tests(filters, lookups)
-    bounds = [(name, _known(ref, lookups)) for name in ("before", "since") for ref in filters.get(name, ())]
+    bounds = [(name, lookups.container(ref)) for name in ("before", "since") for ref in filters.get(name, ())]
     every = all or "status" in filters or "exited" in filters
     found = [
         record
@@ -130,13 +133,6 @@ def _in_range(record: ContainerRecord, bounds: Sequence[tuple[str, ContainerReco
         if record.id == other.id or older != (name == "before"):
             return False
     return True
-
-
-def _known(ref: str, lookups: Lookups) -> ContainerRecord:
-    try:
-        return lookups.container(ref)
-    except NotFoundError as error:
-        raise BadParameterError(str(error)) from error
 
 
 def _health(record: ContainerRecord) -> str:

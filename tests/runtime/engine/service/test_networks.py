@@ -611,7 +611,7 @@ async def test_old_links_tell_of_ports_names_and_variables_and_can_be_removed(tm
     await stop(service, "web")
     with pytest.raises(EngineError, match="Cannot link to a non running container: /db AS /web/my-sql"):
         await service.containers.start(web.id)
-    for wrong in ("web/other", "nobody/my-sql"):
+    for wrong in ("web/other", "nobody/my-sql", "nobody"):
         with pytest.raises(NotFoundError):
             await service.containers.remove(wrong, link=True)
     with pytest.raises(ConflictError, match="cannot remove the default link name"):
