@@ -50,7 +50,8 @@ def parser() -> argparse.ArgumentParser:
     add(PLAIN, dest="plain", action="store_true", help="listen beyond this host without --tlsverify")
     add(
         "--insecure-registry", action="append", metavar="HOST[:PORT]", default=[],
-        help="a registry without TLS, or with a certificate nobody knows; may be repeated",
+        help="a registry without TLS, or with a certificate nobody knows, or a network of such, 10.0.0.0/8; "
+        "may be repeated",
     )  # fmt: skip
     add(
         "--registry-mirror", action="append", metavar="URL", default=[],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import threading
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from runtime.engine.service import clock
 from runtime.engine.service.hostfacts import feature_flags, host_facts
 from runtime.engine.service.validate import LOG_DRIVERS
+from runtime.image.references import HUB
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service
@@ -39,9 +42,9 @@ def info_document(service: Service) -> dict[str, Any]:
             "Log": [name for name in LOG_DRIVERS if name],
         },
         **feature_flags(facts),
-        "Debug": False,
+        "Debug": logging.getLogger().isEnabledFor(logging.DEBUG),
         "NFd": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - counts itself too, as dockerd's does
-        "NGoroutines": 0,
+        "NGoroutines": threading.active_count(),
         "SystemTime": clock.text_of(time.time_ns()),
         "LoggingDriver": "json-file",
         "CgroupDriver": "cgroupfs",
@@ -53,13 +56,7 @@ def info_document(service: Service) -> dict[str, Any]:
         "OSType": "linux",
         "Architecture": facts.machine,
         "IndexServerAddress": _HUB,
-        "RegistryConfig": {
-            "AllowNondistributableArtifactsCIDRs": None,
-            "AllowNondistributableArtifactsHostnames": None,
-            "InsecureRegistryCIDRs": ["127.0.0.0/8"],
-            "IndexConfigs": {name: _registry(name, secure=False) for name in service.insecure},
-            "Mirrors": [_mirror(host, service.insecure) for host in service.mirrors],
-        },
+        "RegistryConfig": _registries(service),
         "NCPU": facts.cpus,
         "MemTotal": facts.memory_bytes,
         "GenericResources": None,
@@ -103,8 +100,21 @@ def _daemon_id(service: Service) -> str:
     return "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]))
 
 
-def _registry(name: str, *, secure: bool) -> dict[str, Any]:
-    return {"Name": name, "Mirrors": [], "Secure": secure, "Official": False}
+def _registries(service: Service) -> dict[str, Any]:
+    hosts = [name for name in service.insecure if "/" not in name]
+    mirrors = [_mirror(host, service.insecure) for host in service.mirrors]
+    hub = {"Name": HUB, "Mirrors": mirrors, "Secure": True, "Official": True}
+    return {
+        "AllowNondistributableArtifactsCIDRs": None,
+        "AllowNondistributableArtifactsHostnames": None,
+        "InsecureRegistryCIDRs": ["127.0.0.0/8", *(name for name in service.insecure if "/" in name)],
+        "IndexConfigs": {HUB: hub, **{name: _insecure(name) for name in hosts}},
+        "Mirrors": mirrors,
+    }
+
+
+def _insecure(name: str) -> dict[str, Any]:
+    return {"Name": name, "Mirrors": [], "Secure": False, "Official": False}
 
 
 def _mirror(host: str, insecure: Collection[str]) -> str:

@@ -1,0 +1,36 @@
+"""What a daemon tells of itself."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from lifecycle_fakes import in_loop, make_service
+
+from runtime.engine.service.info import info_document
+
+
+@in_loop
+async def test_registries_are_told_as_docker_tells_them(tmp_path: Path) -> None:
+    service = make_service(tmp_path)
+    service.insecure = ("10.0.0.0/8", "plain.example:5000", "near.example")
+    service.mirrors = ("near.example", "mirror.example")
+    found = info_document(service)["RegistryConfig"]
+    assert found["InsecureRegistryCIDRs"] == ["127.0.0.0/8", "10.0.0.0/8"]
+    assert found["Mirrors"] == ["http://near.example/", "https://mirror.example/"]
+    assert {name: one["Secure"] for name, one in found["IndexConfigs"].items()} == {
+        "docker.io": True,
+        "plain.example:5000": False,
+        "near.example": False,
+    }
+    assert found["IndexConfigs"]["docker.io"]["Mirrors"] == found["Mirrors"]
+
+
+@in_loop
+async def test_debug_is_what_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    service = make_service(tmp_path)
+    for level, told in ((logging.DEBUG, True), (logging.INFO, False)):
+        caplog.set_level(level)
+        assert info_document(service)["Debug"] == told
+    assert info_document(service)["NGoroutines"] > 0
