@@ -35,6 +35,8 @@ def small_daemon(size: str, rootfs: Path) -> Iterator[Daemon]:
     finally:
         with contextlib.suppress(Exception):
             daemon.terminate(signal.SIGKILL)
+        with contextlib.suppress(ValueError, OSError):  # after a failure its spawner is still there
+            os.kill(daemon.spawner_pid, signal.SIGKILL)
         subprocess.run(["umount", "--lazy", base], check=True)
         base.rmdir()
 
