@@ -313,7 +313,7 @@ def test_an_import_on_a_full_disk_says_so_and_the_store_stays_good(tmp_path: Pat
         before = contents(root)
         full = nn(root, "import", tmp_path / "large", "large")
         assert full.returncode == 1
-        assert "No space left on device" in full.stderr
+        assert "no space left on device" in full.stderr
         assert "nn rmi" in full.stderr
         assert contents(root) == before
         assert nn(root, "verify", "small").returncode == 0

@@ -22,7 +22,7 @@ from runtime.engine.errors import (
 from runtime.engine.service import clock, health, modes
 from runtime.engine.service.hostfacts import host_facts
 from runtime.engine.service.members import Member, Members
-from runtime.engine.service.mounting import subpath_of
+from runtime.engine.service.mounting import ANONYMOUS_LABEL, subpath_of
 from runtime.engine.service.record import ContainerRecord, MountPoint
 from runtime.engine.service.removing import Remover
 from runtime.engine.service.startwords import start_failure
@@ -151,7 +151,8 @@ class Starter:
         with contextlib.ExitStack() as undo:
             for point in record.mounts:
                 if point.type == "volume":
-                    new = volumes.ensure(point.name, driver="local", options={}, labels={})
+                    labels = {ANONYMOUS_LABEL: ""} if point.anonymous else {}
+                    new = volumes.ensure(point.name, driver="local", options={}, labels=labels)
                     found[point.name] = volumes.mount(point.name)
                     undo.callback(volumes.unmount, point.name)
                     if new and not point.no_copy:

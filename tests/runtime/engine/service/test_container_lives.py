@@ -173,6 +173,17 @@ async def test_what_goes_with_its_end_goes_when_it_cannot_start_too(tmp_path: Pa
 
 
 @in_loop
+async def test_a_volume_that_a_start_has_to_make_again_is_still_anonymous(tmp_path: Path):
+    """Where a daemon died between a creation and its volumes, or in a removal: else no prune finds it."""
+    service = await open_service(tmp_path)
+    await create(service, "web", volumes={"/data": {}})
+    ((name, asked),) = service.volumes.made.items()
+    service.volumes.made.clear()
+    await service.containers.start("web")
+    assert service.volumes.made[name]["labels"] == asked["labels"] != {}
+
+
+@in_loop
 async def test_auto_remove_removes_after_the_end_with_anonymous_volumes(tmp_path: Path):
     service = await open_service(tmp_path)
     made = await create(service, "web", auto_remove=True, volumes={"/data": {}})
