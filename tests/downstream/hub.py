@@ -23,7 +23,7 @@ _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CREATED = "2024-05-06T07:08:09Z"
 _USERS = {
     "passwd": "daemon:x:1:1::/usr/sbin:/bin/false\nbin:x:2:2::/bin:/bin/false\n",
-    "group": "daemon:x:1:\nbin:x:2:\nwheel:x:10:\nstaff:x:50:\n",
+    "group": "daemon:x:1:\nbin:x:2:\nwheel:x:10:\naudio:x:29:\nstaff:x:50:\n",
 }
 _ALPINE = {"passwd": "postgres:x:70:70::/var:/bin/sh\n", "group": "postgres:x:70:\n"}
 

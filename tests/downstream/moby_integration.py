@@ -91,7 +91,12 @@ def with_their_own(sources: Sequence[str]) -> list[str]:
 
 def suite(checkout: Path, base: Path, only: str, environment: Mapping[str, str]) -> None:
     """Run the compiled tests against the daemon that the environment names."""
-    own = {"DOCKER_GRAPHDRIVER": "overlay2", "DOCKER_EXPERIMENTAL": "1", "DEST": str(shared(base))}
+    own = {
+        "DOCKER_GRAPHDRIVER": "overlay2",
+        "DOCKER_EXPERIMENTAL": "1",
+        "DEST": str(shared(base)),
+        "PATH": f"{_named_registry(base)}{os.pathsep}{environment['PATH']}",
+    }
     for package in PACKAGES:
         directory = checkout / "integration" / package
         left_out = with_their_own([file.read_text() for file in sorted(directory.glob("*_test.go"))])
@@ -101,6 +106,15 @@ def suite(checkout: Path, base: Path, only: str, environment: Mapping[str, str])
         ]  # fmt: skip
         with (base / f"moby-{package}.log").open("wb") as log:
             subprocess.run(command, cwd=directory, env={**environment, **own}, stdout=log, stderr=log)
+
+
+def _named_registry(base: Path) -> Path:
+    """A directory with docker-registry, where it is installed, under the name that the suite calls."""
+    directory = base / "bin"
+    directory.mkdir()
+    if program := shutil.which("docker-registry"):
+        (directory / "registry-v2").symlink_to(program)
+    return directory
 
 
 def _read(base: Path, package: str) -> list[Case]:
