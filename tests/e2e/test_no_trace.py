@@ -59,7 +59,8 @@ def test_kill_9_is_cleaned_up_by_the_next_start_and_resume_completes_the_run(
     assert any("guest=nv" in item for item in room.census())
     child.kill()
     child.communicate()
-    assert {"mount", "cgroup", "file"} <= kinds(room.census() - before)
+    # Its cgroups may be gone already: whatever engine starts next on this host takes those of dead owners away.
+    assert {"mount", "file"} <= kinds(room.census() - before)
     descriptors = descriptors_open()
     assert start_and_end(room) == []
     assert room.settled(before) == before
