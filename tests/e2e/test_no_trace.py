@@ -59,7 +59,7 @@ def test_kill_9_is_cleaned_up_by_the_next_start_and_resume_completes_the_run(
     assert any("guest=nv" in item for item in room.census())
     child.kill()
     child.communicate()
-    # Its cgroups may be gone already: whatever engine starts next on this host takes those of dead owners away.
+    # Its cgroups may be gone already: the next engine on this host takes those of dead owners away.
     assert {"mount", "file"} <= kinds(room.census() - before)
     descriptors = descriptors_open()
     assert start_and_end(room) == []
