@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import random
 import socket
 import subprocess
 import threading
@@ -40,10 +42,11 @@ def listener_in(netns_fd: int, port: int) -> socket.socket:
 
 
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    """A port of the host that nobody uses now; the kernel does not give it out again soon."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("0.0.0.0", 0))
-        return int(probe.getsockname()[1])
+    """A port of the host that nobody uses now, and that the kernel gives to nobody who asks for any."""
+    while True:
+        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
+            probe.bind(("0.0.0.0", random.randrange(15_000, 30_000)))
+            return int(probe.getsockname()[1])
 
 
 def netns_of(attachment: Attachment) -> int:
@@ -60,8 +63,20 @@ class Peer(msgspec.Struct, frozen=True):
 
 
 def traces() -> tuple[set[str], set[str], set[str]]:
-    """Our links and tables, and this process's descriptors."""
-    links = {path.name for path in Path("/sys/class/net").iterdir() if path.name.startswith(("nnb", "nnv"))}
+    """This process's links, tables and descriptors; others make networks meanwhile."""
     tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
     mine = {line for line in tables.splitlines() if f"nn_{os.getpid()}_" in line}
-    return links, mine, {path.name for path in Path("/proc/self/fd").iterdir()}
+    return links_of(os.getpid()), mine, {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
+def links_of(pid: int) -> set[str]:
+    """The bridges whose alias names the process, and the veths of these."""
+    bridges = set()
+    for alias in Path("/sys/class/net").glob("nnb*/ifalias"):
+        with contextlib.suppress(OSError):  # another's, just gone
+            if alias.read_text().startswith(f"nn {pid}-"):
+                bridges.add(alias.parent.name)
+    veths = tuple(f"nnv{name.removeprefix('nnb')}." for name in bridges)
+    return bridges | {
+        path.name for path in Path("/sys/class/net").glob("nnv*") if path.name.startswith(veths)
+    }
