@@ -52,7 +52,7 @@ class Creator:
     ) -> tuple[str, list[str]]:
         """Make a container; return its id and docker's warnings. Nothing stays of a failure.
 
-        platform, of_build, shallow: see ContainersService.create.
+        platform, of_build, shallow: as Containers.create has them.
         Raises BadParameterError, ConflictError for a taken name, ImageNotFoundError, or a part's error.
         """
         wanted = check_name(name) if name else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -42,18 +43,20 @@ def uses(service: Service) -> UsedBy:
     It looks when it is first asked, which a removal does with the list of images locked: so a container made
     meanwhile is seen, or does not find its image (create.py).
     """
-    table: dict[str, list[Use]] = {}
     build = (Use(container="of a build", running=True),)
 
-    def used_by(image_id: str) -> tuple[Use, ...]:
-        if not table:
-            table[""] = []
-            for record in service.containers.list(all=True):
-                use = Use(container=record.id, running=record.state.running)
-                table.setdefault(record.image_id, []).append(use)
-        return (*table.get(image_id, ()), *(build if image_id in service.images.pins else ()))
+    @functools.cache
+    def by_image() -> dict[str, list[Use]]:
+        table: dict[str, list[Use]] = {}
+        for record in service.containers.list(all=True):
+            use = Use(container=record.id, running=record.state.running)
+            table.setdefault(record.image_id, []).append(use)
+        return table
 
-    return used_by
+    return lambda image_id: (
+        *by_image().get(image_id, ()),
+        *(build if image_id in service.images.pins else ()),
+    )
 
 
 # ---- names and ends -------------------------------------------------------------------------------------

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import posixpath
 from typing import Any
 
 import msgspec
 
 from runtime.engine.errors import BadParameterError
+from runtime.engine.service.mounting import clean_target
 from runtime.engine.service.request import Config, CreateRequest, Healthcheck
 from runtime.image.documents import Execution
 
@@ -33,7 +33,7 @@ def merge(asked: Config, image: Execution) -> Config:
         env=_merge_env(asked.env, image.env),
         cmd=command,
         entrypoint=entrypoint,
-        working_dir=_clean(asked.working_dir or image.working_dir),
+        working_dir=clean_target(asked.working_dir or image.working_dir),
         exposed_ports={**(image.exposed_ports or {}), **(asked.exposed_ports or {})} or None,
         volumes={**(image.volumes or {}), **(asked.volumes or {})} or None,
         labels={**(image.labels or {}), **(asked.labels or {})},
@@ -44,12 +44,6 @@ def merge(asked: Config, image: Execution) -> Config:
     if not (entrypoint or command):
         raise BadParameterError("no command specified")
     return merged
-
-
-def _clean(path: str) -> str:
-    """Return a path as Go's filepath.Clean does."""
-    cleaned = posixpath.normpath(path) if path else ""
-    return f"/{cleaned.lstrip('/')}" if cleaned.startswith("/") else cleaned
 
 
 def program_of(config: Config) -> tuple[str, tuple[str, ...]]:

@@ -230,7 +230,7 @@ def check_target(target: str, wrong: str, kind: str) -> None:
 
 
 def clean_target(path: str) -> str:
-    """Return a place in the container without `..` and doubled slashes."""
+    """Return a place in the container as Go's filepath.Clean does, without `..` and doubled slashes."""
     cleaned = posixpath.normpath(path) if path else ""
     return "/" + cleaned.lstrip("/") if cleaned.startswith("/") else cleaned
 
