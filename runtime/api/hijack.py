@@ -1,12 +1,13 @@
 """Connections that a request takes over: after the answer's head, bytes go both ways until both have ended.
 
 aiohttp closes a connection whose reader has seen the end. Docker's clients half-close instead (no more
-stdin) and go on reading, so a taken connection is kept open for writing.
+stdin) and go on reading, so a taken connection is kept open for writing; our end of it is a half-close too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import logging
 import select
@@ -25,6 +26,9 @@ _ENOUGH = 256 << 10
 
 HEAD_S = 300.0
 """Seconds for the head of a request; who trickles it in any slower only holds a descriptor."""
+
+LINGER_S = 10.0
+"""Seconds that a client has, after the end of our output, to end its own."""
 
 _LOOKS, _LOOK_S = 100, 0.001
 """How often to look whether a client has read the head, and with which pause."""
@@ -138,6 +142,7 @@ class Hijacked:
         self._unread = bytearray()
         self._ended = False
         self._paused = False
+        self._dropping = False
         self._news = asyncio.Event()
 
     @property
@@ -187,12 +192,28 @@ class Hijacked:
                 return
             await asyncio.sleep(_LOOK_S)
 
-    def close(self) -> None:
-        """Close it once all is written."""
+    async def finish(self) -> None:
+        """Say that no more comes, and close it once the client has done the same.
+
+        A socket closed with unread input is reset, and output that the client has not read yet is lost.
+        """
+        self._dropping = True
+        self._unread.clear()
+        with contextlib.suppress(OSError):  # reset by the client
+            if self._paused and not self._transport.is_closing():
+                self._transport.resume_reading()
+            self._transport.write_eof()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                while not self._ended:
+                    self._news.clear()
+                    await self._news.wait()
         self._transport.close()
 
     def feed(self, data: bytes) -> None:
         """Take what the client sent."""
+        if self._dropping:
+            return
         self._unread += data
         if len(self._unread) > _ENOUGH and not self._paused:
             self._paused = True
@@ -224,7 +245,7 @@ class Taken(web.StreamResponse):
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Close the connection."""
-        self._hijacked.close()
+        await self._hijacked.finish()
 
 
 def wants_upgrade(request: web.BaseRequest) -> bool:

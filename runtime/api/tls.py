@@ -66,7 +66,9 @@ class TlsProtocol(asyncio.Protocol):
         self._timer = asyncio.get_running_loop().call_later(_HANDSHAKE_S, self._too_late)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came over the wire."""
+        """Take what came over the wire; nobody reads what comes after our own goodbye."""
+        if self._transport is not None and self._transport.is_closing():
+            return
         self.incoming.write(data)
         if self._inner is None and not self._shake_hands():
             return
@@ -175,13 +177,21 @@ class TlsTransport(asyncio.Transport):
 
     def close(self) -> None:
         """Say goodbye and close once all is sent."""
-        if self._closing:
-            return
+        if not self._closing:
+            self._say_goodbye()
+        self._outer.plain.close()
+
+    def write_eof(self) -> None:
+        """Say goodbye and close our half."""
+        if not self._closing:
+            self._say_goodbye()
+            self._outer.plain.write_eof()
+
+    def _say_goodbye(self) -> None:
         self._closing = True
-        with contextlib.suppress(ssl.SSLError):  # the client's own goodbye is not waited for
+        with contextlib.suppress(ssl.SSLError):  # the client's own is not waited for
             self._outer.tls.unwrap()
         self._outer.flush()
-        self._outer.plain.close()
 
     def abort(self) -> None:
         """Close at once."""
@@ -221,5 +231,5 @@ class TlsTransport(asyncio.Transport):
         return self._outer.plain.get_write_buffer_size()
 
     def can_write_eof(self) -> bool:
-        """Only the whole connection can be closed."""
-        return False
+        """Say that either half can be closed by itself."""
+        return True

@@ -6,7 +6,7 @@ import os
 import threading
 
 from runtime.cli.frames import PIECE
-from runtime.cli.session import write
+from runtime.cli.session import receive, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,5 +25,5 @@ def relay(sock: _socket.socket) -> None:
             pass  # the other direction sees the end
 
     threading.Thread(target=send, daemon=True).start()
-    while data := sock.recv(PIECE):
+    while data := receive(sock):
         write(1, data)

@@ -162,8 +162,7 @@ class Session:
         if self._stdin:
             self._converse()
         else:
-            receive, show = self._link.sock.recv, self._show
-            while (data := receive(PIECE)) and show(data):
+            while (data := receive(self._link.sock)) and self._show(data):
                 pass
 
     def _show(self, data: bytes) -> bool:
@@ -202,7 +201,7 @@ class Session:
                         sending = memoryview(self._link.input(data))
                         reading = bool(data)
                 elif fd == number and event & ~writable:
-                    received = sock.recv(PIECE)
+                    received = receive(sock)
                     if not received or not self._show(received):
                         return
             while self._pending:
@@ -236,6 +235,14 @@ class Session:
             self._link.sock.sendall(self._link.input(data) if data else b"")
             raise DetachedError
         return data or None
+
+
+def receive(sock: "_socket.socket") -> bytes:
+    """Return what has come; b"" at the end, which is a reset where the other side left input unread."""
+    try:
+        return sock.recv(PIECE)
+    except ConnectionResetError:
+        return b""
 
 
 def _forget(poll: "Any", fd: int) -> None:

@@ -168,6 +168,18 @@ def test_a_run_with_input_ends_it_with_the_client_s(client: Client):
     assert (done.stdout, done.returncode) == (b"in", 4)
 
 
+UNREAD = ("sh", "-c", "head -c 10 >/dev/null; head -c 1000000 /dev/zero; exit 5")
+"""A program that ends while most of its input is still on the way."""
+
+
+def test_input_that_nobody_read_costs_no_output_and_no_status(client: Client):
+    box, much = client.detached("busybox", "sleep", "600"), os.urandom(20 * MIB)
+    for words in (("exec", "-i", box), ("run", "-i", "--rm", "--network", "none", "busybox")) * 4:
+        done = client.run(*words, *UNREAD, stdin=much)
+        assert (done.returncode, len(done.stdout), done.stderr) == (5, 1_000_000, b"")
+    client("rm", "-f", box)
+
+
 def test_without_input_a_program_reads_none(client: Client):
     assert (
         client("run", "--rm", "--network", "none", "busybox", "sh", "-c", "read a || echo none", stdin=b"x\n")

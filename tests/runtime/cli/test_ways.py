@@ -94,6 +94,10 @@ def test_over_tls_by_flags_and_by_a_context(nn: Client, certificates: Path, port
     whole_way(nn)
     nn("run", "-d", "--name", "box", "--network", "none", "busybox", "sleep", "600")
     assert nn("exec", "-i", "box", "cat", stdin=b"through exec") == "through exec"
+    unread = ("head -c 10 >/dev/null; head -c 1000000 /dev/zero; exit 5", os.urandom(20 << 20))
+    for _ in range(4):
+        done = nn.run("exec", "-i", "box", "sh", "-c", unread[0], stdin=unread[1])
+        assert (done.returncode, len(done.stdout), done.stderr) == (5, 1_000_000, b"")
     assert nn("logs", "box") == ""
     nn("rm", "-f", "box")
 
