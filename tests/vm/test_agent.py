@@ -48,7 +48,8 @@ def agent(binary):
 def start(binary):
     ours, theirs = socket.socketpair()
     with theirs:
-        process = subprocess.Popen([binary, str(theirs.fileno())], pass_fds=[theirs.fileno()])
+        command = ["env", "--ignore-signal=HUP", binary, str(theirs.fileno())]  # as below nohup
+        process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
     return process, ours
 
 

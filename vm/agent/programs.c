@@ -75,7 +75,7 @@ static void become(char **argv, char **env, const char *cwd, int pipes[3][2], vo
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    signal(SIGPIPE, SIG_DFL);
+    for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);    /* execve keeps what is ignored */
     setsid();
     if (dup2(pipes[0][0], 0) < 0 || dup2(pipes[1][1], 1) < 0 || dup2(pipes[2][1], 2) < 0 || chdir(cwd)) {
         *error = errno;
