@@ -6,13 +6,14 @@ Many start a dockerd of their own to see one with other flags: those judge nobod
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime"))
@@ -36,16 +37,29 @@ _STARTS_ITS_OWN = ("daemon.New(", "swarm.NewSwarm(")
 def run(checkout: Path, options: argparse.Namespace) -> Suite:
     """Run them against our daemon, or against a dockerd of this run's (`--peer`). Needs Go 1.21."""
     against = "dockerd" if options.peer else "nnd"
-    go = find_go()
-    if go is None:
-        print("skipped: moby's integration tests need Go (apt-get install golang-1.24)", flush=True)
-        return Suite(NAME, against, ())
-    base = Path(tempfile.mkdtemp(prefix="nnd-test-"))
-    try:
-        for package in PACKAGES:
-            _build(go, checkout, package, base)
+    with compiled(checkout, [f"integration/{one}" for one in PACKAGES], NAME) as base:
+        if base is None:
+            return Suite(NAME, against, ())
         run_inside(Path(__file__), against, [str(checkout), str(base), against, options.only])
         return Suite(NAME, against, tuple(case for one in PACKAGES for case in _read(base, one)))
+
+
+@contextlib.contextmanager
+def compiled(checkout: Path, packages: Sequence[str], what: str) -> Iterator[Path | None]:
+    """Compile packages' tests into a directory that lasts for the block; None where there is no Go.
+
+    Logs that are made there are kept in the temporary directory.
+    """
+    go = find_go()
+    if go is None:
+        print(f"skipped: {what} needs Go (apt-get install golang-1.24)", flush=True)
+        yield None
+        return
+    base = Path(tempfile.mkdtemp(prefix="nnd-test-"))
+    try:
+        for package in packages:
+            _build(go, checkout, package, base)
+        yield base
     finally:
         for log in base.glob("*.log"):
             shutil.copy(log, Path(tempfile.gettempdir()) / f"downstream-{log.name}")
@@ -60,7 +74,8 @@ def _build(go: str, checkout: Path, package: str, base: Path) -> None:
         flags.append("-modfile=vendor.mod")
         _link(checkout, work)
     environment = os.environ | {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
-    command = [go, "test", *flags, "-c", "-o", str(base / f"{package}.test"), f"./integration/{package}"]
+    target = base / f"{package.rpartition('/')[2]}.test"
+    command = [go, "test", *flags, "-c", "-o", str(target), f"./{package}"]
     subprocess.run(command, cwd=work, env=environment, check=True)
 
 
@@ -95,7 +110,7 @@ def suite(checkout: Path, base: Path, only: str, environment: Mapping[str, str])
         "DOCKER_GRAPHDRIVER": "overlay2",
         "DOCKER_EXPERIMENTAL": "1",
         "DEST": str(shared(base)),
-        "PATH": f"{_named_registry(base)}{os.pathsep}{environment['PATH']}",
+        "PATH": f"{named_registry(base)}{os.pathsep}{environment['PATH']}",
     }
     for package in PACKAGES:
         directory = checkout / "integration" / package
@@ -108,7 +123,7 @@ def suite(checkout: Path, base: Path, only: str, environment: Mapping[str, str])
             subprocess.run(command, cwd=directory, env={**environment, **own}, stdout=log, stderr=log)
 
 
-def _named_registry(base: Path) -> Path:
+def named_registry(base: Path) -> Path:
     """A directory with docker-registry, where it is installed, under the name that the suite calls."""
     directory = base / "bin"
     directory.mkdir()
@@ -141,10 +156,15 @@ def read_cases(package: str, text: str) -> list[Case]:
 def inside(checkout: Path, base: Path, against: str, only: str) -> None:
     """Run them in the namespaces that this process is in."""
     with world(base, against, [f"{name}:latest" for name in NAMED]) as environment:
-        for name, others in NAMED.items():
-            for other in others:
-                subprocess.run(["docker", "tag", name, other], env=environment, check=True)
+        tag(environment)
         suite(checkout, base, only, environment)
+
+
+def tag(environment: Mapping[str, str]) -> None:
+    """Give the images their other names."""
+    for name, others in NAMED.items():
+        for other in others:
+            subprocess.run(["docker", "tag", name, other], env=environment, check=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,113 @@
+"""moby's older integration tests (Go), which drive the daemon that they are given by docker's command.
+
+Left out are suites about a dockerd's own flags, swarms and plugins, and tests that start a daemon themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime"))
+
+from moby_integration import NAMED, compiled, named_registry, tag
+from outcomes import Case, Suite
+from own_namespaces import run_inside, shared, world
+
+NAME = "moby integration-cli"
+PACKAGE = "integration-cli"
+_ABOUT_OTHERS = re.compile("Benchmark|Daemon|Swarm|Plugin|ExternalVolume|HubPull|SNI|Schema")
+_SUITE = re.compile(r"^func (TestDocker\w+)\(", re.MULTILINE)
+_METHOD = re.compile(r"^func \(\w+ \*\w+\) (Test\w+)\([^\n]*\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+_STARTS_ITS_OWN = ("s.d.Start", "daemon.New(", "swarm.NewSwarm(", "testRequires(c, Network")
+_TIMEOUT = "20m"  # of a suite
+_OUTCOMES = {"PASS": "passed", "FAIL": "failed", "SKIP": "skipped"}
+
+
+def run(checkout: Path, options: argparse.Namespace) -> Suite:
+    """Run them against our daemon, or against a dockerd of this run's (`--peer`). Needs Go 1.21."""
+    against = "dockerd" if options.peer else "nnd"
+    with compiled(checkout, (PACKAGE,), NAME) as base:
+        if base is None:
+            return Suite(NAME, against, ())
+        run_inside(Path(__file__), against, [str(checkout), str(base), against, options.only])
+        logs = sorted(base.glob("moby-cli-*.log"))
+        return Suite(
+            NAME,
+            against,
+            tuple(case for log in logs for case in read_cases(log.read_text("utf-8", "replace"))),
+        )
+
+
+def suites(source: str) -> list[str]:
+    """Return the names of the suites to run, of the text of `check_test.go`."""
+    return [name for name in _SUITE.findall(source) if not _ABOUT_OTHERS.search(name)]
+
+
+def with_their_own(source: str) -> list[str]:
+    """Return the names of the tests that start a daemon, or want the internet."""
+    return sorted(
+        name for name, body in _METHOD.findall(source) if any(sign in body for sign in _STARTS_ITS_OWN)
+    )
+
+
+def suite(checkout: Path, base: Path, only: str, environment: Mapping[str, str]) -> None:
+    """Run the compiled tests, suite by suite. only: a pattern of suites, or with tests: `CLIRun/TestRunA`."""
+    directory = checkout / PACKAGE
+    source = "\n".join(file.read_text() for file in sorted(directory.glob("*_test.go")))
+    left_out = f".*/^({'|'.join(with_their_own(source))})$"
+    which, _, tests = only.partition("/")
+    own = {
+        "DOCKER_GRAPHDRIVER": "overlay2",
+        "DOCKER_EXPERIMENTAL": "1",
+        "DEST": str(shared(base)),
+        "PATH": f"{named_registry(base)}{os.pathsep}{environment['PATH']}",
+    }
+    for name in suites((directory / "check_test.go").read_text()):
+        if not re.search(which, name):
+            continue
+        command = [
+            str(base / f"{PACKAGE}.test"), "-test.v", f"-test.timeout={_TIMEOUT}",
+            f"-test.run=^{name}$/{tests}", f"-test.skip={left_out}",
+        ]  # fmt: skip
+        with (base / f"moby-cli-{name}.log").open("wb") as log:
+            subprocess.run(command, cwd=directory, env={**environment, **own}, stdout=log, stderr=log)
+
+
+def read_cases(text: str) -> list[Case]:
+    """Read the output of `-test.v`: each test's messages stand below its name, the outcomes at the end."""
+    why: dict[str, str] = {}
+    return list(_ends(text, why))
+
+
+def _ends(text: str, why: dict[str, str]) -> Iterator[Case]:
+    current = ""
+    for line in text.splitlines():
+        begin = re.match(r"=== (?:RUN|NAME|CONT)\s+(\S+)", line)
+        end = re.match(r"    --- (PASS|FAIL|SKIP): (\S+)", line)
+        message = re.match(r"\s+\w+\.go:\d+: (?:assertion failed: )?(.*)", line)
+        if begin:
+            current = begin[1]
+        elif end:
+            name, outcome = end[2], _OUTCOMES[end[1]]
+            yield Case(
+                name.replace("/", "::"), outcome, why.get(name, "")[:160] if outcome != "passed" else ""
+            )
+        elif message and message[1]:
+            why.setdefault(current, message[1])
+
+
+def inside(checkout: Path, base: Path, against: str, only: str) -> None:
+    """Run them in the namespaces that this process is in."""
+    with world(base, against, [f"{name}:latest" for name in NAMED]) as environment:
+        tag(environment)
+        suite(checkout, base, only, environment)
+
+
+if __name__ == "__main__":
+    inside(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:5])
