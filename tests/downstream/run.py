@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime"))
 
 import docker_py
 import engine_api
+import moby_cli
 import moby_integration
 import registry_conformance
 from outcomes import Suite, table
@@ -29,6 +30,7 @@ SUITES: tuple[tuple[str, Runner], ...] = (
     ("conformance/go.mod", registry_conformance.run),
     ("api/docs", engine_api.run),
     ("integration/container/create_test.go", moby_integration.run),
+    ("integration-cli/check_test.go", moby_cli.run),
 )
 """By what a checkout has."""
 
@@ -46,7 +48,7 @@ def main() -> int:
         "-k",
         dest="only",
         default="",
-        help="only these cases of docker-py (as pytest has it) or moby (as Go)",
+        help="only these cases of docker-py (as pytest has it) or moby (as Go: TestA, or CLIRun/TestB)",
     )
     parser.add_argument(
         "--peer", action="store_true", help="docker-py, moby: a dockerd instead, to compare with"
@@ -79,7 +81,7 @@ def main() -> int:
             suite = runner(path.resolve(), options)
             tables.append(table(suite))
             print(tables[-1], flush=True)
-            status = status or int(not suite.cases)
+            status = status or int(not suite.cases and not options.only)
     if options.out:
         options.out.write_text("\n".join(tables))
     return status
