@@ -17,7 +17,10 @@ from runtime.engine.service.events import Subscription
 
 
 class EventsQuery(Query):
-    """since: what happened from then on first. until: the end. Times as Unix seconds or RFC 3339."""
+    """since: what happened from then on first. until: the end, and what is kept of before comes first.
+
+    Times as Unix seconds or RFC 3339.
+    """
 
     since: str = ""
     until: str = ""
@@ -28,16 +31,18 @@ class EventsQuery(Query):
 async def events(call: Call[EventsQuery, None]) -> web.StreamResponse:
     """Tell events, one document a line, until the client goes or `until` has come."""
     query = call.query
-    since, until = moment("since", query.since), moment("until", query.until)
-    if since and until and until < since:
+    since, until = _seconds("since", query.since), _seconds("until", query.until)
+    if since is not None and until is not None and until < since:
         raise BadParameterError(f"`since` time ({query.since}) cannot be after `until` time ({query.until})")
-    subscription = call.service.events.subscribe(
-        since=since / 1e9 if since else None, until=until / 1e9 if until else None, filters=query.filters
-    )
+    subscription = call.service.events.subscribe(since=since, until=until, filters=query.filters)
     try:
         return await send_json_lines(call.request, _documents(subscription))
     finally:
         subscription.close()
+
+
+def _seconds(name: str, text: str) -> float | None:
+    return moment(name, text) / 1e9 if text else None  # 0 is a time: all there was
 
 
 async def _documents(subscription: Subscription) -> AsyncIterator[dict[str, Any]]:

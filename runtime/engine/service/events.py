@@ -116,13 +116,14 @@ class EventBus:
     ) -> Subscription:
         """Listen from now on; with `since` (Unix seconds) the kept ones from then come first.
 
-        until: ends the iteration; with an `until` that has passed, only kept events come.
+        until: ends the iteration; with an `until` that has passed, only kept events come. With an `until` and
+        no `since`, all that are kept come first, as docker has it.
         """
         until_ns = None if until is None else int(until * 1e9)
         subscription = Subscription(self, until_ns, filters or {})
-        if since is not None:
+        if since is not None or until is not None:
             for event in self._kept:
-                if event.time_ns >= since * 1e9:
+                if event.time_ns >= (since or 0) * 1e9:
                     subscription.offer(event)
         self._listeners[id(subscription)] = subscription
         return subscription

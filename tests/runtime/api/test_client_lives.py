@@ -194,7 +194,7 @@ def test_a_log_turns_over_and_none_keeps_nothing(client: Client):
 
 def test_events_tell_a_life_in_order_and_by_filter(client: Client):
     since = f"{time.time():.9f}"
-    detached(client, "--name", "ee", "-l", "kind=test", "busybox", "sleep", "600")
+    id_ = detached(client, "--name", "ee", "-l", "kind=test", "busybox", "sleep", "600")
     client("exec", "ee", "true")
     client("pause", "ee")
     client("unpause", "ee")
@@ -220,6 +220,10 @@ def test_events_tell_a_life_in_order_and_by_filter(client: Client):
     assert told("event=destroy") == ["destroy"] * 2
     assert told("type=volume") == []
     assert told("nonsense=1", "event=destroy") == ["destroy"] * 2, "docker minds no other filter"
+    beginning = ("-f", f"container={id_}", "-f", "event=rename", "--until", until, "--format", "{{.Action}}")
+    for since in ("0", "1970-01-01T00:00:00.000000000Z"):
+        assert client("events", "--since", since, *beginning) == "rename\n"
+    assert client("events", *beginning) == "rename\n"
 
 
 def test_events_come_as_they_happen(client: Client):

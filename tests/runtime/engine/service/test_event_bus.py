@@ -83,6 +83,15 @@ async def test_with_an_end_that_has_passed_only_the_past_comes():
 
 
 @in_loop
+async def test_an_end_without_a_beginning_means_all_that_is_kept():
+    bus = EventBus()
+    bus.publish("container", "create", "a")
+    listener = bus.subscribe(until=time.time())
+    bus.publish("container", "start", "a")
+    assert [one.action async for one in listener] == ["create"]
+
+
+@in_loop
 async def test_the_newest_are_kept():
     bus = EventBus()
     for number in range(KEPT + 5):
