@@ -239,7 +239,8 @@ def _trigger(rest: str, line: int, escape: str) -> tuple[tuple[str, ...], bool]:
         raise on_line(line, "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
     if first in ("MAINTAINER", "FROM"):
         raise on_line(line, f"{first} isn't allowed as an ONBUILD trigger")
-    parse_instruction(rest, line, escape)
+    if first in KNOWN:  # what is unknown is refused when it is triggered, as docker has it
+        parse_instruction(rest, line, escape)
     return (rest,), False
 
 
