@@ -63,6 +63,7 @@ class Ending:
         if modes.keeps_processes(member.record):
             await self._kill_rest(member.id)
         await service.streams.drained(member.id)
+        service.execs.drop_unstarted(member.id)
         again = self._starts_again(member, exited)
         goes = member.record.host_config.auto_remove and not (again or member.by_hand)
         missed = not goes or _holds_something(member.record)

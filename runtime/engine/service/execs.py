@@ -53,7 +53,7 @@ class Execs:
         ConflictError when the container does not run or is paused, BadParameterError without a command.
         """
         record = self._service.containers.get(ref)
-        _require_running(record)
+        _require_running(record, ref)
         if not request.cmd:
             raise BadParameterError("No exec command specified")
         return self._note(record, request, parse_keys(request.detach_keys)).id
@@ -69,7 +69,7 @@ class Execs:
         if one.started:
             raise ConflictError(f"Error: Exec command {exec_id} is already running")
         record = self._service.containers.get(one.container)
-        _require_running(record)
+        _require_running(record, record.id)
         one.size = request.console_size or one.size
         attachment = None if request.detach else one.attach()
         try:
@@ -160,6 +160,12 @@ class Execs:
         for one in self._execs.values():
             if one.running and one.pid:
                 self._in_background(self._end(one, 128 + signal.SIGKILL))
+
+    def drop_unstarted(self, id: str) -> None:  # noqa: A002
+        """A container's run is over: what was noted for it and not started must not begin in the next one."""
+        for one in [one for one in self._execs.values() if one.container == id and not one.started]:
+            one.hub.close()
+            del self._execs[one.id]
 
     def forget(self, id: str) -> None:  # noqa: A002
         """A container is removed, and its execs with it."""
@@ -273,10 +279,11 @@ class Execs:
         return task
 
 
-def _require_running(record: ContainerRecord) -> None:
+def _require_running(record: ContainerRecord, ref: str) -> None:
+    """Raise ConflictError, with the container as the client has called it, as docker does."""
     status = record.state.status
     if status == "paused":
-        raise ConflictError(f"Container {record.name} is paused, unpause the container before exec")
+        raise ConflictError(f"Container {ref} is paused, unpause the container before exec")
     if status == "restarting":
         raise ConflictError(f"Container {record.id} is restarting, wait until the container is running")
     if not record.state.running:

@@ -121,6 +121,7 @@ class FakeExecs:
         self.adopted: list[Running] = []
         self.heard: list[Exited] = []
         self.forgotten: list[str] = []
+        self.over: list[str] = []
 
     async def probe(self, record: Any, argv: Sequence[str], *, timeout_s: float, most: int) -> Probed:
         self.probes += 1
@@ -134,6 +135,9 @@ class FakeExecs:
 
     def adopt(self, running: Running) -> None:
         self.adopted.append(running)
+
+    def drop_unstarted(self, id: str) -> None:
+        self.over.append(id)
 
     def forget(self, id: str) -> None:
         self.forgotten.append(id)

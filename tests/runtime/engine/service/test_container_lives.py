@@ -46,7 +46,7 @@ async def test_a_whole_life_and_what_is_told_of_it(tmp_path: Path):
     state = containers.get("web").state
     assert (state.status, state.exit_code, state.pid) == ("exited", 3, 0)
     assert made not in service.spawner.held
-    assert service.volumes.mounted == []
+    assert service.volumes.mounted == [] and service.execs.over == [made]
     await containers.remove("web")
     assert told(service) == ["create", "start", "die", "destroy"]
     assert told(service, "volume") == ["create", "mount", "unmount"]

@@ -269,6 +269,20 @@ def test_what_is_refused(play):
     play(scene)
 
 
+def test_what_was_not_started_ends_with_the_containers_run(play):
+    async def scene(world: World) -> None:
+        noted, started = await world.create(), await world.create()
+        await world.execs.start(started, ExecStartRequest(detach=True))
+        world.end(started, 5)
+        await settle()
+        world.execs.drop_unstarted(ID)
+        with pytest.raises(NotFoundError, match=f"No such exec instance: {noted}"):
+            await world.execs.start(noted, ATTACHED)
+        assert world.execs.inspect(started)["ExitCode"] == 5, "its client may still ask"
+
+    play(scene)
+
+
 @pytest.mark.parametrize(
     ("status", "message"),
     [
@@ -281,5 +295,14 @@ def test_containers_that_take_no_exec(play, status: str, message: str):
         world.containers.record = record(status=status)
         with pytest.raises(ConflictError, match=message):
             await world.create()
+
+    play(scene)
+
+
+def test_a_container_is_called_as_the_client_has_called_it(play):
+    async def scene(world: World) -> None:
+        world.containers.record = record(status="paused")
+        with pytest.raises(ConflictError, match=f"Container {ID} is paused"):
+            await world.execs.create(ID, ExecRequest(cmd=["sh"]))
 
     play(scene)
