@@ -138,7 +138,8 @@ class VolumeStore:
             gone = self.root / f"{_GONE}{next(self._numbers)}-{name}"
             try:
                 self._unmount(name)
-                (self.root / name).rename(gone)
+                with contextlib.suppress(FileNotFoundError):  # somebody has taken its directory away
+                    (self.root / name).rename(gone)
             except OSError as error:
                 raise VolumeError(f"remove {name}: {cause(error)}; see who uses it (findmnt)") from error
             del self._volumes[name]

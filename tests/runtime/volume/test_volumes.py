@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -119,6 +120,14 @@ def test_a_volume_whose_document_is_damaged_keeps_its_data(
     assert "volume data keeps its data" in caplog.text
     assert not again.ensure("data")
     assert (again.mountpoint("data") / "precious").exists()
+
+
+def test_a_volume_whose_directory_was_taken_away_is_removed_and_made_anew(store: VolumeStore) -> None:
+    store.ensure("gone")
+    shutil.rmtree(store.root / "gone")
+    store.remove("gone")
+    assert store.list() == []
+    assert store.ensure("gone") and store.mountpoint("gone").is_dir()
 
 
 def test_what_is_in_the_way_of_a_new_volume_is_not_removed(store: VolumeStore) -> None:
