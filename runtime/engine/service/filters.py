@@ -70,9 +70,8 @@ def flag_of(filters: Filters, name: str) -> bool | None:
     try:
         (value,) = {words[value] for value in values}
     except (KeyError, ValueError):
-        raise BadParameterError(
-            f"invalid value for filter '{name}': {list(values)}; give true or false"
-        ) from None
+        given = " ".join(values)
+        raise BadParameterError(f"invalid filter '{name}=[{given}]'; give true or false") from None
     return value
 
 

@@ -73,14 +73,7 @@ def merge_resources(kept: Resources, asked: Resources) -> dict[str, object]:
             changes[name] = value
     if asked.pids_limit is not None:
         changes["pids_limit"] = max(0, asked.pids_limit)  # 0: a limit there was is taken away
-    if "nano_cpus" in changes and (kept.cpu_period or kept.cpu_quota):
-        raise BadParameterError(
-            "Conflicting options: Nano CPUs cannot be updated as CPU Period/Quota has already been set"
-        )
-    if ("cpu_period" in changes or "cpu_quota" in changes) and kept.nano_cpus:
-        raise BadParameterError(
-            "Conflicting options: CPU Period/Quota cannot be updated as NanoCPUs has already been set"
-        )
+    _check_bandwidth(kept, changes)
     memory, swap = asked.memory or kept.memory or 0, asked.memory_swap or kept.memory_swap or 0
     if memory and 0 < swap < memory:
         raise BadParameterError(
@@ -88,6 +81,19 @@ def merge_resources(kept: Resources, asked: Resources) -> dict[str, object]:
             "same time"
         )
     return changes
+
+
+def _check_bandwidth(kept: Resources, changes: dict[str, object]) -> None:
+    """A share of processors is said in one of two ways, once and for all."""
+    for field, name in (("cpu_period", "CPU Period"), ("cpu_quota", "CPU Quota")):
+        if "nano_cpus" in changes and getattr(kept, field):
+            raise BadParameterError(
+                f"Conflicting options: Nano CPUs cannot be updated as {name} has already been set"
+            )
+        if field in changes and kept.nano_cpus:
+            raise BadParameterError(
+                f"Conflicting options: {name} cannot be updated as NanoCPUs has already been set"
+            )
 
 
 def _check_memory(asked: Resources) -> None:

@@ -154,6 +154,7 @@ def test_volumes_have_labels_options_and_filters(client: Client):
         "small",
         anonymous,
     }
+    assert "invalid filter 'dangling=[maybe]'" in client.refused("volume", "ls", "-f", "dangling=maybe")
     assert sh(client, "df -m /v | awk 'END{print $2}'", "-v", "small:/v") == "1\n"
     pruned = client("volume", "prune", "-f")
     assert anonymous in pruned

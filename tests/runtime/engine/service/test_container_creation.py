@@ -349,8 +349,10 @@ def test_an_update_changes_what_it_names_and_nothing_else():
     assert merge_resources(kept, UpdateRequest(pids_limit=0)) == {"pids_limit": 0}
     with pytest.raises(BadParameterError, match="already set memoryswap limit"):
         merge_resources(kept, UpdateRequest(memory=1 << 30))
-    with pytest.raises(BadParameterError, match="NanoCPUs has already been set"):
+    with pytest.raises(BadParameterError, match="CPU Quota cannot be updated as NanoCPUs has already"):
         merge_resources(HostConfig(nano_cpus=10**9), UpdateRequest(cpu_quota=5000))
+    with pytest.raises(BadParameterError, match="Nano CPUs cannot be updated as CPU Period has already been"):
+        merge_resources(HostConfig(cpu_period=10**5), UpdateRequest(nano_cpus=10**9))
 
 
 def test_sets_are_read_as_the_kernel_writes_them():
