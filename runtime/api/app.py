@@ -95,6 +95,8 @@ class Api(web.Server):
         route, data = None, b""
         try:
             version, path = versions.split_path(request.path)
+            if request.method == "OPTIONS":  # docker has nothing to say of any path, and says so
+                return web.Response()
             found = self.table.find(request.method, path)
             if found is None:
                 raise ApiError("page not found", 404)

@@ -60,6 +60,8 @@ def decode_query(kind: type[Query] | None, parameters: Mapping[str, Sequence[str
 
 def decode_body(data: bytes, kind: type[T], media: str) -> T:
     """Make a struct of a JSON body. Raises BadParameterError in words that Docker's clients know."""
+    if data and not media:
+        raise BadParameterError("malformed Content-Type header (): it is missing; send 'application/json'")
     if media and media.partition(";")[0].strip().lower() != "application/json":
         raise BadParameterError(f"unsupported Content-Type header ({media}): must be 'application/json'")
     if not data.strip():

@@ -14,6 +14,8 @@ from runtime.engine.service.request import CreateRequest, HostConfig, UpdateRequ
 Version = tuple[int, int]
 
 _PREDEFINED = ("bridge", "host", "none")
+_MOVED = ("memory", "memory_swap", "cpu_shares", "cpuset_cpus", "volume_driver")
+"""What a request may say beside its HostConfig, of which it is a part since 1.18."""
 _SHORT_ID = 12
 
 
@@ -28,11 +30,21 @@ def check_creation(request: CreateRequest, version: Version) -> None:
 
 
 def creation(request: CreateRequest, version: Version) -> CreateRequest:
-    """Before 1.40 IPC was to be shared, unless something else was asked for."""
+    """Take limits that stand beside the host's part into it, in any version.
+
+    Before 1.40 IPC was to be shared, unless something else was asked for.
+    """
     host = request.host_config or HostConfig()
-    if version >= (1, 40) or host.ipc_mode:
+    changes: dict[str, Any] = {
+        name: value for name in _MOVED if (value := getattr(request, name)) and not getattr(host, name)
+    }
+    if request.cpuset and not (host.cpuset_cpus or request.cpuset_cpus):
+        changes["cpuset_cpus"] = request.cpuset
+    if version < (1, 40) and not host.ipc_mode:
+        changes["ipc_mode"] = "shareable"
+    if not changes:
         return request
-    return msgspec.structs.replace(request, host_config=msgspec.structs.replace(host, ipc_mode="shareable"))
+    return msgspec.structs.replace(request, host_config=msgspec.structs.replace(host, **changes))
 
 
 def update_of(request: UpdateRequest, version: Version) -> UpdateRequest:

@@ -15,7 +15,7 @@ from runtime.api.views.summary import Summary, image_ids, summarize
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.filters import Filters
 from runtime.engine.service.record import ContainerRecord
-from runtime.engine.service.request import Body, CreateRequest, UpdateRequest
+from runtime.engine.service.request import Body, Config, CreateRequest, UpdateRequest
 from runtime.engine.service.service import Service
 
 _PLATFORM = (1, 41)
@@ -44,6 +44,8 @@ class Created(Body):
 async def create(call: Call[CreateQuery, CreateRequest]) -> Created:
     """Make a container; it does not run yet."""
     check_creation(call.body, call.version)
+    if not call.body.image and not _tells_config(await call.request.read()):
+        raise BadParameterError("config cannot be empty in order to create a container")
     platform = call.query.platform if call.version >= _PLATFORM else ""
     if platform:
         check_name(platform)
@@ -54,6 +56,12 @@ async def create(call: Call[CreateQuery, CreateRequest]) -> Created:
         shallow=call.version < _DEEP_READ_ONLY,
     )
     return Created(id=id_, warnings=warnings)
+
+
+def _tells_config(body: bytes) -> bool:
+    """Say whether a body names anything of a Config, be it with nothing in it."""
+    names = {name.lower() for name in Config.__struct_encode_fields__}
+    return any(name.lower() in names for name in msgspec.json.decode(body))
 
 
 class ListQuery(Query):

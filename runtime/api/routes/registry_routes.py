@@ -104,7 +104,7 @@ async def create_image(call: Call[CreateQuery, None]) -> web.StreamResponse:
         return await images.import_image(call)
     check_name(query.platform)
     name, every = _pull_name(query)
-    credential = _credential(call, strict=False)
+    credential = _credential(call)
     service = call.service
 
     def work(progress: Progress, guard: Guard) -> list[Pulled]:
@@ -132,7 +132,7 @@ async def create_image(call: Call[CreateQuery, None]) -> web.StreamResponse:
 async def push_image(call: Call[PushQuery, None]) -> web.StreamResponse:
     """Push a tag, or all tags of a repository; progress comes as lines of JSON."""
     name = _with_tag(call.path["name"], call.query.tag)
-    credential = _credential(call, strict=True)
+    credential = _credential(call)
     service = call.service
 
     def work(progress: Progress, guard: Guard) -> list[Pushed]:
@@ -168,7 +168,7 @@ async def log_in(call: Call[None, AuthConfig]) -> AuthAnswer:
 async def inspect_distribution(call: Call[None, None]) -> DistributionAnswer:
     """Tell what a name leads to in its registry, without pulling it."""
     name = _parsed(call.path["name"])
-    credential = _credential(call, strict=False)
+    credential = _credential(call)
     registry = call.service.registry
     found = await _alone(call, lambda guard: registry.inspect(str(name), credential=credential, guard=guard))
     document = found.document
@@ -203,7 +203,7 @@ async def search_images(call: Call[SearchQuery, None]) -> list[Found]:
     if unknown:
         raise ApiError(f"invalid filter '{min(unknown)}'", 400)
     _parsed(query.term)
-    credential = _credential(call, strict=False)
+    credential = _credential(call)
     found = await _alone(
         call,
         lambda guard: search(registry, query.term, query.limit or 25, credential=credential, guard=guard),
@@ -248,13 +248,11 @@ def _parsed(text: str) -> Reference:
         raise ApiError(str(error), 400) from error
 
 
-def _credential(call: Call[Any, Any], *, strict: bool) -> Credential | None:
-    """Read X-Registry-Auth. For a pull docker forgives what it cannot read."""
+def _credential(call: Call[Any, Any]) -> Credential | None:
+    """Read X-Registry-Auth. What cannot be read counts as none, as with docker."""
     try:
         return credentials.decode_header(call.request.headers.get("X-Registry-Auth", ""))
-    except CredentialsError as error:
-        if strict:
-            raise ApiError(str(error), 400) from error
+    except CredentialsError:
         return None
 
 

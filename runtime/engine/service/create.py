@@ -56,7 +56,7 @@ class Creator:
         Raises BadParameterError, ConflictError for a taken name, ImageNotFoundError, or a part's error.
         """
         wanted = check_name(name) if name else ""
-        facts, image = host_facts(), await self._image(request.image)
+        facts, image = host_facts(), await self._image(request)
         _check_platform(request.image, image, platform)
         config = merge(own_config(request), image.execution)
         asked = self._named_partners(request.host_config or HostConfig())
@@ -76,12 +76,13 @@ class Creator:
         self._members.publish(member.record, "create")
         return record.id, warnings
 
-    async def _image(self, reference: str) -> Image:
-        """Find an image; what its documents say is read once. ImageNotFoundError."""
-        if not reference:
-            raise BadParameterError("invalid reference format")
+    async def _image(self, request: CreateRequest) -> Image:
+        """Find the image; what its documents say is read once. ImageNotFoundError."""
+        if not request.image:
+            told = request.entrypoint or request.cmd
+            raise BadParameterError("invalid reference format" if told else "no command specified")
         images = self._members.service.images
-        image_id = images.find_id(reference)
+        image_id = images.find_id(request.image)
         if image_id not in self._images:
             self._images[image_id] = await asyncio.to_thread(images.resolve, image_id)
             while len(self._images) > _IMAGES_KEPT:

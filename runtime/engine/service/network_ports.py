@@ -35,7 +35,7 @@ def parse_port(text: str) -> tuple[int, Literal["tcp", "udp"]]:
     number, _, protocol = text.partition("/")
     protocol = protocol.lower() or "tcp"
     if protocol not in _PROTOCOLS:
-        raise BadParameterError(f"invalid port specification {text}: publish tcp or udp")
+        raise BadParameterError(f'invalid port specification: "{text}": publish tcp or udp')
     return _number(number, text), cast(Literal["tcp", "udp"], protocol)
 
 
@@ -52,5 +52,5 @@ def _port(number: int, protocol: Literal["tcp", "udp"], binding: PortBinding, ho
 
 def _number(text: str, whole: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise BadParameterError(f"invalid port specification {whole}: ports go from 1 to 65535")
+        raise BadParameterError(f'invalid port specification: "{whole}": ports go from 1 to 65535')
     return int(text)

@@ -284,7 +284,16 @@ class NetworkingConfig(Body, frozen=True):
 
 
 class CreateRequest(Config, frozen=True):
-    """Body of `POST /containers/create`: a Config with the two other parts beside its fields."""
+    """Body of `POST /containers/create`: a Config with the two other parts beside its fields.
+
+    memory and what follows: where old clients say these parts of the host_config.
+    """
 
     host_config: HostConfig | None = None
     networking_config: NetworkingConfig | None = None
+    memory: int | None = 0
+    memory_swap: int | None = 0
+    cpu_shares: int | None = 0
+    cpuset: str = ""
+    cpuset_cpus: str = ""
+    volume_driver: str = ""

@@ -24,6 +24,14 @@ def test_every_answer_tells_the_version_and_the_system(tmp_path: Path):
     with_api(tmp_path, body)
 
 
+def test_options_of_any_path_have_an_empty_answer(tmp_path: Path):
+    async def body(api: Served) -> None:
+        for path in ("/", "/v1.45/containers/json", "/nowhere"):
+            assert (await api.ask("OPTIONS", path))[::2] == (200, b"")
+
+    with_api(tmp_path, body)
+
+
 def test_ping_is_what_clients_negotiate_by(tmp_path: Path):
     async def body(api: Served) -> None:
         status, headers, data = await api.ask("GET", "/v1.24/_ping")
@@ -44,6 +52,7 @@ def test_ping_is_what_clients_negotiate_by(tmp_path: Path):
         ("GET", "/containers/none/json", None, 404, "No such container: none"),
         ("POST", "/containers/create", b"{", 400, "invalid JSON"),
         ("POST", "/containers/create", None, 400, "got EOF"),
+        ("POST", "/containers/create", {"HostConfig": {}}, 400, "config cannot be empty"),
         ("POST", "/containers/create?name=taken", {"Image": "a"}, 409, "Conflict"),
         ("POST", "/containers/web/pause", None, 500, "a bug of ours"),
         ("GET", "/containers/json?limit=x", None, 400, "limit"),

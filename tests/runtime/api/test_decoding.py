@@ -65,6 +65,7 @@ def test_a_wrong_query_is_refused_by_name(parameters: dict[str, list[str]]):
         (b"[]", JSON, "invalid JSON"),
         (b'{"Tty": "yes"}', JSON, r"invalid JSON.*Tty"),
         (b"{}", "text/plain", "must be 'application/json'"),
+        (b"{}", "", r"malformed Content-Type header \(\)"),
     ],
 )
 def test_a_wrong_body_is_refused_in_dockers_words(data: bytes, media: str, message: str):

@@ -60,6 +60,15 @@ def test_ipc_was_shared_and_the_limit_of_processes_left_alone_before_1_40():
     assert update_of(asked, (1, 39)) == UpdateRequest(cpu_shares=7)
 
 
+def test_limits_stood_beside_the_hosts_part():
+    host = HostConfig(memory=1 << 30)
+    asked = CreateRequest(memory=1 << 20, cpuset="0", volume_driver="x", host_config=host)
+    assert creation(asked, (1, 45)).host_config == HostConfig(
+        memory=1 << 30, cpuset_cpus="0", volume_driver="x"
+    )
+    assert creation(CreateRequest(image="a"), (1, 45)) == CreateRequest(image="a")
+
+
 def test_security_options_were_names_and_there_was_an_execution_driver():
     document = {"SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"], "ID": "x"}
     assert information(document, (1, 25)) == document

@@ -405,6 +405,8 @@ async def test_an_unknown_image_is_a_404_which_makes_clients_pull(tmp_path: Path
     with pytest.raises(ImageNotFoundError, match="No such image: nope"):
         await create(service, image="nope")
     with pytest.raises(BadParameterError, match="invalid reference format"):
+        await create(service, image="", cmd=["true"])
+    with pytest.raises(BadParameterError, match="no command specified"):
         await create(service, image="")
 
 

@@ -342,7 +342,7 @@ async def test_the_way_out_is_the_first_network_by_name_that_has_one(tmp_path: P
          "network-scoped alias is supported only for containers in user defined networks"),
         ({"extra_hosts": ["nonsense"]}, "bad format for add-host"),
         ({"port_bindings": {"80/icmp": None}}, "invalid port specification"),
-        ({"port_bindings": {"80/tcp": [PortBinding(host_port="99999")]}}, "invalid port specification"),
+        ({"port_bindings": {"80/tcp": [PortBinding(host_port="99999")]}}, 'specification: "99999"'),
     ],
 )  # fmt: skip
 @in_loop
