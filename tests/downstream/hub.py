@@ -51,7 +51,8 @@ class Hub:
         tls.load_cert_chain(self._directory / "server-cert.pem", self._directory / "server-key.pem")
         registry = _Registry(tls, port=443)
         for name, tag in (
-            ("busybox", "latest"), ("alpine", "3.10"), ("alpine", "latest"), ("hello-world", "latest"),
+            ("busybox", "latest"), ("busybox", "glibc"), ("alpine", "3.10"), ("alpine", "latest"),
+            ("hello-world", "latest"),
         ):  # fmt: skip
             registry.add(_image(self._directory, name, tag), f"library/{name}", tag)
         try:

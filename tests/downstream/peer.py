@@ -20,7 +20,7 @@ def running_dockerd(base: Path) -> Iterator[str]:
     command = [
         "dockerd", "--config-file", _empty(base / "daemon.json"), "--data-root", str(base / "root"),
         "--exec-root", "/run/docker", "--pidfile", "/run/docker.pid", "--host", f"unix://{socket}",
-        "--cgroup-parent", f"/{groups}", "--log-level", "error", "--experimental",
+        "--cgroup-parent", f"/{groups}", "--log-level", "error", "--experimental", "--group", "root",
     ]  # fmt: skip
     with (base / "dockerd.log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
         try:
