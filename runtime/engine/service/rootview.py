@@ -141,11 +141,15 @@ def _layers(service: Service, record: ContainerRecord, writable: bool, below: Se
 def _assemble(service: Service, record: ContainerRecord, held: contextlib.ExitStack, writable: bool) -> int:
     """The layers with volumes and binds; what is made for it is freed with `held`."""
     fresh = not (service.containers.directory(record.id) / "layer" / "u").is_dir()
-    makes_places = fresh and bool(record.mounts)
+    working_dir = record.config.working_dir if fresh else ""
+    makes_places = fresh and bool(record.mounts or working_dir.strip("/"))
     root = _layers(service, record, writable or makes_places, [str(_places(service, record))])
     binds = []
     with contextlib.ExitStack() as until_then:
         until_then.callback(os.close, root)
+        # Docker makes it with the container; why that cannot be, a start says.
+        with contextlib.suppress(OSError):
+            make_directories(root, working_dir)
         for mount in sorted(record.mounts, key=lambda mount: mount.destination):
             source = _source(service, mount, held)
             if source is not None:

@@ -77,6 +77,22 @@ def test_links_are_copied_or_followed(client: Client, tree: Path):
     assert client("exec", "box", "cat", "/tmp/through") == "alpha"
 
 
+def test_the_working_directory_is_there_before_the_first_start(client: Client, tree: Path):
+    client(
+        "create", "--name", "box", "--network", "none", "-w", "/srv/deep/down", "busybox", "sh", "-c", "cat a"
+    )
+    client("cp", "box:/srv/deep", tree / "got")
+    assert (tree / "got/down").is_dir()
+    client("cp", tree / "a", "box:/srv/deep/down")
+    assert client("start", "-a", "box") == "alpha"
+
+
+def test_a_working_directory_that_cannot_be_is_no_hindrance_to_a_look(client: Client, tree: Path):
+    client("create", "--name", "box", "--network", "none", "-w", "/etc/passwd/x", "busybox", "true")
+    client("cp", "box:/etc/passwd", tree / "got")
+    assert (tree / "got").read_text().startswith("root:")
+
+
 def test_archives_go_through_standard_streams(client: Client, tree: Path):
     client("create", "--name", "box", "--network", "none", "busybox", "true")
     buffer = io.BytesIO()
