@@ -1,6 +1,7 @@
 """moby's older integration tests (Go), which drive the daemon that they are given by docker's command.
 
-Left out are suites about a dockerd's own flags, swarms and plugins, and tests that start a daemon themselves.
+Left out are suites about a dockerd's own flags, swarms and plugins, and tests that start a daemon themselves
+or want a plugin.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime"))
@@ -23,8 +24,11 @@ NAME = "moby integration-cli"
 PACKAGE = "integration-cli"
 _ABOUT_OTHERS = re.compile("Benchmark|Daemon|Swarm|Plugin|ExternalVolume|HubPull|SNI|Schema")
 _SUITE = re.compile(r"^func (TestDocker\w+)\(", re.MULTILINE)
-_METHOD = re.compile(r"^func \(\w+ \*\w+\) (Test\w+)\([^\n]*\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
-_STARTS_ITS_OWN = ("s.d.Start", "daemon.New(", "swarm.NewSwarm(", "testRequires(c, Network")
+_FUNCTION = re.compile(r"^func (?:\(\w+ \*?\w+\) )?(\w+)\([^\n]*\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+_WANTS_MORE = re.compile(
+    r"\bs\.d\.(Start|Restart)|\bdaemon\.New\(|\bswarm\.NewSwarm\("
+    r"|\btestRequires\(c, Network|\bdummy(Network|IPAM)Driver\b"
+)
 _TIMEOUT = "20m"  # of a suite
 _OUTCOMES = {"PASS": "passed", "FAIL": "failed", "SKIP": "skipped"}
 
@@ -50,10 +54,16 @@ def suites(source: str) -> list[str]:
 
 
 def with_their_own(source: str) -> list[str]:
-    """Return the names of the tests that start a daemon, or want the internet."""
-    return sorted(
-        name for name, body in _METHOD.findall(source) if any(sign in body for sign in _STARTS_ITS_OWN)
-    )
+    """Return the names of the tests that start a daemon (by helpers too), or want a plugin or the internet."""
+    functions: list[tuple[str, str]] = _FUNCTION.findall(source)
+    found: set[str] = set()
+    while more := {name for name, body in functions if _wants_more(body, found)} - found:
+        found |= more
+    return sorted(name for name in found if name.startswith("Test"))
+
+
+def _wants_more(body: str, helpers: Set[str]) -> bool:
+    return bool(_WANTS_MORE.search(body)) or not helpers.isdisjoint(re.findall(r"\b(\w+)\(", body))
 
 
 def suite(checkout: Path, base: Path, only: str, environment: Mapping[str, str]) -> None:
@@ -80,13 +90,16 @@ def suite(checkout: Path, base: Path, only: str, environment: Mapping[str, str])
 
 
 def read_cases(text: str) -> list[Case]:
-    """Read the output of `-test.v`: each test's messages stand below its name, the outcomes at the end."""
+    """Read the output of `-test.v`: each test's messages stand below its name, the outcomes at the end.
+
+    A message may begin on the line below the place where it was said.
+    """
     why: dict[str, str] = {}
     return list(_ends(text, why))
 
 
 def _ends(text: str, why: dict[str, str]) -> Iterator[Case]:
-    current = ""
+    current, awaited = "", False
     for line in text.splitlines():
         begin = re.match(r"=== (?:RUN|NAME|CONT)\s+(\S+)", line)
         end = re.match(r"    --- (PASS|FAIL|SKIP): (\S+)", line)
@@ -98,8 +111,11 @@ def _ends(text: str, why: dict[str, str]) -> Iterator[Case]:
             yield Case(
                 name.replace("/", "::"), outcome, why.get(name, "")[:160] if outcome != "passed" else ""
             )
-        elif message and message[1]:
-            why.setdefault(current, message[1])
+        elif message or (awaited and line.strip()):
+            reason = message[1] if message else line.strip()
+            awaited = not reason
+            if reason:
+                why.setdefault(current, reason)
 
 
 def inside(checkout: Path, base: Path, against: str, only: str) -> None:
