@@ -32,7 +32,7 @@ def info_document(service: Service) -> dict[str, Any]:
         "ContainersRunning": counts["running"],
         "ContainersPaused": counts["paused"],
         "ContainersStopped": counts.total() - counts["running"] - counts["paused"],
-        "Images": len({image.id for image in service.images.list()}),
+        "Images": len(service.images.summaries(all=True)),
         "Driver": "overlay2",
         "DriverStatus": [["Backing Filesystem", _file_system(service.root)], ["Supports d_type", "true"]],
         "Plugins": {

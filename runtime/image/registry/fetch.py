@@ -37,7 +37,10 @@ def fetch_manifest(session: Session, path: str, reference: str, size: int | None
     document = read_document(data, answer.headers.get("Content-Type", ""), what)
     told = reference if ":" in reference else answer.headers.get("Docker-Content-Digest", "")
     if told.startswith("sha256:") and told != document.digest:
-        raise LyingRegistryError(f"{what} has the digest {document.digest}, not {told}; refused")
+        raise LyingRegistryError(
+            f"manifest verification failed for digest {told}: "
+            f"that of {session.host}/{path} has the digest {document.digest}; refused"
+        )
     if ":" in reference and not told.startswith("sha256:"):
         raise LyingRegistryError(f"{what}: only sha256 digests are supported")
     if size is not None and size != len(data):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 from typing import BinaryIO, NamedTuple, cast
 
@@ -160,7 +161,7 @@ class Pull:
 
     def _layer(self, path: str, layer: Layer) -> None:
         with self._flights.alone(layer.digest, self._session.wire.guard):
-            if self._is_here(layer):  # another pull brought it
+            if self._is_here(layer) or self._holds(path, layer):
                 self._meter.note(layer.digest, "present")
                 self._say(layer, "Already exists")
                 return
@@ -192,12 +193,8 @@ class Pull:
                 diff_id=layer.diff_id,
                 media_type=layer.media_type,
             )
-        except LayerError as error:
-            if isinstance(error.__cause__, OSError):  # our own disk
-                raise
-            raise LyingRegistryError(
-                f"layer {layer.digest} of {self._session.host}/{path}: {error}"
-            ) from error
+        except (LayerError, LyingRegistryError) as error:
+            raise self._failed(path, layer, error) from error
         finally:
             source.close()
         self._meter.note(layer.digest, "moved")
@@ -205,9 +202,39 @@ class Pull:
         gauge.say("Pull complete")
 
     def _is_here(self, layer: Layer) -> bool:
-        """Whether it need not travel: its bytes are here, or the same content from other bytes."""
+        """Whether it need not travel: what the config says it holds is here, from these bytes or others.
+
+        Bytes that are here and are not known to hold that are looked at first: see _holds().
+        """
+        known = self._store.content.known_layer(layer.diff_id)
+        if known is None:
+            return False
+        return known.digest == layer.digest or not self._store.content.has_blob(layer.digest)
+
+    def _holds(self, path: str, layer: Layer) -> bool:
+        """Whether its bytes are here, of another image. LyingRegistryError: not what the config says.
+
+        Without that an image would get a name whose layers cannot be unpacked.
+        """
         content = self._store.content
-        return content.has_blob(layer.digest) or content.known_layer(layer.diff_id) is not None
+        if not content.has_blob(layer.digest):
+            return False
+        try:
+            if content.layer_path(layer.diff_id).is_dir():
+                collections.deque(content.read_tar(layer), maxlen=0)
+            content.unpacked(layer)
+        except LayerError as error:
+            raise self._failed(path, layer, error) from error
+        return True
+
+    def _failed(self, path: str, layer: Layer, error: LayerError | LyingRegistryError) -> ImageError:
+        """Word what is wrong with a layer as docker does; what our own disk says stays as it is."""
+        if isinstance(error.__cause__, OSError):
+            return error
+        return LyingRegistryError(
+            f"filesystem layer verification failed for digest {layer.digest} "
+            f"of {self._session.host}/{path}: {error}"
+        )
 
     def _say(self, layer: Layer, status: str) -> None:
         self._progress(Message(status=status, id=short(layer.digest), progress_detail=Detail()))

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from typing import BinaryIO, NamedTuple
 
+from runtime.image.errors import ImageError
 from runtime.image.image import Image
 from runtime.image.layers import Layer
 from runtime.image.references import Reference, parse_reference
@@ -104,13 +105,20 @@ class Push:
         """Repositories of this registry that should have a blob, as far as the store remembers."""
         if self._neighbours is None:
             found: dict[str, list[str]] = {}
-            for image in self._store.list():
-                names = [parse_reference(one) for one in image.repo_digests]
+            for row in self._store.summaries(all=True):
+                names = [parse_reference(one) for one in row.repo_digests]
                 paths = [one.path for one in names if one.host == self._session.host]
-                for blob in (image.id, *(layer.digest for layer in image.layers)):
+                for blob in self._blobs_of(row.id) if paths else ():
                     found.setdefault(blob, []).extend(path for path in paths if path != self._path)
             self._neighbours = found
         return list(dict.fromkeys(self._neighbours.get(digest, ())))
+
+    def _blobs_of(self, image_id: str) -> tuple[str, ...]:
+        """An image's blobs; none of one that is damaged, which is no reason not to push another."""
+        try:
+            return image_id, *(layer.digest for layer in self._store.resolve(image_id).layers)
+        except ImageError:
+            return ()
 
     # ---- the manifest ----------------------------------------------------------------------------------
 

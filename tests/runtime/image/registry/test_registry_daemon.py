@@ -234,7 +234,7 @@ def test_who_is_hostile_is_refused_and_the_daemon_goes_on(daemon: Daemon, fake: 
         (fake.name("bomb"), "refused as a bomb"),
         (fake.name("many"), "layers; overlayfs takes"),
         (fake.name("away"), "that is no web address; refused"),
-        (f"{fake.host}/wrong:1", f"layer {layer['digest']}"),
+        (f"{fake.host}/wrong:1", f"layer verification failed for digest {layer['digest']}"),
         (f"{fake.host}/../../etc:1", "invalid reference format"),
     ):
         assert words in daemon.docker("pull", name, status=1)

@@ -60,7 +60,9 @@ def on_layer(fake, handler):
 def test_other_bytes_of_the_same_length(served, client, store):
     other = compress(tar_of({"file": b"y" * 3000}))
     on_layer(served, lambda handler: send(handler, 200, other.ljust(len(LAYER), b"\0")[: len(LAYER)]))
-    refused(client, store, served, LyingRegistryError, "layer sha256")
+    refused(
+        client, store, served, LyingRegistryError, f"layer verification failed for digest {digest_of(LAYER)}"
+    )
 
 
 def test_a_tar_that_the_config_does_not_name(fake, client, store):
@@ -68,10 +70,33 @@ def test_a_tar_that_the_config_does_not_name(fake, client, store):
     refused(client, store, fake, LyingRegistryError, "has the digest")
 
 
+OTHER = tar_of({"other": b"y" * 2000})
+
+
+@pytest.mark.parametrize("known", [(TAR,), (TAR, OTHER)])
+def test_a_layer_that_is_here_already_and_is_not_what_the_config_names(served, client, store, known):
+    """Its bytes do not travel, so they are compared with the config here: a name must lead to an image."""
+    served.add(make_image(list(known)), "known")
+    served.add(make_image([TAR], rootfs={"type": "layers", "diff_ids": [digest_of(OTHER)]}), "liar")
+    client.pull(store, served.name(repository="known"))
+    with pytest.raises(LyingRegistryError, match=f"layer verification failed for digest {digest_of(LAYER)}"):
+        client.pull(store, served.name(repository="liar"))
+    assert [one.reference for one in store.list()] == [served.name(repository="known")]
+    assert client.pull(store, served.name()).new
+
+
+def test_what_a_registry_altered_does_not_matter_where_the_content_is_here(served, client, store):
+    served.add(make_image([TAR], config={"Cmd": ["another"]}), "another")
+    client.pull(store, served.name(repository="another"))
+    on_layer(served, lambda handler: send(handler, 200, b"This is not the data you are looking for."))
+    assert client.pull(store, served.name()).new
+    assert store.verify(served.name()).layers[0].diff_id == digest_of(TAR)
+
+
 def test_a_manifest_that_is_not_the_digest(served, client, store):
     wrong = digest_of(b"wrong")
     served.manifests["app", wrong] = served.manifests["app", "1"]
-    with pytest.raises(LyingRegistryError, match="has the digest"):
+    with pytest.raises(LyingRegistryError, match=f"manifest verification failed for digest {wrong}"):
         client.pull(store, f"{served.host}/app@{wrong}")
     nothing_left(store)
 
