@@ -114,10 +114,12 @@ class RemoveQuery(Query, frozen=True):
     noprune: bool = False
 
 
-@route("DELETE", "/images/{name:.*}", query=RemoveQuery, answer=list[Removal], also=(404, 409))
+@route("DELETE", "/images/{name:.*}", query=RemoveQuery, answer=list[Removal], also=(400, 404, 409))
 async def remove_image(call: Call[RemoveQuery, None]) -> list[Removal]:
     """Remove a name, and with the last one the image."""
     query = call.query
+    if not call.path["name"].strip():
+        raise BadParameterError("image name cannot be blank")
     rows = await images.remove(call.service, call.path["name"], force=query.force, prune=not query.noprune)
     return list(rows)
 

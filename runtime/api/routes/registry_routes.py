@@ -199,27 +199,47 @@ async def search_images(call: Call[SearchQuery, None]) -> list[Found]:
         raise ApiError("no term to search for; give one", 400)
     if not 0 <= query.limit <= _MOST_FOUND:
         raise ApiError(f"limit {query.limit} is outside the range of [1, {_MOST_FOUND}]", 400)
-    unknown = query.filters.keys() - {"is-official", "is-automated", "stars"}
-    if unknown:
-        raise ApiError(f"invalid filter '{min(unknown)}'", 400)
-    _parsed(query.term)
+    fits = _filter(query.filters)
     credential = _credential(call)
     found = await _alone(
         call,
         lambda guard: search(registry, query.term, query.limit or 25, credential=credential, guard=guard),
     )
-    return [one for one in found if _fits(one, query.filters)]
+    return [one for one in found if fits(one)]
 
 
-def _fits(one: Found, filters: dict[str, list[str]]) -> bool:
-    wanted = {name: values[-1].lower() for name, values in filters.items() if values}
-    flags = {"is-official": one.is_official, "is-automated": one.is_automated}
-    if any(name in wanted and (wanted[name] in ("1", "true")) != value for name, value in flags.items()):
-        return False
-    stars = wanted.get("stars", "0")
-    if not (stars.isascii() and stars.isdigit()):
-        raise ApiError(f"invalid filter 'stars={stars}'", 400)
-    return one.star_count >= int(stars[:9])
+def _filter(filters: dict[str, list[str]]) -> Callable[[Found], bool]:
+    """Return what tells whether a repository fits; wrong filters are found before anybody is asked."""
+    unknown = filters.keys() - {"is-official", "is-automated", "stars"}
+    if unknown:
+        raise ApiError(f"invalid filter '{min(unknown)}'", 400)
+    stars = max((_stars(value) for value in filters.get("stars", ())), default=0)
+    official, automated = _truth(filters, "is-official"), _truth(filters, "is-automated")
+
+    def fits(one: Found) -> bool:
+        return (
+            one.star_count >= stars
+            and official in (None, one.is_official)
+            and automated in (None, one.is_automated)
+        )
+
+    return fits
+
+
+def _stars(value: str) -> int:
+    if not (value.isascii() and value.isdigit()):
+        raise ApiError(f"invalid filter 'stars={value}'", 400)
+    return int(value[:9])
+
+
+def _truth(filters: dict[str, list[str]], name: str) -> bool | None:
+    """What a filter of truth values asks for, None where it is not given."""
+    if name not in filters:
+        return None
+    found = {{"1": True, "true": True, "0": False, "false": False}.get(one) for one in filters[name]}
+    if len(found) != 1 or None in found:
+        raise ApiError(f"invalid filter '{name}=[{' '.join(filters[name])}]'", 400)
+    return found.pop()
 
 
 # ---- names and credentials ---------------------------------------------------------------------------------

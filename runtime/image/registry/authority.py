@@ -153,6 +153,8 @@ def _read_token(data: bytes, begun: float) -> Token:
             f"the token server's answer is malformed: {error}; ask who runs it"
         ) from error
     if not isinstance(text, str) or not text or not text.isascii() or not text.isprintable():
-        raise LyingRegistryError("the token server's answer holds no token; ask who runs it")
+        raise LyingRegistryError(
+            "authorization server did not include a token in the response; ask who runs it"
+        )
     life = life if 0 < life < 1e9 else _SHORTEST_LIFE_S
     return Token(text, begun + life - min(_MARGIN_S, life / 2), refresh)

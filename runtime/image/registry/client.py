@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import msgspec
@@ -29,6 +30,7 @@ from runtime.image.registry.platforms import Platform, from_document
 from runtime.image.registry.progress import Message, Progress, quiet
 from runtime.image.registry.pull import Pull, Pulled, not_there
 from runtime.image.registry.push import Push, Pushed
+from runtime.image.registry.refusals import refusal
 from runtime.image.registry.session import Session, open_session
 from runtime.image.registry.transfer import Meter
 from runtime.image.registry.wire import Wire
@@ -188,28 +190,26 @@ class RegistryClient:
             session.ping()
             try:
                 token = session.authority.log_in()
-                with session.ask("GET", "/v2/", scopes=()):
-                    return token
+                with session.ask("GET", "/v2/", scopes=(), fine=(200, 401, 403)) as answer:
+                    if answer.status == 200:
+                        return token
+                    status = HTTPStatus(answer.status)
+                    said = f"login attempt failed with status: {status.value} {status.phrase}"
+                    raise RegistryAuthError(f"{refusal(answer)}; {said}")
             except RegistryAuthError as error:
                 raise RegistryAuthError(f'Get "{session.base}/v2/": {error}') from error
 
 
 def _names(store: ImageStore, reference: Reference) -> list[Reference]:
     """The names to push; failures in docker's words."""
-    if reference.tag:
-        try:
-            store.find_id(str(reference))
-        except ImageError as error:
-            raise RegistryNotFoundError(f"tag does not exist: {reference}") from error
+    names = [parse_reference(name) for row in store.summaries() for name in row.names]
+    every = {name.tag for name in names if name.repository == reference.repository}
+    if reference.tag and store.owners((str(reference),)):
         return [reference]
-    every = {
-        parse_reference(name).tag
-        for image in store.list()
-        for name in image.names
-        if parse_reference(name).repository == reference.repository
-    }
     if not every:
         raise RegistryNotFoundError(f"An image does not exist locally with the tag: {reference.repository}")
+    if reference.tag:
+        raise RegistryNotFoundError(f"tag does not exist: {reference}")
     return [msgspec.structs.replace(reference, tag=tag) for tag in sorted(every)]
 
 

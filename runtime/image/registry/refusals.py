@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from runtime.image.registry.causes import shown
@@ -21,45 +23,73 @@ _WORDS = {
     404: "not found",
     429: "toomanyrequests: too many requests; wait, or log in",
 }
+_OTHERS = ("error_description", "message", "error")
+"""Where servers say why that do not keep to the registry's form of an error."""
 
 
 def refusal(answer: Answer) -> RegistryError:
     """Read what the registry says, and make an error of it."""
-    try:
-        text = server_text(answer.document(_LONGEST, "the registry's error message"))
-    except RegistryError:
-        text = ""
     status = answer.status
-    text = text or _WORDS.get(status) or f"unexpected status {status}; look into the registry's log"
+    try:
+        data = answer.document(_LONGEST, "the registry's error message")
+    except RegistryError:
+        data = b""
+    told = coded(data)
+    text = told or _worded(status, data)
     if status in (401, 403):
         return RegistryAuthError(text)
     if status == 404:
         return RegistryNotFoundError(text)
     kind = BusyRegistryError if status == 429 or status >= 500 else RegistryError
+    if told and status == 429:  # says all there is to know, and clients know it by its beginning
+        return kind(told)
     return kind(f'{answer.method.capitalize()} "{shown(answer.url)}": {text}')
 
 
-def server_text(data: bytes) -> str:
-    """Take the message out of an error answer: `manifest unknown: …`, "" where there is none."""
-    try:
-        document = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return ""
-    if not isinstance(document, dict):
-        return ""
-    errors = document.get("errors")
+def coded(data: bytes) -> str:
+    """Take the messages out of an error answer: `manifest unknown: …`, "" where it is none."""
+    errors = _fields(_document(data)).get("errors")
     texts = [_one(error) for error in errors[:3]] if isinstance(errors, list) else []
-    others = [document.get(name) for name in ("error_description", "details", "message", "error")]
-    found = [text for text in texts if text] or [text for text in others if text and isinstance(text, str)][
-        :1
-    ]
-    return clean("; ".join(found))
+    return clean("; ".join(text for text in texts if text))
+
+
+def _worded(status: int, data: bytes) -> str:
+    """Say what a status means, and what stands in an answer that has not the form of an error."""
+    usual = _WORDS.get(status)
+    fields = _fields(_document(data))
+    if details := _text(fields, "details"):
+        return f"{usual.partition(':')[0]}: {details}" if usual and ":" in usual else details
+    said = next((text for name in _OTHERS if (text := _text(fields, name))), "")
+    if said:
+        return f"{usual} ({said})" if usual else said
+    usual = usual or f"unexpected status {status}; look into the registry's log"
+    text = clean(data.decode("utf-8", "replace"))
+    if not text or _document(data) is not None:
+        return usual
+    return f'{usual}; error parsing HTTP {status} response body: no JSON: "{text}"'
+
+
+def _document(data: bytes) -> Any:
+    """The JSON in an answer, None where it is none."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+
+
+def _fields(document: object) -> dict[str, Any]:
+    """An object's fields by their names in lower case: servers write `Code` too."""
+    return {name.lower(): value for name, value in document.items()} if isinstance(document, dict) else {}
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name)
+    return clean(value) if isinstance(value, str) else ""
 
 
 def _one(error: object) -> str:
-    if not isinstance(error, dict):
-        return ""
-    code, message = str(error.get("code") or ""), str(error.get("message") or "")
+    fields = _fields(error)
+    code, message = str(fields.get("code") or ""), str(fields.get("message") or "")
     code = code.lower().replace("_", " ")
     return ": ".join(part for part in (code, message) if part)
 

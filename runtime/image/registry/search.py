@@ -43,14 +43,20 @@ def search(
 ) -> list[Found]:
     """Find at most `limit` repositories for `term`, which may begin with a registry's host.
 
-    Raises RegistryError, ImageReferenceError for what can be in no name.
+    Raises RegistryError, ImageReferenceError where the host is none.
     """
-    name = parse_reference(term)
-    host, wanted = (HUB, term) if name.host == HUB else (name.host, name.path)
+    host, wanted = _split(term)
     with client.session(host, credential, guard) as session:
         if host == HUB:
             return _hub(session, wanted, limit)
         return [Found(name=f"{host}/{one}") for one in _listed(session) if wanted in one][:limit]
+
+
+def _split(term: str) -> tuple[str, str]:
+    """The registry and what to look for there, which may be a part of a name (`ubuntu-`)."""
+    first, slash, rest = term.partition("/")
+    host = parse_reference(f"{first}/any").host if slash else HUB
+    return (HUB, term.removeprefix("docker.io/").removeprefix("library/")) if host == HUB else (host, rest)
 
 
 def _hub(session: Session, term: str, limit: int) -> list[Found]:

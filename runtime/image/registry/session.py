@@ -9,7 +9,7 @@ from runtime.image.references import HUB
 from runtime.image.registry.authority import Authority
 from runtime.image.registry.causes import shown
 from runtime.image.registry.credentials import Credential
-from runtime.image.registry.errors import ConnectionFailedError, RedirectRefusedError
+from runtime.image.registry.errors import BusyRegistryError, ConnectionFailedError, RedirectRefusedError
 from runtime.image.registry.refusals import refusal
 from runtime.image.registry.wire import Answer, Body, Wire
 
@@ -64,6 +64,9 @@ class Session:
                 answer = self._follow(method, url, tuple(scopes), dict(headers or {}), body, count)
             except ConnectionFailedError as error:
                 if error.final or not left:
+                    raise
+            except BusyRegistryError:  # the token server
+                if not left:
                     raise
             else:
                 if answer.status in fine:

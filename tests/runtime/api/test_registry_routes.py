@@ -2,6 +2,7 @@
 
 import base64
 import json
+from urllib.parse import quote
 
 import pytest
 from registries import Fake, digest_of, make_image, ours, send, tar_of
@@ -123,7 +124,9 @@ def test_a_push_of_what_is_not_here(ask):
     status, lines = ask("POST", "/images/127.0.0.1:1/app/push?tag=x")
     assert status == 200
     assert lines[0]["status"] == "The push refers to repository [127.0.0.1:1/app]"
-    assert lines[-1]["errorDetail"] == {"message": "tag does not exist: 127.0.0.1:1/app:x"}
+    assert lines[-1]["errorDetail"] == {
+        "message": "An image does not exist locally with the tag: 127.0.0.1:1/app"
+    }
 
 
 def guarded(fake):
@@ -176,4 +179,22 @@ def test_a_search_among_what_a_registry_lists(ask, fake):
     assert [one["name"] for one in answer] == [f"{fake.host}/app", f"{fake.host}/team/app"]
     _, (answer,) = ask("GET", f"/images/search?term={fake.host}/app&filters=%7B%22stars%22:[%221%22]%7D")
     assert answer == []
+    status, (answer,) = ask("GET", f"/images/search?term={fake.host}/ap-")  # no name, but a part of one
+    assert (status, answer) == (200, [])
     assert ask("GET", "/images/search?term=x&limit=500")[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("filters", "shown"),
+    [
+        ({"stars": ["a"]}, "stars=a"),
+        ({"is-official": ["a"]}, "is-official=[a]"),
+        ({"is-automated": ["true", "false"]}, "is-automated=[true false]"),
+        ({"other": ["1"]}, "other"),
+    ],
+)
+def test_a_wrong_filter_is_found_before_anybody_is_asked(ask, filters, shown):
+    status, (answer,) = ask(
+        "GET", f"/images/search?term=127.0.0.1:1/app&filters={quote(json.dumps(filters))}"
+    )
+    assert (status, answer["message"]) == (400, f"invalid filter '{shown}'")

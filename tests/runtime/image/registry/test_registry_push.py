@@ -153,11 +153,13 @@ def test_all_tags_of_a_repository(host, client, local, layers):
 
 def test_docker_words_for_what_is_not_here(client, local):
     said = []
+    local.create("127.0.0.1:1/app:2", [])
     with pytest.raises(RegistryNotFoundError, match=r"tag does not exist: 127\.0\.0\.1:1/app:1"):
         client.push(local, "127.0.0.1:1/app:1", progress=said.append)
     assert [message.status for message in said] == ["The push refers to repository [127.0.0.1:1/app]"]
-    with pytest.raises(RegistryNotFoundError, match="An image does not exist locally with the tag"):
-        client.push(local, "127.0.0.1:1/app")
+    words = r"An image does not exist locally with the tag: 127\.0\.0\.1:1/none$"
+    with pytest.raises(RegistryNotFoundError, match=words):
+        client.push(local, "127.0.0.1:1/none:1")
 
 
 class Breaking(Relay):
