@@ -54,7 +54,7 @@ def suites(source: str) -> list[str]:
 
 
 def with_their_own(source: str) -> list[str]:
-    """Return the names of the tests that start a daemon (by helpers too), or want a plugin or the internet."""
+    """Return the names of tests that start a daemon (by helpers too), or want a plugin or the internet."""
     functions: list[tuple[str, str]] = _FUNCTION.findall(source)
     found: set[str] = set()
     while more := {name for name, body in functions if _wants_more(body, found)} - found:
