@@ -82,7 +82,7 @@ def parse_bind(text: str, driver: str = "") -> MountPoint:
     bound = source.startswith("/")
     check_target(target, wrong, "bind" if bound else "volume")
     words = [word for word in mode.split(",") if word]
-    propagation = _check_mode(mode, words, bound=bound)
+    propagation = _check_mode(mode, words, wrong, bound=bound)
     return MountPoint(
         type="bind" if bound else "volume",
         destination=target,
@@ -96,12 +96,15 @@ def parse_bind(text: str, driver: str = "") -> MountPoint:
     )
 
 
-def _check_mode(mode: str, words: list[str], *, bound: bool) -> str:
+def _check_mode(mode: str, words: list[str], wrong: str, *, bound: bool) -> str:
     """Return the propagation among the options."""
     access = [word for word in words if word in ("ro", "rw")]
     propagation = [word for word in words if word in PROPAGATIONS]
     known = {*access, *propagation, *_IGNORED_MODES} | (set() if bound else {"nocopy"})
-    if set(words) - known or len(access) > 1 or len(propagation) > 1 or (propagation and not bound):
+    if propagation and not bound:
+        wrong += ': invalid mount config for type "volume"'
+        raise BadParameterError(f"{wrong}: field BindOptions must not be specified")
+    if set(words) - known or len(access) > 1 or len(propagation) > 1:
         raise BadParameterError(f"invalid mode: {mode}")
     return propagation[0] if propagation else ""
 
@@ -207,13 +210,21 @@ def _tmpfs_request(request: MountRequest, target: str, wrong: str) -> MountPoint
 
 
 def _from_container(spec: str, mounts_of: Callable[[str], Sequence[MountPoint]]) -> list[MountPoint]:
+    """What is read-only there stays so; a volume gets nothing of this container's image."""
     ref, _, mode = spec.partition(":")
-    if not ref or mode not in ("", "ro", "rw", "z", "Z"):
-        raise BadParameterError(f'invalid volumes-from specification: "{spec}"; write CONTAINER[:ro]')
-    points = [point for point in mounts_of(ref) if point.type != "tmpfs"]
-    if not mode:
-        return points
-    return [msgspec.structs.replace(point, mode=mode, read_only=mode == "ro") for point in points]
+    wrong = f'invalid volumes-from specification: "{spec}"'
+    if not ref:
+        raise BadParameterError(f"{wrong}; write CONTAINER[:ro]")
+    words = [word for word in mode.split(",") if word]
+    if {"ro", "rw"} <= set(words) or set(words) - {"ro", "rw", *_IGNORED_MODES}:
+        raise BadParameterError(f"{wrong}: invalid mode: {mode}; write CONTAINER[:ro]")
+    return [
+        msgspec.structs.replace(
+            point, mode=mode or point.mode, read_only=point.read_only or "ro" in words, no_copy=True
+        )
+        for point in mounts_of(ref)
+        if point.type != "tmpfs"
+    ]
 
 
 def _anonymous(target: str) -> MountPoint:

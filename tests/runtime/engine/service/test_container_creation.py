@@ -153,7 +153,7 @@ def test_a_bind_is_read_as_docker_reads_it(text, kind, source, read_only, propag
         ("/x:/", "destination can't be '/'"),
         ("/x:/y:bogus", "invalid mode: bogus"),
         ("/x:/y:ro,rw", "invalid mode: ro,rw"),
-        ("vol:/y:rslave", "invalid mode: rslave"),
+        ("vol:/y:rslave", 'invalid mount config for type "volume": field BindOptions must not be specified'),
         ("rel", "mount path must be absolute"),
     ],
 )
@@ -282,6 +282,17 @@ def test_volumes_from_brings_all_but_tmpfs_and_what_names_its_place_wins():
     found = {one.point.destination: one.point for one in plan_mounts(Config(), host, lambda ref: others)}
     assert set(found) == {"/a", "/b"}
     assert found["/a"].read_only and found["/b"].source == "/mine"
+    assert found["/a"].no_copy, "it keeps what the other one has there"
+
+
+def test_volumes_from_makes_nothing_writable_and_knows_its_modes():
+    others = (MountPoint(type="bind", destination="/a", source="/host", read_only=True),)
+    for mode in ("", ":rw", ":rw,z", ":Z"):
+        (found,) = plan_mounts(Config(), HostConfig(volumes_from=[f"other{mode}"]), lambda ref: others)
+        assert found.point.read_only, mode
+    for mode in ("bar", "ro,rw", "shared", "nocopy"):
+        with pytest.raises(BadParameterError, match=f"invalid mode: {mode}"):
+            plan_mounts(Config(), HostConfig(volumes_from=[f"other:{mode}"]), lambda ref: others)
 
 
 def test_tmpfs_options_override_dockers_own():
