@@ -18,6 +18,7 @@ from runtime.spawn.cgroups import IoLimit, Limits
 _MIB = 1 << 20
 _LEAST_MEMORY = 6 * _MIB
 _PERIOD_US = 100_000
+_LEAST_SHARES, _MOST_SHARES = 2, 1 << 18
 _SHARES_A_WEIGHT = 10.24
 """v1's shares of one unit of weight: 1024 shares are the usual weight, 100."""
 
@@ -28,6 +29,7 @@ def check_resources(asked: Resources, facts: HostFacts) -> list[str]:
     """Raise BadParameterError for limits that make no sense, in docker's words; return docker's warnings."""
     _check_memory(asked)
     _check_cpu(asked, facts.cpus)
+    _check_shares(asked.cpu_shares or 0, facts.cgroup_version)
     for text, online, what in (
         (asked.cpuset_cpus, facts.cpu_list, "cpus"),
         (asked.cpuset_mems, facts.node_list, "mems"),
@@ -131,10 +133,18 @@ def _check_cpu(asked: Resources, cpus: int) -> None:
         )
     if 0 < quota < 1000:
         raise BadParameterError("CPU cfs quota can not be less than 1ms (i.e. 1000)")
-    if asked.cpu_shares and asked.cpu_shares < 0:
-        raise BadParameterError("shares must be greater than or equal to 0")
     if asked.cpu_realtime_period or asked.cpu_realtime_runtime:
         raise BadParameterError("Your kernel does not support CPU real-time scheduler")
+
+
+def _check_shares(shares: int, cgroup_version: int) -> None:
+    """Refuse what v1 would not keep as it is; v2 has no shares, and its least weight stands for one."""
+    if shares < 0:
+        raise BadParameterError("shares: invalid argument; write 0 or more")
+    if shares == 1 and cgroup_version == 1:
+        raise BadParameterError(f"the minimum allowed cpu-shares is {_LEAST_SHARES}")
+    if shares > _MOST_SHARES:
+        raise BadParameterError(f"the maximum allowed cpu-shares is {_MOST_SHARES}")
 
 
 def _check_set(text: str, online: str, what: str) -> None:
@@ -181,10 +191,10 @@ def _warnings(asked: Resources, facts: HostFacts) -> list[str]:
     return warnings
 
 
-def _quota(asked: Resources) -> tuple[int | None, int]:
+def _quota(asked: Resources) -> tuple[int | None, int | None]:
     if asked.nano_cpus:
         return max(1000, asked.nano_cpus * _PERIOD_US // 1_000_000_000), _PERIOD_US
-    return (asked.cpu_quota or None), (asked.cpu_period or _PERIOD_US)
+    return (asked.cpu_quota or None), (asked.cpu_period or None)
 
 
 def _weight(shares: int | None) -> int | None:

@@ -59,7 +59,8 @@ class DeviceRule(msgspec.Struct, frozen=True, kw_only=True):
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a container may use; None leaves the kernel's default (no limit).
 
-    cpu_quota_us: µs of CPU in each cpu_period_us, over all cores (150 000 of 100 000 = 1.5 cores).
+    cpu_quota_us: µs of CPU in each cpu_period_us, over all cores (150 000 of 100 000 = 1.5 cores); the period
+    is 100 000 unless given.
     cpu_weight: 1…10 000, default 100 (v1: shares = weight x 10.24). cpu_shares: v1's own, in place of them.
     cpuset_cpus, cpuset_mems: lists as the kernel writes them, `0-1,3`.
     memory_max: bytes of memory; swap_max: bytes of swap beyond it; -1 takes a limit away again, pids_max too.
@@ -70,7 +71,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     cpu_quota_us: int | None = None
-    cpu_period_us: int = 100_000
+    cpu_period_us: int | None = None
     cpu_weight: int | None = None
     cpu_shares: int | None = None
     cpuset_cpus: str | None = None
@@ -86,10 +87,17 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     oom_kill_disable: bool = False
     io_weight: int | None = None
 
+    @property
+    def cpu_bandwidth(self) -> tuple[int | None, int] | None:
+        """Quota and period, None where neither is given."""
+        if self.cpu_quota_us is None and self.cpu_period_us is None:
+            return None
+        return self.cpu_quota_us, self.cpu_period_us or 100_000
+
     def controllers(self) -> frozenset[str]:
         """Name the controllers (v2 names) that these limits cannot do without."""
         wanted = {
-            "cpu": self.cpu_quota_us is not None or self.cpu_weight is not None,
+            "cpu": self.cpu_bandwidth is not None or self.cpu_weight is not None,
             "cpuset": self.cpuset_cpus is not None or self.cpuset_mems is not None,
             "memory": any(value is not None for value in (self.memory_max, self.swap_max, self.memory_low)),
             "pids": self.pids_max is not None,

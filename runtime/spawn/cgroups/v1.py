@@ -28,9 +28,11 @@ def limit_writes(controller: str, limits: Limits) -> Writes:
 
 def _cpu(limits: Limits) -> Writes:
     writes = []
-    if limits.cpu_quota_us is not None:
-        writes.append(("cpu.cfs_period_us", str(limits.cpu_period_us)))
-        writes.append(("cpu.cfs_quota_us", str(limits.cpu_quota_us)))
+    if limits.cpu_bandwidth is not None:
+        quota, period = limits.cpu_bandwidth
+        writes.append(("cpu.cfs_period_us", str(period)))
+        if quota is not None:
+            writes.append(("cpu.cfs_quota_us", str(quota)))
     shares = limits.cpu_shares
     if shares is None and limits.cpu_weight is not None:
         shares = limits.cpu_weight * 1024 // 100

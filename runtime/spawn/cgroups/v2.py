@@ -13,9 +13,9 @@ CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "io")
 def limit_writes(limits: Limits) -> list[tuple[str, str]]:
     """Return (control file, value) in the order to write them."""
     writes = []
-    if limits.cpu_quota_us is not None:
-        quota = str(limits.cpu_quota_us) if limits.cpu_quota_us > 0 else "max"
-        writes.append(("cpu.max", f"{quota} {limits.cpu_period_us}"))
+    if limits.cpu_bandwidth is not None:
+        quota, period = limits.cpu_bandwidth
+        writes.append(("cpu.max", f"{quota if quota and quota > 0 else 'max'} {period}"))
     plain = (
         ("cpu.weight", limits.cpu_weight),
         ("cpuset.cpus", limits.cpuset_cpus),

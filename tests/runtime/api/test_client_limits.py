@@ -21,6 +21,7 @@ FILES = {
     "low": ("memory/memory.soft_limit_in_bytes", "memory.low"),
     "both": ("memory/memory.memsw.limit_in_bytes", "memory.swap.max"),
     "quota": ("cpu/cpu.cfs_quota_us", "cpu.max"),
+    "period": ("cpu/cpu.cfs_period_us", "cpu.max"),
     "shares": ("cpu/cpu.shares", "cpu.weight"),
     "pids": ("pids/pids.max", "pids.max"),
     "cpus": ("cpuset/cpuset.cpus", "cpuset.cpus"),
@@ -43,6 +44,7 @@ def reading(*names: str) -> list[str]:
         ("-m 64m --memory-swap 64m", "both", str(64 * MIB), "0"),
         ("--cpus 0.5", "quota", "50000", "50000 100000"),
         ("--cpu-quota 20000 --cpu-period 50000", "quota", "20000", "20000 50000"),
+        ("--cpu-period 50000", "period", "50000", "max 50000"),
         ("--cpu-shares 333", "shares", "333", "33"),
         ("--pids-limit 50", "pids", "50", "50"),
         ("--pids-limit -1", "pids", "max", "max"),
@@ -99,6 +101,23 @@ def test_processes_and_memory_have_their_limit(client: Client):
     assert done.returncode == 137
     state = client("inspect", "-f", "{{.State.OOMKilled}} {{.State.ExitCode}}", "fat")
     assert state.strip() == "true 137"
+    client("rm", "fat")
+
+
+def test_a_memory_that_runs_out_is_told_while_the_container_runs_on(client: Client):
+    watcher = client.start("events", "-f", "event=oom", "-f", "event=die", "--format", "{{.Action}}")
+    assert watcher.stdout is not None
+    fat = "tail -c 64m /dev/zero > /dev/null; exec sleep 600"
+    id_ = client("run", "-d", "--name", "fat", NONE, "-m", "16m", "--memory-swap", "16m", "busybox", "sh", "-c", fat)
+    assert watcher.stdout.readline() == b"oom\n"
+    state = client("inspect", "-f", "{{.State.OOMKilled}} {{.State.Running}}", "fat")
+    assert state.strip() == "true true"
+    client("kill", "fat")
+    assert watcher.stdout.readline() == b"die\n"
+    watcher.terminate()
+    watcher.communicate(timeout=20)
+    told = client("events", "--since", "0", "--until", "0s", "-f", f"container={id_.strip()}", "-f", "event=oom")
+    assert len(told.splitlines()) == 1
     client("rm", "fat")
 
 

@@ -45,6 +45,13 @@ def test_no_limits_write_nothing() -> None:
     assert Limits().controllers() == frozenset()
 
 
+def test_a_period_may_come_alone() -> None:
+    limits = Limits(cpu_period_us=50_000)
+    assert v1.limit_writes("cpu", limits) == [("cpu.cfs_period_us", "50000")]
+    assert v2.limit_writes(limits) == [("cpu.max", "max 50000")]
+    assert limits.controllers() == {"cpu"}
+
+
 @given(st.integers(1, 10_000))
 def test_every_weight_is_a_valid_share(weight: int) -> None:
     shares = int(v1.limit_writes("cpu", Limits(cpu_weight=weight))[0][1])

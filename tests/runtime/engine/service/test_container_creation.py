@@ -321,6 +321,8 @@ def test_tmpfs_options_override_dockers_own():
         ({"cpuset_cpus": "0-7"}, "Requested CPUs are not available - requested 0-7, available: 0-1"),
         ({"cpuset_cpus": "a"}, "Invalid value a for cpuset cpus"),
         ({"blkio_weight": 5}, "Range of blkio weight is from 10 to 1000"),
+        ({"cpu_shares": -1}, "shares: invalid argument"),
+        ({"cpu_shares": 262_145}, "the maximum allowed cpu-shares is 262144"),
         ({"cpu_realtime_runtime": 1000}, "does not support CPU real-time scheduler"),
         ({"memory_swappiness": 101}, "valid memory swappiness range is 0-100"),
     ],
@@ -328,6 +330,13 @@ def test_tmpfs_options_override_dockers_own():
 def test_limits_that_make_no_sense_are_refused_in_dockers_words(asked, message):
     with pytest.raises(BadParameterError, match=message):
         check_resources(Resources(**asked), FACTS)
+
+
+def test_one_share_is_less_than_v1_takes():
+    asked = Resources(cpu_shares=1)
+    assert check_resources(asked, FACTS) == []
+    with pytest.raises(BadParameterError, match="the minimum allowed cpu-shares is 2"):
+        check_resources(asked, msgspec.structs.replace(FACTS, cgroup_version=1))
 
 
 def test_limits_become_a_cgroups():
@@ -343,6 +352,8 @@ def test_limits_become_a_cgroups():
     assert (limits.cpu_quota_us, limits.cpu_period_us, limits.cpu_weight) == (150_000, 100_000, 50)
     assert (limits.memory_max, limits.swap_max, limits.pids_max) == (1 << 28, 1 << 28, 100)
     assert (limits.cpuset_cpus, limits.io_weight) == ("0", 300)
+    period = limits_of(Resources(cpu_period=50_000), FACTS)
+    assert (period.cpu_quota_us, period.cpu_period_us) == (None, 50_000)
     assert limits_of(Resources(memory=1 << 28, memory_swap=-1), FACTS).swap_max == -1
     assert limits_of(Resources(memory=1 << 28, memory_swap=3 << 27), FACTS).swap_max == 1 << 27
     assert limits_of(Resources(pids_limit=-1), FACTS).pids_max == -1
