@@ -70,6 +70,8 @@ def _expand(source: str, target: str) -> list[tuple[str, str]]:
             mode = path.stat().st_mode if path.exists() else 0
             if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
                 found.append((str(path), str(Path(target, path.relative_to(source)))))
+    if not found:
+        raise _unusable(source, "not a device node")
     return found
 
 
@@ -77,14 +79,9 @@ def _node(source: str, target: str) -> Device:
     try:
         info = Path(source).stat()
     except OSError as error:
-        why = (error.strerror or "").lower()
-        raise BadParameterError(
-            f'error gathering device information while adding custom device "{source}": {why}'
-        ) from error
+        raise _unusable(source, (error.strerror or "").lower()) from error
     if not (stat.S_ISCHR(info.st_mode) or stat.S_ISBLK(info.st_mode)):
-        raise BadParameterError(
-            f'error gathering device information while adding custom device "{source}": not a device node'
-        )
+        raise _unusable(source, "not a device node")
     return Device(
         path=target,
         type="c" if stat.S_ISCHR(info.st_mode) else "b",
@@ -93,6 +90,12 @@ def _node(source: str, target: str) -> Device:
         file_mode=stat.S_IMODE(info.st_mode),
         uid=info.st_uid,
         gid=info.st_gid,
+    )
+
+
+def _unusable(source: str, why: str) -> BadParameterError:
+    return BadParameterError(
+        f'error gathering device information while adding custom device "{source}": {why}'
     )
 
 

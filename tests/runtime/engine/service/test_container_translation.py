@@ -283,7 +283,11 @@ def test_a_device_is_made_and_allowed():
         DeviceRule(kind="c", major=1, minor=3, access="r"),
         DeviceRule(kind="c", major=10, minor=None, access="rwm"),
     )
-    for path, why in (("/dev/no-such", "no such file or directory"), ("/etc/passwd", "not a device node")):
+    for path, why in (
+        ("/dev/no-such", "no such file or directory"),
+        ("/etc/passwd", "not a device node"),
+        ("/etc", "not a device node"),
+    ):
         with pytest.raises(BadParameterError, match=why):
             start(devices=[DeviceMapping(path_on_host=path, path_in_container=path)])
 
