@@ -237,11 +237,12 @@ def _part(source: str, point: MountPoint) -> tuple[str, ...]:
 def _files(record: ContainerRecord, around: Surroundings) -> list[Mount]:
     """Docker's own files in /etc, unless they are mounted, or all of /etc is, read-only."""
     taken = {point.destination for point in record.mounts if point.read_only or point.destination != "/etc"}
+    mode = "ro" if record.host_config.readonly_rootfs else "rw"
     found = []
     for name in FILES:
         target = f"/etc/{name}"
         if target not in taken and "/etc" not in taken:
             source = os.path.join(around.files, name)  # noqa: PTH118 - on the start path
-            options = ("rbind", "rw", "rprivate")
+            options = ("rbind", mode, "rprivate")
             found.append(Mount(destination=target, type="bind", source=source, options=options))
     return found

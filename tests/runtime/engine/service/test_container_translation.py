@@ -212,6 +212,12 @@ def test_what_shows_the_daemons_root_is_a_slave_where_it_can_be(monkeypatch: pyt
         assert start(None, (asked,)).config.mounts[0].options == options
 
 
+def test_with_a_read_only_root_the_files_in_etc_are_so_too():
+    for read_only, mode in ((False, "rw"), (True, "ro")):
+        mounts = start(readonly_rootfs=read_only).config.mounts
+        assert {mount.options for mount in mounts} == {("rbind", mode, "rprivate")}
+
+
 # ---- capabilities, security -----------------------------------------------------------------------------
 
 
