@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from runtime.engine.errors import BadParameterError
 from runtime.oci.spec import User
 
 _MOST = (1 << 31) - 1
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 def resolve_user(
@@ -25,7 +27,7 @@ def resolve_user(
     """
     name, _, group = text.partition(":")
     row = _find(layers, "passwd", name or "0", 2)
-    if row is None and not (name or "0").isdecimal():
+    if row is None and not _NUMBER.fullmatch(name or "0"):
         raise BadParameterError(f"unable to find user {name}: no matching entries in passwd file")
     uid = int(row[2]) if row else _number(name or "0")
     gid = int(row[3]) if row else 0
@@ -55,14 +57,14 @@ _home_in_layers = functools.lru_cache(maxsize=64)(find_home)
 
 def _group(layers: tuple[str, ...], name: str) -> int:
     row = _find(layers, "group", name, 2)
-    if row is None and not name.isdecimal():
+    if row is None and not _NUMBER.fullmatch(name):
         raise BadParameterError(f"unable to find group {name}: no matching entries in group file")
     return int(row[2]) if row else _number(name)
 
 
 def _number(text: str) -> int:
     number = int(text)
-    if number > _MOST:
+    if not 0 <= number <= _MOST:
         raise BadParameterError(f"uids and gids must be in range 0-{_MOST}")
     return number
 

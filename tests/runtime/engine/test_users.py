@@ -44,6 +44,9 @@ def test_names_and_numbers(layers, text, expected):
         ("ann:staff", "group staff:"),
         ("4294967296", "in range 0-2147483647"),
         ("0:2147483648", "in range 0-2147483647"),
+        ("-1", "in range 0-2147483647"),
+        ("0:-1", "in range 0-2147483647"),
+        ("9" * 5000, "user 9+:"),
     ],
 )
 def test_what_the_topmost_layer_does_not_know_or_nobody_can_have(layers, text, message):
