@@ -19,7 +19,7 @@ from runtime.engine.errors import (
     StartFailedError,
     UnavailableError,
 )
-from runtime.engine.service import clock, health, modes
+from runtime.engine.service import clock, health, modes, oom
 from runtime.engine.service.hostfacts import host_facts
 from runtime.engine.service.members import Member, Members
 from runtime.engine.service.mounting import ANONYMOUS_LABEL, subpath_of
@@ -99,13 +99,13 @@ class Starter:
         layers = members.layers(member.record)
         directory = members.store.directory(member.id)
         partners = modes.partners(member.record)
-        joined: dict[str, str] = {kind: self._partner(kind, ref).id for kind, ref in partners.items()}
+        joined: dict[str, str] = {kind: self._partner(member, kind, ref).id for kind, ref in partners.items()}
         volumes = await asyncio.to_thread(self._mount, member.record, layers) if _mounts_any(member) else {}
         member.held = True
         files, endpoints, ports = directory, NO_ENDPOINTS, NO_PORTS
         variables: dict[str, str] = {}
         if "network" in joined:
-            files = members.store.directory(joined["network"])
+            files = members.store.directory(self._whose_network(joined["network"]))
         else:
             if modes.has_own_network(member.record):
                 endpoints, ports, networks = await service.networks.endpoints_for(member.record)
@@ -124,10 +124,21 @@ class Starter:
             variables=variables,
         )
 
-    def _partner(self, kind: modes.Kind, ref: str) -> Member:
+    def _whose_network(self, id: str) -> str:  # noqa: A002
+        """Return whose network a container has; one that has joined another's keeps no files of its own."""
+        passed: set[str] = set()
+        while id not in passed:
+            passed.add(id)
+            ref = modes.partners(self._members.find(id).record).get("network")
+            id = self._members.find(ref).id if ref else id  # noqa: A001
+        return id
+
+    def _partner(self, member: Member, kind: modes.Kind, ref: str) -> Member:
         """The running container whose namespace another one shares."""
         if kind == "network":
             partner = self._members.find(ref)
+            if partner is member:
+                raise EngineError("cannot join own network; name another container, or leave --network away")
             if not partner.record.state.running:
                 raise ConflictError(f"cannot join network of a non running container: {partner.id}")
             return partner
@@ -194,6 +205,7 @@ class Starter:
         self._remover.tell_volumes(member.record, "mount")
         members.publish(member.record, "start")
         health.monitor(members, member)
+        oom.watch(members, member)
         if member.record.host_config.restart_policy.name not in ("", "no"):
             members.in_thread(members.store.sync_state, member.id)
 

@@ -225,6 +225,20 @@ async def test_without_a_pid_namespace_what_is_left_is_killed_with_the_program(t
 
 
 @in_loop
+async def test_files_are_of_whose_the_network_is_however_it_was_come_by(tmp_path: Path):
+    service = await open_service(tmp_path)
+    for name, mode in (("first", ""), ("second", "container:first"), ("third", "container:second")):
+        made = await create(service, name, network_mode=mode)
+        await service.containers.start(name)
+    first = service.containers.get("first").id
+    files = {Path(mount.source).parent.name for mount in service.spawner.held[made].config.mounts}
+    assert files == {first}
+    await create(service, "me", network_mode="container:me")
+    with pytest.raises(EngineError, match="cannot join own network"):
+        await service.containers.start("me")
+
+
+@in_loop
 async def test_a_partner_must_run_and_share(tmp_path: Path):
     service = await open_service(tmp_path)
     donor = await create(service, "donor")
