@@ -54,9 +54,14 @@ def _has_ipv6(record: ContainerRecord) -> bool:
 
 
 def own_names(record: ContainerRecord) -> str:
-    """Return what stands behind a container's own addresses."""
+    """Return what stands behind a container's own addresses: its host name, and that without a domain.
+
+    The domain may be in the host name, or apart from it.
+    """
     name, domain = record.config.hostname, record.config.domainname
-    return f"{name}.{domain} {name}" if domain else name
+    full = f"{name}.{domain}" if domain else name
+    short, dot, _ = full.partition(".")
+    return f"{full} {short}" if dot else full
 
 
 def extra_hosts(record: ContainerRecord, gateway: str) -> list[tuple[str, str]]:

@@ -619,3 +619,5 @@ async def test_old_links_tell_of_ports_names_and_variables_and_can_be_removed(tm
     await service.containers.remove("web/my-sql", link=True)
     await service.containers.start(web.id)
     assert len(service.containers.list(all=True)) == 2
+    full = await run(service, "full", hostname="www.corp.example")
+    assert service.networks.files_for(full)["hosts"].endswith(b"\twww.corp.example www\n")
