@@ -35,17 +35,15 @@ async def connect(networks: Networks, net: Net, ref: str, settings: EndpointSett
 async def _connect(networks: Networks, net: Net, record: ContainerRecord, settings: EndpointSettings) -> None:
     containers, name = networks.service.containers, net.record.name
     settings = msgspec.structs.replace(settings, network_id=net.record.id)
-    # "none" is no network: who gets one leaves it
-    kept = {key: one for key, one in record.networks.items() if key != "none"}
     if not record.state.running:
-        await containers.set_networks(record.id, {**kept, name: settings})
+        await containers.set_networks(record.id, {**record.networks, name: settings})
         return
     await networks.bring_up(net)
     own = networks.nets_of(record.id)
     attached = net.take(record, settings, "", default_route=net is way_out([*own, net]))
     try:
         # The record comes first: who takes up a container plugs in what its record says.
-        await containers.set_networks(record.id, {**kept, name: attached.settings})
+        await containers.set_networks(record.id, {**record.networks, name: attached.settings})
         await _plug(networks, net, record, attached)
     except BaseException:
         net.give_back(record.id)
@@ -134,7 +132,7 @@ def _check_mode(record: ContainerRecord, net: Net) -> None:
             "container sharing network namespace with another container or host cannot be connected to any "
             "other network"
         )
-    if net.record.driver == "null":
+    if net.record.driver == "null" or "none" in record.networks:
         raise BadParameterError(
             "container cannot be connected to multiple networks with one of the networks in private (none) "
             "mode"

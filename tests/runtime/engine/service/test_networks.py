@@ -433,14 +433,26 @@ async def test_a_connection_that_fails_leaves_nothing(tmp_path: Path) -> None:
 async def test_a_container_that_does_not_run_is_connected_for_its_next_start(tmp_path: Path) -> None:
     service = await opened(tmp_path)
     await service.networks.create(net("app", "10.5.0.0/24"))
-    lonely = await run(service, "lonely", network_mode="none")
-    assert lonely.networks["none"].mac_address == lonely.networks["none"].ip_address == ""
     await create(service, "web", network_mode="none")
+    await service.networks.disconnect("none", "web")
     await service.networks.connect("app", "web")
     await service.containers.start("web")
     record = service.containers.get("web")
     assert list(record.networks) == ["app"]
     assert service.spawner.held[record.id].endpoints[0].address == "10.5.0.2"
+
+
+@in_loop
+async def test_who_is_to_be_alone_is_not_connected(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    await service.networks.create(net("app", "10.5.0.0/24"))
+    lonely = await run(service, "lonely", network_mode="none")
+    assert lonely.networks["none"].mac_address == lonely.networks["none"].ip_address == ""
+    await create(service, "later", network_mode="none")
+    for ref in ("lonely", "later"):
+        with pytest.raises(BadParameterError, match=r"private \(none\) mode"):
+            await service.networks.connect("app", ref)
+        assert list(service.containers.get(ref).networks) == ["none"]
 
 
 @pytest.mark.parametrize("mode", ["host", "container:first"])
@@ -568,6 +580,8 @@ async def test_extra_hosts_links_and_choices_reach_the_files(tmp_path: Path) -> 
     assert {f"{gateway}\tup", "::2\tv6", f"{address}\tsql {db.id[:12]} db"} <= set(hosts)
     assert hosts[-1] == f"{record.networks['bridge'].ip_address}\twww.corp www"
     assert files["resolv.conf"] == b"nameserver 9.9.9.9\nsearch example.org\noptions ndots:2\n"
+    full = await run(service, "full", hostname="www.corp.example")
+    assert service.networks.files_for(full)["hosts"].endswith(b"\twww.corp.example www\n")
 
 
 @in_loop
@@ -619,5 +633,3 @@ async def test_old_links_tell_of_ports_names_and_variables_and_can_be_removed(tm
     await service.containers.remove("web/my-sql", link=True)
     await service.containers.start(web.id)
     assert len(service.containers.list(all=True)) == 2
-    full = await run(service, "full", hostname="www.corp.example")
-    assert service.networks.files_for(full)["hosts"].endswith(b"\twww.corp.example www\n")
