@@ -53,6 +53,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """An image found in an archive: its layers, now in the store, and its config document's bytes.
 
     manifest: its own bytes and media type, where the archive has one whose layers are kept as they are.
+    parent: the id of the image that it says it was made from.
     """
 
     names: tuple[str, ...]
@@ -60,12 +61,14 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     config: bytes
     manifest: bytes = b""
     media_type: str = ""
+    parent: str = ""
 
 
 class _DockerImage(msgspec.Struct, frozen=True):
     config: str = msgspec.field(name="Config")
     layers: tuple[str, ...] | None = msgspec.field(name="Layers", default=None)
     tags: tuple[str, ...] | None = msgspec.field(name="RepoTags", default=None)
+    parent: str = msgspec.field(name="Parent", default="")
 
 
 def is_archive(source: Path) -> bool:
@@ -185,7 +188,7 @@ class _Reader:
             diff_ids = _diff_ids(config)
             paths = image.layers or ()
             layers = self._layers(paths, (None,) * len(paths), diff_ids)
-            found.append(Found(names=image.tags or (), layers=layers, config=config))
+            found.append(Found(names=image.tags or (), layers=layers, config=config, parent=image.parent))
         return found
 
     def oci(self) -> list[Found]:

@@ -167,22 +167,38 @@ def _shown(text: str) -> str:
 # ---- changing -------------------------------------------------------------------------------------------
 
 
-def add(entries: Entries, new: Descriptor, names: Sequence[str], tagged: str = "") -> Entries:
+def add(
+    entries: Entries, new: Descriptor, names: Sequence[str], tagged: str = "", *, again: bool = False
+) -> Entries:
     """Give an image names; it keeps an entry without any when there are none. Who had a name loses it.
 
-    An image that lost its last name this way stays, without one.
+    An image that lost its last name this way stays, without one. again: it comes from outside, perhaps once
+    more; a name that it had keeps its time. What it was made from stays known in any case.
     """
-    for name in names:
-        entries = drop_name(entries, name)
-        mark = {REF_NAME: name} | ({TAGGED: tagged} if tagged else {})
-        entries = (*entries, _annotated(new, new.annotations | mark))
     image_id = id_of(new)
+    if not new.annotations.keys() & {PARENT, STEP}:
+        new = _annotated(new, new.annotations | _origin(entries, image_id))
+    for name in names:
+        had = [one.annotations.get(TAGGED, "") for one in of_image(entries, image_id) if name_of(one) == name]
+        since = had[0] if again and had else tagged
+        entries = drop_name(entries, name)
+        mark = {REF_NAME: name} | ({TAGGED: since} if since else {})
+        entries = (*entries, _annotated(new, new.annotations | mark))
     entries = tuple(one for one in entries if id_of(one) != image_id or not is_hidden(one))  # it is back
     mine = of_image(entries, image_id)
     if not mine:
         return (*entries, _annotated(new, new.annotations))
     named = any(name_of(entry) for entry in mine)
     return tuple(entry for entry in entries if id_of(entry) != image_id or not named or name_of(entry))
+
+
+def _origin(entries: Entries, image_id: str) -> dict[str, str]:
+    """What an image that is here was made from, and by which step."""
+    for entry in of_image(entries, image_id):
+        marks = {key: entry.annotations[key] for key in (PARENT, STEP) if key in entry.annotations}
+        if marks and not is_hidden(entry):
+            return marks
+    return {}
 
 
 def drop_name(entries: Entries, name: str) -> Entries:

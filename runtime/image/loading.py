@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from runtime.image.archive import OnLayer, ignore_layer, read_archive
+from runtime.image.archive import Found, OnLayer, ignore_layer, read_archive
 from runtime.image.compression import Readable
+from runtime.image.documents import ImageConfig, decode
 from runtime.image.errors import ImageError
 from runtime.image.image import Image
 from runtime.image.references import named_reference
@@ -39,12 +42,29 @@ def _load(store: ImageStore, source: Path | Readable, on_layer: OnLayer) -> list
     found = read_archive(source, store.content, store.limits, on_layer)
     all_names = [tuple(named_reference(name) for name in item.names) for item in found]
     loaded = []
+    by_id = {_id_of(item): item for item in found}
     for item, names in zip(found, all_names, strict=True):
         before = store.owners(names)
-        image = store.add_found(item, names)
+        image = store.add_found(item, names, _parent_of(item, by_id))
         lost = {name: old for name, old in before.items() if old != image.id}
         loaded.append(Loaded(image=image, names=names, lost=lost))
     return loaded
+
+
+def _id_of(item: Found) -> str:
+    return f"sha256:{hashlib.sha256(item.config).hexdigest()}"
+
+
+def _parent_of(item: Found, others: Mapping[str, Found]) -> str:
+    """Return what an image says it was made from, if that is in the archive too and it can be; else ""."""
+    if item.parent not in others:
+        return ""
+    mine, its = decode(item.config, ImageConfig), decode(others[item.parent].config, ImageConfig)
+    steps, before = mine.history or (), its.history or ()
+    below = its.rootfs.diff_ids
+    one_step = len(steps) == len(before) + 1 and steps[:-1] == before
+    grown = mine.rootfs.diff_ids[: len(below)] == below
+    return item.parent if grown and (one_step or not steps) else ""
 
 
 def import_archive(store: ImageStore, source: Path, reference: str | None = None) -> list[Image]:

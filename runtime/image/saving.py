@@ -124,11 +124,13 @@ def _full_name(name: str) -> str:
 
 def _documents(chosen: Sequence[Chosen], entries: Sequence[Descriptor]) -> Iterator[bytes]:
     written: set[str] = set()
+    ids = {one.image.id for one in chosen}
     docker = [
         {
             "Config": _blob_name(one.image.id),
             "RepoTags": list(one.names) or None,
             "Layers": [_blob_name(layer.diff_id) for layer in one.image.layers],
+            **({"Parent": one.image.parent} if one.image.parent in ids else {}),
         }
         for one in chosen
     ]

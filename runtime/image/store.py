@@ -164,13 +164,13 @@ class ImageStore:
             marks = {key: value for key, value in marks.items() if value}
             entry = Descriptor(media_type=media_type, digest=digest, size=len(manifest), annotations=marks)
             read_documents(self.content, entry)
-            return self._named(entry, wanted)
+            return self._named(entry, wanted, again=True)
 
-    def add_found(self, item: archive.Found, names: Sequence[str]) -> Image:
+    def add_found(self, item: archive.Found, names: Sequence[str], parent: str = "") -> Image:
         """Take in an image that was found in an archive, within adding()."""
         if item.manifest:
             return self.add_image(names, item.manifest, item.media_type, item.layers, item.config)
-        return self.register(names, item.layers, item.config)
+        return self.register(names, item.layers, item.config, parent=parent)
 
     # ---- names -----------------------------------------------------------------------------------------
 
@@ -188,10 +188,10 @@ class ImageStore:
             entry = catalog.find(self._index.read(), reference, self.root)
         return self._named(catalog.bare(entry), [f"{parse_reference(repository).repository}@{entry.digest}"])
 
-    def _named(self, entry: Descriptor, names: Sequence[str]) -> Image:
+    def _named(self, entry: Descriptor, names: Sequence[str], *, again: bool = False) -> Image:
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         with files.locked(self._lock):
-            entries = catalog.add(self._index.read(), entry, names, now)
+            entries = catalog.add(self._index.read(), entry, names, now, again=again)
             self._index.write(entries)
         found = [one for one in catalog.of_image(entries, catalog.id_of(entry)) if one.digest == entry.digest]
         chosen = [one for one in found if names and catalog.name_of(one) == names[0]] or found

@@ -14,6 +14,7 @@ import pytest
 from tars import directory, entry, tar
 
 from runtime.image import Execution, ImageConfig, ImageError, ImageNotFoundError, ImageStore
+from runtime.image.documents import HistoryRow, RootFs, encode
 from runtime.image.loading import Loaded, load
 from runtime.image.saving import choose, save
 
@@ -82,6 +83,39 @@ def test_a_repository_means_all_its_tags(store: ImageStore, other: ImageStore) -
         "app:1",
         "app:other",
     }
+
+
+def stepped(store: ImageStore, steps: int, parent: str = "") -> str:
+    """Make an unnamed image of so many steps; return its id."""
+    layers = [store.add_layer(io.BytesIO(tar(entry(str(step), data=b"x")))) for step in range(steps)]
+    rows = tuple(HistoryRow(created_by=f"step {step}") for step in range(steps))
+    rootfs = RootFs(diff_ids=tuple(layer.diff_id for layer in layers))
+    config = ImageConfig(architecture="amd64", os="linux", rootfs=rootfs, history=rows)
+    return store.register((), layers, encode(config), parent=parent).id
+
+
+def test_what_an_image_was_made_from_comes_along(store: ImageStore, other: ImageStore) -> None:
+    first = stepped(store, 1)
+    second = stepped(store, 2, first)
+    third = stepped(store, 3, second)
+    loaded(other, saved(store, third, second))
+    assert other.resolve(third).parent == second
+    assert other.resolve(second).parent == "", "that is not in the archive"
+
+
+def test_a_parent_that_it_cannot_be_made_from_is_not_believed(store: ImageStore, other: ImageStore) -> None:
+    first = stepped(store, 1)
+    third = stepped(store, 3, first)
+    loaded(other, saved(store, first, third))
+    assert other.resolve(third).parent == ""
+
+
+def test_an_image_that_is_loaded_again_stays_as_it_was(store: ImageStore) -> None:
+    second = stepped(store, 2, stepped(store, 1))
+    before = store.tag(second, "app:1")
+    loaded(store, saved(store, "app:1"))
+    assert store.resolve("app:1") == before
+    assert before.parent
 
 
 def test_what_is_not_here_cannot_be_saved(store: ImageStore) -> None:
