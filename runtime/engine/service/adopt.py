@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from runtime.engine.errors import ConflictError, EngineError
-from runtime.engine.service import health, modes
+from runtime.engine.service import health, modes, oom
 from runtime.engine.service.ending import Ending, is_told
 from runtime.engine.service.members import Member, Members
 from runtime.engine.service.record import ContainerRecord
@@ -96,6 +96,7 @@ class Adoption:
             await asyncio.to_thread(self._mount, names)
         member.held = True
         health.monitor(members, member)
+        oom.watch(members, member)
 
     def _mount(self, names: Sequence[str]) -> None:
         """Count a running container among its volumes' users once more."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from runtime.engine.errors import ConflictError, NotFoundError
-from runtime.engine.service import listing
+from runtime.engine.service import listing, oom
 from runtime.engine.service import network_links as links
 from runtime.engine.service.adopt import Adoption
 from runtime.engine.service.control import GRACE_S, Control
@@ -90,6 +90,7 @@ class Containers:
         members.closing = True
         for member in members:
             unmonitor(member)
+            oom.unwatch(members, member)
             cancel_restart(member)
         if not live_restore:
             running = [member for member in members if member.record.state.running]

@@ -15,6 +15,7 @@ from runtime.engine.errors import (
     NotFoundError,
     NotModifiedError,
 )
+from runtime.engine.service import oom
 from runtime.engine.service.hostfacts import host_facts
 from runtime.engine.service.limits import check_resources, limits_of, merge_resources
 from runtime.engine.service.members import Member, Members
@@ -198,6 +199,8 @@ class Control:
             if record.state.running:
                 await members.service.spawner.update(member.id, limits_of(host, facts))
             member.record = msgspec.structs.replace(member.record, host_config=host)
+            if member.record.state.running and host.memory != record.host_config.memory:
+                oom.watch(members, member)
             await asyncio.to_thread(members.store.save, member.record)
             members.publish(member.record, "update")
         return warnings

@@ -7,7 +7,7 @@ import logging
 import time
 
 from runtime.engine.errors import EngineError, UnavailableError
-from runtime.engine.service import clock, modes
+from runtime.engine.service import clock, modes, oom
 from runtime.engine.service.health import unmonitor
 from runtime.engine.service.members import Member, Members
 from runtime.engine.service.record import ContainerRecord
@@ -60,6 +60,7 @@ class Ending:
         if is_told(member.record, exited):  # the end of an earlier run
             return
         unmonitor(member)
+        oom.unwatch(members, member)
         if modes.keeps_processes(member.record):
             await self._kill_rest(member.id)
         await service.streams.drained(member.id)
@@ -108,12 +109,12 @@ class Ending:
             status="restarting" if again else "exited",
             pid=0,
             exit_code=exited.code,
-            oom_killed=exited.oom_killed,
+            oom_killed=exited.oom_killed or state.oom_killed,
             finished_at=clock.text_of(finished_ns),
             restart_count=state.restart_count + again,
             ports=(),
         )
-        if exited.oom_killed:
+        if exited.oom_killed and not state.oom_killed:  # that was not told while it ran
             members.publish(member.record, "oom")
         more = {"exitCode": str(exited.code), "execDuration": str(ran_ns // 1_000_000_000)}
         members.publish(member.record, "die", more)

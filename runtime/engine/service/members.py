@@ -22,6 +22,7 @@ from runtime.engine.service.waits import Waiters
 if TYPE_CHECKING:
     from runtime.engine.service.health import Monitor
     from runtime.engine.service.service import Service
+    from runtime.spawn.cgroups.oom import OomWatch
 
 T = TypeVar("T")
 
@@ -46,6 +47,7 @@ class Member:
         self.backoff = Backoff()
         self.restart: asyncio.Task[None] | None = None
         self.health: Monitor | None = None
+        self.oom: OomWatch | None = None
         self.by_hand = self.stopping = self.removing = self.stay_down = self.held = False
 
     @property

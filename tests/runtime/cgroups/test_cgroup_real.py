@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from runtime.spawn.cgroups import (
     find_layout,
     sweep,
 )
+from runtime.spawn.cgroups.oom import OomWatch
 
 pytestmark = pytest.mark.root
 
@@ -93,6 +95,33 @@ def test_memory_limit_kills_and_is_counted(manager: CgroupManager) -> None:
     assert ended(run_in(group, lambda: bytearray(64 << 20))) == -signal.SIGKILL
     assert group.stats().oom_kills == 1
     group.remove()
+
+
+def test_a_memory_that_runs_out_is_told_while_others_live_on(manager: CgroupManager) -> None:
+    group = manager.create("told", Limits(memory_max=16 << 20, swap_max=0))
+    joined, go = os.pipe(), os.pipe()
+
+    def wait() -> None:
+        os.write(joined[1], b".")
+        os.read(go[0], 1)
+
+    living = run_in(group, wait)
+    os.read(joined[0], 1)
+    watch = OomWatch(living, manager.layout)
+    try:
+        assert not watch.happened()
+        assert ended(run_in(group, lambda: bytearray(64 << 20))) == -signal.SIGKILL
+        assert select.select([watch.fd], [], [], 10.0)[0]
+        assert watch.happened()
+        assert not watch.happened(), "each time is told once"
+        os.write(go[1], b".")
+        assert ended(living) == 0
+        group.remove()
+        assert not watch.happened(), "the end of a cgroup is none of its memory"
+    finally:
+        watch.close()
+        for fd in (*joined, *go):
+            os.close(fd)
 
 
 def test_pids_limit_refuses_a_fork(manager: CgroupManager) -> None:
