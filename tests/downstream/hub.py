@@ -8,24 +8,34 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import ssl
 import tarfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 from certificates import make_certificates
 from container_rootfs import build_rootfs
 from registries import Fake, make_image, send
 
-_NAME = "registry-1.docker.io"
+_NAME, _INDEX = "registry-1.docker.io", "index.docker.io"
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CREATED = "2024-05-06T07:08:09Z"
 _USERS = {
-    "passwd": "daemon:x:1:1::/usr/sbin:/bin/false\nbin:x:2:2::/bin:/bin/false\n",
-    "group": "daemon:x:1:\nbin:x:2:\nwheel:x:10:\naudio:x:29:\nstaff:x:50:\n",
+    "passwd": "daemon:x:1:1::/usr/sbin:/bin/false\nbin:x:2:2::/bin:/bin/false\n"
+    "nobody:x:65534:65534::/home:/bin/false\n",
+    "group": "daemon:x:1:\nbin:x:2:\nwheel:x:10:root\naudio:x:29:\nstaff:x:50:\nnobody:x:65534:\n",
 }
 _ALPINE = {"passwd": "postgres:x:70:70::/var:/bin/sh\n", "group": "postgres:x:70:\n"}
+
+_ADDUSER = """#!/bin/sh
+for name; do :; done
+echo "$name:x:1001:1001::/home/$name:/bin/sh" >> /etc/passwd
+echo "$name:x:1001:" >> /etc/group
+"""
+"""Debian's busybox has none: the last argument is the name."""
 
 _JSON = {"Content-Type": "application/json"}
 _DENIED = (
@@ -41,8 +51,8 @@ class Hub:
         directory.mkdir()
         self.authority, self.hosts = directory / "ca.pem", directory / "hosts"
         self._directory = directory
-        self.hosts.write_text(f"127.0.0.1 localhost {_NAME}\n")
-        make_certificates(directory, _NAME)
+        self.hosts.write_text(f"127.0.0.1 localhost {_NAME} {_INDEX}\n")
+        make_certificates(directory, _NAME, _INDEX)
 
     @contextlib.contextmanager
     def serve(self) -> Iterator[None]:
@@ -63,10 +73,15 @@ class Hub:
 
 class _Registry(Fake):
     def honest(self, handler: BaseHTTPRequestHandler, path: str) -> None:
-        """Answer; of a repository that is not there the hub says only that nobody may read it."""
+        """Answer. Of a repository that is not there the hub says only that nobody may read it; none may write."""
         if path == "/token":
             return send(handler, 200, b'{"token": "anybody"}', _JSON)
-        if path == "/v2/" or path.startswith(tuple(f"/v2/{name}/" for name, _ in self.manifests)):
+        if path == "/v1/search":
+            return send(handler, 200, _found(handler.path), _JSON)
+        reads = handler.command in ("GET", "HEAD")
+        if not reads:
+            handler.rfile.read(int(handler.headers.get("Content-Length", "0")))
+        if path == "/v2/" or reads and path.startswith(tuple(f"/v2/{name}/" for name, _ in self.manifests)):
             return super().honest(handler, path)
         challenge = f'Bearer realm="https://{_NAME}/token",service="{_NAME}"'
         if "Authorization" in handler.headers:
@@ -74,9 +89,22 @@ class _Registry(Fake):
         return send(handler, 401, _DENIED, _JSON | {"WWW-Authenticate": challenge})
 
 
+def _found(where: str) -> bytes:
+    """As many repositories as are asked for; only the first is official."""
+    query = parse_qs(urlsplit(where).query)
+    term, count = query["q"][0], int(query["n"][0])
+    official = {"name": term, "description": f"{term.title()} base image.", "star_count": 99, "is_official": True}
+    others = [{"name": f"user/{term}{number}", "is_official": False} for number in range(1, count)]
+    return json.dumps({"results": [official, *others]}).encode()
+
+
 def _image(directory: Path, name: str, tag: str) -> tuple[bytes, str, dict[str, bytes]]:
     rootfs = build_rootfs(directory / f"{name}-{tag}")
     (rootfs / "etc/release").write_text(f"{name} {tag}\n")
+    (rootfs / "home").mkdir()
+    (rootfs / "tmp").chmod(0o1777)
+    (rootfs / "bin/adduser").write_text(_ADDUSER)
+    (rootfs / "bin/adduser").chmod(0o755)
     if name == "alpine":
         (rootfs / "var/opt").mkdir(parents=True)
     for users in (_USERS, _ALPINE) if name == "alpine" else (_USERS,):
