@@ -73,7 +73,10 @@ class Hub:
 
 class _Registry(Fake):
     def honest(self, handler: BaseHTTPRequestHandler, path: str) -> None:
-        """Answer. Of a repository that is not there the hub says only that nobody may read it; none may write."""
+        """Answer. Of a repository that is not there the hub says only that nobody may read it.
+
+        To any that wants to write it says the same.
+        """
         if path == "/token":
             return send(handler, 200, b'{"token": "anybody"}', _JSON)
         if path == "/v1/search":
@@ -81,7 +84,7 @@ class _Registry(Fake):
         reads = handler.command in ("GET", "HEAD")
         if not reads:
             handler.rfile.read(int(handler.headers.get("Content-Length", "0")))
-        if path == "/v2/" or reads and path.startswith(tuple(f"/v2/{name}/" for name, _ in self.manifests)):
+        if path == "/v2/" or (reads and path.startswith(tuple(f"/v2/{name}/" for name, _ in self.manifests))):
             return super().honest(handler, path)
         challenge = f'Bearer realm="https://{_NAME}/token",service="{_NAME}"'
         if "Authorization" in handler.headers:
@@ -93,9 +96,9 @@ def _found(where: str) -> bytes:
     """As many repositories as are asked for; only the first is official."""
     query = parse_qs(urlsplit(where).query)
     term, count = query["q"][0], int(query["n"][0])
-    official = {"name": term, "description": f"{term.title()} base image.", "star_count": 99, "is_official": True}
-    others = [{"name": f"user/{term}{number}", "is_official": False} for number in range(1, count)]
-    return json.dumps({"results": [official, *others]}).encode()
+    rows = [{"name": f"user/{term}{number}", "is_official": False} for number in range(1, count)]
+    rows.insert(0, {"name": term, "description": f"{term.title()} base image.", "is_official": True})
+    return json.dumps({"results": rows}).encode()
 
 
 def _image(directory: Path, name: str, tag: str) -> tuple[bytes, str, dict[str, bytes]]:
