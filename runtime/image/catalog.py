@@ -134,7 +134,7 @@ def _fits_digest(entry: Descriptor, wanted: Reference) -> bool:
 
 def is_digits(entries: Entries, text: str) -> bool:
     """Say whether `text` finds an image by its digits, not by a name."""
-    return find_name(entries, text) is None
+    return find_name(entries, text) is None and _find_digits(entries, text) is not None
 
 
 def _find_digits(entries: Entries, text: str) -> Descriptor | None:
@@ -190,6 +190,17 @@ def add(
         return (*entries, _annotated(new, new.annotations))
     named = any(name_of(entry) for entry in mine)
     return tuple(entry for entry in entries if id_of(entry) != image_id or not named or name_of(entry))
+
+
+def adopt(entries: Entries, image_id: str, parent: str, step: str) -> Entries:
+    """Note what an image was made from, and by which step, where nothing is known of it."""
+    marks = {key: value for key, value in ((PARENT, parent), (STEP, step)) if value}
+    return tuple(
+        entry
+        if id_of(entry) != image_id or entry.annotations.keys() & {PARENT, STEP}
+        else _annotated(entry, entry.annotations | marks)
+        for entry in entries
+    )
 
 
 def _origin(entries: Entries, image_id: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ from runtime.image.documents import (
     architecture,
     encode,
 )
-from runtime.image.errors import ImageConflictError, ImageError, ImageNotFoundError, os_cause
+from runtime.image.errors import ImageConflictError, ImageError, os_cause
 from runtime.image.image import MAX_LAYERS, Image, load_image, read_documents, used_content
 from runtime.image.index import IndexFile
 from runtime.image.layers import Layer, LayerStore
@@ -182,6 +182,12 @@ class ImageStore:
             entry = catalog.find(entries, reference, self.root)
         return self._named(catalog.bare(entry), [wanted])
 
+    def adopt(self, image_id: str, parent: str, step: str) -> Image:
+        """Note what an image from elsewhere is made from, and by which build step; return it."""
+        with files.locked(self._lock):
+            self._index.write(catalog.adopt(self._index.read(), image_id, parent, step))
+        return self.resolve(image_id)
+
     def record_digest(self, reference: str, repository: str) -> Image:
         """Note that an image is in a registry, by its manifest's digest there: after a push."""
         with files.locked(self._lock):
@@ -222,12 +228,7 @@ class ImageStore:
 
     def is_id(self, text: str) -> bool:
         """Say whether `text` finds an image by its id, not by a name. ImageConflictError: several fit."""
-        entries = self._index.read()
-        try:
-            catalog.find(entries, text, self.root)
-        except ImageNotFoundError:
-            return False
-        return catalog.is_digits(entries, text)
+        return catalog.is_digits(self._index.read(), text)
 
     def made_by(self, parent: str, step: str) -> tuple[str, ...]:
         """Return the ids of the images that a build step made from the image `parent`, the newest last."""

@@ -16,7 +16,8 @@ _CHUNK = 1 << 20
 _PIECES = {"gzip": 32 << 10, "zstd": 4096}
 _SMALLEST = 256
 _LONGEST_HEADER = 1 << 22
-_END = 4 * 512
+_BLOCK = 512
+_END = 4 * _BLOCK
 """Padding of the last block and an end mark."""
 
 
@@ -51,7 +52,8 @@ class LayerReader:
     truncated or corrupt stream and beyond the limits.
 
     lenient: the tar may end right behind the last file's bytes, without its padding and the end mark, as
-    docker's own client leaves it when it puts a Dockerfile into a context. Nothing else may be missing.
+    docker's own client leaves it when it puts a Dockerfile into a context. Nothing else may be missing: an
+    end mark that has begun is there as a whole.
     """
 
     def __init__(self, raw: BinaryIO, limits: UnpackLimits, *, lenient: bool = False) -> None:
@@ -82,6 +84,8 @@ class LayerReader:
         data = self._buffer[self._at : end]
         self._at += len(data)
         if self._padding and len(data) < size:
+            if data and size == _BLOCK:
+                raise self._cut_short()
             missing = min(self._padding, size - len(data))
             data, self._padding = data + bytes(missing), self._padding - missing
         self._position += len(data)
@@ -115,9 +119,16 @@ class LayerReader:
     def drain(self) -> None:
         """Read what follows the last entry: the digests cover all bytes, and the end mark must be there."""
         if not self._ends_in_zeros:
-            raise LayerError("layer's tar has no end mark: it was cut short; get the image again")
-        while self.read(_CHUNK):
-            pass
+            raise self._cut_short()
+        second = 0
+        lenient, self._padding = self._padding > 0, 0
+        while data := self.read(_CHUNK):
+            second += len(data)
+        if lenient and 0 < second < _BLOCK:
+            raise self._cut_short()
+
+    def _cut_short(self) -> LayerError:
+        return LayerError("layer's tar has no end mark: it was cut short; get the image again")
 
     @property
     def tar_size(self) -> int:

@@ -23,7 +23,9 @@ from runtime.engine.service.network_links import bound
 from runtime.engine.service.record import ContainerRecord, MountPoint, State
 from runtime.engine.service.request import Config, CreateRequest, EndpointSettings, HostConfig, VolumeOptions
 from runtime.engine.service.validate import check_config, check_host_config
+from runtime.engine.service.volumeplaces import check_places
 from runtime.image.files import LockTimeoutError
+from runtime.image.merged import Merged
 from runtime.image.registry.platforms import from_document, parse_platform, rank
 from runtime.oci import defaults
 
@@ -69,6 +71,7 @@ class Creator:
         async with member.lock:
             try:
                 await self._keep_image(image.id)
+                await _check_volumes(image, planned)
                 await self._make(member, planned)
             except BaseException:
                 await self._undo(member)
@@ -219,6 +222,12 @@ class Creator:
         for point in member.record.mounts:
             if point.anonymous:
                 await asyncio.gather(asyncio.to_thread(volumes.remove, point.name), return_exceptions=True)
+
+
+async def _check_volumes(image: Image, planned: Sequence[Planned]) -> None:
+    anonymous = [one.point.destination for one in planned if one.point.anonymous]
+    if anonymous:
+        await asyncio.to_thread(check_places, Merged(image.layer_dirs), anonymous)
 
 
 def _check_platform(reference: str, image: Image, asked: str) -> None:

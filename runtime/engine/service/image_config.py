@@ -22,7 +22,6 @@ _OF_A_CONTAINER = frozenset(
         "Tty",
         "OpenStdin",
         "StdinOnce",
-        "Image",
         "NetworkDisabled",
         "MacAddress",
     }
@@ -77,22 +76,31 @@ def child_document(
     comment: str = "",
 ) -> ImageDocument:
     """Return the document of an image made from `parent` by one step; without a diff_id it adds no layer."""
-    now = clock.now()
     row = HistoryRow(
-        created=now, created_by=created_by, author=author, comment=comment, empty_layer=not diff_id
+        created=clock.now(), created_by=created_by, author=author, comment=comment, empty_layer=not diff_id
     )
+    return grown_document(parent, config, row, diff_id)
+
+
+def grown_document(
+    parent: ImageDocument, config: Config, row: HistoryRow, diff_id: str = ""
+) -> ImageDocument:
+    """Return the document of `parent` with one row of history more, and a layer if there is one."""
     diff_ids = (*parent.rootfs.diff_ids, diff_id) if diff_id else parent.rootfs.diff_ids
-    # Where a history is given, its rows must account for all layers.
-    before = parent.history or tuple(HistoryRow(created=parent.created) for _ in parent.rootfs.diff_ids)
     return msgspec.structs.replace(
         parent,
-        author=author or parent.author,
-        created=now,
-        comment=comment,
+        author=row.author or parent.author,
+        created=row.created,
+        comment=row.comment,
         config=config,
-        history=(*before, row),
+        history=(*rows_of(parent), row),
         rootfs=RootFs(diff_ids=diff_ids),
     )
+
+
+def rows_of(document: ImageDocument) -> tuple[HistoryRow, ...]:
+    """Return the history; where none is given, a row a layer: what follows must account for all of them."""
+    return document.history or tuple(HistoryRow(created=document.created) for _ in document.rootfs.diff_ids)
 
 
 def write_document(document: ImageDocument) -> bytes:
@@ -135,6 +143,8 @@ def _merge_env(asked: Sequence[str], base: Sequence[str]) -> list[str] | None:
 
 def _without_zeros(value: dict[str, Any]) -> dict[str, Any]:
     kept = {key: one for key, one in value.items() if one not in (None, "", False, [], {})}
+    if value.get("Cmd") == []:  # CMD [] is told from no CMD at all
+        kept["Cmd"] = []
     health = kept.get("Healthcheck")
     if isinstance(health, dict):
         kept["Healthcheck"] = {key: one for key, one in health.items() if one}

@@ -149,6 +149,12 @@ CMD ["x"]
     assert (child["Labels"]["triggered"], child["OnBuild"]) == ("yes", None)
 
 
+def test_an_empty_list_runs_what_the_image_runs(client: Client, tmp_path: Path) -> None:
+    dockerfile = 'FROM busybox\nCMD ["touch", "/ran"]\nRUN []\n'
+    build(client, tmp_path, dockerfile, "-t", "empty")
+    assert look(client, "empty", "ls /ran") == "/ran\n"
+
+
 def test_volumes_and_the_shell_of_steps(client: Client, tmp_path: Path) -> None:
     dockerfile = (
         "FROM busybox\nRUN mkdir /d && echo 1 > /d/a && echo 2 > /d/b\nRUN rm /d/a && mv /d /e\n"

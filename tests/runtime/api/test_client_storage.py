@@ -59,6 +59,13 @@ def test_anonymous_volumes_go_with_their_container(client: Client):
     assert set(client("volume", "ls", "-q").split()) == before
 
 
+def test_an_anonymous_volume_never_hides_a_file(client: Client):
+    before = client("volume", "ls", "-q")
+    said = client.refused("create", "-v", "/etc/passwd", "busybox")
+    assert "cannot mount volume over existing file, file exists /etc/passwd" in said
+    assert client("volume", "ls", "-q") == before
+
+
 def test_binds_are_the_hosts_own(client: Client, tmp_path: Path):
     (tmp_path / "in").write_text("host\n")
     assert sh(client, "cat /m/in; echo out > /m/out", "-v", f"{tmp_path}:/m") == "host\n"

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime.engine.errors import BadParameterError
 from runtime.engine.service.build import wording
 from runtime.engine.service.build.bases import Bases
-from runtime.engine.service.build.cache import Cache, step_digest
+from runtime.engine.service.build.cache import Cache
 from runtime.engine.service.build.context import Context
 from runtime.engine.service.build.dockerfile import Instruction, parse_dockerfile, parse_instruction
 from runtime.engine.service.build.errors import BuildError
@@ -20,10 +21,13 @@ from runtime.engine.service.build.settings import apply_setting, argv_of, env_ma
 from runtime.engine.service.build.squash import squashed
 from runtime.engine.service.build.stages import Arguments, Stage, declared, plan_stages
 from runtime.engine.service.build.state import State
+from runtime.engine.service.build.steps import Step
 from runtime.engine.service.build.words import expand
 from runtime.engine.service.lines import Lines
 from runtime.engine.service.request import Config
 from runtime.engine.service.snapshot import snapshot
+from runtime.engine.service.volumeplaces import check_places
+from runtime.image.errors import ImageError
 from runtime.image.image import Image
 from runtime.image.merged import Merged
 from runtime.image.pins import Holder
@@ -163,8 +167,16 @@ class Builder:
         if instruction.name == "HEALTHCHECK" and before.healthcheck and before.healthcheck.test:
             old = " ".join(before.healthcheck.test)
             self._lines.stream(f"Note: overriding previous HEALTHCHECK: [{old}]\n")
+        if instruction.name == "VOLUME":
+            await self._check_volumes(state, config)
         comment = wording.setting_comment(instruction, before, values)
         await self._set(state, config, comment, shell=config if instruction.name == "SHELL" else before)
+
+    async def _check_volumes(self, state: State, config: Config) -> None:
+        try:
+            await asyncio.to_thread(check_places, state.tree(), config.volumes or ())
+        except BadParameterError as error:
+            raise BuildError(str(error)) from error
 
     async def _arg(self, state: State, instruction: Instruction, values: Mapping[str, str]) -> None:
         pairs = declared(instruction, values)
@@ -174,17 +186,15 @@ class Builder:
 
     async def _set(self, state: State, config: Config, comment: str, shell: Config | None = None) -> None:
         """A step that changes nothing but the config."""
-        created_by = wording.no_operation(comment, shell or state.config)
-        step = step_digest(created_by, config)
+        step = Step(wording.no_operation(comment, shell or state.config), config)
         if not await self._reuse(state, step):
-            await asyncio.to_thread(state.add_setting, self._store, config, created_by, step)
+            await asyncio.to_thread(state.add_setting, self._store, step)
 
-    async def _reuse(self, state: State, step: str) -> bool:
+    async def _reuse(self, state: State, step: Step) -> bool:
         assert self._cache is not None
         if state.missed:  # nothing can follow from an image that was only just made
             return False
-        parent = state.image.id if state.image else ""
-        image = await asyncio.to_thread(self._cache.find, parent, step, self._holder)
+        image = await asyncio.to_thread(self._cache.find, state, step, self._holder)
         if image is None:
             state.missed = True
             return False
@@ -198,14 +208,14 @@ class Builder:
         argv = argv_of(instruction, state.config)
         env, counted = self._arguments.for_run(env_mapping(state.config))
         created_by = " ".join([*([f"|{len(counted)}", *counted] if env else []), *argv])
-        step = step_digest(created_by, state.config)
+        step = Step(created_by, state.config)
         if await self._reuse(state, step):
             return
         container = StepContainer(self._service, self._options, self._lines)
         keep = not self._options.force_remove
         try:
             await container.run(state.image.id, argv, env)
-            image = await asyncio.to_thread(self._snapshot, state, container.id, created_by, step)
+            image = await asyncio.to_thread(self._snapshot, state, container.id, step)
             keep = not self._options.remove
         except asyncio.CancelledError:
             keep = False
@@ -215,16 +225,16 @@ class Builder:
                 await container.remove()
         await asyncio.to_thread(state.move_to, self._store, image)
 
-    def _snapshot(self, state: State, container: str, created_by: str, step: str) -> Image:
+    def _snapshot(self, state: State, container: str, step: Step) -> Image:
         assert state.image is not None
         return snapshot(
             self._store,
             state.image,
             self._service.containers.directory(container) / "layer" / "u",
-            state.config,
-            created_by=created_by,
+            state.next_config(),
+            created_by=step.created_by,
             author=state.author,
-            step=step,
+            step=step.digest,
             holder=self._holder,
         )
 
@@ -238,34 +248,39 @@ class Builder:
             tree = await self._tree_of(expand(instruction.flags["from"], values, instruction.escape))
         files = FileStep(self._store, instruction, values, self._scratch)
         label = await asyncio.to_thread(files.find, tree, state.config.working_dir, state.tree())
-        created_by = wording.no_operation(label, state.config)
-        step = step_digest(created_by, state.config)
+        step = Step(wording.no_operation(label, state.config), state.config)
         if not await self._reuse(state, step):
-            await asyncio.to_thread(files.add_to, state, created_by, step)
+            await asyncio.to_thread(files.add_to, state, step)
 
     async def _tree_of(self, name: str) -> Merged:
-        """What COPY --from names: a stage before, by name or number, or an image."""
+        """What COPY --from names. Raises BuildError."""
+        try:
+            return await self._stage_or_image(name)
+        except (BuildError, ImageError) as error:
+            raise BuildError(f"invalid from flag value {name}: {error}") from error
+
+    async def _stage_or_image(self, name: str) -> Merged:
+        """A stage before, by name or number, or an image."""
         before = self._done[:-1]
         for other, state in before:
             if other and other == name.lower():
                 return state.tree()
+        if name.lower() in (self._done[-1][0], str(len(before))):
+            raise BuildError("refers to current build stage")
         if name.isdecimal():
             if int(name) >= len(before):
-                raise BuildError(f"invalid from flag value {name}: index out of bounds")
+                raise BuildError("index out of bounds")
             return before[int(name)][1].tree()
-        if name.lower() == self._done[-1][0]:
-            raise BuildError(f"invalid from flag value {name}: refers to current build stage")
         image = await self._bases.find(name)
         return (await asyncio.to_thread(State.of, self._store, image, self._holder)).tree()
 
     async def _workdir(self, state: State, instruction: Instruction, values: Mapping[str, str]) -> None:
         config = apply_setting(instruction, state.config, values)
-        created_by = wording.no_operation(f"WORKDIR {config.working_dir}", state.config)
-        step = step_digest(created_by, config)
+        step = Step(wording.no_operation(f"WORKDIR {config.working_dir}", state.config), config)
         if not await self._reuse(state, step):
             state.config = config
             files = FileStep(self._store, instruction, values, self._scratch)
-            await asyncio.to_thread(files.add_directory, state, config.working_dir, created_by, step)
+            await asyncio.to_thread(files.add_directory, state, config.working_dir, step)
 
 
 def _label(pair: tuple[str, str]) -> Instruction:

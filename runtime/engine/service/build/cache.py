@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
-import msgspec
-
-from runtime.engine.service.request import Config
+from runtime.engine.service.build.restoring import Origins
+from runtime.engine.service.build.state import State
+from runtime.engine.service.build.steps import Step
 from runtime.image.errors import ImageError
 from runtime.image.image import Image
 from runtime.image.pins import Holder
 from runtime.image.store import ImageStore
-
-
-def step_digest(created_by: str, config: Config) -> str:
-    """Return what names a step: its instruction, with digests of what it copies, and the resulting config."""
-    document = msgspec.json.encode([created_by, msgspec.to_builtins(config)], order="deterministic")
-    return hashlib.sha256(document).hexdigest()
 
 
 class Cache:
@@ -26,12 +19,18 @@ class Cache:
     def __init__(self, store: ImageStore, *, off: bool, sources: Sequence[str]) -> None:
         self._store, self._off = store, off
         self._allowed = _ancestors(store, sources) if sources else None
+        self._origins = Origins(store, sources)
 
-    def find(self, parent: str, step: str, holder: Holder) -> Image | None:
-        """Return the newest image that the step made from `parent` (an id, "" for nothing), and hold it."""
+    def find(self, state: State, step: Step, holder: Holder) -> Image | None:
+        """Return the image that the step leads to from where the stage is, and hold it."""
         if self._off:
             return None
-        for image_id in reversed(self._store.made_by(parent, step)):
+        return self._made_here(state, step, holder) or self._origins.find(state, step, holder)
+
+    def _made_here(self, state: State, step: Step, holder: Holder) -> Image | None:
+        """Return the newest image that the step made."""
+        parent = state.image.id if state.image else ""
+        for image_id in reversed(self._store.made_by(parent, step.digest)):
             if self._allowed is not None and image_id not in self._allowed:
                 continue
             holder.hold(image_id)

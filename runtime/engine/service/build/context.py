@@ -46,8 +46,8 @@ def open_context(
         )
     else:
         with open_url(remote) as answer:
-            _unpack_remote(answer.stream, root, limits)
-            dockerfile = dockerfile or DEFAULT
+            if _unpack_remote(answer.stream, root, limits):
+                dockerfile = DEFAULT
     return _read(root, dockerfile or DEFAULT)
 
 
@@ -61,17 +61,18 @@ def _unpack(stream: Readable, root: Path, limits: UnpackLimits) -> None:
     unpack(reader, str(root), limits, plain=True)
 
 
-def _unpack_remote(stream: Readable, root: Path, limits: UnpackLimits) -> None:
-    """A tar, or one text which is the Dockerfile itself."""
+def _unpack_remote(stream: Readable, root: Path, limits: UnpackLimits) -> bool:
+    """Unpack a tar, or write down one text; say whether it was a text, which is the Dockerfile itself."""
     plain = PlainReader(stream, limits)
     start = b""
     while len(start) < 512 and (more := plain.read(512 - len(start))):
         start += more
     if start[_TAR_MAGIC] != b"ustar":
         (root / DEFAULT).write_bytes(start + (plain.read(_MOST) or b""))
-        return
+        return True
     reader = LayerReader(_Again(start, plain), limits, lenient=True)  # type: ignore[arg-type]
     unpack(reader, str(root), limits, plain=True)
+    return False
 
 
 class _Again:

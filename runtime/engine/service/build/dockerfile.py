@@ -217,6 +217,8 @@ def _pairs(name: str, rest: str, line: int, escape: str) -> tuple[tuple[str, str
 
 
 def _health(rest: str, line: int) -> tuple[tuple[str, ...], bool]:
+    if not rest:
+        raise on_line(line, _missing("HEALTHCHECK"))
     kind, _, command = rest.partition(" ")
     kind, command = kind.upper(), command.strip()
     if kind == "NONE":

@@ -15,6 +15,7 @@ from runtime.engine.service.build.errors import BuildError
 from runtime.engine.service.build.owners import parse_mode, parse_owner
 from runtime.engine.service.build.sources import Source, content_label, find_sources
 from runtime.engine.service.build.state import State
+from runtime.engine.service.build.steps import Step
 from runtime.engine.service.build.words import expand
 from runtime.engine.service.web import is_url, open_url
 from runtime.image.merged import Merged
@@ -82,7 +83,7 @@ class FileStep:
         self._scratch.mkdir(exist_ok=True)
         return self._scratch / str(next(self._numbers))
 
-    def add_to(self, state: State, created_by: str, step: str) -> None:
+    def add_to(self, state: State, step: Step) -> None:
         """Make the layer and go on with the image that has it."""
         root = self._place()
         root.mkdir(mode=0o755)
@@ -96,7 +97,7 @@ class FileStep:
             layer_tree.finish()
         except OSError as error:
             raise BuildError(f"{verb} failed: {error.filename}: {cause(error)}") from error
-        self._register(state, root, created_by, step)
+        self._register(state, root, step)
 
     def _add_archive(self, layer_tree: LayerTree, source: Source) -> None:
         unpacked = unpacked_archive(source, self._place(), self._store.limits)
@@ -107,7 +108,7 @@ class FileStep:
         target = self._target if self._target.endswith("/") else f"{self._target}/"
         layer_tree.copy([unpacked], target, Look(owner=owner, mode=None), "ADD")
 
-    def add_directory(self, state: State, path: str, created_by: str, step: str) -> None:
+    def add_directory(self, state: State, path: str, step: Step) -> None:
         """Make a directory, unless the image has it, and go on with the image that has both."""
         base = state.tree()
         root = self._place()
@@ -119,11 +120,11 @@ class FileStep:
             layer_tree.finish()
         elif not node.is_directory:
             raise BuildError(f"WORKDIR {path}: the image has a file of that name")
-        self._register(state, root, created_by, step)
+        self._register(state, root, step)
 
-    def _register(self, state: State, root: Path, created_by: str, step: str) -> None:
+    def _register(self, state: State, root: Path, step: Step) -> None:
         with self._store.adding():
-            state.add_layer(self._store, self._store.content.add_changes(root), created_by, step)
+            state.add_layer(self._store, self._store.content.add_changes(root), step)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
 

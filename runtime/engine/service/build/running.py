@@ -37,7 +37,7 @@ class StepContainer:
         request = CreateRequest(
             image=image_id,
             cmd=list(argv),
-            entrypoint=[""],
+            entrypoint=[""] if argv else None,  # `RUN []` runs what the image runs, with docker too
             env=list(env) or None,
             healthcheck=Healthcheck(test=["NONE"]),
             attach_stdout=True,

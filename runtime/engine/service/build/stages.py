@@ -85,6 +85,7 @@ class Arguments:
     """Build arguments: what was given, what ARG declares in this stage, and what was declared before."""
 
     def __init__(self, given: Mapping[str, str | None]) -> None:
+        self._asked = frozenset(given)
         self._given = {name: value for name, value in given.items() if value is not None}
         self._globals: dict[str, str] = {}
         self._stage: dict[str, str | None] = {}
@@ -126,8 +127,8 @@ class Arguments:
         return [f"{name}={value}" for name, value in pairs], counted
 
     def unused(self) -> list[str]:
-        """Return the given arguments that nothing asked for."""
-        return sorted(self._given.keys() - self._used - PREDEFINED)
+        """Return the arguments that were given, be it without a value, and that nothing asked for."""
+        return sorted(self._asked - self._used - PREDEFINED)
 
     def _set(self) -> dict[str, str]:
         return {name: value for name, value in self._stage.items() if value is not None}

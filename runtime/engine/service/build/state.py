@@ -6,6 +6,7 @@ import msgspec
 
 from runtime.engine.service.build.dockerfile import Instruction
 from runtime.engine.service.build.settings import env_mapping
+from runtime.engine.service.build.steps import Step
 from runtime.engine.service.image_config import (
     ImageDocument,
     child_document,
@@ -71,6 +72,10 @@ class State:
             return msgspec.structs.replace(config, cmd=None)
         return config
 
+    def next_config(self) -> Config:
+        """Return what the next image says; as docker's classic builder has it, also from which it is made."""
+        return msgspec.structs.replace(self.config, image=self.image.id if self.image else "")
+
     def move_to(self, store: ImageStore, image: Image) -> None:
         """Go on with an image that this step has led to. Blocking."""
         self.image = image
@@ -78,18 +83,18 @@ class State:
         self.config = self.document.config
         self.author = self.document.author or self.author
 
-    def add_setting(self, store: ImageStore, config: Config, created_by: str, step: str) -> None:
+    def add_setting(self, store: ImageStore, step: Step) -> None:
         """Make an image with another config and no new layer. Blocking."""
-        self.config = config
-        self.add_layer(store, None, created_by, step)
+        self.config = step.config
+        self.add_layer(store, None, step)
 
-    def add_layer(self, store: ImageStore, layer: Layer | None, created_by: str, step: str) -> None:
+    def add_layer(self, store: ImageStore, layer: Layer | None, step: Step) -> None:
         """Make an image with one layer more, if there is one. Blocking; within store.adding()."""
         document = child_document(
             self.document,
-            self.config,
+            self.next_config(),
             diff_id=layer.diff_id if layer else "",
-            created_by=created_by,
+            created_by=step.created_by,
             author=self.author,
         )
         layers = self.image.layers if self.image else ()
@@ -98,7 +103,7 @@ class State:
             (*layers, layer) if layer else layers,
             write_document(document),
             parent=self.image.id if self.image else "",
-            step=step,
+            step=step.digest,
             holder=self._holder,
         )
         self.move_to(store, image)

@@ -224,7 +224,7 @@ class FakeImages:
 
         class Found:
             id = image_id
-            layer_dirs = (Path("/nowhere"),)
+            layer_dirs = ()
             config = ImageConfig(architecture="arm64", os="linux")
 
         Found.execution = execution

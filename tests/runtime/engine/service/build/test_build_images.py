@@ -28,6 +28,7 @@ from runtime.engine.service.events import EventBus
 from runtime.engine.service.image_config import read_document
 from runtime.engine.service.lines import told
 from runtime.image import Image, ImageError, ImageStore
+from runtime.image.loading import load
 from runtime.image.merged import Merged
 
 pytestmark = pytest.mark.root
@@ -159,8 +160,13 @@ def test_arguments_and_variables(bench: Bench) -> None:
     config = bench.config(image).config
     assert (config.user, config.working_dir) == ("OK", "/env/x")
     assert (config.exposed_ports, config.volumes) == ({"80/tcp": {}}, {"/OK": {}})
-    assert "[Warning] One or more build-args [extra] were not consumed\n" in bench.text()
+    assert "[Warning] One or more build-args [extra none] were not consumed\n" in bench.text()
     assert names(image) == ["env", "env/x"]
+
+
+def test_an_image_tells_its_parent_and_an_empty_command(bench: Bench) -> None:
+    image = bench.build("FROM scratch\nCMD x\nCMD []")
+    assert (bench.config(image).config.image, bench.config(image).config.cmd) == (image.parent, [])
 
 
 def test_labels_of_the_request_come_last_and_are_literal(bench: Bench) -> None:
@@ -282,7 +288,9 @@ def test_links_of_an_image_never_lead_a_copy_out(bench: Bench, tmp_path: Path) -
         ("COPY ../x /", "forbidden path outside the build context: ../x"),
         ("COPY a b /x", "When using COPY with more than one source file"),
         ("COPY a /f/x", "there is a file of that name"),
-        ("COPY --from=0 a /", "index out of bounds"),
+        ("COPY --from=0 a /", "invalid from flag value 0: refers to current build stage"),
+        ("COPY --from=1 a /", "invalid from flag value 1: index out of bounds"),
+        ("VOLUME /f", "cannot mount volume over existing file, file exists /f"),
         ("WORKDIR /f", "the image has a file of that name"),
         ("COPY ring /", "round in a circle"),
         ("RUN ls", "Please provide a source image"),
@@ -316,6 +324,15 @@ def test_add_unpacks_archives_and_copy_does_not(bench: Bench, compress: Callable
     assert names(added) == ["t", "t/b.tar", "t/x", "t/y", "t/y/z"]
     assert content(added)["t/x"][0] == "1234:1234"
     assert names(bench.build("FROM scratch\nCOPY a.tar /t/", files)) == ["t", "t/a.tar"]
+
+
+def test_an_archive_ends_with_a_whole_end_mark_or_none(bench: Bench) -> None:
+    whole = tar({"x": b"1"})[: 3 * 512]  # and half of the mark
+    for data in (whole, whole + bytes(512), whole[:1024], whole[:513]):
+        assert names(bench.build("FROM scratch\nADD a.tar /t", {"a.tar": data})) == ["t", "t/x"]
+    for data in (whole + bytes(511), whole[:-1], tar({"x": b"1", "y": b"2"})[: 2 * 512 + 100]):
+        with pytest.raises(BuildError, match="cut short"):
+            bench.build("FROM scratch\nADD a.tar /t", {"a.tar": data})
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/evil"])
@@ -358,7 +375,7 @@ def test_add_fetches_and_does_not_unpack(bench: Bench, url: str) -> None:
 
 def test_a_context_may_be_an_url(bench: Bench, url: str) -> None:
     assert names(bench.build_tar(b"", remote=f"{url}/context")) == ["a"]
-    image = bench.build_tar(b"", remote=f"{url}/plain")
+    image = bench.build_tar(b"", remote=f"{url}/plain", dockerfile="ignored")
     assert bench.config(image).config.labels == {"from": "url"}
     with pytest.raises(DockerfileError, match="git is not supported"):
         bench.build_tar(b"", remote="https://example.invalid/x.git")
@@ -508,6 +525,28 @@ def test_only_named_images_are_a_cache_when_some_are_named(bench: Bench) -> None
     assert hits(bench) == 2
     bench.build(text, cache_from=("nosuchtag",))
     assert hits(bench) == 0
+
+
+def test_a_history_from_elsewhere_is_a_cache(bench: Bench, tmp_path: Path) -> None:
+    text = "FROM scratch\nENV A=1\nCOPY a /\nWORKDIR /w\nLABEL x=y"
+    origin = bench.build(text, {"a": b"1"}, tags=("app",))
+
+    async def saved() -> bytes:
+        return b"".join([piece async for piece in await images.save(bench.service, ["app"])])
+
+    archive = tmp_path / "app.tar"
+    archive.write_bytes(asyncio.run(saved()))
+    here = Bench(tmp_path / "other")
+    load(here.store, archive)
+    assert here.store.resolve("app").parent == ""
+    for _ in range(2):
+        assert here.build(text, {"a": b"1"}, cache_from=("app",)).id == origin.id
+        assert hits(here) == 4
+    assert here.store.resolve("app").parent != ""
+    other = here.build(text.replace("/w", "/v"), {"a": b"1"}, cache_from=("app",))
+    assert (hits(here), names(other)) == (2, ["a", "v"])
+    here.build(text, {"a": b"2"}, cache_from=("app",))
+    assert hits(here) == 1
 
 
 def test_a_damaged_step_is_made_again(bench: Bench) -> None:

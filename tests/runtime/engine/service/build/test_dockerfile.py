@@ -125,6 +125,7 @@ def test_what_only_looks_like_a_heredoc_is_a_command(text: str) -> None:
         ("COPY <<EOF /x", "heredoc needs BuildKit"),
         ("RUN <<EOF\ntouch /x\nEOF", "RUN from a heredoc needs BuildKit"),
         ("RUN cat <<-'EOF' > /x\nx\nEOF", "RUN from a heredoc needs BuildKit"),
+        ("HEALTHCHECK", "HEALTHCHECK requires at least one argument"),
         ("HEALTHCHECK x", 'Unknown type "X"'),
         ("HEALTHCHECK NONE x", "takes no arguments"),
         ("HEALTHCHECK CMD", "missing command"),
@@ -203,4 +204,4 @@ def test_arguments_have_the_scope_of_their_stage() -> None:
     assert arguments.for_run({"global": "env"}) == (["HTTP_PROXY=P", "given=G"], ["given=G"])
     arguments.begin_stage()
     assert arguments.for_run({}) == (["HTTP_PROXY=P"], [])
-    assert arguments.unused() == ["unasked"]
+    assert arguments.unused() == ["absent", "unasked"]
