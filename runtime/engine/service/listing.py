@@ -9,6 +9,7 @@ from runtime.engine.errors import BadParameterError
 from runtime.engine.service import clock
 from runtime.engine.service.filters import Filters, any_matches, check_filters, label_differs, label_matches
 from runtime.engine.service.record import ContainerRecord
+from runtime.network.model import Port
 
 FILTERS = frozenset(
     {"ancestor", "before", "expose", "exited", "health", "id", "isolation", "is-task", "label", "name",
@@ -100,7 +101,7 @@ def _tests(filters: Filters, lookups: Lookups) -> Mapping[str, Test]:
         ancestors.update(lookups.image_ids(value))
     return {
         "ancestor": lambda record, values: record.image_id in ancestors or record.image in values,
-        "expose": lambda record, values: _overlap(record.config.exposed_ports or {}, values),
+        "expose": lambda record, values: _overlap(_exposed(record), values),
         "exited": lambda record, values: (
             record.state.status == "exited" and str(record.state.exit_code) in values
         ),
@@ -147,13 +148,26 @@ def _on_network(record: ContainerRecord, values: Sequence[str]) -> bool:
     return any(value in known or any(one.startswith(value) for one in ids) for value in values)
 
 
-def _published(record: ContainerRecord) -> dict[str, object]:
-    """Its own ports that are to be published, as docker's filter means them, and those that are."""
-    bound = {f"{port.container}/{port.protocol}": None for port in record.state.ports}
-    return {**(record.host_config.port_bindings or {}), **bound}
+def _exposed(record: ContainerRecord) -> set[str]:
+    """A container's own ports. As docker has it, only what runs has any."""
+    if not record.state.running:
+        return set()
+    return {
+        *(record.config.exposed_ports or {}),
+        *(f"{one.container}/{one.protocol}" for one in _bound(record)),
+    }
 
 
-def _overlap(ports: Mapping[str, object], values: Sequence[str]) -> bool:
+def _published(record: ContainerRecord) -> set[str]:
+    """The host's ports by which a container is reached, which is what docker's filter means."""
+    return {f"{port.host}/{port.protocol}" for port in _bound(record)}
+
+
+def _bound(record: ContainerRecord) -> tuple[Port, ...]:
+    return record.state.ports if record.state.running else ()
+
+
+def _overlap(ports: Iterable[str], values: Sequence[str]) -> bool:
     """Say whether one of `80`, `80/udp`, `8000-8010/tcp` among values is one of `ports`."""
     have = {_split(port) for port in ports}
     for value in values:

@@ -10,7 +10,7 @@ from lifecycle_fakes import IMAGE_ID, create, in_loop, open_service
 from runtime.engine.errors import BadParameterError, NotFoundError
 from runtime.engine.service import clock
 from runtime.engine.service.names import Names, check_name
-from runtime.engine.service.request import PortBinding
+from runtime.network.model import Port
 
 
 def names(service, **filters: list[str]) -> list[str]:
@@ -34,9 +34,7 @@ async def test_newest_first_and_only_what_runs_without_all(tmp_path: Path):
 @in_loop
 async def test_each_filter_finds_what_docker_finds(tmp_path: Path):
     service = await open_service(tmp_path)
-    fields = {"labels": {"tier": "front"}, "exposed_ports": {"80/tcp": {}}, "binds": ["data:/data"]}
-    fields["port_bindings"] = {"81/tcp": [PortBinding(host_port="8081")]}
-    made = await create(service, "web", **fields)
+    made = await create(service, "web", labels={"tier": "front"}, binds=["data:/data"])
     await create(service, "db", labels={"tier": "back"})
     await service.containers.start("web")
     service.spawner.end(made, 3)
@@ -55,12 +53,6 @@ async def test_each_filter_finds_what_docker_finds(tmp_path: Path):
         ("ancestor", "other"): [],
         ("volume", "data"): ["web"],
         ("volume", "/data"): ["web"],
-        ("expose", "80"): ["web"],
-        ("expose", "70-90/tcp"): ["web"],
-        ("expose", "80/udp"): [],
-        ("publish", "81"): ["web"],
-        ("publish", "80-82/tcp"): ["web"],
-        ("publish", "8081"): [],
         ("network", "bridge"): ["db", "web"],
         ("network", "other"): [],
         ("since", "web"): ["db"],
@@ -70,6 +62,25 @@ async def test_each_filter_finds_what_docker_finds(tmp_path: Path):
     }
     found = {key: names(service, **{key[0]: [key[1]]}) for key in expected}
     assert found == expected
+
+
+@in_loop
+async def test_only_what_runs_has_ports_inside_and_on_the_host(tmp_path: Path):
+    service = await open_service(tmp_path)
+    made = await create(service, "web", exposed_ports={"80/tcp": {}})
+    await service.containers.start("web")
+    service.containers.set_ports(made, (Port(host=8081, container=81),))
+    inside = {("expose", one) for one in ("80", "70-90/tcp", "81")}
+    outside = {("publish", one) for one in ("8081", "8080-8082/tcp")}
+    neither = {("expose", "80/udp"), ("expose", "8081"), ("publish", "81"), ("publish", "0-80")}
+
+    def fitting() -> set[tuple[str, str]]:
+        return {(key, one) for key, one in inside | outside | neither if names(service, **{key: [one]})}
+
+    assert fitting() == inside | outside
+    service.spawner.end(made, 0)
+    await service.containers.wait("web")
+    assert fitting() == set()
 
 
 @pytest.mark.parametrize(
