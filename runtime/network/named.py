@@ -158,25 +158,29 @@ class NamedNetworks:
             raise
         return plugged.publication.ports if plugged.publication else ()
 
-    def connect(self, container: str, netns_fd: int, endpoint: Endpoint) -> Endpoint:
+    def connect(
+        self, container: str, netns_fd: int, endpoint: Endpoint, ports: Sequence[Port] = ()
+    ) -> Endpoint:
         """Plug a running container into one more network; return the endpoint as made.
 
         interface "": the first of eth0, eth1, … that is free. On a network it is on already it only gets the
-        default route (endpoint.default_route).
+        default route (endpoint.default_route). ports: what to publish, if nothing was published before.
         """
         plugged = self._plugged.setdefault(container, _Plugged())
         there = plugged.endpoints.get(endpoint.network)
         name = there.interface if there else endpoint.interface or _free_interface(plugged)
         endpoint = msgspec.structs.replace(endpoint, interface=name)
-        if there:
-            spec = self._spec(endpoint)
-            plugged.endpoints[endpoint.network] = endpoint
-            if endpoint.default_route:
-                with inside.inside(netns_fd):
-                    inside.route_by(endpoint, spec)
-        else:
-            self._plug(plugged, netns_fd, endpoint)
-        self._lead(plugged)
+        with contextlib.ExitStack() as undo:
+            if ports and plugged.publication is None:
+                plugged.publication = Publication(ports, self._rules, self._relays)
+                undo.callback(self._unpublish, plugged)
+            if there:
+                self._route_by(plugged, netns_fd, endpoint)
+            else:
+                self._plug(plugged, netns_fd, endpoint)
+                undo.callback(self._unplug, plugged, endpoint)
+            self._lead(plugged)
+            undo.pop_all()
         return endpoint
 
     def disconnect(self, container: str, netns_fd: int, endpoint: Endpoint) -> Endpoint:
@@ -186,8 +190,13 @@ class NamedNetworks:
             return endpoint
         gone = plugged.endpoints.pop(endpoint.network)
         self._lead(plugged)
-        self._ready().ask([rtnetlink.delete_link(plugged.links.pop(endpoint.network))])
+        self._unplug(plugged, gone)
         return gone
+
+    def published(self, container: str) -> tuple[Port, ...]:
+        """Return the ports by which a container is reached now."""
+        plugged = self._plugged.get(container)
+        return plugged.publication.open_ports if plugged and plugged.publication else ()
 
     def resolver(self, container: str) -> tuple[int, ...]:
         """Return the descriptors of the sockets at 127.0.0.11 inside (UDP, listening TCP), () without one.
@@ -251,6 +260,22 @@ class NamedNetworks:
         plugged.links[endpoint.network] = link
         plugged.endpoints[endpoint.network] = endpoint
 
+    def _unplug(self, plugged: _Plugged, endpoint: Endpoint) -> None:
+        plugged.endpoints.pop(endpoint.network, None)
+        self._ready().ask([rtnetlink.delete_link(plugged.links.pop(endpoint.network))])
+
+    def _route_by(self, plugged: _Plugged, netns_fd: int, endpoint: Endpoint) -> None:
+        spec = self._spec(endpoint)
+        plugged.endpoints[endpoint.network] = endpoint
+        if endpoint.default_route:
+            with inside.inside(netns_fd):
+                inside.route_by(endpoint, spec)
+
+    def _unpublish(self, plugged: _Plugged) -> None:
+        publication, plugged.publication = plugged.publication, None
+        if publication is not None:
+            publication.close()
+
     def _make_pair(self, netns_fd: int, endpoint: Endpoint, spec: NetworkSpec, *, published: bool) -> str:
         netlink, bridge = self._ready(), socket.if_nametoindex(spec.link)
         name = PAIR + secrets.token_hex(5)
@@ -271,9 +296,10 @@ class NamedNetworks:
         return name
 
     def _lead(self, plugged: _Plugged) -> None:
-        """Lead the published ports to the endpoint that is the way out, or to none."""
+        """Lead the published ports to the endpoint that is the way out, or to none: no internal one is."""
         if plugged.publication is not None:
-            ways = sorted(plugged.endpoints.values(), key=lambda one: not one.default_route)
+            ways = [one for one in plugged.endpoints.values() if not self._spec(one).internal]
+            ways.sort(key=lambda one: not one.default_route)
             plugged.publication.lead_to(ways[0] if ways else None)
 
     def _spec(self, endpoint: Endpoint) -> NetworkSpec:

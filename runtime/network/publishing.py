@@ -23,6 +23,11 @@ class Publication:
         self._served: list[int] = []
         self._target: tuple[str, str] = ("", "")
 
+    @property
+    def open_ports(self) -> tuple[Port, ...]:
+        """The ports, as long as they lead somewhere."""
+        return self.ports if any(self._target) else ()
+
     def lead_to(self, endpoint: Endpoint | None) -> None:
         """Lead all ports to an endpoint instead of where they led before; None lets go of them."""
         target = (endpoint.address, endpoint.address6) if endpoint else ("", "")

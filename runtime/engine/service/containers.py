@@ -28,6 +28,7 @@ from runtime.engine.service.starting import Starter, cancel_restart
 from runtime.engine.service.waits import Condition, Ended, check_condition, done
 from runtime.engine.service.written import bytes_below
 from runtime.image.errors import ImageError
+from runtime.network.model import Port
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service
@@ -275,3 +276,10 @@ class Containers:
         self._members.store.save_state(member.record)
         await asyncio.to_thread(self._members.store.sync_state, member.id)
         return member.record
+
+    def set_ports(self, id: str, ports: tuple[Port, ...] | None) -> None:  # noqa: A002
+        """Note by which ports a container is reached since it changed networks; None: as before."""
+        member = self._members.by_id(id)
+        running = member is not None and member.record.state.running
+        if member and running and ports is not None and ports != member.record.state.ports:
+            self._members.set_state(member, ports=ports)

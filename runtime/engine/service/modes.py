@@ -55,8 +55,10 @@ def check_modes(host: HostConfig) -> None:
         joins = text.startswith(_CONTAINER) and kind != "uts" and text != _CONTAINER
         if text not in words and not joins:
             raise BadParameterError(f"invalid {kind.upper()} mode: {text}")
-    if host.network_mode == _CONTAINER:
-        raise BadParameterError("invalid network mode: container: names no container")
+    if host.network_mode in ("container", _CONTAINER):
+        raise BadParameterError(
+            "Invalid network mode: invalid container format container:<name|id>: no container is named"
+        )
     if host.cgroupns_mode not in ("", "private", "host"):
         raise BadParameterError(f"invalid cgroup namespace mode: {host.cgroupns_mode}")
     if host.userns_mode not in ("", "host"):

@@ -10,6 +10,7 @@ import msgspec
 
 from runtime.engine.errors import BadParameterError, ForbiddenError, NotFoundError
 from runtime.engine.service import network_files as files
+from runtime.engine.service.network_ports import ports_by
 from runtime.engine.service.network_state import Attached, Net, is_bridge, way_out
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import EndpointSettings
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 async def connect(networks: Networks, net: Net, ref: str, settings: EndpointSettings) -> None:
     """Put a container on `net`. Raises EngineError; nothing has changed then."""
     async with networks.service.containers.held_still(ref) as record:
+        net.check(settings)
         _check_mode(record, net)
         if net.record.name in record.networks:
             raise ForbiddenError(
                 f"endpoint with name {record.name} already exists in network {net.record.name}"
             )
-        net.check(settings)
         await _connect(networks, net, record, settings)
 
 
@@ -63,10 +64,13 @@ async def _plug(networks: Networks, net: Net, record: ContainerRecord, attached:
 
 async def link(networks: Networks, net: Net, record: ContainerRecord, attached: Attached) -> None:
     """Have a container's place be as it is noted, which it may be already."""
-    request = Link(id=record.id, endpoint=attached.endpoint, connect=True)
+    out = way_out(networks.nets_of(record.id))
+    ports = ports_by(record, out.record if out else None)
+    request = Link(id=record.id, endpoint=attached.endpoint, connect=True, ports=ports)
     made = await networks.service.spawner.link(request)
     if record.id in net.attached:  # it may have ended meanwhile
-        net.note(record, attached.settings, made)
+        net.note(record, attached.settings, made.endpoint)
+        networks.service.containers.set_ports(record.id, made.ports)
 
 
 async def disconnect(networks: Networks, net: Net, ref: str, *, force: bool) -> None:
@@ -79,6 +83,17 @@ async def disconnect(networks: Networks, net: Net, ref: str, *, force: bool) -> 
         if not force:
             raise
         _forget(networks, net, ref)
+
+
+async def disconnect_gone(networks: Networks, ref: str, container: str) -> bool:
+    """Take a container off a network that is gone, by its name or id; say whether it was on it."""
+    containers = networks.service.containers
+    async with containers.held_still(container) as record:
+        kept = {key: one for key, one in record.networks.items() if ref not in (key, one.network_id)}
+        if len(kept) == len(record.networks):
+            return False
+        await containers.set_networks(record.id, kept)
+        return True
 
 
 async def _disconnect(networks: Networks, net: Net, record: ContainerRecord) -> None:
@@ -99,7 +114,8 @@ async def _disconnect(networks: Networks, net: Net, record: ContainerRecord) -> 
 async def _unplug(networks: Networks, net: Net, record: ContainerRecord, attached: Attached) -> None:
     spawner = networks.service.spawner
     if is_bridge(net):
-        await spawner.link(Link(id=record.id, endpoint=attached.endpoint, connect=False))
+        left_off = await spawner.link(Link(id=record.id, endpoint=attached.endpoint, connect=False))
+        networks.service.containers.set_ports(record.id, left_off.ports)
     net.give_back(record.id)
     networks.publish(net, "disconnect", record.id)
     left = networks.nets_of(record.id)

@@ -182,6 +182,7 @@ def _pools(
             raise IpamError("bridge driver doesn't support multiple subnets of one address family")
         if ":" not in made.subnet or ipv6:
             found.append(made)
+    found.sort(key=lambda one: ":" in one.subnet)  # IPv4 first, as docker shows them
     if not any(":" not in one.subnet for one in found):
         found.insert(0, _completed(IpamPool(subnet=str(choose_subnet([*taken, *routes])))))
     if ipv6 and not any(":" in one.subnet for one in found):

@@ -15,6 +15,7 @@ class ContainerNames:
     def __init__(self, record: ContainerRecord, nets: Callable[[], Iterable[Net]]) -> None:
         self._id = record.id
         self._dns = tuple(record.host_config.dns or ())
+        self._mode = record.host_config.network_mode
         self._links = tuple(record.host_config.links or ())
         self._nets = nets
 
@@ -33,7 +34,11 @@ class ContainerNames:
 
     def _linked(self, net: Net, name: str) -> Sequence[Attached]:
         own = net.attached.get(self._id)
-        for link in (*self._links, *(own.settings.links or ())) if own else ():
+        if own is None:
+            return ()
+        # Links of the whole container are those of the network it was made for.
+        first = bool(self._mode) and (self._mode == net.record.name or net.record.id.startswith(self._mode))
+        for link in (*(self._links if first else ()), *(own.settings.links or ())):
             other, _, alias = link.partition(":")
             if name == (alias or other).lower():
                 return net.find(other.lower())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, cast
 
 from runtime.engine.errors import BadParameterError
+from runtime.engine.service.network_record import NetworkRecord
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import PortBinding
 from runtime.network.model import Port
@@ -28,6 +29,11 @@ def ports_of(record: ContainerRecord, host_binding: str = "") -> tuple[Port, ...
             if parse_port(key) not in bound:
                 found.append(_port(*parse_port(key), PortBinding(), host_binding))
     return tuple(found)
+
+
+def ports_by(record: ContainerRecord, way_out: NetworkRecord | None) -> tuple[Port, ...]:
+    """Return the ports to publish by a container's way out, which an internal network is not."""
+    return () if way_out is None or way_out.internal else ports_of(record, way_out.host_binding)
 
 
 def parse_port(text: str) -> tuple[int, Literal["tcp", "udp"]]:

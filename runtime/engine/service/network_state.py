@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 import msgspec
 
@@ -13,7 +13,7 @@ from runtime.engine.errors import BadParameterError
 from runtime.engine.service.network_making import engine_errors, pool_of
 from runtime.engine.service.network_record import NetworkContainer, NetworkRecord, NetworkView
 from runtime.engine.service.record import ContainerRecord
-from runtime.engine.service.request import EndpointSettings
+from runtime.engine.service.request import EndpointSettings, IpamConfig
 from runtime.network.ipam import Network, hardware_address
 from runtime.network.model import Endpoint
 from runtime.network.resolvconf import is_address
@@ -66,6 +66,8 @@ class Net:
     def check(self, settings: EndpointSettings) -> None:
         """Refuse what this network cannot give, in docker's words. Raises BadParameterError."""
         wanted = settings.ipam_config
+        if wanted is not None:
+            _check_forms(wanted)
         fixed = wanted is not None and (wanted.ipv4_address or wanted.ipv6_address)
         if fixed and not self.record.user_defined:
             raise BadParameterError("user specified IP address is supported on user defined networks only")
@@ -74,15 +76,12 @@ class Net:
                 "user specified IP address is supported only when connecting to networks with user "
                 "configured subnets"
             )
-        if settings.aliases and self.record.predefined and self.record.driver == "bridge":
+        if settings.aliases and self.record.predefined:
             raise BadParameterError(
                 "network-scoped alias is supported only for containers in user defined networks"
             )
         if wanted is not None:
             self._check_inside(wanted.ipv4_address, wanted.ipv6_address)
-            for text in wanted.link_local_ips or ():
-                if not (is_address(text) and ip_address(text).is_link_local):
-                    raise BadParameterError(f"invalid link-local IP address {text}")
 
     def _check_inside(self, four: str, six: str) -> None:
         for text, pool in ((four, self._four), (six, self._six)):
@@ -210,6 +209,25 @@ class Net:
             ipv4_address=f"{settings.ip_address}/{settings.ip_prefix_len}" if settings.ip_address else "",
             ipv6_address=f"{six}/{settings.global_ipv6_prefix_len}" if six else "",
         )
+
+
+def _check_forms(wanted: IpamConfig) -> None:
+    """Refuse what is no address of its family."""
+    for version, text in ((4, wanted.ipv4_address), (6, wanted.ipv6_address)):
+        if text and not _is_of_family(text, version):
+            raise BadParameterError(f"invalid endpoint settings:\ninvalid IPv{version} address: {text}")
+    for text in wanted.link_local_ips or ():
+        if not (is_address(text) and ip_address(text).is_link_local):
+            raise BadParameterError(f"invalid endpoint settings:\ninvalid link-local IP address: {text}")
+
+
+def _is_of_family(text: str, version: int) -> bool:
+    """Say whether a host can have this address; one of IPv4 in the form of IPv6 is none of IPv6's."""
+    if not is_address(text) or "%" in text:
+        return False
+    address = ip_address(text)
+    mapped = isinstance(address, IPv6Address) and address.ipv4_mapped is not None
+    return address.version == version and not address.is_unspecified and not mapped
 
 
 def is_bridge(net: Net) -> bool:

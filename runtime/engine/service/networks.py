@@ -14,10 +14,10 @@ from runtime.engine.service import modes
 from runtime.engine.service import network_files as files
 from runtime.engine.service import network_links as links
 from runtime.engine.service.filters import Filters
-from runtime.engine.service.network_changes import connect, disconnect, link
+from runtime.engine.service.network_changes import connect, disconnect, disconnect_gone, link
 from runtime.engine.service.network_making import make_record, predefined, renumbered
 from runtime.engine.service.network_names import ContainerNames
-from runtime.engine.service.network_ports import ports_of
+from runtime.engine.service.network_ports import ports_by, ports_of
 from runtime.engine.service.network_query import find, prunable, selected
 from runtime.engine.service.network_record import (
     PREDEFINED,
@@ -139,7 +139,7 @@ class Networks:
                 net.take(record, settings, f"eth{number}", default_route=net is out)
                 for number, (net, settings) in enumerate(wanted.items())
             ]
-            ports = ports_of(record, out.record.host_binding) if out and not out.record.internal else ()
+            ports = ports_by(record, out.record if out else None)
         except BaseException:
             for net in wanted:
                 net.give_back(record.id)
@@ -283,6 +283,11 @@ class Networks:
                 continue
             if partner.id in bridge.attached:
                 yield partner, alias, bridge.attached[partner.id]
+            elif needed:
+                raise EngineError(
+                    f"container {partner.id} not attached to default bridge network; connect it there, or "
+                    "use a network of your own"
+                )
 
     def _running(self, other: str, own: str, alias: str) -> ContainerRecord:
         """Find the container to which a link leads. Raises EngineError."""
@@ -373,8 +378,14 @@ class Networks:
         await connect(self, find(self.nets, ref), container, settings or EndpointSettings())
 
     async def disconnect(self, ref: str, container: str, *, force: bool = False) -> None:
-        """Take a container off a network. force: also one that is not there any more."""
-        await disconnect(self, find(self.nets, ref), container, force=force)
+        """Take a container off a network. force: though one of the two is not there any more."""
+        try:
+            net = find(self.nets, ref)
+        except NotFoundError:
+            if not force or not await disconnect_gone(self, ref, container):
+                raise
+        else:
+            await disconnect(self, net, container, force=force)
 
 
 def _names_the_gateway(record: ContainerRecord) -> bool:

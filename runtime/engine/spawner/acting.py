@@ -72,8 +72,13 @@ def _link(house: House, request: Link) -> Reply:
     netns_fd = held.container.attach()
     if netns_fd is None:
         raise ConflictError(f"connect {request.id}: it has no network namespace of its own")
-    change = house.networks.connect if request.connect else house.networks.disconnect
-    return Linked(endpoint=change(request.id, netns_fd, request.endpoint)), []
+    networks = house.networks
+    if request.connect:
+        endpoint = networks.connect(request.id, netns_fd, request.endpoint, request.ports)
+    else:
+        endpoint = networks.disconnect(request.id, netns_fd, request.endpoint)
+    held.ports = networks.published(request.id)
+    return Linked(endpoint=endpoint, ports=held.ports), []
 
 
 def _group(held: Held) -> Cgroup:

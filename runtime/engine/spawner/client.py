@@ -22,7 +22,6 @@ from runtime.engine.spawner.protocol import (
     Act,
     Answer,
     Done,
-    Endpoint,
     Exec,
     Exited,
     Failed,
@@ -206,9 +205,9 @@ class Spawner:
 
     # ---- networks and pools ---------------------------------------------------------------------------
 
-    async def link(self, request: Link) -> Endpoint:
-        """Attach a running container to one more network, or take it off; return the endpoint as made."""
-        return (await self._ask(request, Linked)).endpoint
+    async def link(self, request: Link) -> Linked:
+        """Attach a running container to one more network, or take it off; return what was made of it."""
+        return await self._ask(request, Linked)
 
     async def resolver(self, id: str) -> list[int]:  # noqa: A002
         """Return duplicates of the sockets at 127.0.0.11 inside (UDP, listening TCP); [] when it has none."""

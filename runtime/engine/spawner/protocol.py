@@ -179,11 +179,15 @@ class Update(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Attach a running container to one more network, or (connect False) take it off."""
+    """Attach a running container to one more network, or (connect False) take it off.
+
+    ports: what to publish, unless its ports are held already.
+    """
 
     id: str
     endpoint: Endpoint
     connect: bool
+    ports: tuple[Port, ...] = ()
 
 
 class Warm(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -213,9 +217,10 @@ class Pids(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Linked(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Answer to Link: the endpoint as made."""
+    """Answer to Link: the endpoint as made, and the ports that are published now (None: not told)."""
 
     endpoint: Endpoint
+    ports: tuple[Port, ...] | None = None
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -143,6 +143,13 @@ def test_internal_and_isolated_networks_keep_what_they_promise(client: Client):
     serve(client, "alone", "--network", "apart")
     script = "ip route | grep -c default; wget -qO- http://web/hostname"
     assert client("run", "--rm", "--network", "quiet", "busybox", "sh", "-c", script) == "0\nweb\n"
+    serve(client, "both", "--network", "quiet", "-p", "127.0.0.1::80")
+    assert client("port", "both") == "", "no way in"
+    client("network", "connect", "apart", "both")
+    (at,) = ports(client, "both", "80")
+    assert fetch(*at) == "both"
+    client("network", "disconnect", "apart", "both")
+    assert client("port", "both") == ""
     script = "nslookup alone >/dev/null && wget -T 1 -qO- http://alone/hostname 2>&1 || true"
     assert "timed out" in client("run", "--rm", "--network", "apart", "busybox", "sh", "-c", script)
 

@@ -350,6 +350,28 @@ def test_a_running_container_comes_and_goes(box, networks: NamedNetworks, world:
         assert links() == {"lo", "eth0"}
 
 
+def test_ports_are_held_and_led_only_to_networks_that_lead_out(box, networks: NamedNetworks) -> None:
+    port = free_port()
+    one = box("one", endpoint(SECRET, 2))
+    asked = (Port(host=port, container=80),)
+    networks.connect("one", one.fd, endpoint(SECRET, 2), ())
+    assert networks.published("one") == ()
+    with socket.create_server((HOST4, port)), pytest.raises(NetworkError, match="already allocated"):
+        networks.connect("one", one.fd, endpoint(ONE, 2, ""), asked)
+    with inside(one.fd):
+        assert links() == {"lo", "eth0"}
+    networks.connect("one", one.fd, endpoint(ONE, 2, ""), asked)
+    assert {(bound.host, bound.container) for bound in networks.published("one")} == {(port, 80)}
+    with listen("0.0.0.0", 80, one.fd) as server:
+        meets(server, HOST4, port)
+        networks.disconnect("one", one.fd, endpoint(ONE, 2))
+        assert networks.published("one") == ()
+        with pytest.raises(ConnectionRefusedError):
+            connect(HOST4, port)
+        networks.connect("one", one.fd, endpoint(ONE, 2, ""), asked)
+        meets(server, HOST4, port)
+
+
 def test_names_are_asked_inside_and_port_53_stays_free(box, networks: NamedNetworks) -> None:
     one, plain = box("one", endpoint(ONE, 2, resolver=True)), box("two", endpoint(ONE, 3))
     assert networks.resolver("two") == ()

@@ -24,7 +24,7 @@ from runtime.engine.service.network_record import Ipam, IpamPool, NetworkCreate
 from runtime.engine.service.network_state import at_rest
 from runtime.engine.service.networks import Networks
 from runtime.engine.service.request import EndpointSettings, IpamConfig, NetworkingConfig, PortBinding
-from runtime.engine.spawner.protocol import Endpoint, Link, NetworkSpec
+from runtime.engine.spawner.protocol import Endpoint, Link, Linked, NetworkSpec
 from runtime.network.model import Port
 
 
@@ -52,11 +52,12 @@ class WiredSpawner(FakeSpawner):
     async def network_down(self, id: str) -> None:  # noqa: A002
         self.bridges.pop(id, None)
 
-    async def link(self, request: Link) -> Endpoint:
+    async def link(self, request: Link) -> Linked:
         self.links.append(request)
         if self.refuses is not None:
             raise self.refuses
-        return msgspec.structs.replace(request.endpoint, interface=request.endpoint.interface or "eth7")
+        made = msgspec.structs.replace(request.endpoint, interface=request.endpoint.interface or "eth7")
+        return Linked(endpoint=made, ports=request.ports if request.connect else None)
 
     async def resolver(self, id: str) -> list[int]:  # noqa: A002
         return []
@@ -243,6 +244,10 @@ async def test_ipv6_networks_get_a_subnet_of_their_own(tmp_path: Path) -> None:
         await service.networks.create(net(name, enable_ipv6=True))
     subnets = [spec.subnet6 for spec in service.spawner.bridges.values()]
     assert len(set(subnets)) == 2
+    pools = [IpamPool(subnet="fd05::/64"), IpamPool(subnet="10.5.0.0/24")]
+    await service.networks.create(NetworkCreate(name="c", enable_ipv6=True, ipam=Ipam(config=pools)))
+    shown = service.networks.inspect("c").ipam.config
+    assert [pool.subnet for pool in shown] == ["10.5.0.0/24", "fd05::/64"]
     record = await run(service, "web", network_mode="a")
     settings = record.networks["a"]
     assert settings.global_ipv6_address.startswith("fd")
@@ -337,7 +342,19 @@ async def test_the_way_out_is_the_first_network_by_name_that_has_one(tmp_path: P
         ({"networking_config": on("app", ipam_config=IpamConfig(ipv4_address="10.6.0.9"))},
          "no configured subnet or ip-range contain the IP address 10.6.0.9"),
         ({"networking_config": on("app", ipam_config=IpamConfig(link_local_ips=["10.5.0.9"]))},
-         "invalid link-local IP address 10.5.0.9"),
+         "invalid link-local IP address: 10.5.0.9"),
+        ({"networking_config": on("app", ipam_config=IpamConfig(ipv4_address="somewhere"))},
+         "invalid IPv4 address: somewhere"),
+        ({"networking_config": on("app", ipam_config=IpamConfig(ipv4_address="fd00::9"))},
+         "invalid IPv4 address: fd00::9"),
+        ({"networking_config": on("app", ipam_config=IpamConfig(ipv6_address="10.5.0.9"))},
+         "invalid IPv6 address: 10.5.0.9"),
+        ({"networking_config": on("app", ipam_config=IpamConfig(ipv6_address="::ffff:10.5.0.9"))},
+         "invalid IPv6 address: ::ffff:10.5.0.9"),
+        ({"networking_config": on("app", ipam_config=IpamConfig(ipv6_address="::"))},
+         "invalid IPv6 address: ::"),
+        ({"network_mode": "container"}, "invalid container format container:<name"),
+        ({"network_mode": "container:"}, "invalid container format container:<name"),
         ({"networking_config": on("bridge", aliases=["www"])},
          "network-scoped alias is supported only for containers in user defined networks"),
         ({"extra_hosts": ["nonsense"]}, "bad format for add-host"),
@@ -418,6 +435,49 @@ async def test_a_running_container_is_connected_and_disconnected(tmp_path: Path)
 
 
 @in_loop
+async def test_ports_are_published_as_soon_as_a_network_leads_out(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    await service.networks.create(net("inner", internal=True))
+    await service.networks.create(net("app"))
+    record = await run(
+        service, "web", network_mode="inner", port_bindings={"80/tcp": [PortBinding(host_port="8080")]}
+    )
+    assert service.spawner.held[record.id].ports == ()
+    await service.networks.connect("app", "web")
+    assert service.spawner.links[-1].ports == (Port(host=8080, container=80),)
+    assert service.containers.get("web").state.ports == (Port(host=8080, container=80),)
+    await service.networks.disconnect("app", "web")
+    assert service.spawner.links[-1].ports == ()
+    assert service.containers.get("web").state.ports == ()
+
+
+@in_loop
+async def test_a_network_that_is_gone_is_left_by_force(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    made = {name: await service.networks.create(net(name)) for name in ("one", "two")}
+    await create(service, "web", network_mode="one")
+    await service.networks.connect("two", "web")
+    for name in made:
+        await service.networks.remove(name)
+    with pytest.raises(NotFoundError, match="network one not found"):
+        await service.networks.disconnect("one", "web")
+    await service.networks.disconnect("one", "web", force=True)
+    await service.networks.disconnect(made["two"], "web", force=True)
+    assert service.containers.get("web").networks == {}
+    with pytest.raises(NotFoundError, match="network one not found"):
+        await service.networks.disconnect("one", "web", force=True)
+
+
+@in_loop
+async def test_the_default_networks_have_no_aliases_whatever_else_is_wrong(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    await run(service, "web", network_mode="none")
+    for name in ("bridge", "host", "none"):
+        with pytest.raises(BadParameterError, match="network-scoped alias is supported only"):
+            await service.networks.connect(name, "web", EndpointSettings(aliases=["www"]))
+
+
+@in_loop
 async def test_a_connection_that_fails_leaves_nothing(tmp_path: Path) -> None:
     service = await opened(tmp_path)
     await service.networks.create(net("app"))
@@ -487,7 +547,7 @@ async def test_the_next_daemon_plugs_in_what_the_last_one_was_about_to(tmp_path:
     record = await run(service, "web", network_mode="back")
     seen = {}
 
-    async def die(request: Link) -> Endpoint:
+    async def die(request: Link) -> Linked:
         seen.update(service.containers.get("web").networks)
         raise EngineError("the spawner is gone")
 
@@ -599,6 +659,34 @@ async def test_ports_are_read_as_docker_does(tmp_path: Path) -> None:
         Port(host=0, container=53, protocol="udp"),
     )
     assert ports_of(record, "10.0.0.1")[1].host_ip == "10.0.0.1"
+
+
+@in_loop
+async def test_links_hold_on_the_network_they_were_made_for(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    for name in ("one", "two"):
+        await service.networks.create(net(name))
+    await run(service, "db", network_mode="one")
+    web = await run(service, "web", network_mode="one", links=["db:sql"])
+    for ref in ("db", "web"):
+        await service.networks.connect("two", ref)
+    names = ContainerNames(web, lambda: service.networks.nets_of(web.id))
+    assert len(names.addresses("sql") or ()) == 1
+    await service.networks.disconnect("one", "db")
+    assert names.addresses("sql") is None
+    assert names.addresses("db")
+
+
+@in_loop
+async def test_an_old_link_needs_its_container_on_the_network_bridge(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    await service.networks.create(net("app"))
+    db = await run(service, "db", network_mode="app")
+    web = await create(service, "web", links=["db"])
+    with pytest.raises(EngineError, match=f"container {db.id} not attached to default bridge network"):
+        await service.containers.start(web)
+    await service.networks.connect("bridge", "db")
+    await service.containers.start(web)
 
 
 @in_loop
