@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import socket
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -45,8 +47,17 @@ def open_url(url: str) -> Iterator[Fetched]:
     except urllib.error.HTTPError as error:
         raise EngineError(f"fetch {url}: the server answers {error.code} ({error.reason})") from error
     except (urllib.error.URLError, TimeoutError) as error:
-        reason = getattr(error, "reason", error)
+        reason = _reason(getattr(error, "reason", error), parts.netloc.rpartition("@")[2])
         raise EngineError(f"fetch {url}: {reason}; is it right, and reachable from the daemon?") from error
+
+
+def _reason(error: object, host: str) -> str:
+    """Say why, and of what kept it from connecting in docker's words, by which clients know it."""
+    if isinstance(error, socket.gaierror):
+        return f"dial tcp: lookup {host}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, ssl.SSLError):
+        return f"dial tcp {host}: {error.strerror.lower()}"
+    return str(error)
 
 
 def _seconds(text: str | None) -> int:

@@ -1,0 +1,38 @@
+"""What is fetched by URL: why it could not be had."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import urllib.error
+import urllib.request
+
+import pytest
+
+from runtime.engine.errors import EngineError
+from runtime.engine.service.web import open_url
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (
+            socket.gaierror(-2, "Name or service not known"),
+            "dial tcp: lookup me.invalid: Name or service not known",
+        ),
+        (ConnectionRefusedError(111, "Connection refused"), "dial tcp me.invalid: connection refused"),
+        (ssl.SSLCertVerificationError(1, "nobody vouches for it"), "nobody vouches for it"),
+        ("no host given", "no host given"),
+    ],
+)
+def test_why_an_url_could_not_be_fetched(
+    reason: OSError | str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise urllib.error.URLError(reason)
+
+    monkeypatch.setattr(urllib.request, "urlopen", fail)
+    with pytest.raises(EngineError) as caught, open_url("https://me.invalid/file"):
+        pass
+    assert str(caught.value).startswith("fetch https://me.invalid/file: ")
+    assert f"{said}; is it right, and reachable from the daemon?" in str(caught.value)
