@@ -67,7 +67,7 @@ class Pull:
         path = name.path
         top = self._find(name)
         self._progress(Message(status=f"Pulling from {path}", id=name.digest or name.tag))
-        before = self._known(name)
+        before = self._known(str(name))
         document = top
         if top.is_index:
             chosen = choose(top, self._wanted, str(name))
@@ -87,9 +87,9 @@ class Pull:
         except (RegistryAuthError, RegistryNotFoundError) as error:
             raise not_there(name, error) from error
 
-    def _known(self, name: Reference) -> str:
+    def _known(self, reference: str) -> str:
         try:
-            return self._store.find_id(str(name))
+            return self._store.find_id(reference)
         except ImageError:
             return ""
 
@@ -101,7 +101,9 @@ class Pull:
             Layer(digest=blob.digest, size=blob.size, media_type=blob.media_type, diff_id=diff_id)
             for blob, diff_id in zip(manifest.layers, diff_ids, strict=True)
         ]
-        self._layers(name.path, list(dict.fromkeys(wanted)))
+        # Of an image that is here docker names no layers.
+        told = not self._known(manifest.config.digest)
+        self._layers(name.path, list(dict.fromkeys(wanted)), told)
         return self._store.add_image(
             () if name.digest else (str(name),),
             document.data,
@@ -145,12 +147,13 @@ class Pull:
 
     # ---- layers ----------------------------------------------------------------------------------------
 
-    def _layers(self, path: str, layers: list[Layer]) -> None:
+    def _layers(self, path: str, layers: list[Layer], told: bool) -> None:
         missing = []
         for layer in layers:
             if self._is_here(layer):
                 self._meter.note(layer.digest, "present")
-                self._say(layer, "Already exists")
+                if told:
+                    self._say(layer, "Already exists")
             else:
                 missing.append(layer)
                 self._say(layer, "Pulling fs layer")

@@ -65,6 +65,7 @@ def test_a_pull_tells_docker_lines_and_what_it_moved(ask, fake):
     assert ask.events == [("image", "pull", fake.name(), {"name": f"{fake.host}/app"})]
     _, lines = ask("POST", f"/images/create?fromImage={fake.name()}&tag=")
     assert lines[-2]["status"] == f"Status: Image is up to date for {fake.name()}"
+    assert len(lines) == 4  # nothing of its layers: pulling, digest, status, and what moved
 
 
 def test_a_pull_by_digest_and_of_all_tags(ask, fake):
