@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime"))
 
-from moby_integration import NAMED, compiled, named_registry, tag
+from moby_integration import NAMED, compiled, named_programs, tag
 from outcomes import Case, Suite
 from own_namespaces import run_inside, shared, world
 
@@ -76,7 +76,7 @@ def suite(checkout: Path, base: Path, only: str, environment: Mapping[str, str])
         "DOCKER_GRAPHDRIVER": "overlay2",
         "DOCKER_EXPERIMENTAL": "1",
         "DEST": str(shared(base)),
-        "PATH": f"{named_registry(base)}{os.pathsep}{environment['PATH']}",
+        "PATH": f"{named_programs(base)}{os.pathsep}{environment['PATH']}",
     }
     for name in suites((directory / "check_test.go").read_text()):
         if not re.search(which, name):

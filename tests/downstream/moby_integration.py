@@ -111,7 +111,7 @@ def suite(checkout: Path, base: Path, only: str, environment: Mapping[str, str])
         "DOCKER_GRAPHDRIVER": "overlay2",
         "DOCKER_EXPERIMENTAL": "1",
         "DEST": str(shared(base)),
-        "PATH": f"{named_registry(base)}{os.pathsep}{environment['PATH']}",
+        "PATH": f"{named_programs(base)}{os.pathsep}{environment['PATH']}",
     }
     for package in PACKAGES:
         directory = checkout / "integration" / package
@@ -124,12 +124,13 @@ def suite(checkout: Path, base: Path, only: str, environment: Mapping[str, str])
             subprocess.run(command, cwd=directory, env={**environment, **own}, stdout=log, stderr=log)
 
 
-def named_registry(base: Path) -> Path:
-    """A directory with docker-registry, where it is installed, under the name that the suite calls."""
+def named_programs(base: Path) -> Path:
+    """A directory with programs under the names that the suite calls, as far as they are installed."""
     directory = base / "bin"
     directory.mkdir()
-    if program := shutil.which("docker-registry"):
-        (directory / "registry-v2").symlink_to(program)
+    for name, stand_in in {"registry-v2": "docker-registry", "ping": "busybox"}.items():
+        if program := None if shutil.which(name) else shutil.which(stand_in):
+            (directory / name).symlink_to(program)
     return directory
 
 
