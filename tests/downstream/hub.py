@@ -28,6 +28,7 @@ _USERS = {
     "nobody:x:65534:65534::/home:/bin/false\n",
     "group": "daemon:x:1:\nbin:x:2:\nwheel:x:10:root\naudio:x:29:\nstaff:x:50:\nnobody:x:65534:\n",
 }
+_COMMANDS = {"hello-world": ["/hello"], "busybox": ["sh"]}
 _ALPINE = {"passwd": "postgres:x:70:70::/var:/bin/sh\n", "group": "postgres:x:70:\n"}
 
 _ADDUSER = """#!/bin/sh
@@ -106,15 +107,19 @@ def _image(directory: Path, name: str, tag: str) -> tuple[bytes, str, dict[str, 
     (rootfs / "etc/release").write_text(f"{name} {tag}\n")
     (rootfs / "home").mkdir()
     (rootfs / "tmp").chmod(0o1777)
-    (rootfs / "bin/adduser").write_text(_ADDUSER)
-    (rootfs / "bin/adduser").chmod(0o755)
+    scripts = {"bin/adduser": _ADDUSER}
+    if name == "hello-world":
+        scripts["hello"] = "#!/bin/sh\necho 'Hello from Docker!'\n"
+    for file, text in scripts.items():
+        (rootfs / file).write_text(text)
+        (rootfs / file).chmod(0o755)
     if name == "alpine":
         (rootfs / "var/opt").mkdir(parents=True)
     for users in (_USERS, _ALPINE) if name == "alpine" else (_USERS,):
         for file, lines in users.items():
             with (rootfs / "etc" / file).open("a") as opened:
                 opened.write(lines)
-    command = ["echo", "Hello from Docker!"] if name == "hello-world" else ["/bin/sh"]
+    command = _COMMANDS.get(name, ["/bin/sh"])
     return make_image([_tar(rootfs)], docker=True, created=_CREATED, config={"Cmd": command, "Env": [_PATH]})
 
 
