@@ -29,6 +29,7 @@ from runtime.image.documents import (
 )
 from runtime.image.errors import ImageError, LayerError, os_cause
 from runtime.image.layers import Layer, LayerStore
+from runtime.image.legacy import OldArchive
 from runtime.image.names import entry_path
 from runtime.image.streams import LayerReader, UnpackLimits
 
@@ -104,7 +105,9 @@ def read_archive(
         try:
             members = _members(source, scratch, limits)
             reader = _Reader(members, store, on_layer)
-            return reader.docker() if "manifest.json" in members else reader.oci()
+            if "manifest.json" in members:
+                return reader.docker()
+            return reader.old() if "repositories" in members and "index.json" not in members else reader.oci()
         except (msgspec.MsgspecError, tarfile.TarError, RecursionError, UnicodeError) as error:
             raise ImageError(
                 f"archive {_shown(source)} is malformed: {error}; save the image again"
@@ -189,6 +192,14 @@ class _Reader:
             paths = image.layers or ()
             layers = self._layers(paths, (None,) * len(paths), diff_ids)
             found.append(Found(names=image.tags or (), layers=layers, config=config, parent=image.parent))
+        return found
+
+    def old(self) -> list[Found]:
+        """Images of Docker before 1.10."""
+        archive = OldArchive(self._members, self._document, self._store, self._on_layer)
+        found = [Found(names=one.names, layers=one.layers, config=one.config) for one in archive.images()]
+        for one in found:
+            _diff_ids(one.config)
         return found
 
     def oci(self) -> list[Found]:
