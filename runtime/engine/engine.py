@@ -19,6 +19,7 @@ from runtime.engine.config import ContainerConfig
 from runtime.engine.container import Container
 from runtime.engine.directories import Directories
 from runtime.engine.errors import EngineError
+from runtime.engine.places import make_places
 from runtime.engine.prepare import Prepared, prepare
 from runtime.engine.roots import Root, Roots
 from runtime.oci.spec import NamespaceType
@@ -191,6 +192,12 @@ class Engine:
 
     def take_root(self, prepared: Prepared) -> Root:
         """Make the root file system of a container."""
+        root = self._take_root(prepared)
+        if prepared.config.mounts and prepared.maps is None:
+            make_places(root, prepared)
+        return root
+
+    def _take_root(self, prepared: Prepared) -> Root:
         if prepared.config.rootfs:
             return self._roots.bind(prepared.config.rootfs)
         home = prepared.config.home

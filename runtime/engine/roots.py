@@ -32,11 +32,13 @@ _IMAGES_KEPT = 4
 class Root(msgspec.Struct, frozen=True):
     """One container's root: `fd` of its mount, attached nowhere yet, and the directory of its writable layer.
 
-    fd is closed by whoever took the root, as soon as the container has it.
+    fd is closed by whoever took the root, as soon as the container has it. targets: its layers have what all
+    containers mount on.
     """
 
     fd: int
     home: str
+    targets: bool = False
 
 
 class Roots:
@@ -74,11 +76,11 @@ class Roots:
                 ready = self._ready[layers].popleft()
                 try:
                     os.rename(ready.home, home)  # noqa: PTH104
-                    return Root(ready.fd, home)
+                    return Root(ready.fd, home, ready.targets)
                 except OSError:  # another file system, no parent yet, or something is there
                     self._ready[layers].appendleft(ready)
         upper, work = Directories.make_at(home)
-        return Root(make_overlay(self._lower(layers), upper, work), home)
+        return self._over(layers, home, upper, work)
 
     def make_mapped(self, layers: tuple[str, ...], maps: IdMaps, kept: str = "") -> Root:
         """Return a root whose files belong to the container's ids: the layers' owners are mapped.
@@ -149,7 +151,7 @@ class Roots:
     def _make(self, layers: tuple[str, ...]) -> Root:
         home, upper, work = self._directories.make()
         try:
-            return Root(make_overlay(self._lower(layers), upper, work), home)
+            return self._over(layers, home, upper, work)
         except BaseException:
             self._directories.remove(home)
             raise
@@ -162,10 +164,12 @@ class Roots:
         if len(self._below) < _TARGETS_MOST:  # containers may be over them, so they stay
             self._below[layers] = inodes, add_targets(layers, self._directories)
 
-    def _lower(self, layers: tuple[str, ...]) -> tuple[str, ...]:
-        """Return `layers`, with what all containers mount on above them if that is made."""
+    def _over(self, layers: tuple[str, ...], home: str, upper: str, work: str) -> Root:
+        """Make a root over `layers`, with what all containers mount on above them if that is made."""
         known = self._below.get(layers)
-        return known[1] if known is not None and known[0] == _inodes(layers) else layers
+        made = known is not None and known[0] == _inodes(layers)
+        lower = known[1] if known is not None and made else layers
+        return Root(make_overlay(lower, upper, work), home, made)
 
     def _drop(self, layers: tuple[str, ...]) -> None:
         """Free the ready roots over `layers`, and let the layers go."""

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator, Sequence
 
 from runtime.engine.directories import Directories
+from runtime.engine.inroot import make_behind_link
 from runtime.spawn.overlay import make_overlay
 
 FILES = ("etc/hosts", "etc/hostname", "etc/resolv.conf")
@@ -22,7 +23,8 @@ def add_targets(layers: tuple[str, ...], directories: Directories) -> tuple[str,
     """Return `layers` and above them, where they lack some of these places, a directory that has them.
 
     The kernel makes it, as the upper one of an overlay, so that owner, mode and attributes of directories on
-    the way are those of the layers. What is no directory on the way is left alone: the start will say so.
+    the way are those of the layers. What is no directory on the way is left alone: the start will say so. A
+    file behind a link that leads nowhere is made where it points to.
     """
     if len(layers) > _MOST_LAYERS - 1:
         return layers
@@ -52,8 +54,11 @@ def _make_file(root: int, path: str) -> None:
         if parent < 0:
             return
         before = os.fstat(parent)
-        with contextlib.suppress(FileExistsError):
+        try:
             os.mknod(name, stat.S_IFREG | 0o644, dir_fd=parent)
+        except FileExistsError:
+            make_behind_link(root, path, directory=False)
+        else:
             os.utime(f"/proc/self/fd/{parent}", ns=(before.st_atime_ns, before.st_mtime_ns))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.engine.errors import EngineError
-from runtime.engine.service.inroot import open_in
+from runtime.engine.inroot import open_in
 from runtime.engine.service.request import Body
 from runtime.engine.service.snapshot import leftovers
 from runtime.image.merged import Merged, Node

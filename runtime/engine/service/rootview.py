@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from runtime.engine.errors import EngineError
-from runtime.engine.service.inroot import make_directories, make_file, open_in
+from runtime.engine.inroot import make_directories, make_file, open_in
 from runtime.engine.service.mounting import subpath_of
 from runtime.engine.service.record import ContainerRecord, MountPoint
 from runtime.spawn.anchor import make_anchor

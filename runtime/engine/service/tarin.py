@@ -12,7 +12,7 @@ from io import BufferedReader
 from typing import BinaryIO, NamedTuple, cast
 
 from runtime.engine.errors import BadParameterError, EngineError
-from runtime.engine.service.inroot import make_directories, mount_id, open_in
+from runtime.engine.inroot import make_directories, mount_id, open_in
 from runtime.image.metadata import PAX_XATTR, is_content
 from runtime.spawn.causes import cause
 

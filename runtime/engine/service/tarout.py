@@ -10,7 +10,7 @@ import stat
 import tarfile
 from collections.abc import Callable, Generator, Iterator
 
-from runtime.engine.service.inroot import again, link_of, open_in
+from runtime.engine.inroot import again, link_of, open_in
 
 log = logging.getLogger(__name__)
 

@@ -43,6 +43,29 @@ def test_read_only_mounts_and_root(run, volume):
     assert not (volume / "new").exists()
 
 
+def test_places_behind_links_that_lead_nowhere_are_made_in_the_container(run, volume, rootfs, tmp_path):
+    image = tmp_path / "image"
+    (image / "links").mkdir(parents=True)
+    for name, target in (
+        ("near", "gone"),
+        ("far", f"{tmp_path}/outside"),
+        ("up", "../../gone"),
+        ("own", "own"),
+    ):
+        (image / "links" / name).symlink_to(target)
+    layers = (str(rootfs), str(image))
+    mounts = (
+        bind(volume, "/links/near/sub"),
+        bind(volume / "file", "/links/far"),
+        tmpfs("/links/up/deep"),
+    )
+    script = f"cat /links/gone/sub/file {tmp_path}/outside; grep -c ' /gone/deep tmpfs' /proc/mounts"
+    assert run(script, layers=layers, mounts=mounts) == (0, "from the hostfrom the host1")
+    assert not (tmp_path / "outside").exists()
+    with pytest.raises(EngineError, match=r"/links/own.*ELOOP"):
+        run("true", layers=layers, mounts=(bind(volume, "/links/own"),))
+
+
 def test_what_the_container_mounts_stays_there(run, volume):
     mounts = (bind(volume, "/data"),)
     script = "mount -t tmpfs x /data && grep -c ' /data tmpfs' /proc/mounts"

@@ -42,6 +42,20 @@ def test_what_is_missing_is_made_as_the_image_would_have_it(directories: Directo
     assert (info.st_mode & 0o777, info.st_uid, info.st_gid, info.st_mtime) == (0o711, 7, 8, 2)
 
 
+def test_a_file_behind_a_link_that_leads_nowhere_is_made_where_it_points_to(
+    directories: Directories, tmp_path: Path
+):
+    etc = tmp_path / "image/etc"
+    etc.mkdir(parents=True)
+    (etc / "resolv.conf").symlink_to("../run/systemd/stub.conf")
+    (etc / "hosts").symlink_to(f"{tmp_path}/outside")
+    (etc / "hostname").symlink_to("hostname")
+    above = add_targets((str(tmp_path / "image"),), directories)[-1]
+    assert Path(above, "run/systemd/stub.conf").is_file()
+    assert Path(f"{above}{tmp_path}/outside").is_file()
+    assert not (tmp_path / "outside").exists()
+
+
 @pytest.mark.parametrize("etc", ["link", "file"])
 def test_what_is_no_directory_is_left_alone(directories: Directories, tmp_path: Path, etc: str):
     (tmp_path / "image").mkdir()
@@ -61,6 +75,26 @@ def test_an_image_that_lacks_nothing_gets_no_layer(directories: Directories, tmp
         (tmp_path / "image/etc" / name).touch()
     assert add_targets((str(tmp_path / "image"),), directories) == (str(tmp_path / "image"),)
     assert names(directories.run) == []
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_links_of_the_image_and_of_the_container_may_lead_nowhere(rootfs: Path, tmp_path: Path, warm: bool):
+    for below, name in (("image", "hostname"), ("home/u", "hosts")):
+        (tmp_path / below / "etc").mkdir(parents=True)
+        (tmp_path / below / "etc" / name).symlink_to(f"../gone/{name}")
+    (tmp_path / "own").write_text("own")
+    config = ContainerConfig(
+        layers=(str(rootfs), str(tmp_path / "image")),
+        home=str(tmp_path / "home"),
+        argv=("sh", "-c", 'test "$(cat /gone/hostname /gone/hosts)" = ownown'),
+        mounts=(bind(tmp_path / "own", "/etc/hosts"), bind(tmp_path / "own", "/etc/hostname")),
+    )
+    with Engine(tmp_path / "root", targets=True) as engine:
+        if warm:
+            engine.warm(config)
+        container = engine.create(config)
+        container.start()
+        assert container.wait() == 0
 
 
 def test_a_container_keeps_nothing_of_it(rootfs: Path, tmp_path: Path):

@@ -135,6 +135,19 @@ def make_directories(root_fd: int, path: str) -> None:
             os.close(at)
 
 
+def make_behind_link(root_fd: int, path: str, *, directory: bool) -> None:
+    """Make what `path` leads to, if that is missing and a link is on the way; what fails is left as it is."""
+    try:
+        os.close(open_in(root_fd, path, os.O_PATH))
+    except FileNotFoundError:
+        with contextlib.suppress(OSError):
+            end = resolve(root_fd, path)
+            if end != posixpath.normpath(path):
+                (make_directories if directory else make_file)(root_fd, end)
+    except OSError:
+        pass
+
+
 def make_file(root_fd: int, path: str) -> None:
     """Make an empty file unless there is something, and what is missing above it. Raises OSError."""
     parent, _, name = path.rstrip("/").rpartition("/")
