@@ -91,7 +91,7 @@ class Containers:
         members.closing = True
         for member in members:
             unmonitor(member)
-            oom.unwatch(members, member)
+            oom.unwatch(member)
             cancel_restart(member)
         if not live_restore:
             running = [member for member in members if member.record.state.running]

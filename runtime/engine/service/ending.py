@@ -60,7 +60,7 @@ class Ending:
         if is_told(member.record, exited):  # the end of an earlier run
             return
         unmonitor(member)
-        oom.unwatch(members, member)
+        oom.unwatch(member)
         if modes.keeps_processes(member.record):
             await self._kill_rest(member.id)
         await service.streams.drained(member.id)

@@ -21,8 +21,8 @@ from runtime.engine.service.waits import Waiters
 
 if TYPE_CHECKING:
     from runtime.engine.service.health import Monitor
+    from runtime.engine.service.oom import Lookout
     from runtime.engine.service.service import Service
-    from runtime.spawn.cgroups.oom import OomWatch
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class Member:
         self.backoff = Backoff()
         self.restart: asyncio.Task[None] | None = None
         self.health: Monitor | None = None
-        self.oom: OomWatch | None = None
+        self.oom: Lookout | None = None
         self.by_hand = self.stopping = self.removing = self.stay_down = self.held = False
 
     @property

@@ -11,34 +11,56 @@ from runtime.spawn.causes import cause
 from runtime.spawn.cgroups import find_layout
 from runtime.spawn.cgroups.oom import OomWatch
 
+_YOUNG_S = 0.05
+"""Whose program ends sooner is not watched: its end tells, and its start has no more to do."""
+
 log = logging.getLogger(__name__)
 
 _layout = functools.cache(find_layout)
 
 
+class Lookout:
+    """Tells of one run of a container, from a moment after it was made to end()."""
+
+    def __init__(self, members: Members, member: Member) -> None:
+        self._members, self._member = members, member
+        self._watch: OomWatch | None = None
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(_YOUNG_S, self._begin)
+
+    def _begin(self) -> None:
+        try:
+            self._watch = OomWatch(self._member.record.state.pid, _layout())
+        except OSError as error:  # it has ended, which others tell
+            log.debug("watch the memory of container %s: %s", self._member.id, cause(error))
+            return
+        self._loop.add_reader(self._watch.fd, self._look)
+        self._look()
+
+    def _look(self) -> None:
+        if self._watch is not None and self._watch.happened():
+            self._members.set_state(self._member, save=False, oom_killed=True)
+            self._members.publish(self._member.record, "oom")
+
+    def end(self) -> None:
+        """Tell what has happened until now, and no more."""
+        self._timer.cancel()
+        if self._watch is not None:
+            self._look()
+            self._loop.remove_reader(self._watch.fd)
+            self._watch.close()
+            self._watch = None
+
+
 def watch(members: Members, member: Member) -> None:
     """Tell from now on when a running container's memory runs out, if it has a limit."""
-    unwatch(members, member)
-    if not member.record.host_config.memory:
-        return
-    try:
-        member.oom = OomWatch(member.record.state.pid, _layout())
-    except OSError as error:  # it has ended; its end is told by others
-        log.debug("watch the memory of container %s: %s", member.id, cause(error))
-        return
-    asyncio.get_running_loop().add_reader(member.oom.fd, _look, members, member)
+    unwatch(member)
+    if member.record.host_config.memory:
+        member.oom = Lookout(members, member)
 
 
-def unwatch(members: Members, member: Member) -> None:
-    """Tell what has happened until now, and no more. Idempotent."""
+def unwatch(member: Member) -> None:
+    """Tell no more of it. Idempotent."""
     if member.oom is not None:
-        _look(members, member)
-        asyncio.get_running_loop().remove_reader(member.oom.fd)
-        member.oom.close()
+        member.oom.end()
         member.oom = None
-
-
-def _look(members: Members, member: Member) -> None:
-    if member.oom is not None and member.oom.happened():
-        members.set_state(member, save=False, oom_killed=True)
-        members.publish(member.record, "oom")

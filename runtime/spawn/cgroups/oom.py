@@ -12,15 +12,16 @@ from runtime.spawn.cgroups.layout import Layout
 class OomWatch:
     """Watches the memory of the cgroup that a process is in. `fd` can be read once happened() is to be asked.
 
-    v1 tells of each time it was full, v2 counts those killed for it. Raises OSError where nobody tells.
+    v1 tells of each time it was full, v2 counts those killed for it. What was before is told once, too.
+    Raises OSError where nobody tells.
     """
 
     def __init__(self, pid: int, layout: Layout) -> None:
         group, self._is_v1 = memory_group(Path(f"/proc/{pid}/cgroup").read_text("utf-8"), layout)
         self._source = f"{group}/memory.oom_control" if self._is_v1 else f"{group}/memory.events"
         self._file = os.open(self._source, os.O_RDONLY | os.O_CLOEXEC)
+        self._kills, self._first = 0, True
         try:
-            self._kills = 0 if self._is_v1 else self._count()
             self.fd = self._ask_v1(group) if self._is_v1 else self._ask_v2()
         except BaseException:
             os.close(self._file)
@@ -44,12 +45,18 @@ class OomWatch:
     def happened(self) -> bool:
         """Say whether the memory ran out since this was asked last. Never waits."""
         try:
-            if self._is_v1:
-                os.eventfd_read(self.fd)
-                return os.path.exists(self._source)  # noqa: PTH110 - its removal is told, too
             before, self._kills = self._kills, self._count()
+        except OSError:  # its cgroup is gone, which v1 tells, too
+            return False
+        if not self._is_v1:
             return self._kills > before
-        except OSError:  # nothing was told, or the cgroup is gone
+        first, self._first = self._first, False  # later ones are counted only after they were told
+        return self._is_told() or (first and self._kills > 0)
+
+    def _is_told(self) -> bool:
+        try:
+            return os.eventfd_read(self.fd) > 0
+        except BlockingIOError:
             return False
 
     def _count(self) -> int:

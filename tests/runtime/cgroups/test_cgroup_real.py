@@ -114,6 +114,9 @@ def test_a_memory_that_runs_out_is_told_while_others_live_on(manager: CgroupMana
         assert select.select([watch.fd], [], [], 10.0)[0]
         assert watch.happened()
         assert not watch.happened(), "each time is told once"
+        late = OomWatch(living, manager.layout)
+        assert late.happened() and not late.happened(), "what was before is told to who comes later"
+        late.close()
         os.write(go[1], b".")
         assert ended(living) == 0
         group.remove()
