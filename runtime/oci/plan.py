@@ -190,9 +190,8 @@ def _add_late_mount(tape: Tape, root: Result, mount: Mount, directories: Iterato
         number, directory = next(directories)
         mounts.add_attach(tape, root, mount.destination, f"mount{number}", directory=directory)
     else:
-        kind = mount.type
-        source = mount.source or kind
-        mounts.add_mount(tape, root, mount.destination, kind, source, options.flags, options.data)
+        what = (mount.destination, mount.type, mount.source or mount.type, options.flags, options.data)
+        mounts.add_mount(tape, root, *what, propagation=options.propagation)
 
 
 def device_nodes(spec: Spec) -> tuple[devices.Node, ...]:

@@ -133,12 +133,20 @@ def add_mount(
     data: str,
     *,
     strict: bool = False,
+    propagation: int = 0,
 ) -> None:
-    """Append the mount of a new file system of type `kind` on `path`, made if missing, by descriptor."""
+    """Append the mount of a new file system of type `kind` on `path`, made if missing, by descriptor.
+
+    propagation: MS_SHARED and its kin, 0 for that of the mount around.
+    """
     add_directory(tape, root, path)
     target = add_open(tape, root, path, strict=strict, flags=O_PATH | O_DIRECTORY)
     tape.add(f"go to {path}", "fchdir", target)
     tape.add(f"mount {kind} on {path}", "mount", source, ".", kind, flags, data or 0)
+    if propagation:
+        mounted = add_open(tape, root, path, strict=strict, flags=O_PATH | O_DIRECTORY)
+        tape.add(f"go to the root of {path}", "fchdir", mounted)
+        tape.add(f"set the propagation of {path}", "mount", 0, ".", 0, propagation, 0)
 
 
 def add_mount_in_fresh(tape: Tape, path: str, kind: str, source: str, flags: int, data: str) -> None:

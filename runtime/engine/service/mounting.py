@@ -274,7 +274,11 @@ def tmpfs_options(text: str) -> tuple[str, ...]:
             for other in [one for one in chosen if one.partition("=")[0] == name]:
                 del chosen[other]
             chosen[option] = None
-        elif option not in PROPAGATIONS:
+        elif option in PROPAGATIONS:
+            for other in PROPAGATIONS:
+                chosen.pop(other, None)
+            chosen[option] = None
+        else:
             unknown.append(option)
     if unknown:
         raise BadParameterError(f"invalid tmpfs option {unknown}; see tmpfs(5)")

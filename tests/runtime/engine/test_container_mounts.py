@@ -43,6 +43,12 @@ def test_read_only_mounts_and_root(run, volume):
     assert not (volume / "new").exists()
 
 
+def test_a_new_mount_propagates_as_it_is_told(run):
+    for word, wanted in (("shared", "1"), ("private", "0")):
+        mount = Mount(destination="/t", type="tmpfs", source="tmpfs", options=("nodev", word))
+        assert run("grep -c ' /t .* shared:' /proc/self/mountinfo", mounts=(mount,))[1] == wanted
+
+
 def test_places_behind_links_that_lead_nowhere_are_made_in_the_container(run, volume, rootfs, tmp_path):
     image = tmp_path / "image"
     (image / "links").mkdir(parents=True)

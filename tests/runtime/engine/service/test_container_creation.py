@@ -300,6 +300,7 @@ def test_tmpfs_options_override_dockers_own():
     assert set(tmpfs_options("exec,size=64m,mode=1770,ro")) == {
         "nosuid", "nodev", "exec", "size=64m", "mode=1770", "ro",
     }  # fmt: skip
+    assert tmpfs_options("private,rshared")[3:] == ("rshared",)
     with pytest.raises(BadParameterError, match="invalid tmpfs option"):
         tmpfs_options("bogus")
 
