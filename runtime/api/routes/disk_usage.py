@@ -22,9 +22,10 @@ KINDS = ("container", "image", "volume", "build-cache")
 
 
 class UsageQuery(Query):
-    """type: container, image, volume, build-cache; none of them is all."""
+    """type: container, image, volume, build-cache; none of them is all. verbose: of 1.52, not used."""
 
     type: list[str] = msgspec.field(default_factory=list)
+    verbose: bool = False
 
 
 class VolumeUsage(Body):
