@@ -19,6 +19,7 @@ from runtime.engine.service.service import Service
 from runtime.engine.spawner.protocol import MAIN, Exited, Running, Start, Started
 from runtime.image.documents import Execution, ImageConfig
 from runtime.image.errors import ImageNotFoundError
+from runtime.image.image import Image
 from runtime.image.listing import Summary
 
 IMAGE_ID = "sha256:" + "1" * 64
@@ -229,6 +230,9 @@ class FakeImages:
 
         Found.execution = execution
         return Found()
+
+    def list(self) -> list[Image]:
+        return []
 
     def summaries(self, *, all: bool = False) -> list[Summary]:
         return []
