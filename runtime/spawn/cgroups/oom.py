@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 from pathlib import Path
@@ -78,7 +79,7 @@ def memory_group(text: str, layout: Layout) -> tuple[str, bool]:
     if "memory" in layout.v1 and "memory" in paths:
         return layout.v1["memory"] + paths["memory"], True
     if layout.v2 is None or "" not in paths:
-        raise FileNotFoundError("no cgroup that counts memory")
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), "memory")
     return layout.v2 + paths[""], False
 
 
