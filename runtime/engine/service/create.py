@@ -82,8 +82,9 @@ class Creator:
     async def _image(self, request: CreateRequest) -> Image:
         """Find the image; what its documents say is read once. ImageNotFoundError."""
         if not request.image:
-            told = request.entrypoint or request.cmd
-            raise BadParameterError("invalid reference format" if told else "no command specified")
+            if request.entrypoint or request.cmd:
+                raise BadParameterError("invalid reference format")
+            raise BadParameterError("no command specified")
         images = self._members.service.images
         image_id = images.find_id(request.image)
         if image_id not in self._images:
