@@ -38,15 +38,21 @@ class Lookout:
         self._look()
 
     def _look(self) -> None:
-        if self._watch is not None and self._watch.happened():
-            self._members.set_state(self._member, save=False, oom_killed=True)
-            self._members.publish(self._member.record, "oom")
+        try:
+            if self._watch is not None and self._watch.happened():
+                self._members.set_state(self._member, save=False, oom_killed=True)
+                self._members.publish(self._member.record, "oom")
+        except OSError:  # its cgroup has gone: all is told
+            self._close()
 
     def end(self) -> None:
         """Tell what has happened until now, and no more."""
         self._timer.cancel()
+        self._look()
+        self._close()
+
+    def _close(self) -> None:
         if self._watch is not None:
-            self._look()
             self._loop.remove_reader(self._watch.fd)
             self._watch.close()
             self._watch = None

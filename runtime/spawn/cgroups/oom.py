@@ -44,11 +44,11 @@ class OomWatch:
         return self._poll.fileno()
 
     def happened(self) -> bool:
-        """Say whether the memory ran out since this was asked last. Never waits."""
-        try:
-            before, self._kills = self._kills, self._count()
-        except OSError:  # its cgroup is gone, which v1 tells, too
-            return False
+        """Say whether the memory ran out since this was asked last. Never waits.
+
+        Raises OSError once the cgroup is gone; `fd` stays readable then.
+        """
+        before, self._kills = self._kills, self._count()
         if not self._is_v1:
             return self._kills > before
         first, self._first = self._first, False  # later ones are counted only after they were told
