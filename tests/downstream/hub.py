@@ -46,13 +46,13 @@ _DENIED = (
 
 
 class Hub:
-    """Its files. authority: the certificate to trust; hosts: names its address."""
+    """Its files. authority: the certificate to trust; hosts: names its address, and others' by `beside`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, beside: str = "") -> None:
         directory.mkdir()
         self.authority, self.hosts = directory / "ca.pem", directory / "hosts"
         self._directory = directory
-        self.hosts.write_text(f"127.0.0.1 localhost {_NAME} {_INDEX}\n")
+        self.hosts.write_text(f"127.0.0.1 localhost {_NAME} {_INDEX} {beside}\n")
         make_certificates(directory, _NAME, _INDEX)
 
     @contextlib.contextmanager

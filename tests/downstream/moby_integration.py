@@ -68,23 +68,26 @@ def compiled(checkout: Path, packages: Sequence[str], what: str) -> Iterator[Pat
 
 
 def _build(go: str, checkout: Path, package: str, base: Path) -> None:
-    """Compile one package's tests. Up to 28 there is no go.mod: the files are linked beside one."""
+    target = base / f"{package.rpartition('/')[2]}.test"
+    run_go(go, checkout, base, "test", "-c", "-o", str(target), f"./{package}")
+
+
+def run_go(go: str, checkout: Path, base: Path, verb: str, *words: str) -> None:
+    """Run Go with what a checkout brings. Up to 28 it has no go.mod: its files are linked beside one."""
     work, flags = checkout, ["-mod=vendor"]
     if (checkout / "vendor.mod").exists():
         work = base / "source"
         flags.append("-modfile=vendor.mod")
         _link(checkout, work)
     environment = os.environ | {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
-    target = base / f"{package.rpartition('/')[2]}.test"
-    command = [go, "test", *flags, "-c", "-o", str(target), f"./{package}"]
-    subprocess.run(command, cwd=work, env=environment, check=True)
+    subprocess.run([go, verb, *flags, *words], cwd=work, env=environment, check=True)
 
 
 def _link(checkout: Path, work: Path) -> None:
     if work.exists():
         return
     work.mkdir()
-    (work / "go.mod").write_text("module github.com/docker/docker\n\ngo 1.21\n")
+    shutil.copy(checkout / "vendor.mod", work / "go.mod")
     for entry in checkout.iterdir():
         if entry.name not in ("go.mod", ".git"):
             (work / entry.name).symlink_to(entry)

@@ -42,12 +42,13 @@ def shared(base: Path) -> Path:
 
 
 @contextlib.contextmanager
-def world(base: Path, against: str, images: Sequence[str]) -> Iterator[Mapping[str, str]]:
+def world(base: Path, against: str, images: Sequence[str], registry: str = "") -> Iterator[Mapping[str, str]]:
     """Set up the namespaces that this process is in: a hub, and a daemon that has pulled `images`.
 
-    Yields the environment of a client. against: `nnd`, or `dockerd`.
+    Yields the environment of a client. against: `nnd`, or `dockerd`. registry: HOST:PORT of one
+    beside the hub, of the loopback and without TLS.
     """
-    hub = Hub(base / "hub")
+    hub = Hub(base / "hub", registry.partition(":")[0])
     place = str(shared(base))
     for command in (
         ["ip", "link", "set", "lo", "up"],
@@ -57,7 +58,7 @@ def world(base: Path, against: str, images: Sequence[str]) -> Iterator[Mapping[s
     ):
         subprocess.run(command, check=True)
     os.environ["SSL_CERT_FILE"] = str(hub.authority)
-    with hub.serve(), _daemon(base, against) as host:
+    with hub.serve(), _daemon(base, against, registry) as host:
         environment = os.environ | {"DOCKER_HOST": host, "TMPDIR": place}
         for image in images:
             subprocess.run(["docker", "pull", "--quiet", image], env=environment, check=True)
@@ -65,12 +66,13 @@ def world(base: Path, against: str, images: Sequence[str]) -> Iterator[Mapping[s
 
 
 @contextlib.contextmanager
-def _daemon(base: Path, against: str) -> Iterator[str]:
-    if against == "dockerd":
+def _daemon(base: Path, against: str, registry: str) -> Iterator[str]:
+    if against == "dockerd":  # it looks names up, and takes any of the loopback without TLS
         with running_dockerd(base) as host:
             yield host
         return
-    daemon = Daemon(base, "--experimental")
+    plain = ["--insecure-registry", registry] if registry else []
+    daemon = Daemon(base, "--experimental", *plain)
     daemon.start()
     try:
         yield daemon.host

@@ -27,7 +27,7 @@ def run(checkout: Path, options: argparse.Namespace) -> Suite:
         return Suite(NAME, "our registry", ())
     with tempfile.TemporaryDirectory(prefix="nn-conformance-") as scratch:
         program = _build(go, checkout, options.go_modules, Path(scratch))
-        with _registry() as address:
+        with running_registry("127.0.0.1:0") as address:
             environment = os.environ | {
                 "OCI_REGISTRY": options.registry or address,
                 "OCI_TLS": "disabled",
@@ -53,9 +53,10 @@ def _build(go: str, checkout: Path, modules: Sequence[Path], scratch: Path) -> P
 
 
 @contextlib.contextmanager
-def _registry() -> Iterator[str]:
+def running_registry(listen: str) -> Iterator[str]:
+    """Run our registry, empty; yields its address."""
     root = tempfile.mkdtemp(prefix="nn-registry-")
-    command = [sys.executable, "-m", "runtime.image.server", "--root", root, "--listen", "127.0.0.1:0"]
+    command = [sys.executable, "-m", "runtime.image.server", "--root", root, "--listen", listen]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert process.stdout is not None

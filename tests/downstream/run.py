@@ -2,7 +2,8 @@
 
     nox -s downstream -- PATH…
 
-PATH is a checkout of docker/docker-py, opencontainers/distribution-spec or moby/moby; nothing of it is kept.
+PATH is a checkout of docker/docker-py, docker/cli, opencontainers/distribution-spec or moby/moby.
+Nothing of it is kept.
 Exit status 1 when a suite could not run at all, never for a failing case: docs/downstream.md has the list.
 """
 
@@ -15,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime"))
 
+import docker_cli
 import docker_py
 import engine_api
 import moby_cli
@@ -22,6 +24,7 @@ import moby_integration
 import registry_conformance
 from outcomes import Suite, table
 
+_CHECKOUTS = "a checkout of docker-py, docker/cli, distribution-spec or moby"
 Runner = Callable[[Path, argparse.Namespace], Suite]
 
 
@@ -31,6 +34,7 @@ SUITES: tuple[tuple[str, Runner], ...] = (
     ("api/docs", engine_api.run),
     ("integration/container/create_test.go", moby_integration.run),
     ("integration-cli/check_test.go", moby_cli.run),
+    ("e2e/container/run_test.go", docker_cli.run),
 )
 """By what a checkout has."""
 
@@ -48,10 +52,10 @@ def main() -> int:
         "-k",
         dest="only",
         default="",
-        help="only these cases of docker-py (as pytest has it) or moby (as Go: TestA, or CLIRun/TestB)",
+        help="only these cases (for docker-py as pytest has it, else as Go: TestA, or CLIRun/TestB)",
     )
     parser.add_argument(
-        "--peer", action="store_true", help="docker-py, moby: a dockerd instead, to compare with"
+        "--peer", action="store_true", help="docker-py, docker/cli, moby: a dockerd instead, to compare with"
     )
     parser.add_argument("--host", default="", help="docker-py against this daemon (unix:///PATH)")
     parser.add_argument(
@@ -69,13 +73,13 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="write the table there too")
     options = parser.parse_args()
     if not options.paths:
-        print("skipped: no path to a checkout of docker-py, distribution-spec or moby was given", flush=True)
+        print(f"skipped: no path to {_CHECKOUTS} was given", flush=True)
         return 0
     tables, status = [], 0
     for path in options.paths:
         runners = runners_of(path)
         if not runners:
-            print(f"{path}: no checkout of docker-py, distribution-spec or moby", file=sys.stderr)
+            print(f"{path}: not {_CHECKOUTS}", file=sys.stderr)
             status = 1
         for runner in runners:
             suite = runner(path.resolve(), options)
