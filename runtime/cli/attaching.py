@@ -9,7 +9,7 @@ from runtime.cli.creating import environment, terminal_size
 from runtime.cli.errors import CliError, DaemonError
 from runtime.cli.flags import Verb
 from runtime.cli.links import Attached
-from runtime.cli.session import detach_keys, serve
+from runtime.cli.session import choose_keys, serve
 from runtime.cli.wire import quote
 
 TYPE_CHECKING = False
@@ -47,8 +47,8 @@ def _attached(client: Client, options: Options, found: dict[str, Any], *, stdin:
     """Attach to a container, start it when it shall begin, and serve it."""
     container, tty = found["Id"], bool(found["Config"].get("Tty"))
     _need_terminal(stdin, tty)
+    choose_keys(options, terminal=stdin and tty)
     keys = options.text("detach-keys")
-    detach_keys(keys)
     waiting = plain.Waiting(client, container, _until(found, begin))
     query = {"stream": True, "stdin": stdin, "stdout": True, "stderr": True, "detachKeys": keys or None}
     answer = client.hijack(f"/containers/{container}/attach", query)
@@ -78,9 +78,9 @@ def start(client: Client, options: Options) -> int:
 def execute(client: Client, options: Options) -> int:
     """Run a program in a running container; return its exit status."""
     detach, tty = options.on("detach"), options.on("tty")
-    detach_keys(options.text("detach-keys"))
     stdin = options.on("interactive") and not detach
     _need_terminal(stdin, tty)
+    choose_keys(options, terminal=stdin and tty)
     made = client.post(f"/containers/{quote(options.words[0])}/exec", body=_exec_body(options, stdin, detach))
     path = f"/exec/{made['Id']}"
     if detach:

@@ -56,7 +56,6 @@ _HOST_NUMBER = {
     "cpu-rt-period": "CpuRealtimePeriod",
     "cpu-rt-runtime": "CpuRealtimeRuntime",
     "cpu-shares": "CpuShares",
-    "memory-swappiness": "MemorySwappiness",
     "oom-score-adj": "OomScoreAdj",
     "pids-limit": "PidsLimit",
 }
@@ -113,7 +112,7 @@ def body(options: "Options", *, detach: bool = False) -> "dict[str, Any]":
 
         specials.apply(options, config, host)
     if host.get("AutoRemove") and host.get("RestartPolicy", {}).get("Name", "no") != "no":
-        raise CliError("--rm and --restart exclude each other; leave one of them away")
+        raise CliError("Conflicting options: --restart and --rm; leave one of them away")
     config["HostConfig"] = host
     return config
 
@@ -154,7 +153,11 @@ def terminal_size() -> "list[int] | None":
 
 
 def environment(options: "Options") -> list[str]:
-    """Return the variables of --env-file and --env; those without a value have ours, or are left away."""
+    """Return the variables of --env-file and --env; those without a value have ours.
+
+    Where we have none, one of --env-file is left away; one of --env goes by its name alone, which takes it
+    from the container.
+    """
     lines: list[str] = []
     if options.given("env-file"):
         from runtime.cli.quantities import read_lines
@@ -163,13 +166,14 @@ def environment(options: "Options") -> list[str]:
         for line in lines:
             if any(letter.isspace() for letter in line.partition("=")[0]):
                 raise CliError(f'--env-file: "{line}" has a blank in its name; write NAME=VALUE')
-    found = []
-    for text in (*lines, *options.many("env")):
-        name, equals, _ = text.partition("=")
-        if not name or (not equals and any(letter.isspace() for letter in name)):
-            raise CliError(f'--env "{text}": write NAME=VALUE or NAME')
-        if equals:
-            found.append(text)
-        elif (value := posix.environ.get(name.encode("utf-8", "surrogateescape"))) is not None:
-            found.append(f"{name}={value.decode('utf-8', 'surrogateescape')}")
-    return found
+    named = [_with_value(text) for text in options.many("env")]
+    return [text for text in map(_with_value, lines) if "=" in text] + named
+
+
+def _with_value(text: str) -> str:
+    """`NAME` → `NAME=VALUE` where we have that variable."""
+    name, equals, _ = text.partition("=")
+    if not name:
+        raise CliError(f"invalid environment variable: {text}; write NAME=VALUE or NAME")
+    value = None if equals else posix.environ.get(name.encode("utf-8", "surrogateescape"))
+    return text if value is None else f"{name}={value.decode('utf-8', 'surrogateescape')}"

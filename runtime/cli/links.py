@@ -2,6 +2,7 @@
 
 from runtime.cli.errors import CliError
 from runtime.cli.frames import Frames
+from runtime.cli.session import DetachedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,10 +14,20 @@ if TYPE_CHECKING:
 
 
 class Attached:
-    """An attached container or started exec. path: `/containers/ID` or `/exec/ID`; signals: it gets them."""
+    """An attached container or started exec.
+
+    path: `/containers/ID` or `/exec/ID`; signals: it gets them; heard: its output is attached, too.
+    """
 
     def __init__(
-        self, client: "Client", answer: "Answer", path: str, *, tty: bool, signals: bool = True
+        self,
+        client: "Client",
+        answer: "Answer",
+        path: str,
+        *,
+        tty: bool,
+        signals: bool = True,
+        heard: bool = True,
     ) -> None:
         self.sock: _socket.socket = answer.wire.sock
         self.rest = answer.wire.rest
@@ -24,6 +35,7 @@ class Attached:
         self._client = client
         self._path = path
         self.signals = signals
+        self._heard = heard
         kind = answer.headers.get("content-type", "")
         framed = "multiplexed" in kind or (not tty and "raw-stream" in kind)
         self._frames = Frames() if framed else None
@@ -47,6 +59,8 @@ class Attached:
                 self.sock.shutdown(1)
             except OSError:
                 pass
+            if not self._heard:
+                raise DetachedError  # nothing else is to come
         return data
 
     def signal(self, number: int) -> bytes:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MOUNT = "write type=bind|volume|tmpfs,src=SOURCE,dst=PATH[,readonly]"
+_DEVICE = "write /dev/NAME[:/PATH][:rwm]"
 _NAMES = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
 _PROPAGATION = ("shared", "slave", "private", "rshared", "rslave", "rprivate")
 
@@ -18,7 +19,7 @@ def volumes(texts: list[str]) -> "tuple[list[str], dict[str, dict[str, str]]]":
     """`-v` words → HostConfig.Binds and Config.Volumes (the anonymous ones)."""
     binds: list[str] = []
     anonymous: dict[str, dict[str, str]] = {}
-    for text in texts:
+    for text in dict.fromkeys(texts):
         source, colon, rest = text.partition(":")
         if not colon:
             if not text.startswith("/"):
@@ -144,13 +145,21 @@ def tmpfs(texts: list[str]) -> dict[str, str]:
 
 def device(text: str) -> dict[str, str]:
     """`/dev/sda`, `/dev/sda:/dev/x:rw`, `/dev/sda:r` → an element of HostConfig.Devices."""
-    parts = text.split(":")
-    if not parts[0] or len(parts) > 3:
-        raise misuse("--device", text, "write /dev/NAME[:/PATH][:rwm]")
-    source, inside, rights = parts[0], parts[0], "rwm"
-    for one in parts[1:]:
-        if one and set(one) <= set("rwm"):
-            rights = one
-        else:
-            inside = one
+    source, *rest = text.split(":")
+    inside, rights = source, "rwm"
+    if len(rest) == 1 and _are_rights(rest[0]):
+        rights = rest[0]
+    elif rest:
+        inside, rights = (*rest, "rwm")[:2]
+    if not source or len(rest) > 2:
+        raise misuse("--device", text, _DEVICE)
+    if not inside.startswith("/"):
+        raise misuse("--device", text, f"{inside} is not an absolute path; {_DEVICE}")
+    if not _are_rights(rights):
+        raise misuse("--device", text, f"bad mode specified: {rights}; {_DEVICE}")
     return {"PathOnHost": source, "PathInContainer": inside, "CgroupPermissions": rights}
+
+
+def _are_rights(text: str) -> bool:
+    """Whether it is some of r, w and m, each once."""
+    return bool(text) and set(text) <= set("rwm") and len(set(text)) == len(text)

@@ -36,7 +36,10 @@ def start(client: Client, container: str) -> None:
 
 
 def run(client: Client, options: Options, body: dict[str, Any]) -> int:
-    """Create, attach, wait, start, in this order, so that nothing is lost; return the exit status."""
+    """Create, attach, wait, start, in this order, so that nothing is lost; return the exit status.
+
+    With our input alone (`-a stdin`): print the id, and go when the input has ended.
+    """
     try:
         container = with_image(client, options, lambda: create(client, options, body))
     except DaemonError as error:
@@ -50,7 +53,10 @@ def run(client: Client, options: Options, body: dict[str, Any]) -> int:
         "detachKeys": options.text("detach-keys") or None,
     }
     answer = client.hijack(f"/containers/{container}/attach", {"stream": True, **streams})
-    link = Attached(client, answer, f"/containers/{container}", tty=body["Tty"])
+    heard = body["AttachStdout"] or body["AttachStderr"]
+    if not heard:
+        print(container, flush=True)
+    link = Attached(client, answer, f"/containers/{container}", tty=body["Tty"], heard=heard)
     try:
         start(client, container)
     except CliError:

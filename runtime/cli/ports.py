@@ -1,6 +1,6 @@
 """`-p` and `--expose` → the API's forms. Pure functions; CliError says what to write."""
 
-from runtime.cli.errors import misuse
+from runtime.cli.errors import CliError, misuse
 
 _PUBLISH = "write [[IP:]HOST:]PORT[/udp], where HOST and PORT may be ranges, as in 8000-8010:80-90"
 Bindings = dict[str, list[dict[str, str]]]
@@ -62,11 +62,18 @@ def _hosts(text: str, host: str, count: int) -> list[str]:
 def _range(flag: str, text: str, places: str) -> tuple[int, int]:
     first, dash, last = places.partition("-")
     if not first.isdecimal() or (dash and not last.isdecimal()):
-        raise misuse(flag, text, _PUBLISH if flag == "--publish" else "write PORT[-PORT][/udp]")
+        raise _no_range(flag, text, _PUBLISH if flag == "--publish" else "write PORT[-PORT][/udp]")
     low, high = int(first), int(last or first)
     if not 0 < low <= high < 65536:
-        raise misuse(flag, text, "ports go from 1 to 65535, ranges upwards")
+        raise _no_range(flag, text, "ports go from 1 to 65535, ranges upwards")
     return low, high
+
+
+def _no_range(flag: str, text: str, hint: str) -> CliError:
+    """Return the error; docker has words of its own for one of the flags."""
+    if flag == "--expose":
+        return CliError(f"invalid range format for --expose: {text}; {hint}")
+    return misuse(flag, text, hint)
 
 
 def _protocol(flag: str, text: str, protocol: str) -> str:

@@ -35,6 +35,10 @@ def run(client: "Client", options: "Options") -> int:
         plain.start(client, container)
         print(container)
         return 0
+    if not (body["AttachStdout"] or body["AttachStderr"]):
+        from runtime.cli import plain
+
+        return plain.run(client, options, body)
     asked = {
         "Name": options.text("name"),
         "Platform": options.text("platform"),
@@ -70,17 +74,34 @@ def _prepare(options: "Options", detach: bool, *, joins: bool) -> "dict[str, Any
     if options.text("pull", "missing") not in _PULL:
         raise CliError(f'--pull "{options.text("pull")}": write missing, always or never')
     if detach and options.given("attach"):
-        raise CliError("-d and -a exclude each other; leave one of them away")
-    if joins and options.on("tty") and options.on("interactive") and not _is_terminal(0):
+        raise CliError("Conflicting options: -a and -d; leave one of them away", 1)
+    terminal = joins and options.on("tty") and options.on("interactive")
+    if terminal and not _is_terminal(0):
         raise CliError("the input device is not a TTY; leave out -t, or run nn in a terminal", 1)
-    if options.given("detach-keys"):
-        from runtime.cli.session import detach_keys
+    if terminal or options.given("detach-keys"):
+        from runtime.cli.session import choose_keys
 
-        detach_keys(options.text("detach-keys"))
+        choose_keys(options, terminal=terminal)
     path = options.text("cidfile")
     if path and _exists(path):
         raise CliError(f"--cidfile {path}: it exists; remove it, or choose another")
-    return creating.body(options, detach=detach)
+    body = creating.body(options, detach=detach)
+    _warn(body["HostConfig"])
+    return body
+
+
+def _warn(host: "dict[str, Any]") -> None:
+    """Say what docker's command warns of."""
+    import sys
+
+    if host.get("OomKillDisable") and not host.get("Memory"):
+        text = "Disabling the OOM killer on containers without setting a '-m/--memory' limit"
+        print(f"WARNING: {text} may be dangerous.", file=sys.stderr)
+    for address in host.get("Dns", ()):
+        if address == "::1" or address.startswith("127."):
+            text = f"Localhost DNS setting (--dns={address}) may fail in containers."
+            print(f"WARNING: {text}", file=sys.stderr)
+            break
 
 
 def _is_terminal(fd: int) -> bool:

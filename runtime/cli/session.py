@@ -65,7 +65,7 @@ KEYS = b"\x10\x11"
 
 
 class DetachedError(Exception):
-    """The keys were typed that leave the program running, or our terminal is gone."""
+    """The program goes on without us: the keys were typed, or our terminal or all we had for it is gone."""
 
 
 def serve(link: "Link", options: "Options", *, stdin: bool, tty: bool) -> bool:
@@ -279,7 +279,31 @@ class Keys:
         return bytes(passed)
 
 
-def detach_keys(text: str) -> bytes:
+def choose_keys(options: "Options", *, terminal: bool) -> None:
+    """Check --detach-keys. At a terminal, without that flag, take those of docker's config.json for it."""
+    detach_keys(options.text("detach-keys"))
+    if terminal and not options.given("detach-keys") and (keys := _configured_keys()):
+        detach_keys(keys, "detachKeys in docker's config.json")
+        options.add("detach-keys", keys)
+
+
+def _configured_keys() -> str:
+    from runtime.cli.endpoint import environment, read_file
+
+    place = environment("DOCKER_CONFIG") or (environment("HOME") or "/root") + "/.docker"
+    data = read_file(place + "/config.json")
+    if not data or b'"detachKeys"' not in data:
+        return ""
+    from runtime.cli import jsontext
+
+    try:
+        keys = jsontext.loads(data)["detachKeys"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return keys if isinstance(keys, str) else ""
+
+
+def detach_keys(text: str, source: str = "--detach-keys") -> bytes:
     """`ctrl-p,ctrl-q`, `a,ctrl-@` → bytes. CliError for what is none."""
     if not text:
         return KEYS
@@ -290,7 +314,7 @@ def detach_keys(text: str) -> bytes:
         elif one.startswith("ctrl-") and len(one) == 6 and (one[5].isalpha() or one[5] in "@[\\]^_"):
             found.append(ord(one[5].upper()) & 0x1F)
         else:
-            raise CliError(f'--detach-keys "{text}": write keys as in ctrl-p,ctrl-q')
+            raise CliError(f'{source} "{text}": write keys as in ctrl-p,ctrl-q')
     return bytes(found)
 
 

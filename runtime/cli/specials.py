@@ -70,6 +70,10 @@ def _storage(options: "Options", config: "dict[str, Any]", host: "dict[str, Any]
 
 
 def _limits(options: "Options", host: "dict[str, Any]") -> None:
+    if options.given("memory-swappiness"):
+        host["MemorySwappiness"] = value = options.number("memory-swappiness") or 0
+        if not -1 <= value <= 100:
+            raise CliError(f"invalid value: {value}. Valid memory swappiness range is 0-100")
     if options.given("cpus"):
         host["NanoCpus"] = quantities.cores("--cpus", options.text("cpus"))
     if options.given("ulimit"):
@@ -185,8 +189,19 @@ def _endpoint(options: "Options") -> "dict[str, Any]":
     if addresses:
         found["IPAMConfig"] = addresses
     if options.given("mac-address"):
-        found["MacAddress"] = options.text("mac-address")
+        found["MacAddress"] = mac_address(options.text("mac-address"))
     return found
+
+
+def mac_address(text: str) -> str:
+    """`02:42:ac:11:00:02`, `02-42-…`, `0242.ac11.0002` → itself."""
+    dotted = "." in text
+    parts = text.split("." if dotted else "-" if "-" in text else ":")
+    digits = "".join(parts)
+    even = all(len(part) == (4 if dotted else 2) for part in parts)
+    if not even or len(digits) not in (12, 16, 40) or digits.strip("0123456789abcdefABCDEF"):
+        raise CliError(f"{text} is not a valid mac address; write it as in 02:42:ac:11:00:02")
+    return text
 
 
 def network(text: str) -> "tuple[str, dict[str, Any]]":
@@ -209,7 +224,7 @@ def network(text: str) -> "tuple[str, dict[str, Any]]":
         elif key == "link-local-ip":
             settings.setdefault("IPAMConfig", {}).setdefault("LinkLocalIPs", []).append(value)
         elif key == "mac-address":
-            settings["MacAddress"] = value
+            settings["MacAddress"] = mac_address(value)
         elif key == "driver-opt":
             option, setting = quantities.pair("--network driver-opt", value)
             settings.setdefault("DriverOpts", {})[option] = setting
@@ -224,7 +239,7 @@ def health(options: "Options") -> "dict[str, Any]":
     """`--health-…` → the API's form."""
     if options.on("no-healthcheck"):
         if any(key.startswith("health-") for key in options):
-            raise CliError("--no-healthcheck excludes --health-…; leave one of them away")
+            raise CliError("--no-healthcheck conflicts with --health-* options; leave one of them away")
         return {"Test": ["NONE"]}
     found: dict[str, Any] = {}
     if options.given("health-cmd"):

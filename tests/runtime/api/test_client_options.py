@@ -25,6 +25,7 @@ SEEN = [
     # ---- the program and its surroundings ----
     ("-e A=1 -e B=2 -e A=3", "echo $A$B", "32"),
     ("-e HOME=/x", "echo $HOME", "/x"),
+    ("-e HOSTNAME -e HOME", "env | grep ^HO", "HOME=.*"),
     ("-h box", "hostname; cat /etc/hostname", "box\nbox"),
     ("-h box --domainname example.org", "cat /proc/sys/kernel/domainname", "example.org"),
     ("-w /some/where", "pwd", "/some/where"),

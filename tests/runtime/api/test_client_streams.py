@@ -188,6 +188,15 @@ def test_input_that_nobody_read_costs_no_output_and_no_status(client: Client):
     client("rm", "-f", box)
 
 
+def test_a_run_of_input_alone_hands_on_all_and_goes(client: Client):
+    """The program reads only after the client has gone."""
+    script = "while ! test -e /go; do sleep 0.02; done; wc -c"
+    words = ("run", "-i", "-a", "stdin", "--name", "box", "--network", "none", "busybox", "sh", "-c", script)
+    box = client(*words, stdin=b"x" * 200_000).strip()
+    client("exec", "box", "touch", "/go")
+    assert (client("wait", box), client("logs", box)) == ("0\n", "200000\n")
+
+
 def test_without_input_a_program_reads_none(client: Client):
     assert (
         client("run", "--rm", "--network", "none", "busybox", "sh", "-c", "read a || echo none", stdin=b"x\n")

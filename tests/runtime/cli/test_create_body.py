@@ -34,7 +34,7 @@ SIMPLE = [
     ("--domainname", "dom"),
     ("-u", "1:2"),
     ("-w", "/srv"),
-    ("-e", "A=1", "-e", "B="),
+    ("-e", "A=1", "-e", "B=", "-e", "NOBODYS"),
     ("-l", "a=b", "--label", "c"),
     ("--entrypoint", "/bin/x"),
     ("--entrypoint", ""),
@@ -53,6 +53,7 @@ SIMPLE = [
     ("--restart", "on-failure:3"),
     ("--restart", "always"),
     ("-v", "/a:/b:ro", "-v", "data:/c", "-v", "/anonymous"),
+    ("-v", "/a:/b", "-v", "/a:/b"),
     ("--mount", "type=bind,src=/a,dst=/b,readonly,bind-propagation=rslave"),
     ("--mount", "type=volume,src=v,dst=/b,volume-nocopy,volume-label=a=b,volume-driver=local,volume-opt=o=x"),
     ("--mount", "type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=1777"),
@@ -78,6 +79,7 @@ SIMPLE = [
     ("--gpus", "all"),
     ("--link", "other:o"),
     ("--mac-address", "02:42:ac:11:00:09"),
+    ("--mac-address", "0242.AC11.0009"),
 ]
 
 
@@ -105,11 +107,11 @@ def _binding() -> type:
     return PortBinding
 
 
-def test_variables_without_a_value_are_ours_or_left_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_variables_without_a_value_are_ours_or_none_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr("posix.environ", {b"OURS": b"1"})
-    (tmp_path / "env").write_text("# no\n\nC=3\nOURS\n")
+    (tmp_path / "env").write_text("# no\n\nC=3\nOURS\nNOBODYS\n")
     made = ours("--env-file", str(tmp_path / "env"), "-e", "OURS", "-e", "NOBODYS", "-e", "D=", "img")
-    assert made.env == ["C=3", "OURS=1", "OURS=1", "D="]
+    assert made.env == ["C=3", "OURS=1", "OURS=1", "NOBODYS", "D="]
 
 
 def test_rates_of_devices():
@@ -135,6 +137,16 @@ def test_a_seccomp_file_is_sent_whole(tmp_path: Path):
     [
         ("--rm", "--restart", "always"),
         ("-e", "=x"),
+        ("-e", ""),
+        ("--expose", "80000"),
+        ("--device", "/dev/zero:ro"),
+        ("--device", "/dev/zero:/dev/x:ro"),
+        ("--device", "/dev/zero:/dev/x:rr"),
+        ("--mac-address", "92:d0:c6:0a:29"),
+        ("--mac-address", "92-d0:c6:0a:29:00"),
+        ("--network", "name=a,mac-address=no"),
+        ("--memory-swappiness", "101"),
+        ("--memory-swappiness", "-2"),
         ("-p", "a:b"),
         ("-p", "1:2:3:4"),
         ("-p", "80-82:90-91"),

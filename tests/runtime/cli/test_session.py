@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import termios
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,6 +51,7 @@ Play = Callable[[Request], None]
 class Daemon:
     def __init__(self, path: Path) -> None:
         self.play: dict[str, Play] = {}
+        self.over = threading.Event()
         self.server: TinyServer = on_unix(path, self._answer)
         self.host = f"unix://{path}"
 
@@ -297,6 +299,46 @@ def test_the_keys_leave_it_running(daemon: Daemon, tmp_path: Path):
     assert left[0].endswith(frame(STDIN, b"a\x10b"))
 
 
+@pytest.mark.parametrize("verb", ["run -it img", "exec -it box sh"])
+def test_dockers_config_chooses_the_keys(daemon: Daemon, tmp_path: Path, verb: str):
+    def shell(request: Request) -> None:
+        request.sock.sendall(frame(STDOUT, b"ready "))
+        request.received()
+
+    def start(request: Request) -> None:
+        request.upgrade(Content_Type="application/vnd.docker.raw-stream")
+        shell(request)
+
+    daemon.run(shell)
+    daemon.play |= {
+        "POST /containers/box/exec": lambda request: request.reply('{"Id":"e1"}', 201),
+        "POST /exec/e1/start": start,
+    }
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker/config.json").write_text('{"detachKeys": "ctrl-a,a"}')
+    terminal = Terminal([*LINE, *verb.split()], environment(tmp_path, daemon.host))
+    terminal.until(b"ready ")
+    os.write(terminal.fd, b"\x01a")
+    assert terminal.end() == 0
+    assert json.loads(daemon.server.requests[0].body)["DetachKeys"] == "ctrl-a,a"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"detachKeys": "ctrl-"}', b"detachKeys in docker's config.json"),
+        ("{", b"connect to the daemon"),
+        ('{"detachKeys": 1}', b"connect to the daemon"),
+    ],
+)
+def test_keys_of_dockers_config_are_checked(tmp_path: Path, text: str, said: bytes):
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker/config.json").write_text(text)
+    terminal = Terminal([*LINE, "run", "-it", "img"], environment(tmp_path, f"unix://{tmp_path}/none"))
+    terminal.until(said)
+    assert terminal.end() == 125
+
+
 def test_it_needs_a_terminal(tmp_path: Path):
     done = call("run", "-it", "img", config=tmp_path, host="unix:///none")
     assert (done.returncode, b"not a TTY" in done.stderr) == (1, True)
@@ -347,6 +389,44 @@ def test_a_run_on_dockers_daemon_takes_dockers_requests(daemon: Daemon, tmp_path
         "/containers/abc/attach?stream=1&stdin=1&stdout=1&stderr=1",
         "/containers/abc/start",
     ]
+
+
+def test_with_its_input_alone_it_prints_the_id_and_goes(daemon: Daemon, tmp_path: Path):
+    got: list[bytes] = []
+
+    def attach(request: Request) -> None:
+        request.upgrade(Content_Type="application/vnd.docker.multiplexed-stream")
+        while data := request.sock.recv(1024):
+            got.append(data)
+        daemon.over.wait(60)  # the program runs on
+
+    plain_daemon(daemon)
+    daemon.play["POST /containers/abc/attach"] = attach
+    done = call("run", "-i", "-a", "stdin", "img", config=tmp_path, host=daemon.host, stdin=b"in")
+    daemon.over.set()
+    assert (done.stdout, done.returncode, b"".join(got)) == (b"abc\n", 0, b"in")
+    targets = [request.target for request in daemon.server.requests]
+    assert "/containers/abc/attach?stream=1&stdin=1" in targets and "/nn/run" not in targets
+
+
+def test_detached_and_attached_exclude_each_other(tmp_path: Path):
+    done = call("run", "-d", "-a", "stdout", "img", config=tmp_path, host="unix:///none")
+    assert (done.returncode, b"Conflicting options: -a and -d" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("--dns 127.0.0.1 --dns ::1", [b"WARNING: Localhost DNS setting (--dns=127.0.0.1) may fail"]),
+        ("--dns 1.1.1.1 --dns ::1", [b"WARNING: Localhost DNS setting (--dns=::1) may fail"]),
+        ("--dns 1.1.1.1 --oom-kill-disable -m 9m", []),
+        ("--oom-kill-disable", [b"WARNING: Disabling the OOM killer"]),
+    ],
+)
+def test_it_warns_as_docker_does(tmp_path: Path, flags: str, said: list[bytes]):
+    done = call("run", *flags.split(), "img", config=tmp_path, host="unix:///none")
+    lines = [line for line in done.stderr.splitlines() if line.startswith(b"WARNING")]
+    assert [line[: len(text)] for line, text in zip(lines, said, strict=True)] == said
 
 
 def test_detached_it_prints_the_id(daemon: Daemon, tmp_path: Path):
