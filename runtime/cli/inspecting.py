@@ -68,7 +68,9 @@ def _all(options: Options, fetch: Callable[[str], Any]) -> int:
             status = 1
     form = options.text("format")
     if form and form != "json":
-        tables.render(form, found, {})
+        from runtime.cli import typed
+
+        tables.render(form, found, {}, typed.field)
     elif form == "json":
         tables.render("{{json .}}", found, {})
     else:

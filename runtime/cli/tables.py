@@ -48,12 +48,20 @@ def show(
     return 0
 
 
-def render(form: str, rows: Iterable[Row], headings: Mapping[str, str]) -> None:
-    """Print each row through a template; one that begins with `table` gets headings and columns."""
+def render(
+    form: str,
+    rows: Iterable[Row],
+    headings: Mapping[str, str],
+    field: Callable[[Any, str], Any] | None = None,
+) -> None:
+    """Print each row through a template; one that begins with `table` gets headings and columns.
+
+    field: what looks a row's field up, see Template.
+    """
     from runtime.cli.templates import Template
 
     if not form.startswith("table"):
-        template = Template(form)
+        template = Template(form, field)
         for row in rows:
             sys.stdout.write(template.render(row) + "\n")
         return

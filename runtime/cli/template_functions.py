@@ -12,6 +12,34 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+class Nil:
+    """What Go knows the type of, and has none: it is shown as that type's nothing, and is null in JSON."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __eq__(self, other: object) -> bool:
+        return other is None or other is self
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Empty(dict):  # type: ignore[type-arg]
+    """Go's `struct{}`, an element of a set."""
+
+    def __str__(self) -> str:
+        return "{}"
+
+
 def shown(value: Any) -> str:
     """Return a value as Go prints it."""
     return "<no value>" if value is None else _plain(value)
@@ -22,7 +50,7 @@ def _plain(value: Any) -> str:
         return "<nil>"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, dict):
+    if isinstance(value, dict) and not isinstance(value, Empty):
         return "map[" + " ".join(f"{key}:{_plain(one)}" for key, one in sorted(value.items())) + "]"
     if isinstance(value, list | tuple):
         return "[" + " ".join(_plain(one) for one in value) + "]"
@@ -38,6 +66,8 @@ def true(value: Any) -> bool:
 
 def as_json(value: Any) -> str:
     """Return a value on one line; methods of rows are left away."""
+    if isinstance(value, Nil):
+        return "null"
     if isinstance(value, dict) and any(callable(one) for one in value.values()):
         value = {key: one for key, one in sorted(value.items()) if not callable(one)}
     import json
@@ -53,6 +83,8 @@ def index(value: Any, *keys: Any) -> Any:
             value = value.get(key, "" if texts else None)
         elif value is None:
             return None
+        elif isinstance(value, Nil):
+            return ""
         else:
             value = value[int(key)]
     return value

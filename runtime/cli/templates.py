@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 
 from runtime.cli.errors import CliError
-from runtime.cli.template_functions import FUNCTIONS, shown, true
+from runtime.cli.template_functions import FUNCTIONS, Nil, shown, true
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
 _TOKEN = re.compile(
@@ -86,10 +86,14 @@ class Block:
 
 
 class Template:
-    """A parsed template. CliError when it cannot be understood, or names a field that is not there."""
+    """A parsed template. CliError when it cannot be understood, or names a field that is not there.
 
-    def __init__(self, text: str) -> None:
+    field: what looks a field up, where the values are no plain documents.
+    """
+
+    def __init__(self, text: str, field: Callable[[Any, str], Any] | None = None) -> None:
         self._text = text
+        self._member = field or member
         pieces = list(_pieces(text))
         self._nodes, _ = self._parse(pieces, 0, top=True)
 
@@ -280,11 +284,11 @@ class Template:
         elif operand.base is not None:
             value = self._value(operand.base, dot, names)
         for name in operand.path:
-            value = _field(value, name)
+            value = self._member(value, name)
         return value
 
 
-def _field(value: Any, name: str) -> Any:
+def member(value: Any, name: str) -> Any:
     """Return a field. Docker's client knows some by Go's names, .ID for Id, hence the second look."""
     if isinstance(value, dict):
         if name in value:
@@ -334,7 +338,7 @@ def _unquoted(text: str) -> str:
 
 
 def _pairs(value: Any) -> Iterable[tuple[Any, Any]]:
-    if value is None:
+    if value is None or isinstance(value, Nil):
         return ()
     if isinstance(value, dict):
         return sorted(value.items())

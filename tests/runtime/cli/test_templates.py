@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.cli import typed
 from runtime.cli.errors import CliError
 from runtime.cli.templates import Template
 
@@ -64,6 +65,43 @@ DATA: dict[str, Any] = {
 )
 def test_it_says_what_go_says(template: str, text: str):
     assert Template(template).render(DATA) == text
+
+
+INSPECTED: dict[str, Any] = {
+    "Config": {
+        "Cmd": None,
+        "Labels": {"a": "1"},
+        "ExposedPorts": {"80/tcp": {}},
+        "Volumes": None,
+        "Env": ["A=1"],
+    },
+    "State": {"Status": "created"},
+    "HostConfig": {"PidsLimit": None, "PortBindings": None, "Dns": None},
+}
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{.Config.Cmd}}{{.Config.Env}}{{.HostConfig.Dns}}", "[][A=1][]"),
+        ("{{json .Config.Cmd}}{{len .Config.Cmd}}{{range .Config.Cmd}}x{{end}}", "null0"),
+        ("{{.Config.Volumes}} {{.HostConfig.PortBindings}}", "map[] map[]"),
+        ("{{.Config.ExposedPorts}} {{json .Config.ExposedPorts}}", 'map[80/tcp:{}] {"80/tcp":{}}'),
+        ("{{range $p, $none := .Config.ExposedPorts}}{{$p}}{{$none}}{{end}}", "80/tcp{}"),
+        ("{{.State.Health}} {{.HostConfig.PidsLimit}} {{.Config.StopSignal}}", "<nil> <nil> "),
+        ("{{if .State.Health}}x{{else}}no{{end}} {{eq .State.Health nil}}", "no true"),
+        ("{{.Config.Labels.a}} {{.Config.Labels.b}} {{.Config.Volumes.v}}", "1 <no value> <no value>"),
+        ('{{join .Config.Cmd " "}}{{index .Config.Volumes "v"}}', ""),
+    ],
+)
+def test_of_documents_it_shows_what_docker_knows_the_types_of(template: str, text: str):
+    assert Template(template, typed.field).render(INSPECTED) == text
+
+
+@pytest.mark.parametrize("template", ["{{.Volumes}}", "{{.State.Health.Status}}", "{{.Config.Nope}}"])
+def test_of_documents_it_refuses_what_has_no_such_field(template: str):
+    with pytest.raises(CliError, match="there is no field"):
+        Template(template, typed.field).render(INSPECTED)
 
 
 @pytest.mark.parametrize(
