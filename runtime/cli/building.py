@@ -8,8 +8,8 @@ import secrets
 import sys
 from pathlib import Path
 
-from runtime.cli import jsontext, packing, progress, quantities
-from runtime.cli.errors import CliError
+from runtime.cli import hosts, jsontext, packing, progress, quantities, units
+from runtime.cli.errors import CliError, DaemonError
 from runtime.cli.flags import Verb
 from runtime.cli.ignoring import Ignored, context_files
 from runtime.cli.registries import all_headers
@@ -23,24 +23,62 @@ if TYPE_CHECKING:
     from runtime.cli.client import Client, Query
     from runtime.cli.flags import Flag, Options
 
-_REMOTE = ("http://", "https://", "git://", "git@", "github.com/")
-
 
 def build(client: Client, options: Options) -> int:
     """Build an image; print what the steps print, with -q its id only."""
-    context = options.words[0]
+    context, file = options.words[0], options.text("file")
     query = _query(options)
-    body: Iterator[bytes] | None = None
-    if context.startswith(_REMOTE) or context.endswith(".git"):
+    if file == "-" == context:
+        raise CliError("invalid argument: can't use stdin for both build context and dockerfile", 1)
+    if options.given("iidfile"):
+        _write_id(options, "")
+    if context == "-":
+        return _send(client, options, query, *_from_input(file))
+    if os.path.lexists(context):
+        return _send(client, options, query, *_local(context, file))
+    from runtime.cli import cloning  # it takes long to load
+
+    if cloning.is_git(context):
+        with cloning.cloned(context) as root:
+            return _send(client, options, query, *_of_repository(root, file))
+    if context.startswith(("http://", "https://")):
         query["remote"] = context
-        query["dockerfile"] = options.text("file") or None
-    else:
-        body, query["dockerfile"] = _context(context, options.text("file"))
-        body = progress.counted(body, "sending build context", quiet=options.on("quiet"))
+        return _send(client, options, query, None, file)
+    raise CliError(
+        f'unable to prepare context: path "{context}" not found; '
+        "name a directory, a URL, or - for standard input",
+        1,
+    )
+
+
+def _send(
+    client: Client, options: Options, query: Query, body: Iterator[bytes] | None, dockerfile: str
+) -> int:
+    """Send a context with the Dockerfile's name in it, and show what comes of it."""
+    query["dockerfile"] = dockerfile or None
+    if body is not None and not options.on("quiet"):
+        body = _told(body)
     headers = (("Content-Type", "application/x-tar"), *all_headers())
     lines = client.lines("POST", "/build", query, body, headers)
-    extras = progress.follow(_without_output(lines) if options.on("quiet") else lines)
+    try:
+        extras = progress.follow(_without_output(lines) if options.on("quiet") else lines)
+    except DaemonError as error:
+        if any(repr(name) in error.message for name in options.many("tag")):
+            raise CliError(error.message) from error  # a flag that is wrong, which only the daemon can tell
+        raise
     return _finish(options, extras)
+
+
+def _told(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield a context's pieces; show how far they are, or without a terminal how many bytes they were."""
+    if sys.stderr.isatty():
+        yield from progress.counted(pieces, "sending build context")
+        return
+    done = 0
+    for piece in pieces:
+        yield piece
+        done += len(piece)
+    print(f"Sending build context to the daemon  {units.size(done)}", flush=True)
 
 
 def _without_output(lines: Iterator[progress.Message]) -> Iterator[progress.Message]:
@@ -58,11 +96,20 @@ def _finish(options: Options, extras: list[progress.Message]) -> int:
     if options.on("quiet") and ids:
         print(ids[-1])
     if options.given("iidfile") and ids:
-        try:
-            Path(options.text("iidfile")).write_text(ids[-1])
-        except OSError as error:
-            raise CliError(f"--iidfile {options.text('iidfile')}: {error.strerror}", 1) from error
+        _write_id(options, ids[-1])
     return 0
+
+
+def _write_id(options: Options, identity: str) -> None:
+    """Write the image's id to --iidfile; for "" remove it, lest an old one is left when the build fails."""
+    path = Path(options.text("iidfile"))
+    try:
+        if identity:
+            path.write_text(identity)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise CliError(f"--iidfile {path}: {error.strerror}", 1) from error
 
 
 def _query(options: Options) -> Query:
@@ -78,7 +125,7 @@ def _query(options: Options) -> Query:
         if options.given("label")
         else None,
         "cachefrom": jsontext.dumps(options.many("cache-from")) if options.given("cache-from") else None,
-        "extrahosts": options.many("add-host"),
+        "extrahosts": [hosts.extra_host(text) for text in options.many("add-host")],
         "target": options.text("target") or None,
         "networkmode": options.text("network") or None,
         "platform": options.text("platform") or None,
@@ -109,27 +156,52 @@ def _query(options: Options) -> Query:
 # ---- the context -------------------------------------------------------------------------------------------
 
 
-def _context(context: str, file: str) -> tuple[Iterator[bytes], str]:
-    """Return the tar to send and the Dockerfile's name in it."""
-    if context == "-":
-        if file == "-":
-            raise CliError("context and Dockerfile cannot both come from standard input", 1)
-        return _from_input(file)
+def _local(context: str, file: str) -> tuple[Iterator[bytes], str]:
+    """Return the tar of a directory and the Dockerfile's name in it."""
     root = Path(context)
     if not root.is_dir():
         raise CliError(
-            f"the build context {context} is no directory; name one, a URL, or - for standard input", 1
+            f"unable to prepare context: context must be a directory: {context}; "
+            "or name a URL, or - for standard input",
+            1,
         )
     if file == "-":
         return _with_dockerfile(root, sys.stdin.buffer.read())
-    dockerfile = Path(file) if file else root / "Dockerfile"
+    dockerfile = Path(file) if file else _usual(root)
     if file and not dockerfile.is_file() and (root / file).is_file():
         dockerfile = root / file
-    if not dockerfile.is_file():
+    name = _within(root, dockerfile)
+    return _with_dockerfile(root, dockerfile.read_bytes()) if name is None else _packed(root, name)
+
+
+def _of_repository(root: Path, file: str) -> tuple[Iterator[bytes], str]:
+    """The same of a clone, which reads no Dockerfile outside of itself."""
+    if file == "-":
+        return _with_dockerfile(root, sys.stdin.buffer.read())
+    name = _within(root, root / file if file else _usual(root))
+    if name is None:
+        raise CliError(
+            f"unable to prepare context: the Dockerfile ({file}) must be within the build context", 1
+        )
+    return _packed(root, name)
+
+
+def _usual(root: Path) -> Path:
+    """The Dockerfile where none is named: docker takes one in small letters, too."""
+    small = root / "dockerfile"
+    return small if small.exists() and not os.path.lexists(root / "Dockerfile") else root / "Dockerfile"
+
+
+def _within(root: Path, dockerfile: Path) -> str | None:
+    """Return the Dockerfile's name in a context, None when it lies elsewhere."""
+    whole, top = Path(os.path.realpath(dockerfile)), root.resolve()
+    inside = whole.is_relative_to(top)
+    if not whole.is_file():
         raise CliError(f"there is no Dockerfile {dockerfile}; -f FILE names another", 1)
-    if not dockerfile.resolve().is_relative_to(root.resolve()):
-        return _with_dockerfile(root, dockerfile.read_bytes())
-    name = dockerfile.resolve().relative_to(root.resolve()).as_posix()
+    return whole.relative_to(top).as_posix() if inside else None
+
+
+def _packed(root: Path, name: str) -> tuple[Iterator[bytes], str]:
     ignored = _ignored(root, name)
     return packing.pack(context_files(root, ignored, {name, ".dockerignore"}), root_owned=True), name
 
@@ -163,6 +235,8 @@ def _from_input(file: str) -> tuple[Iterator[bytes], str]:
     packed = first.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"))
     if packed or first[257:262] == b"ustar":
         return itertools.chain((first,), pieces), file or "Dockerfile"
+    if file:
+        raise CliError("ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles", 1)
     text = first + b"".join(pieces)
     return itertools.chain(packing.single("Dockerfile", text), (bytes(2 * 512),)), "Dockerfile"
 

@@ -7,6 +7,8 @@ import http.server
 import io
 import json
 import re
+import shutil
+import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -227,6 +229,42 @@ def test_dockerfiles_and_contexts_come_from_anywhere(client: Client, tmp_path: P
     client("rmi", made)
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_the_client_clones_a_repository(client: Client, tmp_path: Path, served: str) -> None:
+    where = context(tmp_path / "c", "FROM busybox\nCOPY f /top\n", f="top")
+    context(where / "sub", "FROM busybox\nCOPY f /below\n", f="below", Inner="FROM busybox\nCOPY f /inner\n")
+    bare = tmp_path / "served/repo.git"
+    for line in (
+        ("init", "-q"),
+        ("add", "."),
+        ("-c", "user.name=n", "-c", "user.email=n@n", "commit", "-qm", "all"),
+        ("clone", "-q", "--bare", ".", bare),
+        ("-C", bare, "branch", "-f", "master", "HEAD"),
+        ("-C", bare, "branch", "other", "HEAD"),
+        ("-C", bare, "update-server-info"),
+    ):
+        subprocess.run(("git", *line), cwd=where, check=True, capture_output=True)
+    for words, shown in (
+        ((f"{served}/repo.git",), "top"),
+        ((f"{served}/repo.git#other:sub",), "below"),
+        (("-f", "Inner", f"{served}/repo.git#:sub"), "inner"),
+    ):
+        client("build", "-q", "-t", "from", *words)
+        assert look(client, "from", f"cat /{shown}") == ("top" if shown == "top" else "below")
+    assert "must be within the build context" in client.refused(
+        "build", "-f", "/etc/passwd", f"{served}/repo.git"
+    )
+
+
+def test_a_dockerfile_may_have_a_small_name(client: Client, tmp_path: Path) -> None:
+    where = context(tmp_path / "c", "FROM busybox\nLABEL which=big\n")
+    (where / "dockerfile").write_text("FROM busybox\nLABEL which=small\n")
+    for which in ("big", "small"):
+        made = client("build", "-q", "-t", "which", where).strip()
+        assert inspect(client, made)["Config"]["Labels"] == {"which": which}
+        (where / "Dockerfile").unlink(missing_ok=True)
+
+
 def test_archives_are_unpacked_by_add_alone(client: Client, tmp_path: Path) -> None:
     where = context(tmp_path / "c", "FROM busybox\nADD a.tgz /in\nCOPY a.tgz /raw/\n")
     with tarfile.open(where / "a.tgz", "w:gz") as tar:
@@ -243,7 +281,38 @@ def test_an_id_goes_to_a_file_and_names_to_the_image(client: Client, tmp_path: P
     quiet = client("build", "-q", "-t", "one", "-t", "two:2", "--iidfile", tmp_path / "id", where).strip()
     assert (tmp_path / "id").read_text().strip() == quiet == inspect(client, "two:2")["Id"]
     assert inspect(client, quiet)["RepoTags"] == ["one:latest", "two:2"]
-    assert "invalid" in client.refused("build", "-t", "UPPER", where)
+    (where / "Dockerfile").write_text('FROM busybox\nRUN ["/no/such"]\n')
+    client("build", "--iidfile", tmp_path / "id", "--force-rm", where, status=1)
+    assert not (tmp_path / "id").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "said"),
+    [
+        (("-t", "UPPER"), 125, "invalid reference format"),
+        (("--add-host", "foo"), 125, "bad format for add-host"),
+        (("--add-host", ":127.0.0.1"), 125, "bad format for add-host"),
+        (("--add-host", "foo:101.10.2"), 125, "invalid IP address in add-host"),
+        (("--add-host", "foo:2001::1::3F"), 125, "invalid IP address in add-host"),
+        (("-f", "-"), 1, "use stdin for both build context and dockerfile"),
+        (("-f", "Other"), 1, "ambiguous Dockerfile source"),
+    ],
+)
+def test_a_wrong_flag_is_told_before_anything_is_built(
+    client: Client, flags: tuple[str, ...], status: int, said: str
+) -> None:
+    done = client.run("build", *flags, "-", stdin=b"FROM busybox\n")
+    assert (done.returncode, said in done.stderr.decode()) == (status, True), done.stderr
+
+
+def test_what_an_image_has_not_is_shown_as_go_shows_it(client: Client, tmp_path: Path) -> None:
+    where = context(tmp_path / "c", 'FROM scratch\nEXPOSE 2375\nVOLUME /v\nENTRYPOINT []\nCMD ["x"]\n')
+    client("build", "-q", "-t", "typed", where)
+    form = "{{with .Config}}{{.Entrypoint}} {{.Cmd}} {{.ExposedPorts}} {{.Volumes}} {{.Labels}}{{end}}"
+    shown = client("image", "inspect", "-f", form, "typed")
+    assert shown == "[] [x] map[2375/tcp:{}] map[/v:{}] map[]\n"
+    form = "{{json .Config.Volumes}} {{.Config.Healthcheck}} {{.Config.Shell}} {{json .Config.Shell}}"
+    assert client("image", "inspect", "-f", form, "typed") == '{"/v":{}} <nil> [] null\n'
 
 
 def test_only_named_images_are_a_cache_where_some_are_named(client: Client, tmp_path: Path) -> None:
