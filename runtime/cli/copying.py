@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from runtime.cli.flags import Flag, Options
 
 _DIRECTORY, _LINK = 1 << 31, 1 << 27  # Go's bits of os.FileMode
+_AS_DIRECTORY = ("/", "/.")
+"""Ends of a path that can only be a directory's."""
 
 
 class Place(NamedTuple):
@@ -46,9 +48,14 @@ def place(text: str) -> Place:
 def copy(client: Client, options: Options) -> int:
     """Copy between a container and here."""
     source, target = (place(word) for word in options.words)
-    if bool(source.container) == bool(target.container):
-        what = "both are in containers" if source.container else "none is in a container"
-        raise CliError(f"cp copies between a container and here, but {what}; write CONTAINER:PATH for one", 1)
+    if source.container and target.container:
+        raise CliError(
+            "copying between containers is not supported; copy to a place here and on from there", 1
+        )
+    if not (source.container or target.container):
+        raise CliError(
+            "must specify at least one container source or target; write CONTAINER:PATH for one", 1
+        )
     if source.container:
         count = _out(client, options, source, target.path)
     else:
@@ -112,17 +119,29 @@ def _out(client: Client, options: Options, source: Place, target: str) -> int:
 
 def _target_of(source: str, target: str, directory: bool) -> tuple[Path, bool]:
     """Where the first part of the tar's names comes to lie, and whether it is a directory's content only."""
-    path = Path(target)
+    path = _led_to(Path(target))
     if path.is_dir():
         content_only = PurePosixPath(source).name in ("", ".") or source.endswith("/.")
         return (path, True) if content_only else (path / _last(source), False)
     if path.exists() and directory:
-        raise CliError(f"copy {source} to {target}: a directory cannot replace a file", 1)
-    if target.endswith("/") and not directory:
+        raise CliError(f"copy {source} to {target}: cannot copy directory, for there is a file", 1)
+    if path.exists() and target.endswith(_AS_DIRECTORY):
+        raise CliError(f"copy {source} to {target}: not a directory, as its end says", 1)
+    if target.endswith(_AS_DIRECTORY) and not directory:
         raise CliError(f"copy {source} to {target}: there is no such directory; make it first", 1)
     if not path.parent.is_dir():
         raise CliError(f"copy {source} to {target}: there is no directory {path.parent}; make it first", 1)
     return path, False
+
+
+def _led_to(path: Path) -> Path:
+    """What a link at the end of a target leads to: the link stays, and need not lead to anything yet."""
+    if not path.is_symlink():
+        return path
+    led = Path(os.path.realpath(path))
+    if led.is_symlink():
+        raise CliError(f"copy to {path}: too many symlinks, as they lead in a circle", 1)
+    return led
 
 
 def _last(source: str) -> str:
@@ -142,13 +161,13 @@ def _unpack(stream: io.RawIOBase, base: Path, *, content_only: bool, keep_owner:
 def _extract(
     archive: tarfile.TarFile, member: tarfile.TarInfo, base: Path, content_only: bool, keep_owner: bool
 ) -> None:
-    if content_only and not _below_top(member.name, content_only).parts:
+    if content_only and not _below_top(member.name).parts:
         return
-    target = _target(base, member.name, content_only)
+    target = _target(base, member.name)
     if target.is_dir() and not target.is_symlink() and not member.isdir():
         raise CliError(f"copy to {target}: it is a directory, and what comes is none", 1)
     if member.islnk():
-        source = _target(base, member.linkname, content_only)
+        source = _target(base, member.linkname)
         target.unlink(missing_ok=True)
         os.link(source, target, follow_symlinks=False)
         return
@@ -162,9 +181,9 @@ def _extract(
     archive.extract(member, target.parent, numeric_owner=True, **trusted)  # type: ignore[arg-type]
 
 
-def _target(base: Path, name: str, content_only: bool) -> Path:
+def _target(base: Path, name: str) -> Path:
     """Where a name of the tar lies here. CliError when that is outside of `base`, links followed."""
-    rest = _below_top(name, content_only)
+    rest = _below_top(name)
     target = base / rest
     within = base.resolve() if rest.parts else base.parent.resolve()
     if ".." in rest.parts or not target.parent.resolve().is_relative_to(within):
@@ -172,12 +191,12 @@ def _target(base: Path, name: str, content_only: bool) -> Path:
     return target
 
 
-def _below_top(name: str, content_only: bool) -> PurePosixPath:
+def _below_top(name: str) -> PurePosixPath:
     """A member's name without its topmost part; of `dir/.` there is none in the tar."""
     path = PurePosixPath(name)
     parts = [part for part in path.parts if part not in ("/", ".")]
     dotted = name.startswith("./") or name == "."
-    return PurePosixPath(*parts) if dotted and content_only else PurePosixPath(*parts[1:])
+    return PurePosixPath(*parts) if dotted else PurePosixPath(*parts[1:])
 
 
 # ---- into a container ----------------------------------------------------------------------------------
@@ -216,7 +235,7 @@ def _into(local: Path, source: str, path: str, *, exists: bool, directory: bool)
         content_only = source.endswith("/.") or source == "."
         return path, "." if content_only else (Path(source).name or local.name)
     if exists and is_dir:
-        raise CliError(f"copy {source} to {path}: a directory cannot replace a file", 1)
+        raise CliError(f"copy {source} to {path}: cannot copy directory, for there is a file", 1)
     if path.endswith("/") and not is_dir:
         raise CliError(f"copy {source} to {path}: there is no such directory; make it first", 1)
     pure = PurePosixPath(path)

@@ -77,6 +77,16 @@ def test_links_are_copied_or_followed(client: Client, tree: Path):
     assert client("exec", "box", "cat", "/tmp/through") == "alpha"
 
 
+def test_a_link_at_the_target_here_is_followed(client: Client, tree: Path):
+    client("create", "--name", "box", "--network", "none", "busybox", "true")
+    (tree / "nowhere").symlink_to("new")
+    for name, target in (("link", "a"), ("nowhere", "new")):
+        client("cp", "box:/etc/passwd", tree / name)
+        assert (tree / name).readlink() == Path(target)
+        assert (tree / target).read_text().startswith("root:")
+    assert "cannot copy directory" in client.refused("cp", "box:/etc", tree / "link")
+
+
 def test_the_working_directory_is_there_before_the_first_start(client: Client, tree: Path):
     client(
         "create", "--name", "box", "--network", "none", "-w", "/srv/deep/down", "busybox", "sh", "-c", "cat a"

@@ -156,7 +156,51 @@ def test_a_file_needs_its_directory(box: Box, here: Path, into: str):
 def test_a_directory_does_not_replace_a_file(box: Box, here: Path):
     box.modes["/d"] = DIRECTORY
     (here / "f").write_text("")
-    assert b"cannot replace a file" in cp(box, "box:/d", here / "f", status=1)
+    (here / "to-f").symlink_to("f")
+    for name in ("f", "to-f"):
+        assert b"cannot copy directory" in cp(box, "box:/d", here / name, status=1)
+
+
+def test_a_file_does_not_replace_what_shall_be_a_directory(box: Box, here: Path):
+    box.modes["/x"] = 0o644
+    box.tar = tar(("x", b"1"))
+    (here / "f").write_text("")
+    for end in ("/", "/."):
+        assert b"not a directory" in cp(box, "box:/x", f"{here}/f{end}", status=1)
+        assert b"make it first" in cp(box, "box:/x", f"{here}/new{end}", status=1)
+
+
+def test_the_content_of_a_directory_becomes_a_new_one(box: Box, here: Path):
+    box.modes["/srv/."] = DIRECTORY | 0o755
+    box.tar = tar(("./", None), ("./a", b"1"), ("./d", None), ("./d/b", b"2"))
+    for target in ("new", "slashed/"):
+        cp(box, "box:/srv/.", f"{here}/{target}")
+        assert [(here / target / name).read_text() for name in ("a", "d/b")] == ["1", "2"]
+
+
+def test_a_link_at_the_target_is_followed_and_stays(box: Box, here: Path):
+    box.modes |= {"/x": 0o644, "/d": DIRECTORY | 0o755}
+    box.tar = tar(("x", b"1"))
+    (here / "file").write_text("old")
+    (here / "dir").mkdir()
+    for name, target in (("to-file", "file"), ("to-dir", "dir"), ("nowhere", "new"), ("twice", "nowhere")):
+        (here / name).symlink_to(target)
+        cp(box, "box:/x", here / name)
+        assert (here / name).readlink() == Path(target)
+    assert [(here / name).read_text() for name in ("file", "dir/x", "new")] == ["1"] * 3
+    box.tar = tar(("d", None), ("d/a", b"2"))
+    (here / "no-dir").symlink_to("made")
+    for name in ("to-dir", "no-dir"):
+        cp(box, "box:/d", here / name)
+    assert [(here / name).read_text() for name in ("dir/d/a", "made/a")] == ["2", "2"]
+
+
+def test_a_link_that_leads_to_itself_is_no_target(box: Box, here: Path):
+    box.modes["/x"] = 0o644
+    box.tar = tar(("x", b"1"))
+    (here / "self").symlink_to("self")
+    assert b"too many symlinks" in cp(box, "box:/x", here / "self", status=1)
+    assert (here / "self").is_symlink()
 
 
 @pytest.mark.parametrize(
@@ -214,8 +258,8 @@ def test_a_tar_from_standard_input(box: Box):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("/a", "/b"), b"none is in a container"),
-        (("box:/a", "box:/b"), b"both are in containers"),
+        (("/a", "/b"), b"must specify at least one container source"),
+        (("box:/a", "box:/b"), b"copying between containers is not supported"),
         (("/no/such", "box:/a"), b"does not exist here"),
     ],
 )
