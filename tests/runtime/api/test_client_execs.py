@@ -16,6 +16,7 @@ def test_it_runs_as_who_where_and_with_what_is_said(client: Client):
     client.detached("--name", "box", "-e", "A=1", "-w", "/etc", "busybox", "sleep", "600")
     assert client("exec", "box", "pwd") == "/etc\n"
     assert client("exec", "-w", "/tmp", "-e", "B=2", "box", "sh", "-c", "pwd; echo $A$B") == "/tmp\n12\n"
+    assert client("exec", "-e", "A", "box", "sh", "-c", "echo ${A-none}") == "none\n"
     assert client("exec", "-u", "alice", "box", "id", "-un") == "alice\n"
     assert client("exec", "-u", "12:34", "box", "sh", "-c", "id -u; id -g") == "12\n34\n"
     assert client("exec", "-i", "box", "cat", stdin=b"typed") == "typed"
