@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import secrets
@@ -9,7 +10,7 @@ import sys
 from pathlib import Path
 
 from runtime.cli import hosts, jsontext, packing, progress, quantities, units
-from runtime.cli.errors import CliError, DaemonError
+from runtime.cli.errors import CliError
 from runtime.cli.flags import Verb
 from runtime.cli.ignoring import Ignored, context_files
 from runtime.cli.registries import all_headers
@@ -18,7 +19,7 @@ from runtime.cli.transfer import read
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+    from typing import Any, TextIO
 
     from runtime.cli.client import Client, Query
     from runtime.cli.flags import Flag, Options
@@ -56,39 +57,38 @@ def _send(
 ) -> int:
     """Send a context with the Dockerfile's name in it, and show what comes of it."""
     query["dockerfile"] = dockerfile or None
-    if body is not None and not options.on("quiet"):
-        body = _told(body)
+    out = io.StringIO() if options.on("quiet") else sys.stdout
+    body = _told(body, out) if body is not None else None
     headers = (("Content-Type", "application/x-tar"), *all_headers())
     lines = client.lines("POST", "/build", query, body, headers)
     try:
-        extras = progress.follow(_without_output(lines) if options.on("quiet") else lines)
-    except DaemonError as error:
+        extras = progress.follow(_identity_of(lines) if options.on("quiet") else lines, out=out)
+    except CliError as error:
+        if isinstance(out, io.StringIO):
+            sys.stderr.write(out.getvalue())  # what was to be quiet tells why it failed
         if any(repr(name) in error.message for name in options.many("tag")):
             raise CliError(error.message) from error  # a flag that is wrong, which only the daemon can tell
         raise
     return _finish(options, extras)
 
 
-def _told(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _told(pieces: Iterator[bytes], out: TextIO) -> Iterator[bytes]:
     """Yield a context's pieces; show how far they are, or without a terminal how many bytes they were."""
-    if sys.stderr.isatty():
+    if out is sys.stdout and sys.stderr.isatty():
         yield from progress.counted(pieces, "sending build context")
         return
     done = 0
     for piece in pieces:
         yield piece
         done += len(piece)
-    print(f"Sending build context to the daemon  {units.size(done)}", flush=True)
+    print(f"Sending build context to the daemon  {units.size(done)}", file=out, flush=True)
 
 
-def _without_output(lines: Iterator[progress.Message]) -> Iterator[progress.Message]:
-    """With q=1 the daemon's stream is the id alone."""
+def _identity_of(lines: Iterator[progress.Message]) -> Iterator[progress.Message]:
+    """With q=1 the daemon's stream is the id alone, or what led to a failure."""
     for line in lines:
         text = str(line.get("stream") or "").strip()
-        if text.startswith("sha256:"):
-            yield {"aux": {"ID": text}}
-        elif "stream" not in line:
-            yield line
+        yield {"aux": {"ID": text}} if text.startswith("sha256:") else line
 
 
 def _finish(options: Options, extras: list[progress.Message]) -> int:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 _AHEAD = 256
+_HELD = 1024
 
 Line = dict[str, Any]
 
@@ -52,6 +53,22 @@ class Lines:
     async def wait(self) -> None:
         """Wait until there may be more."""
         await self._more.wait()
+
+
+class HeldLines(Lines):
+    """Lines that are read only if what says them fails, and then the last of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting = deque(maxlen=_HELD)
+
+    def _changed(self) -> None:
+        """Nobody reads, so that nobody is told and there is always room."""
+
+    def release(self, lines: Lines) -> None:
+        """Say them after all."""
+        while self._waiting:
+            lines.emit(self._waiting.popleft())
 
 
 async def told(work: Callable[[Lines], Awaitable[object]]) -> AsyncIterator[Line]:

@@ -286,6 +286,15 @@ def test_an_id_goes_to_a_file_and_names_to_the_image(client: Client, tmp_path: P
     assert not (tmp_path / "id").exists()
 
 
+def test_a_quiet_build_tells_all_when_it_fails(client: Client, tmp_path: Path) -> None:
+    where = context(tmp_path / "c", "FROM busybox\nRUN seq 1 200000\nRUN echo why; exit 3\n")
+    done = client.run("build", "-q", "--no-cache", "--force-rm", "--network", "none", where)
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert re.search(
+        r"\n200000\n(?s:.*)Step 3/3 : (?s:.*)\nwhy\n(?s:.*)non-zero code: 3", done.stderr.decode()
+    )
+
+
 @pytest.mark.parametrize(
     ("flags", "status", "said"),
     [

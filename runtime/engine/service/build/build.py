@@ -14,7 +14,7 @@ from runtime.engine.service.build.context import Context, open_context
 from runtime.engine.service.build.errors import BuildError
 from runtime.engine.service.build.options import BuildOptions
 from runtime.engine.service.images import publish
-from runtime.engine.service.lines import Lines
+from runtime.engine.service.lines import HeldLines, Lines
 from runtime.engine.service.piping import feed
 from runtime.image.errors import LayerError
 from runtime.image.files import scratch_directory
@@ -37,11 +37,30 @@ async def build(
 ) -> str:
     """Build an image of a context (a tar, in whatever compression, or the URL `remote`); return its id.
 
-    Says in `lines` what docker says. Raises DockerfileError for what cannot be built at all, BuildError for a
-    step that failed, ImageError.
+    Says in `lines` what docker says: of a quiet build the id, or else all that led to its failure. Raises
+    DockerfileError for what cannot be built at all, BuildError for a step that failed, ImageError.
     """
     options = options.checked()
-    said = lines if not options.quiet else Lines()
+    if not options.quiet:
+        return await _build(service, chunks, options, lines, lines, remote, credentials)
+    held = HeldLines()
+    try:
+        return await _build(service, chunks, options, lines, held, remote, credentials)
+    except Exception:
+        held.release(lines)
+        raise
+
+
+async def _build(
+    service: Service,
+    chunks: AsyncIterable[bytes],
+    options: BuildOptions,
+    lines: Lines,
+    said: Lines,
+    remote: str,
+    credentials: Mapping[str, Credential] | None,
+) -> str:
+    """said: where what the steps say goes."""
     with service.images.pins.holding() as holder:
         async with _scratch(service) as scratch:
             context = await _context(service, chunks, options, remote, scratch)

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import asyncio
+
+from runtime.engine.service.lines import HeldLines, Line, Lines, told
+
+
+def test_lines_that_nobody_reads_stop_no_work_and_the_last_are_told_when_it_fails():
+    async def work(lines: Lines) -> None:
+        held = HeldLines()
+        for number in range(5000):
+            held.stream(f"{number}\n")
+            await asyncio.sleep(0)
+            await asyncio.wait_for(held.room(), 10)
+        held.release(lines)
+
+    async def read() -> list[Line]:
+        return [line async for line in told(work)]
+
+    said = asyncio.run(read())
+    assert 0 < len(said) < 5000
+    assert said == [{"stream": f"{number}\n"} for number in range(5000 - len(said), 5000)]
