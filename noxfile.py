@@ -132,7 +132,7 @@ def setup(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """The main job: measure, judge, report. Options go through: `nox -s bench -- --profile full --seed 7`."""
     _set_up(session)
-    _python(session, "-m", "bench.cli", "run", *session.posargs)
+    _python(session, "-m", "bench", "run", *session.posargs)
 
 
 _PARTS = (("-n", "2", "--dist", "loadscope", "--ignore=tests/vm"), ("tests/vm",))

@@ -45,7 +45,7 @@ app.command("show", epilog=f"Example: ninetynine show {_RUN} --json")(verbs.show
 
 
 def main() -> None:
-    """Entry point of the distribution. A terminal that knows only ASCII gets escapes, not an error."""
+    """The whole command line. A terminal that knows only ASCII gets escapes, not an error."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     app()

@@ -379,6 +379,18 @@ def test_a_signal_keeps_what_was_measured_and_resume_goes_on(tmp_path, number):
     assert after.samples[: len(before.samples)].equals(before.samples)
 
 
+def test_ctrl_c_while_the_libraries_load_ends_it_like_later(tmp_path):
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "list", "backends"],
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (130, "ninetynine: error: interrupted\n")
+
+
 def test_kill_9_loses_no_finished_sample(tmp_path):
     run = tmp_path / "run"
     child = process(tmp_path, "run", "--profile", "smoke", "--seed", 1, "--out", run)

@@ -252,7 +252,7 @@ def _ended(child: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 def _start(*words: object) -> subprocess.Popen[str]:
-    line = [sys.executable, "-m", "bench.cli", *map(str, words)]
+    line = [sys.executable, "-m", "bench", *map(str, words)]
     return subprocess.Popen(line, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

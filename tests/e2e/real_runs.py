@@ -45,7 +45,7 @@ class Ninetynine:
             "TMPDIR": str(self.room.path / "tmp"),
         }
         child = subprocess.Popen(
-            [sys.executable, "-m", "bench.cli", *map(str, arguments)],
+            [sys.executable, "-m", "bench", *map(str, arguments)],
             cwd=REPOSITORY,
             env=environment,
             stdout=subprocess.PIPE,

@@ -335,7 +335,7 @@ def primary_metrics(found: Sequence[Entry]) -> frozenset[str]:
 
 def command(path: Path, options: argparse.Namespace, number: int) -> list[str]:
     """How the run at `path` is begun, or gone on with where it was cut."""
-    words = [sys.executable, "-m", "bench.cli", "run"]
+    words = [sys.executable, "-m", "bench", "run"]
     if (path / JOURNAL).exists():
         return [*words, "--resume", str(path)]
     words += ["--profile", options.profile, "--backends", options.backends, "--seed", str(SEED + number)]

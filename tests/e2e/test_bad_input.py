@@ -41,7 +41,7 @@ def call(*line: object, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def ninetynine(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return call(sys.executable, "-m", "bench.cli", *arguments, **environment)
+    return call(sys.executable, "-m", "bench", *arguments, **environment)
 
 
 def nn(root: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -82,7 +82,7 @@ def test_unknown_words_are_answered_with_the_known_ones(
 @pytest.mark.root
 @needs_root
 def test_without_root_nothing_begins_and_the_way_out_is_named() -> None:
-    run = as_nobody("bench.cli", "run", "--profile", "smoke", "--out", "/var/tmp/nne2e-never")
+    run = as_nobody("bench", "run", "--profile", "smoke", "--out", "/var/tmp/nne2e-never")
     assert run.returncode == 1
     assert "measuring needs root" in run.stderr
     assert "run it again with sudo" in run.stderr
@@ -95,7 +95,7 @@ def test_without_root_nothing_begins_and_the_way_out_is_named() -> None:
 @pytest.mark.root
 @needs_root
 def test_without_root_each_backend_says_why_it_is_not_measured() -> None:
-    listed = as_nobody("bench.cli", "list", "backends", "--json")
+    listed = as_nobody("bench", "list", "backends", "--json")
     assert listed.returncode == 0
     found = {row["backend"]: row["found"] for row in json.loads(listed.stdout)}
     assert found.keys() == BACKENDS.keys()

@@ -243,7 +243,7 @@ def test_a_file_that_cannot_be_judged_is_named_and_nothing_is_written(
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_a_full_disk_and_a_plain_terminal_are_borne(slow: Path, options: tuple[str, ...]):
-    command = [sys.executable, "-m", "bench.cli", "judge", str(slow), *options]
+    command = [sys.executable, "-m", "bench", "judge", str(slow), *options]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1

@@ -1,5 +1,0 @@
-"""`python -m bench.cli` is `ninetynine`."""
-
-from bench.cli import main
-
-main()
