@@ -32,7 +32,11 @@ def networks(client: Client) -> Iterator[None]:
 
 
 def serve(client: Client, name: str, *flags: object) -> None:
+    """Run a server, and wait until it listens."""
     client("run", "-d", "--stop-timeout", "0", "--name", name, "--hostname", name, *flags, *SERVE)
+    client(
+        "exec", name, "sh", "-c", "until wget -qO /dev/null http://127.0.0.1/hostname; do sleep 0.05; done"
+    )
 
 
 def fetch(address: str, port: int) -> str:
@@ -84,6 +88,14 @@ def test_a_network_is_what_was_asked_for(client: Client):
         (("--subnet", "10.231.0.0/16", "b"), "Pool overlaps with other one on this address space"),
         (("--subnet", "127.0.0.0/8", "b"), "overlaps with the host's own address 127.0.0.1"),
         (("--subnet", "10.232.0.1/24", "b"), "invalid subnet 10.232.0.1/24: it should be 10.232.0.0/24"),
+        (
+            ("--subnet", "10.232.0.0/16", "--subnet", "10.232.1.0/24", "b"),
+            "multiple overlapping subnet configuration is not supported",
+        ),
+        (
+            ("--subnet", "10.232.0.0/24", "--gateway", "10.232.0.1", "--gateway", "10.232.0.2", "b"),
+            "cannot configure multiple gateways (10.232.0.2, 10.232.0.1) for the same subnet (10.232.0.0/24)",
+        ),
         (("--opt", "com.docker.network.bridge.name=lo", "b"), "a link of this name is there already"),
         (("wide",), "network with name wide already exists"),
         (("--driver", "overlay", "b"), 'plugin "overlay" not found'),
