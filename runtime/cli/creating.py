@@ -68,7 +68,6 @@ _HOST_BOOL = {
     "rm": "AutoRemove",
 }
 _HOST_MANY = {
-    "add-host": "ExtraHosts",
     "cap-add": "CapAdd",
     "cap-drop": "CapDrop",
     "device-cgroup-rule": "DeviceCgroupRules",

@@ -65,6 +65,16 @@ SIMPLE = [
     ("--network", "inner", "--network-alias", "db", "--ip", "10.1.2.3"),
     ("--network", "name=one,alias=x,ip=10.0.0.9", "--network", "two"),
     ("--dns", "1.1.1.1", "--dns-search", "x", "--dns-opt", "ndots:1", "--add-host", "a:10.0.0.1"),
+    (
+        "--add-host",
+        "a=10.0.0.1",
+        "--add-host",
+        "b=[::1]",
+        "--add-host",
+        "c:::1",
+        "--add-host",
+        "d:host-gateway",
+    ),
     ("--ipc", "host", "--pid", "host", "--uts", "host", "--userns", "host", "--cgroupns", "host"),
     ("--cgroup-parent", "/x", "--group-add", "9", "--shm-size", "32m", "--sysctl", "net.x=1"),
     ("--log-driver", "json-file", "--log-opt", "max-size=1m"),
@@ -174,6 +184,9 @@ def test_a_seccomp_file_is_sent_whole(tmp_path: Path):
         ("-a", "stdnone"),
         ("--sysctl", "x"),
         ("--link-local-ip", "1.2.3.4", "--network", "name=a,ip=1.2.3.4"),
+        ("--add-host", "a"),
+        ("--add-host", "a=1.2.3"),
+        ("--add-host", "a:b=1.2.3.4"),
     ],
 )
 def test_what_fits_no_form_is_refused_with_a_hint(words: tuple[str, ...]):
