@@ -58,7 +58,7 @@ def parse(url: str) -> tuple[str, str, str]:
     reference, _, directory = fragment.partition(":")
     if not remote.startswith(_SCHEMES):
         remote = f"https://{remote}"
-    if reference.startswith("-"):
+    if reference.startswith("-") or "\0" in fragment:
         raise CliError(f"unable to prepare context: invalid refspec: {reference}", 1)
     return remote, reference or "master", directory
 

@@ -118,9 +118,10 @@ def test_the_parts_of_an_address(context: str, parts: tuple[str, str, str]):
     assert cloning.parse(context) == parts
 
 
-def test_a_reference_is_never_an_option():
-    with pytest.raises(CliError, match="invalid refspec: --upload-pack=x"):
-        cloning.parse("git://h/a#--upload-pack=x")
+@pytest.mark.parametrize("fragment", ["--upload-pack=x", "%2Dx", "a%00b"])
+def test_a_reference_is_never_an_option(fragment: str):
+    with pytest.raises(CliError, match="invalid refspec: "):
+        cloning.parse(f"git://h/a#{fragment}")
 
 
 @pytest.mark.parametrize(
