@@ -34,11 +34,11 @@ def attach(client: Client, options: Options) -> int:
     found = client.get(f"/containers/{quote(name)}/json")
     state = found["State"]
     if not state["Running"]:
-        raise CliError(
-            f"{name} does not run, so there is nothing to attach to; nn start -ai {name} starts it", 1
-        )
+        raise CliError(f"You cannot attach to a stopped container, start it first: nn start -ai {name}", 1)
     if state.get("Paused"):
-        raise CliError(f"{name} is paused; nn unpause {name} lets it go on", 1)
+        raise CliError(f"You cannot attach to a paused container, unpause it first: nn unpause {name}", 1)
+    if state.get("Restarting"):
+        raise CliError("You cannot attach to a restarting container, wait until it is running", 1)
     stdin = bool(found["Config"].get("OpenStdin")) and not options.on("no-stdin")
     return _attached(client, options, found, stdin=stdin, begin=False)
 
@@ -68,7 +68,7 @@ def start(client: Client, options: Options) -> int:
     """Start containers; with -a or -i, one and attached."""
     if options.on("attach") or options.on("interactive"):
         if len(options.words) != 1:
-            raise CliError("-a and -i attach to one container; name one", 1)
+            raise CliError("you cannot start and attach multiple containers at once; name one", 1)
         found = client.get(f"/containers/{quote(options.words[0])}/json")
         stdin = options.on("interactive") and bool(found["Config"].get("OpenStdin"))
         return _attached(client, options, found, stdin=stdin, begin=not found["State"]["Running"])

@@ -36,7 +36,7 @@ def inspect(client: Client, options: Options) -> int:
     """Show anything: the first kind that has the name."""
     asked = options.text("type")
     if asked and asked not in KINDS:
-        raise CliError(f'--type "{asked}": write {", ".join(KINDS)}')
+        raise CliError(f'"{asked}" is not a valid value for --type; write {", ".join(KINDS)}', 1)
     return _all(options, lambda name: _find(client, (asked,) if asked else KINDS, name, options))
 
 
@@ -48,7 +48,7 @@ def _find(client: Client, kinds: tuple[str, ...], name: str, options: Options) -
             if error.code not in (400, 404, 501) or len(kinds) == 1:
                 raise
     raise CliError(
-        f"No such object: {name}; nn ps -a, nn images, nn network ls and nn volume ls list what is", 1
+        f"Error: No such object: {name}; nn ps -a, nn images, nn network ls and nn volume ls list what is", 1
     )
 
 

@@ -16,8 +16,14 @@ if TYPE_CHECKING:
 
     from runtime.cli.client import Client, Query
     from runtime.cli.flags import Flag, Options
+    from runtime.cli.templates import Template
 
 API_VERSION = "1.45"
+_BAD_FORMAT = 64
+"""Docker's exit status of `events` for it."""
+_NO_EVENT: dict[str, Any] = {
+    "Type": "", "Action": "", "Actor": {"ID": "", "Attributes": {}}, "time": 0, "timeNano": 0
+}  # fmt: skip
 
 
 # ---- version -----------------------------------------------------------------------------------------------
@@ -202,14 +208,23 @@ def events(client: Client, options: Options) -> int:
     form = options.text("format")
     if options.on("json") or form == "json":
         form = "{{json .}}"
-    template = None
-    if form:
-        from runtime.cli.templates import Template
-
-        template = Template(form)
+    template = _event_template(form) if form else None
     for event in client.lines("GET", "/events", query):
         print(template.render(event) if template else event_line(event), flush=True)
     return 0
+
+
+def _event_template(form: str) -> Template:
+    """Read a template, and try it: what is wrong with it is told before anything happens."""
+    from runtime.cli import typed
+    from runtime.cli.templates import Template
+
+    try:
+        template = Template(form, typed.field)
+        template.render(_NO_EVENT)
+    except CliError as error:
+        raise CliError(f"Error parsing format: {error}", _BAD_FORMAT) from error
+    return template
 
 
 def event_line(event: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """What docker's `inspect -f` shows where a document has nothing: its client reads documents into Go's types.
 
 There an absent list is `[]`, an absent map `map[]`, an absent pointer `<nil>` and an absent text empty,
-whether the document says null or leaves the field away; and each element of a set (JSON's `{"80/tcp": {}}`)
-is `{}`.
+whether the document says null or leaves the field away; each element of a set (JSON's `{"80/tcp": {}}`)
+is `{}`, and a duration `1m30s`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ _LISTS = frozenset((
     "SecurityOpt", "Shell", "Test", "Ulimits", "VolumesFrom",
 ))  # fmt: skip
 _MAPS = frozenset((
-    "Annotations", "AuxiliaryAddresses", "Containers", "Data", "DriverOpts", "ExposedPorts", "Labels",
-    "Networks", "Options", "PortBindings", "Ports", "Services", "StorageOpt", "Sysctls", "Tmpfs", "Volumes",
+    "Annotations", "Attributes", "AuxiliaryAddresses", "Containers", "Data", "DriverOpts", "ExposedPorts",
+    "Labels", "Networks", "Options", "PortBindings", "Ports", "Services", "StorageOpt", "Sysctls",
+    "Tmpfs", "Volumes",
 ))  # fmt: skip
 _TEXTS = frozenset(("CreatedAt", "MacAddress", "OsVersion", "Parent", "StopSignal", "Variant"))
 _SETS = frozenset(("ExposedPorts", "Volumes"))
@@ -39,9 +40,60 @@ _OMITTED = frozenset((
 
 _LIST, _MAP, _POINTER = Nil("[]"), Nil("map[]"), Nil("<nil>")
 
+_DURATIONS = frozenset(("Interval", "StartInterval", "StartPeriod", "Timeout"))
+_KINDS: dict[str, dict[str, Any]] = {
+    "Actor": {
+        "From": "",
+        "ID": "",
+        "Scope": "",
+        "Status": "",
+        "from": "",
+        "id": "",
+        "scope": "",
+        "status": "",
+    },
+    "Architecture": {"Container": "", "Created": "", "VirtualSize": 0},
+    "Destination": {"Driver": "", "Name": "", "Type": ""},
+    "NanoCpus": {"KernelMemory": 0, "KernelMemoryTCP": 0, "Runtime": ""},
+    "Subnet": {"Gateway": "", "IPRange": ""},
+    "Target": {"Consistency": "", "ReadOnly": False, "Source": ""},
+    "WorkingDir": {"ArgsEscaped": False, "NetworkDisabled": False},
+}
+"""A field that every event, image, mount, … has → what such a document leaves away when it is nothing."""
+_LOOSE: tuple[dict[str, Any], ...] = (
+    {"Interval": 0, "Retries": 0, "StartInterval": 0, "StartPeriod": 0, "Test": _LIST, "Timeout": 0},
+    {"IPv4Address": "", "IPv6Address": "", "LinkLocalIPs": _LIST},
+)
+"""The same of documents that may leave away every field."""
+
 
 class _Map(dict):  # type: ignore[type-arg]
     """Names that somebody chose, as opposed to fields: one that is not there is no mistake."""
+
+
+class Duration(int):
+    """Nanoseconds, shown as Go shows them: 1m30s, 1.5ms. In JSON they are the number."""
+
+    def __str__(self) -> str:
+        if 0 <= self < 10**9:
+            return _parts(self)
+        minutes, rest = divmod(abs(int(self)), 60 * 10**9)
+        hours, minutes = divmod(minutes, 60)
+        long = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+        return f"{'-' if self < 0 else ''}{long}{_decimal(rest, 10**9)}s"
+
+
+def _parts(ns: int) -> str:
+    """A time below a second, in the largest unit of which it is one or more."""
+    for unit, size in (("ms", 10**6), ("µs", 10**3), ("ns", 1)):
+        if ns >= size:
+            return _decimal(ns, size) + unit
+    return "0s"
+
+
+def _decimal(ns: int, size: int) -> str:
+    whole, part = divmod(ns, size)
+    return f"{whole}.{part:0{len(str(size)) - 1}d}".rstrip("0") if part else str(whole)
 
 
 def field(value: Any, name: str) -> Any:
@@ -52,10 +104,34 @@ def field(value: Any, name: str) -> Any:
         return value.get(name)
     if isinstance(value, dict) and value.get(name) is None and (name in value or name in _OMITTED):
         return _absent(name)
-    found = member(value, name)
+    found = _member(value, name)
+    if name in _DURATIONS and isinstance(found, int):
+        return Duration(found)
     if name in _SETS and isinstance(found, dict):
         return _Map((key, Empty(one or {})) for key, one in found.items())
     return _Map(found) if name in _MAPS and isinstance(found, dict) else found
+
+
+def _member(value: Any, name: str) -> Any:
+    try:
+        return member(value, name)
+    except LookupError:
+        nothing = _nothing(value) if isinstance(value, dict) else {}
+        if name not in nothing:
+            raise
+        return nothing[name]
+
+
+def _nothing(value: dict[str, Any]) -> dict[str, Any]:
+    """What a document has, by its kind, where it leaves a field away."""
+    known: dict[str, Any] = {}
+    for mark, fields in _KINDS.items():
+        if mark in value:
+            known |= fields
+    for fields in _LOOSE:
+        if value.keys() <= fields.keys():
+            known |= fields
+    return known
 
 
 def _absent(name: str) -> Any:

@@ -77,6 +77,13 @@ INSPECTED: dict[str, Any] = {
     },
     "State": {"Status": "created"},
     "HostConfig": {"PidsLimit": None, "PortBindings": None, "Dns": None},
+    "Mounts": [
+        {"Type": "bind", "Source": "/s", "Destination": "/d", "RW": True},
+        {"Type": "volume", "Name": "v", "Driver": "local", "Source": "/v", "Destination": "/e", "RW": True},
+    ],
+    "Networks": {"n": {"IPAMConfig": {}, "IPAddress": "10.0.0.2"}},
+    "Pools": [{"Subnet": "10.0.0.0/8"}, {"Subnet": "11.0.0.0/8", "Gateway": "11.0.0.1"}],
+    "Check": {"Test": ["CMD", "true"], "Interval": 90 * 10**9, "Timeout": 1_500_000},
 }
 
 
@@ -92,10 +99,33 @@ INSPECTED: dict[str, Any] = {
         ("{{if .State.Health}}x{{else}}no{{end}} {{eq .State.Health nil}}", "no true"),
         ("{{.Config.Labels.a}} {{.Config.Labels.b}} {{.Config.Volumes.v}}", "1 <no value> <no value>"),
         ('{{join .Config.Cmd " "}}{{index .Config.Volumes "v"}}', ""),
+        ("{{range .Mounts}}{{.Name}},{{.Driver}};{{end}}", ",;v,local;"),
+        ("{{(index .Mounts 0).Name}}{{range .Pools}}{{.Gateway}},{{.IPRange}};{{end}}", ",;11.0.0.1,;"),
+        ("{{range .Networks}}{{.IPAMConfig.IPv4Address}}{{.IPAMConfig.LinkLocalIPs}}{{end}}", "[]"),
+        ("{{.Check.Interval}} {{.Check.Timeout}} {{.Check.StartPeriod}}", "1m30s 1.5ms 0s"),
+        ("{{.Check.Retries}} {{json .Check.Interval}} {{gt .Check.Interval 5}}", "0 90000000000 true"),
     ],
 )
 def test_of_documents_it_shows_what_docker_knows_the_types_of(template: str, text: str):
     assert Template(template, typed.field).render(INSPECTED) == text
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [
+        (0, "0s"),
+        (1, "1ns"),
+        (1100, "1.1µs"),
+        (2_200_000, "2.2ms"),
+        (3_300_000_000, "3.3s"),
+        (240 * 10**9, "4m0s"),
+        (245_001_000_000, "4m5.001s"),
+        (3_600 * 10**9, "1h0m0s"),
+        (-90 * 10**9, "-1m30s"),
+    ],
+)
+def test_a_duration_is_written_as_go_writes_it(ns: int, text: str):
+    assert str(typed.Duration(ns)) == text
 
 
 @pytest.mark.parametrize("template", ["{{.Volumes}}", "{{.State.Health.Status}}", "{{.Config.Nope}}"])
