@@ -7,6 +7,7 @@ from runtime.cli.errors import CliError, misuse
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
+    from typing import Any
 
 DEFAULT_HOST = "unix:///run/ninetynine/nnd.sock"
 FORMS = "write unix:///PATH, tcp://HOST[:PORT] or ssh://[USER@]HOST[:PORT]"
@@ -41,6 +42,36 @@ def config_directory() -> str:
         return own
     base = environment("XDG_CONFIG_HOME") or (environment("HOME") or "/root") + "/.config"
     return base + "/ninetynine"
+
+
+def docker_directory() -> str:
+    """Return where docker's config.json lies, which both clients read."""
+    return environment("DOCKER_CONFIG") or (environment("HOME") or "/root") + "/.docker"
+
+
+def docker_setting(name: str) -> "Any":
+    """Return what docker's config.json says of a name, None for nothing. ValueError: it cannot be read."""
+    try:
+        data = read_file(docker_directory() + "/config.json")
+    except OSError as error:
+        raise ValueError(str(error.strerror)) from error
+    if not data or f'"{name}"'.encode() not in data:
+        return None
+    from runtime.cli import jsontext
+
+    found = jsontext.loads(data)
+    if not isinstance(found, dict):
+        raise ValueError("it is no JSON object")
+    return found.get(name)
+
+
+def docker_text(name: str) -> str:
+    """Return the text that docker's config.json has for a name; "" for none, and where it cannot be read."""
+    try:
+        found = docker_setting(name)
+    except ValueError:
+        return ""
+    return found if isinstance(found, str) else ""
 
 
 def read_file(path: str) -> "bytes | None":
@@ -84,7 +115,7 @@ def _of_context(name: str) -> Endpoint:
 
 def _tls_of_environment(found: Endpoint) -> None:
     if environment("DOCKER_TLS_VERIFY", "DOCKER_TLS") and found.host.startswith("tcp://"):
-        directory = environment("DOCKER_CERT_PATH") or (environment("HOME") or "/root") + "/.docker"
+        directory = environment("DOCKER_CERT_PATH") or docker_directory()
         found.tls = True
         found.verify = bool(environment("DOCKER_TLS_VERIFY"))
         found.ca, found.cert, found.key = (f"{directory}/{name}.pem" for name in ("ca", "cert", "key"))

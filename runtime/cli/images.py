@@ -21,6 +21,7 @@ _HEADINGS = {"ID": "IMAGE ID", "CreatedSince": "CREATED", "CreatedAt": "CREATED 
 
 def images(client: Client, options: Options) -> int:
     """List images: a row for each name, or for each image without one."""
+    tables.choose_format(options, "imagesFormat")
     wanted = list(options.many("filter"))
     if options.words:
         wanted.append(f"reference={options.words[0]}")

@@ -27,6 +27,7 @@ _COLUMNS = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
 
 def containers(client: Client, options: Options) -> int:
     """List containers."""
+    tables.choose_format(options, "psFormat")
     form = options.text("format", "table")
     with_size = options.on("size") or ".Size" in form or "json ." in form
     last = -1 if options.number("last") is None else options.number("last")

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 def login(client: Client, options: Options) -> int:
     """Ask the daemon to try user and password at a registry, and keep them when they are right."""
-    from runtime.cli.registries import credentials
+    from runtime.cli.registries import config_path, credentials
 
     keeper = credentials()
     host = keeper.key_of(options.words[0] if options.words else "")
     if options.given("password") and options.on("password-stdin"):
         raise CliError("--password and --password-stdin exclude each other; leave one of them away")
-    known = keeper.lookup(host)
+    known = keeper.lookup(host, config_path())
     user = options.text("username") or (known.username if known else "") or _ask("Username: ")
     password = _password(options)
     if not user or not password:
@@ -32,7 +32,8 @@ def login(client: Client, options: Options) -> int:
     body = {"username": user, "password": password, "serveraddress": host}
     answer = client.post("/auth", body=body) or {}
     token = str(answer.get("IdentityToken") or "")
-    where = keeper.store(host, keeper.Credential(user, "" if token else password, token))
+    kept = keeper.Credential(user, "" if token else password, token)
+    where = keeper.store(host, kept, config_path())
     print(answer.get("Status") or "Login Succeeded")
     print(f"kept in {where}", file=sys.stderr)
     return 0
@@ -56,11 +57,11 @@ def _ask(prompt: str) -> str:
 
 def logout(_client: Client, options: Options) -> int:
     """Forget what login kept."""
-    from runtime.cli.registries import credentials
+    from runtime.cli.registries import config_path, credentials
 
     keeper = credentials()
     host = keeper.key_of(options.words[0] if options.words else "")
-    if keeper.erase(host):
+    if keeper.erase(host, config_path()):
         print(f"Removing login credentials for {host}")
     else:
         print(f"Not logged in to {host}")

@@ -45,24 +45,38 @@ def _ipam(options: Options) -> list[dict[str, Any]]:
     pools: list[tuple[Any, dict[str, Any]]] = []
     for text in options.many("subnet"):
         try:
-            pools.append((ipaddress.ip_network(text, strict=False), {"Subnet": text}))
+            subnet = ipaddress.ip_network(text, strict=False)
         except ValueError as error:
-            raise CliError(f'--subnet "{text}": {error}; write it as in 10.5.0.0/24') from error
+            raise CliError(f'--subnet "{text}": {error}; write it as in 10.5.0.0/24', 1) from error
+        for other, pool in pools:
+            if subnet.version == other.version and subnet.overlaps(other):
+                raise CliError(
+                    f"--subnet {text} and {pool['Subnet']}: "
+                    "multiple overlapping subnet configuration is not supported",
+                    1,
+                )
+        pools.append((subnet, {"Subnet": text}))
 
     def pool_of(flag: str, text: str) -> dict[str, Any]:
         try:
             address = ipaddress.ip_interface(text).ip
         except ValueError as error:
-            raise CliError(f'{flag} "{text}": {error}') from error
+            raise CliError(f'{flag} "{text}": {error}', 1) from error
         for network, pool in pools:
             if address.version == network.version and address in network:
                 return pool
-        raise CliError(f'{flag} "{text}": it lies in no --subnet; give one that holds it')
+        raise CliError(f'{flag} "{text}": it lies in no --subnet; give one that holds it', 1)
 
-    for text in options.many("ip-range"):
-        pool_of("--ip-range", text)["IPRange"] = text
-    for text in options.many("gateway"):
-        pool_of("--gateway", text)["Gateway"] = text
+    for flag, field, what in (("ip-range", "IPRange", "ranges"), ("gateway", "Gateway", "gateways")):
+        for text in options.many(flag):
+            pool = pool_of("--" + flag, text)
+            if field in pool:
+                raise CliError(
+                    f"cannot configure multiple {what} ({text}, {pool[field]}) "
+                    f"for the same subnet ({pool['Subnet']})",
+                    1,
+                )
+            pool[field] = text
     for text in options.many("aux-address"):
         name, address = quantities.pair("--aux-address", text)
         pool_of("--aux-address", address).setdefault("AuxiliaryAddresses", {})[name] = address
@@ -71,6 +85,7 @@ def _ipam(options: Options) -> list[dict[str, Any]]:
 
 def networks(client: Client, options: Options) -> int:
     """List networks."""
+    tables.choose_format(options, "networksFormat")
     found = client.get("/networks", {"filters": filters(options.many("filter"))})
     found.sort(key=lambda one: one["Name"])
     if options.on("json"):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 GLOBAL = (
     ("host", "H", "text", "ADDRESS", "the daemon: unix:///PATH, tcp://HOST:PORT, ssh://HOST"),
     ("context", "c", "text", "NAME", "the daemon, by a name that `nn context create` gave it"),
-    ("config", "", "text", "DIR", "where contexts are kept"),
+    ("config", "", "text", "DIR", "where contexts are kept, and docker's config.json"),
     ("tls", "", "bool", "", "use TLS, trust any certificate"),
     ("tlsverify", "", "bool", "", "use TLS and check the daemon's certificate"),
     ("tlscacert", "", "text", "FILE", "authority that signed it"),
@@ -98,7 +98,8 @@ def _perform(name: str, words: list[str], given: "Options") -> int:
     from runtime.cli.endpoint import find
 
     if given.given("config"):
-        posix.environ[b"NN_CONFIG"] = given.text("config").encode()
+        for place in (b"NN_CONFIG", b"DOCKER_CONFIG"):  # docker's flag moves its config.json, too
+            posix.environ[place] = given.text("config").encode()
     client = Client(lambda: find(given.text("host"), given.text("context"), _tls(given)))
     return _act(name, index.load(name), words, client)
 

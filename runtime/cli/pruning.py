@@ -6,6 +6,7 @@ import sys
 
 from runtime.cli import quantities, units
 from runtime.cli.client import filters
+from runtime.cli.endpoint import docker_directory, docker_setting
 from runtime.cli.errors import CliError
 from runtime.cli.flags import FORCE, Verb
 
@@ -30,8 +31,28 @@ def ask(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _agreed(options: Options, warning: str) -> bool:
-    return options.on("force") or ask(f"WARNING! This will remove {warning}.")
+def _agreed(options: Options, warning: str, wanted: list[str]) -> bool:
+    only = f", of these only what fits {', '.join(wanted)}" if wanted else ""
+    return options.on("force") or ask(f"WARNING! This will remove {warning}{only}.")
+
+
+def _wanted(options: Options) -> list[str]:
+    """Return --filter, and of the pruneFilters in docker's config.json what does not say the opposite."""
+    try:
+        standing = docker_setting("pruneFilters") or []
+        if not isinstance(standing, list) or not all(isinstance(one, str) for one in standing):
+            raise ValueError("pruneFilters is no list of texts")
+    except ValueError as error:  # not left aside: it may spare what the user cannot do without
+        raise CliError(f"read {docker_directory()}/config.json: {error}; correct it", 1) from error
+    given = options.many("filter")
+    return [*given, *(one for one in standing if "=" in one and _opposite(one) not in given)]
+
+
+def _opposite(wanted: str) -> str:
+    """`label=a` → `label!=a`, and back; "" for what has none."""
+    name, _, value = wanted.partition("=")
+    other = {"label": "label!", "label!": "label"}.get(name)
+    return f"{other}={value}" if other else ""
 
 
 def _prune(client: Client, kind: str, wanted: list[str], **more: list[str]) -> int:
@@ -58,42 +79,46 @@ def _reclaimed(count: int) -> int:
 
 def containers(client: Client, options: Options) -> int:
     """Remove all stopped containers."""
-    if not _agreed(options, "all stopped containers"):
+    wanted = _wanted(options)
+    if not _agreed(options, "all stopped containers", wanted):
         return 0
-    return _reclaimed(_prune(client, "containers", options.many("filter")))
+    return _reclaimed(_prune(client, "containers", wanted))
 
 
 def images(client: Client, options: Options) -> int:
     """Remove images without a name; with -a all that no container uses."""
-    every = options.on("all")
-    if not _agreed(options, "all images that no container uses" if every else "all images without a name"):
+    every, wanted = options.on("all"), _wanted(options)
+    what = "all images that no container uses" if every else "all images without a name"
+    if not _agreed(options, what, wanted):
         return 0
     dangling = "false" if every else "true"
-    return _reclaimed(_prune(client, "images", options.many("filter"), dangling=[dangling]))
+    return _reclaimed(_prune(client, "images", wanted, dangling=[dangling]))
 
 
 def networks(client: Client, options: Options) -> int:
     """Remove networks without containers."""
-    if _agreed(options, "all networks of your own that no container uses"):
-        _prune(client, "networks", options.many("filter"))
+    wanted = _wanted(options)
+    if _agreed(options, "all networks of your own that no container uses", wanted):
+        _prune(client, "networks", wanted)
     return 0
 
 
 def volumes(client: Client, options: Options) -> int:
     """Remove volumes without containers; with -a those with a name, too."""
-    every = options.on("all")
+    every, wanted = options.on("all"), _wanted(options)
     what = "all" if every else "all anonymous"
-    if not _agreed(options, f"{what} volumes that no container uses"):
+    if not _agreed(options, f"{what} volumes that no container uses", wanted):
         return 0
     more = {"all": ["true"]} if every else {}
-    return _reclaimed(_prune(client, "volumes", options.many("filter"), **more))
+    return _reclaimed(_prune(client, "volumes", wanted, **more))
 
 
 def builder(client: Client, options: Options) -> int:
     """Forget the build cache."""
-    if not _agreed(options, "the build cache"):
+    wanted = _wanted(options)
+    if not _agreed(options, "the build cache", wanted):
         return 0
-    query: Query = {"all": options.on("all"), "filters": filters(options.many("filter"))}
+    query: Query = {"all": options.on("all"), "filters": filters(wanted)}
     if options.given("keep-storage"):
         query["keep-storage"] = quantities.size("--keep-storage", options.text("keep-storage"))
     answer = client.post("/build/prune", query) or {}
@@ -102,13 +127,13 @@ def builder(client: Client, options: Options) -> int:
 
 def system(client: Client, options: Options) -> int:
     """Remove all that is unused; volumes only when asked."""
-    wanted = options.many("filter")
-    if options.on("volumes") and any(one.startswith("until=") for one in wanted):
+    wanted = _wanted(options)
+    if options.on("volumes") and any(one.startswith("until=") for one in options.many("filter")):
         raise CliError('volumes have no age: leave out --volumes or the filter "until"')
     parts = ["all stopped containers", "all networks that no container uses"]
     parts += ["all anonymous volumes that no container uses"] if options.on("volumes") else []
     parts += ["all images that no container uses" if options.on("all") else "all images without a name"]
-    if not _agreed(options, ", ".join([*parts, "the build cache"])):
+    if not _agreed(options, ", ".join([*parts, "the build cache"]), wanted):
         return 0
     total = _prune(client, "containers", wanted)
     _prune(client, "networks", wanted)

@@ -100,6 +100,8 @@ def ulimit(flag: str, text: str) -> dict[str, object]:
 def restart_policy(text: str) -> dict[str, object]:
     """`on-failure:3`, `always` → the API's form."""
     name, colon, count = text.partition(":")
+    if count.startswith("-") and count[1:].isdecimal():
+        raise misuse("--restart", text, "maximum retry count cannot be negative; write on-failure[:N]")
     if (colon and not count.isdecimal()) or name not in ("no", "on-failure", "always", "unless-stopped"):
         raise misuse("--restart", text, "write no, on-failure[:N], always or unless-stopped")
     policy: dict[str, object] = {"Name": name}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64encode
 from functools import partial
+from pathlib import Path
 
+from runtime.cli.endpoint import docker_directory
 from runtime.cli.errors import CliError
 
 TYPE_CHECKING = False
@@ -25,6 +27,11 @@ def credentials() -> ModuleType:
     return module
 
 
+def config_path() -> Path:
+    """Return where they are kept."""
+    return Path(docker_directory()) / "config.json"
+
+
 def host_of(image: str) -> str:
     """`host:5000/app:1` → `host:5000`; "" for docker's hub."""
     first, slash, _ = image.partition("/")
@@ -37,7 +44,7 @@ def header(image: str) -> tuple[tuple[str, str], ...]:
         return ()
     keeper = credentials()
     host = keeper.key_of(host_of(image))
-    known = _guarded(lambda: keeper.lookup(host))
+    known = _guarded(lambda: keeper.lookup(host, config_path()))
     return (("X-Registry-Auth", keeper.encode_header(host, known)),) if known else ()
 
 
@@ -46,11 +53,11 @@ def all_headers() -> tuple[tuple[str, str], ...]:
     if not _configured():
         return ()
     keeper = credentials()
-    config = json.loads(keeper.config_path().read_text() or "{}")
+    config = json.loads(config_path().read_text() or "{}")
     hosts = {*(config.get("auths") or {}), *(config.get("credHelpers") or {})}
     found = {}
     for host in hosts:
-        known = _guarded(partial(keeper.lookup, host))
+        known = _guarded(partial(keeper.lookup, host, config_path()))
         if known:
             found[host] = {
                 "username": known.username,
@@ -63,11 +70,9 @@ def all_headers() -> tuple[tuple[str, str], ...]:
 
 def _configured() -> bool:
     """Whether there is docker's config.json, without which nobody has logged in."""
-    from os.path import expanduser, isfile
+    from os.path import isfile  # unlike pathlib's, False where we may not look
 
-    from runtime.cli.endpoint import environment
-
-    return isfile((environment("DOCKER_CONFIG") or expanduser("~/.docker")) + "/config.json")  # noqa: PTH111, PTH113
+    return isfile(config_path())  # noqa: PTH113
 
 
 def _guarded(look: Callable[[], Any]) -> Any:

@@ -142,9 +142,13 @@ def with_image(client: "Client", options: "Options", act: "Callable[[], T]") -> 
         unfit = ("no such image", "image with reference")  # the other one is here for another platform
         if when != "missing" or error.code != 404 or not error.message.lower().startswith(unfit):
             raise
-        import sys
+        if not options.on("quiet"):
+            import sys
 
-        print(f"Unable to find image '{options.words[0]}' locally", file=sys.stderr)
+            from runtime.cli.transfer import full_name
+
+            known = full_name(options.words[0]).removeprefix("docker.io/").removeprefix("library/")
+            print(f"Unable to find image '{known}' locally", file=sys.stderr)
     _pull(client, options)
     return act()
 

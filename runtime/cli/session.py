@@ -282,25 +282,14 @@ class Keys:
 def choose_keys(options: "Options", *, terminal: bool) -> None:
     """Check --detach-keys. At a terminal, without that flag, take those of docker's config.json for it."""
     detach_keys(options.text("detach-keys"))
-    if terminal and not options.given("detach-keys") and (keys := _configured_keys()):
+    if not terminal or options.given("detach-keys"):
+        return
+    from runtime.cli.endpoint import docker_text
+
+    keys = docker_text("detachKeys")
+    if keys:
         detach_keys(keys, "detachKeys in docker's config.json")
         options.add("detach-keys", keys)
-
-
-def _configured_keys() -> str:
-    from runtime.cli.endpoint import environment, read_file
-
-    place = environment("DOCKER_CONFIG") or (environment("HOME") or "/root") + "/.docker"
-    data = read_file(place + "/config.json")
-    if not data or b'"detachKeys"' not in data:
-        return ""
-    from runtime.cli import jsontext
-
-    try:
-        keys = jsontext.loads(data)["detachKeys"]
-    except (ValueError, KeyError, TypeError):
-        return ""
-    return keys if isinstance(keys, str) else ""
 
 
 def detach_keys(text: str, source: str = "--detach-keys") -> bytes:

@@ -33,6 +33,7 @@ _COLUMNS = ("ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", 
 
 def stats(client: Client, options: Options) -> int:
     """Show containers' use of the machine; without --no-stream again every second until interrupted."""
+    tables.choose_format(options, "statsFormat")
     every = options.on("all")
     names = options.words or _running(client, every)
     if options.on("no-stream") or options.on("json"):

@@ -166,6 +166,9 @@ def _info_rows(found: dict[str, Any]) -> list[tuple[str, Any]]:
         ("Runtimes", " ".join(sorted(found.get("Runtimes") or ()))),
         ("Default Runtime", found.get("DefaultRuntime")),
         ("Init Binary", found.get("InitBinary")),
+        ("containerd version", _commit(found, "ContainerdCommit")),
+        ("runc version", _commit(found, "RuncCommit")),
+        ("init version", _commit(found, "InitCommit")),
         *_listed("Security Options", security),
         ("Kernel Version", found.get("KernelVersion")),
         ("Operating System", found.get("OperatingSystem")),
@@ -176,12 +179,37 @@ def _info_rows(found: dict[str, Any]) -> list[tuple[str, Any]]:
         ("Name", found.get("Name")),
         ("ID", found.get("ID")),
         ("Docker Root Dir", found.get("DockerRootDir")),
-        *_listed(
-            "Insecure Registries", [(one, None) for one in registries.get("InsecureRegistryCIDRs") or ()]
-        ),
-        *_listed("Registry Mirrors", [(one, None) for one in registries.get("Mirrors") or ()]),
-        ("Live Restore Enabled", str(bool(found.get("LiveRestoreEnabled"))).lower()),
+        ("Debug Mode", _yes(found.get("Debug"))),
+        ("HTTP Proxy", found.get("HttpProxy") or ""),
+        ("HTTPS Proxy", found.get("HttpsProxy") or ""),
+        ("No Proxy", found.get("NoProxy") or ""),
         *_listed("Labels", [(one, None) for one in found.get("Labels") or ()]),
+        ("Experimental", _yes(found.get("ExperimentalBuild"))),
+        *_listed("Insecure Registries", [(one, None) for one in _insecure(registries)]),
+        *_listed("Registry Mirrors", [(one, None) for one in registries.get("Mirrors") or ()]),
+        ("Live Restore Enabled", _yes(found.get("LiveRestoreEnabled"))),
+        *_listed("Default Address Pools", _pools(found)),
+    ]
+
+
+def _yes(value: object) -> str:
+    return "true" if value else "false"
+
+
+def _commit(found: dict[str, Any], field: str) -> str:
+    """Which version it is; our daemon works without."""
+    return str((found.get(field) or {}).get("ID") or "none")
+
+
+def _insecure(registries: dict[str, Any]) -> list[str]:
+    indexes = (registries.get("IndexConfigs") or {}).values()
+    named = [one["Name"] for one in indexes if not one.get("Secure")]
+    return [*named, *(registries.get("InsecureRegistryCIDRs") or ())]
+
+
+def _pools(found: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [
+        (f"Base: {one['Base']}, Size: {one['Size']}", None) for one in found.get("DefaultAddressPools") or ()
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from runtime.cli import jsontext
+from runtime.cli.endpoint import docker_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
     """Fields by docker's names. A value that is a function is a method of templates, as in {{.Label "a"}}."""
 
 _NARROWEST, _BETWEEN = 10, 3
+
+
+def choose_format(options: Options, name: str) -> None:
+    """Without --format, -q and --json take what docker's config.json has by that name for --format."""
+    if options.on("quiet") or options.on("json") or options.given("format"):
+        return
+    form = docker_text(name)
+    if form:
+        options.add("format", form)
 
 
 def show(

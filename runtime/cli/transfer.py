@@ -115,6 +115,7 @@ def travelled(extras: Iterable[progress.Message]) -> Iterator[str]:
 
 def save(client: Client, options: Options) -> int:
     """Write images to a file."""
+    _check_output(options)
     query: Query = {"names": options.words, "platform": options.text("platform") or None}
     answer = client.open("GET", "/images/get", query)
     return _keep(options, answer.pieces(), "saving")
@@ -122,16 +123,20 @@ def save(client: Client, options: Options) -> int:
 
 def export(client: Client, options: Options) -> int:
     """Write a container's files to a file."""
+    _check_output(options)
     answer = client.open("GET", f"/containers/{quote(options.words[0])}/export")
     return _keep(options, answer.pieces(), "exporting")
+
+
+def _check_output(options: Options) -> None:
+    if not options.text("output") and sys.stdout.isatty():
+        raise CliError("cowardly refusing to save to a terminal; use the -o flag or redirect the output", 1)
 
 
 def _keep(options: Options, pieces: Iterable[bytes], what: str) -> int:
     """Write a stream to -o FILE, which appears when it is whole, or to our output."""
     target = options.text("output")
     if not target:
-        if sys.stdout.isatty():
-            raise CliError("a tar on a terminal is of no use; redirect the output, or give -o FILE", 1)
         for piece in pieces:
             write(1, piece)
         return 0
@@ -153,7 +158,9 @@ def load(client: Client, options: Options) -> int:
     """Take in images that save wrote."""
     source = options.text("input")
     if not source and sys.stdin.isatty():
-        raise CliError("load reads an archive; give -i FILE, or redirect the input", 1)
+        raise CliError(
+            "requested load from stdin, but stdin is empty: give -i FILE, or redirect the input", 1
+        )
     quiet = options.on("quiet")
     query: Query = {"quiet": "1" if quiet or not sys.stdout.isatty() else "0"}
     body = progress.counted(read(source or "-"), "loading", size_of(source), quiet=quiet)

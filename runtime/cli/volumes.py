@@ -33,6 +33,7 @@ def create(client: Client, options: Options) -> int:
 
 def volumes(client: Client, options: Options) -> int:
     """List volumes."""
+    tables.choose_format(options, "volumesFormat")
     found = client.get("/volumes", {"filters": filters(options.many("filter"))})["Volumes"] or []
     found.sort(key=lambda one: one["Name"])
     if options.on("json"):

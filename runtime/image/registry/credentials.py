@@ -93,12 +93,21 @@ def erase(host: str, path: Path | None = None) -> bool:
     auths = _table(config, "auths", where)
     kept = {name: entry for name, entry in auths.items() if key_of(name) != key}
     known = len(kept) != len(auths)
-    if helper and (known or _ask(helper, key) is not None):
-        _run(helper, "erase", key)
-        known = True
+    if helper:
+        for name in _spellings(key, auths):
+            if name in auths or _ask(helper, name) is not None:
+                _run(helper, "erase", name)
+                known = True
     if len(kept) != len(auths):
         _write(where, config | {"auths": kept})
     return known
+
+
+def _spellings(key: str, auths: dict[str, Any]) -> list[str]:
+    """Under which names a helper may keep what belongs to a registry: old clients gave it addresses."""
+    schemes = ("https://", "http://") if key != HUB_KEY else ()
+    old = [scheme + key for scheme in schemes] + [name for name in auths if key_of(name) == key]
+    return list(dict.fromkeys([key, *old]))
 
 
 def encode_header(host: str, credential: Credential | None) -> str:

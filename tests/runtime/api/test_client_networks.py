@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.root, pytest.mark.network]
 
 SERVE = ("busybox", "httpd", "-f", "-p", "80", "-h", "/etc")
 SLEEP = ("busybox", "sleep", "600")
+TWO_GATEWAYS = ("--gateway", "10.232.0.1", "--gateway", "10.232.0.2")
 LOOPBACKS = ("127.0.0.1", "::1") if Path("/proc/net/if_inet6").exists() else ("127.0.0.1",)
 
 
@@ -93,7 +94,7 @@ def test_a_network_is_what_was_asked_for(client: Client):
             "multiple overlapping subnet configuration is not supported",
         ),
         (
-            ("--subnet", "10.232.0.0/24", "--gateway", "10.232.0.1", "--gateway", "10.232.0.2", "b"),
+            ("--subnet", "10.232.0.0/24", "--subnet", "10.233.0.0/24", *TWO_GATEWAYS, "b"),
             "cannot configure multiple gateways (10.232.0.2, 10.232.0.1) for the same subnet (10.232.0.0/24)",
         ),
         (("--opt", "com.docker.network.bridge.name=lo", "b"), "a link of this name is there already"),

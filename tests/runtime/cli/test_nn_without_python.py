@@ -309,4 +309,4 @@ def test_a_missing_image_is_pulled(whole: Path, daemon: Daemon):
     daemon.play["POST /images/create"] = pull
     status, out, said = run(whole, daemon, "run", "--rm", "img")
     assert (status, out, len(pulled)) == (0, b"ran", 1)
-    assert b"Unable to find image 'img' locally" in said
+    assert b"Unable to find image 'img:latest' locally" in said

@@ -74,6 +74,11 @@ def test_paths_are_made_absolute_from_here(monkeypatch: pytest.MonkeyPatch, tmp_
     assert mounts.volumes(["~/d:/e", "name:/f"])[0] == ["/home/x/d:/e", "name:/f"]
 
 
+def test_a_negative_count_of_restarts_is_named():
+    with pytest.raises(CliError, match="maximum retry count cannot be negative"):
+        quantities.restart_policy("on-failure:-1")
+
+
 def test_mount_fields_may_be_quoted():
     assert mounts.mount('type=bind,"src=/a,b",dst=/c')["Source"] == "/a,b"
 

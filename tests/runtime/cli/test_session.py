@@ -213,7 +213,7 @@ def test_a_missing_image_is_pulled_first(daemon: Daemon, tmp_path: Path):
     daemon.play["POST /images/create"] = pull
     done = call("run", "img", config=tmp_path, host=daemon.host)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith(b"Unable to find image 'img' locally\nlatest: Pulling")
+    assert done.stderr.startswith(b"Unable to find image 'img:latest' locally\nlatest: Pulling")
     assert [request.path for request in daemon.server.requests] == ["/nn/run", "/images/create", "/nn/run"]
     assert daemon.server.requests[1].target.endswith("?fromImage=img&tag=latest")
 

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import stat
+import subprocess
 
 import pytest
 from hypothesis import given
@@ -84,6 +85,18 @@ def test_a_helper_keeps_what_the_file_does_not(config, helper):
     assert credentials.lookup("tokens", config) == Credential(token="identity")
     assert credentials.erase("registry:5000", config)
     assert credentials.lookup("registry:5000", config) is None
+
+
+def test_a_helper_forgets_all_names_of_a_registry(config, helper):
+    write(config, {"credsStore": "test", "auths": {"https://registry:5000": {}, "http://other": {}}})
+    for name in ("https://registry:5000", "http://registry:5000", "http://other"):
+        entry = {"ServerURL": name, "Username": "me", "Secret": "x"}
+        subprocess.run([helper, "store"], input=json.dumps(entry), text=True, check=True)
+    credentials.store("registry:5000", Credential("me", "secret"), config)
+    assert credentials.erase("registry:5000", config)
+    assert list(json.loads(config.read_text())["auths"]) == ["http://other"]
+    assert not credentials.erase("registry:5000", config)
+    assert list(json.loads(helper.with_suffix(".json").read_text())) == ["http://other"]
 
 
 def test_a_helper_for_one_registry(config, helper):
