@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import queue
 import signal
 import struct
 import subprocess
@@ -285,18 +286,18 @@ def test_a_terminal_is_raw_has_a_size_and_is_put_back(daemon: Daemon, tmp_path: 
 
 
 def test_the_keys_leave_it_running(daemon: Daemon, tmp_path: Path):
-    left: list[bytes] = []
+    left: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def shell(request: Request) -> None:
         request.sock.sendall(frame(STDOUT, b"ready "))
-        left.append(request.received())
+        left.put(request.received())
 
     daemon.run(shell)
     terminal = Terminal([*LINE, "run", "-it", "img"], environment(tmp_path, daemon.host))
     terminal.until(b"ready ")
     os.write(terminal.fd, b"a\x10b\x10\x11")
     assert terminal.end() == 0
-    assert left[0].endswith(frame(STDIN, b"a\x10b"))
+    assert left.get(timeout=20).endswith(frame(STDIN, b"a\x10b"))
 
 
 @pytest.mark.parametrize("verb", ["run -it img", "exec -it box sh"])
