@@ -60,7 +60,8 @@ def copy(client: Client, options: Options) -> int:
         count = _out(client, options, source, target.path)
     else:
         count = _in(client, options, source.path, target)
-    if not options.on("quiet") and "-" not in options.words:
+    quiet = options.on("quiet") if options.given("quiet") else not sys.stdout.isatty()
+    if not quiet and "-" not in options.words:
         print(f"Successfully copied {units.size(count)} to {options.words[1]}", file=sys.stderr)
     return 0
 
@@ -127,11 +128,16 @@ def _target_of(source: str, target: str, directory: bool) -> tuple[Path, bool]:
         raise CliError(f"copy {source} to {target}: cannot copy directory, for there is a file", 1)
     if path.exists() and target.endswith(_AS_DIRECTORY):
         raise CliError(f"copy {source} to {target}: not a directory, as its end says", 1)
-    if target.endswith(_AS_DIRECTORY) and not directory:
+    if _needs_directory(target, directory):
         raise CliError(f"copy {source} to {target}: there is no such directory; make it first", 1)
     if not path.parent.is_dir():
         raise CliError(f"copy {source} to {target}: there is no directory {path.parent}; make it first", 1)
     return path, False
+
+
+def _needs_directory(target: str, directory: bool) -> bool:
+    """Whether a target has to be a directory that is there: one that comes makes `new/`, but not `new/.`."""
+    return target.endswith("/.") or (target.endswith("/") and not directory)
 
 
 def _led_to(path: Path) -> Path:
@@ -236,7 +242,7 @@ def _into(local: Path, source: str, path: str, *, exists: bool, directory: bool)
         return path, "." if content_only else (Path(source).name or local.name)
     if exists and is_dir:
         raise CliError(f"copy {source} to {path}: cannot copy directory, for there is a file", 1)
-    if path.endswith("/") and not is_dir:
+    if not exists and _needs_directory(path, is_dir):
         raise CliError(f"copy {source} to {path}: there is no such directory; make it first", 1)
     pure = PurePosixPath(path)
     return str(pure.parent), pure.name
@@ -276,7 +282,7 @@ class Counted:
 _FLAGS: tuple[Flag, ...] = (
     ("archive", "a", "bool", "", "keep owners"),
     ("follow-link", "L", "bool", "", "copy what a link at the source leads to"),
-    ("quiet", "q", "bool", "", "say nothing"),
+    ("quiet", "q", "bool", "", "say nothing, as without a terminal"),
 )
 CP = Verb(
     copy, "SOURCE TARGET", _FLAGS, least=2, most=2, example="nn cp web:/etc/hosts . && nn cp ./site web:/srv"

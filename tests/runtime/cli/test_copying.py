@@ -168,6 +168,24 @@ def test_a_file_does_not_replace_what_shall_be_a_directory(box: Box, here: Path)
     for end in ("/", "/."):
         assert b"not a directory" in cp(box, "box:/x", f"{here}/f{end}", status=1)
         assert b"make it first" in cp(box, "box:/x", f"{here}/new{end}", status=1)
+        assert b"make it first" in cp(box, here / "f", f"box:/new{end}", status=1)
+
+
+def test_what_is_named_as_being_in_itself_has_to_be_there(box: Box, here: Path):
+    box.modes["/d"] = DIRECTORY | 0o755
+    box.tar = tar(("d", None))
+    (here / "d").mkdir()
+    assert b"make it first" in cp(box, "box:/d", f"{here}/new/.", status=1)
+    assert b"make it first" in cp(box, here / "d", "box:/new/.", status=1)
+    assert not box.put and not (here / "new").exists()
+
+
+def test_it_says_nothing_to_what_is_no_terminal(box: Box, here: Path):
+    box.modes["/x"] = 0o644
+    box.tar = tar(("x", b"1"))
+    for words, said in (((), b""), (("-q",), b""), (("--quiet=false",), b"Successfully copied 10.24kB to ")):
+        done = call("cp", *words, "box:/x", here, config=Path("/none"), host=box.host)
+        assert (done.returncode, done.stderr[: len(said) or None]) == (0, said)
 
 
 def test_the_content_of_a_directory_becomes_a_new_one(box: Box, here: Path):
