@@ -1,4 +1,4 @@
-"""`python -m bench` is `ninetynine`. Ctrl-C while its libraries load, for a second, ends it as it does later."""
+"""`python -m bench` is `ninetynine`. Ctrl-C ends it in order while its libraries load, too."""
 
 import sys
 
