@@ -137,10 +137,11 @@ def test_signals_reach_the_program(nn: Nn, flags: tuple[str, ...]):
 def test_a_terminal_works(nn: Nn):
     terminal = nn.terminal(*QUIET, "-it", IMAGE, "sh")
     terminal.until(b"# ")
-    os.write(terminal.fd, b"stty size; tty; echo slee''ping; sleep 60\r")
+    # The sleeper itself says so: control-c before it is there would go to the shell alone.
+    os.write(terminal.fd, b"stty size; tty; sh -c 'echo slee\"\"ping; exec sleep 60'\r")
     terminal.until(b"sleeping\r\n")
     os.write(terminal.fd, b"\x03")
-    terminal.until(b"^C")
+    terminal.until_prompt(b"^C")
     os.write(terminal.fd, b"exit 9\r")
     assert terminal.end() == 9
     assert b"/dev/pts/0" in terminal.seen
