@@ -394,16 +394,19 @@ def test_a_run_on_dockers_daemon_takes_dockers_requests(daemon: Daemon, tmp_path
 
 def test_with_its_input_alone_it_prints_the_id_and_goes(daemon: Daemon, tmp_path: Path):
     got: list[bytes] = []
+    read = threading.Event()
 
     def attach(request: Request) -> None:
         request.upgrade(Content_Type="application/vnd.docker.multiplexed-stream")
         while data := request.sock.recv(1024):
             got.append(data)
+        read.set()
         daemon.over.wait(60)  # the program runs on
 
     plain_daemon(daemon)
     daemon.play["POST /containers/abc/attach"] = attach
     done = call("run", "-i", "-a", "stdin", "img", config=tmp_path, host=daemon.host, stdin=b"in")
+    read.wait(60)
     daemon.over.set()
     assert (done.stdout, done.returncode, b"".join(got)) == (b"abc\n", 0, b"in")
     targets = [request.target for request in daemon.server.requests]
