@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime"))
 
-from go_programs import find_go
+from go_programs import find_go, run_tests
 from moby_integration import compiled, read_cases, run_go
 from outcomes import Suite
 from own_namespaces import run_inside, world
@@ -61,12 +61,10 @@ def suite(checkout: Path, base: Path, only: str, environment: Mapping[str, str])
     for package in PACKAGES:
         directory = checkout / "e2e" / package
         left_out = about_trust([file.read_text() for file in sorted(directory.glob("*_test.go"))])
-        command = [
-            str(base / f"{package}.test"), "-test.v", f"-test.timeout={_TIMEOUT}",
-            f"-test.skip=^({'|'.join(left_out)})$", *([f"-test.run={only}"] if only else []),
-        ]  # fmt: skip
-        with (base / f"docker-cli-{package}.log").open("wb") as log:
-            subprocess.run(command, cwd=directory, env={**environment, **own}, stdout=log, stderr=log)
+        flags = [f"-test.timeout={_TIMEOUT}", f"-test.skip=^({'|'.join(left_out)})$"]
+        flags += [f"-test.run={only}"] if only else []
+        log = base / f"docker-cli-{package}.log"
+        run_tests(base / f"{package}.test", directory, log, {**environment, **own}, *flags)
 
 
 def inside(checkout: Path, base: Path, against: str, only: str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime"))
 
+from go_programs import run_tests
 from moby_integration import NAMED, compiled, named_programs, tag
 from outcomes import Case, Suite
 from own_namespaces import run_inside, shared, world
@@ -85,12 +86,9 @@ def suite(checkout: Path, base: Path, only: str, environment: Mapping[str, str])
     for name in suites((directory / "check_test.go").read_text()):
         if not re.search(which, name):
             continue
-        command = [
-            str(base / f"{PACKAGE}.test"), "-test.v", f"-test.timeout={_TIMEOUT}",
-            f"-test.run=^{name}$/{tests}", f"-test.skip={left_out}",
-        ]  # fmt: skip
-        with (base / f"moby-cli-{name}.log").open("wb") as log:
-            subprocess.run(command, cwd=directory, env={**environment, **own}, stdout=log, stderr=log)
+        flags = (f"-test.timeout={_TIMEOUT}", f"-test.run=^{name}$/{tests}", f"-test.skip={left_out}")
+        log = base / f"moby-cli-{name}.log"
+        run_tests(base / f"{PACKAGE}.test", directory, log, {**environment, **own}, *flags)
 
 
 def read_cases(text: str) -> list[Case]:
