@@ -135,7 +135,7 @@ def bench(session: nox.Session) -> None:
     _python(session, "-m", "bench", "run", *session.posargs)
 
 
-_PARTS = (("-n", "2", "--dist", "loadscope", "--ignore=tests/vm"), ("tests/vm",))
+_PARTS = (("-n", "2", "--dist", "loadscope", "-m", "not qemu"), ("-m", "qemu"))
 """Which tests may run side by side: conftest.py. Emulated guests starve beside other work and come alone."""
 
 
