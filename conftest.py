@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from hypothesis import HealthCheck, settings
 # The machines are shared and noisy.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+# A shell's `&` has Ctrl-C ignored in all that it starts, and the programs under test have to be told by it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _ROOT = Path(__file__).parent
 _MACHINE = re.compile(r"\bmark\.(root|qemu|network|peers)\b")
