@@ -25,6 +25,7 @@ from vm.framing import (
 from vm.link import Link
 
 STDIN_CHUNK = 32768
+ANSWER_S = 5.0  # for what an agent that lives answers at once
 
 
 class Stream:
@@ -127,12 +128,12 @@ class AgentClient:
         try:
             collected = self._exchange(stream, memoryview(stdin), time.monotonic() + timeout_s)
         except GuestTimeoutError as error:
-            self.discard(stream, 5.0)
+            self.discard(stream, ANSWER_S)
             raise GuestTimeoutError(
-                f"{stream.argv[0]} in {self.link.name}: not over in {timeout_s:g} s"
+                f"{stream.argv[0]} in {self.link.name}: not over in {timeout_s:g} s; {self._liveness()}"
             ) from error
         except BaseException:
-            self.discard(stream, 5.0)
+            self.discard(stream, ANSWER_S)
             raise
         self._forget(stream)
         self._raise_failed(stream)
@@ -186,6 +187,14 @@ class AgentClient:
     def close(self) -> None:
         """Close the link; callers that wait get GuestError. Idempotent."""
         self.link.close()
+
+    def _liveness(self) -> str:
+        """Whether it was the program that hung, or the whole guest."""
+        try:
+            self.ping(ANSWER_S)
+        except GuestError:
+            return f"the guest itself does not answer: {self.link.last_words()}"
+        return "the guest itself answers"
 
     def _take_channel(self) -> int:
         channel = self._next

@@ -72,9 +72,23 @@ def test_taken_output_is_granted_back_in_large_steps(client, guest):
 
 
 def test_a_program_that_does_not_end_is_killed(client, guest):
-    with pytest.raises(GuestTimeoutError, match=r"sleep in fake: not over in 0.05 s"):
+    with pytest.raises(
+        GuestTimeoutError, match=r"sleep in fake: not over in 0.05 s; the guest itself answers"
+    ):
         run(client, "sleep", timeout_s=0.05)
     assert guest.spawned[1].signals == [9]
+
+
+def test_a_guest_that_hangs_is_told_from_a_program_that_does(monkeypatch):
+    monkeypatch.setattr("vm.client.ANSWER_S", 0.05)
+    goes_on = threading.Event()
+    client = FakeGuest({"hang": lambda program: goes_on.wait()}).connect()
+    with pytest.raises(
+        GuestTimeoutError, match=r"hang in fake: not over.*the guest itself does not answer: its console"
+    ):
+        run(client, "hang", timeout_s=0.05)
+    goes_on.set()
+    client.close()
 
 
 def test_a_timeout_of_zero_takes_what_has_come_and_never_waits(client, guest):
