@@ -22,6 +22,7 @@ from runtime.api.locking import only_one, pid_file
 from runtime.api.notify import notify
 from runtime.api.tls import TlsProtocol
 from runtime.engine.service.service import Service
+from runtime.engine.service.settings import Settings
 
 log = logging.getLogger("nnd")
 
@@ -43,6 +44,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     experimental: bool = False
     live_restore: bool = False
     pid_file: Path | None = None
+    settings: Settings = Settings()
 
 
 async def serve(options: Options, say: Callable[[str], None], observer: Observer | None = None) -> None:
@@ -101,6 +103,7 @@ async def _opened(options: Options, say: Callable[[str], None], stop: asyncio.Ev
             insecure=options.insecure,
             mirrors=options.mirrors,
             experimental=options.experimental,
+            settings=options.settings,
         )
     )
     stopping = asyncio.ensure_future(stop.wait())

@@ -12,15 +12,24 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
+from typing import NamedTuple
 
 from runtime.network.errors import NetworkError
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+
+class Split(NamedTuple):
+    """What networks are cut from: pieces of `whole` with a prefix of `size` bits."""
+
+    whole: Network
+    size: int
+
+
 _POOLS = (
-    *(IPv4Network(f"172.{second}.0.0/16") for second in range(17, 32)),
-    *IPv4Network("192.168.0.0/16").subnets(new_prefix=20),
+    *(Split(IPv4Network(f"172.{second}.0.0/16"), 16) for second in range(17, 32)),
+    Split(IPv4Network("192.168.0.0/16"), 20),
 )
 """What networks are cut from when nobody says: docker's own default pools, in its order."""
 
@@ -33,33 +42,58 @@ class PoolOverlapError(NetworkError):
     """A subnet that another network has already."""
 
 
-def choose_subnet(taken: Iterable[Network]) -> IPv4Network:
-    """Return the first default pool that overlaps none of `taken` (networks and routes).
+def choose_subnet(taken: Iterable[Network], pools: Iterable[Split] = ()) -> IPv4Network:
+    """Return the first piece of the pools that overlaps none of `taken` (networks and routes).
 
-    The default route overlaps nothing. Raises NetworkError.
+    pools: of both families; without one of IPv4 docker's own. The default route overlaps nothing.
+    Raises NetworkError.
     """
-    others = [one for one in taken if isinstance(one, IPv4Network) and one.prefixlen > 0]
-    for pool in _POOLS:
-        if not any(pool.overlaps(one) for one in others):
-            return pool
-    raise NetworkError(
-        "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the "
-        "network; remove networks that nobody uses (network prune), or give a subnet"
-    )
+    found = _first_free([one for one in pools if one.whole.version == 4] or _POOLS, taken)
+    if not isinstance(found, IPv4Network):
+        raise NetworkError(
+            "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to "
+            "the network; remove networks that nobody uses (network prune), or give a subnet"
+        )
+    return found
 
 
-def choose_subnet6(seed: str, taken: Iterable[Network]) -> IPv6Network:
-    """Return a unique local /64 (RFC 4193): 40 bits from the seed, the first free of its 65536 subnets."""
+def choose_subnet6(seed: str, taken: Iterable[Network], pools: Iterable[Split] = ()) -> IPv6Network:
+    """Return the first piece of the pools that is free, or without one of IPv6 a unique local /64 (RFC 4193).
+
+    That one has 40 bits from the seed, and is the first free of its 65536 subnets.
+    """
     digest = hashlib.sha256(seed.encode()).digest()[:5]
-    site = IPv6Network((b"\xfd" + digest + bytes(10), 48))
-    others = [one for one in taken if isinstance(one, IPv6Network) and one.overlaps(site) and one.prefixlen]
-    for subnet in site.subnets(new_prefix=64):
-        if not any(subnet.overlaps(one) for one in others):
-            return subnet
-    raise NetworkError(
-        "could not find an available, non-overlapping IPv6 address pool among the defaults to assign to the "
-        "network; remove networks that nobody uses (network prune), or give a subnet"
-    )
+    own = Split(IPv6Network((b"\xfd" + digest + bytes(10), 48)), 64)
+    found = _first_free([one for one in pools if one.whole.version == 6] or [own], taken)
+    if not isinstance(found, IPv6Network):
+        raise NetworkError(
+            "could not find an available, non-overlapping IPv6 address pool among the defaults to assign to "
+            "the network; remove networks that nobody uses (network prune), or give a subnet"
+        )
+    return found
+
+
+def _first_free(pools: Iterable[Split], taken: Iterable[Network]) -> Network | None:
+    others = [one for one in taken if one.prefixlen]
+    for pool in pools:
+        near = [one for one in others if one.version == pool.whole.version and one.overlaps(pool.whole)]
+        subnet = _piece(pool, int(pool.whole.network_address))
+        while subnet is not None:
+            clash = next((one for one in near if one.overlaps(subnet)), None)
+            if clash is None:
+                return subnet
+            # Behind both: a large one is passed at once, however many pieces it covers.
+            last = max(clash.broadcast_address, subnet.broadcast_address, key=int)
+            subnet = _piece(pool, int(last) + 1)
+    return None
+
+
+def _piece(pool: Split, start: int) -> Network | None:
+    """Return the piece of a pool that begins at an address, None behind its end."""
+    if start > int(pool.whole.broadcast_address):
+        return None
+    address = type(pool.whole.network_address)(start)
+    return ip_network((address, pool.size))
 
 
 def parse_subnet(text: str) -> Network:

@@ -54,7 +54,7 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     gateway is the bridge's own address, without prefix length; an empty subnet means none of that family.
     internal: no way out. masquerade: leaves with the host's address. icc: whether containers on it reach each
-    other. mtu 0: the kernel's default.
+    other. mtu 0: the kernel's default. prefix: how containers' interfaces on it begin, `eth`.
     """
 
     id: str
@@ -67,6 +67,7 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     masquerade: bool = True
     icc: bool = True
     mtu: int = 0
+    prefix: str = "eth"
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):

@@ -163,12 +163,13 @@ class NamedNetworks:
     ) -> Endpoint:
         """Plug a running container into one more network; return the endpoint as made.
 
-        interface "": the first of eth0, eth1, … that is free. On a network it is on already it only gets the
-        default route (endpoint.default_route). ports: what to publish, if nothing was published before.
+        interface "": the first that is free with the network's prefix. On a network it is on already it only
+        gets the default route (endpoint.default_route). ports: what to publish, if nothing was before.
         """
         plugged = self._plugged.setdefault(container, _Plugged())
         there = plugged.endpoints.get(endpoint.network)
-        name = there.interface if there else endpoint.interface or _free_interface(plugged)
+        name = there.interface if there else endpoint.interface
+        name = name or _free_interface(plugged, self._spec(endpoint).prefix)
         endpoint = msgspec.structs.replace(endpoint, interface=name)
         with contextlib.ExitStack() as undo:
             if ports and plugged.publication is None:
@@ -329,9 +330,9 @@ def _number(text: str) -> int:
     return zlib.crc32(text.encode()) & 0x7FFFFFFF | 0x40000000
 
 
-def _free_interface(plugged: _Plugged) -> str:
+def _free_interface(plugged: _Plugged, prefix: str) -> str:
     taken = {endpoint.interface for endpoint in plugged.endpoints.values()}
-    return next(name for number in itertools.count() if (name := f"eth{number}") not in taken)
+    return next(name for number in itertools.count() if (name := f"{prefix}{number}") not in taken)
 
 
 def _set_up_bridge(netlink: Rtnetlink, spec: NetworkSpec) -> None:

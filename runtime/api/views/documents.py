@@ -219,6 +219,13 @@ class Commit(Exact):
     expected: str
 
 
+class AddressPoolRow(Exact):
+    """What networks without a subnet are cut from."""
+
+    base: str
+    size: int
+
+
 class InfoAnswer(Exact):
     """What the daemon holds and where it runs. mem_total: bytes. execution_driver: before API 1.25."""
 
@@ -280,4 +287,5 @@ class InfoAnswer(Exact):
     security_options: list[str]
     cdi_spec_dirs: list[str] = msgspec.field(name="CDISpecDirs")
     warnings: list[str] | None
+    default_address_pools: list[AddressPoolRow] | UnsetType = UNSET
     execution_driver: str | UnsetType = UNSET

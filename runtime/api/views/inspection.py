@@ -142,7 +142,7 @@ def inspect(
         app_armor_profile="",
         exec_ids=service.execs.of(record.id) or None,
         # Both are shown without what Docker leaves out, which a struct cannot say field by field.
-        host_config=cast(HostConfig, _shown(_with_links(service, record), _LEFT_OUT_OF_HOST)),
+        host_config=cast(HostConfig, _shown(_host(service, record), _LEFT_OUT_OF_HOST)),
         graph_driver=_graph_driver(service, record),
         size_rw=sizes[0] if sizes else UNSET,
         size_root_fs=sizes[1] if sizes else UNSET,
@@ -229,9 +229,10 @@ def _graph_driver(service: Service, record: ContainerRecord) -> GraphDriver:
     return GraphDriver(data=data, name="overlay2")
 
 
-def _with_links(service: Service, record: ContainerRecord) -> HostConfig:
-    """Its links name the containers by the names that they have now."""
-    return msgspec.structs.replace(record.host_config, links=service.containers.links_of(record))
+def _host(service: Service, record: ContainerRecord) -> HostConfig:
+    """Its links name the containers by the names that they have now, and the daemon's limits are its own."""
+    host = service.settings.with_ulimits(record.host_config)
+    return msgspec.structs.replace(host, links=service.containers.links_of(record))
 
 
 def _shown(part: Config | HostConfig, left_out: frozenset[str]) -> dict[str, Any]:

@@ -38,6 +38,9 @@ Texts = list[str]
 
 __all__ = ["Condition", "Containers", "Ended"]
 
+_MORE_S = 5
+"""So long the daemon waits at its end for what was killed, beyond its grace, as dockerd does."""
+
 
 class Containers:
     """The containers. Used in the loop only. `ref`: a name (with or without `/`), an id, or its unique start.
@@ -94,13 +97,22 @@ class Containers:
             oom.unwatch(member)
             cancel_restart(member)
         if not live_restore:
-            running = [member for member in members if member.record.state.running]
-            await asyncio.gather(*(self._stop_at_end(one) for one in running), return_exceptions=True)
+            await self._stop_all([member for member in members if member.record.state.running])
         await members.finish()
 
-    async def _stop_at_end(self, member: Member) -> None:
-        wanted = member.record.config.stop_timeout
-        await self._control.stop(member, GRACE_S if wanted is None or wanted < 0 else wanted, None)
+    async def _stop_all(self, running: list[Member]) -> None:
+        """Stop all at once; what is over neither in the daemon's time nor in its own, the spawner kills."""
+        graces = [_grace_of(one.record) for one in running]
+        stops = [
+            asyncio.ensure_future(self._control.stop(one, grace, None))
+            for one, grace in zip(running, graces, strict=True)
+        ]
+        given = self._members.service.settings.shutdown_s
+        if stops:
+            await asyncio.wait(stops, timeout=None if given < 0 else max(given, max(graces) + _MORE_S))
+        for stop in stops:
+            stop.cancel()
+        await asyncio.gather(*stops, return_exceptions=True)
 
     # ---- looking --------------------------------------------------------------------------------------
 
@@ -283,3 +295,9 @@ class Containers:
         running = member is not None and member.record.state.running
         if member and running and ports is not None and ports != member.record.state.ports:
             self._members.set_state(member, ports=ports)
+
+
+def _grace_of(record: ContainerRecord) -> int:
+    """How long a container has to stop when the daemon does: no longer than usual where it has no limit."""
+    wanted = record.config.stop_timeout
+    return GRACE_S if wanted is None or wanted < 0 else wanted

@@ -22,6 +22,7 @@ from runtime.engine.service.names import check_name
 from runtime.engine.service.network_links import bound
 from runtime.engine.service.record import ContainerRecord, MountPoint, State
 from runtime.engine.service.request import Config, CreateRequest, EndpointSettings, HostConfig, VolumeOptions
+from runtime.engine.service.settings import DEFAULTS, Settings
 from runtime.engine.service.validate import check_config, check_host_config
 from runtime.engine.service.volumeplaces import check_places
 from runtime.image.files import LockTimeoutError
@@ -32,7 +33,6 @@ from runtime.oci import defaults
 if TYPE_CHECKING:
     from runtime.image.image import Image
 
-SHM_BYTES = 64 << 20
 _IMAGES_KEPT = 64
 
 
@@ -62,11 +62,13 @@ class Creator:
         _check_platform(request.image, image, platform)
         config = merge(own_config(request), image.execution)
         asked = self._named_partners(request.host_config or HostConfig())
+        settings = self._members.service.settings
+        asked = msgspec.structs.replace(asked, log_config=settings.log_of(asked.log_config))
         check_config(config)
         warnings = check_host_config(config, asked, facts)
         root = os.path.realpath(self._members.service.root)
         planned = plan_mounts(config, asked, self._mounts_of, daemon_root=root, shallow=shallow)
-        record = self._record(wanted, request, config, complete(asked, facts), image.id, planned)
+        record = self._record(wanted, request, config, complete(asked, facts, settings), image.id, planned)
         member = self._members.add(msgspec.structs.replace(record, of_build=of_build))
         async with member.lock:
             try:
@@ -244,17 +246,15 @@ def _check_platform(reference: str, image: Image, asked: str) -> None:
         )
 
 
-def complete(host: HostConfig, facts: HostFacts) -> HostConfig:
-    """Return what was asked with docker's defaults for what was left open, as its inspect shows them."""
+def complete(host: HostConfig, facts: HostFacts, settings: Settings = DEFAULTS) -> HostConfig:
+    """Return what was asked with the daemon's defaults for what was left open, as inspect shows them."""
     privileged = host.privileged
     changes: dict[str, Any] = {
-        "log_config": msgspec.structs.replace(
-            host.log_config, type=host.log_config.type or "json-file", config=host.log_config.config or {}
-        ),
+        "log_config": settings.log_of(host.log_config),
         "restart_policy": _or(host.restart_policy, "name", "no"),
-        "ipc_mode": host.ipc_mode or "private",
-        "cgroupns_mode": host.cgroupns_mode or "private",
-        "shm_size": host.shm_size or SHM_BYTES,
+        "ipc_mode": host.ipc_mode or settings.ipc_mode,
+        "cgroupns_mode": host.cgroupns_mode or settings.cgroupns_mode,
+        "shm_size": host.shm_size or settings.shm_bytes,
         "runtime": host.runtime or "runc",
         "console_size": host.console_size or [0, 0],
         "oom_kill_disable": bool(host.oom_kill_disable),

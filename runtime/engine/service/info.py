@@ -46,7 +46,7 @@ def info_document(service: Service) -> dict[str, Any]:
         "NFd": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - counts itself too, as dockerd's does
         "NGoroutines": threading.active_count(),
         "SystemTime": clock.text_of(time.time_ns()),
-        "LoggingDriver": "json-file",
+        "LoggingDriver": service.settings.log.type,
         "CgroupDriver": "cgroupfs",
         "CgroupVersion": str(facts.cgroup_version),
         "NEventsListener": service.events.listening(),
@@ -65,7 +65,7 @@ def info_document(service: Service) -> dict[str, Any]:
         "HttpsProxy": "",
         "NoProxy": "",
         "Name": facts.hostname,
-        "Labels": [],
+        "Labels": list(service.settings.labels),
         "ExperimentalBuild": service.experimental,
         "ServerVersion": SERVER_VERSION,
         "Runtimes": {"runc": {"path": "nn"}},
@@ -84,7 +84,8 @@ def info_document(service: Service) -> dict[str, Any]:
         "ContainerdCommit": {"ID": "", "Expected": ""},
         "RuncCommit": {"ID": "", "Expected": ""},
         "InitCommit": {"ID": "", "Expected": ""},
-        "SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"],
+        "SecurityOptions": _security(service),
+        **_pools(service),
         "CDISpecDirs": [],
         "Warnings": None if facts.swap_limit else ["WARNING: No swap limit support"],
     }
@@ -98,6 +99,18 @@ def _daemon_id(service: Service) -> str:
         machine = ""
     digest = hashlib.sha256(f"{machine}:{service.root}".encode()).hexdigest()
     return "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]))
+
+
+def _security(service: Service) -> list[str]:
+    found = ["name=seccomp,profile=builtin"]
+    if service.settings.cgroupns_mode == "private":
+        found.append("name=cgroupns")
+    return found + ["name=no-new-privileges"] * service.settings.no_new_privileges
+
+
+def _pools(service: Service) -> dict[str, Any]:
+    pools = [{"Base": pool.base, "Size": pool.size} for pool in service.settings.pools]
+    return {"DefaultAddressPools": pools} if pools else {}
 
 
 def _registries(service: Service) -> dict[str, Any]:

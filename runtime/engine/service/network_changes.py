@@ -15,7 +15,6 @@ from runtime.engine.service.network_state import Attached, Net, is_bridge, way_o
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import EndpointSettings
 from runtime.engine.spawner.protocol import Link
-from runtime.network import resolvconf
 
 if TYPE_CHECKING:
     from runtime.engine.service.networks import Networks
@@ -157,7 +156,7 @@ def _check_mode(record: ContainerRecord, net: Net) -> None:
 
 async def _write_resolv_conf(networks: Networks, record: ContainerRecord, nets: list[Net]) -> None:
     resolver = any(net.record.user_defined for net in nets)
-    text = files.resolv_conf(record, resolvconf.read_host(), resolver=resolver)
+    text = networks.resolv_conf(record, resolver=resolver)
     await asyncio.to_thread(files.replace_in_place, _file(networks, record, "resolv.conf"), text)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.network_state import Attached
 from runtime.engine.service.record import ContainerRecord
+from runtime.engine.service.request import HostConfig
 from runtime.network import resolvconf
 from runtime.network.inside import RESOLVER
 from runtime.network.resolvconf import ResolvConf
@@ -17,9 +18,8 @@ _HOSTS = Path("/etc/hosts")
 _IPV6 = Path("/proc/sys/net/ipv6")
 
 
-def resolv_conf(record: ContainerRecord, host: ResolvConf, *, resolver: bool) -> bytes:
+def resolv_conf(wanted: HostConfig, host: ResolvConf, *, resolver: bool) -> bytes:
     """Return a container's resolv.conf. resolver: it asks the daemon, which asks the others."""
-    wanted = record.host_config
     servers, search, options = wanted.dns or (), wanted.dns_search or (), wanted.dns_options or ()
     if wanted.network_mode == "host":
         return resolvconf.write(resolvconf.with_choices(host, servers, search, options)).encode()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from runtime.engine.errors import BadParameterError, NotFoundError
+from runtime.engine.errors import BadParameterError, EngineError, NotFoundError
 from runtime.engine.service import modes
 from runtime.engine.service.network_ports import parse_port
 from runtime.engine.service.record import ContainerRecord
@@ -58,6 +58,19 @@ def _with_network(name: str, find: Find) -> ContainerRecord:
         raise BadParameterError(f"could not get container for {name}: {error}") from error
     shared = modes.sharing(partner.host_config, "network").ref
     return _with_network(shared, find) if shared else partner
+
+
+def running(find: Find, other: str, own: str, alias: str) -> ContainerRecord:
+    """Find the container to which a link of a container that starts leads. Raises EngineError."""
+    try:
+        partner = find(other)
+    except NotFoundError as error:
+        raise EngineError(
+            f"Cannot link to a non running container: {other} AS /{own}/{alias}: {error}"
+        ) from error
+    if not partner.state.running:
+        raise EngineError(f"Cannot link to a non running container: /{partner.name} AS /{own}/{alias}")
+    return partner
 
 
 def partners(record: ContainerRecord, find: Find) -> Iterator[tuple[str, ContainerRecord]]:

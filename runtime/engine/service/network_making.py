@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -18,6 +19,7 @@ from runtime.engine.service.network_record import (
     NetworkCreate,
     NetworkRecord,
 )
+from runtime.engine.service.settings import DEFAULTS, Settings
 from runtime.network.errors import NetworkError
 from runtime.network.ipam import (
     Address,
@@ -25,6 +27,7 @@ from runtime.network.ipam import (
     Network,
     Pool,
     PoolOverlapError,
+    Split,
     check_foreign,
     check_overlap,
     choose_subnet,
@@ -32,6 +35,7 @@ from runtime.network.ipam import (
 )
 
 _LINK_LENGTH = 15
+_PREFIX = re.compile(r"[^/:%\s]{1,12}")  # a number comes behind it
 _LEAST_MTU, _MOST_MTU = 68, 65535
 
 
@@ -53,10 +57,12 @@ def make_record(
     others: Sequence[NetworkRecord],
     routes: Iterable[Network],
     addresses: Iterable[Address] = (),
+    settings: Settings = DEFAULTS,
 ) -> NetworkRecord:
     """Return the record of a new network beside `others`.
 
     routes: the host's, to choose a subnet by. addresses: the host's own, which no subnet may contain.
+    settings: of the daemon, with what to choose from and the options of a driver that nobody gave.
 
     Raises BadParameterError, ForbiddenError, NotFoundError for an unknown driver, or EngineError.
     """
@@ -64,7 +70,7 @@ def make_record(
     if any(other.name == request.name for other in others):
         raise ConflictError(f"network with name {request.name} already exists")
     ipam = request.ipam or Ipam()
-    options = dict(request.options or {})
+    options = {**settings.network_options.get(driver, {}), **(request.options or {})}
     id = secrets.token_hex(32)  # noqa: A001
     _check_options(options, others)
     if request.enable_ipv4 is False:
@@ -73,7 +79,9 @@ def make_record(
     pools: tuple[IpamPool, ...] = ()
     if driver == "bridge":
         with engine_errors():
-            pools = _pools(ipam.config or [], others, list(routes), ipv6=ipv6, seed=id)
+            pools = complete_pools(
+                ipam.config or [], others, list(routes), ipv6=ipv6, seed=id, choices=settings.splits()
+            )
             for pool in pools:
                 check_foreign(Pool(pool.subnet).subnet, addresses)
     return NetworkRecord(
@@ -93,37 +101,24 @@ def make_record(
     )
 
 
-def predefined(name: str, others: Sequence[NetworkRecord], routes: Iterable[Network]) -> NetworkRecord:
-    """Return the record of one of the networks that are always there."""
+def without_bridge(name: str) -> NetworkRecord:
+    """Return the record of `host` or of `none`, which are always there."""
     driver = {"none": "null"}.get(name, name)
-    pools: tuple[IpamPool, ...] = ()
-    options: dict[str, str] = {}
-    if driver == "bridge":
-        with engine_errors():
-            pools = _pools([], others, list(routes), ipv6=False, seed="")
-        options = {
-            "com.docker.network.bridge.default_bridge": "true",
-            "com.docker.network.bridge.enable_icc": "true",
-            "com.docker.network.bridge.enable_ip_masquerade": "true",
-            "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
-            "com.docker.network.driver.mtu": "1500",
-        }
-    return NetworkRecord(
-        id=secrets.token_hex(32),
-        name=name,
-        created=clock.now(),
-        driver=driver,
-        pools=pools,
-        options=options,
-    )
+    return NetworkRecord(id=secrets.token_hex(32), name=name, created=clock.now(), driver=driver)
 
 
 def renumbered(
-    record: NetworkRecord, others: Sequence[NetworkRecord], routes: Iterable[Network]
+    record: NetworkRecord,
+    others: Sequence[NetworkRecord],
+    routes: Iterable[Network],
+    settings: Settings = DEFAULTS,
 ) -> NetworkRecord:
     """Return a record with other subnets, chosen as at first. Raises EngineError."""
+    asked = [pool for pool in record.pools if ":" in pool.subnet] if record.predefined else []
     with engine_errors():
-        pools = _pools([], others, list(routes), ipv6=record.ipv6, seed=record.id)
+        pools = complete_pools(
+            asked, others, list(routes), ipv6=record.ipv6, seed=record.id, choices=settings.splits()
+        )
     return msgspec.structs.replace(record, pools=pools)
 
 
@@ -156,17 +151,23 @@ def _check_options(options: dict[str, str], others: Sequence[NetworkRecord]) -> 
     link = options.get("com.docker.network.bridge.name", "")
     if len(link) > _LINK_LENGTH or "/" in link or any(char.isspace() for char in link):
         raise BadParameterError(f"invalid bridge name {link!r}: at most {_LINK_LENGTH} characters, no spaces")
+    prefix = options.get("com.docker.network.container_iface_prefix", "")
+    if prefix and not _PREFIX.fullmatch(prefix):
+        raise BadParameterError(
+            f"invalid container interface prefix {prefix!r}: at most 12 characters, no spaces, no /, : and %"
+        )
     if link and any(link == other.link for other in others):
         raise ForbiddenError(f"a network with the bridge name {link} exists already")
 
 
-def _pools(
+def complete_pools(
     asked: Sequence[IpamPool],
     others: Sequence[NetworkRecord],
     routes: list[Network],
     *,
     ipv6: bool,
     seed: str,
+    choices: Sequence[Split] = (),
 ) -> tuple[IpamPool, ...]:
     """Complete the subnets: one of each family at most, chosen where none was given, gateways filled in."""
     taken = [Pool(pool.subnet).subnet for other in others for pool in other.pools]
@@ -184,9 +185,9 @@ def _pools(
             found.append(made)
     found.sort(key=lambda one: ":" in one.subnet)  # IPv4 first, as docker shows them
     if not any(":" not in one.subnet for one in found):
-        found.insert(0, _completed(IpamPool(subnet=str(choose_subnet([*taken, *routes])))))
+        found.insert(0, _completed(IpamPool(subnet=str(choose_subnet([*taken, *routes], choices)))))
     if ipv6 and not any(":" in one.subnet for one in found):
-        found.append(_completed(IpamPool(subnet=str(choose_subnet6(seed, [*taken, *routes])))))
+        found.append(_completed(IpamPool(subnet=str(choose_subnet6(seed, [*taken, *routes], choices)))))
     return tuple(found)
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from runtime.engine.service.network_state import Attached, Net
-from runtime.engine.service.record import ContainerRecord
+from runtime.engine.service.request import HostConfig
 from runtime.network import resolvconf
 
 
 class ContainerNames:
-    """A runtime.network.dns.Lookup. nets: the networks the container is on now."""
+    """A runtime.network.dns.Lookup. host: with the daemon's servers; nets: those the container is on now."""
 
-    def __init__(self, record: ContainerRecord, nets: Callable[[], Iterable[Net]]) -> None:
-        self._id = record.id
-        self._dns = tuple(record.host_config.dns or ())
-        self._mode = record.host_config.network_mode
-        self._links = tuple(record.host_config.links or ())
+    def __init__(self, container: str, host: HostConfig, nets: Callable[[], Iterable[Net]]) -> None:
+        self._id = container
+        self._dns = tuple(host.dns or ())
+        self._mode = host.network_mode
+        self._links = tuple(host.links or ())
         self._nets = nets
 
     def addresses(self, name: str) -> Sequence[str] | None:

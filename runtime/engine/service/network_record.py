@@ -21,6 +21,7 @@ PREDEFINED = ("bridge", "host", "none")
 _LINK = "nn-"
 _BRIDGE = "com.docker.network.bridge."
 _MTU = "com.docker.network.driver.mtu"
+_PREFIX = "com.docker.network.container_iface_prefix"
 
 
 class IpamPool(Body, omit_defaults=True):
@@ -130,6 +131,11 @@ class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
         return self.options.get(_BRIDGE + "name") or _LINK + self.id[:12]
 
     @property
+    def interface_prefix(self) -> str:
+        """How the names of containers' interfaces on it begin."""
+        return self.options.get(_PREFIX) or "eth"
+
+    @property
     def host_binding(self) -> str:
         """Where ports are published that name no address; "" and 0.0.0.0 are everywhere."""
         return self.options.get(_BRIDGE + "host_binding_ipv4", "").replace("0.0.0.0", "")
@@ -149,6 +155,7 @@ class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
             masquerade=self._is_on("enable_ip_masquerade"),
             icc=self._is_on("enable_icc"),
             mtu=int(self.options.get(_MTU) or 0),
+            prefix=self.interface_prefix,
         )
 
     def _is_on(self, option: str) -> bool:

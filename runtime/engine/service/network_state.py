@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv6Address, ip_address
 
@@ -233,6 +233,17 @@ def _is_of_family(text: str, version: int) -> bool:
 def is_bridge(net: Net) -> bool:
     """Say whether a network is a bridge of ours, and neither the host's network nor none."""
     return net.record.driver == "bridge"
+
+
+def interfaces(nets: Iterable[Net]) -> list[str]:
+    """Name a container's interfaces on its networks, from 0 on for each prefix."""
+    count: Counter[str] = Counter()
+    found = []
+    for net in nets:
+        prefix = net.record.interface_prefix
+        found.append(f"{prefix}{count[prefix]}")
+        count[prefix] += 1
+    return found
 
 
 def way_out(nets: Iterable[Net]) -> Net | None:

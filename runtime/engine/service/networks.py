@@ -13,9 +13,10 @@ from runtime.engine.errors import ConflictError, EngineError, ForbiddenError, No
 from runtime.engine.service import modes
 from runtime.engine.service import network_files as files
 from runtime.engine.service import network_links as links
+from runtime.engine.service.default_bridge import bridge_record
 from runtime.engine.service.filters import Filters
 from runtime.engine.service.network_changes import connect, disconnect, disconnect_gone, link
-from runtime.engine.service.network_making import make_record, predefined, renumbered
+from runtime.engine.service.network_making import make_record, renumbered, without_bridge
 from runtime.engine.service.network_names import ContainerNames
 from runtime.engine.service.network_ports import ports_by, ports_of
 from runtime.engine.service.network_query import find, prunable, selected
@@ -26,7 +27,7 @@ from runtime.engine.service.network_record import (
     NetworkStore,
     NetworkView,
 )
-from runtime.engine.service.network_state import Attached, Net, is_bridge, way_out
+from runtime.engine.service.network_state import Attached, Net, interfaces, is_bridge, way_out
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import EndpointSettings
 from runtime.network import resolvconf
@@ -64,10 +65,16 @@ class Networks:
                 self.nets[record.id] = Net(record)
             except EngineError as error:
                 log.warning("network %s is left out: %s", record.name, error)
-        present = {net.record.name for net in self.nets.values()}
         for name in PREDEFINED:
-            if name not in present:
-                await self._keep(predefined(name, self._records(), read_routes()))
+            old = next((record for record in self._records() if record.name == name), None)
+            new = self._bridge(old) if name == "bridge" else old or without_bridge(name)
+            if new is not old:
+                await self._keep(new)
+
+    def _bridge(self, old: NetworkRecord | None) -> NetworkRecord:
+        others = [record for record in self._records() if record is not old]
+        in_use = bool(self.service.spawner.running)
+        return bridge_record(old, self.service.settings, others, in_use=in_use)
 
     async def close(self) -> None:
         """Stop answering for names. The bridges are the spawner's."""
@@ -130,14 +137,14 @@ class Networks:
         """Take addresses for a start; bridges are up afterwards."""
         wanted = {self._net_of(name, one): one for name, one in record.networks.items()}
         out = way_out(wanted)
-        for net in (*wanted, *([find(self.nets, "bridge")] if _names_the_gateway(record) else [])):
+        for net in (*wanted, *([find(self.nets, "bridge")] if self._needs_gateway(record) else [])):
             await self.bring_up(net)
         try:
             for net in wanted:
                 self._require(net)
             taken = [
-                net.take(record, settings, f"eth{number}", default_route=net is out)
-                for number, (net, settings) in enumerate(wanted.items())
+                net.take(record, settings, name, default_route=net is out)
+                for name, (net, settings) in zip(interfaces(wanted), wanted.items(), strict=True)
             ]
             ports = ports_by(record, out.record if out else None)
         except BaseException:
@@ -176,7 +183,7 @@ class Networks:
         routes = read_routes()
         if net.overlaps(routes):
             others = [record for record in self._records() if record.id != net.record.id]
-            net.renumber(renumbered(net.record, others, routes))
+            net.renumber(renumbered(net.record, others, routes, self.service.settings))
             await asyncio.to_thread(self._store.save, net.record)
             subnets = ", ".join(pool.subnet for pool in net.record.pools)
             log.warning("network %s is %s now: the host has got a route", net.record.name, subnets)
@@ -221,7 +228,8 @@ class Networks:
 
         fds = await self.service.spawner.resolver(record.id)
         if fds:
-            names = ContainerNames(record, lambda: self.nets_of(record.id))
+            host = self.service.settings.at_start(record.host_config)
+            names = ContainerNames(record.id, host, lambda: self.nets_of(record.id))
             self._servers[record.id] = await NameServer.open(fds, names)
 
     async def release(self, record: ContainerRecord) -> None:
@@ -246,11 +254,21 @@ class Networks:
         resolver = any(net.record.user_defined for net in nets)
         return {
             "hosts": files.hosts(record, attached, self._links(record), self._host_gateway()),
-            "resolv.conf": files.resolv_conf(record, resolvconf.read_host(), resolver=resolver),
+            "resolv.conf": self.resolv_conf(record, resolver=resolver),
         }
 
+    def resolv_conf(self, record: ContainerRecord, *, resolver: bool) -> bytes:
+        """Return a container's resolv.conf. resolver: it asks the daemon, which asks the others."""
+        host = self.service.settings.at_start(record.host_config)
+        return files.resolv_conf(host, resolvconf.read_host(), resolver=resolver)
+
     def _host_gateway(self) -> str:
-        return find(self.nets, "bridge").record.spec().gateway
+        return self.service.settings.host_gateway or find(self.nets, "bridge").record.spec().gateway
+
+    def _needs_gateway(self, record: ContainerRecord) -> bool:
+        """Say whether one of its extra hosts is the host, at the address of the network bridge."""
+        named = any(text.endswith("host-gateway") for text in record.host_config.extra_hosts or ())
+        return named and not self.service.settings.host_gateway
 
     def _links(self, record: ContainerRecord) -> dict[str, list[str]]:
         """Return what its old links add to `hosts`: address → names."""
@@ -276,7 +294,7 @@ class Networks:
             return
         for other, alias in map(links.parse_link, record.host_config.links or ()):
             try:
-                partner = self._running(other, record.name, alias)
+                partner = links.running(self.service.containers.get, other, record.name, alias)
             except EngineError:
                 if needed:
                     raise
@@ -288,18 +306,6 @@ class Networks:
                     f"container {partner.id} not attached to default bridge network; connect it there, or "
                     "use a network of your own"
                 )
-
-    def _running(self, other: str, own: str, alias: str) -> ContainerRecord:
-        """Find the container to which a link leads. Raises EngineError."""
-        try:
-            partner = self.service.containers.get(other)
-        except NotFoundError as error:
-            raise EngineError(
-                f"Cannot link to a non running container: {other} AS /{own}/{alias}: {error}"
-            ) from error
-        if not partner.state.running:
-            raise EngineError(f"Cannot link to a non running container: /{partner.name} AS /{own}/{alias}")
-        return partner
 
     def nets_of(self, container: str) -> list[Net]:
         """Return the networks a container is on now."""
@@ -317,7 +323,9 @@ class Networks:
     async def create(self, request: NetworkCreate) -> str:
         """Make a network; return its id."""
         async with self._making:
-            record = make_record(request, self._records(), read_routes(), read_addresses())
+            record = make_record(
+                request, self._records(), read_routes(), read_addresses(), self.service.settings
+            )
             net = await self._keep(record)
             try:
                 if is_bridge(net):
@@ -386,8 +394,3 @@ class Networks:
                 raise
         else:
             await disconnect(self, net, container, force=force)
-
-
-def _names_the_gateway(record: ContainerRecord) -> bool:
-    """Say whether one of its extra hosts is the host, at the address of the network bridge."""
-    return any(text.endswith("host-gateway") for text in record.host_config.extra_hosts or ())

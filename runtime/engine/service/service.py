@@ -11,6 +11,7 @@ from runtime.engine.errors import EngineError
 from runtime.engine.service.containers import Containers
 from runtime.engine.service.events import EventBus
 from runtime.engine.service.info import info_document
+from runtime.engine.service.settings import DEFAULTS, Settings
 
 if TYPE_CHECKING:
     from runtime.engine.service.execs import Execs
@@ -43,6 +44,7 @@ class Service:
     insecure: tuple[str, ...] = ()
     mirrors: tuple[str, ...] = ()
     experimental: bool = False
+    settings: Settings = DEFAULTS
     images: ImageStore
     registry: RegistryClient
     volumes: VolumeStore
@@ -66,18 +68,20 @@ class Service:
         insecure: tuple[str, ...] = (),
         mirrors: tuple[str, ...] = (),
         experimental: bool = False,
+        settings: Settings = DEFAULTS,
     ) -> Service:
         """Open the daemon's state at `root`, take up what still runs, start what its policy starts.
 
         insecure: registries without TLS; mirrors: hosts that are asked before the hub (registry.options).
-        experimental: what is told to clients, who ask some things only of such a daemon.
+        experimental: what is told to clients, who ask some things only of such a daemon. settings: what
+        containers and networks get that ask for nothing else, checked by settings.check_settings.
         Raises UnavailableError when there is no spawner to be had. That no other daemon has this root is the
         caller's to see to.
         """
         service = cls()
         service.root = Path(root).absolute()
         service.live_restore, service.insecure, service.mirrors = live_restore, insecure, mirrors
-        service.experimental = experimental
+        service.experimental, service.settings = experimental, settings
         service.root.mkdir(mode=0o711, parents=True, exist_ok=True)
         await service._wire()
         return service

@@ -79,7 +79,8 @@ class Starter:
 
     async def _request(self, member: Member) -> Start:
         around = await self._ready(member)
-        return start_of(member.record, around, host_facts())
+        host = self._members.service.settings.at_start(member.record.host_config)
+        return start_of(msgspec.structs.replace(member.record, host_config=host), around, host_facts())
 
     def _check(self, member: Member) -> None:
         record = member.record

@@ -72,7 +72,7 @@ def check_host_config(config: Config, host: HostConfig, facts: HostFacts) -> lis
     if "" in (host.annotations or {}):
         raise BadParameterError("invalid Annotations: the empty string is not permitted as an annotation key")
     for limit in host.ulimits or ():
-        _check_ulimit(limit)
+        check_ulimit(limit)
     for target, options in (host.tmpfs or {}).items():
         check_target(clean_target(target), "", "tmpfs")
         tmpfs_options(options)
@@ -139,7 +139,8 @@ def _check_log(host: HostConfig) -> None:
         raise BadParameterError(f"invalid max-file: '{options['max-file']}'; it must be 1 or more")
 
 
-def _check_ulimit(limit: Ulimit) -> None:
+def check_ulimit(limit: Ulimit) -> None:
+    """Raise BadParameterError for a limit that cannot be."""
     if limit.name not in ULIMITS:
         raise BadParameterError(f"invalid ulimit type: {limit.name}")
     if limit.hard != -1 and (limit.soft == -1 or limit.soft > limit.hard):

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from runtime.api.addresses import Address, listen, parse_address, shown
+from runtime.api.configuration import configuration
+from runtime.api.daemon import Options
+from runtime.api.flags import PLAIN, parser
 from runtime.api.locking import only_one
-from runtime.api.nnd import PLAIN, options_of, parser
+from runtime.api.nnd import options_of
 from runtime.engine.errors import BadParameterError, EngineError
 
 
@@ -40,12 +43,16 @@ def test_another_form_is_refused_with_those_that_are_known(text: str):
         parse_address(text)
 
 
+def options(*flags: str) -> Options:
+    return options_of(configuration(parser().parse_args(flags)))
+
+
 def test_tcp_that_others_reach_needs_certificates_or_a_flag_that_says_what_it_means():
     with pytest.raises(BadParameterError, match="whoever reaches this port is root"):
-        options_of(parser().parse_args(["--host", "tcp://0.0.0.0:1"]))
-    assert options_of(parser().parse_args(["--host", "tcp://0.0.0.0:1", PLAIN])).tls is None
+        options("--host", "tcp://0.0.0.0:1")
+    assert options("--host", "tcp://0.0.0.0:1", PLAIN).tls is None
     with pytest.raises(BadParameterError, match="--tlscert"):
-        options_of(parser().parse_args(["--host", "tcp://0.0.0.0:1", "--tlsverify", "--tlscert", "/none"]))
+        options("--host", "tcp://0.0.0.0:1", "--tlsverify", "--tlscert", "/none")
 
 
 def test_a_socket_that_nobody_has_is_replaced_and_one_in_use_is_not(tmp_path: Path):

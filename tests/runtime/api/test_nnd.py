@@ -16,7 +16,9 @@ import pytest
 from certificates import make_certificates
 from daemon_process import Daemon, add_busybox, running_daemon
 
-from runtime.api.nnd import options_of, parser
+from runtime.api.configuration import configuration
+from runtime.api.flags import parser
+from runtime.api.nnd import options_of
 
 pytestmark = [
     pytest.mark.root,
@@ -182,6 +184,6 @@ def test_without_root_it_says_so():
 
 def test_a_mirror_is_a_host_and_plain_where_it_says_http():
     flags = ["--registry-mirror", "http://127.0.0.1:5000", "--registry-mirror", "https://m.example/"]
-    options = options_of(parser().parse_args(flags))
+    options = options_of(configuration(parser().parse_args(flags)))
     assert options.mirrors == ("127.0.0.1:5000", "m.example")
     assert options.insecure == ("127.0.0.1:5000",)

@@ -27,6 +27,8 @@ from runtime.engine.service.request import EndpointSettings, IpamConfig, Network
 from runtime.engine.spawner.protocol import Endpoint, Link, Linked, NetworkSpec
 from runtime.network.model import Port
 
+PREFIX = "com.docker.network.container_iface_prefix"
+
 
 @pytest.fixture(autouse=True)
 def addresses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,6 +217,8 @@ async def test_a_network_is_made_kept_shown_and_removed(tmp_path: Path) -> None:
         (net("a", options={"com.docker.network.driver.mtu": "67"}), BadParameterError, "invalid network MTU"),
         (net("a", "192.0.2.0/24"), ForbiddenError, "overlaps with the host's own address 192.0.2.7"),
         (net("a", options={"com.docker.network.bridge.name": "x" * 16}), BadParameterError, "bridge name"),
+        (net("a", options={PREFIX: "a/b"}), BadParameterError, "invalid container interface prefix 'a/b'"),
+        (net("a", options={PREFIX: "x" * 13}), BadParameterError, "invalid container interface prefix"),
     ],
 )
 @in_loop
@@ -297,7 +301,7 @@ async def test_neighbours_are_found_by_all_their_names_on_shared_networks_only(t
     await run(service, "plain")
 
     def names(record: Any) -> ContainerNames:
-        return ContainerNames(record, lambda: service.networks.nets_of(record.id))
+        return ContainerNames(record.id, record.host_config, lambda: service.networks.nets_of(record.id))
 
     for name in ("db", "dbhost", db.id[:12], "db.one", "sql"):
         assert names(web).addresses(name) == ["10.5.0.2"], name
@@ -670,7 +674,7 @@ async def test_links_hold_on_the_network_they_were_made_for(tmp_path: Path) -> N
     web = await run(service, "web", network_mode="one", links=["db:sql"])
     for ref in ("db", "web"):
         await service.networks.connect("two", ref)
-    names = ContainerNames(web, lambda: service.networks.nets_of(web.id))
+    names = ContainerNames(web.id, web.host_config, lambda: service.networks.nets_of(web.id))
     assert len(names.addresses("sql") or ()) == 1
     await service.networks.disconnect("one", "db")
     assert names.addresses("sql") is None

@@ -1,0 +1,146 @@
+"""What `nnd` is told, by flags and by its file, as one document with the keys of dockerd's `daemon.json`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from runtime.api.flags import DEFAULT_FILE, DEFAULT_ROOT, LEVELS, PLAIN, size, values_of
+from runtime.engine.errors import BadParameterError
+from runtime.engine.service.request import LogConfig, Ulimit
+from runtime.engine.service.settings import (
+    AddressPool,
+    BridgeSettings,
+    Settings,
+    check_settings,
+    without_conflicts,
+)
+from runtime.spawn.causes import cause
+
+
+class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """All that can be said. Fields are flags.FLAGS, with their defaults."""
+
+    data_root: str = DEFAULT_ROOT
+    hosts: list[str] = []
+    group: str = ""
+    tls: bool = False
+    tlsverify: bool = False
+    tlscacert: str = "ca.pem"
+    tlscert: str = "cert.pem"
+    tlskey: str = "key.pem"
+    plain: bool = msgspec.field(default=False, name=PLAIN.lstrip("-"))
+    insecure_registries: list[str] = []
+    registry_mirrors: list[str] = []
+    experimental: bool = False
+    live_restore: bool = False
+    shutdown_timeout: int = 15
+    pidfile: str = ""
+    log_level: str = "info"
+    debug: bool = False
+    labels: list[str] = []
+    bip: str = ""
+    fixed_cidr: str = ""
+    ipv6: bool = False
+    fixed_cidr_v6: str = ""
+    mtu: int = 1500
+    icc: bool = True
+    ip_masq: bool = True
+    ip: str = "0.0.0.0"
+    default_address_pools: list[AddressPool] = []
+    default_network_opts: dict[str, dict[str, str]] = {}
+    host_gateway_ip: str = ""
+    dns: list[str] = []
+    dns_opts: list[str] = []
+    dns_search: list[str] = []
+    default_ipc_mode: str = "private"
+    default_cgroupns_mode: str = "private"
+    default_shm_size: int | str = 64 << 20
+    default_ulimits: dict[str, Ulimit] = {}
+    cgroup_parent: str = ""
+    init: bool = False
+    no_new_privileges: bool = False
+    log_driver: str = "json-file"
+    log_opts: dict[str, str] = {}
+
+
+_KEYS = frozenset(field.encode_name for field in msgspec.structs.fields(Configuration))
+
+
+def configuration(given: argparse.Namespace) -> Configuration:
+    """Bring flags and file together. Raises BadParameterError, in docker's words where it has some."""
+    flags = values_of(given)
+    asked: str | None = getattr(given, "config_file", None)
+    path = Path(asked or DEFAULT_FILE)
+    try:
+        file = _read(path, needed=asked is not None)
+        _check_keys(file, flags)
+        found = msgspec.convert({**file, **flags}, Configuration)
+    except (OSError, ValueError, BadParameterError) as error:  # ValueError: no UTF-8, no JSON, another type
+        why = cause(error) if isinstance(error, OSError) else error
+        raise BadParameterError(f"unable to configure the daemon with file {path}: {why}") from error
+    if found.log_level not in LEVELS:
+        raise BadParameterError(f"invalid logging level: {found.log_level}; use {', '.join(LEVELS)}")
+    return found
+
+
+def _read(path: Path, *, needed: bool) -> dict[str, Any]:
+    """Return the file's document; nothing for the usual file when it is not there."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except FileNotFoundError:
+        if needed:
+            raise
+        return {}
+    return msgspec.json.decode(text, type=dict[str, Any]) if text.strip() else {}
+
+
+def _check_keys(file: dict[str, Any], flags: dict[str, Any]) -> None:
+    unknown = sorted(file.keys() - _KEYS)
+    if unknown:
+        raise BadParameterError(
+            f"the following directives don't match any configuration option: {', '.join(unknown)}"
+        )
+    both = [f"{key}: (from flag: {flags[key]}, from file: {file[key]})" for key in file if key in flags]
+    if both:
+        raise BadParameterError(
+            "the following directives are specified both as a flag and in the configuration file: "
+            + ", ".join(both)
+        )
+
+
+def settings_of(asked: Configuration) -> Settings:
+    """Return what is for the engine. Raises BadParameterError for what cannot be."""
+    settings = Settings(
+        bridge=BridgeSettings(
+            address=asked.bip,
+            range=asked.fixed_cidr,
+            ipv6=asked.ipv6,
+            range6=asked.fixed_cidr_v6,
+            mtu=asked.mtu,
+            icc=asked.icc,
+            masquerade=asked.ip_masq,
+            binding=asked.ip,
+        ),
+        pools=tuple(asked.default_address_pools),
+        network_options=asked.default_network_opts,
+        host_gateway=asked.host_gateway_ip,
+        dns=tuple(asked.dns),
+        dns_search=tuple(asked.dns_search),
+        dns_options=tuple(asked.dns_opts),
+        ipc_mode=asked.default_ipc_mode,
+        cgroupns_mode=asked.default_cgroupns_mode,
+        cgroup_parent=asked.cgroup_parent,
+        init=asked.init,
+        no_new_privileges=asked.no_new_privileges,
+        shm_bytes=size(asked.default_shm_size),
+        ulimits=asked.default_ulimits,
+        log=LogConfig(type=asked.log_driver, config=asked.log_opts),
+        labels=without_conflicts(asked.labels),
+        shutdown_s=asked.shutdown_timeout,
+    )
+    check_settings(settings)
+    return settings
