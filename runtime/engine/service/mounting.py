@@ -20,6 +20,7 @@ from runtime.engine.service.record import MountPoint
 from runtime.engine.service.request import BindOptions, Config, HostConfig, MountRequest, VolumeOptions
 
 PROPAGATIONS = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
+_SHARED = "z"  # what Docker says of volumes with a name
 _IGNORED_MODES = ("z", "Z", "cached", "delegated", "consistent")
 _SUBPATH = "subpath="
 ANONYMOUS_LABEL = "com.docker.volume.anonymous"
@@ -88,7 +89,7 @@ def parse_bind(text: str, driver: str = "") -> MountPoint:
         destination=target,
         source=posixpath.normpath(source) if bound else "",
         name="" if bound else source,
-        mode=mode,
+        mode=mode if bound else mode or _SHARED,
         read_only="ro" in words,
         propagation=(propagation or "rprivate") if bound else "",
         propagation_implied=bound and not propagation,
@@ -171,7 +172,7 @@ def _volume_request(request: MountRequest, target: str, wrong: str) -> Planned:
         type="volume",
         destination=target,
         name=name,
-        mode="z",
+        mode=_SHARED,
         read_only=request.read_only,
         anonymous=not request.source,
         no_copy=bool(options and options.no_copy),

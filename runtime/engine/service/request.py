@@ -14,10 +14,13 @@ from typing_extensions import dataclass_transform
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Body(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
-    """Base of all documents with Docker's capitalised names. Unknown fields are ignored, as Docker does."""
+    """Base of all documents with Docker's capitalised names. Unknown fields are ignored, as Docker does.
+
+    omit_defaults: where Docker leaves empty fields out.
+    """
 
 
-class Healthcheck(Body, frozen=True):
+class Healthcheck(Body, frozen=True, omit_defaults=True):
     """How health is probed. test: [] inherit, ["NONE"], ["CMD", …] or ["CMD-SHELL", line]; times in ns."""
 
     test: list[str] | None = None
@@ -78,7 +81,7 @@ class LogConfig(Body, frozen=True):
     config: dict[str, str] | None = None
 
 
-class BindOptions(Body, frozen=True):
+class BindOptions(Body, frozen=True, omit_defaults=True):
     """Of a mount of type bind."""
 
     propagation: str = ""
@@ -88,14 +91,14 @@ class BindOptions(Body, frozen=True):
     read_only_force_recursive: bool = False
 
 
-class DriverConfig(Body, frozen=True):
+class DriverConfig(Body, frozen=True, omit_defaults=True):
     """A volume driver; only `local` is known."""
 
     name: str = ""
     options: dict[str, str] | None = None
 
 
-class VolumeOptions(Body, frozen=True):
+class VolumeOptions(Body, frozen=True, omit_defaults=True):
     """Of a mount of type volume."""
 
     no_copy: bool = False
@@ -104,7 +107,7 @@ class VolumeOptions(Body, frozen=True):
     subpath: str = ""
 
 
-class TmpfsOptions(Body, frozen=True):
+class TmpfsOptions(Body, frozen=True, omit_defaults=True):
     """Of a mount of type tmpfs. size_bytes 0: the kernel's own limit, half of the memory.
 
     options: [["exec"]] or [["noexec"]].
@@ -115,10 +118,10 @@ class TmpfsOptions(Body, frozen=True):
     options: list[list[str]] | None = None
 
 
-class MountRequest(Body, frozen=True):
+class MountRequest(Body, frozen=True, omit_defaults=True):
     """One `--mount`. type: bind, volume or tmpfs."""
 
-    type: str = "volume"
+    type: str = msgspec.field(default_factory=lambda: "volume")  # and so it is told, too
     source: str = ""
     target: str = ""
     read_only: bool = False
@@ -250,7 +253,7 @@ class HostConfig(Resources, frozen=True):
     init: bool | None = None
 
 
-class IpamConfig(Body, frozen=True):
+class IpamConfig(Body, frozen=True, omit_defaults=True):
     """Addresses an endpoint asks for."""
 
     ipv4_address: str = msgspec.field(default="", name="IPv4Address")

@@ -24,6 +24,7 @@ from runtime.engine.service.request import (
     Config,
     Healthcheck,
     HostConfig,
+    IpamConfig,
     LogConfig,
     MountRequest,
     Resources,
@@ -142,6 +143,27 @@ def test_a_bind_is_read_as_docker_reads_it(text, kind, source, read_only, propag
         propagation,
     )
     assert point.destination == "/dst"
+
+
+def test_the_mode_of_a_bind_is_told_as_docker_tells_it():
+    assert [parse_bind(text).mode for text in ("/src:/dst", "name:/dst", "name:/dst:ro", "/dst")] == [
+        "", "z", "ro", "",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        (IpamConfig(ipv4_address="10.0.0.9"), {"IPv4Address": "10.0.0.9"}),
+        (Healthcheck(test=["NONE"]), {"Test": ["NONE"]}),
+        (
+            MountRequest(source="data", target="/d", volume_options=VolumeOptions(no_copy=True)),
+            {"Type": "volume", "Source": "data", "Target": "/d", "VolumeOptions": {"NoCopy": True}},
+        ),
+    ],
+)
+def test_what_was_left_open_is_left_out_as_docker_does(part, told):
+    assert msgspec.to_builtins(part) == told
 
 
 @pytest.mark.parametrize(
