@@ -130,7 +130,7 @@ def _members(source: Path | Readable, scratch: Path, limits: UnpackLimits) -> di
 
 
 def _open(stream: BinaryIO, limits: UnpackLimits) -> tarfile.TarFile:
-    reader = LayerReader(stream, limits)
+    reader = LayerReader(stream, limits, hashed=False)
     return tarfile.open(fileobj=reader, mode="r:", encoding="utf-8", errors="surrogateescape")  # type: ignore[call-overload, no-any-return]
 
 

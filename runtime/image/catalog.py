@@ -78,6 +78,15 @@ def children(entries: Iterable[Descriptor], image_id: str) -> tuple[str, ...]:
     return tuple(sorted(found - {image_id}))
 
 
+def parents(entries: Iterable[Descriptor]) -> frozenset[str]:
+    """The ids of all images that have children()."""
+    made = [entry for entry in entries if not is_hidden(entry)]
+    found = {
+        parent for entry in made if (parent := entry.annotations.get(PARENT, id_of(entry))) != id_of(entry)
+    }
+    return frozenset(found)
+
+
 def parent_of(entries: Iterable[Descriptor], image_id: str) -> str:
     """The id of the image it was made from here, "" where none is known."""
     found = [entry.annotations.get(PARENT, "") for entry in of_image(entries, image_id)]

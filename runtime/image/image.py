@@ -11,6 +11,7 @@ from runtime.image import catalog
 from runtime.image.catalog import Entries
 from runtime.image.documents import Descriptor, Execution, ImageConfig, Manifest, decode
 from runtime.image.errors import ImageError
+from runtime.image.known import Documents, version_of
 from runtime.image.layers import Layer, LayerStore
 
 MAX_LAYERS = 500
@@ -50,17 +51,26 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         return sum(layer.size for layer in self.layers)
 
 
-def read_documents(content: LayerStore, entry: Descriptor) -> tuple[Manifest, ImageConfig]:
+def read_documents(content: LayerStore, entry: Descriptor) -> Documents:
     """Read and check the documents behind an entry. ImageError: missing, changed or malformed."""
+    where = content.blob_path(entry.digest)
+    known = content.documents.get(entry.digest, where)
+    if known is not None:
+        return known
     shown = catalog.name_of(entry) or entry.digest
     try:
+        version = version_of(where)
         manifest = decode(content.read_blob(entry.digest), Manifest)
+        config_path = content.blob_path(manifest.config.digest)
+        version += version_of(config_path)
         config = decode(content.read_blob(manifest.config.digest), ImageConfig)
     except msgspec.MsgspecError as error:
         raise ImageError(f"image {shown} has a malformed document: {error}; import it again") from error
     if len(config.rootfs.diff_ids) != len(manifest.layers):
         raise ImageError(f"image {shown} names unequal numbers of layers and digests; import it again")
-    return manifest, config
+    found = Documents(manifest, config)
+    content.documents.put(entry.digest, version, config_path, found)
+    return found
 
 
 def load_image(content: LayerStore, entries: Entries, entry: Descriptor) -> Image:

@@ -9,6 +9,8 @@ tmp/<owner>.<n>           work in progress; renamed into place when complete
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import os
 import threading
 from collections.abc import Iterator
@@ -18,13 +20,14 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from runtime.image import files
-from runtime.image.documents import MEDIA_TYPE_OF, Descriptor
+from runtime.image.documents import Descriptor
 from runtime.image.errors import ImageError, LayerError, os_cause
 from runtime.image.keeping import Keeper
+from runtime.image.known import KnownDocuments
 from runtime.image.metadata import is_opaque
-from runtime.image.pack import Compression, Skip, keep_all, pack
+from runtime.image.pack import END_MARK, Compression, Skip, keep_all, tar_pieces
 from runtime.image.partial import Partials, scratch_name
-from runtime.image.pipeline import Source, read_ahead
+from runtime.image.pipeline import Pieces, Source, read_ahead
 from runtime.image.streams import LayerReader, UnpackLimits
 from runtime.image.tree import file_digest, tree_digest
 from runtime.image.unpack import Unpacked as Contents
@@ -85,6 +88,7 @@ class LayerStore:
         self._own_limits = msgspec.structs.replace(limits, max_ratio=1 << 40)
         self.blobs, self.layers, self.tmp = root / "blobs/sha256", root / "layers", root / "tmp"
         self.partials = Partials(root / "partial")
+        self.documents = KnownDocuments()
         self._settling, self._unsettled = threading.Lock(), False
         try:
             for path in (self.blobs, self.layers, self.tmp):
@@ -106,24 +110,29 @@ class LayerStore:
 
     def put_blob(self, data: bytes) -> str:
         """Store a document; return its digest."""
+        digest = _digest(data)
+        target = self.blob_path(digest)
+        if target.exists():
+            self._unsettled = True  # who placed it may not have come to settle()
+            return digest
         with files.scratch_directory(self.tmp) as scratch:
             temporary = scratch / "blob"
             temporary.write_bytes(data)
-            digest = file_digest(str(temporary))
-            self._place_file(temporary, self.blob_path(digest))
+            self._place_file(temporary, target)
         return digest
 
     def read_blob(self, digest: str) -> bytes:
         """Read a document and check it against its digest."""
         path = self.blob_path(digest)
         try:
-            if file_digest(str(path)) != digest:
-                raise ImageError(
-                    f"blob {path} is corrupt: its bytes do not have the digest {digest}; import again"
-                )
-            return path.read_bytes()
+            data = path.read_bytes()
         except OSError as error:
             raise ImageError(f"read blob {path}: {os_cause(error)}") from error
+        if _digest(data) != digest:
+            raise ImageError(
+                f"blob {path} is corrupt: its bytes do not have the digest {digest}; import again"
+            )
+        return data
 
     def has_blob(self, digest: str) -> bool:
         """Say whether a blob is here. What adding() does not protect may be gone a moment later."""
@@ -172,29 +181,24 @@ class LayerStore:
 
     def add_directory(self, source: Path, compression: Compression = "zstd") -> Layer:
         """Store the directory `source` (plain or in overlay form) as a layer, and unpack it."""
-        with files.scratch_directory(self.tmp) as scratch:
-            layer = _packed(source, scratch / "blob", compression, keep_all, root=True)
-            self._place_file(scratch / "blob", self.blob_path(layer.digest))
-        self.unpacked(layer)
-        return layer
+        return self.add_stream(Pieces(tar_pieces(str(source))), compression=compression)
 
     def add_changes(self, source: Path, skip: Skip = keep_all) -> Layer | None:
         """Store what is below `source`, without its root and what `skip` says; None where that is nothing."""
-        with files.scratch_directory(self.tmp) as scratch:
-            layer = _packed(source, scratch / "blob", "zstd", skip, root=False)
-            if layer.diff_id == EMPTY_TAR:
-                return None
-            self._place_file(scratch / "blob", self.blob_path(layer.digest))
-        self.unpacked(layer)
-        return layer
+        pieces = tar_pieces(str(source), skip=skip, root=False)
+        first = next(pieces)
+        if first == END_MARK:
+            return None
+        return self.add_stream(Pieces(itertools.chain((first,), pieces)))
 
     def add_stream(
         self,
-        source: BinaryIO,
+        source: Source,
         *,
         digest: str | None = None,
         diff_id: str | None = None,
         media_type: str | None = None,
+        compression: Compression = "zstd",
     ) -> Layer:
         """Store a layer's tar (plain, gzip or zstd), unpacking it as it passes.
 
@@ -207,7 +211,9 @@ class LayerStore:
             blob, work = scratch / scratch_name(digest), scratch / "layer"
             try:
                 with blob.open("xb") as file:
-                    keeper = Keeper(source, files.EarlyWriter(file), compress=digest is None)
+                    keeper = Keeper(
+                        source, files.EarlyWriter(file), compression if digest is None else "none"
+                    )
                     reader, record = self._unpack_to(keeper, work, self._limits, lenient=diff_id is not None)
                     layer = _layer(keeper.kept(reader), reader.diff_id)
                 _check("layer's bytes", reader.digest, digest)
@@ -369,14 +375,8 @@ def _layer(blob: Descriptor, diff_id: str) -> Layer:
     return Layer(digest=blob.digest, size=blob.size, media_type=blob.media_type, diff_id=diff_id)
 
 
-def _packed(source: Path, blob: Path, compression: Compression, skip: Skip, *, root: bool) -> Layer:
-    try:
-        with blob.open("xb") as target:
-            packed = pack(str(source), target, compression, skip=skip, root=root)
-    except OSError as error:
-        raise ImageError(f"store layer {source}: {os_cause(error)}") from error
-    media_type = MEDIA_TYPE_OF[compression]
-    return Layer(digest=packed.digest, size=packed.size, media_type=media_type, diff_id=packed.diff_id)
+def _digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def _check(what: str, found: str, expected: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import re
 import time
 from collections import Counter
@@ -149,30 +150,32 @@ def _rows(content: LayerStore, entries: Entries) -> list[Summary]:
     for entry in entries:
         if not catalog.is_hidden(entry):
             by_id.setdefault(catalog.id_of(entry), []).append(entry)
+    parents = catalog.parents(entries)
+    bytes_of = functools.cache(content.unpacked_bytes)  # images of one base have its layers
     rows = []
     for image_id, mine in by_id.items():
         try:
             _, config = read_documents(content, mine[0])
         except ImageError:
             continue
-        rows.append(_row(content, entries, image_id, mine, config))
+        size = sum(map(bytes_of, config.rootfs.diff_ids))
+        rows.append(_row(image_id, mine, config, size, has_children=image_id in parents))
     return rows
 
 
 def _row(
-    content: LayerStore, entries: Entries, image_id: str, mine: Sequence[Descriptor], config: ImageConfig
+    image_id: str, mine: Sequence[Descriptor], config: ImageConfig, size: int, *, has_children: bool
 ) -> Summary:
     names, digests = catalog.tags(mine), catalog.repo_digests(mine)
-    has_children = bool(catalog.children(entries, image_id))
     execution = config.config
     return Summary(
         id=image_id,
-        parent=catalog.parent_of(entries, image_id),
+        parent=catalog.parent_of(mine, image_id),
         created=_seconds_or_zero(config.created),
         names=names,
         repo_digests=digests,
         labels=dict(execution.labels or {}) if execution else {},
-        size=sum(content.unpacked_bytes(diff_id) for diff_id in config.rootfs.diff_ids),
+        size=size,
         dangling=not names and not has_children,
         intermediate=not names and not digests and has_children,
     )

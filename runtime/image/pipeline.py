@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO, Protocol, TypeVar, cast
 
@@ -59,6 +59,17 @@ class Source(Protocol):
     def read(self, size: int, /) -> bytes:
         """Return up to `size` bytes, b"" at the end."""
         ...
+
+
+class Pieces:
+    """Pieces, as a source; its reader gets them as they are."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def read(self, _: int, /) -> bytes:
+        """Return the next one, b"" at the end."""
+        return next(self._pieces, b"")
 
 
 def read_ahead(source: Source, work: Callable[[BinaryIO], T]) -> T:

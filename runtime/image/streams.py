@@ -54,10 +54,14 @@ class LayerReader:
     lenient: the tar may end right behind the last file's bytes, without its padding and the end mark, as
     docker's own client leaves it when it puts a Dockerfile into a context. Nothing else may be missing: an
     end mark that has begun is there as a whole.
+
+    hashed: False for what nobody asks digests of.
     """
 
-    def __init__(self, raw: BinaryIO, limits: UnpackLimits, *, lenient: bool = False) -> None:
-        self._raw, self._limits = raw, limits
+    def __init__(
+        self, raw: BinaryIO, limits: UnpackLimits, *, lenient: bool = False, hashed: bool = True
+    ) -> None:
+        self._raw, self._limits, self._hashed = raw, limits, hashed
         self._padding = _END if lenient else 0
         self._raw_hash, self._tar_hash = Hash(), Hash()
         self._buffer, self._at, self._position = b"", 0, 0
@@ -151,14 +155,15 @@ class LayerReader:
 
     def _pull(self) -> bytes:
         data = self._raw.read(_CHUNK)
-        if self.compression != "none":
+        if self._hashed and self.compression != "none":
             self._raw_hash.update(data)
         self.size += len(data)
         return data
 
     def _next_chunk(self) -> bytes:
         data = self._plain_chunk() if self._inner is None else self._inflated_chunk(self._inner)
-        self._tar_hash.update(data)
+        if self._hashed:
+            self._tar_hash.update(data)
         self._total += len(data)
         if self._total > self._limits.max_bytes:
             raise LayerError(

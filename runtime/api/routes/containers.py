@@ -10,7 +10,7 @@ from runtime.api.older import check_creation, creation, inspected, update_of
 from runtime.api.platforms import check_name
 from runtime.api.routing import Call, Query, route
 from runtime.api.views.inspection import ContainerDocument, inspect
-from runtime.api.views.sizes import sizes_of
+from runtime.api.views.sizes import sizing
 from runtime.api.views.summary import Summary, image_ids, summarize
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.filters import Filters
@@ -92,7 +92,8 @@ async def list_containers(call: Call[ListQuery, None]) -> list[Summary]:
 
 async def _sizes(service: Service, records: list[ContainerRecord]) -> dict[str, tuple[int, int]]:
     def all_sizes() -> dict[str, tuple[int, int]]:
-        return {record.id: sizes_of(service, record) for record in records}
+        sizes_of = sizing(service)
+        return {record.id: sizes_of(record) for record in records}
 
     return await asyncio.to_thread(all_sizes)
 
@@ -107,7 +108,7 @@ class InspectQuery(Query):
 async def inspect_container(call: Call[InspectQuery, None]) -> ContainerDocument:
     """Tell all of a container."""
     record = call.service.containers.get(call.path["id"])
-    sizes = await asyncio.to_thread(sizes_of, call.service, record) if call.query.size else None
+    sizes = await asyncio.to_thread(sizing(call.service), record) if call.query.size else None
     return inspected(inspect(call.service, record, sizes), record, call.version)
 
 

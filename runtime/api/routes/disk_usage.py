@@ -11,7 +11,7 @@ import msgspec
 from runtime.api.routing import Call, Query, route
 from runtime.api.views import images as image_views
 from runtime.api.views.images import ImageSummary
-from runtime.api.views.sizes import sizes_of
+from runtime.api.views.sizes import sizing
 from runtime.api.views.summary import Summary, image_ids, summarize
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.record import ContainerRecord
@@ -92,8 +92,8 @@ def _images(
 
 
 def _containers(service: Service, records: Sequence[ContainerRecord]) -> list[Summary]:
-    image_id_of = image_ids(service)
-    return [summarize(record, image_id_of, sizes_of(service, record)) for record in records]
+    image_id_of, sizes_of = image_ids(service), sizing(service)
+    return [summarize(record, image_id_of, sizes_of(record)) for record in records]
 
 
 def _volumes(service: Service, records: Sequence[ContainerRecord]) -> list[VolumeRow]:

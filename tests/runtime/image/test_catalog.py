@@ -153,3 +153,10 @@ def test_a_build_step_finds_the_newest_image_it_made() -> None:
     assert catalog.made_by(entries, image_id(0), "s")[-1] == image_id(2)
     assert catalog.made_by(entries, image_id(1), "s") == ()
     assert catalog.made_by(entries, image_id(0), "t") == ()
+
+
+def test_parents_are_those_that_have_children() -> None:
+    entries = (entry(0), entry(1, 0), entry(2, 1), entry(3, 3))
+    entries = catalog.hide_image(entries, image_id(2))  # nobody sees it, nor that it was made from 1
+    assert catalog.parents(entries) == {image_id(0)}
+    assert [number for number in range(4) if catalog.children(entries, image_id(number))] == [0]

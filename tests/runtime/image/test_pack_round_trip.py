@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tars import directory, entry, tar, unpack_bytes
 
 from runtime.image import ImageError, metadata
-from runtime.image.pack import pack
+from runtime.image.pack import BlobWriter, tar_pieces
 from runtime.image.tree import tree_digest
 
 pytestmark = pytest.mark.root
@@ -54,7 +54,10 @@ def build(path: Path, tree: tuple) -> None:  # type: ignore[type-arg]
 
 def packed(source: Path, compression: str = "none") -> bytes:
     target = io.BytesIO()
-    pack(str(source), target, compression)  # type: ignore[arg-type]
+    writer = BlobWriter(target, compression)  # type: ignore[arg-type]
+    for piece in tar_pieces(str(source)):
+        writer.write(piece)
+    writer.finish()
     return target.getvalue()
 
 

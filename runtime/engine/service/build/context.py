@@ -57,7 +57,7 @@ def _is_git(remote: str) -> bool:
 
 
 def _unpack(stream: Readable, root: Path, limits: UnpackLimits) -> None:
-    reader = LayerReader(PlainReader(stream, limits), limits, lenient=True)  # type: ignore[arg-type]
+    reader = LayerReader(PlainReader(stream, limits), limits, lenient=True, hashed=False)  # type: ignore[arg-type]
     unpack(reader, str(root), limits, plain=True)
 
 
@@ -70,7 +70,7 @@ def _unpack_remote(stream: Readable, root: Path, limits: UnpackLimits) -> bool:
     if start[_TAR_MAGIC] != b"ustar":
         (root / DEFAULT).write_bytes(start + (plain.read(_MOST) or b""))
         return True
-    reader = LayerReader(_Again(start, plain), limits, lenient=True)  # type: ignore[arg-type]
+    reader = LayerReader(_Again(start, plain), limits, lenient=True, hashed=False)  # type: ignore[arg-type]
     unpack(reader, str(root), limits, plain=True)
     return False
 

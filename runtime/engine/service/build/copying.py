@@ -175,7 +175,7 @@ def unpacked_archive(source: Source, scratch: Path, limits: UnpackLimits) -> Sou
         file.seek(0)
         scratch.mkdir(mode=0o755)
         try:
-            reader = LayerReader(PlainReader(file, limits), limits, lenient=True)  # type: ignore[arg-type]
+            reader = LayerReader(PlainReader(file, limits), limits, lenient=True, hashed=False)  # type: ignore[arg-type]
             unpack(reader, str(scratch), limits, plain=True)
         except LayerError as error:
             raise BuildError(f"ADD failed: unpack {source.name}: {error}") from error
