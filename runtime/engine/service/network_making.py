@@ -95,6 +95,7 @@ def make_record(
         ipam_driver=ipam.driver or "default",
         ipam_options=ipam.options,
         pools=pools,
+        idle=tuple(pool for pool in ipam.config or [] if ":" in pool.subnet and not ipv6),
         configured=any(pool.subnet for pool in ipam.config or []),
         options=options,
         labels=dict(request.labels or {}),

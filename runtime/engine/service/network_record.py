@@ -98,7 +98,11 @@ class NetworkView(Body):
 
 
 class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """All of one network. pools: with gateways filled in. configured: the user gave a subnet."""
+    """All of one network. pools: with gateways filled in. configured: the user gave a subnet.
+
+    idle: IPv6 subnets of one without IPv6. As docker, it shows them and lets containers ask for addresses
+    there, and nobody gets one.
+    """
 
     id: str
     name: str
@@ -110,6 +114,7 @@ class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
     ipam_driver: str = "default"
     ipam_options: dict[str, str] | None = None
     pools: tuple[IpamPool, ...] = ()
+    idle: tuple[IpamPool, ...] = ()
     configured: bool = False
     options: dict[str, str] = {}
     labels: dict[str, str] = {}
@@ -163,6 +168,7 @@ class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     def view(self, containers: dict[str, NetworkContainer] | None = None) -> NetworkView:
         """Return what clients are shown."""
+        config = [*self.pools, *self.idle]
         return NetworkView(
             name=self.name,
             id=self.id,
@@ -171,7 +177,7 @@ class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
             driver=self.driver,
             enable_ipv4=True,
             enable_ipv6=self.ipv6,
-            ipam=Ipam(driver=self.ipam_driver, options=self.ipam_options, config=list(self.pools)),
+            ipam=Ipam(driver=self.ipam_driver, options=self.ipam_options, config=config),
             internal=self.internal,
             attachable=self.attachable,
             ingress=False,

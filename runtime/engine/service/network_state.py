@@ -50,9 +50,11 @@ class Net:
         """Take the network's record, with other subnets than before; nobody is on it."""
         with engine_errors():
             pools = [pool_of(pool) for pool in record.pools]
+            idle = [pool_of(pool) for pool in record.idle]
         self.record = record
         self._four = next((pool for pool in pools if pool.subnet.version == 4), None)
         self._six = next((pool for pool in pools if pool.subnet.version == 6), None)
+        self._idle = idle
 
     def overlaps(self, routes: Iterable[Network]) -> bool:
         """Say whether one of `routes`, but for default ones, leads into a subnet of this network."""
@@ -84,9 +86,9 @@ class Net:
             self._check_inside(wanted.ipv4_address, wanted.ipv6_address)
 
     def _check_inside(self, four: str, six: str) -> None:
-        for text, pool in ((four, self._four), (six, self._six)):
+        for text, pools in ((four, (self._four,)), (six, (self._six, *self._idle))):
             with engine_errors():
-                if text and (pool is None or not pool.contains(text)):
+                if text and not any(pool and pool.contains(text) for pool in pools):
                     raise BadParameterError(
                         "invalid endpoint settings:\nno configured subnet or ip-range contain the IP address "
                         f"{text}"

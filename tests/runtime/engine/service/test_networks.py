@@ -414,6 +414,21 @@ async def test_fixed_addresses_are_kept_and_refused_when_taken(tmp_path: Path) -
 
 
 @in_loop
+async def test_an_ipv6_subnet_without_ipv6_is_shown_and_used_by_nobody(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    pools = [IpamPool(subnet="fd00:7::/64"), IpamPool(subnet="10.7.0.0/24")]
+    await service.networks.create(NetworkCreate(name="app", ipam=Ipam(config=pools)))
+    (view,) = [one for one in service.networks.list() if one.name == "app"]
+    assert [pool.subnet for pool in view.ipam.config or []] == ["10.7.0.0/24", "fd00:7::/64"]
+    asked = IpamConfig(ipv6_address="fd00:7::10")
+    record = await run(service, "web", network_mode="app", networking_config=on("app", ipam_config=asked))
+    assert (record.networks["app"].ip_address, record.networks["app"].global_ipv6_address) == ("10.7.0.2", "")
+    elsewhere = on("app", ipam_config=IpamConfig(ipv6_address="fd00:8::10"))
+    with pytest.raises(EngineError, match="no configured subnet or ip-range contain the IP address"):
+        await create(service, "other", networking_config=elsewhere)
+
+
+@in_loop
 async def test_a_running_container_is_connected_and_disconnected(tmp_path: Path) -> None:
     service = await opened(tmp_path)
     await service.networks.create(net("app", "10.5.0.0/24"))
