@@ -131,6 +131,16 @@ class MountRequest(Body, frozen=True, omit_defaults=True):
     tmpfs_options: TmpfsOptions | None = None
 
 
+class DeviceRequest(Body, frozen=True):
+    """Devices of a driver, as `--gpus` asks for them; no driver is known."""
+
+    driver: str = ""
+    count: int = 0
+    device_ids: list[str] | None = msgspec.field(default=None, name="DeviceIDs")
+    capabilities: list[list[str] | None] | None = None
+    options: dict[str, str] | None = None
+
+
 class DeviceMapping(Body, frozen=True):
     """One `--device`."""
 
@@ -189,7 +199,7 @@ class Resources(Body, frozen=True):
     cpuset_mems: str = ""
     devices: list[DeviceMapping] | None = None
     device_cgroup_rules: list[str] | None = None
-    device_requests: list[Any] | None = None
+    device_requests: list[DeviceRequest] | None = None
     memory_reservation: int | None = 0
     memory_swap: int | None = 0
     memory_swappiness: int | None = None

@@ -96,9 +96,9 @@ def _check_unavailable(host: HostConfig) -> None:
         raise UnavailableError(
             "storage options cannot be had: the file system below the images keeps no project quotas"
         )
-    if host.device_requests:
-        asked = [one.get("Capabilities") for one in host.device_requests if isinstance(one, dict)]
-        raise UnavailableError(f'could not select device driver "" with capabilities: {asked}')
+    for one in host.device_requests or ():
+        asked = " ".join(f"[{' '.join(words or ())}]" for words in one.capabilities or ())
+        raise UnavailableError(f'could not select device driver "{one.driver}" with capabilities: [{asked}]')
 
 
 def _check_conflicts(config: Config, host: HostConfig) -> None:

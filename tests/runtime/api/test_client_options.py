@@ -138,7 +138,7 @@ def test_files_of_variables_and_labels(client: Client, tmp_path: Path):
         ("-w relative", "relative"), ("--group-add nonsense", "nonsense"), ("--name a/b", "a/b"),
         ("--tmpfs relative", "relative"), ("--oom-score-adj 5000", "oom"),
         ("--memory-swap 1m -m 2m", "emory"),
-        ("--dns nonsense", "nonsense"), ("--storage-opt size=1G", "storage"), ("--gpus all", "gpu"),
+        ("--dns nonsense", "nonsense"), ("--storage-opt size=1G", "storage"), ("--gpus all", r"\[\[gpu\]\]"),
         ("--pull never --platform linux/s390x", "wanted linux/s390x, actual"), ("--link nobody", "nobody"),
     ],
 )  # fmt: skip

@@ -22,6 +22,7 @@ from runtime.engine.service.record import MountPoint
 from runtime.engine.service.request import (
     BindOptions,
     Config,
+    DeviceRequest,
     Healthcheck,
     HostConfig,
     IpamConfig,
@@ -578,3 +579,7 @@ async def test_what_the_host_cannot_do_is_said_so(tmp_path: Path):
     service = await open_service(tmp_path)
     with pytest.raises(UnavailableError, match="storage options cannot be had"):
         await service.containers.create(None, request(storage_opt={"size": "1G"}))
+    cdi = DeviceRequest(driver="cdi", capabilities=[["gpu", "compute"], None])
+    words = 'could not select device driver "cdi" with capabilities: [[gpu compute] []]'
+    with pytest.raises(UnavailableError, match=re.escape(words)):
+        await service.containers.create(None, request(device_requests=[cdi]))
