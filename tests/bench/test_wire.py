@@ -132,10 +132,10 @@ def test_closing_leaves_nothing(bench_image):
 @pytest.mark.network
 @needs_root
 def test_a_wire_without_its_image_leaves_nothing(tmp_path):
-    before = set(LINKS.iterdir())
+    before = set(LINKS.glob("nwh*"))
     with pytest.raises(WireError, match="start /usr/bin/iperf3 in the remote peer"), Wire(tmp_path):
         pass
-    assert set(LINKS.iterdir()) == before
+    assert set(LINKS.glob("nwh*")) == before
 
 
 HOLDER = """
@@ -159,7 +159,7 @@ def test_sweep_spares_the_living_and_a_killed_owner_leaves_nothing(bench_image):
         assert link not in sweep()
         assert (LINKS / link).exists()
         holder.kill()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while any(Path(f"/proc/{pid}").exists() for pid in servers) and time.monotonic() < deadline:
         time.sleep(0.01)
     sweep()

@@ -25,6 +25,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import zstandard
+from free_ports import free_port
 
 from runtime.image.registry.manifests import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 
@@ -314,12 +315,6 @@ def _wait_for(port, process):
         assert process.poll() is None, "the registry has ended"
         select.select([], [], [], 0.01)
     raise AssertionError("the registry does not listen")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 class Relay:

@@ -23,7 +23,7 @@ def owner_of(pid: int) -> str:
 def traces(owner: str, state: Path) -> Traces:
     """Processes (as pid:start), mounts, cgroups, links and directories of `owner`."""
     pid, start, _ = owner.split("-")
-    aliases = {link.parent.name: link.read_text() for link in Path("/sys/class/net").glob("*/ifalias")}
+    aliases = {link.name: _text(link / "ifalias") for link in Path("/sys/class/net").iterdir()}
     return {
         "processes": {f"{p}:{_start(p)}" for p in processes.pids() if _belongs(p, int(pid), owner)},
         "mounts": {str(path) for path in mounts.below(state) if owner in str(path)},
@@ -33,7 +33,7 @@ def traces(owner: str, state: Path) -> Traces:
     }
 
 
-def left_of(before: Traces, owner: str, state: Path, patience_s: float = 3.0) -> Traces:
+def left_of(before: Traces, owner: str, state: Path, patience_s: float = 60.0) -> Traces:
     """What is still there of `before`, or carries `owner` now; a killed process gets a moment to be gone."""
     deadline = time.monotonic() + patience_s
     while True:
@@ -65,8 +65,12 @@ def _ancestors(pid: int) -> list[int]:
 
 
 def _read(pid: int, name: str) -> str:
+    return _text(Path(f"/proc/{pid}/{name}"))
+
+
+def _text(path: Path) -> str:
     try:
-        return Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
+        return path.read_bytes().decode(errors="replace")
     except OSError:
         return ""
 

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from clients import eventually
+from host_traces import cgroups_of
 from local_calls import Nn, command
 
 pytestmark = pytest.mark.root
@@ -71,21 +73,21 @@ def test_sweep_frees_what_a_killed_run_left(nn: Nn, state: Path) -> None:
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        inside = [pid for path in traces(process.pid) for pid in (path / "cgroup.procs").read_text().split()]
+        inside = [
+            pid for path in cgroups_of(process.pid) for pid in (path / "cgroup.procs").read_text().split()
+        ]
         process.kill()
     assert inside
     assert nn("sweep").returncode == 0
-    assert traces(process.pid) == []
-    assert all(ended(int(pid)) for pid in inside)
-
-
-def traces(pid: int) -> list[Path]:
-    return [path for path in Path("/sys/fs/cgroup").rglob(f"nn-{pid}-*/*") if path.is_dir()]
+    assert cgroups_of(process.pid) == []
+    eventually(lambda: all(ended(int(pid)) for pid in inside), True)
 
 
 def ended(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def test_a_state_directory_that_cannot_be_made(tmp_path: Path) -> None:

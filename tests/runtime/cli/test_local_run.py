@@ -7,7 +7,6 @@ import os
 import pty
 import select
 import signal
-import socket
 import struct
 import subprocess
 import termios
@@ -16,6 +15,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 from local_calls import Nn, command
 from terminals import Terminal
 
@@ -135,7 +135,7 @@ def test_signals_are_forwarded(state: Path, flags: tuple[str, ...]) -> None:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGUSR1)
         assert process.stdout.readline() == "got\n"
-        assert process.wait(30) == 42
+        assert process.wait(60) == 42
 
 
 def test_terminate_ends_a_program_under_init(state: Path) -> None:
@@ -144,7 +144,7 @@ def test_terminate_ends_a_program_under_init(state: Path) -> None:
         assert process.stdout is not None
         process.stdout.readline()
         process.terminate()
-        assert process.wait(30) == 128 + signal.SIGTERM
+        assert process.wait(60) == 128 + signal.SIGTERM
 
 
 def in_terminal(line: list[str], steps: list[tuple[bytes, bytes]]) -> tuple[int, bytes]:
@@ -155,7 +155,7 @@ def in_terminal(line: list[str], steps: list[tuple[bytes, bytes]]) -> tuple[int,
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
     seen, at = b"", 0
     try:
-        while select.select([fd], [], [], 20)[0]:
+        while select.select([fd], [], [], 60)[0]:
             seen += os.read(fd, 4096)
             if steps and steps[0][0] in seen[at:]:
                 at = len(seen)
@@ -206,20 +206,19 @@ def test_a_closed_pipe_ends_quietly(state: Path) -> None:
 
 @pytest.mark.network
 def test_a_published_port_answers(state: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     script = "echo hi > /tmp/index.html; echo ready; exec httpd -f -p 80 -h /tmp"
     line = [*command(state), "run", "--rm", "--init", "-p", f"{port}:80", "busy", "sh", "-c", script]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
-                answer = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2).read()
+                answer = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10).read()
                 break
             except OSError:
                 time.sleep(0.05)
         process.terminate()
-        assert process.wait(30) == 128 + signal.SIGTERM
+        assert process.wait(60) == 128 + signal.SIGTERM
     assert answer == b"hi\n"

@@ -17,6 +17,7 @@ import pytest
 from certificates import make_certificates
 from clients import Client
 from daemon_process import Daemon, running_daemon
+from free_ports import free_port
 from nn_process import START
 from terminals import Terminal
 
@@ -24,11 +25,6 @@ pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="co
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin")
 QUIET = ("run", "--rm", "--network", "none")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +35,17 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def port() -> int:
-    return free_port()
-
-
-@pytest.fixture(scope="module")
-def daemon(certificates: Path, port: int) -> Iterator[Daemon]:
+def daemon(certificates: Path) -> Iterator[Daemon]:
     """A daemon on a unix socket and on TCP with mutual TLS."""
     pem = {"cacert": "ca.pem", "cert": "server-cert.pem", "key": "server-key.pem"}
     flags = [f"--tls{name}={certificates / file}" for name, file in pem.items()]
-    with running_daemon("--host", f"tcp://127.0.0.1:{port}", "--tlsverify", *flags) as made:
+    with running_daemon("--host", "tcp://127.0.0.1:0", "--tlsverify", *flags) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def port(daemon: Daemon) -> int:
+    return int(daemon.ready.partition("tcp://127.0.0.1:")[2].split()[0])
 
 
 @pytest.fixture
@@ -160,7 +156,7 @@ def script(path: Path, line: str) -> None:
 
 
 def wait_for(port: int) -> None:
-    for _ in range(200):
+    for _ in range(1200):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             return
         time.sleep(0.05)

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from host_traces import cgroups_of, links_of
 
 from runtime.engine import ContainerConfig, Engine, EngineError
 from runtime.spawn.cgroups import find_layout
@@ -96,14 +97,16 @@ def test_the_next_engine_frees_what_a_killed_one_left(tmp_path, rootfs, network)
     victim.send_signal(signal.SIGKILL)
     victim.wait()
     assert all(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert cgroups_of(victim.pid)
+    assert bool(links_of(victim.pid)) == (network == "nat")
     with Engine(tmp_path):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while any(is_running(pid) for pid in pids) and time.monotonic() < deadline:
             time.sleep(0.01)
         assert not any(is_running(pid) for pid in pids)
     assert not list((tmp_path / "run").iterdir())
-    assert not list(Path("/sys/fs/cgroup").rglob(f"nn-{victim.pid}-*"))
-    assert not [p.name for p in Path("/sys/class/net").iterdir() if f"{victim.pid:x}" in p.name]
+    assert not cgroups_of(victim.pid)
+    assert not links_of(victim.pid)
 
 
 def is_running(pid: int) -> bool:

@@ -77,7 +77,7 @@ def listen(
         if netns_fd is not None:
             held.enter_context(inside(netns_fd))
         made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
-    made.settimeout(5)
+    made.settimeout(60)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.bind((address, port))
     if kind == socket.SOCK_STREAM:
@@ -85,7 +85,7 @@ def listen(
     return made
 
 
-def connect(address: str, port: int, netns_fd: int | None = None, timeout_s: float = 5) -> socket.socket:
+def connect(address: str, port: int, netns_fd: int | None = None, timeout_s: float = 60) -> socket.socket:
     """A connection from a namespace (from the thread's by default)."""
     with contextlib.ExitStack() as held:
         if netns_fd is not None:
@@ -105,7 +105,7 @@ def meets(server: socket.socket, address: str, port: int, netns_fd: int | None =
     with connect(address, port, netns_fd) as client:
         connection, peer = server.accept()
         with connection:
-            connection.settimeout(5)
+            connection.settimeout(60)
             client.sendall(b"?")
             assert connection.recv(1) == b"?"
             connection.sendall(b"!")

@@ -138,8 +138,8 @@ async def test_the_two_sockets_are_served_until_the_close() -> None:
     ports = udp.getsockname()[1], tcp.getsockname()[1]
     server = await NameServer.open((udp.detach(), tcp.detach()), Neighbours())
     query = dns.message.make_query("db", "A")
-    by_udp = await dns.asyncquery.udp(query, "127.0.0.1", port=ports[0], timeout=5)
-    by_tcp = await dns.asyncquery.tcp(query, "127.0.0.1", port=ports[1], timeout=5)
+    by_udp = await dns.asyncquery.udp(query, "127.0.0.1", port=ports[0], timeout=60)
+    by_tcp = await dns.asyncquery.tcp(query, "127.0.0.1", port=ports[1], timeout=60)
     assert texts(by_udp) == texts(by_tcp) == {"10.1.0.2"}
     before = descriptors()
     server.close()
@@ -147,4 +147,4 @@ async def test_the_two_sockets_are_served_until_the_close() -> None:
     await asyncio.sleep(0)
     assert descriptors() <= before - 2
     with pytest.raises((OSError, dns.exception.Timeout)):
-        await dns.asyncquery.tcp(query, "127.0.0.1", port=ports[1], timeout=5)
+        await dns.asyncquery.tcp(query, "127.0.0.1", port=ports[1], timeout=60)

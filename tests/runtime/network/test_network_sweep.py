@@ -5,7 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from wires import free_port, traces
+from free_ports import free_port
+from wires import traces
 
 from runtime.network import NetworkError, NetworkManager, sweep
 from runtime.network.links import Links

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
-import random
 import socket
 import subprocess
 import threading
 from pathlib import Path
 
 import msgspec
+from host_traces import links_of
 
 from runtime.network import Attachment
 
@@ -29,7 +28,7 @@ def socket_in(netns_fd: int, kind: int = socket.SOCK_STREAM) -> socket.socket:
     thread = threading.Thread(target=enter)
     thread.start()
     thread.join()
-    made[0].settimeout(5)
+    made[0].settimeout(60)
     return made[0]
 
 
@@ -39,14 +38,6 @@ def listener_in(netns_fd: int, port: int) -> socket.socket:
     made.bind(("0.0.0.0", port))
     made.listen()
     return made
-
-
-def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    """A port of the host that nobody uses now, and that the kernel gives to nobody who asks for any."""
-    while True:
-        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
-            probe.bind(("0.0.0.0", random.randrange(15_000, 30_000)))
-            return int(probe.getsockname()[1])
 
 
 def netns_of(attachment: Attachment) -> int:
@@ -67,16 +58,3 @@ def traces() -> tuple[set[str], set[str], set[str]]:
     tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
     mine = {line for line in tables.splitlines() if f"nn_{os.getpid()}_" in line}
     return links_of(os.getpid()), mine, {path.name for path in Path("/proc/self/fd").iterdir()}
-
-
-def links_of(pid: int) -> set[str]:
-    """The bridges whose alias names the process, and the veths of these."""
-    bridges = set()
-    for alias in Path("/sys/class/net").glob("nnb*/ifalias"):
-        with contextlib.suppress(OSError):  # another's, just gone
-            if alias.read_text().startswith(f"nn {pid}-"):
-                bridges.add(alias.parent.name)
-    veths = tuple(f"nnv{name.removeprefix('nnb')}." for name in bridges)
-    return bridges | {
-        path.name for path in Path("/sys/class/net").glob("nnv*") if path.name.startswith(veths)
-    }

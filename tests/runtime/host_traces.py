@@ -1,0 +1,28 @@
+"""What a process has on the host, by its names; others come and go meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from runtime.spawn.cgroups import find_layout
+
+
+def cgroups_of(pid: int) -> list[Path]:
+    """The cgroups of the process's containers, in all trees."""
+    layout = find_layout()
+    trees = {*layout.v1.values(), *([layout.v2] if layout.v2 else [])}
+    return [path for tree in trees for path in Path(tree).glob(f"nn-{pid}-*/*") if path.is_dir()]
+
+
+def links_of(pid: int) -> set[str]:
+    """The bridges whose alias names the process, and the veths of these."""
+    bridges = set()
+    for alias in Path("/sys/class/net").glob("nnb*/ifalias"):
+        with contextlib.suppress(OSError):  # another's, just gone
+            if alias.read_text().startswith(f"nn {pid}-"):
+                bridges.add(alias.parent.name)
+    veths = tuple(f"nnv{name.removeprefix('nnb')}." for name in bridges)
+    return bridges | {
+        path.name for path in Path("/sys/class/net").glob("nnv*") if path.name.startswith(veths)
+    }
