@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 from runtime.engine import ContainerConfig
 from runtime.engine.spawner.client import Spawner
 from runtime.engine.spawner.protocol import Exec, Exited, Start, Started
+from runtime.spawn.syscalls import MACHINE, table
 
 HERE = Path(__file__).parent
+_WAITS = {str(table(MACHINE).get(name)) for name in ("epoll_wait", "epoll_pwait")}
 _numbers = itertools.count(1)
 
 
@@ -27,7 +29,7 @@ def asynchronous(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[...
     @wraps(test)
     def run(*args: object, **kwargs: object) -> None:
         async def bounded() -> None:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(200):
                 await test(*args, **kwargs)
 
         asyncio.run(bounded())
@@ -87,7 +89,7 @@ class Client:
 
 def _read(fd: int) -> bytes:
     """Read what comes; a test that waits too long fails, though its thread cannot be cancelled."""
-    assert select.select([fd], [], [], 30)[0], "nothing came"
+    assert select.select([fd], [], [], 120)[0], "nothing came"
     return os.read(fd, 1 << 16)
 
 
@@ -149,13 +151,18 @@ def traces(pid: int) -> Traces:
     return Traces(len(list(Path(f"/proc/{pid}/fd").iterdir())), len(cgroups), len(children))
 
 
-async def settled(pid: int) -> Traces:
-    """Wait until the spawner's pools are full: until nothing has changed for a while."""
-    seen, since = traces(pid), time.monotonic()
-    while time.monotonic() - since < 0.15:
-        await asyncio.sleep(0.02)
-        if traces(pid) != seen:
-            seen, since = traces(pid), time.monotonic()
+def _rests(pid: int) -> bool:
+    """Whether a spawner waits for what others want of it, and not just for a moment: its pools are full."""
+    call, *arguments = Path(f"/proc/{pid}/syscall").read_text().split()
+    return call in _WAITS and int(arguments[3], 16) > 1000  # milliseconds, or -1
+
+
+async def settled(pid: int, wanted: Traces | None = None) -> Traces:
+    """Wait until the spawner has nothing to do, and what it holds is what is wanted."""
+    deadline = time.monotonic() + 60
+    while not _rests(pid) or (seen := traces(pid)) != (wanted or seen):
+        assert time.monotonic() < deadline, f"{traces(pid)}, and not {wanted}"
+        await asyncio.sleep(0.01)
     return seen
 
 
