@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from daemon_process import Daemon
@@ -17,7 +18,7 @@ from terminals import Terminal
 
 _ROOT = Path(__file__).resolve().parents[2]
 _NN = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); from runtime.cli.nn import script; script()"
-_PATIENCE_S = 60
+_PATIENCE_S = 120
 
 
 class Client:
@@ -68,6 +69,14 @@ class Client:
     def detached(self, *words: object) -> str:
         """Start a container without a network that ends at once when it is stopped; return its id."""
         return self("run", "-d", "--network", "none", "--stop-timeout", "0", *words).strip()
+
+
+def eventually(found: Callable[[], object], wanted: object) -> None:
+    """Look again and again until this is found."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while (last := found()) != wanted:
+        assert time.monotonic() < deadline, f"{last!r} never became {wanted!r}"
+        time.sleep(0.05)
 
 
 def names() -> list[str]:

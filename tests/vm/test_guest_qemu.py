@@ -105,9 +105,9 @@ def test_a_worker_answers_line_by_line(vm):
     worker = vm.open(["/bin/sh"])
     for i in range(20):
         worker.write(f"echo $(({i} * 7)) done\n".encode())
-        assert worker.read_until(b"done\n", 10) == f"{i * 7} done\n".encode()
+        assert worker.read_until(b"done\n", 60) == f"{i * 7} done\n".encode()
     worker.end_input()
-    assert worker.wait(10) == 0
+    assert worker.wait(60) == 0
     worker.close()
 
 
@@ -115,18 +115,17 @@ def test_a_worker_can_be_signalled(vm):
     worker = vm.open(
         ["/bin/sh", "-c", "trap 'echo caught; exit 7' TERM; echo up; while :; do sleep 0.05; done"]
     )
-    worker.read_until(b"up\n", 10)
+    worker.read_until(b"up\n", 60)
     worker.kill(signal.SIGTERM)
-    assert worker.read_until(b"caught\n", 10) == b"caught\n"
-    assert worker.wait(10) == 7
+    assert worker.read_until(b"caught\n", 60) == b"caught\n"
+    assert worker.wait(60) == 7
 
 
 def test_closing_a_worker_ends_its_whole_group(vm):
     worker = vm.open(["/bin/sh", "-c", "sleep 4321 & sleep 4321 & echo up; wait"])
-    worker.read_until(b"up\n", 10)
+    worker.read_until(b"up\n", 60)
     worker.close()
-    time.sleep(0.2)
-    assert sh(vm, "ps -eo args | grep -c '[s]leep 4321'").stdout == b"0\n"
+    assert sh(vm, "while ps -eo args | grep -q '[s]leep 4321'; do sleep 0.1; done").exit_code == 0
 
 
 def test_a_hung_program_is_killed_at_its_timeout(vm):
@@ -137,13 +136,12 @@ def test_a_hung_program_is_killed_at_its_timeout(vm):
 
 def test_a_child_left_behind_does_not_hold_the_call_and_is_reaped(vm):
     done = sh(vm, "sleep 0.3 & echo $!")
-    time.sleep(1)
-    assert sh(vm, f"ps -p {int(done.stdout)} -o stat=").stdout == b""
+    assert sh(vm, f"while ps -p {int(done.stdout)}; do sleep 0.1; done").exit_code == 0
 
 
 def test_many_programs_at_once(vm):
     channels = [vm.open(["/bin/sh", "-c", f"sleep 0.2; echo {i}"]) for i in range(30)]
-    assert [c.read_until(b"\n", 30) for c in channels] == [b"%d\n" % i for i in range(30)]
+    assert [c.read_until(b"\n", 60) for c in channels] == [b"%d\n" % i for i in range(30)]
     for channel in channels:
         channel.close()
 
@@ -178,10 +176,19 @@ def test_the_network_is_up_both_ways(vm):
 
 
 def test_the_guests_clock_runs_like_the_hosts(vm):
-    guest, host = vm.clock_ns()
+    before, guest, after = asked_between(vm)
     time.sleep(0.5)
-    guest_later, host_later = vm.clock_ns()
-    assert (guest_later - guest) == pytest.approx(host_later - host, rel=0.02)
+    later, guest_later, last = asked_between(vm)
+    assert 0.98 * (later - after) < guest_later - guest < 1.02 * (last - before)
+
+
+def asked_between(vm):
+    """The guest's clock, and the host's before and after it was asked."""
+    before = time.monotonic_ns()
+    guest, host = vm.clock_ns()
+    after = time.monotonic_ns()
+    assert before <= host <= after
+    return before, guest, after
 
 
 def test_vcpus_are_pinned_and_so_is_the_rest(vm):

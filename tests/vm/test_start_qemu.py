@@ -24,7 +24,7 @@ def test_every_variant_runs_a_program_from_its_first_moment(harness, image, prof
     argv = ("/bin/sh", "-c", "echo ready; exec sleep 1000")
     config = VmConfig(image=image, profile=profile, machine=machine, argv=argv, until_output=True)
     with harness.start(config) as vm:
-        assert vm.main.read_until(b"ready\n", 5) == b"ready\n"
+        assert vm.main.read_until(b"ready\n", 60) == b"ready\n"
         assert vm.record.first_output_ns == vm.record.ready_ns + vm.record.phase_ns("program")
         assert vm.exec(["uname", "-r"]).stdout.decode().strip() == image.kernel_version
 
@@ -39,7 +39,8 @@ def test_saved_state_comes_back_twice_with_its_disks_its_programs_and_our_time(h
         with harness.restore(saved) as vm:
             assert vm.record.way == "restore"
             assert vm.exec(["cat", "/root/a", "/volume/b", "/dev/shm/c"]).stdout == b"kept\n" * 3
-            assert abs(float(vm.exec(["date", "+%s.%N"]).stdout) - time.time()) < 1
+            before = time.time()
+            assert before - 1 < float(vm.exec(["date", "+%s.%N"]).stdout) < time.time() + 1
             seen.add(vm.exec(["cat", "/proc/sys/kernel/random/uuid"]).stdout)
             assert b"1 received" in vm.exec(["ping", "-c1", "-W5", vm.config.network.gateway]).stdout
     assert len(seen) == 2
@@ -66,7 +67,7 @@ def test_a_kernel_that_panics_is_reported_with_its_last_words_and_cleared(harnes
 
 
 def test_a_child_of_the_caller_is_neither_reaped_nor_killed(harness, image):
-    ended, running = subprocess.Popen(["true"]), subprocess.Popen(["sleep", "60"])
+    ended, running = subprocess.Popen(["true"]), subprocess.Popen(["sleep", "600"])
     harness.start(VmConfig(image=image)).stop()
     assert running.poll() is None
     assert os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT).si_pid == ended.pid
@@ -194,7 +195,7 @@ def traces(name: str, root: Path) -> list[str]:
     return found + [str(path) for path in root.rglob(f"*{name}*") if "log" not in path.parts]
 
 
-def wait_until(condition, timeout_s: float = 20.0) -> bool:
+def wait_until(condition, timeout_s: float = 60.0) -> bool:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if condition():

@@ -6,14 +6,12 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Callable
 
 import pytest
-from clients import Client
+from clients import Client, eventually
 
 pytestmark = pytest.mark.root
 
-PATIENCE_S = 30.0
 NONE = ("--network", "none")
 LOG = {line: line.encode() for line in ("one", "two", "three")}
 
@@ -24,13 +22,6 @@ def detached(client: Client, *words: object) -> str:
 
 def state(client: Client, name: str, template: str = "{{.State.Status}} {{.State.ExitCode}}") -> str:
     return client("inspect", "-f", template, name).strip()
-
-
-def eventually(found: Callable[[], object], wanted: object) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while (last := found()) != wanted:
-        assert time.monotonic() < deadline, f"{last!r} never became {wanted!r}"
-        time.sleep(0.05)
 
 
 # ---- ends ------------------------------------------------------------------------------------------------
@@ -138,7 +129,7 @@ def test_limits_hold_and_change(client: Client):
     detached(client, "--name", "ll", *flags, "--cpuset-cpus", "0", "busybox", "sleep", "600")
     assert limits(client, "ll") == [64 << 20, 500_000_000, 20]
     assert client("exec", "ll", "nproc") == "1\n"
-    forks = "for i in $(seq 40); do sleep 5 & done 2>&1 | grep -c fork"
+    forks = "for i in $(seq 40); do sleep 600 >/dev/null 2>&1 & done 2>&1 | grep -c fork"
     assert int(client("exec", "ll", "sh", "-c", f"{forks}; true")) > 0
     row = json.loads(client("stats", "--no-stream", "--format", "json", "ll"))
     assert row["MemUsage"].endswith("/ 64MiB")
@@ -167,8 +158,15 @@ def test_top_shows_who_runs(client: Client):
 
 
 def test_logs_by_time_and_end_and_stream(client: Client):
-    script = "echo one; sleep 0.3; echo two >&2; sleep 0.3; echo three"
-    client.run("run", *NONE, "--name", "log", "busybox", "sh", "-c", script)
+    script = "echo one; read a; echo two >&2; read a; echo three"
+    with client.start("run", *NONE, "-i", "--name", "log", "busybox", "sh", "-c", script) as process:
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        # What comes in one piece has one time.
+        for output, line in ((process.stdout, b"one\n"), (process.stderr, b"two\n")):
+            assert output.readline() == line
+            process.stdin.write(b"on\n")
+            process.stdin.flush()
+        assert process.stdout.read() == b"three\n"
     stamped = client("logs", "-t", "log").splitlines()
     first, third = (line.split()[0] for line in stamped)
     assert first < third
@@ -236,7 +234,7 @@ def test_events_come_as_they_happen(client: Client):
     assert watcher.stdout is not None
     assert watcher.stdout.readline() == b"6\n"
     watcher.terminate()
-    watcher.communicate(timeout=20)
+    watcher.communicate(timeout=60)
     eventually(listening, 0)
 
 

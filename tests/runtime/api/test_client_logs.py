@@ -27,7 +27,14 @@ def test_lines_are_whole_and_each_goes_to_its_stream(client: Client):
 
 
 def test_tail_since_and_until_choose(client: Client):
-    ended(client, "for i in 1 2 3 4; do echo $i; sleep 0.1; done")
+    words = ("run", "-i", "--name", "box", "--network", "none", "busybox", "sh", "-c")
+    with client.start(*words, "while read a; do echo $a; done") as process:
+        assert process.stdin is not None and process.stdout is not None
+        for line in (b"1\n", b"2\n", b"3\n", b"4\n"):  # what comes in one piece has one time
+            process.stdin.write(line)
+            process.stdin.flush()
+            assert process.stdout.readline() == line
+        process.stdin.close()
     assert client("logs", "--tail", "2", "box") == "3\n4\n"
     assert client("logs", "-n", "0", "box") == ""
     assert client("logs", "--tail", "all", "box") == client("logs", "box") == "1\n2\n3\n4\n"

@@ -6,6 +6,7 @@ import io
 import json
 import socket
 import tarfile
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -57,6 +58,7 @@ def test_networks_are_listed_with_a_slash_too(daemon: Daemon):
 
 
 def test_events_are_as_described(daemon: Daemon):
+    since = f"{time.time():.9f}"
     daemon.docker("network", "create", "net")
     daemon.docker("volume", "create", "vol")
     daemon.docker("run", "--rm", "--net", "net", "-v", "vol:/v", "-l", "a=b", "busybox", "true")
@@ -64,7 +66,9 @@ def test_events_are_as_described(daemon: Daemon):
     daemon.docker("rmi", "other")
     daemon.docker("network", "rm", "net")
     daemon.docker("volume", "rm", "vol")
-    found = check("get", "/events", lines(daemon, "GET /v1.45/events?since=1&until=9999999999.5", most=14))
+    found = check(
+        "get", "/events", lines(daemon, f"GET /v1.45/events?since={since}&until=9999999999.5", most=14)
+    )
     assert {"container", "network", "volume", "image"} == {one["Type"] for one in found}
     assert [one["timeNano"] for one in found] == sorted(one["timeNano"] for one in found)
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import struct
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -129,22 +129,23 @@ def test_what_is_no_tape_is_refused(buffer):
 
 @pytest.mark.parametrize("release_gil", [True, False])
 def test_other_threads_run_meanwhile_only_when_the_gil_is_released(release_gil):
-    ticks: list[float] = []
-    done = threading.Event()
-
-    def tick() -> None:
-        while not done.wait(0.005):
-            ticks.append(time.monotonic())
-
-    tape = Tape()
-    nap = struct.pack("<qq", 0, 200_000_000)
-    tape.add("sleep", "clock_nanosleep", 1, 0, nap, 0)
-    tape.add("execve", "execve", "/bin/true", pointers(["true"]), pointers([]))
-    thread = threading.Thread(target=tick)
+    """The child calls, and waits for what another thread answers: for long only where an answer comes."""
+    called, answered = os.pipe(), os.pipe()
+    os.set_blocking(answered[0], False)
+    thread = threading.Thread(target=lambda: os.write(answered[1], os.read(called[0], 1)))
     thread.start()
-    begin = time.monotonic()
-    run(tape, {}, release_gil=release_gil)
-    middle = [t for t in ticks if begin + 0.05 < t < begin + 0.15]
-    done.set()
+    patience = struct.pack("<qq", 60, 0) if release_gil else struct.pack("<qq", 0, 50_000_000)
+    tape = Tape()
+    tape.add("call", "write", called[1], b".", 1)
+    asked = struct.pack("<ihh", answered[0], select.POLLIN, 0)
+    tape.add("wait", "ppoll", bytearray(asked), 1, bytearray(patience), 0, 0)
+    tape.add("take the answer", "read", answered[0], tape.room(1), 1)
+    tape.add("execve", "execve", "/bin/true", pointers(["true"]), pointers([]))
+    if release_gil:
+        assert run(tape, {}, release_gil=True) == 0
+    else:
+        with pytest.raises(StepError, match=r"^take the answer: EAGAIN"):
+            spawn(tape, {}, release_gil=False)
     thread.join()
-    assert bool(middle) == release_gil
+    for fd in (*called, *answered):
+        os.close(fd)

@@ -33,10 +33,18 @@ def client():
 
 
 @pytest.fixture
+def brief():
+    """It tries twice, without much of a pause, and waits for each answer as long as others do."""
+    return RegistryClient(Options(attempts=2, pause_s=0.01))
+
+
+@pytest.fixture
+def prompt():
+    """It waits for no byte for long."""
+    return RegistryClient(Options(read_s=0.5, attempts=2, pause_s=0.01))
+
+
+@pytest.fixture
 def impatient():
-    """Impatient, so that what waits for ever fails soon."""
-    return RegistryClient(
-        Options(
-            connect_s=2, read_s=0.5, answer_s=1.0, stall_s=0.6, stall_bytes=1024, attempts=2, pause_s=0.01
-        )
-    )
+    """Impatient, so that what drips for ever fails soon; on a busy machine all else may seem to, too."""
+    return RegistryClient(Options(answer_s=1.0, stall_s=0.6, stall_bytes=1024, attempts=2, pause_s=0.01))

@@ -133,11 +133,11 @@ def test_a_busy_token_server_is_asked_again(fake, client, store):
         ),
     ],
 )
-def test_what_a_token_server_says_is_told_in_dockers_words(fake, impatient, status, body, said):
+def test_what_a_token_server_says_is_told_in_dockers_words(fake, brief, status, body, said):
     TokenServer(fake, ME)
     fake.on("GET", "/token", lambda handler: send(handler, status, body))
     with pytest.raises(RegistryError) as caught:
-        impatient.tags(f"{fake.host}/app")
+        brief.tags(f"{fake.host}/app")
     assert str(caught.value) == said
 
 

@@ -123,9 +123,9 @@ def test_a_gzip_that_ends_early(fake, client, store):
     refused(client, store, fake, LyingRegistryError, "cut short")
 
 
-def test_a_body_without_a_length_that_ends_early(served, impatient, store):
+def test_a_body_without_a_length_that_ends_early(served, brief, store):
     on_layer(served, cut(LAYER, len(LAYER) // 2))
-    text = refused(impatient, store, served, ConnectionFailedError, "ended after")
+    text = refused(brief, store, served, ConnectionFailedError, "ended after")
     assert f"of {len(LAYER)} bytes" in text
 
 
@@ -334,22 +334,22 @@ def forever(handler, pieces, pause=0.0):
     handler.close_connection = True
 
 
-def test_headers_without_end(served, impatient, store):
+def test_headers_without_end(served, brief, store):
     def answer(handler):
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
         forever(handler, b"X-More: and more\r\n")
 
     on_layer(served, answer)
-    refused(impatient, store, served, ConnectionFailedError, "more than 100 headers")
+    refused(brief, store, served, ConnectionFailedError, "more than 100 headers")
 
 
-def test_a_header_line_without_end(served, impatient, store):
+def test_a_header_line_without_end(served, brief, store):
     def answer(handler):
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
         forever(handler, b"x" * 4096)
 
     on_layer(served, answer)
-    refused(impatient, store, served, ConnectionFailedError, "header line")
+    refused(brief, store, served, ConnectionFailedError, "header line")
 
 
 def test_a_head_that_drips(served, impatient, store):
@@ -361,22 +361,22 @@ def test_a_head_that_drips(served, impatient, store):
     refused(impatient, store, served, ConnectionFailedError, "stalls")
 
 
-def test_nothing_comes_at_all(served, impatient, store):
-    on_layer(served, lambda handler: time.sleep(3))
-    refused(impatient, store, served, ConnectionFailedError, "stalls")
+def test_nothing_comes_at_all(served, prompt, store):
+    on_layer(served, lambda handler: handler.rfile.read(1))  # until the client goes
+    refused(prompt, store, served, ConnectionFailedError, "stalls")
 
 
-def test_a_body_that_stops(served, impatient, store):
+def test_a_body_that_stops(served, prompt, store):
     def answer(handler):
         handler.send_response(200)
         handler.send_header("Content-Length", str(len(LAYER)))
         handler.end_headers()
         handler.wfile.write(LAYER[:10])
         handler.wfile.flush()
-        time.sleep(3)
+        handler.rfile.read(1)  # until the client goes
 
     on_layer(served, answer)
-    refused(impatient, store, served, ConnectionFailedError, "ended after 10 of")
+    refused(prompt, store, served, ConnectionFailedError, "ended after 10 of")
 
 
 def test_a_body_that_drips(fake, impatient, store):
@@ -410,16 +410,16 @@ def test_interim_answers_without_end(served, impatient, store):
     refused(impatient, store, served, ConnectionFailedError, "stalls")
 
 
-def test_not_http_at_all(impatient, store):
+def test_not_http_at_all(brief, store):
     noise = Fake()
     noise.gate = lambda handler: forever(handler, gzip.compress(b"x" * 10000))
     try:
-        refused(impatient, store, noise, RegistryError, "the connection broke off")
+        refused(brief, store, noise, RegistryError, "the connection broke off")
     finally:
         noise.close()
 
 
-def test_nobody_there(impatient, store):
+def test_nobody_there(brief, store):
     gone = Fake()
     gone.close()
-    refused(impatient, store, gone, ConnectionFailedError, "connection refused")
+    refused(brief, store, gone, ConnectionFailedError, "connection refused")

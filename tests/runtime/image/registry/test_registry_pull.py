@@ -249,7 +249,7 @@ def test_who_goes_away_ends_the_pull(fake, store):
         handler.wfile.write(image[2][layer][:1000])
         handler.wfile.flush()
         stuck.set()
-        free.wait(30)
+        free.wait(120)
 
     fake.on("GET", f"/v2/app/blobs/{layer}", answer)
     guard, failed = Guard(), []
@@ -262,9 +262,9 @@ def test_who_goes_away_ends_the_pull(fake, store):
 
     thread = threading.Thread(target=pull)
     thread.start()
-    assert stuck.wait(30)
+    assert stuck.wait(60)
     guard.abort()
-    thread.join(20)
+    thread.join(60)
     free.set()
     assert failed
     assert not any(store.content.tmp.iterdir())
@@ -281,7 +281,7 @@ def test_two_pulls_at_once_share_a_layer(fake, client, tmp_path):
 
     def slow(handler):
         begun.set()
-        go_on.wait(10)
+        go_on.wait(120)
         fake.blob(handler, base[2][layer])
 
     fake.on("GET", f"/v2/app/blobs/{layer}", slow)
@@ -289,10 +289,10 @@ def test_two_pulls_at_once_share_a_layer(fake, client, tmp_path):
     threads = [threading.Thread(target=patient.pull, args=(store, fake.name(tag))) for tag in ("base", "top")]
     for thread in threads:
         thread.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     go_on.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert len(fake.asked("GET", layer)) == 1
     assert len(store.list()) == 2
 
