@@ -345,7 +345,7 @@ def process(tmp_path: Path, *arguments: object, slice_s: float = 0.05) -> subpro
 
 
 def wait_for_steps(directory: Path, count: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         try:
             if len(journal.read(directory / journal.NAME).done) >= count:
@@ -362,14 +362,14 @@ def test_a_signal_keeps_what_was_measured_and_resume_goes_on(tmp_path, number):
     child = process(tmp_path, "run", "--profile", "smoke", "--seed", 1, "--out", run)
     wait_for_steps(run, 5)
     child.send_signal(number)
-    stdout, _ = child.communicate(timeout=60)
+    stdout, _ = child.communicate(timeout=120)
     assert child.returncode == 130
     assert f"ninetynine run --resume {run}" in stdout
     before = store.load(run)
     assert before.run.status == "interrupted"
     assert 5 <= len(before.samples) < len(before.run.plan.steps)
     again = process(tmp_path, "run", "--resume", run, slice_s=0)
-    _, complaint = again.communicate(timeout=60)
+    _, complaint = again.communicate(timeout=120)
     assert again.returncode == 0, complaint
     after = store.load(run)
     assert after.run.plan == before.run.plan
@@ -396,13 +396,13 @@ def test_kill_9_loses_no_finished_sample(tmp_path):
     child = process(tmp_path, "run", "--profile", "smoke", "--seed", 1, "--out", run)
     wait_for_steps(run, 7)
     child.kill()
-    child.communicate(timeout=60)
+    child.communicate(timeout=120)
     loaded = store.load(run)
     assert loaded.run.status == "running"
     assert list(loaded.samples["order"]) == list(range(len(loaded.samples)))
     assert len(loaded.samples) >= 7
     again = process(tmp_path, "run", "--resume", run, slice_s=0)
-    assert again.communicate(timeout=60) is not None
+    assert again.communicate(timeout=120) is not None
     assert again.returncode == 0
     assert store.load(run).samples["valid"].sum() == len(loaded.run.plan.steps)
 

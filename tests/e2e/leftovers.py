@@ -23,7 +23,7 @@ from vm.owner import parse as parse_vm_owner
 _LINK = re.compile(r"nnb\d+|nnv(\d+)\.\d+|nv[0-9a-f]+|nwh\d+")
 _PREFIXES = ("nn-", "nv-", "nw-", "ninetynine")
 _PR_SET_CHILD_SUBREAPER = 36
-_PATIENCE_S = 20.0
+_PATIENCE_S = 60.0
 """The kernel takes veths, cgroups and dead namespaces apart in its own time."""
 
 

@@ -39,6 +39,7 @@ class Reader:
         self, browser: sync_api.Browser, page: Path, width: int, scheme: str = "light", **more: bool
     ):
         context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, **more)
+        context.set_default_timeout(120_000)
         self.tab = context.new_page()
         self.complaints: list[str] = []
         self.requests: list[str] = []

@@ -26,7 +26,7 @@ from runtime.spawn.owner import Owner
 
 CHECKED = Path(__file__).with_name("checked_nnd.py")
 BUSYBOX = "busybox:latest"
-_PATIENCE_S = 30.0
+_PATIENCE_S = 60.0
 
 
 class Daemon:

@@ -10,7 +10,7 @@ import struct
 import termios
 from collections.abc import Mapping, Sequence
 
-_PATIENCE_S = 20
+_PATIENCE_S = 60
 
 
 class Terminal:

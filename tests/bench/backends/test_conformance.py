@@ -69,7 +69,7 @@ def test_a_worker_keeps_its_state_between_lines(idle: Instance) -> None:
     worker.write(b"n=1\n")
     for expected in (b"2", b"3"):
         worker.write(b"n=$((n+1)); echo $n; echo END\n")
-        assert worker.read_until(b"END\n", 10) == expected + b"\nEND\n"
+        assert worker.read_until(b"END\n", 60) == expected + b"\nEND\n"
     worker.close()
     worker.close()
 
@@ -77,7 +77,7 @@ def test_a_worker_keeps_its_state_between_lines(idle: Instance) -> None:
 def test_a_worker_that_ended_says_so(idle: Instance) -> None:
     worker = idle.open(["sh", "-c", "echo gone"])
     with pytest.raises(BackendError, match="ended"):
-        worker.read_until(b"never", 10)
+        worker.read_until(b"never", 60)
     worker.close()
 
 
@@ -151,7 +151,7 @@ def test_stop_is_idempotent_and_ends_all(backend: Backend) -> None:
     instance = backend.start(InstanceSpec())
     worker = instance.open(["sh"])
     worker.write(b"setsid sleep 1000 & echo END\n")
-    worker.read_until(b"END\n", 10)
+    worker.read_until(b"END\n", 60)
     instance.stop()
     instance.stop()
     with pytest.raises(BackendError):
@@ -191,10 +191,10 @@ def test_without_a_network_there_is_no_address(idle: Instance) -> None:
 
 
 def _read(address: str, port: int) -> bytes:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
-            with socket.create_connection((address, port), timeout=5) as connection:
+            with socket.create_connection((address, port), timeout=60) as connection:
                 return connection.recv(100)
         except ConnectionRefusedError:
             if time.monotonic() > deadline:

@@ -31,21 +31,21 @@ def sh(script: str) -> list[str]:
 
 def test_run_collects_both_outputs_and_the_exit_code() -> None:
     argv = sh("cat; echo err >&2; exit 7")
-    done = streams.run(launcher(argv), argv, b"in", 10)
+    done = streams.run(launcher(argv), argv, b"in", 60)
     assert (done.stdout, done.stderr, done.exit_code) == (b"in", b"err\n", 7)
     assert done.start_ns < done.end_ns
 
 
 def test_run_does_not_wait_for_a_daemon_that_keeps_the_pipes() -> None:
-    argv = sh("sleep 5 & echo $!")
-    done = streams.run(launcher(argv), argv, b"", 4)
+    argv = sh("sleep 600 & echo $!")
+    done = streams.run(launcher(argv), argv, b"", 60)
     os.kill(int(done.stdout), 9)
     assert done.exit_code == 0
 
 
 def test_run_stops_feeding_a_program_that_does_not_read() -> None:
     argv = sh("exit 0")
-    assert streams.run(launcher(argv), argv, bytes(1 << 20), 10).exit_code == 0
+    assert streams.run(launcher(argv), argv, bytes(1 << 20), 60).exit_code == 0
 
 
 def test_run_kills_what_is_too_slow_and_quotes_it() -> None:
@@ -56,7 +56,7 @@ def test_run_kills_what_is_too_slow_and_quotes_it() -> None:
 
 def test_run_closes_all_descriptors() -> None:
     before = list(Path("/proc/self/fd").iterdir())
-    streams.run(launcher(["true"]), ["true"], b"", 10)
+    streams.run(launcher(["true"]), ["true"], b"", 60)
     assert list(Path("/proc/self/fd").iterdir()) == before
 
 

@@ -85,7 +85,7 @@ async def serving(path: Path) -> AsyncIterator[Served]:
     server = await asyncio.get_running_loop().create_unix_server(api, str(path))
     served = Served(service, path)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             yield served
     finally:
         for writer in served.writers:

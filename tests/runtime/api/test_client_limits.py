@@ -94,7 +94,7 @@ def test_limits_are_changed_while_it_runs_and_kept(client: Client):
 
 
 def test_processes_and_memory_have_their_limit(client: Client):
-    many = "for n in 1 2 3 4 5 6 7 8; do sleep 9 & done; true"
+    many = "for n in 1 2 3 4 5 6 7 8; do sleep 99 & done; true"
     done = client.run("run", "--rm", NONE, "--pids-limit", "4", "busybox", "sh", "-c", many)
     assert b"an't fork" in done.stderr
     flags = ("--name", "fat", NONE, "-m", "16m", "--memory-swap", "16m")
@@ -117,7 +117,7 @@ def test_a_memory_that_runs_out_is_told_while_the_container_runs_on(client: Clie
     client("kill", "fat")
     assert watcher.stdout.readline() == b"die\n", "it is told once"
     watcher.terminate()
-    watcher.communicate(timeout=20)
+    watcher.communicate(timeout=60)
     client("rm", "fat")
 
 

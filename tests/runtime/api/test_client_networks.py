@@ -42,7 +42,7 @@ def serve(client: Client, name: str, *flags: object) -> None:
 
 def fetch(address: str, port: int) -> str:
     """Ask what a container serves: its host name."""
-    connection = http.client.HTTPConnection(address, port, timeout=10)
+    connection = http.client.HTTPConnection(address, port, timeout=60)
     try:
         connection.request("GET", "/hostname")
         return connection.getresponse().read().decode().strip()

@@ -27,7 +27,7 @@ def terminate(process: subprocess.Popen[bytes]) -> int:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.wait(1)
-    return process.wait(30)
+    return process.wait(60)
 
 
 def passed(client: Client, count: int, *words: str) -> tuple[int, bool]:
@@ -49,7 +49,7 @@ def passed(client: Client, count: int, *words: str) -> tuple[int, bool]:
             came.update(data)
             size += len(data)
         feeding.join()
-        status = process.wait(30)
+        status = process.wait(60)
     return status, size == count * MIB and came.digest() == sent.digest()
 
 
@@ -226,7 +226,7 @@ def test_signals_go_to_the_program_unless_told_not_to(client: Client, words: tup
             status = terminate(process)
         else:
             process.terminate()
-            status = process.wait(30)
+            status = process.wait(60)
         running = client("inspect", "-f", "{{.State.Running}}", "box") == "true\n"
         if words:
             assert (status != 42, running) == (True, True)
@@ -243,8 +243,8 @@ def test_a_websocket_is_attached_too(client: Client):
         connector = aiohttp.UnixConnector(str(client.daemon.socket))
         async with aiohttp.ClientSession(connector=connector) as session, session.ws_connect(url) as socket:
             await socket.send_bytes(b"one\n")
-            first = await socket.receive_bytes(timeout=20)
+            first = await socket.receive_bytes(timeout=60)
             await socket.send_str("two\n")
-            return first + await socket.receive_bytes(timeout=20)
+            return first + await socket.receive_bytes(timeout=60)
 
     assert asyncio.run(talk()) == b"got one\ngot two\n"

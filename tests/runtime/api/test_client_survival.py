@@ -60,7 +60,7 @@ def test_following_begins_again_where_it_was_left(client: Client):
         first = int(follower.stdout.readline())
         assert [int(follower.stdout.readline()) for _ in range(5)] == list(range(first + 1, first + 6))
         client("kill", "box")
-        follower.communicate(timeout=20)
+        follower.communicate(timeout=60)
 
 
 def test_terminals_and_execs_are_there_to_come_back_to(client: Client):
@@ -103,6 +103,6 @@ def test_a_run_that_waits_fails_with_a_reason_and_the_program_goes_on(client: Cl
     ) as run:
         assert run.stdout is not None and run.stdout.readline() == b"up\n"
         killed(client)
-        _, said = run.communicate(timeout=20)
+        _, said = run.communicate(timeout=60)
         assert run.returncode != 0 and said
     assert client("inspect", "-f", "{{.State.Running}}", "box") == "true\n"

@@ -116,7 +116,7 @@ def test_an_application_is_built_connected_scaled_changed_and_taken_down(daemon:
     run("build", "--quiet")
     run("up", "-d")
     host, _, port = run("port", "web", "80").strip().rpartition(":")
-    with urllib.request.urlopen(f"http://{host}:{port}/", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{host}:{port}/", timeout=60) as answer:
         assert answer.read() == b"hello you\n"
     script = (
         "wget -qO- http://database:5000/; cat /etc/conf /run/secrets/token /html/page; echo $MODE $MORE; "

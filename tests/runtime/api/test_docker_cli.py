@@ -75,7 +75,7 @@ def test_a_signal_to_the_client_goes_to_the_program(daemon: Daemon, number: int,
     assert client.stdout is not None
     assert client.stdout.readline() == b"up\n"
     client.send_signal(number)
-    client.communicate(timeout=30)
+    client.communicate(timeout=60)
     assert client.returncode == status
 
 

@@ -35,7 +35,7 @@ def own() -> Iterator[Daemon]:
 
 def nnd(*flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "runtime.api.nnd", *flags], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "runtime.api.nnd", *flags], capture_output=True, text=True, timeout=120
     )
 
 
@@ -70,7 +70,7 @@ def test_a_signal_stops_it_with_its_containers_and_tells_who_waits(own: Daemon):
         assert own.terminate(signal.SIGTERM) == 0
         assert b'"StatusCode":137' in waiting.recv(4096)
     for one in (client, *others):
-        one.communicate(timeout=30)
+        one.communicate(timeout=60)
     assert client.returncode == 137
     assert "Traceback" not in own.log.read_text()
     assert not own.socket.exists()
@@ -142,7 +142,7 @@ def test_systemd_is_told_and_a_process_id_is_written(tmp_path: Path):
     base = Path(tempfile.mkdtemp(prefix="nnd-test-"))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(base / "notify"))
-        systemd.settimeout(30)
+        systemd.settimeout(60)
         os.environ["NOTIFY_SOCKET"] = str(base / "notify")
         daemon = Daemon(base, "--pidfile", str(base / "pid"), checked=False)
         try:

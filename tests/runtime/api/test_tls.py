@@ -84,7 +84,7 @@ async def serving_tls(certificates: Path) -> AsyncIterator[int]:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: TlsProtocol(context, api), "127.0.0.1", 0)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             yield server.sockets[0].getsockname()[1]
     finally:
         server.close()

@@ -73,7 +73,7 @@ def ended(pid: int) -> int:
 
 
 def eventually(check: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not check() and time.monotonic() < deadline:
         time.sleep(0.01)
     return check()
@@ -111,7 +111,7 @@ def test_a_memory_that_runs_out_is_told_while_others_live_on(manager: CgroupMana
     try:
         assert not watch.happened()
         assert ended(run_in(group, lambda: bytearray(64 << 20))) == -signal.SIGKILL
-        assert select.select([watch.fd], [], [], 10.0)[0]
+        assert select.select([watch.fd], [], [], 60.0)[0]
         assert watch.happened()
         assert not watch.happened(), "each time is told once"
         late = OomWatch(living, manager.layout)

@@ -36,6 +36,6 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def nn(state: Path) -> Nn:
     def call(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
         line = [*command(state), *map(str, arguments)]
-        return subprocess.run(line, capture_output=True, text=True, timeout=60, **options)  # type: ignore[call-overload]
+        return subprocess.run(line, capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload]
 
     return call

@@ -30,7 +30,7 @@ def call(
         [*LINE, *map(str, words)],
         input=stdin,
         capture_output=True,
-        timeout=60,
+        timeout=120,
         env=environment(config, host, **more),
     )
 

@@ -167,7 +167,7 @@ def test_a_connection_serves_several_requests_and_a_closed_one_is_replaced(
     assert seen[0].sock is seen[1].sock
     client.get("/gone")
     assert client._idle is not None
-    select.select([client._idle.sock], [], [], 10)
+    select.select([client._idle.sock], [], [], 60)
     assert client.get("/three")["method"] == "GET"
     assert seen[3].sock is not seen[2].sock
 

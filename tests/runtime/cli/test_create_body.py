@@ -235,7 +235,7 @@ def recorder(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def dockers(recorder: Recorder, *words: str) -> CreateRequest:
     before = len(recorder.bodies)
     line = ["docker", "-H", recorder.host, "create", *words]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
     assert len(recorder.bodies) == before + 1, done.stderr
     return msgspec.json.decode(recorder.bodies[-1], type=CreateRequest)
 

@@ -43,7 +43,7 @@ def written(place: Path, launcher: str) -> Path:
 
 
 def said(*line: str | Path) -> str:
-    return subprocess.run(line, capture_output=True, text=True, check=True, timeout=60).stdout
+    return subprocess.run(line, capture_output=True, text=True, check=True, timeout=120).stdout
 
 
 both = pytest.mark.parametrize("install", [of_wheel, editable])

@@ -53,7 +53,7 @@ def run(program: Path | None, daemon: Daemon, *words: str, **more: str) -> Done:
     """Call it, or the Python client for None."""
     line = [program, *words] if program else [*LINE, *words]
     env = environment(Path("/nonexistent"), daemon.host, **more)
-    done = subprocess.run(line, capture_output=True, timeout=60, env=env, stdin=subprocess.DEVNULL)
+    done = subprocess.run(line, capture_output=True, timeout=120, env=env, stdin=subprocess.DEVNULL)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -128,7 +128,7 @@ def test_signals_are_the_programs(alone: Path, daemon: Daemon):
             process.send_signal(number)
             while len(got) == at and process.poll() is None and at < 3:
                 pass
-        assert process.wait(20) == 3
+        assert process.wait(60) == 3
     assert got == [(SIGNAL, bytes((number,))) for number in numbers]
 
 
@@ -146,7 +146,7 @@ def test_a_reader_that_left_ends_it(alone: Path, daemon: Daemon):
         )
         assert process.stdout is not None and process.stdout.read(2) == b"y\n"
         process.stdout.close()
-        assert process.wait(20) == 141
+        assert process.wait(60) == 141
 
 
 def test_closed_descriptors_are_not_taken_for_the_socket(alone: Path, daemon: Daemon):

@@ -297,7 +297,7 @@ def test_the_keys_leave_it_running(daemon: Daemon, tmp_path: Path):
     terminal.until(b"ready ")
     os.write(terminal.fd, b"a\x10b\x10\x11")
     assert terminal.end() == 0
-    assert left.get(timeout=20).endswith(frame(STDIN, b"a\x10b"))
+    assert left.get(timeout=60).endswith(frame(STDIN, b"a\x10b"))
 
 
 @pytest.mark.parametrize("verb", ["run -it img", "exec -it box sh"])

@@ -70,7 +70,7 @@ def test_options_replace_the_containers_own(container):
 def test_it_has_a_terminal_of_the_containers(container):
     process = container.exec(["sh", "-c", "tty; echo out > /dev/tty; exit 3"], tty=True)
     text = b""
-    while select.select([process.tty_fd], [], [], 10)[0]:
+    while select.select([process.tty_fd], [], [], 60)[0]:
         try:
             text += os.read(process.tty_fd, 100)
         except OSError:

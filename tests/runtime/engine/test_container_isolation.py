@@ -87,7 +87,7 @@ def test_only_its_own_processes_are_seen(run):
 def test_limits_hold(run):
     limits = Limits(memory_max=32 << 20, swap_max=0, pids_max=20)
     assert run("head -c 200000000 /dev/zero | tail -c 100000000 | wc -c", limits=limits)[1] != "100000000"
-    assert "fork" in run("for i in $(seq 40); do sleep 5 & done", limits=limits)[1]
+    assert "fork" in run("for i in $(seq 40); do sleep 99 & done", limits=limits)[1]
 
 
 def test_process_settings(run):

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.root
 
 def read_all(fd: int) -> str:
     text = b""
-    while select.select([fd], [], [], 10)[0]:
+    while select.select([fd], [], [], 60)[0]:
         try:
             text += os.read(fd, 1000)
         except OSError:  # EIO: the other end is closed
@@ -51,7 +51,7 @@ def test_the_programs_below_an_init_get_the_terminals_signals(engine, rootfs):
     config = ContainerConfig(layers=(str(rootfs),), argv=("sleep", "1000"), tty=True, init=True)
     container = engine.create(config)
     container.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while container.wait(0.02) is None and time.monotonic() < deadline:
         os.write(container.tty_fd, b"\x03")
     assert container.wait(0) == 128 + signal.SIGINT

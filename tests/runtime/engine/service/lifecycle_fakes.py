@@ -284,7 +284,7 @@ async def create(service: Any, name: str | None = None, **fields: Any) -> str:
 
 async def settle(condition: Callable[[], bool]) -> None:
     """Give the loop turns until `condition` holds."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.001)
 

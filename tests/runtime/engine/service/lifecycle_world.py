@@ -20,7 +20,7 @@ from daemon_process import Daemon
 from hypothesis import strategies as st
 from machine_model import Kind
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class Api:

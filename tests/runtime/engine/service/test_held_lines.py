@@ -11,7 +11,7 @@ def test_lines_that_nobody_reads_stop_no_work_and_the_last_are_told_when_it_fail
         for number in range(5000):
             held.stream(f"{number}\n")
             await asyncio.sleep(0)
-            await asyncio.wait_for(held.room(), 10)
+            await asyncio.wait_for(held.room(), 60)
         held.release(lines)
 
     async def read() -> list[Line]:
