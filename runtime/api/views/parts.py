@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from runtime.engine.service.network_ports import exposed
 from runtime.engine.service.record import ContainerRecord, MountPoint
 from runtime.engine.service.request import Body, PortBinding
 
@@ -48,9 +49,9 @@ def mount(point: MountPoint) -> Mount:
 
 def port_map(record: ContainerRecord) -> dict[str, list[PortBinding] | None]:
     """Return `80/tcp` → where it is published (None: only exposed); empty while nothing runs."""
-    if not record.state.running or record.host_config.network_mode == "host":
+    if not record.state.running:
         return {}
-    found: dict[str, list[PortBinding] | None] = dict.fromkeys(sorted(record.config.exposed_ports or {}))
+    found: dict[str, list[PortBinding] | None] = dict.fromkeys(exposed(record))
     for port in record.state.ports:
         bindings = found.get(f"{port.container}/{port.protocol}") or []
         bindings.append(PortBinding(host_ip=port.host_ip or "0.0.0.0", host_port=str(port.host)))

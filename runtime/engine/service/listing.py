@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service import clock
 from runtime.engine.service.filters import Filters, any_matches, check_filters, label_differs, label_matches
+from runtime.engine.service.network_ports import exposed
 from runtime.engine.service.record import ContainerRecord
 from runtime.network.model import Port
 
@@ -153,7 +154,7 @@ def _exposed(record: ContainerRecord) -> set[str]:
     if not record.state.running:
         return set()
     return {
-        *(record.config.exposed_ports or {}),
+        *exposed(record),
         *(f"{one.container}/{one.protocol}" for one in _bound(record)),
     }
 

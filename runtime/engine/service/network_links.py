@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from runtime.engine.errors import BadParameterError, EngineError, NotFoundError
 from runtime.engine.service import modes
-from runtime.engine.service.network_ports import parse_port
+from runtime.engine.service.network_ports import exposed, parse_port
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import HostConfig
 
@@ -108,7 +108,7 @@ def variables(own_name: str, partner: ContainerRecord, alias: str, address: str)
     """Return what a container is told of a linked one: its ports, its name, its own variables."""
     prefix = alias.upper().replace("-", "_")
     found: dict[str, str] = {}
-    ports = sorted(parse_port(text) for text in partner.config.exposed_ports or {})
+    ports = sorted(parse_port(text) for text in exposed(partner))
     first = next((port for port in ports if port[1] == "tcp"), ports[0] if ports else None)
     if first is not None:
         found[f"{prefix}_PORT"] = _url(*first, address)

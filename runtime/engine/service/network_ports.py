@@ -25,10 +25,21 @@ def ports_of(record: ContainerRecord, host_binding: str = "") -> tuple[Port, ...
         found += [_port(number, protocol, one, host_binding) for one in wanted or [PortBinding()]]
     if record.host_config.publish_all_ports:
         bound = {(port.container, port.protocol) for port in found}
-        for key in record.config.exposed_ports or {}:
-            if parse_port(key) not in bound:
-                found.append(_port(*parse_port(key), PortBinding(), host_binding))
+        wanted_too = [parse_port(key) for key in exposed(record)]
+        found += [_port(*one, PortBinding(), host_binding) for one in wanted_too if one not in bound]
     return tuple(found)
+
+
+def exposed(record: ContainerRecord) -> list[str]:
+    """Return what a container exposes, as `80/tcp`, each once: clients say `80` of what an image calls that.
+
+    As docker has it, only who has a network exposes anything on it.
+    """
+    mode = record.host_config.network_mode
+    if mode in ("host", "none") or mode.startswith("container:"):
+        return []
+    ports = (key.lower().partition("/") for key in record.config.exposed_ports or {})
+    return sorted({f"{number}/{protocol or 'tcp'}" for number, _, protocol in ports})
 
 
 def ports_by(record: ContainerRecord, way_out: NetworkRecord | None) -> tuple[Port, ...]:

@@ -28,7 +28,7 @@ def record(**changes: Any) -> ContainerRecord:
         "created": "2026-01-31T12:00:00.5Z",
         "image": "busybox:latest",
         "image_id": "sha256:" + "b" * 64,
-        "config": Config(image="busybox:latest", labels={"a": "b"}, exposed_ports={"80/tcp": {}}),
+        "config": Config(image="busybox:latest", labels={"a": "b"}, exposed_ports={"80": {}, "80/tcp": {}}),
         "host_config": HostConfig(network_mode="bridge"),
         "path": "sh",
         "args": ("-c", "sleep 5"),

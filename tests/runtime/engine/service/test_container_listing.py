@@ -68,7 +68,9 @@ async def test_each_filter_finds_what_docker_finds(tmp_path: Path):
 async def test_only_what_runs_has_ports_inside_and_on_the_host(tmp_path: Path):
     service = await open_service(tmp_path)
     made = await create(service, "web", exposed_ports={"80/tcp": {}})
-    await service.containers.start("web")
+    await create(service, "bare", network_mode="none", exposed_ports={"80/udp": {}})
+    for name in ("web", "bare"):
+        await service.containers.start(name)
     service.containers.set_ports(made, (Port(host=8081, container=81),))
     inside = {("expose", one) for one in ("80", "70-90/tcp", "81")}
     outside = {("publish", one) for one in ("8081", "8080-8082/tcp")}

@@ -667,7 +667,8 @@ async def test_extra_hosts_links_and_choices_reach_the_files(tmp_path: Path) -> 
 async def test_ports_are_read_as_docker_does(tmp_path: Path) -> None:
     service = await opened(tmp_path)
     record = await run(
-        service, "web", publish_all_ports=True, exposed_ports={"80/tcp": {}, "53/udp": {}},
+        service, "web", publish_all_ports=True,
+        exposed_ports={"80": {}, "80/tcp": {}, "53/UDP": {}, "53/udp": {}},
         port_bindings={"80/tcp": [PortBinding(host_ip="127.0.0.1", host_port="8000-8010"), PortBinding()],
                        "90": None},
     )  # fmt: skip
