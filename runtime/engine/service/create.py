@@ -23,7 +23,7 @@ from runtime.engine.service.network_links import bound
 from runtime.engine.service.record import ContainerRecord, MountPoint, State
 from runtime.engine.service.request import Config, CreateRequest, EndpointSettings, HostConfig, VolumeOptions
 from runtime.engine.service.settings import DEFAULTS, Settings
-from runtime.engine.service.validate import check_config, check_host_config
+from runtime.engine.service.validate import check_config, check_conflicts, check_host_config
 from runtime.engine.service.volumeplaces import check_places
 from runtime.image.files import LockTimeoutError
 from runtime.image.merged import Merged
@@ -60,11 +60,13 @@ class Creator:
         wanted = check_name(name) if name else ""
         facts, image = host_facts(), await self._image(request)
         _check_platform(request.image, image, platform)
-        config = merge(own_config(request), image.execution)
+        own = own_config(request)
+        config = merge(own, image.execution)
         asked = self._named_partners(request.host_config or HostConfig())
         settings = self._members.service.settings
         asked = msgspec.structs.replace(asked, log_config=settings.log_of(asked.log_config))
         check_config(config)
+        check_conflicts(own, asked)
         warnings = check_host_config(config, asked, facts)
         root = os.path.realpath(self._members.service.root)
         planned = plan_mounts(config, asked, self._mounts_of, daemon_root=root, shallow=shallow)

@@ -63,7 +63,6 @@ def check_host_config(config: Config, host: HostConfig, facts: HostFacts) -> lis
         raise BadParameterError(
             f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]"
         )
-    _check_conflicts(config, host)
     _check_unavailable(host)
     _check_log(host)
     caps = capabilities_of(host)
@@ -101,8 +100,11 @@ def _check_unavailable(host: HostConfig) -> None:
         raise UnavailableError(f'could not select device driver "{one.driver}" with capabilities: [{asked}]')
 
 
-def _check_conflicts(config: Config, host: HostConfig) -> None:
-    """What cannot be had together with somebody else's host name or network."""
+def check_conflicts(config: Config, host: HostConfig) -> None:
+    """Raise BadParameterError for what cannot be had together with somebody else's host name or network.
+
+    config: what was asked. An image may expose ports all the same.
+    """
     if config.hostname and host.uts_mode == "host":
         raise BadParameterError("conflicting options: hostname and the UTS mode")
     network = modes.sharing(host, "network")
@@ -156,7 +158,7 @@ def _check_port(text: str) -> None:
     ends = (first, last) if dash else (first,)
     if not all(end.isdecimal() and int(end) <= 65535 for end in ends):
         raise BadParameterError(f'invalid port specification: "{text}"')
-    if protocol not in ("", "tcp", "udp", "sctp"):
+    if protocol.lower() not in ("", "tcp", "udp", "sctp"):
         raise BadParameterError(f'invalid port specification: "{text}"')
 
 

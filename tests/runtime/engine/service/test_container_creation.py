@@ -567,6 +567,16 @@ async def test_a_joined_namespace_is_kept_by_id_so_that_a_rename_does_not_matter
 
 
 @in_loop
+async def test_only_an_image_may_expose_ports_in_the_network_of_another(tmp_path: Path):
+    service = await open_service(tmp_path)
+    service.images.execution = IMAGE
+    made = await create(service, network_mode="container:nobody")
+    assert service.containers.get(made).config.exposed_ports == {"80/tcp": {}}
+    with pytest.raises(BadParameterError, match="conflicting options: port exposing"):
+        await create(service, network_mode="container:nobody", exposed_ports={"80/tcp": {}})
+
+
+@in_loop
 async def test_an_image_is_read_once_and_asked_for_each_time(tmp_path: Path):
     service = await open_service(tmp_path)
     for _ in range(3):
