@@ -61,14 +61,24 @@ def of_image(entries: Iterable[Descriptor], image_id: str) -> Entries:
 
 
 def tags(entries: Iterable[Descriptor]) -> tuple[str, ...]:
-    """The `repository:tag` names among entries, sorted."""
+    """The `repository:tag` names among entries, in docker's order."""
     names = {name_of(entry) for entry in entries}
-    return tuple(sorted(name for name in names if name and not is_digest_name(name)))
+    return _sorted(name for name in names if name and not is_digest_name(name))
 
 
 def repo_digests(entries: Iterable[Descriptor]) -> tuple[str, ...]:
-    """The `repository@sha256:…` names among entries, sorted."""
-    return tuple(sorted({name for entry in entries if is_digest_name(name := name_of(entry))}))
+    """The `repository@sha256:…` names among entries, in docker's order."""
+    return _sorted({name for entry in entries if is_digest_name(name := name_of(entry))})
+
+
+def _sorted(names: Iterable[str]) -> tuple[str, ...]:
+    """By what the short form leaves away, too: `user/app` stands for docker.io/user/app, before library/."""
+    return tuple(sorted(names, key=_full))
+
+
+def _full(name: str) -> str:
+    found = parse_reference(name)
+    return f"{found.host}/{found.path}{name.removeprefix(found.repository)}"
 
 
 def children(entries: Iterable[Descriptor], image_id: str) -> tuple[str, ...]:

@@ -86,6 +86,17 @@ def images(*numbers: int) -> catalog.Entries:
     return entries
 
 
+def test_names_are_in_the_order_of_their_long_forms_as_docker_has_them() -> None:
+    names = ["z:1", "a:latest", "user/a:1", "b.org/a:1", "zoo/a:2"]
+    wanted = ("b.org/a:1", "a:latest", "z:1", "user/a:1", "zoo/a:2")
+    assert catalog.tags(catalog.add((), entry(1), names)) == wanted
+    digest = f"@{image_id(1)}"
+    pulled = [name.partition(":")[0] + digest for name in names]
+    assert catalog.repo_digests(catalog.add((), entry(1), pulled)) == tuple(
+        name.partition(":")[0] + digest for name in wanted
+    )
+
+
 def test_an_image_of_several_repositories_must_be_forced_by_id() -> None:
     entries = catalog.add(images(1), entry(1), ["other:latest"])
     with pytest.raises(ImageConflictError, match="referenced in multiple repositories"):
