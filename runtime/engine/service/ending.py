@@ -69,6 +69,8 @@ class Ending:
         goes = member.record.host_config.auto_remove and not (again or member.by_hand)
         missed = not goes or _holds_something(member.record)
         ran_ns = self._note(member, exited, again=again, save=not goes)
+        if not member.stopping:
+            self._tell(member, exited, ran_ns)
         member.waiters.exited(Ended(exited.code))
         freed = members.in_background(self._release(member.id))
         await self._remover.give_back(member)
@@ -76,7 +78,9 @@ class Ending:
             await freed
         self._remover.tell_volumes(member.record, "unmount")
         if member.stopping:
+            # Only now: compose, told of it long before stop's answer, takes it for an end by itself.
             member.stopping = False
+            self._tell(member, exited, ran_ns)
             members.publish(member.record, "stop")
         member.waiters.stopped(Ended(exited.code))
         if again:
@@ -99,7 +103,7 @@ class Ending:
         )
 
     def _note(self, member: Member, exited: Exited, *, again: bool, save: bool) -> int:
-        """Write the end into the record and tell it; return how long the container has run, ns."""
+        """Write the end into the record; return how long the container has run, ns."""
         members, state = self._members, member.record.state
         finished_ns = exited.finished_ns or time.time_ns()
         ran_ns = max(0, finished_ns - clock.ns_of(state.started_at)) if state.started_at else 0
@@ -116,9 +120,11 @@ class Ending:
         )
         if exited.oom_killed and not state.oom_killed:  # that was not told while it ran
             members.publish(member.record, "oom")
-        more = {"exitCode": str(exited.code), "execDuration": str(ran_ns // 1_000_000_000)}
-        members.publish(member.record, "die", more)
         return ran_ns
+
+    def _tell(self, member: Member, exited: Exited, ran_ns: int) -> None:
+        more = {"exitCode": str(exited.code), "execDuration": str(ran_ns // 1_000_000_000)}
+        self._members.publish(member.record, "die", more)
 
     async def _kill_rest(self, id: str) -> None:  # noqa: A002
         """Without a pid namespace of their own, processes live on: they end with the program here too."""

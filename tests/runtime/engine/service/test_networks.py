@@ -282,6 +282,8 @@ async def test_a_container_gets_addresses_names_and_gives_them_back(tmp_path: Pa
     await stop(service, "web")
     assert service.networks.inspect("app").containers == {}
     assert told(service)[-2:] == [("connect", "app"), ("disconnect", "app")]
+    actions = [event.action for event in service.events._kept]
+    assert actions[-4:] == ["kill", "disconnect", "die", "stop"]
     await run(service, "other", network_mode="app")
     await service.containers.start("web")
     assert service.containers.get("web").networks["app"].ip_address == "10.5.0.2"  # its own again
