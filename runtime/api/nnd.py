@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from runtime.api.addresses import parse_address
 from runtime.api.app import Observer
@@ -56,13 +56,19 @@ def options_of(asked: Configuration) -> Options:
 
 def _mirrors(urls: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Hosts of mirrors, and which of them are used without TLS. Raises BadParameterError."""
-    found = [urlsplit(url) for url in urls]
-    for url, parts in zip(urls, found, strict=True):
-        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/") or parts.query:
-            raise BadParameterError(
-                f"--registry-mirror {url}: write http://HOST[:PORT] or https://HOST[:PORT]"
-            )
+    found = [_mirror(url) for url in urls]
     return tuple(one.netloc for one in found), tuple(one.netloc for one in found if one.scheme == "http")
+
+
+def _mirror(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets around no address, a port beyond 65535
+        named = False
+    if not named or parts.scheme not in ("http", "https") or parts.path.strip("/") or parts.query:
+        raise BadParameterError(f"--registry-mirror {url}: write http://HOST[:PORT] or https://HOST[:PORT]")
+    return parts
 
 
 def main(argv: Sequence[str] | None = None, observer: Observer | None = None) -> int:

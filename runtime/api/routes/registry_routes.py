@@ -18,6 +18,7 @@ from runtime.api.views.documents import ProgressAnswer
 from runtime.image.errors import ImageReferenceError
 from runtime.image.references import Reference, parse_reference
 from runtime.image.registry import credentials
+from runtime.image.registry.client import check_server
 from runtime.image.registry.connections import Guard
 from runtime.image.registry.credentials import Credential
 from runtime.image.registry.errors import CredentialsError, RegistryError
@@ -157,6 +158,7 @@ async def log_in(call: Call[None, AuthConfig]) -> AuthAnswer:
     """Check credentials with a registry."""
     try:
         credential = credentials.from_document(msgspec.to_builtins(call.body))
+        check_server(call.body.serveraddress)
     except CredentialsError as error:
         raise ApiError(str(error), 400) from error
     registry, server = call.service.registry, call.body.serveraddress

@@ -20,7 +20,10 @@ _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER", "PACKET_LENGT
 
 def shown(url: str) -> str:
     """A URL without its query, which may hold a signature."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets around no address
+        return url.partition("?")[0].rpartition("@")[2]
     return parts._replace(query="", netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -16,6 +18,7 @@ from runtime.image.registry.connections import Guard
 from runtime.image.registry.credentials import HUB_KEY, Credential, key_of
 from runtime.image.registry.errors import (
     ConnectionFailedError,
+    CredentialsError,
     LyingRegistryError,
     RegistryAuthError,
     RegistryError,
@@ -40,6 +43,7 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 _MOST_TAGS = 10_000
 _PAGE = 1000
 
@@ -198,6 +202,17 @@ class RegistryClient:
                     raise RegistryAuthError(f"{refusal(answer)}; {said}")
             except RegistryAuthError as error:
                 raise RegistryAuthError(f'Get "{session.base}/v2/": {error}') from error
+
+
+def check_server(server: str) -> None:
+    """Refuse a registry's address that can be none. Raises CredentialsError."""
+    key = key_of(server)
+    try:
+        fits = key == HUB_KEY or bool(_HOST.fullmatch(key) and urlsplit(f"//{key}").port != 0)
+    except ValueError:  # brackets around no address, a port beyond 65535
+        fits = False
+    if not fits:
+        raise CredentialsError(f"unable to parse server address {server[:200]!r}: write HOST or HOST:PORT")
 
 
 def _names(store: ImageStore, reference: Reference) -> list[Reference]:

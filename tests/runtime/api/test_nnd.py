@@ -165,6 +165,7 @@ def test_wrong_use_is_told_in_one_line():
         (["--host", "nonsense"], "unix:///PATH"),
         (["--tlsverify", "--tlscert", "/none"], "--tlscert"),
         (["--registry-mirror", "hub.example"], "http://HOST"),
+        (["--registry-mirror", "http://["], "http://HOST"),
         (["--registry-mirror", "http://hub.example/path"], "http://HOST"),
     ):
         said = nnd(*flags)

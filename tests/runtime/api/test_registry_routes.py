@@ -159,6 +159,9 @@ def test_a_login(ask, fake):
     status, (answer,) = ask("POST", "/auth", document | {"password": "wrong"})
     assert status == 401
     assert answer["message"].startswith(f'Get "{fake.base}/v2/": unauthorized')
+    for wrong in ("[", "a b", "r.example:99999", "ñ.example"):
+        status, (answer,) = ask("POST", "/auth", document | {"serveraddress": wrong})
+        assert (status, "unable to parse server address" in answer["message"]) == (400, True)
 
 
 def test_what_a_name_leads_to(ask, fake):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import ssl
 import urllib.error
@@ -9,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from runtime.engine.errors import EngineError
+from runtime.engine.errors import BadParameterError, EngineError
 from runtime.engine.service.web import open_url
 
 
@@ -23,16 +24,23 @@ from runtime.engine.service.web import open_url
         (ConnectionRefusedError(111, "Connection refused"), "dial tcp me.invalid: connection refused"),
         (ssl.SSLCertVerificationError(1, "nobody vouches for it"), "nobody vouches for it"),
         ("no host given", "no host given"),
+        (http.client.BadStatusLine("hello"), "hello"),
     ],
 )
 def test_why_an_url_could_not_be_fetched(
-    reason: OSError | str, said: str, monkeypatch: pytest.MonkeyPatch
+    reason: OSError | http.client.HTTPException | str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise urllib.error.URLError(reason)
+        raise reason if isinstance(reason, http.client.HTTPException) else urllib.error.URLError(reason)
 
     monkeypatch.setattr(urllib.request, "urlopen", fail)
     with pytest.raises(EngineError) as caught, open_url("https://me.invalid/file"):
         pass
     assert str(caught.value).startswith("fetch https://me.invalid/file: ")
     assert f"{said}; is it right, and reachable from the daemon?" in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://[", "http://host:99999/", "http:///file", "ftp://host/"])
+def test_what_is_no_url_is_refused(url: str) -> None:
+    with pytest.raises(BadParameterError, match="no URL that can be fetched"), open_url(url):
+        pass
