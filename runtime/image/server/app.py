@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -176,7 +176,7 @@ _READING = ("GET", "HEAD")
 
 
 def make_app(registry: Registry) -> web.Application:
-    """The application; it closes the registry's uploads when it is shut down."""
+    """The application."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
@@ -184,6 +184,9 @@ def make_app(registry: Registry) -> web.Application:
         except FaultError as fault:
             headers = {**fault.headers, hdrs.CONTENT_TYPE: "application/json", **_VERSION}
             return web.Response(status=fault.status, body=fault.body(), headers=headers)
+        except ConnectionError as error:  # who sent it has gone, and reads no answer
+            log.debug("%s %s: %s", request.method, request.path, error)
+            return web.Response(status=400)
         except OSError as error:
             log.exception("%s %s", request.method, request.path)
             failed = FaultError(500, "UNSUPPORTED", f"the registry's disk: {error.strerror or error}")
@@ -199,7 +202,6 @@ def make_app(registry: Registry) -> web.Application:
         task = asyncio.create_task(registry.expire_for_ever())
         yield
         task.cancel()
-        registry.uploads.close()
 
     async def context(_: web.Application) -> AsyncIterator[None]:
         async with upkeep():
@@ -211,18 +213,36 @@ def make_app(registry: Registry) -> web.Application:
     return app
 
 
+def make_runner(registry: Registry) -> web.AppRunner:
+    """Have it run. Bodies are taken as they come: a digest is that of the bytes that were sent."""
+    return web.AppRunner(make_app(registry), access_log=None, auto_decompress=False)
+
+
 async def _dispatch(registry: Registry, request: web.Request) -> web.StreamResponse:
-    if request.path in ("/v2", "/v2/") and request.method in _READING:
+    if request.path in ("/v2", "/v2/"):
+        _require(request.method, _READING, "the registry itself")
         return _json({})
-    if request.path == "/v2/_catalog" and request.method == "GET":
+    if request.path == "/v2/_catalog":
+        _require(request.method, _READING, "the catalog")
         return await registry.catalog(request)
     target = parse(request.path)
-    handler = HANDLERS.get((target.kind, request.method))
-    if handler is None:
-        raise FaultError(405, "UNSUPPORTED", f"{request.method} is not possible on {target.kind}")
+    _require(request.method, _methods(target.kind), target.kind)
+    handler = HANDLERS.get((target.kind, request.method)) or HANDLERS[target.kind, "GET"]
     if registry.read_only and request.method not in _READING:
         raise FaultError(405, "DENIED", "this registry is read-only")
     return await handler(registry, request, target)
+
+
+def _methods(kind: str) -> list[str]:
+    """What can be done with a kind of thing; what can be read has a head."""
+    found = [method for one, method in HANDLERS if one == kind]
+    return found if "HEAD" in found else [*found, "HEAD"]
+
+
+def _require(method: str, possible: Sequence[str], what: str) -> None:
+    if method not in possible:
+        headers: dict[str, str] = {hdrs.ALLOW: ", ".join(possible)}
+        raise FaultError(405, "UNSUPPORTED", f"{method} is not possible on {what}", headers=headers)
 
 
 def parse(path: str) -> Target:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -23,9 +23,12 @@ _ELSEWHERE = "nondistributable", ".foreign."
 """In media types of layers that are fetched from their own urls and never pushed."""
 
 
+_Size = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+
+
 class _Descriptor(msgspec.Struct, frozen=True, rename="camel"):
     digest: str
-    size: int
+    size: _Size
     media_type: str = ""
     urls: list[str] | None = None
 
@@ -73,7 +76,7 @@ def read_manifest(data: bytes, content_type: str) -> Pushed:
     declared = content_type.partition(";")[0].strip().lower()
     try:
         document = msgspec.json.decode(data, type=_Document)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, nested without end
         raise FaultError(400, "MANIFEST_INVALID", f"manifest is not valid: {error}") from error
     if document.schema_version != 2:
         raise FaultError(400, "UNSUPPORTED", "manifest of schema 1; push the image as schema 2 or OCI")

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import msgspec
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from runtime.image.errors import ImageError, os_cause
-from runtime.image.server.app import Registry, make_app
+from runtime.image.server.app import Registry, make_runner
 from runtime.image.server.collect import GRACE_S, Collected, collect
 from runtime.image.server.store import Store
 
@@ -40,14 +41,20 @@ def serve(options: Options, ready: Callable[[str], None]) -> None:
 
     Raises ImageError when the directory is another registry's, or the address cannot be had.
     """
+    logging.getLogger("aiohttp.server").addFilter(_is_no_nonsense)
     with held(options.root):
         asyncio.run(_serve(options, ready))
+
+
+def _is_no_nonsense(record: logging.LogRecord) -> bool:
+    """Say whether a line is worth it: that a stranger sends what is no HTTP is told to that one alone."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
 
 
 async def _serve(options: Options, ready: Callable[[str], None]) -> None:
     host, _, port = options.listen.rpartition(":")
     registry = Registry(Store(options.root), read_only=options.read_only)
-    runner = web.AppRunner(make_app(registry), access_log=None)
+    runner = make_runner(registry)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host.strip("[]"), _port(port), ssl_context=_tls(options))

@@ -35,24 +35,29 @@ class Upload:
         self.algorithm = algorithm
         self.busy = False
         self._hash: Any = names.hasher(algorithm)
-        self._file = (directory / "data").open("ab")
         self.offset = 0
+        # Opened for each piece: begun uploads may be many, and each would hold a descriptor for a day.
+        self._data = directory / "data"
+        self._data.touch()
         self._rehash()
 
     def _rehash(self) -> None:
         self._hash = names.hasher(self.algorithm)
         self.offset = 0
-        with (self.directory / "data").open("rb") as file:
+        with self._data.open("rb") as file:
             while data := file.read(_CHUNK):
                 self._hash.update(data)
                 self.offset += len(data)
 
     def write(self, data: bytes) -> None:
         """Append bytes. Raises OSError (a full disk); what was written before stays."""
-        self._file.write(data)
-        self._file.flush()
-        self._hash.update(data)
-        self.offset += len(data)
+        with self._data.open("ab", buffering=0) as file:
+            view = memoryview(data)
+            while view:
+                written = file.write(view)
+                self._hash.update(view[:written])
+                self.offset += written
+                view = view[written:]
 
     def digest(self, algorithm: str) -> str:
         """Digest of all that has arrived."""
@@ -65,10 +70,6 @@ class Upload:
     def range(self) -> str:
         """What has arrived, as the answer's `Range` header says it."""
         return f"0-{max(self.offset - 1, 0)}"
-
-    def close(self) -> None:
-        """Close the file; the upload can be opened again. Idempotent."""
-        self._file.close()
 
 
 class Uploads:
@@ -90,24 +91,22 @@ class Uploads:
 
     def get(self, repository: str, id: str) -> Upload:  # noqa: A002
         """Find an upload, also one from before a restart. Raises BLOB_UPLOAD_UNKNOWN."""
-        upload = self._open.get(id)
-        if upload is None:
-            upload = self._reopen(id)
+        try:
+            known = str(uuid.UUID(id))  # it has several spellings
+        except ValueError:
+            raise upload_unknown(id) from None
+        upload = self._open.get(known) or self._reopen(known)
         if upload.repository != repository:
             raise upload_unknown(id)
         return upload
 
     def _reopen(self, id: str) -> Upload:  # noqa: A002
-        try:
-            known = str(uuid.UUID(id))
-        except ValueError:
-            raise upload_unknown(id) from None
-        directory = self._store.uploads / known
+        directory = self._store.uploads / id
         try:
             repository = (directory / "repository").read_text()
         except FileNotFoundError:
             raise upload_unknown(id) from None
-        upload = self._open[known] = Upload(known, repository, directory, "sha256")
+        upload = self._open[id] = Upload(id, repository, directory, "sha256")
         return upload
 
     def finish(self, upload: Upload, digest: str) -> None:
@@ -121,13 +120,11 @@ class Uploads:
                 f"what was uploaded has the digest {found}, not {digest}; begin another upload",
                 {"digest": digest, "found": found},
             )
-        upload.close()
         self._store.keep_blob(upload.repository, digest, upload.directory / "data")
         self.cancel(upload)
 
     def cancel(self, upload: Upload) -> None:
         """Forget an upload with all that has arrived. Idempotent."""
-        upload.close()
         self._open.pop(upload.id, None)
         shutil.rmtree(upload.directory, ignore_errors=True)
 
@@ -139,15 +136,7 @@ class Uploads:
                 upload = self._open.get(directory.name)
                 newest = max(path.stat().st_mtime for path in (directory, *directory.iterdir()))
                 if (upload is None or not upload.busy) and time.time() - newest > older_than_s:
-                    if upload is not None:
-                        upload.close()
-                        self._open.pop(directory.name)
+                    self._open.pop(directory.name, None)
                     shutil.rmtree(directory, ignore_errors=True)
                     count += 1
         return count
-
-    def close(self) -> None:
-        """Close all files; the uploads stay on disk."""
-        for upload in self._open.values():
-            upload.close()
-        self._open.clear()

@@ -1,10 +1,12 @@
 """The registry over real HTTP, and its files: pushes whole and in chunks, lists, deletion, restarts."""
 
 import asyncio
+import gzip
 import hashlib
 import json
 import os
 import time
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.image.server import names
-from runtime.image.server.app import Registry, make_app, parse
+from runtime.image.server.app import Registry, make_runner, parse
 from runtime.image.server.collect import collect
 from runtime.image.server.faults import FaultError
 from runtime.image.server.manifests import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, read_manifest
@@ -81,7 +83,7 @@ def with_registry(root, story, **options):
 
     async def run():
         registry = Registry(Store(root), **options)
-        runner = web.AppRunner(make_app(registry), access_log=None)
+        runner = make_runner(registry)
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -293,6 +295,8 @@ def test_a_manifest_needs_its_blobs(tmp_path):
         (b'{"schemaVersion":2,"manifests":[]}', "text/plain"),
         (b'{"schemaVersion":2,"mediaType":"' + OCI_INDEX.encode() + b'","manifests":[]}', OCI_MANIFEST),
         (b'{"schemaVersion":2,"manifests":[{"digest":"sha256:../../x","size":1}]}', OCI_INDEX),
+        (b'{"schemaVersion":2,"manifests":[{"digest":"sha256:%s","size":-1}]}' % (b"0" * 64), OCI_INDEX),
+        (b'{"schemaVersion":2,"x":' + b"[" * 200_000 + b"]" * 200_000 + b"}", OCI_INDEX),
     ],
 )
 def test_what_is_no_manifest_is_refused(data, media_type):
@@ -459,6 +463,63 @@ def test_abandoned_uploads_are_given_up(tmp_path):
     assert [path.name for path in store.uploads.iterdir()] == [young.id]
     with pytest.raises(FaultError, match="not known"):
         uploads.get(REPO, old.id)
+
+
+def test_many_begun_uploads_hold_no_descriptor(tmp_path):
+    uploads = Uploads(Store(tmp_path))
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    begun = [uploads.begin(REPO) for _ in range(20)]
+    for upload in begun:
+        upload.write(b"some")
+        upload.write(b"thing")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert {(one.offset, one.digest("sha256")) for one in begun} == {(9, digest_of(b"something"))}
+    spellings = (begun[0].id.upper(), begun[0].id.replace("-", ""), f"urn:uuid:{begun[0].id}")
+    assert all(uploads.get(REPO, one) is begun[0] for one in spellings), "two would mix their bytes"
+
+
+def test_bodies_are_taken_as_they_come(tmp_path):
+    data = gzip.compress(b"x" * 100)
+    headers = {"Content-Encoding": "gzip"}
+
+    async def story(client, _):
+        where = f"/v2/{REPO}/blobs/uploads/?digest={digest_of(data)}"
+        assert (await client.ask("POST", where, data=data, headers=headers))[0] == 201
+        headers["Content-Type"] = OCI_MANIFEST
+        status, _, body = await client.ask("PUT", f"/v2/{REPO}/manifests/x", data=data, headers=headers)
+        assert (status, error_of(body)) == (400, "MANIFEST_INVALID")
+
+    with_registry(tmp_path, story)
+
+
+def test_what_can_be_read_has_a_head_and_other_methods_are_told_of(tmp_path):
+    async def story(client, _):
+        await client.push_image("one")
+        for path in ("/v2/", "/v2/_catalog", f"/v2/{REPO}/tags/list", f"/v2/{REPO}/manifests/one"):
+            assert (await client.ask("HEAD", path))[0] == 200
+            status, answer, _ = await client.ask("POST", path)
+            assert (status, {"GET", "HEAD"} <= set(answer["Allow"].split(", "))) == (405, True)
+
+    with_registry(tmp_path, story)
+
+
+def test_who_goes_away_in_the_middle_of_an_upload_can_go_on(tmp_path, caplog):
+    async def story(client, registry):
+        _, headers, _ = await client.ask("POST", f"/v2/{REPO}/blobs/uploads/")
+        host, port = client.base.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = f"PATCH {headers['Location']} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"
+        writer.write(head.encode())
+        writer.write_eof()
+        assert await reader.read() == b""
+        upload = registry.uploads.get(REPO, headers["Docker-Upload-UUID"])
+        while upload.busy:
+            await asyncio.sleep(0)
+        writer.close()
+        assert (await client.ask("GET", headers["Location"]))[1]["Range"] == "0-2"
+
+    with_registry(tmp_path, story)
+    assert caplog.text == ""
 
 
 def test_a_read_only_registry_only_gives(tmp_path):
