@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from typing import Any, BinaryIO, TypeVar
@@ -11,6 +12,8 @@ from typing import Any, BinaryIO, TypeVar
 T = TypeVar("T")
 
 _END = object()
+_AHEAD = 1 << 20
+"""Bytes of a pipe: with the kernel's 64 KiB both sides would wait for each other all the time."""
 
 
 async def feed(chunks: AsyncIterable[bytes], work: Callable[[BinaryIO], T]) -> T:
@@ -20,6 +23,8 @@ async def feed(chunks: AsyncIterable[bytes], work: Callable[[BinaryIO], T]) -> T
     """
     read, write = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(write, False)
+    with contextlib.suppress(OSError):  # the host may allow less
+        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _AHEAD)
     source = os.fdopen(read, "rb")
 
     def run() -> T:

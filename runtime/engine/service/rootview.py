@@ -67,12 +67,15 @@ async def root_of(service: Service, record: ContainerRecord, *, writable: bool) 
         finally:
             os.close(fd)
         return
-    with contextlib.ExitStack() as held:
+    held = contextlib.ExitStack()
+    try:
         try:
             fd = await asyncio.to_thread(_assemble, service, record, held, writable)
         except OSError as error:
             raise EngineError(f"open the root of container {record.id}: {cause(error)}") from error
         yield fd
+    finally:  # the kernel writes all to the disk that was written through an overlay which goes
+        await asyncio.shield(asyncio.to_thread(held.close))
 
 
 @contextlib.asynccontextmanager

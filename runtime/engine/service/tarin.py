@@ -8,6 +8,7 @@ import os
 import posixpath
 import stat
 import tarfile
+from collections.abc import Iterator
 from io import BufferedReader
 from typing import BinaryIO, NamedTuple, cast
 
@@ -17,6 +18,8 @@ from runtime.image.metadata import PAX_XATTR, is_content
 from runtime.spawn.causes import cause
 
 _CHUNK = 1 << 20
+_BUFFER = 1 << 16
+"""tarfile copies what is left of it with each header and each small file."""
 _HOLE = 1 << 16
 _ZEROS = memoryview(bytes(_HOLE))
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -63,7 +66,7 @@ def _open(source: BinaryIO) -> tarfile.TarFile:
 
         source = cast(BinaryIO, zstandard.ZstdDecompressor().stream_reader(source))
     return tarfile.open(
-        fileobj=source, mode="r|*", bufsize=_CHUNK, encoding="utf-8", errors="surrogateescape"
+        fileobj=source, mode="r|*", bufsize=_BUFFER, encoding="utf-8", errors="surrogateescape"
     )
 
 
@@ -166,10 +169,8 @@ class _Unpacker:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(name, flags, 0o600, dir_fd=where)
         try:
-            source = tar.extractfile(entry)
-            assert source is not None
             at = 0
-            while data := source.read(_CHUNK):
+            for data in _content(tar, entry):
                 _write(fd, data, at)
                 at += len(data)
             os.ftruncate(fd, entry.size)
@@ -219,6 +220,20 @@ def _below(name: str) -> str:
     if path == ".." or path.startswith("../"):
         raise BadParameterError(f"unpack {name!r}: this name leads out of the archive's directory")
     return "" if path == "." else path
+
+
+def _content(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> Iterator[bytes]:
+    """Yield what is in a file. Raises tarfile's ReadError where the archive ends before it."""
+    # Where it lies there as it is, without the copies that tarfile makes for who reads here and there.
+    source = tar.extractfile(entry) if entry.issparse() else tar.fileobj
+    assert source is not None
+    left = entry.size
+    while left:
+        data = source.read(min(_CHUNK, left))
+        if not data:
+            raise tarfile.ReadError("unexpected end of data")
+        yield data
+        left -= len(data)
 
 
 def _write(fd: int, data: bytes, at: int) -> None:

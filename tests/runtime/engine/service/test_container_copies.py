@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import stat
+import subprocess
 import tarfile
-from contextlib import aclosing
+import threading
+from contextlib import ExitStack, aclosing
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from file_boxes import Box, joined, names_in, tar
 from stream_fakes import NAME
 
 from runtime.engine.errors import BadParameterError, ForbiddenError, NotFoundError
-from runtime.engine.service import archive
+from runtime.engine.service import archive, rootview
 from runtime.engine.service.record import MountPoint
 
 pytestmark = pytest.mark.root
@@ -159,6 +161,24 @@ def test_who_stops_reading_early_leaves_nothing_open(play_box):
     play_box(scene)
 
 
+def test_a_root_is_given_back_beside_the_loop(play_box, monkeypatch: pytest.MonkeyPatch):
+    """What was written through an overlay goes to the disk then, which may take long."""
+    threads = []
+
+    def assemble(service: object, record: object, held: ExitStack, writable: bool) -> int:
+        held.callback(lambda: threads.append(threading.get_ident()))
+        return -1
+
+    async def scene(box: Box) -> None:
+        monkeypatch.setattr(rootview, "_assemble", assemble)
+        async with rootview.root_of(box.service, box.service.containers.get(NAME), writable=True):
+            assert not threads
+        assert len(threads) == 1
+        assert threads != [threading.get_ident()]
+
+    play_box(scene)
+
+
 def test_events_tell_of_copies(play_box):
     async def scene(box: Box) -> None:
         await box.get("/etc")
@@ -183,6 +203,30 @@ def test_a_tar_is_unpacked_whatever_it_is_compressed_with(play_box, compression:
             data = zstandard.ZstdCompressor().compress(data)
         await box.put("/tmp", data)
         assert (box.upper / "tmp/a").read_bytes() == b"content"
+
+    play_box(scene)
+
+
+@pytest.mark.parametrize("form", ["gnu", "posix"])
+def test_files_of_all_sizes_and_with_holes_come_as_they_are(play_box, tmp_path: Path, form: str):
+    sizes = (0, 1, 511, 512, 513, (1 << 16) - 1, (1 << 20) + 1, (3 << 20) + 5)
+    for size in sizes:
+        (tmp_path / str(size)).write_bytes(os.urandom(size))
+    with (tmp_path / "1-holes").open("wb") as file:  # sorted between the others
+        for at in (0, 1 << 20, 5 << 20):
+            file.seek(at)
+            file.write(b"middle")
+        file.truncate(6 << 20)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    made = subprocess.run(
+        ["tar", "--sparse", f"--format={form}", "-C", str(tmp_path), "-c", *names],
+        check=True, capture_output=True,
+    )  # fmt: skip
+
+    async def scene(box: Box) -> None:
+        await box.put("/tmp", made.stdout)
+        for name in names:
+            assert (box.upper / "tmp" / name).read_bytes() == (tmp_path / name).read_bytes()
 
     play_box(scene)
 
