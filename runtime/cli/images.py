@@ -31,7 +31,7 @@ def images(client: Client, options: Options) -> int:
         return tables.documents(found)
     digests = options.on("digests") or ".Digest" in options.text("format")
     short = not options.on("no-trunc")
-    rows = [row for image in found for row in _rows(image, digests=digests, short=short)]
+    shown = [row for image in found for row in rows(image, digests=digests, short=short)]
     columns = (
         "Repository",
         "Tag",
@@ -40,10 +40,11 @@ def images(client: Client, options: Options) -> int:
         "CreatedSince",
         "Size",
     )
-    return tables.show(options, rows, columns, _HEADINGS)
+    return tables.show(options, shown, columns, _HEADINGS)
 
 
-def _rows(image: Mapping[str, Any], *, digests: bool, short: bool) -> Iterator[dict[str, Any]]:
+def rows(image: Mapping[str, Any], *, digests: bool, short: bool) -> Iterator[dict[str, Any]]:
+    """One image of the API's list → fields by docker's names, for each of its names."""
     tags = [name.rpartition(":")[::2] for name in image.get("RepoTags") or () if name != "<none>:<none>"]
     digested = [
         name.partition("@")[::2] for name in image.get("RepoDigests") or () if name != "<none>@<none>"
@@ -71,7 +72,7 @@ def _rows(image: Mapping[str, Any], *, digests: bool, short: bool) -> Iterator[d
 def _or_unknown(shared: int, whole: int | None = None) -> str:
     if shared < 0:
         return "N/A"
-    return units.size(shared if whole is None else whole - shared, 3)
+    return units.size(shared if whole is None else whole - shared)
 
 
 def remove(client: Client, options: Options) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from runtime.cli import tables
+from runtime.cli import jsontext, tables
 from runtime.cli.errors import CliError, DaemonError
 from runtime.cli.flags import FORMAT, Verb
 from runtime.cli.wire import quote
@@ -72,7 +72,7 @@ def _all(options: Options, fetch: Callable[[str], Any]) -> int:
 
         tables.render(form, found, {}, typed.field)
     elif form == "json":
-        tables.render("{{json .}}", found, {})
+        print(jsontext.dumps(found))
     else:
         tables.documents(found)
     sys.stdout.flush()

@@ -29,18 +29,21 @@ def search(client: Client, options: Options) -> int:
     found.sort(key=lambda one: -one.get("star_count", 0))
     if options.on("json"):
         return tables.documents(found)
-    rows = [_row(one, truncate=not options.on("no-trunc")) for one in found]
+    whole = options.text("format").replace(" ", "") in ("json", "{{json.}}")
+    marks = ("false", "true") if whole else ("", "[OK]")
+    rows = [_row(one, marks, truncate=not options.on("no-trunc")) for one in found]
     return tables.show(options, rows, _COLUMNS, _HEADINGS)
 
 
-def _row(found: Mapping[str, Any], *, truncate: bool) -> dict[str, Any]:
+def _row(found: Mapping[str, Any], marks: tuple[str, str], *, truncate: bool) -> dict[str, Any]:
+    """One image. marks: how no and yes are told."""
     described = " ".join((found.get("description") or "").split())
     return {
         "Name": found["name"],
         "Description": units.shorten(described, 45) if truncate else described,
         "StarCount": str(found.get("star_count", 0)),
-        "IsOfficial": "[OK]" if found.get("is_official") else "",
-        "IsAutomated": "[OK]" if found.get("is_automated") else "",
+        "IsOfficial": marks[bool(found.get("is_official"))],
+        "IsAutomated": marks[bool(found.get("is_automated"))],
     }
 
 

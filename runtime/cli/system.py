@@ -124,6 +124,7 @@ def _facts(rows: list[tuple[str, Any]]) -> None:
 def info(client: Client, options: Options) -> int:
     """Show the daemon's facts."""
     found = client.get("/info")
+    found["ClientInfo"] = {**_own(client), "Plugins": [], "Warnings": None}
     form = options.text("format")
     if options.on("json") or form == "json":
         print(jsontext.dumps(found) if form == "json" else jsontext.pretty(found))

@@ -54,8 +54,13 @@ def show(
         cells = [[titles[name] for name in columns], *([str(row[name]) for name in columns] for row in rows)]
         sys.stdout.write(aligned(cells))
     else:
-        render(form, rows, headings)
+        render(unescaped(form), rows, headings)
     return 0
+
+
+def unescaped(form: str) -> str:
+    """Return a list's template as docker reads it: a shell hands `\\t` and `\\n` on as they are."""
+    return form.strip(" ").replace("\\t", "\t").replace("\\n", "\n")
 
 
 def render(
@@ -75,7 +80,7 @@ def render(
         for row in rows:
             sys.stdout.write(template.render(row) + "\n")
         return
-    template = Template(form.removeprefix("table").lstrip(" ").replace("\\t", "\t").replace("\\n", "\n"))
+    template = Template(unescaped(form.removeprefix("table")))
     lines = [template.render(Headings(headings))]
     lines += [template.render(row) for row in rows]
     sys.stdout.write(aligned([line.split("\t") for text in lines for line in text.split("\n")]))

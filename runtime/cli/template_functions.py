@@ -68,11 +68,19 @@ def as_json(value: Any) -> str:
     """Return a value on one line; methods of rows are left away."""
     if isinstance(value, Nil):
         return "null"
-    if isinstance(value, dict) and any(callable(one) for one in value.values()):
-        value = {key: one for key, one in sorted(value.items()) if not callable(one)}
     import json
 
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(_without_methods(value), separators=(",", ":"), ensure_ascii=False)
+
+
+def _without_methods(value: Any) -> Any:
+    """Rows have them, and a document may be made of rows."""
+    if isinstance(value, list):
+        return [_without_methods(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    items = sorted(value.items()) if any(callable(one) for one in value.values()) else value.items()
+    return {key: _without_methods(one) for key, one in items if not callable(one)}
 
 
 def index(value: Any, *keys: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.cli import listing, tables, times, units
+from runtime.cli import images, listing, tables, times, units, volumes
 from runtime.cli.flags import FORMAT, JSON, Verb
 
 TYPE_CHECKING = False
@@ -21,6 +21,10 @@ def usage(client: Client, options: Options) -> int:
     found = client.get("/system/df")
     if options.on("json"):
         return tables.documents(found)
+    if options.on("verbose") and options.text("format", "table") != "table":
+        form = options.text("format")
+        tables.render("{{json .}}" if form == "json" else tables.unescaped(form), [_documents(found)], {})
+        return 0
     if options.on("verbose"):
         return _verbose(found)
     return tables.show(options, rows(found), _COLUMNS, _HEADINGS, key="Type")
@@ -28,17 +32,17 @@ def usage(client: Client, options: Options) -> int:
 
 def rows(found: dict[str, Any]) -> list[dict[str, Any]]:
     """One row a kind."""
-    images, containers = found.get("Images") or [], found.get("Containers") or []
-    volumes, cache = found.get("Volumes") or [], found.get("BuildCache") or []
+    made, containers = found.get("Images") or [], found.get("Containers") or []
+    named, cache = found.get("Volumes") or [], found.get("BuildCache") or []
     layers = found.get("LayersSize") or 0
-    used_images = [one for one in images if one.get("Containers", 0) > 0]
-    kept = sum(one["Size"] - max(one.get("SharedSize", 0), 0) for one in used_images)
+    used = [one for one in made if one.get("Containers", 0) > 0]
+    kept = sum(one["Size"] - max(one.get("SharedSize", 0), 0) for one in used)
     running = [one for one in containers if one.get("State") in ("running", "paused", "restarting")]
     idle = sum(one.get("SizeRw") or 0 for one in containers if one not in running)
-    sizes = [(one.get("UsageData") or {}) for one in volumes]
+    sizes = [(one.get("UsageData") or {}) for one in named]
     free = sum(max(one.get("Size", 0), 0) for one in sizes if one.get("RefCount", 0) == 0)
     return [
-        _row("Images", len(images), len(used_images), layers, layers - kept),
+        _row("Images", len(made), len(used), layers, layers - kept),
         _row(
             "Containers",
             len(containers),
@@ -48,7 +52,7 @@ def rows(found: dict[str, Any]) -> list[dict[str, Any]]:
         ),
         _row(
             "Local Volumes",
-            len(volumes),
+            len(named),
             sum(1 for one in sizes if one.get("RefCount", 0) > 0),
             sum(max(one.get("Size", 0), 0) for one in sizes),
             free,
@@ -74,12 +78,47 @@ def _row(kind: str, total: int, active: int, size: int, free: int) -> dict[str, 
     }
 
 
+def _documents(found: dict[str, Any]) -> dict[str, Any]:
+    """Return all rows of `-v`, for templates: `{{range .Images}}…`."""
+    return {
+        "Images": [
+            {**next(images.rows(one, digests=False, short=False)), "Digest": ""}
+            for one in found.get("Images") or ()
+        ],
+        "Containers": [
+            listing.row(one | {"SizeRootFs": 0}, truncate=False) for one in found.get("Containers") or ()
+        ],
+        "Volumes": [
+            {**volumes.row(one), **dict(zip(("Name", "Links", "Size"), _volume(one), strict=True))}
+            for one in found.get("Volumes") or ()
+        ],
+        "BuildCache": [_cache_row(one) for one in found.get("BuildCache") or ()],
+    }
+
+
+def _cache_row(one: dict[str, Any]) -> dict[str, Any]:
+    _, kind, size, created, last, count, shared = _cached(one)
+    return {
+        "ID": one["ID"] + "*" * bool(one.get("InUse")),
+        "Parent": ", ".join(one.get("Parents") or ()),
+        "CacheType": kind,
+        "Description": one.get("Description", ""),
+        "Size": size,
+        "CreatedAt": one.get("CreatedAt") or "",
+        "CreatedSince": created,
+        "LastUsedAt": one.get("LastUsedAt") or "",
+        "LastUsedSince": last,
+        "UsageCount": count,
+        "InUse": str(bool(one.get("InUse"))).lower(),
+        "Shared": shared,
+    }
+
+
 def _verbose(found: dict[str, Any]) -> int:
     print("Images space usage:\n")
-    images = [_image(one) for one in found.get("Images") or ()]
     _table(
         ("REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "SHARED SIZE", "UNIQUE SIZE", "CONTAINERS"),
-        images,
+        [_image(one) for one in found.get("Images") or ()],
     )
     print("\nContainers space usage:\n")
     shown = [listing.row(one | {"SizeRootFs": 0}) for one in found.get("Containers") or ()]
@@ -87,8 +126,7 @@ def _verbose(found: dict[str, Any]) -> int:
     headings = ("CONTAINER ID", "IMAGE", "COMMAND", "LOCAL VOLUMES", "SIZE", "CREATED", "STATUS", "NAMES")
     _table(headings, [tuple(one[name] for name in names) for one in shown])
     print("\nLocal Volumes space usage:\n")
-    volumes = [_volume(one) for one in found.get("Volumes") or ()]
-    _table(("VOLUME NAME", "LINKS", "SIZE"), volumes)
+    _table(("VOLUME NAME", "LINKS", "SIZE"), [_volume(one) for one in found.get("Volumes") or ()])
     cache = found.get("BuildCache") or []
     whole = sum(one["Size"] for one in cache if not one.get("Shared"))
     print(f"\nBuild cache usage: {units.size(whole)}\n")
@@ -102,14 +140,14 @@ def _verbose(found: dict[str, Any]) -> int:
 def _image(one: dict[str, Any]) -> tuple[str, ...]:
     repository, _, tag = (one.get("RepoTags") or ["<none>:<none>"])[0].rpartition(":")
     shared = max(one.get("SharedSize", 0), 0)
-    sizes = (units.size(size, 3) for size in (one["Size"], shared, one["Size"] - shared))
+    sizes = (units.size(one["Size"], 3), units.size(shared), units.size(one["Size"] - shared))
     used = str(max(one.get("Containers", 0), 0))
     return (repository, tag, units.short_id(one["Id"]), times.since(one["Created"]), *sizes, used)
 
 
 def _volume(one: dict[str, Any]) -> tuple[str, ...]:
     data = one.get("UsageData") or {}
-    return one["Name"], str(data.get("RefCount", 0)), units.size(max(data.get("Size", 0), 0), 3)
+    return one["Name"], str(data.get("RefCount", 0)), units.size(max(data.get("Size", 0), 0))
 
 
 def _cached(one: dict[str, Any]) -> tuple[str, ...]:

@@ -39,10 +39,11 @@ def volumes(client: Client, options: Options) -> int:
     if options.on("json"):
         return tables.documents(found)
     headings = {"Name": "VOLUME NAME"}
-    return tables.show(options, map(_row, found), ("Driver", "Name"), headings, key="Name")
+    return tables.show(options, map(row, found), ("Driver", "Name"), headings, key="Name")
 
 
-def _row(found: Mapping[str, Any]) -> dict[str, Any]:
+def row(found: Mapping[str, Any]) -> dict[str, Any]:
+    """One volume of the API's list → fields by docker's names."""
     return {
         "Name": found["Name"],
         "Driver": found["Driver"],

@@ -271,3 +271,13 @@ def test_sizes_are_told(client: Client):
     assert row["Size"].startswith("3.15MB (virtual ")
     rows = client("system", "df", "--format", "{{.Type}}={{.TotalCount}}").split()
     assert "Containers=1" in rows
+    all_rows = json.loads(client("system", "df", "-v", "--format", "json"))
+    assert all_rows["Containers"][0]["Size"] == "3.15MB"
+    assert all_rows["Containers"][0]["ID"] == found["Id"]
+    (image,) = all_rows["Images"]
+    assert (image["Repository"], image["Tag"], image["UniqueSize"]) == (
+        "busybox",
+        "latest",
+        image["VirtualSize"],
+    )
+    assert all_rows["BuildCache"] == all_rows["Volumes"] == []

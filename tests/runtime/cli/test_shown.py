@@ -14,6 +14,7 @@ from runtime.cli import (
     jsontext,
     listing,
     progress,
+    searching,
     stats,
     system,
     tables,
@@ -49,6 +50,29 @@ def test_other_forms(capsys: pytest.CaptureFixture[str]):
         "CREATED      CONTAINER ID\n"
     )
     assert shown(capsys, ROWS, format="json").splitlines()[1] == '{"ID":"b","RunningFor":"now"}'
+
+
+def test_what_a_shell_leaves_as_it_is_becomes_a_tab_and_a_line(capsys: pytest.CaptureFixture[str]):
+    assert shown(capsys, ROWS[1:], format=" {{.ID}}\\t{{.RunningFor}}\\n-") == "b\tnow\n-\n"
+
+
+@pytest.mark.parametrize(
+    ("form", "official"),
+    [("json", ['"IsOfficial":"true"', '"IsOfficial":"false"']), ("{{.IsOfficial}}.", ["[OK].", "."])],
+)
+def test_a_find_is_marked_for_eyes_and_told_in_json(
+    capsys: pytest.CaptureFixture[str], form: str, official: list[str]
+):
+    class Index:
+        def get(self, *_: object) -> list[dict[str, object]]:
+            return [{"name": "one", "is_official": True}, {"name": "two", "is_official": False}]
+
+    options = Options()
+    options.words = ["one"]
+    options.add("format", form)
+    searching.search(Index(), options)
+    for line, part in zip(capsys.readouterr().out.splitlines(), official, strict=True):
+        assert part in line
 
 
 def test_headings_are_made_of_names():
