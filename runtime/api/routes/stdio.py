@@ -18,6 +18,7 @@ from runtime.api.streaming import send_stream
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.attachment import Attachment
 from runtime.engine.service.clock import moment_ns, ns_of
+from runtime.engine.service.consoles import Cells
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.service import Service
 
@@ -169,8 +170,8 @@ def moment(name: str, text: str) -> int:
 class ResizeQuery(Query):
     """Rows and columns."""
 
-    h: int = 0
-    w: int = 0
+    h: Cells = 0
+    w: Cells = 0
 
 
 @route("POST", "/containers/{id:.*}/resize", query=ResizeQuery, also=(400, 404, 409))

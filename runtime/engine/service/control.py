@@ -16,6 +16,7 @@ from runtime.engine.errors import (
     NotModifiedError,
 )
 from runtime.engine.service import oom
+from runtime.engine.service.consoles import console_size
 from runtime.engine.service.hostfacts import host_facts
 from runtime.engine.service.limits import check_resources, limits_of, merge_resources
 from runtime.engine.service.members import Member, Members
@@ -209,7 +210,7 @@ class Control:
         """Set the size of its terminal."""
         if not member.record.state.running:
             raise ConflictError(f"container {member.id} is not running")
-        await self._members.service.spawner.resize(member.id, rows, columns)
+        await self._members.service.spawner.resize(member.id, *console_size((rows, columns)))
         more = {"height": str(rows), "width": str(columns)}
         self._members.publish(member.record, "resize", more)
 

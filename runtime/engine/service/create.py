@@ -14,6 +14,7 @@ import msgspec
 
 from runtime.engine.errors import BadParameterError, NotFoundError
 from runtime.engine.service import clock, modes
+from runtime.engine.service.consoles import console_size
 from runtime.engine.service.hostfacts import HostFacts, host_facts
 from runtime.engine.service.members import Member, Members
 from runtime.engine.service.merging import merge, own_config, program_of
@@ -258,7 +259,7 @@ def complete(host: HostConfig, facts: HostFacts, settings: Settings = DEFAULTS) 
         "cgroupns_mode": host.cgroupns_mode or settings.cgroupns_mode,
         "shm_size": host.shm_size or settings.shm_bytes,
         "runtime": host.runtime or "runc",
-        "console_size": host.console_size or [0, 0],
+        "console_size": list(console_size(host.console_size)),
         "oom_kill_disable": bool(host.oom_kill_disable),
         "pids_limit": host.pids_limit if (host.pids_limit or 0) > 0 else None,
         "memory_swappiness": None if host.memory_swappiness == -1 else host.memory_swappiness,

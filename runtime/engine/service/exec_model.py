@@ -10,6 +10,7 @@ import msgspec
 
 from runtime.engine.errors import EngineError
 from runtime.engine.service.attachment import Attachment
+from runtime.engine.service.consoles import Cells, console_size
 from runtime.engine.service.hub import STDERR, STDOUT, Hub
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import Body
@@ -30,7 +31,7 @@ class ExecRequest(Body, frozen=True, kw_only=True):
     user: str = ""
     privileged: bool = False
     working_dir: str = ""
-    console_size: list[int] | None = None
+    console_size: list[Cells] | None = None
 
 
 class ExecStartRequest(Body, frozen=True, kw_only=True):
@@ -38,7 +39,7 @@ class ExecStartRequest(Body, frozen=True, kw_only=True):
 
     detach: bool = False
     tty: bool = False
-    console_size: list[int] | None = None
+    console_size: list[Cells] | None = None
 
 
 class Probed(NamedTuple):
@@ -65,7 +66,7 @@ class Program:
         self.pid = 0
         self.code: int | None = None
         self.early: Exited | None = None
-        self.size = asked.console_size or [0, 0]
+        self.size = console_size(asked.console_size)
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     @property

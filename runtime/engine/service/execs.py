@@ -19,6 +19,7 @@ from runtime.engine.errors import (
     StartFailedError,
 )
 from runtime.engine.service.attachment import Attachment
+from runtime.engine.service.consoles import console_size
 from runtime.engine.service.detach import parse_keys
 from runtime.engine.service.exec_model import ExecRequest, ExecStartRequest, Probed, Program
 from runtime.engine.service.hub import Hub
@@ -70,7 +71,7 @@ class Execs:
             raise ConflictError(f"Error: Exec command {exec_id} is already running")
         record = self._service.containers.get(one.container)
         _require_running(record, record.id)
-        one.size = request.console_size or one.size
+        one.size = console_size(request.console_size) if request.console_size else one.size
         attachment = None if request.detach else one.attach()
         try:
             await self._launch(one, record)
@@ -93,9 +94,9 @@ class Execs:
         one = self._find(exec_id)
         if one.code is not None:
             raise ConflictError(f"exec command {exec_id} has already run")
-        one.size = [rows, columns]
+        one.size = console_size((rows, columns))
         if one.pid:
-            await self._service.spawner.resize(one.container, rows, columns, one.id)
+            await self._service.spawner.resize(one.container, *one.size, one.id)
 
     def of(self, id: str) -> list[str]:  # noqa: A002
         """Return the ids of a container's execs that run, for its inspect document's ExecIDs."""

@@ -12,8 +12,12 @@ import msgspec
 from runtime.engine.errors import BadParameterError, ConflictError, EngineError, ForbiddenError, NotFoundError
 from runtime.engine.service import clock
 from runtime.engine.service.network_record import (
+    BINDING,
     DRIVERS,
+    FALSE,
     PREDEFINED,
+    SWITCHES,
+    TRUE,
     Ipam,
     IpamPool,
     NetworkCreate,
@@ -33,6 +37,7 @@ from runtime.network.ipam import (
     choose_subnet,
     choose_subnet6,
 )
+from runtime.network.resolvconf import is_address
 
 _LINK_LENGTH = 15
 _PREFIX = re.compile(r"[^/:%\s]{1,12}")  # a number comes behind it
@@ -152,6 +157,11 @@ def _check_options(options: dict[str, str], others: Sequence[NetworkRecord]) -> 
     link = options.get("com.docker.network.bridge.name", "")
     if len(link) > _LINK_LENGTH or "/" in link or any(char.isspace() for char in link):
         raise BadParameterError(f"invalid bridge name {link!r}: at most {_LINK_LENGTH} characters, no spaces")
+    for name, value in options.items():
+        if name in SWITCHES and value.lower() not in TRUE + FALSE:
+            raise BadParameterError(f'failed to parse {name} value: {value} (write "true" or "false")')
+        if name == BINDING and ("%" in value or not is_address(value)):
+            raise BadParameterError(f"failed to parse {name} value: {value} (nil ip)")
     prefix = options.get("com.docker.network.container_iface_prefix", "")
     if prefix and not _PREFIX.fullmatch(prefix):
         raise BadParameterError(

@@ -20,6 +20,9 @@ DRIVERS = ("bridge", "host", "null")
 PREDEFINED = ("bridge", "host", "none")
 _LINK = "nn-"
 _BRIDGE = "com.docker.network.bridge."
+BINDING = _BRIDGE + "host_binding_ipv4"
+SWITCHES = (_BRIDGE + "enable_icc", _BRIDGE + "enable_ip_masquerade")
+TRUE, FALSE = ("1", "t", "true"), ("0", "f", "false")
 _MTU = "com.docker.network.driver.mtu"
 _PREFIX = "com.docker.network.container_iface_prefix"
 
@@ -143,7 +146,7 @@ class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def host_binding(self) -> str:
         """Where ports are published that name no address; "" and 0.0.0.0 are everywhere."""
-        return self.options.get(_BRIDGE + "host_binding_ipv4", "").replace("0.0.0.0", "")
+        return self.options.get(BINDING, "").replace("0.0.0.0", "")
 
     def spec(self) -> NetworkSpec:
         """Return what the spawner is to make."""
@@ -164,7 +167,7 @@ class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _is_on(self, option: str) -> bool:
-        return self.options.get(_BRIDGE + option, "true").lower() in ("1", "t", "true")
+        return self.options.get(_BRIDGE + option, "true").lower() in TRUE
 
     def view(self, containers: dict[str, NetworkContainer] | None = None) -> NetworkView:
         """Return what clients are shown."""

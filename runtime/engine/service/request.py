@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 from typing_extensions import dataclass_transform
 
+from runtime.engine.service.consoles import Cells
+
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Body(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
@@ -230,7 +232,7 @@ class HostConfig(Resources, frozen=True):
     auto_remove: bool = False
     volume_driver: str = ""
     volumes_from: list[str] | None = None
-    console_size: list[int] | None = None
+    console_size: list[Cells] | None = None
     annotations: dict[str, str] | None = None
     mounts: list[MountRequest] | None = None
     cap_add: list[str] | None = None

@@ -13,6 +13,7 @@ from runtime.engine.config import ContainerConfig
 from runtime.engine.errors import BadParameterError, NotFoundError
 from runtime.engine.propagation import can_be_slave
 from runtime.engine.service import modes
+from runtime.engine.service.consoles import console_size
 from runtime.engine.service.devicenodes import devices_of, rules_of
 from runtime.engine.service.hostfacts import HostFacts
 from runtime.engine.service.limits import limits_of
@@ -58,7 +59,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 def start_of(record: ContainerRecord, around: Surroundings, facts: HostFacts) -> Start:
     """Return the request that starts `record`. Raises BadParameterError for a device or volume path."""
     config, host = record.config, record.host_config
-    size = host.console_size or [0, 0]
+    rows, columns = console_size(host.console_size)
     return Start(
         id=record.id,
         home=str(around.home),
@@ -67,8 +68,8 @@ def start_of(record: ContainerRecord, around: Surroundings, facts: HostFacts) ->
         joined=around.joined,
         endpoints=around.endpoints,
         ports=around.ports,
-        rows=size[0],
-        columns=size[1],
+        rows=rows,
+        columns=columns,
     )
 
 

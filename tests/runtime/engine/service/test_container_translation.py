@@ -330,3 +330,12 @@ def test_signals_by_any_name(text, number):
 def test_what_is_no_signal_is_refused(text):
     with pytest.raises(BadParameterError, match=f"invalid signal: {text}".replace("+", r"\+")):
         number_of(text)
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [(None, (0, 0)), ([], (0, 0)), ([7], (7, 0)), ([7, 9, 1], (7, 9)), ([70_000, 5], (65_535, 5))],
+)
+def test_a_terminal_has_a_size_that_the_kernel_can_keep(asked: list[int] | None, given: tuple[int, int]):
+    made = start(console_size=asked)
+    assert (made.rows, made.columns) == given

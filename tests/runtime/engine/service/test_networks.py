@@ -28,6 +28,7 @@ from runtime.engine.spawner.protocol import Endpoint, Link, Linked, NetworkSpec
 from runtime.network.model import Port
 
 PREFIX = "com.docker.network.container_iface_prefix"
+BRIDGE = "com.docker.network.bridge."
 
 
 @pytest.fixture(autouse=True)
@@ -217,6 +218,8 @@ async def test_a_network_is_made_kept_shown_and_removed(tmp_path: Path) -> None:
         (net("a", options={"com.docker.network.driver.mtu": "67"}), BadParameterError, "invalid network MTU"),
         (net("a", "192.0.2.0/24"), ForbiddenError, "overlaps with the host's own address 192.0.2.7"),
         (net("a", options={"com.docker.network.bridge.name": "x" * 16}), BadParameterError, "bridge name"),
+        (net("a", options={BRIDGE + "host_binding_ipv4": "lo"}), BadParameterError, r"value: lo \(nil ip\)"),
+        (net("a", options={BRIDGE + "enable_icc": "yes"}), BadParameterError, "enable_icc value: yes"),
         (net("a", options={PREFIX: "a/b"}), BadParameterError, "invalid container interface prefix 'a/b'"),
         (net("a", options={PREFIX: "x" * 13}), BadParameterError, "invalid container interface prefix"),
     ],
