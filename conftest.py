@@ -6,6 +6,7 @@ Here and not in tests/: a conftest.py there would put that folder, and its `runt
 from __future__ import annotations
 
 import functools
+import os
 import re
 import signal
 from pathlib import Path
@@ -21,6 +22,9 @@ settings.load_profile("unhurried")
 # A shell's `&` has Ctrl-C ignored in all that it starts, and the programs under test have to be told by it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What tests make is read by others too: by the users in their containers.
+os.umask(0o022)
 
 _ROOT = Path(__file__).parent
 _MACHINE = re.compile(r"\bmark\.(root|qemu|network|peers)\b")

@@ -22,6 +22,9 @@ from runtime.api.tls import server_context
 from runtime.engine.errors import BadParameterError, EngineError
 
 _MOST_FILES = 1 << 20
+_UMASK = 0o022
+"""Docker's: what is made in containers belongs to others, whatever root's shell keeps from them."""
+
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -84,6 +87,7 @@ def main(argv: Sequence[str] | None = None, observer: Observer | None = None) ->
         if os.geteuid() != 0:
             raise EngineError("it needs root, for namespaces, mounts and cgroups: start it with sudo")
         _take_all_descriptors()
+        os.umask(_UMASK)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(options, _say, observer))
     except BadParameterError as error:

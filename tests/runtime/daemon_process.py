@@ -71,6 +71,7 @@ class Daemon:
                 stderr=log,
                 text=True,
                 env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+                umask=0o077,  # a careful administrator's, which is none of the containers'
             )
         assert self._process.stdout is not None
         lines = []
