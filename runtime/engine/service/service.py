@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,7 +84,11 @@ class Service:
         service.live_restore, service.insecure, service.mirrors = live_restore, insecure, mirrors
         service.experimental, service.settings = experimental, settings
         service.root.mkdir(mode=0o711, parents=True, exist_ok=True)
-        await service._wire()
+        try:
+            await service._wire()
+        except BaseException:
+            await service._leave()
+            raise
         return service
 
     async def _wire(self) -> None:
@@ -108,6 +113,13 @@ class Service:
         self.spawner.on_lost = self._lost
         await self.networks.open()
         await self.containers.open()
+
+    async def _leave(self) -> None:
+        """Take back an opening that failed: the spawner goes, unless it has an earlier daemon's containers."""
+        spawner: Spawner | None = getattr(self, "spawner", None)
+        if spawner is not None:
+            with contextlib.suppress(EngineError):
+                await spawner.close(kill=not spawner.running)
 
     def _lost(self) -> None:
         log.error("the spawner is gone, and with it all containers that ran; starting another one")

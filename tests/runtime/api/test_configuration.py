@@ -13,7 +13,7 @@ from daemon_process import Daemon, running_daemon
 
 from runtime.api.configuration import Configuration, configuration, settings_of
 from runtime.api.flags import FLAGS, parser
-from runtime.api.nnd import main
+from runtime.api.nnd import main, options_of
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.request import HostConfig, LogConfig, Ulimit
 from runtime.engine.service.settings import AddressPool, Settings
@@ -115,17 +115,16 @@ def test_a_file_that_cannot_be_is_refused(tmp_path: Path, document: Any, flags: 
         ("--default-shm-size=0", "SHM size"),
         ("--default-shm-size=big", "invalid size: 'big'"),
         ("--default-network-opt=bridge", "write name=value"),
+        ("--registry-mirror=http://[", "write http://HOST[:PORT]"),
         ("--log-driver=splunk", "no log driver named 'splunk'"),
         ("--log-opt=max-size=x", "invalid max-size 'x'"),
     ],
 )
-def test_a_flag_that_cannot_be_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flag: str, words: str
-):
+def test_a_flag_that_cannot_be_is_refused(capsys: pytest.CaptureFixture[str], flag: str, words: str):
     assert main(["--validate", flag]) == 2
     assert words in capsys.readouterr().err
     with pytest.raises(BadParameterError):
-        settings_of(told(flag))
+        options_of(told(flag))
 
 
 def test_labels_with_two_values_are_refused_and_a_repeated_one_counts_once():

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from certificates import make_certificates
-from daemon_process import Daemon, add_busybox, running_daemon
+from daemon_process import Daemon, add_busybox, running_daemon, settled
 
 from runtime.api.configuration import configuration
 from runtime.api.flags import parser
@@ -165,13 +165,23 @@ def test_wrong_use_is_told_in_one_line():
         (["--host", "nonsense"], "unix:///PATH"),
         (["--tlsverify", "--tlscert", "/none"], "--tlscert"),
         (["--registry-mirror", "hub.example"], "http://HOST"),
-        (["--registry-mirror", "http://["], "http://HOST"),
         (["--registry-mirror", "http://hub.example/path"], "http://HOST"),
     ):
         said = nnd(*flags)
         assert said.returncode == 2
         assert word in said.stderr
         assert "Traceback" not in said.stderr
+
+
+def test_a_start_that_fails_leaves_no_spawner():
+    base = Path(tempfile.mkdtemp(prefix="nnd-test-"))
+    try:
+        said = nnd("--root", str(base / "root"), "--host", f"unix://{base}/s", "--bip=127.0.0.1/8")
+        assert said.returncode == 1
+        assert "overlaps with the host's own address 127.0.0.1" in said.stderr
+        assert not settled(base / "root", set())
+    finally:
+        shutil.rmtree(base)
 
 
 def test_without_root_it_says_so():
