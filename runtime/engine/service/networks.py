@@ -30,7 +30,7 @@ from runtime.engine.service.network_record import (
 from runtime.engine.service.network_state import Attached, Net, interfaces, is_bridge, way_out
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import EndpointSettings
-from runtime.network import resolvconf
+from runtime.network import choosing, resolvconf
 from runtime.network.hostroutes import has_link, read_addresses, read_routes
 from runtime.network.model import Endpoint, Port
 
@@ -170,9 +170,10 @@ class Networks:
 
     async def _make_bridge(self, net: Net) -> None:
         self._require(net)
-        if not (net.record.configured or net.attached or has_link(net.record.link)):
-            await self._choose_again(net)
-        await self.service.spawner.network_up(net.record.spec())
+        async with choosing.alone():
+            if not (net.record.configured or net.attached or has_link(net.record.link)):
+                await self._choose_again(net)
+            await self.service.spawner.network_up(net.record.spec())
         self._up.add(net.record.id)
 
     async def _choose_again(self, net: Net) -> None:

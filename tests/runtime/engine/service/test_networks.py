@@ -20,11 +20,13 @@ from runtime.engine.errors import (
 )
 from runtime.engine.service.network_names import ContainerNames
 from runtime.engine.service.network_ports import ports_of
+from runtime.engine.service.network_query import find
 from runtime.engine.service.network_record import Ipam, IpamPool, NetworkCreate
 from runtime.engine.service.network_state import at_rest
 from runtime.engine.service.networks import Networks
 from runtime.engine.service.request import EndpointSettings, IpamConfig, NetworkingConfig, PortBinding
 from runtime.engine.spawner.protocol import Endpoint, Link, Linked, NetworkSpec
+from runtime.network import choosing
 from runtime.network.model import Port
 
 PREFIX = "com.docker.network.container_iface_prefix"
@@ -138,6 +140,42 @@ async def test_the_network_bridge_gives_way_to_a_route_that_came(
     assert service.spawner.bridges == {}  # it is up: its own route moves it no more
     again = await opened(tmp_path)
     assert again.networks.inspect("bridge").ipam.config[0].subnet == spec.subnet
+
+
+@in_loop
+async def test_two_daemons_that_make_their_bridges_at_once_have_subnets_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    routes: list[Any] = []
+    monkeypatch.setattr("runtime.engine.service.networks.read_routes", lambda: list(routes))
+
+    class Spawner(WiredSpawner):
+        async def network_up(self, spec: NetworkSpec) -> None:
+            await asyncio.sleep(0)
+            await super().network_up(spec)
+            routes.append(ip_network(spec.subnet))
+
+    both = [(await opened(tmp_path / name, Spawner())).networks for name in ("one", "other")]
+    await asyncio.gather(*(one.bring_up(find(one.nets, "bridge")) for one in both))
+    one, other = routes
+    assert not one.overlaps(other)
+
+
+@pytest.mark.parametrize("place", ["free", "held", "a file"])
+def test_who_hangs_while_it_chooses_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setattr(choosing, "_PATIENCE_S", 0.0)
+    if place == "a file":
+        (tmp_path / "run").touch()
+
+    async def twice() -> None:
+        async with choosing.alone(tmp_path / "run"):
+            if place == "held":
+                async with choosing.alone(tmp_path / "run"):
+                    pass
+
+    asyncio.run(twice())
 
 
 @in_loop
