@@ -21,6 +21,7 @@ from runtime.api.app import Api, Observer
 from runtime.api.locking import only_one, pid_file
 from runtime.api.notify import notify
 from runtime.api.tls import TlsProtocol
+from runtime.engine.errors import EngineError
 from runtime.engine.service.service import Service
 from runtime.engine.service.settings import Settings
 
@@ -47,14 +48,24 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings = Settings()
 
 
-async def serve(options: Options, say: Callable[[str], None], observer: Observer | None = None) -> None:
-    """Be the daemon until a signal ends it. say: prints a line for who started it. Raises EngineError."""
+async def serve(
+    options: Options,
+    say: Callable[[str], None],
+    observer: Observer | None = None,
+    again: Callable[[], Options] | None = None,
+) -> None:
+    """Be the daemon until a signal ends it. say: prints a line for who started it. Raises EngineError.
+
+    again: what SIGHUP asks for the options of now.
+    """
     stop = _stop_event()
     with only_one(options.root), pid_file(options.pid_file), contextlib.ExitStack() as held:
         sockets = [(address, sock) for address in options.hosts for sock in _listen(held, address, options)]
         service = await _opened(options, say, stop)
         if service is None:
             return
+        if again is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, service, again)
         api = Api(service, observer=observer)
         servers = await _answer(api, sockets, options.tls)
         try:
@@ -68,13 +79,24 @@ async def serve(options: Options, say: Callable[[str], None], observer: Observer
             notify("READY=1")
             await stop.wait()
             notify("STOPPING=1")
-            say("nnd stops" if options.live_restore else "nnd stops, and its containers with it")
+            say("nnd stops" if service.live_restore else "nnd stops, and its containers with it")
         finally:
             # No new clients; those who wait for a container's end are still told.
             for server in servers:
                 server.close()
             await service.close()
             await api.shutdown(_GOODBYE_S)
+
+
+def _reload(service: Service, again: Callable[[], Options]) -> None:
+    """Take over what may change while the daemon runs; what cannot be is told and changes nothing."""
+    try:
+        new = again()
+    except EngineError as error:
+        log.error("SIGHUP: all stays as it is: %s", error)
+        return
+    service.reload(new.settings, live_restore=new.live_restore, insecure=new.insecure, mirrors=new.mirrors)
+    log.info("SIGHUP: labels, registries and how the daemon ends are as they are told now")
 
 
 def _listen(held: contextlib.ExitStack, address: Address, options: Options) -> list[socket.socket]:
@@ -154,5 +176,5 @@ def _stop_event() -> asyncio.Event:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
-    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: there is nothing to read again")
+    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: too early, all is read at the start")
     return event

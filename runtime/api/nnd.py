@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -83,13 +84,15 @@ def main(argv: Sequence[str] | None = None, observer: Observer | None = None) ->
         if getattr(given, "validate", False):
             print("configuration OK")
             return 0
-        _log(asked)
+        logging.basicConfig(format=_FORMAT, stream=sys.stderr)
+        faulthandler.register(signal.SIGUSR1)
+        _set_level(asked)
         if os.geteuid() != 0:
             raise EngineError("it needs root, for namespaces, mounts and cgroups: start it with sudo")
         _take_all_descriptors()
         os.umask(_UMASK)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve(options, _say, observer))
+            runner.run(serve(options, _say, observer, lambda: _again(given)))
     except BadParameterError as error:
         print(f"nnd: {error}", file=sys.stderr)
         return 2
@@ -99,11 +102,17 @@ def main(argv: Sequence[str] | None = None, observer: Observer | None = None) ->
     return 0
 
 
-def _log(asked: Configuration) -> None:
-    level = "DEBUG" if asked.debug else LEVELS[asked.log_level]
-    logging.basicConfig(level=level, format=_FORMAT, stream=sys.stderr)
+def _again(given: Namespace) -> Options:
+    """Read the file once more. Raises BadParameterError."""
+    asked = configuration(given)
+    options = options_of(asked)
+    _set_level(asked)
+    return options
+
+
+def _set_level(asked: Configuration) -> None:
+    logging.getLogger().setLevel("DEBUG" if asked.debug else LEVELS[asked.log_level])
     logging.getLogger("asyncio").setLevel(max(logging.INFO, logging.getLogger().level))
-    faulthandler.register(signal.SIGUSR1)
 
 
 def _take_all_descriptors() -> None:

@@ -27,7 +27,7 @@ def info_document(service: Service) -> dict[str, Any]:
     """Return Docker's document. IndexServerAddress is only the name under which logins are kept."""
     facts, counts = host_facts(), service.containers.counts()
     return {
-        "ID": _daemon_id(service),
+        "ID": daemon_id(service),
         "Containers": counts.total(),
         "ContainersRunning": counts["running"],
         "ContainersPaused": counts["paused"],
@@ -91,7 +91,7 @@ def info_document(service: Service) -> dict[str, Any]:
     }
 
 
-def _daemon_id(service: Service) -> str:
+def daemon_id(service: Service) -> str:
     """Name this daemon: the same as long as the machine and its root are."""
     try:
         machine = Path("/etc/machine-id").read_text().strip()

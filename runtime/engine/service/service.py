@@ -8,10 +8,13 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from runtime.engine.errors import EngineError
 from runtime.engine.service.containers import Containers
 from runtime.engine.service.events import EventBus
-from runtime.engine.service.info import info_document
+from runtime.engine.service.hostfacts import host_facts
+from runtime.engine.service.info import daemon_id, info_document
 from runtime.engine.service.settings import DEFAULTS, Settings
 
 if TYPE_CHECKING:
@@ -115,7 +118,7 @@ class Service:
         await self.containers.open()
 
     async def _leave(self) -> None:
-        """Take back an opening that failed: the spawner goes, unless it has an earlier daemon's containers."""
+        """Take back an opening that failed: the spawner goes, unless it has containers of before."""
         spawner: Spawner | None = getattr(self, "spawner", None)
         if spawner is not None:
             with contextlib.suppress(EngineError):
@@ -171,6 +174,26 @@ class Service:
             await asyncio.to_thread(self.volumes.close)
         finally:
             self.events.close()
+
+    def reload(
+        self, settings: Settings, *, live_restore: bool, insecure: tuple[str, ...], mirrors: tuple[str, ...]
+    ) -> None:
+        """Take over what may change while it runs, as docker has it; the rest stays until the next start.
+
+        That is: registries, labels, and how it ends.
+        """
+        from runtime.image.registry.client import RegistryClient
+        from runtime.image.registry.options import Options
+
+        self.live_restore = live_restore
+        if (insecure, mirrors) != (self.insecure, self.mirrors):
+            self.insecure, self.mirrors = insecure, mirrors
+            self.registry = RegistryClient(Options(insecure=insecure, mirrors=mirrors))
+        self.settings = msgspec.structs.replace(
+            self.settings, labels=settings.labels, shutdown_s=settings.shutdown_s
+        )
+        told = {"name": host_facts().hostname, "labels": msgspec.json.encode(settings.labels).decode()}
+        self.events.publish("daemon", "reload", daemon_id(self), told)
 
     def info(self) -> dict[str, Any]:
         """Return what `GET /info` tells: counts, drivers, the host."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -162,11 +164,17 @@ def test_what_a_container_says_itself_counts():
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon that is told all of it."""
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is in the daemon's file."""
     path = tmp_path_factory.mktemp("told") / "daemon.json"
     path.write_text(json.dumps(IN_FILE))
-    with running_daemon(f"--config-file={path}", *ON_LINE) as daemon:
+    return path
+
+
+@pytest.fixture(scope="module")
+def own(file: Path) -> Iterator[Daemon]:
+    """A daemon that is told all of it."""
+    with running_daemon(f"--config-file={file}", *ON_LINE) as daemon:
         yield daemon
 
 
@@ -226,3 +234,20 @@ def test_the_daemon_tells_what_it_is_told_and_networks_are_cut_from_its_pools(ow
     assert set(lines(own.docker("exec", "web", "ls", "/sys/class/net"))) >= {"lan0", "eth0"}
     own.docker("rm", "-f", "web")
     own.docker("network", "rm", "cut")
+
+
+@NEEDS_DOCKER
+@pytest.mark.root
+def test_a_signal_has_the_file_read_again(own: Daemon, file: Path):
+    with own.docker_start("events", "--since", "0", "--filter", "event=reload") as events:
+        file.write_text(json.dumps({"labels": ["place=there"], "mtu": 1300}))  # that is a flag too
+        os.kill(own.pid, signal.SIGHUP)
+        while "all stays as it is: unable to configure the daemon" not in own.log.read_text():
+            pass
+        assert own.docker("info", "-f", "{{json .Labels}}") == '["place=here"]\n'
+        file.write_text(json.dumps({"labels": ["b=c"]}))
+        os.kill(own.pid, signal.SIGHUP)
+        assert b"daemon reload" in events.stdout.readline()
+        events.terminate()
+        events.communicate()
+    assert own.docker("info", "-f", "{{json .Labels}}") == '["b=c"]\n'
