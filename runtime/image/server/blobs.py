@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from runtime.image.server.app import Registry, Target
 
 _RANGE = re.compile(r"(\d{1,18})-(\d{1,18})")
+STALL_S = 60.0
+"""So long the next bytes of an upload may take; until then nobody else can go on with it."""
+
 _BATCH = 1 << 20
 """Bytes that are hashed and written at once, in a thread: hashing lets other threads run."""
 
@@ -156,7 +159,7 @@ async def _receive(upload: Upload, request: web.Request) -> None:
     """Append the request's body; what has arrived stays when the client goes away."""
     waiting = bytearray()
     try:
-        async for data in request.content.iter_any():
+        while data := await _piece(upload, request):
             waiting += data
             if len(waiting) >= _BATCH:
                 await asyncio.to_thread(upload.write, bytes(waiting))
@@ -164,6 +167,17 @@ async def _receive(upload: Upload, request: web.Request) -> None:
     finally:
         if waiting:
             upload.write(bytes(waiting))
+
+
+async def _piece(upload: Upload, request: web.Request) -> bytes:
+    """Return what came next, nothing at the end. A client that has gone without a word is not waited for."""
+    try:
+        async with asyncio.timeout(STALL_S):
+            return await request.content.readany()
+    except TimeoutError:
+        raise FaultError(
+            408, "BLOB_UPLOAD_INVALID", f"nothing came for {STALL_S:g} s; go on", headers=_where(upload)
+        ) from None
 
 
 async def _finish(registry: Registry, upload: Upload, digest: str) -> None:

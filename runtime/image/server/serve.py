@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import resource
 import signal
 import ssl
 from collections.abc import Callable, Iterator
@@ -42,6 +43,8 @@ def serve(options: Options, ready: Callable[[str], None]) -> None:
     Raises ImageError when the directory is another registry's, or the address cannot be had.
     """
     logging.getLogger("aiohttp.server").addFilter(_is_no_nonsense)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each client holds one
     with held(options.root):
         asyncio.run(_serve(options, ready))
 

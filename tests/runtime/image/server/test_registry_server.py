@@ -14,7 +14,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.image.server import names
+from runtime.image.server import blobs, names
 from runtime.image.server.app import Registry, make_runner, parse
 from runtime.image.server.collect import collect
 from runtime.image.server.faults import FaultError
@@ -499,6 +499,23 @@ def test_what_can_be_read_has_a_head_and_other_methods_are_told_of(tmp_path):
             assert (await client.ask("HEAD", path))[0] == 200
             status, answer, _ = await client.ask("POST", path)
             assert (status, {"GET", "HEAD"} <= set(answer["Allow"].split(", "))) == (405, True)
+
+    with_registry(tmp_path, story)
+
+
+def test_an_upload_is_not_held_by_who_sends_nothing_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(blobs, "STALL_S", 0.05)
+
+    async def story(client, _):
+        _, headers, _ = await client.ask("POST", f"/v2/{REPO}/blobs/uploads/")
+        host, port = client.base.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = f"PATCH {headers['Location']} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"
+        writer.write(head.encode())
+        assert b" 408 " in await reader.readline()
+        status, answer, _ = await client.ask("PATCH", headers["Location"], data=b"def")
+        assert (status, answer["Range"]) == (202, "0-5")
+        writer.close()
 
     with_registry(tmp_path, story)
 
