@@ -112,7 +112,7 @@ def has_argument(pid: int, argument: bytes) -> bool:
         return False
 
 
-def kill_all(find: Callable[[], Collection[int]], what: str, timeout_s: float = 5.0) -> None:
+def kill_all(find: Callable[[], Collection[int]], what: str, timeout_s: float = 30.0) -> None:
     """Kill what `find` returns until nothing of it lives. BackendError after `timeout_s`.
 
     A process found once may fork before it dies, hence the loop; a zombie that somebody else has to reap

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from bench.depot.errors import DepotError
 
-_PATIENCE_S = 20.0
+_PATIENCE_S = 60.0
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 # Dies with its parent, also when that is killed: nothing has to find it again.
 _PROGRAM = (

@@ -21,7 +21,7 @@ from runtime.spawn.mounts import add_enter_anchor
 from runtime.spawn.tape import Slot, StepError, StepKilledError, Tape, pointers, spawn
 from runtime.spawn.trees import clone_tree
 
-_PATIENCE_S = 10.0
+_PATIENCE_S = 60.0
 _PR_SET_PDEATHSIG = 1
 
 

@@ -18,6 +18,8 @@ from runtime.network.relay import Serve
 
 _PACKAGES = Path(__file__).parents[2]
 _PATIENCE_S = 2.0
+_SETTLE_S = 20.0
+"""How long its ports may take to be closed: it is another process, and on a busy machine not always next."""
 _LONGEST = 4096
 
 
@@ -52,7 +54,7 @@ class Relays:
         """Wait until all that were stopped are closed there, their ports free; False if there was none."""
         if not self._stopping or self._orders is None:
             return False
-        self._orders.settimeout(_PATIENCE_S)
+        self._orders.settimeout(_SETTLE_S)
         with contextlib.suppress(OSError):
             while self._stopping and self._note_closed():
                 pass

@@ -119,7 +119,7 @@ def test_a_program_that_is_not_there_is_an_error(backend: Backend) -> None:
 
 
 def test_a_talkative_main_program_is_never_stuck(backend: Backend) -> None:
-    argv = ("sh", "-c", "head -c 300000 /dev/zero; touch /root/done; sleep 60")
+    argv = ("sh", "-c", "head -c 300000 /dev/zero; touch /root/done; sleep 600")
     instance = backend.start(InstanceSpec(argv=argv, until_output=True))
     try:
         assert (
@@ -127,7 +127,7 @@ def test_a_talkative_main_program_is_never_stuck(backend: Backend) -> None:
                 [
                     "sh",
                     "-c",
-                    "for i in 1 2 3 4 5 6 7 8 9; do test -e /root/done && exit; sleep 1; done; exit 9",
+                    "for i in $(seq 60); do test -e /root/done && exit; sleep 1; done; exit 9",
                 ]
             ).exit_code
             == 0

@@ -46,7 +46,7 @@ def cgroup_of(pid) -> Path:
     return ROOT / Path(f"/proc/{pid}/cgroup").read_text().strip().removeprefix("0::/")
 
 
-def until(condition, timeout_s=20.0):
+def until(condition, timeout_s=60.0):
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline
