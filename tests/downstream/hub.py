@@ -11,7 +11,8 @@ import io
 import json
 import ssl
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -28,7 +29,6 @@ _USERS = {
     "nobody:x:65534:65534::/home:/bin/false\n",
     "group": "daemon:x:1:\nbin:x:2:\nwheel:x:10:root\naudio:x:29:\nstaff:x:50:\nnobody:x:65534:\n",
 }
-_COMMANDS = {"hello-world": ["/hello"], "busybox": ["sh"]}
 _ALPINE = {"passwd": "postgres:x:70:70::/var:/bin/sh\n", "group": "postgres:x:70:\n"}
 
 _ADDUSER = """#!/bin/sh
@@ -45,11 +45,34 @@ _DENIED = (
 )
 
 
-class Hub:
-    """Its files. authority: the certificate to trust; hosts: names its address, and others' by `beside`."""
+@dataclass(frozen=True)
+class StandIn:
+    """A repository whose images are made of busybox. files, links: by their path."""
 
-    def __init__(self, directory: Path, beside: str = "") -> None:
+    name: str
+    tags: Sequence[str] = ("latest",)
+    command: Sequence[str] = ("/bin/sh",)
+    files: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, object] = field(default_factory=dict)
+
+
+_ALWAYS = (
+    StandIn("busybox", ("latest", "glibc"), ["sh"]),
+    StandIn("alpine", ("3.10", "latest")),
+    StandIn("hello-world", command=["/hello"], files={"hello": "#!/bin/sh\necho 'Hello from Docker!'\n"}),
+)
+
+
+class Hub:
+    """Its files. authority: the certificate to trust; hosts: names its address, and others' by `beside`.
+
+    more: images beside those that are always there, or in the place of some.
+    """
+
+    def __init__(self, directory: Path, beside: str = "", more: Sequence[StandIn] = ()) -> None:
         directory.mkdir()
+        self._images = {(image.name, tag): image for image in (*_ALWAYS, *more) for tag in image.tags}
         self.authority, self.hosts = directory / "ca.pem", directory / "hosts"
         self._directory = directory
         self.hosts.write_text(f"127.0.0.1 localhost {_NAME} {_INDEX} {beside}\n")
@@ -61,11 +84,9 @@ class Hub:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(self._directory / "server-cert.pem", self._directory / "server-key.pem")
         registry = _Registry(tls, port=443)
-        for name, tag in (
-            ("busybox", "latest"), ("busybox", "glibc"), ("alpine", "3.10"), ("alpine", "latest"),
-            ("hello-world", "latest"),
-        ):  # fmt: skip
-            registry.add(_image(self._directory, name, tag), f"library/{name}", tag)
+        for (name, tag), image in self._images.items():
+            repository = name if "/" in name else f"library/{name}"
+            registry.add(_image(self._directory, image, tag), repository, tag)
         try:
             yield
         finally:
@@ -102,25 +123,26 @@ def _found(where: str) -> bytes:
     return json.dumps({"results": rows}).encode()
 
 
-def _image(directory: Path, name: str, tag: str) -> tuple[bytes, str, dict[str, bytes]]:
-    rootfs = build_rootfs(directory / f"{name}-{tag}")
-    (rootfs / "etc/release").write_text(f"{name} {tag}\n")
+def _image(directory: Path, image: StandIn, tag: str) -> tuple[bytes, str, dict[str, bytes]]:
+    rootfs = build_rootfs(directory / f"{image.name.replace('/', '-')}-{tag}")
+    (rootfs / "etc/release").write_text(f"{image.name} {tag}\n")
     (rootfs / "home").mkdir()
     (rootfs / "tmp").chmod(0o1777)
-    scripts = {"bin/adduser": _ADDUSER}
-    if name == "hello-world":
-        scripts["hello"] = "#!/bin/sh\necho 'Hello from Docker!'\n"
-    for file, text in scripts.items():
+    for file, text in {"bin/adduser": _ADDUSER, **image.files}.items():
+        (rootfs / file).parent.mkdir(parents=True, exist_ok=True)
         (rootfs / file).write_text(text)
         (rootfs / file).chmod(0o755)
-    if name == "alpine":
-        (rootfs / "var/opt").mkdir(parents=True)
-    for users in (_USERS, _ALPINE) if name == "alpine" else (_USERS,):
+    for file, target in image.links.items():
+        (rootfs / file).parent.mkdir(parents=True, exist_ok=True)
+        (rootfs / file).symlink_to(target)
+    if image.name == "alpine":
+        (rootfs / "var/opt").mkdir(parents=True, exist_ok=True)
+    for users in (_USERS, _ALPINE) if image.name == "alpine" else (_USERS,):
         for file, lines in users.items():
             with (rootfs / "etc" / file).open("a") as opened:
                 opened.write(lines)
-    command = _COMMANDS.get(name, ["/bin/sh"])
-    return make_image([_tar(rootfs)], docker=True, created=_CREATED, config={"Cmd": command, "Env": [_PATH]})
+    config = {"Cmd": list(image.command), "Env": [_PATH], **image.config}
+    return make_image([_tar(rootfs)], docker=True, created=_CREATED, config=config)
 
 
 def _tar(rootfs: Path) -> bytes:

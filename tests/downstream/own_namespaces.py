@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from daemon_process import Daemon
-from hub import Hub
+from hub import Hub, StandIn
 from peer import running_dockerd
 
 
@@ -42,13 +42,15 @@ def shared(base: Path) -> Path:
 
 
 @contextlib.contextmanager
-def world(base: Path, against: str, images: Sequence[str], registry: str = "") -> Iterator[Mapping[str, str]]:
+def world(
+    base: Path, against: str, images: Sequence[str], registry: str = "", hub_has: Sequence[StandIn] = ()
+) -> Iterator[Mapping[str, str]]:
     """Set up the namespaces that this process is in: a hub, and a daemon that has pulled `images`.
 
     Yields the environment of a client. against: `nnd`, or `dockerd`. registry: HOST:PORT of one
-    beside the hub, of the loopback and without TLS.
+    beside the hub, of the loopback and without TLS. hub_has: images beside those that it always has.
     """
-    hub = Hub(base / "hub", registry.partition(":")[0])
+    hub = Hub(base / "hub", registry.partition(":")[0], hub_has)
     place = str(shared(base))
     for command in (
         ["ip", "link", "set", "lo", "up"],

@@ -2,7 +2,8 @@
 
     nox -s downstream -- PATH…
 
-PATH is a checkout of docker/docker-py, docker/cli, opencontainers/distribution-spec or moby/moby.
+PATH is a checkout of docker/docker-py, docker/cli, docker/compose, opencontainers/distribution-spec or
+moby/moby.
 Nothing of it is kept.
 Exit status 1 when a suite could not run at all, never for a failing case: docs/downstream.md has the list.
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime"))
 
+import compose_e2e
 import docker_cli
 import docker_py
 import engine_api
@@ -24,7 +26,7 @@ import moby_integration
 import registry_conformance
 from outcomes import Suite, table
 
-_CHECKOUTS = "a checkout of docker-py, docker/cli, distribution-spec or moby"
+_CHECKOUTS = "a checkout of docker-py, docker/cli, docker/compose, distribution-spec or moby"
 Runner = Callable[[Path, argparse.Namespace], Suite]
 
 
@@ -35,6 +37,7 @@ SUITES: tuple[tuple[str, Runner], ...] = (
     ("integration/container/create_test.go", moby_integration.run),
     ("integration-cli/check_test.go", moby_cli.run),
     ("e2e/container/run_test.go", docker_cli.run),
+    ("pkg/e2e/compose_test.go", compose_e2e.run),
 )
 """By what a checkout has."""
 
@@ -55,7 +58,9 @@ def main() -> int:
         help="only these cases (for docker-py as pytest has it, else as Go: TestA, or CLIRun/TestB)",
     )
     parser.add_argument(
-        "--peer", action="store_true", help="docker-py, docker/cli, moby: a dockerd instead, to compare with"
+        "--peer",
+        action="store_true",
+        help="docker-py, docker/cli, compose, moby: a dockerd instead, to compare with",
     )
     parser.add_argument("--host", default="", help="docker-py against this daemon (unix:///PATH)")
     parser.add_argument(
