@@ -107,6 +107,8 @@ class Hub:
         ended = [reader.ended for reader in self._readers]
         if ended:
             await asyncio.wait(ended, timeout=PATIENCE_S)
+        for reader in self._readers:  # where the time was over before all was read, on a busy machine
+            reader.take_what_is_there()
         self._close()
         if self._sink is not None:
             self._sink.flush()

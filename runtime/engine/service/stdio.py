@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import sys
+import termios
 from collections.abc import Callable
 
 CHUNK = 1 << 16
@@ -47,6 +49,12 @@ class OutputReader:
             self._loop.remove_reader(self._fd)
             self._reading = False
 
+    def take_what_is_there(self) -> None:
+        """Read all that was written so far, and nothing that is written meanwhile."""
+        left = _unread(self._fd) if self._fd >= 0 else 0
+        while left > 0 and (count := self._read()):
+            left -= count
+
     def close(self) -> None:
         """Give up what is still to come. Idempotent."""
         if self._fd >= 0:
@@ -56,20 +64,21 @@ class OutputReader:
             if not self.ended.done():
                 self.ended.set_result(None)
 
-    def _read(self) -> None:
+    def _read(self) -> int:
         try:
             data = self._read_from(self._fd, self._stream, CHUNK)
         except (BlockingIOError, InterruptedError):
-            return
+            return 0
         except OSError:  # EIO: nobody has the terminal open any more
             data = b""
         if not data:
             self.close()
-            return
+            return 0
         if self._small and len(data) == CHUNK:
             self._small = False
             _enlarge(self._fd)
         self._take(self._stream, data)
+        return len(data)
 
 
 class InputWriter:
@@ -121,6 +130,12 @@ class InputWriter:
         finally:
             if self._fd >= 0:
                 self._loop.remove_writer(self._fd)
+
+
+def _unread(fd: int) -> int:
+    with contextlib.suppress(OSError):  # a terminal that nobody has open any more
+        return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+    return 0
 
 
 def _plain_read(fd: int, _stream: int, most: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import os
 import threading
@@ -234,6 +235,22 @@ def test_what_is_held_open_outside_is_given_up(play, monkeypatch):
         os.write(program.stdout, b"last words")
         await world.streams.drained(ID)
         assert await all_of(attachment) == {1: b"last words"}
+        program.end()
+
+    play(scene)
+
+
+def test_what_was_written_comes_though_there_was_no_time_to_read_it(play, monkeypatch):
+    monkeypatch.setattr(hub_module, "PATIENCE_S", 0.0)
+
+    async def scene(world: World) -> None:
+        attachment = world.streams.attach(ID)
+        program = world.start()
+        os.set_blocking(program.stdout, False)
+        fcntl.fcntl(program.stdout, fcntl.F_SETPIPE_SZ, 1 << 20)
+        written = os.write(program.stdout, b"x" * (1 << 20))
+        await world.streams.drained(ID)
+        assert len((await all_of(attachment))[1]) == written > 1 << 16
         program.end()
 
     play(scene)
