@@ -26,11 +26,13 @@ log = logging.getLogger(__name__)
 def probe_argv(config: Config) -> tuple[str, ...]:
     """Return the program that probes a container's health, () for none."""
     test = config.healthcheck.test if config.healthcheck else None
-    if not test or test[0] in ("NONE", ""):
-        return ()
-    if test[0] == "CMD-SHELL":
-        return (*(config.shell or ("/bin/sh", "-c")), *test[1:])
-    return tuple(test[1:])
+    match test:
+        case ["CMD", *argv]:
+            return tuple(argv)
+        case ["CMD-SHELL", *argv]:
+            return (*(config.shell or ("/bin/sh", "-c")), *argv)
+        case _:
+            return ()
 
 
 def wait_ns(check: Healthcheck, health: Health, ran_ns: int) -> int:

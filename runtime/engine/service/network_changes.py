@@ -26,6 +26,8 @@ async def connect(networks: Networks, net: Net, ref: str, settings: EndpointSett
         net.check(settings)
         _check_mode(record, net)
         if net.record.name in record.networks:
+            if not record.state.running:
+                return  # docker leaves what is to be as it is
             raise ForbiddenError(
                 f"endpoint with name {record.name} already exists in network {net.record.name}"
             )

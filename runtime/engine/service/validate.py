@@ -83,7 +83,7 @@ def check_host_config(config: Config, host: HostConfig, facts: HostFacts) -> lis
     _check_sysctls(host)
     for one in host.dns or ():
         _check_nameserver(one)
-    return warnings + _network_warnings(config, host)
+    return warnings + _health_warnings(config) + _network_warnings(config, host)
 
 
 def _check_unavailable(host: HostConfig) -> None:
@@ -192,8 +192,13 @@ def _check_healthcheck(check: Healthcheck) -> None:
             raise BadParameterError(f"{name} in Healthcheck cannot be less than 1ms")
     if check.retries < 0:
         raise BadParameterError("Retries in Healthcheck cannot be negative")
-    if check.test and check.test[0] not in ("NONE", "CMD", "CMD-SHELL", ""):
-        raise BadParameterError(f"Unknown healthcheck type '{check.test[0]}' (expected 'CMD')")
+
+
+def _health_warnings(config: Config) -> list[str]:
+    test = config.healthcheck.test if config.healthcheck else None
+    if not test or test[0] in ("NONE", "CMD", "CMD-SHELL", ""):
+        return []
+    return [f"Unknown healthcheck type '{test[0]}' (expected 'CMD'): the container's health is not probed"]
 
 
 def _network_warnings(config: Config, host: HostConfig) -> list[str]:

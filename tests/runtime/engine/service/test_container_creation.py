@@ -35,6 +35,7 @@ from runtime.engine.service.request import (
     UpdateRequest,
     VolumeOptions,
 )
+from runtime.engine.service.validate import check_host_config
 from runtime.image.documents import Execution
 from runtime.image.errors import ImageNotFoundError
 
@@ -114,6 +115,12 @@ def test_a_healthcheck_takes_from_the_image_what_it_leaves_open():
     assert mixed is not None
     assert (mixed.test, mixed.retries, mixed.interval) == (["CMD", "probe"], 2, 7_000_000_000)
     assert merge_healthcheck(None, {"Test": 5}) is None
+
+
+def test_a_healthcheck_of_no_known_kind_is_warned_of_and_taken():
+    config = Config(healthcheck=Healthcheck(test=["true"]))
+    (said,) = check_host_config(config, HostConfig(), FACTS)
+    assert said.startswith("Unknown healthcheck type 'true' (expected 'CMD')")
 
 
 # ---- mounts ---------------------------------------------------------------------------------------------

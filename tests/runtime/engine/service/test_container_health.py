@@ -27,6 +27,7 @@ def probe(code: int) -> HealthProbe:
         (None, None, ()),
         (Healthcheck(), None, ()),
         (Healthcheck(test=["NONE"]), None, ()),
+        (Healthcheck(test=["true"]), None, ()),
         (Healthcheck(test=["CMD", "a", "b"]), None, ("a", "b")),
         (Healthcheck(test=["CMD-SHELL", "a | b"]), None, ("/bin/sh", "-c", "a | b")),
         (Healthcheck(test=["CMD-SHELL", "a"]), ["/bin/bash", "-ec"], ("/bin/bash", "-ec", "a")),

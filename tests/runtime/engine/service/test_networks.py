@@ -497,6 +497,16 @@ async def test_a_running_container_is_connected_and_disconnected(tmp_path: Path)
 
 
 @in_loop
+async def test_a_stopped_container_that_is_to_be_on_a_network_may_be_connected_again(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    await service.networks.create(net("app"))
+    made = await create(service, "web")
+    for alias in ("www", "other"):
+        await service.networks.connect("app", "web", EndpointSettings(aliases=[alias]))
+    assert service.containers.get(made).networks["app"].aliases == ["www"]
+
+
+@in_loop
 async def test_ports_are_published_as_soon_as_a_network_leads_out(tmp_path: Path) -> None:
     service = await opened(tmp_path)
     await service.networks.create(net("inner", internal=True))
