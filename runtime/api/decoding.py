@@ -2,14 +2,14 @@
 
 Docker's daemon is written in Go, whose decoder leaves a field at its zero value where the client sent null,
 so clients send null for whatever they leave open; and it takes a field's name in any case (docker-py sends
-`detachKeys`). A body is decoded strictly first, and only one that fails, or has names in small letters, is
+`detachKeys`). A body is decoded strictly first, and only one that fails, or has a name in another case, is
 looked through: the usual request pays next to nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
@@ -25,8 +25,9 @@ T = TypeVar("T")
 
 _FALSE = frozenset({"", "0", "no", "false", "none"})
 _BROKEN = (msgspec.MsgspecError, RecursionError, UnicodeError)
-_UNUSUAL = re.compile(rb'"[a-z]\w*"\s*:|[:\[,]\s*-?\d{19}')
-"""Names in small letters, and numbers that may not fit in 64 bits."""
+_NAME = re.compile(rb'"([A-Za-z]\w*)"\s*:')
+_LONG = re.compile(rb"[:\[,]\s*-?\d{19}")
+"""Numbers that may not fit in 64 bits."""
 _ZEROS: tuple[tuple[type[inspect.Type], Any], ...] = ((inspect.StrType, ""), (inspect.StructType, {}))
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 
@@ -66,7 +67,7 @@ def decode_body(data: bytes, kind: type[T], media: str) -> T:
         raise BadParameterError(f"unsupported Content-Type header ({media}): must be 'application/json'")
     if not data.strip():
         raise BadParameterError("invalid JSON: got EOF while reading request body")
-    if _UNUSUAL.search(data):
+    if _is_unusual(data, kind):
         return _decode_as_go_does(data, kind)
     try:
         found: T = _decoder(kind).decode(data)  # type: ignore[arg-type]
@@ -75,6 +76,12 @@ def decode_body(data: bytes, kind: type[T], media: str) -> T:
         return _decode_as_go_does(data, kind)
     except _BROKEN as error:
         raise _refusal(error, data) from error
+
+
+def _is_unusual(data: bytes, kind: type) -> bool:
+    known, folded = _names(kind)
+    strange = set(_NAME.findall(data)) - known
+    return any(name.lower() in folded for name in strange) or bool(_LONG.search(data))
 
 
 def _refusal(error: Exception, data: bytes) -> BadParameterError:
@@ -146,6 +153,27 @@ def _json_value(name: str, text: str) -> Any:
 @cache
 def _type_info(kind: Any) -> inspect.Type:
     return inspect.type_info(kind)
+
+
+@cache
+def _names(kind: type) -> tuple[frozenset[bytes], frozenset[bytes]]:
+    """Return the names of all fields of a struct and of what is in it: as they are, and in small letters."""
+    known = frozenset(name.encode() for name in _fields(_type_info(kind)))
+    return known, frozenset(name.lower() for name in known)
+
+
+def _fields(info: inspect.Type) -> Iterator[str]:
+    if isinstance(info, inspect.StructType):
+        for field in info.fields:
+            yield field.encode_name
+            yield from _fields(field.type)
+    elif isinstance(info, inspect.UnionType):
+        for option in info.types:
+            yield from _fields(option)
+    elif isinstance(info, inspect.DictType):
+        yield from _fields(info.value_type)
+    elif isinstance(info, inspect.ListType | inspect.VarTupleType):
+        yield from _fields(info.item_type)
 
 
 @cache

@@ -128,6 +128,12 @@ def test_a_name_may_have_any_case_but_those_of_maps_stay():
     assert found.host_config.auto_remove
 
 
+@pytest.mark.parametrize("name", ["TmpFs", "TMPFS", "tmpfs"])
+def test_a_name_in_another_case_is_known_wherever_it_stands(name: str):
+    sent = json.dumps({"Image": "a", "HostConfig": {name: {"/t": "rw"}}}).encode()
+    assert decode_body(sent, CreateRequest, JSON).host_config == HostConfig(tmpfs={"/t": "rw"})
+
+
 def test_a_body_of_ten_thousand_levels_is_refused():
     for deep in (b'{"Labels":' * 10_000, b'{"Labels": ' + b"[" * 10_000 + b"]" * 10_000 + b"}"):
         with pytest.raises(BadParameterError, match="invalid JSON"):
