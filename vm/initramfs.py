@@ -26,6 +26,9 @@ CONTAINER_MODULES = (
     "nft_masq",
     "nft_nat",
     "nft_ct",
+    "nft_fib_ipv4",
+    "nft_fib_ipv6",
+    "nft_fib_inet",
 )
 """For a guest that runs containers itself, with bridges and NAT."""
 

@@ -93,6 +93,7 @@ class Nft:
             first = error.decode(errors="replace").strip().splitlines() or ["no reason given"]
             summary = text.strip().splitlines()[0][:60]
             raise NetworkError(
-                f"nft {summary}: {first[0]}; needs root and a kernel with nf_tables and nft_nat"
+                f"nft {summary}: {first[0]}; needs root and a kernel with nf_tables and its modules "
+                "nft_nat, nft_masq, nft_ct and nft_fib_inet"
             )
         return str(output.decode(errors="replace"))

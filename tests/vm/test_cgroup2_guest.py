@@ -13,14 +13,17 @@ pytestmark = [pytest.mark.qemu, pytest.mark.root, pytest.mark.slow, pytest.mark.
 
 REPOSITORY = Path(__file__).parents[2]
 CHECKS = Path(__file__).parent / "in_guest/check_containers.py"
-PYTHON = (
-    "python3-minimal",
-    "python3-msgspec",
-    "python3-isal",
-    "python3-pytest",
-    "python3-hypothesis",
-    "procps",
-    "nftables",
+PYTHON = ("python3-minimal", "python3-msgspec", "python3-isal", "python3-pytest", "python3-hypothesis")
+DAEMON = (
+    *("python3-aiohttp", "python3-zstandard", "python3-urllib3", "python3-dnspython", "python3-jsonschema"),
+    *(
+        "python3-typer",
+        "python3-rich",
+        "python3-typing-extensions",
+        "python3-docker",
+        "busybox-static",
+        "docker-cli",
+    ),
 )
 PYTEST = ["python3", "-m", "pytest", "-q", "-rA", "-o", "addopts=", "-p", "no:cacheprovider"]
 
@@ -33,6 +36,7 @@ def content(tmp_path_factory):
     content = tmp_path_factory.mktemp("content")
     pyroute2 = Path(importlib.util.find_spec("pyroute2").origin).parent
     stage(content, [REPOSITORY / "runtime", REPOSITORY / "pyproject.toml", pyroute2, CHECKS])
+    stage(content, [REPOSITORY / "conftest.py"])
     stage(content / "tests", [REPOSITORY / "tests/runtime"])
     busybox_layer(content / "layer")
     return content
@@ -40,8 +44,8 @@ def content(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def guest(harness, content, debian):
-    image = harness.prepare(*debian(PYTHON), CONTAINER_MODULES)
-    with v2_guest(harness, image, content) as vm:
+    image = harness.prepare(*debian((*PYTHON, *DAEMON, "procps", "nftables")), CONTAINER_MODULES)
+    with v2_guest(harness, image, content, memory_mib=2048) as vm:
         yield vm
 
 
@@ -68,3 +72,9 @@ def test_containers_start_are_limited_frozen_and_killed_on_v2(guest):
     said = in_guest(guest, CHECKS.name)
     assert "PASSED" in said
     print(next(line for line in said.splitlines() if line.startswith("FIGURES")))
+
+
+def test_the_daemon_serves_docker_on_v2(guest):
+    """Limits and their change, memory that runs out, stats, ends: what the layout of cgroups can break."""
+    ours = ("tests/runtime/api/test_client_limits.py", "tests/runtime/api/test_docker_py.py")
+    assert " passed" in in_guest(guest, *ours, "-k", "docker")
