@@ -16,7 +16,7 @@ import sys
 import termios
 from typing import Any
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 
 _log = logging.getLogger(__name__)
@@ -41,6 +41,9 @@ class Connection(web.RequestHandler):
         super().__init__(*arguments, **options)
         self._taken: Hijacked | None = None
         self._late: asyncio.TimerHandle | None = None
+        self._no_more = False
+        self._due = False  # a request has come and is not begun; aiohttp shows it nowhere, for a while
+        self._last_body: StreamReader | None = None
         self.gone = asyncio.Event()
         self.writable = asyncio.Event()
         self.writable.set()
@@ -58,6 +61,9 @@ class Connection(web.RequestHandler):
         self._taken = Hijacked(self, self.transport)
         if rest:
             self._taken.feed(rest)
+        if self._no_more:  # all of the input came before the answer; who sent it still reads
+            self._taken.feed_end()
+            self.gone.clear()
         return self._taken
 
     def data_received(self, data: bytes) -> None:
@@ -66,7 +72,9 @@ class Connection(web.RequestHandler):
             self._taken.feed(data)
             return
         super().data_received(data)
-        if self._request_in_progress or self._messages or self._taken is not None:
+        if self._messages:
+            self._due, self._last_body = True, self._messages[-1][1]
+        if self._request_in_progress or self._due or self._taken is not None:
             self._stop_waiting()
         elif self._late is None:
             self._late = self._loop.call_later(HEAD_S, self.force_close)
@@ -81,21 +89,24 @@ class Connection(web.RequestHandler):
         if self._taken is not None:
             self._taken.feed_end()
             return True
+        self._no_more = True
         self.gone.set()  # for answers that never end; others are still written
         if self._is_cut():
             self.force_close()
             return None
-        if self._request_in_progress or self._messages:
-            self.close()
-            return True
-        return None
+        return self._request_in_progress or self._due or None
+
+    async def _handle_request(self, *arguments: Any) -> tuple[web.StreamResponse, bool]:
+        self._due = bool(self._messages)
+        try:
+            return await super()._handle_request(*arguments)
+        finally:
+            if self._no_more and not self._messages:  # not before: what is closed is parsed no further
+                self.close()
 
     def _is_cut(self) -> bool:
         """Whether the input ended within a body, for which somebody would wait for ever."""
-        bodies = [body for _, body in self._messages]
-        if self._request_in_progress and self._current_request is not None:
-            bodies.append(self._current_request.content)
-        return any(not body.is_eof() for body in bodies)
+        return self._last_body is not None and not self._last_body.is_eof()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Tell whoever waits."""

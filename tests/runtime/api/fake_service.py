@@ -14,6 +14,7 @@ from runtime.engine.service.events import EventBus
 from runtime.engine.service.execs import ExecRequest, ExecStartRequest
 from runtime.engine.service.record import ContainerRecord, State
 from runtime.engine.service.request import Config, CreateRequest, EndpointSettings, HostConfig
+from runtime.engine.service.settings import Settings
 from runtime.engine.service.waits import Ended
 
 ID = "a" * 64
@@ -191,5 +192,6 @@ def fake_service() -> Any:
         events=EventBus(),
         images=SimpleNamespace(find_id=lambda name: "sha256:" + "b" * 64),
         experimental=False,
+        settings=Settings(),
         info=lambda: {"Containers": 1},
     )

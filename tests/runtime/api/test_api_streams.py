@@ -39,6 +39,23 @@ def test_attach_upgrades_and_a_half_close_ends_the_input_only(tmp_path: Path):
     with_api(tmp_path, body)
 
 
+def test_who_ends_the_input_with_the_request_gets_its_answer(tmp_path: Path):
+    async def body(api: Served) -> None:
+        for _ in range(20):
+            client = await api.connect()
+            await client.send(b"GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n")
+            client.writer.write_eof()
+            assert (await client.reader.read()).endswith(b"OK")
+            client = await attached(api, **UPGRADE)
+            client.writer.write_eof()
+            assert (await client.head())[0] == 101
+            assert await client.frame() == (1, b"hello")
+            assert await client.frame() == (1, b"bye")
+            assert await client.reader.read() == b""
+
+    with_api(tmp_path, body)
+
+
 @pytest.mark.parametrize(
     ("tty", "prefix", "headers", "status", "media"),
     [

@@ -97,8 +97,9 @@ def test_a_lie_in_the_head_or_the_framing_is_refused(tmp_path: Path, sent: str):
         (b'{"Image": "a", "StopTimeout": 99999999999999999999}', "application/json", 400),
         (b'{"Image": ["a"]}', "application/json", 400),
         (b"null", "application/json", 400),
+        (b'{"\x80": "\x80"}', "application/json", 400),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_a_body_that_is_none_is_refused(tmp_path: Path, data: bytes, media: str, status: int):
     async def body(api: Served) -> None:
