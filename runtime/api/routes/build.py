@@ -134,7 +134,7 @@ def _json(name: str, text: str, kind: type[T]) -> T | None:
         return None
     try:
         return msgspec.json.decode(text, type=kind | None)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise BadParameterError(f"invalid query: {name}: {error}") from error
 
 
@@ -145,7 +145,7 @@ def _credentials(header: str) -> dict[str, Credential]:
     try:
         padded = header.translate(str.maketrans("+/", "-_")) + "=" * (-len(header) % 4)
         document = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=dict[str, Any])
-    except (ValueError, binascii.Error, msgspec.MsgspecError):
+    except (ValueError, binascii.Error, msgspec.MsgspecError, RecursionError):
         return {}
     found = {key_of(host): from_document(one) for host, one in document.items()}
     return {host: credential for host, credential in found.items() if credential is not None}

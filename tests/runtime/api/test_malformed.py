@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 from pathlib import Path
@@ -13,6 +14,9 @@ from hypothesis import strategies as st
 from serving import Client, Served, with_api
 
 from runtime.api import hijack
+from runtime.api.routes import build
+from runtime.engine.errors import BadParameterError
+from runtime.engine.service.request import Ulimit
 
 CREATE = "POST /v1.45/containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n"
 WHOLE = f'{CREATE}Content-Length: 13\r\n\r\n{{"Image":"a"}}'.encode()
@@ -154,3 +158,10 @@ def test_a_request_that_is_whole_may_take_its_time(tmp_path: Path, monkeypatch: 
         assert (await client.answer())[0] == 200
 
     with_api(tmp_path, body)
+
+
+def test_what_is_nested_without_end_is_no_setting_of_a_build():
+    nested = b'{"x":' + b"[" * 100_000
+    assert build._credentials(base64.b64encode(nested).decode()) == {}
+    with pytest.raises(BadParameterError, match="invalid query: ulimits"):
+        build._json("ulimits", f"[{nested.decode()}", list[Ulimit])
