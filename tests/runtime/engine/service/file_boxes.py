@@ -118,6 +118,9 @@ class Swapping:
 import ctypes, sys
 call, a, b, count = ctypes.CDLL(None).renameat2, sys.argv[1].encode(), sys.argv[2].encode(), 0
 import select
+while not count:
+    count += call(-100, a, -100, b, 2) == 0
+print("swapping", flush=True)
 while not select.select([0], [], [], 0)[0]:
     count += call(-100, a, -100, b, 2) == 0
 if count % 2:
@@ -131,6 +134,8 @@ print(count)
     def __enter__(self) -> Swapping:
         command = [sys.executable, "-SE", "-c", self._PROGRAM, *map(str, self.paths)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "swapping\n"
         return self
 
     def __exit__(self, *_: object) -> None:
