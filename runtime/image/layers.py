@@ -109,7 +109,7 @@ class LayerStore:
         return self.layers / self.blob_path(diff_id).name
 
     def put_blob(self, data: bytes) -> str:
-        """Store a document; return its digest."""
+        """Store a document; return its digest. Raises ImageError where the disk does not take it."""
         digest = _digest(data)
         target = self.blob_path(digest)
         if target.exists():
@@ -117,8 +117,11 @@ class LayerStore:
             return digest
         with files.scratch_directory(self.tmp) as scratch:
             temporary = scratch / "blob"
-            temporary.write_bytes(data)
-            self._place_file(temporary, target)
+            try:
+                temporary.write_bytes(data)
+                self._place_file(temporary, target)
+            except OSError as error:
+                raise ImageError(f"store document {digest}: {os_cause(error)}") from error
         return digest
 
     def read_blob(self, digest: str) -> bytes:

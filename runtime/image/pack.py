@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 from runtime.image import metadata, names
 from runtime.image.errors import ImageError, os_cause
 from runtime.image.pipeline import Hash
+from runtime.image.streams import MAGIC
 from runtime.image.tree import walk
 
 _CHUNK = 1 << 20
@@ -22,6 +23,8 @@ _PIECE = 1 << 18
 _BLOCK = 512
 END_MARK = bytes(2 * _BLOCK)
 """What ends a tar, and all there is of one without entries."""
+
+_MAGIC = tuple(magic.decode("utf-8", "surrogateescape") for magic in MAGIC)
 
 _ZSTD_LEVEL = 2
 """Who waits for a layer waits for this. Level 3 takes half as long again and makes it 3 % smaller."""
@@ -169,6 +172,8 @@ def _seconds(ns: int) -> str:
 
 
 def _header(entry: tarfile.TarInfo) -> bytes:
+    if entry.name.startswith(_MAGIC):  # a tar that begins so would be taken for a compressed one
+        entry.name = f"./{entry.name}"
     return entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 

@@ -15,6 +15,9 @@ _CHUNK = 1 << 20
 # looked at; after one that has grown much, smaller ones follow.
 _PIECES = {"gzip": 32 << 10, "zstd": 4096}
 _SMALLEST = 256
+MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz", b"BZh": "bzip2"}
+"""How compressed streams begin."""
+_UNUSED = ("xz", "bzip2")
 _LONGEST_HEADER = 1 << 22
 _BLOCK = 512
 _END = 4 * _BLOCK
@@ -243,13 +246,7 @@ def sniff(start: bytes | memoryview) -> str:
     data = bytes(start[:8])
     if not data:
         raise LayerError("layer is empty: not even a tar's end mark; get the image again")
-    if data.startswith(b"\x1f\x8b"):
-        return "gzip"
-    if data.startswith(b"\x28\xb5\x2f\xfd"):
-        return "zstd"
-    for magic, name in ((b"\xfd7zXZ\0", "xz"), (b"BZh", "bzip2")):
-        if data.startswith(magic):
-            raise LayerError(
-                f"layer is compressed with {name}, which OCI images do not use; use gzip or zstd"
-            )
-    return "none"
+    found = next((name for magic, name in MAGIC.items() if data.startswith(magic)), "none")
+    if found in _UNUSED:
+        raise LayerError(f"layer is compressed with {found}, which OCI images do not use; use gzip or zstd")
+    return found

@@ -270,3 +270,19 @@ def test_content_is_durable_before_the_list_that_names_it(
     assert synced == [store.root / "blobs/sha256", store.root / "layers", store.root]
     store.create("again", [io.BytesIO(BASE)])  # who put it there may not have come so far
     assert synced[3:] == synced[:3]
+
+
+@pytest.mark.parametrize("name", [b"BZh9", b"\x1f\x8bname", b"(\xb5/\xfdname", b"\xfd7zXZ"])
+def test_a_change_whose_name_begins_as_compressed_bytes_do_is_kept(
+    store: ImageStore, tmp_path: Path, name: bytes
+) -> None:
+    path = os.fsencode(tmp_path) + b"/changes/" + name
+    os.makedirs(os.path.dirname(path))  # noqa: PTH103, PTH120 - no text
+    with open(path, "wb") as file:  # noqa: PTH123
+        file.write(b"it")
+    for one in (path, os.path.dirname(path)):  # noqa: PTH120
+        os.utime(one, ns=(0, 0))  # a time with nanoseconds has a header of its own before it
+    layer = store.content.add_changes(tmp_path / "changes")
+    assert layer is not None
+    with open(os.fsencode(store.content.unpacked(layer).tree) + b"/" + name, "rb") as file:  # noqa: PTH123
+        assert file.read() == b"it"
