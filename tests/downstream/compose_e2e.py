@@ -25,7 +25,10 @@ from own_namespaces import run_inside, world
 NAME = "docker compose e2e"
 PACKAGE = "github.com/docker/compose/v2"
 _LIBRARIES = Path("/usr/share/gocode")
-_PACKAGES = "golang-github-{gotestyourself-gotest.tools,otiai10-copy,stretchr-testify}-dev"
+_PACKAGES = (
+    "golang-github-gotestyourself-gotest.tools-dev golang-github-otiai10-copy-dev "
+    "golang-github-stretchr-testify-dev"
+)
 _BUILDKIT = (
     "^TestBuild(SSH|Secrets|PlatformsWithCorrectBuildxConfig|Privileged|Builder)$",
     "^Test(ComposeMetrics|RebuildOnDotEnvWithExternalNetwork)$",
