@@ -12,7 +12,7 @@ import msgspec
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.jsonlog import parse_options
 from runtime.engine.service.request import HostConfig, LogConfig, Ulimit
-from runtime.engine.service.validate import ULIMITS, check_ulimit
+from runtime.engine.service.validate import check_ulimit
 from runtime.network.ipam import Split
 from runtime.network.resolvconf import is_address
 
@@ -122,7 +122,7 @@ def check_settings(settings: Settings) -> None:
         if domain != "." and not (_DOMAIN.fullmatch(domain) and re.search("[a-z]", domain, re.IGNORECASE)):
             raise BadParameterError(f"{domain} is not a valid domain")
     for name, limit in settings.ulimits.items():
-        if name not in ULIMITS or limit.name != name:
+        if limit.name != name:
             raise BadParameterError(f"invalid ulimit type: {limit.name}")
         check_ulimit(limit)
     if settings.shm_bytes <= 0:
