@@ -155,8 +155,8 @@ async def _answer(
         make: Callable[[], asyncio.Protocol] = api
         if address.kind == "tcp" and tls is not None:
             make = _with_tls(tls, api)
-        create = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
-        servers.append(await create(make, sock=sock))
+        # Not create_unix_server(): since Python 3.13 it removes the file at its end, which may be systemd's.
+        servers.append(await loop.create_server(make, sock=sock))
     return servers
 
 
