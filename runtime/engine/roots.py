@@ -18,8 +18,8 @@ import msgspec
 from runtime.engine.directories import Directories
 from runtime.engine.targets import add_targets
 from runtime.spawn.idmaps import IdMaps, make_user_namespace
-from runtime.spawn.overlay import make_overlay
-from runtime.spawn.trees import clone_mapped, clone_tree
+from runtime.spawn.overlay import make_mapped_overlay, make_overlay
+from runtime.spawn.trees import clone_tree
 
 if TYPE_CHECKING:
     from runtime.image.files import Lease
@@ -90,10 +90,6 @@ class Roots:
         with contextlib.ExitStack() as held, contextlib.ExitStack() as undo:
             namespace = make_user_namespace(maps)
             held.callback(os.close, namespace)
-            mapped = []
-            for layer in layers:
-                mapped.append(clone_mapped(layer, namespace))
-                held.callback(os.close, mapped[-1])
             if kept:
                 home, (upper, work) = kept, Directories.make_at(kept)
             else:
@@ -101,7 +97,7 @@ class Roots:
                 undo.callback(self._directories.remove, home)
             for directory in (upper, work):
                 os.chown(directory, *maps.outside(0, 0))
-            root = Root(make_overlay([f"/proc/self/fd/{fd}" for fd in mapped], upper, work), home)
+            root = Root(make_mapped_overlay(layers, upper, work, namespace), home)
             undo.pop_all()
         return root
 

@@ -6,8 +6,6 @@ which then have to be detached; copied from the anchor it starts with one.
 
 from __future__ import annotations
 
-import threading
-
 from runtime.spawn.linux import (
     AT_FDCWD,
     CLONE_NEWNS,
@@ -28,7 +26,8 @@ from runtime.spawn.linux import (
     O_DIRECTORY,
     O_PATH,
 )
-from runtime.spawn.tape import StepError, Tape
+from runtime.spawn.tape import Tape
+from runtime.spawn.threads import in_own_thread
 
 
 def make_anchor(mountpoint: str) -> int:
@@ -36,21 +35,8 @@ def make_anchor(mountpoint: str) -> int:
 
     mountpoint: a directory of the host, used in the new namespace only. Raises StepError.
     """
-    found: list[int | StepError] = []
-
-    def work() -> None:
-        try:
-            found.append(_tape(mountpoint).walk({})[_NAMESPACE])
-        except StepError as error:
-            found.append(error)
-
-    # A thread of its own: unshare and pivot_root then concern this thread only, and it ends with them.
-    thread = threading.Thread(target=work, name="anchor")
-    thread.start()
-    thread.join()
-    if isinstance(found[0], StepError):
-        raise found[0]
-    return found[0]
+    # unshare and pivot_root then concern that thread only.
+    return in_own_thread("anchor", lambda: _tape(mountpoint).walk({})[_NAMESPACE])
 
 
 _NAMESPACE = 1

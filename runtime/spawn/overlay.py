@@ -9,12 +9,20 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 
 from runtime.spawn.linux import (
+    AT_FDCWD,
+    CLONE_NEWNS,
     FSCONFIG_CMD_CREATE,
     FSCONFIG_SET_STRING,
     FSMOUNT_CLOEXEC,
     FSOPEN_CLOEXEC,
+    MOVE_MOUNT_F_EMPTY_PATH,
+    MOVE_MOUNT_T_SYMLINKS,
+    MS_PRIVATE,
+    MS_REC,
 )
 from runtime.spawn.tape import Slot, SlotValue, StepError, Tape
+from runtime.spawn.threads import in_own_thread
+from runtime.spawn.trees import clone_mapped
 
 LONGEST_OPTION = 255
 """Bytes of a path that an fsconfig string holds; a longer one is given as /proc/self/fd/N."""
@@ -36,6 +44,35 @@ def make_overlay(layers: Sequence[str], upper: str, work: str) -> int:
 def make_read_only_overlay(layers: Sequence[str]) -> int:
     """Like make_overlay, of two layers or more and nothing to write to."""
     return _make(layers, {})
+
+
+def make_mapped_overlay(layers: Sequence[str], upper: str, work: str, user_namespace_fd: int) -> int:
+    """Like make_overlay, with the owners of the layers seen through the id maps of a user namespace.
+
+    Overlay takes no detached mount as a layer before Linux 6.15. So each mapped copy is attached over its
+    layer, in a mount namespace that ends with this; the overlay has copies of its own. Raises StepError.
+    """
+
+    def make() -> int:
+        _private_mounts.walk({})
+        for layer in layers:
+            tree = clone_mapped(layer, user_namespace_fd)
+            try:
+                _attach.walk({"tree": tree, "at": os.fsencode(layer)})
+            finally:
+                os.close(tree)
+        return make_overlay(layers, upper, work)
+
+    return in_own_thread("overlay", make)
+
+
+_private_mounts = Tape()
+_private_mounts.add("new mount namespace", "unshare", CLONE_NEWNS)
+_private_mounts.add("cut mount propagation", "mount", 0, "/", 0, MS_REC | MS_PRIVATE, 0)
+
+_attach = Tape()
+_attach_flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS
+_attach.add("attach a mapped layer", "move_mount", Slot("tree"), "", AT_FDCWD, Slot("at"), _attach_flags)
 
 
 def _make(layers: Sequence[str], writable: dict[str, str]) -> int:

@@ -10,9 +10,14 @@ from runtime.spawn.cgroups import find_layout
 
 def cgroups_of(pid: int) -> list[Path]:
     """The cgroups of the process's containers, in all trees."""
+    return [path for parent in parents_of(pid) for path in parent.iterdir() if path.is_dir()]
+
+
+def parents_of(pid: int) -> list[Path]:
+    """The cgroups that those are in, one a tree."""
     layout = find_layout()
     trees = {*layout.v1.values(), *([layout.v2] if layout.v2 else [])}
-    return [path for tree in trees for path in Path(tree).glob(f"nn-{pid}-*/*") if path.is_dir()]
+    return [path for tree in trees for path in Path(tree).glob(f"nn-{pid}-*")]
 
 
 def links_of(pid: int) -> set[str]:

@@ -1,4 +1,7 @@
-"""Our container runtime where there is cgroup v2 only: its own tests and real containers, inside a guest."""
+"""Our container runtime on another machine than this one: its own tests and real containers, inside a guest.
+
+It has cgroup v2 only, and Debian's kernel and Python, which are others than the host's may be.
+"""
 
 import importlib.util
 from pathlib import Path
@@ -78,3 +81,27 @@ def test_containers_start_are_limited_frozen_and_killed_on_v2(guest):
 def test_the_daemon_serves_docker_on_v2(guest):
     """Limits and their change, and memory that runs out: what the layout of cgroups can break."""
     assert " passed" in in_guest(guest, "tests/runtime/api/test_client_limits.py", "-k", "docker")
+
+
+def test_user_namespaces_work_on_debians_kernel(guest):
+    """Before Linux 6.15 overlay takes no detached mounts as layers, which those with mapped owners were."""
+    said = in_guest(guest, "tests/runtime/engine/test_user_namespace.py")
+    assert "SKIPPED" not in said
+
+
+def test_a_passed_socket_stays_with_debians_python(guest):
+    """Python 3.13 removes the file of a socket that create_unix_server() was given."""
+    assert " passed" in in_guest(guest, "tests/runtime/api/test_passed_sockets.py")
+
+
+@pytest.mark.parametrize(
+    ("file", "test"),
+    [
+        ("engine/spawner/test_spawner_survival.py", "test_its_end_frees_everything"),
+        ("engine/test_container_mounts.py", "test_what_the_container_mounts_stays_there"),
+        ("engine/test_hardening.py", "test_the_init_cannot_be_overwritten"),
+    ],
+)
+def test_what_asks_the_host_is_true_of_v2_and_of_tmp_in_memory_too(guest, file, test):
+    guest.exec(["sh", "-c", "mountpoint -q /tmp || mount -t tmpfs tmp /tmp"])
+    assert " passed" in in_guest(guest, f"tests/runtime/{file}", "-k", test)

@@ -11,10 +11,9 @@ import contextlib
 import logging
 import os
 import stat
-import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from runtime.engine.errors import EngineError
 from runtime.engine.inroot import make_directories, make_file, open_in
@@ -36,13 +35,13 @@ from runtime.spawn.linux import (
 from runtime.spawn.mounts import add_enter_anchor
 from runtime.spawn.overlay import make_overlay, make_read_only_overlay
 from runtime.spawn.tape import Slot, Tape
+from runtime.spawn.threads import in_own_thread
 from runtime.spawn.trees import clone_part, clone_tree
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 _CLONE_FS = 0x200
 
@@ -84,7 +83,7 @@ async def bare_root_of(service: Service, record: ContainerRecord) -> AsyncIterat
     fd = -1
     try:
         if record.state.running:
-            fd = await asyncio.to_thread(_in_thread, lambda: _clone_bare(record.state.pid))
+            fd = await asyncio.to_thread(in_own_thread, "mounts", lambda: _clone_bare(record.state.pid))
             if record.state.pid not in await service.spawner.pids(record.id):
                 os.close(fd)
                 fd = -1
@@ -171,7 +170,7 @@ def _assemble(service: Service, record: ContainerRecord, held: contextlib.ExitSt
             return root
         anchor = make_anchor(str(service.containers.directory(record.id)))
         until_then.callback(os.close, anchor)
-        fd = _in_thread(lambda: _attach_all(anchor, root, binds))
+        fd = in_own_thread("mounts", lambda: _attach_all(anchor, root, binds))
     held.callback(os.close, fd)
     return fd
 
@@ -268,22 +267,3 @@ def _take(at: int, deep: int) -> int:
         return tape.walk({})[0]
     tape.add("take the tree", "open_tree", Slot("at"), "", flags | AT_EMPTY_PATH)
     return tape.walk({"at": at})[0]
-
-
-def _in_thread(work: Callable[[], T]) -> T:
-    """Do `work` in a thread that ends with it: the namespaces and the root it enters are its own."""
-    found: list[T] = []
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            found.append(work())
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=run, name="mounts")
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return found[0]

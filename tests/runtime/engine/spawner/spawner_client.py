@@ -13,6 +13,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from host_traces import cgroups_of
+
 from runtime.engine import ContainerConfig
 from runtime.engine.spawner.client import Spawner
 from runtime.engine.spawner.protocol import Exec, Exited, Start, Started
@@ -146,9 +148,8 @@ class Traces(NamedTuple):
 
 def traces(pid: int) -> Traces:
     """Count what the spawner of this pid holds now."""
-    cgroups = [path for path in Path("/sys/fs/cgroup").glob(f"*/nn-{pid}-*/*") if path.is_dir()]
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return Traces(len(list(Path(f"/proc/{pid}/fd").iterdir())), len(cgroups), len(children))
+    return Traces(len(list(Path(f"/proc/{pid}/fd").iterdir())), len(cgroups_of(pid)), len(children))
 
 
 def _rests(pid: int) -> bool:
