@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
+from runtime.docker_syntax import MalformedError
+
 
 class EngineError(Exception):
     """A container could not be made, started or freed: names the operation, the container and the cause."""
@@ -21,6 +26,15 @@ class StartFailedError(EngineError):
 
 class BadParameterError(EngineError):
     """What was asked makes no sense, whatever exists (an API's 400)."""
+
+
+@contextlib.contextmanager
+def refusing(what: str = "") -> Iterator[None]:
+    """Raise BadParameterError for a text that is malformed, with `what` before the words."""
+    try:
+        yield
+    except MalformedError as error:
+        raise BadParameterError(f"{what}{error}") from error
 
 
 class ForbiddenError(EngineError):

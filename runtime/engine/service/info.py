@@ -11,9 +11,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runtime.docker_syntax.log_options import DRIVERS
 from runtime.engine.service import clock
 from runtime.engine.service.hostfacts import feature_flags, host_facts
-from runtime.engine.service.validate import LOG_DRIVERS
 from runtime.image.references import HUB
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def info_document(service: Service) -> dict[str, Any]:
             "Volume": ["local"],
             "Network": ["bridge", "host", "null"],
             "Authorization": None,
-            "Log": [name for name in LOG_DRIVERS if name],
+            "Log": list(DRIVERS),
         },
         **feature_flags(facts),
         "Debug": logging.getLogger().isEnabledFor(logging.DEBUG),

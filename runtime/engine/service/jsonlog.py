@@ -19,71 +19,20 @@ from pathlib import Path
 
 import msgspec
 
-from runtime.engine.errors import BadParameterError, EngineError
+from runtime.docker_syntax.log_options import LogOptions
+from runtime.engine.errors import EngineError
 from runtime.engine.service.clock import text_of
 from runtime.engine.service.intake import Intake
-from runtime.engine.service.request import LogConfig
 from runtime.spawn.causes import cause
 
 log = logging.getLogger(__name__)
 
-DRIVERS = ("json-file", "local", "none")
-_UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-_KNOWN = frozenset(
-    {"max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode",
-     "max-buffer-size"}
-)  # fmt: skip
 _NAMES = {1: "stdout", 2: "stderr"}
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 _SHORT = 32
 _MOST_FILES, _MOST_BEHIND = 200, 16 << 20
 """Number and bytes of rotated files that are kept for readers who are behind."""
 _encode = msgspec.json.Encoder().encode
-
-
-class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """When a log goes on in a new file: max_bytes a file (0: never), max_files in all."""
-
-    max_bytes: int = 0
-    max_files: int = 1
-
-
-def parse_options(config: LogConfig) -> LogOptions | None:
-    """Return what a container's log is to be, None for none. Raises BadParameterError."""
-    driver, given = config.type or "json-file", config.config or {}
-    if driver not in DRIVERS:
-        raise BadParameterError(
-            f"logger: no log driver named '{driver}' is registered; use {', '.join(DRIVERS)}"
-        )
-    for name, value in given.items():
-        if name not in _KNOWN:
-            raise BadParameterError(f"unknown log opt '{name}' for {driver} log driver")
-        if name.endswith("-regex"):
-            _require_pattern(name, value)
-    if driver == "none":
-        return None
-    by_driver = ("20m", "5") if driver == "local" else ("-1", "1")
-    files = given.get("max-file", by_driver[1])
-    if not files.isdecimal() or int(files) < 1:
-        raise BadParameterError(f"max-file cannot be less than 1: '{files}' was given")
-    return LogOptions(max_bytes=_bytes(given.get("max-size", by_driver[0])), max_files=int(files))
-
-
-def _require_pattern(name: str, text: str) -> None:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise BadParameterError(f"log opt {name}: '{text}' is no regular expression: {error}") from error
-
-
-def _bytes(text: str) -> int:
-    if text == "-1":
-        return 0
-    found = re.fullmatch(r"(\d+(?:\.\d*)?) ?([bkmgt]?)(?:i?b)?", text.lower())
-    size = int(float(found[1]) * _UNITS[found[2]]) if found else 0
-    if not size:
-        raise BadParameterError(f"invalid max-size '{text}' of a log: give a number with k, m or g, as 10m")
-    return size
 
 
 def entries(name: str, text: str, time_text: str, attrs: bytes = b"") -> bytes:

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from runtime.engine.errors import BadParameterError
-from runtime.engine.service.jsonlog import parse_options
+from runtime.docker_syntax import log_options
+from runtime.engine.errors import BadParameterError, refusing
 from runtime.engine.service.request import HostConfig, LogConfig, Ulimit
 from runtime.engine.service.validate import check_ulimit
 from runtime.network.ipam import Split
@@ -127,7 +127,8 @@ def check_settings(settings: Settings) -> None:
         check_ulimit(limit)
     if settings.shm_bytes <= 0:
         raise BadParameterError("SHM size can not be less than 0")
-    parse_options(settings.log)
+    with refusing():
+        log_options.parse(settings.log.type, settings.log.config or {})
 
 
 def _check_modes(settings: Settings) -> None:

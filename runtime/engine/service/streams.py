@@ -6,13 +6,15 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime.docker_syntax import MalformedError, log_options
 from runtime.engine.errors import BadParameterError, ConflictError, EngineError, UnavailableError
 from runtime.engine.service.attachment import Attachment
 from runtime.engine.service.detach import parse_keys
 from runtime.engine.service.hub import STDERR, STDOUT, Hub
-from runtime.engine.service.jsonlog import JsonLog, parse_options
+from runtime.engine.service.jsonlog import JsonLog
 from runtime.engine.service.logattrs import attributes, shown
 from runtime.engine.service.logreader import LogQuery, read_log
 from runtime.engine.service.record import ContainerRecord
@@ -160,9 +162,8 @@ class Streams:
         return channel
 
     def _make(self, record: ContainerRecord) -> _Channel:
-        options = parse_options(record.host_config.log_config)
         path = self._service.containers.directory(record.id) / LOG
-        log = JsonLog(path, options, attributes(record)) if options is not None else None
+        log = _log_of(record, path)
         if log is not None:
             try:
                 log.recover()
@@ -187,6 +188,17 @@ class Streams:
     def _detached(self, id: str) -> None:  # noqa: A002
         with contextlib.suppress(EngineError):
             self._service.containers.publish(self._service.containers.get(id), "detach")
+
+
+def _log_of(record: ContainerRecord, path: Path) -> JsonLog | None:
+    """Return its log, None for none. Options that an older version let pass are left out."""
+    config = record.host_config.log_config
+    try:
+        options = log_options.parse(config.type, config.config or {})
+    except MalformedError as error:
+        logger.warning("log of container %s: %s; it is written without options", record.name, error)
+        return JsonLog(path, log_options.LogOptions())
+    return JsonLog(path, options, attributes(record)) if options is not None else None
 
 
 def _wanted(*, stdout: bool, stderr: bool) -> frozenset[int]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 
-from runtime.engine.errors import BadParameterError, UnavailableError
+from runtime.docker_syntax import log_options
+from runtime.engine.errors import BadParameterError, UnavailableError, refusing
 from runtime.engine.service import modes
 from runtime.engine.service.devicenodes import rules_of
 from runtime.engine.service.hostfacts import HostFacts
@@ -22,13 +22,7 @@ ULIMITS = {
     "rtprio": "RTPRIO", "rttime": "RTTIME", "sigpending": "SIGPENDING", "stack": "STACK",
 }  # fmt: skip
 """Docker's name → the kernel's, without RLIMIT_."""
-LOG_DRIVERS = ("", "json-file", "local", "none")
 RUNTIMES = ("", "nn", "runc", "io.containerd.runc.v2")
-_LOG_OPTIONS = frozenset(
-    {"max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode",
-     "max-buffer-size"}
-)  # fmt: skip
-_SIZE = re.compile(r"\d+(\.\d+)?\s*[kKmMgGtT]?[iI]?[bB]?|-1")
 _HOSTNAME_MOST = 64
 _SHORTEST_NS = 1_000_000
 
@@ -64,7 +58,8 @@ def check_host_config(config: Config, host: HostConfig, facts: HostFacts) -> lis
             f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]"
         )
     _check_unavailable(host)
-    _check_log(host)
+    with refusing():
+        log_options.parse(host.log_config.type, host.log_config.config or {})
     caps = capabilities_of(host)
     seccomp_of(parse_security(host.security_opt).seccomp, caps)
     rules_of(host.device_cgroup_rules)
@@ -126,19 +121,6 @@ def check_conflicts(config: Config, host: HostConfig) -> None:
     for what, asked in clashes.items():
         if asked:
             raise BadParameterError(f"conflicting options: {what}")
-
-
-def _check_log(host: HostConfig) -> None:
-    kind, options = host.log_config.type, host.log_config.config or {}
-    if kind not in LOG_DRIVERS:
-        raise BadParameterError(f"logger: no log driver named '{kind}' is registered")
-    for name in options:
-        if kind != "none" and name not in _LOG_OPTIONS:
-            raise BadParameterError(f"unknown log opt '{name}' for {kind or 'json-file'} log driver")
-    if not _SIZE.fullmatch(options.get("max-size", "-1")):
-        raise BadParameterError(f"invalid size: '{options['max-size']}'")
-    if not options.get("max-file", "1").isdecimal() or options.get("max-file") == "0":
-        raise BadParameterError(f"invalid max-file: '{options['max-file']}'; it must be 1 or more")
 
 
 def check_ulimit(limit: Ulimit) -> None:

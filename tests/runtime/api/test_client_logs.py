@@ -94,3 +94,12 @@ def test_wrong_questions_are_refused(client: Client):
     ended(client, "true")
     assert client.refused("logs", "--since", "yesterdayish", "box")
     assert "unknown log opt" in client.refused("create", "--log-opt", "colour=red", "busybox", "true")
+
+
+@pytest.mark.parametrize("option", ["max-size=0", "max-size=0.1b", "labels-regex=("])
+def test_log_options_that_cannot_be_used_make_no_container(client: Client, option: str):
+    """They passed creation and failed after the start: the program ran and nobody read its output."""
+    client.refused("create", "--name", "box", "--log-opt", option, "busybox", "echo", "hi")
+    assert client("ps", "-aq") == ""
+    ended(client, "echo hi", "--log-opt", "max-size=1k", "--log-opt", "labels-regex=^a")
+    assert client("logs", "box") == "hi\n"

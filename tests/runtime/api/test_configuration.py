@@ -118,8 +118,8 @@ def test_a_file_that_cannot_be_is_refused(tmp_path: Path, document: Any, flags: 
         ("--default-shm-size=big", "invalid size: 'big'"),
         ("--default-network-opt=bridge", "write name=value"),
         ("--registry-mirror=http://[", "write http://HOST[:PORT]"),
-        ("--log-driver=splunk", "no log driver named 'splunk'"),
-        ("--log-opt=max-size=x", "invalid max-size 'x'"),
+        ("--log-driver=splunk", "error looking up logging plugin splunk"),
+        ("--log-opt=max-size=x", "invalid size: 'x'"),
     ],
 )
 def test_a_flag_that_cannot_be_is_refused(capsys: pytest.CaptureFixture[str], flag: str, words: str):

@@ -13,12 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stream_fakes import all_of, settle
 
-from runtime.engine.errors import BadParameterError
+from runtime.docker_syntax.log_options import LogOptions
 from runtime.engine.service import jsonlog, logreader
-from runtime.engine.service.jsonlog import JsonLog, LogOptions, entries, parse_options
+from runtime.engine.service.jsonlog import JsonLog, entries
 from runtime.engine.service.logattrs import shown
 from runtime.engine.service.logreader import LogQuery, read_log
-from runtime.engine.service.request import LogConfig
 
 SECOND = 1_000_000_000
 
@@ -264,32 +263,3 @@ def test_a_log_that_cannot_be_written_does_not_stop_the_program(tmp_path: Path, 
     log.write(1, b"three\n")
     assert joined(log) == b"three\n"
     log.close()
-
-
-@pytest.mark.parametrize(
-    ("driver", "options", "expected"),
-    [
-        ("", None, LogOptions()),
-        ("json-file", {"max-size": "10m", "max-file": "3"}, LogOptions(max_bytes=10_000_000, max_files=3)),
-        ("json-file", {"max-size": "1.5kb", "tag": "x"}, LogOptions(max_bytes=1500)),
-        ("local", None, LogOptions(max_bytes=20_000_000, max_files=5)),
-        ("none", None, None),
-    ],
-)
-def test_options_are_dockers(driver, options, expected):
-    assert parse_options(LogConfig(type=driver, config=options)) == expected
-
-
-@pytest.mark.parametrize(
-    ("driver", "options", "message"),
-    [
-        ("syslog", {}, "no log driver named 'syslog' is registered"),
-        ("json-file", {"size": "1"}, "unknown log opt 'size' for json-file log driver"),
-        ("json-file", {"env-regex": "("}, "log opt env-regex: '\\(' is no regular expression"),
-        ("json-file", {"max-file": "0"}, "max-file cannot be less than 1"),
-        ("json-file", {"max-size": "much"}, "invalid max-size 'much'"),
-    ],
-)
-def test_other_options_are_refused(driver, options, message):
-    with pytest.raises(BadParameterError, match=message):
-        parse_options(LogConfig(type=driver, config=options))

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_container_log import joined, read
 
+from runtime.docker_syntax.log_options import LogOptions
 from runtime.engine.service import intake
-from runtime.engine.service.jsonlog import JsonLog, LogOptions
+from runtime.engine.service.jsonlog import JsonLog
 
 CALLS = ("open", "write", "pwrite", "splice", "replace", "truncate", "ftruncate", "unlink")
 

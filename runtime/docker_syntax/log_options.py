@@ -1,0 +1,82 @@
+"""A container's log driver and its options: `max-size=10m`, `max-file=3`, `labels-regex=^app`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from runtime.docker_syntax import MalformedError, booleans, sizes
+
+DRIVERS = ("json-file", "local", "none")
+_KNOWN = frozenset({"max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag"})
+_OF_ALL = frozenset({"mode", "max-buffer-size"})
+"""Options that dockerd itself reads, whatever the driver."""
+_DEFAULTS = {"json-file": ("-1", "1"), "local": ("20m", "5")}
+_WORDS = {"json-file": "json-file log driver", "local": "log driver local"}
+
+
+class LogOptions(NamedTuple):
+    """When a log goes on in a new file: max_bytes a file (0: never), max_files in all."""
+
+    max_bytes: int = 0
+    max_files: int = 1
+
+
+def parse(driver: str, given: Mapping[str, str]) -> LogOptions | None:
+    """Return what a container's log is to be, None for none. driver "": json-file. Raises MalformedError."""
+    driver = driver or "json-file"
+    if driver == "none":  # its options mean nothing, to dockerd as well
+        return None
+    _check_buffer(given)
+    if driver not in DRIVERS:
+        raise MalformedError(f'error looking up logging plugin {driver}: plugin "{driver}" not found')
+    for name in given.keys() - _KNOWN - _OF_ALL:
+        raise MalformedError(f"unknown log opt '{name}' for {_WORDS[driver]}")
+    for name in ("labels-regex", "env-regex"):
+        _check_pattern(name, given.get(name, ""))
+    size, files = _DEFAULTS[driver]
+    found = LogOptions(_bytes(given.get("max-size", size)), _files(given.get("max-file", files)))
+    if booleans.parse(given.get("compress", "false")) and (found.max_files < 2 or not found.max_bytes):
+        raise MalformedError("compress cannot be true when max-file is less than 2 or max-size is not set")
+    return found
+
+
+def _check_buffer(given: Mapping[str, str]) -> None:
+    mode = given.get("mode", "")
+    if mode not in ("", "blocking", "non-blocking"):
+        raise MalformedError(f"logger: logging mode not supported: {mode}")
+    if "max-buffer-size" not in given:
+        return
+    if mode != "non-blocking":
+        raise MalformedError("logger: max-buffer-size option is only supported with 'mode=non-blocking'")
+    try:
+        sizes.parse(given["max-buffer-size"])
+    except MalformedError as error:
+        raise MalformedError(f"error parsing option max-buffer-size: {error}") from None
+
+
+def _check_pattern(name: str, text: str) -> None:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise MalformedError(f"log opt {name}: '{text}' is not a regular expression: {error}") from error
+
+
+def _bytes(text: str) -> int:
+    """Read max-size. -1, which Docker's documents give as the default, is no limit; dockerd refuses it."""
+    if text == "-1":
+        return 0
+    size = sizes.parse(text, sizes.DECIMAL)
+    if not size:
+        raise MalformedError("max-size must be a positive number")
+    return size
+
+
+def _files(text: str) -> int:
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    if not (digits.isascii() and digits.isdecimal()):
+        raise MalformedError(f'strconv.Atoi: parsing "{text}": invalid syntax')
+    if int(text) < 1:
+        raise MalformedError("max-file cannot be less than 1")
+    return int(text)
