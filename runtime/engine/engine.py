@@ -89,8 +89,9 @@ class Engine:
         """The slots of the v1 hierarchies a child joins, and the names a cgroup view has below its top."""
         group = self._cgroups.create(f"probe-{secrets.token_hex(4)}")
         try:
-            slots = tuple(f"cgroup{number}" for number in range(len(group.joins)))
-            return slots, tuple(group.v1_dirs) or ("",)
+            slots = tuple(f"cgroup{number}" for number in range(len(group.join_fds)))
+            mounts = dict.fromkeys(self._cgroups.joined.values())
+            return slots, tuple(mount.rpartition("/")[2] for mount in mounts) or ("",)
         finally:
             group.remove()
 

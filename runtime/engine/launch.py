@@ -103,7 +103,7 @@ def cgroup_slots(
     attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
     if not config.privileged:
         attributes |= MOUNT_ATTR_RDONLY
-    for number, path in enumerate(group.v1_dirs.values() if group.v1_dirs else (group.v2_dir,)):
+    for number, path in enumerate(group.hierarchies or (group.v2_dir,)):
         if f"cgroupfs{number}" in wanted and path is not None:
             slots[f"cgroupfs{number}"] = held.keep(clone_tree(path, attributes, recursive=False))
     return slots

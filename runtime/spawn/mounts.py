@@ -184,7 +184,8 @@ def add_take_shm(tape: Tape, slot: str) -> Result:
 def add_cgroups(tape: Tape, root: Result, names: tuple[str, ...]) -> None:
     """Append the attachment of the container's cgroup directories (slots `cgroupfs0`…) on /sys/fs/cgroup.
 
-    names: of the v1 hierarchies, each a directory in a small tmpfs; "" alone for the one v2 tree.
+    names: of the v1 hierarchies' mount points, each a directory in a small tmpfs, with a link for each
+    controller of `cpu,cpuacct`; "" alone for the one v2 tree.
     """
     place = "/sys/fs/cgroup"
     if names == ("",):
@@ -199,6 +200,8 @@ def add_cgroups(tape: Tape, root: Result, names: tuple[str, ...]) -> None:
         tape.add(f"mkdir {path}", "mkdirat", AT_FDCWD, path, 0o755)
         mount = Slot(f"cgroupfs{number}")
         tape.add(f"mount on {path}", "move_mount", mount, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH)
+        for link in name.split(",") if "," in name else ():
+            tape.add(f"link {place}/{link}", "symlinkat", name, AT_FDCWD, f"{place}/{link}")
     read_only = MS_BIND | MS_REMOUNT | MS_RDONLY | flags
     tape.add(f"make {place} read-only", "mount", 0, place, 0, read_only, 0)
 

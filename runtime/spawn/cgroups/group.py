@@ -20,8 +20,9 @@ class Cgroup:
     """Made by CgroupManager.create(). Not safe for use from several threads at once.
 
     id: what the container is called; directories may be named otherwise (a pooled cgroup was made before).
-    joins: names of the v1 hierarchies the child must join by itself, in the order of `join_fds`. The child
-        writes "0" to each fd: a parent that writes the child's pid waits for an RCU grace period, 6 ms each.
+    v1_dirs: controller to directory; those of one hierarchy (cpu,cpuacct) have the same.
+    join_fds: one for each v1 hierarchy. The child writes "0" to each by itself: a parent that writes the
+        child's pid waits for an RCU grace period, 6 ms each.
     v2_fd: directory fd for clone3's CLONE_INTO_CGROUP, None without a v2 tree.
     close_fds() may be called as soon as the child runs; remove() calls it too.
     """
@@ -30,16 +31,14 @@ class Cgroup:
         self.id = id
         self.v1_dirs = dict(v1_dirs)
         self.v2_dir = v2_dir
-        self.joins: tuple[str, ...] = ()
         self.join_fds: tuple[int, ...] = ()
         self.v2_fd: int | None = None
 
     def open_fds(self) -> None:
         """Open what the child needs to join; called once by the manager."""
-        self.joins = tuple(self.v1_dirs)
         fds: list[int] = []
         try:
-            fds.extend(os.open(f"{path}/tasks", os.O_WRONLY | os.O_CLOEXEC) for path in self.v1_dirs.values())
+            fds.extend(os.open(f"{path}/tasks", os.O_WRONLY | os.O_CLOEXEC) for path in self.hierarchies)
             if self.v2_dir is not None:
                 self.v2_fd = os.open(self.v2_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -57,9 +56,14 @@ class Cgroup:
         self.join_fds, self.v2_fd = (), None
 
     @property
+    def hierarchies(self) -> tuple[str, ...]:
+        """Its directories on v1, one for each hierarchy."""
+        return tuple(dict.fromkeys(self.v1_dirs.values()))
+
+    @property
     def dirs(self) -> tuple[str, ...]:
         """All directories of this cgroup."""
-        return (*self.v1_dirs.values(), *((self.v2_dir,) if self.v2_dir else ()))
+        return (*self.hierarchies, *((self.v2_dir,) if self.v2_dir else ()))
 
     def update(self, limits: Limits) -> None:
         """Set the limits that are not None; the others stay. CgroupError names the one that failed."""

@@ -10,11 +10,12 @@ import msgspec
 
 from runtime.spawn.cgroups.model import CgroupError
 
-V1_CONTROLLERS = ("cpu", "memory", "pids", "devices", "blkio", "cpuset", "cpuacct", "freezer")
+V1_CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "devices", "blkio", "cpuacct", "freezer")
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
-    """Where cgroups are mounted. `v1`: controller to mount point; `v2`: the unified tree's, or None.
+    """Where cgroups are mounted. `v1`: controller to mount point, in the order of V1_CONTROLLERS; `v2`: the
+    unified tree's, or None.
 
     `v2_controllers` is empty in the usual hybrid layout, where v1 holds the controllers; that tree is still
     of use: it kills and freezes in one write, accounts CPU time, and takes a child in clone3.
@@ -48,6 +49,7 @@ def find_layout(mountinfo: str | None = None) -> Layout:
     if not v1 and not v2:
         advice = "mount one: mount -t cgroup2 none /sys/fs/cgroup"
         raise CgroupError("find cgroups: no cgroup file system in", "/proc/self/mountinfo", advice=advice)
+    v1 = {name: v1[name] for name in V1_CONTROLLERS if name in v1}
     unified = min(v2, key=lambda where: not where.startswith("/sys/fs/cgroup")) if v2 else None
     return Layout(v1=v1, v2=unified, v2_controllers=_controllers(unified))
 

@@ -30,6 +30,8 @@ class CgroupManager:
     pool_size: cgroups kept ready by refill(); with one at hand, create() only writes limits.
     parent: path below each mount point to work in, made where it is missing: for delegated trees, and for
     cgroups that share a limit.
+    joined: v1's controllers that every container joins, and where they are mounted: the same for all, so that
+    one tape serves them.
     evacuate: on v2, move processes out of `parent` when they stand in the way of its controllers.
     Raises CgroupError when a directory cannot be made (no root, read-only tree).
     """
@@ -56,9 +58,9 @@ class CgroupManager:
         self._pool: deque[Cgroup] = deque()
         self._pool_size = pool_size
         self._lock = threading.Lock()
-        self._handed_down: list[tuple[str, frozenset[str]]] = []
+        self.joined = _joined(self.layout)
         self._make_parents()
-        self._v1 = {name: self._root(self.layout.v1[name]) for name in self._v1_always()}
+        self._v1 = {name: self._root(mount) for name, mount in self.joined.items()}
         self._v2 = self._root(self.layout.v2) if self.layout.v2 else None
         # Below a delegated cgroup there are only the controllers that were handed to it.
         delegated = files.get(f"{self._v2.rpartition('/')[0]}/cgroup.controllers") if self._v2 else None
@@ -68,18 +70,6 @@ class CgroupManager:
 
     def _root(self, mount: str) -> str:
         return "/".join(part for part in (mount.rstrip("/"), self._parent, self._base) if part)
-
-    def _v1_always(self) -> list[str]:
-        """Hierarchies every container joins, the same for all: so one tape serves them."""
-        wanted = ["cpu", "cpuset", "memory", "pids", "devices", "blkio"]
-        if self.layout.v2 is None:
-            wanted += ["cpuacct", "freezer"]
-        # Controllers mounted together (cpu,cpuacct) are one hierarchy: one directory and one join do.
-        seen: dict[str, str] = {}
-        for name in wanted:
-            if name in self.layout.v1:
-                seen.setdefault(self.layout.v1[name], name)
-        return list(seen.values())
 
     # ---- our own directories --------------------------------------------------------------------------
 
@@ -96,16 +86,14 @@ class CgroupManager:
 
     def _make_parents(self) -> None:
         """Make what is missing above our own directories, and hand controllers down to there."""
-        hierarchies = {name: self.layout.v1[name] for name in self._v1_always()}
-        if self.layout.v2:
-            hierarchies[""] = self.layout.v2
+        hierarchies = self.joined | ({"": self.layout.v2} if self.layout.v2 else {})
         for name, mount in hierarchies.items():
             above, path = mount.rstrip("/"), mount.rstrip("/")
             for part in self._parent.split("/") if self._parent else ():
                 above, path = path, f"{path}/{part}"
                 if name == "":
                     there = frozenset((files.get(f"{above}/cgroup.controllers") or "").split())
-                    self._handed_down.append((above, v2.enable(above, there & frozenset(v2.CONTROLLERS))))
+                    v2.enable(above, there & frozenset(v2.CONTROLLERS))
                 if not os.path.isdir(path):  # noqa: PTH112
                     files.make(path, exist_ok=True)
                     self._parents.append(path)
@@ -120,31 +108,23 @@ class CgroupManager:
             _prepare_cpuset(path)
 
     def _prepare_v2(self, base: str) -> None:
-        top = base.rpartition("/")[0]
-        wanted = self._wanted
-        for attempt in itertools.count():
-            try:
-                self._handed_down.append((top, v2.enable(top, wanted, leaf=self._leaf)))
-                files.make(base, exist_ok=True)
-                v2.enable(base, wanted)
-                break
-            except CgroupError:
-                # another run may have taken the controllers back between our look and our mkdir
-                if attempt == 3:
-                    raise
+        v2.enable(base.rpartition("/")[0], self._wanted, leaf=self._leaf)
+        files.make(base, exist_ok=True)
+        v2.enable(base, self._wanted)
         if "devices" not in self._v1:
             devices.confine_v2(base)
 
     def close(self) -> None:
-        """Remove the pool and our directories; cgroups that create() gave out must be removed before."""
+        """Remove the pool and our directories; cgroups that create() gave out must be removed before.
+
+        Controllers stay handed down above them: a cgroup beside ours, which may be systemd's, would lose its
+        limits without a word if they were taken back.
+        """
         while self._pool:
             self._pool.pop().remove()
         for path in [*self._v1.values(), *([self._v2] if self._v2 else [])]:
             files.remove(path)
             files.remove(path + _UNCONFINED)
-        while self._handed_down:
-            path, names = self._handed_down.pop()
-            v2.disable(path, names)
         while self._parents:
             with contextlib.suppress(OSError):  # others are in it by now
                 os.rmdir(self._parents.pop())  # noqa: PTH106
@@ -215,7 +195,8 @@ class CgroupManager:
         bases, v2_base = dict(self._v1), self._v2
         with self._lock:
             if "devices" in bases:
-                bases["devices"] += _UNCONFINED
+                mount = bases["devices"]
+                bases |= {name: base + _UNCONFINED for name, base in bases.items() if base == mount}
                 files.make(bases["devices"], exist_ok=True)
             elif v2_base is not None:
                 v2_base += _UNCONFINED
@@ -270,6 +251,14 @@ def _owned_below(top: str, prefix: str) -> Iterator[tuple[str, Owner]]:
             yield from _owned_below(path, prefix)
         else:
             yield path, owner
+
+
+def _joined(layout: Layout) -> dict[str, str]:
+    """Each join is a part of each start. OpenJDK takes no limits without cpu, cpuset, memory and cpuacct.
+
+    The freezer can be missed where there is v2, which freezes better.
+    """
+    return {name: mount for name, mount in layout.v1.items() if name != "freezer" or layout.v2 is None}
 
 
 def _prepare_cpuset(path: str) -> None:

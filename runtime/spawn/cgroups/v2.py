@@ -67,8 +67,8 @@ def _io_sum(text: str, key: str) -> int:
     return sum(int(word[len(key) :]) for word in text.split() if word.startswith(key))
 
 
-def enable(path: str, wanted: frozenset[str], *, leaf: str | None = None) -> frozenset[str]:
-    """Hand controllers down to the children of `path`; return those that were not handed down before.
+def enable(path: str, wanted: frozenset[str], *, leaf: str | None = None) -> None:
+    """Hand controllers down to the children of `path`.
 
     The kernel refuses (EBUSY) while processes are in `path` itself, unless it is the real root: the
     *no internal process* rule. With `leaf`, they are first moved to that child; else CgroupError says so.
@@ -76,7 +76,7 @@ def enable(path: str, wanted: frozenset[str], *, leaf: str | None = None) -> fro
     have = frozenset((get(f"{path}/cgroup.subtree_control") or "").split())
     missing = wanted - have
     if not missing:
-        return missing
+        return
     line = " ".join(f"+{name}" for name in sorted(missing))
     try:
         put(f"{path}/cgroup.subtree_control", line)
@@ -88,17 +88,6 @@ def enable(path: str, wanted: frozenset[str], *, leaf: str | None = None) -> fro
             raise CgroupError("hand controllers down in", path, errno.EBUSY, advice) from error
         evacuate(path, f"{path}/{leaf}")
         put(f"{path}/cgroup.subtree_control", line)
-    return missing
-
-
-def disable(path: str, names: frozenset[str]) -> None:
-    """Take controllers back that enable() had handed down; those that another cgroup uses by now stay."""
-    for name in sorted(names):
-        try:
-            put(f"{path}/cgroup.subtree_control", f"-{name}")
-        except CgroupError as error:
-            if error.errno not in (errno.EBUSY, errno.ENOENT):
-                raise
 
 
 def evacuate(source: str, leaf: str) -> None:

@@ -1,4 +1,4 @@
-"""The rule of cgroup v2 that a cgroup hands controllers down only while no process is in it."""
+"""Handing controllers of cgroup v2 down: only while no process is in the way, and never taken back."""
 
 from __future__ import annotations
 
@@ -17,13 +17,17 @@ pytestmark = pytest.mark.root
 PARENT = "nncgparent"
 
 
-@pytest.fixture
-def parent() -> Iterator[Path]:
-    """A delegated cgroup with a process in it."""
+def v2_root() -> Path:
     layout = find_layout()
     if layout.v2 is None or "pids" not in layout.v2_controllers:
         pytest.skip(f"needs controllers on v2; this machine is {layout.kind}")
-    root = Path(layout.v2)
+    return Path(layout.v2)
+
+
+@pytest.fixture
+def parent() -> Iterator[Path]:
+    """A delegated cgroup with a process in it."""
+    root = v2_root()
     (root / "cgroup.subtree_control").write_text("+pids +memory")
     path = root / PARENT
     path.mkdir()
@@ -48,4 +52,21 @@ def test_evacuate_moves_it_aside(parent: Path) -> None:
     assert (parent / "cgroup.procs").read_text() == ""
     group.remove()
     manager.close()
-    assert (parent / "cgroup.subtree_control").read_text().strip() == ""
+
+
+@pytest.mark.parametrize("where", ["", f"{PARENT}/deep"])
+def test_limits_of_others_stay_when_we_leave(where: str) -> None:
+    root = v2_root()
+    manager = CgroupManager("nncgtest", parent=where)
+    other = root / where / "nncgother"
+    other.mkdir()
+    try:
+        (other / "pids.max").write_text("7\n")
+        (other / "cpu.max").write_text("50000 100000\n")
+        manager.close()
+        assert (other / "pids.max").read_text() == "7\n"
+        assert (other / "cpu.max").read_text() == "50000 100000\n", "systemd's units have such limits"
+    finally:
+        other.rmdir()
+        for path in (root / PARENT / "deep", root / PARENT) if where else ():
+            path.rmdir()

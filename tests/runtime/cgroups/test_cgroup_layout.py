@@ -18,7 +18,7 @@ def test_hybrid_has_both_trees() -> None:
     layout = find_layout(HYBRID)
     assert layout.kind == "hybrid"
     assert layout.v1["cpu"] == layout.v1["cpuacct"] == "/sys/fs/cgroup/cpu,cpuacct"
-    assert set(layout.v1) == {"cpu", "cpuacct", "memory"}
+    assert list(layout.v1) == ["cpu", "memory", "cpuacct"]
 
 
 def test_pure_v2() -> None:
