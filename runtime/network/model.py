@@ -53,8 +53,9 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A bridge to be there. id: 64 hex digits; link: the bridge's name on the host; subnets in CIDR form.
 
     gateway is the bridge's own address, without prefix length; an empty subnet means none of that family.
-    internal: no way out. masquerade: leaves with the host's address. icc: whether containers on it reach each
-    other. mtu 0: the kernel's default. prefix: how containers' interfaces on it begin, `eth`.
+    internal: no way out. masquerade: leaves with the host's address. opens: the host is made to forward what
+    comes in for it, see runtime.network.opening. icc: whether containers on it reach each other. mtu 0: the
+    kernel's default. prefix: how containers' interfaces on it begin, `eth`.
     """
 
     id: str
@@ -65,6 +66,7 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     gateway6: str = ""
     internal: bool = False
     masquerade: bool = True
+    opens: bool = True
     icc: bool = True
     mtu: int = 0
     prefix: str = "eth"

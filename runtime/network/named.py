@@ -19,16 +19,18 @@ from pathlib import Path
 
 import msgspec
 
-from runtime.network import inside, rtnetlink, rules, settings
+from runtime.network import inside, rtnetlink, rules
 from runtime.network.errors import NetworkError, wrap
 from runtime.network.hostroutes import has_link
 from runtime.network.model import Endpoint, NetworkSpec, Port
 from runtime.network.nft import set_descriptors_aside
+from runtime.network.opening import Opening
 from runtime.network.publishing import Publication
 from runtime.network.relays import Relays
 from runtime.network.rtnetlink import LinkRow, Rtnetlink
 from runtime.network.rules import Rules
 from runtime.network.settings import HostSettings
+from runtime.network.watching import HostWatch
 from runtime.spawn.owner import Owner
 
 PAIR = "nne"
@@ -60,29 +62,31 @@ class NamedNetworks:
         self.owner = owner or Owner.current()
         self._netlink: Rtnetlink | None = None
         self._rules = Rules(self.owner)
-        self._settings = HostSettings(self.owner)
+        self._opening = Opening(self.owner, self._rules)
+        self._watch = HostWatch()
         self._relays = Relays()
         self._specs: dict[str, NetworkSpec] = {}
         self._plugged: dict[str, _Plugged] = {}
-        self._kept_shut = False
 
     # ---- networks -------------------------------------------------------------------------------------
 
     def up(self, spec: NetworkSpec) -> None:
         """Make the bridge and its rules unless they are there; another spec of the same id replaces them."""
         if self._specs.get(spec.id) == spec:
+            self._rules.mend()
             return
         self.down(spec.id)
         netlink = self._ready()
         self._make_bridge(netlink, spec)
+        self._specs[spec.id] = spec
         try:
             _set_up_bridge(netlink, spec)
-            opened = () if spec.internal else self._open_host(spec)
-            self._rules.add_network(spec, opened)
+            self._rules.add_network(spec)
+            self._opening.follow(self._specs.values())
         except BaseException:
+            del self._specs[spec.id]
             netlink.ask([rtnetlink.delete_group(_group(spec))])
             raise
-        self._specs[spec.id] = spec
 
     def _make_bridge(self, netlink: Rtnetlink, spec: NetworkSpec) -> None:
         mac = _MAC + struct.pack(">I", self.owner.pid).hex(":")
@@ -99,28 +103,6 @@ class NamedNetworks:
                     raise wrap(f"make bridge {name}", errno.EEXIST, "a link of this name is there already")
                 netlink.ask([rtnetlink.delete_link(name)])
 
-    def _open_host(self, spec: NetworkSpec) -> set[tuple[int, str]]:
-        """Let the host pass answers on to containers; return (4 or 6, link) where that was off before."""
-        ours = {one.link for one in (*self._specs.values(), spec)}
-        wanted, along = settings.forwarding(settings.uplinks() - ours, ipv6=bool(spec.subnet6))
-        changed = self._settings.need(wanted, along)
-        opened = {
-            (6 if "/ipv6/" in path else 4, Path(path).parent.name)
-            for path in changed
-            if path.endswith("/forwarding")
-        }
-        if settings.is_router():
-            opened = {one for one in opened if one[0] == 6}
-        else:
-            self._kept_shut = True
-        return {one for one in opened if one[1] not in {*ours, "all", "default", "lo"}}
-
-    def _follow_host(self) -> None:
-        """Be in nobody's way who has made the host a router since."""
-        if self._kept_shut and settings.is_router():
-            self._kept_shut = False
-            self._rules.let_through()
-
     def down(self, id: str) -> None:  # noqa: A002
         """Remove a network's bridge and rules. Unknown ids are fine."""
         spec = self._specs.pop(id, None)
@@ -129,9 +111,20 @@ class NamedNetworks:
         with contextlib.ExitStack() as stack:
             # With the ports of ended containers, whose namespaces the kernel may not have reaped yet.
             stack.callback(self._ready().ask, [rtnetlink.delete_group(_group(spec))])
+            stack.callback(self._opening.follow, self._specs.values())
             self._rules.drop_network(spec)
-            if not any(not one.internal for one in self._specs.values()):
-                self._settings.release()
+
+    @property
+    def watched(self) -> tuple[int, ...]:
+        """Descriptors that can be read when the host may have changed: then call follow_host()."""
+        return self._watch.fds
+
+    def follow_host(self) -> None:
+        """Open links that have come since, and make again what somebody has flushed."""
+        if self._watch.has_lost_table():
+            self._rules.mend()
+        if self._watch.has_new_route() and self._specs:
+            self._opening.follow(self._specs.values())
 
     # ---- containers -----------------------------------------------------------------------------------
 
@@ -145,7 +138,7 @@ class NamedNetworks:
         """
         if not endpoints:
             return ()
-        self._follow_host()
+        self._opening.follow_router()
         plugged = self._plugged[container] = _Plugged()
         try:
             if ports:  # first: a taken port is the likeliest failure
@@ -225,7 +218,8 @@ class NamedNetworks:
         with contextlib.ExitStack() as stack:
             if self._netlink is not None:
                 stack.callback(self._forget_netlink)
-            stack.callback(self._settings.release)
+            stack.callback(self._watch.close)
+            stack.callback(self._opening.close)
             stack.callback(self._rules.close)
             stack.callback(self._relays.close)
             stack.callback(self._delete_all)

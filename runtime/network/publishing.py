@@ -9,7 +9,7 @@ from runtime.network import conntrack, holding
 from runtime.network.errors import NetworkError
 from runtime.network.model import Endpoint, Port
 from runtime.network.relays import Relays
-from runtime.network.rules import Rules, element_of
+from runtime.network.rules import Key, Rules, element_of
 
 
 class Publication:
@@ -19,7 +19,7 @@ class Publication:
         self._rules, self._relays = rules, relays
         self._held = self._hold(ports)
         self.ports = tuple(one.port for one in self._held)
-        self._elements: list[tuple[str, str, str]] = []
+        self._elements: list[Key] = []
         self._served: list[int] = []
         self._target: tuple[str, str] = ("", "")
 
@@ -40,17 +40,18 @@ class Publication:
         if not self._held:
             self._held = self._hold(self.ports)
         four, six = target
-        elements = []
+        elements = {}
         for one in self._held:
             own, other = (four, six) if one.family == 4 else (six, four)
             inner = one.port.container
             if own:
                 number = one.port.host
-                elements.append(element_of(one.port.protocol, one.family, one.host_ip, number, own, inner))
+                key, way = element_of(one.port.protocol, one.family, one.host_ip, number, own, inner)
+                elements[key] = way
             if (one.family == 6 or not own) and (own or other):
                 self._served.append(self._relays.serve(one.socket, own or other, inner))
         self._rules.add_ports(elements)
-        self._elements, self._target = elements, target
+        self._elements, self._target = list(elements), target
         conntrack.forget_udp(self._udp())
 
     def close(self) -> None:

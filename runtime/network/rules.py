@@ -6,12 +6,16 @@ ports reach each other below all this; only what is routed comes here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Mapping
 
 from runtime.network.errors import NetworkError
 from runtime.network.model import NetworkSpec
 from runtime.network.nft import Nft
 from runtime.spawn.owner import Owner
+
+Key = tuple[str, str]
+"""An element: the set or map it is in, and what it says there."""
 
 # Containers of two bridges are kept apart, and only published ports lead inside, as docker has it. What our
 # bridges send to 127.0.0.0/8 is dropped: route_localnet there, which lets the host reach a published port by
@@ -84,69 +88,114 @@ table inet {table} {{
 
 
 class Rules:
-    """The table of one owner, made at first need. All methods raise NetworkError."""
+    """The table of one owner, made at first need. All methods raise NetworkError.
+
+    What it holds is known here, too: who flushes the host's ruleset takes it away, and then it is made again.
+    """
 
     def __init__(self, owner: Owner) -> None:
         self.table = f"nn_{owner}".replace("-", "_")
         self._nft: Nft | None = None
+        self._known: dict[Key, str] = {}
 
-    def add_network(self, spec: NetworkSpec, opened: Iterable[tuple[int, str]] = ()) -> None:
-        """Let a network's bridge be known. opened: (4 or 6, link of the host that was made to forward)."""
-        elements = _elements(spec) + [(f"opened{family}", f'"{link}"') for family, link in sorted(opened)]
-        self._change("add", elements)
+    def add_network(self, spec: NetworkSpec) -> None:
+        """Let a network's bridge be known."""
+        self._add(dict.fromkeys(_elements(spec), ""))
 
     def drop_network(self, spec: NetworkSpec) -> None:
         """Forget a network's bridge."""
-        self._change("delete", _elements(spec))
+        self._delete(_elements(spec))
+
+    def watch_over(self, opened: Iterable[tuple[int, str]]) -> None:
+        """Let what comes in by (4 or 6, link of the host that was made to forward) go to our bridges only."""
+        self._add({(f"opened{family}", f'"{link}"'): "" for family, link in sorted(opened)})
 
     def let_through(self) -> None:
         """Let IPv4 packets pass on links that were made to forward: the host has become a router since."""
-        self._ready().run(f"flush set inet {self.table} opened4")
+        self._delete([key for key in self._known if key[0] == "opened4"])
 
-    def add_ports(self, elements: Sequence[tuple[str, str, str]]) -> None:
-        """Lead ports inside. An element: (map, host's side, container's side), as `element_of` makes it."""
-        self._change("add", [(name, f"{key} : {value}") for name, key, value in elements])
+    def add_ports(self, elements: Mapping[Key, str]) -> None:
+        """Lead ports inside. elements: as `element_of` makes them."""
+        self._add(elements)
 
-    def drop_ports(self, elements: Sequence[tuple[str, str, str]]) -> None:
+    def drop_ports(self, elements: Iterable[Key]) -> None:
         """Take published ports back."""
-        self._change("delete", [(name, key) for name, key, _ in elements])
+        self._delete(elements)
+
+    def mend(self) -> bool:
+        """Make the table again if it is gone; say whether it was."""
+        gone = self._nft is not None and not self._is_there(self._nft)
+        if gone:
+            self._make(self._known)
+        return gone
 
     def close(self) -> None:
         """Remove the table. Idempotent."""
         if self._nft is not None:
-            nft, self._nft = self._nft, None
+            nft, self._nft, self._known = self._nft, None, {}
             try:
                 nft.run(f"delete table inet {self.table}")
+            except NetworkError:
+                if self._is_there(nft):
+                    raise
             finally:
                 nft.close()
 
-    def _change(self, verb: str, elements: Sequence[tuple[str, str]]) -> None:
-        if elements:
-            self._ready().run(
-                "\n".join(f"{verb} element inet {self.table} {name} {{ {one} }}" for name, one in elements)
-            )
+    def _add(self, elements: Mapping[Key, str]) -> None:
+        new = {key: value for key, value in elements.items() if self._known.get(key) != value}
+        self._change(_adding(self.table, new), self._known | new)
 
-    def _ready(self) -> Nft:
+    def _delete(self, keys: Iterable[Key]) -> None:
+        gone = [key for key in keys if key in self._known]
+        left = {key: value for key, value in self._known.items() if key not in gone}
+        self._change([f"delete element inet {self.table} {name} {{ {key} }}" for name, key in gone], left)
+
+    def _change(self, commands: list[str], after: dict[Key, str]) -> None:
+        """Carry out what makes the table hold `after`, in one that has all of that if it was gone."""
+        if not commands:
+            return
         if self._nft is None:
-            nft = Nft()
-            nft.run(_TABLE.format(table=self.table))
-            self._nft = nft
-        return self._nft
+            self._make(after)
+        else:
+            try:
+                self._nft.run("\n".join(commands))
+            except NetworkError:
+                if self._is_there(self._nft):
+                    raise
+                self._make(after)
+        self._known = after
+
+    def _make(self, elements: Mapping[Key, str]) -> None:
+        nft = self._nft or Nft()
+        try:
+            nft.run(_TABLE.format(table=self.table) + "\n".join(_adding(self.table, elements)))
+        except BaseException:
+            if self._nft is None:
+                nft.close()
+            raise
+        self._nft = nft
+
+    def _is_there(self, nft: Nft) -> bool:
+        return self.table in tables(nft)
+
+
+def _adding(table: str, elements: Mapping[Key, str]) -> list[str]:
+    return [
+        f"add element inet {table} {name} {{ {key}{f' : {value}' if value else ''} }}"
+        for (name, key), value in elements.items()
+    ]
 
 
 def element_of(
     protocol: str, family: int, host_ip: str, port: int, address: str, inner: int
-) -> tuple[str, str, str]:
+) -> tuple[Key, str]:
     """Return the element that leads `port` of the host to a container. host_ip: "" for all addresses."""
     kind = "one" if host_ip else "any"
-    return (
-        f"{protocol}{family}_{kind}",
-        f"{host_ip} . {port}" if host_ip else str(port),
-        f"{address} . {inner}",
-    )
+    key = f"{host_ip} . {port}" if host_ip else str(port)
+    return (f"{protocol}{family}_{kind}", key), f"{address} . {inner}"
 
 
-def _elements(spec: NetworkSpec) -> list[tuple[str, str]]:
+def _elements(spec: NetworkSpec) -> list[Key]:
     link = f'"{spec.link}"'
     found = [("bridges", link)]
     if spec.icc:
@@ -161,20 +210,27 @@ def _elements(spec: NetworkSpec) -> list[tuple[str, str]]:
     return found
 
 
+def tables(nft: Nft) -> list[str]:
+    """Return the names of all tables of our family."""
+    return [item["table"]["name"] for item in nft.query("list tables inet") if "table" in item]
+
+
 def sweep() -> list[str]:
     """Remove the tables of dead owners; return their names."""
-    nft = Nft()
+    dead = []
     try:
-        rows = nft.query("list tables inet")
-        names = [item["table"]["name"] for item in rows if "table" in item]
-        dead = []
-        for name in names:
+        nft = Nft()
+    except NetworkError:  # without libnftables there can be none
+        return []
+    try:
+        for name in tables(nft):
             owner = Owner.parse(name) if name.startswith("nn_") else None
             if owner is not None and not owner.is_alive():
-                nft.run(f"delete table inet {name}")
-                dead.append(name)
-        return dead
+                with contextlib.suppress(NetworkError):  # another one was faster
+                    nft.run(f"delete table inet {name}")
+                    dead.append(name)
     except NetworkError:
-        return []
+        pass
     finally:
         nft.close()
+    return dead

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -117,15 +117,17 @@ def forwarding(links: frozenset[str], *, ipv6: bool) -> tuple[dict[Path, str], t
 
     links: of the host, over which the world is reached. IPv4 forwarding is a matter of the link a packet
     comes in on; IPv6 knows only a switch for all, which also ends that links take router advertisements
-    (accept_ra 1; with 2 they go on).
+    (accept_ra 1; with 2 they go on), those that come later too.
     """
     wanted = {_IPV4 / link / "forwarding": "1" for link in sorted(links)}
     if not ipv6:
         return wanted, ()
-    for link in sorted(links):
+    for link in (*sorted(links), "default"):
         if _read(_IPV6 / link / "accept_ra") == "1" and _read(_IPV6 / link / "forwarding") == "0":
             wanted[_IPV6 / link / "accept_ra"] = "2"
-    wanted[_IPV6 / "all/forwarding"] = "1"
+    wanted[switch := _IPV6 / "all/forwarding"] = "1"
+    if _read(switch) == "1":
+        return wanted, ()
     others = (path for path in _IPV6.glob("*/forwarding") if not path.parent.name.startswith(_OURS))
     return wanted, tuple(sorted(path for path in others if path not in wanted))
 
@@ -135,16 +137,25 @@ def is_router() -> bool:
     return _read(_IPV4 / "all/forwarding") == "1"
 
 
+def forwards() -> bool:
+    """Say whether packets for containers are forwarded: on all links, or on those that we are to open."""
+    return is_router() or os.access(_IPV4 / "all/forwarding", os.W_OK)
+
+
 def uplinks() -> frozenset[str]:
     """Return the host's links that have IPv4 routes or the IPv6 default route, ours not among them."""
-    found = set()
-    for line in _lines("/proc/thread-self/net/route")[1:]:
-        found.add(line.split()[0])
-    for line in _lines("/proc/thread-self/net/ipv6_route"):
-        fields = line.split()
-        if int(fields[1], 16) == 0 and fields[9] != "lo":
-            found.add(fields[9])
-    return frozenset(link for link in found if not link.startswith(_OURS))
+    routes = _lines("/proc/thread-self/net/route")[1:]
+    return frozenset(_not_ours(line.split()[0] for line in routes)) | uplinks6()
+
+
+def uplinks6() -> frozenset[str]:
+    """Return the host's links that have the IPv6 default route, ours not among them."""
+    routes = map(str.split, _lines("/proc/thread-self/net/ipv6_route"))
+    return frozenset(_not_ours(fields[9] for fields in routes if int(fields[1], 16) == 0)) - {"lo"}
+
+
+def _not_ours(links: Iterable[str]) -> Iterator[str]:
+    return (link for link in links if not link.startswith(_OURS))
 
 
 def _put_back(changes: list[Change]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from runtime.network.settings import forwards
 from runtime.spawn.cgroups import CgroupError, find_layout
 
 
@@ -62,7 +63,7 @@ def feature_flags(facts: HostFacts) -> dict[str, Any]:
         "CPUShares": has("cpu"),
         "CPUSet": has("cpuset"),
         "PidsLimit": has("pids"),
-        "IPv4Forwarding": _read("/proc/sys/net/ipv4/ip_forward") == "1",
+        "IPv4Forwarding": forwards(),
         "BridgeNfIptables": _read("/proc/sys/net/bridge/bridge-nf-call-iptables") == "1",
         "BridgeNfIp6tables": _read("/proc/sys/net/bridge/bridge-nf-call-ip6tables") == "1",
         "OomKillDisable": facts.cgroup_version == 1,

@@ -187,7 +187,7 @@ class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
             config_from=ConfigReference(),
             config_only=False,
             containers=containers or {},
-            options=self.options,
+            options=self.options | ({_BRIDGE + "name": self.link} if self.name == "bridge" else {}),
             labels=self.labels,
         )
 

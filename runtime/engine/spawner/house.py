@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from runtime.network.named import NamedNetworks
 
 _MOST_SHAPES = 8
+_SETTLE_S = 0.2
+"""How long changes of the host's network are left to settle: most come in bursts, and some are our own."""
 
 
 class House:
@@ -49,7 +51,31 @@ class House:
             from runtime.network.named import NamedNetworks
 
             self._networks = NamedNetworks()
+            self._follow_host(self._networks)
         return self._networks
+
+    def _follow_host(self, networks: NamedNetworks) -> None:
+        """Let networks follow what changes on the host; not more often than every now and then."""
+
+        def heard() -> None:
+            for fd in networks.watched:
+                self.loop.forget(fd)
+            self.loop.later(_SETTLE_S, look)
+
+        def look() -> None:
+            if self._networks is not networks:
+                return
+            try:
+                networks.follow_host()
+            except Exception:
+                log_failure("follow the host's network")  # the next change may do
+            listen()
+
+        def listen() -> None:
+            for fd in networks.watched:
+                self.loop.watch(fd, heard)
+
+        listen()
 
     # ---- finding --------------------------------------------------------------------------------------
 

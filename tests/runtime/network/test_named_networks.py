@@ -429,7 +429,7 @@ print("done")
 
 def test_a_process_with_many_open_files_names_and_publishes() -> None:
     """libnftables would end the process (select() beyond 1024 descriptors)."""
-    paths = os.pathsep.join(str(Path(__file__).parents[level]) for level in (0, 3))
+    paths = os.pathsep.join(str(Path(__file__).parents[level]) for level in (1, 3))
     done = subprocess.run(
         [sys.executable, "-c", BUSY], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths}
     )
