@@ -17,7 +17,12 @@ READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trig
 _QUIET = ("nosuid", "noexec", "nodev")
 MOUNTS = (
     Mount(destination="/proc", type="proc", source="proc", options=_QUIET),
-    Mount(destination="/dev", type="tmpfs", source="tmpfs", options=("nosuid", "mode=755", "size=64k")),
+    Mount(
+        destination="/dev",
+        type="tmpfs",
+        source="tmpfs",
+        options=("nosuid", "strictatime", "mode=755", "size=65536k"),
+    ),
     Mount(
         destination="/dev/pts",
         type="devpts",

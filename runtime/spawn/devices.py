@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import msgspec
 
@@ -35,13 +36,14 @@ DEFAULT = (
     Node("/dev/urandom", "c", 1, 9),
     Node("/dev/tty", "c", 5, 0),
 )
+KCORE = "/proc/kcore"
 LINKS = (
     ("/dev/fd", "/proc/self/fd"),
     ("/dev/stdin", "/proc/self/fd/0"),
     ("/dev/stdout", "/proc/self/fd/1"),
     ("/dev/stderr", "/proc/self/fd/2"),
     ("/dev/ptmx", "pts/ptmx"),
-    ("/dev/core", "/proc/kcore"),
+    ("/dev/core", KCORE),
 )
 
 
@@ -52,8 +54,7 @@ def add_bound_nodes(tape: Tape, root: Result, nodes: tuple[Node, ...]) -> None:
     """
     for number, node in enumerate(nodes):
         add_attach(tape, root, node.path, f"device{number}", directory=False)
-    for path, target in LINKS:
-        tape.add(f"link {path}", "symlinkat", target, AT_FDCWD, path)
+    _add_links(tape)
 
 
 def add_nodes(tape: Tape, root: Result, nodes: tuple[Node, ...]) -> None:
@@ -72,6 +73,11 @@ def add_nodes(tape: Tape, root: Result, nodes: tuple[Node, ...]) -> None:
         tape.add(f"mknod {node.path}", "mknodat", where, path, mode, device, forgive=kept)
         if node.uid or node.gid:
             tape.add(f"chown {node.path}", "fchownat", where, path, node.uid, node.gid, _NOFOLLOW)
-    for path, target in LINKS:
-        tape.add(f"link {path}", "symlinkat", target, AT_FDCWD, path)
+    _add_links(tape)
     tape.add("umask 022", "umask", 0o022)
+
+
+def _add_links(tape: Tape) -> None:
+    for path, target in LINKS:
+        if target != KCORE or Path(KCORE).exists():  # a kernel may be without it
+            tape.add(f"link {path}", "symlinkat", target, AT_FDCWD, path)

@@ -30,7 +30,7 @@ class ProcessConfig(Plain):
     entrypoint: str
     arguments: list[str]
     privileged: bool
-    user: str
+    user: str | UnsetType = UNSET
 
 
 class ExecAnswer(Exact):
@@ -109,6 +109,7 @@ class CpuUsage(Plain):
     total_usage: int
     usage_in_kernelmode: int
     usage_in_usermode: int
+    percpu_usage: list[int] | UnsetType = UNSET
 
 
 class Throttling(Plain):
@@ -133,6 +134,7 @@ class MemoryStats(Plain):
 
     usage: int | UnsetType = UNSET
     max_usage: int | UnsetType = UNSET
+    failcnt: int | UnsetType = UNSET
     limit: int | UnsetType = UNSET
     stats: dict[str, int] | UnsetType = UNSET
 

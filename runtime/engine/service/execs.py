@@ -99,8 +99,8 @@ class Execs:
             await self._service.spawner.resize(one.container, *one.size, one.id)
 
     def of(self, id: str) -> list[str]:  # noqa: A002
-        """Return the ids of a container's execs that run, for its inspect document's ExecIDs."""
-        return [one.id for one in self._execs.values() if one.container == id and one.running]
+        """Return the ids of a container's execs that have not ended, for its inspect document's ExecIDs."""
+        return [one.id for one in self._execs.values() if one.container == id and one.code is None]
 
     async def probe(
         self,

@@ -39,6 +39,24 @@ _IO_TABLES = (
     "io_time_recursive",
     "sectors_recursive",
 )
+_V1_OWN = (
+    *("cache", "rss", "rss_huge", "mapped_file", "dirty", "writeback", "pgpgin", "pgpgout", "pgfault"),
+    *("pgmajfault", "inactive_anon", "active_anon", "inactive_file", "active_file", "unevictable"),
+)
+MEMORY_V1 = (
+    *_V1_OWN,
+    *(f"total_{name}" for name in _V1_OWN),
+    *("hierarchical_memory_limit", "hierarchical_memsw_limit"),
+)
+MEMORY_V2 = (
+    *("anon", "file", "kernel_stack", "slab", "sock", "shmem", "file_mapped", "file_dirty"),
+    *("file_writeback", "anon_thp", "inactive_anon", "active_anon", "inactive_file", "active_file"),
+    *("unevictable", "slab_reclaimable", "slab_unreclaimable", "pgfault", "pgmajfault"),
+    *("workingset_refault", "workingset_activate", "workingset_nodereclaim", "pgrefill", "pgscan"),
+    *("pgsteal", "pgactivate", "pgdeactivate", "pglazyfree", "pglazyfreed", "thp_fault_alloc"),
+    "thp_collapse_alloc",
+)
+"""What dockerd shows of the kernel's memory.stat; 0 for what the kernel does not have."""
 
 
 def stats(
@@ -61,20 +79,27 @@ async def _documents(
     one_shot: bool,
 ) -> AsyncIterator[dict[str, Any]]:
     before: dict[str, Any] = {}
-    while True:
-        try:
-            record = service.containers.get(ref)
-        except NotFoundError:
-            return
-        document = await _document(service, record)
-        document["preread"] = before.get("read", NEVER)
-        document["precpu_stats"] = before.get("cpu_stats", _cpu(None))
-        if stream or one_shot or before or not record.state.running:
-            yield document
-            if not stream:
+    try:
+        removed = service.containers.subscribe_wait(ref, "removed")
+    except NotFoundError:
+        return
+    try:
+        while not removed.done():
+            try:
+                record = service.containers.get(ref)
+            except NotFoundError:  # it is being removed
                 return
-        before = document
-        await asyncio.sleep(INTERVAL_S)
+            document = await _document(service, record)
+            document["preread"] = before.get("read", NEVER)
+            document["precpu_stats"] = before.get("cpu_stats", _cpu(None))
+            if stream or one_shot or before or not record.state.running:
+                yield document
+                if not stream:
+                    return
+            before = document
+            await asyncio.wait((removed,), timeout=INTERVAL_S)
+    finally:
+        removed.cancel()
 
 
 async def _document(service: Service, record: ContainerRecord) -> dict[str, Any]:
@@ -111,6 +136,7 @@ def _cpu(usage: Usage | None) -> dict[str, Any]:
             "total_usage": usage.cpu_ns if usage else 0,
             "usage_in_kernelmode": usage.cpu_system_ns if usage else 0,
             "usage_in_usermode": usage.cpu_user_ns if usage else 0,
+            **({"percpu_usage": usage.cpu_each_ns} if usage and usage.cpu_each_ns else {}),
         },
         "throttling_data": {
             "periods": usage.periods if usage else 0,
@@ -133,13 +159,18 @@ def host_cpu_ns(text: str) -> int:
 def _memory(usage: Usage | None) -> dict[str, Any]:
     if usage is None:
         return {}
+    table = usage.memory_stat
+    names = MEMORY_V1 if "total_rss" in table else MEMORY_V2
+    host = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     found: dict[str, Any] = {
         "usage": usage.memory_bytes,
-        "stats": {"inactive_file": usage.memory_inactive_file},
-        "limit": usage.memory_max or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        "stats": {name: table.get(name, 0) for name in names},
+        "limit": min(usage.memory_max or host, host),
     }
     if usage.memory_peak is not None:
         found["max_usage"] = usage.memory_peak
+    if usage.memory_refused:
+        found["failcnt"] = usage.memory_refused
     return found
 
 
@@ -151,10 +182,9 @@ def _pids(usage: Usage | None) -> dict[str, int]:
 
 
 def _blkio(usage: Usage | None) -> dict[str, Any]:
-    found: dict[str, Any] = dict.fromkeys(_IO_TABLES)
-    if usage and usage.io:
-        for table, place in zip(_IO_TABLES[:2], (3, 4), strict=True):
-            found[table] = [
-                {"major": row[0], "minor": row[1], "op": row[2], "value": row[place]} for row in usage.io
-            ]
-    return found
+    """All tables; one without rows is empty on v1 and null on v2, as with dockerd."""
+    tables = usage.io_tables if usage else {}
+    keys = ("major", "minor", "op", "value")
+    rows = {name: [dict(zip(keys, row, strict=True)) for row in table] for name, table in tables.items()}
+    none: list[Any] | None = [] if "io_serviced_recursive" in tables else None
+    return {name: rows.get(name) or none for name in _IO_TABLES}

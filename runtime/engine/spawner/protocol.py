@@ -96,7 +96,9 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """What a container uses now, of its cgroup and its network namespace. Bytes, ns, counts.
 
     interfaces: name inside → (rx bytes, packets, errors, dropped, tx bytes, packets, errors, dropped).
-    io: (major, minor, operation, bytes, operations) with operation read or write.
+    cpu_each_ns: the time on each processor, () where nobody counts it. memory_stat: the kernel's memory.stat.
+    memory_refused: how often the limit was hit. io_tables: name in Docker's API → (major, minor, operation,
+    value); bytes and operations with the kernel's names on v1, bytes alone on v2.
     """
 
     cpu_ns: int
@@ -104,7 +106,6 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     cpu_system_ns: int
     memory_bytes: int
     memory_max: int | None
-    memory_inactive_file: int
     memory_peak: int | None
     pids: int
     pids_max: int | None
@@ -112,8 +113,11 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     periods: int = 0
     throttled_ns: int = 0
     oom_kills: int = 0
+    memory_refused: int = 0
+    memory_stat: dict[str, int] = {}
+    cpu_each_ns: tuple[int, ...] = ()
     interfaces: dict[str, tuple[int, ...]] = {}
-    io: tuple[tuple[int, int, str, int, int], ...] = ()
+    io_tables: dict[str, tuple[tuple[int, int, str, int], ...]] = {}
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -12,7 +12,8 @@ from runtime.spawn.cgroups import Cgroup
 from runtime.spawn.cgroups.files import get, get_int, get_table
 
 _UNLIMITED_V1 = 1 << 60
-_V1_IO = ("blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_serviced_recursive")
+_IO_TABLES = ("io_service_bytes_recursive", "io_serviced_recursive")
+_Rows = tuple[tuple[int, int, str, int], ...]
 _FIELDS = (0, 1, 2, 3, 8, 9, 10, 11)
 """Of a line of /proc/net/dev: bytes, packets, errors and dropped, received and sent."""
 
@@ -24,14 +25,13 @@ def read_usage(held: Held) -> Usage:
         raise ConflictError(f"read the usage of {held.id}: it has no cgroup; start it with one")
     stats = group.stats()
     memory = group.v1_dirs.get("memory", group.v2_dir)
-    table = get_table(f"{memory}/memory.stat")
     return Usage(
         cpu_ns=stats.cpu_usage_ns or 0,
         cpu_user_ns=stats.cpu_user_ns or 0,
         cpu_system_ns=stats.cpu_system_ns or 0,
         memory_bytes=stats.memory_bytes or 0,
         memory_max=_memory_max(group),
-        memory_inactive_file=table.get("total_inactive_file", table.get("inactive_file", 0)),
+        memory_stat=get_table(f"{memory}/memory.stat"),
         memory_peak=stats.memory_peak,
         pids=stats.pids or 0,
         pids_max=_pids_max(group),
@@ -39,8 +39,10 @@ def read_usage(held: Held) -> Usage:
         periods=stats.cpu_periods or 0,
         throttled_ns=stats.throttled_ns or 0,
         oom_kills=stats.oom_kills or 0,
+        memory_refused=_memory_refused(group),
+        cpu_each_ns=_cpu_each(group),
         interfaces=_interfaces(held.main.pid) if held.main.exited is None else {},
-        io=_io(group),
+        io_tables=_io_tables(group),
     )
 
 
@@ -69,21 +71,34 @@ def _interfaces(pid: int) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _io(group: Cgroup) -> tuple[tuple[int, int, str, int, int], ...]:
+def _memory_refused(group: Cgroup) -> int:
+    if "memory" in group.v1_dirs:
+        return get_int(f"{group.v1_dirs['memory']}/memory.failcnt") or 0
+    return get_table(f"{group.v2_dir}/memory.events").get("oom", 0)
+
+
+def _cpu_each(group: Cgroup) -> tuple[int, ...]:
+    if "cpuacct" not in group.v1_dirs:
+        return ()
+    return tuple(map(int, (get(f"{group.v1_dirs['cpuacct']}/cpuacct.usage_percpu") or "").split()))
+
+
+def _io_tables(group: Cgroup) -> dict[str, _Rows]:
     if "blkio" in group.v1_dirs:
-        size, count = (_v1_table(f"{group.v1_dirs['blkio']}/{name}") for name in _V1_IO)
-        return tuple((*key, amount, count.get(key, 0)) for key, amount in size.items())
-    rows: list[tuple[int, int, str, int, int]] = []
-    for line in (get(f"{group.v2_dir}/io.stat") or "").splitlines():
-        device = re.match(r"(\d+):(\d+) ", line)
-        if device is not None:
-            values = {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", line)}
-            major, minor = int(device[1]), int(device[2])
-            rows.append((major, minor, "read", values.get("rbytes", 0), values.get("rios", 0)))
-            rows.append((major, minor, "write", values.get("wbytes", 0), values.get("wios", 0)))
+        return {name: _v1_rows(f"{group.v1_dirs['blkio']}/blkio.throttle.{name}") for name in _IO_TABLES}
+    return {_IO_TABLES[0]: v2_rows(get(f"{group.v2_dir}/io.stat") or "")}
+
+
+def _v1_rows(path: str) -> _Rows:
+    lines = re.findall(r"^(\d+):(\d+) (\w+) (\d+)$", get(path) or "", re.MULTILINE)
+    return tuple((int(major), int(minor), name, int(value)) for major, minor, name, value in lines)
+
+
+def v2_rows(text: str) -> _Rows:
+    """Return the bytes read and written of each device of an io.stat, as dockerd names them on v2."""
+    rows: list[tuple[int, int, str, int]] = []
+    for major, minor, values in re.findall(r"^(\d+):(\d+)(.*)$", text, re.MULTILINE):
+        counts = {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", values)}
+        rows.append((int(major), int(minor), "read", counts.get("rbytes", 0)))
+        rows.append((int(major), int(minor), "write", counts.get("wbytes", 0)))
     return tuple(rows)
-
-
-def _v1_table(path: str) -> dict[tuple[int, int, str], int]:
-    lines = re.findall(r"^(\d+):(\d+) (Read|Write) (\d+)$", get(path) or "", re.MULTILINE)
-    return {(int(major), int(minor), name.lower()): int(value) for major, minor, name, value in lines}

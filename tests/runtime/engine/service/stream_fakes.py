@@ -15,6 +15,7 @@ from runtime.engine.errors import NotFoundError
 from runtime.engine.service.events import EventBus
 from runtime.engine.service.record import ContainerRecord, State
 from runtime.engine.service.request import Config, HostConfig, LogConfig
+from runtime.engine.service.waits import Condition, Ended, Waiters
 from runtime.engine.spawner.protocol import Exec, Started
 
 ID = "c" * 64
@@ -55,6 +56,11 @@ class Containers:
         self.directory_path.mkdir(parents=True, exist_ok=True)
         self.layer_paths: tuple[Path, ...] = ()
         self.bus = EventBus()
+        self.waiters = Waiters()
+
+    def subscribe_wait(self, ref: str, condition: Condition) -> asyncio.Future[Ended]:
+        self.get(ref)
+        return self.waiters.add(condition)
 
     def get(self, ref: str) -> ContainerRecord:
         if ref not in (ID, NAME):

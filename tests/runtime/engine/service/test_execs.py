@@ -58,7 +58,7 @@ def test_output_and_code_of_an_attached_exec(play):
     async def scene(world: World) -> None:
         exec_id = await world.create("ls", "-l", **BOTH)
         assert not world.execs.inspect(exec_id)["Running"]
-        assert world.execs.of(ID) == []
+        assert world.execs.of(ID) == [exec_id]
         attachment = await world.execs.start(exec_id, ATTACHED)
         assert attachment is not None
         assert world.execs.of(ID) == [exec_id]
