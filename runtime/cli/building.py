@@ -12,7 +12,7 @@ from pathlib import Path
 from runtime.cli import hosts, jsontext, packing, progress, quantities, units
 from runtime.cli.errors import CliError
 from runtime.cli.flags import Verb
-from runtime.cli.ignoring import Ignored, context_files
+from runtime.cli.ignoring import context_files, rules
 from runtime.cli.registries import all_headers
 from runtime.cli.transfer import read
 
@@ -202,24 +202,15 @@ def _within(root: Path, dockerfile: Path) -> str | None:
 
 
 def _packed(root: Path, name: str) -> tuple[Iterator[bytes], str]:
-    ignored = _ignored(root, name)
-    return packing.pack(context_files(root, ignored, {name, ".dockerignore"}), root_owned=True), name
-
-
-def _ignored(root: Path, dockerfile: str) -> Ignored:
-    """The patterns beside the Dockerfile, or else in the root."""
-    for path in (root / f"{dockerfile}.dockerignore", root / ".dockerignore"):
-        if path.is_file():
-            return Ignored(path.read_text(encoding="utf-8-sig").splitlines())
-    return Ignored([])
+    return packing.pack(context_files(root, rules(root, name)), root_owned=True), name
 
 
 def _with_dockerfile(root: Path, data: bytes) -> tuple[Iterator[bytes], str]:
     """A context whose Dockerfile lies elsewhere: it comes first, by a name that is free and never copied."""
     name = f".dockerfile.{secrets.token_hex(8)}"
-    files = (one for one in context_files(root, _ignored(root, name), set()) if one[1] != ".dockerignore")
-    rules = root / ".dockerignore"
-    text = (rules.read_bytes() if rules.is_file() else b".dockerignore") + f"\n{name}\n".encode()
+    files = (one for one in context_files(root, rules(root, name)) if one[1] != ".dockerignore")
+    path = root / ".dockerignore"
+    text = (path.read_bytes() if path.is_file() else b".dockerignore") + f"\n{name}\n".encode()
     added = itertools.chain(packing.single(name, data), packing.single(".dockerignore", text))
     return itertools.chain(added, packing.pack(files, root_owned=True)), name
 

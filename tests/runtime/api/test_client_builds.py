@@ -193,7 +193,13 @@ def test_what_is_ignored_stays_away(client: Client, tmp_path: Path) -> None:
         f"./{name}" for name in ("keep.log", "a/b/yes.md", "a/b/f", ".dockerignore", "Dockerfile")
     }
     assert "excluded by .dockerignore" in build(client, tmp_path, "FROM busybox\nCOPY x.log /\n", status=1)
-    where = tmp_path / "context"
+    shutil.rmtree(tmp_path / "context")
+    files = {".dockerignore": "f[!a]\n", "f1": "", "fa": "", "fb": ""}
+    build(client, tmp_path, "FROM busybox\nCOPY f* /c/\n", "-t", "class", **files)
+    assert look(client, "class", "ls /c").split() == ["f1", "fb"]  # the daemon read it as f[^a]: fa alone
+    shutil.rmtree(tmp_path / "context")
+    files = dict.fromkeys(names, "") | {".dockerignore": rules}
+    where = context(tmp_path / "context", "FROM scratch\n", **files)
     client(
         "build", "-q", "-t", "more", "-f", "-", where, stdin=b"FROM busybox\nCOPY . /c\nRUN rm /c/keep.log\n"
     )

@@ -5,47 +5,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from runtime.cli import building, packing
 from runtime.cli.errors import CliError
-from runtime.cli.ignoring import Ignored
-
-
-@pytest.mark.parametrize(
-    ("lines", "name", "ignored"),
-    [
-        (["*.log"], "a.log", True),
-        (["*.log"], "d/a.log", False),
-        (["**/*.log"], "d/e/a.log", True),
-        (["**/*.log"], "a.log", True),
-        (["d"], "d/e/f", True),
-        (["/d/"], "d/e", True),
-        (["d/**"], "d/e/f", True),
-        (["d?"], "d1", True),
-        (["d?"], "d/1", False),
-        (["[ab].c"], "b.c", True),
-        (["*", "!keep"], "keep", False),
-        (["*", "!keep"], "other", True),
-        (["!keep", "*"], "keep", True),
-        (["d", "!d/keep"], "d/keep", False),
-        (["d", "!d/keep", "d/keep"], "d/keep", True),
-        (["# *", "", "  "], "a", False),
-        (["a.b"], "aXb", False),
-        (["./x"], "x", True),
-    ],
-)
-def test_the_last_pattern_that_fits_decides(lines: list[str], name: str, ignored: bool):
-    assert Ignored(lines)(name) is ignored
-
-
-@given(st.lists(st.text(max_size=10), max_size=5), st.text("ab/.", min_size=1, max_size=8))
-def test_any_lines_are_patterns_or_refused_in_words(lines: list[str], name: str):
-    try:
-        Ignored(lines)(name)
-    except CliError as error:
-        assert ".dockerignore" in str(error)
 
 
 @pytest.fixture
@@ -80,6 +42,12 @@ def test_a_dockerfile_from_elsewhere_comes_first_and_is_not_copied(context: Path
         assert archive.getnames().count(".dockerignore") == 1
         rules = archive.extractfile(".dockerignore")
         assert rules is not None and rules.read().decode().splitlines()[-1] == dockerfile
+
+
+def test_rules_that_make_no_sense_are_refused_by_their_file(context: Path):
+    (context / ".dockerignore").write_text("[a\n")
+    with pytest.raises(CliError, match=r"\.dockerignore: syntax error in pattern: \[a"):
+        building._local(str(context), "")
 
 
 def test_a_missing_context_or_dockerfile_is_told(tmp_path: Path):

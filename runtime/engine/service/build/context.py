@@ -1,15 +1,14 @@
-"""What a build is made from: the files of its context, without what .dockerignore names. Blocking."""
+"""What a build is made from: the files of its context, as the client sends them. Blocking."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
-import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
+from runtime.docker_syntax import MalformedError, ignore
 from runtime.engine.service.build.errors import DockerfileError
-from runtime.engine.service.build.ignore import Pattern, is_ignored, parse_ignore
 from runtime.engine.service.web import open_url
 from runtime.image.compression import PlainReader, Readable
 from runtime.image.merged import Merged
@@ -99,31 +98,19 @@ def _read(root: Path, dockerfile: str) -> Context:
     text = tree.read(path, _MOST)
     if not text:
         raise DockerfileError(f"the Dockerfile ({dockerfile}) cannot be empty")
-    patterns = parse_ignore(tree.read(".dockerignore", _MOST).decode("utf-8", "surrogateescape"))
-    if patterns:
-        _drop_ignored(root, "", patterns)
+    _drop_named(tree, path)
     return Context(root, text)
 
 
-def _drop_ignored(root: Path, below: str, patterns: Sequence[Pattern]) -> bool:
-    """Remove what is ignored below a directory; say whether nothing is left in it."""
-    empty = True
-    negated = any(pattern.negated for pattern in patterns)
-    with os.scandir(root / below) as entries:
-        found = list(entries)
-    for entry in found:
-        path = f"{below}/{entry.name}" if below else entry.name
-        ignored = is_ignored(path, patterns)
-        if not entry.is_dir(follow_symlinks=False):
-            if ignored:
-                os.unlink(entry.path)  # noqa: PTH108
-            else:
-                empty = False
-            continue
-        if ignored and not negated:
-            shutil.rmtree(entry.path)
-        elif _drop_ignored(root, path, patterns) and ignored:
-            os.rmdir(entry.path)  # noqa: PTH106
-        else:
-            empty = False
-    return empty
+def _drop_named(tree: Merged, dockerfile: str) -> None:
+    """Remove .dockerignore and Dockerfile where the former names them; the client has left out all else.
+
+    A pattern that makes no sense is the client's to refuse.
+    """
+    rules = ignore.read(tree.read(".dockerignore", _MOST).decode("utf-8", "surrogateescape"))
+    with contextlib.suppress(MalformedError):
+        ignored = ignore.Ignored(rules)
+        for name in (".dockerignore", dockerfile):
+            node = tree.find(name, follow=False) if ignored(name) else None
+            if node is not None and not node.is_directory:
+                os.unlink(node.where)  # noqa: PTH108

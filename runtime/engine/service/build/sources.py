@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from runtime.docker_syntax import MalformedError, globs
 from runtime.engine.service.build.errors import BuildError
-from runtime.engine.service.build.ignore import has_wildcard, pattern_regex
 from runtime.image import metadata
 from runtime.image.merged import Merged, Node
 from runtime.image.tree import file_digest
@@ -34,8 +34,8 @@ def find_sources(tree: Merged, patterns: Sequence[str], verb: str) -> list[Sourc
         path = posixpath.normpath(pattern).lstrip("/")
         if path == ".." or path.startswith("../"):
             raise BuildError(f"{verb} failed: forbidden path outside the build context: {pattern} ()")
-        if has_wildcard(path) and tree.find(path) is None:
-            found.extend(_matching(tree, path))
+        if globs.is_pattern(path) and tree.find(path) is None:
+            found.extend(_matching(tree, path, verb))
             continue
         node = tree.find(path)
         if node is None:
@@ -49,8 +49,11 @@ def find_sources(tree: Merged, patterns: Sequence[str], verb: str) -> list[Sourc
     return found
 
 
-def _matching(tree: Merged, pattern: str) -> list[Source]:
-    regex = re.compile(pattern_regex(pattern), re.DOTALL)
+def _matching(tree: Merged, pattern: str, verb: str) -> list[Source]:
+    try:
+        regex = re.compile(globs.expression(pattern))
+    except MalformedError as error:
+        raise BuildError(f"{verb} failed: {error}") from error
     root = tree.find("")
     assert root is not None
     found = []

@@ -1,14 +1,10 @@
-"""What settings do to a config, and .dockerignore to a context."""
+"""What settings do to a config."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service.build.errors import DockerfileError
-from runtime.engine.service.build.ignore import is_ignored, parse_ignore
 from runtime.engine.service.build.settings import apply_changes
 from runtime.engine.service.image_config import (
     child_document,
@@ -103,53 +99,3 @@ def test_what_a_container_was_asked_is_kept_where_a_commit_says_nothing() -> Non
     merged = merge_user_config(Config(env=["B=3"], cmd=["d"], labels={"y": "2"}), base)
     assert (merged.env, merged.cmd, merged.entrypoint) == (["A=1", "B=3"], ["d"], ["e"])
     assert (merged.labels, merged.user, merged.hostname) == ({"x": "1", "y": "2"}, "u", "")
-
-
-# ---- .dockerignore --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "ignored", "kept"),
-    [
-        ("a", ["a", "a/b"], ["b/a", "ab"]),
-        ("*/a", ["x/a", "x/a/b"], ["a", "x/y/a"]),
-        ("**/a", ["a", "x/a", "x/y/a/b"], ["xa"]),
-        ("a/**", ["a/b", "a/b/c"], ["a"]),
-        ("*.md\n!README.md", ["x.md"], ["README.md", "x/y.md"]),
-        ("a\n!a/b/c", ["a", "a/b", "a/x"], ["a/b/c", "a/b/c/d"]),
-        ("!a\na", ["a"], ["b"]),
-        ("/a", ["a"], ["b/a"]),
-        ("a/", ["a", "a/b"], ["b"]),
-        ("./a/../b", ["b"], ["a"]),
-        ("a?c", ["abc"], ["a/c", "ac"]),
-        ("[ab]x", ["ax", "bx"], ["cx", "/x"]),
-        ("[^a]x", ["bx"], ["ax"]),
-        ("\\*", ["*"], ["a"]),
-        ("# c\n\n  a  ", ["a"], ["# c"]),
-        ("a.b", ["a.b"], ["axb"]),
-        (".", [], ["a"]),
-        ("**", ["a", "a/b"], []),
-    ],
-)
-def test_patterns_mean_what_they_mean_to_docker(text: str, ignored: list[str], kept: list[str]) -> None:
-    patterns = parse_ignore(text)
-    assert [path for path in ignored if not is_ignored(path, patterns)] == []
-    assert [path for path in kept if is_ignored(path, patterns)] == []
-
-
-@pytest.mark.parametrize("text", ["[a", "!", "[z-a]"])
-def test_a_pattern_that_makes_no_sense_is_refused(text: str) -> None:
-    with pytest.raises(DockerfileError, match="pattern"):
-        parse_ignore(text)
-
-
-@given(
-    text=st.text(st.sampled_from("ab*?![]^-/\\.\n"), max_size=20), path=st.text("ab/", min_size=1, max_size=6)
-)
-def test_any_pattern_is_read_or_refused(text: str, path: str) -> None:
-    try:
-        patterns = parse_ignore(text)
-    except DockerfileError as error:
-        assert str(error)
-        return
-    is_ignored(path, patterns)
