@@ -21,6 +21,7 @@ from runtime.api.app import Api, Observer
 from runtime.api.locking import only_one, pid_file
 from runtime.api.notify import notify
 from runtime.api.tls import TlsProtocol
+from runtime.api.users import Users
 from runtime.engine.errors import EngineError
 from runtime.engine.service.service import Service
 from runtime.engine.service.settings import Settings
@@ -34,7 +35,10 @@ _IMPATIENT = 3
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line says. tls: of the TCP sockets, None: plain."""
+    """What the command line says. tls: of the TCP sockets, None: plain.
+
+    private: where it listens as well, and the users with the last of whom it ends.
+    """
 
     root: Path
     hosts: tuple[Address, ...]
@@ -44,6 +48,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     mirrors: tuple[str, ...] = ()
     experimental: bool = False
     live_restore: bool = False
+    private: tuple[socket.socket, Users] | None = None
     pid_file: Path | None = None
     settings: Settings = Settings()
 
@@ -61,6 +66,8 @@ async def serve(
     stop = _stop_event()
     with only_one(options.root), pid_file(options.pid_file), contextlib.ExitStack() as held:
         sockets = [(address, sock) for address in options.hosts for sock in _listen(held, address, options)]
+        if options.private is not None:
+            sockets.append((Address(kind="fd"), options.private[0]))
         service = await _opened(options, say, stop)
         if service is None:
             return
@@ -77,6 +84,8 @@ async def serve(
             )
             say(f"nnd {versions.program()} is ready: {where} (root {options.root}, pid {os.getpid()})")
             notify("READY=1")
+            if options.private is not None:
+                options.private[1].serve(stop.set)
             await stop.wait()
             notify("STOPPING=1")
             say("nnd stops" if service.live_restore else "nnd stops, and its containers with it")
@@ -122,6 +131,7 @@ async def _opened(options: Options, say: Callable[[str], None], stop: asyncio.Ev
         Service.open(
             options.root,
             live_restore=options.live_restore,
+            private=options.private is not None,
             insecure=options.insecure,
             mirrors=options.mirrors,
             experimental=options.experimental,

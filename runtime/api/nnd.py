@@ -78,21 +78,19 @@ def _mirror(url: str) -> SplitResult:
 def main(argv: Sequence[str] | None = None, observer: Observer | None = None) -> int:
     """Run `nnd` and return its exit status: 0 after a signal, 1 when it cannot run, 2 for wrong use."""
     given = parser().parse_args(argv)
+    if getattr(given, "validate", False):
+        return _status_of(lambda: _validate(given))
+    return run(lambda: _options(given), _say, observer)
+
+
+def run(options: Callable[[], Options], say: Callable[[str], None], observer: Observer | None = None) -> int:
+    """Be a daemon to its end and return nnd's exit status. options: reads them, at SIGHUP once more."""
+    return _status_of(lambda: _serve(options, say, observer))
+
+
+def _status_of(act: Callable[[], None]) -> int:
     try:
-        asked = configuration(given)
-        options = options_of(asked)
-        if getattr(given, "validate", False):
-            print("configuration OK")
-            return 0
-        logging.basicConfig(format=_FORMAT, stream=sys.stderr)
-        faulthandler.register(signal.SIGUSR1)
-        _set_level(asked)
-        if os.geteuid() != 0:
-            raise EngineError("it needs root, for namespaces, mounts and cgroups: start it with sudo")
-        _take_all_descriptors()
-        os.umask(_UMASK)
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve(options, _say, observer, lambda: _again(given)))
+        act()
     except BadParameterError as error:
         print(f"nnd: {error}", file=sys.stderr)
         return 2
@@ -102,12 +100,28 @@ def main(argv: Sequence[str] | None = None, observer: Observer | None = None) ->
     return 0
 
 
-def _again(given: Namespace) -> Options:
-    """Read the file once more. Raises BadParameterError."""
+def _validate(given: Namespace) -> None:
+    options_of(configuration(given))
+    print("configuration OK")
+
+
+def _options(given: Namespace) -> Options:
     asked = configuration(given)
     options = options_of(asked)
     _set_level(asked)
     return options
+
+
+def _serve(options: Callable[[], Options], say: Callable[[str], None], observer: Observer | None) -> None:
+    first = options()
+    logging.basicConfig(format=_FORMAT, stream=sys.stderr)
+    faulthandler.register(signal.SIGUSR1)
+    if os.geteuid() != 0:
+        raise EngineError("it needs root, for namespaces, mounts and cgroups: start it with sudo")
+    _take_all_descriptors()
+    os.umask(_UMASK)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve(first, say, observer, options))
 
 
 def _set_level(asked: Configuration) -> None:

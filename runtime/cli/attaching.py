@@ -72,6 +72,8 @@ def start(client: Client, options: Options) -> int:
         found = client.get(f"/containers/{quote(options.words[0])}/json")
         stdin = options.on("interactive") and bool(found["Config"].get("OpenStdin"))
         return _attached(client, options, found, stdin=stdin, begin=not found["State"]["Running"])
+    if client.private:
+        raise CliError("start: with --local a container ends with its command; give -a or -i")
     return each.of(options.words, lambda name: client.post(f"/containers/{quote(name)}/start"))
 
 

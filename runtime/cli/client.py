@@ -19,8 +19,10 @@ Query = dict[str, Value]
 class Client:
     """One daemon. Connections are made when needed, and one that is free is kept for the next request.
 
-    sock: the first, where it is there already.
+    sock: the first, where it is there already. private: the daemon ends with this command.
     """
+
+    private = False
 
     def __init__(
         self,

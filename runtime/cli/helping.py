@@ -25,7 +25,7 @@ def page(words: list[str]) -> str:
         return _front()
     if words[0] in index.GROUPS and len(words) == 1:
         return _group(words[0])
-    name, _ = index.split(words)
+    name, _ = index.split(words, local=True)
     return _verb(name)
 
 
@@ -37,7 +37,7 @@ def _front() -> str:
         "",
     ]
     lines += ["verbs:"]
-    top = [name for name in (*index.VERBS, *index.SHORT) if " " not in name]
+    top = [name for name in (*index.VERBS, *index.SHORT, *index.LOCAL) if " " not in name]
     lines += _columns([(name, _summary(name)) for name in sorted(top)])
     lines += ["", "verbs of a kind (`nn KIND --help`):"]
     lines += _columns([(name, f"verbs for {text}") for name, text in index.GROUPS.items()])
@@ -68,7 +68,7 @@ def _verb(name: str) -> str:
 
 
 def _summary(name: str) -> str:
-    return index.VERBS[index.SHORT.get(name, name)][2]
+    return index.entry(name)[2]
 
 
 def _flags(flags: tuple[Flag, ...]) -> list[str]:

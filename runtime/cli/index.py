@@ -120,15 +120,20 @@ HIDDEN = {"__complete": ("completion", "COMPLETE", "print what may come next (co
 """Verbs for programs, which no list shows."""
 
 
-LOCAL = ("verify", "sweep")
-"""Verbs that are only there with --local."""
+LOCAL = {
+    "verify": ("local", "VERIFY", "hash images' blobs and layers again (with --local)"),
+    "sweep": ("local", "SWEEP", "free what was killed and has left something (with --local)"),
+}
+"""Verbs that work on a root, not on a daemon, and are only there with --local."""
 
 
-def split(words: list[str]) -> tuple[str, list[str]]:
+def split(words: list[str], *, local: bool = False) -> tuple[str, list[str]]:
     """Return the verb as typed, of one or two words, and the words after it. CliError for an unknown one."""
     first = words[0]
     if first not in GROUPS:
         if first in VERBS or first in SHORT or first in HIDDEN:
+            return first, words[1:]
+        if first in LOCAL and local:
             return first, words[1:]
         if first in LOCAL:
             raise CliError(f"{first} works on a directory, not a daemon: nn --local [--root DIR] {first}", 1)
@@ -141,13 +146,18 @@ def split(words: list[str]) -> tuple[str, list[str]]:
     return name, words[2:]
 
 
+def entry(name: str) -> tuple[str, str, str]:
+    """Return a verb's module, its constant there, and what it does."""
+    return HIDDEN.get(name) or LOCAL.get(name) or VERBS[SHORT.get(name, name)]
+
+
 def load(name: str) -> "Verb":
     """Import a verb. A group alone is one that only has a help page."""
     if name in GROUPS:
         from runtime.cli.flags import Verb
 
         return Verb(lambda client, options: 0, "VERB")
-    module, constant, _ = HIDDEN[name] if name in HIDDEN else VERBS[SHORT.get(name, name)]
+    module, constant, _ = entry(name)
     package = __import__("runtime.cli", fromlist=[module])
     __import__(f"runtime.cli.{module}")
     verb: Verb = getattr(getattr(package, module), constant)

@@ -1,4 +1,4 @@
-"""`nn`: docker's verbs and flags, asked of a daemon. `nn --local` does without one.
+"""`nn`: docker's verbs and flags, asked of a daemon; with `--local` of one for this command alone.
 
 Nothing is imported that a verb does not need: `nn run` has a few milliseconds, and most are Python's own.
 Exit status as docker's: the program's own for run and exec; 125 wrong flags or nn failed; 1 else.
@@ -27,8 +27,8 @@ GLOBAL = (
     ("tlskey", "", "text", "FILE", "our key"),
     ("debug", "D", "bool", "", "show tracebacks of our own bugs"),
     ("log-level", "l", "text", "LEVEL", "for docker's sake: nn keeps no log"),
-    ("local", "", "bool", "", "no daemon: the engine in this process (see `nn --local --help`)"),
-    ("root", "", "text", "DIR", "state of --local, which it implies"),
+    ("local", "", "bool", "", "ask a daemon that is there for this command alone"),
+    ("root", "", "text", "DIR", "state of --local, which it implies (/var/lib/ninetynine/runtime)"),
     ("version", "v", "bool", "", "our version"),
 )
 
@@ -63,22 +63,21 @@ def _main(argv: list[str]) -> int:
     try:
         given = flags.parse_flags("", GLOBAL, argv, program=True)
     except flags.HelpAskedError:
-        return _help("--local" in argv, [])
-    if given.on("local") or given.given("root"):
-        return _local(argv)
+        return _help([])
     if given.on("version"):
         from runtime.cli.system import own_version
 
         print(f"nn {own_version()}")
         return 0
     if not given.words or given.words == ["help"]:
-        return _help(False, [])
+        return _help([])
     if given.words[0] == "help":
-        return _help(False, given.words[1:])
+        return _help(given.words[1:])
     from runtime.cli import index
 
-    name, rest = index.split(given.words)
-    return _perform(name, rest, given)
+    local = given.on("local") or given.given("root")
+    name, rest = index.split(given.words, local=local)
+    return _perform(name, rest, given, local=local)
 
 
 def _run(words: list[str]) -> int:
@@ -91,7 +90,7 @@ def _run(words: list[str]) -> int:
     return _act("run", RUN, words, Client(ahead.WHERE or find, ahead.SOCK))
 
 
-def _perform(name: str, words: list[str], given: "Options") -> int:
+def _perform(name: str, words: list[str], given: "Options", *, local: bool) -> int:
     """Do one verb."""
     from runtime.cli import index
     from runtime.cli.client import Client
@@ -100,6 +99,10 @@ def _perform(name: str, words: list[str], given: "Options") -> int:
     if given.given("config"):
         for place in (b"NN_CONFIG", b"DOCKER_CONFIG"):  # docker's flag moves its config.json, too
             posix.environ[place] = given.text("config").encode()
+    if local:
+        from runtime.cli.local import perform
+
+        return perform(given, lambda client: _act(name, index.load(name), words, client))
     client = Client(lambda: find(given.text("host"), given.text("context"), _tls(given)))
     return _act(name, index.load(name), words, client)
 
@@ -110,7 +113,7 @@ def _act(name: str, verb: "Verb", words: list[str], client: "Client") -> int:
     try:
         options = flags.parse(name, verb, words)
     except flags.HelpAskedError:
-        return _help(False, name.split())
+        return _help(name.split())
     status = verb.act(client, options)
     sys.stdout.flush()
     return status
@@ -125,24 +128,11 @@ def _tls(given: "Options") -> "dict[str, str]":
     return found
 
 
-def _help(local: bool, words: list[str]) -> int:
-    if local:
-        return _local(["--help"])
+def _help(words: list[str]) -> int:
     from runtime.cli import helping
 
     print(helping.page(words), end="")
     return 0
-
-
-def _local(argv: list[str]) -> int:
-    """Do without a daemon; this needs the whole of Python and of the runtime."""
-    activate_packages()
-    from runtime.cli.local.main import main as local
-
-    words = list(argv)
-    if "--local" in words:
-        words.remove("--local")
-    return local(words)
 
 
 def activate_packages() -> None:

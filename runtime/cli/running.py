@@ -24,6 +24,8 @@ _PULL = ("missing", "always", "never")
 def run(client: "Client", options: "Options") -> int:
     """Make a container and run a program in it; return the program's exit status."""
     detach = options.on("detach")
+    if detach and client.private:
+        raise CliError("-d: with --local a container ends with its command; leave one of them out")
     body = _prepare(options, detach, joins=not detach)
     if detach:
         from runtime.cli import plain

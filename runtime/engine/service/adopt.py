@@ -120,7 +120,8 @@ class Adoption:
         for member in idle:
             if member.record.host_config.auto_remove or member in self._cut_off:
                 await self._guard(member, self._remove(member))
-        wanted = [member for member in idle if self._members.holds(member) and _wants_start(member)]
+        begins = not self._members.service.private
+        wanted = [one for one in idle if begins and self._members.holds(one) and _wants_start(one)]
         for joins in (False, True):
             wave = [member for member in wanted if bool(modes.partners(member.record)) == joins]
             await asyncio.gather(*(self._guard(one, self._start(one)) for one in wave))

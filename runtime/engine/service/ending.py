@@ -92,7 +92,7 @@ class Ending:
 
     def _starts_again(self, member: Member, exited: Exited) -> bool:
         state, policy = member.record.state, member.record.host_config.restart_policy
-        if self._members.closing or member.by_hand or member.removing:
+        if self._members.closing or self._members.service.private or member.by_hand or member.removing:
             return False
         signalled = state.manually_stopped and policy.name == "unless-stopped"
         return wants_restart(

@@ -45,6 +45,7 @@ class Service:
 
     root: Path
     live_restore: bool = False
+    private: bool = False
     insecure: tuple[str, ...] = ()
     mirrors: tuple[str, ...] = ()
     experimental: bool = False
@@ -69,6 +70,7 @@ class Service:
         root: Path,
         *,
         live_restore: bool = False,
+        private: bool = False,
         insecure: tuple[str, ...] = (),
         mirrors: tuple[str, ...] = (),
         experimental: bool = False,
@@ -77,15 +79,17 @@ class Service:
         """Open the daemon's state at `root`, take up what still runs, start what its policy starts.
 
         insecure: registries without TLS; mirrors: hosts that are asked before the hub (registry.options).
+        private: what runs ends with this process, however that ends, and no policy starts anything.
         experimental: what is told to clients, who ask some things only of such a daemon. settings: what
         containers and networks get that ask for nothing else, checked by settings.check_settings.
-        Raises UnavailableError when there is no spawner to be had. That no other daemon has this root is the
+        Raises UnavailableError when there is no spawner to be had, or when a private daemon finds another's
+        containers running. That no other daemon has this root is the
         caller's to see to.
         """
         service = cls()
         service.root = Path(root).absolute()
         service.live_restore, service.insecure, service.mirrors = live_restore, insecure, mirrors
-        service.experimental, service.settings = experimental, settings
+        service.experimental, service.settings, service.private = experimental, settings, private
         service.root.mkdir(mode=0o711, parents=True, exist_ok=True)
         try:
             await service._wire()
@@ -99,7 +103,6 @@ class Service:
         from runtime.engine.service.execs import Execs
         from runtime.engine.service.networks import Networks
         from runtime.engine.service.streams import Streams
-        from runtime.engine.spawner.client import Spawner
         from runtime.image.registry.client import RegistryClient
         from runtime.image.registry.options import Options
         from runtime.image.store import ImageStore
@@ -110,12 +113,21 @@ class Service:
         await asyncio.to_thread(self.images.sweep)
         self.registry = RegistryClient(Options(insecure=self.insecure, mirrors=self.mirrors))
         self.volumes = await asyncio.to_thread(VolumeStore, self.root / "volumes")
-        self.spawner = await Spawner.open(self.root)
+        self.spawner = await self._open_spawner()
         self.streams, self.execs = Streams(self), Execs(self)
         self.networks, self.containers = Networks(self), Containers(self)
         self.spawner.on_lost = self._lost
         await self.networks.open()
         await self.containers.open()
+
+    async def _open_spawner(self) -> Spawner:
+        from runtime.engine.spawner.client import Spawner
+
+        spawner = await Spawner.open(self.root, private=self.private)
+        if self.private and spawner.running:
+            await spawner.close(kill=False)
+            raise UnavailableError(f"open {self.root}: containers of another nnd run there; start that nnd again")
+        return spawner
 
     async def _leave(self) -> None:
         """Take back an opening that failed: the spawner goes, unless it has containers of before."""
@@ -133,12 +145,10 @@ class Service:
 
     async def _reopen(self) -> None:
         """Start another spawner, however often that fails: what keeps it from starting may pass."""
-        from runtime.engine.spawner.client import Spawner
-
         wait_s = _REOPEN_S[0]
         while True:
             try:
-                self.spawner = await Spawner.open(self.root)
+                self.spawner = await self._open_spawner()
             except EngineError as error:
                 log.error("no other spawner can be had, trying again in %g s: %s", wait_s, error)
                 await asyncio.sleep(wait_s)

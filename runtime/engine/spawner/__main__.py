@@ -1,4 +1,7 @@
-"""`python -m runtime.engine.spawner ROOT FD`: the spawner of ROOT, on the listening socket FD."""
+"""`python -m runtime.engine.spawner ROOT FD [private]`: the spawner of ROOT, on the listening socket FD.
+
+private: it ends, with all its containers, once no daemon is connected any more.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,12 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     from runtime.engine.joining import hide_memory
     from runtime.engine.spawner.server import Server
+    from runtime.engine.spawner.starting import PRIVATE
 
     hide_memory()
     with socket.socket(fileno=fd) as listener:
         listener.set_inheritable(False)
-        Server(root, listener).run()
+        Server(root, listener, private=PRIVATE in sys.argv[3:]).run()
 
 
 if __name__ == "__main__":

@@ -40,10 +40,13 @@ Reply = Callable[[Answer, Sequence[int]], None]
 
 
 class Server:
-    """One spawner. run() returns when it was told to end, or when nobody needs it any more."""
+    """One spawner. run() returns when it was told to end, or when nobody needs it any more.
 
-    def __init__(self, root: Path, listener: socket.socket) -> None:
-        self._root = root
+    private: that is when the last connection is gone, whatever runs.
+    """
+
+    def __init__(self, root: Path, listener: socket.socket, *, private: bool = False) -> None:
+        self._root, self._private = root, private
         self._listener = listener
         self._inode = self._socket_inode()
         self._loop = Loop()
@@ -79,7 +82,10 @@ class Server:
             self._connections.remove(connection)
             self._loop.forget(connection.sock.fileno())
             connection.close()
-            self._loop.later(_LONELY_S, self._leave_if_alone)
+            if self._private and not self._connections:
+                self._end(_nobody)
+            else:
+                self._loop.later(_LONELY_S, self._leave_if_alone)
 
     def want_write(self, connection: Connection, wanted: bool) -> None:
         """Call the connection when it can be written to."""

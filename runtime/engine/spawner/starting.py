@@ -20,14 +20,17 @@ from runtime.spawn.trees import clone_tree
 
 SOCKET = "spawner.sock"
 LOG = "spawner.log"
+PRIVATE = "private"
 _MODULE = "runtime.engine.spawner"
 _PACKAGES = Path(__file__).parents[3]
 _BACKLOG = 16
 _LOG_TAIL = 2000
 
 
-def connect(root: Path) -> socket.socket:
+def connect(root: Path, private: bool) -> socket.socket:
     """Return a blocking connection to the spawner of `root`, which is started when there is none.
+
+    private: started so that it ends, and its containers too, with the last connection.
 
     Raises OSError.
     """
@@ -38,7 +41,7 @@ def connect(root: Path) -> socket.socket:
             try:
                 sock.connect(name)
             except (FileNotFoundError, ConnectionRefusedError):
-                _start(root, name)
+                _start(root, name, private)
                 sock.connect(name)
         except BaseException:
             sock.close()
@@ -67,7 +70,7 @@ def _alone(root: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def _start(root: Path, name: str) -> None:
+def _start(root: Path, name: str, private: bool) -> None:
     """Make the socket, and a process that listens on it: a session of its own, with nothing of ours."""
     (root / SOCKET).unlink(missing_ok=True)
     with contextlib.ExitStack() as stack:
@@ -89,7 +92,10 @@ def _start(root: Path, name: str) -> None:
         # could otherwise write to the host's (CVE-2019-5736).
         # What is started leaves a child behind and ends, so that nobody has to wait for a spawner.
         starter = subprocess.Popen(
-            [sys.executable, "-P", "-m", _MODULE, str(root.absolute()), str(listener.fileno())],
+            [
+                *(sys.executable, "-P", "-m", _MODULE, str(root.absolute()), str(listener.fileno())),
+                *([PRIVATE] if private else []),
+            ],
             executable=f"/proc/self/fd/{program}",
             stdin=null,
             stdout=log,

@@ -1,0 +1,58 @@
+"""`python -m runtime.api.private ROOT REQUESTS USERS`: the daemon of `nn --local`, which ends with its users.
+
+REQUESTS, USERS: listening unix sockets, inherited, in ROOT/local. runtime/cli/local.py starts it. It is an nnd
+whose settings are the usual ones; of /etc/ninetynine/daemon.json it heeds what is said of registries.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from runtime.api import nnd
+from runtime.api.configuration import Configuration, configuration
+from runtime.api.daemon import Options
+from runtime.api.daemon import Options
+from runtime.api.users import Users
+
+PLACE = "local"
+REQUESTS, USERS = "nnd.sock", "users.sock"
+
+
+def main() -> NoReturn:
+    """Serve until the last user has gone; end with nnd's exit statuses."""
+    root = Path(sys.argv[1])
+    requests, listener = (socket.socket(fileno=int(number)) for number in sys.argv[2:4])
+    for sock in (requests, listener):
+        sock.set_inheritable(False)
+    users = Users(listener)
+    os.chdir("/")
+    status = nnd.run(lambda: _options(root, requests, users), _nothing)
+    for name in (REQUESTS, USERS):  # not before ROOT is free: who comes earlier waits for our end
+        (root / PLACE / name).unlink(missing_ok=True)
+    sys.stderr.flush()
+    os._exit(status)  # the last user's connection is closed by the kernel, once all else is done
+
+
+def _options(root: Path, requests: socket.socket, users: Users) -> Options:
+    asked = configuration(Namespace())
+    ours = Configuration(
+        data_root=os.fspath(root),
+        insecure_registries=asked.insecure_registries,
+        registry_mirrors=asked.registry_mirrors,
+    )
+    return msgspec.structs.replace(nnd.options_of(ours), hosts=(), private=(requests, users))
+
+
+def _nothing(line: str) -> None:
+    """Nobody reads what nnd prints for who started it."""
+
+
+if __name__ == "__main__":
+    main()
