@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib
 import logging
 import os
 import signal
@@ -12,24 +13,29 @@ import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from runtime.api import addresses, versions
 from runtime.api.addresses import Address
-from runtime.api.app import Api, Observer
 from runtime.api.locking import only_one, pid_file
 from runtime.api.notify import notify
 from runtime.api.tls import TlsProtocol
 from runtime.api.users import Users
 from runtime.engine.errors import EngineError
-from runtime.engine.service.service import Service
 from runtime.engine.service.settings import Settings
+from runtime.engine.spawner import starting
+
+if TYPE_CHECKING:
+    from runtime.api.app import Api, Observer
+    from runtime.engine.service.service import Service
 
 log = logging.getLogger("nnd")
 
 _SLOW_S = 3.0
 _GOODBYE_S = 2.0
+_SETTLED_S = 1.0
 _IMPATIENT = 3
 """So many signals, and it ends without tidying up."""
 
@@ -63,27 +69,32 @@ async def serve(
 
     again: what SIGHUP asks for the options of now.
     """
+    gc.disable()  # what is made at the start stays
     stop = _stop_event()
     with only_one(options.root), pid_file(options.pid_file), contextlib.ExitStack() as held:
         sockets = [(address, sock) for address in options.hosts for sock in _listen(held, address, options)]
         if options.private is not None:
             sockets.append((Address(kind="fd"), options.private[0]))
-        service = await _opened(options, say, stop)
+        private = options.private is not None
+        spawner = asyncio.ensure_future(asyncio.to_thread(starting.connect, options.root, private))
+        # Much to import, about as long as the spawner takes to start on another processor.
+        app = await asyncio.to_thread(importlib.import_module, "runtime.api.app")
+        service = await _opened(options, spawner, say, stop)
         if service is None:
             return
         if again is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, service, again)
-        api = Api(service, observer=observer)
+        api: Api = app.Api(service, observer=observer)
         servers = await _answer(api, sockets, options.tls)
         try:
-            gc.collect()
-            gc.freeze()
             where = " ".join(
                 addresses.shown(address, [one for its, one in sockets if its is address])
                 for address in options.hosts
             )
             say(f"nnd {versions.program()} is ready: {where} (root {options.root}, pid {os.getpid()})")
             notify("READY=1")
+            gc.freeze()
+            asyncio.get_running_loop().call_later(_SETTLED_S, _settle)
             if options.private is not None:
                 options.private[1].serve(stop.set)
             await stop.wait()
@@ -125,8 +136,23 @@ def _unlink(path: Path, inode: int) -> None:
             path.unlink()
 
 
-async def _opened(options: Options, say: Callable[[str], None], stop: asyncio.Event) -> Service | None:
+def _settle() -> None:
+    """Let the collector look at what is made from now on, and never again at what was made so far."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
+async def _opened(
+    options: Options,
+    spawner: asyncio.Future[socket.socket],
+    say: Callable[[str], None],
+    stop: asyncio.Event,
+) -> Service | None:
     """Open the service; None when a signal came first."""
+    from runtime.engine.service.service import Service
+
     opening = asyncio.ensure_future(
         Service.open(
             options.root,
@@ -136,6 +162,7 @@ async def _opened(options: Options, say: Callable[[str], None], stop: asyncio.Ev
             mirrors=options.mirrors,
             experimental=options.experimental,
             settings=options.settings,
+            spawner=spawner,
         )
     )
     stopping = asyncio.ensure_future(stop.wait())

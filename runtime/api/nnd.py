@@ -12,15 +12,18 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from runtime.api.addresses import parse_address
-from runtime.api.app import Observer
 from runtime.api.configuration import Configuration, configuration, settings_of
 from runtime.api.daemon import Options, serve
 from runtime.api.flags import DEFAULT_HOST, LEVELS, PLAIN, parser
 from runtime.api.tls import server_context
 from runtime.engine.errors import BadParameterError, EngineError
+
+if TYPE_CHECKING:
+    from runtime.api.app import Observer
 
 _MOST_FILES = 1 << 20
 _UMASK = 0o022

@@ -1,7 +1,7 @@
 """`python -m runtime.api.private ROOT REQUESTS USERS`: the daemon of `nn --local`, which ends with its users.
 
-REQUESTS, USERS: listening unix sockets, inherited, in ROOT/local. runtime/cli/local.py starts it. It is an nnd
-whose settings are the usual ones; of /etc/ninetynine/daemon.json it heeds what is said of registries.
+REQUESTS, USERS: listening unix sockets in ROOT/local, inherited. runtime/cli/local.py starts it. It is an nnd
+with the default settings; of /etc/ninetynine/daemon.json it reads what is said of registries.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import msgspec
 
 from runtime.api import nnd
 from runtime.api.configuration import Configuration, configuration
-from runtime.api.daemon import Options
 from runtime.api.daemon import Options
 from runtime.api.users import Users
 

@@ -12,10 +12,11 @@ import fcntl
 import os
 import socket
 import sys
+from pathlib import Path
 
 from runtime.cli import nn
 from runtime.cli.client import Client
-from runtime.cli.endpoint import Endpoint, environment
+from runtime.cli.endpoint import Endpoint
 from runtime.cli.errors import CliError
 from runtime.cli.flags import Options, Verb
 
@@ -43,15 +44,13 @@ def perform(given: Options, act: Callable[[Client], int]) -> int:
         client.leave()
 
 
-def _root() -> str:
-    return os.path.abspath(os.environ.get("NN_ROOT") or DEFAULT_ROOT)
+def _root() -> Path:
+    return Path(os.environ.get("NN_ROOT") or DEFAULT_ROOT).absolute()
 
 
 def _need_root() -> None:
     if os.geteuid() != 0:
-        raise CliError(
-            "--local needs root, for namespaces, mounts and cgroups; run it with sudo, or ask a daemon with -H"
-        )
+        raise CliError("--local needs root, for namespaces, mounts and cgroups; run it with sudo")
 
 
 # ---- the daemon ------------------------------------------------------------------------------------------
@@ -71,10 +70,9 @@ class PrivateClient(Client):
         _need_root()
         root = _root()
         try:
-            os.makedirs(root, 0o711, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(f"{root}/{PLACE}", 0o700)
-            self._place = os.open(f"{root}/{PLACE}", os.O_RDONLY | os.O_DIRECTORY)
+            root.mkdir(0o711, parents=True, exist_ok=True)
+            (root / PLACE).mkdir(0o700, exist_ok=True)
+            self._place = os.open(root / PLACE, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             raise CliError(f"open {root}: {error.strerror}; give a --root that can be written") from error
         self._user = _join(root, self._place)
@@ -93,7 +91,7 @@ def _short(place: int, name: str) -> str:
     return f"/proc/self/fd/{place}/{name}"
 
 
-def _join(root: str, place: int) -> socket.socket:
+def _join(root: Path, place: int) -> socket.socket:
     """Return the connection of a user whom the daemon has greeted. Start the daemon if there is none."""
     fcntl.flock(place, fcntl.LOCK_EX)
     try:
@@ -130,13 +128,14 @@ def _greeted(user: socket.socket) -> bool:
         return False
 
 
-def _start(root: str, place: int) -> socket.socket:
+def _start(root: Path, place: int) -> socket.socket:
     """Start a daemon and return the connection of its first user, which was there before it."""
     with _listening(place, REQUESTS) as requests, _listening(place, USERS) as users:
         user = _connected(place)
-        numbers = [str(sock.fileno()) for sock in (requests, users)]
-        line = [sys.executable, "-P", "-m", "runtime.api.private", root, *numbers]
-        log = f"{root}/{PLACE}/{LOG}"
+        # Without its site module, which nn does without, too: sys.path says where the packages are.
+        line = [sys.executable, "-SP", "-m", "runtime.api.private", str(root)]
+        line += [str(sock.fileno()) for sock in (requests, users)]
+        log = str(root / PLACE / LOG)
         files = (
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
@@ -161,13 +160,13 @@ def _listening(place: int, name: str) -> Iterator[socket.socket]:
 def _environment() -> dict[str, str]:
     """Ours, for proxies and the like, but for what was said to us by who started us."""
     kept = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
-    return kept | {"PYTHONPATH": _PACKAGES}
+    nn.activate_packages()
+    return kept | {"PYTHONPATH": os.pathsep.join((_PACKAGES, *sys.path))}
 
 
 def _last_words(place: int) -> str:
     """The line in which a daemon that ended has said why."""
-    with open(_short(place, LOG), encoding="utf-8", errors="replace") as file:
-        lines = file.read().strip().splitlines()
+    lines = Path(_short(place, LOG)).read_text("utf-8", "replace").strip().splitlines()
     return lines[-1].removeprefix("nnd: ") if lines else "the private daemon was killed while it started"
 
 
@@ -178,13 +177,11 @@ def verify(client: Client, options: Options) -> int:
     """Check images against their digests; those of a daemon's root as well, while it runs."""
     _need_root()
     nn.activate_packages()
-    from pathlib import Path
-
     from runtime.image import ImageError, ImageStore
 
     status = 0
     try:
-        store = ImageStore(Path(_root(), "images"))
+        store = ImageStore(_root() / "images")
     except ImageError as error:
         raise CliError(str(error), 1) from error
     for name in options.words:
@@ -202,8 +199,6 @@ def sweep(client: Client, options: Options) -> int:
     """Free what killed daemons have left: containers, cgroups, links, tables, half-done imports."""
     _need_root()
     nn.activate_packages()
-    from pathlib import Path
-
     from runtime.api.locking import only_one
     from runtime.engine.engine import Engine
     from runtime.engine.errors import EngineError
@@ -211,7 +206,7 @@ def sweep(client: Client, options: Options) -> int:
     from runtime.network import named
     from runtime.network.errors import NetworkError
 
-    root = Path(_root())
+    root = _root()
     try:
         with only_one(root), Engine(root) as engine:  # making one frees the dead engines' containers
             freed = [*engine.swept, *named.sweep(), *map(str, engine.images.sweep())]

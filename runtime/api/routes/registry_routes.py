@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -18,14 +18,15 @@ from runtime.api.views.documents import ProgressAnswer
 from runtime.image.errors import ImageReferenceError
 from runtime.image.references import Reference, parse_reference
 from runtime.image.registry import credentials
-from runtime.image.registry.client import check_server
-from runtime.image.registry.connections import Guard
 from runtime.image.registry.credentials import Credential
 from runtime.image.registry.errors import CredentialsError, RegistryError
+from runtime.image.registry.guard import Guard
 from runtime.image.registry.progress import Message, Progress
-from runtime.image.registry.pull import Pulled
-from runtime.image.registry.push import Pushed
 from runtime.image.registry.search import Found, search
+
+if TYPE_CHECKING:  # who asks no registry does not wait for what that needs
+    from runtime.image.registry.pull import Pulled
+    from runtime.image.registry.push import Pushed
 
 T = TypeVar("T")
 
@@ -158,7 +159,7 @@ async def log_in(call: Call[None, AuthConfig]) -> AuthAnswer:
     """Check credentials with a registry."""
     try:
         credential = credentials.from_document(msgspec.to_builtins(call.body))
-        check_server(call.body.serveraddress)
+        credentials.check_server(call.body.serveraddress)
     except CredentialsError as error:
         raise ApiError(str(error), 400) from error
     registry, server = call.service.registry, call.body.serveraddress

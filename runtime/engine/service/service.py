@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
+import socket
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from runtime.engine.errors import EngineError
+from runtime.engine.errors import EngineError, UnavailableError
 from runtime.engine.service.containers import Containers
 from runtime.engine.service.events import EventBus
 from runtime.engine.service.hostfacts import host_facts
@@ -51,7 +54,6 @@ class Service:
     experimental: bool = False
     settings: Settings = DEFAULTS
     images: ImageStore
-    registry: RegistryClient
     volumes: VolumeStore
     networks: Networks
     containers: Containers
@@ -75,6 +77,7 @@ class Service:
         mirrors: tuple[str, ...] = (),
         experimental: bool = False,
         settings: Settings = DEFAULTS,
+        spawner: Awaitable[socket.socket] | None = None,
     ) -> Service:
         """Open the daemon's state at `root`, take up what still runs, start what its policy starts.
 
@@ -82,6 +85,7 @@ class Service:
         private: what runs ends with this process, however that ends, and no policy starts anything.
         experimental: what is told to clients, who ask some things only of such a daemon. settings: what
         containers and networks get that ask for nothing else, checked by settings.check_settings.
+        spawner: what starting.connect gives, where that is under way already.
         Raises UnavailableError when there is no spawner to be had, or when a private daemon finds another's
         containers running. That no other daemon has this root is the
         caller's to see to.
@@ -92,41 +96,48 @@ class Service:
         service.experimental, service.settings, service.private = experimental, settings, private
         service.root.mkdir(mode=0o711, parents=True, exist_ok=True)
         try:
-            await service._wire()
+            await service._wire(spawner)
         except BaseException:
             await service._leave()
             raise
         return service
 
-    async def _wire(self) -> None:
+    async def _wire(self, spawner: Awaitable[socket.socket] | None) -> None:
         """Make the parts; imported here, so that one part can be used without all others."""
         from runtime.engine.service.execs import Execs
         from runtime.engine.service.networks import Networks
         from runtime.engine.service.streams import Streams
-        from runtime.image.registry.client import RegistryClient
-        from runtime.image.registry.options import Options
         from runtime.image.store import ImageStore
         from runtime.volume.store import VolumeStore
 
         self.events = EventBus()
         self.images = await asyncio.to_thread(ImageStore, self.root / "images")
         await asyncio.to_thread(self.images.sweep)
-        self.registry = RegistryClient(Options(insecure=self.insecure, mirrors=self.mirrors))
         self.volumes = await asyncio.to_thread(VolumeStore, self.root / "volumes")
-        self.spawner = await self._open_spawner()
+        self.spawner = await self._open_spawner(spawner)
         self.streams, self.execs = Streams(self), Execs(self)
         self.networks, self.containers = Networks(self), Containers(self)
         self.spawner.on_lost = self._lost
         await self.networks.open()
         await self.containers.open()
 
-    async def _open_spawner(self) -> Spawner:
+    @functools.cached_property
+    def registry(self) -> RegistryClient:
+        """The client of registries, made at first need: what it imports takes as long as a start."""
+        from runtime.image.registry.client import RegistryClient
+        from runtime.image.registry.options import Options
+
+        return RegistryClient(Options(insecure=self.insecure, mirrors=self.mirrors))
+
+    async def _open_spawner(self, begun: Awaitable[socket.socket] | None = None) -> Spawner:
         from runtime.engine.spawner.client import Spawner
 
-        spawner = await Spawner.open(self.root, private=self.private)
+        spawner = await Spawner.open(self.root, private=self.private, begun=begun)
         if self.private and spawner.running:
             await spawner.close(kill=False)
-            raise UnavailableError(f"open {self.root}: containers of another nnd run there; start that nnd again")
+            raise UnavailableError(
+                f"open {self.root}: containers that an nnd left running are there; start that nnd again"
+            )
         return spawner
 
     async def _leave(self) -> None:
@@ -192,13 +203,10 @@ class Service:
 
         That is: registries, labels, and how it ends.
         """
-        from runtime.image.registry.client import RegistryClient
-        from runtime.image.registry.options import Options
-
         self.live_restore = live_restore
         if (insecure, mirrors) != (self.insecure, self.mirrors):
             self.insecure, self.mirrors = insecure, mirrors
-            self.registry = RegistryClient(Options(insecure=insecure, mirrors=mirrors))
+            self.__dict__.pop("registry", None)
         self.settings = msgspec.structs.replace(
             self.settings, labels=settings.labels, shutdown_s=settings.shutdown_s
         )

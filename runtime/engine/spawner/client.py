@@ -8,7 +8,7 @@ import itertools
 import os
 import select
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -76,15 +76,19 @@ class Spawner:
         self._loop.add_reader(sock, self._read)
 
     @classmethod
-    async def open(cls, root: Path, *, private: bool = False) -> Spawner:
+    async def open(
+        cls, root: Path, *, private: bool = False, begun: Awaitable[socket.socket] | None = None
+    ) -> Spawner:
         """Connect to the living spawner of `root`, or start one. private: one that ends with its daemon.
+
+        begun: what starting.connect gives, where that is under way already.
 
         Raises UnavailableError when neither works, or when it is of another version.
         """
         root = Path(root).absolute()
-        spawner, answer = await cls._greet(root, private)
+        spawner, answer = await cls._greet(root, begun or asyncio.to_thread(starting.connect, root, private))
         if answer is None:  # it was just ending: another one can be had now
-            spawner, answer = await cls._greet(root, private)
+            spawner, answer = await cls._greet(root, asyncio.to_thread(starting.connect, root, private))
         if answer is None:
             cause = starting.log_tail(root) or "no answer"
             raise UnavailableError(f"start the spawner of {root}: {cause}; see {root / starting.LOG}")
@@ -98,10 +102,10 @@ class Spawner:
         return spawner
 
     @classmethod
-    async def _greet(cls, root: Path, private: bool) -> tuple[Spawner, Welcome | None]:
+    async def _greet(cls, root: Path, connecting: Awaitable[socket.socket]) -> tuple[Spawner, Welcome | None]:
         """Connect and say hello; without an answer it has gone away meanwhile."""
         try:
-            sock = await asyncio.to_thread(starting.connect, root, private)
+            sock = await connecting
         except OSError as error:
             raise UnavailableError(
                 f"start the spawner of {root}: {error.strerror}; it needs root, and {starting.SOCKET} there"

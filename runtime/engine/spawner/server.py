@@ -84,8 +84,8 @@ class Server:
             connection.close()
             if self._private and not self._connections:
                 self._end(_nobody)
-            else:
-                self._loop.later(_LONELY_S, self._leave_if_alone)
+            else:  # one that has not even said hello could not begin
+                self._loop.later(_LONELY_S if connection.greeted else 0.0, self._leave_if_alone)
 
     def want_write(self, connection: Connection, wanted: bool) -> None:
         """Call the connection when it can be written to."""

@@ -22,7 +22,8 @@ SOCKET = "spawner.sock"
 LOG = "spawner.log"
 PRIVATE = "private"
 _MODULE = "runtime.engine.spawner"
-_PACKAGES = Path(__file__).parents[3]
+_PATH = os.pathsep.join((str(Path(__file__).parents[3]), *filter(None, sys.path)))
+"""Where the spawner finds its packages without Python's site module, which takes a while to look for them."""
 _BACKLOG = 16
 _LOG_TAIL = 2000
 
@@ -93,7 +94,7 @@ def _start(root: Path, name: str, private: bool) -> None:
         # What is started leaves a child behind and ends, so that nobody has to wait for a spawner.
         starter = subprocess.Popen(
             [
-                *(sys.executable, "-P", "-m", _MODULE, str(root.absolute()), str(listener.fileno())),
+                *(sys.executable, "-SP", "-m", _MODULE, str(root.absolute()), str(listener.fileno())),
                 *([PRIVATE] if private else []),
             ],
             executable=f"/proc/self/fd/{program}",
@@ -101,7 +102,7 @@ def _start(root: Path, name: str, private: bool) -> None:
             stdout=log,
             stderr=log,
             cwd="/",
-            env={"PATH": os.defpath, "PYTHONPATH": str(_PACKAGES), "LANG": "C.UTF-8"},
+            env={"PATH": os.defpath, "PYTHONPATH": _PATH, "LANG": "C.UTF-8"},
             start_new_session=True,
             pass_fds=(listener.fileno(), program),
         )

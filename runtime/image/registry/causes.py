@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from urllib.parse import urlsplit
 
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -13,18 +12,9 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from runtime.image.registry.errors import ConnectionFailedError
+from runtime.image.registry.errors import ConnectionFailedError, shown
 
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER", "PACKET_LENGTH", "EOF")
-
-
-def shown(url: str) -> str:
-    """A URL without its query, which may hold a signature."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # brackets around no address
-        return url.partition("?")[0].rpartition("@")[2]
-    return parts._replace(query="", netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def failure(method: str, url: str, error: Exception) -> ConnectionFailedError:

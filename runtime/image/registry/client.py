@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 
 from runtime.image.errors import ImageError
 from runtime.image.references import HUB, Reference, parse_reference
-from runtime.image.registry.connections import Guard
 from runtime.image.registry.credentials import HUB_KEY, Credential, key_of
 from runtime.image.registry.errors import (
     ConnectionFailedError,
-    CredentialsError,
     LyingRegistryError,
     RegistryAuthError,
     RegistryError,
@@ -27,6 +23,7 @@ from runtime.image.registry.errors import (
 )
 from runtime.image.registry.fetch import fetch_document, fetch_manifest, pull_scope
 from runtime.image.registry.flights import Flights
+from runtime.image.registry.guard import Guard
 from runtime.image.registry.manifests import Document, offers, read_manifest
 from runtime.image.registry.options import Options
 from runtime.image.registry.platforms import Platform, from_document
@@ -43,7 +40,6 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 _MOST_TAGS = 10_000
 _PAGE = 1000
 
@@ -202,17 +198,6 @@ class RegistryClient:
                     raise RegistryAuthError(f"{refusal(answer)}; {said}")
             except RegistryAuthError as error:
                 raise RegistryAuthError(f'Get "{session.base}/v2/": {error}') from error
-
-
-def check_server(server: str) -> None:
-    """Refuse a registry's address that can be none. Raises CredentialsError."""
-    key = key_of(server)
-    try:
-        fits = key == HUB_KEY or bool(_HOST.fullmatch(key) and urlsplit(f"//{key}").port != 0)
-    except ValueError:  # brackets around no address, a port beyond 65535
-        fits = False
-    if not fits:
-        raise CredentialsError(f"unable to parse server address {server[:200]!r}: write HOST or HOST:PORT")
 
 
 def _names(store: ImageStore, reference: Reference) -> list[Reference]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
 import threading
 import urllib.request
-import weakref
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -15,51 +12,12 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import InsecureRequestWarning
 
-from runtime.image.registry.errors import TransferCancelledError
+from runtime.image.registry.guard import Guard, shut
 from runtime.image.registry.options import Options
 from runtime.image.registry.tls import context_of
 
 # Where a certificate need not be valid, Options said so.
 urllib3.disable_warnings(InsecureRequestWarning)
-
-
-class Guard:
-    """Ends a transfer from outside: abort() makes every request of it fail at once."""
-
-    def __init__(self) -> None:
-        self._aborted = threading.Event()
-        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self._lock = threading.Lock()
-
-    def abort(self) -> None:
-        """End it: whoever reads or waits gets TransferCancelledError. Idempotent, from any thread."""
-        self._aborted.set()
-        with self._lock:
-            for one in list(self._sockets):
-                _shut(one)
-
-    def check(self) -> None:
-        """Raise TransferCancelledError once it was ended."""
-        if self._aborted.is_set():
-            raise TransferCancelledError("the transfer was cancelled")
-
-    def sleep(self, seconds: float) -> None:
-        """Wait, but no longer than anybody wants to."""
-        self._aborted.wait(seconds)
-        self.check()
-
-    def watch(self, one: socket.socket) -> None:
-        """Note a connection's socket."""
-        with self._lock:
-            self._sockets.add(one)
-        if self._aborted.is_set():
-            _shut(one)
-
-
-def _shut(one: socket.socket) -> None:
-    """Wake whoever reads from a socket. Not SSLSocket's own method: it would free what a reader uses."""
-    with contextlib.suppress(OSError):
-        socket.socket.shutdown(one, socket.SHUT_RDWR)
 
 
 class _Limits(NamedTuple):
@@ -97,7 +55,7 @@ class _Watched:
 
         def give_up() -> None:
             late.set()
-            _shut(used)
+            shut(used)
 
         timer = threading.Timer(self._limits.answer_s, give_up)
         timer.daemon = True

@@ -9,15 +9,18 @@ import base64
 import binascii
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from runtime.image.registry.errors import CredentialsError
 
 HUB_KEY = "https://index.docker.io/v1/"
 _TOKEN_USER = "<token>"
 _HELPER_S = 30.0
+_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 
 
 class Credential(NamedTuple):
@@ -255,3 +258,14 @@ def _run(helper: str, verb: str, text: str) -> str | None:
     if "not found" in said or "no credentials" in said:
         return None
     raise CredentialsError(f"{program} {verb}: exit status {done.returncode}; repair the helper")
+
+
+def check_server(server: str) -> None:
+    """Refuse a registry's address that can be none. Raises CredentialsError."""
+    key = key_of(server)
+    try:
+        fits = key == HUB_KEY or bool(_HOST.fullmatch(key) and urlsplit(f"//{key}").port != 0)
+    except ValueError:  # brackets around no address, a port beyond 65535
+        fits = False
+    if not fits:
+        raise CredentialsError(f"unable to parse server address {server[:200]!r}: write HOST or HOST:PORT")

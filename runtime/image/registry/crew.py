@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from runtime.image.registry.connections import Guard
 from runtime.image.registry.errors import TransferCancelledError
+from runtime.image.registry.guard import Guard
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from runtime.image.errors import ImageError
 
@@ -58,3 +59,12 @@ class TransferCancelledError(RegistryError):
 
 class CredentialsError(RegistryError):
     """config.json or a credential helper could not be used."""
+
+
+def shown(url: str) -> str:
+    """A URL without its query, which may hold a signature."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets around no address
+        return url.partition("?")[0].rpartition("@")[2]
+    return parts._replace(query="", netloc=parts.netloc.rpartition("@")[2]).geturl()

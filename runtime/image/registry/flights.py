@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
-from runtime.image.registry.connections import Guard
+from runtime.image.registry.guard import Guard
 
 _LOOK_S = 0.1
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from runtime.image.registry.causes import shown
 from runtime.image.registry.errors import (
     BusyRegistryError,
     RegistryAuthError,
     RegistryError,
     RegistryNotFoundError,
+    shown,
 )
-from runtime.image.registry.wire import Answer
+
+if TYPE_CHECKING:
+    from runtime.image.registry.wire import Answer
 
 _LONGEST = 64 << 10
 _MOST_SHOWN = 300

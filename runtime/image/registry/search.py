@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import msgspec
 
 from runtime.image.references import HUB, parse_reference
-from runtime.image.registry.client import RegistryClient
-from runtime.image.registry.connections import Guard
 from runtime.image.registry.credentials import Credential
 from runtime.image.registry.errors import LyingRegistryError
 from runtime.image.registry.refusals import clean, refusal
-from runtime.image.registry.session import Session
+
+if TYPE_CHECKING:
+    from runtime.image.registry.client import RegistryClient
+    from runtime.image.registry.guard import Guard
+    from runtime.image.registry.session import Session
 
 _HUB_SEARCH = "https://index.docker.io/v1/search"
 _CATALOG_PAGE = 1000

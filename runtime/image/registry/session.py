@@ -7,9 +7,13 @@ from urllib.parse import urljoin, urlsplit
 
 from runtime.image.references import HUB
 from runtime.image.registry.authority import Authority
-from runtime.image.registry.causes import shown
 from runtime.image.registry.credentials import Credential
-from runtime.image.registry.errors import BusyRegistryError, ConnectionFailedError, RedirectRefusedError
+from runtime.image.registry.errors import (
+    BusyRegistryError,
+    ConnectionFailedError,
+    RedirectRefusedError,
+    shown,
+)
 from runtime.image.registry.refusals import refusal
 from runtime.image.registry.wire import Answer, Body, Wire
 

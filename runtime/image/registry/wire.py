@@ -17,8 +17,9 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from runtime.image.registry.causes import failure
-from runtime.image.registry.connections import Guard, new_pool
+from runtime.image.registry.connections import new_pool
 from runtime.image.registry.errors import ConnectionFailedError, LyingRegistryError, RegistryError
+from runtime.image.registry.guard import Guard
 from runtime.image.registry.options import Options
 from runtime.image.registry.transfer import Meter
 

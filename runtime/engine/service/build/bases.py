@@ -13,8 +13,8 @@ from runtime.engine.service.lines import Lines
 from runtime.image.errors import ImageError, ImageNotFoundError, ImageReferenceError
 from runtime.image.image import Image
 from runtime.image.references import parse_reference
-from runtime.image.registry.connections import Guard
 from runtime.image.registry.credentials import Credential, key_of
+from runtime.image.registry.guard import Guard
 from runtime.image.registry.platforms import from_document, parse_platform, rank
 
 if TYPE_CHECKING:

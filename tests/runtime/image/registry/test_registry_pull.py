@@ -10,7 +10,7 @@ from registries import compress, cut, digest_of, make_image, ours, send, tar_of
 
 from runtime.image import ImageStore
 from runtime.image.registry.client import RegistryClient
-from runtime.image.registry.connections import Guard
+from runtime.image.registry.guard import Guard
 from runtime.image.registry.errors import RegistryNotFoundError, TransferCancelledError
 from runtime.image.registry.options import Options
 
