@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 from runtime.api.addresses import parse_address
 from runtime.api.configuration import Configuration, configuration, settings_of
 from runtime.api.daemon import Options, serve
+from runtime.api.errors import is_ours
 from runtime.api.flags import DEFAULT_HOST, LEVELS, PLAIN, parser
 from runtime.api.tls import server_context
 from runtime.engine.errors import BadParameterError, EngineError
@@ -97,7 +98,9 @@ def _status_of(act: Callable[[], None]) -> int:
     except BadParameterError as error:
         print(f"nnd: {error}", file=sys.stderr)
         return 2
-    except (EngineError, OSError) as error:
+    except Exception as error:
+        if not (is_ours(error) or isinstance(error, OSError)):
+            raise
         print(f"nnd: {error}", file=sys.stderr)
         return 1
     return 0

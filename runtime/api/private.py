@@ -32,9 +32,12 @@ def main() -> NoReturn:
         sock.set_inheritable(False)
     users = Users(listener)
     os.chdir("/")
-    status = nnd.run(lambda: _options(root, requests, users), _nothing)
-    for name in (REQUESTS, USERS):  # not before ROOT is free: who comes earlier waits for our end
-        (root / PLACE / name).unlink(missing_ok=True)
+    status = 1
+    try:
+        status = nnd.run(lambda: _options(root, requests, users), _nothing)
+    finally:
+        for name in (REQUESTS, USERS):  # not before ROOT is free: who comes earlier waits for our end
+            (root / PLACE / name).unlink(missing_ok=True)
     sys.stderr.flush()
     os._exit(status)  # the last user's connection is closed by the kernel, once all else is done
 
