@@ -20,11 +20,17 @@ from types import TracebackType
 import msgspec
 
 from bench.model import Closed, NotMeasured, Run, Sample
+from bench.output import RefusedError
 
 NAME = Path("log") / "journal.jsonl"
 
 RESUME = "and go on with `ninetynine run --resume`; what was measured before is kept"
 _ELSEWHERE = "or choose another directory with --out; nothing was measured yet"
+
+_WRONG_PLACE = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ELOOP),
+)
 
 
 class StoreError(Exception):
@@ -248,10 +254,12 @@ def encoded(run: Run, samples: Iterable[Sample]) -> bytes:
 
 def write_error(operation: str, path: Path, error: OSError, *, then: str = RESUME) -> StoreError:
     """The StoreError of a failed write, with the advice that fits its errno. then: what to do with space."""
+    if isinstance(error, RefusedError):
+        return StoreError(f"{operation} {path}: {error.strerror}")
     advice = "what was measured before is kept"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         advice = f"free some space {then}"
-    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
+    elif error.errno in _WRONG_PLACE:
         advice = "choose a writable directory with --out"
     return StoreError(f"{operation} {path}: {error.strerror or error}; {advice}")
 

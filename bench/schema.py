@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from bench import output
 from bench.model import SCHEMA_VERSION, Run, Sample, Verdict
 
 DIRECTORY = Path(__file__).resolve().parent.parent / "docs" / "schema"
@@ -31,7 +32,7 @@ def write(directory: Path = DIRECTORY) -> None:
     """Write all documents."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in documents().items():
-        (directory / name).write_bytes(content)
+        output.write(directory / name, content)
 
 
 def _document(kind: Any, title: str) -> bytes:

@@ -7,12 +7,9 @@ any byte gives a StoreError that names it, or is made again from the journal, an
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench import journal
+from bench import journal, output
 from bench.journal import RESUME, Journal, StoreError, write_error
 from bench.model import SCHEMA_VERSION, Run, Sample, Verdict
 
@@ -104,7 +101,9 @@ def write_samples(directory: Path, samples: Iterable[Sample]) -> None:
     """Write `samples.parquet`, rows by order, exactly the columns of `bench.model.Sample`."""
     rows = sorted((msgspec.structs.asdict(sample) for sample in samples), key=lambda row: int(row["order"]))
     table = pa.Table.from_pylist(rows, schema=_PARQUET_SCHEMA)
-    _replace(directory / SAMPLES, lambda path: pq.write_table(table, path, compression="zstd"))
+    packed = pa.BufferOutputStream()
+    pq.write_table(table, packed, compression="zstd")
+    write_atomically(directory / SAMPLES, packed.getvalue().to_pybytes())
 
 
 def close(directory: Path, run: Run) -> None:
@@ -139,7 +138,7 @@ def repair(loaded: Loaded) -> None:
     for name in (RUN, SAMPLES, str(journal.NAME)):
         path = loaded.directory / name
         if path.exists() and any(sentence.startswith(f"{path}: ") for sentence in loaded.recovered):
-            _replace(loaded.directory / "log" / f"damaged-{path.name}", partial(_copy, path))
+            write_atomically(loaded.directory / "log" / f"damaged-{path.name}", path.read_bytes())
     rows = [
         Sample(**{str(key): _null(str(key), value) for key, value in row.items()})
         for row in loaded.samples.to_dict("records")
@@ -167,7 +166,10 @@ def load_verdicts(directory: Path) -> list[Verdict]:
 
 def write_atomically(path: Path, data: bytes, *, then: str = RESUME) -> None:
     """Replace `path` by `data`, or leave it as it was. Raises StoreError; then: its advice on a full disk."""
-    _replace(path, lambda temporary: _write_synced(temporary, data), then)
+    try:
+        output.write(path, data)
+    except OSError as error:
+        raise write_error("write", path, error, then=then) from error
 
 
 def frame(samples: Iterable[Sample]) -> pd.DataFrame:
@@ -254,10 +256,6 @@ def _check_journal(directory: Path, run: Run, recovered: list[str]) -> None:
         recovered.append(f"{path}: cut off or damaged; {SAMPLES} has all samples; {_REPAIR} {directory}`")
 
 
-def _copy(source: Path, target: Path) -> None:
-    _write_synced(target, source.read_bytes())
-
-
 def _to_frame(table: pa.Table) -> pd.DataFrame:
     """A file of schema 1.0 lacks the conditions of a slice: they are null, and each slice is a first take."""
     found: pd.DataFrame = table.to_pandas()
@@ -277,21 +275,3 @@ def _null(name: str, value: Any) -> Any:
 
 def _pretty(value: object) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _replace(path: Path, write: Callable[[Path], object], then: str = RESUME) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise write_error("write", path, error, then=then) from error

@@ -22,6 +22,7 @@ from typing import Literal
 
 import msgspec
 
+from bench import output
 from bench.host.check import Check, text
 from bench.host.settings import SETTINGS, Item, Setting, plan
 
@@ -244,19 +245,10 @@ class Tuner:
 
     def _write_record(self, record: Record) -> None:
         """Atomic and on disk before it returns: the old record, or the new one, never a half."""
-        final, fresh = self.directory / RECORD, self.directory / f".{RECORD}"
+        final = self.directory / RECORD
         try:
             self.directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-            with fresh.open("wb") as file:
-                file.write(msgspec.json.encode(record))
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.rename(final)
-            handle = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+            output.write(final, msgspec.json.encode(record))
         except OSError as error:
             raise TuneError(
                 f"write {final}: {error.strerror}; nothing was changed that it does not hold, free some space"

@@ -6,6 +6,8 @@ import functools
 import re
 from pathlib import Path
 
+from bench import output
+
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = DOCS / "method.md"
 FIGURE = DOCS / "figures" / "validate.svg"
@@ -33,6 +35,6 @@ def _between(text: str, found: re.Match[str]) -> str:
 
 def write(tables: dict[str, str], drawing: str) -> None:
     """Rewrite the page and the figure. PageError."""
-    PAGE.write_text(put(PAGE.read_text(), tables))
+    output.write(PAGE, put(PAGE.read_text(), tables).encode())
     FIGURE.parent.mkdir(exist_ok=True)
-    FIGURE.write_text(drawing)
+    output.write(FIGURE, drawing.encode())

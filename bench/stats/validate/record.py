@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from bench import output
 from bench.model import Run
 from bench.stats.validate.recorded import FILE, Conditions, Recording, Series
 
@@ -66,9 +67,8 @@ def main(directories: list[str]) -> None:
         one, more = record(Path(directory), NOTE)
         conditions.append(one)
         series += more
-    FILE.write_bytes(
-        msgspec.json.format(msgspec.json.encode(Recording(conditions, series)), indent=1) + b"\n"
-    )
+    data = msgspec.json.format(msgspec.json.encode(Recording(conditions, series)), indent=1) + b"\n"
+    output.write(FILE, data)
     sys.stdout.write(f"{FILE.name}: {len(series)} series of {len(conditions)} runs\n")
 
 
