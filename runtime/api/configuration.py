@@ -61,6 +61,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     default_shm_size: int | str = 64 << 20
     default_ulimits: dict[str, Ulimit] = {}
     cgroup_parent: str = ""
+    exec_opts: list[str] = []
     init: bool = False
     no_new_privileges: bool = False
     log_driver: str = "json-file"
@@ -114,6 +115,8 @@ def _check_keys(file: dict[str, Any], flags: dict[str, Any]) -> None:
 
 def settings_of(asked: Configuration) -> Settings:
     """Return what is for the engine. Raises BadParameterError for what cannot be."""
+    for option in asked.exec_opts:
+        _check_exec_option(option)
     settings = Settings(
         bridge=BridgeSettings(
             address=asked.bip,
@@ -144,3 +147,18 @@ def settings_of(asked: Configuration) -> Settings:
     )
     check_settings(settings)
     return settings
+
+
+def _check_exec_option(option: str) -> None:
+    """There is nothing to choose; who says what is there anyway is right."""
+    name, _, value = option.partition("=")
+    if name != "native.cgroupdriver":
+        raise BadParameterError(f"invalid exec option: {option}; there is native.cgroupdriver=cgroupfs")
+    if value == "systemd":
+        raise BadParameterError(
+            "native.cgroupdriver=systemd: nnd has no units made by systemd; leave the option out and run nnd "
+            "in a unit with Delegate=yes and DelegateSubgroup=main: its containers are then in that unit's "
+            "cgroup"
+        )
+    if value != "cgroupfs":
+        raise BadParameterError(f"invalid cgroup driver: {value}; use cgroupfs")

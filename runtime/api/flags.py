@@ -191,6 +191,13 @@ FLAGS = (
         many=dict,
     ),
     _flag("--cgroup-parent", "the control group in which theirs are", "PATH"),
+    _flag(
+        "--exec-opt",
+        "native.cgroupdriver=cgroupfs, which is what there is",
+        "NAME=VALUE",
+        "exec-opts",
+        many=list,
+    ),
     _switch("--init", "run an init that forwards signals and reaps"),
     _switch("--no-new-privileges", "let no program gain privileges"),
     _flag("--log-driver", "json-file, local or none (json-file)", "NAME"),

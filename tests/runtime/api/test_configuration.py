@@ -31,7 +31,8 @@ IN_FILE = {
 ON_LINE = (
     "--bip=10.236.0.1/24", "--fixed-cidr=10.236.0.128/25", "--mtu=1400", "--ip=127.0.0.1", "--ipv6",
     "--fixed-cidr-v6=fd00:236::/64", "--dns=192.0.2.53", "--dns-search=lan.example",
-    "--host-gateway-ip=192.0.2.9", "--default-ipc-mode=shareable", "--default-cgroupns-mode=host", "--init",
+    "--host-gateway-ip=192.0.2.9", "--default-ipc-mode=shareable", "--exec-opt=native.cgroupdriver=cgroupfs",
+     "--default-cgroupns-mode=host", "--init",
     "--no-new-privileges", "--default-shm-size=32m", "--shutdown-timeout=2",
     "--default-network-opt=bridge=com.docker.network.container_iface_prefix=lan",
 )  # fmt: skip
@@ -55,6 +56,7 @@ def test_a_flag_says_the_same_as_its_key_in_the_file(tmp_path: Path):
         "--default-address-pool=base=10.0.0.0/8,size=24", "--default-ulimit=nofile=5", "--log-opt=tag=x",
         "--label=a=b", "--label=c=d", "--init", "--icc=false", "--mtu", "1400", "--default-shm-size=1k",
         "--default-network-opt=bridge=a=b", "--default-network-opt=bridge=c=d=e",
+        "--exec-opt=native.cgroupdriver=cgroupfs",
     )  # fmt: skip
     document = {
         "default-address-pools": [{"base": "10.0.0.0/8", "size": 24}],
@@ -66,6 +68,7 @@ def test_a_flag_says_the_same_as_its_key_in_the_file(tmp_path: Path):
         "mtu": 1400,
         "default-shm-size": 1024,
         "default-network-opts": {"bridge": {"a": "b", "c": "d=e"}},
+        "exec-opts": ["native.cgroupdriver=cgroupfs"],
     }
     assert line == told_file(tmp_path / "daemon.json", document)
     assert told_file(tmp_path / "empty", " \n") == told()
@@ -105,6 +108,12 @@ def test_a_file_that_cannot_be_is_refused(tmp_path: Path, document: Any, flags: 
         ("--label=com.docker.x=1", "are reserved for internal use"),
         ("--default-ipc-mode=host", 'use "shareable" or "private"'),
         ("--default-cgroupns-mode=x", 'use "host" or "private"'),
+        (
+            "--exec-opt=native.cgroupdriver=systemd",
+            "run nnd in a unit with Delegate=yes and DelegateSubgroup=main",
+        ),
+        ("--exec-opt=native.cgroupdriver=none", "invalid cgroup driver: none"),
+        ("--exec-opt=native.umask=normal", "invalid exec option: native.umask=normal"),
         ("--default-address-pool=base", "invalid field 'base' must be a key=value pair"),
         ("--default-address-pool=room=1", "unexpected key 'room' in 'room=1'"),
         ("--default-address-pool=base=x,size=24", 'invalid base pool "x"'),
