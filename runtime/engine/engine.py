@@ -7,14 +7,15 @@ import functools
 import os
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from runtime.engine import shared, sweeping
+from runtime.engine import launch, shared, sweeping
 from runtime.engine.config import ContainerConfig
 from runtime.engine.container import Container
 from runtime.engine.directories import Directories
@@ -24,7 +25,7 @@ from runtime.engine.prepare import Prepared, prepare
 from runtime.engine.roots import Root, Roots
 from runtime.oci.spec import NamespaceType
 from runtime.spawn.anchor import make_anchor
-from runtime.spawn.cgroups import Cgroup
+from runtime.spawn.cgroups import Cgroup, find_layout, joined_v1
 from runtime.spawn.init import open_init
 from runtime.spawn.owner import Owner
 
@@ -62,10 +63,11 @@ class Engine:
         self._images: dict[tuple[str, ...], Image] = {}
         self._pools = pools
         self._created = 0
+        self._coming = deque(secrets.token_hex(6) for _ in range(shared.POOL_SIZE))
         self._closed = False
         self._init_fd = -1
         with contextlib.ExitStack() as undo:
-            self._cgroups = shared.enter()
+            shared.enter()
             undo.callback(shared.leave)
             self.directories = Directories(self.root, Owner.current())
             undo.callback(self.directories.close)
@@ -87,13 +89,9 @@ class Engine:
 
     def _find_joins(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The slots of the v1 hierarchies a child joins, and the names a cgroup view has below its top."""
-        group = self._cgroups.create(f"probe-{secrets.token_hex(4)}")
-        try:
-            slots = tuple(f"cgroup{number}" for number in range(len(group.join_fds)))
-            mounts = dict.fromkeys(self._cgroups.joined.values())
-            return slots, tuple(mount.rpartition("/")[2] for mount in mounts) or ("",)
-        finally:
-            group.remove()
+        mounts = dict.fromkeys(joined_v1(find_layout()).values())
+        slots = tuple(f"cgroup{number}" for number in range(len(mounts)))
+        return slots, tuple(mount.rpartition("/")[2] for mount in mounts) or ("",)
 
     # ---- containers -----------------------------------------------------------------------------------
 
@@ -128,10 +126,18 @@ class Engine:
             if lease is not None:
                 lease.close()
             raise
-        container = Container(self, id or secrets.token_hex(6), prepared, lease, others)
+        container = Container(self, id or self._new_id(), prepared, lease, others)
         self._containers[container.id] = container
         self._created += 1
         return container
+
+    def _new_id(self) -> str:
+        self._coming.append(secrets.token_hex(6))
+        return self._coming.popleft()
+
+    def expect(self, ids: Iterable[str]) -> None:
+        """Say which ids the next containers will have, if others give them: their cgroups are made ahead."""
+        self._coming = deque(ids)
 
     def _resolve(self, config: ContainerConfig) -> tuple[ContainerConfig, tuple[str, ...], Image | None]:
         """Return the config with what its image adds, the layers, and the image if there is one."""
@@ -155,8 +161,10 @@ class Engine:
         """Make one thing ready that starts of `config` draw from; True when nothing is missing."""
         if not self._pools or self._closed:
             return True
-        if config.cgroup and not self._cgroups.refill(1):
-            return False
+        if config.cgroup:
+            show = launch.show if config.cgroup_view and not config.privileged else None
+            if not shared.cgroups(config.cgroup_parent).refill(tuple(self._coming), 1, show):
+                return False
         if _joins_network(config) and not shared.networks().refill(config.network, 1):
             return False
         if not layers or config.rootfs or "user" in config.namespaces:
@@ -188,8 +196,7 @@ class Engine:
         """Make the cgroup of a container, None when it is to have none."""
         if not config.cgroup:
             return None
-        manager = shared.cgroups_below(config.cgroup_parent) if config.cgroup_parent else self._cgroups
-        return manager.create(id, config.limits)
+        return shared.cgroups(config.cgroup_parent).create(id, config.limits)
 
     def take_root(self, prepared: Prepared) -> Root:
         """Make the root file system of a container."""

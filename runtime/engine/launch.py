@@ -98,15 +98,35 @@ def mount_slots(prepared: Prepared, held: Held) -> dict[str, SlotValue]:
 def cgroup_slots(
     group: Cgroup, config: ContainerConfig, wanted: Collection[str], held: Held
 ) -> dict[str, SlotValue]:
-    """Detached copies of the container's own cgroup directories, for it to look at."""
-    slots: dict[str, SlotValue] = {}
+    """Detached mounts of the container's own cgroup directories, for it to look at.
+
+    On v2 without a cgroup namespace of its own it sees the host's tree, as /proc/self/cgroup is then, too.
+    """
+    if "cgroupfs0" not in wanted:
+        return {}
+    whole = "cgroup" not in config.namespaces and not group.hierarchies and group.v2_top is not None
+    if group.shown and not config.privileged and not whole:
+        return {f"cgroupfs{number}": fd for number, fd in enumerate(group.shown)}
+    return {
+        f"cgroupfs{number}": held.keep(_view(path, read_only=not config.privileged))
+        for number, path in enumerate((group.v2_top,) if whole else _seen(group))
+    }
+
+
+def show(group: Cgroup) -> None:
+    """Make ahead what cgroup_slots() gives, for a container without privileges."""
+    for path in _seen(group):
+        group.shown += (_view(path, read_only=True),)
+
+
+def _seen(group: Cgroup) -> tuple[str | None, ...]:
+    return group.hierarchies or (group.v2_dir,)
+
+
+def _view(path: str | None, *, read_only: bool) -> int:
+    assert path is not None
     attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
-    if not config.privileged:
-        attributes |= MOUNT_ATTR_RDONLY
-    for number, path in enumerate(group.hierarchies or (group.v2_dir,)):
-        if f"cgroupfs{number}" in wanted and path is not None:
-            slots[f"cgroupfs{number}"] = held.keep(clone_tree(path, attributes, recursive=False))
-    return slots
+    return clone_tree(path, attributes | (MOUNT_ATTR_RDONLY if read_only else 0), recursive=False)
 
 
 def _above_stdio(fd: int) -> int:

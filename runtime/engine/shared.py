@@ -1,4 +1,7 @@
-"""What all engines of one process share: its cgroup directories and its networks, named after the process."""
+"""What all engines of one process share: its cgroup directories and its networks, named after the process.
+
+Each is made at first need.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from runtime.spawn.cgroups import CgroupManager
+from runtime.spawn.cgroups import CgroupManager, find_delegated, find_layout
 from runtime.spawn.owner import Owner
 
 if TYPE_CHECKING:
@@ -15,30 +18,44 @@ if TYPE_CHECKING:
 
 PREFIX = "nn"
 POOL_SIZE = 4
+MOST_CGROUPS = 16
+"""Kept ready, also for containers that were created and never started."""
 
 _lock = threading.Lock()
 _engines = 0
-_cgroups: CgroupManager | None = None
-_below: dict[str, CgroupManager] = {}
+_cgroups: dict[str, CgroupManager] = {}
 _networks: NetworkManager | None = None
 
 
-def enter() -> CgroupManager:
-    """Count one engine more and return the process's cgroups. Raises CgroupError."""
-    global _engines, _cgroups
+def enter() -> None:
+    """Count one engine more."""
+    global _engines
     with _lock:
-        if _cgroups is None:
-            _cgroups = CgroupManager(PREFIX, owner=Owner.current(), pool_size=POOL_SIZE)
         _engines += 1
-        return _cgroups
 
 
-def cgroups_below(parent: str) -> CgroupManager:
-    """Return the process's cgroups below the path `parent`, made at first need. Raises CgroupError."""
+def cgroups(parent: str = "") -> CgroupManager:
+    """Return the process's cgroups below the path `parent`. Raises CgroupError.
+
+    "": below its unit's cgroup where systemd has delegated that, else at the top.
+    """
     with _lock:
-        if parent not in _below:
-            _below[parent] = CgroupManager(PREFIX, owner=Owner.current(), parent=parent)
-        return _below[parent]
+        if parent not in _cgroups:
+            _cgroups[parent] = _manager(parent)
+        return _cgroups[parent]
+
+
+def _manager(parent: str) -> CgroupManager:
+    layout = find_layout()
+    unit = "" if parent else find_delegated(layout)
+    return CgroupManager(
+        PREFIX,
+        owner=Owner.current(),
+        layout=layout,
+        pool_size=MOST_CGROUPS,
+        parent=parent or unit,
+        delegated=bool(unit),
+    )
 
 
 def networks() -> NetworkManager:
@@ -54,14 +71,15 @@ def networks() -> NetworkManager:
 
 def leave() -> None:
     """Count one engine less; the last one frees what was shared."""
-    global _engines, _cgroups, _networks
+    global _engines, _networks
     with _lock, contextlib.ExitStack() as stack:
         _engines -= 1
         if _engines:
             return
-        closing: list[Callable[[], None]] = [part.close for part in (_cgroups, _networks) if part is not None]
-        closing += [manager.close for manager in _below.values()]
-        _below.clear()
-        _cgroups = _networks = None
+        closing: list[Callable[[], None]] = [manager.close for manager in _cgroups.values()]
+        if _networks is not None:
+            closing.append(_networks.close)
+        _cgroups.clear()
+        _networks = None
         for close in closing:
             stack.callback(close)

@@ -30,7 +30,7 @@ def test_cgroup(benchmark: BenchmarkFixture, cgroups: CgroupManager, pooled: boo
         while made:
             made.pop().remove()
         if pooled:
-            cgroups.refill()
+            cgroups.refill(["one"])
 
     benchmark.pedantic(lambda: made.append(cgroups.create("one", LIMITS)), setup=before, rounds=200)
     made.pop().remove()

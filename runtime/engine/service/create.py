@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import platform as machine
-import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -116,7 +115,7 @@ class Creator:
         image_id: str,
         planned: Sequence[Planned],
     ) -> ContainerRecord:
-        id = secrets.token_hex(32)  # noqa: A001
+        id = self._members.new_id()  # noqa: A001
         path, arguments = program_of(config)
         asked = request.networking_config
         endpoints = (asked.endpoints_config or {}) if asked else {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,6 +30,7 @@ T = TypeVar("T")
 
 _SAVE_AGAIN_S = 5.0
 _IMAGES_KEPT = 64
+_IDS_AHEAD = 4
 
 log = logging.getLogger(__name__)
 
@@ -57,17 +60,26 @@ class Member:
 
 
 class Members:
-    """All containers. `closing`: the daemon ends, so nobody is started any more."""
+    """All containers. `closing`: the daemon ends, so nobody is started any more.
+
+    coming: the ids that the next containers will have.
+    """
 
     def __init__(self, service: Service) -> None:
         self.service = service
         self.store = Store(service.root / "containers")
         self.names = Names()
         self.closing = False
+        self.coming = deque(secrets.token_hex(32) for _ in range(_IDS_AHEAD))
         self._members: dict[str, Member] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._layers: dict[str, tuple[Path, ...]] = {}
         self._unsaved: set[Member] = set()
+
+    def new_id(self) -> str:
+        """Return the id for a new container."""
+        self.coming.append(secrets.token_hex(32))
+        return self.coming.popleft()
 
     # ---- finding --------------------------------------------------------------------------------------
 

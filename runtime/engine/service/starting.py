@@ -80,7 +80,8 @@ class Starter:
     async def _request(self, member: Member) -> Start:
         around = await self._ready(member)
         host = self._members.service.settings.at_start(member.record.host_config)
-        return start_of(msgspec.structs.replace(member.record, host_config=host), around, host_facts())
+        record = msgspec.structs.replace(member.record, host_config=host)
+        return start_of(record, around, host_facts(), self._members.coming)
 
     def _check(self, member: Member) -> None:
         record = member.record

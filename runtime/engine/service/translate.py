@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -56,8 +56,13 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     variables: dict[str, str] = {}
 
 
-def start_of(record: ContainerRecord, around: Surroundings, facts: HostFacts) -> Start:
-    """Return the request that starts `record`. Raises BadParameterError for a device or volume path."""
+def start_of(
+    record: ContainerRecord, around: Surroundings, facts: HostFacts, coming: Collection[str] = ()
+) -> Start:
+    """Return the request that starts `record`. coming: the ids that the next containers will have.
+
+    Raises BadParameterError for a device or volume path.
+    """
     config, host = record.config, record.host_config
     rows, columns = console_size(host.console_size)
     return Start(
@@ -70,6 +75,7 @@ def start_of(record: ContainerRecord, around: Surroundings, facts: HostFacts) ->
         ports=around.ports,
         rows=rows,
         columns=columns,
+        coming=tuple(coming),
     )
 
 

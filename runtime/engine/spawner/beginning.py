@@ -95,6 +95,7 @@ class _Starting:
         held = Held(container, Program(MAIN, container, streams), self._ports)
         house.held[request.id] = held
         house.watch(held, held.main)
+        house.engine.expect(request.coming)
         house.want(container.config, container.layers)
         reply(Started(pid=container.pid, started_ns=time.time_ns(), ports=self._ports), streams.fds)
         held.pin_mounts(os.path.dirname(request.home))  # noqa: PTH120 - a Path takes longer than the rest

@@ -26,7 +26,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     filled in. streams: three pipes, or one terminal (config.tty) of rows x columns; without stdin the program
     has /dev/null there. joined: namespace (network, ipc, pid, uts) → id of the running container whose it
     shares; with ipc its /dev/shm too. Left out of config.namespaces it is the host's, with ipc /dev/shm too.
-    endpoints, ports: for a network namespace of its own (config.network "none").
+    endpoints, ports: for a network namespace of its own (config.network "none"). coming: ids that the next
+    containers will have, so that their cgroups can be made ahead.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     ports: tuple[Port, ...] = ()
     rows: int = 0
     columns: int = 0
+    coming: tuple[str, ...] = ()
 
 
 class Exec(msgspec.Struct, frozen=True, kw_only=True, tag=True):

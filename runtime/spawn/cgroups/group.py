@@ -19,20 +19,29 @@ _OPTIONAL = frozenset({"blkio.bfq.weight", "io.bfq.weight"})
 class Cgroup:
     """Made by CgroupManager.create(). Not safe for use from several threads at once.
 
-    id: what the container is called; directories may be named otherwise (a pooled cgroup was made before).
+    id: what the container and its directories are called.
     v1_dirs: controller to directory; those of one hierarchy (cpu,cpuacct) have the same.
     join_fds: one for each v1 hierarchy. The child writes "0" to each by itself: a parent that writes the
         child's pid waits for an RCU grace period, 6 ms each.
+    v2_top: where the v2 tree is mounted that v2_dir is in.
     v2_fd: directory fd for clone3's CLONE_INTO_CGROUP, None without a v2 tree.
+    shown: detached mounts of its directories, where its maker got them ready for the container to look at.
     close_fds() may be called as soon as the child runs; remove() calls it too.
     """
 
-    def __init__(self, id: str, v1_dirs: Mapping[str, str], v2_dir: str | None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        id: str,  # noqa: A002
+        v1_dirs: Mapping[str, str],
+        v2_dir: str | None,
+        v2_top: str | None = None,
+    ) -> None:
         self.id = id
         self.v1_dirs = dict(v1_dirs)
-        self.v2_dir = v2_dir
+        self.v2_dir, self.v2_top = v2_dir, v2_top
         self.join_fds: tuple[int, ...] = ()
         self.v2_fd: int | None = None
+        self.shown: tuple[int, ...] = ()
 
     def open_fds(self) -> None:
         """Open what the child needs to join; called once by the manager."""
@@ -48,12 +57,12 @@ class Cgroup:
         self.join_fds = tuple(fds)
 
     def close_fds(self) -> None:
-        """Close the fds used to join. Idempotent."""
-        for fd in self.join_fds:
+        """Close the fds used to join, and those to be shown. Idempotent."""
+        for fd in (*self.join_fds, *self.shown):
             os.close(fd)
         if self.v2_fd is not None:
             os.close(self.v2_fd)
-        self.join_fds, self.v2_fd = (), None
+        self.join_fds, self.v2_fd, self.shown = (), None, ()
 
     @property
     def hierarchies(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Literal
@@ -52,6 +53,28 @@ def find_layout(mountinfo: str | None = None) -> Layout:
     v1 = {name: v1[name] for name in V1_CONTROLLERS if name in v1}
     unified = min(v2, key=lambda where: not where.startswith("/sys/fs/cgroup")) if v2 else None
     return Layout(v1=v1, v2=unified, v2_controllers=_controllers(unified))
+
+
+def find_delegated(layout: Layout, own: str | None = None) -> str:
+    """Return the path of the cgroup that systemd has left to the unit of this process, "" without one.
+
+    Only on v2, and only the one directly above our own: a cgroup with processes in it hands nothing down, so
+    the unit has to have DelegateSubgroup= beside Delegate=, and what is further above was delegated to
+    another (a user's session). own: this process's, as in /proc/self/cgroup.
+
+    Source: https://systemd.io/CGROUP_DELEGATION/ ("Delegation", the attribute `user.delegate`).
+    """
+    if layout.v1 or layout.v2 is None:
+        return ""
+    text = Path("/proc/self/cgroup").read_text() if own is None else own
+    above = text.strip().removeprefix("0::").rpartition("/")[0]
+    for name in ("user.delegate", "trusted.delegate") if above else ():
+        try:
+            if os.getxattr(f"{layout.v2}{above}", name) == b"1":
+                return above
+        except OSError:  # the other name is that of systemd before 251
+            continue
+    return ""
 
 
 def _preferred(old: str | None, new: str) -> str:

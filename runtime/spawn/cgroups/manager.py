@@ -1,18 +1,19 @@
 """Makes, pools and sweeps the cgroups of one process.
 
-Every hierarchy gets one directory of ours, `<prefix>-<owner>`, with a directory for each container below it.
+Every hierarchy gets one directory of ours, `<prefix>-<owner>`, with a directory for each container below it,
+called by its id: so the host's tools know it.
 A process that was killed leaves them behind; their name says whose they were, so a later sweep() frees them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import re
 import threading
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from runtime.spawn.cgroups import devices, files, v2
 from runtime.spawn.cgroups.group import Cgroup
@@ -27,11 +28,9 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 class CgroupManager:
     """Cgroups of this process, in whichever layout the machine has (see `layout`).
 
-    pool_size: cgroups kept ready by refill(); with one at hand, create() only writes limits.
+    pool_size: how many refill() keeps ready at most; with its own at hand, create() only writes limits.
     parent: path below each mount point to work in, made where it is missing: for delegated trees, and for
-    cgroups that share a limit.
-    joined: v1's controllers that every container joins, and where they are mounted: the same for all, so that
-    one tape serves them.
+    cgroups that share a limit. delegated: it is ours to use, and what is above it is not.
     evacuate: on v2, move processes out of `parent` when they stand in the way of its controllers.
     Raises CgroupError when a directory cannot be made (no root, read-only tree).
     """
@@ -44,6 +43,7 @@ class CgroupManager:
         layout: Layout | None = None,
         pool_size: int = 0,
         parent: str = "",
+        delegated: bool = False,
         evacuate: bool = False,
     ) -> None:
         self.layout = layout or find_layout()
@@ -54,17 +54,17 @@ class CgroupManager:
         self._parents: list[str] = []
         self._base = f"{prefix}-{owner or Owner.current()}"
         self._leaf = f"{prefix}-evacuated" if evacuate else None
-        self._numbers = itertools.count(1)
-        self._pool: deque[Cgroup] = deque()
+        self._pool: dict[str, Cgroup] = {}
         self._pool_size = pool_size
-        self._lock = threading.Lock()
-        self.joined = _joined(self.layout)
-        self._make_parents()
+        self._lock = threading.RLock()
+        self.joined = joined_v1(self.layout)
+        if not delegated:
+            self._make_parents()
         self._v1 = {name: self._root(mount) for name, mount in self.joined.items()}
         self._v2 = self._root(self.layout.v2) if self.layout.v2 else None
         # Below a delegated cgroup there are only the controllers that were handed to it.
-        delegated = files.get(f"{self._v2.rpartition('/')[0]}/cgroup.controllers") if self._v2 else None
-        self._wanted = frozenset((delegated or "").split()) & frozenset(v2.CONTROLLERS)
+        handed = files.get(f"{self._v2.rpartition('/')[0]}/cgroup.controllers") if self._v2 else None
+        self._wanted = frozenset((handed or "").split()) & frozenset(v2.CONTROLLERS)
         self.controllers = frozenset("io" if c == "blkio" else c for c in self.layout.v1) | self._wanted
         self._prepare()
 
@@ -121,7 +121,7 @@ class CgroupManager:
         limits without a word if they were taken back.
         """
         while self._pool:
-            self._pool.pop().remove()
+            self._pool.popitem()[1].remove()
         for path in [*self._v1.values(), *([self._v2] if self._v2 else [])]:
             files.remove(path)
             files.remove(path + _UNCONFINED)
@@ -147,8 +147,8 @@ class CgroupManager:
             raise CgroupError(
                 "limit the swap of", id, advice="v1 limits memory and swap together: set memory_max"
             )
-        group = self._take(id) if limits.confine_devices and not limits.devices else None
-        group = group or self._make(id, limits)
+        with self._lock:
+            group = self._take(id, limits) or self._make(id, limits)
         try:
             group.update(limits)
         except BaseException:
@@ -156,20 +156,21 @@ class CgroupManager:
             raise
         return group
 
-    def _take(self, id: str) -> Cgroup | None:  # noqa: A002
-        try:
-            group = self._pool.popleft()
-        except IndexError:
-            return None
-        group.id = id
-        return group
+    def _take(self, id: str, limits: Limits) -> Cgroup | None:  # noqa: A002
+        """The one that is ready, unless the container is to have other devices than most."""
+        if limits.confine_devices and not limits.devices:
+            return self._pool.pop(id, None)
+        if self._v1 and id in self._pool:  # in the way: only the devices' directory is elsewhere then
+            self._pool.pop(id).remove()
+        return None
 
     def _make(self, id: str, limits: Limits) -> Cgroup:  # noqa: A002
         bases, v2_base = self._v1, self._v2
         if not limits.confine_devices or limits.devices:
             bases, v2_base = self._unconfined_bases()
         v2_dir = f"{v2_base}/{id}" if v2_base else None
-        group = Cgroup(id, {name: f"{base}/{id}" for name, base in bases.items()}, v2_dir)
+        v1_dirs = {name: f"{base}/{id}" for name, base in bases.items()}
+        group = Cgroup(id, v1_dirs, v2_dir, self.layout.v2)
         made: list[str] = []
         try:
             for path in group.dirs:
@@ -193,23 +194,46 @@ class CgroupManager:
     def _unconfined_bases(self) -> tuple[dict[str, str], str | None]:
         """Make the directories beside ours that carry no device rules, where the rules hang on ours."""
         bases, v2_base = dict(self._v1), self._v2
-        with self._lock:
-            if "devices" in bases:
-                mount = bases["devices"]
-                bases |= {name: base + _UNCONFINED for name, base in bases.items() if base == mount}
-                files.make(bases["devices"], exist_ok=True)
-            elif v2_base is not None:
-                v2_base += _UNCONFINED
-                files.make(v2_base, exist_ok=True)
-                v2.enable(v2_base, self._wanted)
+        if "devices" in bases:
+            mount = bases["devices"]
+            bases |= {name: base + _UNCONFINED for name, base in bases.items() if base == mount}
+            files.make(bases["devices"], exist_ok=True)
+        elif v2_base is not None:
+            v2_base += _UNCONFINED
+            files.make(v2_base, exist_ok=True)
+            v2.enable(v2_base, self._wanted)
         return bases, v2_base
 
-    def refill(self, most: int | None = None) -> bool:
-        """Add up to `most` cgroups to the pool; call it outside the start path. True when it is full."""
-        while len(self._pool) < self._pool_size and most != 0:
-            self._pool.append(self._make(f"pool-{next(self._numbers)}", Limits()))
-            most = None if most is None else most - 1
-        return len(self._pool) >= self._pool_size
+    def refill(
+        self, ids: Iterable[str], most: int | None = None, show: Callable[[Cgroup], None] | None = None
+    ) -> bool:
+        """Make cgroups ready for containers to come, `most` in this call; call it outside the start path.
+
+        What is ready for others that did not come goes when there are too many, the oldest first.
+        show: called with each, to make what its container will see of it. True when all are ready.
+        """
+        missing = [one for one in ids if one not in self._pool]
+        for one in missing[:most]:
+            with self._lock:
+                while len(self._pool) >= self._pool_size:
+                    self._pool.pop(next(iter(self._pool))).remove()
+                self._get_ready(one, show)
+        return most is None or len(missing) <= most
+
+    def _get_ready(self, id: str, show: Callable[[Cgroup], None] | None) -> None:  # noqa: A002
+        try:
+            group = self._make(id, Limits())
+        except CgroupError as error:
+            if error.errno == errno.EEXIST:  # another thread was quicker
+                return
+            raise
+        try:
+            if show is not None:
+                show(group)
+        except BaseException:
+            group.remove()
+            raise
+        self._pool[id] = group
 
     # ---- leftovers -------------------------------------------------------------------------------------
 
@@ -253,10 +277,11 @@ def _owned_below(top: str, prefix: str) -> Iterator[tuple[str, Owner]]:
             yield path, owner
 
 
-def _joined(layout: Layout) -> dict[str, str]:
-    """Each join is a part of each start. OpenJDK takes no limits without cpu, cpuset, memory and cpuacct.
+def joined_v1(layout: Layout) -> dict[str, str]:
+    """Return v1's controllers that every container joins, and where they are mounted.
 
-    The freezer can be missed where there is v2, which freezes better.
+    They are the same for all, so that one tape serves them; each join is a part of each start. OpenJDK takes
+    no limits without cpu, cpuset, memory and cpuacct. The freezer is for where no v2 freezes better.
     """
     return {name: mount for name, mount in layout.v1.items() if name != "freezer" or layout.v2 is None}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,25 @@ def test_a_parent_cgroup_has_it_below(client: Client):
     said = client("run", "--rm", NONE, "--cgroupns=host", f"--cgroup-parent={parent}", "busybox", *program)
     assert f":{parent}/nn-" in said
     assert "without `..`" in client.refused("run", "--rm", NONE, "--cgroup-parent=/../x", "busybox", "true")
+
+
+def test_a_container_is_known_by_the_name_of_its_cgroup(client: Client):
+    for _ in range(3):  # the first one's is made within the start, the others' ahead of it
+        made = client.detached("busybox", "sleep", "600")
+        pid = client("inspect", "-f", "{{.State.Pid}}", made).strip()
+        own = Path(f"/proc/{pid}/cgroup").read_text()
+        client("rm", "-f", made)
+        assert {line.rpartition("/")[2] for line in own.splitlines() if "/nn-" in line} == {made}, own
+        time.sleep(0.2)
+
+
+def test_without_a_cgroup_namespace_its_place_in_the_hosts_tree_is_seen(client: Client):
+    """On v2, where the path that the program reads is to lead there; on v1 dockerd shows its own, too."""
+    own = "memory/memory.limit_in_bytes" if V1 else "$(sed -n s/0:://p /proc/self/cgroup)/memory.max"
+    script = f"cat /proc/self/cgroup; cat /sys/fs/cgroup/{own}; ! touch /sys/fs/cgroup/x && ls /sys/fs/cgroup"
+    said = client(
+        "run", "--rm", NONE, "--cgroupns=host", "-m", "64m", "busybox", "sh", "-c", script
+    ).splitlines()
+    assert any("/nn-" in line for line in said), "the host's path"
+    assert str(64 * MIB) in said
+    assert V1 or any(line.startswith("nn-") for line in said), "what is beside it"

@@ -1,7 +1,8 @@
-"""Handing controllers of cgroup v2 down: only while no process is in the way, and never taken back."""
+"""Cgroups that others own too: what is handed down is never taken back, and a unit's own part is ours."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.spawn.cgroups import CgroupError, CgroupManager, Limits, find_layout
+from runtime.spawn.cgroups import CgroupError, CgroupManager, Layout, Limits, find_delegated, find_layout
 from runtime.spawn.cgroups.files import remove
 
 pytestmark = pytest.mark.root
@@ -70,3 +71,69 @@ def test_limits_of_others_stay_when_we_leave(where: str) -> None:
         other.rmdir()
         for path in (root / PARENT / "deep", root / PARENT) if where else ():
             path.rmdir()
+
+
+@pytest.fixture
+def unit() -> Iterator[Path]:
+    """The cgroup of a unit as systemd makes it with Delegate=yes and DelegateSubgroup=main."""
+    tree = find_layout().v2
+    if tree is None:
+        pytest.skip("needs a v2 tree")
+    path = Path(tree, "nncgslice/unit")
+    (path / "main").mkdir(parents=True)
+    os.setxattr(path, "user.delegate", b"1")
+    yield path
+    remove(str(path.parent))
+
+
+def test_the_cgroup_of_a_unit_is_found_where_it_is_delegated(unit: Path) -> None:
+    tree = str(unit.parents[1])
+    layout = Layout(v1={}, v2=tree)
+    (unit / "main/deeper").mkdir()
+    found = {
+        "0::/nncgslice/unit/main\n": "/nncgslice/unit",
+        "0::/nncgslice/unit\n": "",  # our process is in the way of its controllers
+        "0::/nncgslice/unit/main/deeper\n": "",  # somebody else's
+        "0::/nncgslice\n": "",
+        "0::/\n": "",
+    }
+    assert {own: find_delegated(layout, own) for own in found} == found
+    assert find_delegated(Layout(v1={"cpu": "/sys/fs/cgroup/cpu"}, v2=tree), next(iter(found))) == ""
+    os.removexattr(unit, "user.delegate")
+    os.setxattr(unit, "trusted.delegate", b"1")
+    assert find_delegated(layout, next(iter(found))) == "/nncgslice/unit"
+
+
+def test_nothing_above_a_delegated_cgroup_is_touched(unit: Path) -> None:
+    root = v2_root()
+    (root / "cgroup.subtree_control").write_text("+pids +memory")
+    (unit.parent / "cgroup.subtree_control").write_text("+pids")
+    manager = CgroupManager("nncgtest", parent="nncgslice/unit", delegated=True)
+    group = manager.create("one", Limits(pids_max=3))
+    assert group.v2_dir is not None and group.v2_dir.startswith(f"{unit}/nncgtest-")
+    assert (Path(group.v2_dir) / "pids.max").read_text() == "3\n"
+    with pytest.raises(CgroupError, match="the controllers memory"):
+        manager.create("two", Limits(memory_max=1 << 20))
+    assert (unit.parent / "cgroup.subtree_control").read_text() == "pids\n"
+    group.remove()
+    manager.close()
+
+
+def test_engines_of_a_unit_have_their_cgroups_in_it(unit: Path) -> None:
+    v2_root()
+    if find_layout().v1:
+        pytest.skip("on v1 nothing is delegated")
+    script = f"""
+from pathlib import Path
+Path("{unit}/main/cgroup.procs").write_text("0")
+from runtime.engine import shared
+shared.enter()
+group = shared.cgroups().create("one")
+print(group.v2_dir, flush=True)
+group.remove()
+shared.leave()
+"""
+    before = set(unit.parents[1].glob("nn-*"))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"{unit}/nn-") and done.stdout.endswith("/one\n")
+    assert set(unit.parents[1].glob("nn-*")) == before, "and nothing at the top"

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -242,7 +243,7 @@ def test_freeze_stops_and_thaw_goes_on(manager: CgroupManager) -> None:
 
 def test_pooled_and_plain_cgroups_behave_alike(manager: CgroupManager) -> None:
     plain = manager.create("plain", Limits(pids_max=7))
-    manager.refill()
+    manager.refill(["pooled"])
     pooled = manager.create("pooled", Limits(pids_max=7))
     assert len(pooled.join_fds) == len(plain.join_fds)
     assert pooled.id == "pooled"
@@ -355,3 +356,36 @@ os.kill(os.getpid(), 9)
 def test_a_parent_outside_is_refused() -> None:
     with pytest.raises(CgroupError, match=r"write the path without `\.\.`"):
         CgroupManager(PREFIX, parent="a/../../b")
+
+
+def test_a_cgroup_is_called_by_its_containers_id_also_when_it_was_ready(manager: CgroupManager) -> None:
+    assert manager.refill(["first", "second"])
+    made = [manager.create(name) for name in ("second", "new")]
+    assert all(path.endswith(f"/{group.id}") for group in made for path in group.dirs)
+    for group in made:
+        group.remove()
+
+
+def test_what_is_ready_for_those_who_never_come_goes_and_is_in_nobodys_way(manager: CgroupManager) -> None:
+    assert not manager.refill(["a", "b", "c"], 1)
+    assert manager.refill(["a", "b", "c"])
+    there = {path.name for base in leftovers() for path in base.iterdir() if path.is_dir()}
+    assert there == {"b", "c"}, "the pool of this manager is of two"
+    other = manager.create("b", Limits(confine_devices=False))
+    assert all(Path(path).is_dir() for path in other.dirs)
+    other.remove()
+
+
+def test_threads_that_refill_and_create_do_not_meet(manager: CgroupManager) -> None:
+    ids = [f"c{number}" for number in range(40)]
+
+    def refill() -> None:
+        for one in ids:
+            manager.refill([one])
+
+    helper = threading.Thread(target=refill)
+    helper.start()
+    made = [manager.create(one) for one in ids]
+    helper.join()
+    for group in made:
+        group.remove()

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from daemon_process import Daemon, leftovers
 
-from runtime.engine.shared import POOL_SIZE
+from runtime.engine.shared import MOST_CGROUPS, POOL_SIZE
+from runtime.spawn.cgroups import find_layout, joined_v1
 
 _RELAY = "runtime.network.relay"
 
@@ -32,7 +33,7 @@ def _differences(daemon: Daemon, pid: int, up: int, published: int) -> list[str]
     ports = len(list(_bridge_ports(pid)))
     found = {
         "cgroups with processes": (busy, up, up),
-        "cgroups without": (idle, 0, POOL_SIZE),
+        "cgroups without": (idle, 0, MOST_CGROUPS),
         "children of the spawner": (len(list(_children(pid))), up, up),
         "links on the bridge": (ports, published, published + POOL_SIZE),
         "published ports": (_published(pid), published, published),
@@ -56,12 +57,14 @@ def _differences(daemon: Daemon, pid: int, up: int, published: int) -> list[str]
 def descriptors_of_containers(daemon: Daemon) -> dict[str, int]:
     """Open files that only containers have, where there is none: nothing is expected."""
     found = {}
+    each = 2 * len(set(joined_v1(find_layout()).values())) + 2  # to join, and to be shown
     for name, pid, pipes in (("spawner", daemon.spawner_pid, 0), ("daemon", daemon.pid, 1)):
         kinds = _descriptors(pid)
         found[f"{name}: pidfds"] = kinds["anon_inode:[pidfd]"]
         found[f"{name}: pipes"] = max(0, kinds["pipe"] - pipes)  # the daemon's standard output is one
         found[f"{name}: terminals"] = kinds["/dev/pts/ptmx"]
         found[f"{name}: sockets"] = max(0, kinds["socket"] - 12)
+        found[f"{name}: ready cgroups"] = max(0, kinds["pool"] - MOST_CGROUPS * each)
         found[f"{name}: files"] = max(
             0, sum(kinds.values()) - kinds["socket"] - kinds["net"] - kinds["pool"] - 20
         )
@@ -116,11 +119,11 @@ def _mounts(root: Path, pid: int) -> Iterator[str]:
 
 
 def _descriptors(pid: int) -> Counter[str]:
-    """A process's open files by kind; those of pooled cgroups are `pool`."""
+    """A process's open files by kind; those of ready cgroups and detached mounts are `pool`."""
     found: Counter[str] = Counter()
     for path in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):
             target = str(path.readlink())
             kind = target.partition(":[")[0] if target.endswith("]") and target[0] != "a" else target
-            found["pool" if "/pool-" in target else kind] += 1
+            found["pool" if target == "/" or target.startswith("/sys/fs/cgroup/") else kind] += 1
     return found
