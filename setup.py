@@ -64,8 +64,8 @@ script(bundled)
 def compile_nn(source: Path, target: Path, python: str, place: str) -> None:
     """Compile the start of `nn`, with musl where there is one: its static programs start soonest.
 
-    source: runtime/cli/nn.c; python, place: the interpreter and the directory of the package for all that it
-    leaves to Python.
+    source: runtime/cli/nn.c; place: the directory of the package, for all that it leaves to Python; python: the
+    interpreter where there is none beside it.
     """
     compiler = ["musl-gcc"] if shutil.which("musl-gcc") else shlex.split(os.environ.get("CC", "cc"))
     with tempfile.TemporaryDirectory() as include:
@@ -80,8 +80,8 @@ class BuildScripts(Distribution().get_command_class("build_scripts")):  # type: 
     """build_scripts that, for an editable install, compiles `nn`.
 
     Python takes longer to start than a container, so the program that starts it does the everyday `nn run`
-    by itself. An editable install belongs to one interpreter and one place, so both are written down; a wheel
-    gets bin/nn, which is Python alone and looks for them.
+    by itself. An editable install belongs to one place, which is written down; a wheel gets bin/nn, which is
+    Python alone and looks for its packages.
     """
 
     editable_mode = False
@@ -89,11 +89,10 @@ class BuildScripts(Distribution().get_command_class("build_scripts")):  # type: 
     def run(self) -> None:
         """Copy the scripts, then write over the one."""
         super().run()
-        python = sys.executable
-        if self.editable_mode and not any(part in python for part in ("/tmp/", "/.cache/")):
+        if self.editable_mode:
             target = Path(self.build_dir) / "nn"
             target.unlink(missing_ok=True)
-            compile_nn(HERE / "runtime/cli/nn.c", target, python, str(HERE.resolve()))
+            compile_nn(HERE / "runtime/cli/nn.c", target, sys.executable, str(HERE.resolve()))
 
 
 setup(

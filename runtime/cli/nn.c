@@ -7,7 +7,8 @@
  * refused has run nothing, and with --rm it has left nothing, so that Python can ask again.
  *
  * tests/runtime/cli/test_nn_without_python.py holds requests, output and statuses to those of the Python client.
- * setup.py writes launcher.h: PYTHON, an interpreter, and LAUNCHER, a program for it. */
+ * setup.py writes launcher.h: LAUNCHER, a program for Python, and PYTHON, the interpreter that it was built by,
+ * which is asked where there is none beside this program: what builds may be gone once it has built. */
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -394,16 +395,28 @@ static _Noreturn void serve(int sock)
     }
 }
 
+static char *interpreter(void)
+{
+    static char beside[4096];
+    ssize_t length = readlink("/proc/self/exe", beside, sizeof beside - sizeof "python3");
+    while (length > 0 && beside[length - 1] != '/')
+        length--;
+    if (length <= 0)
+        return PYTHON;
+    strcpy(beside + length, "python3");
+    return access(beside, X_OK) ? PYTHON : beside;
+}
+
 static _Noreturn void python(int argc, char **argv)
 {
     char **line = calloc(argc + 4, sizeof *line);
-    static char *start[] = {PYTHON, "-SEI", "-c", LAUNCHER};
+    char *start[] = {interpreter(), "-SEI", "-c", LAUNCHER};
     if (line) {
         memcpy(line, start, sizeof start);
         memcpy(line + 4, argv + 1, argc * sizeof *line); /* with the NULL at its end */
-        execv(PYTHON, line);
+        execv(*start, line);
     }
-    dprintf(2, "nn: start %s: %s; install ninetynine again\n", PYTHON, strerror(errno));
+    dprintf(2, "nn: start %s: %s; install ninetynine again\n", *start, strerror(errno));
     _exit(OUR_FAILURE);
 }
 

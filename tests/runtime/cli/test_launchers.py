@@ -102,3 +102,45 @@ def test_where_no_bundle_can_be_written_nothing_is_said(tmp_path: Path):
         [nn, "run", "img"], capture_output=True, text=True, env={"NN_HOST": "unix:///nowhere"}
     )
     assert done.stderr.startswith("nn: connect to the daemon") and "Traceback" not in done.stderr
+
+
+BUILD = """
+import sys
+from setuptools.build_meta import build_editable
+print(build_editable(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("below", ["tmp", ".cache"])
+def test_an_editable_install_is_quick_wherever_it_lies_and_whatever_built_it(tmp_path: Path, below: str):
+    """uv builds with a Python of its own, below its cache, which is gone afterwards; pip with the user's."""
+    base = tmp_path / below
+    for name in ("builder", "user"):
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", base / name], check=True)
+        packages = "\n".join(path for path in sys.path if path.endswith("-packages"))
+        (base / name / PACKAGES / "ours.pth").write_text(packages)
+    checkout = base / "checkout"
+    for name in ("setup.py", "pyproject.toml", "README.md", "bin", "runtime/cli", "runtime/spawn"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        copy(ROOT / name, checkout / name)
+    (checkout / "runtime/__init__.py").touch()
+    built = subprocess.run(
+        [base / "builder/bin/python", "-c", BUILD, base],
+        cwd=checkout,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    install = ("-m", "pip", "install", "-q", "--no-index", "--no-deps", base / built.stdout.split()[-1])
+    subprocess.run([base / "user/bin/python", *install], check=True)
+    shutil.rmtree(base / "builder")
+    nn = base / "user/bin/nn"
+    assert nn.read_bytes()[:4] == b"\x7fELF"
+    assert said(nn, "-v").startswith("nn ")
+    assert (
+        "connect to the daemon"
+        in subprocess.run(
+            [nn, "ps"], capture_output=True, text=True, env={"NN_HOST": "unix:///nowhere"}
+        ).stderr
+    )
