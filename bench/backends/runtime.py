@@ -186,6 +186,7 @@ def _config(
         namespaces=tuple(n for n in NAMESPACES if not (n == "network" and spec.network == "host")),
         mounts=(bind(spec.volume, "/volume"),) if spec.volume else (),
         limits=Limits(memory_max=spec.memory_max),
+        cgroup_view=True,  # as every container of nnd has it
     )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal, Protocol
 
 from runtime.image import metadata, names
+from runtime.image.entries import entry_of
 from runtime.image.errors import ImageError, os_cause
 from runtime.image.pipeline import Hash
 from runtime.image.streams import MAGIC
@@ -141,28 +142,13 @@ def _pack_one(
 
 
 def _entry(path: str, full: str, status: os.stat_result) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(path or "./")
-    mode = status.st_mode
-    entry.mode, entry.uid, entry.gid = stat.S_IMODE(mode), status.st_uid, status.st_gid
-    seconds, nanoseconds = divmod(status.st_mtime_ns, 1_000_000_000)
-    entry.mtime = seconds
+    entry = entry_of(path or "./", status, lambda: os.readlink(full))  # noqa: PTH115 - hot
     entry.pax_headers = {
         metadata.PAX_XATTR + name: value.decode("utf-8", "surrogateescape")
         for name, value in metadata.read_xattrs(full).items()
     }
-    if nanoseconds or seconds < 0:
+    if status.st_mtime_ns % 1_000_000_000 or status.st_mtime_ns < 0:
         entry.pax_headers["mtime"] = _seconds(status.st_mtime_ns)
-    if stat.S_ISREG(mode):
-        entry.type, entry.size = tarfile.REGTYPE, status.st_size
-    elif stat.S_ISDIR(mode):
-        entry.type = tarfile.DIRTYPE
-    elif stat.S_ISLNK(mode):
-        entry.type, entry.linkname = tarfile.SYMTYPE, os.readlink(full)  # noqa: PTH115 - hot
-    elif stat.S_ISFIFO(mode):
-        entry.type = tarfile.FIFOTYPE
-    else:
-        entry.type = tarfile.CHRTYPE if stat.S_ISCHR(mode) else tarfile.BLKTYPE
-        entry.devmajor, entry.devminor = os.major(status.st_rdev), os.minor(status.st_rdev)
     return entry
 
 

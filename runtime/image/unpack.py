@@ -10,17 +10,15 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
-from collections.abc import Iterator
 from typing import Literal, cast
 
 import msgspec
 
 from runtime.image import metadata, names
+from runtime.image.entries import make_device, write_content
 from runtime.image.errors import LayerError, os_cause
 from runtime.image.headers import Entry
 from runtime.image.streams import LayerReader, UnpackLimits
-
-_HOLE = 1 << 16
 
 Kind = Literal["directory", "file", "symbolic link", "whiteout", "device"]
 
@@ -150,13 +148,9 @@ class _Unpacker:
             os.close(fd)
 
     def _device(self, where: str, entry: tarfile.TarInfo) -> None:
-        if entry.isfifo():
-            os.mkfifo(where, 0o600)
-            return
         if entry.ischr() and (entry.devmajor, entry.devminor) == (0, 0):
             raise LayerError(f"layer entry {entry.name!r} is a raw overlay whiteout (device 0/0); refused")
-        kind = stat.S_IFCHR if entry.ischr() else stat.S_IFBLK
-        os.mknod(where, kind | 0o600, os.makedev(entry.devmajor, entry.devminor))
+        make_device(entry, where)
 
     def _hard_link(self, path: str, entry: tarfile.TarInfo) -> None:
         source = names.entry_path(entry.linkname)
@@ -236,41 +230,12 @@ class _Unpacker:
 
 
 def _copy(reader: LayerReader, fd: int, offset: int, size: int) -> int:
-    """Copy `size` bytes to `fd`, which is new, at `offset`; zeros become holes, in steps of 64 KiB.
-
-    Return where the last byte written lies behind, 0 when none was.
-    """
+    """Copy `size` bytes to `fd`, which is new, at `offset`; return as write_content()."""
     end, written = offset + size, 0
     while offset < end:
         data = reader.read_some(end - offset)
         if not data:
             raise LayerError("layer's tar ends inside a file: it was cut short; get the image again")
-        for start, stop in _filled(data, -offset % _HOLE):
-            _write_all(fd, data[start:stop], offset + start)
-            written = offset + stop
+        written = write_content(fd, data, offset) or written
         offset += len(data)
     return written
-
-
-def _filled(data: memoryview, boundary: int) -> Iterator[tuple[int, int]]:
-    """Yield the runs of steps that are not all zeros. boundary: where `data` reaches the first whole one."""
-    begun, start, size = -1, 0, len(data)
-    while start < size:
-        stop = min(boundary if start < boundary else start + _HOLE, size)
-        if data[start] or data[start:stop] != _ZEROS[: stop - start]:
-            begun = start if begun < 0 else begun
-        elif begun >= 0:
-            yield begun, start
-            begun = -1
-        start = stop
-    if begun >= 0:
-        yield begun, size
-
-
-_ZEROS = memoryview(bytes(_HOLE))
-
-
-def _write_all(fd: int, data: memoryview, offset: int) -> None:
-    while data:
-        written = os.pwrite(fd, data, offset)
-        data, offset = data[written:], offset + written

@@ -14,14 +14,13 @@ from typing import BinaryIO, NamedTuple, cast
 
 from runtime.engine.errors import BadParameterError, EngineError
 from runtime.engine.inroot import make_directories, mount_id, open_in
+from runtime.image.entries import make_device, write_content
 from runtime.image.metadata import PAX_XATTR, is_content
 from runtime.spawn.causes import cause
 
 _CHUNK = 1 << 20
 _BUFFER = 1 << 16
 """tarfile copies what is left of it with each header and each small file."""
-_HOLE = 1 << 16
-_ZEROS = memoryview(bytes(_HOLE))
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
@@ -107,9 +106,7 @@ class _Unpacker:
             os.symlink(entry.linkname, name, dir_fd=where)
             self._dress(where, name, entry)
         elif entry.ischr() or entry.isblk() or entry.isfifo():
-            kind = stat.S_IFIFO if entry.isfifo() else stat.S_IFCHR if entry.ischr() else stat.S_IFBLK
-            device = 0 if entry.isfifo() else os.makedev(entry.devmajor, entry.devminor)
-            os.mknod(name, kind | 0o600, device, dir_fd=where)
+            make_device(entry, name, dir_fd=where)
             self._dress(where, name, entry)
         else:
             raise BadParameterError(f"unpack {entry.name!r}: a tar entry of unknown type {entry.type!r}")
@@ -171,7 +168,7 @@ class _Unpacker:
         try:
             at = 0
             for data in _content(tar, entry):
-                _write(fd, data, at)
+                write_content(fd, memoryview(data), at)
                 at += len(data)
             os.ftruncate(fd, entry.size)
             self._dress_open(fd, entry)
@@ -234,18 +231,6 @@ def _content(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> Iterator[bytes]:
             raise tarfile.ReadError("unexpected end of data")
         yield data
         left -= len(data)
-
-
-def _write(fd: int, data: bytes, at: int) -> None:
-    """Write at a place; runs of zeros become holes."""
-    view = memoryview(data)
-    for start in range(0, len(data), _HOLE):
-        piece = view[start : start + _HOLE]
-        if len(piece) < _HOLE or piece[0] or piece != _ZEROS:
-            offset = at + start
-            while piece:
-                written = os.pwrite(fd, piece, offset)
-                piece, offset = piece[written:], offset + written
 
 
 def _require_no_mount(where: int, name: str) -> None:

@@ -11,6 +11,8 @@ import tarfile
 from collections.abc import Callable, Generator, Iterator
 
 from runtime.engine.inroot import again, link_of, open_in
+from runtime.image.entries import entry_of
+from runtime.image.metadata import PAX_XATTR
 
 log = logging.getLogger(__name__)
 
@@ -134,24 +136,10 @@ class _Writer:
 
 
 def _entry(status: os.stat_result, shown: str, fd: int) -> tarfile.TarInfo:
-    mode = status.st_mode
-    entry = tarfile.TarInfo(shown)
-    entry.mode, entry.uid, entry.gid = stat.S_IMODE(mode), status.st_uid, status.st_gid
-    entry.mtime = int(status.st_mtime)
-    if stat.S_ISREG(mode):
-        entry.type = tarfile.REGTYPE
-        capability = _capability(fd)
-        if capability:
-            entry.pax_headers = {f"SCHILY.xattr.{_CAPABILITY}": capability.decode("utf-8", "surrogateescape")}
-    elif stat.S_ISDIR(mode):
-        entry.type = tarfile.DIRTYPE
-    elif stat.S_ISLNK(mode):
-        entry.type, entry.linkname = tarfile.SYMTYPE, link_of(fd)
-    elif stat.S_ISFIFO(mode):
-        entry.type = tarfile.FIFOTYPE
-    else:
-        entry.type = tarfile.CHRTYPE if stat.S_ISCHR(mode) else tarfile.BLKTYPE
-        entry.devmajor, entry.devminor = os.major(status.st_rdev), os.minor(status.st_rdev)
+    entry = entry_of(shown, status, lambda: link_of(fd))
+    capability = _capability(fd) if entry.isreg() else b""
+    if capability:
+        entry.pax_headers = {f"{PAX_XATTR}{_CAPABILITY}": capability.decode("utf-8", "surrogateescape")}
     return entry
 
 

@@ -98,6 +98,19 @@ def test_memory_and_disk_have_a_method(idle: Instance) -> None:
     idle.exec(["rm", "/root/grown"])
 
 
+def test_a_container_sees_its_own_limit(backend: Backend) -> None:
+    """What is measured has the mounts of what is used: programs size themselves by this file."""
+    if backend.name not in ("runtime", "nnd", "docker"):
+        pytest.skip("no engine of ours or Docker's")
+    instance = backend.start(InstanceSpec(memory_max=64 << 20))
+    files = "/sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes"
+    try:
+        seen = instance.exec(["sh", "-c", f"cat {files} 2>/dev/null; true"]).stdout
+    finally:
+        instance.stop()
+    assert seen == b"%d\n" % (64 << 20)
+
+
 def test_the_first_byte_is_stamped(backend: Backend) -> None:
     instance = backend.start(InstanceSpec(argv=FIRST, until_output=True))
     try:
