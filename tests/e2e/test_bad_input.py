@@ -310,11 +310,11 @@ def test_an_import_on_a_full_disk_says_so_and_the_store_stays_good(tmp_path: Pat
         (tmp_path / name / "data").write_bytes(random.Random(2).randbytes(size))
     with small_disk(tmp_path / "disk", 512) as root:
         assert nn(root, "import", tmp_path / "small", "small").returncode == 0
-        before = contents(root)
+        before = contents(root / "images")
         full = nn(root, "import", tmp_path / "large", "large")
         assert full.returncode == 1
         assert "no space left on device" in full.stderr
         assert "nn rmi" in full.stderr
-        assert contents(root) == before
+        assert contents(root / "images") == before
         assert nn(root, "verify", "small").returncode == 0
         assert nn(root, "import", tmp_path / "small", "again").returncode == 0

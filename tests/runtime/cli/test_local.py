@@ -209,8 +209,9 @@ def test_nothing_outlives_a_killed_command(local: Local, killed: tuple[str, ...]
     process = local.start("run", "--name", "box", "--network", "none", "busybox", *READY)
     pids = [*inside(local), *local.pids("runtime.")]
     victims = [pid for module in killed for pid in local.pids(module)]
-    for pid in (process.pid, *victims):
-        os.kill(pid, signal.SIGKILL)
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # none sees another's end
+        for pid in (process.pid, *victims):
+            os.kill(pid, number)
     process.wait()
     if len(killed) == 2:
         assert "freed: " in local.says("sweep")
