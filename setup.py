@@ -64,8 +64,8 @@ script(bundled)
 def compile_nn(source: Path, target: Path, python: str, place: str) -> None:
     """Compile the start of `nn`, with musl where there is one: its static programs start soonest.
 
-    source: runtime/cli/nn.c; place: the directory of the package, for all that it leaves to Python; python: the
-    interpreter where there is none beside it.
+    source: runtime/cli/nn.c; place: the directory of the package, for all that it leaves to Python; python:
+    the interpreter where there is none beside it.
     """
     compiler = ["musl-gcc"] if shutil.which("musl-gcc") else shlex.split(os.environ.get("CC", "cc"))
     with tempfile.TemporaryDirectory() as include:
