@@ -29,7 +29,6 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     after the run), `later` (not measured yet, `reason` says why).
     rule: `each` metric stands alone, or `all` (intersection–union over the primary ones, one more row `*`).
     `primary` are exact metric names; `stress` and `backends` may hold shell patterns; primary wins.
-    `except_backends` names those that it is not about, although `backends` would let them in.
     `exempt` maps a backend pattern to primary metrics that cannot exist there.
     """
 
@@ -40,7 +39,6 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     primary: tuple[str, ...] = ()
     stress: tuple[str, ...] = ()
     backends: tuple[str, ...] = ("*",)
-    except_backends: tuple[str, ...] = ()
     baselines: tuple[str, ...] = ("host",)
     margin: float | None = None
     unit: str = ""
@@ -61,7 +59,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def speaks_of(self, backend: str) -> bool:
         """Whether a verdict row is due for this backend."""
-        return matches(backend, self.backends) and backend not in self.except_backends
+        return matches(backend, self.backends)
 
     def required(self, backend: str) -> tuple[str, ...]:
         """Primary metrics that must be there before the claim can be supported for this backend."""

@@ -28,7 +28,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     of each family (None = all; of a slow arm's it counts slices alone). slow_primary_only: slow arms skip
     scenarios without a primary metric.
     slow_visits: visits of a scenario in one session that a slow arm joins. warmup: which scenarios of a group
-    are run once, uncounted, in fresh instances. max_visits: of a scenario in a session.
+    are run once, uncounted, in fresh instances. max_visits: of a scenario in a session. left_out: arm →
+    families for which it has no time here.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     warmup: Literal["all", "cheapest", "none"]
     max_visits: int
     backends: tuple[str, ...]
+    left_out: dict[str, tuple[str, ...]] = {}
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +93,7 @@ PROFILES: dict[str, Profile] = {
         warmup="cheapest",
         max_visits=12,
         backends=USUAL,
+        left_out={"nnd": ("cpu", "memory", "disk")},
     ),
     "full": Profile(
         name="full",
@@ -132,7 +135,7 @@ _PACES: tuple[tuple[str, Pace], ...] = (
     ("again", Pace(start_s=0.01, factor=1.0)),
     ("runtime", Pace(start_s=0.02, factor=1.0)),
     ("crun", Pace(start_s=0.1, factor=1.0)),
-    ("nnd", Pace(start_s=0.0, factor=1.0)),
+    ("nnd", Pace(start_s=0.05, factor=1.0)),
     ("docker", Pace(start_s=0.5, factor=1.0, factors={"engine": 12.0, "image": 8.0})),
     ("vm-kvm", Pace(start_s=1.5, factor=1.2)),
     ("vm-tcg", Pace(start_s=2.7, factor=4.0, factors=_TCG, slow=True)),

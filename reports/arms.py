@@ -46,6 +46,7 @@ _STYLES = {
     "again": Style(Ink("#5f6b12", "#c3cf6d"), "hexagon2", "dash"),
     "runtime": Style(Ink("#0a5cc2", "#6cb2ff"), "square", "solid"),
     "runtime-b": Style(Ink("#4373b3", "#94bdf0"), "square-open", "dot"),
+    "nnd": Style(Ink("#2a3fa8", "#9db0ff"), "square-x", "longdash"),
     "vm": Style(Ink("#b34a00", "#ffa766"), "diamond", "solid"),
     "vm-untuned": Style(Ink("#96660a", "#d9b36b"), "diamond-open", "dash"),
     "docker": Style(Ink("#08777d", "#4fd0d6"), "triangle-up", "solid"),
@@ -62,6 +63,7 @@ _LABELS = {
     "again": "host once more, as if a system",
     "runtime": "container (ours)",
     "runtime-b": "container again (A/A)",
+    "nnd": "nnd (our daemon)",
     "docker": "docker",
     "crun": "crun",
 }

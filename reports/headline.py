@@ -17,7 +17,7 @@ START, SPEED = "startup.median", "performance"
 """The two claims that the headline speaks of; all others have their own line."""
 
 DAEMONS = {"runtime": ("nnd",)}
-"""System → the daemons that keep its images and containers, and speak for it where claims are about those."""
+"""System → the daemons through which its containers are had: their lines stand beside its own."""
 
 OPEN = " could not be settled"
 FIRST = "startup.first_instruction"
@@ -51,7 +51,10 @@ def banner(evidence: Evidence) -> Banner:
     views = () if refusal else claim_views(evidence)
     lines = tuple(line for view in views for line in _lines(view, subject))
     spoken = [line for line in lines if line.claim in (START, SPEED)]
-    states = {line.state for line in spoken or lines}
+    daemons = [arms.label(one) for one in DAEMONS.get(subject, ())]
+    # A quick run leaves most of a daemon's performance open: that alone is no doubt about the containers.
+    states = {line.state for line in spoken if line.about not in daemons or line.state == "refuted"}
+    states = states or {line.state for line in lines}
     order: tuple[State, ...] = ("refuted", "inconclusive", "supported")
     state: State = next((state for state in order if state in states), "not measured")
     return Banner(
@@ -138,10 +141,8 @@ def _start(evidence: Evidence, subject: str) -> tuple[str, State]:
     if whole.verdict == "inconclusive" or timed is None or claim is None:
         return f"whether {noun} starts within a second{OPEN}", "inconclusive"
     if whole.verdict == "supported":
-        return (
-            f"{noun} started its program in {_spelled(timed.estimate, claim.unit)} (median)",
-            "supported",
-        )
+        took = _spelled(timed.estimate, claim.unit)
+        return f"{noun} started its program in {took} (median{_by_daemons(evidence, subject)})", "supported"
     worst = max(
         (row for row in rows if row.verdict == "refuted" and row.estimate is not None),
         key=lambda row: row.estimate or 0.0,
@@ -149,6 +150,18 @@ def _start(evidence: Evidence, subject: str) -> tuple[str, State]:
     )
     took = _spelled(worst.estimate, claim.unit)
     return f"{noun} did not start within a second: half the starts took more than {took}", "refuted"
+
+
+def _by_daemons(evidence: Evidence, subject: str) -> str:
+    """What a start took that was asked of a daemon, where that was measured."""
+    claim = _claim(evidence, START)
+    timed = {
+        row.backend: _spelled(row.estimate, claim.unit if claim else "s")
+        for one in DAEMONS.get(subject, ())
+        for row in _of(evidence, START, one)
+        if row.metric.startswith(FIRST) and row.estimate is not None
+    }
+    return "".join(f"; {took} through {arms.label(one)}" for one, took in timed.items())
 
 
 def _spelled(value: float | None, unit: str) -> str:

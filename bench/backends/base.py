@@ -198,8 +198,5 @@ class Engine(Protocol):
 class EngineBackend(Backend, Protocol):
     """A backend whose system has a daemon of its own."""
 
-    engine_only: bool
-    """Whether its instances are another backend's, so that only what needs the daemon is measured."""
-
     def engine(self) -> Engine:
         """The daemon, ready since prepare()."""

@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,26 +36,26 @@ from bench.backends.processes import HostChild
 from bench.backends.programs import PipedPrograms
 from bench.backends.started import Started
 from bench.backends.streams import last_words
-from bench.model import BackendInfo
+from bench.model import BackendInfo, NetworkMode
+from runtime.image import ImageStore
+from runtime.image.saving import Chosen, save
 from runtime.spawn.owner import Owner
 from runtime.spawn.tape import pointers
 
 _REPOSITORY = "ninetynine-bench"
-_PIECE = 1 << 18
 
 
 class DockerBackend:
     """Uses the host's daemon, or owns one."""
 
     name = "docker"
-    engine_only = False
 
     def __init__(self, root: Path) -> None:
         self._parent = root / self.name
         self._daemon: Daemon | None = None
         self._api: DockerApi | None = None
         self._image = ""
-        self._imported = False
+        self._loaded = False
         self._started = Started()
 
     def probe(self) -> BackendInfo | NotAvailable:
@@ -90,7 +89,7 @@ class DockerBackend:
         return None
 
     def prepare(self, image: BenchImage) -> None:
-        """Find or start the daemon, and import the image into it as one layer."""
+        """Find or start the daemon, and load the image into it: the layers that all arms have."""
         self._sweep()
         if self._api is None:
             self._api = self.running()
@@ -99,7 +98,7 @@ class DockerBackend:
             self._api = self._daemon.api
         self._image = f"{_REPOSITORY}:{image.digest.removeprefix('sha256:')[:16]}"
         if not self._has_image():
-            self._import(image)
+            self._load(image)
 
     def start(self, spec: InstanceSpec) -> DockerInstance:
         """Start one container."""
@@ -107,7 +106,7 @@ class DockerBackend:
             raise BackendError(f"start {self.name}: prepare(image) was not called")
         if reason := self.unsupported(spec):
             raise BackendError(f"start {self.name}: {reason}")
-        return self._started.add(DockerInstance(self._api, self.client(self._api), self._image, spec))
+        return self._started.add(self.instance(self._api, spec))
 
     def engine(self) -> Engine:
         """The daemon's images and containers."""
@@ -115,6 +114,10 @@ class DockerBackend:
             raise BackendError(f"reach {self.name}: prepare(image) was not called")
         kept = self._daemon.kept if self._daemon else docker_daemon.kept(self._api)
         return DockerEngine(self._api, self._image, kept, self.client(self._api), str(Owner.current()))
+
+    def instance(self, api: DockerApi, spec: InstanceSpec) -> DockerInstance:
+        """Start one container by the API of the daemon."""
+        return DockerInstance(api, self.client(api), self._image, spec)
 
     def running(self) -> DockerApi | None:
         """The daemon that already runs on this host, if it is to be used."""
@@ -130,14 +133,14 @@ class DockerBackend:
 
     def cleanup(self) -> None:
         """Remove our containers and image, end our daemon, and sweep what dead processes left."""
-        daemon, api, imported = self._daemon, self._api, self._imported
+        daemon, api, loaded = self._daemon, self._api, self._loaded
         self._daemon = self._api = None
-        self._imported = False
+        self._loaded = False
         with contextlib.ExitStack() as stack:
             stack.callback(self._sweep)
             if daemon is not None:
                 stack.callback(daemon.close)
-            elif api is not None and imported:
+            elif api is not None and loaded:
                 stack.callback(api.ask, "DELETE", f"/images/{self._image}?force=1")
             stack.callback(self._started.stop)
 
@@ -154,18 +157,15 @@ class DockerBackend:
         images = self._api.ask("GET", "/images/json")
         return any(self._image in (image.get("RepoTags") or ()) for image in images)
 
-    def _import(self, image: BenchImage) -> None:
+    def _load(self, image: BenchImage) -> None:
         assert self._api is not None
-        repository, _, tag = self._image.partition(":")
-        path = f"/images/create?fromSrc=-&repo={repository}&tag={tag}"
-        command = ["tar", "-C", str(image.rootfs), "--numeric-owner", "-cf", "-", "."]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as tar:
-            assert tar.stdout is not None
-            answer = self._api.upload("POST", path, iter(partial(tar.stdout.read, _PIECE), b""))
-        if tar.returncode or b'"error"' in answer:
-            words = answer.decode(errors="replace").strip()[-300:] if not tar.returncode else "tar failed"
-            raise BackendError(f"import {self._image} into {self.name}: {words}")
-        self._imported = True
+        store = ImageStore(image.layout)
+        chosen = Chosen(image=store.resolve(image.reference), names=(self._image,))
+        answer = self._api.upload("POST", "/images/load?quiet=1", save(store, [chosen]))
+        if b'"error"' in answer:
+            words = answer.decode(errors="replace").strip()[-300:]
+            raise BackendError(f"load {self._image} into {self.name}: {words}")
+        self._loaded = True
 
     def _sweep(self) -> None:
         for directory in owned.abandoned(self._parent):
@@ -181,6 +181,8 @@ class DockerBackend:
 
 class DockerInstance(PipedPrograms):
     """One container."""
+
+    system = "docker"
 
     def __init__(self, api: DockerApi, client: tuple[str, ...], image: str, spec: InstanceSpec) -> None:
         super().__init__()
@@ -238,7 +240,7 @@ class DockerInstance(PipedPrograms):
 
     def _start(self, image: str, spec: InstanceSpec) -> StartRecord:
         argv = spec.argv or IDLE
-        body = _body(image, argv, spec)
+        body = self._body(image, argv, spec)
         requested_ns = time.monotonic_ns()
         self._id = self._api.ask("POST", "/containers/create", body)["Id"]
         created_ns = time.monotonic_ns()
@@ -247,7 +249,7 @@ class DockerInstance(PipedPrograms):
         try:
             self._api.ask("POST", f"/containers/{self._id}/start")
         except BackendError as error:
-            raise BackendError(f"start {argv[0]} in docker: {error}") from error
+            raise BackendError(f"start {argv[0]} in {self.system}: {error}") from error
         ready_ns = time.monotonic_ns()
         phases, first_ns = [("create", created_ns - requested_ns), ("start", ready_ns - created_ns)], None
         if self._output is not None:
@@ -255,7 +257,7 @@ class DockerInstance(PipedPrograms):
             if first_ns is None:
                 words = last_words(bytes(self._output.errors))
                 raise BackendError(
-                    f"start {argv[0]} in docker: it ended without output; its last words: {words}"
+                    f"start {argv[0]} in {self.system}: it ended without output; its last words: {words}"
                 )
             phases.append(("program", max(0, first_ns - ready_ns)))
         return StartRecord(
@@ -279,27 +281,33 @@ class DockerInstance(PipedPrograms):
             members = processes.in_pid_namespace_of(pid)
             return [member for member in members if processes.has_variable(member, mark)]
 
-        processes.kill_all(find, "a program in docker")
+        processes.kill_all(find, f"a program in {self.system}")
 
     def _drain(self) -> None:
         if self._output is not None:
             self._output.drain()
 
+    def network(self, mode: NetworkMode) -> str:
+        """The daemon's name of a network mode."""
+        return {"nat": "bridge"}.get(mode, mode)
 
-def _body(image: str, argv: Sequence[str], spec: InstanceSpec) -> dict[str, Any]:
-    host: dict[str, Any] = {
-        "NetworkMode": {"nat": "bridge"}.get(spec.network, spec.network),
-        "LogConfig": {"Type": "none"},
-        "CpusetCpus": ",".join(map(str, spec.cpus)),
-    }
-    if spec.volume is not None:
-        host["Binds"] = [f"{spec.volume}:/volume"]
-    if spec.memory_max is not None:
-        host["Memory"] = spec.memory_max
-    return {
-        "Image": image,
-        "Cmd": list(argv),
-        "Env": list(environment(instance_mark())),
-        "Labels": {LABEL: str(Owner.current())},
-        "HostConfig": host,
-    }
+    def cpuset(self, cpus: Sequence[int]) -> Sequence[int]:
+        """The CPUs that the daemon has to be told, () where its containers are on them anyway."""
+        return cpus
+
+    def _body(self, image: str, argv: Sequence[str], spec: InstanceSpec) -> dict[str, Any]:
+        host: dict[str, Any] = {
+            "NetworkMode": self.network(spec.network),
+            "CpusetCpus": ",".join(map(str, self.cpuset(spec.cpus))),
+        }
+        if spec.volume is not None:
+            host["Binds"] = [f"{spec.volume}:/volume"]
+        if spec.memory_max is not None:
+            host["Memory"] = spec.memory_max
+        return {
+            "Image": image,
+            "Cmd": list(argv),
+            "Env": list(environment(instance_mark())),
+            "Labels": {LABEL: str(Owner.current())},
+            "HostConfig": host,
+        }

@@ -1,8 +1,9 @@
-"""Our own daemon, through the same API as Docker's: for what is measured of a daemon.
+"""Our own daemon, through the same API as Docker's: the containers that `docker run` and `nn run` give.
 
-Its containers are made by the engine that `runtime` drives in process, so their CPU, memory, network and disk
-are measured there; here it is images, registries and the way of a command through client and daemon. Each run
-has a daemon of its own, in a directory of its own.
+`runtime` makes the same containers in this process, without a daemon; here a start is what a client asks for
+and waits for, and a container's network is one of the daemon's. Each run has a daemon of its own, in a
+directory of its own and in the host's network namespace, as a user's is. Of the modes with a bridge, `nat` is
+the daemon's default network, `bridge` one made for the run that does not masquerade.
 """
 
 from __future__ import annotations
@@ -10,22 +11,26 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from bench.backends.base import InstanceSpec, NotAvailable
-from bench.backends.docker import DockerBackend
+from bench.backends import processes
+from bench.backends.base import BenchImage, Footprint, InstanceSpec, NotAvailable
+from bench.backends.docker import DockerBackend, DockerInstance
 from bench.backends.docker_api import DockerApi
 from bench.backends.docker_daemon import Daemon
 from bench.backends.nnd_daemon import NndDaemon, remove
-from bench.model import BackendInfo
+from bench.model import BackendInfo, NetworkMode
+
+_ROUTED = "ninetynine-routed"
+"""The network whose containers' own addresses are seen outside."""
 
 
 class NndBackend(DockerBackend):
     """Owns a daemon of this project."""
 
     name = "nnd"
-    engine_only = True
 
     def probe(self) -> BackendInfo | NotAvailable:
         """Root is all it takes: what it is made of came with the suite."""
@@ -41,10 +46,20 @@ class NndBackend(DockerBackend):
         )
 
     def unsupported(self, spec: InstanceSpec) -> str | None:
-        """As an instance it has no network here; `runtime` has them all."""
-        if spec.network in ("bridge", "nat"):
-            return "nnd is measured without networks; `runtime` makes the same containers with them"
+        """All of a spec can be honoured."""
         return None
+
+    def prepare(self, image: BenchImage) -> None:
+        """Start the daemon, load the image into it, and make the network that does not masquerade."""
+        super().prepare(image)
+        assert self._api is not None
+        if self._api.ask("GET", f"/networks/{_ROUTED}", allow=(404,)) is None:
+            options = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
+            self._api.ask("POST", "/networks/create", {"Name": _ROUTED, "Options": options})
+
+    def instance(self, api: DockerApi, spec: InstanceSpec) -> NndInstance:
+        """Start one container by the API of the daemon."""
+        return NndInstance(api, self.client(api), self._image, spec)
 
     def running(self) -> DockerApi | None:
         """One that runs on this host belongs to somebody and may be of another version: it is left alone."""
@@ -61,6 +76,25 @@ class NndBackend(DockerBackend):
     def client(self, api: DockerApi) -> tuple[str, ...]:
         """The beginning of nn's command lines."""
         return (_program("nn") or "nn", "--host", f"unix://{api.path}")
+
+
+class NndInstance(DockerInstance):
+    """One container of the daemon's."""
+
+    system = "nnd"
+
+    def memory(self) -> Footprint:
+        """Proportional set size of its processes; it has no shim, and the daemon is not counted."""
+        self._drain()
+        return processes.pss(processes.in_pid_namespace_of(self._state["State"]["Pid"]))
+
+    def network(self, mode: NetworkMode) -> str:
+        """The daemon's name of a network mode."""
+        return {"nat": "bridge", "bridge": _ROUTED}.get(mode, mode)
+
+    def cpuset(self, cpus: Sequence[int]) -> Sequence[int]:
+        """None where the daemon, which was started with the CPUs of this process, has no others."""
+        return () if set(cpus) == os.sched_getaffinity(0) else cpus
 
 
 def _program(name: str) -> str | None:

@@ -52,19 +52,20 @@ def remove(directory: Path) -> None:
         ],
         "nnd and its spawner",
     )
-    # An engine frees what dead ones held below its root when it is made.
     if (directory / "data").exists():
         sweep(directory / "data")
     owned.remove(directory)
 
 
 def sweep(root: Path) -> None:
-    """Free mounts, cgroups and links that a killed spawner of `root` left."""
+    """Free mounts, cgroups, links, rules and settings that a killed spawner of `root` left."""
     from runtime.engine import Engine, EngineError
+    from runtime.network import NetworkError, named
 
     try:
         engine = Engine(root / "engine")
         engine.sweep()
         engine.close()
-    except (EngineError, OSError) as error:
+        named.sweep()
+    except (EngineError, NetworkError, OSError) as error:
         raise BackendError(f"free what nnd left below {root}: {error}") from error

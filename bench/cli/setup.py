@@ -146,6 +146,9 @@ def exclusions(
                 foreign.add((arm.name, scenario.name))
             elif (reason := _unsupported(stage.backends[arm.name], spec)) is not None:
                 reasons[arm.name, scenario.name] = reason
+            elif scenario.family in profile.left_out.get(arm.name, ()):
+                reason = f"no time: left out of the {profile.name} profile for {arm.name}; run --profile full"
+                reasons[arm.name, scenario.name] = reason
     for arm_name, scenario_name in too_dear(profile, stage.arms, scenarios, frozenset(reasons) | foreign):
         reason = f"left out of the {profile.name} profile, because {arm_name} is slow; run --profile full"
         if (arm_name, scenario_name) not in foreign:
@@ -162,14 +165,8 @@ def exclusions(
 
 
 def _is_foreign(backend: Backend, spec: InstanceSpec) -> bool:
-    """Whether a scenario is of another kind than the system, so that nothing is missing without it.
-
-    A host has no daemon that keeps images, and a daemon that makes another backend's containers has their
-    figures there.
-    """
-    if isinstance(backend, EngineBackend):
-        return backend.engine_only and not spec.engine
-    return spec.engine
+    """Whether a scenario is about daemons and the system has none: nothing is missing without it then."""
+    return spec.engine and not isinstance(backend, EngineBackend)
 
 
 def _unsupported(backend: Backend, spec: InstanceSpec) -> str | None:

@@ -1,5 +1,7 @@
 """Claims that something is the same everywhere, and claims that only a daemon's figures decide."""
 
+import math
+
 import pandas as pd
 import pytest
 from judge_samples import ARMS, find, samples
@@ -93,7 +95,15 @@ def test_claims_about_daemons_are_not_measured_where_none_was_in_the_run():
         ]
 
 
-def test_a_daemon_of_the_same_runtime_misses_nothing_that_is_measured_of_the_runtime():
-    rows = judge(daemon(["engine.run.cli"], 0.01), CLAIMS)
-    apart = {"startup.median", "startup.tail", "performance", "disk.extra_instance", "disk.io"}
-    assert not [row for row in rows if row.backend == "nnd" and row.claim in apart]
+@pytest.mark.parametrize("claim", CLAIMS.claim, ids=lambda claim: claim.id)
+def test_what_is_claimed_of_our_containers_is_claimed_of_those_that_the_daemon_gives(claim):
+    assert claim.speaks_of("nnd") or not claim.speaks_of("runtime")
+
+
+def test_containers_of_our_daemon_are_judged_beside_those_of_the_runtime():
+    frame = samples(["network.throughput.nat"], {**ARMS, "runtime-b": 0.0, "nnd": math.log(0.8)})
+    rows = judge(frame, CLAIMS)
+    assert find(rows, "performance", "network.throughput.nat", "runtime").verdict == "supported"
+    assert find(rows, "performance", "network.throughput.nat", "nnd").verdict == "refuted"
+    assert find(rows, "performance", "*", "nnd").verdict == "refuted"
+    assert "cpu.integer" in find(rows, "performance", "*", "runtime").reason

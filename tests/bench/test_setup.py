@@ -8,6 +8,7 @@ from bench.backends.base import EngineBackend, InstanceSpec
 from bench.cli.setup import Stage, exclusions
 from bench.plan import PlanError, arms_for, make_plan
 from bench.profiles import profile
+from bench.scenarios.registry import SCENARIOS
 from bench.testing import FakeBackend, FakeScenario, fake_image
 
 QUICK = profile("quick")
@@ -16,14 +17,13 @@ QUICK = profile("quick")
 class Daemon(FakeBackend):
     """A fake with a daemon."""
 
-    engine_only = True
-
     def engine(self):
         raise NotImplementedError
 
 
 LIFE = FakeScenario("engine.life", "engine", kind="instance", spec=InstanceSpec(engine=True))
 SLICE = FakeScenario("cpu.integer", "cpu")
+START = FakeScenario("startup.first_instruction", "startup", kind="instance")
 
 
 def stage(*backends):
@@ -46,17 +46,33 @@ def test_a_daemon_is_told_from_other_backends():
 
 
 def test_what_is_of_another_kind_is_left_out_and_not_missing():
-    excluded, missing = exclusions(stage(FakeBackend("host"), Daemon("nnd")), [LIFE, SLICE], (0,), QUICK)
-    assert {("host", "engine.life"), ("host-b", "engine.life"), ("nnd", "cpu.integer")} <= excluded
-    assert ("nnd", "engine.life") not in excluded
+    excluded, missing = exclusions(stage(FakeBackend("host"), Daemon("nnd")), [LIFE, START], (0,), QUICK)
+    assert {("host", "engine.life"), ("host-b", "engine.life")} <= excluded
+    assert not {pair for pair in excluded if pair[0] == "nnd"}
     assert missing == []
 
 
-def test_a_daemon_that_makes_containers_of_its_own_kind_takes_part_in_all():
-    docker = Daemon("docker")
-    docker.engine_only = False
-    excluded, _ = exclusions(stage(FakeBackend("host"), docker), [LIFE, SLICE], (0,), QUICK)
-    assert not {pair for pair in excluded if pair[0] == "docker"}
+@pytest.mark.parametrize("name", ["smoke", "full"])
+def test_our_daemon_takes_part_in_all(name):
+    here = stage(FakeBackend("host"), Daemon("nnd"))
+    excluded, missing = exclusions(here, [LIFE, SLICE, START], (0,), profile(name))
+    assert not {pair for pair in excluded if pair[0] == "nnd"}
+    assert missing == []
+
+
+def test_a_quick_run_says_what_it_has_no_time_for():
+    here = stage(FakeBackend("host"), FakeBackend("runtime"), Daemon("nnd"))
+    excluded, missing = exclusions(here, [SLICE, START], (0,), QUICK)
+    assert excluded == {("nnd", "cpu.integer")}
+    assert [(one.backend, one.metric) for one in missing] == [("nnd", "cpu.integer")]
+    assert missing[0].reason == "no time: left out of the quick profile for nnd; run --profile full"
+
+
+def test_a_quick_run_starts_what_ships_and_measures_its_network_and_checks():
+    real = {s.name: s.family for s in SCENARIOS}
+    excluded, _ = exclusions(stage(FakeBackend("host"), Daemon("nnd")), SCENARIOS, (0,), QUICK)
+    taken = {family for name, family in real.items() if ("nnd", name) not in excluded}
+    assert taken == {"startup", "network", "engine", "image", "check"}
 
 
 def test_a_plan_visits_a_daemons_scenarios_without_the_host():
@@ -64,7 +80,6 @@ def test_a_plan_visits_a_daemons_scenarios_without_the_host():
     excluded, _ = exclusions(here, [LIFE, SLICE], (0,), QUICK)
     plan = make_plan(QUICK, 1, here.arms, [LIFE, SLICE], excluded=excluded)
     assert {step.arm for step in plan.steps if step.scenario == "engine.life"} == {"nnd"}
-    assert "nnd" not in {step.arm for step in plan.steps if step.scenario == "cpu.integer"}
 
 
 def test_without_a_daemon_its_scenarios_are_no_part_of_the_plan():

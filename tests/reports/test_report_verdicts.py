@@ -166,9 +166,31 @@ def test_the_banner_has_a_line_for_each_claim_that_was_judged(evidence: Evidence
     assert found.unmeasured == sum(claim.id not in measured for claim in claims.load().claim)
 
 
+@pytest.mark.parametrize(
+    ("daemons", "state"), [("supported", "supported"), ("inconclusive", "supported"), ("refuted", "refuted")]
+)
+def test_the_headline_says_how_long_a_start_takes_through_the_daemon(
+    evidence: Evidence, daemons: model.State, state: model.State
+) -> None:
+    ours = [
+        msgspec.structs.replace(row, backend="nnd") for row in (*started(daemons, 0.0061), *sped(daemons))
+    ]
+    rows = (*started("supported"), *sped("supported"), *ours)
+    found = headline.banner(evidence_of(*rows, evidence=evidence))
+
+    assert "in 1.10 milliseconds (median; 6.10 milliseconds through nnd (our daemon))" in (
+        found.sentence.replace("\u00a0", " ")
+    )
+    assert found.state == state
+    assert [(line.about, line.state) for line in found.lines if line.claim == "performance"] == [
+        ("", "supported"),
+        ("nnd (our daemon)", daemons),
+    ]
+
+
 def test_a_daemon_of_ours_speaks_for_the_runtime_in_the_banner(evidence: Evidence) -> None:
     row = verdict("transfer", "*", "supported", backend="nnd")
     more = msgspec.structs.replace(evidence, verdicts=[*evidence.verdicts, row])
     lines = {line.claim: line for line in headline.banner(more).lines}
 
-    assert (lines["transfer"].state, lines["transfer"].about) == ("supported", "nnd")
+    assert (lines["transfer"].state, lines["transfer"].about) == ("supported", "nnd (our daemon)")

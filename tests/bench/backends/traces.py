@@ -5,10 +5,13 @@ Other runs on this machine come and go, so nothing is counted that is not this o
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
 from bench.backends import mounts, processes
+from runtime.network.nft import Nft
+from runtime.network.settings import DIRECTORY
 from runtime.spawn.owner import Owner
 
 Traces = dict[str, set[str]]
@@ -21,14 +24,20 @@ def owner_of(pid: int) -> str:
 
 
 def traces(owner: str, state: Path) -> Traces:
-    """Processes (as pid:start), mounts, cgroups, links and directories of `owner`."""
-    pid, start, _ = owner.split("-")
-    aliases = {link.name: _text(link / "ifalias") for link in Path("/sys/class/net").iterdir()}
+    """Processes (as pid:start), mounts, cgroups, links, firewall tables, users of settings, directories.
+
+    What the processes of `owner` have made under names of their own, as a daemon's spawner does, is its too.
+    """
+    pid, start, namespace = owner.split("-")
+    members = {f"{p}:{_start(p)}" for p in processes.pids() if _belongs(p, int(pid), owner)}
+    owners = {owner, f"{pid}:{start}", *(f"{text.replace(':', '-')}-{namespace}" for text in members)}
     return {
-        "processes": {f"{p}:{_start(p)}" for p in processes.pids() if _belongs(p, int(pid), owner)},
+        "processes": members,
         "mounts": {str(path) for path in mounts.below(state) if owner in str(path)},
         "cgroups": {str(path) for path in Path("/sys/fs/cgroup").glob(f"*/*{owner}*")},
-        "links": {name for name, alias in aliases.items() if owner in alias or f"{pid}:{start}" in alias},
+        "links": {name for name, alias in _links().items() if any(one in alias for one in owners)},
+        "tables": {name for name in _tables() if any(one.replace("-", "_") in name for one in owners)},
+        "settings": _users_of_settings() & owners,
         "directories": {str(path) for path in state.glob(f"*/{owner}")},
     }
 
@@ -39,10 +48,33 @@ def left_of(before: Traces, owner: str, state: Path, patience_s: float = 60.0) -
     while True:
         now = traces(owner, state)
         now["processes"] |= {text for text in before["processes"] if _alive(text)}
+        now["links"] |= before["links"] & set(_links())
+        now["tables"] |= before["tables"] & _tables()
+        now["settings"] |= before["settings"] & _users_of_settings()
         left = {kind: found for kind, found in now.items() if found}
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(0.05)
+
+
+def _links() -> dict[str, str]:
+    """Name → alias of the host's links."""
+    return {link.name: _text(link / "ifalias") for link in Path("/sys/class/net").iterdir()}
+
+
+def _tables() -> set[str]:
+    """The host's firewall tables."""
+    nft = Nft()
+    try:
+        return {row["table"]["name"] for row in nft.query("list tables inet") if "table" in row}
+    finally:
+        nft.close()
+
+
+def _users_of_settings() -> set[str]:
+    """Whoever is noted as in need of changed settings of the host."""
+    notes = [json.loads(_text(note)) for note in DIRECTORY.glob("settings-*.json")]
+    return {user for note in notes for user in note["users"]}
 
 
 def _alive(text: str) -> bool:

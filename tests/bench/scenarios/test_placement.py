@@ -22,6 +22,7 @@ CPUS = tuple(sorted(os.sched_getaffinity(0)))[:2]
 ARMS = (
     "host",
     "runtime",
+    "nnd",
     pytest.param("crun", marks=pytest.mark.peers),
     pytest.param("docker", marks=(pytest.mark.peers, pytest.mark.slow)),
 )
