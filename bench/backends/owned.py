@@ -60,10 +60,10 @@ def remove_mount(target: Path) -> None:
 
 
 def disk_bytes(directory: Path) -> int:
-    """Return the blocks on disk of all below `directory`, each inode once, in bytes."""
+    """Return the blocks on disk of `directory` and all below it, each inode once, in bytes."""
     blocks: dict[int, int] = {}
     for where, names, files in os.walk(directory):
-        for name in (*names, *files):
+        for name in ("", *names, *files):
             with contextlib.suppress(FileNotFoundError):
                 info = Path(where, name).lstat()
                 blocks[info.st_ino] = info.st_blocks

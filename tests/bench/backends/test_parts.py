@@ -13,6 +13,7 @@ from bench.backends import launch, mount_namespace, mounts, oci_bundle, owned, p
 from bench.backends.base import BackendError, InstanceSpec
 from bench.backends.environment import environment, find_program, instance_mark
 from bench.backends.host import added_bytes
+from runtime.engine import directories
 from runtime.oci.seccomp import compile_seccomp
 from runtime.spawn.owner import Owner
 
@@ -56,6 +57,13 @@ def test_disk_bytes_count_an_inode_once(tmp_path: Path) -> None:
     (tmp_path / "b").hardlink_to(tmp_path / "a")
     os.sync()
     assert 1 << 20 <= owned.disk_bytes(tmp_path) < 2 << 20
+
+
+def test_disk_of_a_writable_layer_is_counted_alike_in_all_containers(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/hosts").write_bytes(b"1" * 5000)
+    (tmp_path / "link").symlink_to("etc")
+    assert owned.disk_bytes(tmp_path) == directories.disk_bytes(str(tmp_path))
 
 
 def test_added_bytes_are_those_beyond_the_image(tmp_path: Path) -> None:
