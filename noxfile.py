@@ -203,6 +203,20 @@ def interruptions(session: nox.Session) -> None:
 
 
 @nox.session
+def guests(session: nox.Session) -> None:
+    """A Debian with systemd in a VM: does all work there, and is what others have left alone?"""
+    _set_up(session, TEST_PACKAGES)
+    options = (
+        "--benchmark-disable",
+        "-v",
+        "--durations=0",
+        "--durations-min=1",
+        *(session.posargs or ["tests/guests"]),
+    )
+    session.run(str(PYTHON), "-m", "pytest", *options, external=True, env={"NINETYNINE_GUESTS": "1"})
+
+
+@nox.session
 def downstream(session: nox.Session) -> None:
     """Other people's suites, if given: `-- PATH…` of checkouts of docker-py and distribution-spec."""
     _set_up(session, TEST_PACKAGES)

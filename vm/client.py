@@ -26,6 +26,7 @@ from vm.link import Link
 
 STDIN_CHUNK = 32768
 ANSWER_S = 5.0  # for what an agent that lives answers at once
+KILLED = Exit(128 + signal.SIGKILL, 0, 0)
 
 
 class Stream:
@@ -171,6 +172,12 @@ class AgentClient:
             pass
         self._forget(stream)
 
+    def wait_hello_again(self, argv: Sequence[str], timeout_s: float) -> None:
+        """Run what starts the guest anew, until its agent says hello again."""
+        before = self.hello_ns
+        self.spawn(argv)
+        self.link.wait(lambda: self.hello_ns != before, timeout_s, "hello of the agent")
+
     def power_off(self) -> None:
         """Ask the guest to end; its sockets close when it did."""
         self.link.send(Frame(Type.POWER_OFF))
@@ -253,6 +260,9 @@ class AgentClient:
 
     def _dispatch(self, frame: Frame, now: int) -> None:
         if frame.type is Type.HELLO:
+            if self.hello is not None:  # the guest has started anew, and its programs are gone
+                for lost in self._streams.values():
+                    lost.exit, lost.end_ns = lost.exit or KILLED, now
             self.hello, self.hello_ns = numbers(frame.body), now
         elif frame.type is Type.PONG:
             self._pongs[frame.channel] = (numbers(frame.body), now)

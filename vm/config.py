@@ -46,6 +46,8 @@ class VmConfig(msgspec.Struct, frozen=True, kw_only=True):
         file lies in `data_dir` (default: beside the overlay).
     argv: the main program, spawned in the moment the agent is up; () for an idle guest.
     until_output: start() returns once the first byte of its standard output reached the host.
+    init: the root's own init, which has to be systemd, becomes pid 1 and starts the agent as a unit; with ""
+        the agent is pid 1. The network is then systemd's to set up (systemd-network-generator reads it).
     """
 
     image: VmImage
@@ -63,6 +65,7 @@ class VmConfig(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str] = {}
     until_output: bool = False
     kernel_arguments: str = ""
+    init: str = ""
     timeout_s: float = 60.0
 
 

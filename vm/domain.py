@@ -8,6 +8,7 @@ same root.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
@@ -82,7 +83,8 @@ def domain_xml(r: Request) -> str:
         _features(r),
         _cpu(r),
         _clock(r.config),
-        "<on_poweroff>destroy</on_poweroff><on_reboot>destroy</on_reboot><on_crash>destroy</on_crash>",
+        "<on_poweroff>destroy</on_poweroff><on_crash>destroy</on_crash>",
+        f"<on_reboot>{'restart' if r.config.init else 'destroy'}</on_reboot>",
         _devices(r),
     ]
     kind = "kvm" if r.accel == "kvm" else "qemu"
@@ -107,10 +109,20 @@ def kernel_command_line(r: Request) -> str:
         words.append(f"tsc_early_khz={r.host.tsc_khz}")
     words += ["nn.root=/dev/vda", f"nn.host={r.config.hostname}"]
     words += ["nn.data=/dev/vdb"] if r.files.data else []
-    if r.config.network:
+    if r.config.init:
+        words += [f"nn.init={r.config.init}", *_systemd_network(r.config)]
+    elif r.config.network:
         words.append(f"nn.ip={r.config.network.address}")
         words += [f"nn.gw={r.config.network.gateway}"] if r.config.network.gateway else []
     return " ".join([*words, r.config.kernel_arguments]).strip()
+
+
+def _systemd_network(config: VmConfig) -> list[str]:
+    """The same for systemd-network-generator(8); the link keeps the name eth0."""
+    if config.network is None:
+        return []
+    own, gateway = ipaddress.ip_interface(config.network.address), config.network.gateway or ""
+    return ["net.ifnames=0", f"ip={own.ip}::{gateway}:{own.netmask}::eth0:none"]
 
 
 def pinned(config: VmConfig) -> tuple[tuple[int, int], ...]:

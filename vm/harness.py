@@ -73,9 +73,11 @@ class Harness:
         """Versions of libvirt and QEMU; connects. VmUnavailableError when that fails."""
         return self._open()[0].version()
 
-    def prepare(self, rootfs: Path, digest: str, modules: Sequence[str] = BASE_MODULES) -> VmImage:
-        """Make the image of a flattened root, cached by digest."""
-        return build_image(rootfs, digest, self._cache, modules)
+    def prepare(
+        self, rootfs: Path, digest: str, modules: Sequence[str] = BASE_MODULES, own_kernel: bool = False
+    ) -> VmImage:
+        """Make the image of a flattened root, cached by digest. own_kernel: boot the one that is in it."""
+        return build_image(rootfs, digest, self._cache, modules, own_kernel)
 
     def start(self, config: VmConfig) -> Vm:
         """Boot one VM until its agent says hello (or its program its first byte). After an error nothing is

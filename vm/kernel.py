@@ -49,6 +49,24 @@ def fetch_kernel(cache: Path) -> Kernel:
     )
 
 
+def kernel_in(root: Path, cache: Path) -> Kernel:
+    """The kernel that is installed in a root directory, the last by name where there are several."""
+    found = sorted((root / "boot").glob("vmlinuz-*"))
+    if not found:
+        raise VmError(f"find a kernel in {root}: no boot/vmlinuz-*; install linux-image-cloud-amd64 there")
+    vmlinuz, version = found[-1], found[-1].name.removeprefix("vmlinuz-")
+
+    def build(path: Path) -> None:
+        path.write_bytes(uncompressed(vmlinuz.read_bytes()))
+
+    return Kernel(
+        version=version,
+        vmlinuz=vmlinuz,
+        vmlinux=cached(cache / f"vmlinux-{version}", build),
+        modules=root / "lib/modules" / version,
+    )
+
+
 def kernel_package() -> str:
     """Name of the newest cloud kernel package that apt knows."""
     for meta in META_PACKAGES:

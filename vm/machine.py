@@ -156,6 +156,10 @@ class Vm:
         """Bytes on the host's disk that this VM takes beyond the shared image; a data disk is not counted."""
         return disk_bytes(self.files.overlay)
 
+    def reboot(self, timeout_s: float = 120.0) -> None:
+        """Start the guest anew, for one that has an `init` of its own, until its agent says hello again."""
+        self.client.wait_hello_again(["systemctl", "reboot"], timeout_s)
+
     def power_off(self, timeout_s: float = 10.0) -> None:
         """Let the guest write its disks and end by itself, then free all it held; GuestTimeoutError when it
         does not."""

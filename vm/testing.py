@@ -56,7 +56,7 @@ class FakeGuest:
     """
 
     def __init__(self, programs: dict[str, Handler] | None = None, hello: bool = True) -> None:
-        self._programs, self._hello = programs or {}, hello
+        self.programs, self._hello = programs or {}, hello
         self.spawned: dict[int, FakeProgram] = {}
         self.frames: list[Frame] = []
         self._socket: socket.socket | None = None
@@ -67,9 +67,12 @@ class FakeGuest:
         self._socket = theirs
         threading.Thread(target=self._serve, args=(theirs,), daemon=True).start()
         if self._hello:
-            now = time.monotonic_ns()
-            self.send(Frame(Type.HELLO, 0, struct.pack("<qqq", 2_000_000, 1_000_000, now)))
+            self.say_hello()
         return AgentClient(ours, None, name)
+
+    def say_hello(self) -> None:
+        """Be up, for the first time or again."""
+        self.send(Frame(Type.HELLO, 0, struct.pack("<qqq", 2_000_000, 1_000_000, time.monotonic_ns())))
 
     def send(self, frame: Frame) -> None:
         """Send a frame to the host."""
@@ -112,8 +115,8 @@ class FakeGuest:
     def _spawn(self, frame: Frame) -> None:
         argc = struct.unpack_from("<H", frame.body)[0]
         argv = tuple(part.decode() for part in frame.body[4:].split(b"\0")[1 : 1 + argc])
-        stays = f"{argv[0]}&" in self._programs
-        handler = self._programs.get(f"{argv[0]}&" if stays else argv[0])
+        stays = f"{argv[0]}&" in self.programs
+        handler = self.programs.get(f"{argv[0]}&" if stays else argv[0])
         if handler is None:
             self.send(Frame(Type.FAILED, frame.channel, struct.pack("<i", FAILURE_NOT_FOUND)))
             return

@@ -35,19 +35,17 @@ def readme_command(name: str) -> str:
     return found[1]
 
 
-def make_root(root: Path) -> None:
-    """A minimal Debian with a clean clone of the committed tree at /ninetynine."""
-    subprocess.run(
-        ["mmdebstrap", "--variant=minbase", "--include=ca-certificates", "trixie", root, "--quiet"],
-        check=True,
-    )
+def make_root(root: Path, packages: str = "ca-certificates") -> None:
+    """A minimal Debian that reaches the package registries as this host does."""
+    command = ["mmdebstrap", "--variant=minbase", f"--include={packages}", "trixie", root, "--quiet"]
+    subprocess.run(command, check=True)
     for pattern in WAYS_TO_REGISTRIES:
         for source in Path("/").glob(pattern):
             target = root / source.relative_to("/")
             target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)  # a link to what only a running system has
             shutil.copy(source, target)
     shutil.copy(CERTIFICATES, root / CERTIFICATES.relative_to("/"))
-    subprocess.run(["git", "clone", "-q", REPOSITORY, root / "ninetynine"], check=True)
 
 
 @contextlib.contextmanager
@@ -65,7 +63,7 @@ def bound(root: Path) -> Iterator[None]:
 
 
 def run(root: Path, command: str) -> int:
-    """Run `command` by sh in the clone, with only the environment a login would give."""
+    """Run `command` by sh in the project, at /ninetynine, with only the environment a login would give."""
     environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
     environment |= {"LANG": "C.UTF-8", "TERM": "dumb"}
     environment |= {
@@ -89,6 +87,7 @@ def main() -> int:
     try:
         if not (root / "ninetynine").exists():
             make_root(root)
+            subprocess.run(["git", "clone", "-q", REPOSITORY, root / "ninetynine"], check=True)
         command = readme_command(options.name)
         print(f"in {root}: {command}", flush=True)
         start = time.monotonic()

@@ -127,6 +127,15 @@ def test_a_guest_that_goes_away_ends_every_wait(client, guest):
         client.wait_exit(stream, 10)
 
 
+def test_a_guest_that_starts_anew_ends_what_ran_in_it(guest, client):
+    client.wait_hello(5)
+    stream = client.spawn(["sleep"])
+    guest.programs["reboot&"] = lambda program: guest.say_hello()
+    client.wait_hello_again(["reboot"], 10)
+    assert client.wait_exit(stream, 1).code == 137
+    assert run(client, "echo", "up") == (0, b"up", b"")
+
+
 def test_a_broken_stream_is_reported_once_and_never_read_on(client, guest):
     client.wait_hello(5)
     guest.send_bytes(b"\0" * 64)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vm.errors import VmError, VmUnavailableError
-from vm.kernel import Kernel, fetch_kernel, module, uncompressed, with_dependencies
+from vm.kernel import Kernel, fetch_kernel, kernel_in, module, uncompressed, with_dependencies
 
 ELF = b"\x7fELF" + b"kernel" * 100
 COMPRESSIONS = {"zstd": zstandard.ZstdCompressor().compress, "xz": lzma.compress, "gzip": gzip.compress}
@@ -68,6 +68,17 @@ def test_without_apt_a_kernel_fetched_before_is_taken(monkeypatch, tmp_path):
     (tmp_path / "kernel-linux-image-6.12").mkdir()
     (tmp_path / "kernel-linux-image-6.12/vmlinux").touch()
     assert fetch_kernel(tmp_path).version == "6.12"
+
+
+def test_a_roots_own_kernel_is_taken(tmp_path):
+    root, cache = tmp_path / "root", tmp_path / "cache"
+    (root / "boot").mkdir(parents=True)
+    with pytest.raises(VmError, match="no boot/vmlinuz"):
+        kernel_in(root, cache)
+    (root / "boot/vmlinuz-6.12.9").write_bytes(bzimage(zstandard.compress(ELF)))
+    kernel = kernel_in(root, cache)
+    assert (kernel.version, kernel.vmlinux.read_bytes()) == ("6.12.9", ELF)
+    assert kernel.modules == root / "lib/modules/6.12.9"
 
 
 def fake_kernel(home) -> Kernel:

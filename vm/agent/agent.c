@@ -1,8 +1,11 @@
 /* PID 1 of a guest: /init of the initramfs and then the agent, in one static binary, so that any root
  * file system boots unchanged. It mounts what a normal system has, brings the network up, says hello on
  * the virtio-serial port "ninetynine.agent", and serves programs until it is told to power off.
+ * With nn.init it only finds the root and becomes the init that is there, which is systemd; that starts it
+ * again, as a unit, to say hello and serve.
  *
  * Kernel command line: nn.root=/dev/vda  nn.data=/dev/vdb  nn.ip=10.0.0.2/24  nn.gw=10.0.0.1  nn.host=NAME
+ *                      nn.init=/sbin/init
  *
  * Wire (little endian), the same both ways; vm/framing.py is the other end:
  *   u8 magic 0x99, u8 type, u16 zero, u32 channel, u32 length, then `length` bytes (at most MAX_PAYLOAD)
@@ -18,6 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 static void pong(uint32_t id) {
     int64_t body[2] = {clock_ns(CLOCK_BOOTTIME), clock_ns(CLOCK_REALTIME)};
@@ -74,9 +78,10 @@ static int watch_children(void) {
 
 int main(void) {
     int64_t hello[3] = {0, clock_ns(CLOCK_BOOTTIME), 0};
-    prepare_kernel();
+    int first = getpid() == 1;
+    if (first) prepare_kernel();
     open_port();
-    prepare_system();
+    if (first) prepare_system();
     int signals = watch_children();
     hello[0] = clock_ns(CLOCK_BOOTTIME);
     hello[2] = clock_ns(CLOCK_REALTIME);

@@ -18,9 +18,9 @@ enum type {
 };
 
 /* system.c: the system around the agent */
-void die(const char *what);             /* say it on the console and power off */
+void die(const char *what);             /* say it on the console and, as pid 1, power off */
 void prepare_kernel(void);              /* /dev, console, /proc, /sys, command line, modules */
-void prepare_system(void);              /* root and data disk, mounts, host name, network */
+void prepare_system(void);              /* root and data disk, mounts, host name, network; or the root's init */
 int64_t clock_ns(clockid_t which);
 void freshen(int64_t wall_clock_ns, const char *entropy);            /* ENTROPY bytes */
 void power_off(void);

@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -21,6 +22,12 @@
 /* linux/random.h, which musl-gcc does not see */
 #define ADD_ENTROPY _IOW('R', 0x03, int[2])
 #define RESEED _IO('R', 0x07)
+
+#define PROGRAM "/run/ninetynine-agent"
+#define UNITS "/run/systemd/system"
+#define UNIT "ninetynine-agent.service"
+
+enum { SYSTEMD_POWER_OFF = 38 };        /* systemd(1): SIGRTMIN+4, as glibc counts; musl counts one more */
 
 static char cmdline[4096];
 
@@ -32,6 +39,7 @@ int64_t clock_ns(clockid_t which) {
 
 void die(const char *what) {
     dprintf(2, "ninetynine: %s: %s\n", what, strerror(errno));
+    if (getpid() != 1) _exit(1);
     sync();
     reboot(RB_POWER_OFF);
     _exit(1);
@@ -160,21 +168,45 @@ void prepare_kernel(void) {
     umask(022);
     mount("dev", "/dev", "devtmpfs", 0, "");
     console_first();
-    mount("proc", "/proc", "proc", 0, "");
-    mount("sys", "/sys", "sysfs", 0, "");
+    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
+    mount("sys", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
     read_cmdline();
     load_modules();
+}
+
+static void copy_self(const char *to) {
+    int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    int copy = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+    ssize_t n;
+    while ((n = sendfile(copy, self, NULL, 1 << 20)) > 0);
+    if (n) die(to);
+    close(self);
+    close(copy);
+}
+
+static void become_init(const char *init) {        /* what lies in /run is kept, units there are started */
+    mount_on("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755", 0755);
+    copy_self(PROGRAM);
+    mkdir("/run/systemd", 0755);
+    mkdir(UNITS, 0755);
+    mkdir(UNITS "/multi-user.target.wants", 0755);
+    write_if_missing(UNITS "/" UNIT, "[Unit]\nDescription=The host's way in\n\n"
+                                     "[Service]\nExecStart=" PROGRAM "\nKillMode=process\nTasksMax=infinity\n");
+    symlink(UNITS "/" UNIT, UNITS "/multi-user.target.wants/" UNIT);
+    execl(init, init, NULL);
+    die(init);
 }
 
 void prepare_system(void) {
     char value[256];
     if (option("nn.host=", value, sizeof value)) sethostname(value, strlen(value));
     if (option("nn.root=", value, sizeof value)) enter_root(value);
-    furnish_root();
     if (option("nn.data=", value, sizeof value)) {
         mkdir("/volume", 0755);
         if (mount_disk(value, "/volume")) die("mount data disk");
     }
+    if (option("nn.init=", value, sizeof value)) become_init(value);
+    furnish_root();
     network_up();
 }
 
@@ -192,6 +224,10 @@ void freshen(int64_t wall_clock_ns, const char *entropy) {
 }
 
 void power_off(void) {
+    if (getpid() != 1) {
+        kill(1, SYSTEMD_POWER_OFF);
+        return;
+    }
     kill(-1, SIGKILL);
     sync();
     umount2("/volume", MNT_DETACH);

@@ -1,0 +1,66 @@
+"""One guest for all, booted by the first that needs it. Only `nox -s guests` runs these tests."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "e2e"))
+
+from systemd_guest import BUSYBOX, MAKE_BUSYBOX, Guest
+from systemd_root import systemd_root, working_tree
+
+from vm import Harness, VmConfig
+from vm.network import point_to_point
+
+CACHE = Path(os.environ.get("NINETYNINE_TEST_CACHE", "/var/tmp/ninetynine-test-cache"))
+MEMORY_MIB = 4096
+DOCS = Path(__file__).parents[2] / "docs/daemon.md"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("NINETYNINE_GUESTS"):
+        return
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason="takes minutes: run nox -s guests"))
+
+
+@pytest.fixture(scope="session")
+def guest() -> Iterator[Guest]:
+    """A Debian with systemd that has this tree at /ninetynine; the host reaches it by its address."""
+    root, digest = systemd_root(CACHE)
+    with tempfile.TemporaryDirectory(prefix="nv") as home, tempfile.TemporaryDirectory() as content:
+        working_tree(Path(content) / "ninetynine", root)
+        with Harness(Path(home), CACHE / "vm") as harness:
+            config = VmConfig(
+                image=harness.prepare(root, digest, own_kernel=True),
+                memory_mib=MEMORY_MIB,
+                vcpus=2,
+                network=point_to_point(),
+                data_disk_mib=1024,
+                data_content=Path(content),
+                init="/sbin/init",
+                timeout_s=300,
+            )
+            with harness.start(config) as vm:
+                guest = Guest(vm)
+                guest.sh(MAKE_BUSYBOX)
+                yield guest
+
+
+@pytest.fixture(scope="module")
+def unit(guest: Guest) -> Iterator[Guest]:
+    """The guest with our units, by the commands of the documentation; the image bb:1 is there."""
+    commands = re.search(r"```console\n\$ (ln -s [^`]+?)```", DOCS.read_text())
+    assert commands, f"{DOCS} has no commands that install the units"
+    guest.sh(commands[1].replace("\n$ ", "\n"))
+    guest.sh(f"docker import {BUSYBOX} bb:1")
+    yield guest
+    guest.run("docker rm -f $(docker ps -aq); systemctl disable --now nnd.socket nnd.service")

@@ -1,0 +1,80 @@
+"""What the tests ask of the guest."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+from vm import Vm
+
+ENVIRONMENT = {
+    "PATH": "/opt/ninetynine/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+    "DOCKER_HOST": "unix:///run/ninetynine/nnd.sock",
+}
+BUSYBOX = "/var/tmp/busybox.tar"
+MAKE_BUSYBOX = f"""
+d=$(mktemp -d) && chmod 755 $d && mkdir -p $d/bin $d/www && cp /bin/busybox $d/bin/ &&
+chroot $d /bin/busybox --install -s /bin && echo served > $d/www/index.html &&
+tar -C $d -cf {BUSYBOX} . && rm -r $d
+"""
+CENSUS = {
+    "control groups": "find /sys/fs/cgroup -mindepth 1 -type d",
+    "links": "ls /sys/class/net",
+    "nftables": "nft list ruleset",
+    "mounts": "findmnt -rno TARGET,FSTYPE | sort",
+    "settings": r"sysctl -a -r '^(net|kernel\.(pid|yama|apparmor)|vm)\.' 2>/dev/null",
+    "controllers": "find /sys/fs/cgroup -name cgroup.subtree_control | sort | xargs grep ''",
+    "files in /run": "find /run -xdev",
+    "processes": "ps -eo args",
+}
+UNSTEADY = re.compile(
+    r"conntrack|net\.netfilter|/run/(systemd|udev|user|log)|neigh|fib_|\[.*\]|ps -eo|sh -c|systemd|\(sd-pam\)"
+)
+"""What changes by itself, or by the modules that are loaded with the first use."""
+
+PATIENCE_S = 120.0
+"""A hang, not a slow machine."""
+
+
+class Guest:
+    """The guest, by its shell."""
+
+    def __init__(self, vm: Vm) -> None:
+        self.vm = vm
+
+    def run(self, script: str, timeout_s: float = PATIENCE_S) -> tuple[int, str]:
+        """Exit status and all output of a shell script in the project's directory."""
+        argv = ["sh", "-c", f"exec 2>&1; {script}"]
+        done = self.vm.exec(argv, env=ENVIRONMENT, cwd="/ninetynine", timeout_s=timeout_s)
+        return done.exit_code, done.stdout.decode(errors="replace")
+
+    def sh(self, script: str, timeout_s: float = PATIENCE_S) -> str:
+        """Output of a script that has to succeed, without the last line's end."""
+        status, said = self.run(script, timeout_s)
+        assert status == 0, f"{script}: exit status {status}\n{said}"
+        return said.rstrip("\n")
+
+    def census(self) -> dict[str, set[str]]:
+        """All that a program could leave behind."""
+        return {
+            kind: {line for line in self.sh(command).splitlines() if not UNSTEADY.search(line)}
+            for kind, command in CENSUS.items()
+        }
+
+    def settled(self, before: dict[str, set[str]]) -> dict[str, set[str]]:
+        """The census once it is as before, or the last one."""
+        until(lambda: self.census() == before, strict=False)
+        return self.census()
+
+
+def until(condition: Callable[[], bool], strict: bool = True) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + PATIENCE_S / 4
+    while not condition():
+        if time.monotonic() > deadline:
+            assert not strict, "waited in vain"
+            return
+        time.sleep(0.5)

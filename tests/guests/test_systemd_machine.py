@@ -1,0 +1,57 @@
+"""The machine that people have: does it come up, and does all that we have work there?"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from systemd_guest import Guest
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.qemu,
+    pytest.mark.network,
+    pytest.mark.slow,
+    pytest.mark.timeout(1200),
+]
+
+PYTEST = "python -m pytest -q -n 2 --benchmark-disable -p no:cacheprovider -o addopts=--strict-markers"
+
+
+def test_it_boots_as_debian_does(guest: Guest) -> None:
+    assert guest.sh("systemctl is-system-running --wait") == "running"
+    assert guest.sh("stat -fc %T /sys/fs/cgroup") == "cgroup2fs"
+    assert guest.sh("cat /proc/1/comm") == "systemd"
+    assert (
+        guest.sh("systemctl is-active systemd-networkd systemd-resolved nftables").split() == ["active"] * 3
+    )
+
+
+def test_doctor_finds_the_machine_as_it_is(guest: Guest) -> None:
+    checks = {check["name"]: check for check in json.loads(guest.sh("ninetynine doctor --json"))["checks"]}
+    assert (checks["cgroups"]["state"], checks["cgroups"]["found"].split()[0]) == ("ok", "v2"), checks[
+        "cgroups"
+    ]
+
+
+def test_a_smoke_run_measures_and_leaves_nothing(guest: Guest) -> None:
+    before = guest.census()
+    line = "ninetynine run --profile smoke --backends host,runtime,nnd --seed 7 --out /var/tmp/smoke --json"
+    status, said = guest.run(f"{line} 2>/var/tmp/smoke.log", timeout_s=900)
+    assert status == 0, said + guest.sh("cat /var/tmp/smoke.log")
+    measured = {row["backend"] for row in json.loads(said)["verdicts"]}
+    assert {"runtime", "nnd"} <= measured
+    assert guest.settled(before) == before
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "tests/runtime/cgroups",
+        "tests/runtime/engine --ignore tests/runtime/engine/service -m 'root and not network'",
+        "tests/runtime/network -m 'root or network'",
+    ],
+    ids=["cgroups", "engine", "network"],
+)
+def test_the_runtimes_own_tests_pass(guest: Guest, tests: str) -> None:
+    assert " passed" in guest.sh(f"{PYTEST} {tests}", timeout_s=900)
