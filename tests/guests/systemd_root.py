@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import clean_root
@@ -30,6 +31,7 @@ COMMANDS = (
     "systemctl -q enable systemd-networkd systemd-resolved nftables",
     "ln -sf /run/systemd/resolve/stub-resolv.conf /etc/resolv.conf",
 )
+KEPT_S = 24 * 3600.0
 COMPILED = ("*.c", "*.h", "setup.py", "pyproject.toml", "bench/image/*.py")
 """What the root's venv and its image of the workloads are made from."""
 
@@ -37,8 +39,10 @@ COMPILED = ("*.c", "*.h", "setup.py", "pyproject.toml", "bench/image/*.py")
 def systemd_root(cache: Path) -> tuple[Path, str]:
     """The root's directory, built once per recipe, and the recipe's digest."""
     parts = [repr((PACKAGES, COMMANDS)).encode(), *(path.read_bytes() for path in _tracked(*COMPILED))]
-    digest = hashlib.sha256(b"\0".join(parts)).hexdigest()[:12]
-    return cached(cache / f"systemd-root-{digest}", _build), digest
+    name = "systemd-" + hashlib.sha256(b"\0".join(parts)).hexdigest()[:12]
+    if not (cache / name).exists():
+        _remove_old(cache)
+    return cached(cache / name, _build), name
 
 
 def working_tree(target: Path, root: Path) -> None:
@@ -52,6 +56,13 @@ def working_tree(target: Path, root: Path) -> None:
         for path in built.rglob(pattern):
             shutil.copy2(path, target / path.relative_to(built))
     (target / ".venv").symlink_to("/opt/ninetynine")
+
+
+def _remove_old(cache: Path) -> None:
+    """Each change of a C file makes another root; those of other days are wanted no more."""
+    for path in [*cache.glob("systemd-*"), *cache.glob("vm/base-systemd-*")]:
+        if time.time() - path.stat().st_ctime > KEPT_S:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _build(root: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from systemd_guest import BUSYBOX, Guest, until
+from systemd_guest import BUSYBOX, ENVIRONMENT, Guest, until
 
 pytestmark = [
     pytest.mark.root,
@@ -30,8 +30,9 @@ def images(guest: Guest) -> Guest:
 
 @pytest.fixture
 def quota(guest: Guest) -> Iterator[str]:
-    """Where the limit of a slice is that has nothing but this limit: `user.slice` with nobody in it, too."""
+    """Where the limit of a slice will be that has nothing but this limit; no controller of it is on yet."""
     guest.sh("systemd-run -q --unit neighbour --slice limited.slice sleep infinity")
+    guest.sh("echo -cpu -cpuset -io > /sys/fs/cgroup/cgroup.subtree_control")
     yield "/sys/fs/cgroup/limited.slice/cpu.max"
     guest.sh("systemctl stop neighbour limited.slice")
 
@@ -42,13 +43,14 @@ def limit(guest: Guest) -> None:
 
 def test_limits_of_others_survive_the_end_of_a_local_container(images: Guest, quota: str) -> None:
     """B1: our end took back the controllers that we had switched on, and with them limits in every slice."""
-    with_ours = images.vm.open(
-        ["sh", "-c", f"PATH=/opt/ninetynine/bin:$PATH exec {LOCAL} sh -c 'echo up; read x'"]
+    ours = images.vm.open(
+        ["sh", "-c", f"{LOCAL.replace('run', 'run -i')} sh -c 'echo up; read x'"], ENVIRONMENT
     )
-    with_ours.read_until(b"up", 60)
+    ours.read_until(b"up", 60)
     limit(images)
     before = images.sh(f"cat {quota}")
-    with_ours.close()
+    ours.end_input()
+    ours.wait(60)
     assert before == "20000 100000"
     assert images.sh(f"cat {quota}") == before
 

@@ -502,8 +502,8 @@ def far(networks: NamedNetworks, world: World) -> Iterator[socket.socket]:
         run("ip", "route", "add", "10.98.0.0/24", "via", HOST4)
     with listen("0.0.0.0", 80, behind.fd) as server:
         yield server
-    behind.close()
     run("ip", "link", "del", "side0")
+    behind.close()  # the kernel takes its links away later, or was about to
 
 
 def test_the_host_does_not_become_a_router(far: socket.socket, networks: NamedNetworks, world: World) -> None:
