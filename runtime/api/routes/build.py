@@ -15,7 +15,6 @@ from runtime.api.routing import Call, Query, Raw, route
 from runtime.api.streaming import first_of, send_json_lines
 from runtime.api.views.documents import ProgressAnswer
 from runtime.engine.errors import BadParameterError, UnavailableError
-from runtime.engine.service.build.build import build
 from runtime.engine.service.build.errors import BuildError
 from runtime.engine.service.build.options import BuildOptions
 from runtime.engine.service.lines import Line, told
@@ -67,6 +66,8 @@ class BuildQuery(Query, frozen=True):
 @route("POST", "/build", query=BuildQuery, body=Raw, answer=ProgressAnswer, also=(400, 501))
 async def build_image(call: Call[BuildQuery, None]) -> web.StreamResponse:
     """Build an image of a Dockerfile and its context, a tar; progress comes as lines of JSON."""
+    from runtime.engine.service.build.build import build  # much to import, for few
+
     query = call.query
     options = _options(query)
     credentials = _credentials(call.request.headers.get("X-Registry-Config", ""))
