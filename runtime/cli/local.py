@@ -73,9 +73,9 @@ class PrivateClient(Client):
             root.mkdir(0o711, parents=True, exist_ok=True)
             (root / PLACE).mkdir(0o700, exist_ok=True)
             self._place = os.open(root / PLACE, os.O_RDONLY | os.O_DIRECTORY)
+            self._user = _join(root, self._place)
         except OSError as error:
             raise CliError(f"open {root}: {error.strerror}; give a --root that can be written") from error
-        self._user = _join(root, self._place)
         return Endpoint(f"unix://{_short(self._place, REQUESTS)}")
 
     def leave(self) -> None:

@@ -72,7 +72,7 @@ async def test_another_spawner_is_tried_until_there_is_one(tmp_path: Path, monke
     await service.containers.start("web")
     dead, next_one, tries = service.spawner, FakeSpawner(), []
 
-    async def open_spawner(root: Path) -> FakeSpawner:
+    async def open_spawner(root: Path, **_: object) -> FakeSpawner:
         tries.append(root)
         if len(tries) < 4:
             raise UnavailableError("no space left on device")
@@ -100,7 +100,7 @@ async def test_what_was_lost_has_ended_though_no_other_spawner_can_be_had(
     dead, next_one, full = service.spawner, FakeSpawner(), True
     dead.error = UnavailableError("the spawner is gone")
 
-    async def open_spawner(root: Path) -> FakeSpawner:
+    async def open_spawner(root: Path, **_: object) -> FakeSpawner:
         if full:
             raise UnavailableError("no space left on device")
         return next_one
