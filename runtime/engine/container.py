@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from runtime.engine import launch
-from runtime.engine.errors import ContainerStateError
+from runtime.engine.errors import ContainerStateError, EngineError
 from runtime.engine.failing import named, without_collector
 from runtime.engine.joining import ExecOptions, Target, begin_join, hide_memory, join
 from runtime.engine.pending import Pending
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Stdio = tuple[int, int, int]
 _PHASES = ("cgroup", "network", "root", "slots", "spawn")
 _NOTHING: Mapping[NamespaceType, Running] = {}
+_PATIENCE_S, _AGAIN_S = 10.0, 0.25
 
 
 class StartRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -290,13 +291,17 @@ class Container(Running):
 
     # ---- end ------------------------------------------------------------------------------------------
 
-    def remove(self) -> None:
-        """Kill what still runs and free all the container held. Idempotent."""
+    def remove(self, patience_s: float = _PATIENCE_S) -> None:
+        """Kill what still runs and free all the container held. Idempotent.
+
+        Raises EngineError when that has not ended after `patience_s`: it is stuck in the kernel. Its cgroup
+        is then left to a later sweep; all else is freed.
+        """
         with self._lock:
             if not self._removed:
-                self._free()
+                self._free(patience_s)
 
-    def _free(self) -> None:
+    def _free(self, patience_s: float = _PATIENCE_S) -> None:
         self._removed = True
         with contextlib.ExitStack() as stack:
             stack.callback(self._engine.forget, self)
@@ -306,26 +311,42 @@ class Container(Running):
                 stack.callback(self._engine.detach, self._attachment)
             if self._lease is not None:
                 stack.callback(self._lease.close)
-            stack.callback(self._free_processes)
+            stack.callback(self._free_processes, patience_s)
 
-    def _free_processes(self) -> None:
+    def _free_processes(self, patience_s: float) -> None:
         """Kill the program, which in a pid namespace takes all others along; else all in its cgroup."""
-        if self._begun is not None:
-            begun, self._begun = self._begun, None
-            begun.abandon()
-        if self._child is not None:
-            self._child.kill()
-        # These first: pid 1 is not over before all of its namespace are reaped, and these are our own.
-        for process in self._joined:
-            process.kill()
-            process.wait()
-        if self._child is not None:
-            self._child.wait()
+        ended = self._end_processes(patience_s)
         if self.tty_fd >= 0:
             os.close(self.tty_fd)
             self.tty_fd = -1
+        if not ended:
+            raise EngineError(f"remove {self.id}: its processes are stuck in the kernel: see /proc/PID/stack")
         if self._group is not None:
             # Without a child: interrupted (Ctrl-C) between its start and our taking note of it.
             if self._child is None or self.dies_alone:
                 self._group.kill()
             self._group.remove()
+
+    def _end_processes(self, patience_s: float) -> bool:
+        """Kill all that this process has started for it, and wait; say whether all of it has ended."""
+        deadline = time.monotonic() + patience_s
+        begun, self._begun = self._begun, None
+        ended = begun is None or begun.abandon(patience_s)
+        # pid 1 last: it is not over before all of its namespace are reaped, and the others are our own.
+        children: list[Child] = [*self._joined, *([self._child] if self._child is not None else [])]
+        for child in children:
+            child.kill()
+        for child in children:
+            while child.wait(max(0.0, min(_AGAIN_S, deadline - time.monotonic()))) is None:
+                if time.monotonic() >= deadline:
+                    ended = False
+                    break
+                self._kill_again()
+        return ended
+
+    def _kill_again(self) -> None:
+        """Kill what holds pid 1 up: a tracer that it has inside, who lets it stop where it would exit."""
+        if self._group is not None:
+            self._group.kill_now()
+        for process in self._joined:
+            process.kill()

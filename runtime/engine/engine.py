@@ -7,6 +7,7 @@ import functools
 import os
 import secrets
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from runtime.image import Execution, Image, ImageStore
     from runtime.network.model import Attachment
 
+_PATIENCE_S, _LEAST_PATIENCE_S = 10.0, 0.2
 DEFAULT_ROOT = Path("/var/lib/ninetynine/runtime")
 
 
@@ -173,18 +175,26 @@ class Engine:
         image = self._images.get(layers)
         return self._roots.refill(layers, lambda: self.images.lease(image) if image else None, 1)
 
-    def close(self) -> None:
-        """Remove all containers and free what they shared. Idempotent."""
+    def close(self, patience_s: float = _PATIENCE_S) -> None:
+        """Remove all containers and free what they shared. Idempotent.
+
+        Raises EngineError or CgroupError when processes are stuck in the kernel after `patience_s`; all else
+        is freed then, and these by the sweep of a later engine.
+        """
         with self._lock:
             if self._closed:
                 return
             self._closed = True
+        deadline = time.monotonic() + patience_s
         with self._undo, contextlib.ExitStack() as stack:
             for container in list(self._containers.values()):
-                stack.callback(container.remove)
+                stack.callback(self._remove, container, deadline)
             stack.callback(self._roots.close)
             if self._init_fd >= 0:
                 os.close(self._init_fd)
+
+    def _remove(self, container: Container, deadline: float) -> None:
+        container.remove(max(_LEAST_PATIENCE_S, deadline - time.monotonic()))
 
     def sweep(self) -> list[str]:
         """Kill the containers and free all that engines of dead processes left; return what was freed."""

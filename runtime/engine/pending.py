@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from runtime.engine.reaper import Child, is_readable
 from runtime.spawn.tape import Paused, Spawned, StepError, StepKilledError
 
 T = TypeVar("T")
+_DEATH_S = 1.0
 
 
 class Pending(Generic[T]):
@@ -24,7 +25,7 @@ class Pending(Generic[T]):
         self._paused = paused
         self._settle = settle
         self._given_up = False
-        self.fd = paused.done_fd
+        self.fd, self.pid = paused.done_fd, paused.pid
 
     def finish(self) -> T:
         """Wait for the execve, and return what was begun. Raises EngineError; nothing is then left behind."""
@@ -33,16 +34,18 @@ class Pending(Generic[T]):
     def _executed(self) -> Spawned:
         spawned = self._paused.finish()
         if self._given_up:  # killed in its execve or after it: the tape cannot tell
-            os.waitid(os.P_PIDFD, spawned.pidfd, os.WEXITED)
-            os.close(spawned.pidfd)
+            Child(*spawned).wait(_DEATH_S)
             raise StepKilledError("execve", signal.SIGKILL)
         return spawned
 
-    def abandon(self) -> None:
-        """Kill it and wait for that; instead of finish()."""
+    def abandon(self, patience_s: float) -> bool:
+        """Kill it and wait for that; instead of finish(). False: it is stuck in the kernel and left there."""
         self.kill()
+        if not is_readable(self.fd, patience_s):
+            return False
         with contextlib.suppress(StepError, StepKilledError):
             self._executed()
+        return True
 
     def kill(self) -> None:
         """Give up: finish() will raise."""

@@ -1,17 +1,31 @@
-"""A child seen through its pidfd: wait for it, once, from any number of threads; signal it without a race."""
+"""Children seen through their pidfds: waited for, once, from any number of threads; signalled without a race.
+
+Whoever calls ptrace(PTRACE_TRACEME) makes its parent its tracer, and that is this process for all threads of
+a program it has started. A thread so traced stops at each signal until its tracer lets it go, and once dead
+keeps its whole process from ending until its tracer has reaped it, by its own id and with __WALL: ptrace(2),
+"Death under ptrace". So traced threads are let go as soon as they stop, and reaped when they are dead.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import select
 import signal
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import overload
 
+from runtime.spawn.tape import Slot, StepError, Tape
+
 _SLICE_S = 0.05
+_WALL = 0x40000000
+"""__WALL of wait(2): threads too."""
+_PTRACE_DETACH = 17
+_ENDS = (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED)
 
 
 class Child:
@@ -37,36 +51,40 @@ class Child:
 
     def wait(self, timeout_s: float | None = None) -> int | None:
         """Wait for the end and return the exit status; None when `timeout_s` passes first."""
-        if self._code is not None:
-            return self._code
-        try:
-            # A duplicate: another waiter may close the pidfd while this one sleeps.
-            fd = os.dup(self.pidfd)
-        except OSError:
-            return self._code
-        try:
-            poll = select.poll()
-            poll.register(fd, select.POLLIN)
-            if not poll.poll(None if timeout_s is None else max(0, timeout_s) * 1000):
-                return None
-        finally:
-            os.close(fd)
-        return self._reap()
+        return wait_for(self, (), timeout_s)
 
     def poll(self) -> int | None:
-        """Return the exit status without waiting, None while it runs."""
-        return self.wait(0)
-
-    def _reap(self) -> int:
+        """Return the exit status without waiting; None while it runs, or while another's tracer keeps it."""
         with self._lock:
-            if self._code is None:
-                info = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
-                assert info is not None
-                killed = info.si_code != os.CLD_EXITED
-                self._code = 128 + info.si_status if killed else info.si_status
-                os.close(self.pidfd)
-                self.pidfd = -1
+            while self._code is None:
+                info = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
+                if info is None:
+                    return None
+                self._take(info)
             return self._code
+
+    def _take(self, info: os.waitid_result) -> None:
+        if info.si_code not in _ENDS:
+            _let_go(self.pid, info.si_status)
+            return
+        self._code = info.si_status if info.si_code == os.CLD_EXITED else 128 + info.si_status
+        os.close(self.pidfd)
+        self.pidfd = -1
+
+    def pause(self, longest_s: float) -> None:
+        """Sleep until it has ended, for `longest_s` at most; take what its threads have to tell."""
+        if is_readable(self.pidfd, longest_s):
+            if self.poll() is None:  # the tracer that keeps it is another process
+                time.sleep(longest_s)
+        elif peek() is not None:
+            self._settle_threads()
+
+    def _settle_threads(self) -> None:
+        with self._lock, contextlib.suppress(FileNotFoundError):
+            if self._code is None:
+                for task in Path(f"/proc/{self.pid}/task").iterdir():
+                    if int(task.name) != self.pid:
+                        settle(int(task.name))
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send a signal; nothing happens to a process that has ended."""
@@ -82,13 +100,62 @@ def wait_for(child: Child, joined: Sequence[Child], timeout_s: float | None) -> 
     process's children: they are reaped on the way. `joined` may grow meanwhile, so it is looked at again.
     """
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    while True:
+    while (code := child.poll()) is None:
+        left = _SLICE_S if deadline is None else deadline - time.monotonic()
+        if left <= 0:
+            return None
+        child.pause(min(_SLICE_S, left))
         for other in joined:
-            other.poll()
-        left = _SLICE_S if deadline is None else min(_SLICE_S, max(0.0, deadline - time.monotonic()))
-        code = child.wait(left)
-        if code is not None or (deadline is not None and time.monotonic() >= deadline):
-            return code
+            if other.poll() is None:
+                other.pause(0)
+    return code
+
+
+def is_readable(fd: int, longest_s: float) -> bool:
+    """Wait until a descriptor can be read, for `longest_s` at most; say so. Not once it is closed."""
+    try:
+        # A duplicate: another waiter may close a pidfd while this one sleeps.
+        fd = os.dup(fd)
+    except OSError:
+        return False
+    try:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return bool(poll.poll(longest_s * 1000))
+    finally:
+        os.close(fd)
+
+
+def peek() -> int | None:
+    """Return the id of a child, or of a thread traced by this process, that has something to tell."""
+    with contextlib.suppress(ChildProcessError):
+        info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | _WALL)
+        return info.si_pid if info is not None else None
+    return None
+
+
+def settle(pid: int) -> None:
+    """Reap a child or a traced thread that has ended, or let it go when it has stopped for its tracer."""
+    with contextlib.suppress(ChildProcessError):
+        info = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | _WALL)
+        if info is not None and info.si_code not in _ENDS:
+            _let_go(pid, info.si_status)
+
+
+def _let_go(tid: int, number: int) -> None:
+    """Trace a stopped thread no longer; it gets its signal, unless that only says that it has called execve.
+
+    ESRCH: killed meanwhile, or traced by another thread of this process, whose end lets it go.
+    """
+    with contextlib.suppress(StepError):
+        _detach().walk({"tid": tid, "signal": 0 if number == signal.SIGTRAP else number})
+
+
+@functools.cache
+def _detach() -> Tape:
+    tape = Tape()
+    tape.add("let a traced thread go", "ptrace", _PTRACE_DETACH, Slot("tid"), 0, Slot("signal"))
+    return tape
 
 
 class Process(Child):

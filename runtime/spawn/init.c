@@ -11,7 +11,11 @@
 #define SIGCHLD 17
 #define SIG_BLOCK 0
 #define SIG_SETMASK 2
+#define SIGTRAP 5
 #define WNOHANG 1
+#define WALL 0x40000000
+#define STOPPED 0x7f
+#define PTRACE_DETACH 17
 #define ENOENT 2
 #define EACCES 13
 #define ENOTDIR 20
@@ -20,7 +24,7 @@
 
 #if defined(__x86_64__)
 enum { SYS_write = 1, SYS_rt_sigprocmask = 14, SYS_ioctl = 16, SYS_getpid = 39, SYS_clone = 56, SYS_execve = 59, SYS_wait4 = 61,
-       SYS_kill = 62, SYS_setpgid = 109, SYS_rt_sigtimedwait = 128, SYS_prctl = 157, SYS_exit_group = 231 };
+       SYS_kill = 62, SYS_ptrace = 101, SYS_setpgid = 109, SYS_rt_sigtimedwait = 128, SYS_prctl = 157, SYS_exit_group = 231 };
 __asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %rsp, %rdi\n\tand $-16, %rsp\n\tcall run\n\tud2\n");
 
 static long call(long nr, long a, long b, long c, long d)
@@ -35,7 +39,7 @@ static long call(long nr, long a, long b, long c, long d)
     return ret;
 }
 #elif defined(__aarch64__)
-enum { SYS_ioctl = 29, SYS_write = 64, SYS_exit_group = 94, SYS_kill = 129, SYS_rt_sigprocmask = 135,
+enum { SYS_ioctl = 29, SYS_write = 64, SYS_exit_group = 94, SYS_ptrace = 117, SYS_kill = 129, SYS_rt_sigprocmask = 135,
        SYS_rt_sigtimedwait = 137, SYS_setpgid = 154, SYS_prctl = 167, SYS_getpid = 172, SYS_clone = 220, SYS_execve = 221,
        SYS_wait4 = 260 };
 __asm__(".globl _start\n_start:\n\tmov x29, xzr\n\tmov x30, xzr\n\tmov x0, sp\n\tbl run\n\tbrk #1\n");
@@ -117,16 +121,23 @@ static void begin(char **argv, char **env)
     call(SYS_exit_group, error == ENOENT ? 127 : 126, 0, 0, 0);
 }
 
-/* Reap all that ended; the program's wait status, or -1 while it runs. */
+/* Reap all that ended; the program's wait status, or -1 while it runs.
+ *
+ * Threads, too: one that has called PTRACE_TRACEME is traced by us. Dead, it keeps its process from ending until
+ * it is reaped; stopped, it waits to be let go, with its signal, unless that only says that it has called execve.
+ */
 static long reap(long program)
 {
     long ended = -1;
     while (1) {
         int status = 0;
-        long pid = call(SYS_wait4, -1, (long)&status, WNOHANG, 0);
+        long pid = call(SYS_wait4, -1, (long)&status, WNOHANG | WALL, 0);
         if (pid <= 0)
             return ended;
-        if (pid == program)
+        int number = status >> 8 & 0xff;
+        if ((status & 0xff) == STOPPED)
+            call(SYS_ptrace, PTRACE_DETACH, pid, 0, number == SIGTRAP ? 0 : number);
+        else if (pid == program)
             ended = status;
     }
 }

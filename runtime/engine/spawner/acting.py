@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 from runtime.engine.errors import ConflictError, EngineError
-from runtime.engine.spawner.ending import unpause
+from runtime.engine.spawner.ending import insist, unpause
 from runtime.engine.spawner.held import Held
 from runtime.engine.spawner.house import House
 from runtime.engine.spawner.protocol import (
@@ -52,9 +53,11 @@ def act(house: House, request: Request) -> Reply:
 
 
 def _signal(house: House, request: Signal) -> Reply:
-    _, program = house.find_program(request.id, request.exec_id)
+    held, program = house.find_program(request.id, request.exec_id)
     if program.exited is None:
         program.child.kill(request.number)
+        if program is held.main and request.number == signal.SIGKILL:
+            insist(house, held)
     return _DONE
 
 

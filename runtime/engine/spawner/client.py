@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import os
 import select
+import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -47,7 +48,7 @@ from runtime.spawn.cgroups import Limits
 Reply = tuple[Answer, list[int]]
 A = TypeVar("A")
 
-_PATIENCE_S = 60.0
+_PATIENCE_S, _END_S = 60.0, 40.0
 
 
 class Spawner:
@@ -242,10 +243,22 @@ class Spawner:
         try:
             if kill:
                 with contextlib.suppress(UnavailableError), _process(self.pid) as pidfd:
-                    await self._ask(Act(what="end", id=""), Done)
-                    await asyncio.to_thread(_wait_for, pidfd)
+                    await self._end(pidfd)
         finally:
             self._leave()
+
+    async def _end(self, pidfd: int) -> None:
+        try:
+            async with asyncio.timeout(_END_S):
+                await self._ask(Act(what="end", id=""), Done)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            raise EngineError(
+                "end the spawner: it does not answer and was killed; the next start frees what it has left"
+            ) from None
+        finally:
+            await asyncio.to_thread(_wait_for, pidfd)
 
     # ---- the wire -------------------------------------------------------------------------------------
 

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from runtime.engine.errors import ConflictError, EngineError
 from runtime.engine.spawner.held import Held
 from runtime.engine.spawner.house import House
 from runtime.engine.spawner.protocol import MAIN
+from runtime.engine.spawner.wire import close_all
 from runtime.spawn.cgroups import CgroupError
 
 Finish = Callable[[BaseException | None], None]
 _PATIENCE_S = 10.0
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.0005, 0.02
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S, _LATE_PAUSE_S = 0.0005, 0.02, 1.0
+_INSIST_S = 0.25
 
 
-def until(house: House, attempt: Callable[[], bool], finish: Finish, late: Callable[[], EngineError]) -> None:
+def until(
+    house: House,
+    attempt: Callable[[], bool],
+    finish: Finish,
+    late: Callable[[], EngineError],
+    *,
+    in_the_end: Callable[[], None] | None = None,
+) -> None:
     """Try now and, with pauses, for 10 s; finish(None) once `attempt` is True, finish(late()) when it is not.
 
-    What attempt raises goes to finish too.
+    What attempt raises goes to finish too. in_the_end: go on trying after 10 s, and call this on success.
     """
-    spent = 0.0
+    deadline = time.monotonic() + _PATIENCE_S
 
     def go(pause: float) -> None:
-        nonlocal spent
         try:
             done = attempt()
         except Exception as error:
@@ -31,13 +40,40 @@ def until(house: House, attempt: Callable[[], bool], finish: Finish, late: Calla
             return
         if done:
             finish(None)
-        elif spent > _PATIENCE_S:
+        elif time.monotonic() > deadline:
             finish(late())
+            if in_the_end is not None:
+                _go_on(house, attempt, in_the_end)
         else:
-            spent += pause
             house.loop.later(pause, lambda: go(min(2 * pause, _LONGEST_PAUSE_S)))
 
     go(_FIRST_PAUSE_S)
+
+
+def _go_on(house: House, attempt: Callable[[], bool], done: Callable[[], None]) -> None:
+    def go() -> None:
+        if attempt():
+            done()
+        else:
+            house.loop.later(_LATE_PAUSE_S, go)
+
+    house.loop.later(_LATE_PAUSE_S, go)
+
+
+def insist(house: House, held: Held, pause: float = _INSIST_S) -> None:
+    """A container's program gets a SIGKILL: kill all there is if it goes on.
+
+    A tracer that it has inside lets it stop where it would exit, until that one is killed, too.
+    """
+
+    def look() -> None:
+        if house.held.get(held.id) is held and held.main.exited is None:
+            if held.container.group is not None:
+                held.container.group.kill_now()
+            if pause < _PATIENCE_S:
+                insist(house, held, 2 * pause)
+
+    house.loop.later(pause, look)
 
 
 def release(house: House, id: str, exec_id: str, finish: Finish) -> None:  # noqa: A002
@@ -54,7 +90,13 @@ def release(house: House, id: str, exec_id: str, finish: Finish) -> None:  # noq
         for (of, _), pending in house.beginning.items():
             if of == id:
                 pending.kill()
-        until(house, lambda: _free(house, held), finish, lambda: _stuck(held))
+        until(
+            house,
+            lambda: _free(house, held),
+            finish,
+            lambda: _stuck(held),
+            in_the_end=lambda: close_all(held.give_mounts()),
+        )
 
 
 def _release_exec(held: Held, exec_id: str) -> EngineError | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runtime.engine import reaper
 from runtime.engine.config import ContainerConfig
 from runtime.engine.engine import Engine
 from runtime.engine.errors import ConflictError, NotFoundError
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 _MOST_SHAPES = 8
 _SETTLE_S = 0.2
 """How long changes of the host's network are left to settle: most come in bursts, and some are our own."""
+_LOOK_S = 0.01
+_MOST_LOOKS = 256
+"""How many children and traced threads are looked at before others have their turn."""
 
 
 class House:
@@ -37,6 +41,7 @@ class House:
         self._networks: NamedNetworks | None = None
         self._wanted: dict[tuple[str, ...], ContainerConfig] = {}
         _sweep_networks()
+        self._looking = False
         loop.spare = self._use_spare_time
 
     @property
@@ -106,22 +111,59 @@ class House:
     def watch(self, held: Held, program: Program) -> None:
         """Reap a program when it ends, and tell of it."""
         program.watched = program.child.pidfd
-        self.loop.watch(program.watched, lambda: self.notice(held, program))
+        self.loop.watch(program.watched, lambda: self._ended(held, program))
+
+    def _ended(self, held: Held, program: Program) -> None:
+        # Once: a tracer that is another process may keep it, and then SIGCHLD says when it can be reaped.
+        self.loop.forget(program.watched)
+        self.notice(held, program)
 
     def notice(self, held: Held, program: Program) -> None:
         """Look whether a program has ended: its pidfd says so, or another look at it may have reaped it."""
         if program.exited is not None:
             return
-        self.loop.forget(program.watched)
         code = program.child.poll()
         if code is None:
-            self.watch(held, program)
             return
+        self.loop.forget(program.watched)
         exited = held.end_of(program, code)
         group = held.container.group
         if program is held.main and held.container.dies_alone and group is not None:
             group.kill_now()
         self._tell(exited)
+
+    def look_soon(self) -> None:
+        """SIGCHLD has come: look for what no pidfd says, once the ends that pidfds say are noticed."""
+        if not self._looking:
+            self._looking = True
+            self.loop.later(_LOOK_S, self._look)
+
+    def _look(self) -> None:
+        """Let go of threads that had themselves traced, and reap the dead ones, and who is left to us.
+
+        Left to us are children that a joined program has made with CLONE_PARENT. Either keeps a container
+        from ending.
+        """
+        self._looking = False
+        for _ in range(_MOST_LOOKS):
+            pid = reaper.peek()
+            if pid is None:
+                return
+            if any(pid == pending.pid for pending in self.beginning.values()):
+                break  # it tells by itself in a moment
+            held, program = self._whose(pid)
+            if held is not None and program is not None:
+                self.notice(held, program)
+            else:
+                reaper.settle(pid)
+        self.look_soon()
+
+    def _whose(self, pid: int) -> tuple[Held, Program] | tuple[None, None]:
+        for held in self.held.values():
+            for program in held.programs():
+                if program.pid == pid and program.exited is None:
+                    return held, program
+        return None, None
 
     # ---- pools ----------------------------------------------------------------------------------------
 
@@ -147,12 +189,15 @@ class House:
 
     # ---- the end --------------------------------------------------------------------------------------
 
-    def close(self) -> None:
-        """Free all containers (what still runs is killed and waited for), pools and networks."""
+    def close(self, patience_s: float) -> None:
+        """Free all containers, pools and networks. What still runs is killed and waited for, so long.
+
+        Raises EngineError, CgroupError, NetworkError; what is not stuck is freed all the same.
+        """
         with contextlib.ExitStack() as stack:
             if self._networks is not None:
                 stack.callback(self._networks.close)
-            stack.callback(self.engine.close)
+            stack.callback(self.engine.close, patience_s)
             for held in self.held.values():
                 for program in held.programs():
                     program.streams.close()

@@ -35,6 +35,8 @@ from runtime.spawn.cgroups import CgroupError
 _LONELY_S = 30.0
 """How long a spawner that holds nothing waits for a daemon."""
 _GOODBYE_S = 5.0
+_PATIENCE_S = 10.0
+_WAKES = 4096
 
 Reply = Callable[[Answer, Sequence[int]], None]
 
@@ -58,8 +60,8 @@ class Server:
         """Serve."""
         self._listener.setblocking(False)
         self._loop.watch(self._listener.fileno(), self._accept)
-        with _signals() as wakes:
-            self._loop.watch(wakes.fileno(), functools.partial(self._terminate, wakes.fileno()))
+        with _signals() as (wakes, came):
+            self._loop.watch(wakes.fileno(), functools.partial(self._heed, wakes, came))
             self._loop.later(_LONELY_S, self._leave_if_alone)
             self._loop.run()
 
@@ -161,9 +163,15 @@ class Server:
 
     # ---- the end --------------------------------------------------------------------------------------
 
-    def _terminate(self, fd: int) -> None:
-        self._loop.forget(fd)
-        self._end(_nobody)
+    def _heed(self, wakes: socket.socket, came: set[int]) -> None:
+        """Do what signals ask for."""
+        with contextlib.suppress(BlockingIOError):
+            wakes.recv(_WAKES)
+        if signal.SIGCHLD in came:
+            came.discard(signal.SIGCHLD)
+            self._house.look_soon()
+        if came:
+            self._end(_nobody)
 
     def _end(self, finish: ending.Finish) -> None:
         if self._ending:
@@ -173,11 +181,10 @@ class Server:
 
         def ended(error: BaseException | None) -> None:
             try:
-                if error is None:
-                    self._house.close()
+                self._house.close(_PATIENCE_S if error is None else 0.0)
             except Exception as caught:
                 log_failure("free everything")
-                error = caught
+                error = error or caught
             self._remove_socket()
             finish(error)
             for connection in list(self._connections):
@@ -273,17 +280,22 @@ def _nobody(error: BaseException | None) -> None:
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[socket.socket]:
-    """Give a socket that can be read once SIGTERM or SIGINT has come."""
+def _signals() -> Iterator[tuple[socket.socket, set[int]]]:
+    """Give a socket that can be read once a signal has come, and the set of those that have.
+
+    The socket alone would not do: it has no room for one more byte when many children end at once.
+    """
+    came: set[int] = set()
     wakes, wake = socket.socketpair()
     wakes.setblocking(False)
     wake.setblocking(False)
     signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        signal.signal(number, lambda number, _: came.add(number))
+    signal.siginterrupt(signal.SIGCHLD, False)  # no step of a tape that this process walks is to fail for it
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        yield wakes
+        yield wakes, came
     finally:
         signal.set_wakeup_fd(-1)
         wakes.close()

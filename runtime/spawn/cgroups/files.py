@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Iterable
 
 from runtime.spawn.cgroups.model import CgroupError
 
@@ -68,12 +69,29 @@ def remove(path: str, patience_s: float = 5.0) -> None:
         except FileNotFoundError:
             return
         except OSError as error:
-            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY) or time.monotonic() >= deadline:
+            below = children(path)
+            late = time.monotonic() >= deadline and not below
+            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY) or late:
                 raise CgroupError("remove cgroup", path, error.errno) from error
-        for child in children(path):
-            remove(child, patience_s)
+        for child in below:
+            remove(child, max(0.0, deadline - time.monotonic()))
         time.sleep(pause)
         pause = min(pause * 2, 0.05)
+
+
+def remove_all(paths: Iterable[str], patience_s: float = 5.0) -> None:
+    """Remove several cgroups, within `patience_s` for all. One that cannot go keeps no other from going.
+
+    Raises CgroupError, of the first that stays.
+    """
+    deadline, failed = time.monotonic() + patience_s, None
+    for path in paths:
+        try:
+            remove(path, max(0.0, deadline - time.monotonic()))
+        except CgroupError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
 
 
 def children(path: str) -> list[str]:

@@ -158,14 +158,14 @@ class Cgroup:
 
     def _kill_one_by_one(self) -> None:
         with contextlib.suppress(CgroupError):
-            self.freeze()
+            self.request_frozen(True)
         for _ in range(100):
             living = self._living()
             for pid in living:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             with contextlib.suppress(CgroupError):
-                self.thaw()
+                self.request_frozen(False)
             if not living:
                 return
 
@@ -206,8 +206,7 @@ class Cgroup:
         CgroupError when they are not gone after `patience_s`: a process just reaped is leaving for a moment.
         """
         self.close_fds()
-        for path in self.dirs:
-            files.remove(path, patience_s)
+        files.remove_all(self.dirs, patience_s)
 
 
 def _until(path: str, word: str) -> None:

@@ -21,6 +21,7 @@ from runtime.spawn.cgroups.layout import Layout, find_layout
 from runtime.spawn.cgroups.model import CgroupError, DeviceRule, Limits
 from runtime.spawn.owner import Owner
 
+_PATIENCE_S = 3.0
 _UNCONFINED = ".unconfined"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
@@ -122,9 +123,8 @@ class CgroupManager:
         """
         while self._pool:
             self._pool.popitem()[1].remove()
-        for path in [*self._v1.values(), *([self._v2] if self._v2 else [])]:
-            files.remove(path)
-            files.remove(path + _UNCONFINED)
+        own = [*self._v1.values(), *([self._v2] if self._v2 else [])]
+        files.remove_all([*own, *(path + _UNCONFINED for path in own)])
         while self._parents:
             with contextlib.suppress(OSError):  # others are in it by now
                 os.rmdir(self._parents.pop())  # noqa: PTH106
@@ -258,12 +258,15 @@ def sweep(prefix: str = "nn", layout: Layout | None = None, parent: str = "") ->
     for paths in found.values():
         dirs = {str(number): path for number, path in enumerate(paths)}
         in_v2 = layout.v2 is not None and paths[-1].startswith(layout.v2)
-        Cgroup("sweep", dirs, None).kill()
-        if in_v2:
-            Cgroup("sweep", {}, paths[-1]).kill()
-        for path in paths:
-            files.remove(path)
-    return sorted(itertools.chain.from_iterable(found.values()))
+        groups = [Cgroup("sweep", dirs, None), *([Cgroup("sweep", {}, paths[-1])] if in_v2 else [])]
+        # What is stuck in the kernel is left to the next sweep.
+        with contextlib.suppress(CgroupError):
+            for group in groups:
+                group.kill(wait_s=_PATIENCE_S)
+        with contextlib.suppress(CgroupError):
+            files.remove_all(paths, _PATIENCE_S)
+    every = itertools.chain.from_iterable(found.values())
+    return sorted(path for path in every if not os.path.isdir(path))  # noqa: PTH112
 
 
 def _owned_below(top: str, prefix: str) -> Iterator[tuple[str, Owner]]:

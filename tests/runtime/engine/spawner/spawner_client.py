@@ -57,6 +57,10 @@ class Client:
         """Wait for an end that is told."""
         return await self._exit(name, exec_id)
 
+    def has_ended(self, name: str) -> bool:
+        """Whether its end was told."""
+        return self._exit(name, "").done()
+
     def request(self, *argv: str, **options: Any) -> Start:
         """Ask for a container of an id of its own; options of Start, all others of its config."""
         name = options.pop("id", None) or f"{next(_numbers):064x}"
