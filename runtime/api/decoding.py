@@ -18,12 +18,12 @@ from msgspec import inspect
 
 from runtime.api.malformed import is_only_trailing, wording
 from runtime.api.routing import Query
+from runtime.docker_syntax import booleans
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.filters import parse_filters
 
 T = TypeVar("T")
 
-_FALSE = frozenset({"", "0", "no", "false", "none"})
 _BROKEN = (msgspec.MsgspecError, RecursionError, UnicodeError)
 _NAME = re.compile(rb'"([A-Za-z]\w*)"\s*:')
 _LONG = re.compile(rb"[:\[,]\s*-?\d{19}")
@@ -44,7 +44,7 @@ def decode_query(kind: type[Query] | None, parameters: Mapping[str, Sequence[str
         if form is list:
             found[name] = list(values)
         elif form is bool:
-            found[name] = values[0].strip().lower() not in _FALSE
+            found[name] = booleans.of_query(values[0])
         elif form is dict:
             document = _json_value(name, values[0]) if values[0] else None
             if document is not None:  # Go's SDK writes null for a map that nobody set

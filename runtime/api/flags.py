@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from runtime.api import versions
-from runtime.engine.errors import BadParameterError
+from runtime.docker_syntax import booleans, sizes, ulimits
+from runtime.engine.errors import BadParameterError, refusing
 
 DEFAULT_ROOT = "/var/lib/ninetynine"
 DEFAULT_HOST = "unix:///run/ninetynine/nnd.sock"
@@ -16,15 +17,11 @@ DEFAULT_FILE = "/etc/ninetynine/daemon.json"
 PLAIN = "--plain-tcp-gives-root-to-anyone"
 LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR", "fatal": "CRITICAL"}
 
-_TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-
 
 def switch(text: str) -> bool:
     """Read `--flag=false`. Raises BadParameterError."""
-    if text.lower() not in _TRUE + _FALSE:
-        raise BadParameterError(f'invalid boolean value "{text}": write true or false')
-    return text.lower() in _TRUE
+    with refusing():
+        return booleans.parse(text)
 
 
 def number(text: str) -> int:
@@ -36,10 +33,8 @@ def number(text: str) -> int:
 
 def size(text: str | int) -> int:
     """Read bytes, `64m`. Raises BadParameterError."""
-    found = re.fullmatch(r"(\d{1,15}(?:\.\d*)?) ?([bkmgt]?)(?:i?b)?", str(text).lower())
-    if found is None:
-        raise BadParameterError(f"invalid size: '{text}'")
-    return int(float(found[1]) * _UNITS[found[2]])
+    with refusing():
+        return sizes.parse(str(text))
 
 
 def pair(text: str) -> tuple[str, str]:
@@ -58,15 +53,9 @@ def network_option(text: str) -> tuple[str, tuple[str, str]]:
 
 def ulimit(text: str) -> tuple[str, dict[str, Any]]:
     """Read `name=soft[:hard]` as the file has it. Raises BadParameterError in docker's words."""
-    name, sign, values = text.partition("=")
-    if not sign:
-        raise BadParameterError(f"invalid ulimit argument: {text}")
-    soft, colon, hard = values.partition(":")
-    if ":" in hard:
-        raise BadParameterError(
-            f"too many limit value arguments - {values}, can only have up to two, `soft[:hard]`"
-        )
-    return name, {"Name": name, "Soft": number(soft), "Hard": number(hard if colon else soft)}
+    with refusing():
+        name, soft, hard = ulimits.parse(text)
+    return name, {"Name": name, "Soft": soft, "Hard": hard}
 
 
 def address_pool(text: str) -> dict[str, Any]:

@@ -287,8 +287,3 @@ async def take_over(
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     await hijacked.send("\r\n".join([*lines, "", ""]).encode("latin-1"))
     return hijacked
-
-
-def frame(stream: int, data: bytes) -> bytes:
-    """Put Docker's 8 bytes before a piece of output: stream 1 is stdout, 2 stderr."""
-    return bytes((stream, 0, 0, 0)) + len(data).to_bytes(4, "big") + data

@@ -7,7 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
-from runtime.api.hijack import Hijacked, frame
+from runtime.api.hijack import Hijacked
+from runtime.docker_syntax.frames import frame
 from runtime.engine.service.attachment import Attachment
 
 

@@ -96,9 +96,6 @@ class HelpAskedError(Exception):
     """`--help` was among the words."""
 
 
-_TRUE, _FALSE = ("1", "t", "true", "yes"), ("0", "f", "false", "no")
-
-
 def parse(name: str, verb: Verb, words: "Sequence[str]") -> Options:
     """Read the words of a verb. CliError (125) for what does not fit, HelpAskedError for --help."""
     if verb.raw:
@@ -179,10 +176,8 @@ def _take(
         raise CliError(f"unknown flag: {shown}\nsee 'nn {name} --help'")
     kind = flag[2]
     if kind == "bool":
-        lower = "true" if value is None else value.lower()
-        if lower not in _TRUE + _FALSE:
-            raise CliError(f"{shown} is on or off, not {value}\nsee 'nn {name} --help'")
-        value = "true" if lower in _TRUE else "false"
+        if value not in ("true", "false"):
+            value = "true" if value is None else _switch(name, shown, value)
     elif value is None:
         if at >= len(words):
             raise CliError(f"flag needs an argument: {shown}\nsee 'nn {name} --help'")
@@ -192,3 +187,12 @@ def _take(
         raise CliError(f"{shown} takes a whole number, not {value}\nsee 'nn {name} --help'")
     options.add(flag[0].partition("|")[0], value)
     return at
+
+
+def _switch(name: str, shown: str, value: str) -> str:
+    from runtime.docker_syntax import MalformedError, booleans
+
+    try:
+        return "true" if booleans.parse(value) else "false"
+    except MalformedError:
+        raise CliError(f"{shown} takes true or false, not {value}\nsee 'nn {name} --help'") from None

@@ -4,7 +4,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-STDOUT, STDERR = 1, 2
 PIECE = 1 << 18
 """Bytes that are read at once, at most."""
 

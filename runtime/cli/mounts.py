@@ -4,6 +4,8 @@ import posix
 
 from runtime.cli.errors import misuse
 from runtime.cli.quantities import pair, size
+from runtime.docker_syntax import MalformedError, booleans
+from runtime.docker_syntax.mounts import PROPAGATIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
 _MOUNT = "write type=bind|volume|tmpfs,src=SOURCE,dst=PATH[,readonly]"
 _DEVICE = "write /dev/NAME[:/PATH][:rwm]"
 _NAMES = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
-_PROPAGATION = ("shared", "slave", "private", "rshared", "rslave", "rprivate")
 
 
 def volumes(texts: list[str]) -> "tuple[list[str], dict[str, dict[str, str]]]":
@@ -95,7 +96,7 @@ def _set(
             asked["ReadOnly"] = _on(text, value)
         case "consistency":
             asked["Consistency"] = value
-        case "bind-propagation" if value in _PROPAGATION:
+        case "bind-propagation" if value in PROPAGATIONS:
             bind["Propagation"] = value
         case "bind-nonrecursive":
             bind["NonRecursive"] = _on(text, value)
@@ -127,9 +128,10 @@ def _set(
 
 
 def _on(text: str, value: str) -> bool:
-    if value.lower() not in ("1", "true", "t", "0", "false", "f"):
-        raise misuse("--mount", text, f"{value} is neither true nor false")
-    return value.lower() in ("1", "true", "t")
+    try:
+        return booleans.parse(value)
+    except MalformedError:
+        raise misuse("--mount", text, f"{value} is neither true nor false") from None
 
 
 def tmpfs(texts: list[str]) -> dict[str, str]:

@@ -1,8 +1,10 @@
 """`-p` and `--expose` → the API's forms. Pure functions; CliError says what to write."""
 
 from runtime.cli.errors import CliError, misuse
+from runtime.docker_syntax import MalformedError
+from runtime.docker_syntax.ports import parse
 
-_PUBLISH = "write [[IP:]HOST:]PORT[/udp], where HOST and PORT may be ranges, as in 8000-8010:80-90"
+_PUBLISH = "write [[IP:]HOST:]PORT[/udp], from 1 to 65535, both may be ranges as in 8000-8010:80-90"
 Bindings = dict[str, list[dict[str, str]]]
 
 
@@ -10,10 +12,8 @@ def exposed(texts: list[str]) -> dict[str, dict[str, str]]:
     """`80`, `53/udp`, `8000-8002` → {"80/tcp": {}, …}."""
     found: dict[str, dict[str, str]] = {}
     for text in texts:
-        places, _, protocol = text.partition("/")
-        first, last = _range("--expose", text, places)
-        for number in range(first, last + 1):
-            found[f"{number}/{_protocol('--expose', text, protocol)}"] = {}
+        first, last, protocol = _read("--expose", text, text)
+        found |= {f"{number}/{protocol}": {} for number in range(first, last + 1)}
     return found
 
 
@@ -22,9 +22,8 @@ def published(texts: list[str]) -> Bindings:
     found: Bindings = {}
     for text in texts:
         places, _, protocol = text.partition("/")
-        protocol = _protocol("--publish", text, protocol)
         address, host, inside = _split(text, places)
-        first, last = _range("--publish", text, inside)
+        first, last, protocol = _read("--publish", text, f"{inside}/{protocol}")
         numbers = range(first, last + 1)
         hosts = _hosts(text, host, len(numbers))
         for number, port in zip(numbers, hosts, strict=True):
@@ -51,7 +50,7 @@ def _hosts(text: str, host: str, count: int) -> list[str]:
     """The host's port for each of `count` ports; a range for a single one means: the first that is free."""
     if not host:
         return [""] * count
-    first, last = _range("--publish", text, host)
+    first, last, _ = _read("--publish", text, host)
     if count == 1:
         return [str(first) if first == last else host]
     if last - first + 1 != count:
@@ -59,25 +58,14 @@ def _hosts(text: str, host: str, count: int) -> list[str]:
     return [str(number) for number in range(first, last + 1)]
 
 
-def _range(flag: str, text: str, places: str) -> tuple[int, int]:
-    first, dash, last = places.partition("-")
-    if not first.isdecimal() or (dash and not last.isdecimal()):
-        raise _no_range(flag, text, _PUBLISH if flag == "--publish" else "write PORT[-PORT][/udp]")
-    low, high = int(first), int(last or first)
-    if not 0 < low <= high < 65536:
-        raise _no_range(flag, text, "ports go from 1 to 65535, ranges upwards")
-    return low, high
-
-
-def _no_range(flag: str, text: str, hint: str) -> CliError:
-    """Return the error; docker has words of its own for one of the flags."""
+def _read(flag: str, text: str, part: str) -> tuple[int, int, str]:
+    """Read ports of a flag's text. docker has words of its own for --expose."""
+    try:
+        first, last, protocol = parse(part)
+    except MalformedError:
+        first = 0
+    if first:
+        return first, last, protocol
     if flag == "--expose":
-        return CliError(f"invalid range format for --expose: {text}; {hint}")
-    return misuse(flag, text, hint)
-
-
-def _protocol(flag: str, text: str, protocol: str) -> str:
-    lower = protocol.lower() or "tcp"
-    if lower not in ("tcp", "udp", "sctp"):
-        raise misuse(flag, text, "the protocol is tcp, udp or sctp")
-    return lower
+        raise CliError(f"invalid range format for --expose: {text}; write PORT[-PORT][/udp]")
+    raise misuse(flag, text, _PUBLISH)

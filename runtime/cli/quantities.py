@@ -1,25 +1,17 @@
 """Sizes, times and other words of flags → numbers. Pure; CliError (125) names the flag and what to write."""
 
 from runtime.cli.errors import misuse
-
-_SIZES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
-_TIMES = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+from runtime.docker_syntax import MalformedError
 
 
 def size(flag: str, text: str) -> int:
     """`512m`, `1.5GiB`, `4096` → bytes; `-1` as it is."""
-    if text == "-1":
-        return -1
-    lower = text.strip().lower()
-    number = lower.rstrip("bkmgtpi ")
-    unit = lower[len(number) :].strip().removesuffix("ib").removesuffix("b")
+    from runtime.docker_syntax import sizes
+
     try:
-        value = float(number) * _SIZES[unit]
-    except (ValueError, KeyError):
-        value = -1.0
-    if not 0 <= value < 1 << 63:
-        raise misuse(flag, text, "write bytes, or a number with k, m or g, as in 512m")
-    return int(value)
+        return -1 if text == "-1" else sizes.parse(text)
+    except MalformedError:
+        raise misuse(flag, text, "write bytes, or a number with k, m or g, as in 512m") from None
 
 
 def cores(flag: str, text: str) -> int:
@@ -34,22 +26,13 @@ def cores(flag: str, text: str) -> int:
 
 
 def duration(flag: str, text: str) -> int:
-    """`1m30s`, `500ms`, `10` (seconds) → nanoseconds."""
-    total, rest = 0.0, text.strip()
-    if rest.isdecimal():
-        rest += "s"
-    while rest:
-        number = rest[: len(rest) - len(rest.lstrip("0123456789."))]
-        rest = rest[len(number) :]
-        unit = rest[: len(rest) - len(rest.lstrip("nuµmsh"))]
-        rest = rest[len(unit) :]
-        try:
-            total += float(number) * _TIMES[unit]
-        except (ValueError, KeyError):
-            raise misuse(flag, text, "write a time with units, as in 1m30s or 500ms") from None
-    if not text.strip():
-        raise misuse(flag, text, "write a time with units, as in 1m30s or 500ms")
-    return round(total)
+    """`1m30s`, `500ms` → nanoseconds."""
+    from runtime.docker_syntax import durations
+
+    try:
+        return durations.parse(text)
+    except MalformedError:
+        raise misuse(flag, text, "write a time with units, as in 1m30s or 500ms") from None
 
 
 def pair(flag: str, text: str) -> tuple[str, str]:
@@ -89,22 +72,20 @@ def read_lines(flag: str, path: str) -> list[str]:
 
 def ulimit(flag: str, text: str) -> dict[str, object]:
     """`nofile=1024:2048` or `nofile=1024` → the API's form."""
-    name, values = pair(flag, text)
-    soft, _, hard = values.partition(":")
+    from runtime.docker_syntax import ulimits
+
     try:
-        return {"Name": name, "Soft": int(soft), "Hard": int(hard or soft)}
-    except ValueError:
-        raise misuse(flag, text, "write NAME=SOFT or NAME=SOFT:HARD") from None
+        return dict(zip(("Name", "Soft", "Hard"), ulimits.parse(text), strict=True))
+    except MalformedError as error:
+        raise misuse(flag, text, f"{error}; write NAME=SOFT or NAME=SOFT:HARD") from None
 
 
 def restart_policy(text: str) -> dict[str, object]:
     """`on-failure:3`, `always` → the API's form."""
-    name, colon, count = text.partition(":")
-    if count.startswith("-") and count[1:].isdecimal():
-        raise misuse("--restart", text, "maximum retry count cannot be negative; write on-failure[:N]")
-    if (colon and not count.isdecimal()) or name not in ("no", "on-failure", "always", "unless-stopped"):
-        raise misuse("--restart", text, "write no, on-failure[:N], always or unless-stopped")
-    policy: dict[str, object] = {"Name": name}
-    if colon:
-        policy["MaximumRetryCount"] = int(count)
-    return policy
+    from runtime.docker_syntax import restart_policies
+
+    try:
+        name, count = restart_policies.parse(text)
+    except MalformedError as error:
+        raise misuse("--restart", text, f"{error}; a number is only for on-failure:N") from None
+    return {"Name": name, "MaximumRetryCount": count}

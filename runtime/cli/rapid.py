@@ -24,19 +24,12 @@ A connection that ends before kind 4 is a detach: the container goes on.
 """
 
 from runtime.cli.frames import Frames
+from runtime.docker_syntax.frames import END, RESIZE, SIGNAL, STDERR, STDIN, STDOUT, frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
     from collections.abc import Iterator
-
-STDIN, STDOUT, STDERR, END, SIGNAL, RESIZE = 0, 1, 2, 4, 5, 6
-"""Kinds of frames."""
-
-
-def frame(kind: int, payload: bytes) -> bytes:
-    """A frame: head and payload."""
-    return bytes((kind, 0, 0, 0)) + len(payload).to_bytes(4, "big") + payload
 
 
 class Rapid:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from runtime.cli.flags import Options
+    from runtime.docker_syntax.detach_keys import KeyMatcher
 
     class Link(Protocol):
         """A connection to a program. sock: blocking. rest: bytes that came with the answer's head.
@@ -60,9 +61,6 @@ _KEPT = (
 )
 """Not passed on: job control stays ours, the others say something about us."""
 
-KEYS = b"\x10\x11"
-"""ctrl-p ctrl-q: leave it running."""
-
 
 class DetachedError(Exception):
     """The program goes on without us: the keys were typed, or our terminal or all we had for it is gone."""
@@ -70,7 +68,7 @@ class DetachedError(Exception):
 
 def serve(link: "Link", options: "Options", *, stdin: bool, tty: bool) -> bool:
     """Serve a link to its end, as the flags of its verb say; False when the keys left the program running."""
-    keys = detach_keys(options.text("detach-keys"))
+    keys = options.text("detach-keys")
     proxy = link.signals and options.on("sig-proxy", True)
     try:
         with Session(link, stdin=stdin, tty=tty, keys=keys, proxy=proxy) as session:
@@ -92,13 +90,11 @@ class Session:
     leave it. proxy: pass signals on.
     """
 
-    def __init__(
-        self, link: "Link", *, stdin: bool, tty: bool, keys: bytes = KEYS, proxy: bool = True
-    ) -> None:
+    def __init__(self, link: "Link", *, stdin: bool, tty: bool, keys: str = "", proxy: bool = True) -> None:
         self._link = link
         self._stdin = stdin
         self._tty = tty
-        self._keys = Keys(keys) if stdin and tty else None
+        self._matcher = _matcher(keys) if stdin and tty else None
         self._proxy = proxy
         self._pending: list[bytes] = []  # what signals have to say, while a loop waits
         self._wake = -1
@@ -228,10 +224,10 @@ class Session:
             data = posix.read(0, PIECE)
         except OSError:  # a terminal that is gone
             data = b""
-        if self._keys is None or not data:
+        if self._matcher is None or not data:
             return data
-        data = self._keys.filter(data)
-        if self._keys.complete:
+        data, complete = self._matcher.feed(data)
+        if complete:
             self._link.sock.sendall(self._link.input(data) if data else b"")
             raise DetachedError
         return data or None
@@ -252,31 +248,10 @@ def _forget(poll: "Any", fd: int) -> None:
         pass
 
 
-class Keys:
-    """Watches for the keys that leave a program; those that may begin them are held back."""
+def _matcher(keys: str) -> "KeyMatcher":
+    from runtime.docker_syntax.detach_keys import KeyMatcher
 
-    def __init__(self, keys: bytes) -> None:
-        self._keys = keys
-        self._held = 0
-        self.complete = False
-
-    def filter(self, data: bytes) -> bytes:
-        """Return what to pass on; nothing of what stands behind the complete keys."""
-        passed = bytearray()
-        for byte in data:
-            if self._keys and byte == self._keys[self._held]:
-                self._held += 1
-                self.complete = self._held == len(self._keys)
-                if self.complete:
-                    break
-                continue
-            passed += self._keys[: self._held]
-            self._held = 0
-            if self._keys and byte == self._keys[0] and len(self._keys) > 1:
-                self._held = 1
-            else:
-                passed.append(byte)
-        return bytes(passed)
+    return KeyMatcher(detach_keys(keys))
 
 
 def choose_keys(options: "Options", *, terminal: bool) -> None:
@@ -293,18 +268,14 @@ def choose_keys(options: "Options", *, terminal: bool) -> None:
 
 
 def detach_keys(text: str, source: str = "--detach-keys") -> bytes:
-    """`ctrl-p,ctrl-q`, `a,ctrl-@` → bytes. CliError for what is none."""
-    if not text:
-        return KEYS
-    found = bytearray()
-    for one in text.split(","):
-        if len(one) == 1 and one.isascii():
-            found += one.encode()
-        elif one.startswith("ctrl-") and len(one) == 6 and (one[5].isalpha() or one[5] in "@[\\]^_"):
-            found.append(ord(one[5].upper()) & 0x1F)
-        else:
-            raise CliError(f'{source} "{text}": write keys as in ctrl-p,ctrl-q')
-    return bytes(found)
+    """Read keys that leave a program. CliError for what is none."""
+    from runtime.docker_syntax import MalformedError
+    from runtime.docker_syntax.detach_keys import parse
+
+    try:
+        return parse(text)
+    except MalformedError:
+        raise CliError(f'{source} "{text}": write keys as in ctrl-p,ctrl-q') from None
 
 
 def write(fd: int, data: "bytes | memoryview") -> None:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from runtime.docker_syntax import MalformedError, booleans
 from runtime.image import catalog
 from runtime.image.catalog import Entries
 from runtime.image.documents import Descriptor, ImageConfig
@@ -225,12 +226,10 @@ def _has_label(row: Summary, wanted: str) -> bool:
 
 
 def _truth(values: Sequence[str]) -> bool:
-    wanted = {value.lower() for value in values}
-    if not wanted or wanted - {"1", "true", "t", "0", "false", "f"} or len(wanted) > 1:
-        raise ImageReferenceError(
-            f"invalid filter 'dangling=[{' '.join(values)}]'; write dangling=true or dangling=false"
-        )
-    return bool(wanted & {"1", "true", "t"})
+    try:
+        return booleans.of_filter("dangling", values)
+    except MalformedError as error:
+        raise ImageReferenceError(str(error)) from None
 
 
 def _matching_names(row: Summary, patterns: Sequence[str]) -> Summary | None:

@@ -96,18 +96,6 @@ def hosts_text(entries: Iterable[tuple[str, str]], *, ipv6: bool) -> str:
     return "".join(f"{address}\t{names}\n" for address, names in (*own, *entries))
 
 
-def parse_extra_host(text: str) -> tuple[str, str]:
-    """Split `name:address` or `name=address`; IPv6 may stand in brackets. ValueError when it is neither."""
-    for separator in ("=", ":"):
-        name, found, address = text.partition(separator)
-        if found and name and address:
-            if address.startswith("[") and address.endswith("]"):
-                address = address[1:-1]
-            if address == "host-gateway" or is_address(address):
-                return name, address
-    raise ValueError(text)
-
-
 def is_address(text: str) -> bool:
     """Say whether it is an IP address; a scope (`%eth0`) is allowed."""
     try:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from runtime.docker_syntax import sysctls
 from runtime.oci.options import parse_options
 from runtime.oci.program import Program, add_program
 from runtime.oci.spec import Mount, Namespace, Process, Root, Spec
@@ -205,10 +206,7 @@ def device_nodes(spec: Spec) -> tuple[devices.Node, ...]:
 def _refuse_host_sysctl(name: str, spec: Spec) -> None:
     """A parameter that is not the container's own would change the host's."""
     made = {ns.type for ns in spec.linux.namespaces}
-    ipc = name.startswith(("kernel.shm", "kernel.msg", "fs.mqueue.")) or name == "kernel.sem"
-    uts = name == "kernel.domainname"
-    owned = (ipc and "ipc" in made) or (uts and "uts" in made)
-    if not owned and not (name.startswith("net.") and "network" in made):
+    if sysctls.namespace_of(name) not in made:
         raise PlanError(f"sysctl {name}: it is not one of the container's own namespaces; set it on the host")
 
 

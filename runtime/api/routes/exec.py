@@ -6,11 +6,12 @@ from typing import Any
 
 from aiohttp import web
 
-from runtime.api.hijack import Taken, frame, take_over
+from runtime.api.hijack import Taken, take_over
 from runtime.api.pumping import pump
 from runtime.api.routes.stdio import RAW, ResizeQuery, media_of
 from runtime.api.routing import Call, Raw, route
 from runtime.api.views.documents import ExecAnswer
+from runtime.docker_syntax.frames import frame
 from runtime.engine.errors import ConflictError, EngineError
 from runtime.engine.service.execs import ExecRequest, ExecStartRequest
 from runtime.engine.service.request import Body

@@ -9,19 +9,17 @@ from collections.abc import AsyncIterator
 import msgspec
 from aiohttp import web
 
-from runtime.api.hijack import Hijacked, Taken, frame, take_over
+from runtime.api.hijack import Hijacked, Taken, take_over
 from runtime.api.platforms import check_name
 from runtime.api.pumping import alongside, until_gone
 from runtime.api.routing import Call, Raw, route
+from runtime.docker_syntax.frames import END, HEAD_SIZE, RESIZE, SIGNAL, STDIN, frame
 from runtime.engine.errors import EngineError
 from runtime.engine.service.attachment import Attachment
 from runtime.engine.service.request import Body, CreateRequest
 from runtime.engine.service.service import Service
 from runtime.engine.service.waits import Ended
 
-STDIN, END, SIGNAL, RESIZE = 0, 4, 5, 6
-"""Kinds of frames beside output, which are 1 and 2."""
-_HEAD = 8
 _LONGEST = 1 << 24
 """Bytes of a frame; a longer one is no frame."""
 _QUEUED = 256
@@ -121,11 +119,11 @@ async def _frames(client: Hijacked) -> AsyncIterator[tuple[int, bytes]]:
     unread = bytearray()
     while data := await client.read():
         unread += data
-        while len(unread) >= _HEAD:
-            size = int.from_bytes(unread[4:_HEAD], "big")
+        while len(unread) >= HEAD_SIZE:
+            size = int.from_bytes(unread[4:HEAD_SIZE], "big")
             if size > _LONGEST:
                 return
-            if len(unread) < _HEAD + size:
+            if len(unread) < HEAD_SIZE + size:
                 break
-            yield unread[0], bytes(unread[_HEAD : _HEAD + size])
-            del unread[: _HEAD + size]
+            yield unread[0], bytes(unread[HEAD_SIZE : HEAD_SIZE + size])
+            del unread[: HEAD_SIZE + size]

@@ -15,6 +15,8 @@ from runtime.api.platforms import check_name
 from runtime.api.routing import Call, Query, route
 from runtime.api.streaming import first_of, send_json_lines, while_connected
 from runtime.api.views.documents import ProgressAnswer
+from runtime.docker_syntax import booleans
+from runtime.engine.errors import refusing
 from runtime.image.errors import ImageReferenceError
 from runtime.image.references import Reference, parse_reference
 from runtime.image.registry import credentials
@@ -237,12 +239,8 @@ def _stars(value: str) -> int:
 
 def _truth(filters: dict[str, list[str]], name: str) -> bool | None:
     """What a filter of truth values asks for, None where it is not given."""
-    if name not in filters:
-        return None
-    found = {{"1": True, "true": True, "0": False, "false": False}.get(one) for one in filters[name]}
-    if len(found) != 1 or None in found:
-        raise ApiError(f"invalid filter '{name}=[{' '.join(filters[name])}]'", 400)
-    return found.pop()
+    with refusing():
+        return booleans.of_filter(name, filters[name]) if name in filters else None
 
 
 # ---- names and credentials ---------------------------------------------------------------------------------

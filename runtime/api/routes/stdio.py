@@ -11,13 +11,14 @@ from contextlib import aclosing
 import msgspec
 from aiohttp import web
 
-from runtime.api.hijack import Taken, frame, take_over
+from runtime.api.hijack import Taken, take_over
 from runtime.api.pumping import alongside, pump
 from runtime.api.routing import Call, Query, Raw, route
 from runtime.api.streaming import send_stream
+from runtime.docker_syntax.frames import frame
+from runtime.docker_syntax.times import moment_ns, ns_of
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.attachment import Attachment
-from runtime.engine.service.clock import moment_ns, ns_of
 from runtime.engine.service.consoles import Cells
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.service import Service

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from runtime.api.views.durations import NEVER
+from runtime.docker_syntax.times import NEVER
 from runtime.engine.service.image_config import read_document
 from runtime.engine.service.request import Body, Config
 from runtime.engine.service.service import Service

@@ -8,8 +8,8 @@ from typing import Any, cast
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from runtime.api.views.durations import NEVER
 from runtime.api.views.parts import Mount, mount, port_map
+from runtime.docker_syntax.times import NEVER
 from runtime.engine.service.network_state import at_rest, shown
 from runtime.engine.service.record import ContainerRecord, Health, State
 from runtime.engine.service.request import Body, Config, EndpointSettings, HostConfig, PortBinding

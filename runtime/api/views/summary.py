@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from runtime.api.views.durations import status_line
 from runtime.api.views.parts import Mount, PortRow, mount, port_rows
-from runtime.engine.service.clock import ns_of
+from runtime.docker_syntax.times import ns_of
 from runtime.engine.service.network_state import shown
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import Body, EndpointSettings

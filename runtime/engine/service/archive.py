@@ -11,9 +11,9 @@ import stat
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING
 
+from runtime.docker_syntax.times import text_of
 from runtime.engine.errors import BadParameterError, EngineError, ForbiddenError, NotFoundError
 from runtime.engine.inroot import clean, mount_id, open_in, resolve
-from runtime.engine.service.clock import text_of
 from runtime.engine.service.piping import drain, feed
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import Body

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from runtime.engine.service.detach import KeyMatcher
+from runtime.docker_syntax.detach_keys import KeyMatcher
 
 MOST = 1 << 18
 """Bytes an attachment keeps for a client that does not read, before the program is held back."""

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import time
 
+from runtime.docker_syntax import times
 from runtime.engine.errors import EngineError, UnavailableError
-from runtime.engine.service import clock, modes, oom
+from runtime.engine.service import modes, oom
 from runtime.engine.service.health import unmonitor
 from runtime.engine.service.members import Member, Members
 from runtime.engine.service.record import ContainerRecord
@@ -106,7 +107,7 @@ class Ending:
         """Write the end into the record; return how long the container has run, ns."""
         members, state = self._members, member.record.state
         finished_ns = exited.finished_ns or time.time_ns()
-        ran_ns = max(0, finished_ns - clock.ns_of(state.started_at)) if state.started_at else 0
+        ran_ns = max(0, finished_ns - times.ns_of(state.started_at)) if state.started_at else 0
         members.set_state(
             member,
             save=save,
@@ -114,7 +115,7 @@ class Ending:
             pid=0,
             exit_code=exited.code,
             oom_killed=exited.oom_killed or state.oom_killed,
-            finished_at=clock.text_of(finished_ns),
+            finished_at=times.text_of(finished_ns),
             restart_count=state.restart_count + again,
             ports=(),
         )
@@ -172,4 +173,4 @@ def _holds_something(record: ContainerRecord) -> bool:
 
 def is_told(record: ContainerRecord, exited: Exited) -> bool:
     """Say whether a record knows of this end already."""
-    return bool(exited.finished_ns) and record.state.finished_at == clock.text_of(exited.finished_ns)
+    return bool(exited.finished_ns) and record.state.finished_at == times.text_of(exited.finished_ns)

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from runtime.docker_syntax.frames import STDERR, STDOUT
 from runtime.engine.errors import EngineError
 from runtime.engine.service.attachment import Attachment
 from runtime.engine.service.consoles import Cells, console_size
-from runtime.engine.service.hub import STDERR, STDOUT, Hub
+from runtime.engine.service.hub import Hub
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import Body
 from runtime.engine.service.translate import environment

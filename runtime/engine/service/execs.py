@@ -11,16 +11,17 @@ from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from runtime.docker_syntax import detach_keys
 from runtime.engine.errors import (
     BadParameterError,
     ConflictError,
     EngineError,
     NotFoundError,
     StartFailedError,
+    refusing,
 )
 from runtime.engine.service.attachment import Attachment
 from runtime.engine.service.consoles import console_size
-from runtime.engine.service.detach import parse_keys
 from runtime.engine.service.exec_model import ExecRequest, ExecStartRequest, Probed, Program
 from runtime.engine.service.hub import Hub
 from runtime.engine.service.record import ContainerRecord
@@ -57,7 +58,9 @@ class Execs:
         _require_running(record, ref)
         if not request.cmd:
             raise BadParameterError("No exec command specified")
-        return self._note(record, request, parse_keys(request.detach_keys)).id
+        with refusing():
+            keys = detach_keys.parse(request.detach_keys)
+        return self._note(record, request, keys).id
 
     async def start(self, exec_id: str, request: ExecStartRequest) -> Attachment | None:
         """Start it, attached (then its output and end are in the attachment) or, detached, None.

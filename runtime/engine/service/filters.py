@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
-from runtime.engine.errors import BadParameterError
+from runtime.docker_syntax import booleans
+from runtime.engine.errors import BadParameterError, refusing
 
 Filters = Mapping[str, Sequence[str]]
 """Name → values. Values of one name are alternatives (labels: all must hold); names must all hold."""
@@ -66,13 +67,8 @@ def flag_of(filters: Filters, name: str) -> bool | None:
     values = filters.get(name)
     if not values:
         return None
-    words = {"1": True, "true": True, "True": True, "0": False, "false": False, "False": False}
-    try:
-        (value,) = {words[value] for value in values}
-    except (KeyError, ValueError):
-        given = " ".join(values)
-        raise BadParameterError(f"invalid filter '{name}=[{given}]'; give true or false") from None
-    return value
+    with refusing():
+        return booleans.of_filter(name, values)
 
 
 def _search(pattern: str, value: str) -> bool:

@@ -8,6 +8,7 @@ import time
 
 import msgspec
 
+from runtime.docker_syntax import durations, times
 from runtime.engine.errors import EngineError
 from runtime.engine.service import clock
 from runtime.engine.service.members import Member, Members
@@ -99,7 +100,8 @@ class Monitor:
                 member.record, argv, timeout_s=timeout_ns / 1e9, most=_MOST
             )
             if code == -1:
-                output = f"Health check exceeded timeout ({clock.go_text(timeout_ns)}): {output}".rstrip(": ")
+                given = durations.text_of(timeout_ns)
+                output = f"Health check exceeded timeout ({given}): {output}".rstrip(": ")
         except EngineError as error:
             code, output = -1, str(error)
         if member.record.state.running:
@@ -115,7 +117,7 @@ class Monitor:
             self._members.publish(member.record, f"health_status: {health.status}")
 
     def _ran_ns(self) -> int:
-        return time.time_ns() - clock.ns_of(self._member.record.state.started_at)
+        return time.time_ns() - times.ns_of(self._member.record.state.started_at)
 
 
 def monitor(members: Members, member: Member) -> None:

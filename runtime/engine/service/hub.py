@@ -7,10 +7,10 @@ import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Protocol
 
+from runtime.docker_syntax.frames import STDERR, STDOUT
 from runtime.engine.service.attachment import Attachment, Piece
 from runtime.engine.service.stdio import InputWriter, OutputReader
 
-STDOUT, STDERR = 1, 2
 PATIENCE_S = 2.0
 """How long a descriptor is read that something outside holds open after the program's end."""
 _MOST_AT_END = 64 << 20

@@ -11,8 +11,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runtime.docker_syntax import times
 from runtime.docker_syntax.log_options import DRIVERS
-from runtime.engine.service import clock
 from runtime.engine.service.hostfacts import feature_flags, host_facts
 from runtime.image.references import HUB
 
@@ -45,7 +45,7 @@ def info_document(service: Service) -> dict[str, Any]:
         "Debug": logging.getLogger().isEnabledFor(logging.DEBUG),
         "NFd": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - counts itself too, as dockerd's does
         "NGoroutines": threading.active_count(),
-        "SystemTime": clock.text_of(time.time_ns()),
+        "SystemTime": times.text_of(time.time_ns()),
         "LoggingDriver": service.settings.log.type,
         "CgroupDriver": "cgroupfs",
         "CgroupVersion": str(facts.cgroup_version),

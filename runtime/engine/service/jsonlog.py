@@ -20,8 +20,8 @@ from pathlib import Path
 import msgspec
 
 from runtime.docker_syntax.log_options import LogOptions
+from runtime.docker_syntax.times import text_of
 from runtime.engine.errors import EngineError
-from runtime.engine.service.clock import text_of
 from runtime.engine.service.intake import Intake
 from runtime.spawn.causes import cause
 

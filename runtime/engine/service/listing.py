@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from runtime.docker_syntax import MalformedError, ports, times
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service import clock
 from runtime.engine.service.filters import Filters, any_matches, check_filters, label_differs, label_matches
 from runtime.engine.service.network_ports import exposed
 from runtime.engine.service.record import ContainerRecord
@@ -80,14 +80,14 @@ def prunable(records: Iterable[ContainerRecord], filters: Filters) -> list[Conta
     before = None
     for value in filters.get("until", ()):
         try:
-            before = clock.moment_ns(value)
+            before = times.moment_ns(value)
         except ValueError as error:
             raise BadParameterError(f"invalid filter 'until={value}': {error}") from error
     return [
         record
         for record in records
         if record.state.status in ("created", "exited", "dead")
-        and (before is None or clock.ns_of(record.created) < before)
+        and (before is None or times.ns_of(record.created) < before)
         and label_matches(filters.get("label", ()), record.config.labels)
         and label_differs(filters.get("label!", ()), record.config.labels)
     ]
@@ -168,17 +168,18 @@ def _bound(record: ContainerRecord) -> tuple[Port, ...]:
     return record.state.ports if record.state.running else ()
 
 
-def _overlap(ports: Iterable[str], values: Sequence[str]) -> bool:
-    """Say whether one of `80`, `80/udp`, `8000-8010/tcp` among values is one of `ports`."""
-    have = {_split(port) for port in ports}
+def _overlap(those: Iterable[str], values: Sequence[str]) -> bool:
+    """Say whether one of `80`, `80/udp`, `8000-8010/tcp` among values is one of those."""
+    have = {_split(port) for port in those}
     for value in values:
-        number, _, protocol = value.partition("/")
-        first, _, last = number.partition("-")
-        if not first.isdecimal() or (last and not last.isdecimal()):
-            raise BadParameterError(f"invalid port in a filter: {value}; write 80, 80/udp or 8000-8010")
-        for port, kind in have:
-            if int(first) <= port <= int(last or first) and kind == (protocol or "tcp"):
-                return True
+        try:
+            first, last, protocol = ports.parse(value)
+        except MalformedError:
+            raise BadParameterError(
+                f"invalid port in a filter: {value}; write 80, 80/udp or 8000-8010"
+            ) from None
+        if any(first <= port <= last and kind == protocol for port, kind in have):
+            return True
     return False
 
 

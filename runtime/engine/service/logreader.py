@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 
-from runtime.engine.service.clock import text_of
+from runtime.docker_syntax.times import text_of
 from runtime.engine.service.jsonlog import JsonLog
 
 Piece = tuple[int, bytes]

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import msgspec
 
+from runtime.docker_syntax.mounts import PROPAGATIONS
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.bindrules import check_options, settle
 from runtime.engine.service.record import MountPoint
 from runtime.engine.service.request import BindOptions, Config, HostConfig, MountRequest, VolumeOptions
 
-PROPAGATIONS = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
 _SHARED = "z"  # what Docker says of volumes with a name
 _IGNORED_MODES = ("z", "Z", "cached", "delegated", "consistent")
 _SUBPATH = "subpath="
@@ -249,38 +249,3 @@ def clean_target(path: str) -> str:
 
 def _depth(planned: Planned) -> tuple[int, str]:
     return planned.point.destination.count("/"), planned.point.destination
-
-
-# ---- options of a tmpfs ---------------------------------------------------------------------------------
-
-_FLAGS = {
-    "ro": "rw", "rw": "ro", "exec": "noexec", "noexec": "exec", "suid": "nosuid", "nosuid": "suid",
-    "dev": "nodev", "nodev": "dev", "sync": "async", "async": "sync", "atime": "noatime", "noatime": "atime",
-    "relatime": "strictatime", "strictatime": "relatime", "diratime": "nodiratime", "nodiratime": "diratime",
-}  # fmt: skip
-"""Flag → the one it overrides."""
-_VALUES = ("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol")
-
-
-def tmpfs_options(text: str) -> tuple[str, ...]:
-    """Return the mount options of `--tmpfs PATH:text`: docker's defaults, overridden. BadParameterError."""
-    chosen = dict.fromkeys(("nosuid", "nodev", "noexec"))
-    unknown = []
-    for option in (one for one in text.split(",") if one):
-        name = option.partition("=")[0]
-        if option in _FLAGS:
-            chosen.pop(_FLAGS[option], None)
-            chosen[option] = None
-        elif name in _VALUES and "=" in option:
-            for other in [one for one in chosen if one.partition("=")[0] == name]:
-                del chosen[other]
-            chosen[option] = None
-        elif option in PROPAGATIONS:
-            for other in PROPAGATIONS:
-                chosen.pop(other, None)
-            chosen[option] = None
-        else:
-            unknown.append(option)
-    if unknown:
-        raise BadParameterError(f"invalid tmpfs option {unknown}; see tmpfs(5)")
-    return tuple(chosen)

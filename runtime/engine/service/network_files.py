@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from runtime.engine.errors import BadParameterError
+from runtime.docker_syntax import extra_hosts as lines
+from runtime.engine.errors import BadParameterError, refusing
 from runtime.engine.service.network_state import Attached
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import HostConfig
@@ -68,11 +69,9 @@ def extra_hosts(record: ContainerRecord, gateway: str) -> list[tuple[str, str]]:
     """Return (address, name) of `--add-host`. Raises BadParameterError."""
     found = []
     for text in record.host_config.extra_hosts or ():
-        try:
-            name, address = resolvconf.parse_extra_host(text)
-        except ValueError:
-            raise BadParameterError(f'bad format for add-host: "{text}"') from None
-        if address == "host-gateway":
+        with refusing():
+            name, address = lines.parse(text)
+        if address == lines.GATEWAY:
             if not gateway:
                 raise BadParameterError(
                     "unable to derive the IP value for host-gateway: there is no network bridge"

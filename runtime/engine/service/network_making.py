@@ -9,15 +9,20 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from runtime.engine.errors import BadParameterError, ConflictError, EngineError, ForbiddenError, NotFoundError
+from runtime.docker_syntax import MalformedError, booleans
+from runtime.engine.errors import (
+    BadParameterError,
+    ConflictError,
+    EngineError,
+    ForbiddenError,
+    NotFoundError,
+)
 from runtime.engine.service import clock
 from runtime.engine.service.network_record import (
     BINDING,
     DRIVERS,
-    FALSE,
     PREDEFINED,
     SWITCHES,
-    TRUE,
     Ipam,
     IpamPool,
     NetworkCreate,
@@ -158,8 +163,11 @@ def _check_options(options: dict[str, str], others: Sequence[NetworkRecord]) -> 
     if len(link) > _LINK_LENGTH or "/" in link or any(char.isspace() for char in link):
         raise BadParameterError(f"invalid bridge name {link!r}: at most {_LINK_LENGTH} characters, no spaces")
     for name, value in options.items():
-        if name in SWITCHES and value.lower() not in TRUE + FALSE:
-            raise BadParameterError(f'failed to parse {name} value: {value} (write "true" or "false")')
+        if name in SWITCHES:
+            try:
+                booleans.parse(value)
+            except MalformedError as error:
+                raise BadParameterError(f"failed to parse {name} value: {value} ({error})") from error
         if name == BINDING and ("%" in value or not is_address(value)):
             raise BadParameterError(f"failed to parse {name} value: {value} (nil ip)")
     prefix = options.get("com.docker.network.container_iface_prefix", "")

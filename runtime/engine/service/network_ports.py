@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
-from runtime.engine.errors import BadParameterError
+from runtime.docker_syntax import ports
+from runtime.engine.errors import BadParameterError, refusing
 from runtime.engine.service.network_record import NetworkRecord
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import PortBinding
@@ -38,8 +39,8 @@ def exposed(record: ContainerRecord) -> list[str]:
     mode = record.host_config.network_mode
     if mode in ("host", "none") or mode.startswith("container:"):
         return []
-    ports = (key.lower().partition("/") for key in record.config.exposed_ports or {})
-    return sorted({f"{number}/{protocol or 'tcp'}" for number, _, protocol in ports})
+    keys = (key.lower().partition("/") for key in record.config.exposed_ports or {})
+    return sorted({f"{number}/{protocol or 'tcp'}" for number, _, protocol in keys})
 
 
 def ports_by(record: ContainerRecord, way_out: NetworkRecord | None) -> tuple[Port, ...]:
@@ -49,25 +50,22 @@ def ports_by(record: ContainerRecord, way_out: NetworkRecord | None) -> tuple[Po
 
 def parse_port(text: str) -> tuple[int, Literal["tcp", "udp"]]:
     """Read `80/tcp` or `80`. Raises BadParameterError."""
-    number, _, protocol = text.partition("/")
-    protocol = protocol.lower() or "tcp"
+    with refusing():
+        number, last, protocol = ports.parse(text)
     if protocol not in _PROTOCOLS:
         raise BadParameterError(f'invalid port specification: "{text}": publish tcp or udp')
-    return _number(number, text), cast(Literal["tcp", "udp"], protocol)
+    if not number or number != last:
+        raise BadParameterError(f'invalid port specification: "{text}"')
+    return number, cast(Literal["tcp", "udp"], protocol)
 
 
 def _port(number: int, protocol: Literal["tcp", "udp"], binding: PortBinding, host_binding: str) -> Port:
-    first, _, last = (binding.host_port or "").partition("-")
+    with refusing():
+        first, last = ports.range_of(binding.host_port or "0")
     return Port(
-        host=_number(first, first) if first and first != "0" else 0,
-        host_end=_number(last, last) if last else 0,
+        host=first,
+        host_end=last if last > first else 0,
         container=number,
         protocol=protocol,
         host_ip=(binding.host_ip or host_binding).strip("[]") or None,
     )
-
-
-def _number(text: str, whole: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise BadParameterError(f'invalid port specification: "{whole}": ports go from 1 to 65535')
-    return int(text)

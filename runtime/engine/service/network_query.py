@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
+from runtime.docker_syntax import times
 from runtime.engine.errors import BadParameterError, NotFoundError
-from runtime.engine.service import clock
 from runtime.engine.service.filters import (
     Filters,
     any_matches,
@@ -58,7 +58,7 @@ def prunable(nets: Iterable[Net], filters: Filters) -> list[Net]:
         if _is_dangling(net)
         and label_matches(filters.get("label", ()), net.record.labels)
         and label_differs(filters.get("label!", ()), net.record.labels)
-        and (until is None or clock.ns_of(net.record.created) < until)
+        and (until is None or times.ns_of(net.record.created) < until)
     ]
 
 
@@ -84,6 +84,6 @@ def _until(filters: Filters) -> int | None:
     if not values:
         return None
     try:
-        return min(clock.moment_ns(value) for value in values)
+        return min(times.moment_ns(value) for value in values)
     except ValueError as error:
         raise BadParameterError(f"invalid filter 'until={values[0]}': {error}") from error

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from runtime.docker_syntax import booleans
 from runtime.engine.errors import EngineError
 from runtime.engine.service.request import Body
 from runtime.network.model import NetworkSpec
@@ -22,7 +23,6 @@ _LINK = "nn-"
 _BRIDGE = "com.docker.network.bridge."
 BINDING = _BRIDGE + "host_binding_ipv4"
 SWITCHES = (_BRIDGE + "enable_icc", _BRIDGE + "enable_ip_masquerade")
-TRUE, FALSE = ("1", "t", "true"), ("0", "f", "false")
 _MTU = "com.docker.network.driver.mtu"
 _PREFIX = "com.docker.network.container_iface_prefix"
 
@@ -167,7 +167,7 @@ class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _is_on(self, option: str) -> bool:
-        return self.options.get(_BRIDGE + option, "true").lower() in TRUE
+        return booleans.parse(self.options.get(_BRIDGE + option, "true"))
 
     def view(self, containers: dict[str, NetworkContainer] | None = None) -> NetworkView:
         """Return what clients are shown."""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from runtime.engine.errors import BadParameterError
+from runtime.docker_syntax import restart_policies
+from runtime.engine.errors import BadParameterError, refusing
 from runtime.engine.service.request import RestartPolicy
 
 FIRST_WAIT_NS = 100_000_000
 LONGEST_WAIT_NS = 60_000_000_000
 STEADY_NS = 10_000_000_000
 """Who ran this long has got over what made it end before: the waits begin anew."""
-
-NAMES = ("", "no", "always", "unless-stopped", "on-failure")
 
 
 class Backoff(msgspec.Struct, frozen=True):
@@ -29,19 +28,9 @@ class Backoff(msgspec.Struct, frozen=True):
 
 def check_policy(policy: RestartPolicy, *, auto_remove: bool) -> None:
     """Raise BadParameterError for a policy that makes no sense, in Docker's words."""
-    name, count = policy.name, policy.maximum_retry_count
-    if name not in NAMES:
-        raise BadParameterError(
-            f"invalid restart policy: unknown policy '{name}'; use one of 'no', 'always', 'on-failure', or "
-            "'unless-stopped'"
-        )
-    if count and name != "on-failure":
-        raise BadParameterError(
-            "invalid restart policy: maximum retry count can only be used with 'on-failure'"
-        )
-    if count < 0:
-        raise BadParameterError("invalid restart policy: maximum retry count cannot be negative")
-    if auto_remove and name not in ("", "no"):
+    with refusing():
+        restart_policies.check(policy.name, policy.maximum_retry_count)
+    if auto_remove and policy.name not in ("", "no"):
         raise BadParameterError("can't create 'AutoRemove' container with restart policy")
 
 

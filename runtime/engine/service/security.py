@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from runtime.engine.errors import BadParameterError
+from runtime.docker_syntax import booleans
+from runtime.engine.errors import BadParameterError, refusing
 from runtime.engine.service.request import HostConfig
 from runtime.oci.spec import Seccomp, SeccompArg, SeccompSyscall
 from runtime.spawn import capabilities
 
 Profile = Literal["default", "unconfined"] | Seccomp
-_TRUE, _FALSE = ("true", "1", ""), ("false", "0")
 _GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "i686": "x86"}
 
 
@@ -34,8 +34,9 @@ def parse_security(options: Sequence[str] | None) -> SecurityOptions:
         name, sign, value = text.partition("=")
         if not sign:
             name, sign, value = text.partition(":")
-        if name == "no-new-privileges" and value in _TRUE + _FALSE:
-            found["no_new_privs"] = value in _TRUE
+        if name == "no-new-privileges":
+            with refusing(f'invalid --security-opt: "{text}": '):
+                found["no_new_privs"] = not sign or booleans.parse(value)
         elif name == "seccomp" and value:
             found["seccomp"] = value
         elif name == "systempaths" and value == "unconfined":

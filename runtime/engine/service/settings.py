@@ -9,10 +9,9 @@ from typing import Any
 
 import msgspec
 
-from runtime.docker_syntax import log_options
+from runtime.docker_syntax import log_options, ulimits
 from runtime.engine.errors import BadParameterError, refusing
 from runtime.engine.service.request import HostConfig, LogConfig, Ulimit
-from runtime.engine.service.validate import check_ulimit
 from runtime.network.ipam import Split
 from runtime.network.resolvconf import is_address
 
@@ -124,7 +123,8 @@ def check_settings(settings: Settings) -> None:
     for name, limit in settings.ulimits.items():
         if limit.name != name:
             raise BadParameterError(f"invalid ulimit type: {limit.name}")
-        check_ulimit(limit)
+        with refusing():
+            ulimits.check(name, limit.soft, limit.hard)
     if settings.shm_bytes <= 0:
         raise BadParameterError("SHM size can not be less than 0")
     with refusing():

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runtime.docker_syntax.times import NEVER, text_of
 from runtime.engine.errors import EngineError, NotFoundError
-from runtime.engine.service.clock import text_of
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.spawner.protocol import Usage
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from runtime.engine.service.service import Service
 
 INTERVAL_S = 1.0
-NEVER = "0001-01-01T00:00:00Z"
 _COUNTERS = (
     "rx_bytes",
     "rx_packets",

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.docker_syntax import MalformedError, log_options
-from runtime.engine.errors import BadParameterError, ConflictError, EngineError, UnavailableError
+from runtime.docker_syntax.detach_keys import parse as parse_keys
+from runtime.docker_syntax.frames import STDERR, STDOUT
+from runtime.engine.errors import BadParameterError, ConflictError, EngineError, UnavailableError, refusing
 from runtime.engine.service.attachment import Attachment
-from runtime.engine.service.detach import parse_keys
-from runtime.engine.service.hub import STDERR, STDOUT, Hub
+from runtime.engine.service.hub import Hub
 from runtime.engine.service.jsonlog import JsonLog
 from runtime.engine.service.logattrs import attributes, shown
 from runtime.engine.service.logreader import LogQuery, read_log
@@ -103,7 +104,8 @@ class Streams:
         NotFoundError, BadParameterError for keys of no known form, ConflictError while it is paused.
         """
         record = self._service.containers.get(id)
-        keys = parse_keys(detach_keys)
+        with refusing():
+            keys = parse_keys(detach_keys)
         _require_attachable(record)
         channel = self._channel(record)
         wanted = _wanted(stdout=stdout, stderr=stderr)
@@ -133,7 +135,7 @@ class Streams:
         """Return its log as (1 for stdout or 2 for stderr, text). Close the iterator (aclosing) in the end.
 
         text is whole entries, lines mostly, as many as follow each other. Times in ns since 1970, 0: no bound
-        (runtime.engine.service.clock.moment_ns reads what clients send); tail: number of lines, -1 for all.
+        (docker_syntax.times.moment_ns reads what clients send); tail: number of lines, -1 for all.
         details: with the labels and variables that its log options choose. Following ends with the
         container's run. Raises at once, not at the first item: NotFoundError,
         BadParameterError for no stream, UnavailableError for a container that keeps no log.

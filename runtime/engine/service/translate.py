@@ -9,18 +9,18 @@ from pathlib import Path
 
 import msgspec
 
+from runtime.docker_syntax.mounts import tmpfs_options
 from runtime.engine.config import ContainerConfig
-from runtime.engine.errors import BadParameterError, NotFoundError
+from runtime.engine.errors import BadParameterError, NotFoundError, refusing
 from runtime.engine.propagation import can_be_slave
 from runtime.engine.service import modes
 from runtime.engine.service.consoles import console_size
 from runtime.engine.service.devicenodes import devices_of, rules_of
 from runtime.engine.service.hostfacts import HostFacts
 from runtime.engine.service.limits import limits_of
-from runtime.engine.service.mounting import subpath_of, tmpfs_options
+from runtime.engine.service.mounting import subpath_of
 from runtime.engine.service.record import ContainerRecord, MountPoint
 from runtime.engine.service.security import capabilities_of, parse_security, seccomp_of
-from runtime.engine.service.validate import ULIMITS
 from runtime.engine.spawner.protocol import Endpoint, Start
 from runtime.engine.users import find_home_once, resolve_user
 from runtime.network.model import Port
@@ -175,7 +175,7 @@ def _group(name: str, layers: Sequence[str]) -> int:
 
 def _rlimits(record: ContainerRecord) -> tuple[Rlimit, ...]:
     asked = record.host_config.ulimits or ()
-    return tuple(Rlimit(type=f"RLIMIT_{ULIMITS[one.name]}", soft=one.soft, hard=one.hard) for one in asked)
+    return tuple(Rlimit(type=f"RLIMIT_{one.name.upper()}", soft=one.soft, hard=one.hard) for one in asked)
 
 
 def _sysctls(record: ContainerRecord) -> tuple[tuple[str, str], ...]:
@@ -201,7 +201,9 @@ def _namespaces(record: ContainerRecord) -> tuple[NamespaceType, ...]:
 def _mounts(record: ContainerRecord, around: Surroundings) -> list[Mount]:
     made = [_mount(point, around.volumes) for point in record.mounts]
     for target, text in (record.host_config.tmpfs or {}).items():
-        made.append(Mount(destination=target, type="tmpfs", source="tmpfs", options=tmpfs_options(text)))
+        with refusing():
+            options = tmpfs_options(text)
+        made.append(Mount(destination=target, type="tmpfs", source="tmpfs", options=options))
     return sorted(made, key=lambda mount: mount.destination.count("/"))
 
 

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 
-from runtime.docker_syntax import log_options
+from runtime.docker_syntax import extra_hosts, log_options, mounts, ports, sysctls, ulimits
 from runtime.engine.errors import BadParameterError, UnavailableError, refusing
 from runtime.engine.service import modes
 from runtime.engine.service.devicenodes import rules_of
 from runtime.engine.service.hostfacts import HostFacts
 from runtime.engine.service.limits import check_resources
-from runtime.engine.service.mounting import check_target, clean_target, tmpfs_options
-from runtime.engine.service.request import Config, Healthcheck, HostConfig, Ulimit
+from runtime.engine.service.mounting import check_target, clean_target
+from runtime.engine.service.request import Config, Healthcheck, HostConfig
 from runtime.engine.service.restart import check_policy
 from runtime.engine.service.security import capabilities_of, parse_security, seccomp_of
 from runtime.engine.service.signals import number_of
 
-ULIMITS = {
-    "core": "CORE", "cpu": "CPU", "data": "DATA", "fsize": "FSIZE", "locks": "LOCKS", "memlock": "MEMLOCK",
-    "msgqueue": "MSGQUEUE", "nice": "NICE", "nofile": "NOFILE", "nproc": "NPROC", "rss": "RSS",
-    "rtprio": "RTPRIO", "rttime": "RTTIME", "sigpending": "SIGPENDING", "stack": "STACK",
-}  # fmt: skip
-"""Docker's name → the kernel's, without RLIMIT_."""
 RUNTIMES = ("", "nn", "runc", "io.containerd.runc.v2")
 _HOSTNAME_MOST = 64
 _SHORTEST_NS = 1_000_000
@@ -40,8 +34,9 @@ def check_config(config: Config) -> None:
             raise BadParameterError(f"invalid environment variable: {one}")
     if config.stop_signal:
         number_of(config.stop_signal)
-    for port in config.exposed_ports or {}:
-        _check_port(port)
+    with refusing():
+        for port in config.exposed_ports or {}:
+            ports.parse(port)
     if config.healthcheck is not None:
         _check_healthcheck(config.healthcheck)
 
@@ -59,26 +54,33 @@ def check_host_config(config: Config, host: HostConfig, facts: HostFacts) -> lis
         )
     _check_unavailable(host)
     with refusing():
-        log_options.parse(host.log_config.type, host.log_config.config or {})
+        _check_texts(host)
     caps = capabilities_of(host)
     seccomp_of(parse_security(host.security_opt).seccomp, caps)
     rules_of(host.device_cgroup_rules)
     if "" in (host.annotations or {}):
         raise BadParameterError("invalid Annotations: the empty string is not permitted as an annotation key")
-    for limit in host.ulimits or ():
-        check_ulimit(limit)
-    for target, options in (host.tmpfs or {}).items():
+    for target in host.tmpfs or {}:
         check_target(clean_target(target), "", "tmpfs")
-        tmpfs_options(options)
-    for port in host.port_bindings or {}:
-        _check_port(port)
-    for one in host.extra_hosts or ():
-        if not one.partition(":" if ":" in one else "=")[2]:
-            raise BadParameterError(f"bad format for add-host: {one!r}")
     _check_sysctls(host)
     for one in host.dns or ():
         _check_nameserver(one)
     return warnings + _health_warnings(config) + _network_warnings(config, host)
+
+
+def _check_texts(host: HostConfig) -> None:
+    """Read what is kept as text and used when the container starts. Raises MalformedError."""
+    log_options.parse(host.log_config.type, host.log_config.config or {})
+    for limit in host.ulimits or ():
+        ulimits.check(limit.name, limit.soft, limit.hard)
+    for options in (host.tmpfs or {}).values():
+        mounts.tmpfs_options(options)
+    for line in host.extra_hosts or ():
+        extra_hosts.parse(line)
+    for port, bindings in (host.port_bindings or {}).items():
+        ports.parse(port)
+        for binding in bindings or ():
+            ports.range_of(binding.host_port or "0")
 
 
 def _check_unavailable(host: HostConfig) -> None:
@@ -123,27 +125,6 @@ def check_conflicts(config: Config, host: HostConfig) -> None:
             raise BadParameterError(f"conflicting options: {what}")
 
 
-def check_ulimit(limit: Ulimit) -> None:
-    """Raise BadParameterError for a limit that cannot be."""
-    if limit.name not in ULIMITS:
-        raise BadParameterError(f"invalid ulimit type: {limit.name}")
-    if limit.hard != -1 and (limit.soft == -1 or limit.soft > limit.hard):
-        raise BadParameterError(
-            "ulimit soft limit must be less than or equal to hard limit: "
-            f"soft: {limit.soft}, hard: {limit.hard}"
-        )
-
-
-def _check_port(text: str) -> None:
-    number, _, protocol = text.partition("/")
-    first, dash, last = number.partition("-")
-    ends = (first, last) if dash else (first,)
-    if not all(end.isdecimal() and int(end) <= 65535 for end in ends):
-        raise BadParameterError(f'invalid port specification: "{text}"')
-    if protocol.lower() not in ("", "tcp", "udp", "sctp"):
-        raise BadParameterError(f'invalid port specification: "{text}"')
-
-
 def _check_nameserver(text: str) -> None:
     try:
         ipaddress.ip_address(text)
@@ -153,14 +134,11 @@ def _check_nameserver(text: str) -> None:
 
 def _check_sysctls(host: HostConfig) -> None:
     for name in host.sysctls or {}:
-        net = name.startswith("net.")
-        ipc = name.startswith(("kernel.shm", "kernel.msg", "fs.mqueue.")) or name == "kernel.sem"
-        if not net and not ipc:
+        namespace = sysctls.namespace_of(name)
+        if not namespace:
             raise BadParameterError(f"sysctl '{name}' is not whitelisted")
-        if net and modes.sharing(host, "network").host:
-            raise BadParameterError(f"sysctl '{name}' not allowed in host network namespace")
-        if ipc and modes.sharing(host, "ipc").host:
-            raise BadParameterError(f"sysctl '{name}' not allowed in host ipc namespace")
+        if modes.sharing(host, namespace).host:
+            raise BadParameterError(f"sysctl '{name}' not allowed in host {namespace} namespace")
 
 
 def _check_healthcheck(check: Healthcheck) -> None:

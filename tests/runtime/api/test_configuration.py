@@ -94,7 +94,7 @@ def test_a_file_that_cannot_be_is_refused(tmp_path: Path, document: Any, flags: 
     ("flag", "words"),
     [
         ("--config-file=/none/daemon.json", "/none/daemon.json: no such file or directory"),
-        ("--init=perhaps", 'invalid boolean value "perhaps"'),
+        ("--init=perhaps", 'strconv.ParseBool: parsing "perhaps"'),
         ("--bip=10.0.0.1", "invalid CIDR address: 10.0.0.1"),
         ("--fixed-cidr-v6=10.0.0.0/8", "it is not an IPv6 subnet"),
         ("--ipv6", "no subnet is configured"),
@@ -121,7 +121,7 @@ def test_a_file_that_cannot_be_is_refused(tmp_path: Path, document: Any, flags: 
         ("--default-address-pool=base=10.0.0.0/8,size=31", "invalid pools size: 31"),
         ("--default-ulimit=nofile", "invalid ulimit argument: nofile"),
         ("--default-ulimit=nofile=2:1", "must be less than or equal to hard limit"),
-        ("--default-ulimit=nofile=1:2:3", "too many limit value arguments"),
+        ("--default-ulimit=nofile=1:2:3", 'parsing "2:3": invalid syntax'),
         ("--default-ulimit=files=1", "invalid ulimit type: files"),
         ("--default-shm-size=0", "SHM size"),
         ("--default-shm-size=big", "invalid size: 'big'"),

@@ -15,7 +15,7 @@ from tiny_server import Request, on_tcp, on_unix
 
 from runtime.cli.endpoint import DEFAULT_HOST, find
 from runtime.cli.errors import CliError
-from runtime.cli.rapid import END, STDIN, STDOUT, frame
+from runtime.docker_syntax.frames import END, STDIN, STDOUT, frame
 
 
 @pytest.fixture

@@ -85,7 +85,8 @@ def test_flags_may_follow_words_where_no_program_is_named():
         (["--cpu-shares", "many", "i"], "--cpu-shares takes a whole number, not many"),
         (["--cpu-shares", "+-5", "i"], "--cpu-shares takes a whole number"),
         (["--cpu-shares", "²", "i"], "--cpu-shares takes a whole number"),
-        (["--rm=perhaps", "i"], "--rm is on or off, not perhaps"),
+        (["--rm=yes", "i"], "--rm takes true or false, not yes"),
+        (["--rm=perhaps", "i"], "--rm takes true or false, not perhaps"),
     ],
 )
 def test_wrong_flags_are_named(words: list[str], said: str):

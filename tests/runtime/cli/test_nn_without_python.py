@@ -16,7 +16,7 @@ from nn_process import LINE, compile_nn, environment
 from test_session import END_0, Daemon, end, read_frame
 from tiny_server import Request
 
-from runtime.cli.rapid import END, SIGNAL, STDERR, STDOUT, frame
+from runtime.docker_syntax.frames import END, SIGNAL, STDERR, STDOUT, frame
 
 Done = tuple[int, bytes, bytes]
 

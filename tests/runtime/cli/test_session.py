@@ -21,8 +21,8 @@ from terminals import Terminal
 from tiny_server import Request, TinyServer, on_unix
 
 from runtime.cli.errors import CliError
-from runtime.cli.rapid import END, RESIZE, SIGNAL, STDERR, STDIN, STDOUT, frame
-from runtime.cli.session import Keys, detach_keys
+from runtime.cli.session import detach_keys
+from runtime.docker_syntax.frames import END, RESIZE, SIGNAL, STDERR, STDIN, STDOUT, frame
 
 END_0 = frame(END, b'{"StatusCode": 0, "Error": ""}')
 
@@ -345,16 +345,8 @@ def test_it_needs_a_terminal(tmp_path: Path):
     assert (done.returncode, b"not a TTY" in done.stderr) == (1, True)
 
 
-def test_keys_that_begin_but_do_not_end_are_passed_on():
-    keys = Keys(detach_keys(""))
-    assert (keys.filter(b"x\x10"), keys.complete) == (b"x", False)
-    assert keys.filter(b"y\x10") == b"\x10y"
-    assert keys.filter(b"\x10") == b"\x10"
-    assert (keys.filter(b"\x11z"), keys.complete) == (b"", True)
-
-
 def test_other_keys_can_be_chosen():
-    assert detach_keys("ctrl-a,d,ctrl-[") == b"\x01d\x1b"
+    assert detach_keys("ctrl-a,d,ctrl-[,DEL") == b"\x01d\x1b\x7f"
     with pytest.raises(CliError, match="write keys as in"):
         detach_keys("ctrl-")
 

@@ -92,26 +92,6 @@ def test_columns_stand_in_line(lines: list[list[str]]):
     assert [line[width:] for line in out] == [cells[1] for cells in lines]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.5, "Less than a second"),
-        (1, "1 second"),
-        (59, "59 seconds"),
-        (60, "About a minute"),
-        (3000, "50 minutes"),
-        (3600, "About an hour"),
-        (47 * 3600, "47 hours"),
-        (48 * 3600, "2 days"),
-        (14 * 86400, "2 weeks"),
-        (60 * 86400, "2 months"),
-        (800 * 86400, "2 years"),
-    ],
-)
-def test_spans_are_worded_as_docker_does(seconds: float, text: str):
-    assert times.ago(seconds) == text
-
-
 @given(st.integers(0, 2**62))
 def test_a_time_is_read_back(nanosecond: int):
     text = times.rfc3339(nanosecond % (4 * 10**18))
@@ -119,7 +99,7 @@ def test_a_time_is_read_back(nanosecond: int):
 
 
 def test_moments():
-    assert times.moment("--since", "1700000000.25") == "1700000000.25"
+    assert times.moment("--since", "1700000000.25") == "1700000000.250000000"
     assert times.moment("--since", "2026-01-31T10:00:00Z") == "1769853600.000000000"
     assert times.moment("--since", "2026-01-31T10:00:00.123456789Z") == "1769853600.123456789"
     assert times.moment("--since", "2026-01-31T10:00:00+01:00") == "1769850000.000000000"

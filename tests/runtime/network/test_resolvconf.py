@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +11,6 @@ from runtime.network.resolvconf import (
     for_containers,
     hosts_text,
     parse,
-    parse_extra_host,
     with_choices,
     write,
 )
@@ -49,26 +47,6 @@ def test_choices_replace_and_a_dot_is_no_search() -> None:
     assert with_choices(base, (), (), ()) == base
     assert with_choices(base, ("2.2.2.2",), ("b",), ("y",)) == ResolvConf(("2.2.2.2",), ("b",), ("y",))
     assert with_choices(base, (), (".",), ()).search == ()
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("db:10.0.0.1", ("db", "10.0.0.1")),
-        ("db=10.0.0.1", ("db", "10.0.0.1")),
-        ("db:::1", ("db", "::1")),
-        ("db=[fe80::1]", ("db", "fe80::1")),
-        ("host.docker.internal:host-gateway", ("host.docker.internal", "host-gateway")),
-    ],
-)
-def test_extra_hosts(text: str, found: tuple[str, str]) -> None:
-    assert parse_extra_host(text) == found
-
-
-@pytest.mark.parametrize("text", ["db", "db:", ":10.0.0.1", "db:10.0.0.256"])
-def test_what_is_no_extra_host(text: str) -> None:
-    with pytest.raises(ValueError, match=text):
-        parse_extra_host(text)
 
 
 def test_hosts_begin_as_everywhere() -> None:

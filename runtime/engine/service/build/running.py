@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from runtime.docker_syntax.frames import STDERR
 from runtime.engine.errors import EngineError, StartFailedError
 from runtime.engine.service.build.errors import BuildError
 from runtime.engine.service.build.options import BuildOptions
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 RED, PLAIN = "\x1b[91m", "\x1b[0m"
 """Around what is said on standard error."""
-
-_STDERR = 2
 
 
 class StepContainer:
@@ -54,7 +53,7 @@ class StepContainer:
             await self._start()
             async for stream, data in attachment:
                 text = data.decode("utf-8", "replace")
-                self._lines.stream(f"{RED}{text}{PLAIN}" if stream == _STDERR else text)
+                self._lines.stream(f"{RED}{text}{PLAIN}" if stream == STDERR else text)
                 await self._lines.room()
             code = (await ended).code
         finally:

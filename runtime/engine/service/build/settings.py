@@ -6,13 +6,12 @@ Pure functions on Config.
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from runtime.engine.service import clock
+from runtime.docker_syntax import MalformedError, durations, ports
 from runtime.engine.service.build.dockerfile import Instruction, parse_instruction
 from runtime.engine.service.build.errors import DockerfileError
 from runtime.engine.service.build.words import expand, expand_words
@@ -27,7 +26,6 @@ CHANGES = frozenset(
 """What `--change` may say."""
 
 _LEAST_NS = 1_000_000
-_PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?")
 
 
 def env_mapping(config: Config) -> dict[str, str]:
@@ -93,20 +91,21 @@ def _label(instruction: Instruction, config: Config, values: Mapping[str, str]) 
 
 
 def _expose(instruction: Instruction, config: Config, values: Mapping[str, str]) -> Config:
-    ports = dict(config.exposed_ports or {})
+    exposed = dict(config.exposed_ports or {})
     for word in instruction.args:
         for port in expand_words(word, values, instruction.escape):
-            ports |= dict.fromkeys(_ports(port), _EMPTY)
-    return _with(config, exposed_ports=ports)
+            exposed |= dict.fromkeys(_ports(port), _EMPTY)
+    return _with(config, exposed_ports=exposed)
 
 
 def _ports(text: str) -> list[str]:
-    found = _PORT.fullmatch(text.rpartition(":")[2].lower())  # `8080:80` names the container's last
-    first = int(found[1]) if found else 0
-    last = int(found[2] or found[1]) if found else 0
-    if found is None or not 0 < first <= last <= 65535:
+    try:
+        first, last, protocol = ports.parse(text.rpartition(":")[2])  # `8080:80` names the container's last
+    except MalformedError:
+        first = 0
+    if not first:
         raise DockerfileError(f"invalid containerPort: {text}; write 80, 80/udp or 8000-8010")
-    return [f"{port}/{found[3] or 'tcp'}" for port in range(first, last + 1)]
+    return [f"{port}/{protocol}" for port in range(first, last + 1)]
 
 
 def _volume(instruction: Instruction, config: Config, values: Mapping[str, str]) -> Config:
@@ -168,10 +167,10 @@ def _duration(flags: Mapping[str, str], name: str) -> int:
     if text is None:
         return 0
     try:
-        found = clock.duration_ns(text)
-    except ValueError as error:
+        found = durations.parse(text)
+    except MalformedError as error:
         raise DockerfileError(f"HEALTHCHECK --{name}: {error}") from error
-    if 0 < found < _LEAST_NS:
+    if found and found < _LEAST_NS:
         raise DockerfileError(f'Interval "{name}" cannot be less than 1ms')
     return found
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from lifecycle_fakes import create, in_loop, open_service, reopened, settle, told
 
-from runtime.engine.service import clock, restart
+from runtime.docker_syntax.times import text_of
+from runtime.engine.service import restart
 from runtime.engine.service.containers import Containers
 from runtime.engine.service.request import RestartPolicy
 from runtime.engine.spawner.protocol import MAIN, Exited, Running
@@ -62,7 +63,7 @@ async def test_what_ended_meanwhile_has_its_exit_code_and_its_output(tmp_path: P
     await after.containers.open()
     state = after.containers.get("web").state
     assert (state.status, state.exit_code) == ("exited", 5)
-    assert state.finished_at == clock.text_of(exited.finished_ns)
+    assert state.finished_at == text_of(exited.finished_ns)
     assert after.streams.adopted == [made], "its last output must reach the log"
     assert ("release", made, MAIN) in after.spawner.calls
     assert told(after) == ["die"]

@@ -17,7 +17,7 @@ from runtime.engine.errors import (
 from runtime.engine.service.hostfacts import host_facts
 from runtime.engine.service.limits import check_resources, limits_of, merge_resources, parse_set
 from runtime.engine.service.merging import merge, merge_healthcheck, program_of
-from runtime.engine.service.mounting import parse_bind, plan_mounts, tmpfs_options
+from runtime.engine.service.mounting import parse_bind, plan_mounts
 from runtime.engine.service.record import MountPoint
 from runtime.engine.service.request import (
     BindOptions,
@@ -323,16 +323,6 @@ def test_volumes_from_makes_nothing_writable_and_knows_its_modes():
     for mode in ("bar", "ro,rw", "shared", "nocopy"):
         with pytest.raises(BadParameterError, match=f"invalid mode: {mode}"):
             plan_mounts(Config(), HostConfig(volumes_from=[f"other:{mode}"]), lambda ref: others)
-
-
-def test_tmpfs_options_override_dockers_own():
-    assert set(tmpfs_options("")) == {"nosuid", "nodev", "noexec"}
-    assert set(tmpfs_options("exec,size=64m,mode=1770,ro")) == {
-        "nosuid", "nodev", "exec", "size=64m", "mode=1770", "ro",
-    }  # fmt: skip
-    assert tmpfs_options("private,rshared")[3:] == ("rshared",)
-    with pytest.raises(BadParameterError, match="invalid tmpfs option"):
-        tmpfs_options("bogus")
 
 
 # ---- limits ---------------------------------------------------------------------------------------------

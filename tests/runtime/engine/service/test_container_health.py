@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from lifecycle_fakes import create, in_loop, open_service, settle, told
 
 from runtime.engine.errors import EngineError
-from runtime.engine.service.clock import go_text
 from runtime.engine.service.execs import Probed
 from runtime.engine.service.health import judge, probe_argv, wait_ns
 from runtime.engine.service.record import Health, HealthProbe
@@ -100,25 +99,6 @@ async def test_a_running_container_is_probed_and_its_changes_are_told(tmp_path: 
     probes = service.execs.probes
     await service.containers.close(live_restore=False)
     assert service.execs.probes == probes
-
-
-@pytest.mark.parametrize(
-    ("ns", "text"),
-    [
-        (0, "0s"),
-        (1, "1ns"),
-        (1_500, "1.5µs"),
-        (50_000_000, "50ms"),
-        (1_500_000, "1.5ms"),
-        (1_500_000_000, "1.5s"),
-        (30_000_000_000, "30s"),
-        (90_000_000_000, "1m30s"),
-        (3_600_000_000_000, "1h0m0s"),
-        (3_661_000_000_001, "1h1m1.000000001s"),
-    ],
-)
-def test_durations_are_written_as_go_does(ns: int, text: str):
-    assert go_text(ns) == text
 
 
 @in_loop

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from lifecycle_fakes import IMAGE_ID, create, in_loop, open_service
 
 from runtime.engine.errors import BadParameterError, NotFoundError
-from runtime.engine.service import clock
 from runtime.engine.service.names import Names, check_name
 from runtime.network.model import Port
 
@@ -138,33 +137,3 @@ def test_invented_names_are_free():
     known = Names()
     for number in range(3000):
         known.add(str(number), known.invent())
-
-
-# ---- times ----------------------------------------------------------------------------------------------
-
-
-@given(st.integers(0, 4_000_000_000_000_000_000))
-def test_a_time_is_the_same_after_its_text(time_ns):
-    assert clock.ns_of(clock.text_of(time_ns)) == time_ns
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("1700000000", 1_700_000_000 * 10**9),
-        ("1700000000.5", 1_700_000_000_500_000_000),
-        ("1970-01-01T00:00:01Z", 10**9),
-        ("1970-01-01T01:00:00+01:00", 0),
-        ("1970-01-02", 86400 * 10**9),
-        ("10s", -9 * 10**9),
-        ("1m1.5s", 10**9 - 61_500_000_000),
-    ],
-)
-def test_clients_send_times_in_many_forms(text, expected):
-    assert clock.moment_ns(text, now_ns=10**9) == expected
-
-
-@pytest.mark.parametrize("text", ["", "soon", "10 s", "2026-13-01"])
-def test_what_is_no_time_is_refused(text):
-    with pytest.raises(ValueError):
-        clock.moment_ns(text)

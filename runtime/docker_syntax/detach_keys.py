@@ -1,29 +1,22 @@
 """The keys that let go of a terminal: how they are written and how they are found in what is typed."""
 
-from __future__ import annotations
-
-from runtime.engine.errors import BadParameterError
+from runtime.docker_syntax import MalformedError
 
 DEFAULT = "ctrl-p,ctrl-q"
 
-_CONTROL = {f"ctrl-{chr(code + 0x40).lower()}": code for code in range(32)}
+_NAMED = {"DEL": 127, **{f"ctrl-{chr(code + 0x40).lower()}": code for code in range(32)}}
 
 
-def parse_keys(text: str) -> bytes:
+def parse(text: str) -> bytes:
     """Return the bytes of `a,ctrl-b`: single characters, `ctrl-` with a letter or one of @[\\]^_, or DEL.
 
-    "" is the default. Raises BadParameterError.
+    "" is the default. Raises MalformedError.
     """
     found = bytearray()
     for key in (text or DEFAULT).split(","):
-        if key in _CONTROL:
-            found.append(_CONTROL[key])
-        elif key == "DEL":
-            found.append(127)
-        elif len(key) == 1 and key.isascii():
-            found += key.encode()
-        else:
-            raise BadParameterError(f"Invalid detach keys ({text}) provided: give some like ctrl-p,ctrl-q")
+        if key not in _NAMED and not (len(key) == 1 and key.isascii()):
+            raise MalformedError(f"Invalid detach keys ({text}) provided: give some like ctrl-p,ctrl-q")
+        found.append(_NAMED[key] if key in _NAMED else ord(key))
     return bytes(found)
 
 

@@ -1,11 +1,13 @@
+"""Detach keys. Read by: cli/session (run, exec, attach), service/streams (attach), service/execs."""
+
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.engine.errors import BadParameterError
-from runtime.engine.service.detach import KeyMatcher, parse_keys
+from runtime.docker_syntax import MalformedError
+from runtime.docker_syntax.detach_keys import KeyMatcher, parse
 
 
 @pytest.mark.parametrize(
@@ -19,13 +21,13 @@ from runtime.engine.service.detach import KeyMatcher, parse_keys
     ],
 )
 def test_keys_are_written_as_docker_writes_them(text: str, keys: bytes):
-    assert parse_keys(text) == keys
+    assert parse(text) == keys
 
 
-@pytest.mark.parametrize("text", ["ctrl-1", "ab", "a,,b", "ctrl-", "é"])
+@pytest.mark.parametrize("text", ["ctrl-1", "ctrl-A", "ab", "a,,b", "ctrl-", "del", "é"])
 def test_other_keys_are_refused(text: str):
-    with pytest.raises(BadParameterError, match="Invalid detach keys"):
-        parse_keys(text)
+    with pytest.raises(MalformedError, match="Invalid detach keys"):
+        parse(text)
 
 
 @given(
