@@ -40,7 +40,7 @@ REFUSED = [
      "error parsing option max-buffer-size: invalid size: 'x'"),
     ("json-file", {"size": "1"}, "unknown log opt 'size' for json-file log driver"),
     ("local", {"size": "1"}, "unknown log opt 'size' for log driver local"),
-    ("syslog", {}, 'error looking up logging plugin syslog: plugin "syslog" not found'),
+    ("bogus", {}, 'error looking up logging plugin bogus: plugin "bogus" not found'),
 ]  # fmt: skip
 """In dockerd's own words; test_beside_dockerd.py asks it."""
 
