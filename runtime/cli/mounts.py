@@ -4,8 +4,6 @@ import posix
 
 from runtime.cli.errors import misuse
 from runtime.cli.quantities import pair, size
-from runtime.docker_syntax import MalformedError, booleans
-from runtime.docker_syntax.mounts import PROPAGATIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,7 +94,7 @@ def _set(
             asked["ReadOnly"] = _on(text, value)
         case "consistency":
             asked["Consistency"] = value
-        case "bind-propagation" if value in PROPAGATIONS:
+        case "bind-propagation" if _propagates(value):
             bind["Propagation"] = value
         case "bind-nonrecursive":
             bind["NonRecursive"] = _on(text, value)
@@ -127,7 +125,15 @@ def _set(
             raise misuse("--mount", text, f"{name}={value} is not known; {_MOUNT}")
 
 
+def _propagates(value: str) -> bool:
+    from runtime.docker_syntax.mounts import PROPAGATIONS
+
+    return value in PROPAGATIONS
+
+
 def _on(text: str, value: str) -> bool:
+    from runtime.docker_syntax import MalformedError, booleans
+
     try:
         return booleans.parse(value)
     except MalformedError:

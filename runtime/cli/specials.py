@@ -1,6 +1,6 @@
 """Flags of `run` and `create` whose value has a form of its own: mounts, ports, sizes, networks, health, …"""
 
-from runtime.cli import jsontext, mounts, ports, quantities
+from runtime.cli import jsontext, mounts, quantities
 from runtime.cli.errors import CliError, misuse
 
 TYPE_CHECKING = False
@@ -128,6 +128,8 @@ def gpus(text: str) -> "dict[str, Any]":
 def _ports(options: "Options", config: "dict[str, Any]", host: "dict[str, Any]") -> None:
     if not options.given("publish") and not options.given("expose"):
         return
+    from runtime.cli import ports
+
     bindings = ports.published(options.many("publish"))
     config["ExposedPorts"] = ports.exposed(options.many("expose")) | {port: {} for port in bindings}
     if bindings:

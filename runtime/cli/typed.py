@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from runtime.cli.template_functions import Empty, Nil
 from runtime.cli.templates import member
+from runtime.docker_syntax import durations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,25 +76,7 @@ class Duration(int):
     """Nanoseconds, shown as Go shows them: 1m30s, 1.5ms. In JSON they are the number."""
 
     def __str__(self) -> str:
-        if 0 <= self < 10**9:
-            return _parts(self)
-        minutes, rest = divmod(abs(int(self)), 60 * 10**9)
-        hours, minutes = divmod(minutes, 60)
-        long = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
-        return f"{'-' if self < 0 else ''}{long}{_decimal(rest, 10**9)}s"
-
-
-def _parts(ns: int) -> str:
-    """A time below a second, in the largest unit of which it is one or more."""
-    for unit, size in (("ms", 10**6), ("µs", 10**3), ("ns", 1)):
-        if ns >= size:
-            return _decimal(ns, size) + unit
-    return "0s"
-
-
-def _decimal(ns: int, size: int) -> str:
-    whole, part = divmod(ns, size)
-    return f"{whole}.{part:0{len(str(size)) - 1}d}".rstrip("0") if part else str(whole)
+        return durations.text_of(int(self))
 
 
 def field(value: Any, name: str) -> Any:

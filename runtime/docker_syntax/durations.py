@@ -48,6 +48,8 @@ def _split(text: str, letters: str) -> tuple[str, str]:
 
 def text_of(duration_ns: int) -> str:
     """Return a duration as Go writes it: `50ms`, `1.5s`, `1m30s`."""
+    if duration_ns < 0:
+        return f"-{text_of(-duration_ns)}"
     for unit_ns, unit in ((1, "ns"), (1_000, "µs"), (1_000_000, "ms")):
         if 0 < duration_ns < unit_ns * 1000:
             return f"{_decimal(duration_ns, unit_ns)}{unit}"

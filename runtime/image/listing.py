@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-import re
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 import msgspec
 
-from runtime.docker_syntax import MalformedError, booleans
+from runtime.docker_syntax import MalformedError, booleans, times
 from runtime.image import catalog
 from runtime.image.catalog import Entries
 from runtime.image.documents import Descriptor, ImageConfig
@@ -122,15 +119,9 @@ def usage(content: LayerStore, entries: Entries) -> Usage:
 
 def timestamp(text: str) -> float:
     """Read a time as docker's filters give it: RFC 3339, Unix seconds, or a duration before now (`10m`)."""
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
-    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?", text)
-    if found and text:
-        hours, minutes, seconds = (float(part or 0) for part in found.groups())
-        return time.time() - hours * 3600 - minutes * 60 - seconds
     try:
-        return seconds_of(text)
-    except ValueError as error:
+        return times.moment_ns(text) / 1e9
+    except MalformedError as error:
         raise ImageReferenceError(
             f"invalid filter 'until={text}': write a time (2026-01-31T00:00:00Z), seconds, or 24h"
         ) from error
@@ -138,9 +129,7 @@ def timestamp(text: str) -> float:
 
 def seconds_of(text: str) -> float:
     """Unix seconds of an RFC 3339 time; ValueError when it is none."""
-    cut = re.sub(r"(\.\d{6})\d+", r"\1", text)  # Python has microseconds, docker writes nanoseconds
-    moment = datetime.fromisoformat(cut)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return times.ns_of(text) / 1e9
 
 
 # ---- rows -----------------------------------------------------------------------------------------------
