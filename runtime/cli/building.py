@@ -9,7 +9,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from runtime.cli import hosts, jsontext, packing, progress, quantities, units
+from runtime.cli import jsontext, packing, progress, quantities, units
 from runtime.cli.errors import CliError
 from runtime.cli.flags import Verb
 from runtime.cli.ignoring import context_files, rules
@@ -125,7 +125,7 @@ def _query(options: Options) -> Query:
         if options.given("label")
         else None,
         "cachefrom": jsontext.dumps(options.many("cache-from")) if options.given("cache-from") else None,
-        "extrahosts": [hosts.extra_host(text) for text in options.many("add-host")],
+        "extrahosts": [quantities.extra_host(text) for text in options.many("add-host")],
         "target": options.text("target") or None,
         "networkmode": options.text("network") or None,
         "platform": options.text("platform") or None,

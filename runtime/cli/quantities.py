@@ -89,3 +89,13 @@ def restart_policy(text: str) -> dict[str, object]:
     except MalformedError as error:
         raise misuse("--restart", text, f"{error}; a number is only for on-failure:N") from None
     return {"Name": name, "MaximumRetryCount": count}
+
+
+def extra_host(text: str) -> str:
+    """`NAME:IP` or `NAME=IP` → the API's `NAME:IP`."""
+    from runtime.docker_syntax import extra_hosts
+
+    try:
+        return ":".join(extra_hosts.parse(text))
+    except MalformedError as error:
+        raise misuse("--add-host", text, f"{error}; write NAME:IP") from None

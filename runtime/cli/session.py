@@ -94,7 +94,7 @@ class Session:
         self._link = link
         self._stdin = stdin
         self._tty = tty
-        self._matcher = _matcher(keys) if stdin and tty else None
+        self._matcher = matcher(keys) if stdin and tty else None
         self._proxy = proxy
         self._pending: list[bytes] = []  # what signals have to say, while a loop waits
         self._wake = -1
@@ -248,34 +248,28 @@ def _forget(poll: "Any", fd: int) -> None:
         pass
 
 
-def _matcher(keys: str) -> "KeyMatcher":
-    from runtime.docker_syntax.detach_keys import KeyMatcher
-
-    return KeyMatcher(detach_keys(keys))
-
-
 def choose_keys(options: "Options", *, terminal: bool) -> None:
     """Check --detach-keys. At a terminal, without that flag, take those of docker's config.json for it."""
-    detach_keys(options.text("detach-keys"))
+    matcher(options.text("detach-keys"))
     if not terminal or options.given("detach-keys"):
         return
     from runtime.cli.endpoint import docker_text
 
     keys = docker_text("detachKeys")
     if keys:
-        detach_keys(keys, "detachKeys in docker's config.json")
+        matcher(keys, "detachKeys in docker's config.json")
         options.add("detach-keys", keys)
 
 
-def detach_keys(text: str, source: str = "--detach-keys") -> bytes:
-    """Read keys that leave a program. CliError for what is none."""
+def matcher(keys: str, source: str = "--detach-keys") -> "KeyMatcher":
+    """Return what watches for the keys that leave a program. CliError for keys of no known form."""
     from runtime.docker_syntax import MalformedError
-    from runtime.docker_syntax.detach_keys import parse
+    from runtime.docker_syntax.detach_keys import KeyMatcher, parse
 
     try:
-        return parse(text)
+        return KeyMatcher(parse(keys))
     except MalformedError:
-        raise CliError(f'{source} "{text}": write keys as in ctrl-p,ctrl-q') from None
+        raise CliError(f'{source} "{keys}": write keys as in ctrl-p,ctrl-q') from None
 
 
 def write(fd: int, data: "bytes | memoryview") -> None:

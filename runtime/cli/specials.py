@@ -167,9 +167,7 @@ def _network(options: "Options", config: "dict[str, Any]", host: "dict[str, Any]
     if options.given("link"):
         host["Links"] = [text if ":" in text else f"{text}:{text}" for text in options.many("link")]
     if options.given("add-host"):
-        from runtime.cli.hosts import extra_host
-
-        host["ExtraHosts"] = [extra_host(text) for text in options.many("add-host")]
+        host["ExtraHosts"] = [quantities.extra_host(text) for text in options.many("add-host")]
     asked = [network(text) for text in options.many("network")]
     if asked:
         host["NetworkMode"] = asked[0][0]

@@ -22,13 +22,6 @@ def moment(flag: str, text: str) -> str:
     return f"{found // 10**9}.{found % 10**9:09d}"
 
 
-def nanoseconds(text: str) -> int:
-    """An RFC 3339 time → ns since 1970. Raises MalformedError."""
-    from runtime.docker_syntax import times
-
-    return times.ns_of(text)
-
-
 def ago(seconds: float) -> str:
     """A span as docker words it, without `ago`."""
     return durations.words(int(seconds * 10**9))
@@ -36,8 +29,10 @@ def ago(seconds: float) -> str:
 
 def since(when: float | str) -> str:
     """Seconds since 1970, or an RFC 3339 time → `3 hours ago`; "N/A" for a time that never was."""
+    from runtime.docker_syntax import times
+
     try:
-        seconds = when if isinstance(when, int | float) else nanoseconds(when) / 1e9
+        seconds = when if isinstance(when, int | float) else times.ns_of(when) / 1e9
     except MalformedError:
         return "N/A"
     return "N/A" if seconds <= 0 else f"{ago(time.time() - seconds)} ago"
@@ -60,8 +55,10 @@ def rfc3339(nanosecond: int, *, fraction: bool = True) -> str:
 
 def utc(text: str) -> str:
     """An RFC 3339 time → `2026-01-31 10:00:00.5 +0000 UTC`; what is none stays as it is."""
+    from runtime.docker_syntax import times
+
     try:
-        whole, rest = divmod(nanoseconds(text), 10**9)
+        whole, rest = divmod(times.ns_of(text), 10**9)
     except MalformedError:
         return text
     fraction = f".{rest:09d}".rstrip("0") if rest else ""

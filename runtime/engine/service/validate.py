@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from runtime.docker_syntax import extra_hosts, log_options, mounts, ports, sysctls, ulimits
 from runtime.engine.errors import BadParameterError, UnavailableError, refusing
 from runtime.engine.service import modes
@@ -15,6 +13,7 @@ from runtime.engine.service.request import Config, Healthcheck, HostConfig
 from runtime.engine.service.restart import check_policy
 from runtime.engine.service.security import capabilities_of, parse_security, seccomp_of
 from runtime.engine.service.signals import number_of
+from runtime.network.resolvconf import is_address
 
 RUNTIMES = ("", "nn", "runc", "io.containerd.runc.v2")
 _HOSTNAME_MOST = 64
@@ -64,7 +63,8 @@ def check_host_config(config: Config, host: HostConfig, facts: HostFacts) -> lis
         check_target(clean_target(target), "", "tmpfs")
     _check_sysctls(host)
     for one in host.dns or ():
-        _check_nameserver(one)
+        if not is_address(one):
+            raise BadParameterError(f"bad nameserver address: {one}")
     return warnings + _health_warnings(config) + _network_warnings(config, host)
 
 
@@ -123,13 +123,6 @@ def check_conflicts(config: Config, host: HostConfig) -> None:
     for what, asked in clashes.items():
         if asked:
             raise BadParameterError(f"conflicting options: {what}")
-
-
-def _check_nameserver(text: str) -> None:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        raise BadParameterError(f"bad nameserver address: {text}") from None
 
 
 def _check_sysctls(host: HostConfig) -> None:
