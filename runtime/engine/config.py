@@ -28,6 +28,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     user other than root keeps.
     seccomp: "default" is equal in effect to Docker's; "unconfined" loads none. spec_allow: loading it leaves
     the speculative-store-bypass mitigation as it was (SECCOMP_FILTER_FLAG_SPEC_ALLOW, as runc does).
+    apparmor: the profile to run in, which is loaded; "" for that of the engine.
     namespaces: those to make; leave one out to share the host's. Without "mount" the root is a plain chroot
     with no /proc, /sys or /dev. uid_map, gid_map: with "user".
     cgroup: False leaves the program in the engine's own cgroup (then no limits, no stats). cgroup_parent: the
@@ -63,6 +64,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     seccomp: Literal["default", "unconfined"] | Seccomp = "default"
     spec_allow: bool = True
     no_new_privs: bool = False
+    apparmor: str = ""
     rlimits: tuple[Rlimit, ...] = ()
     oom_score_adj: int | None = None
     sysctl: tuple[tuple[str, str], ...] = ()

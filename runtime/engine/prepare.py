@@ -162,6 +162,7 @@ def _spec(blank: ContainerConfig, user: User) -> Spec:
             capabilities=None if blank.caps is None else _capabilities(blank.caps, blank.ambient_caps),
             rlimits=blank.rlimits,
             no_new_privileges=blank.no_new_privs,
+            apparmor_profile=blank.apparmor,
             oom_score_adj=blank.oom_score_adj,
         ),
         root=Root(readonly=blank.read_only),

@@ -9,7 +9,7 @@ import msgspec
 from runtime.oci.plan import Plan
 from runtime.oci.program import Program, add_program
 from runtime.oci.spec import NamespaceType, Process
-from runtime.spawn import mounts, namespaces, process, terminal
+from runtime.spawn import apparmor, mounts, namespaces, process, terminal
 from runtime.spawn.linux import AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_PATH
 from runtime.spawn.tape import Slot, Tape
 
@@ -31,6 +31,7 @@ class ExecShape(msgspec.Struct, frozen=True, kw_only=True):
 def make_exec_plan(shape: ExecShape) -> Plan:
     """Return the plan of `shape`."""
     tape = Tape()
+    attribute = apparmor.add_open(tape) if shape.run.apparmor_profile else None
     process.add_stdio(tape, shape.program.nulls)
     for number in range(shape.joins):
         tape.add(f"join cgroup {number}", "write", Slot(f"cgroup{number}"), b"0", 1)
@@ -45,5 +46,5 @@ def make_exec_plan(shape: ExecShape) -> Plan:
         root = tape.add("open /", "openat", AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
     else:
         root = mounts.add_enter_chroot(tape)
-    add_program(tape, shape.run, root, shape.program)
+    add_program(tape, shape.run, root, shape.program, attribute)
     return Plan(tape, 0)

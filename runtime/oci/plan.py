@@ -16,7 +16,7 @@ from runtime.docker_syntax import sysctls
 from runtime.oci.options import parse_options
 from runtime.oci.program import Program, add_program
 from runtime.oci.spec import Mount, Namespace, Process, Root, Spec
-from runtime.spawn import devices, mounts, namespaces, process, terminal
+from runtime.spawn import apparmor, devices, mounts, namespaces, process, terminal
 from runtime.spawn.linux import MS_PRIVATE, MS_SLAVE
 from runtime.spawn.tape import Result, Slot, Tape
 
@@ -68,6 +68,7 @@ def make_plan(shape: Shape) -> Plan:
     wanted = shape.spec.linux.namespaces
     made = tuple(ns.type for ns in wanted if not ns.path and ns.type not in shape.joined)
     tape = Tape()
+    attribute = apparmor.add_open(tape) if shape.spec.process.apparmor_profile else None
     shm = _add_entry(tape, shape, made)
     if "mount" in made:
         root = _add_tree(tape, shape, shm)
@@ -75,7 +76,7 @@ def make_plan(shape: Shape) -> Plan:
     else:
         process.add_null_stdio(tape, shape.program.nulls)
         root = _add_chroot(tape, shape)
-    add_program(tape, shape.spec.process, root, shape.program)
+    add_program(tape, shape.spec.process, root, shape.program, attribute)
     by_clone = tuple(name for name in made if not (name == "mount" and shape.anchored))
     return Plan(tape, namespaces.clone_flags(by_clone))
 

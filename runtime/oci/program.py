@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from runtime.oci.spec import Process
-from runtime.spawn import capabilities, process, seccomp
+from runtime.spawn import apparmor, capabilities, process, seccomp
 from runtime.spawn.tape import Result, Tape
 
 
@@ -25,8 +25,13 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     makes_directory: bool = True
 
 
-def add_program(tape: Tape, run: Process, root: Result, program: Program) -> None:
-    """Append the steps from a finished file system to the running program; slots `argv`, `env`."""
+def add_program(
+    tape: Tape, run: Process, root: Result, program: Program, attribute: Result | None = None
+) -> None:
+    """Append the steps from a finished file system to the running program; slots `argv`, `env`.
+
+    attribute: what apparmor.add_open() gave, for a profile.
+    """
     if run.oom_score_adj is not None:
         process.add_oom_score(tape, run.oom_score_adj)
     process.add_working_directory(tape, root, run.cwd, make=program.makes_directory)
@@ -37,6 +42,8 @@ def add_program(tape: Tape, run: Process, root: Result, program: Program) -> Non
     process.add_session_keyring(tape)
     process.add_signals(tape, program.ignored_signals)
     process.add_close_on_exec(tape)
+    if attribute is not None:
+        apparmor.add_enter(tape, attribute, run.apparmor_profile)
     _add_rights(tape, run, program.filter)
     if program.init:
         process.add_execve_descriptor(tape)

@@ -54,6 +54,7 @@ class Process(_Part, frozen=True, kw_only=True):
     """None: the capabilities are left alone (an ablation switch, not a default)."""
     rlimits: tuple[Rlimit, ...] = ()
     no_new_privileges: bool = False
+    apparmor_profile: str = ""
     oom_score_adj: int | None = None
 
 

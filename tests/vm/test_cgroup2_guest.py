@@ -18,6 +18,7 @@ REPOSITORY = Path(__file__).parents[2]
 CHECKS = Path(__file__).parent / "in_guest/check_containers.py"
 PYTHON = ("python3-minimal", "python3-msgspec", "python3-isal", "python3-pytest", "python3-hypothesis")
 DAEMON = (
+    "apparmor",
     "python3-aiohttp",
     "python3-dnspython",
     "python3-jsonschema",
@@ -105,3 +106,10 @@ def test_a_passed_socket_stays_with_debians_python(guest):
 def test_what_asks_the_host_is_true_of_v2_and_of_tmp_in_memory_too(guest, file, test):
     guest.exec(["sh", "-c", "mountpoint -q /tmp || mount -t tmpfs tmp /tmp"])
     assert " passed" in in_guest(guest, f"tests/runtime/{file}", "-k", test)
+
+
+def test_containers_are_in_a_profile_where_the_kernel_has_apparmor(guest):
+    """As Debian's has; it can be seen once its file system is mounted, as systemd does."""
+    assert guest.exec(["mount", "-t", "securityfs", "none", "/sys/kernel/security"]).exit_code == 0
+    said = in_guest(guest, "tests/runtime/api/test_apparmor.py")
+    assert " passed" in said and "skipped" not in said

@@ -10,9 +10,11 @@ from msgspec import UNSET, UnsetType
 
 from runtime.api.views.parts import Mount, mount, port_map
 from runtime.docker_syntax.times import NEVER
+from runtime.engine.service.hostfacts import host_facts
 from runtime.engine.service.network_state import at_rest, shown
 from runtime.engine.service.record import ContainerRecord, Health, State
 from runtime.engine.service.request import Body, Config, EndpointSettings, HostConfig, PortBinding
+from runtime.engine.service.security import apparmor_of
 from runtime.engine.service.service import Service
 
 _LEFT_OUT = frozenset(
@@ -139,7 +141,7 @@ def inspect(
         platform=platform.system().lower(),
         mount_label="",
         process_label="",
-        app_armor_profile="",
+        app_armor_profile=apparmor_of(record.host_config, is_on=host_facts().apparmor),
         exec_ids=service.execs.of(record.id) or None,
         # Both are shown without what Docker leaves out, which a struct cannot say field by field.
         host_config=cast(HostConfig, _shown(_host(service, record), _LEFT_OUT_OF_HOST)),

@@ -11,11 +11,15 @@ from typing import Any
 import msgspec
 
 from runtime.network.settings import forwards
-from runtime.spawn.cgroups import CgroupError, find_layout
+from runtime.spawn import apparmor
+from runtime.spawn.cgroups import CgroupError, controllers_at, find_delegated, find_layout
 
 
 class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """cpu_list, node_list: as the kernel writes sets, `0-3`. swap_limit: swap can be limited."""
+    """cpu_list, node_list: as the kernel writes sets, `0-3`. swap_limit: swap can be limited.
+
+    apparmor: profiles are enforced, and can be loaded.
+    """
 
     cpus: int
     cpu_list: str
@@ -29,6 +33,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     system: str
     system_version: str
     hostname: str
+    apparmor: bool = False
 
 
 @functools.cache
@@ -49,6 +54,7 @@ def host_facts() -> HostFacts:
         system=release.get("PRETTY_NAME", "Linux"),
         system_version=release.get("VERSION_ID", ""),
         hostname=platform.node(),
+        apparmor=apparmor.is_on(),
     )
 
 
@@ -78,7 +84,8 @@ def _cgroups() -> tuple[int, frozenset[str], bool]:
     if layout.v1:
         swap = Path(layout.v1.get("memory", "/nowhere"), "memory.memsw.limit_in_bytes").exists()
         return 1, frozenset(layout.v1), swap
-    return 2, layout.v2_controllers, Path("/proc/swaps").exists()
+    ours = f"{layout.v2}{find_delegated(layout)}"  # a unit may have been given some of the host's only
+    return 2, controllers_at(ours), Path("/proc/swaps").exists()
 
 
 def _release() -> dict[str, str]:

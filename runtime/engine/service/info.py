@@ -102,7 +102,7 @@ def daemon_id(service: Service) -> str:
 
 
 def _security(service: Service) -> list[str]:
-    found = ["name=seccomp,profile=builtin"]
+    found = ["name=apparmor"] * host_facts().apparmor + ["name=seccomp,profile=builtin"]
     if service.settings.cgroupns_mode == "private":
         found.append("name=cgroupns")
     return found + ["name=no-new-privileges"] * service.settings.no_new_privileges

@@ -13,17 +13,18 @@ from runtime.docker_syntax import booleans
 from runtime.engine.errors import BadParameterError, refusing
 from runtime.engine.service.request import HostConfig
 from runtime.oci.spec import Seccomp, SeccompArg, SeccompSyscall
-from runtime.spawn import capabilities
+from runtime.spawn import apparmor, capabilities
 
 Profile = Literal["default", "unconfined"] | Seccomp
 _GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "i686": "x86"}
 
 
 class SecurityOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What `security_opt` says. Labels of SELinux and AppArmor profiles are accepted, and not used."""
+    """What `security_opt` says. Labels of SELinux are accepted, and not used. apparmor: a profile."""
 
     no_new_privs: bool = False
     seccomp: str = ""
+    apparmor: str = ""
     systempaths: bool = True
 
 
@@ -41,9 +42,19 @@ def parse_security(options: Sequence[str] | None) -> SecurityOptions:
             found["seccomp"] = value
         elif name == "systempaths" and value == "unconfined":
             found["systempaths"] = False
-        elif name not in ("label", "apparmor", "disable", "writable-cgroups"):
+        elif name == "apparmor":
+            found["apparmor"] = value
+        elif name not in ("label", "disable", "writable-cgroups"):
             raise BadParameterError(f'invalid --security-opt: "{text}"')
     return SecurityOptions(**found)
+
+
+def apparmor_of(host: HostConfig, *, is_on: bool) -> str:
+    """Return a container's AppArmor profile, as inspect shows it; "" where there is no AppArmor."""
+    asked = parse_security(host.security_opt).apparmor
+    if not is_on:
+        return ""
+    return asked or ("unconfined" if host.privileged else apparmor.NAME)
 
 
 def capabilities_of(host: HostConfig) -> tuple[str, ...]:

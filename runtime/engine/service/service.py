@@ -19,6 +19,7 @@ from runtime.engine.service.events import EventBus
 from runtime.engine.service.hostfacts import host_facts
 from runtime.engine.service.info import daemon_id, info_document
 from runtime.engine.service.settings import DEFAULTS, Settings
+from runtime.spawn import apparmor
 
 if TYPE_CHECKING:
     from runtime.engine.service.execs import Execs
@@ -114,6 +115,7 @@ class Service:
         self.images = await asyncio.to_thread(ImageStore, self.root / "images")
         await asyncio.to_thread(self.images.sweep)
         self.volumes = await asyncio.to_thread(VolumeStore, self.root / "volumes")
+        await asyncio.to_thread(_load_profile)
         self.spawner = await self._open_spawner(spawner)
         self.streams, self.execs = Streams(self), Execs(self)
         self.networks, self.containers = Networks(self), Containers(self)
@@ -216,3 +218,11 @@ class Service:
     def info(self) -> dict[str, Any]:
         """Return what `GET /info` tells: counts, drivers, the host."""
         return info_document(self)
+
+
+def _load_profile() -> None:
+    try:
+        if host_facts().apparmor:
+            apparmor.load()
+    except apparmor.AppArmorError as error:
+        raise UnavailableError(str(error)) from error

@@ -20,7 +20,7 @@ from runtime.engine.service.hostfacts import HostFacts
 from runtime.engine.service.limits import limits_of
 from runtime.engine.service.mounting import subpath_of
 from runtime.engine.service.record import ContainerRecord, MountPoint
-from runtime.engine.service.security import capabilities_of, parse_security, seccomp_of
+from runtime.engine.service.security import apparmor_of, capabilities_of, parse_security, seccomp_of
 from runtime.engine.spawner.protocol import Endpoint, Start
 from runtime.engine.users import find_home_once, resolve_user
 from runtime.network.model import Port
@@ -84,6 +84,7 @@ def _container(record: ContainerRecord, around: Surroundings, facts: HostFacts) 
     security = parse_security(host.security_opt)
     devices, rules = devices_of(host.devices)
     limits = limits_of(host, facts)
+    profile = apparmor_of(host, is_on=facts.apparmor)
     searched = (*map(str, around.layers), f"{around.home}/u")
     made = ContainerConfig(
         layers=tuple(map(str, around.layers)),
@@ -98,6 +99,7 @@ def _container(record: ContainerRecord, around: Surroundings, facts: HostFacts) 
         devices=devices,
         limits=msgspec.structs.replace(limits, devices=(*rules, *rules_of(host.device_cgroup_rules))),
         no_new_privs=security.no_new_privs,
+        apparmor="" if profile == "unconfined" else profile,
         rlimits=_rlimits(record),
         oom_score_adj=host.oom_score_adj or None,
         sysctl=_sysctls(record),

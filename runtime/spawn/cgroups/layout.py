@@ -52,7 +52,7 @@ def find_layout(mountinfo: str | None = None) -> Layout:
         raise CgroupError("find cgroups: no cgroup file system in", "/proc/self/mountinfo", advice=advice)
     v1 = {name: v1[name] for name in V1_CONTROLLERS if name in v1}
     unified = min(v2, key=lambda where: not where.startswith("/sys/fs/cgroup")) if v2 else None
-    return Layout(v1=v1, v2=unified, v2_controllers=_controllers(unified))
+    return Layout(v1=v1, v2=unified, v2_controllers=controllers_at(unified))
 
 
 def find_delegated(layout: Layout, own: str | None = None) -> str:
@@ -95,10 +95,11 @@ def _mounts(text: str) -> list[tuple[str, str, list[str]]]:
     return found
 
 
-def _controllers(unified: str | None) -> frozenset[str]:
-    if unified is None:
+def controllers_at(path: str | None) -> frozenset[str]:
+    """Return the controllers that the cgroup `path` of a v2 tree has."""
+    if path is None:
         return frozenset()
     try:
-        return frozenset(Path(unified, "cgroup.controllers").read_text().split())
+        return frozenset(Path(path, "cgroup.controllers").read_text().split())
     except OSError:
         return frozenset()

@@ -141,7 +141,9 @@ class CgroupManager:
             raise CgroupError("make cgroup", repr(id), advice="an id is letters, digits, `_`, `.` and `-`")
         missing = limits.controllers() - self.controllers
         if missing:
-            advice = f"drop the limit, or boot a kernel with the controllers {', '.join(sorted(missing))}"
+            advice = (
+                f"drop the limit, or give this kernel or unit the controllers {', '.join(sorted(missing))}"
+            )
             raise CgroupError("limit", id, advice=advice)
         if limits.swap_max is not None and limits.memory_max is None and "memory" in self.layout.v1:
             raise CgroupError(

@@ -52,6 +52,18 @@ def test_the_filter_is_loaded_while_it_may_be_and_as_late_as_it_can(no_new_privi
     assert before(found, *order, "execve")
 
 
+def test_a_profile_is_entered_through_the_hosts_proc_and_before_the_filter():
+    from runtime.spawn.seccomp import Filter
+
+    run = msgspec.structs.replace(spec().process, apparmor_profile="one")
+    program = Program(filter=Filter(bytes(8)))
+    order = ("open own AppArmor", "new session", "enter AppArmor profile one", "load seccomp", "execve")
+    assert before(steps(msgspec.structs.replace(spec(), process=run), program=program), *order)
+    joining = ExecShape(run=run, namespaces=defaults.NAMESPACES, program=program)
+    order = ("open own AppArmor", "join the container's", "enter AppArmor profile one", "load seccomp")
+    assert before(make_exec_plan(joining).tape.steps, *order)
+
+
 def test_joined_and_anchored_namespaces_are_not_made_by_the_clone():
     flags = make_plan(Shape(spec=spec(), joined=("network",))).flags
     assert flags & CLONE_NEWPID

@@ -14,7 +14,7 @@ from runtime.engine.service.create import complete
 from runtime.engine.service.hostfacts import host_facts
 from runtime.engine.service.record import ContainerRecord, MountPoint, State
 from runtime.engine.service.request import Config, DeviceMapping, HostConfig, Ulimit
-from runtime.engine.service.security import capabilities_of, parse_security, seccomp_of
+from runtime.engine.service.security import apparmor_of, capabilities_of, parse_security, seccomp_of
 from runtime.engine.service.signals import number_of
 from runtime.engine.service.translate import Surroundings, environment, hostname_of, start_of
 from runtime.engine.spawner.protocol import Start
@@ -242,6 +242,21 @@ def test_security_options():
     assert not parse_security(["no-new-privileges:false"]).no_new_privs
     config = start(security_opt=["no-new-privileges=true", "systempaths=unconfined"]).config
     assert (config.no_new_privs, config.masked_paths, config.readonly_paths) == (True, (), ())
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ({}, "nn-default"),
+        ({"privileged": True}, "unconfined"),
+        ({"security_opt": ["apparmor=unconfined"]}, "unconfined"),
+        ({"security_opt": ["apparmor=mine"], "privileged": True}, "mine"),
+    ],
+)
+def test_the_profile_of_apparmor(host: dict[str, object], shown: str):
+    assert apparmor_of(HostConfig(**host), is_on=True) == shown
+    assert apparmor_of(HostConfig(**host), is_on=False) == ""
+    assert start(**host).config.apparmor == "", "this host's facts have none"
 
 
 def test_a_seccomp_profile_in_dockers_form_is_reduced_to_what_counts_here():
