@@ -5,11 +5,11 @@ from runtime.docker_syntax import MalformedError
 
 
 def size(flag: str, text: str) -> int:
-    """`512m`, `1.5GiB`, `4096` → bytes; `-1` as it is."""
+    """`512m`, `1.5GiB`, `4096` → bytes; `-1`, no limit, only of swap."""
     from runtime.docker_syntax import sizes
 
     try:
-        return -1 if text == "-1" else sizes.parse(text)
+        return -1 if (flag, text) == ("--memory-swap", "-1") else sizes.parse(text)
     except MalformedError:
         raise misuse(flag, text, "write bytes, or a number with k, m or g, as in 512m") from None
 
@@ -30,9 +30,12 @@ def duration(flag: str, text: str) -> int:
     from runtime.docker_syntax import durations
 
     try:
-        return durations.parse(text)
+        found = durations.parse(text)
     except MalformedError:
-        raise misuse(flag, text, "write a time with units, as in 1m30s or 500ms") from None
+        found = -1
+    if found < 0:
+        raise misuse(flag, text, "write a time with units, as in 1m30s or 500ms")
+    return found
 
 
 def pair(flag: str, text: str) -> tuple[str, str]:

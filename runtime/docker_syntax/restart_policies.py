@@ -7,9 +7,9 @@ NAMES = ("no", "always", "unless-stopped", "on-failure")
 
 def parse(text: str) -> tuple[str, int]:
     """Return name and most tries, 0 for any number. Raises MalformedError in docker's words."""
-    name, colon, count = text.partition(":")
+    name, _, count = text.partition(":")
     digits = count.removeprefix("-")
-    if colon and not (digits.isascii() and digits.isdecimal()):
+    if count and not (digits.isascii() and digits.isdecimal()):
         raise MalformedError("invalid restart policy format: maximum retry count must be an integer")
     found = name, int(count or 0)
     check(*found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import subprocess
@@ -302,3 +303,122 @@ EXCLUSIVE = (
 def test_any_mixture_is_what_docker_sends(recorder: Recorder, chosen: list[tuple[str, ...]]):
     words = [word for one in chosen for word in one]
     assert meaning(ours(*words, "img", "true")) == meaning(dockers(recorder, *words, "img", "true"))
+
+
+VALUES: dict[str, tuple[str, ...]] = {
+    "-m": (
+        "0",
+        "64",
+        "64b",
+        "64B",
+        "1.5g",
+        "64MiB",
+        "64 mb",
+        "64  mb",
+        "",
+        "x",
+        "1q",
+        "-5",
+        "1.2.3",
+        "2P",
+        "64kib ",
+    ),
+    "--memory-swap": ("-1", "-2", "64m", "x"),
+    "--shm-size": ("0", "1k", "-1", "1kb", "k"),
+    "--ulimit": (
+        "nofile=1",
+        "nofile=1:2",
+        "nofile=2:1",
+        "nofile=-1:5",
+        "nofile=",
+        "nofile=1:",
+        "NOFILE=1",
+        "x=1",
+        "nofile=1k",
+        "core",
+    ),
+    "--restart": (
+        "",
+        "no",
+        "always",
+        "on-failure",
+        "on-failure:3",
+        "on-failure:x",
+        "on-failure:",
+        ":3",
+        "unless-stopped",
+    ),
+    "--add-host": (
+        "a:1.2.3.4",
+        "a=1.2.3.4",
+        "a:::1",
+        "a=[::1]",
+        "a:[::1]",
+        "a",
+        "a:",
+        ":1.2.3.4",
+        "a:b",
+        "a:1.2.3",
+        "a=host-gateway",
+    ),
+    "-p": (
+        "80",
+        "80/udp",
+        "80:90",
+        "1.2.3.4:80:90",
+        "80-81:90-91",
+        "80-85:90",
+        "80-81:90",
+        "90-80",
+        "70000",
+        "80/x",
+        ":80",
+        "80:",
+        "[::1]::80",
+        "x",
+    ),
+    "--expose": ("80", "80-82", "80/udp", "82-80", "x", ""),
+    "--health-interval": (
+        "1s",
+        "1m30s",
+        "500ms",
+        "1.5h",
+        "0",
+        "0s",
+        "10",
+        "-1s",
+        "1us",
+        "x",
+        "",
+        "1h 5s",
+        ".5s",
+        "1µs",
+    ),
+    "--rm": ("=true", "=1", "=t", "=TRUE", "=false", "=0", "=F", "=yes", "=no", "=on", "=tRUE", "="),
+    "--mount": (
+        *(
+            f"type=bind,src=/a,dst=/b,{one}"
+            for one in ("ro", "ro=1", "ro=false", "ro=yes", "ro=", "readonly=T")
+        ),
+        *(f"type=bind,src=/a,dst=/b,bind-propagation={one}" for one in ("rslave", "shared")),
+        *(f"type=tmpfs,dst=/b,tmpfs-size={one}" for one in ("1m", "0", "x", "1.5g", "-1")),
+    ),
+}
+
+
+@needs_docker
+@pytest.mark.peers
+@pytest.mark.parametrize("flag", VALUES)
+def test_a_value_means_the_same_to_docker_or_is_refused_by_both(recorder: Recorder, flag: str):
+    found = {}
+    for value in VALUES[flag]:
+        words = [flag + value] if value.startswith("=") else [flag, value]
+        said: list[Any] = []
+        for asked in (ours, functools.partial(dockers, recorder)):
+            try:
+                said.append(meaning(asked(*words, "img")))
+            except (CliError, AssertionError):
+                said.append("refused")
+        if said[0] != said[1]:
+            found[value] = said
+    assert not found
