@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -25,7 +26,12 @@ class LogOptions(NamedTuple):
 
 def parse(driver: str, given: Mapping[str, str]) -> LogOptions | None:
     """Return what a container's log is to be, None for none. driver "": json-file. Raises MalformedError."""
-    driver = driver or "json-file"
+    return _parse(driver or "json-file", tuple(given.items()))
+
+
+@functools.lru_cache(maxsize=64)
+def _parse(driver: str, items: tuple[tuple[str, str], ...]) -> LogOptions | None:
+    given = dict(items)
     if driver == "none":  # its options mean nothing, to dockerd as well
         return None
     _check_buffer(given)

@@ -33,9 +33,10 @@ def check_config(config: Config) -> None:
             raise BadParameterError(f"invalid environment variable: {one}")
     if config.stop_signal:
         number_of(config.stop_signal)
-    with refusing():
-        for port in config.exposed_ports or {}:
-            ports.parse(port)
+    if config.exposed_ports:
+        with refusing():
+            for port in config.exposed_ports:
+                ports.parse(port)
     if config.healthcheck is not None:
         _check_healthcheck(config.healthcheck)
 
