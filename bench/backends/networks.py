@@ -7,13 +7,15 @@ veths meet on the same one and have the same way to the wire.
 
 from __future__ import annotations
 
+import secrets
 from typing import Literal
 
 from bench.backends.base import BackendError
 from bench.model import NetworkMode
-from runtime import network
 from runtime.engine import shared
-from runtime.network import Attachment, Bridge, NetworkError
+from runtime.network import sweeping
+from runtime.network.errors import NetworkError
+from runtime.network.model import Attachment, NetworkSpec
 from runtime.spawn import cgroups
 from runtime.spawn.cgroups import CgroupError
 
@@ -36,7 +38,7 @@ class Namespace:
             except BaseException:
                 shared.leave()
                 raise
-        assert self._attachment is not None and self._attachment.netns_fd is not None
+        assert self._attachment is not None
         self.descriptor = self._attachment.netns_fd
         self.address = self._attachment.address
 
@@ -54,12 +56,13 @@ class Address:
 
     def __init__(self, mode: BridgedMode) -> None:
         self._mode = mode
+        self._holder = secrets.token_hex(8)
         self._open = True
         with _Errors(f"attach to the {mode} network"):
             shared.enter()
             try:
-                self.bridge: Bridge = shared.networks().bridge(mode)
-                self.address = shared.networks().reserve(mode)
+                self.network: NetworkSpec = shared.networks().spec(mode)
+                self.address = shared.networks().reserve(mode, self._holder)
             except BaseException:
                 shared.leave()
                 raise
@@ -69,14 +72,14 @@ class Address:
         if self._open:
             self._open = False
             with _Errors("leave a network"):
-                shared.networks().release(self._mode, self.address)
+                shared.networks().release(self._mode, self._holder)
                 shared.leave()
 
 
 def sweep() -> None:
     """Free links, firewall tables and cgroups that dead processes left."""
     with _Errors("sweep networks"):
-        network.sweep()
+        sweeping.sweep()
         cgroups.sweep(shared.PREFIX)
 
 

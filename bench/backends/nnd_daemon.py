@@ -60,12 +60,10 @@ def remove(directory: Path) -> None:
 def sweep(root: Path) -> None:
     """Free mounts, cgroups, links, rules and settings that a killed spawner of `root` left."""
     from runtime.engine import Engine, EngineError
-    from runtime.network import NetworkError, named
 
     try:
         engine = Engine(root / "engine")
         engine.sweep()
         engine.close()
-        named.sweep()
-    except (EngineError, NetworkError, OSError) as error:
+    except (EngineError, OSError) as error:
         raise BackendError(f"free what nnd left below {root}: {error}") from error

@@ -31,7 +31,7 @@ from bench.backends.started import Started
 from bench.backends.streams import Child
 from bench.model import BackendInfo
 from runtime.engine import ContainerConfig, Engine, EngineError, Limits, bind
-from runtime.network import NetworkError
+from runtime.network.errors import NetworkError
 from runtime.oci.defaults import NAMESPACES
 from runtime.spawn.cgroups import CgroupError
 
@@ -61,7 +61,7 @@ class RuntimeBackend:
             details={
                 "start": "clone3 + tape, in process",
                 "seccomp": "Docker's default",
-                "network": "netns pool",
+                "network": "pooled namespaces on the daemon's kind of bridge",
             },
         )
 

@@ -142,9 +142,9 @@ class VmBackend:
 
 
 def _tap(place: networks.Address) -> VmNetwork:
-    prefix = place.bridge.subnet.partition("/")[2]
+    prefix = place.network.subnet.partition("/")[2]
     return VmNetwork(
-        address=f"{place.address}/{prefix}", gateway=place.bridge.gateway, bridge=place.bridge.name
+        address=f"{place.address}/{prefix}", gateway=place.network.gateway, bridge=place.network.link
     )
 
 

@@ -203,15 +203,13 @@ def sweep(client: Client, options: Options) -> int:
     from runtime.engine.engine import Engine
     from runtime.engine.errors import EngineError
     from runtime.image import ImageError
-    from runtime.network import named
-    from runtime.network.errors import NetworkError
 
     root = _root()
     try:
         with only_one(root), Engine(root) as engine:  # making one frees the dead engines' containers
-            freed = [*engine.swept, *named.sweep(), *map(str, engine.images.sweep())]
+            freed = [*engine.swept, *map(str, engine.images.sweep())]
             loose = engine.images.prune()
-    except (EngineError, ImageError, NetworkError) as error:
+    except (EngineError, ImageError) as error:
         raise CliError(str(error), 1) from error
     for item in freed:
         print(f"freed: {item}")

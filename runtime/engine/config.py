@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from runtime.network.model import Mode, Port
+from runtime.network.model import Port
 from runtime.oci import defaults
 from runtime.oci.spec import Device, IdMapping, Mount, NamespaceType, Rlimit, Seccomp, TimeOffset
 from runtime.spawn import capabilities
@@ -22,7 +22,8 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     argv, env (`NAME=value`), cwd, user (`uid`, `uid:gid` or names from the image), groups: None is taken from
     the image's config where there is one; its entrypoint comes before argv.
     entrypoint: in place of the image's; the image's command is then left out too, as Docker does.
-    ports: published ports, for the network modes bridge and nat.
+    network: none, host, bridge (routed), nat (masqueraded), or the id of a named network, into which who
+    starts it plugs it between attach() and start(). ports: published, for bridge and nat.
     mounts: see bind() and tmpfs(). read_only: the root, not the mounts.
     caps: names; None leaves all capabilities (an ablation). ambient_caps: a part of caps that a program of a
     user other than root keeps.
@@ -54,7 +55,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[int | str, ...] = ()
     umask: int | None = None
     hostname: str = ""
-    network: Mode = "none"
+    network: str = "none"
     ports: tuple[Port, ...] = ()
     mounts: tuple[Mount, ...] = ()
     devices: tuple[Device, ...] = ()

@@ -73,14 +73,15 @@ class Container(Running):
 
     # ---- start ----------------------------------------------------------------------------------------
 
-    def attach(self) -> int | None:
+    def attach(self, address: str = "") -> int | None:
         """Take its network namespace before the start, for links to be put into it; None if it joins one.
 
-        Returns the descriptor, which stays the container's. Raises NetworkError.
+        address: which it will be given on the network of its config. Returns the descriptor, which stays the
+        container's. Raises NetworkError.
         """
         with self._lock:
             if self._attachment is None:
-                self._attachment = self._engine.attach(self.config, tuple(self._shared))
+                self._attachment = self._engine.attach(self.config, tuple(self._shared), address)
             return self._attachment.netns_fd if self._attachment else None
 
     def start(

@@ -225,11 +225,16 @@ class Engine:
             return self._roots.take_at(home, prepared.layers)
         return self._roots.take(prepared.layers)
 
-    def attach(self, config: ContainerConfig, joined: tuple[NamespaceType, ...] = ()) -> Attachment | None:
-        """Take a network namespace for a container, None when it has the host's or that of another."""
+    def attach(
+        self, config: ContainerConfig, joined: tuple[NamespaceType, ...] = (), address: str = ""
+    ) -> Attachment | None:
+        """Take a network namespace for a container, None when it has the host's or that of another.
+
+        address: which it will be given on a named network.
+        """
         if not _joins_network(config) or "network" in joined:
             return None
-        return shared.networks().attach(config.network, config.ports)
+        return shared.networks().attach(config.network, config.ports, address)
 
     def detach(self, attachment: Attachment) -> None:
         """Give a container's network back."""

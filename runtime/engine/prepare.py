@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import stat
 
 import msgspec
@@ -13,6 +14,7 @@ from runtime.engine.errors import EngineError
 from runtime.engine.privileges import granted
 from runtime.engine.propagation import require_propagation
 from runtime.engine.users import resolve_user
+from runtime.network.model import BRIDGED
 from runtime.oci import defaults
 from runtime.oci.execute import ExecShape
 from runtime.oci.options import MountOptions, parse_options
@@ -26,6 +28,7 @@ from runtime.spawn.cgroups import Limits
 from runtime.spawn.idmaps import IdMaps, IdRange
 
 _NO_LIMITS = Limits()
+_ID = re.compile("[0-9a-f]{64}")
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +62,7 @@ def prepare(
     """
     if not config.argv:
         raise EngineError("create container: no argv given; name the program to run")
+    _check_network(config)
     if config.network == "host":
         kept = tuple(name for name in config.namespaces if name != "network")
         config = msgspec.structs.replace(config, namespaces=kept)
@@ -87,6 +91,15 @@ def prepare(
     return Prepared(
         config=config, spec=spec, shape=shape, maps=maps, layers=layers, env=env, paths=paths, binds=binds
     )
+
+
+def _check_network(config: ContainerConfig) -> None:
+    if not (config.network in ("none", "host", *BRIDGED) or _ID.fullmatch(config.network)):
+        raise EngineError(
+            f"network {config.network}: name none, host, bridge, nat or the id of a network that is up"
+        )
+    if config.ports and config.network not in BRIDGED:
+        raise EngineError(f"network mode {config.network} publishes no ports; use bridge or nat")
 
 
 def plan_start(prepared: Prepared, nulls: tuple[int, ...]) -> Plan:
@@ -141,6 +154,7 @@ def _blank(config: ContainerConfig) -> ContainerConfig:
         layers=(),
         rootfs="",
         image="",
+        network="none",
         ports=(),
         home="",
         limits=_NO_LIMITS,
@@ -227,7 +241,7 @@ def _maps(config: ContainerConfig) -> IdMaps | None:
         raise EngineError(
             "user namespace: uid_map and gid_map must each map 0, the container's root"
         ) from None
-    if config.network in ("bridge", "nat"):
+    if config.network not in ("none", "host"):
         raise EngineError(f"user namespace: network mode {config.network} cannot be had; use none or host")
     return maps
 

@@ -14,7 +14,7 @@ from runtime.spawn.cgroups import CgroupManager, find_delegated, find_layout
 from runtime.spawn.owner import Owner
 
 if TYPE_CHECKING:
-    from runtime.network.manager import NetworkManager
+    from runtime.network.modes import NetworkModes
 
 PREFIX = "nn"
 POOL_SIZE = 4
@@ -24,7 +24,7 @@ MOST_CGROUPS = 16
 _lock = threading.Lock()
 _engines = 0
 _cgroups: dict[str, CgroupManager] = {}
-_networks: NetworkManager | None = None
+_networks: NetworkModes | None = None
 
 
 def enter() -> None:
@@ -58,14 +58,14 @@ def _manager(parent: str) -> CgroupManager:
     )
 
 
-def networks() -> NetworkManager:
+def networks() -> NetworkModes:
     """Return the process's networks, made at first need: the import alone takes 0.1 s."""
     global _networks
     with _lock:
         if _networks is None:
-            from runtime.network.manager import NetworkManager
+            from runtime.network.modes import NetworkModes
 
-            _networks = NetworkManager(Owner.current(), pool_size=POOL_SIZE)
+            _networks = NetworkModes(Owner.current(), pool_size=POOL_SIZE)
         return _networks
 
 

@@ -8,11 +8,12 @@ import os
 import socket
 from collections.abc import Iterator
 from functools import cache
-from ipaddress import ip_network
 from pathlib import Path
+from typing import NamedTuple
 
 from runtime.network import rtnetlink
 from runtime.network.errors import NetworkError, wrap
+from runtime.network.ipam import hardware_address
 from runtime.network.model import Endpoint, NetworkSpec
 from runtime.network.nft import Nft
 from runtime.network.rtnetlink import Rtnetlink
@@ -63,23 +64,107 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def configure(endpoint: Endpoint, spec: NetworkSpec) -> None:
-    """Give the interface of an endpoint, in whose namespace the thread is, its addresses; bring it up."""
-    name = endpoint.interface
-    if endpoint.address6:
-        switch_ipv6_on(name)
-    index = socket.if_nametoindex(name)
-    requests = [rtnetlink.set_up(name)]
+class Pair(NamedTuple):
+    """A container's end of a pair that is plugged in.
+
+    link: the host's end. number: of this one. resolver: see open_resolver(), () if no names are asked for
+    there. netlink: a socket inside, or guess: what it is configured for already, with its ears, see guess().
+    """
+
+    link: str
+    number: int
+    resolver: tuple[socket.socket, ...]
+    netlink: Rtnetlink | None
+    guess: Endpoint | None = None
+    ears: int = -1
+
+    def settle(self) -> None:
+        """Close what is of no use once the pair is a container's."""
+        if self.netlink is not None:
+            self.netlink.close()
+        if self.ears >= 0:
+            os.close(self.ears)
+
+    def close(self) -> None:
+        """Close all there is."""
+        self.settle()
+        for one in self.resolver:
+            one.close()
+
+
+def make_ready(link: str, name: str, spec: NetworkSpec, netlink: Rtnetlink | None, *, names: bool) -> Pair:
+    """Do with a fresh pair, in whose namespace the thread is, what needs no addresses.
+
+    With IPv6 it stays down, since the address of its own that it takes then follows from the hardware's.
+    """
+    number = socket.if_nametoindex(name)
+    resolver = open_resolver() if names else ()
+    netlink = netlink or Rtnetlink()
+    pair = Pair(link, number, resolver, netlink)
+    try:
+        if spec.subnet6:
+            switch_ipv6_on(name)
+        else:
+            netlink.ask([rtnetlink.set_up(name)])
+    except BaseException:
+        pair.close()
+        raise
+    return pair
+
+
+def guess(pair: Pair, endpoint: Endpoint, spec: NetworkSpec) -> Pair:
+    """Configure a pair, in whose namespace the thread is, for an endpoint that will probably come.
+
+    Until it does it is deaf: it answers no question for its address, which may be another's. To let it hear
+    takes no lock of the kernel's, which the reaping of ended namespaces holds for milliseconds.
+    """
+    switch = f"/proc/sys/net/ipv4/conf/{endpoint.interface}/arp_ignore"
+    ears = os.open(switch, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(ears, b"8")
+        assert pair.netlink is not None
+        pair.netlink.ask(_requests(pair, endpoint, spec))
+    except BaseException:
+        os.close(ears)
+        raise
+    pair.netlink.close()
+    return pair._replace(netlink=None, guess=endpoint, ears=ears)
+
+
+def configure(pair: Pair, netns_fd: int, endpoint: Endpoint, spec: NetworkSpec) -> None:
+    """Give an endpoint's interface its addresses and routes, and bring it up."""
+    if pair.netlink is not None:
+        pair.netlink.ask(_requests(pair, endpoint, spec))
+        return
+    os.pwrite(pair.ears, b"0", 0)
+    if endpoint != pair.guess and pair.guess is not None:
+        wrong = rtnetlink.drop_address(pair.number, pair.guess.address, _prefix(spec.subnet))
+        with inside(netns_fd), Rtnetlink() as netlink:
+            netlink.ask([wrong, *_requests(pair, endpoint, spec)])
+
+
+def guessed(spec: NetworkSpec, address: str) -> Endpoint:
+    """Return the endpoint of an address with which nobody wants anything special."""
+    mac = hardware_address(address, "")
+    return Endpoint(network=spec.id, interface=f"{spec.prefix}0", address=address, mac=mac)
+
+
+def _requests(pair: Pair, endpoint: Endpoint, spec: NetworkSpec) -> list[rtnetlink.Request]:
+    requests = [rtnetlink.set_mac(pair.number, endpoint.mac)]
     for address, subnet in ((endpoint.address, spec.subnet), (endpoint.address6, spec.subnet6)):
         if address:
-            requests.append(rtnetlink.add_address(index, address, ip_network(subnet).prefixlen))
+            requests.append(rtnetlink.add_address(pair.number, address, _prefix(subnet)))
     requests += [
-        rtnetlink.add_address(index, address, 64 if ":" in address else 16) for address in endpoint.link_local
+        rtnetlink.add_address(pair.number, address, 64 if ":" in address else 16)
+        for address in endpoint.link_local
     ]
     if endpoint.default_route:
-        requests += default_routes(index, endpoint, spec)
-    with Rtnetlink() as netlink:
-        netlink.ask(requests)
+        requests += default_routes(pair.number, endpoint, spec)
+    return requests
+
+
+def _prefix(subnet: str) -> int:
+    return int(subnet.rpartition("/")[2])
 
 
 def route_by(endpoint: Endpoint, spec: NetworkSpec) -> None:

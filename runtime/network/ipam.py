@@ -15,6 +15,7 @@ from ipaddress import (
 from typing import NamedTuple
 
 from runtime.network.errors import NetworkError
+from runtime.network.model import NetworkSpec
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -261,6 +262,17 @@ def _is_within(part: Network, whole: Network) -> bool:
     return (
         part.version == whole.version and part.network_address in whole and part.prefixlen >= whole.prefixlen
     )
+
+
+def next_address(spec: NetworkSpec, last: str, used: Collection[str]) -> str:
+    """Return the IPv4 address that a Pool of the whole subnet would give after `last`, "" at its end."""
+    if not last:
+        return ""
+    subnet = IPv4Network(spec.subnet)
+    for address in _hosts(subnet, subnet, IPv4Address(last)):
+        if str(address) != spec.gateway and str(address) not in used:
+            return str(address)
+    return ""
 
 
 def hardware_address(address: str, seed: str) -> str:

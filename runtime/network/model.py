@@ -8,6 +8,7 @@ import msgspec
 
 Mode = Literal["none", "host", "bridge", "nat"]
 BridgedMode = Literal["bridge", "nat"]
+BRIDGED = ("bridge", "nat")
 
 
 class Port(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,28 +25,17 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
     host_end: int = 0
 
 
-class Bridge(msgspec.Struct, frozen=True, kw_only=True):
-    """A bridge of ours: link name and index, its subnet (`10.209.7.0/24`) and its own address in it."""
-
-    name: str
-    index: int
-    subnet: str
-    gateway: str
-
-
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
-    """How one container is attached. Give it back with NetworkManager.detach().
+    """A container's network namespace. Give it back with NetworkModes.detach().
 
-    netns_fd: the container's network namespace to setns() to; None in mode `host`. It stays the manager's.
-    address, gateway: IPv4, None in modes `none` and `host`. host_link: the host's end of the veth pair.
+    network: as asked for. netns_fd: to setns() to; it stays the room's. address: IPv4, None without a bridge.
+    holder: who has that. ports: as bound, see NamedNetworks.attach().
     """
 
-    mode: Mode
-    netns_fd: int | None = None
+    network: str
+    netns_fd: int
+    holder: str = ""
     address: str | None = None
-    prefix_length: int | None = None
-    gateway: str | None = None
-    host_link: str | None = None
     ports: tuple[Port, ...] = ()
 
 
@@ -55,7 +45,8 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     gateway is the bridge's own address, without prefix length; an empty subnet means none of that family.
     internal: no way out. masquerade: leaves with the host's address. opens: the host is made to forward what
     comes in for it, see runtime.network.opening. icc: whether containers on it reach each other. mtu 0: the
-    kernel's default. prefix: how containers' interfaces on it begin, `eth`.
+    kernel's default. prefix: how containers' interfaces on it begin, `eth`. names: containers on it ask for
+    names at 127.0.0.11, where two sockets listen, which NamedNetworks.resolver() hands out.
     """
 
     id: str
@@ -70,14 +61,14 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     icc: bool = True
     mtu: int = 0
     prefix: str = "eth"
+    names: bool = False
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One container on one network. address: without prefix length; interface: its name inside (`eth0`).
 
     link_local: addresses it has beside, which lead no further. default_route: everything else leaves by this
-    one. resolver: the container asks for names at 127.0.0.11, where two sockets listen, which
-    NamedNetworks.resolver() hands out.
+    one.
     """
 
     network: str
@@ -87,4 +78,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     address6: str = ""
     link_local: tuple[str, ...] = ()
     default_route: bool = True
-    resolver: bool = False
+
+
+class Serve(msgspec.Struct, frozen=True):
+    """To the relay: serve the socket that comes with this, or no longer the one of this key (address "")."""
+
+    key: int
+    address: str = ""
+    port: int = 0

@@ -1,43 +1,36 @@
-"""Networks with names, as the spawner makes them: bridges, pairs, addresses, rules, held ports. No policy.
+"""Networks with names, as the engine makes them: bridges, pairs, addresses, rules, held ports. No policy.
 
-Who calls says which subnet, address and name; here it is made, and taken away again. One thread only. A pair
-ends with the container's network namespace, which the kernel reaps beside us: to delete one takes 16–68 ms.
+Who calls says which subnet, address and name; here it is made, and taken away again. One thread at a time.
+A pair ends with the container's network namespace, which the kernel reaps beside us: to delete one takes
+16–68 ms.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
+import functools
 import itertools
 import secrets
 import socket
-import struct
-import zlib
 from collections.abc import Sequence
-from ipaddress import ip_network
-from pathlib import Path
 
 import msgspec
 
-from runtime.network import inside, rtnetlink, rules
-from runtime.network.errors import NetworkError, wrap
-from runtime.network.hostroutes import has_link
+from runtime.network import bridges, inside, rtnetlink, watching
+from runtime.network.bridges import PAIR
+from runtime.network.errors import NetworkError
+from runtime.network.inside import Pair
+from runtime.network.ipam import next_address
 from runtime.network.model import Endpoint, NetworkSpec, Port
 from runtime.network.nft import set_descriptors_aside
 from runtime.network.opening import Opening
 from runtime.network.publishing import Publication
 from runtime.network.relays import Relays
-from runtime.network.rtnetlink import LinkRow, Rtnetlink
+from runtime.network.rtnetlink import Rtnetlink
 from runtime.network.rules import Rules
-from runtime.network.settings import HostSettings
-from runtime.network.watching import HostWatch
+from runtime.network.spares import Spares
+from runtime.network.watching import Listener
 from runtime.spawn.owner import Owner
-
-PAIR = "nne"
-"""How the host's ends of pairs begin."""
-_MAC = "02:4e:"
-_CONF = Path("/proc/sys/net")
-_AT_ONCE = 64
 
 
 class _Plugged:
@@ -54,19 +47,21 @@ class NamedNetworks:
     """All named networks of one process. All methods raise NetworkError; nothing stays of a failure.
 
     container: any text that names a container, the same in all calls. netns_fd: the container's network
-    namespace; it stays the caller's, and may be closed after the call.
+    namespace; it stays the caller's, and may be closed after the call. spares: namespaces for containers,
+    `spare` of them ready for each network in use, if refilled.
     """
 
-    def __init__(self, owner: Owner | None = None) -> None:
+    def __init__(self, owner: Owner | None = None, *, spare: int = 0) -> None:
         set_descriptors_aside()
         self.owner = owner or Owner.current()
         self._netlink: Rtnetlink | None = None
         self._rules = Rules(self.owner)
         self._opening = Opening(self.owner, self._rules)
-        self._watch = HostWatch()
         self._relays = Relays()
         self._specs: dict[str, NetworkSpec] = {}
         self._plugged: dict[str, _Plugged] = {}
+        self._last: dict[str, str] = {}
+        self.spares = Spares(spare, self._make_spare)
 
     # ---- networks -------------------------------------------------------------------------------------
 
@@ -76,55 +71,52 @@ class NamedNetworks:
             self._rules.mend()
             return
         self.down(spec.id)
-        netlink = self._ready()
-        self._make_bridge(netlink, spec)
+        bridges.make(self._ready(), spec, self.owner)
         self._specs[spec.id] = spec
         try:
-            _set_up_bridge(netlink, spec)
+            bridges.set_up(self._ready(), spec)
             self._rules.add_network(spec)
             self._opening.follow(self._specs.values())
         except BaseException:
             del self._specs[spec.id]
-            netlink.ask([rtnetlink.delete_group(_group(spec))])
+            bridges.delete(self._ready(), spec)
             raise
-
-    def _make_bridge(self, netlink: Rtnetlink, spec: NetworkSpec) -> None:
-        mac = _MAC + struct.pack(">I", self.owner.pid).hex(":")
-        requests = rtnetlink.add_bridge(spec.link, mac, f"nn {self.owner}", spec.mtu, _group(spec))
-        if has_link(spec.link):  # to list them all is slow where there are hundreds
-            self._make_way(netlink, spec.link)
-        netlink.ask(requests)
-
-    def _make_way(self, netlink: Rtnetlink, name: str) -> None:
-        """Remove a bridge that a dead process left; another link of that name is an error."""
-        for row in netlink.links():
-            if row.name == name:
-                if _owner_is_alive(row) is not False:
-                    raise wrap(f"make bridge {name}", errno.EEXIST, "a link of this name is there already")
-                netlink.ask([rtnetlink.delete_link(name)])
 
     def down(self, id: str) -> None:  # noqa: A002
         """Remove a network's bridge and rules. Unknown ids are fine."""
         spec = self._specs.pop(id, None)
+        self._last.pop(id, None)
         if spec is None:
             return
         with contextlib.ExitStack() as stack:
-            # With the ports of ended containers, whose namespaces the kernel may not have reaped yet.
-            stack.callback(self._ready().ask, [rtnetlink.delete_group(_group(spec))])
+            stack.callback(bridges.delete, self._ready(), spec)
+            stack.callback(self.spares.drop, id)
             stack.callback(self._opening.follow, self._specs.values())
             self._rules.drop_network(spec)
+
+    @functools.cached_property
+    def _lost_tables(self) -> Listener:
+        return watching.lost_tables()
+
+    @functools.cached_property
+    def _new_routes(self) -> Listener:
+        return watching.new_routes()
 
     @property
     def watched(self) -> tuple[int, ...]:
         """Descriptors that can be read when the host may have changed: then call follow_host()."""
-        return self._watch.fds
+        return self._lost_tables.fd, self._new_routes.fd
 
     def follow_host(self) -> None:
-        """Open links that have come since, and make again what somebody has flushed."""
-        if self._watch.has_lost_table():
-            self._rules.mend()
-        if self._watch.has_new_route() and self._specs:
+        """Make again what somebody has flushed, and open links that have come since."""
+        self.follow_tables()
+        if self._new_routes.heard():
             self._opening.follow(self._specs.values())
+
+    def follow_tables(self) -> None:
+        """Make again what somebody has flushed."""
+        if self._lost_tables.heard():
+            self._rules.mend()
 
     # ---- containers -----------------------------------------------------------------------------------
 
@@ -143,7 +135,8 @@ class NamedNetworks:
         try:
             if ports:  # first: a taken port is the likeliest failure
                 plugged.publication = Publication(ports, self._rules, self._relays)
-            for endpoint in endpoints:
+            self._plug(plugged, netns_fd, endpoints[0], self.spares.claim(netns_fd))
+            for endpoint in endpoints[1:]:
                 self._plug(plugged, netns_fd, endpoint)
             self._lead(plugged)
         except BaseException:
@@ -218,42 +211,56 @@ class NamedNetworks:
         with contextlib.ExitStack() as stack:
             if self._netlink is not None:
                 stack.callback(self._forget_netlink)
-            stack.callback(self._watch.close)
+            for name in ("_lost_tables", "_new_routes"):
+                if (listener := self.__dict__.pop(name, None)) is not None:
+                    stack.callback(listener.close)
             stack.callback(self._opening.close)
             stack.callback(self._rules.close)
             stack.callback(self._relays.close)
             stack.callback(self._delete_all)
+            stack.callback(self.spares.close)
             for container in list(self._plugged):
                 stack.callback(self.release, container)
 
     def _delete_all(self) -> None:
-        """Remove all bridges at once, which takes the kernel less time than one by one."""
-        specs, group = list(self._specs.values()), _number(str(self.owner))
+        specs = list(self._specs.values())
         self._specs.clear()
-        for part in range(0, len(specs), _AT_ONCE):  # the answers wait in a buffer
-            moves = [rtnetlink.join_group(spec.link, group) for spec in specs[part : part + _AT_ONCE]]
-            self._ready().ask(moves)
-        if specs:
-            self._ready().ask([rtnetlink.delete_group(group)])
-        for spec in specs:
-            # Ports of ended containers are left, whose namespaces the kernel has not reaped yet.
-            self._ready().ask([rtnetlink.delete_group(_group(spec))])
+        bridges.delete_all(self._ready(), specs, self.owner)
 
     # ---- the parts of it ------------------------------------------------------------------------------
 
-    def _plug(self, plugged: _Plugged, netns_fd: int, endpoint: Endpoint) -> None:
+    def _plug(
+        self, plugged: _Plugged, netns_fd: int, endpoint: Endpoint, spare: tuple[str, Pair] | None = None
+    ) -> None:
         spec = self._spec(endpoint)
-        link = self._make_pair(netns_fd, endpoint, spec, published=plugged.publication is not None)
+        pair = self._use(spare, spec, endpoint) or self._make_pair(
+            netns_fd, spec, endpoint.interface, names=not plugged.resolver
+        )
         try:
-            with inside.inside(netns_fd):
-                inside.configure(endpoint, spec)
-                if endpoint.resolver and not plugged.resolver:
-                    plugged.resolver = inside.open_resolver()
+            inside.configure(pair, netns_fd, endpoint, spec)
+            if plugged.publication is not None:
+                self._ready().ask([rtnetlink.reflect(pair.link)])
         except BaseException:
-            self._ready().ask([rtnetlink.delete_link(link)])
+            self._ready().ask([rtnetlink.delete_link(pair.link)])
+            pair.close()
             raise
-        plugged.links[endpoint.network] = link
+        pair.settle()
+        if pair.guess is None or pair.guess.address != endpoint.address:
+            self._last[spec.id] = endpoint.address
+        plugged.resolver = plugged.resolver or pair.resolver
+        plugged.links[endpoint.network] = pair.link
         plugged.endpoints[endpoint.network] = endpoint
+
+    def _use(self, spare: tuple[str, Pair] | None, spec: NetworkSpec, endpoint: Endpoint) -> Pair | None:
+        """Return the pair that a namespace has, if it is what the endpoint wants; another one goes."""
+        if spare is None:
+            return None
+        network, pair = spare
+        if (network, f"{spec.prefix}0") == (spec.id, endpoint.interface):
+            return pair
+        self._ready().ask([rtnetlink.delete_link(pair.link)])
+        pair.close()
+        return None
 
     def _unplug(self, plugged: _Plugged, endpoint: Endpoint) -> None:
         plugged.endpoints.pop(endpoint.network, None)
@@ -271,24 +278,49 @@ class NamedNetworks:
         if publication is not None:
             publication.close()
 
-    def _make_pair(self, netns_fd: int, endpoint: Endpoint, spec: NetworkSpec, *, published: bool) -> str:
-        netlink, bridge = self._ready(), socket.if_nametoindex(spec.link)
-        name = PAIR + secrets.token_hex(5)
-        requests = [
-            rtnetlink.add_veth(
-                name, bridge, _group(spec), spec.mtu, endpoint.interface, endpoint.mac, netns_fd
-            )
-        ]
-        if not spec.icc:
-            requests.append(rtnetlink.isolate(name))
-        if published:
-            requests.append(rtnetlink.reflect(name))
+    def _make_spare(self, netns_fd: int, network: str, netlink: Rtnetlink) -> Pair | None:
+        """Plug a namespace that nobody has yet into a network, None when it is not up."""
+        spec = self._specs.get(network)
+        if spec is None:
+            return None
+        pair = self._make_pair(netns_fd, spec, f"{spec.prefix}0", names=True, netlink=netlink)
+        address = "" if spec.subnet6 else self._guess(spec)
+        if not address:
+            return pair
         try:
-            netlink.ask(requests)
+            with inside.inside(netns_fd):
+                return inside.guess(pair, inside.guessed(spec, address), spec)
         except BaseException:
-            netlink.ask([rtnetlink.delete_link(name)])
+            pair.close()
             raise
-        return name
+
+    def _guess(self, spec: NetworkSpec) -> str:
+        """Return which address will be asked for next, if they go on as they did; "" for no idea."""
+        used = self.spares.addresses(spec.id)
+        for plugged in self._plugged.values():
+            if spec.id in plugged.endpoints:
+                used.add(plugged.endpoints[spec.id].address)
+        found = next_address(spec, self._last.get(spec.id, spec.gateway), used)
+        if found:
+            self._last[spec.id] = found
+        return found
+
+    def _make_pair(
+        self, netns_fd: int, spec: NetworkSpec, name: str, *, names: bool, netlink: Rtnetlink | None = None
+    ) -> Pair:
+        """Plug a namespace into a network, by an interface that has no address yet."""
+        link = PAIR + secrets.token_hex(5)
+        bridge, group = socket.if_nametoindex(spec.link), bridges.group_of(spec)
+        requests = rtnetlink.add_veth(link, bridge, group, spec.mtu, name, netns_fd)
+        if not spec.icc:
+            requests.append(rtnetlink.isolate(link))
+        try:
+            self._ready().ask(requests)
+            with inside.inside(netns_fd):
+                return inside.make_ready(link, name, spec, netlink, names=names and spec.names)
+        except BaseException:
+            self._ready().ask([rtnetlink.delete_link(link)])
+            raise
 
     def _lead(self, plugged: _Plugged) -> None:
         """Lead the published ports to the endpoint that is the way out, or to none: no internal one is."""
@@ -315,56 +347,6 @@ class NamedNetworks:
             self._netlink = None
 
 
-def _group(spec: NetworkSpec) -> int:
-    return _number(spec.id)
-
-
-def _number(text: str) -> int:
-    """Return a group's number that nobody else is likely to have."""
-    return zlib.crc32(text.encode()) & 0x7FFFFFFF | 0x40000000
-
-
 def _free_interface(plugged: _Plugged, prefix: str) -> str:
     taken = {endpoint.interface for endpoint in plugged.endpoints.values()}
     return next(name for number in itertools.count() if (name := f"{prefix}{number}") not in taken)
-
-
-def _set_up_bridge(netlink: Rtnetlink, spec: NetworkSpec) -> None:
-    index = socket.if_nametoindex(spec.link)
-    ipv6 = _CONF / "ipv6/conf" / spec.link
-    if ipv6.exists():
-        _write(ipv6 / "accept_ra", "0")
-        _write(ipv6 / "disable_ipv6", "0" if spec.subnet6 else "1")
-    requests = [rtnetlink.set_up(spec.link)]
-    for subnet, gateway in ((spec.subnet, spec.gateway), (spec.subnet6, spec.gateway6)):
-        if subnet and gateway:
-            requests.append(rtnetlink.add_address(index, gateway, ip_network(subnet).prefixlen))
-    netlink.ask(requests)
-    ipv4 = _CONF / "ipv4/conf" / spec.link
-    _write(ipv4 / "forwarding", "0" if spec.internal else "1")
-    _write(ipv4 / "route_localnet", "1")  # a published port is reached by 127.0.0.1
-
-
-def _write(path: Path, value: str) -> None:
-    try:
-        path.write_text(value)
-    except OSError as error:
-        raise wrap(f"write {value} to {path}", error.errno) from error
-
-
-def _owner_is_alive(row: LinkRow) -> bool | None:
-    """Say whether who made a bridge of this kind is alive, None when it is none of ours."""
-    owner = Owner.parse(row.alias) if row.alias.startswith("nn ") else None
-    return owner.is_alive() if owner is not None and row.kind == "bridge" else None
-
-
-def sweep() -> list[str]:
-    """Remove bridges and tables that dead processes left, put back settings; return what was freed."""
-    freed = []
-    with Rtnetlink() as netlink:
-        rows = netlink.links()
-        for bridge in (row for row in rows if _owner_is_alive(row) is False):
-            ports = [row.name for row in rows if row.master == bridge.number and row.name.startswith(PAIR)]
-            netlink.ask([rtnetlink.delete_link(name) for name in (*ports, bridge.name)])
-            freed += [*ports, bridge.name]
-    return [*freed, *rules.sweep(), *HostSettings(Owner.current()).sweep()]

@@ -54,7 +54,7 @@ class Nft:
             self._library = ctypes.CDLL(_LIBRARY)
         except OSError as error:
             advice = (
-                "install it (Debian: apt-get install libnftables1); modes none, host and bridge work without"
+                "install it (Debian: apt-get install libnftables1); the networks none and host work without"
             )
             raise NetworkError(f"load {_LIBRARY}: {error}; {advice}") from error
         for name, result in (("ctx_new", ctypes.c_void_p), ("ctx_get_output_buffer", ctypes.c_char_p)):

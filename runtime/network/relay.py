@@ -17,17 +17,11 @@ from typing import cast
 
 import msgspec
 
+from runtime.network.model import Serve
+
 _CHUNK = 1 << 16
 _IDLE_S = 90.0
 _MOST_CLIENTS = 1024
-
-
-class Serve(msgspec.Struct, frozen=True):
-    """Serve the socket that comes with this, or no longer the one of this key (address "")."""
-
-    key: int
-    address: str = ""
-    port: int = 0
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

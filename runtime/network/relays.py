@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from runtime.network.errors import wrap
-from runtime.network.relay import Serve
+from runtime.network.model import Serve
 
 _PACKAGES = Path(__file__).parents[2]
 _PATIENCE_S = 2.0

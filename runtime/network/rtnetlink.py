@@ -22,7 +22,8 @@ _ADDRESS = struct.Struct("=BBBBI")
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _ATTRIBUTE = struct.Struct("=HH")
 
-_NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _GETADDR, _NEWROUTE, _DELROUTE = 16, 17, 18, 20, 22, 24, 25
+_NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _DELADDR, _GETADDR = 16, 17, 18, 20, 21, 22
+_NEWROUTE, _DELROUTE = 24, 25
 _ERROR, _DONE = 2, 3
 _REQUEST, _ACK, _DUMP, _REPLACE, _EXCL, _CREATE = 0x1, 0x4, 0x300, 0x100, 0x200, 0x400
 _UP = 0x1
@@ -30,7 +31,8 @@ _NODAD = 0x02
 _RT_MAIN, _RTPROT_STATIC, _RT_UNIVERSE, _RTN_UNICAST = 254, 4, 0, 1
 
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 10, 18
-_IFLA_IFALIAS, _IFLA_GROUP, _IFLA_NET_NS_FD = 20, 27, 28
+_IFLA_IFALIAS, _IFLA_AF_SPEC, _IFLA_GROUP, _IFLA_NET_NS_FD = 20, 26, 27, 28
+_INET6_ADDR_GEN_MODE, _ADDR_GEN_NONE = 8, b"\1"
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
 _VETH_PEER, _BR_STP_STATE = 1, 5
@@ -104,6 +106,13 @@ class Rtnetlink:
         """List all links of the namespace."""
         return [_row(body) for body in self._dump(_GETLINK, _NEWLINK, _LINK.pack(0, 0, 0, 0, 0))]
 
+    def index_of(self, name: str) -> int:
+        """Return the number of a link."""
+        for row in self.links():
+            if row.name == name:
+                return row.number
+        raise wrap(f"find link {name}", errno.ENODEV)
+
     def addresses(self) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
         """List all addresses of the namespace's links."""
         found = []
@@ -150,17 +159,33 @@ def add_bridge(name: str, mac: str, alias: str, mtu: int, group: int) -> list[Re
     ]
 
 
-def add_veth(name: str, bridge: int, group: int, mtu: int, peer: str, mac: str, netns_fd: int) -> Request:
-    """Make a pair: `name` here, up on the bridge of this index; `peer` with `mac` in the namespace, down."""
-    inner = _LINK.pack(0, 0, 0, 0, 0) + _text(_IFLA_IFNAME, peer) + attribute(_IFLA_ADDRESS, _mac(mac))
+def add_veth(name: str, bridge: int, group: int, mtu: int, peer: str, netns_fd: int) -> list[Request]:
+    """Make a pair: `name` here, up on the bridge of this index, and `peer` in the namespace, down.
+
+    A port of a bridge has no use for IPv6 of its own, whose packets everybody on the bridge would see.
+    """
+    inner = _LINK.pack(0, 0, 0, 0, 0) + _text(_IFLA_IFNAME, peer)
     inner += attribute(_IFLA_NET_NS_FD, struct.pack("=I", netns_fd)) + _mtu(mtu)
-    body = _LINK.pack(0, 0, 0, _UP, _UP) + _text(_IFLA_IFNAME, name) + _mtu(mtu)
-    body += (
-        _group(group)
-        + attribute(_IFLA_MASTER, struct.pack("=I", bridge))
-        + _info("veth", attribute(_VETH_PEER, inner))
-    )
-    return Request(f"make veth {name} for {peer}", _NEWLINK, _CREATE | _EXCL, body)
+    body = _link_named(name) + _mtu(mtu) + _group(group)
+    body += attribute(_IFLA_MASTER, struct.pack("=I", bridge)) + _info("veth", attribute(_VETH_PEER, inner))
+    own = attribute(socket.AF_INET6, attribute(_INET6_ADDR_GEN_MODE, _ADDR_GEN_NONE))
+    return [
+        Request(f"make veth {name} for {peer}", _NEWLINK, _CREATE | _EXCL, body),
+        Request(
+            f"keep {name} without IPv6",
+            _NEWLINK,
+            0,
+            _link_named(name) + attribute(_IFLA_AF_SPEC, own),
+            (errno.EAFNOSUPPORT,),  # the kernel has none
+        ),
+        set_up(name),
+    ]
+
+
+def set_mac(index: int, mac: str) -> Request:
+    """Give a link its hardware address, and bring it up."""
+    body = _LINK.pack(0, 0, index, _UP, _UP) + attribute(_IFLA_ADDRESS, _mac(mac))
+    return Request(f"give a link the hardware address {mac}", _NEWLINK, 0, body)
 
 
 def isolate(name: str) -> Request:
@@ -222,6 +247,13 @@ def add_address(index: int, address: str, prefix: int) -> Request:
         network = ipaddress.ip_network((address, prefix), strict=False)
         body += attribute(4, network.broadcast_address.packed)
     return Request(f"add address {address}/{prefix}", _NEWADDR, _CREATE | _EXCL, body)
+
+
+def drop_address(index: int, address: str, prefix: int) -> Request:
+    """Take an address, with the routes by it, from a link."""
+    ip = ipaddress.ip_address(address)
+    body = _ADDRESS.pack(_family(ip), prefix, 0, 0, index) + attribute(_IFA_LOCAL, ip.packed)
+    return Request(f"drop address {address}", _DELADDR, 0, body)
 
 
 def set_default_route(index: int, gateway: str) -> Request:

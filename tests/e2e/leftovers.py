@@ -20,7 +20,7 @@ from runtime.spawn.owner import Owner
 from vm.network import ALIAS
 from vm.owner import parse as parse_vm_owner
 
-_LINK = re.compile(r"nnb\d+|nnv(\d+)\.\d+|nv[0-9a-f]+|nwh\d+")
+_LINK = re.compile(r"nn-[0-9a-f]+|(nne)[0-9a-f]+|nv[0-9a-f]+|nwh\d+")
 _PREFIXES = ("nn-", "nv-", "nw-", "ninetynine")
 _PR_SET_CHILD_SUBREAPER = 36
 _PATIENCE_S = 60.0
@@ -98,7 +98,7 @@ class Room:
         for path in Path("/sys/class/net").iterdir():
             found = _LINK.fullmatch(path.name)
             if found:
-                bearer = path.with_name(f"nnb{found[1]}") if found[1] else path
+                bearer = path / "master" if found[1] else path
                 if path.exists() and self._ours(_owner(_read(bearer / "ifalias"))):
                     yield path.name
 

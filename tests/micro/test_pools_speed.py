@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from runtime.network import Mode, NetworkManager
+from runtime.network.modes import NetworkModes
 from runtime.spawn.cgroups import Cgroup, CgroupManager, Limits
 
 pytestmark = [pytest.mark.micro, pytest.mark.root, pytest.mark.network]
@@ -37,14 +37,14 @@ def test_cgroup(benchmark: BenchmarkFixture, cgroups: CgroupManager, pooled: boo
 
 
 @pytest.fixture
-def networks() -> Iterator[NetworkManager]:
-    manager = NetworkManager(pool_size=1)
+def networks() -> Iterator[NetworkModes]:
+    manager = NetworkModes(pool_size=1)
     yield manager
     manager.close()
 
 
 @pytest.mark.parametrize("mode", ["none", "bridge", "nat"])
-def test_attach(benchmark: BenchmarkFixture, networks: NetworkManager, mode: Mode) -> None:
+def test_attach(benchmark: BenchmarkFixture, networks: NetworkModes, mode: str) -> None:
     networks.refill(mode)
     taken = []
 
@@ -57,7 +57,7 @@ def test_attach(benchmark: BenchmarkFixture, networks: NetworkManager, mode: Mod
 
 
 @pytest.mark.parametrize("mode", ["none", "bridge", "nat"])
-def test_refill_by_one(benchmark: BenchmarkFixture, networks: NetworkManager, mode: Mode) -> None:
+def test_refill_by_one(benchmark: BenchmarkFixture, networks: NetworkModes, mode: str) -> None:
     networks.refill(mode)
     benchmark.pedantic(
         lambda: networks.refill(mode), setup=lambda: networks.detach(networks.attach(mode)), rounds=50

@@ -21,13 +21,10 @@ def parents_of(pid: int) -> list[Path]:
 
 
 def links_of(pid: int) -> set[str]:
-    """The bridges whose alias names the process, and the veths of these."""
-    bridges = set()
-    for alias in Path("/sys/class/net").glob("nnb*/ifalias"):
+    """The bridges whose alias names the process, and what is plugged into them."""
+    found = set()
+    for alias in Path("/sys/class/net").glob("*/ifalias"):
         with contextlib.suppress(OSError):  # another's, just gone
             if alias.read_text().startswith(f"nn {pid}-"):
-                bridges.add(alias.parent.name)
-    veths = tuple(f"nnv{name.removeprefix('nnb')}." for name in bridges)
-    return bridges | {
-        path.name for path in Path("/sys/class/net").glob("nnv*") if path.name.startswith(veths)
-    }
+                found |= {alias.parent.name, *(port.name for port in (alias.parent / "brif").iterdir())}
+    return found

@@ -164,6 +164,7 @@ class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
             icc=self._is_on("enable_icc"),
             mtu=int(self.options.get(_MTU) or 0),
             prefix=self.interface_prefix,
+            names=self.user_defined,
         )
 
     def _is_on(self, option: str) -> bool:

@@ -117,7 +117,6 @@ class Net:
             mac=mac if is_bridge(self) else "",
             link_local=_link_local(settings),
             default_route=default_route,
-            resolver=self.record.user_defined,
         )
         return self.note(record, settings, endpoint)
 
@@ -159,7 +158,6 @@ class Net:
             mac=settings.mac_address,
             link_local=_link_local(settings),
             default_route=default_route,
-            resolver=self.record.user_defined,
         )
         return self.note(record, settings, endpoint)
 

@@ -170,7 +170,7 @@ class Networks:
 
     async def _make_bridge(self, net: Net) -> None:
         self._require(net)
-        async with choosing.alone():
+        async with choosing.alone_in_loop():
             if not (net.record.configured or net.attached or has_link(net.record.link)):
                 await self._choose_again(net)
             await self.service.spawner.network_up(net.record.spec())

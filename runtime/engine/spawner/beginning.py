@@ -77,7 +77,7 @@ class _Starting:
         request = self._request
         if not request.endpoints:
             return
-        netns_fd = self._container.attach()
+        netns_fd = self._container.attach(request.endpoints[0].address)
         if netns_fd is None:
             raise ConflictError(f"start {request.id}: it has no network namespace of its own to plug in")
         self._plugged = True
@@ -144,12 +144,19 @@ def _completed(request: Start) -> ContainerConfig:
         home=request.home,
         hostname=config.hostname or request.id[:_SHORT_ID],
         namespaces=namespaces,
-        network="none" if "network" in request.joined else config.network,
+        network=_network(request),
         mounts=mounts,
         cgroup_view=True,
     )
     env = config.env if config.env is not None else (defaults.PATH,)
     return msgspec.structs.replace(config, env=_with_home(env, config.user, config, config.layers))
+
+
+def _network(request: Start) -> str:
+    """Which namespace it gets: one that is plugged in already, where it is to be plugged in."""
+    if "network" in request.joined:
+        return "none"
+    return request.endpoints[0].network if request.endpoints else request.config.network
 
 
 def _with_home(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runtime.engine import reaper
+from runtime.engine import reaper, shared
 from runtime.engine.config import ContainerConfig
 from runtime.engine.engine import Engine
 from runtime.engine.errors import ConflictError, NotFoundError
@@ -40,7 +40,6 @@ class House:
         self._tell = tell
         self._networks: NamedNetworks | None = None
         self._wanted: dict[tuple[str, ...], ContainerConfig] = {}
-        _sweep_networks()
         self._looking = False
         loop.spare = self._use_spare_time
 
@@ -53,9 +52,7 @@ class House:
     def networks(self) -> NamedNetworks:
         """The named networks, made at first need."""
         if self._networks is None:
-            from runtime.network.named import NamedNetworks
-
-            self._networks = NamedNetworks()
+            self._networks = shared.networks().named
             self._follow_host(self._networks)
         return self._networks
 
@@ -195,25 +192,13 @@ class House:
         Raises EngineError, CgroupError, NetworkError; what is not stuck is freed all the same.
         """
         with contextlib.ExitStack() as stack:
-            if self._networks is not None:
-                stack.callback(self._networks.close)
-            stack.callback(self.engine.close, patience_s)
+            stack.callback(self.engine.close, patience_s)  # with the networks
             for held in self.held.values():
                 for program in held.programs():
                     program.streams.close()
                 if self._networks is not None:
                     stack.callback(self._networks.release, held.id)
-
-
-def _sweep_networks() -> None:
-    """Free what spawners that were killed left of their networks."""
-    from runtime.network import named
-    from runtime.network.errors import NetworkError
-
-    try:
-        named.sweep()
-    except NetworkError:  # no nftables here: containers without networks can do without
-        log_failure("sweep networks")
+            self._networks = None
 
 
 def log_failure(operation: str) -> None:

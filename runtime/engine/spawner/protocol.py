@@ -12,7 +12,7 @@ from runtime.network.model import NetworkSpec as NetworkSpec
 from runtime.network.model import Port
 from runtime.spawn.cgroups import Limits
 
-VERSION = 1
+VERSION = 2
 """Of this protocol. A daemon of another version does not talk to a living spawner."""
 
 MAIN = ""

@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 from pyroute2 import IPRoute
 from wires import Peer
 
-from runtime.network import NetworkManager
+from runtime.network.modes import NetworkModes
 from runtime.network.netns import NetworkNamespace
-from runtime.network.subnets import IPv4Address, IPv4Network
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def peer() -> Iterator[Peer]:
 
 
 @pytest.fixture
-def manager() -> Iterator[NetworkManager]:
-    made = NetworkManager(pool_size=2)
+def modes() -> Iterator[NetworkModes]:
+    made = NetworkModes(pool_size=2)
     yield made
     made.close()
     made.close()  # idempotent

@@ -35,6 +35,7 @@ def world() -> Iterator[World]:
 @pytest.fixture
 def networks(world: World) -> Iterator[NamedNetworks]:
     made = NamedNetworks()
+    assert len(made.watched) == 2
     made.up(NET)
     yield made
     made.close()

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -17,14 +17,17 @@ import msgspec
 import pytest
 from free_ports import free_port
 from own_host import HOST4, HOST6, OUTSIDE4, OUTSIDE6, World, connect, listen, meets, own_host, run
+from wires import wait_for
 
-from runtime.network import NetworkError, Port, conntrack
+from runtime.network import conntrack
+from runtime.network.errors import NetworkError
 from runtime.network.inside import RESOLVER, inside
-from runtime.network.model import Endpoint, NetworkSpec
-from runtime.network.named import NamedNetworks, sweep
+from runtime.network.model import Endpoint, NetworkSpec, Port
+from runtime.network.named import NamedNetworks
 from runtime.network.netns import NetworkNamespace
 from runtime.network.rules import Rules
 from runtime.network.settings import HostSettings
+from runtime.network.sweeping import sweep
 from runtime.spawn.owner import Owner
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
@@ -100,13 +103,6 @@ def box(networks: NamedNetworks) -> Iterator[contextlib.ExitStack]:
             return made
 
         yield make  # type: ignore[misc]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def links() -> set[str]:
@@ -374,7 +370,8 @@ def test_ports_are_held_and_led_only_to_networks_that_lead_out(box, networks: Na
 
 
 def test_names_are_asked_inside_and_port_53_stays_free(box, networks: NamedNetworks) -> None:
-    one, plain = box("one", endpoint(ONE, 2, resolver=True)), box("two", endpoint(ONE, 3))
+    networks.up(msgspec.structs.replace(ONE, names=True))
+    one, plain = box("one", endpoint(ONE, 2)), box("two", endpoint(TWO, 3))
     assert networks.resolver("two") == ()
     udp, tcp = (socket.socket(fileno=os.dup(fd)) for fd in networks.resolver("one"))
     query = dns.message.make_query("db", "A").to_wire()
@@ -408,10 +405,10 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (2048, 2048))
 with own_host():
     networks = NamedNetworks()
     held = [socket.socket() for _ in range(1500)]
-    networks.up(NetworkSpec(id="7" * 64, link="busy", subnet="10.97.0.0/24", gateway="10.97.0.1"))
+    networks.up(NetworkSpec(id="7" * 64, link="busy", subnet="10.97.0.0/24", gateway="10.97.0.1", names=True))
     for number in range(2, 12):
         namespace = NetworkNamespace()
-        endpoint = Endpoint(network="7" * 64, interface="eth0", address=f"10.97.0.{number}", resolver=True,
+        endpoint = Endpoint(network="7" * 64, interface="eth0", address=f"10.97.0.{number}",
                             mac=f"02:42:00:00:00:{number:02x}")
         networks.attach(str(number), namespace.fd, [endpoint], [Port(host=0, container=80)])
         assert len(networks.resolver(str(number))) == 2

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from free_ports import free_port
 from own_host import own_host
-from wires import Peer, listener_in, netns_of, socket_in, traces
+from wires import Peer, listener_in, socket_in, traces
 
-from runtime.network import NetworkError, NetworkManager, Port, uplink_warning
+from runtime.network.errors import NetworkError
+from runtime.network.model import Port
+from runtime.network.modes import NetworkModes
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
@@ -28,52 +30,52 @@ def seen_by_peer(peer: Peer, netns_fd: int) -> str:
     return str(address)
 
 
-def test_bridge_reaches_the_peer_under_its_own_address(manager: NetworkManager, peer: Peer) -> None:
-    attachment = manager.attach("bridge")
-    assert seen_by_peer(peer, netns_of(attachment)) == attachment.address
+def test_bridge_reaches_the_peer_under_its_own_address(modes: NetworkModes, peer: Peer) -> None:
+    attachment = modes.attach("bridge")
+    assert seen_by_peer(peer, attachment.netns_fd) == attachment.address
 
 
-def test_nat_reaches_the_peer_under_the_hosts_address(manager: NetworkManager, peer: Peer) -> None:
-    assert seen_by_peer(peer, netns_of(manager.attach("nat"))) == peer.host_address
+def test_nat_reaches_the_peer_under_the_hosts_address(modes: NetworkModes, peer: Peer) -> None:
+    assert seen_by_peer(peer, modes.attach("nat").netns_fd) == peer.host_address
 
 
-def test_nat_beside_bridge_leaves_bridge_alone(manager: NetworkManager, peer: Peer) -> None:
-    routed, masked = manager.attach("bridge"), manager.attach("nat")
-    assert manager.bridge("bridge").subnet != manager.bridge("nat").subnet
-    assert seen_by_peer(peer, netns_of(masked)) == peer.host_address
-    assert seen_by_peer(peer, netns_of(routed)) == routed.address
+def test_nat_beside_bridge_leaves_bridge_alone(modes: NetworkModes, peer: Peer) -> None:
+    routed, masked = modes.attach("bridge"), modes.attach("nat")
+    assert modes.spec("bridge").subnet != modes.spec("nat").subnet
+    assert seen_by_peer(peer, masked.netns_fd) == peer.host_address
+    assert seen_by_peer(peer, routed.netns_fd) == routed.address
 
 
 @pytest.mark.parametrize("mode", ["bridge", "nat"])
-def test_the_host_reaches_a_container_and_it_its_neighbour(manager: NetworkManager, mode: str) -> None:
-    one, two = manager.attach(mode), manager.attach(mode)  # type: ignore[arg-type]
-    with listener_in(netns_of(one), 80), socket_in(netns_of(two)) as neighbour:
+def test_the_host_reaches_a_container_and_it_its_neighbour(modes: NetworkModes, mode: str) -> None:
+    one, two = modes.attach(mode), modes.attach(mode)
+    with listener_in(one.netns_fd, 80), socket_in(two.netns_fd) as neighbour:
         neighbour.connect((one.address, 80))
         socket.create_connection((str(one.address), 80), timeout=60).close()
 
 
 @pytest.mark.parametrize("mode", ["bridge", "nat"])
-def test_published_ports_lead_inside_from_everywhere(manager: NetworkManager, peer: Peer, mode: str) -> None:
+def test_published_ports_lead_inside_from_everywhere(modes: NetworkModes, peer: Peer, mode: str) -> None:
     wide, local = free_port(), free_port()
     ports = (Port(host=wide, container=80), Port(host=local, container=80, host_ip="127.0.0.1"))
-    attachment = manager.attach(mode, ports)  # type: ignore[arg-type]
-    with listener_in(netns_of(attachment), 80):
-        for address in ("127.0.0.1", peer.host_address, str(attachment.gateway)):
+    attachment = modes.attach(mode, ports)
+    with listener_in(attachment.netns_fd, 80):
+        for address in ("127.0.0.1", peer.host_address, modes.spec(mode).gateway):
             socket.create_connection((address, wide), timeout=60).close()
         socket.create_connection(("127.0.0.1", local), timeout=60).close()
         with socket_in(peer.netns_fd) as remote:
             remote.connect((peer.host_address, wide))
         with socket_in(peer.netns_fd) as remote, pytest.raises(ConnectionRefusedError):
             remote.connect((peer.host_address, local))
-    manager.detach(attachment)
+    modes.detach(attachment)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", wide), timeout=60)
 
 
-def test_udp_ports_are_apart_from_tcp(manager: NetworkManager) -> None:
+def test_udp_ports_are_apart_from_tcp(modes: NetworkModes) -> None:
     port = free_port(socket.SOCK_DGRAM)
-    attachment = manager.attach("nat", (Port(host=port, container=53, protocol="udp"),))
-    with socket_in(netns_of(attachment), socket.SOCK_DGRAM) as server:
+    attachment = modes.attach("nat", (Port(host=port, container=53, protocol="udp"),))
+    with socket_in(attachment.netns_fd, socket.SOCK_DGRAM) as server:
         server.bind(("0.0.0.0", 53))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.settimeout(60)
@@ -84,70 +86,55 @@ def test_udp_ports_are_apart_from_tcp(manager: NetworkManager) -> None:
             assert (data, client.recv(9)) == (b"?", b"!")
 
 
-def test_a_container_cannot_reach_the_hosts_loopback(manager: NetworkManager) -> None:
-    attachment = manager.attach("nat", (Port(host=free_port(), container=80),))
-    with socket.create_server(("127.0.0.1", 0)) as host, socket_in(netns_of(attachment)) as inside:
+def test_a_container_cannot_reach_the_hosts_loopback(modes: NetworkModes) -> None:
+    attachment = modes.attach("nat", (Port(host=free_port(), container=80),))
+    with socket.create_server(("127.0.0.1", 0)) as host, socket_in(attachment.netns_fd) as inside:
         inside.settimeout(0.3)
         with pytest.raises(OSError):
-            inside.connect((attachment.gateway, host.getsockname()[1]))
+            inside.connect((modes.spec("nat").gateway, host.getsockname()[1]))
 
 
-def test_a_taken_port_is_refused_and_nothing_stays(manager: NetworkManager) -> None:
+def test_a_taken_port_is_refused_and_nothing_stays(modes: NetworkModes) -> None:
     with socket.create_server(("0.0.0.0", 0)) as taken:
         port, other = taken.getsockname()[1], free_port()
-        with pytest.raises(NetworkError, match=f"publish port {port}/tcp: EADDRINUSE"):
-            manager.attach("nat", (Port(host=other, container=1), Port(host=port, container=80)))
-    manager.attach("nat", (Port(host=other, container=1),))
+        with pytest.raises(NetworkError, match=f"Bind for 0.0.0.0:{port} failed: port is already allocated"):
+            modes.attach("nat", (Port(host=other, container=1), Port(host=port, container=80)))
+    modes.attach("nat", (Port(host=other, container=1),))
 
 
-@pytest.mark.parametrize("port", [Port(host=0, container=1), Port(host=1, container=70000)])
-def test_ports_out_of_range_are_refused(manager: NetworkManager, port: Port) -> None:
-    with pytest.raises(NetworkError, match="1 to 65535"):
-        manager.attach("nat", (port,))
+@pytest.mark.parametrize("port", [Port(host=70000, container=1), Port(host=1, container=70000)])
+def test_ports_out_of_range_are_refused(modes: NetworkModes, port: Port) -> None:
+    with pytest.raises(NetworkError, match="from 1 to 65535"):
+        modes.attach("nat", (port,))
 
 
-def test_none_has_loopback_and_nothing_else(manager: NetworkManager, peer: Peer) -> None:
-    attachment = manager.attach("none")
-    with listener_in(netns_of(attachment), 80), socket_in(netns_of(attachment)) as client:
+def test_none_has_loopback_and_nothing_else(modes: NetworkModes, peer: Peer) -> None:
+    attachment = modes.attach("none")
+    with listener_in(attachment.netns_fd, 80), socket_in(attachment.netns_fd) as client:
         client.connect(("127.0.0.1", 80))
-    with socket_in(netns_of(attachment)) as client, pytest.raises(OSError, match="unreachable"):
+    with socket_in(attachment.netns_fd) as client, pytest.raises(OSError, match="unreachable"):
         client.connect((peer.address, 80))
 
 
-def test_host_is_the_hosts_and_publishes_nothing(manager: NetworkManager) -> None:
-    assert manager.attach("host").netns_fd is None
-    with pytest.raises(NetworkError, match="use bridge or nat"):
-        manager.attach("host", (Port(host=1, container=1),))
-
-
-def test_a_pooled_namespace_is_handed_out_as_it_is(manager: NetworkManager) -> None:
-    manager.refill("bridge")
-    before = traces()
-    attachment = manager.attach("bridge")
-    assert traces() == before
-    with listener_in(netns_of(attachment), 80):
-        socket.create_connection((str(attachment.address), 80), timeout=60).close()
-
-
-def test_addresses_come_back_and_run_out_with_advice(manager: NetworkManager) -> None:
-    taken = [manager.reserve("bridge") for _ in range(253)]
+def test_addresses_come_back_and_run_out_with_advice(modes: NetworkModes) -> None:
+    taken = [modes.reserve("bridge", str(number)) for number in range(253)]
     assert len(set(taken)) == 253
-    with pytest.raises(NetworkError, match="stop containers"):
-        manager.attach("bridge")
-    manager.release("bridge", taken[0])
-    assert manager.attach("bridge").address == taken[0]
+    with pytest.raises(NetworkError, match="no available IPv4 addresses"):
+        modes.attach("bridge")
+    modes.release("bridge", "7")
+    assert modes.attach("bridge").address == taken[7]
 
 
 def test_close_leaves_what_was_there_before() -> None:
     gc.collect()
     before = traces()
-    manager = NetworkManager(pool_size=3)
-    manager.refill("bridge")
-    manager.attach("bridge", (Port(host=free_port(), container=80),))
-    kept = manager.attach("nat")
-    inside = os.dup(netns_of(kept))  # a container that still runs
+    modes = NetworkModes(pool_size=3)
+    modes.refill("bridge")
+    modes.attach("bridge", (Port(host=free_port(), container=80),))
+    kept = modes.attach("nat")
+    inside = os.dup(kept.netns_fd)  # a container that still runs
     assert traces() != before
-    manager.close()
+    modes.close()
     os.close(inside)
     gc.collect()
     left = traces()
@@ -164,12 +151,7 @@ def test_the_hosts_switches_stay_as_they_are() -> None:
 
     with own_host():
         before = switches()
-        manager = NetworkManager(pool_size=1)
-        manager.attach("nat", (Port(host=free_port(), container=80),))
-        manager.close()
+        modes = NetworkModes(pool_size=1)
+        modes.attach("nat", (Port(host=free_port(), container=80),))
+        modes.close()
         assert switches() == before
-
-
-def test_the_uplinks_switch_is_read_and_not_changed() -> None:
-    warning = uplink_warning()
-    assert warning is None or "sysctl -w net.ipv4.conf." in warning

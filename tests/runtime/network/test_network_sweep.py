@@ -8,20 +8,22 @@ import pytest
 from free_ports import free_port
 from wires import traces
 
-from runtime.network import NetworkError, NetworkManager, sweep
-from runtime.network.links import Links
+from runtime.network.errors import NetworkError
+from runtime.network.modes import NetworkModes
 from runtime.network.nft import Nft
+from runtime.network.sweeping import sweep
 from runtime.spawn.owner import Owner
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
 VICTIM = """
 import sys, time
-from runtime.network import NetworkManager, Port
-m = NetworkManager(pool_size=2)
+from runtime.network.model import Port
+from runtime.network.modes import NetworkModes
+m = NetworkModes(pool_size=2)
 m.refill("bridge")
 a = m.attach("nat", (Port(host=int(sys.argv[1]), container=80),))
-print(m.bridge("bridge").name, m.bridge("nat").name, a.host_link, flush=True)
+print(m.spec("bridge").link, m.spec("nat").link, flush=True)
 time.sleep(60)
 """
 
@@ -36,8 +38,8 @@ def tables() -> str:
     return subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
 
 
-def test_sweep_frees_the_dead_and_spares_the_living(manager: NetworkManager) -> None:
-    mine = manager.attach("nat")
+def test_sweep_frees_the_dead_and_spares_the_living(modes: NetworkModes) -> None:
+    mine = modes.spec("nat").link
     victim = subprocess.Popen(
         [sys.executable, "-c", VICTIM, str(free_port())], stdout=subprocess.PIPE, text=True
     )
@@ -51,28 +53,7 @@ def test_sweep_frees_the_dead_and_spares_the_living(manager: NetworkManager) -> 
     sweep()
     assert not indexes & set(links().values())
     assert f"nn_{victim.pid}_" not in tables()
-    assert mine.host_link in links()
-
-
-def test_a_bridge_without_its_alias_is_known_by_its_hardware_address() -> None:
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    ours = Links()
-    bridge = ours.add_bridge(Owner(process.pid, 1, Owner.current().pid_namespace))
-    subprocess.run(["ip", "link", "set", bridge.name, "alias", ""], check=True)
-    index = links()[bridge.name]
-    assert bridge.name not in sweep()
-    process.kill()
-    process.wait()
-    sweep()
-    assert index not in links().values()
-    ours.close()
-
-
-def test_only_our_links_can_be_deleted() -> None:
-    ours = Links()
-    with pytest.raises(NetworkError, match="not one of ours"):
-        ours.delete("eth0")
-    ours.close()
+    assert mine in links()
 
 
 def test_a_wrong_command_comes_back_in_nfts_words() -> None:
@@ -84,10 +65,10 @@ def test_a_wrong_command_comes_back_in_nfts_words() -> None:
     nft.close()
 
 
-def test_two_processes_take_two_subnets(manager: NetworkManager) -> None:
-    other = NetworkManager(Owner(1, 1, Owner.current().pid_namespace))
+def test_two_processes_take_two_subnets(modes: NetworkModes) -> None:
+    other = NetworkModes(Owner(1, 1, Owner.current().pid_namespace))
     try:
-        assert manager.bridge("bridge").subnet != other.bridge("bridge").subnet
+        assert modes.spec("bridge").subnet != other.spec("bridge").subnet
     finally:
         other.close()
-    assert manager.bridge("bridge").name in traces()[0]
+    assert modes.spec("bridge").link in traces()[0]

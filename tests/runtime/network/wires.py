@@ -7,12 +7,12 @@ import os
 import socket
 import subprocess
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 from host_traces import links_of
-
-from runtime.network import Attachment
 
 CLONE_NEWNET = 0x40000000
 
@@ -40,11 +40,6 @@ def listener_in(netns_fd: int, port: int) -> socket.socket:
     return made
 
 
-def netns_of(attachment: Attachment) -> int:
-    assert attachment.netns_fd is not None
-    return attachment.netns_fd
-
-
 class Peer(msgspec.Struct, frozen=True):
     """A remote host: a namespace behind one link, that knows no way to our containers but the host."""
 
@@ -58,3 +53,10 @@ def traces() -> tuple[set[str], set[str], set[str]]:
     tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
     mine = {line for line in tables.splitlines() if f"nn_{os.getpid()}_" in line}
     return links_of(os.getpid()), mine, {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

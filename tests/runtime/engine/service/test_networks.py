@@ -170,9 +170,9 @@ def test_who_hangs_while_it_chooses_holds_up_nobody(
         (tmp_path / "run").touch()
 
     async def twice() -> None:
-        async with choosing.alone(tmp_path / "run"):
+        async with choosing.alone_in_loop(tmp_path / "run"):
             if place == "held":
-                async with choosing.alone(tmp_path / "run"):
+                async with choosing.alone_in_loop(tmp_path / "run"):
                     pass
 
     asyncio.run(twice())
@@ -310,7 +310,7 @@ async def test_a_container_gets_addresses_names_and_gives_them_back(tmp_path: Pa
     assert settings.dns_names == ["web", "www", record.id[:12]]
     start = service.spawner.held[record.id]
     assert start.endpoints == (
-        Endpoint(network=id, interface="eth0", address="10.5.0.2", mac="02:42:0a:05:00:02", resolver=True),
+        Endpoint(network=id, interface="eth0", address="10.5.0.2", mac="02:42:0a:05:00:02"),
     )
     shown = service.networks.inspect("app").containers[record.id]
     assert (shown.name, shown.ipv4_address) == ("web", "10.5.0.2/24")

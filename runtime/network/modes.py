@@ -1,0 +1,128 @@
+"""The network modes of engines: none, bridge (routed, own addresses seen outside) and nat (masqueraded).
+
+The last two are a named network of the process each, made at first need, that has addresses of its own. They
+change no setting of the host: it forwards on their bridges, and elsewhere if it does so anyway.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import secrets
+import threading
+from ipaddress import IPv4Network
+
+from runtime.network import choosing, inside
+from runtime.network.hostroutes import read_routes
+from runtime.network.ipam import Pool, Split, choose_subnet
+from runtime.network.model import BRIDGED, Attachment, BridgedMode, NetworkSpec, Port
+from runtime.network.named import NamedNetworks
+from runtime.spawn.owner import Owner
+
+_RANGE = Split(IPv4Network("10.209.0.0/16"), 24)
+"""What bridges of modes are cut from: none of the subnets that docker's users see."""
+
+
+class _Network:
+    """One mode's."""
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        self.spec = spec
+        self.addresses = Pool(spec.subnet, gateway=spec.gateway)
+
+
+class NetworkModes:
+    """Networks of this process. All methods raise NetworkError; thread-safe, except close().
+
+    named: the networks of the process, for those with other ones than modes; one thread at a time.
+    pool_size: namespaces kept ready for each network in use, by refill().
+    """
+
+    def __init__(self, owner: Owner | None = None, *, pool_size: int = 0) -> None:
+        self.named = NamedNetworks(owner, spare=pool_size)
+        self._networks: dict[str, _Network] = {}
+        self._numbers = itertools.count()
+        self._lock = threading.RLock()
+
+    def attach(self, network: str, ports: tuple[Port, ...] = (), address: str = "") -> Attachment:
+        """Return a namespace for one container. network: a mode with a namespace, or the id of a named one.
+
+        On a named network, where it will have `address`, its namespace is probably plugged in already:
+        NamedNetworks.attach() sees to it.
+        """
+        with self._lock:
+            if network in BRIDGED:
+                return self._attach(network, ports)
+            return Attachment(network=network, netns_fd=self.named.spares.take(_named(network), address))
+
+    def _attach(self, mode: str, ports: tuple[Port, ...]) -> Attachment:
+        made, holder = self._network(mode), f"mode-{next(self._numbers)}"
+        self.named.follow_tables()
+        with contextlib.ExitStack() as undo:
+            address = made.addresses.take(holder)
+            undo.callback(made.addresses.free, holder)
+            fd = self.named.spares.take(made.spec.id, address)
+            undo.callback(self.named.spares.give_back, fd)
+            endpoint = inside.guessed(made.spec, address)
+            bound = self.named.attach(holder, fd, [endpoint], ports)
+            undo.pop_all()
+        return Attachment(network=mode, netns_fd=fd, holder=holder, address=address, ports=bound)
+
+    def detach(self, attachment: Attachment) -> None:
+        """Free an attachment; the kernel reaps its links once the container's processes have ended."""
+        with self._lock, contextlib.ExitStack() as stack:
+            stack.callback(self.named.spares.give_back, attachment.netns_fd)
+            for network in self._networks.values():
+                stack.callback(network.addresses.free, attachment.holder)
+            self.named.release(attachment.holder)
+
+    def refill(self, network: str, most: int | None = None) -> bool:
+        """Make up to `most` namespaces ready; call it outside the start path. True when they are enough."""
+        with self._lock:
+            named = self._network(network).spec.id if network in BRIDGED else _named(network)
+            return self.named.spares.refill(named, most)
+
+    def spec(self, mode: BridgedMode) -> NetworkSpec:
+        """Return the network of `mode`, made now if need be (for routes to it, and for taps of VMs)."""
+        with self._lock:
+            return self._network(mode).spec
+
+    def reserve(self, mode: BridgedMode, holder: str) -> str:
+        """Take an address of `mode`'s subnet for what is no container (a VM), until release()."""
+        with self._lock:
+            return self._network(mode).addresses.take(holder)
+
+    def release(self, mode: BridgedMode, holder: str) -> None:
+        """Take a reserved address back."""
+        with self._lock:
+            self._network(mode).addresses.free(holder)
+
+    def _network(self, mode: str) -> _Network:
+        if mode not in self._networks:
+            self._networks[mode] = _Network(self._make(masquerade=mode == "nat"))
+        return self._networks[mode]
+
+    def _make(self, *, masquerade: bool) -> NetworkSpec:
+        id = secrets.token_hex(32)  # noqa: A001
+        with choosing.alone():
+            subnet = choose_subnet(read_routes(), [_RANGE])
+            spec = NetworkSpec(
+                id=id,
+                link=f"nn-{id[:12]}",
+                subnet=str(subnet),
+                gateway=str(subnet[1]),
+                masquerade=masquerade,
+                opens=False,
+            )
+            self.named.up(spec)
+        return spec
+
+    def close(self) -> None:
+        """Free attachments, pools and networks. Idempotent; what still runs loses its network."""
+        self._networks.clear()
+        self.named.close()
+
+
+def _named(network: str) -> str:
+    """Return the id of a named network, "" for none."""
+    return "" if network == "none" else network
