@@ -104,8 +104,10 @@ async def serve(
             # No new clients; those who wait for a container's end are still told.
             for server in servers:
                 server.close()
-            await service.close()
-            await api.shutdown(_GOODBYE_S)
+            try:
+                await service.close()
+            finally:
+                await api.shutdown(_GOODBYE_S)
 
 
 def _reload(service: Service, again: Callable[[], Options]) -> None:

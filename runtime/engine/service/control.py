@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections.abc import AsyncIterator
 
 import msgspec
 
@@ -31,7 +32,10 @@ from runtime.engine.service.starting import Starter, cancel_restart
 from runtime.engine.service.waits import Ended
 
 GRACE_S = 10
-_KILL_PATIENCE_S = 30.0
+_KILL_PATIENCE_S = 12.0
+"""As dockerd has it."""
+_TURN_S, _GIVE_UP_S = 30.0, 5.0
+"""How long what was begun with a container is waited for, and after which of it a start is given up."""
 
 
 class Control:
@@ -51,7 +55,7 @@ class Control:
         """Signal it, and kill it when it has not ended in time; return when it has. NotModifiedError."""
         config = member.record.config
         number = number_of(text or config.stop_signal or "")
-        async with member.lock:
+        async with self._turn(member):
             self._members.require(member)
             if not self._is_up(member):
                 raise NotModifiedError(f"container {member.id} does not run")
@@ -84,7 +88,7 @@ class Control:
     async def kill(self, member: Member, text: str, shown: str) -> None:
         """Send a signal; after SIGKILL return when it has ended. ConflictError when it does not run."""
         number = number_of(text, signal.SIGKILL)
-        async with member.lock:
+        async with self._turn(member):
             self._members.require(member)
             if not self._is_up(member):
                 raise ConflictError(f"cannot kill container: {shown}: container {member.id} is not running")
@@ -101,7 +105,7 @@ class Control:
 
     async def _kill_at_once(self, member: Member, ended: asyncio.Future[Ended]) -> None:
         """SIGKILL it and wait for its end."""
-        async with member.lock:
+        async with self._turn(member):
             if not ended.done() and member.record.state.running:
                 await self._signal(member, signal.SIGKILL)
         await self._expect(member, ended)
@@ -112,6 +116,31 @@ class Control:
                 f"container {member.id} did not exit after SIGKILL: a process of it is stuck in the kernel; "
                 "see /proc/PID/stack"
             )
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, member: Member, *, force: bool = False) -> AsyncIterator[None]:
+        """Take the container's lock, which a start that hangs has. force: give such a start up."""
+        await self._take(member, force=force)
+        try:
+            yield
+        finally:
+            member.lock.release()
+
+    async def _take(self, member: Member, *, force: bool) -> None:
+        if force and not member.record.state.running:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GIVE_UP_S):
+                    await member.lock.acquire()
+                    return
+            await self._members.service.spawner.release(member.id)
+        try:
+            async with asyncio.timeout(_TURN_S):
+                await member.lock.acquire()
+        except TimeoutError:
+            raise EngineError(
+                f"container {member.id} is busy: what was begun with it does not end, mostly as a file "
+                "system does not answer"
+            ) from None
 
     async def _signal(self, member: Member, number: int) -> None:
         """Send a signal and tell so; who is frozen would not notice, so it goes on."""
@@ -240,16 +269,18 @@ class Control:
         self._check_removable(member, force=force)
         member.removing = True
         try:
-            while (cleared := await self._remove_if_down(member, volumes=volumes)) is None:
+            while (cleared := await self._remove_if_down(member, force=force, volumes=volumes)) is None:
                 self._check_removable(member, force=force)  # a start was under way
                 await self._kill_for_removal(member)
         finally:
             member.removing = False
         await cleared
 
-    async def _remove_if_down(self, member: Member, *, volumes: bool) -> asyncio.Future[None] | None:
+    async def _remove_if_down(
+        self, member: Member, *, force: bool, volumes: bool
+    ) -> asyncio.Future[None] | None:
         """Remove it, unless it runs or waits for its restart: None. The future: its files are gone."""
-        async with member.lock:
+        async with self._turn(member, force=force):
             if not self._members.holds(member):
                 return _nothing_left()
             if self._is_up(member):
@@ -271,7 +302,7 @@ class Control:
         )
 
     async def _kill_for_removal(self, member: Member) -> None:
-        async with member.lock:
+        async with self._turn(member):
             member.stay_down = True
             if self._end_restart(member) or not member.record.state.running:
                 return

@@ -13,6 +13,7 @@ import msgspec
 
 from runtime.engine.errors import BadParameterError, NotFoundError
 from runtime.engine.service import clock, modes
+from runtime.engine.service.answering import bind_sources, check_answers
 from runtime.engine.service.consoles import console_size
 from runtime.engine.service.hostfacts import HostFacts, host_facts
 from runtime.engine.service.members import Member, Members
@@ -69,6 +70,9 @@ class Creator:
         check_conflicts(own, asked)
         warnings = check_host_config(config, asked, facts)
         root = os.path.realpath(self._members.service.root)
+        sources = bind_sources(asked)
+        if sources:
+            await asyncio.to_thread(check_answers, sources)
         planned = plan_mounts(config, asked, self._mounts_of, daemon_root=root, shallow=shallow)
         record = self._record(wanted, request, config, complete(asked, facts, settings), image.id, planned)
         member = self._members.add(msgspec.structs.replace(record, of_build=of_build))

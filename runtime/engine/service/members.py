@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SAVE_AGAIN_S = 5.0
+_FINISH_S = 15.0
 _IMAGES_KEPT = 64
 _IDS_AHEAD = 4
 
@@ -193,6 +194,10 @@ class Members:
             log.debug("work in the background failed", exc_info=task.exception())
 
     async def finish(self) -> None:
-        """Wait for all work that was begun."""
-        while self._tasks:
-            await asyncio.wait(list(self._tasks))
+        """Wait for all work that was begun, and give up what does not end."""
+        deadline = asyncio.get_running_loop().time() + _FINISH_S
+        while self._tasks and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(list(self._tasks), timeout=left)
+        for task in self._tasks:
+            log.warning("given up, as it does not end: %s", task.get_coro())
+            task.cancel()

@@ -193,8 +193,10 @@ class Service:
         self.streams.close()
         try:
             await self.networks.close()
-            await self.spawner.close(kill=not (self.live_restore and self.containers.running()))
-            await asyncio.to_thread(self.volumes.close)
+            try:
+                await self.spawner.close(kill=not (self.live_restore and self.containers.running()))
+            finally:
+                await asyncio.to_thread(self.volumes.close)
         finally:
             self.events.close()
 

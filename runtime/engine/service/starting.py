@@ -20,6 +20,7 @@ from runtime.engine.errors import (
     UnavailableError,
 )
 from runtime.engine.service import clock, health, modes, oom
+from runtime.engine.service.answering import check_answers
 from runtime.engine.service.hostfacts import host_facts
 from runtime.engine.service.members import Member, Members
 from runtime.engine.service.mounting import ANONYMOUS_LABEL, subpath_of
@@ -161,6 +162,7 @@ class Starter:
     def _mount(self, record: ContainerRecord, layers: Iterable[Path]) -> dict[str, Path]:
         """Blocking. Directories of a container's volumes; sources of its binds are made as docker does."""
         volumes, found = self._members.service.volumes, {}
+        check_answers(point.source for point in record.mounts if point.type == "bind")
         with contextlib.ExitStack() as undo:
             for point in record.mounts:
                 if point.type == "volume":

@@ -74,6 +74,7 @@ def test_what_is_traced_from_outside_is_no_end_yet(engine, layers):
     container.remove()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["remove", "close"])
 def test_what_is_stuck_in_the_kernel_bounds_removal_and_close(engine, tmp_path, layers, by):
     """engine: keeps what all of the process share."""

@@ -124,6 +124,7 @@ async def test_what_another_process_traces_holds_up_nobody_else(root, hostile):
         await client.spawner.release(name)
 
 
+@pytest.mark.slow
 @asynchronous
 async def test_what_is_stuck_in_the_kernel_holds_up_no_answer(tmp_path, hostile):
     """Its release and the spawner's end fail in time; the next engine frees what is left once that can be."""
@@ -149,6 +150,7 @@ async def test_what_is_stuck_in_the_kernel_holds_up_no_answer(tmp_path, hostile)
             await asyncio.to_thread(sweep, root)
 
 
+@pytest.mark.slow
 @asynchronous
 async def test_what_was_stuck_is_freed_when_it_is_no_more(tmp_path, hostile):
     program = Path(hostile[-1], PROGRAM[1:])
