@@ -57,8 +57,8 @@ def labels(texts: list[str], files: "list[str] | tuple[str, ...]" = ()) -> dict[
     found = {}
     for text in (*lines, *texts):
         name, _, value = text.partition("=")
-        if not name:
-            raise misuse("--label", text, "write NAME=VALUE")
+        if not name or " " in name.lstrip(" \t") or "\t" in name.lstrip(" \t"):
+            raise misuse("--label", text, "write NAME=VALUE, without blanks in NAME")
         found[name] = value
     return found
 

@@ -11,7 +11,7 @@ from runtime.cli.errors import CliError
 from runtime.cli.flags import QUIET, Verb
 from runtime.cli.frames import PIECE
 from runtime.cli.images import split_tag
-from runtime.cli.registries import header
+from runtime.cli.registries import header, host_of
 from runtime.cli.session import write
 from runtime.cli.wire import quote
 
@@ -64,11 +64,8 @@ def pull_image(
 def full_name(name: str, *, tagged: bool = True) -> str:
     """`debian` → `docker.io/library/debian:latest`."""
     repository, tag = split_tag(name)
-    first, slash, _ = repository.partition("/")
-    if not slash:
-        repository = f"docker.io/library/{repository}"
-    elif not ("." in first or ":" in first or first == "localhost"):
-        repository = f"docker.io/{repository}"
+    if not host_of(repository):
+        repository = f"docker.io/{'' if '/' in repository else 'library/'}{repository}"
     if not tagged:
         return repository
     return f"{repository}@{tag}" if ":" in tag else f"{repository}:{tag or 'latest'}"

@@ -395,6 +395,21 @@ VALUES: dict[str, tuple[str, ...]] = {
         "1µs",
     ),
     "--rm": ("=true", "=1", "=t", "=TRUE", "=false", "=0", "=F", "=yes", "=no", "=on", "=tRUE", "="),
+    "-l": ("a", "a=b", "a=", "a=b=c", "=b", "", " a=b", "a b=c", "a = b", "\ta=b", '"a"=b'),
+    "-e": ("A=1", "A=", "A=b c", "=1", "A B=1", " A=1", ""),
+    "--sysctl": ("net.x=1", "kernel.msgmax=1", "net.x=", "net.x", "=1", "kernel.sem=1 2", ""),
+    "--log-opt": ("max-size=1m", "a=", "labels=a,b", "a=b=c"),
+    "--tmpfs": ("/t", "/t:size=1m", "/t:", "/t:a:b"),
+    "--annotation": ("a=b", "a="),
+    "--cpus": ("1", "1.5", ".5", "0", "x", "1e1", ""),
+    "--device": (
+        "/dev/null",
+        "/dev/null:r",
+        "/dev/null:/dev/x",
+        "/dev/null:/dev/x:rw",
+        "/dev/null:q",
+        ":/dev/x",
+    ),
     "--mount": (
         *(
             f"type=bind,src=/a,dst=/b,{one}"
