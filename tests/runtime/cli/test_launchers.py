@@ -120,11 +120,10 @@ def test_an_editable_install_is_quick_wherever_it_lies_and_whatever_built_it(tmp
         packages = "\n".join(path for path in sys.path if path.endswith("-packages"))
         (base / name / PACKAGES / "ours.pth").write_text(packages)
     checkout = base / "checkout"
-    for name in ("setup.py", "pyproject.toml", "README.md", "bin", "runtime/cli", "runtime/spawn"):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
-        copy(ROOT / name, checkout / name)
-    (checkout / "runtime/__init__.py").touch()
+    for name in ("bin", "runtime"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.py", "pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, checkout / name)
     built = subprocess.run(
         [base / "builder/bin/python", "-c", BUILD, base],
         cwd=checkout,
