@@ -10,7 +10,6 @@ minimum. Prints the command, its exit status and how long it took.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import re
 import shutil
@@ -18,11 +17,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WAYS_TO_REGISTRIES = ("etc/apt/apt.conf.d/99*", "etc/pip.conf", "etc/resolv.conf", "etc/hosts")
+INSIDE = """
+for place in dev proc sys; do mount --rbind "/$place" "$0/$place"; done
+exec chroot "$0" sh -c "$1"
+"""
+"""In a mount namespace of its own, so that whatever removes the root later never meets the host's /dev."""
+
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -48,20 +52,6 @@ def make_root(root: Path, packages: str = "ca-certificates") -> None:
     shutil.copy(CERTIFICATES, root / CERTIFICATES.relative_to("/"))
 
 
-@contextlib.contextmanager
-def bound(root: Path) -> Iterator[None]:
-    """/dev, /proc, /sys and all below them, as slaves: what is unmounted in there stays mounted out here."""
-    places = ("dev", "proc", "sys")
-    try:
-        for place in places:
-            subprocess.run(["mount", "--rbind", f"/{place}", root / place], check=True)
-            subprocess.run(["mount", "--make-rslave", root / place], check=True)
-        yield
-    finally:
-        for place in places:
-            subprocess.run(["umount", "-R", "-l", root / place], check=False)
-
-
 def run(root: Path, command: str) -> int:
     """Run `command` by sh in the project, at /ninetynine, with only the environment a login would give."""
     environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
@@ -69,7 +59,7 @@ def run(root: Path, command: str) -> int:
     environment |= {
         name: value for name, value in os.environ.items() if name in ("PIP_CERT", "SSL_CERT_FILE", "CI")
     }
-    shell = ["chroot", root, "sh", "-c", f"cd /ninetynine && {command}"]
+    shell = ["unshare", "--mount", "sh", "-ec", INSIDE, root, f"cd /ninetynine && {command}"]
     return subprocess.run(shell, env=environment, stdin=subprocess.DEVNULL).returncode
 
 
@@ -91,8 +81,7 @@ def main() -> int:
         command = readme_command(options.name)
         print(f"in {root}: {command}", flush=True)
         start = time.monotonic()
-        with bound(root):
-            status = run(root, command)
+        status = run(root, command)
         print(f"exit status {status} after {time.monotonic() - start:.0f} s, set-up included")
         return status
     finally:

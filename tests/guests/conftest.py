@@ -55,12 +55,12 @@ def guest() -> Iterator[Guest]:
                 yield guest
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def unit(guest: Guest) -> Iterator[Guest]:
     """The guest with our units, by the commands of the documentation; the image bb:1 is there."""
     commands = re.search(r"```console\n\$ (ln -s [^`]+?)```", DOCS.read_text())
     assert commands, f"{DOCS} has no commands that install the units"
-    guest.sh(commands[1].replace("\n$ ", "\n"))
+    guest.sh("set -e\n" + commands[1].replace("\n$ ", "\n"))
     guest.sh(f"docker import {BUSYBOX} bb:1")
     yield guest
     guest.run("docker rm -f $(docker ps -aq); systemctl disable --now nnd.socket nnd.service")

@@ -70,10 +70,9 @@ def _build(root: Path) -> None:
     (root / "volume").mkdir()
     working_tree(root / "volume/ninetynine", root)
     (root / "ninetynine").symlink_to("volume/ninetynine")
-    with clean_root.bound(root):
-        for command in COMMANDS:
-            if status := clean_root.run(root, command):
-                raise OSError(f"{command}: exit status {status}")
+    for command in COMMANDS:
+        if status := clean_root.run(root, command):
+            raise OSError(f"{command}: exit status {status}")
 
 
 def _tracked(*patterns: str) -> list[Path]:

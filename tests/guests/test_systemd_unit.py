@@ -59,6 +59,10 @@ def test_the_first_client_starts_it(unit: Guest) -> None:
     assert unit.sh("systemctl is-active nnd.service nnd.socket").split() == ["active", "active"]
 
 
+def test_the_client_beside_it_is_ours(unit: Guest) -> None:
+    assert unit.sh("/usr/local/bin/nn run --rm bb:1 echo inside") == "inside"
+
+
 def test_containers_are_in_its_part_of_the_control_groups(unit: Guest, web: str) -> None:
     assert unit.sh(f"cat /proc/{pid(unit)}/cgroup").startswith("0::/system.slice/nnd.service/")
     assert unit.sh("cat /proc/$(systemctl show -P MainPID nnd)/cgroup") == "0::/system.slice/nnd.service/main"
