@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import secrets
 import threading
+from collections import deque
 from ipaddress import IPv4Network
 
 from runtime.network import choosing, inside
@@ -29,17 +30,19 @@ class _Network:
     def __init__(self, spec: NetworkSpec) -> None:
         self.spec = spec
         self.addresses = Pool(spec.subnet, gateway=spec.gateway)
+        self.ready: deque[Attachment] = deque()
 
 
 class NetworkModes:
     """Networks of this process. All methods raise NetworkError; thread-safe, except close().
 
     named: the networks of the process, for those with other ones than modes; one thread at a time.
-    pool_size: namespaces kept ready for each network in use, by refill().
+    pool_size: namespaces kept ready for each network in use, by refill(); on those of modes with addresses.
     """
 
     def __init__(self, owner: Owner | None = None, *, pool_size: int = 0) -> None:
         self.named = NamedNetworks(owner, spare=pool_size)
+        self._size = pool_size
         self._networks: dict[str, _Network] = {}
         self._numbers = itertools.count()
         self._lock = threading.RLock()
@@ -52,12 +55,13 @@ class NetworkModes:
         """
         with self._lock:
             if network in BRIDGED:
-                return self._attach(network, ports)
+                ready = self._network(network).ready
+                self.named.follow_tables()
+                return ready.popleft() if ready and not ports else self._attach(network, ports)
             return Attachment(network=network, netns_fd=self.named.spares.take(_named(network), address))
 
     def _attach(self, mode: str, ports: tuple[Port, ...]) -> Attachment:
         made, holder = self._network(mode), f"mode-{next(self._numbers)}"
-        self.named.follow_tables()
         with contextlib.ExitStack() as undo:
             address = made.addresses.take(holder)
             undo.callback(made.addresses.free, holder)
@@ -77,10 +81,14 @@ class NetworkModes:
             self.named.release(attachment.holder)
 
     def refill(self, network: str, most: int | None = None) -> bool:
-        """Make up to `most` namespaces ready; call it outside the start path. True when they are enough."""
+        """Make up to `most` ready; call it outside the start path. True when there are enough."""
         with self._lock:
-            named = self._network(network).spec.id if network in BRIDGED else _named(network)
-            return self.named.spares.refill(named, most)
+            if network not in BRIDGED:
+                return self.named.spares.refill(_named(network), most)
+            ready = self._network(network).ready
+            for _ in range(self._size - len(ready))[:most]:
+                ready.append(self._attach(network, ()))
+            return len(ready) >= self._size
 
     def spec(self, mode: BridgedMode) -> NetworkSpec:
         """Return the network of `mode`, made now if need be (for routes to it, and for taps of VMs)."""
@@ -119,8 +127,13 @@ class NetworkModes:
 
     def close(self) -> None:
         """Free attachments, pools and networks. Idempotent; what still runs loses its network."""
+        networks = list(self._networks.values())
         self._networks.clear()
-        self.named.close()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.named.close)
+            for network in networks:
+                while network.ready:
+                    stack.callback(self.detach, network.ready.popleft())
 
 
 def _named(network: str) -> str:
