@@ -224,6 +224,7 @@ def disk_speed(evidence: Evidence) -> Iterator[Panel]:
 
 
 STEPS = ("create", "start", "stop", "remove")
+ENGINE_MEMORY = {"engine.memory": "at rest", "engine.memory.per_container": "for each container"}
 IMAGE_TIMES = {
     "image.pull.cold": "first pull",
     "image.pull.warm": "pull of what is there",
@@ -239,6 +240,7 @@ def engines(evidence: Evidence) -> Iterator[Panel]:
     for way in ("api", "cli"):
         steps = {f"engine.{step}.{way}": step for step in STEPS}
         yield from _chosen(evidence, f"steps-{way}", f"A container's steps, {tail_words(way)}", steps)
+    yield from _chosen(evidence, "engine-memory", "Memory of the daemon", ENGINE_MEMORY)
 
 
 def images(evidence: Evidence) -> Iterator[Panel]:

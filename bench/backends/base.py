@@ -193,6 +193,9 @@ class Engine(Protocol):
     def disk_bytes(self) -> int:
         """Blocks on disk of all it keeps."""
 
+    def memory(self) -> Footprint:
+        """Host memory of all its own processes; those in containers are not among them."""
+
 
 @runtime_checkable
 class EngineBackend(Backend, Protocol):

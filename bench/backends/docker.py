@@ -113,7 +113,8 @@ class DockerBackend:
         if self._api is None:
             raise BackendError(f"reach {self.name}: prepare(image) was not called")
         kept = self._daemon.kept if self._daemon else docker_daemon.kept(self._api)
-        return DockerEngine(self._api, self._image, kept, self.client(self._api), str(Owner.current()))
+        pids = self._daemon.pids if self._daemon else docker_daemon.system_pids
+        return DockerEngine(self._api, self._image, kept, pids, self.client(self._api), str(Owner.current()))
 
     def instance(self, api: DockerApi, spec: InstanceSpec) -> DockerInstance:
         """Start one container by the API of the daemon."""

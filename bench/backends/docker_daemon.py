@@ -24,6 +24,7 @@ from bench.backends.streams import close_all
 SYSTEM_SOCKET = Path("/var/run/docker.sock")
 _MARK = "NINETYNINE_DOCKERD"
 _CGROUP_PREFIX = "nndocker-"
+_NAMES = ("dockerd", "docker-proxy", "containerd")
 
 
 class Daemon(Protocol):
@@ -31,6 +32,9 @@ class Daemon(Protocol):
 
     api: DockerApi
     kept: Path
+
+    def pids(self) -> list[int]:
+        """Its processes and those of its helpers, not those in containers."""
 
     def close(self) -> None:
         """End it and free all it held."""
@@ -45,6 +49,11 @@ def system_daemon() -> DockerApi | None:
     """Return the daemon that already runs on this host, None when there is none."""
     api = DockerApi(SYSTEM_SOCKET)
     return api if SYSTEM_SOCKET.exists() and api.alive() else None
+
+
+def system_pids() -> list[int]:
+    """Processes of the host's Docker, by their names: its API gives no pids, and containerd may be a unit."""
+    return [pid for pid in processes.pids() if processes.name_of(pid).startswith(_NAMES)]
 
 
 class OwnDaemon:
@@ -64,6 +73,10 @@ class OwnDaemon:
             self.close()
             raise
 
+    def pids(self) -> list[int]:
+        """dockerd, containerd, and the shims of containers."""
+        return _pids(self.directory)
+
     def close(self) -> None:
         """End the daemon and free all it held."""
         self._process.end()
@@ -71,15 +84,16 @@ class OwnDaemon:
         remove(self.directory)
 
 
+def _pids(directory: Path) -> list[int]:
+    mark = f"{_MARK}={directory.name}".encode()
+    return [pid for pid in processes.pids() if processes.has_variable(pid, mark)]
+
+
 def remove(directory: Path) -> None:
     """Kill the containers and processes of the daemon that had `directory`, and delete it. Idempotent."""
     for group in Path("/sys/fs/cgroup").glob(f"*/{_CGROUP_PREFIX}{directory.name}"):
         processes.kill_all(partial(_below, group), f"containers in {group}")
-    mark = f"{_MARK}={directory.name}".encode()
-    processes.kill_all(
-        lambda: [pid for pid in processes.pids() if processes.has_variable(pid, mark)],
-        "dockerd and its helpers",
-    )
+    processes.kill_all(partial(_pids, directory), "dockerd and its helpers")
     for group in Path("/sys/fs/cgroup").glob(f"*/{_CGROUP_PREFIX}{directory.name}"):
         _remove_groups(group)
     owned.remove(directory)

@@ -6,13 +6,13 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from bench.backends import owned
-from bench.backends.base import BackendError
+from bench.backends import owned, processes
+from bench.backends.base import BackendError, Footprint
 from bench.backends.docker_api import DockerApi
 
 LABEL = "ninetynine.owner"
@@ -21,12 +21,23 @@ _NO_LOGIN = "e30="
 
 
 class DockerEngine:
-    """One daemon. kept: the directory in which all it keeps is; client: its command line's beginning."""
+    """One daemon. kept: the directory in which all it keeps is; pids: asks for its processes.
 
-    def __init__(self, api: DockerApi, image: str, kept: Path, client: Sequence[str], owner: str) -> None:
+    client: its command line's beginning.
+    """
+
+    def __init__(
+        self,
+        api: DockerApi,
+        image: str,
+        kept: Path,
+        pids: Callable[[], Collection[int]],
+        client: Sequence[str],
+        owner: str,
+    ) -> None:
         self.image = image
         self._api = api
-        self._kept = kept
+        self._kept, self._pids = kept, pids
         self._client = tuple(client)
         self._owner = owner
 
@@ -104,6 +115,10 @@ class DockerEngine:
     def disk_bytes(self) -> int:
         """Blocks on disk of all it keeps."""
         return owned.disk_bytes(self._kept)
+
+    def memory(self) -> Footprint:
+        """Proportional set size of all its processes, not of those in containers."""
+        return processes.pss(self._pids())
 
     def _stream(self, method: str, path: str, reference: str, headers: dict[str, str] | None = None) -> None:
         """A request that is answered by lines of JSON, of which one may be an error."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from bench.backends import owned, processes
@@ -32,26 +33,29 @@ class NndDaemon:
             self.close()
             raise
 
+    def pids(self) -> list[int]:
+        """The daemon and its spawner."""
+        return _pids(self.directory)
+
     def close(self) -> None:
         """End the daemon and free all it held."""
         self._process.end()
         remove(self.directory)
 
 
-def remove(directory: Path) -> None:
-    """End daemon and spawner that had `directory`, free what their containers held, delete it. Idempotent.
-
-    The spawner is known by the root it is started for: it keeps nothing of the daemon's environment.
-    """
+def _pids(directory: Path) -> list[int]:
+    """The spawner is known by the root it is started for: it keeps nothing of the daemon's environment."""
     mark, root = f"{_MARK}={directory.name}".encode(), os.fsencode(directory / "data")
-    processes.kill_all(
-        lambda: [
-            pid
-            for pid in processes.pids()
-            if processes.has_variable(pid, mark) or processes.has_argument(pid, root)
-        ],
-        "nnd and its spawner",
-    )
+    return [
+        pid
+        for pid in processes.pids()
+        if processes.has_variable(pid, mark) or processes.has_argument(pid, root)
+    ]
+
+
+def remove(directory: Path) -> None:
+    """End daemon and spawner that had `directory`, free what their containers held, delete it. Idempotent."""
+    processes.kill_all(partial(_pids, directory), "nnd and its spawner")
     if (directory / "data").exists():
         sweep(directory / "data")
     owned.remove(directory)

@@ -112,6 +112,14 @@ def has_argument(pid: int, argument: bytes) -> bool:
         return False
 
 
+def name_of(pid: int) -> str:
+    """Return the name of its program as the kernel has it, "" when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def kill_all(find: Callable[[], Collection[int]], what: str, timeout_s: float = 30.0) -> None:
     """Kill what `find` returns until nothing of it lives. BackendError after `timeout_s`.
 

@@ -54,6 +54,24 @@ CLI = {
 }
 
 
+HELD = 10
+MEMORY = Metric(
+    name="engine.memory",
+    unit="B",
+    better="lower",
+    role="info",
+    definition="Bytes of memory (PSS) of all the daemon's processes: what supervises containers counts, "
+    "what runs in them does not. No container runs but those that the session keeps.",
+)
+MEMORY_EACH = Metric(
+    name=f"{MEMORY.name}.per_container",
+    unit="B",
+    better="lower",
+    role="info",
+    definition=f"Bytes that this grows by for each of {HELD} more idle containers; no growth is 0.",
+)
+
+
 class Timed(msgspec.Struct):
     """Collects readings of one visit."""
 
@@ -141,6 +159,43 @@ class Life(msgspec.Struct, kw_only=True):
                 command(engine.command("rm", container))
 
 
+class Memory(msgspec.Struct, kw_only=True):
+    """What the daemon itself takes, and what each container that it holds adds to that."""
+
+    name: str = MEMORY.name
+    metrics: tuple[Metric, ...] = (MEMORY, MEMORY_EACH)
+    cost_s: float = 0.3
+    every: int = 8
+    loads: bool = False
+    family: str = FAMILY
+    kind: Literal["slice", "instance"] = "instance"
+
+    def spec(self) -> InstanceSpec:
+        """A daemon."""
+        return InstanceSpec(engine=True)
+
+    def run(self, context: Context) -> list[Reading]:
+        """Weigh it before and while containers run. Raises BackendError, ScenarioError."""
+        engine, start_ns, containers = engine_of(context), time.monotonic_ns(), list[str]()
+        before = engine.memory().bytes
+        weighed_ns = time.monotonic_ns()
+        try:
+            for _ in range(HELD):
+                containers.append(engine.create(engine.image, IDLE))
+                engine.start(containers[-1])
+            each = max(0, engine.memory().bytes - before) / HELD
+            end_ns = time.monotonic_ns()
+        finally:
+            for container in containers:
+                engine.remove(container)
+        return [
+            Reading(metric=MEMORY.name, value=before, start_ns=start_ns, duration_ns=weighed_ns - start_ns),
+            Reading(
+                metric=MEMORY_EACH.name, value=each, start_ns=weighed_ns, duration_ns=end_ns - weighed_ns
+            ),
+        ]
+
+
 @contextlib.contextmanager
 def removed(engine: Engine, *containers: str) -> Iterator[None]:
     """Remove containers where what is done inside fails; there it has removed them itself."""
@@ -172,4 +227,4 @@ def command(argv: tuple[str, ...]) -> str:
     return done.stdout.decode(errors="replace").strip()
 
 
-SCENARIOS = (RunCommand(), Life())
+SCENARIOS = (RunCommand(), Life(), Memory())

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from runtime.api import addresses, versions
+from runtime.api import addresses, heap, versions
 from runtime.api.addresses import Address
 from runtime.api.locking import only_one, pid_file
 from runtime.api.notify import notify
@@ -86,6 +86,7 @@ async def serve(
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, service, again)
         api: Api = app.Api(service, observer=observer)
         servers = await _answer(api, sockets, options.tls)
+        giving_back = asyncio.ensure_future(heap.give_back_after_work())
         try:
             where = " ".join(
                 addresses.shown(address, [one for its, one in sockets if its is address])
@@ -102,6 +103,7 @@ async def serve(
             say("nnd stops" if service.live_restore else "nnd stops, and its containers with it")
         finally:
             # No new clients; those who wait for a container's end are still told.
+            giving_back.cancel()
             for server in servers:
                 server.close()
             try:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
+from runtime.api import heap
 from runtime.api.addresses import parse_address
 from runtime.api.configuration import Configuration, configuration, settings_of
 from runtime.api.daemon import Options, serve
@@ -125,6 +126,7 @@ def _serve(options: Callable[[], Options], say: Callable[[str], None], observer:
     if os.geteuid() != 0:
         raise EngineError("it needs root, for namespaces, mounts and cgroups: start it with sudo")
     _take_all_descriptors()
+    heap.use_one()
     os.umask(_UMASK)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve(first, say, observer, options))

@@ -10,7 +10,7 @@ from runtime.image.documents import ImageConfig, Manifest
 
 _MOST = 1024
 _LONGEST = 16 << 10
-"""Bytes of documents that are kept: nobody's memory is to hang on how long documents are."""
+"""Bytes of documents that are kept: their length must not decide how much memory is used."""
 
 Version = tuple[tuple[int, ...], ...]
 
@@ -48,6 +48,10 @@ class KnownDocuments:
         if len(self._known) >= _MOST:
             self._known.pop(next(iter(self._known)), None)
         self._known[digest] = _Known(version, config, documents)
+
+    def forget(self, digest: str) -> None:
+        """Keep nothing of an image whose documents are removed."""
+        self._known.pop(digest, None)
 
 
 def version_of(*paths: Path) -> Version:

@@ -104,6 +104,11 @@ class LayerStore:
             raise ImageError(f"digest {digest!r} is not supported; only sha256:<64 hex digits> is")
         return self.blobs / value
 
+    def drop_blob(self, path: Path) -> None:
+        """Remove a blob, and what is remembered of it."""
+        path.unlink(missing_ok=True)
+        self.documents.forget(f"sha256:{path.name}")
+
     def layer_path(self, diff_id: str) -> Path:
         """Where the layer `diff_id` is unpacked (its content is in `tree` below)."""
         return self.layers / self.blob_path(diff_id).name

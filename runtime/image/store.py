@@ -352,7 +352,7 @@ class ImageStore:
         for diff_id in loose.keys() - held:
             self.content.discard(loose[diff_id])
         for digest in blobs - kept_blobs:
-            self.content.blob_path(digest).unlink(missing_ok=True)
+            self.content.drop_blob(self.content.blob_path(digest))
         if self._leftovers and not held:
             self._collect()
         return (*plan.removals, *(LayerRemoval(deleted=one) for one in loose if one not in held))
@@ -378,7 +378,7 @@ class ImageStore:
         kept_files = {self.content.blob_path(digest) for digest in blobs}
         loose_blobs = [path for path in self.content.blobs.iterdir() if path not in kept_files]
         for path in loose_blobs:
-            path.unlink(missing_ok=True)
+            self.content.drop_blob(path)
         self._leftovers = False
         return len(loose) + len(loose_blobs)
 

@@ -110,6 +110,15 @@ def test_remove_keeps_what_others_use(store: ImageStore) -> None:
     assert not list((store.root / "blobs/sha256").iterdir())
 
 
+def test_of_a_removed_image_nothing_is_remembered(store: ImageStore) -> None:
+    """Builds that were removed again filled the memory for documents, up to 10 MiB."""
+    for number in range(3):
+        two_layers(store, f"app{number}")
+        store.resolve(f"app{number}")
+        store.remove(f"app{number}")
+    assert not store.content.documents._known
+
+
 def test_a_leased_image_is_not_removed(store: ImageStore) -> None:
     two_layers(store)
     lease = store.lease(store.resolve("app"))
