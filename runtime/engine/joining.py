@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from runtime.engine import launch
-from runtime.engine.errors import ContainerStateError
+from runtime.engine.errors import ContainerStateError, EngineError
+from runtime.engine.hanging import returns
 from runtime.engine.prepare import Prepared, exec_process, prepare_exec
 from runtime.engine.reaper import Child, Process
 from runtime.oci.execute import make_exec_plan
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+_ANSWER_S = 2.0
 
 
 class ExecOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,18 +149,25 @@ def hide_memory() -> None:
 
 
 @functools.cache
-def _devpts_tape() -> Tape:
+def _devpts_tape(*, ends: bool = False) -> Tape:
     tape = Tape()
     path = tape.add(
         "open the container's root", "openat", AT_FDCWD, Slot("root"), O_PATH | O_DIRECTORY | O_CLOEXEC, 0
     )
     add_open(tape, Result(path), "/dev/pts", strict=True, flags=O_PATH | O_DIRECTORY)
+    if ends:
+        tape.add("end", "exit_group", 0)
     return tape
 
 
 def _open_terminal(child: Child, held: launch.Held) -> terminal.Terminal:
     """Open a terminal of the container's own devpts, reached without following anything in the container."""
-    root, devpts = _devpts_tape().walk({"root": f"/proc/{child.pid}/root".encode()})
+    slots: dict[str, SlotValue] = {"root": f"/proc/{child.pid}/root".encode()}
+    if not returns(_devpts_tape(ends=True), slots, _ANSWER_S):
+        raise EngineError(
+            "open a terminal: what the container has mounted at /dev does not answer; use no -t"
+        )
+    root, devpts = _devpts_tape().walk(slots)
     held.keep(root)
     held.keep(devpts)
     if child.poll() is not None:

@@ -80,6 +80,15 @@ def test_a_file_system_that_does_not_answer_is_refused_as_a_mount(daemon: Daemon
     assert daemon.docker("run", "--rm", "-v", f"{tmp_path}/dead:/x", "busybox", "ls", "/x") == ""
 
 
+def test_a_dev_of_the_containers_own_holds_up_no_other(daemon: Daemon, mount):
+    fuse = ("--cap-add", "SYS_ADMIN", "--device", "/dev/fuse", "--security-opt", "seccomp=unconfined")
+    daemon.docker("run", "-d", "--name", "own", *fuse, *mount, "busybox", PROGRAM, "touch-own", "/dev")
+    eventually(lambda: daemon.docker("logs", "own"), "on\n")
+    assert "does not answer" in daemon.docker("exec", "-t", "own", "true", check=False)
+    assert daemon.docker("run", "--rm", "busybox", "echo", "hi") == "hi\n"
+    daemon.docker("rm", "-f", "own")
+
+
 @pytest.mark.slow
 def test_what_is_stuck_in_the_kernel_holds_up_no_answer(victim: Daemon, mount, program, tmp_path):
     with dead_filesystem(program, tmp_path / "over" / "dead") as server:
