@@ -50,13 +50,12 @@ def ninetynine(room: Room) -> Ninetynine:
 
 @pytest.fixture(scope="session")
 def smoke(ninetynine: Ninetynine, room: Room, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """One smoke run of host, container and VM, and what the host had before, meanwhile and afterwards."""
+    """One smoke run of host, containers, daemon and VM, and what the host had before, meanwhile and afterwards."""
     out = tmp_path_factory.mktemp("smoke") / "run"
     before = room.census()
-    line = ("--profile", "smoke", "--backends", "host,runtime,vm", "--seed", 7, "--out", out, "--json")
+    line = ("--profile", "smoke", "--backends", "host,runtime,nnd,vm", "--seed", 7, "--out", out, "--json")
     child = ninetynine.start("run", *line)
-    seen = room.watch(child)
-    stdout, stderr = child.communicate()
+    seen, stdout, stderr = room.watch(child)
     return Finished(
         directory=out,
         status=child.returncode,

@@ -47,10 +47,12 @@ class Room:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.owners: set[int] = set()
+        self._makers: set[int] = set()
         self._strangers = _descendants(os.getpid())
 
     def census(self) -> frozenset[str]:
         """All there is, as "kind: name"."""
+        self._makers |= _descendants(os.getpid()) - self._strangers
         kinds = {
             "mount": self._mounts,
             "cgroup": self._cgroups,
@@ -69,17 +71,17 @@ class Room:
             time.sleep(0.1)
         return found
 
-    def watch(self, child: subprocess.Popen[str]) -> frozenset[str]:
-        """All that was ever seen until `child` ended."""
+    def watch(self, child: subprocess.Popen[str]) -> tuple[frozenset[str], str, str]:
+        """All that was ever seen until `child` ended, and what it wrote to its outputs."""
         seen = self.census()
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(0.5)
-                return seen
+                return seen, *child.communicate(timeout=0.5)
             seen |= self.census()
 
     def _ours(self, pid: int | None) -> bool:
-        return pid is None or pid in self.owners or pid == os.getpid()
+        """Whether it is of a run, or of what a run has started, as a daemon's spawner is."""
+        return pid is None or pid in self.owners | self._makers or pid == os.getpid()
 
     def _mounts(self) -> Iterator[str]:
         for line in Path("/proc/self/mountinfo").read_text().splitlines():
@@ -134,6 +136,7 @@ class Room:
     def _files(self) -> Iterator[str]:
         for pattern in (
             "backends/host/*",
+            "backends/nnd/*",
             "backends/runtime/run/*",
             "backends/vm/run/*",
             "scratch/*",

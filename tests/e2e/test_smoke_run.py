@@ -83,7 +83,7 @@ def test_no_family_is_missing_without_a_reason(smoke: Finished, run: Run, family
     excused = {gap.backend for gap in run.not_measured if gap.reason and gap.metric.startswith(f"{family}.")}
     for arm in (arm for arm in run.plan.arms if arm.role != "positive"):  # it does more of slices alone
         assert arm.name in measured | excused, f"{arm.name} has no {family}"
-    assert {"host", "runtime"} <= measured
+    assert {"host", "runtime", "nnd"} <= measured
 
 
 def test_verdicts_are_a_list_with_the_contracts_keys_and_none_is_given(smoke: Finished, run: Run) -> None:
