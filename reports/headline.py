@@ -136,13 +136,16 @@ def _start(evidence: Evidence, subject: str) -> tuple[str, State]:
     whole = _whole(rows)
     if whole is None or whole.verdict == "not measured":
         return "", "not measured"
-    timed = next((row for row in rows if row.metric.startswith(FIRST) and row.estimate is not None), None)
+    timed = _timed(rows)
     claim, noun = _claim(evidence, START), _noun(subject)
     if whole.verdict == "inconclusive" or timed is None or claim is None:
         return f"whether {noun} starts within a second{OPEN}", "inconclusive"
     if whole.verdict == "supported":
         took = _spelled(timed.estimate, claim.unit)
-        return f"{noun} started its program in {took} (median{_by_daemons(evidence, subject)})", "supported"
+        return (
+            f"{noun} started its program in {took} (median{_by_daemons(evidence, subject, claim)})",
+            "supported",
+        )
     worst = max(
         (row for row in rows if row.verdict == "refuted" and row.estimate is not None),
         key=lambda row: row.estimate or 0.0,
@@ -152,16 +155,17 @@ def _start(evidence: Evidence, subject: str) -> tuple[str, State]:
     return f"{noun} did not start within a second: half the starts took more than {took}", "refuted"
 
 
-def _by_daemons(evidence: Evidence, subject: str) -> str:
+def _by_daemons(evidence: Evidence, subject: str, claim: Claim) -> str:
     """What a start took that was asked of a daemon, where that was measured."""
-    claim = _claim(evidence, START)
-    timed = {
-        row.backend: _spelled(row.estimate, claim.unit if claim else "s")
-        for one in DAEMONS.get(subject, ())
-        for row in _of(evidence, START, one)
-        if row.metric.startswith(FIRST) and row.estimate is not None
-    }
-    return "".join(f"; {took} through {arms.label(one)}" for one, took in timed.items())
+    timed = {one: _timed(_of(evidence, START, one)) for one in DAEMONS.get(subject, ())}
+    return "".join(
+        f"; {_spelled(row.estimate, claim.unit)} through {one}" for one, row in timed.items() if row
+    )
+
+
+def _timed(rows: list[Verdict]) -> Verdict | None:
+    """The row of starts back to back."""
+    return next((row for row in rows if row.metric.startswith(FIRST) and row.estimate is not None), None)
 
 
 def _spelled(value: float | None, unit: str) -> str:

@@ -50,7 +50,7 @@ def ninetynine(room: Room) -> Ninetynine:
 
 @pytest.fixture(scope="session")
 def smoke(ninetynine: Ninetynine, room: Room, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """One smoke run of host, containers, daemon and VM, and what the host had before, meanwhile and afterwards."""
+    """One smoke run of host, containers and VM, and what the host had before, meanwhile and afterwards."""
     out = tmp_path_factory.mktemp("smoke") / "run"
     before = room.census()
     line = ("--profile", "smoke", "--backends", "host,runtime,nnd,vm", "--seed", 7, "--out", out, "--json")
