@@ -94,7 +94,7 @@ def _set(
             asked["ReadOnly"] = _on(text, value)
         case "consistency":
             asked["Consistency"] = value
-        case "bind-propagation" if _propagates(value):
+        case "bind-propagation":
             bind["Propagation"] = value
         case "bind-nonrecursive":
             bind["NonRecursive"] = _on(text, value)
@@ -123,12 +123,6 @@ def _set(
             tmpfs["Mode"] = int(value, 8)
         case _:
             raise misuse("--mount", text, f"{name}={value} is not known; {_MOUNT}")
-
-
-def _propagates(value: str) -> bool:
-    from runtime.docker_syntax.mounts import PROPAGATIONS
-
-    return value in PROPAGATIONS
 
 
 def _on(text: str, value: str) -> bool:

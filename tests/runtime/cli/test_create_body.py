@@ -415,7 +415,10 @@ VALUES: dict[str, tuple[str, ...]] = {
             f"type=bind,src=/a,dst=/b,{one}"
             for one in ("ro", "ro=1", "ro=false", "ro=yes", "ro=", "readonly=T")
         ),
-        *(f"type=bind,src=/a,dst=/b,bind-propagation={one}" for one in ("rslave", "shared")),
+        *(
+            f"type=bind,src=/a,dst=/b,bind-propagation={one}"
+            for one in ("rslave", "shared", "unbindable", "")
+        ),
         *(f"type=tmpfs,dst=/b,tmpfs-size={one}" for one in ("1m", "0", "x", "1.5g", "-1")),
     ),
 }
