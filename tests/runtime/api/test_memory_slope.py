@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import statistics
 import tarfile
 import time
@@ -28,12 +29,13 @@ MOST = 96 << 10
 IMPATIENT = Path(__file__).with_name("impatient_nnd.py")
 
 
-def archive() -> bytes:
+def archive(files: int = 1, size: int = 1 << 20) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
-        member = tarfile.TarInfo("file")
-        member.size = 1 << 20
-        tar.addfile(member, io.BytesIO(bytes(member.size)))
+        for number in range(files):
+            member = tarfile.TarInfo("file" if files == 1 else f"file{number}")
+            member.size = size
+            tar.addfile(member, io.BytesIO(os.urandom(size)))
     return packed.getvalue()
 
 
@@ -75,6 +77,27 @@ def own_bytes(daemon: Daemon) -> int:
     rollups = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in (daemon.pid, daemon.spawner_pid))
     lines = (line.split() for text in rollups for line in text.splitlines() if line.startswith("Pss_Anon:"))
     return sum(int(line[1]) << 10 for line in lines)
+
+
+def test_what_large_work_took_is_given_back(monkeypatch: pytest.MonkeyPatch):
+    """Each of several threads kept a heap, as large as in its busiest moment."""
+    monkeypatch.setattr(daemon_process, "CHECKED", IMPATIENT)
+    with running_daemon() as daemon, closing(docker.DockerClient(daemon.host, timeout=120)) as client:
+        cycle(client, 0)
+        before = own_bytes(daemon)
+        packed = archive(1000, 100_000)
+        for _ in range(2):
+            client.api.import_image_from_data(packed, repository="large")
+            saved = b"".join(client.api.get_image("large"))
+            client.images.remove("large")
+            client.images.load(saved)
+        made = [client.containers.create("busybox", labels={"label": "x" * 1000}) for _ in range(200)]
+        client.containers.list(all=True)
+        for container in made:
+            container.remove()
+        after = own_bytes(daemon)
+    print(f"MiB: {before / (1 << 20):.2f}, then {after / (1 << 20):.2f}")
+    assert after - before < 16 << 20
 
 
 def slope(monkeypatch: pytest.MonkeyPatch, leak: int) -> float:
