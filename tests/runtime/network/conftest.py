@@ -5,11 +5,18 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
+from own_host import World, own_host
 from pyroute2 import IPRoute
 from wires import Peer
 
 from runtime.network.modes import NetworkModes
 from runtime.network.netns import NetworkNamespace
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with own_host() as world:
+        yield world
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from own_host import HOST4, OUTSIDE4, World, listen, meets, own_host, run
+from own_host import HOST4, OUTSIDE4, World, listen, meets, run
 
 from runtime.network.errors import NetworkError
 from runtime.network.inside import inside
@@ -24,12 +24,6 @@ NET = NetworkSpec(id="a" * 64, link="nn-a", subnet="10.90.0.0/24", gateway="10.9
 OTHER = NetworkSpec(id="b" * 64, link="nn-b", subnet="10.91.0.0/24", gateway="10.91.0.1")
 PORT = Port(host=0, container=80)
 Plug = Callable[..., tuple[NetworkNamespace, int]]
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    with own_host() as world:
-        yield world
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import dns.message
 import msgspec
 import pytest
 from free_ports import free_port
-from own_host import HOST4, HOST6, OUTSIDE4, OUTSIDE6, World, connect, listen, meets, own_host, run
+from own_host import HOST4, HOST6, OUTSIDE4, OUTSIDE6, World, connect, listen, meets, run
 from wires import wait_for
 
 from runtime.network import conntrack
@@ -72,12 +72,6 @@ class Box:
     def end(self) -> None:
         self.networks.release(self.name)
         self.namespace.close()
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    with own_host() as world:
-        yield world
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from own_host import OUTSIDE4, World, connect, listen, meets, own_host, run
+from own_host import OUTSIDE4, World, connect, listen, meets, run
 from wires import wait_for
 
 from runtime.network.inside import RESOLVER, guessed, inside
@@ -36,12 +36,6 @@ def links() -> set[str]:
 
 def descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    with own_host() as world:
-        yield world
 
 
 @pytest.fixture
