@@ -128,7 +128,7 @@ class System:
         ]
         (self.base / "daemon.json").write_text("{}")
         script = 'mount -t tmpfs tmpfs /run && exec "$@"'
-        alone = ["unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc"]
+        alone = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
         return [*alone, "sh", "-c", script, "sh", *own]
 
     def docker(self, *words: str, stdin: bytes | None = None) -> tuple[float, int | None, str]:
@@ -154,6 +154,11 @@ class System:
             self.process.wait()
             return PATIENCE_S, None
         return time.monotonic() - began, status
+
+    def close(self) -> None:
+        """End the daemon if it runs yet: something has failed."""
+        if self.process.poll() is None:
+            self.end()
 
     def _daemon(self) -> int:
         """The daemon's own pid: dockerd has unshare before it."""
@@ -238,6 +243,7 @@ def measure(life: Life, name: str) -> list[str]:
             if life.name == "stuck":
                 stack.enter_context(dead_filesystem(program, base / "over" / "dead"))
             system = System(name, base)
+            stack.callback(system.close)
             system.docker("import", "-", IMAGE, stdin=image(program))
             bench = Bench(life, system, program)
             stack.callback(bench.close)
