@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 
@@ -17,6 +18,7 @@ from runtime.engine.errors import BadParameterError
 from runtime.engine.service.record import ContainerRecord
 from runtime.engine.service.request import Body
 from runtime.engine.service.service import Service
+from runtime.volume import Volume, VolumeNotFoundError
 
 KINDS = ("container", "image", "volume", "build-cache")
 
@@ -98,16 +100,21 @@ def _containers(service: Service, records: Sequence[ContainerRecord]) -> list[Su
 
 def _volumes(service: Service, records: Sequence[ContainerRecord]) -> list[VolumeRow]:
     users = Counter(point.name for record in records for point in record.mounts if point.name)
-    return [
-        VolumeRow(
-            created_at=volume.created,
-            driver=volume.driver,
-            labels=volume.labels or None,
-            mountpoint=str(service.volumes.mountpoint(volume.name)),
-            name=volume.name,
-            options=volume.options or None,
-            scope="local",
-            usage_data=VolumeUsage(ref_count=users[volume.name], size=service.volumes.usage(volume.name)),
-        )
-        for volume in service.volumes.list()
-    ]
+    rows = []
+    for volume in service.volumes.list():
+        with contextlib.suppress(VolumeNotFoundError):  # removed by another client meanwhile
+            rows.append(_volume(service, volume, users[volume.name]))
+    return rows
+
+
+def _volume(service: Service, volume: Volume, users: int) -> VolumeRow:
+    return VolumeRow(
+        created_at=volume.created,
+        driver=volume.driver,
+        labels=volume.labels or None,
+        mountpoint=str(service.volumes.mountpoint(volume.name)),
+        name=volume.name,
+        options=volume.options or None,
+        scope="local",
+        usage_data=VolumeUsage(ref_count=users, size=service.volumes.usage(volume.name)),
+    )
