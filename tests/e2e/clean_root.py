@@ -23,7 +23,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 WAYS_TO_REGISTRIES = ("etc/apt/apt.conf.d/99*", "etc/pip.conf", "etc/resolv.conf", "etc/hosts")
 INSIDE = """
 for place in dev proc sys; do mount --rbind "/$place" "$0/$place"; done
-exec chroot "$0" sh -c "$1"
+test -z "$2" || mount --bind "$2" "$0/volume"
+exec chroot "$0" sh -c "cd /ninetynine && $1"
 """
 """In a mount namespace of its own, so that whatever removes the root later never meets the host's /dev."""
 
@@ -52,14 +53,17 @@ def make_root(root: Path, packages: str = "ca-certificates") -> None:
     shutil.copy(CERTIFICATES, root / CERTIFICATES.relative_to("/"))
 
 
-def run(root: Path, command: str) -> int:
-    """Run `command` by sh in the project, at /ninetynine, with only the environment a login would give."""
+def run(root: Path, command: str, volume: Path | None = None) -> int:
+    """Run `command` by sh in the project, at /ninetynine, with only the environment a login would give.
+
+    volume: what is at /volume meanwhile.
+    """
     environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
     environment |= {"LANG": "C.UTF-8", "TERM": "dumb"}
     environment |= {
         name: value for name, value in os.environ.items() if name in ("PIP_CERT", "SSL_CERT_FILE", "CI")
     }
-    shell = ["unshare", "--mount", "sh", "-ec", INSIDE, root, f"cd /ninetynine && {command}"]
+    shell = ["unshare", "--mount", "sh", "-ec", INSIDE, root, command, volume or ""]
     return subprocess.run(shell, env=environment, stdin=subprocess.DEVNULL).returncode
 
 

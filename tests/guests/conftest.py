@@ -14,7 +14,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "e2e"))
 
 from systemd_guest import BUSYBOX, MAKE_BUSYBOX, Guest
-from systemd_root import systemd_root, working_tree
+from systemd_root import installed_tree, systemd_root
 
 from vm import Harness, VmConfig
 from vm.network import point_to_point
@@ -37,7 +37,7 @@ def guest() -> Iterator[Guest]:
     """A Debian with systemd that has this tree at /ninetynine; the host reaches it by its address."""
     root, digest = systemd_root(CACHE)
     with tempfile.TemporaryDirectory(prefix="nv") as home, tempfile.TemporaryDirectory() as content:
-        working_tree(Path(content) / "ninetynine", root)
+        installed_tree(Path(content), root)
         with Harness(Path(home), CACHE / "vm") as harness:
             config = VmConfig(
                 image=harness.prepare(root, digest, own_kernel=True),

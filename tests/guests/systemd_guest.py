@@ -9,7 +9,7 @@ from collections.abc import Callable
 from vm import Vm
 
 ENVIRONMENT = {
-    "PATH": "/opt/ninetynine/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "PATH": "/ninetynine/.venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
     "LANG": "C.UTF-8",
     "DOCKER_HOST": "unix:///run/ninetynine/nnd.sock",

@@ -1,7 +1,7 @@
-"""The root of a Debian 13 as people have it, with systemd, and the project in a venv.
+"""The root of a Debian 13 as people have it, with systemd, and what the project needs.
 
 It is kept by the digest of its recipe. What a run tests is not in it but on the guest's data disk: this
-working tree, as it is now, with what the root's compiler made of it.
+working tree, as it is now, compiled by the root's compiler.
 """
 
 from __future__ import annotations
@@ -22,44 +22,46 @@ PACKAGES = (
     "iputils-ping,kmod,libc6-dev,libnftables1,linux-image-cloud-amd64,mmdebstrap,musl-tools,nftables,procps,"
     "psmisc,python3,python3-dev,python3-venv,systemd-resolved,systemd-sysv,udev,zstd"
 )
-TEST_TOOLS = "pytest pytest-timeout pytest-benchmark pytest-xdist hypothesis jsonschema docker"
+TOOLS = "setuptools wheel pytest pytest-timeout pytest-benchmark pytest-xdist hypothesis jsonschema docker"
 IMAGE = "from pathlib import Path; from bench.image import build; build(Path('/var/cache/ninetynine'))"
+DEPENDENCIES = "/opt/ninetynine"
 COMMANDS = (
-    "python3 -m venv /opt/ninetynine",
-    f"/opt/ninetynine/bin/pip install -q --editable . {TEST_TOOLS}",
-    f'/opt/ninetynine/bin/python -c "{IMAGE}"',
+    f"python3 -m venv {DEPENDENCIES}",
+    f"{DEPENDENCIES}/bin/pip install -q --editable . {TOOLS}",
+    f'{DEPENDENCIES}/bin/python -c "{IMAGE}"',
+    f"{DEPENDENCIES}/bin/pip uninstall -q -y ninetynine",
     "systemctl -q enable systemd-networkd systemd-resolved nftables",
     "ln -sf /run/systemd/resolve/stub-resolv.conf /etc/resolv.conf",
 )
+INSTALL = (
+    "python3 -m venv --without-pip .venv",
+    f"echo {DEPENDENCIES}/lib/python3*/site-packages > $(echo .venv/lib/python3*/site-packages)/others.pth",
+    f"{DEPENDENCIES}/bin/pip -q --python .venv/bin/python install --no-deps --no-build-isolation -e .",
+)
+"""The project in its venv, as in a checkout, but with the root's copies of what it depends on."""
+
 KEPT_S = 24 * 3600.0
-COMPILED = ("*.c", "*.h", "setup.py", "pyproject.toml", "bench/image/*.py")
-"""What the root's venv and its image of the workloads are made from."""
+MADE_FROM = ("pyproject.toml", "bench/image/*.py", "bench/workloads/*.c")
 
 
 def systemd_root(cache: Path) -> tuple[Path, str]:
     """The root's directory, built once per recipe, and the recipe's digest."""
-    parts = [repr((PACKAGES, COMMANDS)).encode(), *(path.read_bytes() for path in _tracked(*COMPILED))]
+    parts = [repr((PACKAGES, COMMANDS)).encode(), *(path.read_bytes() for path in _tracked(*MADE_FROM))]
     name = "systemd-" + hashlib.sha256(b"\0".join(parts)).hexdigest()[:12]
     if not (cache / name).exists():
         _remove_old(cache)
     return cached(cache / name, _build), name
 
 
-def working_tree(target: Path, root: Path) -> None:
-    """Copy what git knows of this tree, and what was compiled of it in `root`."""
-    for path in _tracked():
-        copy = target / path.relative_to(ROOT)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, copy, follow_symlinks=False)
-    built = root / "volume/ninetynine"
-    for pattern in ("*.so", "*.elf"):
-        for path in built.rglob(pattern):
-            shutil.copy2(path, target / path.relative_to(built))
-    (target / ".venv").symlink_to("/opt/ninetynine")
+def installed_tree(volume: Path, root: Path) -> None:
+    """This working tree below `volume`, which the guest has at /volume, installed by the root's programs."""
+    _copy_tree(volume / "ninetynine")
+    for command in INSTALL:
+        _run(root, command, volume)
 
 
 def _remove_old(cache: Path) -> None:
-    """Each change of a C file makes another root; those of other days are wanted no more."""
+    """Each change of a recipe makes another root; those of other days are wanted no more."""
     for path in [*cache.glob("systemd-*"), *cache.glob("vm/base-systemd-*")]:
         if time.time() - path.stat().st_ctime > KEPT_S:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -67,15 +69,26 @@ def _remove_old(cache: Path) -> None:
 
 def _build(root: Path) -> None:
     clean_root.make_root(root, PACKAGES)
-    (root / "volume").mkdir()
-    working_tree(root / "volume/ninetynine", root)
+    _copy_tree(root / "volume/ninetynine")
     (root / "ninetynine").symlink_to("volume/ninetynine")
     for command in COMMANDS:
-        if status := clean_root.run(root, command):
-            raise OSError(f"{command}: exit status {status}")
+        _run(root, command)
+
+
+def _run(root: Path, command: str, volume: Path | None = None) -> None:
+    if status := clean_root.run(root, command, volume):
+        raise OSError(f"{command}: exit status {status}")
+
+
+def _copy_tree(target: Path) -> None:
+    for path in _tracked():
+        copy = target / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, copy, follow_symlinks=False)
 
 
 def _tracked(*patterns: str) -> list[Path]:
+    """What git knows of this tree, or would take in."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns]
     names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     paths = (ROOT / name for name in sorted(names.split("\0")) if name)
