@@ -12,7 +12,7 @@ pytestmark = [
     pytest.mark.qemu,
     pytest.mark.network,
     pytest.mark.slow,
-    pytest.mark.timeout(1200),
+    pytest.mark.timeout(1200, func_only=True),
 ]
 
 PYTEST = "python -m pytest -q -n 2 --benchmark-disable -p no:cacheprovider -o addopts=--strict-markers"

@@ -12,7 +12,7 @@ pytestmark = [
     pytest.mark.qemu,
     pytest.mark.network,
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(600, func_only=True),
 ]
 
 LOCAL = "nn --local run --network none -m 64m --cpus 0.5 --pids-limit 50 bb:1"

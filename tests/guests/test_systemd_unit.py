@@ -13,7 +13,7 @@ pytestmark = [
     pytest.mark.qemu,
     pytest.mark.network,
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(600, func_only=True),
 ]
 
 SETTINGS = "/etc/ninetynine/daemon.json"
