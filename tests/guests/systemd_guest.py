@@ -67,12 +67,15 @@ class Guest:
             for kind, command in CENSUS.items()
         }
 
-    def settled(self, before: dict[str, set[str]]) -> dict[str, set[str]]:
-        """The census once it is as before, or the last one."""
+    def changed_since(self, before: dict[str, set[str]]) -> dict[str, set[str]]:
+        """What has come or gone since a census, once nothing has, or after a while."""
         deadline = time.monotonic() + SETTLING_S
-        while (found := self.census()) != before and time.monotonic() < deadline:
+        while True:
+            now = self.census()
+            changed = {kind: lines ^ before[kind] for kind, lines in now.items() if lines != before[kind]}
+            if not changed or time.monotonic() > deadline:
+                return changed
             time.sleep(1)
-        return found
 
 
 def until(condition: Callable[[], bool]) -> None:
