@@ -42,7 +42,7 @@ REFUSED = [
     ("local", {"size": "1"}, "unknown log opt 'size' for log driver local"),
     ("bogus", {}, 'error looking up logging plugin bogus: plugin "bogus" not found'),
 ]  # fmt: skip
-"""In dockerd's own words; test_beside_dockerd.py asks it."""
+"""In dockerd's own words; test_refusals_beside_dockerd.py asks it."""
 
 
 @pytest.mark.parametrize(("driver", "options", "wanted"), CASES)

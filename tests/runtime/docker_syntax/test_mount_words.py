@@ -37,7 +37,7 @@ def test_options_override_dockers_own(text: str, options: tuple[str, ...]):
 WRONG = ["bogus", "size", "size=", "size=1q", "size=1e3", "size=-1", "size=1kb", "mode=9", "mode=",
          "mode=0x1", "uid=x", "uid=-1", "gid=99999999999", "nr_inodes=x", "nr_inodes=5%", "exec=1",
 ]  # fmt: skip
-"""What the kernel, and so dockerd at the start, refuses; the table of test_beside_dockerd.py too."""
+"""What the kernel, and so dockerd at the start, refuses; the table of test_refusals_beside_dockerd.py too."""
 
 
 @pytest.mark.parametrize("text", WRONG)
