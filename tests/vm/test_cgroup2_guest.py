@@ -84,6 +84,12 @@ def test_the_daemon_serves_docker_on_v2(guest):
     assert " passed" in in_guest(guest, "tests/runtime/api/test_client_limits.py", "-k", "docker")
 
 
+def test_java_would_see_its_limits_on_v2(guest):
+    assert " passed" in in_guest(
+        guest, "tests/runtime/api/test_seen_limits.py", "-k", "what_openjdk_looks_for"
+    )
+
+
 def test_user_namespaces_work_on_debians_kernel(guest):
     """Before Linux 6.15 overlay takes no detached mounts as layers, which those with mapped owners were."""
     said = in_guest(guest, "tests/runtime/engine/test_user_namespace.py")

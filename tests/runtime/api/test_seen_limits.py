@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 from daemon_process import Daemon
 
-from bench.backends.docker_daemon import OwnDaemon
-
 pytestmark = pytest.mark.root
 
 LIMITED = ("run", "--rm", "--network=none", "-m", "256m", "--cpus", "1")
@@ -109,6 +107,8 @@ def test_openjdk_sizes_its_heap_by_the_limit(daemon: Daemon) -> None:
 def ours_and_theirs(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Runtimes]]:
     if shutil.which("dockerd") is None:
         pytest.skip("needs dockerd: run `nox -s setup -- --peers`")
+    from bench.backends.docker_daemon import OwnDaemon  # guests, which run this file, too, have none
+
     theirs = OwnDaemon(tmp_path_factory.mktemp("dockerd"))
     try:
         yield [Runtimes(daemon.host), Runtimes(f"unix://{theirs.api.path}")]
