@@ -19,6 +19,7 @@ from runtime.cli.client import Client
 from runtime.cli.endpoint import Endpoint
 from runtime.cli.errors import CliError
 from runtime.cli.flags import Options, Verb
+from runtime.cli.wire import Wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,6 +66,12 @@ class PrivateClient(Client):
         super().__init__(self._join)
         self._user: socket.socket | None = None
         self._place = -1
+        self._wires: list[Wire] = []
+
+    def connect(self) -> Wire:
+        """Return a new connection, which leave() closes."""
+        self._wires.append(super().connect())
+        return self._wires[-1]
 
     def _join(self) -> Endpoint:
         _need_root()
@@ -80,6 +87,8 @@ class PrivateClient(Client):
 
     def leave(self) -> None:
         """Return when the daemon is gone, with all it made; at once when others use it."""
+        for wire in self._wires:  # a stream that was cut off: the daemon waits at its end for who reads it
+            wire.close()
         if self._user is not None:
             with self._user, contextlib.suppress(OSError):
                 self._user.shutdown(socket.SHUT_WR)

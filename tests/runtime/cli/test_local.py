@@ -18,6 +18,8 @@ from daemon_process import Daemon, _commands, add_busybox, settled
 from nn_process import LINE, environment
 from terminals import Terminal
 
+from runtime.cli.local import PrivateClient
+
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")]
 
 QUIET = ("run", "--rm", "--network", "none", "busybox")
@@ -223,6 +225,15 @@ def test_nothing_outlives_a_killed_command(local: Local, killed: tuple[str, ...]
     local.says("rm", "box")
 
 
+def test_who_ignores_its_stop_signal_is_killed_after_its_grace(local: Local):
+    stubborn = ("sh", "-c", "trap '' TERM HUP INT; echo ready; while :; do sleep 0.1; done")
+    process = local.start("run", "--name", "box", "--stop-timeout", "1", *QUIET[2:], *stubborn)
+    process.kill()
+    process.wait()
+    eventually(lambda: local.pids("runtime."), [])
+    assert local.says("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "box") == "exited 137\n"
+
+
 def test_a_closed_window_ends_the_container(local: Local):
     local.owners |= set(local.pids("runtime."))
     line = local.line("run", "-it", "--network", "none", "--name", "box", "busybox", *READY)
@@ -231,6 +242,17 @@ def test_a_closed_window_ends_the_container(local: Local):
     terminal.hang_up()
     eventually(lambda: local.pids("runtime."), [])
     assert local.says("inspect", "-f", "{{.State.Running}}", "box") == "false\n"
+
+
+def test_who_leaves_in_the_middle_of_a_stream_does_not_wait_for_its_end(
+    local: Local, monkeypatch: pytest.MonkeyPatch
+):
+    """`nn --local run … | head -1` kept its stream, for whose reader the daemon waited for seconds."""
+    monkeypatch.setenv("NN_ROOT", str(local.root))
+    client = PrivateClient()
+    stream = client.open("GET", "/events")
+    client.leave()
+    assert stream.wire.sock.fileno() == -1
 
 
 def test_no_policy_starts_anything(local: Local):
