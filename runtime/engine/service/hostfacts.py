@@ -18,7 +18,8 @@ from runtime.spawn.cgroups import CgroupError, controllers_at, find_delegated, f
 class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     """cpu_list, node_list: as the kernel writes sets, `0-3`. swap_limit: swap can be limited.
 
-    apparmor: profiles are enforced, and can be loaded.
+    apparmor: profiles are enforced, and can be loaded. oom_score_adj: this process's own, which its children
+    inherit.
     """
 
     cpus: int
@@ -34,6 +35,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     system_version: str
     hostname: str
     apparmor: bool = False
+    oom_score_adj: int = 0
 
 
 @functools.cache
@@ -55,6 +57,7 @@ def host_facts() -> HostFacts:
         system_version=release.get("VERSION_ID", ""),
         hostname=platform.node(),
         apparmor=apparmor.is_on(),
+        oom_score_adj=int(_read("/proc/self/oom_score_adj") or 0),
     )
 
 

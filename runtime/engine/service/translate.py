@@ -101,7 +101,7 @@ def _container(record: ContainerRecord, around: Surroundings, facts: HostFacts) 
         no_new_privs=security.no_new_privs,
         apparmor="" if profile == "unconfined" else profile,
         rlimits=_rlimits(record),
-        oom_score_adj=host.oom_score_adj or None,
+        oom_score_adj=host.oom_score_adj if host.oom_score_adj or facts.oom_score_adj else None,
         sysctl=_sysctls(record),
         read_only=host.readonly_rootfs,
         init=bool(host.init),

@@ -198,3 +198,15 @@ def test_a_mirror_is_a_host_and_plain_where_it_says_http():
     options = options_of(configuration(parser().parse_args(flags)))
     assert options.mirrors == ("127.0.0.1:5000", "m.example")
     assert options.insecure == ("127.0.0.1:5000",)
+
+
+def test_containers_do_not_inherit_what_keeps_the_daemon_from_the_oom_killer():
+    mine = Path("/proc/self/oom_score_adj")
+    before = mine.read_text()
+    mine.write_text("200")
+    try:
+        with running_daemon(checked=False) as daemon:
+            assert Path(f"/proc/{daemon.pid}/oom_score_adj").read_text() == "200\n"
+            assert daemon.docker("run", "--rm", "busybox", "cat", str(mine)) == "0\n"
+    finally:
+        mine.write_text(before)
