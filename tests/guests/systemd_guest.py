@@ -31,7 +31,7 @@ CENSUS = {
 }
 UNSTEADY = re.compile(
     r"conntrack|net\.netfilter|/run/(systemd|udev|user|log)|neigh|fib_|^\(|\[.*\]|ps -eo|sh -c|systemd"
-    r"|/run/ninetynine/(settings|subnets)\.lock"
+    r"|^/run/ninetynine(/(settings|subnets)\.lock)?$"
 )
 """What changes by itself, or by the modules that are loaded with the first use; and the empty files by whose
 locks our daemons take turns, which stay, as another may wait for one just then."""
