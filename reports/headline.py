@@ -52,7 +52,7 @@ def banner(evidence: Evidence) -> Banner:
     lines = tuple(line for view in views for line in _lines(view, subject))
     spoken = [line for line in lines if line.claim in (START, SPEED)]
     daemons = [arms.label(one) for one in DAEMONS.get(subject, ())]
-    # A quick run leaves most of a daemon's performance open: that alone is no doubt about the containers.
+    # A quick run leaves most of a daemon's performance open: that alone casts no doubt on the containers.
     states = {line.state for line in spoken if line.about not in daemons or line.state == "refuted"}
     states = states or {line.state for line in lines}
     order: tuple[State, ...] = ("refuted", "inconclusive", "supported")

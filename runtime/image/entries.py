@@ -12,7 +12,7 @@ _ZEROS = memoryview(bytes(_HOLE))
 
 
 def entry_of(name: str, status: os.stat_result, link: Callable[[], str]) -> tarfile.TarInfo:
-    """Return the entry of a file that is no socket; link: reads where a symbolic one leads."""
+    """Return the entry of any file but a socket. link: reads the target of a symbolic link."""
     entry = tarfile.TarInfo(name)
     mode = status.st_mode
     entry.mode, entry.uid, entry.gid = stat.S_IMODE(mode), status.st_uid, status.st_gid

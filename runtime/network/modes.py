@@ -96,7 +96,7 @@ class NetworkModes:
             return self._network(mode).spec
 
     def reserve(self, mode: BridgedMode, holder: str) -> str:
-        """Take an address of `mode`'s subnet for what is no container (a VM), until release()."""
+        """Take an address of `mode`'s subnet for a VM, until release()."""
         with self._lock:
             return self._network(mode).addresses.take(holder)
 

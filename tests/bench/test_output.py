@@ -100,7 +100,7 @@ def test_a_link_into_a_directory_that_is_not_there_is_an_error(alone: Path):
         output.write(alone / "link", NEW)
 
 
-# ---- what is no file -------------------------------------------------------------------------------------
+# ---- not a regular file ---------------------------------------------------------------------------------
 
 
 def a_directory(path: Path) -> Path:

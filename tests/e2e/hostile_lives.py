@@ -3,7 +3,7 @@
     python tests/e2e/hostile_lives.py [--lives thread,stuck] [--only nnd]
 
 Each life has a daemon of each kind to itself, in turns: one container each for `stop -t 1`, `kill` and
-`rm -f`, and one that runs when the daemon is told to end. A Markdown table: seconds, `!` where the command
+`rm -f`, and one that runs when the daemon gets SIGTERM. A Markdown table: seconds, `!` where the command
 failed, `>60` where nothing came. Needs root, /dev/fuse, gcc and dockerd.
 """
 

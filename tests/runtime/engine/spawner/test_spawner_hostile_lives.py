@@ -1,4 +1,4 @@
-"""Whatever a container does: its end is told, its kill is answered, and others are served meanwhile."""
+"""Whatever a container does, its end is reported, its kill is answered, and others are served meanwhile."""
 
 from __future__ import annotations
 
