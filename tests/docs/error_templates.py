@@ -6,6 +6,8 @@ Errors that put an operation, an object and the kernel's answer together by them
 from __future__ import annotations
 
 import ast
+import functools
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -24,7 +26,21 @@ COMPOSED = {
     "FaultError": "ANSWER OF THE REGISTRY: …",
     "write_error": "OPERATION FILE OF THE RUN: …; …",
 }
-"""Who words an error by a rule → the heading under which docs/errors.md explains the rule."""
+"""Error class or function that composes its message by a rule → the name of that rule in docs/errors.md."""
+
+OWN = (
+    *("CliError", "ChoiceError", "CompareError", "ForeignError", "RefusedError", "StoreError", "TuneError"),
+    *("ProfileError", "VmUnavailableError", "CredentialsError"),
+)
+"""Errors that the commands show as they are, in words of our own: each says what to do next."""
+
+IMPERATIVE = (
+    "add|ask|attach|check|choose|connect|correct|create|end|free|give|go on|install|keep|leave|let|log in|"
+    "look|make|measure|mount|move|name|pull|put|redirect|remove|rename|restore|run|send|set|split|start|"
+    "stop|take|try|unpause|use|wait|write"
+)
+CURE = re.compile(rf";|`|\btakes?\b|\b(needs?|see)\b|(^|[:,.(] |\b(or|and|must) )({IMPERATIVE})\b", re.I)
+"""A message that says what to do has a part for it, a command, or an imperative where a clause begins."""
 
 
 def template(node: ast.expr, names: Mapping[str, ast.expr]) -> str | None:
@@ -75,22 +91,22 @@ def cgroup_message(call: ast.Call, names: Mapping[str, ast.expr]) -> str:
     return f"{operation} {path}; {what}"
 
 
-def made(call: ast.Call, names: Mapping[str, ast.expr], tree: ast.Module) -> Iterator[str]:
-    """The messages of one call, if it makes an error, to raise it or to hand it on."""
+def made(call: ast.Call, names: Mapping[str, ast.expr], tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """(class, message) of each message of one call, if it makes an error, to raise it or to hand it on."""
     called = ast.unparse(call.func).rsplit(".", 1)[-1]
     if called == "CgroupError":
-        yield cgroup_message(call, names)
+        yield called, cgroup_message(call, names)
     elif called in COMPOSED:
-        yield COMPOSED[called]
+        yield called, COMPOSED[called]
     elif called in MAKERS or (called.endswith(("Error", "Unavailable")) and called != "AssertionError"):
         for one in candidates(called, call, tree):
             text = template(one, names)
             if text and len(text.replace("…", "").strip(" :;")) >= SHORTEST:
-                yield " ".join(text.split())
+                yield called, " ".join(text.split())
 
 
-def messages(tree: ast.Module) -> Iterator[str]:
-    """Every literal message of an error made in one module."""
+def messages(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """(class, message) of every error with a literal message that one module makes."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     functions = [node for node in ast.walk(tree) if isinstance(node, kinds)]
     for function in functions:
@@ -100,11 +116,22 @@ def messages(tree: ast.Module) -> Iterator[str]:
                 yield from made(node, names, tree)
 
 
-def all_messages() -> dict[str, list[str]]:
-    """Message → the files that raise it, over all four packages."""
-    found: dict[str, list[str]] = {}
+@functools.cache
+def all_messages() -> dict[str, set[str]]:
+    """Message → the classes of error that carry it, over all four packages."""
+    found: dict[str, set[str]] = {}
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
-            for message in dict.fromkeys(messages(ast.parse(path.read_text()))):
-                found.setdefault(message, []).append(str(path.relative_to(ROOT)))
+            for kind, message in messages(ast.parse(path.read_text())):
+                found.setdefault(message, set()).add(kind)
     return found
+
+
+def lacks_a_cure(message: str) -> bool:
+    """Whether it ends without saying what to do; what ends in `: …` passes on an error that says it."""
+    return not message.endswith(": …") and CURE.search(message) is None
+
+
+def matches(heading: str, message: str) -> bool:
+    """Whether a heading, a part of a message in which `…` stands for anything, is found in it."""
+    return re.search(".*".join(re.escape(part) for part in heading.split("…")), message) is not None

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from error_templates import all_messages
+from error_templates import OWN, all_messages, lacks_a_cure, matches
 
 ROOT = Path(__file__).resolve().parents[2]
 WALK = (ROOT / "docs" / "cli.md").read_text()
@@ -31,12 +31,20 @@ def test_every_verb_is_in_the_walk_through(module: str, command: str):
     assert not missing, f"docs/cli.md shows no {command} {sorted(missing)}"
 
 
-def test_every_error_message_has_a_heading():
-    text = (ROOT / "docs" / "errors.md").read_text()
-    headings = {message for _, message in re.findall(r"^### (`{1,2}) ?(.+?) ?\1$", text, re.M)}
-    raised = all_messages()
-    assert not raised.keys() - headings, "write in docs/errors.md what to do about these"
-    assert not headings - raised.keys(), "docs/errors.md explains messages that nothing raises any more"
+ERRORS = re.findall(r"^#{3,4} `(.+)`$", (ROOT / "docs" / "errors.md").read_text(), re.M)
+
+
+@pytest.mark.parametrize("heading", ERRORS)
+def test_every_heading_of_the_page_of_errors_is_part_of_a_message(heading: str):
+    assert any(matches(heading, message) for message in all_messages()), "remove the heading, or correct it"
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_the_commands_own_errors_say_what_to_do(kind: str):
+    own = [message for message, kinds in all_messages().items() if kind in kinds]
+    assert own, f"nothing raises {kind}; correct OWN"
+    bare = [one for one in own if lacks_a_cure(one) and not any(matches(heading, one) for heading in ERRORS)]
+    assert not bare, "end these with `; what to do`, or give them a heading in docs/errors.md"
 
 
 def test_the_readme_has_exactly_the_two_commands_and_each_installs_nox():
@@ -47,7 +55,15 @@ def test_the_readme_has_exactly_the_two_commands_and_each_installs_nox():
         assert command.endswith(f"nox -s {name}")
 
 
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, made as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_no_link_of_a_page_leads_nowhere():
-    for page in [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]:
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
+            aim = page.parent / target if target else page
+            assert aim.exists(), f"{page.name} links to {target}"
+            assert not anchor or anchor in anchors(aim), f"{page.name} links to {target}#{anchor}"
