@@ -42,29 +42,17 @@ class BuildNative(build_ext):
 LAUNCHER = """\
 import sys
 
-bundled = True
 sys.path.insert(0, {place!r})
-if sys.argv[1:2] == ["run"]:
-    import marshal
-    import posix
+from runtime.cli.start.nn import script
 
-    bundle = sys.path[0] + "/runtime/cli/__pycache__/run." + sys.implementation.cache_tag
-    try:
-        code, parts = marshal.loads(posix.read(posix.open(bundle, posix.O_RDONLY), 1 << 20))
-        exec(code)
-        bundled = unpack(parts)
-    except Exception:  # there is none, or it is of another version
-        bundled = False
-from runtime.cli.nn import script
-
-script(bundled)
+script()
 """
 
 
 def compile_nn(source: Path, target: Path, python: str, place: str) -> None:
     """Compile the start of `nn`, with musl where there is one: its static programs start soonest.
 
-    source: runtime/cli/nn.c; place: the directory of the package, for all that it leaves to Python; python:
+    source: nn.c; place: the directory of the package, for all that is left to Python; python:
     the interpreter where there is none beside it.
     """
     compiler = ["musl-gcc"] if shutil.which("musl-gcc") else shlex.split(os.environ.get("CC", "cc"))
@@ -92,7 +80,7 @@ class BuildScripts(Distribution().get_command_class("build_scripts")):  # type: 
         if self.editable_mode:
             target = Path(self.build_dir) / "nn"
             target.unlink(missing_ok=True)
-            compile_nn(HERE / "runtime/cli/nn.c", target, sys.executable, str(HERE.resolve()))
+            compile_nn(HERE / "runtime/cli/start/nn.c", target, sys.executable, str(HERE.resolve()))
 
 
 setup(

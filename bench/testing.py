@@ -333,7 +333,7 @@ def fake_backends(events: list[Event] | None = None) -> dict[str, Callable[[Path
 def main() -> None:
     """`ninetynine` on fakes. NINETYNINE_FAKE_SLICE_S in the environment makes slices take so long."""
     from bench.cli import app
-    from bench.cli.world import World, use
+    from bench.cli.dependencies import World, use
 
     takes_s = float(os.environ.get("NINETYNINE_FAKE_SLICE_S", "0"))
     use(World.fake(backends=fake_backends(), scenarios=fake_scenarios(takes_s), image=fake_image()))

@@ -38,7 +38,7 @@ from bench.backends.started import Started
 from bench.backends.streams import last_words
 from bench.model import BackendInfo, NetworkMode
 from runtime.image import ImageStore
-from runtime.image.saving import Chosen, save
+from runtime.image.archives.saving import Chosen, save
 from runtime.spawn.owner import Owner
 from runtime.spawn.tape import pointers
 

@@ -17,15 +17,15 @@ from bench import store
 from bench.cli import execute, names, tables
 from bench.cli.concluding import judged
 from bench.cli.console import AsJson, err, out, print_json
+from bench.cli.dependencies import cache_dir, current
 from bench.cli.errors import EXPECTED, INTERRUPTED, USAGE, CliError, guarded
 from bench.cli.progress import Progressing, progress
 from bench.cli.verbs import interruptible
-from bench.cli.world import cache_dir, current
 from bench.compare import BROKEN, CompareError, Comparison, RefusedError, compare, live, words
-from bench.compare.alike import Difference
+from bench.compare.comparability import Difference
+from bench.compare.compare_runs import believed, check_numbers, refuse_unlike
 from bench.compare.gate import named
 from bench.compare.rows import Reading, Row
-from bench.compare.together import believed, check_numbers, refuse_unlike
 from bench.host.fingerprint import fingerprint
 from bench.store import Loaded
 

@@ -17,9 +17,9 @@ from bench import image
 from bench.backends.base import BackendError, BenchImage, NotAvailable
 from bench.cli import names, setup, tables
 from bench.cli.console import AsJson, err, out, print_json
+from bench.cli.dependencies import World, cache_dir, current
 from bench.cli.errors import BROKEN, COMPLETE, guarded
 from bench.cli.verbs import interruptible
-from bench.cli.world import World, cache_dir, current
 from bench.failures import told
 from bench.host import rough, selftest, tools
 from bench.host.checks import Check, host_checks, planned

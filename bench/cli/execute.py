@@ -16,8 +16,8 @@ import msgspec
 from bench import claims, journal, measure, store
 from bench.cli import names, setup
 from bench.cli.concluding import conclude
+from bench.cli.dependencies import World, cache_dir
 from bench.cli.errors import USAGE, CliError
-from bench.cli.world import World, cache_dir
 from bench.host.checks import host_checks
 from bench.host.fingerprint import fingerprint, versions
 from bench.image.errors import ImageError

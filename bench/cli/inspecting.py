@@ -11,8 +11,8 @@ import typer
 from bench import history, store
 from bench.cli import doctor, tables
 from bench.cli.console import AsJson, out, print_json
+from bench.cli.dependencies import cache_dir, current
 from bench.cli.errors import COMPLETE, guarded
-from bench.cli.world import cache_dir, current
 from bench.journal import StoreError
 
 

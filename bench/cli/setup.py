@@ -15,8 +15,8 @@ import msgspec
 
 from bench.backends import owned
 from bench.backends.base import Backend, BenchImage, EngineBackend, InstanceSpec, NotAvailable
+from bench.cli.dependencies import World
 from bench.cli.errors import CliError
-from bench.cli.world import World
 from bench.failures import told
 from bench.model import ArmPlan, BackendInfo, ImageInfo, NotMeasured
 from bench.plan import Excluded, arms_for, too_dear

@@ -16,11 +16,11 @@ from bench import store
 from bench.cli import execute, tables
 from bench.cli.concluding import control_failed, judged, reported
 from bench.cli.console import AsJson, complain, err, out, print_json
+from bench.cli.dependencies import current
 from bench.cli.errors import BROKEN, COMPLETE, INTERRUPTED, INVALID, USAGE, CliError, guarded
 from bench.cli.progress import progress
 from bench.cli.showing import damaged, show_run
 from bench.cli.tuning import tuned_for_a_run
-from bench.cli.world import current
 from bench.model import Verdict
 
 RunDir = Annotated[

@@ -6,9 +6,9 @@ one number a session, `change` is the statistics, `rows` the reading of each met
 docs/compare.md.
 """
 
+from bench.compare.compare_runs import Comparison, compare
 from bench.compare.errors import CompareError, RefusedError
 from bench.compare.gate import BROKEN, CANNOT_TELL, NOTHING_WORSE, WORSE, Outcome
-from bench.compare.together import Comparison, compare
 
 __all__ = [
     "BROKEN",

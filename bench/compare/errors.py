@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.compare.alike import Difference
+from bench.compare.comparability import Difference
 
 
 class CompareError(Exception):

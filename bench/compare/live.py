@@ -17,9 +17,9 @@ import msgspec
 import numpy as np
 
 from bench.compare import words
+from bench.compare.compare_runs import Comparison
 from bench.compare.gate import named, outcome
 from bench.compare.rows import Row, ordered, restated
-from bench.compare.together import Comparison
 from bench.stats.multiple import holm
 
 

@@ -18,7 +18,7 @@ from scipy import stats
 
 from bench.host.selftest import FAMILIES
 from bench.host.spread import Noise, Spread
-from bench.measure.guard import CORE_LIMIT
+from bench.measure.time_budget import CORE_LIMIT
 from bench.model import Looks, Plan
 from bench.plan import forecast as costs
 from bench.profiles import Profile, visit_s

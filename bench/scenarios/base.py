@@ -30,7 +30,7 @@ class Context(msgspec.Struct, kw_only=True):
 
     `worker` is a shell inside the instance, kept for the session (see bench.scenarios.worker); `wire` is the
     link to the remote peer, present for the network family (bench.wire.Wire, typed loosely: layers), `depot`
-    the registry that counts, for the image family (bench.depot.Depot).
+    the registry that counts, for the image family (bench.counting_registry.Depot).
     extra: the share of more work that the positive control does (0.02 = 2 %), 0 for all other arms.
     """
 

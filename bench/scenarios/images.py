@@ -1,8 +1,8 @@
 """Images: what travels on pull and push, a commit, the disk of many containers, whether they change it.
 
-Transfers go to the run's depot (bench.depot), whose relay counts the bytes: TCP's payload, HTTP's headers and
-the manifest included. The image there has layers A and B of 12 MiB and a last one of 1 MiB; the changed image
-has another last layer. Nothing in them can be compressed.
+Transfers go to the run's own registry (bench.counting_registry), whose relay counts the bytes: TCP's payload,
+HTTP headers and the manifest included. The image there has layers A and B of 12 MiB and a last one of 1 MiB;
+the changed image has another last layer. Nothing in them can be compressed.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Counts(Protocol):
 
 @runtime_checkable
 class Source(Protocol):
-    """As much of bench.depot.Depot as a transfer needs."""
+    """As much of bench.counting_registry.Depot as a transfer needs."""
 
     @property
     def base(self) -> Image: ...  # noqa: D102

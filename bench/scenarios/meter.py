@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-from bench.scenarios import busy
+from bench.scenarios import host_cpu_time
 from bench.scenarios.base import Reading, ScenarioError
 
 GIB = 1 << 30
@@ -38,13 +38,13 @@ class Meter:
         self._wire = wire
         self._total = total_bytes
         self._backgrounds: list[float] = []
-        self._window: tuple[busy.Busy, busy.Busy, int] | None = None
+        self._window: tuple[host_cpu_time.Busy, host_cpu_time.Busy, int] | None = None
 
     def background(self) -> None:
         """Count for a moment what the host does without us."""
-        first = busy.read()
+        first = host_cpu_time.read()
         time.sleep(BACKGROUND_S)
-        last = busy.read()
+        last = host_cpu_time.read()
         self._backgrounds.append(last.since(first) / ((last.at_ns - first.at_ns) / 1e9))
 
     def watch(self) -> None:
@@ -52,9 +52,9 @@ class Meter:
         before = self._wire.sent_bytes()
         if not self._reach(before + self._total // 8):
             return
-        first, first_bytes = busy.read(), self._wire.sent_bytes()
+        first, first_bytes = host_cpu_time.read(), self._wire.sent_bytes()
         if self._reach(before + self._total * 7 // 8):
-            self._window = first, busy.read(), self._wire.sent_bytes() - first_bytes
+            self._window = first, host_cpu_time.read(), self._wire.sent_bytes() - first_bytes
 
     def reading(self, metric: str) -> Reading:
         """What was counted. Raises ScenarioError when the transfer did not cross the wire in time."""

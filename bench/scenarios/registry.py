@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.model import Metric
-from bench.scenarios import check, cpu, disk, images, lifecycle, memory, network, same, startup
+from bench.scenarios import check, cpu, disk, identical_output, images, lifecycle, memory, network, startup
 from bench.scenarios.base import Scenario
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -15,7 +15,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *lifecycle.SCENARIOS,
     *images.SCENARIOS,
     *check.SCENARIOS,
-    *same.SCENARIOS,
+    *identical_output.SCENARIOS,
 )
 
 FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(scenario.family for scenario in SCENARIOS))

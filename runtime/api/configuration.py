@@ -10,8 +10,8 @@ import msgspec
 
 from runtime.api.flags import DEFAULT_FILE, DEFAULT_ROOT, LEVELS, PLAIN, size, values_of
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service.request import LogConfig, Ulimit
-from runtime.engine.service.settings import (
+from runtime.engine.service.model.request import LogConfig, Ulimit
+from runtime.engine.service.rules.settings import (
     AddressPool,
     BridgeSettings,
     Settings,

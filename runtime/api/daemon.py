@@ -24,8 +24,8 @@ from runtime.api.notify import notify
 from runtime.api.tls import TlsProtocol
 from runtime.api.users import Users
 from runtime.engine.errors import EngineError
-from runtime.engine.service.settings import Settings
-from runtime.engine.spawner import starting
+from runtime.engine.service.rules.settings import Settings
+from runtime.engine.spawner import launch
 
 if TYPE_CHECKING:
     from runtime.api.app import Api, Observer
@@ -76,7 +76,7 @@ async def serve(
         if options.private is not None:
             sockets.append((Address(kind="fd"), options.private[0]))
         private = options.private is not None
-        spawner = asyncio.ensure_future(asyncio.to_thread(starting.connect, options.root, private))
+        spawner = asyncio.ensure_future(asyncio.to_thread(launch.connect, options.root, private))
         # Much to import, about as long as the spawner takes to start on another processor.
         app = await asyncio.to_thread(importlib.import_module, "runtime.api.app")
         service = await _opened(options, spawner, say, stop)

@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import inspect
 
-from runtime.api.malformed import is_only_trailing, wording
+from runtime.api.json_errors import is_only_trailing, wording
 from runtime.api.routing import Query
 from runtime.docker_syntax import booleans
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service.filters import parse_filters
+from runtime.engine.service.model.filters import parse_filters
 
 T = TypeVar("T")
 

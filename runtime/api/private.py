@@ -1,7 +1,7 @@
 """`python -m runtime.api.private ROOT REQUESTS USERS`: the daemon of `nn --local`, which ends with its users.
 
-REQUESTS, USERS: listening unix sockets in ROOT/local, inherited. runtime/cli/local.py starts it. It is an nnd
-with the default settings; of /etc/ninetynine/daemon.json it reads what is said of registries.
+REQUESTS, USERS: listening unix sockets in ROOT/local, inherited. runtime/cli/verbs/local.py starts it.
+It is an nnd with the default settings; of /etc/ninetynine/daemon.json it reads only the keys of registries.
 """
 
 from __future__ import annotations

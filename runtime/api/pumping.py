@@ -9,7 +9,7 @@ from typing import Any
 
 from runtime.api.hijack import Hijacked
 from runtime.docker_syntax.frames import frame
-from runtime.engine.service.attachment import Attachment
+from runtime.engine.service.stdio.attachment import Attachment
 
 
 async def pump(client: Hijacked, attachment: Attachment, *, stdin: bool, raw: bool) -> None:

@@ -1,1 +1,1 @@
-"""The command line `nn`: a thin client of the engine, in the same process."""
+"""The command line `nn`: a client of the daemon."""

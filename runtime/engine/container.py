@@ -13,12 +13,12 @@ import msgspec
 
 from runtime.engine import launch
 from runtime.engine.errors import ContainerStateError, EngineError
-from runtime.engine.failing import named, without_collector
-from runtime.engine.joining import ExecOptions, Target, begin_join, hide_memory, join
+from runtime.engine.exec_process import ExecOptions, Target, begin_join, hide_memory, join
 from runtime.engine.pending import Pending
 from runtime.engine.prepare import Prepared, plan_start
 from runtime.engine.reaper import Child, Process
 from runtime.engine.running import Running
+from runtime.engine.start_errors import named, without_collector
 from runtime.oci.plan import Plan
 from runtime.oci.spec import NamespaceType
 from runtime.spawn import namespaces, terminal
@@ -27,7 +27,7 @@ from runtime.spawn.tape import Paused, SlotValue, Spawned, spawn
 
 if TYPE_CHECKING:
     from runtime.engine.engine import Engine
-    from runtime.image.files import Lease
+    from runtime.image.layers.files import Lease
 
 Stdio = tuple[int, int, int]
 _PHASES = ("cgroup", "network", "root", "slots", "spawn")

@@ -19,9 +19,9 @@ import msgspec
 from runtime.engine import launch, shared, sweeping
 from runtime.engine.config import ContainerConfig
 from runtime.engine.container import Container
+from runtime.engine.dangling_mount_points import make_places
 from runtime.engine.directories import Directories
 from runtime.engine.errors import EngineError
-from runtime.engine.places import make_places
 from runtime.engine.prepare import Prepared, prepare
 from runtime.engine.roots import Root, Roots
 from runtime.oci.spec import NamespaceType

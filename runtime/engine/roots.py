@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from runtime.engine.directories import Directories
-from runtime.engine.targets import add_targets
+from runtime.engine.mount_point_layer import add_targets
 from runtime.spawn.idmaps import IdMaps, make_user_namespace
 from runtime.spawn.overlay import make_mapped_overlay, make_overlay
 from runtime.spawn.trees import clone_tree
 
 if TYPE_CHECKING:
-    from runtime.image.files import Lease
+    from runtime.image.layers.files import Lease
 
 _TARGETS_MOST = 256
 _IMAGES_KEPT = 4

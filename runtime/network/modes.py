@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from ipaddress import IPv4Network
 
-from runtime.network import choosing, inside
+from runtime.network import container_netns, subnet_lock
 from runtime.network.hostroutes import read_routes
 from runtime.network.ipam import Pool, Split, choose_subnet
 from runtime.network.model import BRIDGED, Attachment, BridgedMode, NetworkSpec, Port
@@ -67,7 +67,7 @@ class NetworkModes:
             undo.callback(made.addresses.free, holder)
             fd = self.named.spares.take(made.spec.id, address)
             undo.callback(self.named.spares.give_back, fd)
-            endpoint = inside.guessed(made.spec, address)
+            endpoint = container_netns.guessed(made.spec, address)
             bound = self.named.attach(holder, fd, [endpoint], ports)
             undo.pop_all()
         return Attachment(network=mode, netns_fd=fd, holder=holder, address=address, ports=bound)
@@ -112,7 +112,7 @@ class NetworkModes:
 
     def _make(self, *, masquerade: bool) -> NetworkSpec:
         id = secrets.token_hex(32)  # noqa: A001
-        with choosing.alone():
+        with subnet_lock.alone():
             subnet = choose_subnet(read_routes(), [_RANGE])
             spec = NetworkSpec(
                 id=id,

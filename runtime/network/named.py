@@ -16,10 +16,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from runtime.network import bridges, inside, rtnetlink, watching
+from runtime.network import bridges, container_netns, rtnetlink, watching
 from runtime.network.bridges import PAIR
+from runtime.network.container_netns import Pair
 from runtime.network.errors import NetworkError
-from runtime.network.inside import Pair
 from runtime.network.ipam import next_address
 from runtime.network.model import Endpoint, NetworkSpec, Port
 from runtime.network.nft import set_descriptors_aside
@@ -237,7 +237,7 @@ class NamedNetworks:
             netns_fd, spec, endpoint.interface, names=not plugged.resolver
         )
         try:
-            inside.configure(pair, netns_fd, endpoint, spec)
+            container_netns.configure(pair, netns_fd, endpoint, spec)
             if plugged.publication is not None:
                 self._ready().ask([rtnetlink.reflect(pair.link)])
         except BaseException:
@@ -270,8 +270,8 @@ class NamedNetworks:
         spec = self._spec(endpoint)
         plugged.endpoints[endpoint.network] = endpoint
         if endpoint.default_route:
-            with inside.inside(netns_fd):
-                inside.route_by(endpoint, spec)
+            with container_netns.inside(netns_fd):
+                container_netns.route_by(endpoint, spec)
 
     def _unpublish(self, plugged: _Plugged) -> None:
         publication, plugged.publication = plugged.publication, None
@@ -288,8 +288,8 @@ class NamedNetworks:
         if not address:
             return pair
         try:
-            with inside.inside(netns_fd):
-                return inside.guess(pair, inside.guessed(spec, address), spec)
+            with container_netns.inside(netns_fd):
+                return container_netns.guess(pair, container_netns.guessed(spec, address), spec)
         except BaseException:
             pair.close()
             raise
@@ -316,8 +316,8 @@ class NamedNetworks:
             requests.append(rtnetlink.isolate(link))
         try:
             self._ready().ask(requests)
-            with inside.inside(netns_fd):
-                return inside.make_ready(link, name, spec, netlink, names=names and spec.names)
+            with container_netns.inside(netns_fd):
+                return container_netns.make_ready(link, name, spec, netlink, names=names and spec.names)
         except BaseException:
             self._ready().ask([rtnetlink.delete_link(link)])
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from runtime.network import conntrack, holding
+from runtime.network import conntrack, port_reservations
 from runtime.network.errors import NetworkError
 from runtime.network.model import Endpoint, Port
 from runtime.network.relays import Relays
@@ -60,17 +60,17 @@ class Publication:
             stack.callback(self._let_go)
             self._close_ways()
 
-    def _hold(self, ports: Sequence[Port]) -> list[holding.Held]:
+    def _hold(self, ports: Sequence[Port]) -> list[port_reservations.Held]:
         try:
-            return holding.hold(ports)
+            return port_reservations.hold(ports)
         except NetworkError:
             if not self._relays.settle():
                 raise
-            return holding.hold(ports)  # the relay had not let go of it yet
+            return port_reservations.hold(ports)  # the relay had not let go of it yet
 
     def _let_go(self) -> None:
         held, self._held = self._held, []
-        holding.release(held)
+        port_reservations.release(held)
 
     def _close_ways(self) -> None:
         elements, self._elements, self._target = self._elements, [], ("", "")

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from runtime.network.inside import Pair
+from runtime.network.container_netns import Pair
 from runtime.network.netns import NetworkNamespace
 from runtime.network.rtnetlink import Rtnetlink
 

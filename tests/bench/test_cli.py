@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from bench import journal, schema, store
 from bench.cli import app, concluding, tables, verbs
-from bench.cli.world import World, use
+from bench.cli.dependencies import World, use
 from bench.testing import FakeBackend, fake_backends, fake_image, fake_scenarios
 
 REPOSITORY = Path(__file__).parents[2]

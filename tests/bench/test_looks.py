@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.judging.progress import Progress
-from bench.measure.course import Costs, Course
+from bench.measure.interim import Costs, Course
 from bench.measure.looks import Candidate, allocate, attending, judged_arms, seconds_ahead
 from bench.model import Closed, Sample
 from bench.plan import arms_for, make_plan

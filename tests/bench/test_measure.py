@@ -9,7 +9,7 @@ from walking import SMALL, Bench
 
 from bench import measure, plan
 from bench.journal import Journal
-from bench.measure.guard import Guard
+from bench.measure.time_budget import Guard
 from bench.profiles import MIN_SESSIONS
 from bench.testing import FakeClock, FakeScenario, fake_scenarios
 

@@ -15,7 +15,7 @@ from bench.journal import DropLine, Journal
 from bench.judge import judge
 from bench.judging.deciding import progress
 from bench.judging.progress import Progress
-from bench.measure.course import Course
+from bench.measure.interim import Course
 from bench.model import Closed
 from bench.testing import FakeScenario, fake_scenarios
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from scipy import stats as sps
 
 from bench import journal, measure, store
-from bench.cli import setup, world
+from bench.cli import dependencies, setup
 from bench.cli.names import cpus as usable_cpus
 from bench.cli.names import scenarios as named
 from bench.journal import Journal, RunLine
@@ -274,12 +274,12 @@ class Bench:
 
 def measured(options: argparse.Namespace, out: Path) -> Comparison:
     """The whole experiment."""
-    real = world.real()
+    real = dependencies.real()
     offered = [one for one in named(options.families, real.scenarios) if one.name in WANTED]
     cpus = usable_cpus(options.cpus, os.sched_getaffinity(0))
     plan, profile = design(offered, options.minutes, options.seed, cpus)
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    with setup.stage(real, ["host"], world.cache_dir(), print) as stage:
+    with setup.stage(real, ["host"], dependencies.cache_dir(), print) as stage:
         bench = Bench(stage, profile, {one.name: one for one in offered}, out)
         pieces = list(zip(rounds(plan, 1), rounds(one_after_the_other(plan), 2), strict=True))
         for number, (ours, theirs) in enumerate(pieces):

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from bench import journal, store
 from bench.backends.registry import BACKENDS
 from bench.cli import app, setup
-from bench.cli.world import World, use
+from bench.cli.dependencies import World, use
 from bench.model import NotMeasured
 from bench.testing import fake_backends, fake_image, fake_scenarios
 from vm import Harness, VmUnavailableError
@@ -45,7 +45,7 @@ def ninetynine(*arguments: object, **environment: str) -> subprocess.CompletedPr
 
 
 def nn(root: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return call(sys.executable, "-m", "runtime.cli.nn", "--root", root, *arguments)
+    return call(sys.executable, "-m", "runtime.cli.start.nn", "--root", root, *arguments)
 
 
 def as_nobody(*line: object) -> subprocess.CompletedProcess[str]:
@@ -87,7 +87,7 @@ def test_without_root_nothing_begins_and_the_way_out_is_named() -> None:
     assert "measuring needs root" in run.stderr
     assert "run it again with sudo" in run.stderr
     assert not Path("/var/tmp/nne2e-never").exists()
-    container = as_nobody("runtime.cli.nn", "--local", "run", "debian", "true")
+    container = as_nobody("runtime.cli.start.nn", "--local", "run", "debian", "true")
     assert container.returncode == 125
     assert "needs root" in container.stderr
 

@@ -12,7 +12,7 @@ from leftovers import Room, kinds
 from real_runs import Finished, Ninetynine, arms_started, steps_of, wait_for
 
 from bench import journal, store
-from bench.cli import setup, world
+from bench.cli import dependencies, setup
 from bench.store import Loaded
 
 pytestmark = [
@@ -104,7 +104,7 @@ def descriptors_open() -> int:
 def start_and_end(room: Room) -> list[str]:
     """All that a start of `ninetynine run` does before it measures, and its end; the sweep's complaints."""
     said: list[str] = []
-    with setup.stage(world.real(), ["host"], room.path, said.append):
+    with setup.stage(dependencies.real(), ["host"], room.path, said.append):
         pass
     return [text for text in said if "could not" in text]
 

@@ -35,8 +35,8 @@ from daemon_process import running_daemon  # noqa: E402
 
 from bench.backends import owned  # noqa: E402
 from bench.backends.docker_daemon import OwnDaemon  # noqa: E402
-from runtime.cli.client import Client  # noqa: E402
-from runtime.cli.endpoint import Endpoint  # noqa: E402
+from runtime.cli.connection.client import Client  # noqa: E402
+from runtime.cli.connection.endpoint import Endpoint  # noqa: E402
 
 IMAGE = "busybox:latest"
 RUN = ("run", "--rm", "--network", "none", IMAGE, "true")

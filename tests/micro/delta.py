@@ -35,9 +35,9 @@ from daemon_process import running_daemon  # noqa: E402
 from registries import Relay, distribution, has_distribution, ours  # noqa: E402
 
 from runtime.image import ImageStore  # noqa: E402
-from runtime.image.loading import load  # noqa: E402
+from runtime.image.archives.loading import load  # noqa: E402
+from runtime.image.archives.saving import choose, save  # noqa: E402
 from runtime.image.registry.client import RegistryClient  # noqa: E402
-from runtime.image.saving import choose, save  # noqa: E402
 
 CHANGED = 1_000_000
 MOST = 1_050_000

@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests/runtime")]
 from own_host import own_host  # noqa: E402
 from pyroute2 import IPRoute  # noqa: E402
 
-from runtime.network.inside import guessed, inside  # noqa: E402
+from runtime.network.container_netns import guessed, inside  # noqa: E402
 from runtime.network.model import NetworkSpec  # noqa: E402
 from runtime.network.named import NamedNetworks  # noqa: E402
 

@@ -41,8 +41,8 @@ from daemon_process import running_daemon  # noqa: E402
 from registries import ours  # noqa: E402
 
 from runtime.image import ImageStore  # noqa: E402
+from runtime.image.layers.tree import file_digest  # noqa: E402
 from runtime.image.registry.client import RegistryClient  # noqa: E402
-from runtime.image.tree import file_digest  # noqa: E402
 
 LARGE, SMALL = 32 << 20, 100 << 10
 UNPACKING = ("skopeo containers-storage", "docker")

@@ -11,10 +11,10 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from runtime.image import ImageStore, UnpackLimits
-from runtime.image.pack import BlobWriter, Compression, tar_pieces
-from runtime.image.streams import LayerReader
-from runtime.image.tree import tree_digest
-from runtime.image.unpack import unpack
+from runtime.image.layers.pack import BlobWriter, Compression, tar_pieces
+from runtime.image.layers.streams import LayerReader
+from runtime.image.layers.tree import tree_digest
+from runtime.image.layers.unpack import unpack
 
 pytestmark = [pytest.mark.micro, pytest.mark.root]
 

@@ -17,7 +17,7 @@ from daemon_process import Daemon
 from terminals import Terminal
 
 _ROOT = Path(__file__).resolve().parents[2]
-_NN = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); from runtime.cli.nn import script; script()"
+_NN = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); from runtime.cli.start.nn import script; script()"
 _PATIENCE_S = 120
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 from pyroute2 import IPRoute
 
-from runtime.network.inside import inside
+from runtime.network.container_netns import inside
 from runtime.network.netns import NetworkNamespace
 
 OUTSIDE4, OUTSIDE6 = "10.99.0.2", "fd99::2"

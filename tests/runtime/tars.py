@@ -6,8 +6,8 @@ import io
 import tarfile
 from pathlib import Path
 
-from runtime.image.streams import LayerReader, UnpackLimits
-from runtime.image.unpack import Unpacked, unpack
+from runtime.image.layers.streams import LayerReader, UnpackLimits
+from runtime.image.layers.unpack import Unpacked, unpack
 
 Entry = tuple[tarfile.TarInfo, bytes]
 

@@ -17,8 +17,8 @@ from runtime.api.views.documents import ProgressAnswer
 from runtime.engine.errors import BadParameterError, UnavailableError
 from runtime.engine.service.build.errors import BuildError
 from runtime.engine.service.build.options import BuildOptions
-from runtime.engine.service.lines import Line, told
-from runtime.engine.service.request import Body, Ulimit
+from runtime.engine.service.model.progress import Line, told
+from runtime.engine.service.model.request import Body, Ulimit
 from runtime.image.registry.credentials import Credential, from_document, key_of
 
 T = TypeVar("T")

@@ -6,16 +6,16 @@ import asyncio
 
 import msgspec
 
-from runtime.api.older import check_creation, creation, inspected, update_of
+from runtime.api.compat import check_creation, creation, inspected, update_of
 from runtime.api.platforms import check_name
 from runtime.api.routing import Call, Query, route
 from runtime.api.views.inspection import ContainerDocument, inspect
 from runtime.api.views.sizes import sizing
 from runtime.api.views.summary import Summary, image_ids, summarize
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service.filters import Filters
-from runtime.engine.service.record import ContainerRecord
-from runtime.engine.service.request import Body, Config, CreateRequest, UpdateRequest
+from runtime.engine.service.model.filters import Filters
+from runtime.engine.service.model.record import ContainerRecord
+from runtime.engine.service.model.request import Body, Config, CreateRequest, UpdateRequest
 from runtime.engine.service.service import Service
 
 _PLATFORM = (1, 41)

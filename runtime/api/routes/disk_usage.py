@@ -15,8 +15,8 @@ from runtime.api.views.images import ImageSummary
 from runtime.api.views.sizes import sizing
 from runtime.api.views.summary import Summary, image_ids, summarize
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service.record import ContainerRecord
-from runtime.engine.service.request import Body
+from runtime.engine.service.model.record import ContainerRecord
+from runtime.engine.service.model.request import Body
 from runtime.engine.service.service import Service
 from runtime.volume import Volume, VolumeNotFoundError
 

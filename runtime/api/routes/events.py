@@ -13,7 +13,7 @@ from runtime.api.routing import Call, Query, route
 from runtime.api.streaming import send_json_lines
 from runtime.api.views.documents import EventAnswer
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service.events import Subscription
+from runtime.engine.service.host.events import Subscription
 
 
 class EventsQuery(Query):

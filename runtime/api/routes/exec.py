@@ -13,8 +13,8 @@ from runtime.api.routing import Call, Raw, route
 from runtime.api.views.documents import ExecAnswer
 from runtime.docker_syntax.frames import frame
 from runtime.engine.errors import ConflictError, EngineError
-from runtime.engine.service.execs import ExecRequest, ExecStartRequest
-from runtime.engine.service.request import Body
+from runtime.engine.service.containers.execs import ExecRequest, ExecStartRequest
+from runtime.engine.service.model.request import Body
 
 
 class ExecCreated(Body):

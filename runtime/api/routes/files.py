@@ -11,8 +11,8 @@ from aiohttp import web
 from runtime.api.routing import Call, Query, Raw, route
 from runtime.api.streaming import first_of, send_stream
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service.archive import PathStat, export, get_archive, put_archive, stat_path
-from runtime.engine.service.changes_view import Change, diff
+from runtime.engine.service.files.archive import PathStat, export, get_archive, put_archive, stat_path
+from runtime.engine.service.files.diff import Change, diff
 
 TAR = "application/x-tar"
 _CHUNK = 1 << 18

@@ -16,12 +16,12 @@ from runtime.api.views import images as views
 from runtime.api.views.documents import ProgressAnswer
 from runtime.api.views.images import HistoryItem, ImageDocument, ImageSummary
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service import images
-from runtime.engine.service.commit import commit
-from runtime.engine.service.lines import told
-from runtime.engine.service.request import Body, Config
-from runtime.image.listing import LIST_FILTERS, PRUNE_FILTERS
-from runtime.image.removal import Removal
+from runtime.engine.service.images import images
+from runtime.engine.service.images.commit import commit
+from runtime.engine.service.model.progress import told
+from runtime.engine.service.model.request import Body, Config
+from runtime.image.store.listing import LIST_FILTERS, PRUNE_FILTERS
+from runtime.image.store.removal import Removal
 
 TAR = "application/x-tar"
 _CHUNK = 1 << 18

@@ -11,8 +11,8 @@ from msgspec import UNSET, UnsetType
 from runtime.api.routing import Call, Query, route
 from runtime.api.streaming import while_connected
 from runtime.engine.errors import BadParameterError, NotFoundError
-from runtime.engine.service.request import Body
-from runtime.engine.service.waits import Ended
+from runtime.engine.service.containers.waits import Ended
+from runtime.engine.service.model.request import Body
 
 
 class StartQuery(Query):

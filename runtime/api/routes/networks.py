@@ -6,8 +6,8 @@ import msgspec
 
 from runtime.api.routing import Call, Query, route
 from runtime.engine.errors import BadParameterError, NotFoundError
-from runtime.engine.service.network_record import NetworkCreate, NetworkView
-from runtime.engine.service.request import Body, EndpointSettings
+from runtime.engine.service.model.request import Body, EndpointSettings
+from runtime.engine.service.rules.network_record import NetworkCreate, NetworkView
 
 
 class ListQuery(Query):

@@ -1,4 +1,4 @@
-"""`POST /nn/run`: a whole `nn run` in one exchange. `runtime.cli.rapid` describes the wire."""
+"""`POST /nn/run`: a whole `nn run` in one exchange. runtime.cli.connection.run_exchange describes it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from runtime.api.pumping import alongside, until_gone
 from runtime.api.routing import Call, Raw, route
 from runtime.docker_syntax.frames import END, HEAD_SIZE, RESIZE, SIGNAL, STDIN, frame
 from runtime.engine.errors import EngineError
-from runtime.engine.service.attachment import Attachment
-from runtime.engine.service.request import Body, CreateRequest
+from runtime.engine.service.containers.waits import Ended
+from runtime.engine.service.model.request import Body, CreateRequest
 from runtime.engine.service.service import Service
-from runtime.engine.service.waits import Ended
+from runtime.engine.service.stdio.attachment import Attachment
 
 _LONGEST = 1 << 24
 """Bytes of a frame; a longer one is no frame."""

@@ -20,9 +20,9 @@ from runtime.engine.errors import refusing
 from runtime.image.errors import ImageReferenceError
 from runtime.image.references import Reference, parse_reference
 from runtime.image.registry import credentials
+from runtime.image.registry.cancel import Guard
 from runtime.image.registry.credentials import Credential
 from runtime.image.registry.errors import CredentialsError, RegistryError
-from runtime.image.registry.guard import Guard
 from runtime.image.registry.progress import Message, Progress
 from runtime.image.registry.search import Found, search
 

@@ -18,10 +18,10 @@ from runtime.api.streaming import send_stream
 from runtime.docker_syntax.frames import frame
 from runtime.docker_syntax.times import moment_ns, ns_of
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service.attachment import Attachment
-from runtime.engine.service.consoles import Cells
-from runtime.engine.service.record import ContainerRecord
+from runtime.engine.service.model.consoles import Cells
+from runtime.engine.service.model.record import ContainerRecord
 from runtime.engine.service.service import Service
+from runtime.engine.service.stdio.attachment import Attachment
 
 _YOUNG_NS = 200_000_000
 _MOMENT_S = 0.05

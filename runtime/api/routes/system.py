@@ -11,12 +11,12 @@ import msgspec
 from aiohttp import web
 
 from runtime.api import versions
+from runtime.api.compat import information
 from runtime.api.errors import ApiError, ErrorBody
-from runtime.api.older import information
 from runtime.api.openapi import document
 from runtime.api.routing import Call, Raw, route
 from runtime.api.views.documents import InfoAnswer
-from runtime.engine.service.request import Body
+from runtime.engine.service.model.request import Body
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 

@@ -9,7 +9,7 @@ import msgspec
 
 from runtime.api.routing import Call, Query, route
 from runtime.engine.errors import ConflictError
-from runtime.engine.service.filters import (
+from runtime.engine.service.model.filters import (
     Filters,
     any_matches,
     check_filters,
@@ -17,7 +17,7 @@ from runtime.engine.service.filters import (
     label_differs,
     label_matches,
 )
-from runtime.engine.service.request import Body
+from runtime.engine.service.model.request import Body
 from runtime.engine.service.service import Service
 from runtime.volume.errors import VolumeError, VolumeNotFoundError
 from runtime.volume.model import Volume

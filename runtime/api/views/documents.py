@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from typing_extensions import dataclass_transform
 
-from runtime.engine.service.request import Body
+from runtime.engine.service.model.request import Body
 
 
 class Exact(Body, forbid_unknown_fields=True):

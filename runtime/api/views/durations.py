@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runtime.docker_syntax.times import since
-from runtime.engine.service.record import State
+from runtime.engine.service.model.record import State
 
 
 def status_line(state: State, now_ns: int | None = None) -> str:

@@ -8,12 +8,12 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from runtime.docker_syntax.times import NEVER
-from runtime.engine.service.image_config import read_document
-from runtime.engine.service.request import Body, Config
+from runtime.engine.service.images.image_config import read_document
+from runtime.engine.service.model.request import Body, Config
 from runtime.engine.service.service import Service
-from runtime.image.history import history
-from runtime.image.image import Image
-from runtime.image.listing import Summary, seconds_of
+from runtime.image.store.history import history
+from runtime.image.store.image import Image
+from runtime.image.store.listing import Summary, seconds_of
 
 _LEFT_OUT = frozenset(
     {"ExposedPorts", "Healthcheck", "NetworkDisabled", "MacAddress", "StopSignal", "StopTimeout", "Shell"}

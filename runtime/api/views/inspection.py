@@ -8,13 +8,13 @@ from typing import Any, cast
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from runtime.api.views.parts import Mount, mount, port_map
+from runtime.api.views.mounts_and_ports import Mount, mount, port_map
 from runtime.docker_syntax.times import NEVER
-from runtime.engine.service.hostfacts import host_facts
-from runtime.engine.service.network_state import at_rest, shown
-from runtime.engine.service.record import ContainerRecord, Health, State
-from runtime.engine.service.request import Body, Config, EndpointSettings, HostConfig, PortBinding
-from runtime.engine.service.security import apparmor_of
+from runtime.engine.service.host.facts import host_facts
+from runtime.engine.service.model.record import ContainerRecord, Health, State
+from runtime.engine.service.model.request import Body, Config, EndpointSettings, HostConfig, PortBinding
+from runtime.engine.service.networks.state import at_rest, shown
+from runtime.engine.service.rules.security import apparmor_of
 from runtime.engine.service.service import Service
 
 _LEFT_OUT = frozenset(

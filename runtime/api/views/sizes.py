@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from runtime.engine.service.record import ContainerRecord
+from runtime.engine.service.files.disk_usage import bytes_below
+from runtime.engine.service.model.record import ContainerRecord
 from runtime.engine.service.service import Service
-from runtime.engine.service.written import bytes_below
 from runtime.image.errors import ImageError
 
 

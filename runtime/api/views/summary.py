@@ -8,11 +8,11 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from runtime.api.views.durations import status_line
-from runtime.api.views.parts import Mount, PortRow, mount, port_rows
+from runtime.api.views.mounts_and_ports import Mount, PortRow, mount, port_rows
 from runtime.docker_syntax.times import ns_of
-from runtime.engine.service.network_state import shown
-from runtime.engine.service.record import ContainerRecord
-from runtime.engine.service.request import Body, EndpointSettings
+from runtime.engine.service.model.record import ContainerRecord
+from runtime.engine.service.model.request import Body, EndpointSettings
+from runtime.engine.service.networks.state import shown
 from runtime.engine.service.service import Service
 from runtime.image.errors import ImageError
 

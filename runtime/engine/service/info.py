@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime.docker_syntax import times
 from runtime.docker_syntax.log_options import DRIVERS
-from runtime.engine.service.hostfacts import feature_flags, host_facts
+from runtime.engine.service.host.facts import feature_flags, host_facts
 from runtime.image.references import HUB
 
 if TYPE_CHECKING:

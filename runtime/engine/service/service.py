@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from runtime.engine.errors import EngineError, UnavailableError
-from runtime.engine.service.containers import Containers
-from runtime.engine.service.events import EventBus
-from runtime.engine.service.hostfacts import host_facts
+from runtime.engine.service.containers.containers import Containers
+from runtime.engine.service.host.events import EventBus
+from runtime.engine.service.host.facts import host_facts
 from runtime.engine.service.info import daemon_id, info_document
-from runtime.engine.service.settings import DEFAULTS, Settings
+from runtime.engine.service.rules.settings import DEFAULTS, Settings
 from runtime.spawn import apparmor
 
 if TYPE_CHECKING:
-    from runtime.engine.service.execs import Execs
-    from runtime.engine.service.networks import Networks
-    from runtime.engine.service.record import ContainerRecord
-    from runtime.engine.service.streams import Streams
+    from runtime.engine.service.containers.execs import Execs
+    from runtime.engine.service.model.record import ContainerRecord
+    from runtime.engine.service.networks.networks import Networks
+    from runtime.engine.service.stdio.streams import Streams
     from runtime.engine.spawner.client import Spawner
     from runtime.image.registry.client import RegistryClient
-    from runtime.image.store import ImageStore
+    from runtime.image.store.store import ImageStore
     from runtime.volume.store import VolumeStore
 
 _REOPEN_S = (0.1, 10.0)
@@ -105,10 +105,10 @@ class Service:
 
     async def _wire(self, spawner: Awaitable[socket.socket] | None) -> None:
         """Make the parts; imported here, so that one part can be used without all others."""
-        from runtime.engine.service.execs import Execs
-        from runtime.engine.service.networks import Networks
-        from runtime.engine.service.streams import Streams
-        from runtime.image.store import ImageStore
+        from runtime.engine.service.containers.execs import Execs
+        from runtime.engine.service.networks.networks import Networks
+        from runtime.engine.service.stdio.streams import Streams
+        from runtime.image.store.store import ImageStore
         from runtime.volume.store import VolumeStore
 
         self.events = EventBus()

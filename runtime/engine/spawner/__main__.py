@@ -25,9 +25,9 @@ def main() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    from runtime.engine.joining import hide_memory
+    from runtime.engine.exec_process import hide_memory
+    from runtime.engine.spawner.launch import PRIVATE
     from runtime.engine.spawner.server import Server
-    from runtime.engine.spawner.starting import PRIVATE
 
     hide_memory()
     with socket.socket(fileno=fd) as listener:

@@ -16,7 +16,8 @@ from typing import TypeVar
 from runtime.engine import errors
 from runtime.engine.config import ContainerConfig
 from runtime.engine.errors import EngineError, StartFailedError, UnavailableError
-from runtime.engine.spawner import starting
+from runtime.engine.spawner import launch
+from runtime.engine.spawner.framing import Outbox, WireError, answers, close_all
 from runtime.engine.spawner.protocol import (
     MAIN,
     VERSION,
@@ -42,7 +43,6 @@ from runtime.engine.spawner.protocol import (
     Warm,
     Welcome,
 )
-from runtime.engine.spawner.wire import Outbox, WireError, answers, close_all
 from runtime.spawn.cgroups import Limits
 
 Reply = tuple[Answer, list[int]]
@@ -87,12 +87,12 @@ class Spawner:
         Raises UnavailableError when neither works, or when it is of another version.
         """
         root = Path(root).absolute()
-        spawner, answer = await cls._greet(root, begun or asyncio.to_thread(starting.connect, root, private))
+        spawner, answer = await cls._greet(root, begun or asyncio.to_thread(launch.connect, root, private))
         if answer is None:  # it was just ending: another one can be had now
-            spawner, answer = await cls._greet(root, asyncio.to_thread(starting.connect, root, private))
+            spawner, answer = await cls._greet(root, asyncio.to_thread(launch.connect, root, private))
         if answer is None:
-            cause = starting.log_tail(root) or "no answer"
-            raise UnavailableError(f"start the spawner of {root}: {cause}; see {root / starting.LOG}")
+            cause = launch.log_tail(root) or "no answer"
+            raise UnavailableError(f"start the spawner of {root}: {cause}; see {root / launch.LOG}")
         if answer.version != VERSION:
             spawner._leave()
             raise UnavailableError(
@@ -109,7 +109,7 @@ class Spawner:
             sock = await connecting
         except OSError as error:
             raise UnavailableError(
-                f"start the spawner of {root}: {error.strerror}; it needs root, and {starting.SOCKET} there"
+                f"start the spawner of {root}: {error.strerror}; it needs root, and {launch.SOCKET} there"
             ) from error
         spawner = cls(root, sock)
         try:

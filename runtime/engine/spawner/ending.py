@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 
 from runtime.engine.errors import ConflictError, EngineError
-from runtime.engine.spawner.held import Held
-from runtime.engine.spawner.house import House
+from runtime.engine.spawner.framing import close_all
 from runtime.engine.spawner.protocol import MAIN
-from runtime.engine.spawner.wire import close_all
+from runtime.engine.spawner.running import Held
+from runtime.engine.spawner.state import House
 from runtime.spawn.cgroups import CgroupError
 
 Finish = Callable[[BaseException | None], None]

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from runtime.engine.errors import BadParameterError, EngineError, StartFailedError
-from runtime.engine.spawner import acting, beginning, ending
-from runtime.engine.spawner.house import House, log_failure
+from runtime.engine.spawner import ending, starts
+from runtime.engine.spawner import requests as acting
+from runtime.engine.spawner.framing import Outbox, WireError, close_all, requests
+from runtime.engine.spawner.launch import SOCKET
 from runtime.engine.spawner.loop import Loop
 from runtime.engine.spawner.protocol import (
     MAIN,
@@ -27,8 +29,7 @@ from runtime.engine.spawner.protocol import (
     Start,
     Welcome,
 )
-from runtime.engine.spawner.starting import SOCKET
-from runtime.engine.spawner.wire import Outbox, WireError, close_all, requests
+from runtime.engine.spawner.state import House, log_failure
 from runtime.network.errors import NetworkError
 from runtime.spawn.cgroups import CgroupError
 
@@ -132,9 +133,9 @@ class Server:
     def _handle(self, connection: Connection, request: Request, reply: Reply, finish: ending.Finish) -> None:
         house = self._house
         if isinstance(request, Start):
-            beginning.start(house, request, reply, finish)
+            starts.start(house, request, reply, finish)
         elif isinstance(request, Exec):
-            beginning.execute(house, request, reply, finish)
+            starts.execute(house, request, reply, finish)
         elif isinstance(request, Hello):
             if self._ending:  # no answer: it comes again once we are gone
                 return

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 
-from runtime.engine.spawner.wire import close_all
+from runtime.engine.spawner.framing import close_all
 
 
 class Stdio:

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from runtime.engine.errors import ConflictError
-from runtime.engine.spawner.held import Held
 from runtime.engine.spawner.protocol import Usage
+from runtime.engine.spawner.running import Held
 from runtime.spawn.cgroups import Cgroup
 from runtime.spawn.cgroups.files import get, get_int, get_table
 

@@ -14,8 +14,8 @@ import msgspec
 from runtime.image.registry.challenge import Challenge, choose, parse_challenges
 from runtime.image.registry.credentials import Credential
 from runtime.image.registry.errors import LyingRegistryError, RegistryAuthError, RegistryError
+from runtime.image.registry.http import Body, Wire
 from runtime.image.registry.refusals import refusal
-from runtime.image.registry.wire import Body, Wire
 
 _CLIENT = "ninetynine"
 _LONGEST = 1 << 20

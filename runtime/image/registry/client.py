@@ -12,6 +12,7 @@ import msgspec
 
 from runtime.image.errors import ImageError
 from runtime.image.references import HUB, Reference, parse_reference
+from runtime.image.registry.cancel import Guard
 from runtime.image.registry.credentials import HUB_KEY, Credential, key_of
 from runtime.image.registry.errors import (
     ConnectionFailedError,
@@ -22,8 +23,7 @@ from runtime.image.registry.errors import (
     TransferCancelledError,
 )
 from runtime.image.registry.fetch import fetch_document, fetch_manifest, pull_scope
-from runtime.image.registry.flights import Flights
-from runtime.image.registry.guard import Guard
+from runtime.image.registry.http import Wire
 from runtime.image.registry.manifests import Document, offers, read_manifest
 from runtime.image.registry.options import Options
 from runtime.image.registry.platforms import Platform, from_document
@@ -32,9 +32,9 @@ from runtime.image.registry.pull import Pull, Pulled, not_there
 from runtime.image.registry.push import Push, Pushed
 from runtime.image.registry.refusals import refusal
 from runtime.image.registry.session import Session, open_session
+from runtime.image.registry.single_flight import Flights
 from runtime.image.registry.transfer import Meter
-from runtime.image.registry.wire import Wire
-from runtime.image.store import ImageStore
+from runtime.image.store.store import ImageStore
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import InsecureRequestWarning
 
-from runtime.image.registry.guard import Guard, shut
+from runtime.image.registry.cancel import Guard, shut
 from runtime.image.registry.options import Options
 from runtime.image.registry.tls import context_of
 

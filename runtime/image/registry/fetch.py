@@ -10,11 +10,11 @@ from typing import BinaryIO
 
 from runtime.image.documents import Descriptor
 from runtime.image.registry.errors import ConnectionFailedError, LyingRegistryError
+from runtime.image.registry.http import Answer
 from runtime.image.registry.manifests import ACCEPT, Document, digest_of, read_document
 from runtime.image.registry.options import Options
 from runtime.image.registry.progress import Gauge
 from runtime.image.registry.session import Session
-from runtime.image.registry.wire import Answer
 
 _PIECE = 256 << 10
 _PROGRESS = 64 << 10

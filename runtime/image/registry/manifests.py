@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from runtime.image import documents
-from runtime.image.image import MAX_LAYERS
 from runtime.image.registry.errors import LyingRegistryError, RegistryError, RegistryNotFoundError
 from runtime.image.registry.platforms import Platform, from_document, rank
+from runtime.image.store.image import MAX_LAYERS
 
 OCI_INDEX, OCI_MANIFEST = documents.INDEX, documents.MANIFEST
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"

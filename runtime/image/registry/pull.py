@@ -10,10 +10,9 @@ import msgspec
 
 from runtime.image.documents import Descriptor, ImageConfig, decode
 from runtime.image.errors import ImageError, LayerError
-from runtime.image.image import Image
-from runtime.image.layers import Layer
+from runtime.image.layers.layer_store import Layer
 from runtime.image.references import Reference
-from runtime.image.registry import crew
+from runtime.image.registry import parallel
 from runtime.image.registry.errors import (
     LyingRegistryError,
     RegistryAuthError,
@@ -21,13 +20,14 @@ from runtime.image.registry.errors import (
     RegistryNotFoundError,
 )
 from runtime.image.registry.fetch import BlobReader, fetch_document, fetch_manifest
-from runtime.image.registry.flights import Flights
 from runtime.image.registry.manifests import Document, choose, read_manifest
 from runtime.image.registry.platforms import from_document, parse_platform, rank
 from runtime.image.registry.progress import Detail, Gauge, Message, Progress, short
 from runtime.image.registry.session import Session
+from runtime.image.registry.single_flight import Flights
 from runtime.image.registry.transfer import Transfer
-from runtime.image.store import ImageStore
+from runtime.image.store.image import Image
+from runtime.image.store.store import ImageStore
 
 
 class Pulled(NamedTuple):
@@ -160,7 +160,9 @@ class Pull:
         self._check_room(sum(layer.size for layer in missing))
         options = self._session.wire.options
         missing.sort(key=lambda layer: -layer.size)  # a long one that begins last would end alone
-        crew.work(self._session.wire.guard, options.parallel, lambda layer: self._layer(path, layer), missing)
+        parallel.work(
+            self._session.wire.guard, options.parallel, lambda layer: self._layer(path, layer), missing
+        )
 
     def _layer(self, path: str, layer: Layer) -> None:
         with self._flights.alone(layer.digest, self._session.wire.guard):

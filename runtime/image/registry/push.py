@@ -7,17 +7,17 @@ from collections.abc import Callable
 from typing import BinaryIO, NamedTuple
 
 from runtime.image.errors import ImageError
-from runtime.image.image import Image
-from runtime.image.layers import Layer
+from runtime.image.layers.layer_store import Layer
 from runtime.image.references import Reference, parse_reference
-from runtime.image.registry import crew
+from runtime.image.registry import parallel
 from runtime.image.registry.errors import LyingRegistryError, RegistryError
+from runtime.image.registry.http import Body
 from runtime.image.registry.progress import Detail, Gauge, Message, Progress, quiet, short
 from runtime.image.registry.session import Session
 from runtime.image.registry.transfer import Transfer
 from runtime.image.registry.upload import Upload, push_scope
-from runtime.image.registry.wire import Body
-from runtime.image.store import ImageStore
+from runtime.image.store.image import Image
+from runtime.image.store.store import ImageStore
 
 
 class Pushed(NamedTuple):
@@ -49,7 +49,7 @@ class Push:
             image = self._remade(image, name)
             layers = self._layers_of(image)
         options = self._session.wire.options
-        crew.work(self._session.wire.guard, options.parallel, self._layer, layers)
+        parallel.work(self._session.wire.guard, options.parallel, self._layer, layers)
         config = self._store.content.read_blob(image.id)
         self._blob(image.id, len(config), lambda: io.BytesIO(config), Gauge(quiet, "", image.id, 0))
         manifest = self._store.manifest(image)

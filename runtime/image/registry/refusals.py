@@ -15,7 +15,7 @@ from runtime.image.registry.errors import (
 )
 
 if TYPE_CHECKING:
-    from runtime.image.registry.wire import Answer
+    from runtime.image.registry.http import Answer
 
 _LONGEST = 64 << 10
 _MOST_SHOWN = 300

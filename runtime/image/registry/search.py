@@ -13,8 +13,8 @@ from runtime.image.registry.errors import LyingRegistryError
 from runtime.image.registry.refusals import clean, refusal
 
 if TYPE_CHECKING:
+    from runtime.image.registry.cancel import Guard
     from runtime.image.registry.client import RegistryClient
-    from runtime.image.registry.guard import Guard
     from runtime.image.registry.session import Session
 
 _HUB_SEARCH = "https://index.docker.io/v1/search"

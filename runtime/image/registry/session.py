@@ -14,8 +14,8 @@ from runtime.image.registry.errors import (
     RedirectRefusedError,
     shown,
 )
+from runtime.image.registry.http import Answer, Body, Wire
 from runtime.image.registry.refusals import refusal
-from runtime.image.registry.wire import Answer, Body, Wire
 
 _HUB_API = "registry-1.docker.io"
 _REDIRECTS = 5

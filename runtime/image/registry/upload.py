@@ -13,9 +13,9 @@ from runtime.image.registry.errors import (
     RegistryError,
     TransferCancelledError,
 )
+from runtime.image.registry.http import Answer, Body
 from runtime.image.registry.progress import Gauge
 from runtime.image.registry.session import Session
-from runtime.image.registry.wire import Answer, Body
 
 _PIECE = 1 << 20
 _RANGE = re.compile(r"(?:bytes=)?0-(\d{1,18})")

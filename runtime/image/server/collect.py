@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from runtime.image import files
+from runtime.image.layers import files
 from runtime.image.server.faults import FaultError
 from runtime.image.server.manifests import Pushed, read_manifest
 from runtime.image.server.store import Store

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import msgspec
 
-from runtime.image import files
+from runtime.image.layers import files
 from runtime.image.server import names
 from runtime.image.server.faults import FaultError, blob_unknown, manifest_unknown, name_unknown
 from runtime.image.server.manifests import Pushed, read_manifest

@@ -5,7 +5,7 @@ import pytest
 from made import drawn, loaded, record
 
 from bench.compare import CompareError, RefusedError, compare
-from bench.compare.alike import ALLOWABLE, ITEMS, differences
+from bench.compare.comparability import ALLOWABLE, ITEMS, differences
 from bench.model import BackendInfo, Fingerprint, ImageInfo
 from bench.testing import fake_host
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from bench import store
 from bench.cli import app, comparing
-from bench.cli.world import World, use
+from bench.cli.dependencies import World, use
 from bench.testing import FakeBackend, FakeScenario, fake_host, fake_image
 
 LOST = {("cpu.float", "runtime"): 0.93}

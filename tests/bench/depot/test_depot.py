@@ -10,9 +10,9 @@ import urllib.request
 import pytest
 
 from bench.backends import owned
-from bench.depot import Depot, DepotError
-from bench.depot.images import LARGE, LAST, make_layer, push_images
-from bench.depot.relay import Relay
+from bench.counting_registry import Depot, DepotError
+from bench.counting_registry.images import LARGE, LAST, make_layer, push_images
+from bench.counting_registry.relay import Relay
 
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from bench.cli import app, doctor, execute
-from bench.cli.world import World, use
+from bench.cli.dependencies import World, use
 from bench.host import rough, selftest
 from bench.host.forecast import (
     RUNS,

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.cli import app, tuning
-from bench.cli.world import World, use
+from bench.cli.dependencies import World, use
 from bench.host.tuning import LOCK, RECORD, Tuner
 from bench.testing import fake_backends, fake_image, fake_scenarios
 

@@ -1,6 +1,6 @@
 import os
 
-from bench.scenarios.bystanders import Bystanders, spent_ns
+from bench.scenarios.idle_containers import Bystanders, spent_ns
 
 
 def process(proc, pid, parent, ns=0, namespace="pid:[1]"):

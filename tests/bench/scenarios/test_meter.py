@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.scenarios import busy
+from bench.scenarios import host_cpu_time
 from bench.scenarios.base import ScenarioError
 from bench.scenarios.meter import GIB, Meter
 
@@ -23,27 +23,27 @@ cpu: 1
 
 
 def test_timers_are_summed_over_cpus():
-    assert busy.parse_timers(TIMERS.encode()) == 1458160863431 + 23776770400 + 15
+    assert host_cpu_time.parse_timers(TIMERS.encode()) == 1458160863431 + 23776770400 + 15
 
 
 def test_a_kernel_that_lists_no_idle_time_gives_none():
-    assert busy.parse_timers(b"Timer List Version: v0.10\n") is None
+    assert host_cpu_time.parse_timers(b"Timer List Version: v0.10\n") is None
 
 
 def test_stat_takes_idle_with_iowait_and_stolen_of_all_cpus():
     text = "cpu  100 1 50 2000 30 0 7 9 0 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n"
-    assert busy.parse_stat(text, 100) == (2030 * 10_000_000, 9 * 10_000_000)
+    assert host_cpu_time.parse_stat(text, 100) == (2030 * 10_000_000, 9 * 10_000_000)
 
 
 def test_stolen_and_bystanders_time_is_not_busy():
-    earlier = busy.Busy(0, 0, 2, 0, {7: 100, 8: 50})
-    later = busy.Busy(1_000, 300, 2, 200, {7: 400, 9: 5})
+    earlier = host_cpu_time.Busy(0, 0, 2, 0, {7: 100, 8: 50})
+    later = host_cpu_time.Busy(1_000, 300, 2, 200, {7: 400, 9: 5})
     assert later.since(earlier) == pytest.approx((2_000 - 300 - 200 - 300 - 5) / 1e9)
 
 
 @given(st.integers(0, 10**12), st.integers(0, 10**12), st.integers(1, 64))
 def test_busy_lies_between_nothing_and_everything(wall, idle, cpus):
-    seconds = busy.Busy(wall, min(idle, wall * cpus), cpus).since(busy.Busy(0, 0, cpus))
+    seconds = host_cpu_time.Busy(wall, min(idle, wall * cpus), cpus).since(host_cpu_time.Busy(0, 0, cpus))
     assert 0 <= seconds <= wall * cpus / 1e9
 
 
@@ -51,15 +51,15 @@ def test_a_childs_work_is_counted_and_our_own_is_not():
     loop = "import time\nwhile time.process_time() < 0.15: pass"
 
     def worked() -> float:
-        first = busy.read()
+        first = host_cpu_time.read()
         subprocess.run((sys.executable, "-c", loop), check=True)
-        return busy.read().since(first)
+        return host_cpu_time.read().since(first)
 
     assert any(worked() > 0.1 for _ in range(5)), "what a hypervisor takes meanwhile is taken away"
-    first, end = busy.read(), time.process_time() + 0.15
+    first, end = host_cpu_time.read(), time.process_time() + 0.15
     while time.process_time() < end:
         pass
-    earlier, later = (one.bystanders[os.getpid()] for one in (first, busy.read()))
+    earlier, later = (one.bystanders[os.getpid()] for one in (first, host_cpu_time.read()))
     assert later - earlier > 100_000_000
 
 
@@ -94,7 +94,7 @@ def test_a_transfer_that_never_crossed_the_wire_is_an_error(monkeypatch):
 def test_a_background_beyond_its_share_makes_the_reading_invalid():
     meter = Meter(Wire(GIB // 64), GIB)
     meter.watch()
-    meter._backgrounds = [busy.read().cpus * 0.5]
+    meter._backgrounds = [host_cpu_time.read().cpus * 0.5]
     reading = meter.reading("network.cpu_per_gib.host")
     assert not reading.valid
     assert reading.reason == ("processes that came and went used 50% of the host's CPUs beside the transfer")

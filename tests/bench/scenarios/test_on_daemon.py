@@ -6,7 +6,7 @@ import os
 import pytest
 
 from bench.backends.registry import BACKENDS
-from bench.depot import Depot
+from bench.counting_registry import Depot
 from bench.scenarios.base import Context, ScenarioError
 from bench.scenarios.images import ManyContainers, Transfer
 from bench.scenarios.registry import SCENARIOS

@@ -1,7 +1,7 @@
 import pytest
 
 from bench.scenarios.base import ScenarioError
-from bench.scenarios.same import SCRIPT, digest
+from bench.scenarios.identical_output import SCRIPT, digest
 from bench.scenarios.worker import Output
 
 

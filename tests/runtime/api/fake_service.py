@@ -9,13 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from runtime.engine.errors import ConflictError, NotFoundError, NotModifiedError, StartFailedError
-from runtime.engine.service.attachment import Attachment
-from runtime.engine.service.events import EventBus
-from runtime.engine.service.execs import ExecRequest, ExecStartRequest
-from runtime.engine.service.record import ContainerRecord, State
-from runtime.engine.service.request import Config, CreateRequest, EndpointSettings, HostConfig
-from runtime.engine.service.settings import Settings
-from runtime.engine.service.waits import Ended
+from runtime.engine.service.containers.execs import ExecRequest, ExecStartRequest
+from runtime.engine.service.containers.waits import Ended
+from runtime.engine.service.host.events import EventBus
+from runtime.engine.service.model.record import ContainerRecord, State
+from runtime.engine.service.model.request import Config, CreateRequest, EndpointSettings, HostConfig
+from runtime.engine.service.rules.settings import Settings
+from runtime.engine.service.stdio.attachment import Attachment
 
 ID = "a" * 64
 EXEC = "e" * 64
@@ -67,7 +67,7 @@ class Echo(Attachment):
 
 
 class FakeContainers:
-    """As runtime.engine.service.containers.Containers, for one container."""
+    """As runtime.engine.service.containers.containers.Containers, for one container."""
 
     def __init__(self) -> None:
         self.record = record()
@@ -132,7 +132,7 @@ class FakeContainers:
 
 
 class FakeStreams:
-    """As runtime.engine.service.streams.Streams."""
+    """As runtime.engine.service.stdio.streams.Streams."""
 
     def __init__(self) -> None:
         self.attachments: list[Echo] = []
@@ -158,7 +158,7 @@ class FakeStreams:
 
 
 class FakeExecs:
-    """As runtime.engine.service.execs.Execs, for one exec."""
+    """As runtime.engine.service.containers.execs.Execs, for one exec."""
 
     def __init__(self) -> None:
         self.running, self.fails = False, False

@@ -11,7 +11,7 @@ from typing import Any
 
 from runtime.api import heap
 from runtime.api.nnd import main
-from runtime.engine.service.events import EventBus
+from runtime.engine.service.host.events import EventBus
 
 heap._EVERY_S, heap._WORK_S = 0.1, 0.0
 leak = int(os.environ.get("NINETYNINE_TEST_LEAK", "0"))

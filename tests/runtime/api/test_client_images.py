@@ -16,7 +16,7 @@ import pytest
 import zstandard
 from clients import Client
 
-from runtime.image.layers import EMPTY_TAR
+from runtime.image.layers.layer_store import EMPTY_TAR
 
 pytestmark = pytest.mark.root
 

@@ -17,8 +17,8 @@ from runtime.api.configuration import Configuration, configuration, settings_of
 from runtime.api.flags import FLAGS, parser
 from runtime.api.nnd import main, options_of
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service.request import HostConfig, LogConfig, Ulimit
-from runtime.engine.service.settings import AddressPool, Settings
+from runtime.engine.service.model.request import HostConfig, LogConfig, Ulimit
+from runtime.engine.service.rules.settings import AddressPool, Settings
 
 IN_FILE = {
     "default-address-pools": [{"base": "10.237.0.0/16", "size": 24}],

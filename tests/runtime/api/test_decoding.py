@@ -13,7 +13,7 @@ from runtime.api.errors import ApiError
 from runtime.api.routing import Query
 from runtime.api.versions import NEWEST, split_path
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service.request import Config, CreateRequest, HostConfig, MountRequest
+from runtime.engine.service.model.request import Config, CreateRequest, HostConfig, MountRequest
 
 JSON = "application/json"
 

@@ -14,7 +14,7 @@ import pytest
 from daemon_process import Daemon, running_daemon
 
 from runtime.image import ImageStore
-from runtime.image.tree import file_digest, tree_digest
+from runtime.image.layers.tree import file_digest, tree_digest
 
 pytestmark = [
     pytest.mark.root,

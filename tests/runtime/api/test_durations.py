@@ -5,7 +5,7 @@ import pytest
 
 from runtime.api.views.durations import status_line
 from runtime.docker_syntax.times import ns_of
-from runtime.engine.service.record import Health, State
+from runtime.engine.service.model.record import Health, State
 
 NOW = ns_of("2026-01-31T12:00:00Z")
 

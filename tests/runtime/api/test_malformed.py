@@ -16,7 +16,7 @@ from serving import Client, Served, with_api
 from runtime.api import hijack
 from runtime.api.routes import build
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service.request import Ulimit
+from runtime.engine.service.model.request import Ulimit
 
 CREATE = "POST /v1.45/containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n"
 WHOLE = f'{CREATE}Content-Length: 13\r\n\r\n{{"Image":"a"}}'.encode()

@@ -10,8 +10,8 @@ import pytest
 from fake_service import ID, record
 from serving import Served, with_api
 
-from runtime.api.older import creation, information, update_of
-from runtime.engine.service.request import CreateRequest, EndpointSettings, HostConfig, UpdateRequest
+from runtime.api.compat import creation, information, update_of
+from runtime.engine.service.model.request import CreateRequest, EndpointSettings, HostConfig, UpdateRequest
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-START = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from runtime.cli.nn import script; script()"
+START = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from runtime.cli.start.nn import script; script()"
 LINE = (sys.executable, "-SEI", "-c", START)
 
 
@@ -46,4 +46,4 @@ def compile_nn(target: Path, python: str, place: str = str(ROOT)) -> None:
     ]
     names = {one.__name__: one for one in (json, os, shlex, shutil, subprocess, tempfile)} | {"Path": Path}
     exec(compile(ast.Module(parts, []), "setup.py", "exec"), names)  # noqa: S102 - it is our own
-    names["compile_nn"](ROOT / "runtime/cli/nn.c", target, python, place)
+    names["compile_nn"](ROOT / "runtime/cli/start/nn.c", target, python, place)

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_server import Request, on_unix
 
-from runtime.cli.client import Client, filters, pairs
-from runtime.cli.endpoint import Endpoint
+from runtime.cli.connection.client import Client, filters, pairs
+from runtime.cli.connection.endpoint import Endpoint
+from runtime.cli.connection.frames import Frames
+from runtime.cli.connection.http import Wire, quote, target
 from runtime.cli.errors import CliError, DaemonError
-from runtime.cli.frames import Frames
-from runtime.cli.wire import Wire, quote, target
 
 
 def answered(raw: bytes, cuts: list[int], method: str = "GET") -> tuple[int, bytes]:

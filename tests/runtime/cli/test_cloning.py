@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.cli import building, cloning
 from runtime.cli.errors import CliError
+from runtime.cli.verbs import building, cloning
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 COMMIT = ("-c", "user.name=n", "-c", "user.email=n@n", "commit", "-qm", "all")

@@ -13,7 +13,7 @@ import pytest
 from nn_process import call
 from tiny_server import Request, on_unix
 
-from runtime.cli.copying import Place, place
+from runtime.cli.verbs.copying import Place, place
 
 DIRECTORY = 1 << 31
 

@@ -15,18 +15,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_server import Request, on_unix
 
-from runtime.cli import creating, jsontext
+from runtime.cli.connection import jsontext
 from runtime.cli.errors import CliError
-from runtime.cli.flags import parse_flags
-from runtime.cli.run_flags import CREATE
-from runtime.engine.service.request import CreateRequest
+from runtime.cli.flags import create_body
+from runtime.cli.flags.parser import parse_flags
+from runtime.cli.flags.run_flags import CREATE
+from runtime.engine.service.model.request import CreateRequest
 
 needs_docker = pytest.mark.skipif(shutil.which("docker") is None, reason="the docker CLI is not installed")
 
 
 def ours(*words: str) -> CreateRequest:
     options = parse_flags("create", CREATE, words, program=True)
-    return msgspec.json.decode(jsontext.dumps(creating.body(options)), type=CreateRequest)
+    return msgspec.json.decode(jsontext.dumps(create_body.body(options)), type=CreateRequest)
 
 
 SIMPLE = [
@@ -113,7 +114,7 @@ def test_parts_of_a_body_are_where_the_daemon_looks_for_them():
 
 
 def _binding() -> type:
-    from runtime.engine.service.request import PortBinding
+    from runtime.engine.service.model.request import PortBinding
 
     return PortBinding
 

@@ -12,9 +12,9 @@ from nn_process import LINE, call, environment
 from terminals import Terminal
 from tiny_server import Request, TinyServer, on_unix
 
-from runtime.cli import pruning, system
 from runtime.cli.errors import CliError
-from runtime.cli.flags import Options
+from runtime.cli.flags.parser import Options
+from runtime.cli.verbs import pruning, system
 
 _CONTAINER = {"Id": "c" * 64, "Created": 1, "Names": ["/web"], "Image": "img", "Command": "sh"}
 _IMAGE = {"Id": "sha256:" + "1" * 64, "Created": 1, "Size": 1, "RepoTags": ["img:latest"]}

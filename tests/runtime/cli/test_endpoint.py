@@ -13,7 +13,7 @@ from certificates import make_certificates
 from nn_process import LINE, call
 from tiny_server import Request, on_tcp, on_unix
 
-from runtime.cli.endpoint import DEFAULT_HOST, find
+from runtime.cli.connection.endpoint import DEFAULT_HOST, find
 from runtime.cli.errors import CliError
 from runtime.docker_syntax.frames import END, STDIN, STDOUT, frame
 

@@ -11,7 +11,7 @@ import pytest
 from clients import Client
 from daemon_process import running_daemon
 
-from runtime.cli import index
+from runtime.cli.start import index
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")]
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.cli.errors import CliError
-from runtime.cli.flags import HelpAskedError, Options, Verb, parse, parse_flags
-from runtime.cli.run_flags import CREATE, RUN
+from runtime.cli.flags.parser import HelpAskedError, Options, Verb, parse, parse_flags
+from runtime.cli.flags.run_flags import CREATE, RUN
 
 KINDS = {flag[0].partition("|")[0]: flag for flag in RUN}
 TEXT = st.text(st.characters(blacklist_categories=("Cs",)), max_size=12)

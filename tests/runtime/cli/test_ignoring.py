@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.cli import building, packing
 from runtime.cli.errors import CliError
+from runtime.cli.verbs import building, packing
 
 
 @pytest.fixture

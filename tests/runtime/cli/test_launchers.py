@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import marshal
 import shutil
 import subprocess
 import sys
@@ -14,9 +13,9 @@ from nn_process import ROOT, compile_nn
 
 PACKAGES = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 HOW = """
-def script(bundled=True):
+def script():
     import sys
-    print(sys.flags.no_site, sys.flags.isolated, 'site' in sys.modules, bundled)
+    print(sys.flags.no_site, sys.flags.isolated, 'site' in sys.modules)
 """
 """In place of the client: says how it was started."""
 Installed = Callable[[Path], Path]
@@ -53,55 +52,13 @@ both = pytest.mark.parametrize("install", [of_wheel, editable])
 @pytest.mark.parametrize("name", ["plain", "with a blank", "with 'quotes\""])
 def test_it_starts_python_without_site(tmp_path: Path, install: Installed, name: str):
     nn = install(tmp_path / name)
-    package = tmp_path / name / PACKAGES / "runtime/cli"
+    package = tmp_path / name / PACKAGES / "runtime/cli/start"
     package.mkdir(parents=True)
     (package / "nn.py").write_text(HOW)
     (tmp_path / "elsewhere").symlink_to(nn)
     for program in (nn, tmp_path / "elsewhere"):
-        assert said(program, "ps") == "1 1 False True\n"
-        assert said(program, "run") == "1 1 False False\n"
-
-
-@both
-def test_run_makes_a_bundle_and_leaves_it_when_it_is_old(tmp_path: Path, install: Installed):
-    nn = install(tmp_path)
-    package = tmp_path / PACKAGES / "runtime"
-    shutil.copytree(ROOT / "runtime/cli", package / "cli", ignore=shutil.ignore_patterns("__pycache__"))
-    bundle = package / f"cli/__pycache__/run.{sys.implementation.cache_tag}"
-
-    def refused(*words: str) -> str:
-        done = subprocess.run(
-            [nn, *words], capture_output=True, text=True, env={"NN_HOST": "unix:///nowhere"}
-        )
-        assert done.returncode == 125, done.stderr
-        return done.stderr
-
-    first = refused("run", "img")
-    assert "connect to the daemon at unix:///nowhere" in first
-    made = bundle.stat().st_mtime_ns
-    assert refused("run", "img") == first
-    assert bundle.stat().st_mtime_ns == made
-    source = package / "cli/endpoint.py"
-    source.write_text(source.read_text().replace("connect to the daemon at", "reach"))
-    assert "reach unix:///nowhere" in refused("run", "img")
-    assert bundle.stat().st_mtime_ns > made
-    assert "reach unix:///nowhere" in refused("run", "img")
-    foreign = marshal.dumps((compile("other = 1", "unbundle.py", "exec"), []))
-    for broken in (b"", b"\x00", bundle.read_bytes()[:5000], foreign):
-        bundle.write_bytes(broken)
-        assert "reach unix:///nowhere" in refused("run", "img")
-    assert sorted(bundle.parent.glob("run.*[0-9]")) == [bundle]
-
-
-def test_where_no_bundle_can_be_written_nothing_is_said(tmp_path: Path):
-    nn = of_wheel(tmp_path)
-    package = tmp_path / PACKAGES / "runtime/cli"
-    shutil.copytree(ROOT / "runtime/cli", package, ignore=shutil.ignore_patterns("__pycache__"))
-    (package / "__pycache__").touch()
-    done = subprocess.run(
-        [nn, "run", "img"], capture_output=True, text=True, env={"NN_HOST": "unix:///nowhere"}
-    )
-    assert done.stderr.startswith("nn: connect to the daemon") and "Traceback" not in done.stderr
+        assert said(program, "ps") == "1 1 False\n"
+        assert said(program, "run") == "1 1 False\n"
 
 
 BUILD = """

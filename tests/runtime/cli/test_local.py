@@ -18,7 +18,7 @@ from daemon_process import Daemon, _commands, add_busybox, settled
 from nn_process import LINE, environment
 from terminals import Terminal
 
-from runtime.cli.local import PrivateClient
+from runtime.cli.verbs.local import PrivateClient
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")]
 

@@ -4,30 +4,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.cli import mounts, ports, quantities
 from runtime.cli.errors import CliError
+from runtime.cli.flags import flag_values, mounts, ports
 
 
 def test_values_are_read_as_docker_reads_them():
-    assert quantities.size("-m", "1.5G") == 3 << 29
-    assert quantities.size("--memory-swap", "-1") == -1
-    assert quantities.duration("--health-interval", "1m30s") == 90 * 10**9
-    assert quantities.ulimit("--ulimit", "nofile=5:9") == {"Name": "nofile", "Soft": 5, "Hard": 9}
-    assert quantities.restart_policy("on-failure:3") == {"Name": "on-failure", "MaximumRetryCount": 3}
-    assert quantities.restart_policy("always") == {"Name": "always", "MaximumRetryCount": 0}
+    assert flag_values.size("-m", "1.5G") == 3 << 29
+    assert flag_values.size("--memory-swap", "-1") == -1
+    assert flag_values.duration("--health-interval", "1m30s") == 90 * 10**9
+    assert flag_values.ulimit("--ulimit", "nofile=5:9") == {"Name": "nofile", "Soft": 5, "Hard": 9}
+    assert flag_values.restart_policy("on-failure:3") == {"Name": "on-failure", "MaximumRetryCount": 3}
+    assert flag_values.restart_policy("always") == {"Name": "always", "MaximumRetryCount": 0}
 
 
 @pytest.mark.parametrize("text", ["10", "1e3s"])
 def test_a_duration_needs_its_unit(text: str):
     with pytest.raises(CliError, match="--health-interval"):
-        quantities.duration("--health-interval", text)
+        flag_values.duration("--health-interval", text)
 
 
 @given(st.text(max_size=12))
 def test_any_text_is_a_value_or_a_worded_refusal(text: str):
-    single = (quantities.size, quantities.cores, quantities.duration, quantities.pair, quantities.ulimit)
+    single = (flag_values.size, flag_values.cores, flag_values.duration, flag_values.pair, flag_values.ulimit)
     calls = [lambda one=one: one("--flag", text) for one in single]
-    calls += [lambda: quantities.restart_policy(text), lambda: ports.published([text])]
+    calls += [lambda: flag_values.restart_policy(text), lambda: ports.published([text])]
     calls += [lambda: ports.exposed([text]), lambda: mounts.mount(text), lambda: mounts.device(text)]
     calls += [lambda: mounts.volumes([text]), lambda: mounts.tmpfs([text])]
     for call in calls:
@@ -66,7 +66,7 @@ def test_paths_are_made_absolute_from_here(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_a_negative_count_of_restarts_is_named():
     with pytest.raises(CliError, match="maximum retry count cannot be negative"):
-        quantities.restart_policy("on-failure:-1")
+        flag_values.restart_policy("on-failure:-1")
 
 
 def test_mount_fields_may_be_quoted():

@@ -20,8 +20,8 @@ from nn_process import LINE, call, environment
 from terminals import Terminal
 from tiny_server import Request, TinyServer, on_unix
 
+from runtime.cli.connection.session import matcher
 from runtime.cli.errors import CliError
-from runtime.cli.session import matcher
 from runtime.docker_syntax.frames import END, RESIZE, SIGNAL, STDERR, STDIN, STDOUT, frame
 
 END_0 = frame(END, b'{"StatusCode": 0, "Error": ""}')

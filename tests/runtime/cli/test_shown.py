@@ -9,22 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.cli import (
-    images,
-    jsontext,
-    listing,
-    progress,
-    searching,
-    stats,
-    system,
-    tables,
-    times,
-    transfer,
-    units,
-    usage,
-)
+from runtime.cli.connection import jsontext
 from runtime.cli.errors import CliError
-from runtime.cli.flags import Options
+from runtime.cli.flags import times
+from runtime.cli.flags.parser import Options
+from runtime.cli.output import progress, tables, units
+from runtime.cli.verbs import images, listing, searching, stats, system, transfer, usage
 from runtime.docker_syntax.times import ns_of
 
 

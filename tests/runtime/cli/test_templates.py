@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.cli import typed
 from runtime.cli.errors import CliError
-from runtime.cli.templates import Template
+from runtime.cli.output import typed
+from runtime.cli.output.templates import Template
 
 DATA: dict[str, Any] = {
     "Name": "/web",

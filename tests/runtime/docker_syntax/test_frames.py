@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.cli.frames import Frames
+from runtime.cli.connection.frames import Frames
 from runtime.docker_syntax.frames import END, HEAD_SIZE, RESIZE, SIGNAL, STDERR, STDIN, STDOUT, frame
 
 

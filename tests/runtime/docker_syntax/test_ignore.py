@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_server import Request, TinyServer, on_unix
 
-from runtime.cli import building
 from runtime.cli.errors import CliError
+from runtime.cli.verbs import building
 from runtime.docker_syntax import MalformedError, ignore
 
 CASES = [

@@ -10,7 +10,7 @@ import pytest
 
 from runtime.engine import ContainerConfig, Engine, bind
 from runtime.engine.directories import Directories
-from runtime.engine.targets import add_targets
+from runtime.engine.mount_point_layer import add_targets
 from runtime.spawn.owner import Owner
 
 pytestmark = pytest.mark.root

@@ -12,8 +12,8 @@ import pytest
 from tars import directory, entry, symlink, tar
 
 from runtime.image import ImageError, ImageStore
-from runtime.image.archive import is_archive
-from runtime.image.loading import import_archive
+from runtime.image.archives.archive import is_archive
+from runtime.image.archives.loading import import_archive
 
 pytestmark = pytest.mark.root
 

@@ -18,8 +18,8 @@ from tars import directory, entry, symlink, tar
 from test_archive import config, sha256
 
 from runtime.image import ImageError, ImageStore
-from runtime.image.loading import load
-from runtime.image.merged import Merged
+from runtime.image.archives.loading import load
+from runtime.image.layers.layer_view import Merged
 
 pytestmark = pytest.mark.root
 

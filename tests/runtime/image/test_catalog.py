@@ -7,9 +7,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from runtime.image import ImageConflictError, ImageNotFoundError, catalog
+from runtime.image import ImageConflictError, ImageNotFoundError
 from runtime.image.documents import MANIFEST, Descriptor
-from runtime.image.removal import Use, plan_prune, plan_removal
+from runtime.image.store import catalog
+from runtime.image.store.removal import Use, plan_prune, plan_removal
 
 NAMES = st.sampled_from(["a:1", "a:2", "b:1", "host:5000/c:1"])
 IMAGES = st.integers(0, 3)

@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from runtime.image import LayerError, UnpackLimits
-from runtime.image.compression import PlainReader, Readable, compression_of
+from runtime.image.layers.compression import PlainReader, Readable, compression_of
 
 COMPRESS = {
     "": bytes,

@@ -7,7 +7,7 @@ import tarfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.image.headers import Entry
+from runtime.image.layers.tar_headers import Entry
 
 TYPES = st.sampled_from([b"0", b"\0", b"1", b"2", b"3", b"5", b"6", b"x", b"g", b"L", b"S", b"7", b"Z"])
 NUMBERS = st.integers(0, 1 << 40)

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.image.entries import _HOLE, _filled
+from runtime.image.layers.tar_entries import _HOLE, _filled
 
 RUNS = st.lists(
     st.tuples(

@@ -15,7 +15,7 @@ import zstandard
 from tars import directory, entry, hardlink, symlink, tar, unpack_bytes
 
 from runtime.image import ImageStore, LayerError, UnpackLimits
-from runtime.image.metadata import is_opaque
+from runtime.image.layers.metadata import is_opaque
 
 pytestmark = pytest.mark.root
 

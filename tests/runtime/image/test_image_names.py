@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.image import ImageError, LayerError
-from runtime.image.names import entry_path, whiteout_target
+from runtime.image.layers.entry_names import entry_path, whiteout_target
 from runtime.image.references import named_reference, normal_reference
 
 

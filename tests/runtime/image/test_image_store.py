@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from tars import directory, entry, tar
 
-from runtime.image import Execution, ImageConfig, ImageError, ImageStore, files
-from runtime.image.tree import tree_digest
+from runtime.image import Execution, ImageConfig, ImageError, ImageStore
+from runtime.image.layers import files
+from runtime.image.layers.tree import tree_digest
 
 pytestmark = pytest.mark.root
 

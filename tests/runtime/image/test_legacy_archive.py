@@ -11,7 +11,7 @@ import pytest
 from tars import entry, tar
 
 from runtime.image import ImageError, ImageStore
-from runtime.image.loading import load
+from runtime.image.archives.loading import load
 
 pytestmark = pytest.mark.root
 

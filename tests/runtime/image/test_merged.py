@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtime.image import ImageError
-from runtime.image.flatten import squash
-from runtime.image.merged import Merged
-from runtime.image.metadata import OPAQUE_XATTR
+from runtime.image.layers.flatten import squash
+from runtime.image.layers.layer_view import Merged
+from runtime.image.layers.metadata import OPAQUE_XATTR
 
 pytestmark = pytest.mark.root
 

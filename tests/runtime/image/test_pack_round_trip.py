@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tars import directory, entry, tar, unpack_bytes
 
-from runtime.image import ImageError, metadata
-from runtime.image.pack import BlobWriter, tar_pieces
-from runtime.image.tree import tree_digest
+from runtime.image import ImageError
+from runtime.image.layers import metadata
+from runtime.image.layers.pack import BlobWriter, tar_pieces
+from runtime.image.layers.tree import tree_digest
 
 pytestmark = pytest.mark.root
 

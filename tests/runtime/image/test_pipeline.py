@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runtime.image.pipeline import Hash, read_ahead
+from runtime.image.layers.pipeline import Hash, read_ahead
 
 LONG = os.urandom(20 << 20)
 

@@ -14,9 +14,9 @@ import pytest
 from tars import directory, entry, tar
 
 from runtime.image import Execution, ImageConfig, ImageError, ImageNotFoundError, ImageStore
+from runtime.image.archives.loading import Loaded, load
+from runtime.image.archives.saving import choose, save
 from runtime.image.documents import HistoryRow, RootFs, encode
-from runtime.image.loading import Loaded, load
-from runtime.image.saving import choose, save
 
 pytestmark = pytest.mark.root
 

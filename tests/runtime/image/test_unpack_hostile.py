@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tars import directory, entry, hardlink, symlink, tar, unpack_bytes
 
 from runtime.image import ImageError, ImageStore, LayerError, UnpackLimits
-from runtime.image.streams import LayerReader
+from runtime.image.layers.streams import LayerReader
 
 pytestmark = pytest.mark.root
 

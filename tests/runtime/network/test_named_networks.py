@@ -20,8 +20,8 @@ from own_host import HOST4, HOST6, OUTSIDE4, OUTSIDE6, World, connect, listen, m
 from wires import wait_for
 
 from runtime.network import conntrack
+from runtime.network.container_netns import RESOLVER, inside
 from runtime.network.errors import NetworkError
-from runtime.network.inside import RESOLVER, inside
 from runtime.network.model import Endpoint, NetworkSpec, Port
 from runtime.network.named import NamedNetworks
 from runtime.network.netns import NetworkNamespace
@@ -390,7 +390,7 @@ BUSY = """
 import resource, socket
 from own_host import own_host
 from runtime.network.errors import NetworkError
-from runtime.network.inside import inside
+from runtime.network.container_netns import inside
 from runtime.network.model import Endpoint, NetworkSpec, Port
 from runtime.network.named import NamedNetworks
 from runtime.network.netns import NetworkNamespace

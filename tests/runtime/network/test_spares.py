@@ -11,7 +11,7 @@ import pytest
 from own_host import OUTSIDE4, World, connect, listen, meets, run
 from wires import wait_for
 
-from runtime.network.inside import RESOLVER, guessed, inside
+from runtime.network.container_netns import RESOLVER, guessed, inside
 from runtime.network.ipam import Pool, next_address
 from runtime.network.model import Endpoint, NetworkSpec, Port
 from runtime.network.modes import NetworkModes

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from runtime.engine.service.build.errors import BuildError
-from runtime.engine.service.lines import Lines
+from runtime.engine.service.model.progress import Lines
 from runtime.image.errors import ImageError, ImageNotFoundError, ImageReferenceError
-from runtime.image.image import Image
 from runtime.image.references import parse_reference
+from runtime.image.registry.cancel import Guard
 from runtime.image.registry.credentials import Credential, key_of
-from runtime.image.registry.guard import Guard
 from runtime.image.registry.platforms import from_document, parse_platform, rank
+from runtime.image.store.image import Image
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service

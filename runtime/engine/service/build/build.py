@@ -13,16 +13,16 @@ from runtime.engine.service.build.builder import Builder
 from runtime.engine.service.build.context import Context, open_context
 from runtime.engine.service.build.errors import BuildError
 from runtime.engine.service.build.options import BuildOptions
-from runtime.engine.service.images import publish
-from runtime.engine.service.lines import HeldLines, Lines
-from runtime.engine.service.piping import feed
+from runtime.engine.service.images.images import publish
+from runtime.engine.service.model.piping import feed
+from runtime.engine.service.model.progress import HeldLines, Lines
 from runtime.image.errors import LayerError
-from runtime.image.files import scratch_directory
-from runtime.image.image import Image
+from runtime.image.layers.files import scratch_directory
+from runtime.image.store.image import Image
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service
-    from runtime.image.compression import Readable
+    from runtime.image.layers.compression import Readable
     from runtime.image.registry.credentials import Credential
 
 

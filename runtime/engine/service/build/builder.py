@@ -8,29 +8,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service.build import wording
+from runtime.engine.service.build import created_by as wording
 from runtime.engine.service.build.bases import Bases
 from runtime.engine.service.build.cache import Cache
 from runtime.engine.service.build.context import Context
 from runtime.engine.service.build.dockerfile import Instruction, parse_dockerfile, parse_instruction
 from runtime.engine.service.build.errors import BuildError
 from runtime.engine.service.build.files import FileStep
+from runtime.engine.service.build.lexer import expand
 from runtime.engine.service.build.options import BuildOptions
 from runtime.engine.service.build.running import PLAIN, RED, StepContainer
-from runtime.engine.service.build.settings import apply_setting, argv_of, env_mapping
 from runtime.engine.service.build.squash import squashed
 from runtime.engine.service.build.stages import Arguments, Stage, declared, plan_stages
 from runtime.engine.service.build.state import State
 from runtime.engine.service.build.steps import Step
-from runtime.engine.service.build.words import expand
-from runtime.engine.service.lines import Lines
-from runtime.engine.service.request import Config
-from runtime.engine.service.snapshot import snapshot
-from runtime.engine.service.volumeplaces import check_places
+from runtime.engine.service.images.snapshot import snapshot
+from runtime.engine.service.images.volume_targets import check_places
+from runtime.engine.service.model.progress import Lines
+from runtime.engine.service.model.request import Config
+from runtime.engine.service.rules.config_instructions import apply_setting, argv_of, env_mapping
 from runtime.image.errors import ImageError
-from runtime.image.image import Image
-from runtime.image.merged import Merged
-from runtime.image.pins import Holder
+from runtime.image.layers.layer_view import Merged
+from runtime.image.store.image import Image
+from runtime.image.store.pins import Holder
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service

@@ -8,9 +8,9 @@ from runtime.engine.service.build.restoring import Origins
 from runtime.engine.service.build.state import State
 from runtime.engine.service.build.steps import Step
 from runtime.image.errors import ImageError
-from runtime.image.image import Image
-from runtime.image.pins import Holder
-from runtime.image.store import ImageStore
+from runtime.image.store.image import Image
+from runtime.image.store.pins import Holder
+from runtime.image.store.store import ImageStore
 
 
 class Cache:

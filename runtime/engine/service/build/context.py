@@ -9,11 +9,11 @@ from pathlib import Path
 
 from runtime.docker_syntax import MalformedError, ignore
 from runtime.engine.service.build.errors import DockerfileError
-from runtime.engine.service.web import open_url
-from runtime.image.compression import PlainReader, Readable
-from runtime.image.merged import Merged
-from runtime.image.streams import LayerReader, UnpackLimits
-from runtime.image.unpack import unpack
+from runtime.engine.service.images.download import open_url
+from runtime.image.layers.compression import PlainReader, Readable
+from runtime.image.layers.layer_view import Merged
+from runtime.image.layers.streams import LayerReader, UnpackLimits
+from runtime.image.layers.unpack import unpack
 
 DEFAULT = "Dockerfile"
 _MOST = 16 << 20

@@ -17,12 +17,12 @@ import msgspec
 from runtime.engine.service.build.errors import BuildError
 from runtime.engine.service.build.owners import Owner
 from runtime.engine.service.build.sources import Source
-from runtime.image import metadata
-from runtime.image.compression import PlainReader
 from runtime.image.errors import LayerError
-from runtime.image.merged import Merged, Node
-from runtime.image.streams import LayerReader, UnpackLimits
-from runtime.image.unpack import unpack
+from runtime.image.layers import metadata
+from runtime.image.layers.compression import PlainReader
+from runtime.image.layers.layer_view import Merged, Node
+from runtime.image.layers.streams import LayerReader, UnpackLimits
+from runtime.image.layers.unpack import unpack
 
 _ROOT: Owner = (0, 0)
 _TAR_MAGIC = slice(257, 262)

@@ -12,14 +12,14 @@ from pathlib import Path
 from runtime.engine.service.build.copying import LayerTree, Look, unpacked_archive
 from runtime.engine.service.build.dockerfile import Instruction
 from runtime.engine.service.build.errors import BuildError
+from runtime.engine.service.build.lexer import expand
 from runtime.engine.service.build.owners import parse_mode, parse_owner
 from runtime.engine.service.build.sources import Source, content_label, find_sources
 from runtime.engine.service.build.state import State
 from runtime.engine.service.build.steps import Step
-from runtime.engine.service.build.words import expand
-from runtime.engine.service.web import is_url, open_url
-from runtime.image.merged import Merged
-from runtime.image.store import ImageStore
+from runtime.engine.service.images.download import is_url, open_url
+from runtime.image.layers.layer_view import Merged
+from runtime.image.store.store import ImageStore
 from runtime.spawn.causes import cause
 
 _CHUNK = 1 << 20

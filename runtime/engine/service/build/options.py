@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service.request import HostConfig, Ulimit
+from runtime.engine.service.model.request import HostConfig, Ulimit
 from runtime.image.references import named_reference
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runtime.engine.service.build.errors import BuildError
-from runtime.image.merged import Merged
+from runtime.image.layers.layer_view import Merged
 
 Owner = tuple[int, int]
 

@@ -12,7 +12,7 @@ import msgspec
 
 from runtime.engine.service.build.state import State
 from runtime.engine.service.build.steps import Step
-from runtime.engine.service.image_config import (
+from runtime.engine.service.images.image_config import (
     ImageDocument,
     grown_document,
     read_document,
@@ -20,9 +20,9 @@ from runtime.engine.service.image_config import (
     write_document,
 )
 from runtime.image.errors import ImageError
-from runtime.image.image import Image
-from runtime.image.pins import Holder
-from runtime.image.store import ImageStore
+from runtime.image.store.image import Image
+from runtime.image.store.pins import Holder
+from runtime.image.store.store import ImageStore
 
 
 class Origins:

@@ -10,8 +10,8 @@ from runtime.docker_syntax.frames import STDERR
 from runtime.engine.errors import EngineError, StartFailedError
 from runtime.engine.service.build.errors import BuildError
 from runtime.engine.service.build.options import BuildOptions
-from runtime.engine.service.lines import Lines
-from runtime.engine.service.request import CreateRequest, Healthcheck
+from runtime.engine.service.model.progress import Lines
+from runtime.engine.service.model.request import CreateRequest, Healthcheck
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service

@@ -13,9 +13,9 @@ import msgspec
 
 from runtime.docker_syntax import MalformedError, globs
 from runtime.engine.service.build.errors import BuildError
-from runtime.image import metadata
-from runtime.image.merged import Merged, Node
-from runtime.image.tree import file_digest
+from runtime.image.layers import metadata
+from runtime.image.layers.layer_view import Merged, Node
+from runtime.image.layers.tree import file_digest
 
 
 class Source(msgspec.Struct, frozen=True):

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import msgspec
 
-from runtime.engine.service import clock
-from runtime.engine.service.image_config import HistoryRow, read_document, write_document
+from runtime.engine.service.images.image_config import HistoryRow, read_document, write_document
+from runtime.engine.service.model import clock
 from runtime.image.documents import RootFs
-from runtime.image.flatten import squash
-from runtime.image.image import Image
-from runtime.image.pins import Holder
-from runtime.image.store import ImageStore
+from runtime.image.layers.flatten import squash
+from runtime.image.store.image import Image
+from runtime.image.store.pins import Holder
+from runtime.image.store.store import ImageStore
 
 
 def squashed(store: ImageStore, image: Image, base: Image | None, scratch: Path, holder: Holder) -> Image:

@@ -9,7 +9,7 @@ import msgspec
 
 from runtime.engine.service.build.dockerfile import Instruction
 from runtime.engine.service.build.errors import DockerfileError, on_line
-from runtime.engine.service.build.words import expand
+from runtime.engine.service.build.lexer import expand
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")

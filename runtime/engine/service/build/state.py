@@ -5,21 +5,21 @@ from __future__ import annotations
 import msgspec
 
 from runtime.engine.service.build.dockerfile import Instruction
-from runtime.engine.service.build.settings import env_mapping
 from runtime.engine.service.build.steps import Step
-from runtime.engine.service.image_config import (
+from runtime.engine.service.images.image_config import (
     ImageDocument,
     child_document,
     empty_document,
     read_document,
     write_document,
 )
-from runtime.engine.service.request import Config
-from runtime.image.image import Image
-from runtime.image.layers import Layer
-from runtime.image.merged import Merged
-from runtime.image.pins import Holder
-from runtime.image.store import ImageStore
+from runtime.engine.service.model.request import Config
+from runtime.engine.service.rules.config_instructions import env_mapping
+from runtime.image.layers.layer_store import Layer
+from runtime.image.layers.layer_view import Merged
+from runtime.image.store.image import Image
+from runtime.image.store.pins import Holder
+from runtime.image.store.store import ImageStore
 from runtime.oci.defaults import PATH
 
 

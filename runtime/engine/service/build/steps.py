@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from runtime.engine.service.request import Config
+from runtime.engine.service.model.request import Config
 
 
 class Step(NamedTuple):

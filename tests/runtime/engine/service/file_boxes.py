@@ -13,7 +13,7 @@ from typing import Any
 
 from stream_fakes import NAME, record, service_of
 
-from runtime.engine.service import archive
+from runtime.engine.service.files import archive
 
 
 class Box:

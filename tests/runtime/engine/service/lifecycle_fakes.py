@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from runtime.engine.errors import NotFoundError
-from runtime.engine.service.containers import Containers
-from runtime.engine.service.events import EventBus
-from runtime.engine.service.execs import Probed
-from runtime.engine.service.request import CreateRequest, HostConfig
+from runtime.engine.service.containers.containers import Containers
+from runtime.engine.service.containers.execs import Probed
+from runtime.engine.service.host.events import EventBus
+from runtime.engine.service.model.request import CreateRequest, HostConfig
 from runtime.engine.service.service import Service
 from runtime.engine.spawner.protocol import MAIN, Exited, Running, Start, Started
 from runtime.image.documents import Execution, ImageConfig
 from runtime.image.errors import ImageNotFoundError
-from runtime.image.image import Image
-from runtime.image.listing import Summary
+from runtime.image.store.image import Image
+from runtime.image.store.listing import Summary
 
 IMAGE_ID = "sha256:" + "1" * 64
 

@@ -12,10 +12,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from runtime.engine.errors import NotFoundError
-from runtime.engine.service.events import EventBus
-from runtime.engine.service.record import ContainerRecord, State
-from runtime.engine.service.request import Config, HostConfig, LogConfig
-from runtime.engine.service.waits import Condition, Ended, Waiters
+from runtime.engine.service.containers.waits import Condition, Ended, Waiters
+from runtime.engine.service.host.events import EventBus
+from runtime.engine.service.model.record import ContainerRecord, State
+from runtime.engine.service.model.request import Config, HostConfig, LogConfig
 from runtime.engine.spawner.protocol import Exec, Started
 
 ID = "c" * 64

@@ -8,9 +8,9 @@ import pytest
 from lifecycle_fakes import create, in_loop, open_service, reopened, settle, told
 
 from runtime.docker_syntax.times import text_of
-from runtime.engine.service import restart
-from runtime.engine.service.containers import Containers
-from runtime.engine.service.request import RestartPolicy
+from runtime.engine.service.containers.containers import Containers
+from runtime.engine.service.model.request import RestartPolicy
+from runtime.engine.service.rules import restart
 from runtime.engine.spawner.protocol import MAIN, Exited, Running
 
 

@@ -15,10 +15,10 @@ import pytest
 from stream_fakes import ID, Program, all_of, record, service_of, settle
 
 from runtime.engine.errors import BadParameterError, ConflictError, NotFoundError, UnavailableError
-from runtime.engine.service import hub as hub_module
-from runtime.engine.service.attachment import MOST
-from runtime.engine.service.request import LogConfig
-from runtime.engine.service.streams import Streams
+from runtime.engine.service.model.request import LogConfig
+from runtime.engine.service.stdio import fanout as hub_module
+from runtime.engine.service.stdio.attachment import MOST
+from runtime.engine.service.stdio.streams import Streams
 
 
 class World:

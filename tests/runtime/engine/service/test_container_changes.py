@@ -12,7 +12,7 @@ from runtime.engine.errors import (
     EngineError,
     NotFoundError,
 )
-from runtime.engine.service.request import EndpointSettings, RestartPolicy, UpdateRequest
+from runtime.engine.service.model.request import EndpointSettings, RestartPolicy, UpdateRequest
 
 
 def status(service, ref: str = "web") -> str:

@@ -16,8 +16,8 @@ from file_boxes import Box, joined, names_in, tar
 from stream_fakes import NAME
 
 from runtime.engine.errors import BadParameterError, ForbiddenError, NotFoundError
-from runtime.engine.service import archive, rootview
-from runtime.engine.service.record import MountPoint
+from runtime.engine.service.files import archive, rootview
+from runtime.engine.service.model.record import MountPoint
 
 pytestmark = pytest.mark.root
 

@@ -14,12 +14,9 @@ from runtime.engine.errors import (
     NotFoundError,
     UnavailableError,
 )
-from runtime.engine.service.hostfacts import host_facts
-from runtime.engine.service.limits import check_resources, limits_of, merge_resources, parse_set
-from runtime.engine.service.merging import merge, merge_healthcheck, program_of
-from runtime.engine.service.mounting import parse_bind, plan_mounts
-from runtime.engine.service.record import MountPoint
-from runtime.engine.service.request import (
+from runtime.engine.service.host.facts import host_facts
+from runtime.engine.service.model.record import MountPoint
+from runtime.engine.service.model.request import (
     BindOptions,
     Config,
     DeviceRequest,
@@ -36,7 +33,10 @@ from runtime.engine.service.request import (
     UpdateRequest,
     VolumeOptions,
 )
-from runtime.engine.service.validate import check_host_config
+from runtime.engine.service.rules.limits import check_resources, limits_of, merge_resources, parse_set
+from runtime.engine.service.rules.merging import merge, merge_healthcheck, program_of
+from runtime.engine.service.rules.mounting import parse_bind, plan_mounts
+from runtime.engine.service.rules.validate import check_host_config
 from runtime.image.documents import Execution
 from runtime.image.errors import ImageNotFoundError
 

@@ -9,7 +9,7 @@ import pytest
 from file_boxes import Box, Swapping
 from stream_fakes import ID, NAME
 
-from runtime.engine.service.changes_view import ADDED, DELETED, MODIFIED, diff
+from runtime.engine.service.files.diff import ADDED, DELETED, MODIFIED, diff
 
 pytestmark = pytest.mark.root
 

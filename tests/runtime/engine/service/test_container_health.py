@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from lifecycle_fakes import create, in_loop, open_service, settle, told
 
 from runtime.engine.errors import EngineError
-from runtime.engine.service.execs import Probed
-from runtime.engine.service.health import judge, probe_argv, wait_ns
-from runtime.engine.service.record import Health, HealthProbe
-from runtime.engine.service.request import Config, Healthcheck
+from runtime.engine.service.containers.execs import Probed
+from runtime.engine.service.containers.health import judge, probe_argv, wait_ns
+from runtime.engine.service.model.record import Health, HealthProbe
+from runtime.engine.service.model.request import Config, Healthcheck
 
 _MS = 1_000_000
 

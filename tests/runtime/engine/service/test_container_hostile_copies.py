@@ -12,7 +12,7 @@ from file_boxes import Box, Swapping, joined, names_in, tar
 from stream_fakes import NAME
 
 from runtime.engine.errors import EngineError, NotFoundError
-from runtime.engine.service import archive
+from runtime.engine.service.files import archive
 
 pytestmark = pytest.mark.root
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lifecycle_fakes import IMAGE_ID, create, in_loop, open_service
 
 from runtime.engine.errors import BadParameterError, NotFoundError
-from runtime.engine.service.names import Names, check_name
+from runtime.engine.service.containers.names import Names, check_name
 from runtime.network.model import Port
 
 

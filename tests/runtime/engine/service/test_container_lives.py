@@ -14,8 +14,8 @@ from runtime.engine.errors import (
     NotModifiedError,
     StartFailedError,
 )
-from runtime.engine.service import restart
-from runtime.engine.service.request import RestartPolicy
+from runtime.engine.service.model.request import RestartPolicy
+from runtime.engine.service.rules import restart
 
 
 @pytest.fixture(autouse=True)

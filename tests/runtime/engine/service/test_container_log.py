@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from stream_fakes import all_of, settle
 
 from runtime.docker_syntax.log_options import LogOptions
-from runtime.engine.service import jsonlog, logreader
-from runtime.engine.service.jsonlog import JsonLog, entries
-from runtime.engine.service.logattrs import shown
-from runtime.engine.service.logreader import LogQuery, read_log
+from runtime.engine.service.stdio import json_log, log_reader
+from runtime.engine.service.stdio.json_log import JsonLog, entries
+from runtime.engine.service.stdio.log_attributes import shown
+from runtime.engine.service.stdio.log_reader import LogQuery, read_log
 
 SECOND = 1_000_000_000
 
@@ -45,7 +45,7 @@ def test_entries_are_json_lines_whatever_the_text(text: str):
 
 def test_a_file_is_what_dockers_readers_expect(tmp_path: Path):
     log = JsonLog(tmp_path / "log.json", LogOptions())
-    with mock.patch.object(jsonlog.time, "time_ns", lambda: 5):
+    with mock.patch.object(json_log.time, "time_ns", lambda: 5):
         log.write(1, b'one "\\n" <&>\ntwo\n')
         log.write(2, b"\xff")
     log.close()
@@ -78,7 +78,7 @@ lines = st.lists(st.tuples(st.sampled_from((1, 2)), st.text(alphabet='ab\\n"é',
 )
 def test_the_last_lines_are_found_across_files(written, tail: int, most: int, files: int, block: int):
     """Whole lines of both streams; the reader's blocks may cut anywhere."""
-    with tempfile.TemporaryDirectory() as directory, mock.patch.object(logreader, "_BLOCK", block):
+    with tempfile.TemporaryDirectory() as directory, mock.patch.object(log_reader, "_BLOCK", block):
         log = JsonLog(Path(directory, "log.json"), LogOptions(max_bytes=most, max_files=files))
         for stream, text in written:
             log.write(stream, f"{text}\n".encode())
@@ -104,7 +104,7 @@ def json_lines(directory: Path) -> list[tuple[str, str]]:
 
 def test_a_line_in_parts_is_one_line(tmp_path: Path):
     log = JsonLog(tmp_path / "log.json", LogOptions())
-    with mock.patch.object(jsonlog.time, "time_ns", lambda: SECOND):
+    with mock.patch.object(json_log.time, "time_ns", lambda: SECOND):
         for piece in (b"first\nsec", b"ond", b"\nthird"):
             log.write(1, piece)
     assert joined(log, tail=1) == b"third"
@@ -121,7 +121,7 @@ chunks = st.lists(st.tuples(st.sampled_from((1, 2)), st.text(alphabet="ab\n", ma
 @given(chunks, st.integers(-1, 12), st.sampled_from((16, 4096)))
 def test_lines_written_bit_by_bit_are_not_torn_by_the_other_stream(written, tail: int, block: int):
     ended, rest = [], {1: "", 2: ""}
-    with tempfile.TemporaryDirectory() as directory, mock.patch.object(logreader, "_BLOCK", block):
+    with tempfile.TemporaryDirectory() as directory, mock.patch.object(log_reader, "_BLOCK", block):
         log = JsonLog(Path(directory, "log.json"), LogOptions())
         for stream, text in written:
             log.write(stream, text.encode())
@@ -139,7 +139,7 @@ def test_lines_written_bit_by_bit_are_not_torn_by_the_other_stream(written, tail
 
 def test_a_long_line_is_shown_before_its_end_and_headed_once(tmp_path: Path):
     log = JsonLog(tmp_path / "log.json", LogOptions())
-    with mock.patch.object(jsonlog.time, "time_ns", lambda: SECOND):
+    with mock.patch.object(json_log.time, "time_ns", lambda: SECOND):
         for _ in range(3):
             log.write(1, b"x" * 10_000)
             log.write(2, b"err\n")
@@ -167,7 +167,7 @@ def test_times_bound_what_is_shown(times: list[int], since: int, until: int):
     with tempfile.TemporaryDirectory() as directory:
         log = JsonLog(Path(directory, "log.json"), LogOptions())
         for number, at in enumerate(times):
-            with mock.patch.object(jsonlog.time, "time_ns", lambda at=at: at * SECOND):
+            with mock.patch.object(json_log.time, "time_ns", lambda at=at: at * SECOND):
                 log.write(1, b"%d\n" % number)
         expected = [
             b"%d\n" % number for number, at in enumerate(times) if at >= since and (not until or at <= until)
@@ -188,7 +188,7 @@ def test_torn_entries_are_passed_over_and_writing_goes_on(tmp_path: Path):
 
 
 def test_an_entry_larger_than_a_block_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(logreader, "_BLOCK", 16)
+    monkeypatch.setattr(log_reader, "_BLOCK", 16)
     log = JsonLog(tmp_path / "log.json", LogOptions())
     log.write(1, b"x" * 1000 + b"\nshort\n")
     assert joined(log) == b"x" * 1000 + b"\nshort\n"
@@ -246,7 +246,7 @@ def test_following_ends_when_the_time_is_over(tmp_path: Path):
         log = JsonLog(tmp_path / "log.json", LogOptions())
         log.running = True
         log.write(1, b"early\n")
-        until = jsonlog.time.time_ns() + 10_000_000
+        until = json_log.time.time_ns() + 10_000_000
         found = await all_of(read_log(log, LogQuery(follow=True, until_ns=until)))
         log.close()
         return found

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lifecycle_fakes import create, in_loop, open_service, reopened, settle
 
-from runtime.engine.service import members, store
+from runtime.engine.service.containers import store, table
 
 
 @in_loop
@@ -53,7 +53,7 @@ async def test_a_state_that_a_full_disk_has_no_room_for_is_kept_later(
 ):
     service = await open_service(tmp_path)
     made = await create(service, "web")
-    monkeypatch.setattr(members, "_SAVE_AGAIN_S", 0)
+    monkeypatch.setattr(table, "_SAVE_AGAIN_S", 0)
     put, refused = store._put, []
 
     def full(target: Path, data: bytes, *, sync: bool) -> None:

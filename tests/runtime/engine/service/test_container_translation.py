@@ -9,14 +9,14 @@ import msgspec
 import pytest
 
 from runtime.engine.errors import BadParameterError, NotFoundError
-from runtime.engine.service import translate
-from runtime.engine.service.create import complete
-from runtime.engine.service.hostfacts import host_facts
-from runtime.engine.service.record import ContainerRecord, MountPoint, State
-from runtime.engine.service.request import Config, DeviceMapping, HostConfig, Ulimit
-from runtime.engine.service.security import apparmor_of, capabilities_of, parse_security, seccomp_of
-from runtime.engine.service.signals import number_of
-from runtime.engine.service.translate import Surroundings, environment, hostname_of, start_of
+from runtime.engine.service.containers import to_config
+from runtime.engine.service.containers.create import complete
+from runtime.engine.service.containers.to_config import Surroundings, environment, hostname_of, start_of
+from runtime.engine.service.host.facts import host_facts
+from runtime.engine.service.model.record import ContainerRecord, MountPoint, State
+from runtime.engine.service.model.request import Config, DeviceMapping, HostConfig, Ulimit
+from runtime.engine.service.model.signals import number_of
+from runtime.engine.service.rules.security import apparmor_of, capabilities_of, parse_security, seccomp_of
 from runtime.engine.spawner.protocol import Start
 from runtime.oci import defaults
 from runtime.oci.options import parse_options
@@ -208,7 +208,7 @@ def test_what_shows_the_daemons_root_is_a_slave_where_it_can_be(monkeypatch: pyt
         (False, point, ("rbind", "rw", "rslave")),
         (True, shallow, ("rbind", "rw", "rprivate", "x-shallow")),
     ):
-        monkeypatch.setattr(translate, "can_be_slave", lambda source, can=can: can)
+        monkeypatch.setattr(to_config, "can_be_slave", lambda source, can=can: can)
         assert start(None, (asked,)).config.mounts[0].options == options
 
 

@@ -9,9 +9,9 @@ import pytest
 from lifecycle_fakes import create, in_loop, open_service, request
 
 from runtime.engine.errors import BadParameterError, NotFoundError
-from runtime.engine.service.create import complete
-from runtime.engine.service.hostfacts import host_facts
-from runtime.engine.service.request import HostConfig
+from runtime.engine.service.containers.create import complete
+from runtime.engine.service.host.facts import host_facts
+from runtime.engine.service.model.request import HostConfig
 from runtime.oci import defaults
 
 FACTS = host_facts()

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from runtime.engine.errors import EngineError
-from runtime.engine.service.default_bridge import bridge_record
-from runtime.engine.service.network_making import renumbered
-from runtime.engine.service.network_record import IpamPool, NetworkRecord
-from runtime.engine.service.network_state import Net, interfaces
-from runtime.engine.service.settings import AddressPool, BridgeSettings, Settings
+from runtime.engine.service.networks.create import renumbered
+from runtime.engine.service.networks.default_bridge import bridge_record
+from runtime.engine.service.networks.state import Net, interfaces
+from runtime.engine.service.rules.network_record import IpamPool, NetworkRecord
+from runtime.engine.service.rules.settings import AddressPool, BridgeSettings, Settings
 
 MINE = BridgeSettings(address="10.90.0.1/16", range="10.90.8.0/24")
 POOLS = (AddressPool(base="10.91.0.0/16", size=24),)
@@ -22,8 +22,8 @@ POOLS = (AddressPool(base="10.91.0.0/16", size=24),)
 def host(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever addresses and routes this host has, these are they."""
     known = [ip_address("127.0.0.1"), ip_address("192.0.2.7")]
-    monkeypatch.setattr("runtime.engine.service.default_bridge.read_addresses", lambda: known)
-    monkeypatch.setattr("runtime.engine.service.default_bridge.read_routes", list)
+    monkeypatch.setattr("runtime.engine.service.networks.default_bridge.read_addresses", lambda: known)
+    monkeypatch.setattr("runtime.engine.service.networks.default_bridge.read_routes", list)
 
 
 def made(settings: Settings = Settings(), old: NetworkRecord | None = None, **more: Any) -> NetworkRecord:  # noqa: B008

@@ -5,7 +5,7 @@ import time
 import pytest
 from lifecycle_fakes import in_loop
 
-from runtime.engine.service.events import KEPT, Event, EventBus, matches
+from runtime.engine.service.host.events import KEPT, Event, EventBus, matches
 
 
 def event(**changes: object) -> Event:

@@ -12,7 +12,7 @@ import pytest
 from stream_fakes import ID, NAME, Program, all_of, record, service_of, settle
 
 from runtime.engine.errors import BadParameterError, ConflictError, NotFoundError, StartFailedError
-from runtime.engine.service.execs import ExecRequest, Execs, ExecStartRequest
+from runtime.engine.service.containers.execs import ExecRequest, Execs, ExecStartRequest
 from runtime.engine.spawner.protocol import Exited, Running
 
 ATTACHED = ExecStartRequest()

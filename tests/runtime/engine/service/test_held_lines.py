@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from runtime.engine.service.lines import HeldLines, Line, Lines, told
+from runtime.engine.service.model.progress import HeldLines, Line, Lines, told
 
 
 def test_lines_that_nobody_reads_stop_no_work_and_the_last_are_told_when_it_fails():

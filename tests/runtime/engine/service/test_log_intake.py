@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from test_container_log import joined, read
 
 from runtime.docker_syntax.log_options import LogOptions
-from runtime.engine.service import intake
-from runtime.engine.service.jsonlog import JsonLog
+from runtime.engine.service.stdio import log_spool
+from runtime.engine.service.stdio.json_log import JsonLog
 
 CALLS = ("open", "write", "pwrite", "splice", "replace", "truncate", "ftruncate", "unlink")
 
@@ -71,7 +71,7 @@ def test_a_kill_loses_nothing_and_doubles_nothing(
     written, moments: list[int], after: bool, most: int, size: int
 ):
     with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as held:
-        held.enter_context(mock.patch.object(intake, "_LARGE", 100))
+        held.enter_context(mock.patch.object(log_spool, "_LARGE", 100))
         pipes = {stream: os.pipe2(os.O_NONBLOCK) for stream in (1, 2)}
         for ends in pipes.values():
             for end in ends:

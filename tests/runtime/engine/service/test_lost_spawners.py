@@ -8,8 +8,8 @@ import pytest
 from lifecycle_fakes import FakeSpawner, create, in_loop, open_service, settle, told
 
 from runtime.engine.errors import UnavailableError
-from runtime.engine.service import restart
-from runtime.engine.service.request import RestartPolicy
+from runtime.engine.service.model.request import RestartPolicy
+from runtime.engine.service.rules import restart
 
 
 @pytest.fixture(autouse=True)

@@ -18,15 +18,15 @@ from runtime.engine.errors import (
     ForbiddenError,
     NotFoundError,
 )
-from runtime.engine.service.network_names import ContainerNames
-from runtime.engine.service.network_ports import ports_of
-from runtime.engine.service.network_query import find
-from runtime.engine.service.network_record import Ipam, IpamPool, NetworkCreate
-from runtime.engine.service.network_state import at_rest
-from runtime.engine.service.networks import Networks
-from runtime.engine.service.request import EndpointSettings, IpamConfig, NetworkingConfig, PortBinding
+from runtime.engine.service.model.request import EndpointSettings, IpamConfig, NetworkingConfig, PortBinding
+from runtime.engine.service.networks.networks import Networks
+from runtime.engine.service.networks.query import find
+from runtime.engine.service.networks.resolution import ContainerNames
+from runtime.engine.service.networks.state import at_rest
+from runtime.engine.service.rules.network_record import Ipam, IpamPool, NetworkCreate
+from runtime.engine.service.rules.ports import ports_of
 from runtime.engine.spawner.protocol import Endpoint, Link, Linked, NetworkSpec
-from runtime.network import choosing
+from runtime.network import subnet_lock
 from runtime.network.model import Port
 
 PREFIX = "com.docker.network.container_iface_prefix"
@@ -37,7 +37,7 @@ BRIDGE = "com.docker.network.bridge."
 def addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever addresses this host has, these are they."""
     known = [ip_address("127.0.0.1"), ip_address("192.0.2.7")]
-    monkeypatch.setattr("runtime.engine.service.networks.read_addresses", lambda: known)
+    monkeypatch.setattr("runtime.engine.service.networks.networks.read_addresses", lambda: known)
 
 
 class WiredSpawner(FakeSpawner):
@@ -129,12 +129,16 @@ async def test_the_network_bridge_gives_way_to_a_route_that_came(
     service = await opened(tmp_path)
     bridge = service.networks.inspect("bridge")
     (pool,) = bridge.ipam.config
-    monkeypatch.setattr("runtime.engine.service.networks.read_routes", lambda: [ip_network(pool.subnet)])
+    monkeypatch.setattr(
+        "runtime.engine.service.networks.networks.read_routes", lambda: [ip_network(pool.subnet)]
+    )
     one = await run(service, "one")
     spec = service.spawner.bridges[bridge.id]
     assert spec.subnet != pool.subnet
     assert ip_address(one.networks["bridge"].ip_address) in ip_network(spec.subnet)
-    monkeypatch.setattr("runtime.engine.service.networks.read_routes", lambda: [ip_network(spec.subnet)])
+    monkeypatch.setattr(
+        "runtime.engine.service.networks.networks.read_routes", lambda: [ip_network(spec.subnet)]
+    )
     service.spawner.bridges.clear()
     await run(service, "two")
     assert service.spawner.bridges == {}  # it is up: its own route moves it no more
@@ -147,7 +151,7 @@ async def test_two_daemons_that_make_their_bridges_at_once_have_subnets_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     routes: list[Any] = []
-    monkeypatch.setattr("runtime.engine.service.networks.read_routes", lambda: list(routes))
+    monkeypatch.setattr("runtime.engine.service.networks.networks.read_routes", lambda: list(routes))
 
     class Spawner(WiredSpawner):
         async def network_up(self, spec: NetworkSpec) -> None:
@@ -165,14 +169,14 @@ async def test_two_daemons_that_make_their_bridges_at_once_have_subnets_apart(
 def test_who_hangs_while_it_chooses_holds_up_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    monkeypatch.setattr(choosing, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(subnet_lock, "_PATIENCE_S", 0.0)
     if place == "a file":
         (tmp_path / "run").touch()
 
     async def twice() -> None:
-        async with choosing.alone_in_loop(tmp_path / "run"):
+        async with subnet_lock.alone_in_loop(tmp_path / "run"):
             if place == "held":
-                async with choosing.alone_in_loop(tmp_path / "run"):
+                async with subnet_lock.alone_in_loop(tmp_path / "run"):
                     pass
 
     asyncio.run(twice())
@@ -187,7 +191,7 @@ async def test_after_a_reboot_only_a_subnet_that_was_asked_for_stays(
     await service.networks.create(net("mine", "10.5.0.0/24"))
     before = {view.name: view.ipam.config for view in service.networks.list()}
     routes = [ip_network(pool.subnet) for name in ("any", "mine") for pool in before[name]]
-    monkeypatch.setattr("runtime.engine.service.networks.read_routes", lambda: routes)
+    monkeypatch.setattr("runtime.engine.service.networks.networks.read_routes", lambda: routes)
     again = await opened(tmp_path)
     for name in ("any", "mine"):
         await run(again, f"on-{name}", network_mode=name)

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service.request import RestartPolicy
-from runtime.engine.service.restart import (
+from runtime.engine.service.model.request import RestartPolicy
+from runtime.engine.service.rules.restart import (
     FIRST_WAIT_NS,
     LONGEST_WAIT_NS,
     STEADY_NS,

@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 
 from runtime.engine.errors import BadParameterError, EngineError
-from runtime.engine.service.web import open_url
+from runtime.engine.service.images.download import open_url
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from runtime.engine.config import ContainerConfig
 from runtime.engine.errors import EngineError, StartFailedError
+from runtime.engine.spawner.framing import LONGEST, Outbox, WireError, answers, requests
 from runtime.engine.spawner.protocol import Act, Done, Exec, Request, Resize, Running, Signal, Start, Welcome
 from runtime.engine.spawner.server import failed
-from runtime.engine.spawner.wire import LONGEST, Outbox, WireError, answers, requests
 from runtime.network.errors import NetworkError
 
 REQUESTS = st.one_of(

@@ -14,8 +14,8 @@ import pytest
 from container_rootfs import in_plain_chroot
 
 from bench.backends.docker_daemon import OwnDaemon
-from bench.depot.images import make_layer, push_image
-from bench.depot.registry import RegistryProcess
+from bench.counting_registry.images import make_layer, push_image
+from bench.counting_registry.registry import RegistryProcess
 
 pytestmark = [pytest.mark.peers, pytest.mark.slow]
 

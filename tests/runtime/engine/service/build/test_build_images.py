@@ -20,16 +20,16 @@ from typing import Any
 import pytest
 
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service import images
 from runtime.engine.service.build.build import build
 from runtime.engine.service.build.errors import BuildError, DockerfileError
 from runtime.engine.service.build.options import BuildOptions
-from runtime.engine.service.events import EventBus
-from runtime.engine.service.image_config import read_document
-from runtime.engine.service.lines import told
+from runtime.engine.service.host.events import EventBus
+from runtime.engine.service.images import images
+from runtime.engine.service.images.image_config import read_document
+from runtime.engine.service.model.progress import told
 from runtime.image import Image, ImageError, ImageStore
-from runtime.image.loading import load
-from runtime.image.merged import Merged
+from runtime.image.archives.loading import load
+from runtime.image.layers.layer_view import Merged
 
 pytestmark = pytest.mark.root
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service.build.settings import apply_changes
-from runtime.engine.service.image_config import (
+from runtime.engine.service.images.image_config import (
     child_document,
     empty_document,
     merge_user_config,
     read_document,
     write_document,
 )
-from runtime.engine.service.request import Config, Healthcheck
+from runtime.engine.service.model.request import Config, Healthcheck
+from runtime.engine.service.rules.config_instructions import apply_changes
 
 
 def after(*changes: str, **config: object) -> Config:

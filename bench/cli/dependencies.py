@@ -1,0 +1,92 @@
+"""What the command line reaches for: backends, scenarios, the image, the wire. One object, so that tests and
+`bench.testing` can put another in its place. Nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import msgspec
+
+from bench.backends.base import Backend, BenchImage
+from bench.model import Metric
+from bench.scenarios.base import Scenario
+
+
+class World(msgspec.Struct, kw_only=True):
+    """Everything outside of the suite's own logic.
+
+    backends: factories by the name the user types, given the directory they may use. build_image: brings the
+    one image up, cached. digest: the image's digest computed anew from its bytes. wire: opens the link to the
+    remote peer for the run's CPUs; sweep_wire takes away what a killed run left of it. depot: opens the
+    registry that counts, in a directory, with a program for its images. needs_root: does running take root?
+    """
+
+    backends: Mapping[str, Callable[[Path], Backend]]
+    scenarios: Sequence[Scenario]
+    metrics: Mapping[str, Metric]
+    build_image: Callable[[Path, Callable[[str], None]], BenchImage]
+    digest: Callable[[BenchImage], str]
+    wire: Callable[[Path, Sequence[int]], AbstractContextManager[object]] | None = None
+    sweep_wire: Callable[[], object] = list
+    depot: Callable[[Path, Path], AbstractContextManager[object]] | None = None
+    needs_root: bool = True
+
+    @classmethod
+    def fake(
+        cls,
+        backends: Mapping[str, Callable[[Path], Backend]],
+        scenarios: Sequence[Scenario],
+        image: BenchImage,
+    ) -> World:
+        """A world of fakes (bench.testing), without root, image or wire."""
+        return cls(
+            backends=backends,
+            scenarios=scenarios,
+            metrics={metric.name: metric for scenario in scenarios for metric in scenario.metrics},
+            build_image=lambda cache, tell: image,
+            digest=lambda built: built.digest,
+            needs_root=False,
+        )
+
+
+def real() -> World:
+    """The real one."""
+    from bench import counting_registry, image, wire
+    from bench.backends.registry import BACKENDS
+    from bench.scenarios.registry import METRICS, SCENARIOS
+
+    return World(
+        backends=BACKENDS,
+        scenarios=SCENARIOS,
+        metrics=METRICS,
+        build_image=image.build,
+        digest=image.digest,
+        wire=wire.Wire,
+        sweep_wire=wire.sweep,
+        depot=counting_registry.Depot,
+    )
+
+
+_used: World | None = None
+
+
+def use(world: World | None) -> None:
+    """Put a world in the place of the real one; None takes it away again."""
+    global _used
+    _used = world
+
+
+def current() -> World:
+    """The world in use."""
+    return _used if _used is not None else real()
+
+
+def cache_dir() -> Path:
+    """Where images are kept: $NINETYNINE_CACHE, else /var/cache/ninetynine for root, else ~/.cache."""
+    named = os.environ.get("NINETYNINE_CACHE")
+    if named:
+        return Path(named)
+    return Path("/var/cache/ninetynine") if os.geteuid() == 0 else Path.home() / ".cache" / "ninetynine"

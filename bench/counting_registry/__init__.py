@@ -1,0 +1,88 @@
+"""The depot: a registry on the loopback that counts every byte, and holds the images that transfers move.
+
+    system under test ── relay (counts) ── registry (a process of this project)
+
+Every arm pulls from and pushes to the same registry through the same relay, so what is compared is the system
+under test. The images are of random bytes, which no compression makes smaller: layers A and B, and a last one
+of 1 MiB that the changed image has otherwise.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import TracebackType
+
+from bench.backends import owned
+from bench.counting_registry.errors import DepotError
+from bench.counting_registry.images import Pushed, push_images
+from bench.counting_registry.registry import RegistryProcess
+from bench.counting_registry.relay import Moved, Relay
+
+__all__ = ["Depot", "DepotError", "Moved", "sweep"]
+
+REPOSITORY = "ninetynine/transfer"
+
+
+class Depot:
+    """A context manager; opening takes a second. Raises DepotError.
+
+    directory: a place for the registry's files. program: a static program that the images hold as /first.
+    """
+
+    def __init__(self, directory: Path, program: Path) -> None:
+        self._parent = directory
+        self._program = program
+        self._registry: RegistryProcess | None = None
+        self._relay: Relay | None = None
+        self.base = self.changed = Pushed(reference="", bytes=0, last_layer=0)
+
+    def __enter__(self) -> Depot:
+        try:
+            self._registry = RegistryProcess(owned.directory(self._parent))
+            self._relay = Relay(self._registry.port)
+            self.base, self.changed = push_images(
+                self._registry.port, self._relay.port, REPOSITORY, self._program.read_bytes()
+            )
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError):
+                raise DepotError(f"open the depot in {self._parent}: {error}") from error
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def moved(self) -> Moved:
+        """What has passed the relay so far."""
+        return self._relay.moved() if self._relay is not None else Moved(to_registry=0, from_registry=0)
+
+    def reference(self, tag: str) -> str:
+        """The name under which an image of the depot's repository is pulled and pushed."""
+        port = self._relay.port if self._relay is not None else 0
+        return f"127.0.0.1:{port}/{REPOSITORY}:{tag}"
+
+    def last_layer(self, tag: str) -> int:
+        """Bytes of the last layer of an image that was pushed, as the registry keeps it."""
+        if self._registry is None:
+            raise DepotError("the depot is not open; enter it with `with`")
+        return self._registry.last_layer(REPOSITORY, tag)
+
+    def close(self) -> None:
+        """End the registry and delete all it kept. Idempotent."""
+        if self._relay is not None:
+            self._relay.close()
+            self._relay = None
+        if self._registry is not None:
+            self._registry.close()
+            self._registry = None
+        shutil.rmtree(owned.path(self._parent), ignore_errors=True)
+
+
+def sweep(directory: Path) -> None:
+    """Remove what killed runs left: their registry ended with the thread that had opened it."""
+    for tree in owned.abandoned(directory):
+        shutil.rmtree(tree, ignore_errors=True)

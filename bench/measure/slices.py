@@ -1,0 +1,205 @@
+"""One visit of the plan: the slice, what its failure means, the host's conditions, whether to repeat it."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
+
+from bench.backends.base import BackendError
+from bench.failures import told
+from bench.journal import StoreError
+from bench.measure.arm import Arm
+from bench.measure.family_resources import Places
+from bench.measure.noise import Conditions, Gauge
+from bench.measure.pressure import ONE_SHARE, REPEAT_SHARE, TAKES, Usual
+from bench.measure.time_budget import SECOND, Guard
+from bench.model import Plan, Sample, Step
+from bench.scenarios.base import Context, Reading, Scenario, ScenarioError
+
+STRIKES = 3
+"""Failures in a row after which an arm is set aside for the rest of a session."""
+
+
+class Visit(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a step: its samples of every take, and the seconds of all takes."""
+
+    samples: tuple[Sample, ...]
+    seconds: float
+
+
+class Visits:
+    """Makes samples of slices. places: what a family shares, once it is open; before: earlier samples."""
+
+    def __init__(
+        self,
+        run_id: str,
+        plan: Plan,
+        scenarios: Mapping[str, Scenario],
+        clock: Callable[[], int],
+        guard: Guard,
+        gauge: Gauge,
+        note: Callable[[str], None],
+        places: Places,
+        before: Sequence[Sample] = (),
+    ) -> None:
+        self._places = places
+        self.strikes: dict[str, int] = {}
+        self.last_reason: dict[str, str] = {}
+        self.good: set[str] = {one.backend for one in before if one.valid}
+        self._run_id = run_id
+        self._plan = plan
+        self._scenarios = scenarios
+        self._clock = clock
+        self._guard = guard
+        self._gauge = gauge
+        self._note = note
+        self._metrics = {metric.name: metric for metric in plan.metrics}
+        self._extra = {arm.name: arm.extra for arm in plan.arms}
+        self._usual = Usual(before)
+        self._repeated_s = _repeated_s(before)
+
+    def set_aside(self, step: Step) -> str:
+        """Why the step's arm is not to be measured any more in this session; "" while it is."""
+        if self.strikes.get(step.arm, 0) < STRIKES:
+            return ""
+        reason = f"{step.arm} was set aside in session {step.session} after {STRIKES} failures in a row"
+        return f"{reason}, the last: {self.last_reason.get(step.arm, '')}"
+
+    def did_not_start(self, arm: str, failure: str) -> None:
+        """An instance of an arm could not be started, which counts as a failure in a row."""
+        self.strikes[arm] = self.strikes.get(arm, 0) + 1
+        self.last_reason[arm] = failure
+
+    def visit(self, step: Step, arm: Arm) -> Visit:
+        """Take a slice, and take it again at once while it was under pressure and the budget allows."""
+        scenario = self._scenarios[step.scenario]
+        samples: list[Sample] = []
+        begun = self._clock()
+        for take in range(TAKES):
+            before, start = self._gauge.read(), self._clock()
+            readings = self._slice(step, scenario, arm)
+            duration = self._clock() - start
+            conditions = self._gauge.conditions(before, self._gauge.read(), duration)
+            pressure = self._usual.pressure((step.scenario, step.arm), conditions)
+            self._usual.learn((step.scenario, step.arm), conditions)
+            taken = [self._sample(step, reading, conditions, take) for reading in readings]
+            if any(one.valid for one in taken):
+                self.good.add(arm.name)
+            if not pressure or take + 1 == TAKES or not self._may_repeat(taken, duration / SECOND):
+                samples += taken
+                break
+            samples += [_set_aside(one, pressure) for one in taken]
+        return Visit(samples=tuple(samples), seconds=(self._clock() - begun) / SECOND)
+
+    def warm_up(self, step: Step, arm: Arm) -> None:
+        """Run it and forget it: neither its readings nor its failure count."""
+        strikes = self.strikes.get(arm.name, 0)
+        self._slice(step, self._scenarios[step.scenario], arm)
+        self.strikes[arm.name] = strikes
+
+    def _may_repeat(self, taken: Sequence[Sample], seconds: float) -> bool:
+        """Whether another take, as long again, fits into what repetitions may take; never after a failure."""
+        budget = self._plan.budget_s
+        fits = seconds <= ONE_SHARE * budget and self._repeated_s + seconds <= REPEAT_SHARE * budget
+        if not fits or seconds > self._guard.left() or not any(one.valid for one in taken):
+            return False
+        self._repeated_s += seconds
+        return True
+
+    def _slice(self, step: Step, scenario: Scenario, arm: Arm) -> list[Reading]:
+        """The readings of one visit; a failure gives one invalid reading for each metric."""
+        start = self._clock()
+        if arm.failure:
+            return self._failed(scenario, start, arm.failure)
+        try:
+            readings = scenario.run(self._context(step, arm))
+            _check(scenario, readings)
+        except (ScenarioError, BackendError) as error:
+            reason = str(error)
+        except StoreError:
+            raise
+        except Exception as error:  # a bug in one scenario must not cost the run of all the others
+            reason = told(error)
+            self._note(f"step {step.order}: {''.join(traceback.format_exception(error, limit=-4))}")
+        else:
+            self.strikes[arm.name] = 0
+            return readings
+        self.strikes[arm.name] = self.strikes.get(arm.name, 0) + 1
+        self.last_reason[arm.name] = reason
+        arm.recover()
+        return self._failed(scenario, start, reason)
+
+    def _context(self, step: Step, arm: Arm) -> Context:
+        return Context(
+            backend=arm.backend,
+            instance=arm.instance,
+            worker=arm.worker,
+            wire=self._places.get("network"),
+            depot=self._places.get("image"),
+            session=step.session,
+            block=step.block,
+            cpus=self._plan.cpus,
+            extra=self._extra[step.arm],
+        )
+
+    def _failed(self, scenario: Scenario, start_ns: int, reason: str) -> list[Reading]:
+        duration = self._clock() - start_ns
+        return [
+            Reading(
+                metric=metric.name,
+                value=math.nan,
+                start_ns=start_ns,
+                duration_ns=duration,
+                valid=False,
+                reason=reason,
+            )
+            for metric in scenario.metrics
+        ]
+
+    def _sample(self, step: Step, reading: Reading, conditions: Conditions, take: int) -> Sample:
+        metric = self._metrics[reading.metric]
+        finite = math.isfinite(reading.value)
+        reason = reading.reason or ("" if finite else f"{step.scenario} gave {reading.value}")
+        return Sample(
+            run=self._run_id,
+            session=step.session,
+            block=step.block,
+            order=step.order,
+            scenario=step.scenario,
+            backend=step.arm,
+            metric=metric.name,
+            unit=metric.unit,
+            better=metric.better,
+            value=reading.value,
+            start_ns=reading.start_ns,
+            duration_ns=reading.duration_ns,
+            valid=reading.valid and finite,
+            reason=reason,
+            stall_share=conditions.stall_share,
+            steal_share=conditions.steal_share,
+            frequency_mhz=conditions.frequency_mhz,
+            switches=conditions.switches,
+            busy_s=conditions.busy_s,
+            take=take,
+        )
+
+
+def _check(scenario: Scenario, readings: Sequence[Reading]) -> None:
+    unknown = {reading.metric for reading in readings} - {metric.name for metric in scenario.metrics}
+    if unknown:
+        raise ScenarioError(
+            f"{scenario.name} gave readings of metrics it does not declare: {sorted(unknown)}"
+        )
+
+
+def _set_aside(sample: Sample, pressure: str) -> Sample:
+    """An earlier take: it keeps its value and does not count. One that had failed keeps its own reason."""
+    return msgspec.structs.replace(sample, valid=False, reason=pressure) if sample.valid else sample
+
+
+def _repeated_s(samples: Iterable[Sample]) -> float:
+    """About the seconds that repetitions took in a run that was cut: each reading's own time, once."""
+    return sum(one.duration_ns for one in samples if one.take > 0) / SECOND

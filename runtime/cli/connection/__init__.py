@@ -1,0 +1,1 @@
+"""The connection to a daemon, and a program's streams over it."""

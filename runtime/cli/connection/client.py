@@ -1,0 +1,187 @@
+"""Requests to the daemon: one method a kind, errors as DaemonError in the daemon's own words."""
+
+from runtime.cli.connection import endpoint as endpoints
+from runtime.cli.connection import jsontext
+from runtime.cli.connection.http import Answer, Wire, target
+from runtime.cli.errors import DaemonError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Any
+
+Value = str | int | bool | list[str] | None
+Query = dict[str, Value]
+"""Query parameters: None and False are left away, True is 1, a list is repeated."""
+
+
+class Client:
+    """One daemon. Connections are made when needed, and one that is free is kept for the next request.
+
+    sock: the first, where it is there already. private: the daemon ends with this command.
+    """
+
+    private = False
+
+    def __init__(
+        self,
+        where: "endpoints.Endpoint | Callable[[], endpoints.Endpoint]",
+        sock: "_socket.socket | None" = None,
+    ) -> None:
+        self._where = where
+        version = endpoints.environment("DOCKER_API_VERSION")
+        self._prefix = f"/v{version}" if version else ""
+        self._idle: Wire | None = Wire(sock, "localhost") if sock is not None else None
+
+    @property
+    def endpoint(self) -> endpoints.Endpoint:
+        """Its address; found out when it is needed, as some verbs ask no daemon."""
+        if not isinstance(self._where, endpoints.Endpoint):
+            self._where = self._where()
+        return self._where
+
+    # ---- documents -------------------------------------------------------------------------------------
+
+    def get(self, path: str, query: "Mapping[str, Value] | None" = None) -> "Any":
+        """GET a document."""
+        return self.call("GET", path, query)
+
+    def post(self, path: str, query: "Mapping[str, Value] | None" = None, body: "Any" = None) -> "Any":
+        """POST a document (or nothing) and return the one that is answered, None for none."""
+        return self.call("POST", path, query, body)
+
+    def delete(self, path: str, query: "Mapping[str, Value] | None" = None) -> "Any":
+        """DELETE something."""
+        return self.call("DELETE", path, query)
+
+    def call(
+        self, method: str, path: str, query: "Mapping[str, Value] | None" = None, body: "Any" = None
+    ) -> "Any":
+        """Make a request whose answer is a document."""
+        with_type = (("Content-Type", "application/json"),)
+        data = None if body is None else jsontext.dumps(body).encode()
+        answer = self.open(method, path, query, data, () if data is None else with_type)
+        text = answer.read()
+        self.keep(answer)
+        return jsontext.loads(text) if text.strip() else None
+
+    # ---- streams ---------------------------------------------------------------------------------------
+
+    def open(
+        self,
+        method: str,
+        path: str,
+        query: "Mapping[str, Value] | None" = None,
+        body: "bytes | Iterable[bytes] | None" = None,
+        headers: "tuple[tuple[str, str], ...]" = (),
+    ) -> Answer:
+        """Make a request and return its answer, body unread. DaemonError for a status of 400 and above."""
+        return _accepted(self._send(method, path, query, body, headers).answer(method))
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: "Mapping[str, Value] | None",
+        body: "bytes | Iterable[bytes] | None",
+        headers: "tuple[tuple[str, str], ...]",
+    ) -> Wire:
+        """Send a request, on the connection that was kept if the daemon has not closed it meanwhile."""
+        wire, self._idle = self._idle, None
+        if wire is not None and not wire.waits():
+            wire.close()
+            wire = None
+        wire = wire or self.connect()
+        wire.send(method, self._prefix + target(path, pairs(query)), body, headers)
+        return wire
+
+    def keep(self, answer: Answer) -> None:
+        """Keep the connection of an answer that was read to its end for the next request."""
+        if answer.headers.get("connection", "").lower() == "close" or self._idle is not None:
+            answer.wire.close()
+        else:
+            self._idle = answer.wire
+
+    def lines(
+        self,
+        method: str,
+        path: str,
+        query: "Mapping[str, Value] | None" = None,
+        body: "bytes | Iterable[bytes] | None" = None,
+        headers: "tuple[tuple[str, str], ...]" = (),
+    ) -> "Iterator[dict[str, Any]]":
+        """Yield the documents of an answer that is a stream of them, as they come."""
+        answer = self.open(method, path, query, body, headers)
+        left = b""
+        for piece in answer.pieces():
+            *whole, left = (left + piece).split(b"\n")
+            for line in whole:
+                if line.strip():
+                    yield jsontext.loads(line)
+        if left.strip():
+            yield jsontext.loads(left)
+
+    def hijack(
+        self, path: str, query: "Mapping[str, Value] | None" = None, body: "Any" = None, kind: str = "tcp"
+    ) -> Answer:
+        """POST and take the connection over: the answer's wire then carries the stream."""
+        headers = (("Connection", "Upgrade"), ("Upgrade", kind), ("Content-Type", "application/json"))
+        data = b"" if body is None else jsontext.dumps(body).encode()
+        wire = self._send("POST", path, query, data, headers)
+        from runtime.cli.connection import run_exchange, session  # noqa: F401 - what serves the stream loads while the daemon works
+
+        return _accepted(wire.answer("POST"))
+
+    def connect(self) -> Wire:
+        """Return a new connection."""
+        name = (
+            "localhost" if self.endpoint.host.startswith("unix:") else self.endpoint.host.partition("://")[2]
+        )
+        return Wire(endpoints.connect(self.endpoint), name.partition("/")[0].rpartition("@")[2])
+
+
+def pairs(query: "Mapping[str, Value] | None") -> "list[tuple[str, str]]":
+    """Turn a query into names and texts."""
+    found: list[tuple[str, str]] = []
+    for name, value in (query or {}).items():
+        if value is True:
+            found.append((name, "1"))
+        elif isinstance(value, list):
+            found.extend((name, one) for one in value)
+        elif value is not None and value is not False:
+            found.append((name, str(value)))
+    return found
+
+
+def _accepted(answer: Answer) -> Answer:
+    if answer.status >= 400:
+        raise refused(answer)
+    return answer
+
+
+def refused(answer: Answer) -> DaemonError:
+    """Return the error that an answer tells; its connection is closed."""
+    text = answer.read().decode("utf-8", "replace").strip()
+    answer.wire.close()
+    try:
+        document = jsontext.loads(text)
+        message = str(document["message"])
+    except (ValueError, KeyError, TypeError):
+        message = text or f"the daemon answered with status {answer.status}"
+    return DaemonError(message, answer.status)
+
+
+def filters(words: "list[str]", **more: "list[str]") -> "str | None":
+    """`--filter name=value` words → the API's form; None without any."""
+    found: dict[str, dict[str, bool]] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            from runtime.cli.errors import misuse
+
+            raise misuse("--filter", word, "write NAME=VALUE")
+        found.setdefault(name.strip().lower(), {})[value.strip()] = True
+    for name, values in more.items():
+        found.setdefault(name, {}).update(dict.fromkeys(values, True))
+    return jsontext.dumps(found) if found else None

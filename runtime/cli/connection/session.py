@@ -1,0 +1,283 @@
+"""A program's life as seen from here: its output to ours, our input, signals and window size to it.
+
+Two ways lead to a program (rapid.py, links.py); each is a Link. Nothing is read from our standard input
+before the way is free, so a program that does not read holds us up and fills no memory.
+"""
+
+import posix
+
+from runtime.cli.connection.frames import PIECE
+from runtime.cli.errors import CliError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+    import signal as _signal
+    from collections.abc import Callable, Iterator
+    from typing import Any, Protocol
+
+    from runtime.cli.flags.parser import Options
+    from runtime.docker_syntax.detach_keys import KeyMatcher
+
+    class Link(Protocol):
+        """A connection to a program. sock: blocking. rest: bytes that came with the answer's head.
+
+        signals: whether the program can be sent any.
+        """
+
+        sock: _socket.socket
+        rest: bytes
+        signals: bool
+
+        def split(self, data: bytes) -> Iterator[tuple[int, memoryview]]:
+            """Yield what is for our output (1) and error output (2)."""
+
+        def input(self, data: bytes) -> bytes:
+            """Return what to send for input; b"" is its end. Returns b"" when it ended it by itself."""
+
+        def signal(self, number: int) -> bytes:
+            """Send a signal by itself, or return what to send."""
+
+        def resize(self, rows: int, columns: int) -> bytes:
+            """Send the size of our terminal by itself, or return what to send."""
+
+        @property
+        def over(self) -> bool:
+            """Whether all has come."""
+else:
+    import _signal  # the C part alone: signal itself imports enum, which takes longer than a start
+
+_KEPT = (
+    _signal.SIGKILL,
+    _signal.SIGCHLD,
+    _signal.SIGPIPE,
+    _signal.SIGURG,
+    _signal.SIGWINCH,
+    _signal.SIGSTOP,
+    _signal.SIGTSTP,
+    _signal.SIGTTIN,
+    _signal.SIGTTOU,
+    _signal.SIGCONT,
+)
+"""Not passed on: job control stays ours, the others say something about us."""
+
+
+class DetachedError(Exception):
+    """The program goes on without us: the keys were typed, or our terminal or all we had for it is gone."""
+
+
+def serve(link: "Link", options: "Options", *, stdin: bool, tty: bool) -> bool:
+    """Serve a link to its end, as the flags of its verb say; False when the keys left the program running."""
+    keys = options.text("detach-keys")
+    proxy = link.signals and options.on("sig-proxy", True)
+    try:
+        with Session(link, stdin=stdin, tty=tty, keys=keys, proxy=proxy) as session:
+            session.run()
+    except DetachedError:
+        return False
+    return True
+
+
+def _leave(*_: object) -> None:
+    """Our terminal is gone: its daemon keeps the program, and attach finds it again."""
+    raise DetachedError
+
+
+class Session:
+    """Serves one link. Used as a context, which puts signals and terminal back.
+
+    stdin: read ours. tty: the program has a terminal; then ours is made raw as long as it is one, and `keys`
+    leave it. proxy: pass signals on.
+    """
+
+    def __init__(self, link: "Link", *, stdin: bool, tty: bool, keys: str = "", proxy: bool = True) -> None:
+        self._link = link
+        self._stdin = stdin
+        self._tty = tty
+        self._matcher = matcher(keys) if stdin and tty else None
+        self._proxy = proxy
+        self._pending: list[bytes] = []  # what signals have to say, while a loop waits
+        self._wake = -1
+        self._old: list[tuple[int, Any]] = []
+        self._restore: Callable[[], None] | None = None
+
+    def __enter__(self) -> "Session":
+        number = 1
+        while number < 65:
+            if number == _signal.SIGWINCH:
+                if self._tty:
+                    self._catch(number, lambda *_: self._tell(self._size()))
+            elif number == _signal.SIGHUP and self._tty and self._stdin:
+                self._catch(number, _leave)
+            elif self._proxy and number not in _KEPT and number not in range(32, 34):
+                self._catch(number, lambda caught, _: self._tell(self._link.signal(caught)))
+            number += 1
+        if self._tty and self._stdin:
+            from runtime.cli.connection import terminal
+
+            self._restore = terminal.make_raw(0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._restore is not None:
+            self._restore()
+        for number, handler in self._old:
+            _signal.signal(number, handler)
+
+    def _catch(self, number: int, handler: "Callable[[int, object], None]") -> None:
+        try:  # noqa: SIM105 - contextlib is slow to import
+            self._old.append((number, _signal.signal(number, handler)))
+        except (OSError, ValueError):
+            pass
+
+    def _tell(self, data: bytes) -> None:
+        """Send from a signal's handler: at once, or by the loop when it has input under way."""
+        if data and self._wake >= 0:
+            self._pending.append(data)
+        elif data:
+            try:  # noqa: SIM105
+                self._link.sock.sendall(data)
+            except OSError:
+                pass
+
+    def _size(self) -> bytes:
+        from runtime.cli.flags.create_body import terminal_size
+
+        size = terminal_size()
+        return self._link.resize(*size) if size else b""
+
+    # ---- the loops -------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until the output has ended. DetachedError; BrokenPipeError when nobody reads ours."""
+        if self._tty:
+            self._tell(self._size())
+        rest, self._link.rest = self._link.rest, b""
+        if rest and not self._show(rest):
+            return
+        if self._stdin:
+            self._converse()
+        else:
+            while (data := receive(self._link.sock)) and self._show(data):
+                pass
+
+    def _show(self, data: bytes) -> bool:
+        """Write what came; False when nothing more will."""
+        for kind, piece in self._link.split(data):
+            write(kind, piece)
+        return not self._link.over
+
+    def _converse(self) -> None:
+        import select
+
+        self._wake, wake = posix.pipe2(posix.O_NONBLOCK | posix.O_CLOEXEC)
+        old = _signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        try:
+            self._poll(select.poll(), select.POLLIN, select.POLLOUT)
+        finally:
+            _signal.set_wakeup_fd(old)
+            posix.close(self._wake)
+            posix.close(wake)
+            self._wake = -1
+
+    def _poll(self, poll: "Any", readable: int, writable: int) -> None:
+        """Wait for all sides at once. Input is read only while nothing is left to send."""
+        sock = self._link.sock
+        number, reading, sending = sock.fileno(), True, memoryview(b"")
+        poll.register(number, readable)
+        poll.register(self._wake, readable)
+        poll.register(0, readable)
+        while True:
+            for fd, event in poll.poll():
+                if fd == self._wake:
+                    posix.read(self._wake, 512)
+                elif fd == 0 and not sending:
+                    data = self._read_input()
+                    if data is not None:
+                        sending = memoryview(self._link.input(data))
+                        reading = bool(data)
+                elif fd == number and event & ~writable:
+                    received = receive(sock)
+                    if not received or not self._show(received):
+                        return
+            while self._pending:
+                sending = memoryview(bytes(sending) + self._pending.pop(0))
+            if sending:
+                sending = self._send(sock, sending)
+            poll.modify(number, readable | (writable if sending else 0))
+            if reading and not sending:
+                poll.register(0, readable)
+            else:
+                _forget(poll, 0)
+
+    def _send(self, sock: "_socket.socket", data: memoryview) -> memoryview:
+        try:
+            return data[sock.send(data, 0x40) :]  # MSG_DONTWAIT
+        except BlockingIOError:
+            return data
+        except OSError:
+            return memoryview(b"")  # it reads no more; what it still says is read
+
+    def _read_input(self) -> "bytes | None":
+        """Return what was typed: b"" at the end, None for keys that are held back."""
+        try:
+            data = posix.read(0, PIECE)
+        except OSError:  # a terminal that is gone
+            data = b""
+        if self._matcher is None or not data:
+            return data
+        data, complete = self._matcher.feed(data)
+        if complete:
+            self._link.sock.sendall(self._link.input(data) if data else b"")
+            raise DetachedError
+        return data or None
+
+
+def receive(sock: "_socket.socket") -> bytes:
+    """Return what has come; b"" at the end, which is a reset where the other side left input unread."""
+    try:
+        return sock.recv(PIECE)
+    except ConnectionResetError:
+        return b""
+
+
+def _forget(poll: "Any", fd: int) -> None:
+    try:  # noqa: SIM105
+        poll.unregister(fd)
+    except KeyError:
+        pass
+
+
+def choose_keys(options: "Options", *, terminal: bool) -> None:
+    """Check --detach-keys. At a terminal, without that flag, take those of docker's config.json for it."""
+    matcher(options.text("detach-keys"))
+    if not terminal or options.given("detach-keys"):
+        return
+    from runtime.cli.connection.endpoint import docker_text
+
+    keys = docker_text("detachKeys")
+    if keys:
+        matcher(keys, "detachKeys in docker's config.json")
+        options.add("detach-keys", keys)
+
+
+def matcher(keys: str, source: str = "--detach-keys") -> "KeyMatcher":
+    """Return what watches for the keys that leave a program. CliError for keys of no known form."""
+    from runtime.docker_syntax import MalformedError
+    from runtime.docker_syntax.detach_keys import KeyMatcher, parse
+
+    try:
+        return KeyMatcher(parse(keys))
+    except MalformedError:
+        raise CliError(f'{source} "{keys}": write keys as in ctrl-p,ctrl-q') from None
+
+
+def write(fd: int, data: "bytes | memoryview") -> None:
+    """Write all of it. BrokenPipeError when nobody reads."""
+    while data:
+        try:
+            data = data[posix.write(fd, data) :]
+        except BlockingIOError:
+            import select
+
+            select.select([], [fd], [])

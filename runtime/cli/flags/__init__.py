@@ -1,0 +1,1 @@
+"""Flags: how they are parsed, and the values that they take."""

@@ -1,0 +1,178 @@
+"""Flags of `run` and `create` → the body of `POST /containers/create`; the rest is in specials.py."""
+
+import posix
+
+from runtime.cli.errors import CliError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from runtime.cli.flags.parser import Options
+
+OURS = frozenset(
+    (
+        "attach",
+        "cidfile",
+        "detach",
+        "detach-keys",
+        "disable-content-trust",
+        "interactive",
+        "kernel-memory",
+        "name",
+        "platform",
+        "pull",
+        "quiet",
+        "sig-proxy",
+        "tty",
+    )
+)
+"""Flags that say how nn goes about it, read elsewhere, and those that no longer mean anything."""
+
+_CONFIG_TEXT = {
+    "domainname": "Domainname",
+    "hostname": "Hostname",
+    "stop-signal": "StopSignal",
+    "user": "User",
+    "workdir": "WorkingDir",
+}
+_HOST_TEXT = {
+    "cgroup-parent": "CgroupParent",
+    "cgroupns": "CgroupnsMode",
+    "cpuset-cpus": "CpusetCpus",
+    "cpuset-mems": "CpusetMems",
+    "ipc": "IpcMode",
+    "isolation": "Isolation",
+    "pid": "PidMode",
+    "runtime": "Runtime",
+    "userns": "UsernsMode",
+    "uts": "UTSMode",
+    "volume-driver": "VolumeDriver",
+}
+_HOST_NUMBER = {
+    "blkio-weight": "BlkioWeight",
+    "cpu-period": "CpuPeriod",
+    "cpu-quota": "CpuQuota",
+    "cpu-rt-period": "CpuRealtimePeriod",
+    "cpu-rt-runtime": "CpuRealtimeRuntime",
+    "cpu-shares": "CpuShares",
+    "oom-score-adj": "OomScoreAdj",
+    "pids-limit": "PidsLimit",
+}
+_HOST_BOOL = {
+    "init": "Init",
+    "oom-kill-disable": "OomKillDisable",
+    "privileged": "Privileged",
+    "publish-all": "PublishAllPorts",
+    "read-only": "ReadonlyRootfs",
+    "rm": "AutoRemove",
+}
+_HOST_MANY = {
+    "cap-add": "CapAdd",
+    "cap-drop": "CapDrop",
+    "device-cgroup-rule": "DeviceCgroupRules",
+    "dns": "Dns",
+    "dns-opt": "DnsOptions",
+    "dns-search": "DnsSearch",
+    "group-add": "GroupAdd",
+    "volumes-from": "VolumesFrom",
+}
+
+
+def body(options: "Options", *, detach: bool = False) -> "dict[str, Any]":
+    """Return what is sent. words: image, then command. CliError for flags that do not fit together."""
+    config: dict[str, Any] = {"Image": options.words[0]}
+    host: dict[str, Any] = {}
+    if len(options.words) > 1:
+        config["Cmd"] = options.words[1:]
+    _streams(options, config, host, detach)
+    special = False
+    for key in options:
+        if key in _HOST_BOOL:
+            host[_HOST_BOOL[key]] = options.on(key)
+        elif key in _HOST_TEXT:
+            host[_HOST_TEXT[key]] = options.text(key)
+        elif key in _CONFIG_TEXT:
+            config[_CONFIG_TEXT[key]] = options.text(key)
+        elif key in _HOST_NUMBER:
+            host[_HOST_NUMBER[key]] = options.number(key)
+        elif key in _HOST_MANY:
+            host[_HOST_MANY[key]] = options.many(key)
+        elif key == "network" and _is_name(options.many(key)):
+            host["NetworkMode"] = options.text(key)
+        elif key == "env":
+            continue
+        elif key not in OURS:
+            special = True
+    if options.given("env") or options.given("env-file"):
+        config["Env"] = environment(options)
+    if special:
+        from runtime.cli.flags import run_flag_values
+
+        run_flag_values.apply(options, config, host)
+    if host.get("AutoRemove") and host.get("RestartPolicy", {}).get("Name", "no") != "no":
+        raise CliError("Conflicting options: --restart and --rm; leave one of them away")
+    config["HostConfig"] = host
+    return config
+
+
+def _is_name(networks: list[str]) -> bool:
+    """Whether one network is asked for and by no more than its name; specials reads all other forms."""
+    return len(networks) == 1 and "=" not in networks[0]
+
+
+def _streams(options: "Options", config: "dict[str, Any]", host: "dict[str, Any]", detach: bool) -> None:
+    """Say what is attached and whether input stays open, as docker does."""
+    config["Tty"] = tty = options.on("tty")
+    config["OpenStdin"] = options.on("interactive")
+    if tty and (size := terminal_size()):
+        host["ConsoleSize"] = size
+    if detach:
+        return
+    asked = [name.lower() for name in options.many("attach")]
+    for name in asked:
+        if name not in ("stdin", "stdout", "stderr"):
+            raise CliError(f'--attach "{name}": write stdin, stdout or stderr')
+    config["AttachStdin"] = config["StdinOnce"] = options.on("interactive") or "stdin" in asked
+    config["AttachStdout"] = not asked or "stdout" in asked
+    config["AttachStderr"] = not asked or "stderr" in asked
+    config["StdinOnce"] = config["OpenStdin"] and config["AttachStdin"]
+
+
+def terminal_size() -> "list[int] | None":
+    """Return rows and columns of the terminal that shows our output, None where there is none."""
+    for fd in (1, 0, 2):
+        try:
+            columns, rows = posix.get_terminal_size(fd)
+        except OSError:
+            continue
+        if rows and columns:
+            return [rows, columns]
+    return None
+
+
+def environment(options: "Options") -> list[str]:
+    """Return the variables of --env-file and --env; those without a value have ours.
+
+    Where we have none, one of --env-file is left away; one of --env goes by its name alone, which takes it
+    from the container.
+    """
+    lines: list[str] = []
+    if options.given("env-file"):
+        from runtime.cli.flags.flag_values import read_lines
+
+        lines = [line for file in options.many("env-file") for line in read_lines("--env-file", file)]
+        for line in lines:
+            if any(letter.isspace() for letter in line.partition("=")[0]):
+                raise CliError(f'--env-file: "{line}" has a blank in its name; write NAME=VALUE')
+    named = [_with_value(text) for text in options.many("env")]
+    return [text for text in map(_with_value, lines) if "=" in text] + named
+
+
+def _with_value(text: str) -> str:
+    """`NAME` → `NAME=VALUE` where we have that variable."""
+    name, equals, _ = text.partition("=")
+    if not name:
+        raise CliError(f"invalid environment variable: {text}; write NAME=VALUE or NAME")
+    value = None if equals else posix.environ.get(name.encode("utf-8", "surrogateescape"))
+    return text if value is None else f"{name}={value.decode('utf-8', 'surrogateescape')}"

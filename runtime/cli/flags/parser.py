@@ -1,0 +1,198 @@
+"""Flags as docker reads them: `-it`, `-p80:80`, `--name=x`, `--rm=false`, flags of the program left alone.
+
+A verb's flags are one constant table, which the parser, the help and the completion read. argparse alone
+takes longer to import than a container to start.
+"""
+
+from runtime.cli.errors import CliError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from runtime.cli.connection.client import Client
+
+Flag = tuple[str, str, str, str, str]
+"""Names (`network|net`, the first is the key), letter or "", kind (bool, text, many, int), metavar, help."""
+
+FORMAT: Flag = ("format", "", "text", "TEMPLATE", "table, json, or a Go template such as '{{.ID}}'")
+FILTER: Flag = ("filter", "f", "many", "NAME=VALUE", "show only what fits")
+QUIET: Flag = ("quiet", "q", "bool", "", "ids only")
+NO_TRUNC: Flag = ("no-trunc", "", "bool", "", "do not shorten")
+JSON: Flag = ("json", "", "bool", "", "the API's own documents, as a JSON array")
+FORCE: Flag = ("force", "f", "bool", "", "do not ask")
+
+
+class Options:
+    """Parsed words: flags by their key, and what is left."""
+
+    __slots__ = ("_found", "words")
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[str]] = {}
+        self.words: list[str] = []
+
+    def add(self, key: str, value: str) -> None:
+        """Note a value; of flags that take one the last holds."""
+        self._found.setdefault(key, []).append(value)
+
+    def __iter__(self) -> "Iterator[str]":
+        """Yield the keys of all flags that were there."""
+        return iter(self._found)
+
+    def given(self, key: str) -> bool:
+        """Whether the flag was there."""
+        return key in self._found
+
+    def on(self, key: str, default: bool = False) -> bool:
+        """Return the value of a bool."""
+        return self._found[key][-1] == "true" if key in self._found else default
+
+    def text(self, key: str, default: str = "") -> str:
+        """Return the value of a text."""
+        return self._found[key][-1] if key in self._found else default
+
+    def many(self, key: str) -> list[str]:
+        """Return all values, in their order."""
+        return self._found.get(key, [])
+
+    def number(self, key: str) -> "int | None":
+        """Return the value of an int, None where it is not given."""
+        return int(self._found[key][-1]) if key in self._found else None
+
+
+class Verb:
+    """A verb: its flags, how many words it takes (most -1: any number) and what it does.
+
+    usage: the words of the synopsis. program: flags end at the first word, the rest is a program's. raw: all
+    words are somebody else's.
+    """
+
+    __slots__ = ("act", "example", "flags", "least", "most", "program", "raw", "usage")
+
+    def __init__(
+        self,
+        act: "Callable[[Client, Options], int]",
+        usage: str,
+        flags: tuple[Flag, ...] = (),
+        *,
+        least: int = 0,
+        most: int = 0,
+        program: bool = False,
+        raw: bool = False,
+        example: str = "",
+    ) -> None:
+        self.act = act
+        self.usage = usage
+        self.flags = flags
+        self.least = least
+        self.most = most
+        self.program = program
+        self.raw = raw
+        self.example = example
+
+
+class HelpAskedError(Exception):
+    """`--help` was among the words."""
+
+
+def parse(name: str, verb: Verb, words: "Sequence[str]") -> Options:
+    """Read the words of a verb. CliError (125) for what does not fit, HelpAskedError for --help."""
+    if verb.raw:
+        options = Options()
+        options.words = list(words)
+        return options
+    options = parse_flags(name, verb.flags, words, program=verb.program)
+    count = len(options.words)
+    if count < verb.least or 0 <= verb.most < count:
+        wanted = f"{verb.least}" if verb.least == verb.most else f"at least {verb.least}"
+        if count > verb.most >= 0 and verb.least != verb.most:
+            wanted = f"at most {verb.most}"
+        raise CliError(f"{name} takes {wanted} argument(s), not {count}\nsee 'nn {name} --help'", 1)
+    return options
+
+
+def parse_flags(name: str, flags: tuple[Flag, ...], words: "Sequence[str]", *, program: bool) -> Options:
+    """Read flags; program: up to the first word that is none."""
+    long, short = _by_name(flags)
+    options = Options()
+    at = 0
+    while at < len(words):
+        word = words[at]
+        at += 1
+        if word == "--":
+            options.words.extend(words[at:])
+            break
+        if word[:1] != "-" or word == "-":
+            options.words.append(word)
+            if program:
+                options.words.extend(words[at:])
+                break
+        elif word[:2] == "--":
+            key, equals, value = word[2:].partition("=")
+            at = _take(name, options, long.get(key), "--" + key, value if equals else None, words, at)
+        else:
+            at = _letters(name, options, short, word, words, at)
+    return options
+
+
+def _by_name(flags: tuple[Flag, ...]) -> tuple[dict[str, Flag], dict[str, Flag]]:
+    long = {one: flag for flag in flags for one in flag[0].split("|")}
+    return long, {flag[1]: flag for flag in flags if flag[1]}
+
+
+def _letters(
+    name: str, options: Options, short: dict[str, Flag], word: str, words: "Sequence[str]", at: int
+) -> int:
+    """Read `-it`, `-p80:80`, `-p 80:80`, `-i=false`."""
+    place = 1
+    while place < len(word):
+        letter = word[place]
+        flag = short.get(letter)
+        rest = word[place + 1 :]
+        if letter == "h" and flag is None:
+            raise HelpAskedError
+        if flag is None or flag[2] != "bool" or rest[:1] == "=":
+            value = rest.removeprefix("=") if rest else None
+            return _take(name, options, flag, "-" + letter, value, words, at)
+        options.add(flag[0].partition("|")[0], "true")
+        place += 1
+    return at
+
+
+def _take(
+    name: str,
+    options: Options,
+    flag: "Flag | None",
+    shown: str,
+    value: "str | None",
+    words: "Sequence[str]",
+    at: int,
+) -> int:
+    """Note one flag, with the next word where it needs one; return the new place."""
+    if flag is None:
+        if shown == "--help":
+            raise HelpAskedError
+        raise CliError(f"unknown flag: {shown}\nsee 'nn {name} --help'")
+    kind = flag[2]
+    if kind == "bool":
+        if value not in ("true", "false"):
+            value = "true" if value is None else _switch(name, shown, value)
+    elif value is None:
+        if at >= len(words):
+            raise CliError(f"flag needs an argument: {shown}\nsee 'nn {name} --help'")
+        value = words[at]
+        at += 1
+    if kind == "int" and not (value[1:] if value[:1] in ("+", "-") else value).isdecimal():
+        raise CliError(f"{shown} takes a whole number, not {value}\nsee 'nn {name} --help'")
+    options.add(flag[0].partition("|")[0], value)
+    return at
+
+
+def _switch(name: str, shown: str, value: str) -> str:
+    from runtime.docker_syntax import MalformedError, booleans
+
+    try:
+        return "true" if booleans.parse(value) else "false"
+    except MalformedError:
+        raise CliError(f"{shown} takes true or false, not {value}\nsee 'nn {name} --help'") from None

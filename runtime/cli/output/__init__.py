@@ -1,0 +1,1 @@
+"""What `nn` prints: tables, templates, progress."""

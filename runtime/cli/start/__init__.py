@@ -1,0 +1,1 @@
+"""The program `nn`: its start, its list of verbs, its help."""

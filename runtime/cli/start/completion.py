@@ -1,0 +1,182 @@
+"""Completion: scripts for three shells, which all ask `nn __complete WORDS…` what may come next."""
+
+from __future__ import annotations
+
+from runtime.cli.connection.client import Client
+from runtime.cli.connection.endpoint import find
+from runtime.cli.errors import CliError
+from runtime.cli.flags import parser
+from runtime.cli.flags.parser import Verb
+from runtime.cli.start import index
+from runtime.cli.start.nn import GLOBAL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runtime.cli.flags.parser import Flag, Options
+
+_BASH = """_nn() {
+    local IFS=$'\\n' words=("${COMP_WORDS[@]:1:COMP_CWORD}")
+    COMPREPLY=($(nn __complete "${words[@]}" 2>/dev/null))
+    if [ ${#COMPREPLY[@]} -eq 0 ]; then compopt -o default; fi
+    if [[ ${COMPREPLY[0]} == *= || ${COMPREPLY[0]} == *: ]]; then compopt -o nospace; fi
+    if [[ ${COMP_WORDS[COMP_CWORD]} == *:* ]] && type __ltrim_colon_completions >/dev/null 2>&1; then
+        __ltrim_colon_completions "${COMP_WORDS[COMP_CWORD]}"
+    fi
+}
+complete -F _nn nn
+"""
+_ZSH = """#compdef nn
+_nn() {
+    local -a found
+    found=("${(@f)$(nn __complete "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+    if [[ -n "${found[1]}" ]]; then compadd -a found; else _files; fi
+}
+if [ "$funcstack[1]" = "_nn" ]; then _nn "$@"; else compdef _nn nn; fi
+"""
+_FISH = """function __nn_complete
+    set -l words (commandline -opc)
+    nn __complete $words[2..-1] (commandline -ct) 2>/dev/null
+end
+complete -c nn -n 'test (count (__nn_complete)) -gt 0' -f -a '(__nn_complete)'
+"""
+SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
+
+_LISTS = {
+    "CONTAINER": "containers",
+    "IMAGE": "images",
+    "NETWORK": "networks",
+    "VOLUME": "volumes",
+    "NAME": "contexts",
+    "SOURCE": "containers",
+}
+"""First word of a verb's usage → what is listed there."""
+
+
+def completion(_client: Client, options: Options) -> int:
+    """Print the script for a shell."""
+    shell = options.words[0]
+    if shell not in SCRIPTS:
+        raise CliError(f"no completion for {shell}; there is one for {', '.join(SCRIPTS)}")
+    print(SCRIPTS[shell], end="")
+    return 0
+
+
+def complete(client: Client, options: Options) -> int:
+    """Print what the last word may become, a line each. Errors are silence: a shell asks, not a person."""
+    try:
+        words = options.words or [""]
+        last = words[-1]
+        given = _globals(words[:-1])
+        if given.given("host") or given.given("context"):
+            client = Client(find(given.text("host"), given.text("context")))
+        for found in sorted(set(candidates(client, words[:-1], last))):
+            if found.startswith(last):
+                print(found)
+    except CliError:
+        pass
+    return 0
+
+
+def candidates(client: Client, before: list[str], last: str) -> Iterator[str]:
+    """What may stand after the words `before`."""
+    words = _globals(before).words
+    if not words:
+        yield from (name for name in (*index.VERBS, *index.SHORT, *index.GROUPS) if " " not in name)
+        yield from _flag_names(GLOBAL) if last.startswith("-") else ()
+        return
+    if words[0] in index.GROUPS and len(words) == 1:
+        names = [name for name in (*index.VERBS, *index.SHORT) if name.startswith(words[0] + " ")]
+        yield from (name.partition(" ")[2] for name in names)
+        return
+    name, rest = index.split(words)
+    verb = index.load(name)
+    if last.startswith("-"):
+        yield from _flag_names(verb.flags)
+        return
+    value = _flag_before(verb, rest)
+    if value is not None:
+        yield from _values(client, value)
+        return
+    yield from _objects(client, index.SHORT.get(name, name), verb)
+
+
+def _globals(before: list[str]) -> Options:
+    """Flags before the verb; words: from the verb on."""
+    return parser.parse_flags("", GLOBAL, before, program=True)
+
+
+def _flag_names(table: tuple[Flag, ...]) -> list[str]:
+    return ["--" + one for flag in table for one in flag[0].split("|")]
+
+
+def _flag_before(verb: Verb, rest: list[str]) -> Flag | None:
+    """The flag that waits for its value."""
+    last = rest[-1] if rest else ""
+    for flag in verb.flags:
+        long = last.startswith("--") and "=" not in last and last[2:] in flag[0].split("|")
+        short = bool(flag[1]) and last[:1] == "-" and last[1:2] != "-" and last.endswith(flag[1])
+        if flag[2] != "bool" and (long or short):
+            return flag
+    return None
+
+
+def _values(client: Client, flag: Flag) -> list[str]:
+    """Values that a flag may have."""
+    name = flag[0].partition("|")[0]
+    known = {
+        "restart": ["no", "always", "unless-stopped", "on-failure"],
+        "pull": ["missing", "always", "never"],
+        "type": ["container", "image", "network", "volume"],
+        "attach": ["stdin", "stdout", "stderr"],
+        "format": ["table", "json"],
+        "log-driver": ["json-file", "local", "none"],
+    }
+    if name in known:
+        return known[name]
+    if name == "network":
+        return ["none", "host", *_listed(client, "networks")]
+    if name == "volumes-from":
+        return _listed(client, "containers")
+    return []
+
+
+def _objects(client: Client, name: str, verb: Verb) -> list[str]:
+    """What a verb works on: the last capital word of its usage that says so."""
+    if name.startswith("network ") and "CONTAINER" in verb.usage:
+        return [*_listed(client, "networks"), *_listed(client, "containers")]
+    if name == "inspect":
+        return [
+            one for kind in ("containers", "images", "networks", "volumes") for one in _listed(client, kind)
+        ]
+    if name == "completion":
+        return list(SCRIPTS)
+    word = verb.usage.strip("[").partition(" ")[0].strip("[].")
+    kind = _LISTS.get(word.partition(":")[0])
+    if kind == "contexts" and not name.startswith("context "):
+        kind = "images" if name.startswith("image ") else None
+    return _listed(client, kind) if kind else []
+
+
+def _listed(client: Client, kind: str) -> list[str]:
+    """Names of what the daemon has."""
+    if kind == "contexts":
+        from runtime.cli.verbs import contexts
+
+        return ["default", *contexts.stored()]
+    if kind == "containers":
+        return [
+            name.lstrip("/") for one in client.get("/containers/json", {"all": True}) for name in one["Names"]
+        ]
+    if kind == "images":
+        return [tag for one in client.get("/images/json") for tag in one.get("RepoTags") or ()]
+    if kind == "networks":
+        return [one["Name"] for one in client.get("/networks")]
+    return [one["Name"] for one in client.get("/volumes")["Volumes"] or ()]
+
+
+COMPLETION = Verb(
+    completion, "bash|zsh|fish", least=1, most=1, example="nn completion bash > /etc/bash_completion.d/nn"
+)
+COMPLETE = Verb(complete, "[WORD...]", most=-1, raw=True)

@@ -1,0 +1,157 @@
+"""`nn`: docker's verbs and flags, asked of a daemon; with `--local` of one for this command alone.
+
+Nothing is imported that a verb does not need: `nn run` has a few milliseconds, and most are Python's own.
+Exit status as docker's: the program's own for run and exec; 125 wrong flags or nn failed; 1 else.
+"""
+
+import gc
+import posix
+import sys
+
+from runtime.cli.errors import CliError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runtime.cli.connection.client import Client
+    from runtime.cli.flags.parser import Options, Verb
+
+GLOBAL = (
+    ("host", "H", "text", "ADDRESS", "the daemon: unix:///PATH, tcp://HOST:PORT, ssh://HOST"),
+    ("context", "c", "text", "NAME", "the daemon, by a name that `nn context create` gave it"),
+    ("config", "", "text", "DIR", "where contexts are kept, and docker's config.json"),
+    ("tls", "", "bool", "", "use TLS, trust any certificate"),
+    ("tlsverify", "", "bool", "", "use TLS and check the daemon's certificate"),
+    ("tlscacert", "", "text", "FILE", "authority that signed it"),
+    ("tlscert", "", "text", "FILE", "our certificate"),
+    ("tlskey", "", "text", "FILE", "our key"),
+    ("debug", "D", "bool", "", "show tracebacks of our own bugs"),
+    ("log-level", "l", "text", "LEVEL", "for docker's sake: nn keeps no log"),
+    ("local", "", "bool", "", "ask a daemon that is there for this command alone"),
+    ("root", "", "text", "DIR", "state of --local, which it implies (/var/lib/ninetynine/runtime)"),
+    ("version", "v", "bool", "", "our version"),
+)
+
+
+def main(argv: "Sequence[str] | None" = None) -> int:
+    """Run `nn` and return its exit status; no error leaves it as a traceback."""
+    try:
+        return _main(list(sys.argv[1:] if argv is None else argv))
+    except CliError as error:
+        _flush()
+        print(f"nn: {error}", file=sys.stderr)
+        return error.status
+    except BrokenPipeError:  # a reader such as head has left
+        posix.dup2(posix.open("/dev/null", posix.O_WRONLY), 1)
+        return 141
+    except KeyboardInterrupt:
+        return 130
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        posix.dup2(posix.open("/dev/null", posix.O_WRONLY), 1)
+
+
+def _main(argv: list[str]) -> int:
+    if argv[:1] == ["run"]:
+        return _run(argv[1:])
+    from runtime.cli.flags import parser
+
+    try:
+        given = parser.parse_flags("", GLOBAL, argv, program=True)
+    except parser.HelpAskedError:
+        return _help([])
+    if given.on("version"):
+        from runtime.cli.verbs.system import own_version
+
+        print(f"nn {own_version()}")
+        return 0
+    if not given.words or given.words == ["help"]:
+        return _help([])
+    if given.words[0] == "help":
+        return _help(given.words[1:])
+    from runtime.cli.start import index
+
+    local = given.on("local") or given.given("root")
+    name, rest = index.split(given.words, local=local)
+    return _perform(name, rest, given, local=local)
+
+
+def _run(words: list[str]) -> int:
+    """Do the verb that has no time to lose."""
+    from runtime.cli.connection.client import Client
+    from runtime.cli.connection.endpoint import find
+    from runtime.cli.start import preconnect
+    from runtime.cli.verbs.running import RUN
+
+    return _act("run", RUN, words, Client(preconnect.WHERE or find, preconnect.SOCK))
+
+
+def _perform(name: str, words: list[str], given: "Options", *, local: bool) -> int:
+    """Do one verb."""
+    from runtime.cli.connection.client import Client
+    from runtime.cli.connection.endpoint import find
+    from runtime.cli.start import index
+
+    if given.given("config"):
+        for place in (b"NN_CONFIG", b"DOCKER_CONFIG"):  # docker's flag moves its config.json, too
+            posix.environ[place] = given.text("config").encode()
+    if local:
+        from runtime.cli.verbs.local import perform
+
+        return perform(given, lambda client: _act(name, index.load(name), words, client))
+    client = Client(lambda: find(given.text("host"), given.text("context"), _tls(given)))
+    return _act(name, index.load(name), words, client)
+
+
+def _act(name: str, verb: "Verb", words: list[str], client: "Client") -> int:
+    from runtime.cli.flags import parser
+
+    try:
+        options = parser.parse(name, verb, words)
+    except parser.HelpAskedError:
+        return _help(name.split())
+    status = verb.act(client, options)
+    sys.stdout.flush()
+    return status
+
+
+def _tls(given: "Options") -> "dict[str, str]":
+    """What the global flags say of TLS, by Endpoint's fields."""
+    names = {"tlscacert": "ca", "tlscert": "cert", "tlskey": "key"}
+    found = {field: given.text(name) for name, field in names.items() if given.given(name)}
+    if given.on("tls") or given.on("tlsverify"):
+        found["verify"] = "true" if given.on("tlsverify") else "false"
+    return found
+
+
+def _help(words: list[str]) -> int:
+    from runtime.cli.start import help_pages
+
+    print(help_pages.page(words), end="")
+    return 0
+
+
+def activate_packages() -> None:
+    """Make installed packages importable: `nn` starts Python without its site module, to save time."""
+    if "site" not in sys.modules:
+        import site
+
+        site.main()
+
+
+def script() -> None:
+    """Be the program `nn`: like main, but without the time Python takes to tidy up after itself."""
+    gc.disable()  # nothing lives long enough to need it
+    status = main()
+    _flush()
+    sys.stderr.flush()
+    posix._exit(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

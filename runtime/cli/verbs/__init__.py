@@ -1,0 +1,1 @@
+"""The verbs of `nn`, one module a subject."""

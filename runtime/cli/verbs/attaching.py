@@ -1,0 +1,152 @@
+"""`nn attach`, `nn exec`, `nn start`: our terminal or pipes at a program that the daemon runs."""
+
+from __future__ import annotations
+
+import sys
+
+from runtime.cli.connection.attach_stream import Attached
+from runtime.cli.connection.http import quote
+from runtime.cli.connection.session import choose_keys, serve
+from runtime.cli.errors import CliError, DaemonError
+from runtime.cli.flags.create_body import environment, terminal_size
+from runtime.cli.flags.parser import Verb
+from runtime.cli.verbs import batch, docker_run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from runtime.cli.connection.client import Client
+    from runtime.cli.flags.parser import Flag, Options
+
+_KEYS: Flag = ("detach-keys", "", "text", "KEYS", "keys that leave it running, as in ctrl-p,ctrl-q")
+_PROXY: Flag = ("sig-proxy", "", "bool", "", "pass signals on (on by default)")
+
+
+def _need_terminal(stdin: bool, tty: bool) -> None:
+    if stdin and tty and not sys.stdin.isatty():
+        raise CliError("the input device is not a TTY; leave out -t, or run nn in a terminal", 1)
+
+
+def attach(client: Client, options: Options) -> int:
+    """Join a running container; return its exit status when it ends meanwhile."""
+    name = options.words[0]
+    found = client.get(f"/containers/{quote(name)}/json")
+    state = found["State"]
+    if not state["Running"]:
+        raise CliError(f"You cannot attach to a stopped container, start it first: nn start -ai {name}", 1)
+    if state.get("Paused"):
+        raise CliError(f"You cannot attach to a paused container, unpause it first: nn unpause {name}", 1)
+    if state.get("Restarting"):
+        raise CliError("You cannot attach to a restarting container, wait until it is running", 1)
+    stdin = bool(found["Config"].get("OpenStdin")) and not options.on("no-stdin")
+    return _attached(client, options, found, stdin=stdin, begin=False)
+
+
+def _attached(client: Client, options: Options, found: dict[str, Any], *, stdin: bool, begin: bool) -> int:
+    """Attach to a container, start it when it shall begin, and serve it."""
+    container, tty = found["Id"], bool(found["Config"].get("Tty"))
+    _need_terminal(stdin, tty)
+    choose_keys(options, terminal=stdin and tty)
+    keys = options.text("detach-keys")
+    waiting = docker_run.Waiting(client, container, _until(found, begin))
+    query = {"stream": True, "stdin": stdin, "stdout": True, "stderr": True, "detachKeys": keys or None}
+    answer = client.hijack(f"/containers/{container}/attach", query)
+    if begin:
+        docker_run.start(client, container)
+    link = Attached(client, answer, f"/containers/{container}", tty=tty)
+    return waiting.status() if serve(link, options, stdin=stdin, tty=tty) else 0
+
+
+def _until(found: dict[str, Any], begin: bool) -> str:
+    if not begin:
+        return "not-running"
+    return "removed" if found.get("HostConfig", {}).get("AutoRemove") else "next-exit"
+
+
+def start(client: Client, options: Options) -> int:
+    """Start containers; with -a or -i, one and attached."""
+    if options.on("attach") or options.on("interactive"):
+        if len(options.words) != 1:
+            raise CliError("you cannot start and attach multiple containers at once; name one", 1)
+        found = client.get(f"/containers/{quote(options.words[0])}/json")
+        stdin = options.on("interactive") and bool(found["Config"].get("OpenStdin"))
+        return _attached(client, options, found, stdin=stdin, begin=not found["State"]["Running"])
+    if client.private:
+        raise CliError("start: with --local a container ends with its command; give -a or -i")
+    return batch.of(options.words, lambda name: client.post(f"/containers/{quote(name)}/start"))
+
+
+def execute(client: Client, options: Options) -> int:
+    """Run a program in a running container; return its exit status."""
+    detach, tty = options.on("detach"), options.on("tty")
+    stdin = options.on("interactive") and not detach
+    _need_terminal(stdin, tty)
+    choose_keys(options, terminal=stdin and tty)
+    made = client.post(f"/containers/{quote(options.words[0])}/exec", body=_exec_body(options, stdin, detach))
+    path = f"/exec/{made['Id']}"
+    if detach:
+        client.post(path + "/start", body={"Detach": True, "Tty": tty})
+        return 0
+    body: dict[str, Any] = {"Detach": False, "Tty": tty}
+    if tty and (size := terminal_size()):
+        body["ConsoleSize"] = size
+    try:
+        answer = client.hijack(path + "/start", body=body)
+    except DaemonError as error:
+        from runtime.cli.verbs.running import failure
+
+        known = failure(error)
+        raise CliError(error.message, known.status if known.status != 125 else 1) from None
+    link = Attached(client, answer, path, tty=tty, signals=False)
+    if not serve(link, options, stdin=stdin, tty=tty):
+        return 0
+    return int(client.get(path + "/json")["ExitCode"] or 0)
+
+
+def _exec_body(options: Options, stdin: bool, detach: bool) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "AttachStdin": stdin,
+        "AttachStdout": not detach,
+        "AttachStderr": not detach,
+        "Cmd": options.words[1:],
+        "Tty": options.on("tty"),
+        "Privileged": options.on("privileged"),
+        "DetachKeys": options.text("detach-keys"),
+        "User": options.text("user"),
+        "WorkingDir": options.text("workdir"),
+    }
+    if options.given("env") or options.given("env-file"):
+        body["Env"] = environment(options)
+    return body
+
+
+_EXEC_FLAGS: tuple[Flag, ...] = (
+    ("detach", "d", "bool", "", "do not wait for it"),
+    _KEYS,
+    ("env", "e", "many", "NAME[=VALUE]", "set a variable"),
+    ("env-file", "", "many", "FILE", "set variables, one a line"),
+    ("interactive", "i", "bool", "", "keep standard input open"),
+    ("privileged", "", "bool", "", "give it all rights"),
+    ("tty", "t", "bool", "", "give it a terminal"),
+    ("user", "u", "text", "USER[:GROUP]", "names from the image, or numbers"),
+    ("workdir", "w", "text", "DIR", "working directory"),
+)
+_START_FLAGS: tuple[Flag, ...] = (
+    ("attach", "a", "bool", "", "show its output, pass signals on, end with its status"),
+    ("interactive", "i", "bool", "", "attach our standard input, too"),
+    _KEYS,
+    _PROXY,
+)
+_ATTACH_FLAGS: tuple[Flag, ...] = (("no-stdin", "", "bool", "", "do not attach our input"), _KEYS, _PROXY)
+ATTACH = Verb(attach, "CONTAINER", _ATTACH_FLAGS, least=1, most=1, example="nn attach web")
+EXEC = Verb(
+    execute,
+    "CONTAINER COMMAND [ARG...]",
+    _EXEC_FLAGS,
+    least=2,
+    most=-1,
+    program=True,
+    example="nn exec -it web sh",
+)
+START = Verb(start, "CONTAINER...", _START_FLAGS, least=1, most=-1, example="nn start -ai shell")

@@ -1,0 +1,270 @@
+"""`nn build`: the classic builder, which gets the whole context as a tar."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from runtime.cli.connection import jsontext
+from runtime.cli.errors import CliError
+from runtime.cli.flags import flag_values
+from runtime.cli.flags.parser import Verb
+from runtime.cli.output import progress, units
+from runtime.cli.verbs import packing
+from runtime.cli.verbs.ignoring import context_files, rules
+from runtime.cli.verbs.registries import all_headers
+from runtime.cli.verbs.transfer import read
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, TextIO
+
+    from runtime.cli.connection.client import Client, Query
+    from runtime.cli.flags.parser import Flag, Options
+
+
+def build(client: Client, options: Options) -> int:
+    """Build an image; print what the steps print, with -q its id only."""
+    context, file = options.words[0], options.text("file")
+    query = _query(options)
+    if file == "-" == context:
+        raise CliError("invalid argument: can't use stdin for both build context and dockerfile", 1)
+    if options.given("iidfile"):
+        _write_id(options, "")
+    if context == "-":
+        return _send(client, options, query, *_from_input(file))
+    if os.path.lexists(context):
+        return _send(client, options, query, *_local(context, file))
+    from runtime.cli.verbs import cloning  # it takes long to load
+
+    if cloning.is_git(context):
+        with cloning.cloned(context) as root:
+            return _send(client, options, query, *_of_repository(root, file))
+    if context.startswith(("http://", "https://")):
+        query["remote"] = context
+        return _send(client, options, query, None, file)
+    raise CliError(
+        f'unable to prepare context: path "{context}" not found; '
+        "name a directory, a URL, or - for standard input",
+        1,
+    )
+
+
+def _send(
+    client: Client, options: Options, query: Query, body: Iterator[bytes] | None, dockerfile: str
+) -> int:
+    """Send a context with the Dockerfile's name in it, and show what comes of it."""
+    query["dockerfile"] = dockerfile or None
+    out = io.StringIO() if options.on("quiet") else sys.stdout
+    body = _told(body, out) if body is not None else None
+    headers = (("Content-Type", "application/x-tar"), *all_headers())
+    lines = client.lines("POST", "/build", query, body, headers)
+    try:
+        extras = progress.follow(_identity_of(lines) if options.on("quiet") else lines, out=out)
+    except CliError as error:
+        if isinstance(out, io.StringIO):
+            sys.stderr.write(out.getvalue())  # what was to be quiet tells why it failed
+        if any(repr(name) in error.message for name in options.many("tag")):
+            raise CliError(error.message) from error  # a flag that is wrong, which only the daemon can tell
+        raise
+    return _finish(options, extras)
+
+
+def _told(pieces: Iterator[bytes], out: TextIO) -> Iterator[bytes]:
+    """Yield a context's pieces; show how far they are, or without a terminal how many bytes they were."""
+    if out is sys.stdout and sys.stderr.isatty():
+        yield from progress.counted(pieces, "sending build context")
+        return
+    done = 0
+    for piece in pieces:
+        yield piece
+        done += len(piece)
+    print(f"Sending build context to the daemon  {units.size(done)}", file=out, flush=True)
+
+
+def _identity_of(lines: Iterator[progress.Message]) -> Iterator[progress.Message]:
+    """With q=1 the daemon's stream is the id alone, or what led to a failure."""
+    for line in lines:
+        text = str(line.get("stream") or "").strip()
+        yield {"aux": {"ID": text}} if text.startswith("sha256:") else line
+
+
+def _finish(options: Options, extras: list[progress.Message]) -> int:
+    ids = [one["aux"]["ID"] for one in extras if isinstance(one["aux"], dict) and one["aux"].get("ID")]
+    if options.on("quiet") and ids:
+        print(ids[-1])
+    if options.given("iidfile") and ids:
+        _write_id(options, ids[-1])
+    return 0
+
+
+def _write_id(options: Options, identity: str) -> None:
+    """Write the image's id to --iidfile; for "" remove it, lest an old one is left when the build fails."""
+    path = Path(options.text("iidfile"))
+    try:
+        if identity:
+            path.write_text(identity)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise CliError(f"--iidfile {path}: {error.strerror}", 1) from error
+
+
+def _query(options: Options) -> Query:
+    """Flags → the query of `POST /build`."""
+    arguments: dict[str, Any] = {}
+    for text in options.many("build-arg"):
+        name, equals, value = text.partition("=")
+        arguments[name] = value if equals else os.environ.get(name)
+    query: Query = {
+        "t": options.many("tag"),
+        "buildargs": jsontext.dumps(arguments) if arguments else None,
+        "labels": jsontext.dumps(flag_values.labels(options.many("label")))
+        if options.given("label")
+        else None,
+        "cachefrom": jsontext.dumps(options.many("cache-from")) if options.given("cache-from") else None,
+        "extrahosts": [flag_values.extra_host(text) for text in options.many("add-host")],
+        "target": options.text("target") or None,
+        "networkmode": options.text("network") or None,
+        "platform": options.text("platform") or None,
+        "nocache": options.on("no-cache"),
+        "pull": options.on("pull"),
+        "q": options.on("quiet"),
+        "squash": options.on("squash"),
+        "rm": "1" if options.on("rm", True) else "0",
+        "forcerm": options.on("force-rm"),
+        "cgroupparent": options.text("cgroup-parent") or None,
+        "securityopt": options.many("security-opt"),
+        "cpuperiod": options.number("cpu-period"),
+        "cpuquota": options.number("cpu-quota"),
+        "cpushares": options.number("cpu-shares"),
+        "cpusetcpus": options.text("cpuset-cpus") or None,
+        "cpusetmems": options.text("cpuset-mems") or None,
+        "version": "1",
+    }
+    for key, name in (("memory", "memory"), ("memory-swap", "memswap"), ("shm-size", "shmsize")):
+        if options.given(key):
+            query[name] = flag_values.size("--" + key, options.text(key))
+    if options.given("ulimit"):
+        limits = [flag_values.ulimit("--ulimit", text) for text in options.many("ulimit")]
+        query["ulimits"] = jsontext.dumps(limits)
+    return query
+
+
+# ---- the context -------------------------------------------------------------------------------------------
+
+
+def _local(context: str, file: str) -> tuple[Iterator[bytes], str]:
+    """Return the tar of a directory and the Dockerfile's name in it."""
+    root = Path(context)
+    if not root.is_dir():
+        raise CliError(
+            f"unable to prepare context: context must be a directory: {context}; "
+            "or name a URL, or - for standard input",
+            1,
+        )
+    if file == "-":
+        return _with_dockerfile(root, sys.stdin.buffer.read())
+    dockerfile = Path(file) if file else _usual(root)
+    if file and not dockerfile.is_file() and (root / file).is_file():
+        dockerfile = root / file
+    name = _within(root, dockerfile)
+    return _with_dockerfile(root, dockerfile.read_bytes()) if name is None else _packed(root, name)
+
+
+def _of_repository(root: Path, file: str) -> tuple[Iterator[bytes], str]:
+    """The same of a clone, which reads no Dockerfile outside of itself."""
+    if file == "-":
+        return _with_dockerfile(root, sys.stdin.buffer.read())
+    name = _within(root, root / file if file else _usual(root))
+    if name is None:
+        raise CliError(
+            f"unable to prepare context: the Dockerfile ({file}) must be within the build context", 1
+        )
+    return _packed(root, name)
+
+
+def _usual(root: Path) -> Path:
+    """The Dockerfile where none is named: docker takes one in small letters, too."""
+    small = root / "dockerfile"
+    return small if small.exists() and not os.path.lexists(root / "Dockerfile") else root / "Dockerfile"
+
+
+def _within(root: Path, dockerfile: Path) -> str | None:
+    """Return the Dockerfile's name in a context, None when it lies elsewhere."""
+    whole, top = Path(os.path.realpath(dockerfile)), root.resolve()
+    inside = whole.is_relative_to(top)
+    if not whole.is_file():
+        raise CliError(f"there is no Dockerfile {dockerfile}; -f FILE names another", 1)
+    return whole.relative_to(top).as_posix() if inside else None
+
+
+def _packed(root: Path, name: str) -> tuple[Iterator[bytes], str]:
+    return packing.pack(context_files(root, rules(root, name)), root_owned=True), name
+
+
+def _with_dockerfile(root: Path, data: bytes) -> tuple[Iterator[bytes], str]:
+    """A context whose Dockerfile lies elsewhere: it comes first, by a name that is free and never copied."""
+    name = f".dockerfile.{secrets.token_hex(8)}"
+    files = (one for one in context_files(root, rules(root, name)) if one[1] != ".dockerignore")
+    path = root / ".dockerignore"
+    text = (path.read_bytes() if path.is_file() else b".dockerignore") + f"\n{name}\n".encode()
+    added = itertools.chain(packing.single(name, data), packing.single(".dockerignore", text))
+    return itertools.chain(added, packing.pack(files, root_owned=True)), name
+
+
+def _from_input(file: str) -> tuple[Iterator[bytes], str]:
+    """Standard input: an archive (as its first bytes tell), or a Dockerfile without a context."""
+    pieces = read("-")
+    first = b""
+    for piece in pieces:
+        first += piece
+        if len(first) >= 512:
+            break
+    packed = first.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"))
+    if packed or first[257:262] == b"ustar":
+        return itertools.chain((first,), pieces), file or "Dockerfile"
+    if file:
+        raise CliError("ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles", 1)
+    text = first + b"".join(pieces)
+    return itertools.chain(packing.single("Dockerfile", text), (bytes(2 * 512),)), "Dockerfile"
+
+
+_FLAGS: tuple[Flag, ...] = (
+    ("add-host", "", "many", "NAME:IP", "a line of /etc/hosts"),
+    ("build-arg", "", "many", "NAME[=VALUE]", "set a variable of ARG"),
+    ("cache-from", "", "many", "IMAGE", "images whose steps may be taken"),
+    ("cgroup-parent", "", "text", "CGROUP", "parent cgroup of the steps"),
+    ("compress", "", "bool", "", "for docker's sake: the way to a socket needs none"),
+    ("cpu-period", "", "int", "US", "period of the CPU quota"),
+    ("cpu-quota", "", "int", "US", "CPU time in each period"),
+    ("cpu-shares", "c", "int", "N", "relative weight, 1024 is usual"),
+    ("cpuset-cpus", "", "text", "LIST", "cores it may run on, as in 0-1,3"),
+    ("cpuset-mems", "", "text", "LIST", "memory nodes it may use"),
+    ("disable-content-trust", "", "bool", "", "for docker's sake: nn knows no content trust"),
+    ("file", "f", "text", "FILE", "the Dockerfile, - for standard input"),
+    ("force-rm", "", "bool", "", "remove a failed step's container, too"),
+    ("iidfile", "", "text", "FILE", "write the image's id to a file"),
+    ("isolation", "", "text", "KIND", "only 'default' is known"),
+    ("label", "", "many", "NAME=VALUE", "set a label"),
+    ("memory", "m", "text", "BYTES", "most memory of a step"),
+    ("memory-swap", "", "text", "BYTES", "most memory and swap together"),
+    ("network", "", "text", "NETWORK", "network of RUN's containers"),
+    ("no-cache", "", "bool", "", "do every step again"),
+    ("platform", "", "text", "OS/ARCH", "which of an image's platforms"),
+    ("pull", "", "bool", "", "get newer base images"),
+    ("quiet", "q", "bool", "", "print the image's id only"),
+    ("rm", "", "bool", "", "remove steps' containers (on by default)"),
+    ("security-opt", "", "many", "OPTION", "weaken or harden the steps"),
+    ("shm-size", "", "text", "BYTES", "size of /dev/shm"),
+    ("squash", "", "bool", "", "one layer of all"),
+    ("tag", "t", "many", "NAME[:TAG]", "give it a name"),
+    ("target", "", "text", "STAGE", "build up to this stage"),
+    ("ulimit", "", "many", "NAME=SOFT[:HARD]", "a resource limit"),
+)
+BUILD = Verb(build, "DIR|URL|-", _FLAGS, least=1, most=1, example="nn build -t app:1 --build-arg VERSION=2 .")

@@ -1,0 +1,202 @@
+"""`nn images`, `rmi`, `tag`, `history`, `commit`."""
+
+from __future__ import annotations
+
+from runtime.cli.connection.client import filters
+from runtime.cli.connection.http import quote
+from runtime.cli.errors import CliError
+from runtime.cli.flags import times
+from runtime.cli.flags.parser import FILTER, FORMAT, JSON, NO_TRUNC, QUIET, Verb
+from runtime.cli.output import tables, units
+from runtime.cli.verbs import batch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from runtime.cli.connection.client import Client, Query
+    from runtime.cli.flags.parser import Flag, Options
+
+_HEADINGS = {"ID": "IMAGE ID", "CreatedSince": "CREATED", "CreatedAt": "CREATED AT"}
+
+
+def images(client: Client, options: Options) -> int:
+    """List images: a row for each name, or for each image without one."""
+    tables.choose_format(options, "imagesFormat")
+    wanted = list(options.many("filter"))
+    if options.words:
+        wanted.append(f"reference={options.words[0]}")
+    query: Query = {"all": options.on("all"), "filters": filters(wanted)}
+    found = client.get("/images/json", query)
+    if options.on("json"):
+        return tables.documents(found)
+    digests = options.on("digests") or ".Digest" in options.text("format")
+    short = not options.on("no-trunc")
+    shown = [row for image in found for row in rows(image, digests=digests, short=short)]
+    columns = (
+        "Repository",
+        "Tag",
+        *(("Digest",) if options.on("digests") else ()),
+        "ID",
+        "CreatedSince",
+        "Size",
+    )
+    return tables.show(options, shown, columns, _HEADINGS)
+
+
+def rows(image: Mapping[str, Any], *, digests: bool, short: bool) -> Iterator[dict[str, Any]]:
+    """One image of the API's list → fields by docker's names, for each of its names."""
+    tags = [name.rpartition(":")[::2] for name in image.get("RepoTags") or () if name != "<none>:<none>"]
+    digested = [
+        name.partition("@")[::2] for name in image.get("RepoDigests") or () if name != "<none>@<none>"
+    ]
+    known = dict(digested)
+    pairs = [(repository, tag, known.get(repository, "<none>")) for repository, tag in tags]
+    named = {repository for repository, _ in tags}
+    pairs += [(repository, "<none>", digest) for repository, digest in digested if repository not in named]
+    for repository, tag, digest in pairs or [("<none>", "<none>", "<none>")]:
+        yield {
+            "Repository": repository,
+            "Tag": tag,
+            "Digest": digest if digests else "<none>",
+            "ID": units.short_id(image["Id"]) if short else image["Id"],
+            "CreatedSince": times.since(image["Created"]),
+            "CreatedAt": times.shown(image["Created"]),
+            "Size": units.size(image["Size"], 3),
+            "VirtualSize": units.size(image["Size"]),
+            "SharedSize": _or_unknown(image.get("SharedSize", -1)),
+            "UniqueSize": _or_unknown(image.get("SharedSize", -1), image["Size"]),
+            "Containers": "N/A" if image.get("Containers", -1) < 0 else str(image["Containers"]),
+        }
+
+
+def _or_unknown(shared: int, whole: int | None = None) -> str:
+    if shared < 0:
+        return "N/A"
+    return units.size(shared if whole is None else whole - shared)
+
+
+def remove(client: Client, options: Options) -> int:
+    """Remove images; print what went."""
+    query: Query = {"force": options.on("force"), "noprune": options.on("no-prune")}
+
+    def act(name: str) -> str:
+        gone = client.delete(f"/images/{quote(name, b'/:@')}", query)
+        return "\n".join(_gone(one) for one in gone)
+
+    return batch.of(options.words, act, forced=options.on("force"))
+
+
+def _gone(one: Mapping[str, str]) -> str:
+    return f"Untagged: {one['Untagged']}" if one.get("Untagged") else f"Deleted: {one['Deleted']}"
+
+
+def tag(client: Client, options: Options) -> int:
+    """Give an image another name."""
+    source, target = options.words
+    repository, name = split_tag(target)
+    client.post(f"/images/{quote(source, b'/:@')}/tag", {"repo": repository, "tag": name or None})
+    return 0
+
+
+def split_tag(name: str) -> tuple[str, str]:
+    """`host:5000/app:1` → `host:5000/app`, `1`; "" for no tag. A digest counts as one.
+
+    What has one colon too many stays whole, for the daemon to refuse.
+    """
+    if "@" in name:
+        repository, _, digest = name.partition("@")
+        return split_tag(repository)[0], digest
+    repository, colon, last = name.rpartition(":")
+    if not colon or "/" in last or ":" in repository.rpartition("/")[2]:
+        return name, ""
+    return repository, last
+
+
+def history(client: Client, options: Options) -> int:
+    """List the steps that made an image."""
+    found = client.get(f"/images/{quote(options.words[0], b'/:@')}/history")
+    if options.on("json"):
+        return tables.documents(found)
+    short, human = not options.on("no-trunc"), options.on("human", True)
+    rows = []
+    for step in found:
+        made = (step.get("CreatedBy") or "").replace("\t", " ")
+        identity, at = step["Id"], times.rfc3339(step["Created"] * 10**9, fraction=False)
+        rows.append(
+            {
+                "ID": units.short_id(identity) if short and identity != "<missing>" else identity,
+                "CreatedSince": times.since(step["Created"]) if human else at,
+                "CreatedAt": at,
+                "CreatedBy": units.shorten(made, 45) if short else made,
+                "Size": units.size(step["Size"], 3) if human else str(step["Size"]),
+                "Comment": step.get("Comment") or "",
+            }
+        )
+    headings = {
+        "ID": "IMAGE",
+        "CreatedSince": "CREATED" if human else "CREATED AT",
+        "CreatedBy": "CREATED BY",
+        "CreatedAt": "CREATED AT",
+    }
+    return tables.show(options, rows, ("ID", "CreatedSince", "CreatedBy", "Size", "Comment"), headings)
+
+
+def commit(client: Client, options: Options) -> int:
+    """Make an image of a container's changes; print its id."""
+    container, *target = options.words
+    repository, name = split_tag(target[0]) if target else ("", "")
+    if "@" in "".join(target):
+        raise CliError(f"{target[0]} has a digest, which the image itself decides; write NAME[:TAG]", 1)
+    query: Query = {
+        "container": container,
+        "repo": repository or None,
+        "tag": name or None,
+        "author": options.text("author") or None,
+        "comment": options.text("message") or None,
+        "changes": options.many("change"),
+        "pause": None if options.on("pause", True) else "0",
+    }
+    print(client.post("/commit", query, {})["Id"])
+    return 0
+
+
+_LS_FLAGS: tuple[Flag, ...] = (
+    ("all", "a", "bool", "", "intermediate ones, too"),
+    ("digests", "", "bool", "", "show digests"),
+    FILTER,
+    FORMAT,
+    JSON,
+    NO_TRUNC,
+    QUIET,
+)
+_RM_FLAGS: tuple[Flag, ...] = (
+    ("force", "f", "bool", "", "although it is used by stopped containers or has several names"),
+    ("no-prune", "", "bool", "", "keep parents without a name"),
+)
+_HISTORY_FLAGS: tuple[Flag, ...] = (
+    FORMAT,
+    ("human", "H", "bool", "", "sizes and times for people (on by default)"),
+    JSON,
+    NO_TRUNC,
+    QUIET,
+)
+_COMMIT_FLAGS: tuple[Flag, ...] = (
+    ("author", "a", "text", "NAME", "who made it"),
+    ("change", "c", "many", "LINE", "a Dockerfile's line, as in 'CMD [\"sh\"]'"),
+    ("message", "m", "text", "TEXT", "a comment"),
+    ("pause", "p", "bool", "", "freeze the container meanwhile (on by default)"),
+)
+LS = Verb(images, "[NAME[:TAG]]", _LS_FLAGS, most=1, example="nn images --filter dangling=true -q")
+RM = Verb(remove, "IMAGE...", _RM_FLAGS, least=1, most=-1, example="nn rmi debian:12")
+TAG = Verb(tag, "IMAGE NAME[:TAG]", least=2, most=2, example="nn tag app 127.0.0.1:5000/app:1")
+HISTORY = Verb(history, "IMAGE", _HISTORY_FLAGS, least=1, most=1, example="nn history --no-trunc debian")
+COMMIT = Verb(
+    commit,
+    "CONTAINER [NAME[:TAG]]",
+    _COMMIT_FLAGS,
+    least=1,
+    most=2,
+    example="nn commit -c 'CMD [\"top\"]' box box:2",
+)

@@ -1,0 +1,117 @@
+"""`nn inspect`, and `inspect` of each kind: the API's documents, or a template of each."""
+
+from __future__ import annotations
+
+import sys
+
+from runtime.cli.connection import jsontext
+from runtime.cli.connection.http import quote
+from runtime.cli.errors import CliError, DaemonError
+from runtime.cli.flags.parser import FORMAT, Verb
+from runtime.cli.output import tables
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from runtime.cli.connection.client import Client
+    from runtime.cli.flags.parser import Flag, Options
+
+KINDS = ("container", "image", "network", "volume")
+
+
+def _fetch(client: Client, kind: str, name: str, options: Options) -> Any:
+    match kind:
+        case "container":
+            return client.get(f"/containers/{quote(name)}/json", {"size": options.on("size")})
+        case "image":
+            return client.get(f"/images/{quote(name, b'/:@')}/json")
+        case "network":
+            return client.get(f"/networks/{quote(name)}", {"verbose": options.on("verbose")})
+        case _:
+            return client.get(f"/volumes/{quote(name)}")
+
+
+def inspect(client: Client, options: Options) -> int:
+    """Show anything: the first kind that has the name."""
+    asked = options.text("type")
+    if asked and asked not in KINDS:
+        raise CliError(f'"{asked}" is not a valid value for --type; write {", ".join(KINDS)}', 1)
+    return _all(options, lambda name: _find(client, (asked,) if asked else KINDS, name, options))
+
+
+def _find(client: Client, kinds: tuple[str, ...], name: str, options: Options) -> Any:
+    for kind in kinds:
+        try:
+            return _fetch(client, kind, name, options)
+        except DaemonError as error:
+            if error.code not in (400, 404, 501) or len(kinds) == 1:
+                raise
+    raise CliError(
+        f"Error: No such object: {name}; nn ps -a, nn images, nn network ls and nn volume ls list what is", 1
+    )
+
+
+def _of(kind: str) -> Callable[[Client, Options], int]:
+    return lambda client, options: _all(options, lambda name: _fetch(client, kind, name, options))
+
+
+def _all(options: Options, fetch: Callable[[str], Any]) -> int:
+    """Show what is found, tell what is not."""
+    found, status = [], 0
+    faults = []
+    for name in options.words:
+        try:
+            found.append(fetch(name))
+        except CliError as error:
+            faults.append(str(error))
+            status = 1
+    form = options.text("format")
+    if form and form != "json":
+        from runtime.cli.output import typed
+
+        tables.render(form, found, {}, typed.field)
+    elif form == "json":
+        print(jsontext.dumps(found))
+    else:
+        tables.documents(found)
+    sys.stdout.flush()
+    for fault in faults:
+        print(f"nn: {fault}", file=sys.stderr)
+    return status
+
+
+_FORMAT: Flag = ("format", "f", "text", "TEMPLATE", FORMAT[4])
+_SIZE: Flag = ("size", "s", "bool", "", "how large a container's layers are")
+_TYPE: Flag = ("type", "", "text", "KIND", ", ".join(KINDS))
+_VERBOSE: Flag = ("verbose", "v", "bool", "", "for docker's sake: there is nothing more")
+_HINT = "-f '{{.State.Status}}'"
+ANY = Verb(inspect, "NAME...", (_FORMAT, _SIZE, _TYPE), least=1, most=-1, example=f"nn inspect {_HINT} web")
+CONTAINER = Verb(
+    _of("container"),
+    "CONTAINER...",
+    (_FORMAT, _SIZE),
+    least=1,
+    most=-1,
+    example=f"nn container inspect {_HINT} web",
+)
+IMAGE = Verb(
+    _of("image"),
+    "IMAGE...",
+    (_FORMAT,),
+    least=1,
+    most=-1,
+    example="nn image inspect -f '{{json .Config}}' debian",
+)
+NETWORK = Verb(
+    _of("network"), "NETWORK...", (_FORMAT, _VERBOSE), least=1, most=-1, example="nn network inspect bridge"
+)
+VOLUME = Verb(
+    _of("volume"),
+    "VOLUME...",
+    (_FORMAT,),
+    least=1,
+    most=-1,
+    example="nn volume inspect -f '{{.Mountpoint}}' data",
+)

@@ -1,0 +1,231 @@
+"""`nn --local`: a daemon for this command alone, which ends with it; and two verbs that need none.
+
+The daemon is runtime.api.private. Commands that use one root at the same time share it, and it ends with the
+last of them, however that ends: each keeps a connection, which the kernel closes with its process. What lies
+below ROOT/local: the two sockets, what the daemon had to say, and (a lock on it) who starts one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import sys
+from pathlib import Path
+
+from runtime.cli.connection.client import Client
+from runtime.cli.connection.endpoint import Endpoint
+from runtime.cli.connection.http import Wire
+from runtime.cli.errors import CliError
+from runtime.cli.flags.parser import Options, Verb
+from runtime.cli.start import nn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+DEFAULT_ROOT = "/var/lib/ninetynine/runtime"
+PLACE, REQUESTS, USERS, LOG = "local", "nnd.sock", "users.sock", "nnd.log"
+_PACKAGES = __file__.removesuffix("/runtime/cli/verbs/local.py")
+_BACKLOG = 128
+_LOG_TAIL = 4096
+
+
+def perform(given: Options, act: Callable[[Client], int]) -> int:
+    """Do a verb with a daemon of its own, which is started when the verb asks for it."""
+    if given.given("host") or given.given("context"):
+        raise CliError("--local and -H or -c each name a daemon; leave one out")
+    if given.given("root"):
+        os.environ["NN_ROOT"] = given.text("root")
+    client = PrivateClient()
+    try:
+        return act(client)
+    finally:
+        client.leave()
+
+
+def _root() -> Path:
+    return Path(os.environ.get("NN_ROOT") or DEFAULT_ROOT).absolute()
+
+
+def _need_root() -> None:
+    if os.geteuid() != 0:
+        raise CliError("--local needs root, for namespaces, mounts and cgroups; run it with sudo")
+
+
+# ---- the daemon ------------------------------------------------------------------------------------------
+
+
+class PrivateClient(Client):
+    """Asks a private daemon. leave() ends it, unless others use it."""
+
+    private = True
+
+    def __init__(self) -> None:
+        super().__init__(self._join)
+        self._user: socket.socket | None = None
+        self._place = -1
+        self._wires: list[Wire] = []
+
+    def connect(self) -> Wire:
+        """Return a new connection, which leave() closes."""
+        self._wires.append(super().connect())
+        return self._wires[-1]
+
+    def _join(self) -> Endpoint:
+        _need_root()
+        root = _root()
+        try:
+            root.mkdir(0o711, parents=True, exist_ok=True)
+            (root / PLACE).mkdir(0o700, exist_ok=True)
+            self._place = os.open(root / PLACE, os.O_RDONLY | os.O_DIRECTORY)
+            self._user = _join(root, self._place)
+        except OSError as error:
+            raise CliError(f"open {root}: {error.strerror}; give a --root that can be written") from error
+        return Endpoint(f"unix://{_short(self._place, REQUESTS)}")
+
+    def leave(self) -> None:
+        """Return when the daemon is gone, with all it made; at once when others use it."""
+        for wire in self._wires:  # a stream that was cut off: the daemon waits at its end for who reads it
+            wire.close()
+        if self._user is not None:
+            with self._user, contextlib.suppress(OSError):
+                self._user.shutdown(socket.SHUT_WR)
+                self._user.recv(1)
+
+
+def _short(place: int, name: str) -> str:
+    """A path that fits into the 107 bytes of a socket's address, however long the root's is."""
+    return f"/proc/self/fd/{place}/{name}"
+
+
+def _join(root: Path, place: int) -> socket.socket:
+    """Return the connection of a user whom the daemon has greeted. Start the daemon if there is none."""
+    fcntl.flock(place, fcntl.LOCK_EX)
+    try:
+        while True:
+            with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+                user = _connected(place)
+                if _greeted(user):
+                    return user
+                user.close()  # it was just ending
+                continue
+            user = _start(root, place)
+            if _greeted(user):
+                return user
+            raise CliError(_last_words(place))
+    finally:
+        fcntl.flock(place, fcntl.LOCK_UN)
+
+
+def _connected(place: int) -> socket.socket:
+    user = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        user.connect(_short(place, USERS))
+    except BaseException:
+        user.close()
+        raise
+    return user
+
+
+def _greeted(user: socket.socket) -> bool:
+    """Wait until the daemon is ready; false when it has ended."""
+    try:
+        return bool(user.recv(1))
+    except ConnectionResetError:
+        return False
+
+
+def _start(root: Path, place: int) -> socket.socket:
+    """Start a daemon and return the connection of its first user, which was there before it."""
+    with _listening(place, REQUESTS) as requests, _listening(place, USERS) as users:
+        user = _connected(place)
+        # Without its site module, which nn does without, too: sys.path says where the packages are.
+        line = [sys.executable, "-SP", "-m", "runtime.api.private", str(root)]
+        line += [str(sock.fileno()) for sock in (requests, users)]
+        log = str(root / PLACE / LOG)
+        files = (
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        )
+        os.posix_spawn(sys.executable, line, _environment(), file_actions=files, setsid=True)
+        return user
+
+
+@contextlib.contextmanager
+def _listening(place: int, name: str) -> Iterator[socket.socket]:
+    """A listening socket for the daemon; what an earlier one has left there is replaced."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=place)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.bind(_short(place, name))  # in a directory that is root's alone
+        sock.listen(_BACKLOG)
+        sock.set_inheritable(True)
+        yield sock
+
+
+def _environment() -> dict[str, str]:
+    """Ours, for proxies and the like, but for what was said to us by who started us."""
+    kept = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
+    nn.activate_packages()
+    return kept | {"PYTHONPATH": os.pathsep.join((_PACKAGES, *sys.path))}
+
+
+def _last_words(place: int) -> str:
+    """The line in which a daemon that ended has said why."""
+    lines = Path(_short(place, LOG)).read_text("utf-8", "replace").strip().splitlines()
+    return lines[-1].removeprefix("nnd: ") if lines else "the private daemon was killed while it started"
+
+
+# ---- verbs that need no daemon ---------------------------------------------------------------------------
+
+
+def verify(client: Client, options: Options) -> int:
+    """Check images against their digests; those of a daemon's root as well, while it runs."""
+    _need_root()
+    nn.activate_packages()
+    from runtime.image import ImageError, ImageStore
+
+    status = 0
+    try:
+        store = ImageStore(_root() / "images")
+    except ImageError as error:
+        raise CliError(str(error), 1) from error
+    for name in options.words:
+        try:
+            store.verify(name)
+        except ImageError as error:
+            print(f"nn: {error}", file=sys.stderr)
+            status = 1
+        else:
+            print(f"unchanged: {name}")
+    return status
+
+
+def sweep(client: Client, options: Options) -> int:
+    """Free what killed daemons have left: containers, cgroups, links, tables, half-done imports."""
+    _need_root()
+    nn.activate_packages()
+    from runtime.api.locking import only_one
+    from runtime.engine.engine import Engine
+    from runtime.engine.errors import EngineError
+    from runtime.image import ImageError
+
+    root = _root()
+    try:
+        with only_one(root), Engine(root) as engine:  # making one frees the dead engines' containers
+            freed = [*engine.swept, *map(str, engine.images.sweep())]
+            loose = engine.images.prune()
+    except (EngineError, ImageError) as error:
+        raise CliError(str(error), 1) from error
+    for item in freed:
+        print(f"freed: {item}")
+    if loose:
+        print(f"freed: {loose} blobs and layers without an image")
+    return 0
+
+
+VERIFY = Verb(verify, "IMAGE...", least=1, most=-1, example="nn --local verify debian")
+SWEEP = Verb(sweep, "", example="nn --local sweep")

@@ -1,0 +1,202 @@
+"""`nn run` and `nn create`."""
+
+import posix
+
+from runtime.cli.errors import CANNOT_EXECUTE, NOT_FOUND, OUR_FAILURE, CliError, DaemonError
+from runtime.cli.flags import create_body
+from runtime.cli.flags.parser import Verb
+from runtime.cli.flags.run_flags import CREATE as CREATE_FLAGS
+from runtime.cli.flags.run_flags import RUN as RUN_FLAGS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    from runtime.cli.connection.client import Client
+    from runtime.cli.flags.parser import Options
+
+    T = TypeVar("T")
+
+_PULL = ("missing", "always", "never")
+
+
+def run(client: "Client", options: "Options") -> int:
+    """Make a container and run a program in it; return the program's exit status."""
+    detach = options.on("detach")
+    if detach and client.private:
+        raise CliError("-d: with --local a container ends with its command; leave one of them out")
+    body = _prepare(options, detach, joins=not detach)
+    if detach:
+        from runtime.cli.verbs import docker_run
+
+        try:
+            container = with_image(client, options, lambda: docker_run.create(client, options, body))
+        except DaemonError as error:
+            raise failure(error) from None
+        docker_run.start(client, container)
+        print(container)
+        return 0
+    if not (body["AttachStdout"] or body["AttachStderr"]):
+        from runtime.cli.verbs import docker_run
+
+        return docker_run.run(client, options, body)
+    asked = {
+        "Name": options.text("name"),
+        "Platform": options.text("platform"),
+        "DetachKeys": options.text("detach-keys"),
+        "Create": body,
+    }
+    try:
+        answer = with_image(client, options, lambda: client.hijack("/nn/run", body=asked, kind="nn-run"))
+    except DaemonError as error:
+        if error.code != 404 or "page not found" not in error.message.lower():
+            raise failure(error) from None
+        from runtime.cli.verbs import docker_run  # Docker's own daemon
+
+        return docker_run.run(client, options, body)
+    note_id(options, answer.headers.get("nn-container", ""))
+    from runtime.cli.connection.run_exchange import Rapid
+    from runtime.cli.connection.session import serve
+
+    link = Rapid(answer.wire.sock, answer.wire.rest)
+    if not serve(link, options, stdin=body["AttachStdin"], tty=body["Tty"]):
+        return 0
+    if link.status is None:
+        raise CliError(
+            "the daemon's connection ended before the program did; see `nn ps -a` and the daemon's log"
+        )
+    if link.error:
+        raise CliError(link.error, link.status or OUR_FAILURE)
+    return link.status
+
+
+def _prepare(options: "Options", detach: bool, *, joins: bool) -> "dict[str, Any]":
+    """Check what needs no daemon and return the body of create. joins: this process is to be its terminal."""
+    if options.text("pull", "missing") not in _PULL:
+        raise CliError(f'--pull "{options.text("pull")}": write missing, always or never')
+    if detach and options.given("attach"):
+        raise CliError("Conflicting options: -a and -d; leave one of them away", 1)
+    terminal = joins and options.on("tty") and options.on("interactive")
+    if terminal and not _is_terminal(0):
+        raise CliError("the input device is not a TTY; leave out -t, or run nn in a terminal", 1)
+    if terminal or options.given("detach-keys"):
+        from runtime.cli.connection.session import choose_keys
+
+        choose_keys(options, terminal=terminal)
+    path = options.text("cidfile")
+    if path and _exists(path):
+        raise CliError(f"--cidfile {path}: it exists; remove it, or choose another")
+    body = create_body.body(options, detach=detach)
+    _warn(body["HostConfig"])
+    return body
+
+
+def _warn(host: "dict[str, Any]") -> None:
+    """Say what docker's command warns of."""
+    import sys
+
+    if host.get("OomKillDisable") and not host.get("Memory"):
+        text = "Disabling the OOM killer on containers without setting a '-m/--memory' limit"
+        print(f"WARNING: {text} may be dangerous.", file=sys.stderr)
+    for address in host.get("Dns", ()):
+        if address == "::1" or address.startswith("127."):
+            text = f"Localhost DNS setting (--dns={address}) may fail in containers."
+            print(f"WARNING: {text}", file=sys.stderr)
+            break
+
+
+def _is_terminal(fd: int) -> bool:
+    try:
+        return posix.isatty(fd)
+    except OSError:
+        return False
+
+
+def _exists(path: str) -> bool:
+    try:
+        posix.stat(path)
+    except OSError:
+        return False
+    return True
+
+
+def note_id(options: "Options", container: str) -> None:
+    """Write the container's id where --cidfile says."""
+    path = options.text("cidfile")
+    if not path:
+        return
+    try:
+        with open(path, "x", encoding="utf-8") as file:  # noqa: PTH123 - pathlib is slow to import
+            file.write(container)
+    except OSError as error:
+        raise CliError(f"--cidfile {path}: {error.strerror}") from error
+
+
+def with_image(client: "Client", options: "Options", act: "Callable[[], T]") -> "T":
+    """Do what needs an image; get the image when it is missing, or before, as --pull says."""
+    when = options.text("pull", "missing")
+    if when == "always":
+        _pull(client, options)
+    try:
+        return act()
+    except DaemonError as error:
+        unfit = ("no such image", "image with reference")  # the other one is here for another platform
+        if when != "missing" or error.code != 404 or not error.message.lower().startswith(unfit):
+            raise
+        if not options.on("quiet"):
+            import sys
+
+            from runtime.cli.verbs.transfer import full_name
+
+            known = full_name(options.words[0]).removeprefix("docker.io/").removeprefix("library/")
+            print(f"Unable to find image '{known}' locally", file=sys.stderr)
+    _pull(client, options)
+    return act()
+
+
+def _pull(client: "Client", options: "Options") -> None:
+    from runtime.cli.verbs import transfer
+
+    transfer.pull_image(
+        client, options.words[0], platform=options.text("platform"), quiet=options.on("quiet")
+    )
+
+
+def failure(error: DaemonError) -> CliError:
+    """Return the error of a container that did not start, with docker's exit status."""
+    text = error.message.lower()
+    status = OUR_FAILURE
+    if "executable file not found" in text or "no such file or directory" in text or "cannot find" in text:
+        status = NOT_FOUND
+    elif "permission denied" in text or "is a directory" in text or "exec format error" in text:
+        status = CANNOT_EXECUTE
+    return CliError(error.message, status)
+
+
+def create(client: "Client", options: "Options") -> int:
+    """Make a container and print its id."""
+    from runtime.cli.verbs import docker_run
+
+    body = _prepare(options, False, joins=False)
+    try:
+        print(with_image(client, options, lambda: docker_run.create(client, options, body)))
+    except DaemonError as error:
+        raise CliError(error.message, 1) from None
+    return 0
+
+
+_EXAMPLES = """nn run -it --rm debian bash
+         nn run -d --name web -p 8080:80 -v www:/srv:ro --memory 256m --restart always nginx
+         nn run --rm --network none --read-only --cap-drop ALL debian id"""
+_USAGE = "IMAGE [COMMAND] [ARG...]"
+RUN = Verb(run, _USAGE, RUN_FLAGS, least=1, most=-1, program=True, example=_EXAMPLES)
+CREATE = Verb(
+    create,
+    _USAGE,
+    CREATE_FLAGS,
+    least=1,
+    most=-1,
+    program=True,
+    example="nn create --name db -v data:/var/lib/db db",
+)

@@ -1,0 +1,84 @@
+"""`nn volume create`, `ls`, `rm`."""
+
+from __future__ import annotations
+
+from runtime.cli.connection.client import filters
+from runtime.cli.connection.http import quote
+from runtime.cli.errors import CliError, DaemonError
+from runtime.cli.flags import flag_values
+from runtime.cli.flags.parser import FILTER, FORMAT, JSON, QUIET, Verb
+from runtime.cli.output import tables
+from runtime.cli.verbs import batch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from runtime.cli.connection.client import Client
+    from runtime.cli.flags.parser import Flag, Options
+
+
+def create(client: Client, options: Options) -> int:
+    """Make a volume; print its name."""
+    if options.words and options.given("name"):
+        raise CliError("the name stands twice; leave out --name")
+    body = {
+        "Name": options.words[0] if options.words else options.text("name"),
+        "Driver": options.text("driver", "local"),
+        "DriverOpts": flag_values.mapping("--opt", options.many("opt")),
+        "Labels": flag_values.labels(options.many("label")),
+    }
+    print(client.post("/volumes/create", body=body)["Name"])
+    return 0
+
+
+def volumes(client: Client, options: Options) -> int:
+    """List volumes."""
+    tables.choose_format(options, "volumesFormat")
+    found = client.get("/volumes", {"filters": filters(options.many("filter"))})["Volumes"] or []
+    found.sort(key=lambda one: one["Name"])
+    if options.on("json"):
+        return tables.documents(found)
+    headings = {"Name": "VOLUME NAME"}
+    return tables.show(options, map(row, found), ("Driver", "Name"), headings, key="Name")
+
+
+def row(found: Mapping[str, Any]) -> dict[str, Any]:
+    """One volume of the API's list → fields by docker's names."""
+    return {
+        "Name": found["Name"],
+        "Driver": found["Driver"],
+        "Scope": found.get("Scope", ""),
+        "Mountpoint": found["Mountpoint"],
+        "Labels": tables.labels_text(found.get("Labels")),
+        **dict.fromkeys(("Availability", "Group", "Status"), "N/A"),  # of docker's cluster volumes
+        "Label": tables.label_of(found.get("Labels")),
+        "Links": "N/A",
+        "Size": "N/A",
+    }
+
+
+def remove(client: Client, options: Options) -> int:
+    """Remove volumes."""
+
+    def act(name: str) -> None:
+        try:
+            client.delete(f"/volumes/{quote(name)}", {"force": options.on("force")})
+        except DaemonError as error:
+            if not (options.on("force") and error.code == 404):
+                raise
+
+    return batch.of(options.words, act)
+
+
+_CREATE_FLAGS: tuple[Flag, ...] = (
+    ("driver", "d", "text", "DRIVER", "local (default)"),
+    ("label", "", "many", "NAME=VALUE", "set a label"),
+    ("name", "", "text", "NAME", "its name, as the word"),
+    ("opt", "o", "many", "NAME=VALUE", "option of the driver"),
+)
+_FORCE: Flag = ("force", "f", "bool", "", "no error when it is not there")
+CREATE = Verb(create, "[VOLUME]", _CREATE_FLAGS, most=1, example="nn volume create --label tier=db data")
+LS = Verb(volumes, "", (FILTER, FORMAT, JSON, QUIET), example="nn volume ls --filter dangling=true")
+RM = Verb(remove, "VOLUME...", (_FORCE,), least=1, most=-1, example="nn volume rm data")

@@ -1,0 +1,1 @@
+"""Containers of a daemon, from creation to removal, and the programs that run in them."""

@@ -1,0 +1,290 @@
+"""A container's creation: what was asked, filled up and checked, becomes a record on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform as machine
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from runtime.engine.errors import BadParameterError, NotFoundError
+from runtime.engine.service.containers.names import check_name
+from runtime.engine.service.containers.table import Member, Members
+from runtime.engine.service.host.facts import HostFacts, host_facts
+from runtime.engine.service.host.filesystem_probe import bind_sources, check_answers
+from runtime.engine.service.images.volume_targets import check_places
+from runtime.engine.service.model import clock
+from runtime.engine.service.model.consoles import console_size
+from runtime.engine.service.model.record import ContainerRecord, MountPoint, State
+from runtime.engine.service.model.request import (
+    Config,
+    CreateRequest,
+    EndpointSettings,
+    HostConfig,
+    VolumeOptions,
+)
+from runtime.engine.service.networks.links import bound
+from runtime.engine.service.rules import namespace_modes
+from runtime.engine.service.rules.merging import merge, own_config, program_of
+from runtime.engine.service.rules.mounting import ANONYMOUS_LABEL, Planned, plan_mounts, subpath_of
+from runtime.engine.service.rules.settings import DEFAULTS, Settings
+from runtime.engine.service.rules.validate import check_config, check_conflicts, check_host_config
+from runtime.image.layers.files import LockTimeoutError
+from runtime.image.layers.layer_view import Merged
+from runtime.image.registry.platforms import from_document, parse_platform, rank
+from runtime.oci import defaults
+
+if TYPE_CHECKING:
+    from runtime.image.store.image import Image
+
+_IMAGES_KEPT = 64
+
+
+class Creator:
+    """Makes containers of requests."""
+
+    def __init__(self, members: Members) -> None:
+        self._members = members
+        self._images: OrderedDict[str, Image] = OrderedDict()
+
+    async def create(
+        self,
+        name: str | None,
+        request: CreateRequest,
+        *,
+        platform: str = "",
+        of_build: bool = False,
+        shallow: bool = False,
+    ) -> tuple[str, list[str]]:
+        """Make a container; return its id and docker's warnings. Nothing stays of a failure.
+
+        platform, of_build, shallow: as Containers.create has them.
+        Raises BadParameterError, ConflictError for a taken name, ImageNotFoundError, or a part's error.
+        """
+        wanted = check_name(name) if name else ""
+        facts, image = host_facts(), await self._image(request)
+        _check_platform(request.image, image, platform)
+        own = own_config(request)
+        config = merge(own, image.execution)
+        asked = self._named_partners(request.host_config or HostConfig())
+        settings = self._members.service.settings
+        asked = msgspec.structs.replace(asked, log_config=settings.log_of(asked.log_config))
+        check_config(config)
+        check_conflicts(own, asked)
+        warnings = check_host_config(config, asked, facts)
+        root = os.path.realpath(self._members.service.root)
+        sources = bind_sources(asked)
+        if sources:
+            await asyncio.to_thread(check_answers, sources)
+        planned = plan_mounts(config, asked, self._mounts_of, daemon_root=root, shallow=shallow)
+        record = self._record(wanted, request, config, complete(asked, facts, settings), image.id, planned)
+        member = self._members.add(msgspec.structs.replace(record, of_build=of_build))
+        async with member.lock:
+            try:
+                await self._keep_image(image.id)
+                await _check_volumes(image, planned)
+                await self._make(member, planned)
+            except BaseException:
+                await self._undo(member)
+                raise
+        self._members.publish(member.record, "create")
+        return record.id, warnings
+
+    async def _image(self, request: CreateRequest) -> Image:
+        """Find the image; what its documents say is read once. ImageNotFoundError."""
+        if not request.image:
+            if request.entrypoint or request.cmd:
+                raise BadParameterError("invalid reference format")
+            raise BadParameterError("no command specified")
+        images = self._members.service.images
+        image_id = images.find_id(request.image)
+        if image_id not in self._images:
+            self._images[image_id] = await asyncio.to_thread(images.resolve, image_id)
+            while len(self._images) > _IMAGES_KEPT:
+                self._images.popitem(last=False)
+        self._images.move_to_end(image_id)
+        return self._images[image_id]
+
+    async def _keep_image(self, image_id: str) -> None:
+        """See that nobody has removed the image meanwhile; from now on its removals see the container."""
+        images = self._members.service.images
+        try:
+            images.require(image_id, patience_s=0)
+        except LockTimeoutError:
+            await asyncio.to_thread(images.require, image_id)
+
+    def _record(
+        self,
+        name: str,
+        request: CreateRequest,
+        config: Config,
+        host: HostConfig,
+        image_id: str,
+        planned: Sequence[Planned],
+    ) -> ContainerRecord:
+        id = self._members.new_id()  # noqa: A001
+        path, arguments = program_of(config)
+        asked = request.networking_config
+        endpoints = (asked.endpoints_config or {}) if asked else {}
+        return ContainerRecord(
+            id=id,
+            name=name or self._members.names.invent(),
+            created=clock.now(),
+            image=request.image,
+            image_id=image_id,
+            config=msgspec.structs.replace(config, hostname=self._hostname(config, host, id)),
+            host_config=host,
+            path=path,
+            args=arguments,
+            networks={key: value or EndpointSettings() for key, value in endpoints.items()},
+            mounts=tuple(self._placed(one.point) for one in planned),
+            state=State(),
+        )
+
+    def _placed(self, point: MountPoint) -> MountPoint:
+        """A volume's place on the host, as inspect tells it."""
+        if point.type != "volume":
+            return point
+        source = str(self._members.service.volumes.mountpoint(point.name))
+        return msgspec.structs.replace(point, source=source)
+
+    def _hostname(self, config: Config, host: HostConfig, id: str) -> str:  # noqa: A002
+        network = namespace_modes.sharing(host, "network")
+        if config.hostname:
+            return config.hostname
+        if network.ref:
+            partner = self._members.by_id(network.ref)
+            return partner.record.config.hostname if partner else ""
+        return machine.node() if network.host else "" if host.uts_mode == "host" else id[:12]
+
+    def _named_partners(self, host: HostConfig) -> HostConfig:
+        """Put ids in place of the names of containers whose namespaces are joined, or that are linked to.
+
+        Whose network is joined is looked for again at the start, as docker has it. BadParameterError for
+        others: 404 would tell a client that the image is not there.
+        """
+        changes: dict[str, Any] = {"links": bound(host, self._record_of)}
+        for kind, field in (("network", "network_mode"), ("ipc", "ipc_mode"), ("pid", "pid_mode")):
+            text = getattr(host, field)
+            if text.startswith("container:") and text != "container:":
+                try:
+                    changes[field] = f"container:{self._members.find(text.partition(':')[2]).id}"
+                except NotFoundError as error:
+                    if kind != "network":
+                        raise BadParameterError(str(error)) from error
+            elif text == "default" or (kind == "network" and not text):
+                changes[field] = "bridge"
+        return msgspec.structs.replace(host, **changes)
+
+    def _record_of(self, ref: str) -> ContainerRecord:
+        return self._members.find(ref).record
+
+    def _mounts_of(self, ref: str) -> Sequence[MountPoint]:
+        try:
+            return self._members.find(ref).record.mounts
+        except NotFoundError:
+            raise BadParameterError(f"No such container: {ref}") from None
+
+    async def _make(self, member: Member, planned: Sequence[Planned]) -> None:
+        """Everything on disk. The record comes before its volumes: a crash between leaves nothing unowned."""
+        members = self._members
+        networks = await members.service.networks.check(member.record)
+        member.record = msgspec.structs.replace(member.record, networks=networks)
+        if member.record.host_config.auto_remove:
+            members.store.create(member.record, sync=False)
+        else:
+            await asyncio.to_thread(members.store.create, member.record, sync=True)
+        volumes = [one for one in planned if one.point.type == "volume"]
+        if volumes:
+            made = await asyncio.to_thread(self._make_volumes, member, volumes)
+            for name in made:
+                members.service.events.publish("volume", "create", name, {"driver": "local"})
+
+    def _make_volumes(self, member: Member, planned: Sequence[Planned]) -> list[str]:
+        """Blocking. Return the names of those that were not there."""
+        volumes, made = self._members.service.volumes, []
+        layers = self._members.layers(member.record)
+        for one in planned:
+            point, options = one.point, one.volume or VolumeOptions()
+            driver = options.driver_config
+            labels = dict(options.labels or {})
+            if point.anonymous:
+                labels[ANONYMOUS_LABEL] = ""
+            if volumes.ensure(
+                point.name,
+                driver=(driver.name if driver else "") or "local",
+                options=(driver.options if driver else None) or {},
+                labels=labels,
+            ):
+                made.append(point.name)
+            if not point.no_copy:
+                volumes.mount(point.name)  # its content may be elsewhere
+                try:
+                    volumes.populate(point.name, layers, point.destination, subpath_of(point))
+                finally:
+                    volumes.unmount(point.name)
+        return made
+
+    async def _undo(self, member: Member) -> None:
+        """Take back a creation that failed."""
+        members, volumes = self._members, self._members.service.volumes
+        members.drop(member)
+        gone = members.store.remove(member.id)
+        await members.in_thread(members.store.clear, gone)
+        for point in member.record.mounts:
+            if point.anonymous:
+                await asyncio.gather(asyncio.to_thread(volumes.remove, point.name), return_exceptions=True)
+
+
+async def _check_volumes(image: Image, planned: Sequence[Planned]) -> None:
+    anonymous = [one.point.destination for one in planned if one.point.anonymous]
+    if anonymous:
+        await asyncio.to_thread(check_places, Merged(image.layer_dirs), anonymous)
+
+
+def _check_platform(reference: str, image: Image, asked: str) -> None:
+    """Refuse an image that is for something else. Raises NotFoundError: a client then pulls the other one."""
+    if not asked:
+        return
+    wanted = parse_platform(asked)
+    offered = from_document(msgspec.structs.asdict(image.config))
+    if rank(wanted, offered) is None:
+        raise NotFoundError(
+            f"image with reference {reference} was found but does not match the specified platform: wanted "
+            f"{wanted}, actual: {offered}"
+        )
+
+
+def complete(host: HostConfig, facts: HostFacts, settings: Settings = DEFAULTS) -> HostConfig:
+    """Return what was asked with the daemon's defaults for what was left open, as inspect shows them."""
+    privileged = host.privileged
+    changes: dict[str, Any] = {
+        "log_config": settings.log_of(host.log_config),
+        "restart_policy": _or(host.restart_policy, "name", "no"),
+        "ipc_mode": host.ipc_mode or settings.ipc_mode,
+        "cgroupns_mode": host.cgroupns_mode or settings.cgroupns_mode,
+        "shm_size": host.shm_size or settings.shm_bytes,
+        "runtime": host.runtime or "runc",
+        "console_size": list(console_size(host.console_size)),
+        "oom_kill_disable": bool(host.oom_kill_disable),
+        "pids_limit": host.pids_limit if (host.pids_limit or 0) > 0 else None,
+        "memory_swappiness": None if host.memory_swappiness == -1 else host.memory_swappiness,
+    }
+    if host.memory and not host.memory_swap and facts.swap_limit:
+        changes["memory_swap"] = 2 * host.memory
+    if not facts.swap_limit and host.memory_swap != -1:
+        changes["memory_swap"] = 0
+    if not (privileged or "systempaths=unconfined" in (host.security_opt or ())):
+        if host.masked_paths is None:
+            changes["masked_paths"] = list(defaults.MASKED_BY_DOCKER)
+        if host.readonly_paths is None:
+            changes["readonly_paths"] = list(defaults.READONLY)
+    return msgspec.structs.replace(host, **changes)
+
+
+def _or(document: Any, field: str, value: str) -> Any:
+    return document if getattr(document, field) else msgspec.structs.replace(document, **{field: value})

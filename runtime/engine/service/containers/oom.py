@@ -1,0 +1,72 @@
+"""Containers whose memory runs out while they run on: told at once, as docker does, not at their end."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+
+from runtime.engine.service.containers.table import Member, Members
+from runtime.spawn.causes import cause
+from runtime.spawn.cgroups import find_layout
+from runtime.spawn.cgroups.oom import OomWatch
+
+_YOUNG_S = 0.05
+"""Whose program ends sooner is not watched: its end tells, and its start has no more to do."""
+
+log = logging.getLogger(__name__)
+
+_layout = functools.cache(find_layout)
+
+
+class Lookout:
+    """Tells of one run of a container, from a moment after it was made to end()."""
+
+    def __init__(self, members: Members, member: Member) -> None:
+        self._members, self._member = members, member
+        self._watch: OomWatch | None = None
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(_YOUNG_S, self._begin)
+
+    def _begin(self) -> None:
+        try:
+            self._watch = OomWatch(self._member.record.state.pid, _layout())
+        except OSError as error:  # it has ended, which others tell
+            log.debug("watch the memory of container %s: %s", self._member.id, cause(error))
+            return
+        self._loop.add_reader(self._watch.fd, self._look)
+        self._look()
+
+    def _look(self) -> None:
+        try:
+            if self._watch is not None and self._watch.happened():
+                self._members.set_state(self._member, save=False, oom_killed=True)
+                self._members.publish(self._member.record, "oom")
+        except OSError:  # its cgroup has gone: all is told
+            self._close()
+
+    def end(self) -> None:
+        """Tell what has happened until now, and no more."""
+        self._timer.cancel()
+        self._look()
+        self._close()
+
+    def _close(self) -> None:
+        if self._watch is not None:
+            self._loop.remove_reader(self._watch.fd)
+            self._watch.close()
+            self._watch = None
+
+
+def watch(members: Members, member: Member) -> None:
+    """Tell from now on when a running container's memory runs out, if it has a limit."""
+    unwatch(member)
+    if member.record.host_config.memory:
+        member.oom = Lookout(members, member)
+
+
+def unwatch(member: Member) -> None:
+    """Tell no more of it. Idempotent."""
+    if member.oom is not None:
+        member.oom.end()
+        member.oom = None

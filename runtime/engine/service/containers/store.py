@@ -1,0 +1,195 @@
+"""Records on disk: `containers/<id>/record.json`, what was asked, and `state.json`, how far it has come.
+
+record.json is synced before a create is answered (unless the container goes with its end anyway), so a power
+cut keeps it. state.json is replaced often; it is synced only where a power cut would lose what was asked
+for, since after one nothing runs, whatever it says. What has no record.json, or an empty one, is half-made
+and is removed at the next start; what has a damaged one is left alone, since somebody may want its files.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from runtime.engine.errors import EngineError
+from runtime.engine.service.model.record import ContainerRecord, State
+from runtime.engine.service.model.request import EndpointSettings
+from runtime.image.errors import os_cause
+
+_RECORD, _STATE = "record.json", "state.json"
+_GONE = ".gone-"
+
+log = logging.getLogger(__name__)
+
+
+class _Changing(msgspec.Struct, frozen=True, kw_only=True):
+    """What state.json holds."""
+
+    state: State
+    networks: dict[str, EndpointSettings]
+
+
+_encode = msgspec.json.Encoder().encode
+_records = msgspec.json.Decoder(ContainerRecord)
+_changing = msgspec.json.Decoder(_Changing)
+
+
+class Store:
+    """The directory of all containers. Its methods block: those that sync are called in a thread."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._numbers = itertools.count()
+        root.mkdir(mode=0o710, parents=True, exist_ok=True)
+
+    def directory(self, id: str) -> Path:  # noqa: A002
+        """Return the directory of one container."""
+        return self.root / id
+
+    def load(self) -> list[ContainerRecord]:
+        """Read all records, oldest first, and remove what is half-made or half-removed."""
+        found = []
+        for path in self.root.iterdir():
+            if path.name.startswith(_GONE) or _is_half_made(path):
+                log.warning("container directory %s is half-made or half-removed: removing it", path.name)
+                _remove(path)
+                continue
+            try:
+                found.append(_read(path))
+            except (OSError, msgspec.MsgspecError) as error:
+                log.error(
+                    "container %s is left out, since its record cannot be read (%s): mend %s, or remove %s",
+                    *(path.name, error, path / _RECORD, path),
+                )
+        return sorted(found, key=lambda record: record.created)
+
+    def create(self, record: ContainerRecord, *, sync: bool) -> Path:
+        """Make a container's directory with its record; nothing stays of a failure. Raises EngineError."""
+        directory = self.root / record.id
+        try:
+            directory.mkdir(mode=0o710)
+            _put(directory / _RECORD, _fixed(record), sync=sync)
+        except OSError as error:
+            _remove(directory)
+            raise EngineError(f"create container {record.id}: {os_cause(error)}") from error
+        if sync:
+            _sync(self.root)
+        return directory
+
+    def save(self, record: ContainerRecord) -> None:
+        """Replace what was asked, synced; the state is left as it is. Raises EngineError."""
+        try:
+            _put(self.root / record.id / _RECORD, _fixed(record), sync=True)
+        except OSError as error:
+            raise EngineError(f"keep record of container {record.id}: {os_cause(error)}") from error
+
+    def save_state(self, record: ContainerRecord) -> bool:
+        """Replace state and networks. A failure is logged: what happened has happened. False: try again."""
+        document = _encode(_Changing(state=record.state, networks=record.networks))
+        try:
+            _put(self.root / record.id / _STATE, document, sync=False)
+        except OSError as error:
+            log.warning("keep state of container %s: %s", record.id, os_cause(error))
+            return False
+        return True
+
+    def sync_state(self, id: str) -> None:  # noqa: A002
+        """Make the last saved state survive a power cut. Nothing to do for a container that is gone."""
+        directory = self.root / id
+        try:
+            fd = os.open(directory / _STATE, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            _sync(directory)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            log.warning("keep state of container %s: %s", id, os_cause(error))
+
+    def remove(self, id: str) -> Path:  # noqa: A002
+        """Take a container off the disk in one step; return what is left to be freed by clear()."""
+        gone = self.root / f"{_GONE}{id}-{next(self._numbers)}"
+        try:
+            (self.root / id).rename(gone)
+        except FileNotFoundError:
+            return gone
+        except OSError as error:
+            raise EngineError(f"remove container {id}: {os_cause(error)}") from error
+        return gone
+
+    def clear(self, gone: Path) -> None:
+        """Free the disk space of a removed container. Takes its time."""
+        _remove(gone)
+
+
+def _fixed(record: ContainerRecord) -> bytes:
+    return _encode(msgspec.structs.replace(record, state=State()))
+
+
+def _is_half_made(directory: Path) -> bool:
+    """Say whether a creation was cut off: without sync, a power cut may leave an empty file or zeros."""
+    try:
+        return not (directory / _RECORD).read_bytes().strip(b"\0")
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+
+
+def _read(directory: Path) -> ContainerRecord:
+    """Read a record. Raises OSError, MsgspecError."""
+    record = _records.decode((directory / _RECORD).read_bytes())
+    if record.id != directory.name:
+        raise msgspec.ValidationError(f"it is of container {record.id}")
+    try:
+        changing = _changing.decode((directory / _STATE).read_bytes())
+    except FileNotFoundError:
+        return record
+    except (OSError, msgspec.MsgspecError) as error:
+        log.warning("state of container %s cannot be read, so it is as created: %s", record.id, error)
+        return record
+    return msgspec.structs.replace(record, state=changing.state, networks=changing.networks)
+
+
+def _put(target: Path, data: bytes, *, sync: bool) -> None:
+    """Replace a file as a whole; nothing stays of a failure."""
+    temporary = f"{target}.new"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(fd, left) :]
+            if sync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.replace(temporary, target)  # noqa: PTH105 - on the start path
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    if sync:
+        _sync(target.parent)
+
+
+def _sync(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _remove(path: Path) -> None:
+    """Remove a tree; links are not followed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

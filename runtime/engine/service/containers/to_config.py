@@ -1,0 +1,259 @@
+"""A container's record → what the spawner starts. Nothing is made here; what is asked was checked before."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from runtime.docker_syntax.mounts import tmpfs_options
+from runtime.engine.config import ContainerConfig
+from runtime.engine.errors import BadParameterError, NotFoundError, refusing
+from runtime.engine.propagation import can_be_slave
+from runtime.engine.service.host.facts import HostFacts
+from runtime.engine.service.model.consoles import console_size
+from runtime.engine.service.model.record import ContainerRecord, MountPoint
+from runtime.engine.service.rules import namespace_modes
+from runtime.engine.service.rules.device_nodes import devices_of, rules_of
+from runtime.engine.service.rules.limits import limits_of
+from runtime.engine.service.rules.mounting import subpath_of
+from runtime.engine.service.rules.security import apparmor_of, capabilities_of, parse_security, seccomp_of
+from runtime.engine.spawner.protocol import Endpoint, Start
+from runtime.engine.users import find_home_once, resolve_user
+from runtime.network.model import Port
+from runtime.oci import defaults
+from runtime.oci.options import PART, SHALLOW
+from runtime.oci.spec import Mount, NamespaceType, Rlimit
+
+FILES = ("hosts", "resolv.conf", "hostname")
+"""In a container's directory, and bound over its /etc."""
+
+_NETWORK_SYSCTLS = (
+    ("net.ipv4.ip_unprivileged_port_start", "0"),
+    ("net.ipv4.ping_group_range", "0 2147483647"),
+)
+"""Docker's: in a network of its own anybody may ping and listen on ports below 1024."""
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a start finds: directories and the other containers.
+
+    home: keeps the writable layer. files: directory of FILES (a partner's for a shared network). joined:
+    namespace → id of the running container whose it is. volumes: name → directory on the host. variables:
+    what the program is told of linked containers.
+    """
+
+    layers: tuple[Path, ...]
+    home: Path
+    files: Path
+    joined: dict[str, str] = {}
+    volumes: dict[str, Path] = {}
+    endpoints: tuple[Endpoint, ...] = ()
+    ports: tuple[Port, ...] = ()
+    variables: dict[str, str] = {}
+
+
+def start_of(
+    record: ContainerRecord, around: Surroundings, facts: HostFacts, coming: Collection[str] = ()
+) -> Start:
+    """Return the request that starts `record`. coming: the ids that the next containers will have.
+
+    Raises BadParameterError for a device or volume path.
+    """
+    config, host = record.config, record.host_config
+    rows, columns = console_size(host.console_size)
+    return Start(
+        id=record.id,
+        home=str(around.home),
+        config=_container(record, around, facts),
+        stdin=config.open_stdin,
+        joined=around.joined,
+        endpoints=around.endpoints,
+        ports=around.ports,
+        rows=rows,
+        columns=columns,
+        coming=tuple(coming),
+    )
+
+
+def _container(record: ContainerRecord, around: Surroundings, facts: HostFacts) -> ContainerConfig:
+    config, host = record.config, record.host_config
+    security = parse_security(host.security_opt)
+    devices, rules = devices_of(host.devices)
+    limits = limits_of(host, facts)
+    profile = apparmor_of(host, is_on=facts.apparmor)
+    searched = (*map(str, around.layers), f"{around.home}/u")
+    made = ContainerConfig(
+        layers=tuple(map(str, around.layers)),
+        argv=(record.path, *record.args),
+        env=environment(record, searched, around.variables),
+        cwd=config.working_dir or None,
+        user=config.user or None,
+        groups=tuple(_group(name, searched) for name in host.group_add or ()),
+        hostname=hostname_of(record),
+        network="host" if namespace_modes.sharing(host, "network").host else "none",
+        mounts=(*_mounts(record, around), *_files(record, around)),
+        devices=devices,
+        limits=msgspec.structs.replace(limits, devices=(*rules, *rules_of(host.device_cgroup_rules))),
+        no_new_privs=security.no_new_privs,
+        apparmor="" if profile == "unconfined" else profile,
+        rlimits=_rlimits(record),
+        oom_score_adj=host.oom_score_adj if host.oom_score_adj or facts.oom_score_adj else None,
+        sysctl=_sysctls(record),
+        read_only=host.readonly_rootfs,
+        init=bool(host.init),
+        tty=config.tty,
+        namespaces=_namespaces(record),
+        shm_bytes=0 if host.ipc_mode == "none" else host.shm_size or None,
+        privileged=host.privileged,
+        cgroup_parent=host.cgroup_parent,
+    )
+    made = msgspec.structs.replace(made, **_masks(record))
+    return made if host.privileged else _confined(made, record)
+
+
+def _masks(record: ContainerRecord) -> dict[str, tuple[str, ...]]:
+    """What is hidden or read-only below /proc and /sys, where it is not as by default."""
+    host = record.host_config
+    found = {}
+    for name in ("masked_paths", "readonly_paths"):
+        asked = getattr(host, name)
+        if not host.privileged and asked == list(defaults.MASKED_BY_DOCKER):
+            continue  # nobody asked for less than we mask by default
+        if asked is not None:
+            found[name] = tuple(asked)
+        elif not parse_security(host.security_opt).systempaths:
+            found[name] = ()
+    return found
+
+
+def _confined(made: ContainerConfig, record: ContainerRecord) -> ContainerConfig:
+    """Add what a privileged container does not have: limited capabilities and a filter."""
+    host = record.host_config
+    security = parse_security(host.security_opt)
+    caps = capabilities_of(host)
+    changes: dict[str, object] = {"caps": caps, "seccomp": seccomp_of(security.seccomp, caps)}
+    return msgspec.structs.replace(made, **changes)
+
+
+# ---- the program ----------------------------------------------------------------------------------------
+
+
+def environment(
+    record: ContainerRecord, layers: Sequence[str], more: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """Return the program's variables: docker's own, `more`, the config's; the last of a name counts."""
+    config = record.config
+    found = {"PATH": defaults.PATH.partition("=")[2], "HOSTNAME": hostname_of(record)}
+    if config.tty:
+        found["TERM"] = "xterm"
+    found |= more or {}
+    for one in config.env or ():
+        name, sign, value = one.partition("=")
+        if sign:
+            found[name] = value
+        else:
+            found.pop(name, None)
+    if not found.get("HOME"):
+        found["HOME"] = find_home_once(config.user, tuple(layers))
+    return tuple(f"{name}={value}" for name, value in found.items())
+
+
+def hostname_of(record: ContainerRecord) -> str:
+    """Return a container's host name: as asked, the host's own where that is shared, else its short id."""
+    host = record.host_config
+    if record.config.hostname:
+        return record.config.hostname
+    shares = namespace_modes.sharing(host, "uts").host or namespace_modes.sharing(host, "network").host
+    return platform.node() if shares else record.id[:12]
+
+
+def _group(name: str, layers: Sequence[str]) -> int:
+    return resolve_user(f"0:{name}", tuple(layers), (), None).gid
+
+
+def _rlimits(record: ContainerRecord) -> tuple[Rlimit, ...]:
+    asked = record.host_config.ulimits or ()
+    return tuple(Rlimit(type=f"RLIMIT_{one.name.upper()}", soft=one.soft, hard=one.hard) for one in asked)
+
+
+def _sysctls(record: ContainerRecord) -> tuple[tuple[str, str], ...]:
+    host = record.host_config
+    found = dict(_NETWORK_SYSCTLS) if namespace_modes.has_own_network(record) else {}
+    if record.config.domainname and namespace_modes.sharing(host, "uts").own:
+        found["kernel.domainname"] = record.config.domainname
+    return tuple((found | (host.sysctls or {})).items())
+
+
+def _namespaces(record: ContainerRecord) -> tuple[NamespaceType, ...]:
+    """Those the container does not share with the host; one that it joins is among them."""
+    host = record.host_config
+    shared: set[str] = {kind for kind in namespace_modes.KINDS if namespace_modes.sharing(host, kind).host}
+    if host.cgroupns_mode == "host":
+        shared.add("cgroup")
+    return tuple(name for name in defaults.NAMESPACES if name not in shared)
+
+
+# ---- mounts ---------------------------------------------------------------------------------------------
+
+
+def _mounts(record: ContainerRecord, around: Surroundings) -> list[Mount]:
+    made = [_mount(point, around.volumes) for point in record.mounts]
+    for target, text in (record.host_config.tmpfs or {}).items():
+        with refusing():
+            options = tmpfs_options(text)
+        made.append(Mount(destination=target, type="tmpfs", source="tmpfs", options=options))
+    return sorted(made, key=lambda mount: mount.destination.count("/"))
+
+
+def _mount(point: MountPoint, volumes: Mapping[str, Path]) -> Mount:
+    mode = "ro" if point.read_only else "rw"
+    if point.type == "tmpfs":
+        options = (*point.options, "ro") if point.read_only else point.options
+        return Mount(destination=point.destination, type="tmpfs", source="tmpfs", options=options)
+    if point.type == "volume":
+        source = str(volumes[point.name])
+        options = ("rbind", mode, *_part(source, point))
+        return Mount(destination=point.destination, type="bind", source=source, options=options)
+    kind = "bind" if point.non_recursive else "rbind"
+    options = (kind, mode, _propagation(point), *((SHALLOW,) if point.read_only_non_recursive else ()))
+    return Mount(destination=point.destination, type="bind", source=point.source, options=options)
+
+
+def _propagation(point: MountPoint) -> str:
+    """What nobody asked for is left away where the host's mount cannot do it."""
+    if point.propagation_implied and point.propagation == "rslave" and not can_be_slave(point.source):
+        return "rprivate"
+    return point.propagation or "rprivate"
+
+
+def _part(source: str, point: MountPoint) -> tuple[str, ...]:
+    """The option that limits a mount to a part of its volume. Here it is only seen whether it is there."""
+    part = subpath_of(point)
+    if not part:
+        return ()
+    base, path = (Path(os.path.realpath(one)) for one in (source, f"{source}/{part}"))  # a loop is no error
+    if not path.is_relative_to(base):
+        raise BadParameterError(
+            f"path concatenation escapes the base directory, base: {base}, subpath: {part}"
+        )
+    if not path.exists():
+        raise NotFoundError(f"cannot access path {base / part}: no such file or directory")
+    return (PART + part,)
+
+
+def _files(record: ContainerRecord, around: Surroundings) -> list[Mount]:
+    """Docker's own files in /etc, unless they are mounted, or all of /etc is, read-only."""
+    taken = {point.destination for point in record.mounts if point.read_only or point.destination != "/etc"}
+    mode = "ro" if record.host_config.readonly_rootfs else "rw"
+    found = []
+    for name in FILES:
+        target = f"/etc/{name}"
+        if target not in taken and "/etc" not in taken:
+            source = os.path.join(around.files, name)  # noqa: PTH118 - on the start path
+            options = ("rbind", mode, "rprivate")
+            found.append(Mount(destination=target, type="bind", source=source, options=options))
+    return found

@@ -1,0 +1,1 @@
+"""The host: its facts, its events, and whether its file systems answer."""

@@ -1,0 +1,151 @@
+"""An image's config document as the engine reads and writes it, with Docker's whole Config inside. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from runtime.engine.service.model import clock
+from runtime.engine.service.model.request import Config
+from runtime.image.documents import RootFs, architecture, decode
+from runtime.image.errors import ImageError
+
+_OF_A_CONTAINER = frozenset(
+    {
+        "Hostname",
+        "Domainname",
+        "AttachStdin",
+        "AttachStdout",
+        "AttachStderr",
+        "Tty",
+        "OpenStdin",
+        "StdinOnce",
+        "NetworkDisabled",
+        "MacAddress",
+    }
+)
+"""What a Config says of one container, and an image never passes on."""
+
+
+class HistoryRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One step of an image's history. empty_layer: it added none."""
+
+    created: str = ""
+    created_by: str = ""
+    author: str = ""
+    comment: str = ""
+    empty_layer: bool = False
+
+
+class ImageDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The whole document. created: RFC 3339."""
+
+    architecture: str = ""
+    os: str = "linux"
+    variant: str = ""
+    author: str = ""
+    created: str = ""
+    comment: str = ""
+    config: Config = Config()
+    history: tuple[HistoryRow, ...] = ()
+    rootfs: RootFs = RootFs(diff_ids=())
+
+
+def read_document(data: bytes) -> ImageDocument:
+    """Read a document; nulls count as nothing. Raises ImageError for what is none."""
+    try:
+        return decode(data, ImageDocument)
+    except msgspec.MsgspecError as error:
+        raise ImageError(f"image has a malformed config: {error}; import it again") from error
+
+
+def empty_document() -> ImageDocument:
+    """Return the document that `FROM scratch` begins with."""
+    return ImageDocument(architecture=architecture(), os="linux")
+
+
+def child_document(
+    parent: ImageDocument,
+    config: Config,
+    *,
+    diff_id: str = "",
+    created_by: str = "",
+    author: str = "",
+    comment: str = "",
+) -> ImageDocument:
+    """Return the document of an image made from `parent` by one step; without a diff_id it adds no layer."""
+    row = HistoryRow(
+        created=clock.now(), created_by=created_by, author=author, comment=comment, empty_layer=not diff_id
+    )
+    return grown_document(parent, config, row, diff_id)
+
+
+def grown_document(
+    parent: ImageDocument, config: Config, row: HistoryRow, diff_id: str = ""
+) -> ImageDocument:
+    """Return the document of `parent` with one row of history more, and a layer if there is one."""
+    diff_ids = (*parent.rootfs.diff_ids, diff_id) if diff_id else parent.rootfs.diff_ids
+    return msgspec.structs.replace(
+        parent,
+        author=row.author or parent.author,
+        created=row.created,
+        comment=row.comment,
+        config=config,
+        history=(*rows_of(parent), row),
+        rootfs=RootFs(diff_ids=diff_ids),
+    )
+
+
+def rows_of(document: ImageDocument) -> tuple[HistoryRow, ...]:
+    """Return the history; where none is given, a row a layer: what follows must account for all of them."""
+    return document.history or tuple(HistoryRow(created=document.created) for _ in document.rootfs.diff_ids)
+
+
+def write_document(document: ImageDocument) -> bytes:
+    """Encode a document: only what says something, so that every tool can read it."""
+    raw: dict[str, Any] = msgspec.to_builtins(document)
+    config = {key: value for key, value in raw.pop("config", {}).items() if key not in _OF_A_CONTAINER}
+    raw["config"] = _without_zeros(config)
+    raw["rootfs"] = {"type": "layers", "diff_ids": list(document.rootfs.diff_ids)}
+    raw.setdefault("os", "linux")
+    return msgspec.json.encode(raw, order="deterministic")
+
+
+def merge_user_config(asked: Config, base: Config) -> Config:
+    """Return what an image made of a container says: `asked`, and where that is silent, what it had."""
+    entrypoint, command = asked.entrypoint, asked.cmd
+    if not entrypoint:
+        command = command or base.cmd
+        entrypoint = base.entrypoint
+    return Config(
+        user=asked.user or base.user,
+        exposed_ports={**(base.exposed_ports or {}), **(asked.exposed_ports or {})} or None,
+        env=_merge_env(asked.env or (), base.env or ()),
+        cmd=command,
+        healthcheck=asked.healthcheck or base.healthcheck,
+        volumes={**(base.volumes or {}), **(asked.volumes or {})} or None,
+        working_dir=asked.working_dir or base.working_dir,
+        entrypoint=entrypoint,
+        on_build=asked.on_build or base.on_build,
+        labels={**(base.labels or {}), **(asked.labels or {})} or None,
+        stop_signal=asked.stop_signal or base.stop_signal,
+        stop_timeout=asked.stop_timeout if asked.stop_timeout is not None else base.stop_timeout,
+        shell=asked.shell or base.shell,
+    )
+
+
+def _merge_env(asked: Sequence[str], base: Sequence[str]) -> list[str] | None:
+    names = {one.partition("=")[0] for one in asked}
+    return [*(one for one in base if one.partition("=")[0] not in names), *asked] or None
+
+
+def _without_zeros(value: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: one for key, one in value.items() if one not in (None, "", False, [], {})}
+    if value.get("Cmd") == []:  # CMD [] is told from no CMD at all
+        kept["Cmd"] = []
+    health = kept.get("Healthcheck")
+    if isinstance(health, dict):
+        kept["Healthcheck"] = {key: one for key, one in health.items() if one}
+    return kept

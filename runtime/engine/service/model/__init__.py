@@ -1,0 +1,1 @@
+"""Data that all of the daemon shares: requests, records, filters."""

@@ -1,0 +1,129 @@
+"""The network `bridge` as the daemon is told to have it, at its first start and when that has changed."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_interface, ip_network
+
+import msgspec
+
+from runtime.engine.errors import EngineError
+from runtime.engine.service.model import clock
+from runtime.engine.service.networks.create import complete_pools, engine_errors
+from runtime.engine.service.rules.network_record import IpamPool, NetworkRecord
+from runtime.engine.service.rules.settings import BridgeSettings, Settings
+from runtime.network.hostroutes import read_addresses, read_routes
+from runtime.network.ipam import Address, IpamError, Network, Pool, check_foreign
+
+log = logging.getLogger(__name__)
+
+_BRIDGE = "com.docker.network.bridge."
+
+
+def bridge_record(
+    old: NetworkRecord | None, settings: Settings, others: Sequence[NetworkRecord], *, in_use: bool
+) -> NetworkRecord:
+    """Return the record of the network `bridge`: the old one itself, where nothing is to change.
+
+    A subnet that nobody asked for stays, unless it is in none of the pools by now. in_use: containers run
+    that an earlier daemon has started, so that it stays as it is until the next start. Raises EngineError.
+    """
+    if old is None:
+        new = NetworkRecord(id=secrets.token_hex(32), name="bridge", created=clock.now())
+        return _made(new, settings, others, read_addresses())
+    own = {pool.gateway for pool in old.pools}  # its bridge may still be there
+    found = _made(old, settings, others, (one for one in read_addresses() if str(one) not in own))
+    if found is not old and in_use:
+        log.warning("network bridge stays as it is while containers run that were started on it")
+        return old
+    return found
+
+
+def _fits(pools: Sequence[IpamPool], wanted: IpamPool) -> bool:
+    """Say whether a subnet that was asked for is there, as it was asked for."""
+    return any(
+        (pool.subnet, pool.ip_range) == (wanted.subnet, wanted.ip_range)
+        and wanted.gateway in ("", pool.gateway)
+        for pool in pools
+    )
+
+
+def _chosen(old: NetworkRecord, settings: Settings) -> list[IpamPool]:
+    """Return the subnet that nobody asked for, if it may stay."""
+    bases = [pool.whole for pool in settings.splits() if pool.whole.version == 4]
+    found = [pool for pool in old.pools if ":" not in pool.subnet and not old.configured]
+    return [one for one in found if not bases or any(_inside(one.subnet, base) for base in bases)]
+
+
+def _inside(subnet: str, base: Network) -> bool:
+    return ip_network(subnet).network_address in base
+
+
+def _made(
+    record: NetworkRecord,
+    settings: Settings,
+    others: Sequence[NetworkRecord],
+    addresses: Iterable[Address],
+) -> NetworkRecord:
+    bridge, asked = settings.bridge, _asked(settings.bridge)
+    configured = any(":" not in pool.subnet for pool in asked)
+    kept = [] if configured else _chosen(record, settings)
+    same = (record.options, record.ipv6, record.configured) == (_options(bridge), bridge.ipv6, configured)
+    if same and (configured or kept) and all(_fits(record.pools, pool) for pool in asked):
+        return record
+    try:
+        with engine_errors():
+            known = list(addresses)
+            for pool in asked:
+                _check_gateway(pool)
+                check_foreign(Pool(pool.subnet).subnet, known)
+            pools = complete_pools(
+                [*kept, *asked], others, read_routes(), ipv6=bridge.ipv6, seed="", choices=settings.splits()
+            )
+    except EngineError as error:
+        raise EngineError(f'error creating default "bridge" network: {error}') from error
+    return msgspec.structs.replace(
+        record, pools=pools, ipv6=bridge.ipv6, configured=configured, options=_options(bridge)
+    )
+
+
+def _check_gateway(pool: IpamPool) -> None:
+    """Refuse the first and the last address of a subnet as the bridge's own."""
+    subnet = ip_network(pool.subnet)
+    if pool.gateway in (str(subnet.network_address), str(subnet.broadcast_address)) and subnet.prefixlen < 31:
+        raise IpamError(
+            f"failed to allocate gateway ({pool.gateway}): it is no address of a host in {subnet}"
+        )
+
+
+def _asked(bridge: BridgeSettings) -> list[IpamPool]:
+    """Return the subnets that were asked for, of each family one at most."""
+    found = []
+    if bridge.address or bridge.range:
+        address = bridge.address and str(ip_interface(bridge.address).ip)
+        found.append(
+            IpamPool(
+                subnet=_subnet(bridge.address or bridge.range),
+                ip_range=_subnet(bridge.range),
+                gateway=address,
+            )
+        )
+    if bridge.ipv6:
+        found.append(IpamPool(subnet=_subnet(bridge.range6)))
+    return found
+
+
+def _subnet(text: str) -> str:
+    return str(ip_network(text, strict=False)) if text else ""
+
+
+def _options(bridge: BridgeSettings) -> dict[str, str]:
+    return {
+        _BRIDGE + "default_bridge": "true",
+        _BRIDGE + "enable_icc": str(bridge.icc).lower(),
+        _BRIDGE + "enable_ip_masquerade": str(bridge.masquerade).lower(),
+        _BRIDGE + "host_binding_ipv4": bridge.binding,
+        "com.docker.network.driver.mtu": str(bridge.mtu),
+    }

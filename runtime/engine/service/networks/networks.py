@@ -1,0 +1,396 @@
+"""The networks of a daemon: what they are, who is on them, and which addresses and names that gives."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from runtime.engine.errors import ConflictError, EngineError, ForbiddenError, NotFoundError
+from runtime.engine.service.model.filters import Filters
+from runtime.engine.service.model.record import ContainerRecord
+from runtime.engine.service.model.request import EndpointSettings
+from runtime.engine.service.networks import files, links
+from runtime.engine.service.networks.changes import connect, disconnect, disconnect_gone, link
+from runtime.engine.service.networks.create import make_record, renumbered, without_bridge
+from runtime.engine.service.networks.default_bridge import bridge_record
+from runtime.engine.service.networks.query import find, prunable, selected
+from runtime.engine.service.networks.resolution import ContainerNames
+from runtime.engine.service.networks.state import Attached, Net, interfaces, is_bridge, way_out
+from runtime.engine.service.rules import namespace_modes
+from runtime.engine.service.rules.network_record import (
+    PREDEFINED,
+    NetworkCreate,
+    NetworkRecord,
+    NetworkStore,
+    NetworkView,
+)
+from runtime.engine.service.rules.ports import ports_by, ports_of
+from runtime.network import resolvconf, subnet_lock
+from runtime.network.hostroutes import has_link, read_addresses, read_routes
+from runtime.network.model import Endpoint, Port
+
+if TYPE_CHECKING:
+    from runtime.engine.service.service import Service
+    from runtime.engine.spawner.client import Spawner
+    from runtime.network.dns import NameServer
+
+log = logging.getLogger(__name__)
+
+
+class Networks:
+    """All networks. Used in the loop only. `ref`: a name, an id, or its unique start.
+
+    Construct it with the Service, `await open()` once the spawner is there, and `await close()` at the end,
+    which leaves bridges to the spawner. Implements parts.NetworksPart.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.nets: dict[str, Net] = {}
+        self._store = NetworkStore(service.root / "networks")
+        self._servers: dict[str, NameServer] = {}
+        self._up: set[str] = set()
+        self._spawner: Spawner | None = None
+        self._making = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Read networks/*.json; make bridge, host and none at the first time."""
+        for record in await asyncio.to_thread(self._store.load):
+            try:
+                self.nets[record.id] = Net(record)
+            except EngineError as error:
+                log.warning("network %s is left out: %s", record.name, error)
+        for name in PREDEFINED:
+            old = next((record for record in self._records() if record.name == name), None)
+            new = self._bridge(old) if name == "bridge" else old or without_bridge(name)
+            if new is not old:
+                await self._keep(new)
+
+    def _bridge(self, old: NetworkRecord | None) -> NetworkRecord:
+        others = [record for record in self._records() if record is not old]
+        in_use = bool(self.service.spawner.running)
+        return bridge_record(old, self.service.settings, others, in_use=in_use)
+
+    async def close(self) -> None:
+        """Stop answering for names. The bridges are the spawner's."""
+        while self._servers:
+            self._servers.popitem()[1].close()
+
+    def _records(self) -> list[NetworkRecord]:
+        return [net.record for net in self.nets.values()]
+
+    async def _keep(self, record: NetworkRecord) -> Net:
+        net = Net(record)
+        await asyncio.to_thread(self._store.save, record)
+        self.nets[record.id] = net
+        return net
+
+    # ---- for the containers' life (parts.NetworksPart) --------------------------------------------------
+
+    async def check(self, record: ContainerRecord) -> dict[str, EndpointSettings]:
+        """Refuse addresses that cannot be; return all its networks by name, ids set.
+
+        A network that is not there is looked for again at the start, as docker does.
+        """
+        mode = record.host_config.network_mode or "bridge"
+        if mode.startswith("container:"):
+            return {}
+        first = self._id_of("bridge" if mode == "default" else mode)
+        named = {
+            self._id_of("bridge" if ref == "default" else ref): one for ref, one in record.networks.items()
+        }
+        if not named or first not in self.nets or self.nets[first].record.user_defined:
+            named = {first: named.pop(first, EndpointSettings()), **named}
+        found: dict[str, EndpointSettings] = {}
+        for id, settings in named.items():  # noqa: A001
+            if id not in self.nets:
+                found[id] = settings
+                continue
+            net = self.nets[id]
+            if id == first and record.config.mac_address and not settings.mac_address:
+                settings = msgspec.structs.replace(settings, mac_address=record.config.mac_address)
+            net.check(settings)
+            found[net.record.name] = msgspec.structs.replace(settings, network_id=id)
+        ports_of(record)
+        files.extra_hosts(record, "0.0.0.0")
+        return found
+
+    def _id_of(self, ref: str) -> str:
+        """Return a network's id, or what it is called when there is none."""
+        try:
+            return find(self.nets, ref).record.id
+        except NotFoundError:
+            return ref
+
+    def _net_of(self, name: str, settings: EndpointSettings) -> Net:
+        """Return a network of a container's: the same as before, or another of that name. NotFoundError."""
+        return self.nets.get(settings.network_id) or find(self.nets, name)
+
+    async def endpoints_for(
+        self, record: ContainerRecord
+    ) -> tuple[tuple[Endpoint, ...], tuple[Port, ...], dict[str, EndpointSettings]]:
+        """Take addresses for a start; bridges are up afterwards."""
+        wanted = {self._net_of(name, one): one for name, one in record.networks.items()}
+        out = way_out(wanted)
+        for net in (*wanted, *([find(self.nets, "bridge")] if self._needs_gateway(record) else [])):
+            await self.bring_up(net)
+        try:
+            for net in wanted:
+                self._require(net)
+            taken = [
+                net.take(record, settings, name, default_route=net is out)
+                for name, (net, settings) in zip(interfaces(wanted), wanted.items(), strict=True)
+            ]
+            ports = ports_by(record, out.record if out else None)
+        except BaseException:
+            for net in wanted:
+                net.give_back(record.id)
+            raise
+        networks = {net.record.name: one.settings for net, one in zip(wanted, taken, strict=True)}
+        endpoints = [one.endpoint for net, one in zip(wanted, taken, strict=True) if is_bridge(net)]
+        return tuple(endpoints), ports, networks
+
+    async def bring_up(self, net: Net) -> None:
+        """Have a network's bridge made, unless this spawner has it. NotFoundError when it was removed."""
+        if self._spawner is not self.service.spawner:
+            self._spawner = self.service.spawner
+            self._up.clear()
+        if is_bridge(net) and net.record.id not in self._up:
+            async with self._making:
+                await self._make_bridge(net)
+
+    def _require(self, net: Net) -> None:
+        if self.nets.get(net.record.id) is not net:
+            raise NotFoundError(f"network {net.record.name} not found")
+
+    async def _make_bridge(self, net: Net) -> None:
+        self._require(net)
+        async with subnet_lock.alone_in_loop():
+            if not (net.record.configured or net.attached or has_link(net.record.link)):
+                await self._choose_again(net)
+            await self.service.spawner.network_up(net.record.spec())
+        self._up.add(net.record.id)
+
+    async def _choose_again(self, net: Net) -> None:
+        """Give a network whose subnets nobody asked for others, when the host has a route there by now.
+
+        Other daemons choose from the same list, and all have the network bridge, which is made at first need.
+        """
+        routes = read_routes()
+        if net.overlaps(routes):
+            others = [record for record in self._records() if record.id != net.record.id]
+            net.renumber(renumbered(net.record, others, routes, self.service.settings))
+            await asyncio.to_thread(self._store.save, net.record)
+            subnets = ", ".join(pool.subnet for pool in net.record.pools)
+            log.warning("network %s is %s now: the host has got a route", net.record.name, subnets)
+
+    async def started(self, record: ContainerRecord) -> None:
+        """It runs: names resolve from now. An adopted container's addresses are in its record."""
+        nets = self.nets_of(record.id)
+        if nets:
+            for net in nets:
+                self.publish(net, "connect", record.id)
+        else:
+            nets = await self._adopt(record)
+        if any(net.record.user_defined for net in nets):
+            await self.serve_names(record)
+
+    async def _adopt(self, record: ContainerRecord) -> list[Net]:
+        """Take up a container's places, also one that it was just about to get or to lose."""
+        settings = [
+            one
+            for one in record.networks.values()
+            if one.network_id in self.nets and (one.mac_address or not is_bridge(self.nets[one.network_id]))
+        ]
+        found = [self.nets[one.network_id] for one in settings]
+        out = way_out(found)
+        for net, one in zip(found, settings, strict=True):
+            try:
+                attached = net.adopt(record, one, default_route=net is out)
+                if is_bridge(net):
+                    await self.bring_up(net)
+                    await link(self, net, record, attached)
+            except ConflictError as error:  # it has ended meanwhile
+                log.debug("container %s on network %s: %s", record.id, net.record.name, error)
+            except EngineError as error:
+                log.warning("container %s on network %s: %s", record.id, net.record.name, error)
+        return found
+
+    async def serve_names(self, record: ContainerRecord) -> None:
+        """Answer what a running container asks at its resolver, unless that is done already."""
+        if record.id in self._servers:
+            return
+        from runtime.network.dns import NameServer  # 0.1 s, for user-defined networks only
+
+        fds = await self.service.spawner.resolver(record.id)
+        if fds:
+            host = self.service.settings.at_start(record.host_config)
+            names = ContainerNames(record.id, host, lambda: self.nets_of(record.id))
+            self._servers[record.id] = await NameServer.open(fds, names)
+
+    async def release(self, record: ContainerRecord) -> None:
+        """It has ended: its addresses and names are free. Idempotent."""
+        server = self._servers.pop(record.id, None)
+        if server is not None:
+            server.close()
+        for net in self.nets_of(record.id):
+            net.give_back(record.id)
+            self.publish(net, "disconnect", record.id)
+
+    def renamed(self, record: ContainerRecord) -> None:
+        """A running container has another name: its neighbours find it by that one."""
+        for net in self.nets_of(record.id):
+            old = net.attached[record.id]
+            net.note(record, old.settings, old.endpoint)
+
+    def files_for(self, record: ContainerRecord) -> dict[str, bytes]:
+        """Return the contents of `hosts` and `resolv.conf`; call it after endpoints_for."""
+        nets = self.nets_of(record.id)
+        attached = [net.attached[record.id] for net in nets]
+        resolver = any(net.record.user_defined for net in nets)
+        return {
+            "hosts": files.hosts(record, attached, self._links(record), self._host_gateway()),
+            "resolv.conf": self.resolv_conf(record, resolver=resolver),
+        }
+
+    def resolv_conf(self, record: ContainerRecord, *, resolver: bool) -> bytes:
+        """Return a container's resolv.conf. resolver: it asks the daemon, which asks the others."""
+        host = self.service.settings.at_start(record.host_config)
+        return files.resolv_conf(host, resolvconf.read_host(), resolver=resolver)
+
+    def _host_gateway(self) -> str:
+        return self.service.settings.host_gateway or find(self.nets, "bridge").record.spec().gateway
+
+    def _needs_gateway(self, record: ContainerRecord) -> bool:
+        """Say whether one of its extra hosts is the host, at the address of the network bridge."""
+        named = any(text.endswith("host-gateway") for text in record.host_config.extra_hosts or ())
+        return named and not self.service.settings.host_gateway
+
+    def _links(self, record: ContainerRecord) -> dict[str, list[str]]:
+        """Return what its old links add to `hosts`: address → names."""
+        found: dict[str, list[str]] = {}
+        for partner, alias, one in self._linked(record):
+            names = found.get(one.addresses[0], [])
+            found[one.addresses[0]] = list(dict.fromkeys((*names, *links.names_in_hosts(partner, alias))))
+        return found
+
+    def link_variables(self, record: ContainerRecord, *, needed: bool = True) -> dict[str, str]:
+        """Return what its old links tell a container; call it after endpoints_for."""
+        found: dict[str, str] = {}
+        for partner, alias, one in self._linked(record, needed=needed):
+            found |= links.variables(record.name, partner, alias, one.addresses[0])
+        return found
+
+    def _linked(
+        self, record: ContainerRecord, *, needed: bool = True
+    ) -> Iterator[tuple[ContainerRecord, str, Attached]]:
+        """Yield (container, alias, where it is) of old links; if needed, their containers have to run."""
+        bridge = find(self.nets, "bridge")
+        if record.id not in bridge.attached or namespace_modes.on_named_network(record.host_config):
+            return
+        for other, alias in map(links.parse_link, record.host_config.links or ()):
+            try:
+                partner = links.running(self.service.containers.get, other, record.name, alias)
+            except EngineError:
+                if needed:
+                    raise
+                continue
+            if partner.id in bridge.attached:
+                yield partner, alias, bridge.attached[partner.id]
+            elif needed:
+                raise EngineError(
+                    f"container {partner.id} not attached to default bridge network; connect it there, or "
+                    "use a network of your own"
+                )
+
+    def nets_of(self, container: str) -> list[Net]:
+        """Return the networks a container is on now."""
+        return [net for net in self.nets.values() if container in net.attached]
+
+    def publish(self, net: Net, action: str, container: str = "") -> None:
+        """Publish an event of a network."""
+        attributes = {"name": net.record.name, "type": net.record.driver}
+        if container:
+            attributes["container"] = container
+        self.service.events.publish("network", action, net.record.id, attributes)
+
+    # ---- for clients ------------------------------------------------------------------------------------
+
+    async def create(self, request: NetworkCreate) -> str:
+        """Make a network; return its id."""
+        async with self._making:
+            record = make_record(
+                request, self._records(), read_routes(), read_addresses(), self.service.settings
+            )
+            net = await self._keep(record)
+            try:
+                if is_bridge(net):
+                    await self._make_bridge(net)
+            except BaseException:
+                self._store.remove(record.id)
+                del self.nets[record.id]
+                raise
+        self.publish(net, "create")
+        return record.id
+
+    async def prune(self, filters: Filters | None = None) -> list[str]:
+        """Remove networks that no container is on; return their names."""
+        removed = []
+        for net in prunable(self.nets.values(), filters or {}):
+            try:
+                await self.remove(net.record.id)
+            except EngineError as error:
+                log.info("network %s was not pruned: %s", net.record.name, error)
+            else:
+                removed.append(net.record.name)
+        self.service.events.publish("network", "prune", "", {"reclaimed": "0"})
+        return removed
+
+    def list(self, filters: Filters | None = None) -> list[NetworkView]:
+        """Return those that fit, by creation."""
+        return [net.view(containers=False) for net in selected(self.nets.values(), filters or {})]
+
+    def inspect(self, ref: str) -> NetworkView:
+        """Return one network with its running containers."""
+        return find(self.nets, ref).view(containers=True)
+
+    async def remove(self, ref: str) -> None:
+        """Remove a network nobody is on."""
+        net = find(self.nets, ref)
+        record = net.record
+        if record.predefined:
+            raise ForbiddenError(f"{record.name} is a pre-defined network and cannot be removed")
+        async with self._making:
+            if record.id not in self.nets:
+                raise NotFoundError(f"network {ref} not found")
+            if net.attached:
+                raise ForbiddenError(
+                    f"error while removing network: network {record.name} id {record.id} has active endpoints"
+                )
+            del self.nets[record.id]
+            self._up.discard(record.id)
+            try:
+                await self.service.spawner.network_down(record.id)
+            except BaseException:
+                self.nets[record.id] = net
+                raise
+            self._store.remove(record.id)  # last: what no record tells of nobody would take down
+        self.publish(net, "destroy")
+
+    async def connect(self, ref: str, container: str, settings: EndpointSettings | None = None) -> None:
+        """Put a container on one more network, running or not."""
+        await connect(self, find(self.nets, ref), container, settings or EndpointSettings())
+
+    async def disconnect(self, ref: str, container: str, *, force: bool = False) -> None:
+        """Take a container off a network. force: though one of the two is not there any more."""
+        try:
+            net = find(self.nets, ref)
+        except NotFoundError:
+            if not force or not await disconnect_gone(self, ref, container):
+                raise
+        else:
+            await disconnect(self, net, container, force=force)

@@ -1,0 +1,201 @@
+"""What the daemon gives to containers and networks that ask for nothing else; the defaults are Docker's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from ipaddress import ip_interface, ip_network
+from typing import Any
+
+import msgspec
+
+from runtime.docker_syntax import log_options, ulimits
+from runtime.engine.errors import BadParameterError, refusing
+from runtime.engine.service.model.request import HostConfig, LogConfig, Ulimit
+from runtime.network.ipam import Split
+from runtime.network.resolvconf import is_address
+
+_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\.?", re.IGNORECASE)
+_RESERVED = ("com.docker.", "io.docker.", "org.dockerproject.")
+
+
+class AddressPool(msgspec.Struct, frozen=True, kw_only=True):
+    """What networks without a subnet are cut from: pieces with a prefix of `size` bits."""
+
+    base: str
+    size: int
+
+    def split(self) -> Split:
+        """Return it as the network room cuts it."""
+        return Split(ip_network(self.base, strict=False), self.size)
+
+
+class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The network `bridge`. address: its own with the subnet, `172.30.0.1/16`; range: what containers get."""
+
+    address: str = ""
+    range: str = ""
+    ipv6: bool = False
+    range6: str = ""
+    mtu: int = 1500
+    icc: bool = True
+    masquerade: bool = True
+    binding: str = "0.0.0.0"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All of them. dns, …: for containers that name none. network_options: by driver.
+
+    shutdown_s: how long containers may take to stop when the daemon does, at least; negative: as they like.
+    """
+
+    bridge: BridgeSettings = BridgeSettings()
+    pools: tuple[AddressPool, ...] = ()
+    network_options: dict[str, dict[str, str]] = {}
+    host_gateway: str = ""
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    ipc_mode: str = "private"
+    cgroupns_mode: str = "private"
+    cgroup_parent: str = ""
+    init: bool = False
+    no_new_privileges: bool = False
+    shm_bytes: int = 64 << 20
+    ulimits: dict[str, Ulimit] = {}
+    log: LogConfig = LogConfig(type="json-file", config={})
+    labels: tuple[str, ...] = ()
+    shutdown_s: int = 15
+
+    def splits(self) -> tuple[Split, ...]:
+        """Return what networks are cut from, of both families; nothing: docker's own list."""
+        return tuple(pool.split() for pool in self.pools)
+
+    def log_of(self, asked: LogConfig) -> LogConfig:
+        """Return a container's log: default options are those of the default driver alone."""
+        driver, given = asked.type or self.log.type, asked.config or {}
+        ours = (self.log.config or {}) if driver == self.log.type else {}
+        return LogConfig(type=driver, config={**ours, **given})
+
+    def at_start(self, host: HostConfig) -> HostConfig:
+        """Return what a container starts with; its record keeps what was asked, as docker's does."""
+        changes: dict[str, Any] = {}
+        for field, default in (
+            ("dns", self.dns),
+            ("dns_search", self.dns_search),
+            ("dns_options", self.dns_options),
+        ):
+            if default and not getattr(host, field):
+                changes[field] = list(default)
+        if self.ulimits:
+            changes["ulimits"] = self.with_ulimits(host).ulimits
+        if host.init is None and self.init:
+            changes["init"] = True
+        if not host.cgroup_parent and self.cgroup_parent:
+            changes["cgroup_parent"] = self.cgroup_parent
+        if self.no_new_privileges:  # first: what the container says of it counts
+            changes["security_opt"] = ["no-new-privileges", *(host.security_opt or ())]
+        return msgspec.structs.replace(host, **changes) if changes else host
+
+    def with_ulimits(self, host: HostConfig) -> HostConfig:
+        """Add the limits that a container does not set itself; inspect shows them, too."""
+        own = {limit.name for limit in host.ulimits or ()}
+        ours = [limit for name, limit in self.ulimits.items() if name not in own]
+        return msgspec.structs.replace(host, ulimits=[*(host.ulimits or ()), *ours]) if ours else host
+
+
+DEFAULTS = Settings()
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuse what cannot be, in docker's words where it has some. Raises BadParameterError."""
+    _check_modes(settings)
+    _check_bridge(settings.bridge)
+    for pool in settings.pools:
+        _check_pool(pool)
+    for address in settings.dns:
+        _check_address(address, "dns")
+    if settings.host_gateway:
+        _check_address(settings.host_gateway, "host-gateway-ip")
+    for domain in settings.dns_search:
+        if domain != "." and not (_DOMAIN.fullmatch(domain) and re.search("[a-z]", domain, re.IGNORECASE)):
+            raise BadParameterError(f"{domain} is not a valid domain")
+    for name, limit in settings.ulimits.items():
+        if limit.name != name:
+            raise BadParameterError(f"invalid ulimit type: {limit.name}")
+        with refusing():
+            ulimits.check(name, limit.soft, limit.hard)
+    if settings.shm_bytes <= 0:
+        raise BadParameterError("SHM size can not be less than 0")
+    with refusing():
+        log_options.parse(settings.log.type, settings.log.config or {})
+
+
+def _check_modes(settings: Settings) -> None:
+    if settings.ipc_mode not in ("private", "shareable"):
+        raise BadParameterError(
+            f'IPC mode "{settings.ipc_mode}" is not supported as default value; use "shareable" or "private"'
+        )
+    if settings.cgroupns_mode not in ("private", "host"):
+        raise BadParameterError(
+            f'default cgroup namespace mode ({settings.cgroupns_mode}) is invalid; use "host" or "private"'
+        )
+
+
+def _check_bridge(bridge: BridgeSettings) -> None:
+    if bridge.mtu < 0:
+        raise BadParameterError(f"invalid default MTU: {bridge.mtu}")
+    _check_address(bridge.binding, "ip")
+    for text, version in ((bridge.address, 4), (bridge.range, 4), (bridge.range6, 6)):
+        if text:
+            _check_subnet(text, version)
+    if bridge.ipv6 and not bridge.range6:
+        raise BadParameterError(
+            "IPv6 is enabled for the default bridge, but no subnet is configured. Specify an IPv6 subnet "
+            "using --fixed-cidr-v6"
+        )
+
+
+def _check_subnet(text: str, version: int) -> None:
+    try:
+        found = ip_interface(text)
+    except ValueError:
+        found = None
+    if found is None or "/" not in text:
+        raise BadParameterError(f"invalid CIDR address: {text}")
+    if found.version != version:
+        raise BadParameterError(f"invalid CIDR address: {text}: it is not an IPv{version} subnet")
+
+
+def _check_address(text: str, what: str) -> None:
+    if not is_address(text) or "%" in text:
+        raise BadParameterError(f"invalid --{what}: failed to parse IP: {text}")
+
+
+def _check_pool(pool: AddressPool) -> None:
+    try:
+        whole = ip_network(pool.base, strict=False)
+    except ValueError:
+        whole = None
+    if whole is None or "/" not in pool.base:
+        raise BadParameterError(f'invalid base pool "{pool.base}": invalid CIDR address: {pool.base}')
+    # A network needs an address for its bridge and one for a container.
+    if not max(whole.prefixlen, 1) <= pool.size <= whole.max_prefixlen - 2:
+        raise BadParameterError(f"invalid pools size: {pool.size}")
+
+
+def without_conflicts(labels: Iterable[str]) -> tuple[str, ...]:
+    """Return the daemon's labels, each once. Raises BadParameterError for one with two values."""
+    found: dict[str, str] = {}
+    for label in labels:
+        key, sign, value = label.partition("=")
+        if not sign:
+            raise BadParameterError(f"bad attribute format: {label}")
+        if label.lower().startswith(_RESERVED):
+            raise BadParameterError(
+                f"label {label} is not allowed: the namespaces com.docker.*, io.docker.*, and "
+                "org.dockerproject.* are reserved for internal use"
+            )
+        if found.setdefault(key, value) != value:
+            raise BadParameterError(f"conflict labels for {label} and {key}={found[key]}")
+    return tuple(f"{key}={value}" for key, value in found.items())

@@ -1,0 +1,1 @@
+"""Standard streams of programs: attached clients and logs."""

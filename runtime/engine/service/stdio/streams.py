@@ -1,0 +1,215 @@
+"""Stdio of all that runs: read once, written to the log, handed to whoever is attached."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runtime.docker_syntax import MalformedError, log_options
+from runtime.docker_syntax.detach_keys import parse as parse_keys
+from runtime.docker_syntax.frames import STDERR, STDOUT
+from runtime.engine.errors import BadParameterError, ConflictError, EngineError, UnavailableError, refusing
+from runtime.engine.service.model.record import ContainerRecord
+from runtime.engine.service.stdio.attachment import Attachment
+from runtime.engine.service.stdio.fanout import Hub
+from runtime.engine.service.stdio.json_log import JsonLog
+from runtime.engine.service.stdio.log_attributes import attributes, shown
+from runtime.engine.service.stdio.log_reader import LogQuery, read_log
+
+if TYPE_CHECKING:
+    from runtime.engine.service.service import Service
+
+LOG = "log.json"
+
+logger = logging.getLogger(__name__)
+
+
+class _Channel:
+    """What is kept of one container."""
+
+    __slots__ = ("hub", "log")
+
+    def __init__(self, hub: Hub, log: JsonLog | None) -> None:
+        self.hub, self.log = hub, log
+
+
+class Streams:
+    """The stdio of the containers' own programs, and their logs. Used in the loop only.
+
+    A container has its streams before it is started, and again after it has ended: who attaches then gets all
+    of the next run. Descriptors given to adopt() belong to this object.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._channels: dict[str, _Channel] = {}
+
+    def adopt(self, id: str, fds: list[int]) -> None:  # noqa: A002
+        """A container runs with these descriptors, from now or since before this process began.
+
+        (stdin, stdout, stderr), (stdout, stderr), or one terminal.
+        """
+        channel = self._channel(self._service.containers.get(id))
+        if channel.log is not None:
+            channel.log.running = True
+        channel.hub.start(fds)
+
+    async def drained(self, id: str) -> None:  # noqa: A002
+        """Return when all output of an ended container is read, logged and handed out; ends attachments.
+
+        A process that lives on outside with the descriptors open is given two seconds. Also to be called for
+        a container that could not be started, for the sake of who is attached to it.
+        """
+        channel = self._channels.get(id)
+        if channel is not None:
+            await channel.hub.finish()
+            if channel.log is not None:
+                channel.log.close()
+
+    async def discard(self, id: str) -> None:  # noqa: A002
+        """A container is removed: end followers of its log and attachments that still wait for a start."""
+        channel = self._channels.pop(id, None)
+        if channel is not None:
+            channel.hub.close()
+            if channel.log is not None:
+                channel.log.flush()
+                channel.log.close()
+
+    def close(self) -> None:
+        """The daemon ends, the containers may go on: let go of all."""
+        for channel in self._channels.values():
+            channel.hub.close()
+            if channel.log is not None:
+                channel.log.leave()
+        self._channels.clear()
+
+    def attach(
+        self,
+        id: str,  # noqa: A002
+        *,
+        stdin: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+        logs: bool = False,
+        stream: bool = True,
+        detach_keys: str = "",
+    ) -> Attachment:
+        """Attach to a container, running or not: nothing that it writes from now on is missed.
+
+        logs: its log first. stream False: the log only. Keys count with a terminal and stdin only. Raises
+        NotFoundError, BadParameterError for keys of no known form, ConflictError while it is paused.
+        """
+        record = self._service.containers.get(id)
+        with refusing():
+            keys = parse_keys(detach_keys)
+        _require_attachable(record)
+        channel = self._channel(record)
+        wanted = _wanted(stdout=stdout, stderr=stderr)
+        earlier = None
+        if logs and channel.log is not None:
+            earlier = read_log(channel.log, LogQuery(streams=wanted), channel.log.end())
+        attachment = channel.hub.attach(stdin=stdin and stream, streams=wanted, keys=keys, earlier=earlier)
+        if not stream:
+            channel.hub.detach(attachment, keys=False)
+            attachment.end()
+        self._service.containers.publish(record, "attach")
+        return attachment
+
+    def logs(
+        self,
+        id: str,  # noqa: A002
+        *,
+        stdout: bool = True,
+        stderr: bool = True,
+        follow: bool = False,
+        since_ns: int = 0,
+        until_ns: int = 0,
+        tail: int = -1,
+        timestamps: bool = False,
+        details: bool = False,
+    ) -> AsyncIterator[tuple[int, bytes]]:
+        """Return its log as (1 for stdout or 2 for stderr, text). Close the iterator (aclosing) in the end.
+
+        text is whole entries, lines mostly, as many as follow each other. Times in ns since 1970, 0: no bound
+        (docker_syntax.times.moment_ns reads what clients send); tail: number of lines, -1 for all.
+        details: with the labels and variables that its log options choose. Following ends with the
+        container's run. Raises at once, not at the first item: NotFoundError,
+        BadParameterError for no stream, UnavailableError for a container that keeps no log.
+        """
+        record = self._service.containers.get(id)
+        if not stdout and not stderr:
+            raise BadParameterError("Bad parameters: you must choose at least one stream")
+        log = self._channel(record).log
+        if log is None:
+            raise UnavailableError("configured logging driver does not support reading")
+        query = LogQuery(
+            streams=_wanted(stdout=stdout, stderr=stderr),
+            follow=follow,
+            since_ns=since_ns,
+            until_ns=until_ns,
+            tail=tail,
+            timestamps=timestamps,
+            details=shown(attributes(record)) if details else None,
+        )
+        return read_log(log, query, None if follow else log.end())
+
+    def _channel(self, record: ContainerRecord) -> _Channel:
+        channel = self._channels.get(record.id)
+        if channel is None:
+            channel = self._channels[record.id] = self._make(record)
+        return channel
+
+    def _make(self, record: ContainerRecord) -> _Channel:
+        path = self._service.containers.directory(record.id) / LOG
+        log = _log_of(record, path)
+        if log is not None:
+            try:
+                log.recover()
+            except OSError as error:
+                message = "take up log %s: %s; what was written just before the last daemon's end is missing"
+                logger.warning(message, path, error.strerror)
+        config = record.config
+        hub = Hub(
+            tty=config.tty,
+            stdin=config.open_stdin,
+            closes_stdin=config.stdin_once,
+            close_stdin=partial(self._close_stdin, record.id),
+            sink=log,
+            on_detach=partial(self._detached, record.id),
+        )
+        return _Channel(hub, log)
+
+    async def _close_stdin(self, id: str) -> None:  # noqa: A002
+        with contextlib.suppress(EngineError):  # it may have ended
+            await self._service.spawner.close_stdin(id)
+
+    def _detached(self, id: str) -> None:  # noqa: A002
+        with contextlib.suppress(EngineError):
+            self._service.containers.publish(self._service.containers.get(id), "detach")
+
+
+def _log_of(record: ContainerRecord, path: Path) -> JsonLog | None:
+    """Return its log, None for none. Options that an older version let pass are left out."""
+    config = record.host_config.log_config
+    try:
+        options = log_options.parse(config.type, config.config or {})
+    except MalformedError as error:
+        logger.warning("log of container %s: %s; it is written without options", record.name, error)
+        return JsonLog(path, log_options.LogOptions())
+    return JsonLog(path, options, attributes(record)) if options is not None else None
+
+
+def _wanted(*, stdout: bool, stderr: bool) -> frozenset[int]:
+    return frozenset(([STDOUT] if stdout else []) + ([STDERR] if stderr else []))
+
+
+def _require_attachable(record: ContainerRecord) -> None:
+    name, status = record.name, record.state.status
+    if status == "paused":
+        raise ConflictError(f"container {name} is paused, unpause the container before attach")
+    if status == "restarting":
+        raise ConflictError(f"container {name} is restarting, wait until the container is running")

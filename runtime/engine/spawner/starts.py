@@ -1,0 +1,223 @@
+"""Start and Exec: a container or a program in one, with the ends of its stdio that are kept.
+
+Nobody waits between clone and execve: a file system that does not answer holds up its own container only.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from runtime.engine.config import ContainerConfig, bind
+from runtime.engine.container import Container, StartRecord
+from runtime.engine.errors import ConflictError
+from runtime.engine.exec_process import ExecOptions
+from runtime.engine.pending import Pending
+from runtime.engine.prepare import searched
+from runtime.engine.spawner.protocol import MAIN, Answer, Exec, Start, Started
+from runtime.engine.spawner.running import Held, Program
+from runtime.engine.spawner.state import House
+from runtime.engine.spawner.stdio import Stdio, Streams
+from runtime.engine.users import find_home
+from runtime.network.model import Port
+from runtime.oci import defaults
+from runtime.spawn import capabilities
+from runtime.spawn.owner import Owner
+
+Reply = Callable[[Answer, Sequence[int]], None]
+Fail = Callable[[Exception], None]
+_SHORT_ID = 12
+_SHM = "/dev/shm"
+_home_in_layers = functools.lru_cache(maxsize=64)(find_home)
+
+
+def start(house: House, request: Start, reply: Reply, fail: Fail) -> None:
+    """Start a container; the answer comes with the descriptors to hand out, which stay the spawner's.
+
+    Nothing is left of a failure. Raises what the engine and the network room raise, or gives it to `fail`.
+    """
+    if request.id in house.held or (request.id, MAIN) in house.beginning:
+        raise ConflictError(f"start {request.id}: it runs, or was not released after its end")
+    joined = {name: house.find_running(other).container for name, other in request.joined.items()}
+    config = _completed(request)
+    container = house.engine.create(config, id=request.id, joined=joined)  # type: ignore[arg-type]
+    _Starting(house, container, request).begin(reply, fail)
+
+
+class _Starting:
+    """A container on its way."""
+
+    def __init__(self, house: House, container: Container, request: Start) -> None:
+        self._house = house
+        self._container = container
+        self._request = request
+        self._plugged = False
+        self._ports: tuple[Port, ...] = ()
+        self._stdio: Stdio | None = None
+
+    def begin(self, reply: Reply, fail: Fail) -> None:
+        request = self._request
+        try:
+            self._plug()
+            self._stdio = None if request.config.tty else Stdio(stdin=request.stdin)
+            child = self._stdio.child if self._stdio is not None else ()
+            pending = self._container.begin(*child, size=_size(request))
+        except BaseException:
+            self._undo()
+            raise
+        _await(self._house, (request.id, MAIN), pending, lambda: self._settle(pending, reply), fail)
+
+    def _plug(self) -> None:
+        """Give the container its links and ports, before its program looks for them."""
+        request = self._request
+        if not request.endpoints:
+            return
+        netns_fd = self._container.attach(request.endpoints[0].address)
+        if netns_fd is None:
+            raise ConflictError(f"start {request.id}: it has no network namespace of its own to plug in")
+        self._plugged = True
+        self._ports = self._house.networks.attach(request.id, netns_fd, request.endpoints, request.ports)
+
+    def _settle(self, pending: Pending[StartRecord], reply: Reply) -> None:
+        house, container, request = self._house, self._container, self._request
+        try:
+            pending.finish()
+            fds = [os.dup(container.tty_fd)] if self._stdio is None else self._stdio.kept()
+        except BaseException:
+            self._undo()
+            raise
+        streams = Streams(fds, tty=self._stdio is None, stdin=request.stdin)
+        held = Held(container, Program(MAIN, container, streams), self._ports)
+        house.held[request.id] = held
+        house.watch(held, held.main)
+        house.engine.expect(request.coming)
+        house.want(container.config, container.layers)
+        reply(Started(pid=container.pid, started_ns=time.time_ns(), ports=self._ports), streams.fds)
+        held.pin_mounts(os.path.dirname(request.home))  # noqa: PTH120 - a Path takes longer than the rest
+
+    def _undo(self) -> None:
+        if self._stdio is not None:
+            self._stdio.close()
+        self._container.remove()
+        if self._plugged:
+            self._house.networks.release(self._request.id)
+
+
+def _await(
+    house: House, key: tuple[str, str], pending: Pending[Any], settle: Callable[[], None], fail: Fail
+) -> None:
+    """Settle what is pending once it would not wait any more."""
+    house.beginning[key] = pending
+
+    def ready() -> None:
+        house.loop.forget(pending.fd)
+        del house.beginning[key]
+        try:
+            settle()
+        except Exception as error:
+            fail(error)
+
+    house.loop.watch(pending.fd, ready)
+
+
+def _size(request: Start | Exec) -> tuple[int, int] | None:
+    return (request.rows, request.columns) if request.rows and request.columns else None
+
+
+def _completed(request: Start) -> ContainerConfig:
+    """The container's config with what follows from the rest of the request, and what every one gets."""
+    config = request.config
+    namespaces = config.namespaces + tuple(n for n in request.joined if n not in config.namespaces)
+    mounts = config.mounts
+    shared = "ipc" not in namespaces and "mount" in namespaces
+    if shared and all(mount.destination != _SHM for mount in mounts):
+        mounts = (bind(_SHM, _SHM), *mounts)
+    config = msgspec.structs.replace(
+        config,
+        image="",
+        entrypoint=None,
+        home=request.home,
+        hostname=config.hostname or request.id[:_SHORT_ID],
+        namespaces=namespaces,
+        network=_network(request),
+        mounts=mounts,
+        cgroup_view=True,
+    )
+    env = config.env if config.env is not None else (defaults.PATH,)
+    return msgspec.structs.replace(config, env=_with_home(env, config.user, config, config.layers))
+
+
+def _network(request: Start) -> str:
+    """Which namespace it gets: one that is plugged in already, where it is to be plugged in."""
+    if "network" in request.joined:
+        return "none"
+    return request.endpoints[0].network if request.endpoints else request.config.network
+
+
+def _with_home(
+    env: tuple[str, ...], user: str | None, config: ContainerConfig, layers: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The environment, with HOME from the image's passwd unless it says one."""
+    if any(entry.startswith("HOME=") for entry in env):
+        return env
+    places = searched(config, layers)
+    find = _home_in_layers if places == layers else find_home
+    return (*env, f"HOME={find(user or '0', places)}")
+
+
+def execute(house: House, request: Exec, reply: Reply, fail: Fail) -> None:
+    """Start a program in a running container; as start()."""
+    held = house.find_running(request.id)
+    if held.paused:
+        raise ConflictError(f"Container {request.id} is paused, unpause the container before exec")
+    key = (request.id, request.exec_id)
+    if request.exec_id in held.execs or request.exec_id == MAIN or key in house.beginning:
+        raise ConflictError(f"exec {request.exec_id}: it was started before; create another one")
+    stdio = None if request.tty else Stdio(stdin=request.stdin)
+    try:
+        child = stdio.child if stdio is not None else (-1, -1, -1)
+        pending = held.container.begin_exec(request.argv, child, _exec_options(held.container, request))
+    except Exception as error:
+        if stdio is not None:
+            stdio.close()
+        raise _cause(held, error) from error
+    finally:
+        if held.container.pidfd < 0:  # who joins looks whether there is still something to join
+            house.notice(held, held.main)
+
+    def settle() -> None:
+        try:
+            process = pending.finish()
+            fds = [process.tty_fd] if stdio is None else stdio.kept()
+        finally:
+            if stdio is not None:
+                stdio.close()
+        streams = Streams(fds, tty=request.tty, stdin=request.stdin)
+        program = held.execs[request.exec_id] = Program(request.exec_id, process, streams)
+        house.watch(held, program)
+        reply(Started(pid=program.pid, started_ns=time.time_ns()), streams.fds)
+
+    _await(house, key, pending, settle, lambda error: fail(_cause(held, error)))
+
+
+def _cause(held: Held, error: Exception) -> Exception:
+    """Why an exec failed: in a container that ends just then it may in any step."""
+    if held.main.exited is None and Owner.of(held.main.pid) is not None:
+        return error
+    return ConflictError(f"container {held.id} is not running")
+
+
+def _exec_options(container: Container, request: Exec) -> ExecOptions:
+    config, env = container.config, request.env
+    user = request.user or None
+    if env is not None:
+        env = _with_home(env, user or config.user, config, container.layers)
+    caps = capabilities.names(capabilities.grantable()) if request.privileged else None
+    return ExecOptions(
+        env=env, cwd=request.cwd or None, user=user, caps=caps, tty=request.tty, size=_size(request)
+    )

@@ -1,0 +1,208 @@
+"""All that one spawner owns: the engine, the networks, the containers, and who is told of their ends."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runtime.engine import reaper, shared
+from runtime.engine.config import ContainerConfig
+from runtime.engine.engine import Engine
+from runtime.engine.errors import ConflictError, NotFoundError
+from runtime.engine.pending import Pending
+from runtime.engine.spawner.loop import Loop
+from runtime.engine.spawner.protocol import MAIN, Exited
+from runtime.engine.spawner.running import Held, Program
+
+if TYPE_CHECKING:
+    from runtime.network.named import NamedNetworks
+
+_MOST_SHAPES = 8
+_SETTLE_S = 0.2
+"""How long changes of the host's network are left to settle: most come in bursts, and some are our own."""
+_LOOK_S = 0.01
+_MOST_LOOKS = 256
+"""How many children and traced threads are looked at before others have their turn."""
+
+
+class House:
+    """Made once; close() frees everything. tell: called for each program that ends."""
+
+    def __init__(self, root: Path, loop: Loop, tell: Callable[[Exited], None]) -> None:
+        self.loop = loop
+        self.held: dict[str, Held] = {}
+        self.beginning: dict[tuple[str, str], Pending[Any]] = {}
+        self.engine = Engine(root, on_spare=self.want, targets=True)
+        self._tell = tell
+        self._networks: NamedNetworks | None = None
+        self._wanted: dict[tuple[str, ...], ContainerConfig] = {}
+        self._looking = False
+        loop.spare = self._use_spare_time
+
+    @property
+    def has_networks(self) -> bool:
+        """Whether a named network was ever asked for."""
+        return self._networks is not None
+
+    @property
+    def networks(self) -> NamedNetworks:
+        """The named networks, made at first need."""
+        if self._networks is None:
+            self._networks = shared.networks().named
+            self._follow_host(self._networks)
+        return self._networks
+
+    def _follow_host(self, networks: NamedNetworks) -> None:
+        """Let networks follow what changes on the host; not more often than every now and then."""
+
+        def heard() -> None:
+            for fd in networks.watched:
+                self.loop.forget(fd)
+            self.loop.later(_SETTLE_S, look)
+
+        def look() -> None:
+            if self._networks is not networks:
+                return
+            try:
+                networks.follow_host()
+            except Exception:
+                log_failure("follow the host's network")  # the next change may do
+            listen()
+
+        def listen() -> None:
+            for fd in networks.watched:
+                self.loop.watch(fd, heard)
+
+        listen()
+
+    # ---- finding --------------------------------------------------------------------------------------
+
+    def find(self, id: str) -> Held:  # noqa: A002
+        """Return what is held for a container. Raises NotFoundError."""
+        if id not in self.held:
+            raise NotFoundError(f"No such container: {id}")
+        return self.held[id]
+
+    def find_program(self, id: str, exec_id: str) -> tuple[Held, Program]:  # noqa: A002
+        """Return a container and one program of it. Raises NotFoundError."""
+        held = self.find(id)
+        if exec_id == MAIN:
+            return held, held.main
+        if exec_id not in held.execs:
+            raise NotFoundError(f"No such exec instance: {exec_id}")
+        return held, held.execs[exec_id]
+
+    def find_running(self, id: str) -> Held:  # noqa: A002
+        """Return a container whose program has not ended. Raises NotFoundError, ConflictError."""
+        held = self.find(id)
+        if held.main.exited is not None:
+            raise ConflictError(f"container {id} is not running")
+        return held
+
+    # ---- ends -----------------------------------------------------------------------------------------
+
+    def watch(self, held: Held, program: Program) -> None:
+        """Reap a program when it ends, and tell of it."""
+        program.watched = program.child.pidfd
+        self.loop.watch(program.watched, lambda: self._ended(held, program))
+
+    def _ended(self, held: Held, program: Program) -> None:
+        # Once: a tracer that is another process may keep it, and then SIGCHLD says when it can be reaped.
+        self.loop.forget(program.watched)
+        self.notice(held, program)
+
+    def notice(self, held: Held, program: Program) -> None:
+        """Look whether a program has ended: its pidfd says so, or another look at it may have reaped it."""
+        if program.exited is not None:
+            return
+        code = program.child.poll()
+        if code is None:
+            return
+        self.loop.forget(program.watched)
+        exited = held.end_of(program, code)
+        group = held.container.group
+        if program is held.main and held.container.dies_alone and group is not None:
+            group.kill_now()
+        self._tell(exited)
+
+    def look_soon(self) -> None:
+        """SIGCHLD has come: look for what no pidfd says, once the ends that pidfds say are noticed."""
+        if not self._looking:
+            self._looking = True
+            self.loop.later(_LOOK_S, self._look)
+
+    def _look(self) -> None:
+        """Let go of threads that had themselves traced, and reap the dead ones, and who is left to us.
+
+        Left to us are children that a joined program has made with CLONE_PARENT. Either keeps a container
+        from ending.
+        """
+        self._looking = False
+        for _ in range(_MOST_LOOKS):
+            pid = reaper.peek()
+            if pid is None:
+                return
+            if any(pid == pending.pid for pending in self.beginning.values()):
+                break  # it tells by itself in a moment
+            held, program = self._whose(pid)
+            if held is not None and program is not None:
+                self.notice(held, program)
+            else:
+                reaper.settle(pid)
+        self.look_soon()
+
+    def _whose(self, pid: int) -> tuple[Held, Program] | tuple[None, None]:
+        for held in self.held.values():
+            for program in held.programs():
+                if program.pid == pid and program.exited is None:
+                    return held, program
+        return None, None
+
+    # ---- pools ----------------------------------------------------------------------------------------
+
+    def want(self, config: ContainerConfig, layers: tuple[str, ...]) -> None:
+        """Fill the pools for containers like this one when there is nothing else to do."""
+        self._wanted.pop(layers, None)
+        self._wanted[layers] = config
+        while len(self._wanted) > _MOST_SHAPES:
+            self._wanted.pop(next(iter(self._wanted)))
+        self.loop.rest()
+
+    def _use_spare_time(self) -> bool:
+        if self._wanted:
+            layers, config = next(iter(self._wanted.items()))
+            full = True
+            try:
+                full = self.engine.refill_one(config, layers)
+            except Exception:
+                log_failure("fill the pools")  # the next start says it to somebody
+            if full:
+                del self._wanted[layers]
+        return bool(self._wanted)
+
+    # ---- the end --------------------------------------------------------------------------------------
+
+    def close(self, patience_s: float) -> None:
+        """Free all containers, pools and networks. What still runs is killed and waited for, so long.
+
+        Raises EngineError, CgroupError, NetworkError; what is not stuck is freed all the same.
+        """
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.engine.close, patience_s)  # with the networks
+            for held in self.held.values():
+                for program in held.programs():
+                    program.streams.close()
+                if self._networks is not None:
+                    stack.callback(self._networks.release, held.id)
+            self._networks = None
+
+
+def log_failure(operation: str) -> None:
+    """Write the exception that is being handled to the log."""
+    print(f"{operation}:", file=sys.stderr)
+    traceback.print_exc()
+    sys.stderr.flush()

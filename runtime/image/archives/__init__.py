@@ -1,0 +1,1 @@
+"""Images as archive files: `docker save`, OCI layouts."""

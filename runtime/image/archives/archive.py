@@ -1,0 +1,297 @@
+"""Images from archives: what `docker save`, `podman save` and `skopeo copy … oci-archive:` write.
+
+The archive's members are first put, as plain files under numbers of ours, into a scratch directory: nothing
+of their names reaches the file system, and the documents inside may point at them in any order.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import msgspec
+
+from runtime.image.archives.legacy import OldArchive
+from runtime.image.documents import (
+    INDEX,
+    MANIFEST,
+    REF_NAME,
+    Descriptor,
+    ImageConfig,
+    Index,
+    Manifest,
+    architecture,
+    decode,
+)
+from runtime.image.errors import ImageError, LayerError, os_cause
+from runtime.image.layers import files
+from runtime.image.layers.compression import PlainReader, Readable
+from runtime.image.layers.entry_names import entry_path
+from runtime.image.layers.layer_store import Layer, LayerStore
+from runtime.image.layers.streams import LayerReader, UnpackLimits
+
+_CHUNK = 1 << 20
+_ZEROS = bytes(_CHUNK)
+_LONGEST_DOCUMENT = 16 << 20
+
+
+_DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+_DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+_CONTAINERD_NAME = "io.containerd.image.name"
+
+OnLayer = Callable[[str, int], None]
+"""Told of each layer that is put into the store: its diff id, and the bytes of it in the archive."""
+
+
+def ignore_layer(diff_id: str, size: int) -> None:
+    """Tell nobody."""
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """An image found in an archive: its layers, now in the store, and its config document's bytes.
+
+    manifest: its own bytes and media type, where the archive has one whose layers are kept as they are.
+    parent: the id of the image that it says it was made from.
+    """
+
+    names: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    config: bytes
+    manifest: bytes = b""
+    media_type: str = ""
+    parent: str = ""
+
+
+class _DockerImage(msgspec.Struct, frozen=True):
+    config: str = msgspec.field(name="Config")
+    layers: tuple[str, ...] | None = msgspec.field(name="Layers", default=None)
+    tags: tuple[str, ...] | None = msgspec.field(name="RepoTags", default=None)
+    parent: str = msgspec.field(name="Parent", default="")
+
+
+def is_archive(source: Path) -> bool:
+    """Say whether `source` holds whole images (a tar or directory with manifest.json or an OCI layout)."""
+    if source.is_dir():
+        return (source / "oci-layout").is_file() and (source / "index.json").is_file()
+    try:
+        with (
+            source.open("rb") as stream,
+            _open(cast("BinaryIO", PlainReader(stream, UnpackLimits())), UnpackLimits()) as tar,
+        ):
+            for number, member in enumerate(tar):
+                if member.name.removeprefix("./") in ("manifest.json", "oci-layout", "index.json"):
+                    return True
+                # Such archives hold tens of members, all of blobs; a root file system shows itself soon.
+                if number > 2000 or not (member.isreg() or member.isdir() or member.issym()):
+                    return False
+    except (LayerError, tarfile.TarError):
+        return False
+    except OSError as error:
+        raise ImageError(f"read {source}: {os_cause(error)}") from error
+    return False
+
+
+def read_archive(
+    source: Path | Readable, store: LayerStore, limits: UnpackLimits, on_layer: OnLayer = ignore_layer
+) -> list[Found]:
+    """Bring all images of an archive (a file or a stream) or OCI layout directory into `store`.
+
+    The caller gives them names, and holds ImageStore.adding() until then.
+    """
+    with files.scratch_directory(store.tmp) as scratch:
+        try:
+            members = _members(source, scratch, limits)
+            reader = _Reader(members, store, on_layer)
+            if "manifest.json" in members:
+                return reader.docker()
+            return reader.old() if "repositories" in members and "index.json" not in members else reader.oci()
+        except (msgspec.MsgspecError, tarfile.TarError, RecursionError, UnicodeError) as error:
+            raise ImageError(
+                f"archive {_shown(source)} is malformed: {error}; save the image again"
+            ) from error
+        except OSError as error:
+            raise ImageError(f"read archive {_shown(source)}: {os_cause(error)}") from error
+
+
+def _shown(source: Path | Readable) -> str:
+    return str(source) if isinstance(source, Path) else "from the stream"
+
+
+def _members(source: Path | Readable, scratch: Path, limits: UnpackLimits) -> dict[str, Path]:
+    if not isinstance(source, Path):
+        return _spread(cast("BinaryIO", PlainReader(source, limits)), scratch, limits)
+    if source.is_dir():
+        return _directory_members(source)
+    with source.open("rb") as stream:
+        return _spread(cast("BinaryIO", PlainReader(stream, limits)), scratch, limits)
+
+
+def _open(stream: BinaryIO, limits: UnpackLimits) -> tarfile.TarFile:
+    reader = LayerReader(stream, limits, hashed=False)
+    return tarfile.open(fileobj=reader, mode="r:", encoding="utf-8", errors="surrogateescape")  # type: ignore[call-overload, no-any-return]
+
+
+def _spread(stream: BinaryIO, scratch: Path, limits: UnpackLimits) -> dict[str, Path]:
+    members: dict[str, Path] = {}
+    links: list[tuple[str, str]] = []
+    with _open(stream, limits) as tar:
+        for number, member in enumerate(tar):
+            if number >= limits.max_entries:
+                raise LayerError(f"archive has more than {limits.max_entries} entries; refused as a bomb")
+            name = entry_path(member.name)
+            if member.isreg() and (content := tar.extractfile(member)) is not None:
+                members[name] = target = scratch / str(number)
+                with target.open("xb") as copy:
+                    while data := content.read(_CHUNK):
+                        if not data[0] and data == _ZEROS[: len(data)]:  # a bomb of zeros takes no space
+                            copy.seek(len(data), os.SEEK_CUR)
+                        else:
+                            copy.write(data)
+                    copy.truncate()
+            elif member.issym() or member.islnk():  # docker links layers that are equal
+                parent = name.rpartition("/")[0] if member.issym() else ""
+                links.append((name, _joined(parent, member.linkname)))
+    for name, target_name in links:
+        if target_name in members:
+            members[name] = members[target_name]
+    return members
+
+
+def _joined(parent: str, link: str) -> str:
+    parts = parent.split("/") if parent else []
+    for part in link.split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)
+
+
+def _directory_members(source: Path) -> dict[str, Path]:
+    blobs = source / "blobs/sha256"
+    members = {f"blobs/sha256/{path.name}": path for path in (blobs.iterdir() if blobs.is_dir() else [])}
+    return members | {"index.json": source / "index.json"}
+
+
+class _Reader:
+    """Finds the images among an archive's members."""
+
+    def __init__(self, members: Mapping[str, Path], store: LayerStore, on_layer: OnLayer) -> None:
+        self._members, self._store, self._on_layer = members, store, on_layer
+
+    def docker(self) -> list[Found]:
+        """Images as manifest.json lists them."""
+        images = decode(self._document("manifest.json"), tuple[_DockerImage, ...])
+        found = []
+        for image in images:
+            config = self._document(image.config)
+            diff_ids = _diff_ids(config)
+            paths = image.layers or ()
+            layers = self._layers(paths, (None,) * len(paths), diff_ids)
+            found.append(Found(names=image.tags or (), layers=layers, config=config, parent=image.parent))
+        return found
+
+    def old(self) -> list[Found]:
+        """Images of Docker before 1.10."""
+        archive = OldArchive(self._members, self._document, self._store, self._on_layer)
+        found = [Found(names=one.names, layers=one.layers, config=one.config) for one in archive.images()]
+        for one in found:
+            _diff_ids(one.config)
+        return found
+
+    def oci(self) -> list[Found]:
+        """Images as index.json lists them; of several platforms, the one of this machine."""
+        index = decode(self._document("index.json"), Index)
+        found: dict[str, Found] = {}
+        for entry in index.manifests:
+            name = entry.annotations.get(_CONTAINERD_NAME) or entry.annotations.get(REF_NAME)
+            names = (name,) if name else ()
+            one = self._platform_of(entry)
+            if one.digest in found:
+                both = (*found[one.digest].names, *names)
+                found[one.digest] = msgspec.structs.replace(found[one.digest], names=both)
+            else:
+                found[one.digest] = self._oci_image(one, names)
+        return list(found.values())
+
+    def _platform_of(self, entry: Descriptor) -> Descriptor:
+        if entry.media_type in (MANIFEST, _DOCKER_MANIFEST):
+            return entry
+        if entry.media_type not in (INDEX, _DOCKER_INDEX):
+            raise ImageError(f"archive holds a {entry.media_type}, which is no image; save an image")
+        machine = architecture()
+        for one in decode(self._blob(entry), Index).manifests:
+            if (one.platform.get("os"), one.platform.get("architecture")) == ("linux", machine):
+                return one
+        raise ImageError(f"archive holds no image for linux/{machine}; save that platform's")
+
+    def _oci_image(self, entry: Descriptor, names: tuple[str, ...]) -> Found:
+        data = self._blob(entry)
+        manifest = decode(data, Manifest)
+        config = self._blob(manifest.config)
+        diff_ids = _diff_ids(config)
+        for layer in manifest.layers:
+            self._check_size(layer)
+        digests = tuple(layer.digest for layer in manifest.layers)
+        paths = tuple(self._blob_name(one) for one in digests)
+        layers = self._layers(paths, digests, diff_ids)
+        kind = manifest.media_type or MANIFEST
+        return Found(names=names, layers=layers, config=config, manifest=data, media_type=kind)
+
+    def _layers(
+        self, paths: tuple[str, ...], digests: tuple[str | None, ...], diff_ids: tuple[str, ...]
+    ) -> tuple[Layer, ...]:
+        if len(paths) != len(diff_ids):
+            raise ImageError(
+                "archive's config and manifest name unequal numbers of layers; save the image again"
+            )
+        rows = zip(paths, digests, diff_ids, strict=True)
+        return tuple(self._layer(path, digest, diff_id) for path, digest, diff_id in rows)
+
+    def _layer(self, path: str, digest: str | None, diff_id: str) -> Layer:
+        if path not in self._members:
+            raise ImageError(f"archive has no {path}, which its manifest lists; save the image again")
+        known = self._store.known_layer(diff_id)
+        if known is not None and digest in (None, known.digest):
+            return known
+        with self._members[path].open("rb") as stream:
+            self._on_layer(diff_id, self._members[path].stat().st_size)
+            return self._store.add_stream(stream, digest=digest, diff_id=diff_id)
+
+    def _document(self, name: str) -> bytes:
+        path = self._members.get(name)
+        if path is None:
+            raise ImageError(f"archive has no {name}, which its documents point at; save the image again")
+        if path.stat().st_size > _LONGEST_DOCUMENT:
+            raise ImageError(f"archive's {name} is too long for a document; refused")
+        return path.read_bytes()
+
+    def _blob_name(self, digest: str) -> str:
+        return f"blobs/sha256/{self._store.blob_path(digest).name}"
+
+    def _blob(self, wanted: Descriptor) -> bytes:
+        data = self._document(self._blob_name(wanted.digest))
+        if self._store.put_blob(data) != wanted.digest:
+            raise ImageError(
+                f"archive's blob {wanted.digest} does not have that digest; save the image again"
+            )
+        self._check_size(wanted)
+        return data
+
+    def _check_size(self, wanted: Descriptor) -> None:
+        path = self._members.get(self._blob_name(wanted.digest))
+        if path is not None and path.stat().st_size != wanted.size:
+            raise ImageError(
+                f"archive's blob {wanted.digest} has {path.stat().st_size} bytes, not {wanted.size} as its "
+                "descriptor says; save the image again"
+            )
+
+
+def _diff_ids(config: bytes) -> tuple[str, ...]:
+    document = decode(config, ImageConfig)
+    if document.os not in ("", "linux"):
+        raise ImageError(f"image operating system {document.os[:40]!r} cannot be used on this platform")
+    return document.rootfs.diff_ids

@@ -1,0 +1,189 @@
+"""Images as one archive that docker, podman, skopeo and containerd read: an OCI layout with docker's files.
+
+Layers are written uncompressed, as docker does: every reader takes them so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from runtime.image.documents import CONFIG, LAYER, MANIFEST, REF_NAME, Descriptor, Index, Manifest, encode
+from runtime.image.errors import ImageNotFoundError
+from runtime.image.layers.layer_store import Layer
+from runtime.image.references import HUB, parse_reference
+from runtime.image.store.image import Image
+from runtime.image.store.listing import seconds_of
+
+if TYPE_CHECKING:
+    from runtime.image.store.store import ImageStore
+
+CONTAINERD_NAME = "io.containerd.image.name"
+_BLOCK = 512
+
+
+class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+    """An image to be saved, and the names it is saved under."""
+
+    image: Image
+    names: tuple[str, ...]
+
+
+def choose(store: ImageStore, references: Sequence[str]) -> tuple[Chosen, ...]:
+    """Find what to save, each image once. A repository without a tag means all its tags, an id no name.
+
+    Raises ImageNotFoundError and what resolve() does.
+    """
+    found: dict[str, Chosen] = {}
+    for text in references:
+        for image, names in _images_of(store, text):
+            before = found.get(image.id)
+            old = before.names if before else ()
+            names = (*old, *(name for name in names if name not in old))
+            found[image.id] = Chosen(image=image, names=names)
+    return tuple(found.values())
+
+
+def _images_of(store: ImageStore, text: str) -> list[tuple[Image, tuple[str, ...]]]:
+    if store.is_id(text):
+        return [(store.resolve(text), ())]
+    reference = parse_reference(text)
+    if reference.tag or reference.digest:
+        image = store.resolve(text)
+        return [(image, () if reference.digest else (str(reference),))]
+    images: list[tuple[Image, tuple[str, ...]]] = [
+        (image, (image.reference,))
+        for image in store.list()
+        if image.names and parse_reference(image.reference).repository == reference.repository
+    ]
+    if not images:
+        raise ImageNotFoundError(f"No such image: {text}; nn images lists what is here")
+    return images
+
+
+def save(store: ImageStore, chosen: Sequence[Chosen]) -> Iterator[bytes]:
+    """Yield the archive of these images. Nothing of them is removed meanwhile."""
+    with store.adding():
+        written: set[str] = set()
+        entries: list[Descriptor] = []
+        for one in chosen:
+            manifest = _manifest(store, one.image)
+            data = encode(manifest)
+            digest = _digest(data)
+            made = _made(one.image)
+            yield from _file(_blob_name(digest), data, written, made)
+            config = store.content.read_blob(one.image.id)
+            yield from _file(_blob_name(one.image.id), config, written, made)
+            for layer in one.image.layers:
+                yield from _layer(store, layer, written, made)
+            entries.extend(
+                _entries(Descriptor(media_type=MANIFEST, digest=digest, size=len(data)), one.names)
+            )
+        yield from _documents(chosen, entries)
+    yield bytes(2 * _BLOCK)
+
+
+def _made(image: Image) -> int:
+    """When the image was made, in Unix seconds; 0 where it does not say, or not in numbers a tar has."""
+    try:
+        return max(0, int(seconds_of(image.config.created or "")))
+    except ValueError:
+        return 0
+
+
+def _manifest(store: ImageStore, image: Image) -> Manifest:
+    size = len(store.content.read_blob(image.id))
+    return Manifest(
+        config=Descriptor(media_type=CONFIG, digest=image.id, size=size),
+        layers=tuple(
+            Descriptor(media_type=LAYER, digest=layer.diff_id, size=store.content.tar_bytes(layer))
+            for layer in image.layers
+        ),
+    )
+
+
+def _entries(entry: Descriptor, names: Sequence[str]) -> list[Descriptor]:
+    if not names:
+        return [entry]
+    marks = [
+        {CONTAINERD_NAME: _full_name(name), REF_NAME: parse_reference(name).tagged().tag} for name in names
+    ]
+    return [msgspec.structs.replace(entry, annotations=mark) for mark in marks]
+
+
+def _full_name(name: str) -> str:
+    reference = parse_reference(name).tagged()
+    if reference.host != HUB:
+        return str(reference)
+    return f"{HUB}/{reference.path}:{reference.tag}"
+
+
+def _documents(chosen: Sequence[Chosen], entries: Sequence[Descriptor]) -> Iterator[bytes]:
+    written: set[str] = set()
+    ids = {one.image.id for one in chosen}
+    docker = [
+        {
+            "Config": _blob_name(one.image.id),
+            "RepoTags": list(one.names) or None,
+            "Layers": [_blob_name(layer.diff_id) for layer in one.image.layers],
+            **({"Parent": one.image.parent} if one.image.parent in ids else {}),
+        }
+        for one in chosen
+    ]
+    files: dict[str, Any] = {
+        "index.json": Index(manifests=tuple(entries)),
+        "manifest.json": docker,
+        "oci-layout": {"imageLayoutVersion": "1.0.0"},
+        "repositories": _repositories(chosen),
+    }
+    for name, document in files.items():
+        yield from _file(name, msgspec.json.encode(document, order="deterministic"), written)
+
+
+def _repositories(chosen: Sequence[Chosen]) -> dict[str, dict[str, str]]:
+    """What docker before 1.10 wrote: repository, tag, and the topmost layer."""
+    found: dict[str, dict[str, str]] = {}
+    for one in chosen:
+        for name in one.names:
+            reference = parse_reference(name).tagged()
+            top = one.image.layers[-1].diff_id if one.image.layers else one.image.id
+            found.setdefault(reference.repository, {})[reference.tag] = top.removeprefix("sha256:")
+    return found
+
+
+# ---- members --------------------------------------------------------------------------------------------
+
+
+def _layer(store: ImageStore, layer: Layer, written: set[str], made: int) -> Iterator[bytes]:
+    name = _blob_name(layer.diff_id)
+    if name in written:
+        return
+    written.add(name)
+    size = store.content.tar_bytes(layer)
+    yield _header(name, size, made)
+    yield from store.content.read_tar(layer)
+    yield bytes(-size % _BLOCK)
+
+
+def _file(name: str, data: bytes, written: set[str], made: int = 0) -> Iterator[bytes]:
+    if name not in written:
+        written.add(name)
+        yield _header(name, len(data), made) + data + bytes(-len(data) % _BLOCK)
+
+
+def _header(name: str, size: int, made: int) -> bytes:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode, entry.mtime = size, 0o644, made
+    return entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def _blob_name(digest: str) -> str:
+    return f"blobs/sha256/{digest.removeprefix('sha256:')}"
+
+
+def _digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"

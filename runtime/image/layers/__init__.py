@@ -1,0 +1,1 @@
+"""Layers: unpacked, packed, verified, kept on disk."""

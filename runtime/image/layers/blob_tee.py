@@ -1,0 +1,37 @@
+"""A layer's raw bytes, kept in a file when they are read: on the disk before they are worked on."""
+
+from __future__ import annotations
+
+from runtime.image.documents import MEDIA_TYPE_OF, Descriptor
+from runtime.image.layers.files import EarlyWriter
+from runtime.image.layers.pack import BlobWriter, Compression
+from runtime.image.layers.pipeline import Source
+from runtime.image.layers.streams import LayerReader, sniff
+
+
+class Keeper:
+    """Reads from `source` and keeps what it reads; a plain tar is compressed, where that is asked for."""
+
+    def __init__(self, source: Source, target: EarlyWriter, compression: Compression) -> None:
+        self._source, self._target = source, target
+        self._compression = compression
+        self._writer: BlobWriter | None = None
+        self._begun = False
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes."""
+        data = self._source.read(size)
+        if data and not self._begun:
+            self._begun = True
+            if self._compression != "none" and sniff(data) == "none":
+                self._writer = BlobWriter(self._target, self._compression)
+        (self._writer or self._target).write(data)
+        return data
+
+    def kept(self, reader: LayerReader) -> Descriptor:
+        """Describe what was kept, once `reader` has had all of it."""
+        if self._writer is None:
+            media_type = MEDIA_TYPE_OF[reader.compression]
+            return Descriptor(media_type=media_type, digest=reader.digest, size=reader.size)
+        digest = self._writer.finish()
+        return Descriptor(media_type=MEDIA_TYPE_OF[self._compression], digest=digest, size=self._writer.size)

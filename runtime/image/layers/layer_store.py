@@ -1,0 +1,394 @@
+"""Blobs and unpacked layers on disk: how bytes get in, and how they are known to be unchanged.
+
+blobs/sha256/<hex>        every document and compressed layer, named by its digest
+layers/<diff id>/tree     a layer unpacked once, in overlay form, shared by all containers
+layers/<diff id>/layer.json   what was noted about it
+partial/<hex>.part        the beginning of a blob that a process has received which died
+tmp/<owner>.<n>           work in progress; renamed into place when complete
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import msgspec
+
+from runtime.image.documents import Descriptor
+from runtime.image.errors import ImageError, LayerError, os_cause
+from runtime.image.layers import files
+from runtime.image.layers.blob_tee import Keeper
+from runtime.image.layers.document_cache import KnownDocuments
+from runtime.image.layers.metadata import is_opaque
+from runtime.image.layers.pack import END_MARK, Compression, Skip, keep_all, tar_pieces
+from runtime.image.layers.partial import Partials, scratch_name
+from runtime.image.layers.pipeline import Pieces, Source, read_ahead
+from runtime.image.layers.streams import LayerReader, UnpackLimits
+from runtime.image.layers.tree import file_digest, tree_digest
+from runtime.image.layers.unpack import Unpacked as Contents
+from runtime.image.layers.unpack import unpack
+
+EMPTY_TAR = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
+"""The digest of a tar without entries: a step that gives it adds no layer, as in docker."""
+
+_CHUNK = 1 << 20
+
+
+class Layer(msgspec.Struct, frozen=True, kw_only=True):
+    """A layer in the store: its blob (`digest`, `size`, `media_type`) and the digest of its tar."""
+
+    digest: str
+    size: int
+    media_type: str
+    diff_id: str
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """The layer as a manifest lists it."""
+        return Descriptor(media_type=self.media_type, digest=self.digest, size=self.size)
+
+
+class LayerRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """layer.json. `hides_all`: its root is opaque, so nothing of the layers below is seen.
+
+    bytes: of the files in it; tar_bytes: of its uncompressed tar (0: not noted); blob: what it came from.
+    tree: its digest, "" until somebody asked for it: hashing would double what a pull costs.
+
+    `boot`: the boot in which the tree was written or last checked. Trees are not flushed to disk one by one
+    (that waits for everybody's writes); one from before a reboot is hashed once before it is used again, or
+    unpacked anew where there is nothing to compare it with.
+    """
+
+    boot: str
+    tree: str = ""
+    entries: int
+    bytes: int
+    hides_all: bool = False
+    tar_bytes: int = 0
+    blob: Descriptor | None = None
+
+
+class Unpacked(NamedTuple):
+    """An unpacked layer: its directory, and what was noted about it."""
+
+    tree: Path
+    record: LayerRecord
+
+
+class LayerStore:
+    """The lower half of ImageStore: content without names. Safe for several processes at once."""
+
+    def __init__(self, root: Path, limits: UnpackLimits) -> None:
+        self.root, self._limits = root, limits
+        self._own_limits = msgspec.structs.replace(limits, max_ratio=1 << 40)
+        self.blobs, self.layers, self.tmp = root / "blobs/sha256", root / "layers", root / "tmp"
+        self.partials = Partials(root / "partial")
+        self.documents = KnownDocuments()
+        self._settling, self._unsettled = threading.Lock(), False
+        try:
+            for path in (self.blobs, self.layers, self.tmp):
+                path.mkdir(parents=True, exist_ok=True)
+            root.chmod(0o700)  # setuid programs of an image must not be reachable by users of the host
+        except OSError as error:
+            raise ImageError(f"open image store {root}: {os_cause(error)}") from error
+
+    def blob_path(self, digest: str) -> Path:
+        """Where the blob `digest` lies; ImageError when that is no sha256 digest."""
+        algorithm, _, value = digest.partition(":")
+        if algorithm != "sha256" or len(value) != 64 or value.strip("0123456789abcdef"):
+            raise ImageError(f"digest {digest!r} is not supported; only sha256:<64 hex digits> is")
+        return self.blobs / value
+
+    def drop_blob(self, path: Path) -> None:
+        """Remove a blob, and what is remembered of it."""
+        path.unlink(missing_ok=True)
+        self.documents.forget(f"sha256:{path.name}")
+
+    def layer_path(self, diff_id: str) -> Path:
+        """Where the layer `diff_id` is unpacked (its content is in `tree` below)."""
+        return self.layers / self.blob_path(diff_id).name
+
+    def put_blob(self, data: bytes) -> str:
+        """Store a document; return its digest. Raises ImageError where the disk does not take it."""
+        digest = _digest(data)
+        target = self.blob_path(digest)
+        if target.exists():
+            self._unsettled = True  # who placed it may not have come to settle()
+            return digest
+        with files.scratch_directory(self.tmp) as scratch:
+            temporary = scratch / "blob"
+            try:
+                temporary.write_bytes(data)
+                self._place_file(temporary, target)
+            except OSError as error:
+                raise ImageError(f"store document {digest}: {os_cause(error)}") from error
+        return digest
+
+    def read_blob(self, digest: str) -> bytes:
+        """Read a document and check it against its digest."""
+        path = self.blob_path(digest)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ImageError(f"read blob {path}: {os_cause(error)}") from error
+        if _digest(data) != digest:
+            raise ImageError(
+                f"blob {path} is corrupt: its bytes do not have the digest {digest}; import again"
+            )
+        return data
+
+    def has_blob(self, digest: str) -> bool:
+        """Say whether a blob is here. What adding() does not protect may be gone a moment later."""
+        return self.blob_path(digest).is_file()
+
+    def open_blob(self, digest: str) -> BinaryIO:
+        """Open a blob for reading, as it came (compressed). ImageError when it is not here."""
+        path = self.blob_path(digest)
+        try:
+            return path.open("rb")
+        except OSError as error:
+            raise ImageError(f"read blob {path}: {os_cause(error)}") from error
+
+    def find_layer(self, digest: str, diff_id: str, media_type: str) -> Layer | None:
+        """Return a layer that is here whole, blob and tree, so that it need not be fetched; else None.
+
+        Hold ImageStore.adding() from this look until the image that uses it is added.
+        """
+        path = self.blob_path(digest)
+        if not (self.layer_path(diff_id) / "layer.json").is_file() or not path.is_file():
+            return None
+        return Layer(digest=digest, size=path.stat().st_size, media_type=media_type, diff_id=diff_id)
+
+    def known_layer(self, diff_id: str) -> Layer | None:
+        """Return the layer of this content that is here whole, in whatever compression, else None.
+
+        As find_layer() to be used within adding().
+        """
+        record = self._record(diff_id)
+        if record is None or record.blob is None or not self.has_blob(record.blob.digest):
+            return None
+        return _layer(record.blob, diff_id)
+
+    def at_hand(self, layer: Layer) -> Layer:
+        """Return the layer, or the same content in the bytes that are here where its own never were."""
+        return layer if self.has_blob(layer.digest) else self.known_layer(layer.diff_id) or layer
+
+    def _record(self, diff_id: str) -> LayerRecord | None:
+        try:
+            note = (self.layer_path(diff_id) / "layer.json").read_bytes()
+            return msgspec.json.decode(note, type=LayerRecord)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    # ---- layers in -------------------------------------------------------------------------------------
+
+    def add_directory(self, source: Path, compression: Compression = "zstd") -> Layer:
+        """Store the directory `source` (plain or in overlay form) as a layer, and unpack it."""
+        return self.add_stream(Pieces(tar_pieces(str(source))), compression=compression)
+
+    def add_changes(self, source: Path, skip: Skip = keep_all) -> Layer | None:
+        """Store what is below `source`, without its root and what `skip` says; None where that is nothing."""
+        pieces = tar_pieces(str(source), skip=skip, root=False)
+        first = next(pieces)
+        if first == END_MARK:
+            return None
+        return self.add_stream(Pieces(itertools.chain((first,), pieces)))
+
+    def add_stream(
+        self,
+        source: Source,
+        *,
+        digest: str | None = None,
+        diff_id: str | None = None,
+        media_type: str | None = None,
+        compression: Compression = "zstd",
+    ) -> Layer:
+        """Store a layer's tar (plain, gzip or zstd), unpacking it as it passes.
+
+        source: anything with a blocking read(). `digest` and `diff_id`, when given, must be those of the
+        bytes; with `digest` they are kept as they came, without it a plain tar is compressed. media_type: as
+        a manifest names it, in place of OCI's own. LayerError for a hostile or corrupt layer; nothing of it
+        is kept then.
+        """
+        with files.scratch_directory(self.tmp) as scratch:
+            blob, work = scratch / scratch_name(digest), scratch / "layer"
+            try:
+                with blob.open("xb") as file:
+                    keeper = Keeper(
+                        source, files.EarlyWriter(file), compression if digest is None else "none"
+                    )
+                    reader, record = self._unpack_to(keeper, work, self._limits, lenient=diff_id is not None)
+                    layer = _layer(keeper.kept(reader), reader.diff_id)
+                _check("layer's bytes", reader.digest, digest)
+                _check("layer's tar", reader.diff_id, diff_id)
+                self._place_file(blob, self.blob_path(layer.digest))
+                record = msgspec.structs.replace(record, blob=layer.descriptor)
+                self._place_layer(work, record, layer.diff_id)
+            except OSError as error:
+                raise ImageError(f"store layer: {os_cause(error)}") from error
+        return msgspec.structs.replace(layer, media_type=media_type) if media_type else layer
+
+    def unpacked(self, layer: Layer) -> Unpacked:
+        """Return the layer in overlay form, unpacking its blob where that is missing or a crash broke it."""
+        home, layer = self.layer_path(layer.diff_id), self.at_hand(layer)
+        if home.is_dir():
+            record = self._survivor(home)
+            if record is not None:
+                return Unpacked(home / "tree", record)
+        with files.scratch_directory(self.tmp) as scratch:
+            path = self.blob_path(layer.digest)
+            try:
+                with path.open("rb") as source:
+                    reader, record = self._unpack_to(
+                        source, scratch / "layer", self._own_limits, lenient=True
+                    )
+                _check(f"blob {path}", reader.digest, layer.digest)
+                _check(f"tar in blob {path}", reader.diff_id, layer.diff_id)
+                record = msgspec.structs.replace(record, blob=layer.descriptor)
+                self._place_layer(scratch / "layer", record, layer.diff_id)
+            except OSError as error:
+                raise ImageError(f"unpack blob {path}: {os_cause(error)}") from error
+        return Unpacked(home / "tree", record)
+
+    def unpacked_bytes(self, diff_id: str) -> int:
+        """Return the bytes of the files in a layer as noted when it was unpacked, 0 where it is not."""
+        record = self._record(diff_id)
+        return record.bytes if record else 0
+
+    def tar_bytes(self, layer: Layer) -> int:
+        """Return the size of the layer's uncompressed tar; read through where it was not noted."""
+        record = self._record(layer.diff_id)
+        return (record.tar_bytes if record else 0) or sum(map(len, self.read_tar(layer)))
+
+    def read_tar(self, layer: Layer) -> Iterator[bytes]:
+        """Yield the layer's uncompressed tar, checked against its digest at the end."""
+        with self.open_blob(self.at_hand(layer).digest) as blob:
+            reader = LayerReader(blob, self._own_limits)
+            while data := reader.read(_CHUNK):
+                yield data
+        _check(f"tar in blob {layer.digest}", reader.diff_id, layer.diff_id)
+
+    def _survivor(self, home: Path) -> LayerRecord | None:
+        """Return the record of a layer whose tree can be trusted; away with one that a crash has damaged."""
+        try:
+            record = msgspec.json.decode((home / "layer.json").read_bytes(), type=LayerRecord)
+            if record.boot == files.boot_id():
+                return record
+            if record.tree and tree_digest(str(home / "tree")) == record.tree:
+                return self._note(home, msgspec.structs.replace(record, boot=files.boot_id()))
+        except (OSError, msgspec.MsgspecError, ImageError):
+            pass
+        if files.in_use(home):
+            raise ImageError(f"layer {home} is damaged and in use; stop its containers and try again")
+        self.discard(home)
+        return None
+
+    def _note(self, home: Path, record: LayerRecord) -> LayerRecord:
+        with files.scratch_directory(self.tmp) as scratch:
+            files.write_atomically(home / "layer.json", msgspec.json.encode(record), scratch)
+        return record
+
+    def discard(self, path: Path) -> None:
+        """Remove a layer. Renamed first: a kill in the middle must not leave half of it under its name."""
+        if path.exists():
+            with files.scratch_directory(self.tmp) as scratch:
+                path.rename(scratch / path.name)
+
+    def _unpack_to(
+        self, source: Source, work: Path, limits: UnpackLimits, *, lenient: bool
+    ) -> tuple[LayerReader, LayerRecord]:
+        """Unpack a layer. lenient: its digest is known, and tells by itself whether something is missing."""
+        tree = work / "tree"
+        tree.mkdir(parents=True)
+        tree.chmod(0o755)
+
+        def unpacking(raw: BinaryIO) -> tuple[LayerReader, Contents]:
+            reader = LayerReader(raw, limits, lenient=lenient)
+            return reader, unpack(reader, str(tree), limits)
+
+        reader, result = read_ahead(source, unpacking)
+        record = LayerRecord(
+            boot=files.boot_id(),
+            entries=result.entries,
+            bytes=result.bytes,
+            hides_all=is_opaque(str(tree)),
+            tar_bytes=reader.tar_size,
+        )
+        return reader, record
+
+    # ---- placement -------------------------------------------------------------------------------------
+
+    def _place_file(self, temporary: Path, target: Path) -> None:
+        self._unsettled = True  # also for what is here already: who placed it may not have come to settle()
+        if target.exists():
+            return
+        fd = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fchmod(fd, 0o444)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        temporary.replace(target)
+        self._unsettled = True
+
+    def _place_layer(self, work: Path, record: LayerRecord, diff_id: str) -> None:
+        target = self.layer_path(diff_id)
+        if (target / "layer.json").is_file():
+            return
+        (work / "layer.json").write_bytes(msgspec.json.encode(record))
+        try:
+            work.rename(target)
+        except OSError:
+            if not (target / "layer.json").is_file():  # else another process was first, with the same content
+                raise
+        self._unsettled = True
+
+    def settle(self) -> None:
+        """Make the names of all that was placed durable: before a document is written that lists it."""
+        with self._settling:
+            if self._unsettled:
+                self._unsettled = False
+                files.sync_directory(self.blobs)
+                files.sync_directory(self.layers)
+
+    # ---- checks ----------------------------------------------------------------------------------------
+
+    def verify_layer(self, layer: Layer) -> None:
+        """Hash blob and unpacked tree again; ImageError names what changed."""
+        layer = self.at_hand(layer)
+        path = self.blob_path(layer.digest)
+        try:
+            _check(f"blob {path}", file_digest(str(path)), layer.digest)
+        except OSError as error:
+            raise ImageError(f"read blob {path}: {os_cause(error)}") from error
+        tree, record = self.unpacked(layer)
+        expected = record.tree or self._tree_of(layer)
+        _check(f"unpacked layer {tree}", tree_digest(str(tree)), expected)
+        if not record.tree:
+            self._note(tree.parent, msgspec.structs.replace(record, tree=expected))
+
+    def _tree_of(self, layer: Layer) -> str:
+        """Return the digest that the layer's tree must have, by its blob."""
+        with files.scratch_directory(self.tmp) as scratch, self.open_blob(layer.digest) as source:
+            self._unpack_to(source, scratch / "layer", self._own_limits, lenient=True)
+            return tree_digest(str(scratch / "layer/tree"))
+
+
+def _layer(blob: Descriptor, diff_id: str) -> Layer:
+    return Layer(digest=blob.digest, size=blob.size, media_type=blob.media_type, diff_id=diff_id)
+
+
+def _digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def _check(what: str, found: str, expected: str | None) -> None:
+    if expected is not None and found != expected:
+        raise LayerError(
+            f"{what} has the digest {found}, not {expected}; it was changed, get the image again"
+        )

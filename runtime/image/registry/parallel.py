@@ -1,0 +1,46 @@
+"""Several blobs at once: the first failure ends the others, and is the one that is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from runtime.image.registry.cancel import Guard
+from runtime.image.registry.errors import TransferCancelledError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def work(guard: Guard, parallel: int, one: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Do `one` for each item, at most `parallel` at a time, in order; return the results in order.
+
+    guard: of this work alone; it is aborted when something fails.
+    """
+    failures: list[BaseException] = []
+
+    def watched(item: T) -> R:
+        try:
+            guard.check()
+            return one(item)
+        except BaseException as error:
+            failures.append(error)
+            guard.abort()
+            raise
+
+    with ThreadPoolExecutor(max_workers=max(1, parallel), thread_name_prefix="blob") as pool:
+        futures = [pool.submit(watched, item) for item in items]
+        try:
+            for future in futures:
+                future.exception()
+        except BaseException:
+            guard.abort()
+            raise
+    if not failures:
+        return [future.result() for future in futures]
+    try:
+        raise next((one for one in failures if not isinstance(one, TransferCancelledError)), failures[0])
+    finally:  # it holds this frame, which must not hold it: both would stay, with all the work had in hand
+        failures.clear()
+        futures.clear()

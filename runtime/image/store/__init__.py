@@ -1,0 +1,1 @@
+"""The store: images by name and id, over the layers."""

@@ -1,0 +1,211 @@
+"""What docker's `rmi` does to names and images, as a plan. Pure functions.
+
+The rules are docker's: a name goes alone while others are left; the last one takes the image with it, and
+then the unnamed images it was made from; what a container uses stays, unless that is stopped and force given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from runtime.image.errors import ImageConflictError
+from runtime.image.references import parse_reference
+from runtime.image.store import catalog
+from runtime.image.store.catalog import Entries
+
+
+class Removal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One row of docker's answer: a name that was taken away, or an image or layer that is gone."""
+
+    untagged: str = msgspec.field(default="", name="Untagged")
+    deleted: str = msgspec.field(default="", name="Deleted")
+
+
+class LayerRemoval(Removal, frozen=True, kw_only=True):
+    """The row of a layer, of which no event tells."""
+
+
+class Use(msgspec.Struct, frozen=True, kw_only=True):
+    """A container made from an image."""
+
+    container: str
+    running: bool
+
+
+UsedBy = Callable[[str], Sequence[Use]]
+"""Answers which containers were made from an image id."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """entries: what is left; removals: docker's answer; gone: ids of images without entries now."""
+
+    entries: Entries
+    removals: tuple[Removal, ...] = ()
+    gone: tuple[str, ...] = ()
+
+    def then(self, more: Plan) -> Plan:
+        """Return both as one; `more` was planned on what this leaves."""
+        return Plan(entries=more.entries, removals=self.removals + more.removals, gone=self.gone + more.gone)
+
+
+def nobody(image_id: str) -> Sequence[Use]:
+    """No image is used."""
+    return ()
+
+
+def plan_removal(
+    entries: Entries, text: str, *, force: bool = False, prune: bool = True, used_by: UsedBy = nobody
+) -> Plan:
+    """Plan `rmi text`. prune: with the unnamed images that it was made from.
+
+    Raises ImageNotFoundError, and ImageConflictError while containers or images need it.
+    """
+    image_id = catalog.id_of(catalog.find(entries, text))
+    refs = catalog.of_image(entries, image_id)
+    plan = Plan(entries=entries)
+    if catalog.is_digits(entries, text):
+        if _is_single(refs):
+            _check(entries, image_id, force=force, named=False, used_by=used_by)
+        return _delete(
+            plan, image_id, force=force, prune=prune, quiet=False, named=not _is_single(refs), used_by=used_by
+        )
+    entry = catalog.find_name(entries, text)
+    assert entry is not None
+    name = catalog.name_of(entry)
+    users = used_by(image_id)
+    if not force and _is_single(refs) and users:
+        raise ImageConflictError(
+            f'conflict: unable to remove repository reference "{text}" (must force) - container '
+            f"{users[0].container[:12]} is using its referenced image {_short(image_id)}"
+        )
+    plan = _untag(plan, name)
+    plan = _untag_digests(plan, image_id, parse_reference(name).repository)
+    if any(catalog.name_of(one) for one in catalog.of_image(plan.entries, image_id)):
+        return plan
+    return _delete(plan, image_id, force=force, prune=prune, quiet=True, named=False, used_by=used_by)
+
+
+def plan_prune(entries: Entries, image_ids: Sequence[str], used_by: UsedBy) -> Plan:
+    """Plan the removal of all these images that no container uses; one that others need loses its names."""
+    plan = Plan(entries=entries)
+    for image_id in image_ids:
+        if not catalog.of_image(plan.entries, image_id) or used_by(image_id):
+            continue
+        if catalog.children(plan.entries, image_id):
+            for name in _names(plan.entries, image_id):
+                plan = _untag(plan, name)
+        else:
+            plan = _drop(plan, image_id)
+    return plan
+
+
+def drop_unused(entries: Entries, used_by: UsedBy) -> Plan:
+    """Plan the end of removed images whose last container is gone."""
+    plan = Plan(entries=entries)
+    for entry in entries:
+        image_id = catalog.id_of(entry)
+        if catalog.is_hidden(entry) and not used_by(image_id):
+            plan = msgspec.structs.replace(
+                plan, entries=catalog.drop_image(plan.entries, image_id), gone=(*plan.gone, image_id)
+            )
+    return plan
+
+
+# ---- steps ----------------------------------------------------------------------------------------------
+
+
+def _untag(plan: Plan, name: str) -> Plan:
+    return msgspec.structs.replace(
+        plan,
+        entries=catalog.drop_name(plan.entries, name),
+        removals=(*plan.removals, Removal(untagged=name)),
+    )
+
+
+def _untag_digests(plan: Plan, image_id: str, repository: str) -> Plan:
+    """Once a repository has no tag of the image left, its digests say nothing more."""
+    names = [catalog.name_of(entry) for entry in catalog.of_image(plan.entries, image_id)]
+    same = [name for name in names if name and parse_reference(name).repository == repository]
+    if all(catalog.is_digest_name(name) for name in same):
+        for name in same:
+            plan = _untag(plan, name)
+    return plan
+
+
+def _delete(
+    plan: Plan, image_id: str, *, force: bool, prune: bool, quiet: bool, named: bool, used_by: UsedBy
+) -> Plan:
+    """Delete an image and, with `prune`, its unnamed parents. quiet: what cannot go stays, no error."""
+    try:
+        _check(plan.entries, image_id, force=force, named=named, used_by=used_by)
+    except ImageConflictError:
+        dangling = not _names(plan.entries, image_id) and not catalog.children(plan.entries, image_id)
+        if quiet and (not dangling or used_by(image_id)):
+            return plan
+        raise
+    parent = catalog.parent_of(plan.entries, image_id)
+    if used_by(image_id):  # stopped containers, and force was given: they can still be started
+        rows = _rows(plan.entries, image_id)
+        plan = msgspec.structs.replace(
+            plan, entries=catalog.hide_image(plan.entries, image_id), removals=(*plan.removals, *rows)
+        )
+    else:
+        plan = _drop(plan, image_id)
+    if not prune or not parent or not catalog.of_image(plan.entries, parent):
+        return plan
+    if _names(plan.entries, parent):
+        return plan
+    return _delete(plan, parent, force=False, prune=True, quiet=True, named=False, used_by=used_by)
+
+
+def _drop(plan: Plan, image_id: str) -> Plan:
+    return msgspec.structs.replace(
+        plan,
+        entries=catalog.drop_image(plan.entries, image_id),
+        removals=(*plan.removals, *_rows(plan.entries, image_id)),
+        gone=(*plan.gone, image_id),
+    )
+
+
+def _rows(entries: Entries, image_id: str) -> tuple[Removal, ...]:
+    return (*(Removal(untagged=name) for name in _names(entries, image_id)), Removal(deleted=image_id))
+
+
+def _names(entries: Entries, image_id: str) -> tuple[str, ...]:
+    mine = catalog.of_image(entries, image_id)
+    return (*catalog.tags(mine), *catalog.repo_digests(mine))
+
+
+def _is_single(refs: Entries) -> bool:
+    """Say whether all names are one: one tag at most, and digests of its repository."""
+    names = [parse_reference(catalog.name_of(entry)) for entry in refs if catalog.name_of(entry)]
+    tagged = [name for name in names if not name.digest]
+    return len(tagged) <= 1 and len({name.repository for name in names}) <= 1
+
+
+def _check(entries: Entries, image_id: str, *, force: bool, named: bool, used_by: UsedBy) -> None:
+    """Raise when an image may not go. named: several repositories have names for it."""
+    users = used_by(image_id)
+    running = [user for user in users if user.running]
+    if catalog.children(entries, image_id):
+        raise _conflict(image_id, "cannot be forced", "image has dependent child images")
+    if running:
+        why = f"image is being used by running container {running[0].container[:12]}"
+        raise _conflict(image_id, "cannot be forced", why)
+    if force:
+        return
+    if named:
+        raise _conflict(image_id, "must be forced", "image is referenced in multiple repositories")
+    if users:
+        why = f"image is being used by stopped container {users[0].container[:12]}"
+        raise _conflict(image_id, "must be forced", why)
+
+
+def _conflict(image_id: str, how: str, why: str) -> ImageConflictError:
+    return ImageConflictError(f"conflict: unable to delete {_short(image_id)} ({how}) - {why}")
+
+
+def _short(image_id: str) -> str:
+    return image_id.removeprefix("sha256:")[:12]

@@ -1,0 +1,401 @@
+"""Named images in an OCI image layout: create, resolve, tag, verify, flatten, remove, list."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from runtime.image.archives import archive
+from runtime.image.documents import (
+    CONFIG,
+    MANIFEST,
+    Descriptor,
+    ImageConfig,
+    Manifest,
+    RootFs,
+    architecture,
+    encode,
+)
+from runtime.image.errors import ImageConflictError, ImageError, os_cause
+from runtime.image.layers import files, flatten
+from runtime.image.layers.layer_store import Layer, LayerStore
+from runtime.image.layers.pack import Compression
+from runtime.image.layers.streams import UnpackLimits
+from runtime.image.references import named_reference, parse_reference
+from runtime.image.store import catalog, listing, removal
+from runtime.image.store.catalog import Entries
+from runtime.image.store.image import MAX_LAYERS, Image, load_image, read_documents, used_content
+from runtime.image.store.index import IndexFile
+from runtime.image.store.listing import Summary
+from runtime.image.store.pins import Holder, Pins
+from runtime.image.store.removal import LayerRemoval, Removal, UsedBy
+
+__all__ = ["Image", "ImageStore"]
+
+_PATIENCE_S = 2.0
+
+
+class ImageStore:
+    """Images below `root`, which is a valid OCI image layout (skopeo and podman read it).
+
+    Every method leaves the store usable when it fails, also for want of disk space, and several processes may
+    work in one store at once. All block on the disk, and raise ImageError or a subclass. pins: what builds
+    need now; who removes images asks for them.
+    """
+
+    def __init__(self, root: Path, limits: UnpackLimits | None = None) -> None:
+        self.root = Path(root)
+        self.limits = limits or UnpackLimits()
+        self.content = LayerStore(self.root, self.limits)
+        self._index = IndexFile(self.content)
+        self._lock, self._content_lock = self.root / "lock", self.root / "content.lock"
+        self.pins = Pins()
+        self._leftovers = True  # for all we know: a process that was killed may have added content
+        self.sweep()
+        layout = self.root / "oci-layout"
+        if not layout.exists():
+            with files.scratch_directory(self.content.tmp) as scratch:
+                files.write_atomically(layout, b'{"imageLayoutVersion":"1.0.0"}', scratch)
+
+    # ---- in --------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def adding(self) -> Iterator[None]:
+        """While held, nobody removes content: what was added has no name yet that would protect it.
+
+        A pull holds it from its first look for a layer that is here already until add_image(). What a failure
+        leaves goes with the next removal.
+        """
+        with files.locked(self._content_lock, shared=True):
+            try:
+                yield
+            except BaseException:
+                self._leftovers = True
+                raise
+
+    def add_layer(self, source: Path | BinaryIO, compression: Compression = "zstd") -> Layer:
+        """Store a layer from a root directory, a tar file, or a tar stream (plain, gzip or zstd)."""
+        if not isinstance(source, Path):
+            return self.content.add_stream(source)
+        if source.is_dir():
+            return self.content.add_directory(source, compression)
+        try:
+            with source.open("rb") as stream:
+                return self.content.add_stream(stream)
+        except OSError as error:
+            raise ImageError(f"read {source}: {os_cause(error)}") from error
+
+    def create(
+        self, reference: str, layers: Sequence[Layer | Path | BinaryIO], config: ImageConfig | None = None
+    ) -> Image:
+        """Make an image of `layers` (lowest first; paths and streams are added) and give it a name.
+
+        `config` needs no rootfs: it is filled in. Without a `reference` it has no name. An image of that
+        name loses it.
+        """
+        document = config or ImageConfig()
+        with self.adding():
+            added = tuple(item if isinstance(item, Layer) else self.add_layer(item) for item in layers)
+            document = msgspec.structs.replace(
+                document,
+                architecture=document.architecture or architecture(),
+                os=document.os or "linux",
+                rootfs=RootFs(diff_ids=tuple(layer.diff_id for layer in added)),
+            )
+            return self.register((reference,) if reference else (), added, encode(document))
+
+    def register(
+        self,
+        names: str | Sequence[str],
+        layers: Sequence[Layer],
+        config: bytes,
+        *,
+        parent: str = "",
+        step: str = "",
+        holder: Holder | None = None,
+    ) -> Image:
+        """Make an image of layers that are here already and the bytes of its config, and give it names.
+
+        parent: the id of the image it was made from here; step: a digest of the build step that did; holder:
+        who needs the image.
+        """
+        described = Descriptor(media_type=CONFIG, digest=self.content.put_blob(config), size=len(config))
+        if holder is not None:
+            holder.hold(described.digest)
+        manifest = Manifest(config=described, layers=tuple(layer.descriptor for layer in layers))
+        names = (names,) if isinstance(names, str) else names
+        return self.add_image(names, encode(manifest), MANIFEST, layers, config, parent=parent, step=step)
+
+    def add_image(
+        self,
+        names: Sequence[str],
+        manifest: bytes,
+        media_type: str,
+        layers: Sequence[Layer],
+        config: bytes,
+        *,
+        repo_digests: Sequence[str] = (),
+        parent: str = "",
+        step: str = "",
+    ) -> Image:
+        """Take in an image with its own manifest, byte for byte; its layers are here (content.add_stream).
+
+        names: `repository[:tag]`, none for an image without a name; an image that had one of them loses it.
+        repo_digests: `repository@sha256:…`, where it came from. The digests in the manifest must be those of
+        `config` and `layers`.
+        """
+        wanted = [named_reference(name) for name in names] + [
+            str(parse_reference(one)) for one in repo_digests
+        ]
+        if len(layers) > MAX_LAYERS:
+            raise ImageError(
+                f"image has {len(layers)} layers; overlayfs takes {MAX_LAYERS}, build it with fewer"
+            )
+        with self.adding():
+            for layer in layers:
+                if not self.content.has_blob(self.content.at_hand(layer).digest):
+                    raise ImageError(f"layer {layer.digest} is not in {self.root} (any more); add it again")
+            image_id = self.content.put_blob(config)
+            digest = self.content.put_blob(manifest)
+            marks = {catalog.ID: image_id, catalog.PARENT: parent, catalog.STEP: step}
+            marks = {key: value for key, value in marks.items() if value}
+            entry = Descriptor(media_type=media_type, digest=digest, size=len(manifest), annotations=marks)
+            read_documents(self.content, entry)
+            return self._named(entry, wanted, again=True)
+
+    def add_found(self, item: archive.Found, names: Sequence[str], parent: str = "") -> Image:
+        """Take in an image that was found in an archive, within adding()."""
+        if item.manifest:
+            return self.add_image(names, item.manifest, item.media_type, item.layers, item.config)
+        return self.register(names, item.layers, item.config, parent=parent)
+
+    # ---- names -----------------------------------------------------------------------------------------
+
+    def tag(self, reference: str, name: str) -> Image:
+        """Give an image one more name (`repository[:tag]`); an image that had it loses it."""
+        wanted = named_reference(name)
+        with files.locked(self._lock):
+            entries = self._index.read()
+            entry = catalog.find(entries, reference, self.root)
+        return self._named(catalog.bare(entry), [wanted])
+
+    def adopt(self, image_id: str, parent: str, step: str) -> Image:
+        """Note what an image from elsewhere is made from, and by which build step; return it."""
+        with files.locked(self._lock):
+            self._index.write(catalog.adopt(self._index.read(), image_id, parent, step))
+        return self.resolve(image_id)
+
+    def record_digest(self, reference: str, repository: str) -> Image:
+        """Note that an image is in a registry, by its manifest's digest there: after a push."""
+        with files.locked(self._lock):
+            entry = catalog.find(self._index.read(), reference, self.root)
+        return self._named(catalog.bare(entry), [f"{parse_reference(repository).repository}@{entry.digest}"])
+
+    def _named(self, entry: Descriptor, names: Sequence[str], *, again: bool = False) -> Image:
+        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        with files.locked(self._lock):
+            entries = catalog.add(self._index.read(), entry, names, now, again=again)
+            self._index.write(entries)
+        found = [one for one in catalog.of_image(entries, catalog.id_of(entry)) if one.digest == entry.digest]
+        chosen = [one for one in found if names and catalog.name_of(one) == names[0]] or found
+        return load_image(self.content, entries, chosen[0] if chosen else entry)
+
+    # ---- out -------------------------------------------------------------------------------------------
+
+    def resolve(self, reference: str) -> Image:
+        """Find an image by name, `repository@digest`, id, manifest digest, or the first digits of one.
+
+        Raises ImageNotFoundError, ImageConflictError when several fit.
+        """
+        entries = self._index.read()
+        return load_image(self.content, entries, catalog.find(entries, reference, self.root))
+
+    def find_id(self, reference: str) -> str:
+        """Return the id of an image, without a look at its layers. Raises as resolve()."""
+        return catalog.id_of(catalog.find(self._index.read(), reference, self.root))
+
+    def require(self, image_id: str, *, patience_s: float = 60.0) -> None:
+        """Return once no removal is under way; ImageNotFoundError if one has taken the image.
+
+        For who has just become the image's user: removals that begin later hear of that. LockTimeoutError
+        after patience_s.
+        """
+        with files.locked(self._lock, timeout_s=patience_s):
+            self.find_id(image_id)
+
+    def is_id(self, text: str) -> bool:
+        """Say whether `text` finds an image by its id, not by a name. ImageConflictError: several fit."""
+        return catalog.is_digits(self._index.read(), text)
+
+    def made_by(self, parent: str, step: str) -> tuple[str, ...]:
+        """Return the ids of the images that a build step made from the image `parent`, the newest last."""
+        return catalog.made_by(self._index.read(), parent, step)
+
+    def owners(self, names: Sequence[str]) -> dict[str, str]:
+        """Return which images have these names (`repository:tag`) now: name → id."""
+        entries = self._index.read()
+        found = {name: catalog.find_name(entries, name) for name in names}
+        return {name: catalog.id_of(entry) for name, entry in found.items() if entry is not None}
+
+    def list(self) -> Sequence[Image]:
+        """All images, by name: one that has several names comes several times, one without any comes last."""
+        entries = self._index.read()
+        shown = [
+            entry
+            for entry in entries
+            if not catalog.is_hidden(entry) and not catalog.is_digest_name(catalog.name_of(entry))
+        ]
+        shown.sort(key=lambda entry: (not catalog.name_of(entry), catalog.name_of(entry)))
+        return [load_image(self.content, entries, entry) for entry in shown]
+
+    def summaries(
+        self,
+        filters: Mapping[str, Sequence[str]] | None = None,
+        *,
+        all: bool = False,  # noqa: A002
+    ) -> Sequence[Summary]:
+        """One row an image, newest first, as docker's list: those that fit docker's `filters`.
+
+        filters: reference, dangling, label, label!, before, since, until. all: also unnamed images that
+        others were made from.
+        """
+        return listing.summaries(self.content, self._index.read(), filters or {}, all=all)
+
+    def usage(self) -> listing.Usage:
+        """How the disk space of all layers is shared out. Damaged images do not count."""
+        return listing.usage(self.content, self._index.read())
+
+    def manifest(self, image: Image) -> bytes:
+        """The bytes of the image's manifest, as it came or was made."""
+        return self.content.read_blob(image.digest)
+
+    def lease(self, image: Image) -> files.Lease:
+        """Keep the image's layers from being removed until the lease is closed or this process ends."""
+        return files.Lease(tuple(path.parent for path in image.layer_dirs))
+
+    def verify(self, reference: str) -> Image:
+        """Hash every blob and every unpacked layer again; ImageError names the first that changed."""
+        image = self.resolve(reference)
+        for layer in image.layers:
+            self.content.verify_layer(layer)
+        return image
+
+    def flatten(self, reference: str, target: Path) -> None:
+        """Write the image's content as one plain directory, as a container would see it."""
+        flatten.flatten(self.resolve(reference).layer_dirs, target)
+
+    # ---- away ------------------------------------------------------------------------------------------
+
+    def remove(
+        self, reference: str, *, force: bool = False, prune: bool = True, used_by: UsedBy | None = None
+    ) -> tuple[Removal, ...]:
+        """Remove a name, and with the last one the image and what no other image uses, by docker's rules.
+
+        used_by: which containers there are; without it leases tell (a running container of this store).
+        prune: unnamed images that it was made from go too. Returns docker's answer, row by row. Raises
+        ImageNotFoundError; ImageConflictError while it is needed. A damaged image goes too; what it consists
+        of cannot be told then, and is left to prune().
+        """
+        with self._alone() as alone, files.locked(self._lock):
+            entries = self._index.read()
+            plan = removal.plan_removal(
+                entries, reference, force=force, prune=prune, used_by=used_by or removal.nobody
+            )
+            if used_by is not None:
+                plan = plan.then(removal.drop_unused(plan.entries, used_by))
+            return self._carry_out(entries, plan, alone, reference if used_by is None else "")
+
+    def prune_images(
+        self, filters: Mapping[str, Sequence[str]] | None = None, used_by: UsedBy = removal.nobody
+    ) -> tuple[tuple[Removal, ...], int]:
+        """Remove the images that nothing uses and that fit; return docker's answer and the bytes freed.
+
+        filters: dangling (true by default; false takes named ones too), label, label!, until.
+        """
+        self._leftovers = True  # who prunes wants all to go that can
+        with self._alone() as alone, files.locked(self._lock):
+            entries = self._index.read()
+            chosen = listing.prunable(self.content, entries, filters or {})
+            before = listing.disk_usage(self.content, entries)
+            plan = removal.plan_prune(entries, chosen, used_by)
+            plan = plan.then(removal.drop_unused(plan.entries, used_by))
+            rows = self._carry_out(entries, plan, alone, "")
+            return rows, max(0, before - listing.disk_usage(self.content, plan.entries))
+
+    def _carry_out(
+        self, before: Entries, plan: removal.Plan, alone: bool, leased: str
+    ) -> tuple[Removal, ...]:
+        """Write the new list, then remove what only images that are gone had.
+
+        leased: whose removal a lease forbids; "" leaves leased layers to a later removal.
+        """
+        left = plan.entries
+        gone = [entry for entry in before if catalog.id_of(entry) in plan.gone]
+        try:
+            layers, blobs = used_content(self.content, gone)
+            kept_layers, kept_blobs = used_content(self.content, left)
+        except ImageError:
+            self._index.write(left)
+            self._leftovers = True
+            return plan.removals
+        loose = {diff_id: self.content.layer_path(diff_id) for diff_id in sorted(layers - kept_layers)}
+        held = {diff_id for diff_id, path in loose.items() if path.exists() and files.in_use(path)}
+        if leased and held:
+            raise ImageConflictError(f"remove {leased}: a running container uses it; stop that first")
+        self._index.write(left)
+        self._leftovers = self._leftovers or bool(held) or not alone
+        if not alone:
+            return plan.removals
+        for diff_id in loose.keys() - held:
+            self.content.discard(loose[diff_id])
+        for digest in blobs - kept_blobs:
+            self.content.drop_blob(self.content.blob_path(digest))
+        if self._leftovers and not held:
+            self._collect()
+        return (*plan.removals, *(LayerRemoval(deleted=one) for one in loose if one not in held))
+
+    def prune(self) -> int:
+        """Remove content without a name (left by failed or killed imports); return how many things went."""
+        with files.locked(self._content_lock), files.locked(self._lock):
+            return self._collect()
+
+    def tidy(self) -> None:
+        """Remove what a failed import has left; a later removal does where this cannot be done now."""
+        self._leftovers = True
+        with contextlib.suppress(ImageError), self._alone(patience_s=0) as alone, files.locked(self._lock):
+            if alone:
+                self._collect()
+
+    def _collect(self) -> int:
+        layers, blobs = used_content(self.content, self._index.read())
+        kept = {self.content.layer_path(diff_id) for diff_id in layers}
+        loose = [p for p in self.content.layers.iterdir() if p not in kept and not files.in_use(p)]
+        for path in loose:
+            self.content.discard(path)
+        kept_files = {self.content.blob_path(digest) for digest in blobs}
+        loose_blobs = [path for path in self.content.blobs.iterdir() if path not in kept_files]
+        for path in loose_blobs:
+            self.content.drop_blob(path)
+        self._leftovers = False
+        return len(loose) + len(loose_blobs)
+
+    def sweep(self) -> tuple[Path, ...]:
+        """Remove the half-done work of dead processes; return what was removed."""
+        self.content.partials.expire()
+        return files.sweep_scratch(self.content.tmp, self.content.partials.salvage)
+
+    @contextlib.contextmanager
+    def _alone(self, patience_s: float = _PATIENCE_S) -> Iterator[bool]:
+        """Yield whether nobody is adding content. A long pull must not make a removal wait for its end."""
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(files.locked(self._content_lock, timeout_s=patience_s))
+            except files.LockTimeoutError:
+                yield False
+                return
+            yield True
