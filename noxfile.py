@@ -168,7 +168,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def validate(session: nox.Session) -> None:
-    """How often would a verdict be wrong? Simulated; `-- --quick`, or `-- --write` for docs/method.md."""
+    """How often would a verdict be wrong? Simulated; `-- --quick`, or `-- --write` for docs/validation.md."""
     _python_packages(session)
     _python(session, "-m", "bench.stats.validate", *session.posargs)
 

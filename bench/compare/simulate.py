@@ -1,14 +1,15 @@
 """How often would the gate be wrong? Seeded simulation of two runs with many metrics and a known truth.
 
-`python -m bench.compare.simulate` prints the tables of docs/compare.md (a few minutes); the tests run small
-versions. Units: log-ratios of an arm against its host, one location a session.
+`python -m bench.compare.simulate` prints tables (a few minutes) and with `--write` puts them into
+docs/validation.md; the tests run small versions. Units: log-ratios of an arm against its host, one location a session.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -20,6 +21,8 @@ from bench.model import Looks
 from bench.stats.location import Floats
 from bench.stats.multiple import holm
 from bench.stats.sequential import level
+from bench.stats.validate import page
+from bench.stats.validate.table import markdown
 from bench.stats.validate.worlds import WORLDS, Generator, World, draw, log_ratios
 
 PAIRS = 4
@@ -208,16 +211,30 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
-def main(arguments: Sequence[str] = ()) -> None:
-    """Print all tables as Markdown. An argument is the number of gates a cell, 500 when not given."""
-    runs = int(arguments[0]) if arguments else 500
-    for build in (alarm_table, power_table, looks_table, live_table):
-        title, heads, rows = build(runs)
-        lines = [f"**{title}**", "", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-        lines += ["| " + " | ".join(row) + " |" for row in rows]
-        sys.stdout.write("\n".join(lines) + "\n\n")
+TABLES: dict[str, Callable[[int], Table]] = {
+    "compare-alarms": alarm_table,
+    "compare-power": power_table,
+    "compare-looks": looks_table,
+    "compare-confirmed": live_table,
+}
+"""Marker in docs/validation.md → what makes its table."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print all tables as Markdown; write them into the page where asked."""
+    parser = argparse.ArgumentParser(prog="python -m bench.compare.simulate", description=__doc__)
+    parser.add_argument("--runs", type=int, default=500, help="gates a cell, 500 by default")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/validation.md")
+    options = parser.parse_args(arguments)
+    made = {}
+    for name, build in TABLES.items():
+        title, heads, rows = build(options.runs)
+        made[name] = markdown(heads, rows)
+        sys.stdout.write(f"**{title}**\n\n{made[name]}\n\n")
         sys.stdout.flush()
+    if options.write:
+        page.write(made)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

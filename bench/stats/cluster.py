@@ -5,7 +5,7 @@ reduced to one robust number; then Student's t over these few numbers gives the 
 group-based t-test of Ibragimov & Müller (2010), J. Bus. Econ. Statist. 28(4), 453–468: for q groups whose
 estimates are independent and near normal but of unequal variance, the two-sided test stays conservative at
 levels up to 8.3 % (Bakirov & Székely 2005), and up to 10 % (our one-sided 5 %) for 2 <= q <= 14. Why this
-and no bootstrap: bench.stats.validate.estimators, its table in docs/method.md.
+and no bootstrap: bench.stats.validate.estimators, its table in docs/validation.md.
 """
 
 from __future__ import annotations

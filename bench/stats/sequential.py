@@ -33,7 +33,7 @@ from bench.stats.location import Floats
 
 RHO = 1.5
 """How late alpha is spent. With 1 a clear case ends up to half a session sooner, and a close one with an
-interval 6 % wider; with 2 it is the other way round (table in docs/method.md)."""
+interval 6 % wider; with 2 it is the other way round (table in docs/validation.md)."""
 
 READ = 0.02
 """Level of each side of the interval to read after looks."""

@@ -44,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     for name, title in TITLES.items():
         sys.stdout.write(f"**{title}**\n\n{outcome.tables[name]}\n\n")
     if options.write:
-        page.write(outcome.tables, figure.draw(outcome.results))
+        page.write(outcome.tables)
+        page.write_figure(figure.draw(outcome.results))
         console.print(f"written: {page.PAGE}, {page.FIGURE}")
     return _verdict(outcome, console, time.monotonic() - began)
 
@@ -52,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nox -s validate --", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="1000 runs a world instead of 20 000")
-    parser.add_argument("--write", action="store_true", help="put tables and figure into docs/method.md")
+    parser.add_argument("--write", action="store_true", help="put tables and figure into docs/validation.md")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=None, help="all CPUs unless told otherwise")
     return parser

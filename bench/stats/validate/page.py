@@ -1,4 +1,4 @@
-"""The study's tables and figure in docs/method.md, between marker comments."""
+"""The study's tables and figure in docs/validation.md, between marker comments."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from bench import output
 
 DOCS = Path(__file__).parents[3] / "docs"
-PAGE = DOCS / "method.md"
+PAGE = DOCS / "validation.md"
 FIGURE = DOCS / "figures" / "validate.svg"
 
 
 class PageError(Exception):
-    """docs/method.md has no place for a table: names its marker."""
+    """docs/validation.md has no place for a table: names its marker."""
 
 
 def put(page: str, tables: dict[str, str]) -> str:
@@ -33,8 +33,12 @@ def _between(text: str, found: re.Match[str]) -> str:
     return f"{found[1]}\n{text}\n\n{found[2]}"
 
 
-def write(tables: dict[str, str], drawing: str) -> None:
-    """Rewrite the page and the figure. PageError."""
+def write(tables: dict[str, str]) -> None:
+    """Rewrite the tables of the page. PageError."""
     output.write(PAGE, put(PAGE.read_text(), tables).encode())
+
+
+def write_figure(drawing: str) -> None:
+    """Replace the figure of the page."""
     FIGURE.parent.mkdir(exist_ok=True)
     output.write(FIGURE, drawing.encode())

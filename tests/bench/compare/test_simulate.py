@@ -1,9 +1,10 @@
-"""The error rates that docs/compare.md promises, in small versions, by fixed seeds."""
+"""The error rates that docs/validation.md promises, in small versions, by fixed seeds."""
 
 import pytest
 
-from bench.compare.simulate import NOISES, Design, rates
+from bench.compare.simulate import NOISES, TABLES, Design, rates
 from bench.model import Looks
+from bench.stats.validate import page
 
 ALPHA = 0.05
 RUNS = 400
@@ -53,3 +54,8 @@ def test_a_second_run_costs_little_power_and_saves_false_alarms():
 
 def test_the_same_seed_gives_the_same_rates():
     assert rates(Design(world=LUCK), 20, 9) == rates(Design(world=LUCK), 20, 9)
+
+
+def test_each_table_has_its_place_in_the_page():
+    text = page.PAGE.read_text()
+    assert page.put(text, dict.fromkeys(TABLES, "")) != text
