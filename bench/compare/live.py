@@ -4,9 +4,9 @@ NEW is measured; whatever is worse in it is measured a second time, in a fresh r
 belongs to; and worse stays only what the second run shows alone, at the same alpha (Holm over the suspects).
 
 Error rates. A false `worse` needs the first run to err (at most alpha over all rows of a role) *and* the
-second one. Were they independent that would be alpha². They are not: both are held against one OLD, and a
-lucky OLD makes both look worse, so alpha is the only bound we promise; docs/validation.md has simulated figures.
-A true loss is missed more often than by one run: both have to see it.
+second one. Were they independent that would be alpha². They are not: both are compared with one OLD, and a
+lucky OLD makes both look worse, so alpha is the only bound we promise. docs/validation.md has simulated
+figures. A true loss is missed more often than by one run: both have to see it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """How often would the gate be wrong? Seeded simulation of two runs with many metrics and a known truth.
 
 `python -m bench.compare.simulate` prints tables (a few minutes) and with `--write` puts them into
-docs/validation.md; the tests run small versions. Units: log-ratios of an arm against its host, one location a session.
+docs/validation.md; the tests run small versions.
+
+Units: log-ratios of an arm against its host, one location a session.
 """
 
 from __future__ import annotations
