@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
-import pkgutil
 import platform
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
@@ -14,13 +12,12 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from runtime.api import routes as package
-from runtime.api import versions
-from runtime.api.decoding import decode_body, decode_query
-from runtime.api.dispatch import Table
-from runtime.api.errors import ApiError, ErrorBody, is_ours, status_of, text_of
-from runtime.api.hijack import Connection
-from runtime.api.routing import Call, Raw, Route, routes_of
+from runtime.api.http import versions
+from runtime.api.http.decoding import decode_body, decode_query
+from runtime.api.http.errors import ApiError, ErrorBody, is_ours, status_of, text_of
+from runtime.api.http.hijack import Connection
+from runtime.api.http.routing import Call, Raw, Route, RouteTable, routes_of
+from runtime.api.routes import route_modules
 from runtime.engine.service.service import Service
 
 log = logging.getLogger(__name__)
@@ -35,17 +32,6 @@ Observer = Callable[[web.BaseRequest, Route, bytes, web.StreamResponse], None]
 
 _encode = msgspec.json.Encoder().encode
 _JSON = "application/json"
-
-
-def route_modules() -> list[ModuleType]:
-    """Import the modules of routes, by name. One that cannot be imported is left out, which is logged."""
-    found = []
-    for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
-        try:
-            found.append(importlib.import_module(f"{package.__name__}.{info.name}"))
-        except Exception:  # a broken module must not keep all others from being served
-            log.exception("routes of %s are missing", info.name)
-    return found
 
 
 def common_headers(*, experimental: bool) -> dict[str, str]:
@@ -76,7 +62,7 @@ class Api(web.Server):
         super().__init__(self.answer, request_factory=self._request)
         self.service = service
         self._common = common_headers(experimental=service.experimental)
-        self.table = Table(routes_of(route_modules() if modules is None else modules))
+        self.table = RouteTable(routes_of(route_modules() if modules is None else modules))
         self._observer = observer
 
     def __call__(self) -> Connection:

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
-from runtime.api import heap
-from runtime.api.addresses import parse_address
-from runtime.api.configuration import Configuration, configuration, settings_of
-from runtime.api.daemon import Options, serve
-from runtime.api.errors import is_ours
-from runtime.api.flags import DEFAULT_HOST, LEVELS, PLAIN, parser
-from runtime.api.tls import server_context
+from runtime.api.daemon import heap
+from runtime.api.daemon.addresses import parse_address
+from runtime.api.daemon.configuration import Configuration, configuration, settings_of
+from runtime.api.daemon.flags import DEFAULT_HOST, LEVELS, PLAIN, parser
+from runtime.api.daemon.serve import DaemonOptions, serve
+from runtime.api.daemon.tls import server_context
+from runtime.api.http.errors import is_ours
 from runtime.engine.errors import BadParameterError, EngineError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _UMASK = 0o022
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-def options_of(asked: Configuration) -> Options:
+def options_of(asked: Configuration) -> DaemonOptions:
     """Make options of what was said. Raises BadParameterError."""
     secure = asked.tls or asked.tlsverify
     hosts = tuple(parse_address(text, tls=secure) for text in asked.hosts or [DEFAULT_HOST])
@@ -49,7 +49,7 @@ def options_of(asked: Configuration) -> Options:
         authority = Path(asked.tlscacert) if asked.tlsverify else None
         context = server_context(Path(asked.tlscert), Path(asked.tlskey), authority)
     mirrors, plain = _mirrors(asked.registry_mirrors)
-    return Options(
+    return DaemonOptions(
         root=Path(asked.data_root).absolute(),
         hosts=hosts,
         group=asked.group,
@@ -88,7 +88,9 @@ def main(argv: Sequence[str] | None = None, observer: Observer | None = None) ->
     return run(lambda: _options(given), _say, observer)
 
 
-def run(options: Callable[[], Options], say: Callable[[str], None], observer: Observer | None = None) -> int:
+def run(
+    options: Callable[[], DaemonOptions], say: Callable[[str], None], observer: Observer | None = None
+) -> int:
     """Be a daemon to its end and return nnd's exit status. options: reads them, at SIGHUP once more."""
     return _status_of(lambda: _serve(options, say, observer))
 
@@ -112,14 +114,16 @@ def _validate(given: Namespace) -> None:
     print("configuration OK")
 
 
-def _options(given: Namespace) -> Options:
+def _options(given: Namespace) -> DaemonOptions:
     asked = configuration(given)
     options = options_of(asked)
     _set_level(asked)
     return options
 
 
-def _serve(options: Callable[[], Options], say: Callable[[str], None], observer: Observer | None) -> None:
+def _serve(
+    options: Callable[[], DaemonOptions], say: Callable[[str], None], observer: Observer | None
+) -> None:
     first = options()
     logging.basicConfig(format=_FORMAT, stream=sys.stderr)
     faulthandler.register(signal.SIGUSR1)

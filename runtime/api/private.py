@@ -16,9 +16,9 @@ from typing import NoReturn
 import msgspec
 
 from runtime.api import nnd
-from runtime.api.configuration import Configuration, configuration
-from runtime.api.daemon import Options
-from runtime.api.users import Users
+from runtime.api.daemon.configuration import Configuration, configuration
+from runtime.api.daemon.serve import DaemonOptions
+from runtime.api.daemon.users import Users
 
 PLACE = "local"
 REQUESTS, USERS = "nnd.sock", "users.sock"
@@ -42,7 +42,7 @@ def main() -> NoReturn:
     os._exit(status)  # the last user's connection is closed by the kernel, once all else is done
 
 
-def _options(root: Path, requests: socket.socket, users: Users) -> Options:
+def _options(root: Path, requests: socket.socket, users: Users) -> DaemonOptions:
     asked = configuration(Namespace())
     ours = Configuration(
         data_root=os.fspath(root),

@@ -17,10 +17,10 @@ from typing import Any
 
 from outcomes import Case, Suite
 
-from runtime.api import versions
-from runtime.api.app import route_modules
-from runtime.api.openapi import document
-from runtime.api.routing import routes_of
+from runtime.api.http import versions
+from runtime.api.http.openapi import document
+from runtime.api.http.routing import routes_of
+from runtime.api.routes import route_modules
 
 Json = dict[str, Any]
 

@@ -13,10 +13,10 @@ from typing import Any
 from aiohttp import web
 from jsonschema import Draft202012Validator
 
-from runtime.api.app import route_modules
+from runtime.api.http.openapi import document, plain_path
+from runtime.api.http.routing import Route, routes_of
 from runtime.api.nnd import main
-from runtime.api.openapi import document, plain_path
-from runtime.api.routing import Route, routes_of
+from runtime.api.routes import route_modules
 
 
 class Conformance:

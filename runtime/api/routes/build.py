@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
-from runtime.api.platforms import check_platform
-from runtime.api.routing import Call, Query, Raw, route
-from runtime.api.streaming import first_of, send_json_lines
+from runtime.api.http.platforms import check_platform
+from runtime.api.http.routing import Call, Query, Raw, route
+from runtime.api.http.streaming import first_of, send_json_lines
 from runtime.api.views.documents import ProgressAnswer
 from runtime.engine.errors import BadParameterError, UnavailableError
 from runtime.engine.service.build.errors import BuildError

@@ -6,12 +6,11 @@ import asyncio
 
 import msgspec
 
-from runtime.api.compat import check_creation, creation, inspected, update_of
-from runtime.api.platforms import check_name
-from runtime.api.routing import Call, Query, route
+from runtime.api.http.compat import check_creation, creation, inspected, update_of
+from runtime.api.http.platforms import check_name
+from runtime.api.http.routing import Call, Query, route
 from runtime.api.views.inspection import ContainerDocument, inspect
-from runtime.api.views.sizes import sizing
-from runtime.api.views.summary import Summary, image_ids, summarize
+from runtime.api.views.summary import ContainerSummary, image_ids, sizing, summarize
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.model.filters import Filters
 from runtime.engine.service.model.record import ContainerRecord
@@ -76,8 +75,8 @@ class ListQuery(Query):
     since: str = ""
 
 
-@route("GET", "/containers/json", query=ListQuery, answer=list[Summary], also=(400, 404))
-async def list_containers(call: Call[ListQuery, None]) -> list[Summary]:
+@route("GET", "/containers/json", query=ListQuery, answer=list[ContainerSummary], also=(400, 404))
+async def list_containers(call: Call[ListQuery, None]) -> list[ContainerSummary]:
     """List containers, newest first."""
     query = call.query
     filters: Filters = query.filters

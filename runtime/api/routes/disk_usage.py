@@ -9,11 +9,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from runtime.api.routing import Call, Query, route
+from runtime.api.http.routing import Call, Query, route
 from runtime.api.views import images as image_views
 from runtime.api.views.images import ImageSummary
-from runtime.api.views.sizes import sizing
-from runtime.api.views.summary import Summary, image_ids, summarize
+from runtime.api.views.summary import ContainerSummary, image_ids, sizing, summarize
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.model.record import ContainerRecord
 from runtime.engine.service.model.request import Body
@@ -55,7 +54,7 @@ class DiskUsage(Body):
 
     layers_size: int
     images: list[ImageSummary] | None
-    containers: list[Summary] | None
+    containers: list[ContainerSummary] | None
     volumes: list[VolumeRow] | None
     build_cache: list[None] | None
 
@@ -93,7 +92,7 @@ def _images(
     ]
 
 
-def _containers(service: Service, records: Sequence[ContainerRecord]) -> list[Summary]:
+def _containers(service: Service, records: Sequence[ContainerRecord]) -> list[ContainerSummary]:
     image_id_of, sizes_of = image_ids(service), sizing(service)
     return [summarize(record, image_id_of, sizes_of(record)) for record in records]
 

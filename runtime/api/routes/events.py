@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from runtime.api.http.routing import Call, Query, route
+from runtime.api.http.streaming import send_json_lines
 from runtime.api.routes.stdio import moment
-from runtime.api.routing import Call, Query, route
-from runtime.api.streaming import send_json_lines
 from runtime.api.views.documents import EventAnswer
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.host.events import Subscription

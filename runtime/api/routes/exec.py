@@ -6,10 +6,10 @@ from typing import Any
 
 from aiohttp import web
 
-from runtime.api.hijack import Taken, take_over
-from runtime.api.pumping import pump
+from runtime.api.http.hijack import Taken, take_over
+from runtime.api.http.pumping import pump
+from runtime.api.http.routing import Call, Raw, route
 from runtime.api.routes.stdio import RAW, ResizeQuery, media_of
-from runtime.api.routing import Call, Raw, route
 from runtime.api.views.documents import ExecAnswer
 from runtime.docker_syntax.frames import frame
 from runtime.engine.errors import ConflictError, EngineError

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from runtime.api.routing import Call, Query, Raw, route
-from runtime.api.streaming import first_of, send_stream
+from runtime.api.http.routing import Call, Query, Raw, route
+from runtime.api.http.streaming import first_of, send_stream
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.files.archive import PathStat, export, get_archive, put_archive, stat_path
 from runtime.engine.service.files.diff import Change, diff

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 import msgspec
 from aiohttp import web
 
-from runtime.api.errors import ApiError
-from runtime.api.platforms import check_platform
-from runtime.api.routing import Call, Query, Raw, route
-from runtime.api.streaming import first_of, send_json_lines, send_stream
+from runtime.api.http.errors import ApiError
+from runtime.api.http.platforms import check_platform
+from runtime.api.http.routing import Call, Query, Raw, route
+from runtime.api.http.streaming import first_of, send_json_lines, send_stream
 from runtime.api.views import images as views
 from runtime.api.views.documents import ProgressAnswer
 from runtime.api.views.images import HistoryItem, ImageDocument, ImageSummary

@@ -8,8 +8,8 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
-from runtime.api.routing import Call, Query, route
-from runtime.api.streaming import while_connected
+from runtime.api.http.routing import Call, Query, route
+from runtime.api.http.streaming import while_connected
 from runtime.engine.errors import BadParameterError, NotFoundError
 from runtime.engine.service.containers.waits import Ended
 from runtime.engine.service.model.request import Body

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from runtime.api.routing import Call, Query, route
+from runtime.api.http.routing import Call, Query, route
 from runtime.engine.errors import BadParameterError, NotFoundError
 from runtime.engine.service.model.request import Body, EndpointSettings
 from runtime.engine.service.rules.network_record import NetworkCreate, NetworkView

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 import msgspec
 from aiohttp import web
 
-from runtime.api.hijack import Hijacked, Taken, take_over
-from runtime.api.platforms import check_name
-from runtime.api.pumping import alongside, until_gone
-from runtime.api.routing import Call, Raw, route
+from runtime.api.http.hijack import Hijacked, Taken, take_over
+from runtime.api.http.platforms import check_name
+from runtime.api.http.pumping import alongside, until_gone
+from runtime.api.http.routing import Call, Raw, route
 from runtime.docker_syntax.frames import END, HEAD_SIZE, RESIZE, SIGNAL, STDIN, frame
 from runtime.engine.errors import EngineError
 from runtime.engine.service.containers.waits import Ended

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from runtime.api.routing import Call, Query, route
-from runtime.api.streaming import send_json_lines, while_connected
+from runtime.api.http.routing import Call, Query, route
+from runtime.api.http.streaming import send_json_lines, while_connected
 from runtime.api.views.documents import StatsAnswer
 from runtime.engine.errors import NotFoundError
 from runtime.engine.service.containers.stats import stats

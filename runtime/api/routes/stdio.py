@@ -11,10 +11,10 @@ from contextlib import aclosing
 import msgspec
 from aiohttp import web
 
-from runtime.api.hijack import Taken, take_over
-from runtime.api.pumping import alongside, pump
-from runtime.api.routing import Call, Query, Raw, route
-from runtime.api.streaming import send_stream
+from runtime.api.http.hijack import Taken, take_over
+from runtime.api.http.pumping import alongside, pump
+from runtime.api.http.routing import Call, Query, Raw, route
+from runtime.api.http.streaming import send_stream
 from runtime.docker_syntax.frames import frame
 from runtime.docker_syntax.times import moment_ns, ns_of
 from runtime.engine.errors import BadParameterError

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from runtime.api.errors import ApiError, ErrorBody
-from runtime.api.routing import Call, Method, Query, route
+from runtime.api.http.errors import ApiError, ErrorBody
+from runtime.api.http.routing import Call, Method, Query, route
 from runtime.engine.errors import NotFoundError, UnavailableError
 
 _SWARM = (

@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from runtime.api import versions
-from runtime.api.compat import information
-from runtime.api.errors import ApiError, ErrorBody
-from runtime.api.openapi import document
-from runtime.api.routing import Call, Raw, route
+from runtime.api.http import versions
+from runtime.api.http.compat import information
+from runtime.api.http.errors import ApiError, ErrorBody
+from runtime.api.http.openapi import document
+from runtime.api.http.routing import Call, Raw, route, routes_of
+from runtime.api.routes import route_modules
 from runtime.api.views.documents import InfoAnswer
 from runtime.engine.service.model.request import Body
 
@@ -119,9 +120,6 @@ async def openapi(call: Call) -> web.StreamResponse:
 
 @cache
 def _openapi() -> bytes:
-    from runtime.api.app import route_modules
-    from runtime.api.routing import routes_of
-
     return msgspec.json.format(msgspec.json.encode(document(routes_of(route_modules()))))
 
 

@@ -7,7 +7,7 @@ import secrets
 
 import msgspec
 
-from runtime.api.routing import Call, Query, route
+from runtime.api.http.routing import Call, Query, route
 from runtime.engine.errors import ConflictError
 from runtime.engine.service.model.filters import (
     Filters,

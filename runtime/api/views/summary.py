@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from runtime.api.views.durations import status_line
 from runtime.api.views.mounts_and_ports import Mount, PortRow, mount, port_rows
-from runtime.docker_syntax.times import ns_of
-from runtime.engine.service.model.record import ContainerRecord
+from runtime.docker_syntax.times import ns_of, since
+from runtime.engine.service.files.disk_usage import bytes_below
+from runtime.engine.service.model.record import ContainerRecord, State
 from runtime.engine.service.model.request import Body, EndpointSettings
 from runtime.engine.service.networks.state import shown
 from runtime.engine.service.service import Service
@@ -30,7 +31,7 @@ class SummaryNetworks(Body):
     networks: dict[str, EndpointSettings]
 
 
-class Summary(Body, kw_only=True):
+class ContainerSummary(Body, kw_only=True):
     """One container in the list. created: Unix seconds; sizes in bytes, only when asked for."""
 
     id: str
@@ -55,14 +56,14 @@ def summarize(
     image_id_of: Callable[[str], str],
     sizes: tuple[int, int] | None = None,
     links: Sequence[str] = (),
-) -> Summary:
+) -> ContainerSummary:
     """Make the row.
 
     image_id_of: the id that an image's name has now, "" for none. sizes: of sizes_of(). links: names that
     the container has by others' links.
     """
     annotations = record.host_config.annotations
-    return Summary(
+    return ContainerSummary(
         id=record.id,
         names=sorted([f"/{record.name}", *links]),
         image=record.image if image_id_of(record.image) == record.image_id else record.image_id,
@@ -101,3 +102,51 @@ def image_ids(service: Service) -> Callable[[str], str]:
         return known[name]
 
     return look_up
+
+
+def sizing(service: Service) -> Callable[[ContainerRecord], tuple[int, int]]:
+    """Return what tells of a container (bytes of what it wrote, bytes of that and its image).
+
+    It blocks on the disk, and looks at each image once.
+    """
+
+    @functools.cache
+    def image_bytes(image_id: str) -> int:
+        try:
+            return service.images.resolve(image_id).unpacked_size
+        except ImageError:
+            return 0
+
+    def sizes_of(record: ContainerRecord) -> tuple[int, int]:
+        written = bytes_below(service.containers.directory(record.id) / "layer" / "u")
+        return written, written + image_bytes(record.image_id)
+
+    return sizes_of
+
+
+def status_line(state: State, now_ns: int | None = None) -> str:
+    """Return the column STATUS of `docker ps`."""
+    if state.status == "running" or state.status == "paused":
+        line = f"Up {since(state.started_at, now_ns)}" if state.started_at else "Up"
+        return line + _remark(state)
+    if state.status == "restarting":
+        return f"Restarting ({state.exit_code}) {_ended(state, now_ns)}"
+    if state.status == "removing":
+        return "Removal In Progress"
+    if state.status == "dead":
+        return "Dead"
+    if state.status == "created":
+        return "Created"
+    return f"Exited ({state.exit_code}) {_ended(state, now_ns)}"
+
+
+def _ended(state: State, now_ns: int | None) -> str:
+    return f"{since(state.finished_at, now_ns)} ago" if state.finished_at else ""
+
+
+def _remark(state: State) -> str:
+    if state.status == "paused":
+        return " (Paused)"
+    if state.health is None or state.health.status == "none":
+        return ""
+    return " (health: starting)" if state.health.status == "starting" else f" ({state.health.status})"

@@ -208,7 +208,7 @@ def sweep(client: Client, options: Options) -> int:
     """Free what killed daemons have left: containers, cgroups, links, tables, half-done imports."""
     _need_root()
     nn.activate_packages()
-    from runtime.api.locking import only_one
+    from runtime.api.daemon.locking import only_one
     from runtime.engine.engine import Engine
     from runtime.engine.errors import EngineError
     from runtime.image import ImageError

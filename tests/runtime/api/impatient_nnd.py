@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Any
 
-from runtime.api import heap
+from runtime.api.daemon import heap
 from runtime.api.nnd import main
 from runtime.engine.service.host.events import EventBus
 

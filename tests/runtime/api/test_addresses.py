@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from runtime.api.addresses import Address, listen, parse_address, shown
-from runtime.api.configuration import configuration
-from runtime.api.daemon import Options
-from runtime.api.flags import PLAIN, parser
-from runtime.api.locking import only_one
+from runtime.api.daemon.addresses import Address, listen, parse_address, shown
+from runtime.api.daemon.configuration import configuration
+from runtime.api.daemon.flags import PLAIN, parser
+from runtime.api.daemon.locking import only_one
+from runtime.api.daemon.serve import DaemonOptions
 from runtime.api.nnd import options_of
 from runtime.engine.errors import BadParameterError, EngineError
 
@@ -43,7 +43,7 @@ def test_another_form_is_refused_with_those_that_are_known(text: str):
         parse_address(text)
 
 
-def options(*flags: str) -> Options:
+def options(*flags: str) -> DaemonOptions:
     return options_of(configuration(parser().parse_args(flags)))
 
 

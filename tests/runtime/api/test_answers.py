@@ -7,7 +7,7 @@ import pytest
 from fake_service import ID
 from serving import Served, with_api
 
-from runtime.api.versions import NEWEST, text
+from runtime.api.http.versions import NEWEST, text
 
 
 def test_every_answer_tells_the_version_and_the_system(tmp_path: Path):

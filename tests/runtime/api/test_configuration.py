@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from daemon_process import Daemon, running_daemon
 
-from runtime.api.configuration import Configuration, configuration, settings_of
-from runtime.api.flags import FLAGS, parser
+from runtime.api.daemon.configuration import Configuration, configuration, settings_of
+from runtime.api.daemon.flags import FLAGS, parser
 from runtime.api.nnd import main, options_of
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.model.request import HostConfig, LogConfig, Ulimit

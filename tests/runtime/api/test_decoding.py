@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.api.decoding import decode_body, decode_query
-from runtime.api.errors import ApiError
-from runtime.api.routing import Query
-from runtime.api.versions import NEWEST, split_path
+from runtime.api.http.decoding import decode_body, decode_query
+from runtime.api.http.errors import ApiError
+from runtime.api.http.routing import Query
+from runtime.api.http.versions import NEWEST, split_path
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.model.request import Config, CreateRequest, HostConfig, MountRequest
 

@@ -15,9 +15,9 @@ import pytest
 from daemon_process import Daemon
 from jsonschema import Draft202012Validator
 
-from runtime.api.app import route_modules
-from runtime.api.openapi import document
-from runtime.api.routing import routes_of
+from runtime.api.http.openapi import document
+from runtime.api.http.routing import routes_of
+from runtime.api.routes import route_modules
 
 pytestmark = pytest.mark.root
 DOCUMENT = document(routes_of(route_modules()))

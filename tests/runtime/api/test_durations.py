@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from runtime.api.views.durations import status_line
+from runtime.api.views.summary import status_line
 from runtime.docker_syntax.times import ns_of
 from runtime.engine.service.model.record import Health, State
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from serving import Client, Served, with_api
 
-from runtime.api import hijack
+from runtime.api.http import hijack
 from runtime.api.routes import build
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.model.request import Ulimit

@@ -16,8 +16,8 @@ import pytest
 from certificates import make_certificates
 from daemon_process import Daemon, add_busybox, running_daemon, settled
 
-from runtime.api.configuration import configuration
-from runtime.api.flags import parser
+from runtime.api.daemon.configuration import configuration
+from runtime.api.daemon.flags import parser
 from runtime.api.nnd import options_of
 
 pytestmark = [

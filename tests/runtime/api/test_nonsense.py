@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 from daemon_process import Daemon, running_daemon
 
-from runtime.api.app import route_modules
-from runtime.api.openapi import document
-from runtime.api.routing import routes_of
+from runtime.api.http.openapi import document
+from runtime.api.http.routing import routes_of
+from runtime.api.routes import route_modules
 
 pytestmark = pytest.mark.root
 

@@ -10,7 +10,7 @@ import pytest
 from fake_service import ID, record
 from serving import Served, with_api
 
-from runtime.api.compat import creation, information, update_of
+from runtime.api.http.compat import creation, information, update_of
 from runtime.engine.service.model.request import CreateRequest, EndpointSettings, HostConfig, UpdateRequest
 
 

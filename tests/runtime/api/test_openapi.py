@@ -7,9 +7,9 @@ from pathlib import Path
 from jsonschema import Draft202012Validator
 from serving import Served, with_api
 
-from runtime.api.app import route_modules
-from runtime.api.openapi import document, plain_path
-from runtime.api.routing import routes_of
+from runtime.api.http.openapi import document, plain_path
+from runtime.api.http.routing import routes_of
+from runtime.api.routes import route_modules
 
 ROUTES = routes_of(route_modules())
 DOCUMENT = document(ROUTES)

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from runtime.api.streaming import first_of, send_json_lines
+from runtime.api.http.streaming import first_of, send_json_lines
 
 
 @pytest.mark.parametrize("where", ["prepare", "write"])

@@ -12,7 +12,7 @@ from certificates import make_certificates
 from fake_service import fake_service
 
 from runtime.api.app import Api
-from runtime.api.tls import TlsProtocol, server_context
+from runtime.api.daemon.tls import TlsProtocol, server_context
 from runtime.engine.errors import BadParameterError
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")

@@ -13,7 +13,7 @@ import docker
 import pytest
 from daemon_process import Daemon
 
-from runtime.api.versions import NEWEST, OLDEST, text
+from runtime.api.http.versions import NEWEST, OLDEST, text
 
 pytestmark = [
     pytest.mark.root,

@@ -1,6 +1,6 @@
-"""Booleans. `parse`: cli/flags, cli/mounts, api/flags, log_options, network options, no-new-privileges.
+"""Booleans. `parse`: cli/flags, api/daemon/flags, log_options, network options, security options.
 
-`of_filter`: engine/service/filters, image/listing, api/routes/registry_routes. `of_query`: api/decoding.
+`of_filter`: engine/service/filters, image/listing, api/routes/registries. `of_query`: api/http/decoding.
 """
 
 from __future__ import annotations

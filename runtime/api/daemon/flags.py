@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from runtime.api import versions
+from runtime.api.http import versions
 from runtime.docker_syntax import booleans, sizes, ulimits
 from runtime.engine.errors import BadParameterError, refusing
 

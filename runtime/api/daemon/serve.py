@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from runtime.api import addresses, heap, versions
-from runtime.api.addresses import Address
-from runtime.api.locking import only_one, pid_file
-from runtime.api.notify import notify
-from runtime.api.tls import TlsProtocol
-from runtime.api.users import Users
+from runtime.api.daemon import addresses, heap
+from runtime.api.daemon.addresses import Address
+from runtime.api.daemon.locking import only_one, pid_file
+from runtime.api.daemon.tls import TlsProtocol
+from runtime.api.daemon.users import Users
+from runtime.api.http import versions
 from runtime.engine.errors import EngineError
 from runtime.engine.service.rules.settings import Settings
 from runtime.engine.spawner import launch
@@ -40,7 +40,7 @@ _IMPATIENT = 3
 """So many signals, and it ends without tidying up."""
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class DaemonOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line says. tls: of the TCP sockets, None: plain.
 
     private: where it listens as well, and the users with the last of whom it ends.
@@ -60,10 +60,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def serve(
-    options: Options,
+    options: DaemonOptions,
     say: Callable[[str], None],
     observer: Observer | None = None,
-    again: Callable[[], Options] | None = None,
+    again: Callable[[], DaemonOptions] | None = None,
 ) -> None:
     """Be the daemon until a signal ends it. say: prints a line for who started it. Raises EngineError.
 
@@ -93,13 +93,13 @@ async def serve(
                 for address in options.hosts
             )
             say(f"nnd {versions.program()} is ready: {where} (root {options.root}, pid {os.getpid()})")
-            notify("READY=1")
+            _notify("READY=1")
             gc.freeze()
             asyncio.get_running_loop().call_later(_SETTLED_S, _settle)
             if options.private is not None:
                 options.private[1].serve(stop.set)
             await stop.wait()
-            notify("STOPPING=1")
+            _notify("STOPPING=1")
             say("nnd stops" if service.live_restore else "nnd stops, and its containers with it")
         finally:
             # No new clients; those who wait for a container's end are still told.
@@ -112,7 +112,19 @@ async def serve(
                 await api.shutdown(_GOODBYE_S)
 
 
-def _reload(service: Service, again: Callable[[], Options]) -> None:
+def _notify(state: str) -> None:
+    """Send `READY=1` or the like to systemd, as sd_notify(3) does; do nothing without systemd."""
+    name = os.environ.get("NOTIFY_SOCKET", "")
+    if not name:
+        return
+    if name.startswith("@"):
+        name = "\0" + name[1:]
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.connect(name)
+        sock.sendall(state.encode())
+
+
+def _reload(service: Service, again: Callable[[], DaemonOptions]) -> None:
     """Take over what may change while the daemon runs; what cannot be is told and changes nothing."""
     try:
         new = again()
@@ -123,7 +135,7 @@ def _reload(service: Service, again: Callable[[], Options]) -> None:
     log.info("SIGHUP: labels, registries and how the daemon ends are as they are told now")
 
 
-def _listen(held: contextlib.ExitStack, address: Address, options: Options) -> list[socket.socket]:
+def _listen(held: contextlib.ExitStack, address: Address, options: DaemonOptions) -> list[socket.socket]:
     sockets = addresses.listen(address, group=options.group)
     for sock in sockets:
         held.callback(sock.close)
@@ -149,7 +161,7 @@ def _settle() -> None:
 
 
 async def _opened(
-    options: Options,
+    options: DaemonOptions,
     spawner: asyncio.Future[socket.socket],
     say: Callable[[str], None],
     stop: asyncio.Event,

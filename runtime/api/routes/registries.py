@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from aiohttp import web
 
-from runtime.api.errors import ApiError
-from runtime.api.platforms import check_name
-from runtime.api.routing import Call, Query, route
-from runtime.api.streaming import first_of, send_json_lines, while_connected
+from runtime.api.http.errors import ApiError
+from runtime.api.http.platforms import check_name
+from runtime.api.http.routing import Call, Query, route
+from runtime.api.http.streaming import first_of, send_json_lines, while_connected
 from runtime.api.views.documents import ProgressAnswer
 from runtime.docker_syntax import booleans
 from runtime.engine.errors import refusing

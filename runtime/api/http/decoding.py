@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import inspect
 
-from runtime.api.json_errors import is_only_trailing, wording
-from runtime.api.routing import Query
+from runtime.api.http.json_errors import is_only_trailing, wording
+from runtime.api.http.routing import Query
 from runtime.docker_syntax import booleans
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.model.filters import parse_filters

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
-from runtime.api.hijack import Hijacked
+from runtime.api.http.hijack import Hijacked
 from runtime.docker_syntax.frames import frame
 from runtime.engine.service.stdio.attachment import Attachment
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
-from runtime.api.hijack import Connection
+from runtime.api.http.hijack import Connection
 
 T = TypeVar("T")
 

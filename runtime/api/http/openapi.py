@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from runtime.api import versions
-from runtime.api.errors import ErrorBody
-from runtime.api.routing import Raw, Route
+from runtime.api.http import versions
+from runtime.api.http.errors import ErrorBody
+from runtime.api.http.routing import Raw, Route
 
 TEMPLATE = "#/components/schemas/{name}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib import metadata
 
-from runtime.api.errors import ApiError
+from runtime.api.http.errors import ApiError
 
 NEWEST = (1, 47)
 OLDEST = (1, 24)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from runtime.api.flags import DEFAULT_FILE, DEFAULT_ROOT, LEVELS, PLAIN, size, values_of
+from runtime.api.daemon.flags import DEFAULT_FILE, DEFAULT_ROOT, LEVELS, PLAIN, size, values_of
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.model.request import LogConfig, Ulimit
 from runtime.engine.service.rules.settings import (

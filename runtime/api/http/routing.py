@@ -14,6 +14,7 @@ described is also what the OpenAPI document is made of.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, Literal
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 Q = TypeVar("Q", default=Any)
 B = TypeVar("B", default=Any)
+
+_PLACEHOLDER = re.compile(r"\{(\w+)(?::(.*?))?\}")
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "DELETE"]
 
@@ -116,9 +119,9 @@ def route(
 ) -> Callable[[Handler], Handler]:
     """Describe a handler. What it returns is encoded as JSON with `status`; None is an empty answer.
 
-    A returned `aiohttp.web.StreamResponse` goes out as it is. Errors of our own classes that it raises become
-    Docker's `{"message": …}` with the status that `runtime.api.errors` gives their class. One handler may
-    carry several decorators.
+    A returned `aiohttp.web.StreamResponse` goes out as it is. An error of our own classes becomes Docker's
+    `{"message": …}` with the status that `runtime.api.http.errors` gives its class. One handler may carry
+    several decorators.
     """
 
     def describe(handler: Handler) -> Handler:
@@ -149,3 +152,43 @@ def routes_of(modules: Iterable[ModuleType]) -> list[Route]:
             if getattr(value, "__module__", None) == module.__name__:
                 found.extend(getattr(value, "routes", ()))
     return found
+
+
+def pattern_of(path: str) -> re.Pattern[str]:
+    """Return what matches a route's path: `{name}` takes one part, `{name:.*}` what the expression takes."""
+    pieces, end = [], 0
+    for found in _PLACEHOLDER.finditer(path):
+        pieces.append(re.escape(path[end : found.start()]))
+        pieces.append(f"(?P<{found[1]}>{found[2] or '[^/]+'})")
+        end = found.end()
+    return re.compile("".join([*pieces, re.escape(path[end:])]))
+
+
+class RouteTable:
+    """All routes. Of several patterns that fit, the route that was described first is meant."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._fixed: dict[tuple[str, str], Route] = {}
+        self._patterns: dict[tuple[str, str], list[tuple[re.Pattern[str], Route]]] = {}
+        for route in self.routes:
+            if "{" in route.path:
+                key = (route.method, _first(route.path))
+                self._patterns.setdefault(key, []).append((pattern_of(route.path), route))
+            else:
+                self._fixed.setdefault((route.method, route.path), route)
+
+    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
+        """Return the route of a path (without version) and what stands at its placeholders."""
+        fixed = self._fixed.get((method, path))
+        if fixed is not None:
+            return fixed, {}
+        for pattern, route in self._patterns.get((method, _first(path)), ()):
+            found = pattern.fullmatch(path)
+            if found is not None:
+                return route, found.groupdict()
+        return None
+
+
+def _first(path: str) -> str:
+    return path[1:].partition("/")[0]
