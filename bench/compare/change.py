@@ -8,7 +8,7 @@ where Holm's correction for 40 metrics looks, four sessions beside sixteen erred
 they may. So the degrees are never more than PLANNED times n − 1 of the smaller run, which changes nothing
 where both have as many sessions; and LOOKED times where a run stopped by looks, which end a metric sooner
 when its sessions agree by luck. Both factors are by simulation (bench.compare.simulate, its tables in
-docs/compare.md).
+docs/validation.md).
 """
 
 from __future__ import annotations

@@ -67,3 +67,13 @@ def test_no_link_of_a_page_leads_nowhere():
             aim = page.parent / target if target else page
             assert aim.exists(), f"{page.name} links to {target}"
             assert not anchor or anchor in anchors(aim), f"{page.name} links to {target}#{anchor}"
+
+
+def test_the_map_of_the_code_names_only_what_is_there():
+    packages = ("bench", "runtime", "vm", "reports", "tests")
+    paths = [
+        f"/{path.relative_to(ROOT)}" for one in packages for path in [ROOT / one, *(ROOT / one).rglob("*")]
+    ]
+    named = re.findall(r"`([a-z_0-9/]+(?:/|\.py|\.c|\.toml))`", (ROOT / "ARCHITECTURE.md").read_text())
+    assert len(named) > 50
+    assert [one for one in named if not any(path.endswith(f"/{one.rstrip('/')}") for path in paths)] == []
