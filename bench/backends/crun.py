@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from bench.backends import launch, mount_namespace, networks, oci_bundle, owned, processes
 from bench.backends.base import (
     BackendError,
     BenchImage,
@@ -28,12 +27,14 @@ from bench.backends.base import (
     NotAvailable,
     StartRecord,
 )
-from bench.backends.environment import IDLE, environment, instance_mark
-from bench.backends.main_program import MainStreams
-from bench.backends.processes import HostChild
-from bench.backends.programs import PipedPrograms
-from bench.backends.started import Started
-from bench.backends.streams import run
+from bench.backends.programs import launch, processes
+from bench.backends.programs.environment import IDLE, environment, instance_mark
+from bench.backends.programs.main_program import MainStreams
+from bench.backends.programs.piped import PipedPrograms
+from bench.backends.programs.processes import HostChild
+from bench.backends.programs.started import Started
+from bench.backends.programs.streams import run
+from bench.backends.resources import mount_namespace, networks, oci_bundle, owned
 from bench.model import BackendInfo
 from runtime.spawn.tape import pointers
 

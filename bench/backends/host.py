@@ -19,7 +19,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.backends import launch, mounts, owned, processes
 from bench.backends.base import (
     BackendError,
     BenchImage,
@@ -28,11 +27,13 @@ from bench.backends.base import (
     NotAvailable,
     StartRecord,
 )
-from bench.backends.environment import IDLE, environment, find_program, instance_mark
-from bench.backends.main_program import MainStreams
-from bench.backends.processes import HostChild
-from bench.backends.programs import PipedPrograms
-from bench.backends.started import Started
+from bench.backends.programs import launch, processes
+from bench.backends.programs.environment import IDLE, environment, find_program, instance_mark
+from bench.backends.programs.main_program import MainStreams
+from bench.backends.programs.piped import PipedPrograms
+from bench.backends.programs.processes import HostChild
+from bench.backends.programs.started import Started
+from bench.backends.resources import mounts, owned
 from bench.model import BackendInfo
 from runtime.spawn import linux
 from runtime.spawn.tape import pointers

@@ -1,9 +1,9 @@
-"""Our own daemon, through the same API as Docker's: the containers that `docker run` and `nn run` give.
+"""nnd, this project's daemon, through Docker's API: the containers that `docker run` and `nn run` start.
 
-`runtime` makes the same containers in this process, without a daemon; here a start is what a client asks for
-and waits for, and a container's network is one of the daemon's. Each run has a daemon of its own, in a
-directory of its own and in the host's network namespace, as a user's is. Of the modes with a bridge, `nat` is
-the daemon's default network, `bridge` one made for the run that does not masquerade.
+The backend `runtime` starts the same containers in the suite's own process, without a daemon. Here a start is
+what an API client requests and waits for, and the container is on one of the daemon's networks. Each run
+starts its own daemon, with its own directory, in the host's network namespace, where a user's daemon is. The
+mode `nat` is the daemon's default network; `bridge` is a network made for the run, which does not masquerade.
 """
 
 from __future__ import annotations
@@ -15,25 +15,27 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from bench.backends import processes
 from bench.backends.base import BenchImage, Footprint, InstanceSpec, NotAvailable
-from bench.backends.docker import DockerBackend, DockerInstance
-from bench.backends.docker_api import DockerApi
-from bench.backends.docker_daemon import Daemon
-from bench.backends.nnd_daemon import NndDaemon, remove
+from bench.backends.daemons import nnd_daemon
+from bench.backends.daemons.backend import DaemonBackend
+from bench.backends.daemons.docker_api import DockerApi
+from bench.backends.daemons.dockerd import Daemon
+from bench.backends.daemons.instance import DaemonInstance
+from bench.backends.daemons.nnd_daemon import NndDaemon
+from bench.backends.programs import processes
 from bench.model import BackendInfo, NetworkMode
 
 _ROUTED = "ninetynine-routed"
-"""The network whose containers' own addresses are seen outside."""
+"""The network that does not masquerade: its containers keep their addresses outside."""
 
 
-class NndBackend(DockerBackend):
-    """Owns a daemon of this project."""
+class NndBackend(DaemonBackend):
+    """Starts a daemon for the run."""
 
     name = "nnd"
 
     def probe(self) -> BackendInfo | NotAvailable:
-        """Root is all it takes: what it is made of came with the suite."""
+        """Check for root and for the client: everything else came with the suite."""
         if os.geteuid() != 0:
             return NotAvailable(
                 "a daemon needs root (its containers' namespaces, overlays, cgroups); run as root"
@@ -46,11 +48,11 @@ class NndBackend(DockerBackend):
         )
 
     def unsupported(self, spec: InstanceSpec) -> str | None:
-        """All of a spec can be honoured."""
+        """None: every spec can be started."""
         return None
 
     def prepare(self, image: BenchImage) -> None:
-        """Start the daemon, load the image into it, and make the network that does not masquerade."""
+        """Start the daemon, load the image into it, and create the network that does not masquerade."""
         super().prepare(image)
         assert self._api is not None
         if self._api.ask("GET", f"/networks/{_ROUTED}", allow=(404,)) is None:
@@ -62,42 +64,42 @@ class NndBackend(DockerBackend):
         return NndInstance(api, self.client(api), self._image, spec)
 
     def running(self) -> DockerApi | None:
-        """One that runs on this host belongs to somebody and may be of another version: it is left alone."""
+        """None: a daemon that already runs belongs to someone else and may be another version."""
         return None
 
     def make_daemon(self, directory: Path) -> Daemon:
-        """Start one."""
+        """Start an nnd."""
         return NndDaemon(directory)
 
     def remove(self, directory: Path) -> None:
-        """End what a daemon left that had `directory`, and delete it."""
-        remove(directory)
+        """End what a daemon left that had `directory`, and delete it. Idempotent."""
+        nnd_daemon.remove(directory)
 
     def client(self, api: DockerApi) -> tuple[str, ...]:
-        """The beginning of nn's command lines."""
+        """Return the start of nn's command lines."""
         return (_program("nn") or "nn", "--host", f"unix://{api.path}")
 
 
-class NndInstance(DockerInstance):
-    """One container of the daemon's."""
+class NndInstance(DaemonInstance):
+    """One container."""
 
     system = "nnd"
 
     def memory(self) -> Footprint:
-        """Proportional set size of its processes; it has no shim, and the daemon is not counted."""
+        """Proportional set size of its processes. There is no shim; the daemon is not counted."""
         self._drain()
-        return processes.pss(processes.in_pid_namespace_of(self._state["State"]["Pid"]))
+        return processes.pss(processes.in_pid_namespace_of(self.pid))
 
     def network(self, mode: NetworkMode) -> str:
-        """The daemon's name of a network mode."""
+        """Return the daemon's name of a network mode."""
         return {"nat": "bridge", "bridge": _ROUTED}.get(mode, mode)
 
     def cpuset(self, cpus: Sequence[int]) -> Sequence[int]:
-        """None where the daemon, which was started with the CPUs of this process, has no others."""
+        """Return () when `cpus` are all CPUs of this process: the daemon was started on the same ones."""
         return () if set(cpus) == os.sched_getaffinity(0) else cpus
 
 
 def _program(name: str) -> str | None:
-    """The program beside this Python, where the suite's own ones are."""
+    """Return the path of a program of the suite, which is installed beside this Python; else look in PATH."""
     beside = Path(sys.executable).with_name(name)
     return str(beside) if os.access(beside, os.X_OK) else shutil.which(name)

@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from bench.backends import processes
-from bench.backends.affinity import pinned
 from bench.backends.base import (
     BackendError,
     BenchImage,
@@ -24,11 +22,13 @@ from bench.backends.base import (
     NotAvailable,
     StartRecord,
 )
-from bench.backends.environment import IDLE, environment, instance_mark
-from bench.backends.main_program import MainStreams
-from bench.backends.programs import PipedPrograms
-from bench.backends.started import Started
-from bench.backends.streams import Child
+from bench.backends.programs import processes
+from bench.backends.programs.environment import IDLE, environment, instance_mark
+from bench.backends.programs.launch import pinned
+from bench.backends.programs.main_program import MainStreams
+from bench.backends.programs.piped import PipedPrograms
+from bench.backends.programs.started import Started
+from bench.backends.programs.streams import Child
 from bench.model import BackendInfo
 from runtime.engine import ContainerConfig, Engine, EngineError, Limits, bind
 from runtime.network.errors import NetworkError

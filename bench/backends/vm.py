@@ -16,7 +16,6 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.backends import networks
 from bench.backends.base import (
     BackendError,
     BenchImage,
@@ -27,8 +26,9 @@ from bench.backends.base import (
     NotAvailable,
     StartRecord,
 )
-from bench.backends.environment import environment, instance_mark
-from bench.backends.started import Started
+from bench.backends.programs.environment import environment, instance_mark
+from bench.backends.programs.started import Started
+from bench.backends.resources import networks
 from bench.model import BackendInfo
 from vm.config import Accelerator, Profile, VmConfig, VmImage, VmNetwork
 from vm.errors import VmError

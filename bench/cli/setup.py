@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from bench.backends import owned
 from bench.backends.base import Backend, BenchImage, EngineBackend, InstanceSpec, NotAvailable
+from bench.backends.resources import owned
 from bench.cli.dependencies import World
 from bench.cli.errors import CliError
 from bench.failures import told

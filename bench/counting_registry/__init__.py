@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 from types import TracebackType
 
-from bench.backends import owned
+from bench.backends.resources import owned
 from bench.counting_registry.errors import DepotError
 from bench.counting_registry.images import Pushed, push_images
 from bench.counting_registry.registry import RegistryProcess

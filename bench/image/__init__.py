@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.backends import owned
 from bench.backends.base import BenchImage
+from bench.backends.resources import owned
 from bench.image import assemble, imported, recipe
 from bench.image.bootstrap import bootstrap, require
 from bench.image.errors import ImageError

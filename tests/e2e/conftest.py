@@ -11,7 +11,7 @@ import pytest
 from leftovers import Room, adoption
 from real_runs import Finished, Ninetynine
 
-from bench.backends import owned
+from bench.backends.resources import owned
 
 SHARED_CACHE = Path(os.environ.get("NINETYNINE_CACHE") or Path(__file__).parents[2] / ".cache" / "ninetynine")
 

@@ -33,8 +33,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests/runtime")]
 from container_rootfs import build_rootfs  # noqa: E402
 from daemon_process import running_daemon  # noqa: E402
 
-from bench.backends import owned  # noqa: E402
-from bench.backends.docker_daemon import OwnDaemon  # noqa: E402
+from bench.backends.daemons.dockerd import OwnDaemon  # noqa: E402
+from bench.backends.resources import owned  # noqa: E402
 from runtime.cli.connection.client import Client  # noqa: E402
 from runtime.cli.connection.endpoint import Endpoint  # noqa: E402
 

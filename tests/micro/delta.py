@@ -83,7 +83,7 @@ def nn(where: Path) -> Iterator[Client]:
 @contextlib.contextmanager
 def dockerd(where: Path) -> Iterator[Client]:
     """A dockerd of our own."""
-    from bench.backends.docker_daemon import OwnDaemon
+    from bench.backends.daemons.dockerd import OwnDaemon
 
     daemon = OwnDaemon(where)
     try:

@@ -38,8 +38,8 @@ from container_rootfs import build_rootfs  # noqa: E402
 from daemon_process import running_daemon  # noqa: E402
 from pull import layer_tars  # noqa: E402
 
-from bench.backends import owned  # noqa: E402
-from bench.backends.docker_daemon import OwnDaemon  # noqa: E402
+from bench.backends.daemons.dockerd import OwnDaemon  # noqa: E402
+from bench.backends.resources import owned  # noqa: E402
 
 INSIDE = "NN_EVERYDAY_INSIDE"
 IMAGE = "busybox:latest"

@@ -125,7 +125,7 @@ def skopeo_unpacking() -> Contestant:
 @contextlib.contextmanager
 def dockerd(where: Path) -> Iterator[Contestant]:
     """Pull with a dockerd of our own."""
-    from bench.backends.docker_daemon import OwnDaemon
+    from bench.backends.daemons.dockerd import OwnDaemon
 
     directory = where / "dockerd"
     directory.mkdir()

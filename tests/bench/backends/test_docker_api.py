@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.backends.base import BackendError
-from bench.backends.docker_api import AttachedOutput, DockerApi
+from bench.backends.daemons.docker_api import AttachedOutput, DockerApi
 
 UPGRADED = b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n"
 

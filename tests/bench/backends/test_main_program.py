@@ -6,7 +6,7 @@ import time
 import pytest
 
 from bench.backends.base import BackendError
-from bench.backends.main_program import MainStreams
+from bench.backends.programs.main_program import MainStreams
 
 
 def test_the_stamp_is_taken_when_the_byte_has_come() -> None:

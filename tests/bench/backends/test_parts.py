@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.backends import launch, mount_namespace, mounts, oci_bundle, owned, processes
 from bench.backends.base import BackendError, InstanceSpec
-from bench.backends.environment import environment, find_program, instance_mark
 from bench.backends.host import added_bytes
+from bench.backends.programs import launch, processes
+from bench.backends.programs.environment import environment, find_program, instance_mark
+from bench.backends.resources import mount_namespace, mounts, oci_bundle, owned
 from runtime.engine import directories
 from runtime.oci.seccomp import compile_seccomp
 from runtime.spawn.owner import Owner

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.backends import streams
 from bench.backends.base import BackendError
-from bench.backends.processes import HostChild
+from bench.backends.programs import streams
+from bench.backends.programs.processes import HostChild
 
 
 def launcher(argv: Sequence[str]) -> streams.Launch:

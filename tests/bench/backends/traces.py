@@ -9,7 +9,8 @@ import json
 import time
 from pathlib import Path
 
-from bench.backends import mounts, processes
+from bench.backends.programs import processes
+from bench.backends.resources import mounts
 from runtime.network.nft import Nft
 from runtime.network.settings import DIRECTORY
 from runtime.spawn.owner import Owner

@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from bench.backends import owned
+from bench.backends.resources import owned
 from bench.counting_registry import Depot, DepotError
 from bench.counting_registry.images import LARGE, LAST, make_layer, push_images
 from bench.counting_registry.relay import Relay

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.backends import processes
 from bench.backends.base import InstanceSpec, NotAvailable
+from bench.backends.programs import processes
 from bench.backends.registry import BACKENDS
 from bench.scenarios.tool import PIN
 from bench.scenarios.worker import SHELL, Worker

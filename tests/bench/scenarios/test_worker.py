@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.backends.base import BackendError
-from bench.backends.streams import PipeChannel
+from bench.backends.programs.streams import PipeChannel
 from bench.scenarios.base import ScenarioError
 from bench.scenarios.worker import SHELL, Worker, split_answer
 

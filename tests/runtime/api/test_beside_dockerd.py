@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from daemon_process import Daemon
 
-from bench.backends.docker_api import DockerApi
-from bench.backends.docker_daemon import OwnDaemon
+from bench.backends.daemons.docker_api import DockerApi
+from bench.backends.daemons.dockerd import OwnDaemon
 
 pytestmark = [
     pytest.mark.root,

@@ -107,7 +107,7 @@ def test_openjdk_sizes_its_heap_by_the_limit(daemon: Daemon) -> None:
 def ours_and_theirs(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Runtimes]]:
     if shutil.which("dockerd") is None:
         pytest.skip("needs dockerd: run `nox -s setup -- --peers`")
-    from bench.backends.docker_daemon import OwnDaemon  # guests, which run this file, too, have none
+    from bench.backends.daemons.dockerd import OwnDaemon  # guests, which run this file, too, have none
 
     theirs = OwnDaemon(tmp_path_factory.mktemp("dockerd"))
     try:

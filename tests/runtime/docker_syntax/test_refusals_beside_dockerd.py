@@ -17,7 +17,7 @@ from daemon_process import Daemon
 from test_log_options import REFUSED as LOG_OPTIONS
 from test_mount_words import WRONG as TMPFS_OPTIONS
 
-from bench.backends.docker_daemon import OwnDaemon
+from bench.backends.daemons.dockerd import OwnDaemon
 
 pytestmark = [
     pytest.mark.root,

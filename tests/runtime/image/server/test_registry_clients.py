@@ -13,7 +13,7 @@ import urllib.request
 import pytest
 from container_rootfs import in_plain_chroot
 
-from bench.backends.docker_daemon import OwnDaemon
+from bench.backends.daemons.dockerd import OwnDaemon
 from bench.counting_registry.images import make_layer, push_image
 from bench.counting_registry.registry import RegistryProcess
 

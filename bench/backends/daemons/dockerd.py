@@ -15,11 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from bench.backends import mount_namespace, owned, processes
 from bench.backends.base import BackendError
-from bench.backends.daemon_process import DaemonProcess
-from bench.backends.docker_api import DockerApi
-from bench.backends.streams import close_all
+from bench.backends.daemons.daemon_process import DaemonProcess
+from bench.backends.daemons.docker_api import DockerApi
+from bench.backends.programs import processes
+from bench.backends.programs.streams import close_all
+from bench.backends.resources import mount_namespace, owned
 
 SYSTEM_SOCKET = Path("/var/run/docker.sock")
 _MARK = "NINETYNINE_DOCKERD"

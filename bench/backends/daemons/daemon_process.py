@@ -9,11 +9,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.backends import launch
 from bench.backends.base import BackendError
-from bench.backends.docker_api import DockerApi
-from bench.backends.environment import SEARCH_PATH
-from bench.backends.streams import above_stdio, close_all
+from bench.backends.daemons.docker_api import DockerApi
+from bench.backends.programs import launch
+from bench.backends.programs.environment import SEARCH_PATH
+from bench.backends.programs.streams import above_stdio, close_all
 from runtime.spawn.tape import pointers
 
 START_TIMEOUT_S = 30.0

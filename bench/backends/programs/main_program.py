@@ -9,7 +9,7 @@ import select
 import time
 
 from bench.backends.base import BackendError
-from bench.backends.streams import CHUNK, above_stdio, close_all, last_words, pipe, read_memfd
+from bench.backends.programs.streams import CHUNK, above_stdio, close_all, last_words, pipe, read_memfd
 
 FIRST_OUTPUT_TIMEOUT_S = 60.0
 _F_SETPIPE_SZ = 1031

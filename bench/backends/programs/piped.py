@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Sequence
 
 from bench.backends.base import Channel, Completed
-from bench.backends.streams import Child, PipeChannel, run
+from bench.backends.programs.streams import Child, PipeChannel, run
 
 
 class PipedPrograms(abc.ABC):

@@ -7,10 +7,11 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from bench.backends import owned, processes
 from bench.backends.base import BackendError
-from bench.backends.daemon_process import DaemonProcess
-from bench.backends.docker_api import DockerApi
+from bench.backends.daemons.daemon_process import DaemonProcess
+from bench.backends.daemons.docker_api import DockerApi
+from bench.backends.programs import processes
+from bench.backends.resources import owned
 
 _MARK = "NINETYNINE_NND"
 

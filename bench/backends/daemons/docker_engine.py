@@ -11,9 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from bench.backends import owned, processes
 from bench.backends.base import BackendError, Footprint
-from bench.backends.docker_api import DockerApi
+from bench.backends.daemons.docker_api import DockerApi
+from bench.backends.programs import processes
+from bench.backends.resources import owned
 
 LABEL = "ninetynine.owner"
 _NO_LOGIN = "e30="

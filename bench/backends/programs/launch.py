@@ -7,11 +7,12 @@ with one more mount in it, another root, and execve.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 
 from bench.backends.base import BackendError
-from bench.backends.processes import HostChild
+from bench.backends.programs.processes import HostChild
 from runtime.spawn import linux, process
 from runtime.spawn.tape import Pointers, Slot, SlotValue, StepError, Tape, pointers, spawn
 
@@ -60,6 +61,20 @@ def cpu_mask(cpus: Sequence[int]) -> bytes:
     """Return a cpu_set_t (1024 bits) of `cpus`; of this process's own when there are none."""
     chosen = cpus or os.sched_getaffinity(0)
     return sum(1 << cpu for cpu in chosen).to_bytes(_CPU_SET_BYTES, "little")
+
+
+@contextmanager
+def pinned(cpus: Sequence[int]) -> Iterator[None]:
+    """Keep the calling thread on `cpus` inside the block; () or the present set changes nothing."""
+    before = os.sched_getaffinity(0)
+    if not cpus or set(cpus) == before:
+        yield
+        return
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def add_stdio(tape: Tape) -> None:

@@ -8,7 +8,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.backends import mounts, processes
+from bench.backends.programs import processes
+from bench.backends.resources import mounts
 from runtime.spawn.owner import Owner
 
 

@@ -10,9 +10,9 @@ import errno
 import os
 from pathlib import Path
 
-from bench.backends import launch
 from bench.backends.base import BackendError
-from bench.backends.streams import close_all, pipe
+from bench.backends.programs import launch
+from bench.backends.programs.streams import close_all, pipe
 from runtime.spawn import linux
 from runtime.spawn.tape import Slot, StepError, Tape, pointers, spawn
 

@@ -1,0 +1,1 @@
+"""Programs on the host: start them, exchange data through pipes, find, weigh and kill their processes."""

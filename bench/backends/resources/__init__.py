@@ -1,0 +1,1 @@
+"""What backends make on the host, each named after its owner: directories, mounts, networks."""
