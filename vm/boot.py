@@ -17,13 +17,13 @@ import msgspec
 from vm.client import AgentClient, Stream
 from vm.config import SavedVm, VmConfig, VmRecord
 from vm.disk import build_data, copy_sparse, data_template
-from vm.domain import Files, Request, domain_xml
+from vm.domain import DomainSpec, VmFiles, domain_xml
 from vm.driver_client import Driver
 from vm.errors import VmError
 from vm.network import add_tap
 from vm.owner import Owner
 
-Connect = Callable[[Files, str], AgentClient]
+Connect = Callable[[VmFiles, str], AgentClient]
 
 
 class Booted(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ class Booted(msgspec.Struct, frozen=True):
     main: Stream | None
 
 
-def connect_guest(files: Files, name: str) -> AgentClient:
+def connect_guest(files: VmFiles, name: str) -> AgentClient:
     """Connect both sockets of a paused guest."""
     with ExitStack() as undo:
         sockets = []
@@ -49,7 +49,7 @@ def connect_guest(files: Files, name: str) -> AgentClient:
         return AgentClient(sockets[0], sockets[1], name)
 
 
-def boot(driver: Driver, request: Request, cache: Path, connect: Connect, requested_ns: int) -> Booted:
+def boot(driver: Driver, request: DomainSpec, cache: Path, connect: Connect, requested_ns: int) -> Booted:
     """Start from nothing until the agent's hello, or the program's first byte where the configuration asks
     for it."""
     config, name = request.config, request.name
@@ -106,7 +106,7 @@ def start_record(client: AgentClient, stamps: tuple[int, int, int, int], first: 
 
 
 def wake(
-    driver: Driver, saved: SavedVm, files: Files, owner: Owner, connect: Connect, requested_ns: int
+    driver: Driver, saved: SavedVm, files: VmFiles, owner: Owner, connect: Connect, requested_ns: int
 ) -> Booted:
     """Start from a saved state until the agent answers; it gets our wall clock and fresh random bytes by
     the way."""
@@ -133,7 +133,7 @@ def wake(
     return Booted(client, record, None)
 
 
-def _make_disks(config: VmConfig, files: Files, cache: Path) -> None:
+def _make_disks(config: VmConfig, files: VmFiles, cache: Path) -> None:
     copy_sparse(config.image.overlay, files.overlay)
     if files.data is not None and config.data_content is not None:
         build_data(files.data, config.data_disk_mib, config.data_content)

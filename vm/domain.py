@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape, quoteattr
 import msgspec
 
 from vm.config import Accelerator, VmConfig
-from vm.host import HostAbilities
+from vm.host_abilities import HostAbilities
 from vm.owner import Owner
 
 AGENT_PORT = "ninetynine.agent"
@@ -33,7 +33,7 @@ SLOW_INITCALLS = (
 source of entropy, certificates of module signers, PCIe error reporting, and integrity measurement."""
 
 
-class Files(msgspec.Struct, frozen=True, kw_only=True):
+class VmFiles(msgspec.Struct, frozen=True, kw_only=True):
     """The files of one VM: two sockets and its disks. `data` is None without a data disk."""
 
     agent: Path
@@ -42,10 +42,10 @@ class Files(msgspec.Struct, frozen=True, kw_only=True):
     data: Path | None = None
 
     @staticmethod
-    def of(home: Path, name: str, config: VmConfig) -> Files:
+    def of(home: Path, name: str, config: VmConfig) -> VmFiles:
         """Where the files of VM `name` lie below the harness's directory."""
         data_dir = config.data_dir or home
-        return Files(
+        return VmFiles(
             agent=home / f"{name}.a",
             console=home / f"{name}.c",
             overlay=home / f"{name}.qcow2",
@@ -57,18 +57,18 @@ class Files(msgspec.Struct, frozen=True, kw_only=True):
         return (self.overlay, self.data) if self.data else (self.overlay,)
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
     """All that the XML is made of."""
 
     name: str
     config: VmConfig
     accel: Accelerator
-    files: Files
+    files: VmFiles
     host: HostAbilities
     owner: Owner
 
 
-def domain_xml(r: Request) -> str:
+def domain_xml(r: DomainSpec) -> str:
     """The whole definition."""
     tuned = r.config.profile == "tuned"
     sections = [
@@ -91,7 +91,7 @@ def domain_xml(r: Request) -> str:
     return f"<domain type='{kind}'>\n" + "\n".join(s for s in sections if s) + "\n</domain>\n"
 
 
-def kernel_command_line(r: Request) -> str:
+def kernel_command_line(r: DomainSpec) -> str:
     """Kernel arguments: console and panic for all, the agent's settings, and what TCG needs to boot fast
     (or at all)."""
     words = ["console=ttyS0", "panic=-1", "quiet"]
@@ -138,7 +138,7 @@ def mac_address(name: str) -> str:
     return "52:54:00:" + ":".join(digits[i : i + 2] for i in (0, 2, 4))
 
 
-def _memory_backing(r: Request) -> str:
+def _memory_backing(r: DomainSpec) -> str:
     if r.host.free_hugepages_mib < r.config.memory_mib:
         return ""
     return "<memoryBacking><hugepages><page size='2' unit='MiB'/></hugepages></memoryBacking>"
@@ -153,7 +153,7 @@ def _cpu_tuning(config: VmConfig) -> str:
     return f"<cputune>{pins}{rest}</cputune>"
 
 
-def _boot(r: Request) -> str:
+def _boot(r: DomainSpec) -> str:
     image, tuned = r.config.image, r.config.profile == "tuned"
     # SeaBIOS on microvm panics at random (a timer tick into an unprogrammed PIC), so microvm always has
     # qboot.
@@ -167,12 +167,12 @@ def _boot(r: Request) -> str:
     )
 
 
-def _features(r: Request) -> str:
+def _features(r: DomainSpec) -> str:
     poll = "<kvm><poll-control state='on'/></kvm>" if r.accel == "kvm" and r.config.profile == "tuned" else ""
     return f"<features><acpi/><apic/>{poll}</features>"
 
 
-def _cpu(r: Request) -> str:
+def _cpu(r: DomainSpec) -> str:
     tuned = r.config.profile == "tuned"
     if r.accel == "kvm" and tuned:
         topology = f"<topology sockets='1' cores='{r.config.vcpus}' threads='1'/>"
@@ -190,7 +190,7 @@ def _clock(config: VmConfig) -> str:
     return "<clock offset='utc'><timer name='hpet' present='no'/></clock>"
 
 
-def _devices(r: Request) -> str:
+def _devices(r: DomainSpec) -> str:
     address = "<address type='virtio-mmio'/>" if r.config.machine == "microvm" else ""
     bare = r.config.profile == "tuned" or r.config.machine == "microvm"
     parts = [
@@ -207,7 +207,7 @@ def _devices(r: Request) -> str:
     return "<devices>\n" + "\n".join(p for p in parts if p) + "\n</devices>"
 
 
-def _disk(r: Request, path: Path, kind: str, target: str, address: str) -> str:
+def _disk(r: DomainSpec, path: Path, kind: str, target: str, address: str) -> str:
     tuning = _disk_tuning(r) if r.config.profile == "tuned" else ""
     return (
         f"<disk type='file' device='disk'><driver name='qemu' type='{kind}'{tuning}/>"
@@ -215,7 +215,7 @@ def _disk(r: Request, path: Path, kind: str, target: str, address: str) -> str:
     )
 
 
-def _disk_tuning(r: Request) -> str:
+def _disk_tuning(r: DomainSpec) -> str:
     words = " discard='unmap' iothread='1'"
     if r.host.direct_io:
         words += " cache='none' io='io_uring'" if r.host.io_uring else " cache='none' io='native'"
@@ -224,7 +224,7 @@ def _disk_tuning(r: Request) -> str:
     return words + (f" queues='{r.config.vcpus}'" if r.config.vcpus > 1 else "")
 
 
-def _interface(r: Request, address: str) -> str:
+def _interface(r: DomainSpec, address: str) -> str:
     if not r.config.network:
         return ""
     vhost = "<driver name='vhost'/>" if r.config.profile == "tuned" and r.host.vhost_net else ""

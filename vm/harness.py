@@ -21,11 +21,11 @@ from pathlib import Path
 
 from vm.boot import Booted, Connect, boot, connect_guest, wake
 from vm.config import Accelerator, SavedVm, VmConfig, VmImage
-from vm.domain import Files, Request
+from vm.domain import DomainSpec, VmFiles
 from vm.driver_client import Driver, DriverProcess
 from vm.errors import VmError
 from vm.home import Home
-from vm.host import HostAbilities, look
+from vm.host_abilities import HostAbilities, look
 from vm.image import build_image
 from vm.initramfs import BASE_MODULES
 from vm.leftovers import end_vm, sweep_root
@@ -85,9 +85,9 @@ class Harness:
         requested = time.monotonic_ns()
         driver, home, host = self._open()
         name = f"nv{secrets.token_hex(4)}"
-        files = Files.of(home.path, name, config)
+        files = VmFiles.of(home.path, name, config)
         _check(config, files)
-        request = Request(
+        request = DomainSpec(
             name=name, config=config, accel=self.accel, files=files, host=host, owner=home.owner
         )
         home.enter(name, files)
@@ -105,7 +105,7 @@ class Harness:
         driver, home, _ = self._open()
         if saved.name in self._vms:
             raise VmError(f"restore {saved.path}: {saved.name} still runs; stop it first")
-        files = Files.of(home.path, saved.name, saved.config)
+        files = VmFiles.of(home.path, saved.name, saved.config)
         if files.disks() != tuple(disk for _, disk in saved.disks):
             raise VmError(f"restore {saved.path}: it was saved by another harness; restore it with that one")
         home.enter(saved.name, files)
@@ -161,7 +161,7 @@ class Harness:
             self._accel = self.accel  # probed now, so that no start pays for it
         return self._driver, self._home, self._host
 
-    def _adopt(self, driver: Driver, name: str, config: VmConfig, files: Files, booted: Booted) -> Vm:
+    def _adopt(self, driver: Driver, name: str, config: VmConfig, files: VmFiles, booted: Booted) -> Vm:
         vm = Vm(name, config, files, driver, booted, self._end, self._save)
         self._vms[name] = vm
         return vm
@@ -188,7 +188,7 @@ class Harness:
             vm.stop()
         return SavedVm(path=path, name=vm.name, config=vm.config, disks=tuple(copies))
 
-    def _free(self, name: str, files: Files) -> None:
+    def _free(self, name: str, files: VmFiles) -> None:
         """Take a VM apart, as far as it had come."""
         if self._driver is None or self._home is None:
             return
@@ -199,7 +199,7 @@ class Harness:
             self._home.forget(name, files)
 
 
-def _check(config: VmConfig, files: Files) -> None:
+def _check(config: VmConfig, files: VmFiles) -> None:
     if config.until_output and not config.argv:
         raise VmError("start a VM until its program's output: no program given; set argv")
     if files.data is not None and not files.data.parent.is_dir():

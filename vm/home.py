@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 
 from vm import owner
-from vm.domain import Files
+from vm.domain import VmFiles
 from vm.errors import VmError
 from vm.leftovers import Ledger, clear_home, sweep_root
 from vm.owner import Owner
@@ -68,13 +68,13 @@ class Home:
         self._ledger.driver = driver
         self._ledger.write(self.path)
 
-    def enter(self, name: str, files: Files) -> None:
+    def enter(self, name: str, files: VmFiles) -> None:
         """Note a VM, before anything of it exists."""
         self._ledger.names.append(name)
         self._ledger.files += [str(p) for p in files.disks() if p.parent != self.path]
         self._ledger.write(self.path)
 
-    def forget(self, name: str, files: Files) -> None:
+    def forget(self, name: str, files: VmFiles) -> None:
         """Remove a VM's files and its note."""
         for path in (files.agent, files.console, *files.disks()):
             path.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from vm.boot import Booted
 from vm.client import AgentClient, Stream
 from vm.config import SavedVm, VmCompleted, VmConfig
 from vm.disk import disk_bytes
-from vm.domain import Files
+from vm.domain import VmFiles
 from vm.driver_client import Driver
 from vm.errors import GuestError, VmError
 
@@ -89,7 +89,7 @@ class Vm:
         self,
         name: str,
         config: VmConfig,
-        files: Files,
+        files: VmFiles,
         driver: Driver,
         booted: Booted,
         end: Callable[[Vm], None],

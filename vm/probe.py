@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from vm.host import find_emulator
+from vm.host_abilities import find_emulator
 
 LIMIT_NS = 50.0
 """Per iteration. Hardware needs about one nanosecond, emulated ring 0 hundreds to thousands."""

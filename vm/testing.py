@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from vm.client import AgentClient
-from vm.domain import Files
+from vm.domain import VmFiles
 from vm.framing import WINDOW, Decoder, Frame, Type, encode
 
 CHUNK = 32756
@@ -61,7 +61,7 @@ class FakeGuest:
         self.frames: list[Frame] = []
         self._socket: socket.socket | None = None
 
-    def connect(self, _files: Files | None = None, name: str = "fake") -> AgentClient:
+    def connect(self, _files: VmFiles | None = None, name: str = "fake") -> AgentClient:
         """A client that talks to this guest."""
         ours, theirs = socket.socketpair()
         self._socket = theirs

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from bench.wire.errors import WireError
 from runtime.spawn import linux
-from runtime.spawn.anchor import make_anchor
+from runtime.spawn.mount_anchor import make_anchor
+from runtime.spawn.mount_copies import clone_mount
 from runtime.spawn.mounts import add_enter_anchor
 from runtime.spawn.tape import Slot, StepError, StepKilledError, Tape, pointers, spawn
-from runtime.spawn.trees import clone_tree
 
 _PATIENCE_S = 60.0
 _PR_SET_PDEATHSIG = 1
@@ -90,7 +90,7 @@ def start(argv: Sequence[str], rootfs: Path, netns_fd: int, cpus: Sequence[int])
     held = [os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)]
     place = str(rootfs.resolve())
     try:
-        held += (make_anchor(place), clone_tree(place, recursive=False))
+        held += (make_anchor(place), clone_mount(place, recursive=False))
         nothing, anchor, root = held
         child = spawn(
             _TAPE,

@@ -25,9 +25,9 @@ from runtime.engine.errors import EngineError
 from runtime.engine.prepare import Prepared, prepare
 from runtime.engine.roots import Root, Roots
 from runtime.oci.spec import NamespaceType
-from runtime.spawn.anchor import make_anchor
 from runtime.spawn.cgroups import Cgroup, find_layout, joined_v1
 from runtime.spawn.init import open_init
+from runtime.spawn.mount_anchor import make_anchor
 from runtime.spawn.owner import Owner
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from runtime.spawn.linux import (
     MS_PRIVATE,
     MS_REC,
 )
+from runtime.spawn.mount_copies import clone_mount, clone_mount_beneath
 from runtime.spawn.tape import SlotValue, StepError, pointers
-from runtime.spawn.trees import clone_part, clone_tree
 
 _NULL = os.makedev(1, 3)
 
@@ -54,7 +54,7 @@ def device_slots(prepared: Prepared, held: Held) -> dict[str, SlotValue]:
     """Detached copies of the host's device nodes, for a container that may make none."""
     nodes = device_nodes(prepared.spec)
     return {
-        f"device{number}": held.keep(clone_tree(node.path, recursive=False))
+        f"device{number}": held.keep(clone_mount(node.path, recursive=False))
         for number, node in enumerate(nodes)
     }
 
@@ -80,9 +80,11 @@ def mount_slots(prepared: Prepared, held: Held) -> dict[str, SlotValue]:
         propagation = options.propagation & ~MS_REC or MS_PRIVATE
         try:
             if options.part:
-                tree = clone_part(source, options.part, options.attributes, recursive=options.recursive)
+                tree = clone_mount_beneath(
+                    source, options.part, options.attributes, recursive=options.recursive
+                )
             else:
-                tree = clone_tree(
+                tree = clone_mount(
                     source,
                     options.attributes,
                     recursive=options.recursive,
@@ -126,7 +128,7 @@ def _seen(group: Cgroup) -> tuple[str | None, ...]:
 def _view(path: str | None, *, read_only: bool) -> int:
     assert path is not None
     attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
-    return clone_tree(path, attributes | (MOUNT_ATTR_RDONLY if read_only else 0), recursive=False)
+    return clone_mount(path, attributes | (MOUNT_ATTR_RDONLY if read_only else 0), recursive=False)
 
 
 def _above_stdio(fd: int) -> int:

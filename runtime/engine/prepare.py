@@ -23,8 +23,8 @@ from runtime.oci.program import Program
 from runtime.oci.seccomp import compile_seccomp
 from runtime.oci.spec import Capabilities, Linux, Mount, NamespaceType, Process, Root, Seccomp, Spec, User
 from runtime.spawn import capabilities, process, seccomp
-from runtime.spawn.causes import cause
 from runtime.spawn.cgroups import Limits
+from runtime.spawn.errnos import errno_text
 from runtime.spawn.idmaps import IdMaps, IdRange
 
 _NO_LIMITS = Limits()
@@ -259,7 +259,9 @@ def _is_directory(source: str, part: str) -> bool:
     try:
         return stat.S_ISDIR(os.stat(source).st_mode)  # noqa: PTH116 - on the start path
     except OSError as error:
-        raise EngineError(f"mount source {source}: {cause(error)}; make it before the container") from error
+        raise EngineError(
+            f"mount source {source}: {errno_text(error)}; make it before the container"
+        ) from error
 
 
 @functools.cache

@@ -18,8 +18,8 @@ import msgspec
 from runtime.engine.directories import Directories
 from runtime.engine.mount_point_layer import add_targets
 from runtime.spawn.idmaps import IdMaps, make_user_namespace
+from runtime.spawn.mount_copies import clone_mount
 from runtime.spawn.overlay import make_mapped_overlay, make_overlay
-from runtime.spawn.trees import clone_tree
 
 if TYPE_CHECKING:
     from runtime.image.layers.files import Lease
@@ -104,7 +104,7 @@ class Roots:
     def bind(self, rootfs: str) -> Root:
         """Return the directory `rootfs` itself as a root, in place of an overlay."""
         home, _, _ = self._directories.make()
-        return Root(clone_tree(rootfs), home)
+        return Root(clone_mount(rootfs), home)
 
     def refill(
         self, layers: tuple[str, ...], hold: Callable[[], Lease | None], most: int | None = None

@@ -9,8 +9,8 @@ import os
 from collections.abc import Iterator
 
 from runtime.engine.errors import EngineError, StartFailedError
-from runtime.spawn.causes import cause
 from runtime.spawn.cgroups import CgroupError
+from runtime.spawn.errnos import errno_text
 from runtime.spawn.tape import StepError, StepKilledError
 
 
@@ -51,4 +51,4 @@ def named(operation: str, program: str) -> Iterator[None]:
     except (StepKilledError, CgroupError) as error:
         raise EngineError(f"{operation}: {error}") from error
     except OSError as error:
-        raise EngineError(f"{operation}: {cause(error)} {error.filename or ''}".rstrip()) from error
+        raise EngineError(f"{operation}: {errno_text(error)} {error.filename or ''}".rstrip()) from error

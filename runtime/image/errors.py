@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 
-from runtime.spawn.causes import cause
+from runtime.spawn.errnos import errno_text
 
 
 class ImageError(Exception):
@@ -30,7 +30,7 @@ class ImageConflictError(ImageError):
     """A container or another image still uses it, or a name fits several images (an API's 409)."""
 
 
-def os_cause(error: OSError) -> str:
+def errno_advice(error: OSError) -> str:
     """Word an OSError as `ENOSPC (no space left on device)`, with advice where there is some."""
     name = errno.errorcode.get(error.errno or 0, str(error.errno))
     advice = {
@@ -39,4 +39,4 @@ def os_cause(error: OSError) -> str:
         errno.EACCES: "; run as root, or choose a store you may write to",
         errno.EOPNOTSUPP: "; the store's file system must support extended attributes (ext4, xfs, btrfs)",
     }
-    return f"{name} ({cause(error)})" + advice.get(error.errno or 0, "")
+    return f"{name} ({errno_text(error)})" + advice.get(error.errno or 0, "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from runtime.spawn.causes import named
+from runtime.spawn.errnos import errno_label
 
 
 class NetworkError(Exception):
@@ -22,4 +22,4 @@ def wrap(operation: str, number: int | None, advice: str = "") -> NetworkError:
     }
     number = number or 0
     text = advice or usual.get(number, "")
-    return NetworkError(f"{operation}: {named(number)}" + (f"; {text}" if text else ""))
+    return NetworkError(f"{operation}: {errno_label(number)}" + (f"; {text}" if text else ""))

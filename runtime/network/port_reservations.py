@@ -11,7 +11,7 @@ import msgspec
 
 from runtime.network.errors import NetworkError
 from runtime.network.model import Port
-from runtime.spawn.causes import cause
+from runtime.spawn.errnos import errno_text
 
 _BACKLOG = 128
 _TRIES = 16
@@ -130,5 +130,5 @@ def _bind(protocol: str, family: int, host_ip: str, number: int) -> socket.socke
 def _refused(address: str, number: int, error: OSError) -> NetworkError:
     """Word it as docker does, for its clients look for these words."""
     where = f"[{address}]:{number}" if ":" in address else f"{address}:{number}"
-    words = _WORDS.get(error.errno or 0, cause(error))
+    words = _WORDS.get(error.errno or 0, errno_text(error))
     return NetworkError(f"Bind for {where} failed: {words}")

@@ -196,11 +196,11 @@ def _add_late_mount(tape: Tape, root: Result, mount: Mount, directories: Iterato
         mounts.add_mount(tape, root, *what, propagation=options.propagation)
 
 
-def device_nodes(spec: Spec) -> tuple[devices.Node, ...]:
+def device_nodes(spec: Spec) -> tuple[devices.DeviceNode, ...]:
     """Return all device nodes of a container, the default ones first; one of the same path replaces them."""
     nodes = {node.path: node for node in devices.DEFAULT}
     for d in spec.linux.devices:
-        nodes[d.path] = devices.Node(d.path, d.type, d.major, d.minor, d.file_mode, d.uid, d.gid)
+        nodes[d.path] = devices.DeviceNode(d.path, d.type, d.major, d.minor, d.file_mode, d.uid, d.gid)
     return tuple(nodes.values())
 
 

@@ -75,7 +75,7 @@ def _numbers(name: str) -> dict[str, list[int]]:
 
 def _machine(
     numbers: dict[str, list[int]], syscalls: tuple[SeccompSyscall, ...], default: int, newer: int
-) -> bpf.Machine:
+) -> bpf.SyscallTable:
     rules: dict[int, list[bpf.Rule]] = {}
     for entry in syscalls:
         rule = bpf.Rule(_action(entry.action, entry.errno_ret), _conditions(entry))
@@ -89,7 +89,7 @@ def _machine(
             verdicts[number] = bare
         else:
             verdicts[number] = (*found, bpf.Rule(default))
-    return bpf.Machine(verdicts, default=default, newer=newer)
+    return bpf.SyscallTable(verdicts, default=default, newer=newer)
 
 
 def _conditions(entry: SeccompSyscall) -> tuple[bpf.Condition, ...]:

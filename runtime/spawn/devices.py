@@ -16,7 +16,7 @@ _NOFOLLOW = 0x100
 _KIND = {"c": S_IFCHR, "u": S_IFCHR, "b": S_IFBLK, "p": S_IFIFO}
 
 
-class Node(msgspec.Struct, frozen=True):
+class DeviceNode(msgspec.Struct, frozen=True):
     """One device node."""
 
     path: str
@@ -29,12 +29,12 @@ class Node(msgspec.Struct, frozen=True):
 
 
 DEFAULT = (
-    Node("/dev/null", "c", 1, 3),
-    Node("/dev/zero", "c", 1, 5),
-    Node("/dev/full", "c", 1, 7),
-    Node("/dev/random", "c", 1, 8),
-    Node("/dev/urandom", "c", 1, 9),
-    Node("/dev/tty", "c", 5, 0),
+    DeviceNode("/dev/null", "c", 1, 3),
+    DeviceNode("/dev/zero", "c", 1, 5),
+    DeviceNode("/dev/full", "c", 1, 7),
+    DeviceNode("/dev/random", "c", 1, 8),
+    DeviceNode("/dev/urandom", "c", 1, 9),
+    DeviceNode("/dev/tty", "c", 5, 0),
 )
 KCORE = "/proc/kcore"
 LINKS = (
@@ -47,7 +47,7 @@ LINKS = (
 )
 
 
-def add_bound_nodes(tape: Tape, root: Result, nodes: tuple[Node, ...]) -> None:
+def add_bound_nodes(tape: Tape, root: Result, nodes: tuple[DeviceNode, ...]) -> None:
     """Append the nodes as binds of the host's, and the links: a user namespace may make no device nodes.
 
     Slots: `device0`… are detached mounts of the host's nodes of the same paths.
@@ -57,7 +57,7 @@ def add_bound_nodes(tape: Tape, root: Result, nodes: tuple[Node, ...]) -> None:
     _add_links(tape)
 
 
-def add_nodes(tape: Tape, root: Result, nodes: tuple[Node, ...]) -> None:
+def add_nodes(tape: Tape, root: Result, nodes: tuple[DeviceNode, ...]) -> None:
     """Append the nodes and links to a /dev that this tape has just mounted. They need CAP_MKNOD."""
     tape.add("umask 0", "umask", 0)
     for node in nodes:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from runtime.spawn.linux import CLONE_NEWUSER
 from runtime.spawn.namespaces import add_wait_for_maps
-from runtime.spawn.tape import Paused, Spawned, StepError, StepKilledError, Tape, pointers
+from runtime.spawn.tape import Paused, StepError, StepKilledError, Tape, pointers
 
 
 class IdRange(NamedTuple):
@@ -62,17 +62,8 @@ def mapping_pipe() -> Iterator[tuple[int, int]]:
         os.close(write)
 
 
-def finish_mapped(paused: Paused, maps: IdMaps, go_fd: int) -> Spawned:
-    """Write the maps of a paused child, let it go on through `go_fd`, and wait for its execve.
-
-    Raises StepError, StepKilledError; the child is then gone.
-    """
-    let_go(paused, maps, go_fd)
-    return paused.finish()
-
-
 def let_go(paused: Paused, maps: IdMaps, go_fd: int) -> None:
-    """Write the maps of a paused child and let it go on; the rest of finish_mapped(). Raises StepError."""
+    """Write the maps of a paused child and let it go on through `go_fd`. Raises StepError."""
     try:
         write_maps(paused.pid, maps)
     except BaseException:

@@ -46,9 +46,9 @@ _HOW = struct.Struct("<QQQ")
 def add_enter_anchor(tape: Tape) -> Result:
     """Append the entry into a copy of the anchor, with the mount in slot `root` as root; its descriptor.
 
-    The anchor (slot `anchor`) is a mount namespace that holds one empty tmpfs (runtime.spawn.anchor). A copy
-    costs one mount, however many the host has, and nothing of the host has to be detached again, which would
-    wait for an RCU grace period. The root covers the tmpfs: whoever got below it would find nothing.
+    The anchor (slot `anchor`, see runtime.spawn.mount_anchor) is a mount namespace with one empty tmpfs.
+    Copying it costs one mount, however many the host has, and none of the host's mounts has to be detached
+    again, which would wait for an RCU grace period. The root covers the tmpfs, which is empty anyway.
     """
     tape.add("enter the anchor", "setns", Slot("anchor"), CLONE_NEWNS)
     tape.add("new mount namespace", "unshare", CLONE_NEWNS)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from runtime.spawn.linux import (
     AT_FDCWD,
@@ -20,6 +22,8 @@ from runtime.spawn.linux import (
     O_WRONLY,
 )
 from runtime.spawn.tape import Slot, Tape
+
+T = TypeVar("T")
 
 _AF_INET, _SOCK_DGRAM = 2, 2
 _SIOCSIFFLAGS, _IFF_UP, _IFF_RUNNING = 0x8914, 0x1, 0x40
@@ -106,3 +110,25 @@ def _enter_pid_namespace(fd: int) -> None:
     tape = Tape()
     tape.add("enter pid namespace", "setns", fd, CLONE_NEWPID)
     tape.walk({})
+
+
+def in_own_thread(name: str, work: Callable[[], T]) -> T:
+    """Do `work` in a new thread, and return what it returns or raise what it raises.
+
+    Namespaces and root that the work enters are that thread's own, and end with it.
+    """
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            done.append(work())
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name=name)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return done[0]

@@ -20,9 +20,9 @@ from runtime.spawn.linux import (
     MS_PRIVATE,
     MS_REC,
 )
+from runtime.spawn.mount_copies import clone_mapped_mount
+from runtime.spawn.namespaces import in_own_thread
 from runtime.spawn.tape import Slot, SlotValue, StepError, Tape
-from runtime.spawn.threads import in_own_thread
-from runtime.spawn.trees import clone_mapped
 
 LONGEST_OPTION = 255
 """Bytes of a path that an fsconfig string holds; a longer one is given as /proc/self/fd/N."""
@@ -56,7 +56,7 @@ def make_mapped_overlay(layers: Sequence[str], upper: str, work: str, user_names
     def make() -> int:
         _private_mounts.walk({})
         for layer in layers:
-            tree = clone_mapped(layer, user_namespace_fd)
+            tree = clone_mapped_mount(layer, user_namespace_fd)
             try:
                 _attach.walk({"tree": tree, "at": os.fsencode(layer)})
             finally:

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from runtime.spawn import _tape
-from runtime.spawn.causes import named
+from runtime.spawn.errnos import errno_label
 from runtime.spawn.linux import CLONE_CLEAR_SIGHAND, CLONE_INTO_CGROUP, CLONE_PIDFD, CLONE_VFORK, CLONE_VM
 from runtime.spawn.syscalls import number
 
@@ -43,7 +43,7 @@ class StepError(OSError):
 
     def __init__(self, step: str, number: int) -> None:
         self.step = step
-        super().__init__(number, f"{step}: {named(number)}")
+        super().__init__(number, f"{step}: {errno_label(number)}")
 
     def __str__(self) -> str:
         return str(self.strerror)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from runtime.spawn.causes import cause
+from runtime.spawn.errnos import errno_text
 from runtime.volume import copying, mounting
 from runtime.volume.errors import BadVolumeError, VolumeConflictError, VolumeError, VolumeNotFoundError
 from runtime.volume.model import Volume
@@ -46,7 +46,7 @@ class VolumeStore:
             root.mkdir(mode=0o701, parents=True, exist_ok=True)
             self._volumes = self._load()
         except OSError as error:
-            raise VolumeError(f"open volumes {root}: {cause(error)}; choose another root") from error
+            raise VolumeError(f"open volumes {root}: {errno_text(error)}; choose another root") from error
 
     def _load(self) -> dict[str, Volume]:
         """Read all documents; what is half-made or half-removed goes."""
@@ -111,7 +111,7 @@ class VolumeStore:
                 raise
         except OSError as error:
             raise VolumeError(
-                f"create {volume.name}: {cause(error)}; free space below {self.root}"
+                f"create {volume.name}: {errno_text(error)}; free space below {self.root}"
             ) from error
 
     def get(self, name: str) -> Volume:
@@ -141,7 +141,7 @@ class VolumeStore:
                 with contextlib.suppress(FileNotFoundError):  # somebody has taken its directory away
                     (self.root / name).rename(gone)
             except OSError as error:
-                raise VolumeError(f"remove {name}: {cause(error)}; see who uses it (findmnt)") from error
+                raise VolumeError(f"remove {name}: {errno_text(error)}; see who uses it (findmnt)") from error
             del self._volumes[name]
             self._filling.pop(name, None)
             self._earlier.discard(name)
@@ -202,7 +202,8 @@ class VolumeStore:
                 self._fill(name, layers, path, part)
             except OSError as error:
                 raise VolumeError(
-                    f"fill volume {name} from the image's {path}: {cause(error)}; remove it and try again"
+                    f"fill volume {name} from the image's {path}: {errno_text(error)};"
+                    " remove it and try again"
                 ) from error
 
     def _forget_cut_off(self, name: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from vm import Harness
 from vm.command import cached
-from vm.host import QBOOT
+from vm.host_abilities import QBOOT
 from vm.libvirt_domains import Domains
 from vm.testing import FakeGuest
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from vm_builders import busybox_layer
 
-from vm.guest import CONTENT, stage, v2_guest
+from vm.cgroup2_guest import CONTENT, stage, v2_guest
 from vm.initramfs import CONTAINER_MODULES
 
 pytestmark = [pytest.mark.qemu, pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(900)]

@@ -1,7 +1,7 @@
 import pytest
 
 from vm.errors import VmUnavailableError
-from vm.host import find_emulator, free_hugepages_mib, has_io_uring, tsc_khz
+from vm.host_abilities import find_emulator, free_hugepages_mib, has_io_uring, tsc_khz
 
 
 def test_the_tsc_rate_is_half_the_bogomips():

@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 
 from vm.config import VmConfig, VmImage
-from vm.domain import Files, Request
-from vm.host import HostAbilities
+from vm.domain import DomainSpec, VmFiles
+from vm.host_abilities import HostAbilities
 from vm.owner import Owner
 
 
@@ -35,10 +35,10 @@ def host(**changes) -> HostAbilities:
     return HostAbilities(**plain | changes)
 
 
-def request(accel="kvm", host_=None, **config) -> Request:
+def request(accel="kvm", host_=None, **config) -> DomainSpec:
     settings = VmConfig(**{"image": image(), **config})
-    files = Files.of(Path("/run/x"), "nv00c0ffee", settings)
-    return Request(
+    files = VmFiles.of(Path("/run/x"), "nv00c0ffee", settings)
+    return DomainSpec(
         name="nv00c0ffee", config=settings, accel=accel, files=files, host=host_ or host(), owner=Owner(7, 42)
     )
 

@@ -18,7 +18,7 @@ from runtime.engine.service.rules.settings import (
     check_settings,
     without_conflicts,
 )
-from runtime.spawn.causes import cause
+from runtime.spawn.errnos import errno_text
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
@@ -81,7 +81,7 @@ def configuration(given: argparse.Namespace) -> Configuration:
         _check_keys(file, flags)
         found = msgspec.convert({**file, **flags}, Configuration)
     except (OSError, ValueError, BadParameterError) as error:  # ValueError: no UTF-8, no JSON, another type
-        why = cause(error) if isinstance(error, OSError) else error
+        why = errno_text(error) if isinstance(error, OSError) else error
         raise BadParameterError(f"unable to configure the daemon with file {path}: {why}") from error
     if found.log_level not in LEVELS:
         raise BadParameterError(f"invalid logging level: {found.log_level}; use {', '.join(LEVELS)}")

@@ -82,13 +82,13 @@ class Flag(NamedTuple):
     many: type[list[Any]] | type[dict[Any, Any]] | None = None
 
 
-def _flag(names: str, help: str, metavar: str = "", key: str = "", **more: Any) -> Flag:  # noqa: A002
+def _flag(names: str, text: str, metavar: str = "", key: str = "", **more: Any) -> Flag:
     found = tuple(names.split())
-    return Flag(found, key or found[-1].lstrip("-"), help, metavar, **more)
+    return Flag(found, key or found[-1].lstrip("-"), text, metavar, **more)
 
 
-def _switch(names: str, help: str) -> Flag:  # noqa: A002
-    return _flag(names, help, read=switch)
+def _switch(names: str, text: str) -> Flag:
+    return _flag(names, text, read=switch)
 
 
 FLAGS = (

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runtime.spawn.linux import MOUNT_ATTR_RDONLY
-from runtime.spawn.trees import clone_tree
+from runtime.spawn.mount_copies import clone_mount
 
 SOCKET = "spawner.sock"
 LOG = "spawner.log"
@@ -87,7 +87,7 @@ def _start(root: Path, name: str, private: bool) -> None:
         stack.callback(os.close, log)
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         stack.callback(os.close, null)
-        program = clone_tree(os.path.realpath(sys.executable), MOUNT_ATTR_RDONLY, recursive=False)
+        program = clone_mount(os.path.realpath(sys.executable), MOUNT_ATTR_RDONLY, recursive=False)
         stack.callback(os.close, program)
         # Executed from a read-only mount of its own: a container's program that is a link to /proc/self/exe
         # could otherwise write to the host's (CVE-2019-5736).

@@ -26,7 +26,7 @@ from runtime.image.documents import (
     architecture,
     decode,
 )
-from runtime.image.errors import ImageError, LayerError, os_cause
+from runtime.image.errors import ImageError, LayerError, errno_advice
 from runtime.image.layers import files
 from runtime.image.layers.compression import PlainReader, Readable
 from runtime.image.layers.entry_names import entry_path
@@ -90,7 +90,7 @@ def is_archive(source: Path) -> bool:
     except (LayerError, tarfile.TarError):
         return False
     except OSError as error:
-        raise ImageError(f"read {source}: {os_cause(error)}") from error
+        raise ImageError(f"read {source}: {errno_advice(error)}") from error
     return False
 
 
@@ -113,7 +113,7 @@ def read_archive(
                 f"archive {_shown(source)} is malformed: {error}; save the image again"
             ) from error
         except OSError as error:
-            raise ImageError(f"read archive {_shown(source)}: {os_cause(error)}") from error
+            raise ImageError(f"read archive {_shown(source)}: {errno_advice(error)}") from error
 
 
 def _shown(source: Path | Readable) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from runtime.image.errors import ImageError, os_cause
+from runtime.image.errors import ImageError, errno_advice
 from runtime.spawn.owner import Owner
 
 _EARLY = 4 << 20
@@ -79,7 +79,7 @@ def scratch_directory(parent: Path) -> Iterator[Path]:
     try:
         path.mkdir(mode=0o700, parents=True)
     except OSError as error:
-        raise ImageError(f"make {path}: {os_cause(error)}") from error
+        raise ImageError(f"make {path}: {errno_advice(error)}") from error
     try:
         yield path
     finally:
@@ -106,7 +106,7 @@ def remove_tree(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise ImageError(f"remove {error.filename or path}: {os_cause(error)}") from error
+        raise ImageError(f"remove {error.filename or path}: {errno_advice(error)}") from error
 
 
 @contextlib.contextmanager
@@ -115,7 +115,7 @@ def locked(path: Path, *, shared: bool = False, timeout_s: float = 60.0) -> Iter
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise ImageError(f"lock {path}: {os_cause(error)}") from error
+        raise ImageError(f"lock {path}: {errno_advice(error)}") from error
     try:
         deadline = time.monotonic() + timeout_s
         while not _try_lock(fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
@@ -151,7 +151,7 @@ class Lease:
                 fcntl.flock(fd, fcntl.LOCK_SH)
         except OSError as error:
             self.close()
-            raise ImageError(f"use layer {error.filename}: {os_cause(error)}") from error
+            raise ImageError(f"use layer {error.filename}: {errno_advice(error)}") from error
 
     def close(self) -> None:
         """Give the layers free. Idempotent."""

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.image.errors import ImageError, os_cause
+from runtime.image.errors import ImageError, errno_advice
 from runtime.image.layers import metadata
 from runtime.image.layers.tree import walk
 
@@ -28,14 +28,14 @@ def _join(layers: Sequence[Path], target: Path, *, marks: bool) -> None:
         target.mkdir(parents=True)
     except OSError as error:
         raise ImageError(
-            f"make {target}: {os_cause(error)}; choose a directory that does not exist"
+            f"make {target}: {errno_advice(error)}; choose a directory that does not exist"
         ) from error
     try:
         for layer in layers:
             _lay(str(layer), str(target), marks=marks)
     except OSError as error:
         shutil.rmtree(target, ignore_errors=True)
-        raise ImageError(f"flatten to {target}: {error.filename}: {os_cause(error)}") from error
+        raise ImageError(f"flatten to {target}: {error.filename}: {errno_advice(error)}") from error
 
 
 def _lay(layer: str, target: str, *, marks: bool) -> None:

@@ -20,7 +20,7 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from runtime.image.documents import Descriptor
-from runtime.image.errors import ImageError, LayerError, os_cause
+from runtime.image.errors import ImageError, LayerError, errno_advice
 from runtime.image.layers import files
 from runtime.image.layers.blob_tee import Keeper
 from runtime.image.layers.document_cache import KnownDocuments
@@ -95,7 +95,7 @@ class LayerStore:
                 path.mkdir(parents=True, exist_ok=True)
             root.chmod(0o700)  # setuid programs of an image must not be reachable by users of the host
         except OSError as error:
-            raise ImageError(f"open image store {root}: {os_cause(error)}") from error
+            raise ImageError(f"open image store {root}: {errno_advice(error)}") from error
 
     def blob_path(self, digest: str) -> Path:
         """Where the blob `digest` lies; ImageError when that is no sha256 digest."""
@@ -126,7 +126,7 @@ class LayerStore:
                 temporary.write_bytes(data)
                 self._place_file(temporary, target)
             except OSError as error:
-                raise ImageError(f"store document {digest}: {os_cause(error)}") from error
+                raise ImageError(f"store document {digest}: {errno_advice(error)}") from error
         return digest
 
     def read_blob(self, digest: str) -> bytes:
@@ -135,7 +135,7 @@ class LayerStore:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise ImageError(f"read blob {path}: {os_cause(error)}") from error
+            raise ImageError(f"read blob {path}: {errno_advice(error)}") from error
         if _digest(data) != digest:
             raise ImageError(
                 f"blob {path} is corrupt: its bytes do not have the digest {digest}; import again"
@@ -152,7 +152,7 @@ class LayerStore:
         try:
             return path.open("rb")
         except OSError as error:
-            raise ImageError(f"read blob {path}: {os_cause(error)}") from error
+            raise ImageError(f"read blob {path}: {errno_advice(error)}") from error
 
     def find_layer(self, digest: str, diff_id: str, media_type: str) -> Layer | None:
         """Return a layer that is here whole, blob and tree, so that it need not be fetched; else None.
@@ -230,7 +230,7 @@ class LayerStore:
                 record = msgspec.structs.replace(record, blob=layer.descriptor)
                 self._place_layer(work, record, layer.diff_id)
             except OSError as error:
-                raise ImageError(f"store layer: {os_cause(error)}") from error
+                raise ImageError(f"store layer: {errno_advice(error)}") from error
         return msgspec.structs.replace(layer, media_type=media_type) if media_type else layer
 
     def unpacked(self, layer: Layer) -> Unpacked:
@@ -252,7 +252,7 @@ class LayerStore:
                 record = msgspec.structs.replace(record, blob=layer.descriptor)
                 self._place_layer(scratch / "layer", record, layer.diff_id)
             except OSError as error:
-                raise ImageError(f"unpack blob {path}: {os_cause(error)}") from error
+                raise ImageError(f"unpack blob {path}: {errno_advice(error)}") from error
         return Unpacked(home / "tree", record)
 
     def unpacked_bytes(self, diff_id: str) -> int:
@@ -365,7 +365,7 @@ class LayerStore:
         try:
             _check(f"blob {path}", file_digest(str(path)), layer.digest)
         except OSError as error:
-            raise ImageError(f"read blob {path}: {os_cause(error)}") from error
+            raise ImageError(f"read blob {path}: {errno_advice(error)}") from error
         tree, record = self.unpacked(layer)
         expected = record.tree or self._tree_of(layer)
         _check(f"unpacked layer {tree}", tree_digest(str(tree)), expected)

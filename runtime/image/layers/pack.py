@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Literal, Protocol
 
-from runtime.image.errors import ImageError, os_cause
+from runtime.image.errors import ImageError, errno_advice
 from runtime.image.layers import entry_names, metadata
 from runtime.image.layers.pipeline import Hash
 from runtime.image.layers.streams import MAGIC
@@ -108,7 +108,7 @@ def tar_pieces(source: str, *, skip: Skip = keep_all, root: bool = True) -> Iter
                         yield bytes(ready)
                         ready.clear()
     except OSError as error:
-        raise ImageError(f"pack {path!r} of {source}: {os_cause(error)}") from error
+        raise ImageError(f"pack {path!r} of {source}: {errno_advice(error)}") from error
     yield bytes(ready) + END_MARK
 
 

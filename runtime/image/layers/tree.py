@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from runtime.image.errors import ImageError, os_cause
+from runtime.image.errors import ImageError, errno_advice
 from runtime.image.layers import metadata
 
 _CHUNK = 1 << 20
@@ -45,7 +45,7 @@ def tree_digest(root: str) -> str:
         for path, full, status in walk(root):
             total.update(_line(path, full, status, links))
     except OSError as error:
-        raise ImageError(f"hash {error.filename or root}: {os_cause(error)}") from error
+        raise ImageError(f"hash {error.filename or root}: {errno_advice(error)}") from error
     return f"sha256:{total.hexdigest()}"
 
 

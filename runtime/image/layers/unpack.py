@@ -14,7 +14,7 @@ from typing import Literal, cast
 
 import msgspec
 
-from runtime.image.errors import LayerError, os_cause
+from runtime.image.errors import LayerError, errno_advice
 from runtime.image.layers import entry_names, metadata
 from runtime.image.layers.streams import LayerReader, UnpackLimits
 from runtime.image.layers.tar_entries import make_device, write_content
@@ -54,7 +54,7 @@ def unpack(reader: LayerReader, target: str, limits: UnpackLimits, *, plain: boo
         raise
     except OSError as error:
         where = repr(entry.name) if entry else "layer"
-        raise LayerError(f"unpack {where} in {target}: {os_cause(error)}") from error
+        raise LayerError(f"unpack {where} in {target}: {errno_advice(error)}") from error
     except (tarfile.TarError, ValueError, OverflowError, LookupError, TypeError, RecursionError) as error:
         raise LayerError(f"layer's tar is corrupt ({error}); get the image again") from error
     return Unpacked(entries=unpacker.entries, bytes=unpacker.bytes)

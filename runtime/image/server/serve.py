@@ -17,7 +17,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-from runtime.image.errors import ImageError, os_cause
+from runtime.image.errors import ImageError, errno_advice
 from runtime.image.server.app import Registry, make_runner
 from runtime.image.server.collect import GRACE_S, Collected, collect
 from runtime.image.server.store import Store
@@ -64,7 +64,7 @@ async def _serve(options: Options, ready: Callable[[str], None]) -> None:
         try:
             await site.start()
         except OSError as error:
-            raise ImageError(f"listen on {options.listen}: {os_cause(error)}") from error
+            raise ImageError(f"listen on {options.listen}: {errno_advice(error)}") from error
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -97,7 +97,7 @@ def held(root: Path) -> Iterator[None]:
         root.mkdir(parents=True, exist_ok=True)
         fd = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise ImageError(f"open registry {root}: {os_cause(error)}") from error
+        raise ImageError(f"open registry {root}: {errno_advice(error)}") from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

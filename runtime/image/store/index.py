@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from runtime.image.documents import Descriptor, Index, Manifest, decode, encode
-from runtime.image.errors import ImageError, os_cause
+from runtime.image.errors import ImageError, errno_advice
 from runtime.image.layers import files
 from runtime.image.layers.layer_store import LayerStore
 from runtime.image.store import catalog
@@ -69,4 +69,4 @@ class IndexFile:
             with files.scratch_directory(self._content.tmp) as scratch:
                 files.write_atomically(self.path, encode(Index(manifests=entries)), scratch)
         except OSError as error:
-            raise ImageError(f"write {self.path}: {os_cause(error)}") from error
+            raise ImageError(f"write {self.path}: {errno_advice(error)}") from error

@@ -21,7 +21,7 @@ from runtime.image.documents import (
     architecture,
     encode,
 )
-from runtime.image.errors import ImageConflictError, ImageError, os_cause
+from runtime.image.errors import ImageConflictError, ImageError, errno_advice
 from runtime.image.layers import files, flatten
 from runtime.image.layers.layer_store import Layer, LayerStore
 from runtime.image.layers.pack import Compression
@@ -88,7 +88,7 @@ class ImageStore:
             with source.open("rb") as stream:
                 return self.content.add_stream(stream)
         except OSError as error:
-            raise ImageError(f"read {source}: {os_cause(error)}") from error
+            raise ImageError(f"read {source}: {errno_advice(error)}") from error
 
     def create(
         self, reference: str, layers: Sequence[Layer | Path | BinaryIO], config: ImageConfig | None = None

@@ -5,8 +5,8 @@ Stdlib and msgspec only, so that a plain script can use it in a bare guest.
 
 from runtime.spawn.cgroups.group import Cgroup
 from runtime.spawn.cgroups.layout import Layout, controllers_at, find_delegated, find_layout
+from runtime.spawn.cgroups.limits import CgroupError, DeviceRule, IoLimit, Limits, Stats
 from runtime.spawn.cgroups.manager import CgroupManager, joined_v1, sweep
-from runtime.spawn.cgroups.model import CgroupError, DeviceRule, IoLimit, Limits, Stats
 
 __all__ = [
     "Cgroup",

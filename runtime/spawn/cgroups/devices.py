@@ -15,7 +15,7 @@ import struct
 from collections.abc import Sequence
 
 from runtime.spawn.cgroups.files import put
-from runtime.spawn.cgroups.model import CgroupError, DeviceRule
+from runtime.spawn.cgroups.limits import CgroupError, DeviceRule
 
 NULL, ZERO, FULL, RANDOM, URANDOM = (1, 3), (1, 5), (1, 7), (1, 8), (1, 9)
 TTY, CONSOLE, PTMX, PTS = (5, 0), (5, 1), (5, 2), (136, None)

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterable
 
-from runtime.spawn.cgroups.model import CgroupError
+from runtime.spawn.cgroups.limits import CgroupError
 
 
 def put(path: str, value: str) -> None:

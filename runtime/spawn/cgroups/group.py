@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 
 from runtime.spawn.cgroups import files, v1, v2
-from runtime.spawn.cgroups.model import CgroupError, Limits, Stats
+from runtime.spawn.cgroups.limits import CgroupError, Limits, Stats
 
 _PATIENCE_S = 10.0
 _OPTIONAL = frozenset({"blkio.bfq.weight", "io.bfq.weight"})
@@ -19,7 +19,7 @@ _OPTIONAL = frozenset({"blkio.bfq.weight", "io.bfq.weight"})
 class Cgroup:
     """Made by CgroupManager.create(). Not safe for use from several threads at once.
 
-    id: what the container and its directories are called.
+    container_id: also the name of its directories.
     v1_dirs: controller to directory; those of one hierarchy (cpu,cpuacct) have the same.
     join_fds: one for each v1 hierarchy. The child writes "0" to each by itself: a parent that writes the
         child's pid waits for an RCU grace period, 6 ms each.
@@ -31,12 +31,12 @@ class Cgroup:
 
     def __init__(
         self,
-        id: str,  # noqa: A002
+        container_id: str,
         v1_dirs: Mapping[str, str],
         v2_dir: str | None,
         v2_top: str | None = None,
     ) -> None:
-        self.id = id
+        self.container_id = container_id
         self.v1_dirs = dict(v1_dirs)
         self.v2_dir, self.v2_top = v2_dir, v2_top
         self.join_fds: tuple[int, ...] = ()

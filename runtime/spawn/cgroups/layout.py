@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from runtime.spawn.cgroups.model import CgroupError
+from runtime.spawn.cgroups.limits import CgroupError
 
 V1_CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "devices", "blkio", "cpuacct", "freezer")
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from runtime.spawn.cgroups import devices, files, v2
 from runtime.spawn.cgroups.group import Cgroup
 from runtime.spawn.cgroups.layout import Layout, find_layout
-from runtime.spawn.cgroups.model import CgroupError, DeviceRule, Limits
+from runtime.spawn.cgroups.limits import CgroupError, DeviceRule, Limits
 from runtime.spawn.owner import Owner
 
 _PATIENCE_S = 3.0
@@ -131,26 +131,28 @@ class CgroupManager:
 
     # ---- containers ------------------------------------------------------------------------------------
 
-    def create(self, id: str, limits: Limits | None = None) -> Cgroup:  # noqa: A002
-        """Make the cgroup of container `id` with `limits` set and its fds open; on failure nothing is left.
+    def create(self, container_id: str, limits: Limits | None = None) -> Cgroup:
+        """Make the cgroup of a container with `limits` set and its fds open; on failure nothing is left.
 
         Raises CgroupError, also for a limit whose controller this machine does not have.
         """
         limits = limits or Limits()
-        if not _ID.fullmatch(id):
-            raise CgroupError("make cgroup", repr(id), advice="an id is letters, digits, `_`, `.` and `-`")
+        if not _ID.fullmatch(container_id):
+            raise CgroupError(
+                "make cgroup", repr(container_id), advice="an id is letters, digits, `_`, `.` and `-`"
+            )
         missing = limits.controllers() - self.controllers
         if missing:
             advice = (
                 f"drop the limit, or give this kernel or unit the controllers {', '.join(sorted(missing))}"
             )
-            raise CgroupError("limit", id, advice=advice)
+            raise CgroupError("limit", container_id, advice=advice)
         if limits.swap_max is not None and limits.memory_max is None and "memory" in self.layout.v1:
             raise CgroupError(
-                "limit the swap of", id, advice="v1 limits memory and swap together: set memory_max"
+                "limit the swap of", container_id, advice="v1 limits memory and swap together: set memory_max"
             )
         with self._lock:
-            group = self._take(id, limits) or self._make(id, limits)
+            group = self._take(container_id, limits) or self._make(container_id, limits)
         try:
             group.update(limits)
         except BaseException:
@@ -158,21 +160,23 @@ class CgroupManager:
             raise
         return group
 
-    def _take(self, id: str, limits: Limits) -> Cgroup | None:  # noqa: A002
+    def _take(self, container_id: str, limits: Limits) -> Cgroup | None:
         """The one that is ready, unless the container is to have other devices than most."""
         if limits.confine_devices and not limits.devices:
-            return self._pool.pop(id, None)
-        if self._v1 and id in self._pool:  # in the way: only the devices' directory is elsewhere then
-            self._pool.pop(id).remove()
+            return self._pool.pop(container_id, None)
+        if (
+            self._v1 and container_id in self._pool
+        ):  # in the way: only the devices' directory is elsewhere then
+            self._pool.pop(container_id).remove()
         return None
 
-    def _make(self, id: str, limits: Limits) -> Cgroup:  # noqa: A002
+    def _make(self, container_id: str, limits: Limits) -> Cgroup:
         bases, v2_base = self._v1, self._v2
         if not limits.confine_devices or limits.devices:
             bases, v2_base = self._unconfined_bases()
-        v2_dir = f"{v2_base}/{id}" if v2_base else None
-        v1_dirs = {name: f"{base}/{id}" for name, base in bases.items()}
-        group = Cgroup(id, v1_dirs, v2_dir, self.layout.v2)
+        v2_dir = f"{v2_base}/{container_id}" if v2_base else None
+        v1_dirs = {name: f"{base}/{container_id}" for name, base in bases.items()}
+        group = Cgroup(container_id, v1_dirs, v2_dir, self.layout.v2)
         made: list[str] = []
         try:
             for path in group.dirs:
@@ -222,9 +226,9 @@ class CgroupManager:
                 self._get_ready(one, show)
         return most is None or len(missing) <= most
 
-    def _get_ready(self, id: str, show: Callable[[Cgroup], None] | None) -> None:  # noqa: A002
+    def _get_ready(self, container_id: str, show: Callable[[Cgroup], None] | None) -> None:
         try:
-            group = self._make(id, Limits())
+            group = self._make(container_id, Limits())
         except CgroupError as error:
             if error.errno == errno.EEXIST:  # another thread was quicker
                 return
@@ -235,7 +239,7 @@ class CgroupManager:
         except BaseException:
             group.remove()
             raise
-        self._pool[id] = group
+        self._pool[container_id] = group
 
     # ---- leftovers -------------------------------------------------------------------------------------
 

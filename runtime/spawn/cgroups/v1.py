@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from runtime.spawn.cgroups.files import get, get_int, get_table
-from runtime.spawn.cgroups.model import Limits
+from runtime.spawn.cgroups.limits import Limits
 
 NAMES = {"io": "blkio"}  # where v1 calls a v2 controller otherwise
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from runtime.spawn.cgroups.files import get, get_int, get_table, make, put
-from runtime.spawn.cgroups.model import CgroupError, IoLimit, Limits
+from runtime.spawn.cgroups.limits import CgroupError, IoLimit, Limits
 
 CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "io")
 

@@ -71,7 +71,7 @@ class Instruction(NamedTuple):
 Block = list[Instruction]
 
 
-class Machine(msgspec.Struct, frozen=True):
+class SyscallTable(msgspec.Struct, frozen=True):
     """The verdicts of one system call table. Numbers above the highest listed get `newer`.
 
     The table of x86_64 holds x32's own calls (512…547) too; those both ABIs have go by the same numbers.
@@ -82,12 +82,12 @@ class Machine(msgspec.Struct, frozen=True):
     newer: int
 
 
-def compile_filter(machines: Mapping[str, Machine]) -> bytes:
+def compile_filter(machines: Mapping[str, SyscallTable]) -> bytes:
     """Return the BPF code for tables by name (`x86_64`, `i386`, `aarch64`).
 
-    A call from any other machine kills the process. Bit 30 of a number, by which x32 tells itself from x86_64
-    on the same machine, is ignored: the table of x86_64 covers both (see Machine). Raises FilterError when
-    the code is longer than the kernel takes.
+    A call from any other machine kills the process. Bit 30 of a number, which marks a call of x32, is
+    ignored: the table of x86_64 covers both (see SyscallTable). Raises FilterError when the code is longer
+    than the kernel takes.
     """
     code: Block = [Instruction(_LOAD, _ARCH)]
     for name, machine in machines.items():
@@ -108,7 +108,7 @@ def _unless(test: Instruction, body: Block) -> Block:
     return [test._replace(true=1, false=0), Instruction(_JUMP, len(body)), *body]
 
 
-def _segments(machine: Machine) -> list[tuple[int, Verdict]]:
+def _segments(machine: SyscallTable) -> list[tuple[int, Verdict]]:
     """Ranges of equal verdicts as (first number, verdict), ascending from 0."""
     segments: list[tuple[int, Verdict]] = []
     last = max(machine.verdicts, default=-1)
@@ -119,7 +119,7 @@ def _segments(machine: Machine) -> list[tuple[int, Verdict]]:
     return segments
 
 
-def _numbers(machine: Machine) -> Block:
+def _numbers(machine: SyscallTable) -> Block:
     """The tree of a table: comparisons first, then each verdict's code once, where all leaves jump to.
 
     The kernel compiles a filter anew in every process that loads it, so its length is part of each start.

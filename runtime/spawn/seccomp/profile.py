@@ -19,7 +19,7 @@ from runtime.spawn.linux import (
     CLONE_NEWUSER,
     CLONE_NEWUTS,
 )
-from runtime.spawn.seccomp.bpf import ALLOW, ERRNO, Condition, Machine, Rule, Verdict
+from runtime.spawn.seccomp.bpf import ALLOW, ERRNO, Condition, Rule, SyscallTable, Verdict
 from runtime.spawn.syscalls import MACHINE, table
 
 EPERM, ENOSYS = 1, 38
@@ -105,7 +105,7 @@ TABLES = {"x86_64": ("x86_64", "i386"), "aarch64": ("aarch64",)}
 
 
 @lru_cache
-def default_machines(caps: int, machine: str = MACHINE) -> dict[str, Machine]:
+def default_machines(caps: int, machine: str = MACHINE) -> dict[str, SyscallTable]:
     """Return the default profile for a container with the bounding set `caps`, by system call table."""
     held = set(capabilities.names(caps))
     missing = set(REFUSED)
@@ -116,7 +116,7 @@ def default_machines(caps: int, machine: str = MACHINE) -> dict[str, Machine]:
     return {name: _machine(name, frozenset(missing), "SYS_ADMIN" in held) for name in TABLES[machine]}
 
 
-def _machine(name: str, missing: frozenset[str], may_make_namespaces: bool) -> Machine:
+def _machine(name: str, missing: frozenset[str], may_make_namespaces: bool) -> SyscallTable:
     numbers = table(name)
     verdicts: dict[int, Verdict] = {
         number: ALLOW for call, number in numbers.items() if number <= numbers[NEWEST] and call not in missing
@@ -137,4 +137,4 @@ def _machine(name: str, missing: frozenset[str], may_make_namespaces: bool) -> M
         verdicts[numbers["clone"]] = (Rule(ALLOW, no_flags), Rule(ERRNO | EPERM))
         # its flags lie behind a pointer, where a filter cannot look; glibc then falls back to clone
         verdicts[numbers["clone3"]] = ERRNO | ENOSYS
-    return Machine(verdicts, default=ERRNO | ENOSYS, newer=ERRNO | ENOSYS)
+    return SyscallTable(verdicts, default=ERRNO | ENOSYS, newer=ERRNO | ENOSYS)

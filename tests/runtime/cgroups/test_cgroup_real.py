@@ -246,7 +246,7 @@ def test_pooled_and_plain_cgroups_behave_alike(manager: CgroupManager) -> None:
     manager.refill(["pooled"])
     pooled = manager.create("pooled", Limits(pids_max=7))
     assert len(pooled.join_fds) == len(plain.join_fds)
-    assert pooled.id == "pooled"
+    assert pooled.container_id == "pooled"
     assert ended(run_in(pooled, lambda: None)) == 0
     for group in (plain, pooled):
         group.remove()
@@ -361,7 +361,7 @@ def test_a_parent_outside_is_refused() -> None:
 def test_a_cgroup_is_called_by_its_containers_id_also_when_it_was_ready(manager: CgroupManager) -> None:
     assert manager.refill(["first", "second"])
     made = [manager.create(name) for name in ("second", "new")]
-    assert all(path.endswith(f"/{group.id}") for group in made for path in group.dirs)
+    assert all(path.endswith(f"/{group.container_id}") for group in made for path in group.dirs)
     for group in made:
         group.remove()
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from runtime.spawn import capabilities
 from runtime.spawn.linux import CLONE_NEWPID, CLONE_NEWUSER
 from runtime.spawn.seccomp import bpf, default_filter
-from runtime.spawn.seccomp.bpf import ALLOW, AUDIT_ARCH, ERRNO, X32_BIT, Condition, Machine, Rule
+from runtime.spawn.seccomp.bpf import ALLOW, AUDIT_ARCH, ERRNO, X32_BIT, Condition, Rule, SyscallTable
 from runtime.spawn.syscalls import table
 
 EPERM, ENOSYS = ERRNO | 1, ERRNO | 38
@@ -33,7 +33,7 @@ def conditions() -> st.SearchStrategy[Condition]:
 
 @given(st.lists(conditions(), max_size=3), st.lists(words, min_size=6, max_size=6))
 def test_a_rule_holds_when_all_its_conditions_do(tests, args):
-    machine = Machine({0: (Rule(ALLOW, tuple(tests)), Rule(EPERM))}, default=EPERM, newer=ENOSYS)
+    machine = SyscallTable({0: (Rule(ALLOW, tuple(tests)), Rule(EPERM))}, default=EPERM, newer=ENOSYS)
     code = bpf.compile_filter({"x86_64": machine})
     expected = ALLOW if all(holds(c, args[c.index]) for c in tests) else EPERM
     assert execute(code, AUDIT_ARCH["x86_64"], 0, tuple(args)) == expected
@@ -42,7 +42,7 @@ def test_a_rule_holds_when_all_its_conditions_do(tests, args):
 @settings(max_examples=60)
 @given(st.dictionaries(st.integers(0, 600), st.sampled_from([ALLOW, EPERM, ENOSYS, 7]), min_size=1))
 def test_each_number_gets_its_verdict(verdicts):
-    machine = Machine(verdicts, default=EPERM, newer=ENOSYS)
+    machine = SyscallTable(verdicts, default=EPERM, newer=ENOSYS)
     code = bpf.compile_filter({"aarch64": machine, "i386": machine})
     last = max(verdicts)
     for number in {*verdicts, 0, last + 1, last + 1000, *(n + 1 for n in verdicts)}:
@@ -111,4 +111,4 @@ def test_unknown_calls_and_machines():
 def test_too_long_a_filter_is_refused():
     verdicts = {n: (Rule(n, (Condition(0, "eq", n),)), Rule(EPERM)) for n in range(900)}
     with pytest.raises(bpf.FilterError, match="the kernel takes 4096"):
-        bpf.compile_filter({"x86_64": Machine(verdicts, default=EPERM, newer=ENOSYS)})
+        bpf.compile_filter({"x86_64": SyscallTable(verdicts, default=EPERM, newer=ENOSYS)})

@@ -20,7 +20,7 @@ from runtime.engine.service.build.steps import Step
 from runtime.engine.service.images.download import is_url, open_url
 from runtime.image.layers.layer_view import Merged
 from runtime.image.store.store import ImageStore
-from runtime.spawn.causes import cause
+from runtime.spawn.errnos import errno_text
 
 _CHUNK = 1 << 20
 
@@ -96,7 +96,7 @@ class FileStep:
                 layer_tree.copy(self._sources, self._target, self._look, verb)
             layer_tree.finish()
         except OSError as error:
-            raise BuildError(f"{verb} failed: {error.filename}: {cause(error)}") from error
+            raise BuildError(f"{verb} failed: {error.filename}: {errno_text(error)}") from error
         self._register(state, root, step)
 
     def _add_archive(self, layer_tree: LayerTree, source: Source) -> None:

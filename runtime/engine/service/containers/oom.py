@@ -7,9 +7,9 @@ import functools
 import logging
 
 from runtime.engine.service.containers.table import Member, Members
-from runtime.spawn.causes import cause
 from runtime.spawn.cgroups import find_layout
 from runtime.spawn.cgroups.oom import OomWatch
+from runtime.spawn.errnos import errno_text
 
 _YOUNG_S = 0.05
 """Whose program ends sooner is not watched: its end tells, and its start has no more to do."""
@@ -32,7 +32,7 @@ class Lookout:
         try:
             self._watch = OomWatch(self._member.record.state.pid, _layout())
         except OSError as error:  # it has ended, which others tell
-            log.debug("watch the memory of container %s: %s", self._member.id, cause(error))
+            log.debug("watch the memory of container %s: %s", self._member.id, errno_text(error))
             return
         self._loop.add_reader(self._watch.fd, self._look)
         self._look()

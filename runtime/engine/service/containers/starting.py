@@ -32,9 +32,9 @@ from runtime.engine.service.model.record import ContainerRecord, MountPoint
 from runtime.engine.service.rules import namespace_modes
 from runtime.engine.service.rules.mounting import ANONYMOUS_LABEL, subpath_of
 from runtime.engine.spawner.protocol import Endpoint, Start, Started
-from runtime.image.errors import os_cause
+from runtime.image.errors import errno_advice
 from runtime.network.model import Port
-from runtime.spawn.causes import cause
+from runtime.spawn.errnos import errno_text
 
 NO_ENDPOINTS: tuple[Endpoint, ...] = ()
 NO_PORTS: tuple[Port, ...] = ()
@@ -188,7 +188,7 @@ class Starter:
             try:
                 _write(f"{directory}/{name}", contents.get(name, b""))
             except OSError as error:
-                raise EngineError(f"write {directory}/{name}: {os_cause(error)}") from error
+                raise EngineError(f"write {directory}/{name}: {errno_advice(error)}") from error
 
     async def _began(self, member: Member, started: Started, fds: list[int], *, by_policy: bool) -> None:
         members, service = self._members, self._members.service
@@ -252,7 +252,7 @@ def _make_source(point: MountPoint) -> None:
         except OSError as error:
             raise EngineError(
                 f"error while creating mount source path '{point.source}': "
-                f"mkdir {error.filename}: {cause(error)}"
+                f"mkdir {error.filename}: {errno_text(error)}"
             ) from error
 
 

@@ -19,7 +19,7 @@ import msgspec
 from runtime.engine.errors import EngineError
 from runtime.engine.service.model.record import ContainerRecord, State
 from runtime.engine.service.model.request import EndpointSettings
-from runtime.image.errors import os_cause
+from runtime.image.errors import errno_advice
 
 _RECORD, _STATE = "record.json", "state.json"
 _GONE = ".gone-"
@@ -76,7 +76,7 @@ class Store:
             _put(directory / _RECORD, _fixed(record), sync=sync)
         except OSError as error:
             _remove(directory)
-            raise EngineError(f"create container {record.id}: {os_cause(error)}") from error
+            raise EngineError(f"create container {record.id}: {errno_advice(error)}") from error
         if sync:
             _sync(self.root)
         return directory
@@ -86,7 +86,7 @@ class Store:
         try:
             _put(self.root / record.id / _RECORD, _fixed(record), sync=True)
         except OSError as error:
-            raise EngineError(f"keep record of container {record.id}: {os_cause(error)}") from error
+            raise EngineError(f"keep record of container {record.id}: {errno_advice(error)}") from error
 
     def save_state(self, record: ContainerRecord) -> bool:
         """Replace state and networks. A failure is logged: what happened has happened. False: try again."""
@@ -94,7 +94,7 @@ class Store:
         try:
             _put(self.root / record.id / _STATE, document, sync=False)
         except OSError as error:
-            log.warning("keep state of container %s: %s", record.id, os_cause(error))
+            log.warning("keep state of container %s: %s", record.id, errno_advice(error))
             return False
         return True
 
@@ -111,7 +111,7 @@ class Store:
         except FileNotFoundError:
             return
         except OSError as error:
-            log.warning("keep state of container %s: %s", id, os_cause(error))
+            log.warning("keep state of container %s: %s", id, errno_advice(error))
 
     def remove(self, id: str) -> Path:  # noqa: A002
         """Take a container off the disk in one step; return what is left to be freed by clear()."""
@@ -121,7 +121,7 @@ class Store:
         except FileNotFoundError:
             return gone
         except OSError as error:
-            raise EngineError(f"remove container {id}: {os_cause(error)}") from error
+            raise EngineError(f"remove container {id}: {errno_advice(error)}") from error
         return gone
 
     def clear(self, gone: Path) -> None:

@@ -21,7 +21,7 @@ from runtime.engine.service.model.piping import drain, feed
 from runtime.engine.service.model.record import ContainerRecord
 from runtime.engine.service.model.request import Body
 from runtime.engine.users import resolve_user
-from runtime.spawn.causes import cause
+from runtime.spawn.errnos import errno_text
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service
@@ -140,7 +140,7 @@ class _Chunks:
             raise
         except OSError as error:
             await self.aclose()
-            raise EngineError(f"read a container's files: {error.filename}: {cause(error)}") from error
+            raise EngineError(f"read a container's files: {error.filename}: {errno_text(error)}") from error
 
     async def aclose(self) -> None:
         """Let go of the container's root. Idempotent."""
@@ -216,6 +216,6 @@ def _worded(path: str, ref: str) -> Iterator[None]:
             raise NotFoundError(f"Could not find the file {path} in container {ref}") from error
         if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
             raise BadParameterError(
-                f"open {path} in container {ref}: {cause(error)}; say where it really is"
+                f"open {path} in container {ref}: {errno_text(error)}; say where it really is"
             ) from error
-        raise EngineError(f"open {path} in container {ref}: {cause(error)}") from error
+        raise EngineError(f"open {path} in container {ref}: {errno_text(error)}") from error

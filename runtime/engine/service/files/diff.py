@@ -15,7 +15,7 @@ from runtime.engine.service.images.snapshot import leftovers
 from runtime.engine.service.model.request import Body
 from runtime.image.layers.layer_view import Merged, Node
 from runtime.image.layers.metadata import OPAQUE_XATTR, is_whiteout
-from runtime.spawn.causes import cause
+from runtime.spawn.errnos import errno_text
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service
@@ -43,7 +43,7 @@ async def diff(service: Service, ref: str) -> list[Change]:
     try:
         return await asyncio.to_thread(_changes, upper, Merged(layers))
     except OSError as error:
-        raise EngineError(f"compare container {record.id} with its image: {cause(error)}") from error
+        raise EngineError(f"compare container {record.id} with its image: {errno_text(error)}") from error
 
 
 def _changes(upper: Path, below: Merged) -> list[Change]:

@@ -19,8 +19,7 @@ from runtime.engine.errors import EngineError
 from runtime.engine.inroot import make_directories, make_file, open_in
 from runtime.engine.service.model.record import ContainerRecord, MountPoint
 from runtime.engine.service.rules.mounting import subpath_of
-from runtime.spawn.anchor import make_anchor
-from runtime.spawn.causes import cause
+from runtime.spawn.errnos import errno_text
 from runtime.spawn.linux import (
     AT_EMPTY_PATH,
     AT_FDCWD,
@@ -32,11 +31,12 @@ from runtime.spawn.linux import (
     OPEN_TREE_CLOEXEC,
     OPEN_TREE_CLONE,
 )
+from runtime.spawn.mount_anchor import make_anchor
+from runtime.spawn.mount_copies import clone_mount, clone_mount_beneath
 from runtime.spawn.mounts import add_enter_anchor
+from runtime.spawn.namespaces import in_own_thread
 from runtime.spawn.overlay import make_overlay, make_read_only_overlay
 from runtime.spawn.tape import Slot, Tape
-from runtime.spawn.threads import in_own_thread
-from runtime.spawn.trees import clone_part, clone_tree
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service
@@ -71,7 +71,7 @@ async def root_of(service: Service, record: ContainerRecord, *, writable: bool) 
         try:
             fd = await asyncio.to_thread(_assemble, service, record, held, writable)
         except OSError as error:
-            raise EngineError(f"open the root of container {record.id}: {cause(error)}") from error
+            raise EngineError(f"open the root of container {record.id}: {errno_text(error)}") from error
         yield fd
     finally:  # the kernel writes all to the disk that was written through an overlay which goes
         await asyncio.shield(asyncio.to_thread(held.close))
@@ -93,7 +93,7 @@ async def bare_root_of(service: Service, record: ContainerRecord) -> AsyncIterat
         if fd < 0:
             fd = await asyncio.to_thread(_layers, service, record, False)
     except OSError as error:
-        raise EngineError(f"open the root of container {record.id}: {cause(error)}") from error
+        raise EngineError(f"open the root of container {record.id}: {errno_text(error)}") from error
     try:
         yield fd
     finally:
@@ -136,7 +136,7 @@ def _layers(service: Service, record: ContainerRecord, writable: bool, below: Se
         return make_overlay(lower, str(home / "u"), str(home / "w"))
     layers = [*below, *layers_of(service, record)]
     if len(layers) == 1:
-        return clone_tree(layers[0], 0 if writable else MOUNT_ATTR_RDONLY)
+        return clone_mount(layers[0], 0 if writable else MOUNT_ATTR_RDONLY)
     return make_read_only_overlay(layers)
 
 
@@ -161,7 +161,7 @@ def _assemble(service: Service, record: ContainerRecord, held: contextlib.ExitSt
         taken = {mount.destination for mount in record.mounts}
         for source in _own_files(service, record):
             if source.is_file() and (target := f"/etc/{source.name}") not in taken:
-                tree = clone_tree(str(source), MOUNT_ATTR_RDONLY)
+                tree = clone_mount(str(source), MOUNT_ATTR_RDONLY)
                 until_then.callback(os.close, tree)
                 binds.append((target, tree, False))
         if not binds:
@@ -209,9 +209,9 @@ def _source(service: Service, mount: MountPoint, held: contextlib.ExitStack) -> 
 def _clone(source: Path, mount: MountPoint) -> int:
     attributes, part = MOUNT_ATTR_RDONLY if mount.read_only else 0, subpath_of(mount)
     if part:
-        return clone_part(str(source), part, attributes)
+        return clone_mount_beneath(str(source), part, attributes)
     shallow = mount.read_only_non_recursive
-    return clone_tree(str(source), attributes, recursive=not mount.non_recursive, shallow=shallow)
+    return clone_mount(str(source), attributes, recursive=not mount.non_recursive, shallow=shallow)
 
 
 def _attach_all(anchor: int, root: int, binds: Sequence[tuple[str, int, bool]]) -> int:

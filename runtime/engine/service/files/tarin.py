@@ -16,7 +16,7 @@ from runtime.engine.errors import BadParameterError, EngineError
 from runtime.engine.inroot import make_directories, mount_id, open_in
 from runtime.image.layers.metadata import PAX_XATTR, is_content
 from runtime.image.layers.tar_entries import make_device, write_content
-from runtime.spawn.causes import cause
+from runtime.spawn.errnos import errno_text
 
 _CHUNK = 1 << 20
 _BUFFER = 1 << 16
@@ -52,7 +52,7 @@ def unpack_into(
             unpacker.finish()
     except OSError as error:
         name = entry.name if entry else "archive"
-        raise EngineError(f"unpack {name!r} in {target}: {cause(error)}") from error
+        raise EngineError(f"unpack {name!r} in {target}: {errno_text(error)}") from error
     except (tarfile.TarError, EOFError, ValueError, OverflowError, LookupError) as error:
         raise BadParameterError(f"unpack in {target}: this is no whole tar archive: {error}") from error
     while source.read(_CHUNK):  # what follows the end mark

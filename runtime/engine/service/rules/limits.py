@@ -12,8 +12,8 @@ import msgspec
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.host.facts import HostFacts
 from runtime.engine.service.model.request import Resources, ThrottleDevice
-from runtime.spawn.causes import cause
 from runtime.spawn.cgroups import IoLimit, Limits
+from runtime.spawn.errnos import errno_text
 
 _MIB = 1 << 20
 _LEAST_MEMORY = 6 * _MIB
@@ -236,7 +236,9 @@ def _block_device(path: str) -> tuple[int, int]:
     try:
         info = Path(path).stat()
     except OSError as error:
-        raise BadParameterError(f"limit block device {path}: {cause(error)}; name a device node") from error
+        raise BadParameterError(
+            f"limit block device {path}: {errno_text(error)}; name a device node"
+        ) from error
     if not stat.S_ISBLK(info.st_mode):
         raise BadParameterError(f"limit block device {path}: it is no block device; name one, see lsblk")
     return os.major(info.st_rdev), os.minor(info.st_rdev)

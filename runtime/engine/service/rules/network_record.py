@@ -13,7 +13,7 @@ from runtime.docker_syntax import booleans
 from runtime.engine.errors import EngineError
 from runtime.engine.service.model.request import Body
 from runtime.network.model import NetworkSpec
-from runtime.spawn.causes import cause
+from runtime.spawn.errnos import errno_text
 
 log = logging.getLogger(__name__)
 
@@ -231,7 +231,7 @@ class NetworkStore:
                 os.close(directory)
         except OSError as error:
             raise EngineError(
-                f"keep network {record.name}: {cause(error)}; free space below {self.root}"
+                f"keep network {record.name}: {errno_text(error)}; free space below {self.root}"
             ) from error
 
     def remove(self, id: str) -> None:  # noqa: A002

@@ -23,7 +23,7 @@ from runtime.docker_syntax.log_options import LogOptions
 from runtime.docker_syntax.times import text_of
 from runtime.engine.errors import EngineError
 from runtime.engine.service.stdio.log_spool import Intake
-from runtime.spawn.causes import cause
+from runtime.spawn.errnos import errno_text
 
 log = logging.getLogger(__name__)
 
@@ -259,7 +259,7 @@ class JsonLog:
         except FileNotFoundError:
             return -1
         except OSError as error:
-            raise EngineError(f"read log {self.path}: {cause(error)}") from error
+            raise EngineError(f"read log {self.path}: {errno_text(error)}") from error
 
     def reads(self, reader: object, generation: int | None) -> None:
         """Note where a reader is, None: nowhere any more; what comes after that is kept for it."""

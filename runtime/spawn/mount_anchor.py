@@ -26,8 +26,8 @@ from runtime.spawn.linux import (
     O_DIRECTORY,
     O_PATH,
 )
+from runtime.spawn.namespaces import in_own_thread
 from runtime.spawn.tape import Tape
-from runtime.spawn.threads import in_own_thread
 
 
 def make_anchor(mountpoint: str) -> int:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from runtime.spawn.causes import named
+from runtime.spawn.errnos import errno_label
 
 _ADVICE = {
     errno_names.EACCES: "run as root, or have the cgroup tree delegated to this user",
@@ -31,7 +31,7 @@ class CgroupError(Exception):
 
     def __init__(self, operation: str, path: str, errno: int | None = None, advice: str = "") -> None:
         self.operation, self.path, self.errno = operation, path, errno
-        cause = f": {named(errno)}" if errno else ""
+        cause = f": {errno_label(errno)}" if errno else ""
         advice = advice or _ADVICE.get(errno or 0, "")
         super().__init__(f"{operation} {path}{cause}" + (f"; {advice}" if advice else ""))
 

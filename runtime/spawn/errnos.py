@@ -6,12 +6,12 @@ import errno
 import os
 
 
-def cause(error: OSError) -> str:
+def errno_text(error: OSError) -> str:
     """Return an error's cause without its number and path; words of our own (a StepError's) are kept."""
     words = error.strerror or str(error)
     return words.lower() if words == os.strerror(error.errno or 0) else words
 
 
-def named(number: int) -> str:
+def errno_label(number: int) -> str:
     """Return an errno's name and words, `ENOENT (no such file or directory)`."""
     return f"{errno.errorcode.get(number, number)} ({os.strerror(number).lower()})"

@@ -26,7 +26,7 @@ _ATTR = struct.Struct("<QQQQ")
 _BENEATH = struct.pack("<QQQ", O_PATH | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
 
 
-def clone_tree(
+def clone_mount(
     path: str,
     attributes: int = 0,
     *,
@@ -43,8 +43,8 @@ def clone_tree(
     return _tape(attributes, recursive, propagation, shallow).walk({"path": os.fsencode(path)})[0]
 
 
-def clone_part(path: str, part: str, attributes: int = 0, *, recursive: bool = True) -> int:
-    """Like clone_tree, of `part` below the directory `path`, out of which no link and no `..` leads.
+def clone_mount_beneath(path: str, part: str, attributes: int = 0, *, recursive: bool = True) -> int:
+    """Like clone_mount, of `part` below the directory `path`, out of which no link and no `..` leads.
 
     Who changes that directory meanwhile gains nothing. Raises StepError.
     """
@@ -62,8 +62,8 @@ def clone_part(path: str, part: str, attributes: int = 0, *, recursive: bool = T
     return results[tree]
 
 
-def clone_mapped(path: str, user_namespace_fd: int) -> int:
-    """Like clone_tree, with owners seen through the id maps of a user namespace: 0 on disk is its 0.
+def clone_mapped_mount(path: str, user_namespace_fd: int) -> int:
+    """Like clone_mount, with owners seen through the id maps of a user namespace: 0 on disk is its 0.
 
     Raises StepError; EINVAL where the file system cannot map.
     """

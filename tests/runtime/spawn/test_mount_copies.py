@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from runtime.spawn.linux import MOUNT_ATTR_RDONLY
+from runtime.spawn.mount_copies import clone_mount, clone_mount_beneath
 from runtime.spawn.tape import StepError
-from runtime.spawn.trees import clone_part, clone_tree
 
 pytestmark = pytest.mark.root
 
@@ -26,16 +26,16 @@ def test_a_part_is_taken_and_nothing_leads_out_of_its_whole(tmp_path: Path) -> N
     (whole / "magic").symlink_to("/proc/self/root/etc")
     before = len(list(Path("/proc/self/fd").iterdir()))
     for part in ("a/b", "within"):
-        tree = clone_part(str(whole), part, MOUNT_ATTR_RDONLY)
+        tree = clone_mount_beneath(str(whole), part, MOUNT_ATTR_RDONLY)
         assert [path.name for path in Path(f"/proc/self/fd/{tree}").iterdir()] == ["file"]
         with pytest.raises(OSError, match="Read-only"):
             os.mkdir("new", dir_fd=tree)
         os.close(tree)
     for part in ("host", "up", "magic", "..", "a/../../..", "/etc"):
         with pytest.raises(StepError, match="EXDEV"):
-            clone_part(str(whole), part)
+            clone_mount_beneath(str(whole), part)
     with pytest.raises(StepError, match="ENOENT"):
-        clone_part(str(whole), "nowhere")
+        clone_mount_beneath(str(whole), "nowhere")
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
@@ -52,7 +52,7 @@ def nested(tmp_path: Path) -> Iterator[Path]:
 def test_read_only_reaches_what_is_mounted_below_unless_told(
     nested: Path, shallow: bool, below: bool
 ) -> None:
-    tree = clone_tree(str(nested), MOUNT_ATTR_RDONLY, shallow=shallow)
+    tree = clone_mount(str(nested), MOUNT_ATTR_RDONLY, shallow=shallow)
     try:
         with pytest.raises(OSError, match="Read-only"):
             os.mkdir("new", dir_fd=tree)
