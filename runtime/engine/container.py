@@ -14,7 +14,7 @@ import msgspec
 from runtime.engine import launch
 from runtime.engine.errors import ContainerStateError, EngineError
 from runtime.engine.exec_process import ExecOptions, Target, begin_join, hide_memory, join
-from runtime.engine.pending import Pending
+from runtime.engine.pending_start import Pending
 from runtime.engine.prepare import Prepared, plan_start
 from runtime.engine.reaper import Child, Process
 from runtime.engine.running import Running
@@ -26,7 +26,7 @@ from runtime.spawn.idmaps import let_go, mapping_pipe
 from runtime.spawn.tape import Paused, SlotValue, Spawned, spawn
 
 if TYPE_CHECKING:
-    from runtime.engine.engine import Engine
+    from runtime.engine.resources import Resources
     from runtime.image.layers.files import Lease
 
 Stdio = tuple[int, int, int]
@@ -57,7 +57,8 @@ class Container(Running):
 
     def __init__(
         self,
-        engine: Engine,
+        resources: Resources,
+        on_removed: Callable[[Container], None],
         id: str,  # noqa: A002
         prepared: Prepared,
         lease: Lease | None,
@@ -65,7 +66,7 @@ class Container(Running):
     ) -> None:
         super().__init__(id, prepared, joined)
         self.record: StartRecord | None = None
-        self._engine = engine
+        self._resources, self._on_removed = resources, on_removed
         self._prepared = prepared
         self._lock = threading.RLock()
         self._lease = lease
@@ -81,7 +82,7 @@ class Container(Running):
         """
         with self._lock:
             if self._attachment is None:
-                self._attachment = self._engine.attach(self.config, tuple(self._shared), address)
+                self._attachment = self._resources.attach(self.config, tuple(self._shared), address)
             return self._attachment.netns_fd if self._attachment else None
 
     def start(
@@ -146,12 +147,12 @@ class Container(Running):
                 held.close()
 
     def _ready(self, stdio: Stdio, size: tuple[int, int] | None, held: launch.Held) -> _Ready:
-        engine = self._engine
-        group = self._group = engine.take_cgroup(self.id, self.config)
+        resources = self._resources
+        group = self._group = resources.take_cgroup(self.id, self.config)
         grouped = time.monotonic_ns()
         self.attach()
         attached = time.monotonic_ns()
-        root = engine.take_root(self._prepared)
+        root = resources.take_root(self._prepared)
         held.keep(root.fd)
         self._home = root.home
         made = time.monotonic_ns()
@@ -165,7 +166,7 @@ class Container(Running):
         v2_fd = None
         if group is not None:
             v2_fd = group.v2_fd
-            slots.update(zip(engine.join_slots, group.join_fds, strict=True))
+            slots.update(zip(resources.join_slots, group.join_fds, strict=True))
             slots.update(launch.cgroup_slots(group, self.config, plan.tape.slots, held))
         return _Ready(plan, slots, v2_fd, (grouped, attached, made, time.monotonic_ns()))
 
@@ -173,7 +174,7 @@ class Container(Running):
         done = time.monotonic_ns()
         self._child = Child(*spawned)
         if self._group is None:
-            self._engine.directories.note_pid(self._home, spawned.pid)
+            self._resources.directories.note_pid(self._home, spawned.pid)
         else:
             self._group.close_fds()
         stamps = (requested, *ready.stamps, done)
@@ -204,13 +205,13 @@ class Container(Running):
         if "pid" not in self._shared:
             return contextlib.nullcontext()
         hide_memory()
-        own = self._engine.own_pid_namespace_fd
+        own = self._resources.own_pid_namespace_fd
         return namespaces.children_in_pid_namespace(self._shared["pid"].pidfd, own)
 
     def _plan(
         self, stdio: Stdio, size: tuple[int, int] | None, held: launch.Held
     ) -> tuple[Plan, dict[str, SlotValue]]:
-        engine, prepared, config = self._engine, self._prepared, self.config
+        resources, prepared, config = self._resources, self._prepared, self.config
         argv = ("init", *config.argv) if config.init else config.argv
         slots = launch.program_slots(argv, prepared.env, prepared.paths)
         if config.tty:
@@ -223,9 +224,9 @@ class Container(Running):
         plan = plan_start(prepared, nulls)
         slots.update(launch.stdio_slots(stdio, nulls, held))
         if "anchor" in plan.tape.slots:
-            slots["anchor"] = engine.anchor_fd
+            slots["anchor"] = resources.anchor_fd
         if "mountpoint" in plan.tape.slots:
-            slots["mountpoint"] = engine.directories.mountpoint.encode()
+            slots["mountpoint"] = resources.directories.mountpoint.encode()
         if prepared.binds:
             slots.update(launch.mount_slots(prepared, held))
         if "hostname" in plan.tape.slots:
@@ -234,7 +235,7 @@ class Container(Running):
         if prepared.maps is not None:
             slots.update(launch.device_slots(prepared, held))
         if config.init:
-            slots["init"] = engine.init_fd()
+            slots["init"] = resources.init_fd()
         return plan, slots
 
     # ---- beside it ------------------------------------------------------------------------------------
@@ -278,7 +279,7 @@ class Container(Running):
 
     def _target(self) -> Target:
         child = self._started("exec in")
-        return Target(engine=self._engine, prepared=self._prepared, child=child, group=self._group)
+        return Target(resources=self._resources, prepared=self._prepared, child=child, group=self._group)
 
     @contextlib.contextmanager
     def _joining(self, argv: Sequence[str]) -> Iterator[None]:
@@ -305,11 +306,11 @@ class Container(Running):
     def _free(self, patience_s: float = _PATIENCE_S) -> None:
         self._removed = True
         with contextlib.ExitStack() as stack:
-            stack.callback(self._engine.forget, self)
+            stack.callback(self._on_removed, self)
             if self._home and self._home != self.config.home:
-                stack.callback(self._engine.directories.remove, self._home)
+                stack.callback(self._resources.directories.remove, self._home)
             if self._attachment is not None:
-                stack.callback(self._engine.detach, self._attachment)
+                stack.callback(self._resources.detach, self._attachment)
             if self._lease is not None:
                 stack.callback(self._lease.close)
             stack.callback(self._free_processes, patience_s)

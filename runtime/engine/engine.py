@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import secrets
 import threading
 import time
@@ -16,23 +15,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from runtime.engine import launch, shared, sweeping
+from runtime.engine import launch, process_resources, sweeping
 from runtime.engine.config import ContainerConfig
 from runtime.engine.container import Container
-from runtime.engine.dangling_mount_points import make_places
-from runtime.engine.directories import Directories
 from runtime.engine.errors import EngineError
-from runtime.engine.prepare import Prepared, prepare
-from runtime.engine.roots import Root, Roots
+from runtime.engine.prepare import prepare
+from runtime.engine.resources import Resources, takes_network
 from runtime.oci.spec import NamespaceType
-from runtime.spawn.cgroups import Cgroup, find_layout, joined_v1
-from runtime.spawn.init import open_init
-from runtime.spawn.mount_anchor import make_anchor
-from runtime.spawn.owner import Owner
 
 if TYPE_CHECKING:
     from runtime.image import Execution, Image, ImageStore
-    from runtime.network.model import Attachment
 
 _PATIENCE_S, _LEAST_PATIENCE_S = 10.0, 0.2
 DEFAULT_ROOT = Path("/var/lib/ninetynine/runtime")
@@ -65,22 +57,10 @@ class Engine:
         self._images: dict[tuple[str, ...], Image] = {}
         self._pools = pools
         self._created = 0
-        self._coming = deque(secrets.token_hex(6) for _ in range(shared.POOL_SIZE))
+        self._coming = deque(secrets.token_hex(6) for _ in range(process_resources.POOL_SIZE))
         self._closed = False
-        self._init_fd = -1
-        with contextlib.ExitStack() as undo:
-            shared.enter()
-            undo.callback(shared.leave)
-            self.directories = Directories(self.root, Owner.current())
-            undo.callback(self.directories.close)
-            self.own_pid_namespace_fd = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-            undo.callback(os.close, self.own_pid_namespace_fd)
-            self._roots = Roots(self.directories, shared.POOL_SIZE, targets=targets)
-            self.anchor_fd = make_anchor(self.directories.mountpoint)
-            undo.callback(os.close, self.anchor_fd)
-            self.join_slots, self._cgroup_views = self._find_joins()
-            self.swept = tuple(self.sweep())
-            self._undo = undo.pop_all()
+        self._resources = Resources(self.root, targets=targets)
+        self.swept = self._resources.swept
 
     @functools.cached_property
     def images(self) -> ImageStore:
@@ -88,12 +68,6 @@ class Engine:
         from runtime.image import ImageStore
 
         return ImageStore(self.root / "images")
-
-    def _find_joins(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The slots of the v1 hierarchies a child joins, and the names a cgroup view has below its top."""
-        mounts = dict.fromkeys(joined_v1(find_layout()).values())
-        slots = tuple(f"cgroup{number}" for number in range(len(mounts)))
-        return slots, tuple(mount.rpartition("/")[2] for mount in mounts) or ("",)
 
     # ---- containers -----------------------------------------------------------------------------------
 
@@ -120,15 +94,16 @@ class Engine:
             others = dict(joined or {})
             if others and "user" in config.namespaces:
                 raise EngineError("create container: a user namespace joins no other container's namespaces")
-            taken: tuple[NamespaceType, ...] = ("network",) if _joins_network(config) else ()
+            taken: tuple[NamespaceType, ...] = ("network",) if takes_network(config) else ()
             taken += tuple(name for name in others if name not in taken)
-            joins = len(self.join_slots) if config.cgroup else 0
-            prepared = prepare(config, layers, joins, taken, self._cgroup_views if config.cgroup else ())
+            joins = len(self._resources.join_slots) if config.cgroup else 0
+            views = self._resources.cgroup_views if config.cgroup else ()
+            prepared = prepare(config, layers, joins, taken, views)
         except BaseException:
             if lease is not None:
                 lease.close()
             raise
-        container = Container(self, id or self._new_id(), prepared, lease, others)
+        container = Container(self._resources, self._forget, id or self._new_id(), prepared, lease, others)
         self._containers[container.id] = container
         self._created += 1
         return container
@@ -165,15 +140,15 @@ class Engine:
             return True
         if config.cgroup:
             show = launch.show if config.cgroup_view and not config.privileged else None
-            if not shared.cgroups(config.cgroup_parent).refill(tuple(self._coming), 1, show):
+            if not process_resources.cgroups(config.cgroup_parent).refill(tuple(self._coming), 1, show):
                 return False
-        if _joins_network(config) and not shared.networks().refill(config.network, 1):
+        if takes_network(config) and not process_resources.networks().refill(config.network, 1):
             return False
         if not layers or config.rootfs or "user" in config.namespaces:
             return True
-        self._roots.drop_stale()
+        self._resources.roots.drop_stale()
         image = self._images.get(layers)
-        return self._roots.refill(layers, lambda: self.images.lease(image) if image else None, 1)
+        return self._resources.roots.refill(layers, lambda: self.images.lease(image) if image else None, 1)
 
     def close(self, patience_s: float = _PATIENCE_S) -> None:
         """Remove all containers and free what they shared. Idempotent.
@@ -186,71 +161,22 @@ class Engine:
                 return
             self._closed = True
         deadline = time.monotonic() + patience_s
-        with self._undo, contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._resources.close)
             for container in list(self._containers.values()):
                 stack.callback(self._remove, container, deadline)
-            stack.callback(self._roots.close)
-            if self._init_fd >= 0:
-                os.close(self._init_fd)
 
     def _remove(self, container: Container, deadline: float) -> None:
         container.remove(max(_LEAST_PATIENCE_S, deadline - time.monotonic()))
 
     def sweep(self) -> list[str]:
         """Kill the containers and free all that engines of dead processes left; return what was freed."""
-        return sweeping.sweep(self.directories)
+        return sweeping.sweep(self._resources.directories)
 
-    # ---- for containers -------------------------------------------------------------------------------
+    def _forget(self, container: Container) -> None:
+        """Drop a removed container, and refill the pools it drew from.
 
-    def take_cgroup(self, id: str, config: ContainerConfig) -> Cgroup | None:  # noqa: A002
-        """Make the cgroup of a container, None when it is to have none."""
-        if not config.cgroup:
-            return None
-        return shared.cgroups(config.cgroup_parent).create(id, config.limits)
-
-    def take_root(self, prepared: Prepared) -> Root:
-        """Make the root file system of a container."""
-        root = self._take_root(prepared)
-        if prepared.config.mounts and prepared.maps is None:
-            make_places(root, prepared)
-        return root
-
-    def _take_root(self, prepared: Prepared) -> Root:
-        if prepared.config.rootfs:
-            return self._roots.bind(prepared.config.rootfs)
-        home = prepared.config.home
-        if prepared.maps is not None:
-            return self._roots.make_mapped(prepared.layers, prepared.maps, home)
-        if home:
-            return self._roots.take_at(home, prepared.layers)
-        return self._roots.take(prepared.layers)
-
-    def attach(
-        self, config: ContainerConfig, joined: tuple[NamespaceType, ...] = (), address: str = ""
-    ) -> Attachment | None:
-        """Take a network namespace for a container, None when it has the host's or that of another.
-
-        address: which it will be given on a named network.
-        """
-        if not _joins_network(config) or "network" in joined:
-            return None
-        return shared.networks().attach(config.network, config.ports, address)
-
-    def detach(self, attachment: Attachment) -> None:
-        """Give a container's network back."""
-        shared.networks().detach(attachment)
-
-    def init_fd(self) -> int:
-        """Return the descriptor of the init, made at first need."""
-        with self._lock:
-            if self._init_fd < 0:
-                self._init_fd = open_init()
-            return self._init_fd
-
-    def forget(self, container: Container) -> None:
-        """Drop a removed container, and bring the pools it drew from up to size again.
-
-        Not after the first: who starts a single container has no use for a ready second one.
+        Not after the first: nobody who starts a single container needs resources ready for a second one.
         """
         self._containers.pop(container.id, None)
         if self._closed or self._created < 2:
@@ -282,11 +208,3 @@ def _with_image(config: ContainerConfig, image: Execution) -> ContainerConfig:
         cwd=config.cwd or image.working_dir or None,
         user=config.user if config.user is not None else image.user or None,
     )
-
-
-def _joins_network(config: ContainerConfig) -> bool:
-    """Say whether the network namespace comes from the network room's pool.
-
-    One made with a user namespace must belong to it, so it is then made by the clone.
-    """
-    return config.network != "host" and "network" in config.namespaces and "user" not in config.namespaces

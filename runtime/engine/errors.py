@@ -55,3 +55,11 @@ class NotModifiedError(EngineError):
 
 class UnavailableError(EngineError):
     """It cannot be had on this host or now (an API's 501 or 503): names what is missing."""
+
+
+class BuildError(EngineError):
+    """A step of a build failed. code: the exit status of a RUN, 0 for everything else."""
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code

@@ -12,9 +12,9 @@ import msgspec
 
 from runtime.engine import launch
 from runtime.engine.errors import ContainerStateError, EngineError
-from runtime.engine.hanging import returns
 from runtime.engine.prepare import Prepared, exec_process, prepare_exec
 from runtime.engine.reaper import Child, Process
+from runtime.engine.timed_calls import returns
 from runtime.oci.execute import make_exec_plan
 from runtime.spawn import namespaces, process, terminal
 from runtime.spawn.cgroups import Cgroup
@@ -23,7 +23,7 @@ from runtime.spawn.mounts import add_open
 from runtime.spawn.tape import Paused, Result, Slot, SlotValue, Spawned, Tape, spawn
 
 if TYPE_CHECKING:
-    from runtime.engine.engine import Engine
+    from runtime.engine.resources import Resources
 
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class ExecOptions(msgspec.Struct, frozen=True, kw_only=True):
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """The container to join."""
 
-    engine: Engine
+    resources: Resources
     prepared: Prepared
     child: Child
     group: Cgroup | None
@@ -90,7 +90,7 @@ def _join(
     env = prepared.env if options.env is None else options.env
     paths = process.search_path(argv[0], env)
     run = exec_process(prepared, cwd=options.cwd, user=options.user, tty=options.tty, caps=options.caps)
-    joins = len(target.engine.join_slots) if target.group is not None else 0
+    joins = len(target.resources.join_slots) if target.group is not None else 0
     with contextlib.closing(launch.Held()) as held:
         tty_fd = -1
         if options.tty:
@@ -128,9 +128,9 @@ def _launch(
             target.group.open_fds()
             stack.callback(target.group.close_fds)
             v2_fd = target.group.v2_fd
-            slots.update(zip(target.engine.join_slots, target.group.join_fds, strict=True))
+            slots.update(zip(target.resources.join_slots, target.group.join_fds, strict=True))
         if "pid" in target.prepared.config.namespaces:
-            own = target.engine.own_pid_namespace_fd
+            own = target.resources.own_pid_namespace_fd
             stack.enter_context(namespaces.children_in_pid_namespace(target.child.pidfd, own))
         return launched(tape, slots, 0, v2_fd)
 

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator, Sequence
 
 from runtime.engine.directories import Directories
-from runtime.engine.inroot import make_behind_link
+from runtime.engine.paths_in_root import make_behind_link
 from runtime.spawn.overlay import make_overlay
 
 FILES = ("etc/hosts", "etc/hostname", "etc/resolv.conf")

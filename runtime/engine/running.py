@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.engine import memory
 from runtime.engine.directories import disk_bytes
 from runtime.engine.errors import ContainerStateError
 from runtime.engine.reaper import Child, Process, wait_for
@@ -102,7 +102,7 @@ class Running:
         """Return the bytes of memory its processes have: the sum of their proportional set sizes."""
         group = self._group
         pids = group.procs() if group is not None else (self.pid,)
-        return memory.pss_bytes(pids)
+        return _pss_bytes(pids)
 
     def disk_bytes(self) -> int:
         """Return the bytes of the writable layer on disk, by allocated blocks and inode."""
@@ -125,3 +125,18 @@ class Running:
                 f"{operation} {self.id}: no cgroup (not started, removed, or cgroup=False)"
             )
         return self._group
+
+
+def _pss_bytes(pids: Iterable[int]) -> int:
+    """Return the sum of the proportional set sizes: pages shared by n processes count 1/n in each.
+
+    Processes that end meanwhile count nothing. Source: /proc/PID/smaps_rollup.
+    """
+    total = 0
+    for pid in pids:
+        try:
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return total

@@ -9,7 +9,7 @@ import signal
 from pathlib import Path
 
 from runtime.engine.directories import Directories, remove_tree
-from runtime.engine.shared import PREFIX
+from runtime.engine.process_resources import PREFIX
 from runtime.network import sweeping as networks
 from runtime.network.errors import NetworkError
 from runtime.spawn import cgroups

@@ -12,7 +12,7 @@ from typing import Literal
 
 from bench.backends.base import BackendError
 from bench.model import NetworkMode
-from runtime.engine import shared
+from runtime.engine import process_resources
 from runtime.network import sweeping
 from runtime.network.errors import NetworkError
 from runtime.network.model import Attachment, NetworkSpec
@@ -32,11 +32,11 @@ class Namespace:
 
     def __init__(self, mode: BridgedMode) -> None:
         with _Errors(f"attach to the {mode} network"):
-            shared.enter()
+            process_resources.enter()
             try:
-                self._attachment: Attachment | None = shared.networks().attach(mode)
+                self._attachment: Attachment | None = process_resources.networks().attach(mode)
             except BaseException:
-                shared.leave()
+                process_resources.leave()
                 raise
         assert self._attachment is not None
         self.descriptor = self._attachment.netns_fd
@@ -46,9 +46,9 @@ class Namespace:
         """Give it back, once nothing runs in there. Idempotent."""
         if self._attachment is not None:
             with _Errors("leave a network"):
-                shared.networks().detach(self._attachment)
+                process_resources.networks().detach(self._attachment)
                 self._attachment = None
-                shared.leave()
+                process_resources.leave()
 
 
 class Address:
@@ -59,12 +59,12 @@ class Address:
         self._holder = secrets.token_hex(8)
         self._open = True
         with _Errors(f"attach to the {mode} network"):
-            shared.enter()
+            process_resources.enter()
             try:
-                self.network: NetworkSpec = shared.networks().spec(mode)
-                self.address = shared.networks().reserve(mode, self._holder)
+                self.network: NetworkSpec = process_resources.networks().spec(mode)
+                self.address = process_resources.networks().reserve(mode, self._holder)
             except BaseException:
-                shared.leave()
+                process_resources.leave()
                 raise
 
     def close(self) -> None:
@@ -72,15 +72,15 @@ class Address:
         if self._open:
             self._open = False
             with _Errors("leave a network"):
-                shared.networks().release(self._mode, self._holder)
-                shared.leave()
+                process_resources.networks().release(self._mode, self._holder)
+                process_resources.leave()
 
 
 def sweep() -> None:
     """Free links, firewall tables and cgroups that dead processes left."""
     with _Errors("sweep networks"):
         sweeping.sweep()
-        cgroups.sweep(shared.PREFIX)
+        cgroups.sweep(process_resources.PREFIX)
 
 
 class _Errors:

@@ -14,8 +14,7 @@ from runtime.api.http.platforms import check_platform
 from runtime.api.http.routing import Call, Query, Raw, route
 from runtime.api.http.streaming import first_of, send_json_lines
 from runtime.api.views.documents import ProgressAnswer
-from runtime.engine.errors import BadParameterError, UnavailableError
-from runtime.engine.service.build.errors import BuildError
+from runtime.engine.errors import BadParameterError, BuildError, UnavailableError
 from runtime.engine.service.build.options import BuildOptions
 from runtime.engine.service.model.progress import Line, told
 from runtime.engine.service.model.request import Body, Ulimit

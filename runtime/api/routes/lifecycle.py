@@ -11,8 +11,8 @@ from msgspec import UNSET, UnsetType
 from runtime.api.http.routing import Call, Query, route
 from runtime.api.http.streaming import while_connected
 from runtime.engine.errors import BadParameterError, NotFoundError
-from runtime.engine.service.containers.waits import Ended
 from runtime.engine.service.model.request import Body
+from runtime.engine.service.records.waiters import Ended
 
 
 class StartQuery(Query):

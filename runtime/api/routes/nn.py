@@ -15,8 +15,8 @@ from runtime.api.http.pumping import alongside, until_gone
 from runtime.api.http.routing import Call, Raw, route
 from runtime.docker_syntax.frames import END, HEAD_SIZE, RESIZE, SIGNAL, STDIN, frame
 from runtime.engine.errors import EngineError
-from runtime.engine.service.containers.waits import Ended
 from runtime.engine.service.model.request import Body, CreateRequest
+from runtime.engine.service.records.waiters import Ended
 from runtime.engine.service.service import Service
 from runtime.engine.service.stdio.attachment import Attachment
 

@@ -13,8 +13,8 @@ from runtime.api.http.routing import Call, Query, route
 from runtime.api.http.streaming import send_json_lines, while_connected
 from runtime.api.views.documents import StatsAnswer
 from runtime.engine.errors import NotFoundError
-from runtime.engine.service.containers.stats import stats
-from runtime.engine.service.containers.top import Top, top
+from runtime.engine.service.processes.stats import stats
+from runtime.engine.service.processes.top import Top, top
 
 
 class TopQuery(Query):

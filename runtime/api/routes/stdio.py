@@ -18,8 +18,8 @@ from runtime.api.http.streaming import send_stream
 from runtime.docker_syntax.frames import frame
 from runtime.docker_syntax.times import moment_ns, ns_of
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service.model.consoles import Cells
 from runtime.engine.service.model.record import ContainerRecord
+from runtime.engine.service.model.request import Cells
 from runtime.engine.service.service import Service
 from runtime.engine.service.stdio.attachment import Attachment
 

@@ -17,24 +17,24 @@ from runtime.engine.service.host.facts import feature_flags, host_facts
 from runtime.image.references import HUB
 
 if TYPE_CHECKING:
-    from runtime.engine.service.service import Service
+    from runtime.engine.service.core import Core
 
 SERVER_VERSION = "0.1.0"
 _HUB = "https://index.docker.io/v1/"
 
 
-def info_document(service: Service) -> dict[str, Any]:
+def info_document(core: Core) -> dict[str, Any]:
     """Return Docker's document. IndexServerAddress is only the name under which logins are kept."""
-    facts, counts = host_facts(), service.containers.counts()
+    facts, counts = host_facts(), core.table.counts()
     return {
-        "ID": daemon_id(service),
+        "ID": daemon_id(core),
         "Containers": counts.total(),
         "ContainersRunning": counts["running"],
         "ContainersPaused": counts["paused"],
         "ContainersStopped": counts.total() - counts["running"] - counts["paused"],
-        "Images": len(service.images.summaries(all=True)),
+        "Images": len(core.images.summaries(all=True)),
         "Driver": "overlay2",
-        "DriverStatus": [["Backing Filesystem", _file_system(service.root)], ["Supports d_type", "true"]],
+        "DriverStatus": [["Backing Filesystem", _file_system(core.root)], ["Supports d_type", "true"]],
         "Plugins": {
             "Volume": ["local"],
             "Network": ["bridge", "host", "null"],
@@ -46,27 +46,27 @@ def info_document(service: Service) -> dict[str, Any]:
         "NFd": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - counts itself too, as dockerd's does
         "NGoroutines": threading.active_count(),
         "SystemTime": times.text_of(time.time_ns()),
-        "LoggingDriver": service.settings.log.type,
+        "LoggingDriver": core.settings.log.type,
         "CgroupDriver": "cgroupfs",
         "CgroupVersion": str(facts.cgroup_version),
-        "NEventsListener": service.events.listening(),
+        "NEventsListener": core.events.listening(),
         "KernelVersion": facts.kernel,
         "OperatingSystem": facts.system,
         "OSVersion": facts.system_version,
         "OSType": "linux",
         "Architecture": facts.machine,
         "IndexServerAddress": _HUB,
-        "RegistryConfig": _registries(service),
+        "RegistryConfig": _registries(core),
         "NCPU": facts.cpus,
         "MemTotal": facts.memory_bytes,
         "GenericResources": None,
-        "DockerRootDir": str(service.root),
+        "DockerRootDir": str(core.root),
         "HttpProxy": "",
         "HttpsProxy": "",
         "NoProxy": "",
         "Name": facts.hostname,
-        "Labels": list(service.settings.labels),
-        "ExperimentalBuild": service.experimental,
+        "Labels": list(core.settings.labels),
+        "ExperimentalBuild": core.experimental,
         "ServerVersion": SERVER_VERSION,
         "Runtimes": {"runc": {"path": "nn"}},
         "DefaultRuntime": "runc",
@@ -78,49 +78,49 @@ def info_document(service: Service) -> dict[str, Any]:
             "Error": "",
             "RemoteManagers": None,
         },
-        "LiveRestoreEnabled": service.live_restore,
+        "LiveRestoreEnabled": core.live_restore,
         "Isolation": "",
         "InitBinary": "nn-init",
         "ContainerdCommit": {"ID": "", "Expected": ""},
         "RuncCommit": {"ID": "", "Expected": ""},
         "InitCommit": {"ID": "", "Expected": ""},
-        "SecurityOptions": _security(service),
-        **_pools(service),
+        "SecurityOptions": _security(core),
+        **_pools(core),
         "CDISpecDirs": [],
         "Warnings": None if facts.swap_limit else ["WARNING: No swap limit support"],
     }
 
 
-def daemon_id(service: Service) -> str:
+def daemon_id(core: Core) -> str:
     """Name this daemon: the same as long as the machine and its root are."""
     try:
         machine = Path("/etc/machine-id").read_text().strip()
     except OSError:
         machine = ""
-    digest = hashlib.sha256(f"{machine}:{service.root}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{machine}:{core.root}".encode()).hexdigest()
     return "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]))
 
 
-def _security(service: Service) -> list[str]:
+def _security(core: Core) -> list[str]:
     found = ["name=apparmor"] * host_facts().apparmor + ["name=seccomp,profile=builtin"]
-    if service.settings.cgroupns_mode == "private":
+    if core.settings.cgroupns_mode == "private":
         found.append("name=cgroupns")
-    return found + ["name=no-new-privileges"] * service.settings.no_new_privileges
+    return found + ["name=no-new-privileges"] * core.settings.no_new_privileges
 
 
-def _pools(service: Service) -> dict[str, Any]:
-    pools = [{"Base": pool.base, "Size": pool.size} for pool in service.settings.pools]
+def _pools(core: Core) -> dict[str, Any]:
+    pools = [{"Base": pool.base, "Size": pool.size} for pool in core.settings.pools]
     return {"DefaultAddressPools": pools} if pools else {}
 
 
-def _registries(service: Service) -> dict[str, Any]:
-    hosts = [name for name in service.insecure if "/" not in name]
-    mirrors = [_mirror(host, service.insecure) for host in service.mirrors]
+def _registries(core: Core) -> dict[str, Any]:
+    hosts = [name for name in core.insecure if "/" not in name]
+    mirrors = [_mirror(host, core.insecure) for host in core.mirrors]
     hub = {"Name": HUB, "Mirrors": mirrors, "Secure": True, "Official": True}
     return {
         "AllowNondistributableArtifactsCIDRs": None,
         "AllowNondistributableArtifactsHostnames": None,
-        "InsecureRegistryCIDRs": ["127.0.0.0/8", *(name for name in service.insecure if "/" in name)],
+        "InsecureRegistryCIDRs": ["127.0.0.0/8", *(name for name in core.insecure if "/" in name)],
         "IndexConfigs": {HUB: hub, **{name: _insecure(name) for name in hosts}},
         "Mirrors": mirrors,
     }

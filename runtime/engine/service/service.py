@@ -15,56 +15,33 @@ import msgspec
 
 from runtime.engine.errors import EngineError, UnavailableError
 from runtime.engine.service.containers.containers import Containers
+from runtime.engine.service.containers.parts import Parts
 from runtime.engine.service.host.events import EventBus
 from runtime.engine.service.host.facts import host_facts
 from runtime.engine.service.info import daemon_id, info_document
+from runtime.engine.service.records.table import ContainerTable
 from runtime.engine.service.rules.settings import DEFAULTS, Settings
 from runtime.spawn import apparmor
 
 if TYPE_CHECKING:
-    from runtime.engine.service.containers.execs import Execs
     from runtime.engine.service.model.record import ContainerRecord
-    from runtime.engine.service.networks.networks import Networks
-    from runtime.engine.service.stdio.streams import Streams
     from runtime.engine.spawner.client import Spawner
     from runtime.image.registry.client import RegistryClient
-    from runtime.image.store.store import ImageStore
-    from runtime.volume.store import VolumeStore
 
 _REOPEN_S = (0.1, 10.0)
 """How long to wait before another spawner is tried again: at first, and at most."""
-_REOPEN_PATIENCE_S = 30.0
 _RECOVERY_S = 3.0
 """How long another spawner is waited for before containers are told to have ended, and their policies ask."""
 
 log = logging.getLogger(__name__)
 
 
-class Service:
-    """All of one daemon, below `root`. Made by open(); each part takes the Service and finds others in it.
+class Service(Parts):
+    """All of one daemon, below `root`. Made by open()."""
 
-    Streams(service), Execs(service), Networks(service), Containers(service); ImageStore(root / "images"),
-    VolumeStore(root / "volumes"), RegistryClient(registry.options.Options(…)).
-    """
-
-    root: Path
-    live_restore: bool = False
-    private: bool = False
-    insecure: tuple[str, ...] = ()
-    mirrors: tuple[str, ...] = ()
-    experimental: bool = False
-    settings: Settings = DEFAULTS
-    images: ImageStore
-    volumes: VolumeStore
-    networks: Networks
     containers: Containers
-    streams: Streams
-    execs: Execs
-    events: EventBus
-    spawner: Spawner
 
     def __init__(self) -> None:
-        self._reopening: asyncio.Task[None] | None = None
         self._recoveries: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -117,8 +94,10 @@ class Service:
         self.volumes = await asyncio.to_thread(VolumeStore, self.root / "volumes")
         await asyncio.to_thread(_load_profile)
         self.spawner = await self._open_spawner(spawner)
-        self.streams, self.execs = Streams(self), Execs(self)
-        self.networks, self.containers = Networks(self), Containers(self)
+        self.table = ContainerTable(self.root, self.events, self.images)
+        self.streams, self.networks = Streams(self), Networks(self)
+        self.execs = Execs(self, self.networks)
+        self.containers = Containers(self)
         self.spawner.on_lost = self._lost
         await self.networks.open()
         await self.containers.open()
@@ -151,8 +130,8 @@ class Service:
 
     def _lost(self) -> None:
         log.error("the spawner is gone, and with it all containers that ran; starting another one")
-        self._reopening = asyncio.create_task(self._reopen())
-        recovery = asyncio.create_task(self._recover(self.containers.running(), self._reopening))
+        self.reopening = asyncio.create_task(self._reopen())
+        recovery = asyncio.create_task(self._recover(self.containers.running(), self.reopening))
         self._recoveries.add(recovery)
         recovery.add_done_callback(self._recoveries.discard)
 
@@ -178,16 +157,10 @@ class Service:
         if not reopening.cancelled():
             self.containers.listen()
 
-    async def reopened(self, spawner: Spawner) -> bool:
-        """Say whether there is another spawner than this one, after waiting for one that is just starting."""
-        if self._reopening is not None:
-            await asyncio.wait([self._reopening], timeout=_REOPEN_PATIENCE_S)
-        return self.spawner is not spawner
-
     async def close(self) -> None:
         """Stop all containers as their stop signal and grace say, or leave what runs (live_restore)."""
-        if self._reopening is not None:
-            self._reopening.cancel()
+        if self.reopening is not None:
+            self.reopening.cancel()
         await self.containers.close(live_restore=self.live_restore)
         self.execs.close()
         self.streams.close()

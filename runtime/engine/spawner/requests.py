@@ -6,7 +6,6 @@ import signal
 from collections.abc import Callable
 
 from runtime.engine.errors import ConflictError, EngineError
-from runtime.engine.spawner.ending import insist, unpause
 from runtime.engine.spawner.protocol import (
     Act,
     Answer,
@@ -23,6 +22,7 @@ from runtime.engine.spawner.protocol import (
 )
 from runtime.engine.spawner.running import Held
 from runtime.engine.spawner.state import House
+from runtime.engine.spawner.teardown import insist, unpause
 from runtime.engine.spawner.usage import read_usage
 from runtime.spawn import terminal
 from runtime.spawn.cgroups import Cgroup

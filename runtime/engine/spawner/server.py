@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from runtime.engine.errors import BadParameterError, EngineError, StartFailedError
-from runtime.engine.spawner import ending, starts
 from runtime.engine.spawner import requests as acting
+from runtime.engine.spawner import starts, teardown
 from runtime.engine.spawner.framing import Outbox, WireError, close_all, requests
 from runtime.engine.spawner.launch import SOCKET
 from runtime.engine.spawner.loop import Loop
@@ -130,7 +130,9 @@ class Server:
         except Exception as error:
             reply(failed(error))
 
-    def _handle(self, connection: Connection, request: Request, reply: Reply, finish: ending.Finish) -> None:
+    def _handle(
+        self, connection: Connection, request: Request, reply: Reply, finish: teardown.Finish
+    ) -> None:
         house = self._house
         if isinstance(request, Start):
             starts.start(house, request, reply, finish)
@@ -145,7 +147,7 @@ class Server:
         elif isinstance(request, Act) and request.what == "release":
             self._release(request, reply)
         elif isinstance(request, Act) and request.what == "pause":
-            ending.pause(house, house.find_running(request.id), finish)
+            teardown.pause(house, house.find_running(request.id), finish)
         elif isinstance(request, Act) and request.what == "end":
             self._end(finish)
         else:
@@ -160,7 +162,7 @@ class Server:
             reply(Done() if error is None else failed(error), mounts)
             close_all(mounts)
 
-        ending.release(self._house, request.id, request.exec_id, finish)
+        teardown.release(self._house, request.id, request.exec_id, finish)
 
     # ---- the end --------------------------------------------------------------------------------------
 
@@ -174,7 +176,7 @@ class Server:
         if came:
             self._end(_nobody)
 
-    def _end(self, finish: ending.Finish) -> None:
+    def _end(self, finish: teardown.Finish) -> None:
         if self._ending:
             return
         self._ending = True
@@ -192,7 +194,7 @@ class Server:
                 connection.say_goodbye()
             self._loop.end()
 
-        ending.end(self._house, ended)
+        teardown.end(self._house, ended)
 
     def _remove_socket(self) -> None:
         """Remove our socket; in its place may be that of the next spawner by now."""

@@ -17,7 +17,7 @@ from runtime.engine.config import ContainerConfig, bind
 from runtime.engine.container import Container, StartRecord
 from runtime.engine.errors import ConflictError
 from runtime.engine.exec_process import ExecOptions
-from runtime.engine.pending import Pending
+from runtime.engine.pending_start import Pending
 from runtime.engine.prepare import searched
 from runtime.engine.spawner.protocol import MAIN, Answer, Exec, Start, Started
 from runtime.engine.spawner.running import Held, Program

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runtime.engine import reaper, shared
+from runtime.engine import process_resources, reaper
 from runtime.engine.config import ContainerConfig
 from runtime.engine.engine import Engine
 from runtime.engine.errors import ConflictError, NotFoundError
-from runtime.engine.pending import Pending
+from runtime.engine.pending_start import Pending
 from runtime.engine.spawner.loop import Loop
 from runtime.engine.spawner.protocol import MAIN, Exited
 from runtime.engine.spawner.running import Held, Program
@@ -52,7 +52,7 @@ class House:
     def networks(self) -> NamedNetworks:
         """The named networks, made at first need."""
         if self._networks is None:
-            self._networks = shared.networks().named
+            self._networks = process_resources.networks().named
             self._follow_host(self._networks)
         return self._networks
 

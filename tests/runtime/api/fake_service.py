@@ -10,10 +10,10 @@ from typing import Any
 
 from runtime.engine.errors import ConflictError, NotFoundError, NotModifiedError, StartFailedError
 from runtime.engine.service.containers.execs import ExecRequest, ExecStartRequest
-from runtime.engine.service.containers.waits import Ended
 from runtime.engine.service.host.events import EventBus
 from runtime.engine.service.model.record import ContainerRecord, State
 from runtime.engine.service.model.request import Config, CreateRequest, EndpointSettings, HostConfig
+from runtime.engine.service.records.waiters import Ended
 from runtime.engine.service.rules.settings import Settings
 from runtime.engine.service.stdio.attachment import Attachment
 

@@ -10,7 +10,7 @@ from fake_service import EXEC, ID
 from serving import Client, Served, with_api
 
 from runtime.engine.errors import StartFailedError
-from runtime.engine.service.containers.waits import Ended
+from runtime.engine.service.records.waiters import Ended
 
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
 MULTIPLEXED = "application/vnd.docker.multiplexed-stream"

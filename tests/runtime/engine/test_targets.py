@@ -109,7 +109,7 @@ def test_a_container_keeps_nothing_of_it(rootfs: Path, tmp_path: Path):
         container = engine.create(config)
         container.start()
         assert container.wait() == 0
-        (home,) = engine.directories.runs.glob("*/*/u/etc/seen")
+        (home,) = engine._resources.directories.runs.glob("*/*/u/etc/seen")
         assert home.read_text() == "own"
         assert names(home.parent) == ["seen"]
         container.remove()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from runtime.engine.service.build.errors import BuildError
+from runtime.engine.errors import BuildError
 from runtime.engine.service.model.progress import Lines
 from runtime.image.errors import ImageError, ImageNotFoundError, ImageReferenceError
 from runtime.image.references import parse_reference

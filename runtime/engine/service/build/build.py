@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime.engine.errors import BuildError
 from runtime.engine.service.build.bases import Bases
 from runtime.engine.service.build.builder import Builder
 from runtime.engine.service.build.context import Context, open_context
-from runtime.engine.service.build.errors import BuildError
 from runtime.engine.service.build.options import BuildOptions
 from runtime.engine.service.images.images import publish
 from runtime.engine.service.model.piping import feed

@@ -7,26 +7,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.engine.errors import BadParameterError
+from runtime.engine.errors import BadParameterError, BuildError
 from runtime.engine.service.build import created_by as wording
 from runtime.engine.service.build.bases import Bases
 from runtime.engine.service.build.cache import Cache
 from runtime.engine.service.build.context import Context
-from runtime.engine.service.build.dockerfile import Instruction, parse_dockerfile, parse_instruction
-from runtime.engine.service.build.errors import BuildError
 from runtime.engine.service.build.files import FileStep
-from runtime.engine.service.build.lexer import expand
 from runtime.engine.service.build.options import BuildOptions
-from runtime.engine.service.build.running import PLAIN, RED, StepContainer
+from runtime.engine.service.build.run_step import PLAIN, RED, StepContainer
 from runtime.engine.service.build.squash import squashed
 from runtime.engine.service.build.stages import Arguments, Stage, declared, plan_stages
-from runtime.engine.service.build.state import State
-from runtime.engine.service.build.steps import Step
+from runtime.engine.service.build.state import State, Step
+from runtime.engine.service.dockerfile.config_instructions import apply_setting, argv_of, env_mapping
+from runtime.engine.service.dockerfile.lexer import expand
+from runtime.engine.service.dockerfile.parser import Instruction, parse_dockerfile, parse_instruction
 from runtime.engine.service.images.snapshot import snapshot
-from runtime.engine.service.images.volume_targets import check_places
 from runtime.engine.service.model.progress import Lines
 from runtime.engine.service.model.request import Config
-from runtime.engine.service.rules.config_instructions import apply_setting, argv_of, env_mapping
+from runtime.engine.service.rules.mounting import check_volume_paths
 from runtime.image.errors import ImageError
 from runtime.image.layers.layer_view import Merged
 from runtime.image.store.image import Image
@@ -174,7 +172,7 @@ class Builder:
 
     async def _check_volumes(self, state: State, config: Config) -> None:
         try:
-            await asyncio.to_thread(check_places, state.tree(), config.volumes or ())
+            await asyncio.to_thread(check_volume_paths, state.tree(), config.volumes or ())
         except BadParameterError as error:
             raise BuildError(str(error)) from error
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runtime.engine.service.build.restoring import Origins
-from runtime.engine.service.build.state import State
-from runtime.engine.service.build.steps import Step
+from runtime.engine.service.build.state import State, Step
 from runtime.image.errors import ImageError
 from runtime.image.store.image import Image
 from runtime.image.store.pins import Holder

@@ -8,7 +8,7 @@ import posixpath
 from pathlib import Path
 
 from runtime.docker_syntax import MalformedError, ignore
-from runtime.engine.service.build.errors import DockerfileError
+from runtime.engine.service.dockerfile.lexer import DockerfileError
 from runtime.engine.service.images.download import open_url
 from runtime.image.layers.compression import PlainReader, Readable
 from runtime.image.layers.layer_view import Merged

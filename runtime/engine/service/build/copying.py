@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from runtime.engine.service.build.errors import BuildError
+from runtime.engine.errors import BuildError
 from runtime.engine.service.build.owners import Owner
 from runtime.engine.service.build.sources import Source
 from runtime.image.errors import LayerError

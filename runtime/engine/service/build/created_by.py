@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from runtime.engine.service.build.dockerfile import Instruction
-from runtime.engine.service.build.lexer import expand, expand_words
+from runtime.engine.service.dockerfile.config_instructions import argv_of, shell_of
+from runtime.engine.service.dockerfile.lexer import expand, expand_words
+from runtime.engine.service.dockerfile.parser import Instruction
 from runtime.engine.service.model.request import Config
-from runtime.engine.service.rules.config_instructions import argv_of, shell_of
 
 
 def no_operation(comment: str, config: Config) -> str:

@@ -9,14 +9,13 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from runtime.engine.errors import BuildError
 from runtime.engine.service.build.copying import LayerTree, Look, unpacked_archive
-from runtime.engine.service.build.dockerfile import Instruction
-from runtime.engine.service.build.errors import BuildError
-from runtime.engine.service.build.lexer import expand
 from runtime.engine.service.build.owners import parse_mode, parse_owner
 from runtime.engine.service.build.sources import Source, content_label, find_sources
-from runtime.engine.service.build.state import State
-from runtime.engine.service.build.steps import Step
+from runtime.engine.service.build.state import State, Step
+from runtime.engine.service.dockerfile.lexer import expand
+from runtime.engine.service.dockerfile.parser import Instruction
 from runtime.engine.service.images.download import is_url, open_url
 from runtime.image.layers.layer_view import Merged
 from runtime.image.store.store import ImageStore

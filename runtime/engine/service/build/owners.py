@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.engine.service.build.errors import BuildError
+from runtime.engine.errors import BuildError
 from runtime.image.layers.layer_view import Merged
 
 Owner = tuple[int, int]

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from runtime.engine.service.build.state import State
-from runtime.engine.service.build.steps import Step
+from runtime.engine.service.build.state import State, Step
 from runtime.engine.service.images.image_config import (
     ImageDocument,
     grown_document,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from runtime.docker_syntax import MalformedError, globs
-from runtime.engine.service.build.errors import BuildError
+from runtime.engine.errors import BuildError
 from runtime.image.layers import metadata
 from runtime.image.layers.layer_view import Merged, Node
 from runtime.image.layers.tree import file_digest

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from runtime.engine.service.images.image_config import HistoryRow, read_document, write_document
-from runtime.engine.service.model import clock
+from runtime.engine.service.model.record import now
 from runtime.image.documents import RootFs
 from runtime.image.layers.flatten import squash
 from runtime.image.store.image import Image
@@ -28,7 +28,7 @@ def squashed(store: ImageStore, image: Image, base: Image | None, scratch: Path,
         layers = (*below, layer) if layer else below
         document = read_document(store.content.read_blob(image.id))
         merge = HistoryRow(
-            created=clock.now(),
+            created=now(),
             comment=f"merge {image.id} to {base.id if base else ''}",
             empty_layer=layer is None,
         )

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from runtime.engine.service.build.dockerfile import Instruction
-from runtime.engine.service.build.errors import DockerfileError, on_line
-from runtime.engine.service.build.lexer import expand
+from runtime.engine.service.dockerfile.lexer import DockerfileError, expand, on_line
+from runtime.engine.service.dockerfile.parser import Instruction
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from typing import NamedTuple
+
 import msgspec
 
-from runtime.engine.service.build.dockerfile import Instruction
-from runtime.engine.service.build.steps import Step
+from runtime.engine.service.dockerfile.config_instructions import env_mapping
+from runtime.engine.service.dockerfile.parser import Instruction
 from runtime.engine.service.images.image_config import (
     ImageDocument,
     child_document,
@@ -14,13 +17,28 @@ from runtime.engine.service.images.image_config import (
     write_document,
 )
 from runtime.engine.service.model.request import Config
-from runtime.engine.service.rules.config_instructions import env_mapping
 from runtime.image.layers.layer_store import Layer
 from runtime.image.layers.layer_view import Merged
 from runtime.image.store.image import Image
 from runtime.image.store.pins import Holder
 from runtime.image.store.store import ImageStore
 from runtime.oci.defaults import PATH
+
+
+class Step(NamedTuple):
+    """One step, for the history and the cache. created_by: its instruction, with digests of what it copies.
+
+    config: that of the step's image.
+    """
+
+    created_by: str
+    config: Config
+
+    @property
+    def digest(self) -> str:
+        """The key that the cache finds it by."""
+        content = [self.created_by, msgspec.to_builtins(self.config)]
+        return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
 
 
 class State:

@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import msgspec
 
 from runtime.engine.errors import ConflictError, NotFoundError
 from runtime.engine.service.containers import listing, oom
 from runtime.engine.service.containers.control import GRACE_S, Control
 from runtime.engine.service.containers.create import Creator
-from runtime.engine.service.containers.ending import Ending
+from runtime.engine.service.containers.exit_handling import Ending
 from runtime.engine.service.containers.health import unmonitor
+from runtime.engine.service.containers.parts import Parts
 from runtime.engine.service.containers.recovery import Adoption
-from runtime.engine.service.containers.removing import Remover
+from runtime.engine.service.containers.removal import Remover
 from runtime.engine.service.containers.starting import Starter, cancel_restart
-from runtime.engine.service.containers.table import Member, Members
-from runtime.engine.service.containers.waits import Condition, Ended, check_condition, done
-from runtime.engine.service.files.disk_usage import bytes_below
 from runtime.engine.service.model.filters import Filters
 from runtime.engine.service.model.record import ContainerRecord
-from runtime.engine.service.model.request import CreateRequest, EndpointSettings, UpdateRequest
-from runtime.engine.service.networks import links
+from runtime.engine.service.model.request import CreateRequest, UpdateRequest
+from runtime.engine.service.records.store import bytes_below
+from runtime.engine.service.records.table import ContainerEntry
+from runtime.engine.service.records.waiters import Condition, Ended, check_condition, done
+from runtime.engine.service.rules import old_links
 from runtime.image.errors import ImageError
-from runtime.network.model import Port
-
-if TYPE_CHECKING:
-    from runtime.engine.service.service import Service
 
 Records = list[ContainerRecord]
 Texts = list[str]
@@ -49,15 +41,14 @@ class Containers:
     is done to its end, even when the caller is cancelled.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._members = members = Members(service)
-        remover = Remover(members)
-        self._starter = Starter(members, remover)
-        self._ending = Ending(members, self._starter, remover)
-        self._control = Control(members, self._starter, remover)
-        self._creator = Creator(members)
-        self._adoption = Adoption(members, self._starter, self._ending, remover)
+    def __init__(self, parts: Parts) -> None:
+        self._parts, self._table = parts, parts.table
+        remover = Remover(parts)
+        starter = Starter(parts, remover)
+        self._ending = Ending(parts, starter, remover)
+        self._control = Control(parts, starter, remover)
+        self._creator = Creator(parts)
+        self._adoption = Adoption(parts, starter, self._ending, remover)
 
     # ---- the daemon's own life ------------------------------------------------------------------------
 
@@ -69,45 +60,45 @@ class Containers:
 
     def listen(self) -> None:
         """Take what the spawner tells of ends from now on."""
-        self._service.spawner.on_exit = self._ending.exited
+        self._parts.spawner.on_exit = self._ending.exited
 
     def running(self) -> Records:
         """Return those that have processes."""
-        return [member.record for member in self._members if member.record.state.running]
+        return [entry.record for entry in self._table if entry.record.state.running]
 
     async def lost(self, records: Records) -> None:
         """The spawner was lost with these."""
         await asyncio.gather(*(self._lose(record) for record in records))
 
     async def _lose(self, record: ContainerRecord) -> None:
-        member = self._members.by_id(record.id)
-        if member is None:
+        entry = self._table.by_id(record.id)
+        if entry is None:
             return
-        async with member.lock:
-            state = member.record.state
+        async with entry.lock:
+            state = entry.record.state
             if state.running and state.started_at == record.state.started_at:
-                await self._ending.lost(member)
+                await self._ending.lost(entry)
 
     async def close(self, *, live_restore: bool) -> None:
         """Start nothing any more; end what runs, unless it is to go on; return when nothing is under way."""
-        members = self._members
-        members.closing = True
-        for member in members:
-            unmonitor(member)
-            oom.unwatch(member)
-            cancel_restart(member)
+        table = self._table
+        table.closing = True
+        for entry in table:
+            unmonitor(entry)
+            oom.unwatch(entry)
+            cancel_restart(entry)
         if not live_restore:
-            await self._stop_all([member for member in members if member.record.state.running])
-        await members.finish()
+            await self._stop_all([entry for entry in table if entry.record.state.running])
+        await table.finish()
 
-    async def _stop_all(self, running: list[Member]) -> None:
+    async def _stop_all(self, running: list[ContainerEntry]) -> None:
         """Stop all at once; what is over neither in the daemon's time nor in its own, the spawner kills."""
         graces = [_grace_of(one.record) for one in running]
         stops = [
             asyncio.ensure_future(self._control.stop(one, grace, None))
             for one, grace in zip(running, graces, strict=True)
         ]
-        given = self._members.service.settings.shutdown_s
+        given = self._parts.settings.shutdown_s
         if stops:
             await asyncio.wait(stops, timeout=None if given < 0 else max(given, max(graces) + _MORE_S))
         for stop in stops:
@@ -118,7 +109,7 @@ class Containers:
 
     def get(self, ref: str) -> ContainerRecord:
         """Find a container."""
-        return self._members.find(ref).record
+        return self._table.get(ref)
 
     def list(
         self,
@@ -128,17 +119,17 @@ class Containers:
         filters: Filters | None = None,
     ) -> Records:
         """Return those that fit, newest first; without `all` and a status filter only the running ones."""
-        records = [member.record for member in self._members]
+        records = [entry.record for entry in self._table]
         lookups = listing.Lookups(self.get, self._image_ids)
         return listing.select(records, all=all, limit=limit, filters=filters or {}, lookups=lookups)
 
     def _image_ids(self, ref: str) -> Iterable[str]:
         """The image of that name and all that were made from it."""
         try:
-            found = {self._service.images.find_id(ref)}
+            found = {self._parts.images.find_id(ref)}
         except ImageError:
             return ()
-        images = {image.id: image.parent for image in self._service.images.list()}
+        images = {image.id: image.parent for image in self._parts.images.list()}
         before = 0
         while len(found) != before:
             before = len(found)
@@ -146,41 +137,33 @@ class Containers:
         return found
 
     def directory(self, id: str) -> Path:  # noqa: A002
-        """Return `containers/<id>`: log.json*, layer/u and layer/w, hosts, resolv.conf, hostname."""
-        return self._members.store.directory(id)
+        """Return `containers/<id>`, as ContainerTable.directory."""
+        return self._table.directory(id)
 
     def layers(self, id: str) -> tuple[Path, ...]:  # noqa: A002
         """Return the image's layer directories below its own (`layer/u`), lowest first."""
-        return self._members.layers(self.get(id))
-
-    def attributes(self, record: ContainerRecord, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Return what an event of this container carries: labels, image, name, and `more`."""
-        return self._members.attributes(record, more)
+        return self._table.layers(self.get(id))
 
     def publish(self, record: ContainerRecord, action: str, more: Mapping[str, str] | None = None) -> None:
         """Publish an event of this container."""
-        self._members.publish(record, action, more)
+        self._table.publish(record, action, more)
 
     def using_image(self, image_id: str) -> Sequence[ContainerRecord]:
         """Return the containers made from an image (its config digest). Any thread may ask."""
-        return [member.record for member in self._members if member.record.image_id == image_id]
+        return [entry.record for entry in self._table if entry.record.image_id == image_id]
 
     def using_volume(self, name: str) -> Sequence[ContainerRecord]:
         """Return the containers that have a volume, running or not."""
-        records = (member.record for member in self._members)
+        records = (entry.record for entry in self._table)
         return [one for one in records if any(point.name == name for point in one.mounts)]
 
     def links_of(self, record: ContainerRecord) -> Texts | None:
         """Return a container's old links, `/db:/web/alias`."""
-        return links.shown(record, self.get)
+        return old_links.shown(record, self.get)
 
     def names_by_links(self) -> dict[str, Texts]:
         """Return id → the names that a container has by others' old links, `/web/alias`."""
-        return links.names_by_links((member.record for member in self._members), self.get)
-
-    def counts(self) -> Counter[str]:
-        """Return how many containers there are by status."""
-        return Counter(member.record.state.status for member in self._members)
+        return old_links.names_by_links((entry.record for entry in self._table), self.get)
 
     # ---- life -----------------------------------------------------------------------------------------
 
@@ -199,39 +182,39 @@ class Containers:
         shallow: read-only binds are not read-only in what is mounted below their source.
         """
         creation = self._creator.create(name, request, platform=platform, of_build=of_build, shallow=shallow)
-        return await self._members.carry_out(creation)
+        return await self._table.carry_out(creation)
 
     async def start(self, ref: str) -> None:
         """Start it. NotModifiedError when it runs; StartFailedError when its program cannot be executed."""
-        await self._members.carry_out(self._control.start(self._members.find(ref)))
+        await self._table.carry_out(self._control.start(self._table.find(ref)))
 
     async def stop(self, ref: str, timeout: int | None = None, signal: str | None = None) -> None:
         """Signal it and kill it after `timeout` s (-1: never). NotModifiedError when it does not run."""
-        await self._members.carry_out(self._control.stop(self._members.find(ref), timeout, signal))
+        await self._table.carry_out(self._control.stop(self._table.find(ref), timeout, signal))
 
     async def restart(self, ref: str, timeout: int | None = None, signal: str | None = None) -> None:
         """Stop it if it runs, and start it."""
-        await self._members.carry_out(self._control.restart(self._members.find(ref), timeout, signal))
+        await self._table.carry_out(self._control.restart(self._table.find(ref), timeout, signal))
 
     async def kill(self, ref: str, signal: str = "") -> None:
         """Send a signal (`KILL`, `SIGKILL`, `9`); ConflictError when it does not run."""
-        await self._members.carry_out(self._control.kill(self._members.find(ref), signal, ref))
+        await self._table.carry_out(self._control.kill(self._table.find(ref), signal, ref))
 
     async def pause(self, ref: str) -> None:
         """Freeze it."""
-        await self._members.carry_out(self._control.pause(self._members.find(ref)))
+        await self._table.carry_out(self._control.pause(self._table.find(ref)))
 
     async def unpause(self, ref: str) -> None:
         """Let it go on."""
-        await self._members.carry_out(self._control.unpause(self._members.find(ref)))
+        await self._table.carry_out(self._control.unpause(self._table.find(ref)))
 
     def subscribe_wait(self, ref: str, condition: str = "not-running") -> asyncio.Future[Ended]:
         """Return a future of its end, registered already: nothing that happens afterwards is missed."""
-        wanted, member = check_condition(condition), self._members.find(ref)
-        state = member.record.state
+        wanted, entry = check_condition(condition), self._table.find(ref)
+        state = entry.record.state
         if wanted == "not-running" and not state.running and state.status != "restarting":
             return done(Ended(state.exit_code))
-        return member.waiters.add(wanted)
+        return entry.waiters.add(wanted)
 
     async def wait(self, ref: str, condition: str = "not-running") -> Ended:
         """Wait for its end."""
@@ -242,23 +225,23 @@ class Containers:
     ) -> None:
         """Remove it, with its anonymous volumes when asked; `force` kills it first. link: only that link."""
         if link:
-            await self._members.carry_out(self._control.unlink(ref))
+            await self._table.carry_out(self._control.unlink(ref))
             return
-        member = self._members.find(ref)
-        await self._members.carry_out(self._control.remove(member, force=force, volumes=volumes))
+        entry = self._table.find(ref)
+        await self._table.carry_out(self._control.remove(entry, force=force, volumes=volumes))
 
     async def rename(self, ref: str, name: str) -> None:
         """Give it another name."""
-        await self._members.carry_out(self._control.rename(self._members.find(ref), name))
+        await self._table.carry_out(self._control.rename(self._table.find(ref), name))
 
     async def update(self, ref: str, request: UpdateRequest) -> Texts:
         """Change limits and the restart policy; return warnings."""
-        return await self._members.carry_out(self._control.update(self._members.find(ref), request))
+        return await self._table.carry_out(self._control.update(self._table.find(ref), request))
 
     async def prune(self, filters: Filters | None = None) -> tuple[Texts, int]:
         """Remove all that do not run and fit; return their ids and the bytes that they had written."""
         removed, freed = [], 0
-        for record in listing.prunable((one.record for one in self._members), filters or {}):
+        for record in listing.prunable((one.record for one in self._table), filters or {}):
             size = await asyncio.to_thread(bytes_below, self.directory(record.id) / "layer" / "u")
             try:
                 await self.remove(record.id)
@@ -266,35 +249,12 @@ class Containers:
                 continue
             removed.append(record.id)
             freed += size
-        self._service.events.publish("container", "prune", "", {"reclaimed": str(freed)})
+        self._parts.events.publish("container", "prune", "", {"reclaimed": str(freed)})
         return removed, freed
 
     async def resize(self, ref: str, rows: int, columns: int) -> None:
         """Set the size of its terminal."""
-        await self._control.resize(self._members.find(ref), rows, columns)
-
-    @contextlib.asynccontextmanager
-    async def held_still(self, ref: str) -> AsyncIterator[ContainerRecord]:
-        """Find a container that until the end neither starts nor is over, and give its record."""
-        member = self._members.find(ref)
-        async with member.lock:
-            self._members.require(member)
-            yield member.record
-
-    async def set_networks(self, id: str, networks: dict[str, EndpointSettings]) -> ContainerRecord:  # noqa: A002
-        """Replace what a container has of networks (connect and disconnect) and keep it on disk."""
-        member = self._members.find(id)
-        member.record = msgspec.structs.replace(member.record, networks=networks)
-        self._members.store.save_state(member.record)
-        await asyncio.to_thread(self._members.store.sync_state, member.id)
-        return member.record
-
-    def set_ports(self, id: str, ports: tuple[Port, ...] | None) -> None:  # noqa: A002
-        """Note by which ports a container is reached since it changed networks; None: as before."""
-        member = self._members.by_id(id)
-        running = member is not None and member.record.state.running
-        if member and running and ports is not None and ports != member.record.state.ports:
-            self._members.set_state(member, ports=ports)
+        await self._control.resize(self._table.find(ref), rows, columns)
 
 
 def _grace_of(record: ContainerRecord) -> int:

@@ -17,18 +17,18 @@ from runtime.engine.errors import (
     NotModifiedError,
 )
 from runtime.engine.service.containers import oom
-from runtime.engine.service.containers.names import check_name
-from runtime.engine.service.containers.removing import Remover
+from runtime.engine.service.containers.parts import Parts
+from runtime.engine.service.containers.removal import Remover
 from runtime.engine.service.containers.starting import Starter, cancel_restart
-from runtime.engine.service.containers.table import Member, Members
-from runtime.engine.service.containers.waits import Ended
 from runtime.engine.service.host.facts import host_facts
-from runtime.engine.service.model.consoles import console_size
 from runtime.engine.service.model.record import ContainerRecord
-from runtime.engine.service.model.request import HostConfig, UpdateRequest
+from runtime.engine.service.model.request import HostConfig, UpdateRequest, console_size
 from runtime.engine.service.model.signals import number_of
-from runtime.engine.service.networks.links import parse_link
+from runtime.engine.service.records.names import check_name
+from runtime.engine.service.records.table import ContainerEntry
+from runtime.engine.service.records.waiters import Ended
 from runtime.engine.service.rules.limits import check_resources, limits_of, merge_resources
+from runtime.engine.service.rules.old_links import parse_link
 from runtime.engine.service.rules.restart import check_policy
 
 GRACE_S = 10
@@ -41,207 +41,208 @@ _TURN_S, _GIVE_UP_S = 30.0, 5.0
 class Control:
     """Each method takes the container's lock for the change it makes, and waits for an end without it."""
 
-    def __init__(self, members: Members, starter: Starter, remover: Remover) -> None:
-        self._members, self._starter, self._remover = members, starter, remover
+    def __init__(self, parts: Parts, starter: Starter, remover: Remover) -> None:
+        self._parts, self._table = parts, parts.table
+        self._starter, self._remover = starter, remover
 
-    async def start(self, member: Member) -> None:
+    async def start(self, entry: ContainerEntry) -> None:
         """Start it."""
-        async with member.lock:
-            await self._starter.start(member)
+        async with entry.lock:
+            await self._starter.start(entry)
 
     # ---- ending it ------------------------------------------------------------------------------------
 
-    async def stop(self, member: Member, timeout: int | None, text: str | None) -> None:
+    async def stop(self, entry: ContainerEntry, timeout: int | None, text: str | None) -> None:
         """Signal it, and kill it when it has not ended in time; return when it has. NotModifiedError."""
-        config = member.record.config
+        config = entry.record.config
         number = number_of(text or config.stop_signal or "")
-        async with self._turn(member):
-            self._members.require(member)
-            if not self._is_up(member):
-                raise NotModifiedError(f"container {member.id} does not run")
-            member.stay_down = True
-            if self._end_restart(member):
-                self._members.publish(member.record, "stop")
+        async with self._turn(entry):
+            self._table.require(entry)
+            if not self._is_up(entry):
+                raise NotModifiedError(f"container {entry.id} does not run")
+            entry.no_restart = True
+            if self._end_restart(entry):
+                self._table.publish(entry.record, "stop")
                 return
-            self._members.set_state(member, manually_stopped=not self._members.closing)
-            member.stopping = True
-            ended = member.waiters.add("not-running")
-            await self._signal(member, number)
+            self._table.set_state(entry, manually_stopped=not self._table.closing)
+            entry.stopping = True
+            ended = entry.waiters.add("not-running")
+            await self._signal(entry, number)
         if timeout is None:
             timeout = config.stop_timeout if config.stop_timeout is not None else GRACE_S
         if not await _within(ended, None if timeout < 0 else timeout):
-            await self._kill_at_once(member, ended)
+            await self._kill_at_once(entry, ended)
 
-    async def restart(self, member: Member, timeout: int | None, text: str | None) -> None:
+    async def restart(self, entry: ContainerEntry, timeout: int | None, text: str | None) -> None:
         """Stop it if it runs, and start it. One that goes with its end stays."""
-        if self._is_up(member):
-            member.by_hand = True
+        if self._is_up(entry):
+            entry.user_restarting = True
             try:
                 with contextlib.suppress(NotModifiedError):  # it ended by itself just now
-                    await self.stop(member, timeout, text)
+                    await self.stop(entry, timeout, text)
             finally:
-                member.by_hand = False
+                entry.user_restarting = False
         with contextlib.suppress(NotModifiedError):  # somebody else started it just now
-            await self.start(member)
-        self._members.publish(member.record, "restart")
+            await self.start(entry)
+        self._table.publish(entry.record, "restart")
 
-    async def kill(self, member: Member, text: str, shown: str) -> None:
+    async def kill(self, entry: ContainerEntry, text: str, shown: str) -> None:
         """Send a signal; after SIGKILL return when it has ended. ConflictError when it does not run."""
         number = number_of(text, signal.SIGKILL)
-        async with self._turn(member):
-            self._members.require(member)
-            if not self._is_up(member):
-                raise ConflictError(f"cannot kill container: {shown}: container {member.id} is not running")
-            stop_signal = member.record.config.stop_signal
+        async with self._turn(entry):
+            self._table.require(entry)
+            if not self._is_up(entry):
+                raise ConflictError(f"cannot kill container: {shown}: container {entry.id} is not running")
+            stop_signal = entry.record.config.stop_signal
             if number == signal.SIGKILL or not stop_signal or number == number_of(stop_signal):
-                member.stay_down = True
-                if self._end_restart(member):
+                entry.no_restart = True
+                if self._end_restart(entry):
                     return
-            self._members.set_state(member, manually_stopped=True)
-            ended = member.waiters.add("not-running") if number == signal.SIGKILL else None
-            await self._signal(member, number)
+            self._table.set_state(entry, manually_stopped=True)
+            ended = entry.waiters.add("not-running") if number == signal.SIGKILL else None
+            await self._signal(entry, number)
         if ended is not None:
-            await self._expect(member, ended)
+            await self._expect(entry, ended)
 
-    async def _kill_at_once(self, member: Member, ended: asyncio.Future[Ended]) -> None:
+    async def _kill_at_once(self, entry: ContainerEntry, ended: asyncio.Future[Ended]) -> None:
         """SIGKILL it and wait for its end."""
-        async with self._turn(member):
-            if not ended.done() and member.record.state.running:
-                await self._signal(member, signal.SIGKILL)
-        await self._expect(member, ended)
+        async with self._turn(entry):
+            if not ended.done() and entry.record.state.running:
+                await self._signal(entry, signal.SIGKILL)
+        await self._expect(entry, ended)
 
-    async def _expect(self, member: Member, ended: asyncio.Future[Ended]) -> None:
+    async def _expect(self, entry: ContainerEntry, ended: asyncio.Future[Ended]) -> None:
         if not await _within(ended, _KILL_PATIENCE_S):
             raise EngineError(
-                f"container {member.id} did not exit after SIGKILL: a process of it is stuck in the kernel; "
+                f"container {entry.id} did not exit after SIGKILL: a process of it is stuck in the kernel; "
                 "see /proc/PID/stack"
             )
 
     @contextlib.asynccontextmanager
-    async def _turn(self, member: Member, *, force: bool = False) -> AsyncIterator[None]:
+    async def _turn(self, entry: ContainerEntry, *, force: bool = False) -> AsyncIterator[None]:
         """Take the container's lock, which a start that hangs has. force: give such a start up."""
-        await self._take(member, force=force)
+        await self._take(entry, force=force)
         try:
             yield
         finally:
-            member.lock.release()
+            entry.lock.release()
 
-    async def _take(self, member: Member, *, force: bool) -> None:
-        if force and not member.record.state.running:
+    async def _take(self, entry: ContainerEntry, *, force: bool) -> None:
+        if force and not entry.record.state.running:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_GIVE_UP_S):
-                    await member.lock.acquire()
+                    await entry.lock.acquire()
                     return
-            await self._members.service.spawner.release(member.id)
+            await self._parts.spawner.release(entry.id)
         try:
             async with asyncio.timeout(_TURN_S):
-                await member.lock.acquire()
+                await entry.lock.acquire()
         except TimeoutError:
             raise EngineError(
-                f"container {member.id} is busy: what was begun with it does not end, mostly as a file "
+                f"container {entry.id} is busy: what was begun with it does not end, mostly as a file "
                 "system does not answer"
             ) from None
 
-    async def _signal(self, member: Member, number: int) -> None:
+    async def _signal(self, entry: ContainerEntry, number: int) -> None:
         """Send a signal and tell so; who is frozen would not notice, so it goes on."""
-        await self._members.service.spawner.signal(member.id, number)
-        self._members.publish(member.record, "kill", {"signal": str(number)})
-        if member.record.state.status == "paused":
+        await self._parts.spawner.signal(entry.id, number)
+        self._table.publish(entry.record, "kill", {"signal": str(number)})
+        if entry.record.state.status == "paused":
             with contextlib.suppress(NotFoundError, ConflictError):  # SIGKILL has ended it, frozen as it was
-                await self._thaw(member)
+                await self._thaw(entry)
 
-    def _is_up(self, member: Member) -> bool:
-        return member.record.state.running or member.record.state.status == "restarting"
+    def _is_up(self, entry: ContainerEntry) -> bool:
+        return entry.record.state.running or entry.record.state.status == "restarting"
 
-    def _end_restart(self, member: Member) -> bool:
+    def _end_restart(self, entry: ContainerEntry) -> bool:
         """Let a container that waits for its restart be as it is; say whether it did."""
-        if member.record.state.status != "restarting":
+        if entry.record.state.status != "restarting":
             return False
-        cancel_restart(member)
-        self._members.set_state(member, status="exited", manually_stopped=not self._members.closing)
+        cancel_restart(entry)
+        self._table.set_state(entry, status="exited", manually_stopped=not self._table.closing)
         return True
 
     # ---- pausing it -----------------------------------------------------------------------------------
 
-    async def pause(self, member: Member) -> None:
+    async def pause(self, entry: ContainerEntry) -> None:
         """Freeze it."""
-        async with member.lock:
-            self._members.require(member)
-            match member.record.state.status:
+        async with entry.lock:
+            self._table.require(entry)
+            match entry.record.state.status:
                 case "running":
-                    await self._members.service.spawner.pause(member.id)
-                    self._members.set_state(member, status="paused")
-                    self._members.publish(member.record, "pause")
+                    await self._parts.spawner.pause(entry.id)
+                    self._table.set_state(entry, status="paused")
+                    self._table.publish(entry.record, "pause")
                 case "paused":
-                    raise ConflictError(f"Container {member.id} is already paused")
+                    raise ConflictError(f"Container {entry.id} is already paused")
                 case "restarting":
                     raise ConflictError(
-                        f"Container {member.id} is restarting, wait until the container is running"
+                        f"Container {entry.id} is restarting, wait until the container is running"
                     )
                 case _:
-                    raise ConflictError(f"container {member.id} is not running")
+                    raise ConflictError(f"container {entry.id} is not running")
 
-    async def unpause(self, member: Member) -> None:
+    async def unpause(self, entry: ContainerEntry) -> None:
         """Let it go on."""
-        async with member.lock:
-            self._members.require(member)
-            if member.record.state.status != "paused":
-                raise ConflictError(f"Container {member.id} is not paused")
-            await self._thaw(member)
+        async with entry.lock:
+            self._table.require(entry)
+            if entry.record.state.status != "paused":
+                raise ConflictError(f"Container {entry.id} is not paused")
+            await self._thaw(entry)
 
-    async def _thaw(self, member: Member) -> None:
-        await self._members.service.spawner.unpause(member.id)
-        self._members.set_state(member, status="running")
-        self._members.publish(member.record, "unpause")
+    async def _thaw(self, entry: ContainerEntry) -> None:
+        await self._parts.spawner.unpause(entry.id)
+        self._table.set_state(entry, status="running")
+        self._table.publish(entry.record, "unpause")
 
     # ---- changing it ----------------------------------------------------------------------------------
 
-    async def rename(self, member: Member, name: str) -> None:
+    async def rename(self, entry: ContainerEntry, name: str) -> None:
         """Give it another name."""
-        new, members = check_name(name) if name else "", self._members
+        new, table = check_name(name) if name else "", self._table
         if not new:
             raise BadParameterError("Neither old nor new names may be empty")
-        async with member.lock:
-            members.require(member)
-            old = member.record.name
+        async with entry.lock:
+            table.require(entry)
+            old = entry.record.name
             if new == old:
                 raise BadParameterError("Renaming a container with the same name as its current name")
-            members.names.rename(member.id, old, new)
-            before = member.record
-            member.record = msgspec.structs.replace(before, name=new)
+            table.names.rename(entry.id, old, new)
+            before = entry.record
+            entry.record = msgspec.structs.replace(before, name=new)
             try:
-                await asyncio.to_thread(members.store.save, member.record)
+                await asyncio.to_thread(table.store.save, entry.record)
             except EngineError:
-                members.names.rename(member.id, new, old)
-                member.record = msgspec.structs.replace(member.record, name=old)
+                table.names.rename(entry.id, new, old)
+                entry.record = msgspec.structs.replace(entry.record, name=old)
                 raise
-            members.publish(member.record, "rename", {"oldName": f"/{old}"})
-            members.service.networks.renamed(member.record)
+            table.publish(entry.record, "rename", {"oldName": f"/{old}"})
+            self._parts.networks.renamed(entry.record)
 
-    async def update(self, member: Member, request: UpdateRequest) -> list[str]:
+    async def update(self, entry: ContainerEntry, request: UpdateRequest) -> list[str]:
         """Change its limits and its restart policy; return warnings."""
-        facts, members = host_facts(), self._members
-        async with member.lock:
-            members.require(member)
-            record = member.record
+        facts, table = host_facts(), self._table
+        async with entry.lock:
+            table.require(entry)
+            record = entry.record
             host = _updated(record, request)
             warnings = check_resources(host, facts)
             if record.state.running:
-                await members.service.spawner.update(member.id, limits_of(host, facts))
-            member.record = msgspec.structs.replace(member.record, host_config=host)
-            if member.record.state.running and host.memory != record.host_config.memory:
-                oom.watch(members, member)
-            await asyncio.to_thread(members.store.save, member.record)
-            members.publish(member.record, "update")
+                await self._parts.spawner.update(entry.id, limits_of(host, facts))
+            entry.record = msgspec.structs.replace(entry.record, host_config=host)
+            if entry.record.state.running and host.memory != record.host_config.memory:
+                oom.watch(table, entry)
+            await asyncio.to_thread(table.store.save, entry.record)
+            table.publish(entry.record, "update")
         return warnings
 
-    async def resize(self, member: Member, rows: int, columns: int) -> None:
+    async def resize(self, entry: ContainerEntry, rows: int, columns: int) -> None:
         """Set the size of its terminal."""
-        if not member.record.state.running:
-            raise ConflictError(f"container {member.id} is not running")
-        await self._members.service.spawner.resize(member.id, *console_size((rows, columns)))
+        if not entry.record.state.running:
+            raise ConflictError(f"container {entry.id} is not running")
+        await self._parts.spawner.resize(entry.id, *console_size((rows, columns)))
         more = {"height": str(rows), "width": str(columns)}
-        self._members.publish(member.record, "resize", more)
+        self._table.publish(entry.record, "resize", more)
 
     # ---- removing it ----------------------------------------------------------------------------------
 
@@ -249,49 +250,49 @@ class Control:
         """Remove a container's old link, `CONTAINER/ALIAS`; both containers stay."""
         parent, _, alias = ref.lstrip("/").rpartition("/")
         if not parent:
-            self._members.find(ref)
+            self._table.find(ref)
             raise ConflictError("Conflict, cannot remove the default link name of the container")
-        member = self._members.find(parent)
-        async with member.lock:
-            self._members.require(member)
-            host = member.record.host_config
+        entry = self._table.find(parent)
+        async with entry.lock:
+            self._table.require(entry)
+            host = entry.record.host_config
             kept = [text for text in host.links or () if parse_link(text)[1] != alias]
             if len(kept) == len(host.links or ()):
                 raise NotFoundError(f"No such link: /{parent}/{alias}")
             host = msgspec.structs.replace(host, links=kept)
-            member.record = msgspec.structs.replace(member.record, host_config=host)
-            await asyncio.to_thread(self._members.store.save, member.record)
+            entry.record = msgspec.structs.replace(entry.record, host_config=host)
+            await asyncio.to_thread(self._table.store.save, entry.record)
 
-    async def remove(self, member: Member, *, force: bool, volumes: bool) -> None:
+    async def remove(self, entry: ContainerEntry, *, force: bool, volumes: bool) -> None:
         """Remove it; return when its files are gone too."""
-        if member.removing:
-            raise ConflictError(f"removal of container {member.id} is already in progress")
-        self._check_removable(member, force=force)
-        member.removing = True
+        if entry.removing:
+            raise ConflictError(f"removal of container {entry.id} is already in progress")
+        self._check_removable(entry, force=force)
+        entry.removing = True
         try:
-            while (cleared := await self._remove_if_down(member, force=force, volumes=volumes)) is None:
-                self._check_removable(member, force=force)  # a start was under way
-                await self._kill_for_removal(member)
+            while (cleared := await self._remove_if_down(entry, force=force, volumes=volumes)) is None:
+                self._check_removable(entry, force=force)  # a start was under way
+                await self._kill_for_removal(entry)
         finally:
-            member.removing = False
+            entry.removing = False
         await cleared
 
     async def _remove_if_down(
-        self, member: Member, *, force: bool, volumes: bool
+        self, entry: ContainerEntry, *, force: bool, volumes: bool
     ) -> asyncio.Future[None] | None:
         """Remove it, unless it runs or waits for its restart: None. The future: its files are gone."""
-        async with self._turn(member, force=force):
-            if not self._members.holds(member):
+        async with self._turn(entry, force=force):
+            if not self._table.holds(entry):
                 return _nothing_left()
-            if self._is_up(member):
+            if self._is_up(entry):
                 return None
-            return await self._remover.remove(member, volumes=volumes or _is_short_lived(member))
+            return await self._remover.remove(entry, volumes=volumes or _auto_remove(entry))
 
-    def _check_removable(self, member: Member, *, force: bool) -> None:
-        status = member.record.state.status
-        if force or not self._is_up(member):
+    def _check_removable(self, entry: ContainerEntry, *, force: bool) -> None:
+        status = entry.record.state.status
+        if force or not self._is_up(entry):
             return
-        name = f'"/{member.record.name}"'
+        name = f'"/{entry.record.name}"'
         if status == "paused":
             raise ConflictError(
                 f"cannot remove container {name}: container is paused and must be unpaused first"
@@ -301,14 +302,14 @@ class Control:
             "force remove"
         )
 
-    async def _kill_for_removal(self, member: Member) -> None:
-        async with self._turn(member):
-            member.stay_down = True
-            if self._end_restart(member) or not member.record.state.running:
+    async def _kill_for_removal(self, entry: ContainerEntry) -> None:
+        async with self._turn(entry):
+            entry.no_restart = True
+            if self._end_restart(entry) or not entry.record.state.running:
                 return
-            ended = member.waiters.add("not-running")
-            await self._signal(member, signal.SIGKILL)
-        await self._expect(member, ended)
+            ended = entry.waiters.add("not-running")
+            await self._signal(entry, signal.SIGKILL)
+        await self._expect(entry, ended)
 
 
 def _nothing_left() -> asyncio.Future[None]:
@@ -317,8 +318,8 @@ def _nothing_left() -> asyncio.Future[None]:
     return done
 
 
-def _is_short_lived(member: Member) -> bool:
-    return member.record.host_config.auto_remove
+def _auto_remove(entry: ContainerEntry) -> bool:
+    return entry.record.host_config.auto_remove
 
 
 def _updated(record: ContainerRecord, request: UpdateRequest) -> HostConfig:

@@ -12,25 +12,30 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from runtime.engine.errors import BadParameterError, NotFoundError
-from runtime.engine.service.containers.names import check_name
-from runtime.engine.service.containers.table import Member, Members
+from runtime.engine.service.containers.parts import Parts
 from runtime.engine.service.host.facts import HostFacts, host_facts
 from runtime.engine.service.host.filesystem_probe import bind_sources, check_answers
-from runtime.engine.service.images.volume_targets import check_places
-from runtime.engine.service.model import clock
-from runtime.engine.service.model.consoles import console_size
-from runtime.engine.service.model.record import ContainerRecord, MountPoint, State
+from runtime.engine.service.model.record import ContainerRecord, MountPoint, State, now
 from runtime.engine.service.model.request import (
     Config,
     CreateRequest,
     EndpointSettings,
     HostConfig,
     VolumeOptions,
+    console_size,
 )
-from runtime.engine.service.networks.links import bound
+from runtime.engine.service.records.names import check_name
+from runtime.engine.service.records.table import ContainerEntry
 from runtime.engine.service.rules import namespace_modes
-from runtime.engine.service.rules.merging import merge, own_config, program_of
-from runtime.engine.service.rules.mounting import ANONYMOUS_LABEL, Planned, plan_mounts, subpath_of
+from runtime.engine.service.rules.image_defaults import merge, own_config, program_of
+from runtime.engine.service.rules.mounting import (
+    ANONYMOUS_LABEL,
+    Planned,
+    check_volume_paths,
+    plan_mounts,
+    subpath_of,
+)
+from runtime.engine.service.rules.old_links import bound
 from runtime.engine.service.rules.settings import DEFAULTS, Settings
 from runtime.engine.service.rules.validate import check_config, check_conflicts, check_host_config
 from runtime.image.layers.files import LockTimeoutError
@@ -47,8 +52,8 @@ _IMAGES_KEPT = 64
 class Creator:
     """Makes containers of requests."""
 
-    def __init__(self, members: Members) -> None:
-        self._members = members
+    def __init__(self, parts: Parts) -> None:
+        self._parts, self._table = parts, parts.table
         self._images: OrderedDict[str, Image] = OrderedDict()
 
     async def create(
@@ -71,27 +76,27 @@ class Creator:
         own = own_config(request)
         config = merge(own, image.execution)
         asked = self._named_partners(request.host_config or HostConfig())
-        settings = self._members.service.settings
+        settings = self._parts.settings
         asked = msgspec.structs.replace(asked, log_config=settings.log_of(asked.log_config))
         check_config(config)
         check_conflicts(own, asked)
         warnings = check_host_config(config, asked, facts)
-        root = os.path.realpath(self._members.service.root)
+        root = os.path.realpath(self._parts.root)
         sources = bind_sources(asked)
         if sources:
             await asyncio.to_thread(check_answers, sources)
         planned = plan_mounts(config, asked, self._mounts_of, daemon_root=root, shallow=shallow)
         record = self._record(wanted, request, config, complete(asked, facts, settings), image.id, planned)
-        member = self._members.add(msgspec.structs.replace(record, of_build=of_build))
-        async with member.lock:
+        entry = self._table.add(msgspec.structs.replace(record, of_build=of_build))
+        async with entry.lock:
             try:
                 await self._keep_image(image.id)
                 await _check_volumes(image, planned)
-                await self._make(member, planned)
+                await self._make(entry, planned)
             except BaseException:
-                await self._undo(member)
+                await self._undo(entry)
                 raise
-        self._members.publish(member.record, "create")
+        self._table.publish(entry.record, "create")
         return record.id, warnings
 
     async def _image(self, request: CreateRequest) -> Image:
@@ -100,7 +105,7 @@ class Creator:
             if request.entrypoint or request.cmd:
                 raise BadParameterError("invalid reference format")
             raise BadParameterError("no command specified")
-        images = self._members.service.images
+        images = self._parts.images
         image_id = images.find_id(request.image)
         if image_id not in self._images:
             self._images[image_id] = await asyncio.to_thread(images.resolve, image_id)
@@ -111,7 +116,7 @@ class Creator:
 
     async def _keep_image(self, image_id: str) -> None:
         """See that nobody has removed the image meanwhile; from now on its removals see the container."""
-        images = self._members.service.images
+        images = self._parts.images
         try:
             images.require(image_id, patience_s=0)
         except LockTimeoutError:
@@ -126,14 +131,14 @@ class Creator:
         image_id: str,
         planned: Sequence[Planned],
     ) -> ContainerRecord:
-        id = self._members.new_id()  # noqa: A001
+        id = self._table.new_id()  # noqa: A001
         path, arguments = program_of(config)
         asked = request.networking_config
         endpoints = (asked.endpoints_config or {}) if asked else {}
         return ContainerRecord(
             id=id,
-            name=name or self._members.names.invent(),
-            created=clock.now(),
+            name=name or self._table.names.invent(),
+            created=now(),
             image=request.image,
             image_id=image_id,
             config=msgspec.structs.replace(config, hostname=self._hostname(config, host, id)),
@@ -149,7 +154,7 @@ class Creator:
         """A volume's place on the host, as inspect tells it."""
         if point.type != "volume":
             return point
-        source = str(self._members.service.volumes.mountpoint(point.name))
+        source = str(self._parts.volumes.mountpoint(point.name))
         return msgspec.structs.replace(point, source=source)
 
     def _hostname(self, config: Config, host: HostConfig, id: str) -> str:  # noqa: A002
@@ -157,7 +162,7 @@ class Creator:
         if config.hostname:
             return config.hostname
         if network.ref:
-            partner = self._members.by_id(network.ref)
+            partner = self._table.by_id(network.ref)
             return partner.record.config.hostname if partner else ""
         return machine.node() if network.host else "" if host.uts_mode == "host" else id[:12]
 
@@ -172,7 +177,7 @@ class Creator:
             text = getattr(host, field)
             if text.startswith("container:") and text != "container:":
                 try:
-                    changes[field] = f"container:{self._members.find(text.partition(':')[2]).id}"
+                    changes[field] = f"container:{self._table.find(text.partition(':')[2]).id}"
                 except NotFoundError as error:
                     if kind != "network":
                         raise BadParameterError(str(error)) from error
@@ -181,33 +186,33 @@ class Creator:
         return msgspec.structs.replace(host, **changes)
 
     def _record_of(self, ref: str) -> ContainerRecord:
-        return self._members.find(ref).record
+        return self._table.find(ref).record
 
     def _mounts_of(self, ref: str) -> Sequence[MountPoint]:
         try:
-            return self._members.find(ref).record.mounts
+            return self._table.find(ref).record.mounts
         except NotFoundError:
             raise BadParameterError(f"No such container: {ref}") from None
 
-    async def _make(self, member: Member, planned: Sequence[Planned]) -> None:
+    async def _make(self, entry: ContainerEntry, planned: Sequence[Planned]) -> None:
         """Everything on disk. The record comes before its volumes: a crash between leaves nothing unowned."""
-        members = self._members
-        networks = await members.service.networks.check(member.record)
-        member.record = msgspec.structs.replace(member.record, networks=networks)
-        if member.record.host_config.auto_remove:
-            members.store.create(member.record, sync=False)
+        table = self._table
+        networks = await self._parts.networks.check(entry.record)
+        entry.record = msgspec.structs.replace(entry.record, networks=networks)
+        if entry.record.host_config.auto_remove:
+            table.store.create(entry.record, sync=False)
         else:
-            await asyncio.to_thread(members.store.create, member.record, sync=True)
+            await asyncio.to_thread(table.store.create, entry.record, sync=True)
         volumes = [one for one in planned if one.point.type == "volume"]
         if volumes:
-            made = await asyncio.to_thread(self._make_volumes, member, volumes)
+            made = await asyncio.to_thread(self._make_volumes, entry, volumes)
             for name in made:
-                members.service.events.publish("volume", "create", name, {"driver": "local"})
+                self._parts.events.publish("volume", "create", name, {"driver": "local"})
 
-    def _make_volumes(self, member: Member, planned: Sequence[Planned]) -> list[str]:
+    def _make_volumes(self, entry: ContainerEntry, planned: Sequence[Planned]) -> list[str]:
         """Blocking. Return the names of those that were not there."""
-        volumes, made = self._members.service.volumes, []
-        layers = self._members.layers(member.record)
+        volumes, made = self._parts.volumes, []
+        layers = self._table.layers(entry.record)
         for one in planned:
             point, options = one.point, one.volume or VolumeOptions()
             driver = options.driver_config
@@ -229,13 +234,13 @@ class Creator:
                     volumes.unmount(point.name)
         return made
 
-    async def _undo(self, member: Member) -> None:
+    async def _undo(self, entry: ContainerEntry) -> None:
         """Take back a creation that failed."""
-        members, volumes = self._members, self._members.service.volumes
-        members.drop(member)
-        gone = members.store.remove(member.id)
-        await members.in_thread(members.store.clear, gone)
-        for point in member.record.mounts:
+        table, volumes = self._table, self._parts.volumes
+        table.drop(entry)
+        gone = table.store.remove(entry.id)
+        await table.in_thread(table.store.clear, gone)
+        for point in entry.record.mounts:
             if point.anonymous:
                 await asyncio.gather(asyncio.to_thread(volumes.remove, point.name), return_exceptions=True)
 
@@ -243,7 +248,7 @@ class Creator:
 async def _check_volumes(image: Image, planned: Sequence[Planned]) -> None:
     anonymous = [one.point.destination for one in planned if one.point.anonymous]
     if anonymous:
-        await asyncio.to_thread(check_places, Merged(image.layer_dirs), anonymous)
+        await asyncio.to_thread(check_volume_paths, Merged(image.layer_dirs), anonymous)
 
 
 def _check_platform(reference: str, image: Image, asked: str) -> None:

@@ -11,9 +11,8 @@ import msgspec
 from runtime.docker_syntax.frames import STDERR, STDOUT
 from runtime.engine.errors import EngineError
 from runtime.engine.service.containers.to_config import environment
-from runtime.engine.service.model.consoles import Cells, console_size
 from runtime.engine.service.model.record import ContainerRecord
-from runtime.engine.service.model.request import Body
+from runtime.engine.service.model.request import Body, Cells, console_size
 from runtime.engine.service.stdio.attachment import Attachment
 from runtime.engine.service.stdio.fanout import Hub
 from runtime.engine.spawner.protocol import Exec, Exited

@@ -22,14 +22,15 @@ from runtime.engine.errors import (
 )
 from runtime.engine.service.containers.exec_model import ExecRequest, ExecStartRequest, Probed, Program
 from runtime.engine.service.containers.start_errors import exec_failure
-from runtime.engine.service.model.consoles import console_size
 from runtime.engine.service.model.record import ContainerRecord
+from runtime.engine.service.model.request import console_size
 from runtime.engine.service.stdio.attachment import Attachment
 from runtime.engine.service.stdio.fanout import Hub
 from runtime.engine.spawner.protocol import Exited, Running
 
 if TYPE_CHECKING:
-    from runtime.engine.service.service import Service
+    from runtime.engine.service.core import Core
+    from runtime.engine.service.networks.networks import Networks
 
 __all__ = ["ExecRequest", "ExecStartRequest", "Execs", "Probed"]
 
@@ -42,8 +43,8 @@ _KEPT = 100
 class Execs:
     """All execs of a daemon, known as long as their container. Used in the loop only."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, core: Core, networks: Networks) -> None:
+        self._core, self._networks = core, networks
         self._execs: dict[str, Program] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -54,7 +55,7 @@ class Execs:
 
         ConflictError when the container does not run or is paused, BadParameterError without a command.
         """
-        record = self._service.containers.get(ref)
+        record = self._core.table.get(ref)
         _require_running(record, ref)
         if not request.cmd:
             raise BadParameterError("No exec command specified")
@@ -72,7 +73,7 @@ class Execs:
             raise ConflictError(f"exec command {exec_id} has already run")
         if one.started:
             raise ConflictError(f"Error: Exec command {exec_id} is already running")
-        record = self._service.containers.get(one.container)
+        record = self._core.table.get(one.container)
         _require_running(record, record.id)
         one.size = console_size(request.console_size) if request.console_size else one.size
         attachment = None if request.detach else one.attach()
@@ -99,7 +100,7 @@ class Execs:
             raise ConflictError(f"exec command {exec_id} has already run")
         one.size = console_size((rows, columns))
         if one.pid:
-            await self._service.spawner.resize(one.container, *one.size, one.id)
+            await self._core.spawner.resize(one.container, *one.size, one.id)
 
     def of(self, id: str) -> list[str]:  # noqa: A002
         """Return the ids of a container's execs that have not ended, for its inspect document's ExecIDs."""
@@ -130,7 +131,7 @@ class Execs:
         except TimeoutError:
             code = -1
             with contextlib.suppress(EngineError):
-                await self._service.spawner.signal(record.id, signal.SIGKILL, one.id)
+                await self._core.spawner.signal(record.id, signal.SIGKILL, one.id)
         finally:
             await attachment.close()
             if one.code is not None or not one.pid:
@@ -221,7 +222,7 @@ class Execs:
     async def _begin(self, one: Program, record: ContainerRecord) -> None:
         try:
             request = one.request(record, self._layers(record.id), self._variables(record))
-            started, fds = await self._service.spawner.exec(request)
+            started, fds = await self._core.spawner.exec(request)
         except BaseException as error:
             one.code = error.exit_code if isinstance(error, StartFailedError) else 126
             await one.hub.finish()
@@ -236,15 +237,15 @@ class Execs:
     def _variables(self, record: ContainerRecord) -> dict[str, str]:
         if not record.host_config.links:
             return {}
-        return self._service.networks.link_variables(record, needed=False)
+        return self._networks.link_variables(record, needed=False)
 
     def _layers(self, id: str) -> list[str]:  # noqa: A002
-        containers = self._service.containers
-        return [*map(str, containers.layers(id)), str(containers.directory(id) / "layer" / "u")]
+        table = self._core.table
+        return [*map(str, table.layers(table.get(id))), str(table.directory(id) / "layer" / "u")]
 
     async def _take_up(self, one: Program) -> None:
         try:
-            one.hub.start(await self._service.spawner.streams(one.container, one.id))
+            one.hub.start(await self._core.spawner.streams(one.container, one.id))
         except EngineError as error:
             log.warning("take up exec %s of container %s: %s", one.id, one.container, error)
 
@@ -260,11 +261,11 @@ class Execs:
 
     async def _release(self, id: str, exec_id: str) -> None:  # noqa: A002
         with contextlib.suppress(EngineError):
-            await self._service.spawner.release(id, exec_id)
+            await self._core.spawner.release(id, exec_id)
 
     async def _close_stdin(self, id: str, exec_id: str) -> None:  # noqa: A002
         with contextlib.suppress(EngineError):
-            await self._service.spawner.close_stdin(id, exec_id)
+            await self._core.spawner.close_stdin(id, exec_id)
 
     def _detached(self, exec_id: str) -> None:
         one = self._execs.get(exec_id)
@@ -273,8 +274,8 @@ class Execs:
 
     def _publish(self, one: Program, action: str, more: dict[str, str] | None = None) -> None:
         with contextlib.suppress(NotFoundError):  # its container may be gone
-            record = self._service.containers.get(one.container)
-            self._service.containers.publish(record, action, {"execID": one.id, **(more or {})})
+            record = self._core.table.get(one.container)
+            self._core.table.publish(record, action, {"execID": one.id, **(more or {})})
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

@@ -10,10 +10,10 @@ import msgspec
 
 from runtime.docker_syntax import durations, times
 from runtime.engine.errors import EngineError
-from runtime.engine.service.containers.table import Member, Members
-from runtime.engine.service.model import clock
-from runtime.engine.service.model.record import ContainerRecord, Health, HealthProbe, HealthStatus
+from runtime.engine.service.containers.parts import Parts
+from runtime.engine.service.model.record import ContainerRecord, Health, HealthProbe, HealthStatus, now
 from runtime.engine.service.model.request import Config, Healthcheck
+from runtime.engine.service.records.table import ContainerEntry
 
 INTERVAL_NS = TIMEOUT_NS = 30_000_000_000
 START_INTERVAL_NS = 5_000_000_000
@@ -69,8 +69,8 @@ def begin(record: ContainerRecord) -> Health | None:
 class Monitor:
     """Probes one running container from begin() to end()."""
 
-    def __init__(self, members: Members, member: Member) -> None:
-        self._members, self._member = members, member
+    def __init__(self, parts: Parts, entry: ContainerEntry) -> None:
+        self._parts, self._entry = parts, entry
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -84,52 +84,52 @@ class Monitor:
             self._task = None
 
     async def _probe_on(self) -> None:
-        check = self._member.record.config.healthcheck
+        check = self._entry.record.config.healthcheck
         assert check is not None
         while True:
-            health = self._member.record.state.health or Health()
+            health = self._entry.record.state.health or Health()
             await asyncio.sleep(wait_ns(check, health, self._ran_ns()) / 1e9)
-            if self._member.record.state.status == "running":
+            if self._entry.record.state.status == "running":
                 await self._probe(check)
 
     async def _probe(self, check: Healthcheck) -> None:
-        member, timeout_ns = self._member, check.timeout or TIMEOUT_NS
-        argv, ran_ns, start = probe_argv(member.record.config), self._ran_ns(), clock.now()
+        entry, timeout_ns = self._entry, check.timeout or TIMEOUT_NS
+        argv, ran_ns, start = probe_argv(entry.record.config), self._ran_ns(), now()
         try:
-            code, output = await self._members.service.execs.probe(
-                member.record, argv, timeout_s=timeout_ns / 1e9, most=_MOST
+            code, output = await self._parts.execs.probe(
+                entry.record, argv, timeout_s=timeout_ns / 1e9, most=_MOST
             )
             if code == -1:
                 given = durations.text_of(timeout_ns)
                 output = f"Health check exceeded timeout ({given}): {output}".rstrip(": ")
         except EngineError as error:
             code, output = -1, str(error)
-        if member.record.state.running:
-            probe = HealthProbe(start=start, end=clock.now(), exit_code=code, output=output[:_MOST])
-            self._take(judge(member.record.state.health or Health(), probe, check, ran_ns))
+        if entry.record.state.running:
+            probe = HealthProbe(start=start, end=now(), exit_code=code, output=output[:_MOST])
+            self._take(judge(entry.record.state.health or Health(), probe, check, ran_ns))
 
     def _take(self, health: Health) -> None:
-        member = self._member
-        before = member.record.state.health
+        entry = self._entry
+        before = entry.record.state.health
         changed = before is None or before.status != health.status
-        self._members.set_state(member, save=changed, health=health)
+        self._parts.table.set_state(entry, save=changed, health=health)
         if changed:
-            self._members.publish(member.record, f"health_status: {health.status}")
+            self._parts.table.publish(entry.record, f"health_status: {health.status}")
 
     def _ran_ns(self) -> int:
-        return time.time_ns() - times.ns_of(self._member.record.state.started_at)
+        return time.time_ns() - times.ns_of(self._entry.record.state.started_at)
 
 
-def monitor(members: Members, member: Member) -> None:
-    """Begin to probe a running container, if it wants to be."""
-    unmonitor(member)
-    if probe_argv(member.record.config):
-        member.health = Monitor(members, member)
-        member.health.begin()
+def monitor(parts: Parts, entry: ContainerEntry) -> None:
+    """Begin to probe a running container, if its config asks for it."""
+    unmonitor(entry)
+    if probe_argv(entry.record.config):
+        entry.health = monitor = Monitor(parts, entry)
+        monitor.begin()
 
 
-def unmonitor(member: Member) -> None:
+def unmonitor(entry: ContainerEntry) -> None:
     """Stop probing a container. Idempotent."""
-    if member.health is not None:
-        member.health.end()
-        member.health = None
+    if entry.health is not None:
+        entry.health.end()
+        entry.health = None

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import logging
 
-from runtime.engine.service.containers.table import Member, Members
+from runtime.engine.service.records.table import ContainerEntry, ContainerTable
 from runtime.spawn.cgroups import find_layout
 from runtime.spawn.cgroups.oom import OomWatch
 from runtime.spawn.errnos import errno_text
@@ -22,17 +22,17 @@ _layout = functools.cache(find_layout)
 class Lookout:
     """Tells of one run of a container, from a moment after it was made to end()."""
 
-    def __init__(self, members: Members, member: Member) -> None:
-        self._members, self._member = members, member
+    def __init__(self, table: ContainerTable, entry: ContainerEntry) -> None:
+        self._table, self._entry = table, entry
         self._watch: OomWatch | None = None
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(_YOUNG_S, self._begin)
 
     def _begin(self) -> None:
         try:
-            self._watch = OomWatch(self._member.record.state.pid, _layout())
+            self._watch = OomWatch(self._entry.record.state.pid, _layout())
         except OSError as error:  # it has ended, which others tell
-            log.debug("watch the memory of container %s: %s", self._member.id, errno_text(error))
+            log.debug("watch the memory of container %s: %s", self._entry.id, errno_text(error))
             return
         self._loop.add_reader(self._watch.fd, self._look)
         self._look()
@@ -40,8 +40,8 @@ class Lookout:
     def _look(self) -> None:
         try:
             if self._watch is not None and self._watch.happened():
-                self._members.set_state(self._member, save=False, oom_killed=True)
-                self._members.publish(self._member.record, "oom")
+                self._table.set_state(self._entry, save=False, oom_killed=True)
+                self._table.publish(self._entry.record, "oom")
         except OSError:  # its cgroup has gone: all is told
             self._close()
 
@@ -58,15 +58,15 @@ class Lookout:
             self._watch = None
 
 
-def watch(members: Members, member: Member) -> None:
+def watch(table: ContainerTable, entry: ContainerEntry) -> None:
     """Tell from now on when a running container's memory runs out, if it has a limit."""
-    unwatch(member)
-    if member.record.host_config.memory:
-        member.oom = Lookout(members, member)
+    unwatch(entry)
+    if entry.record.host_config.memory:
+        entry.oom = Lookout(table, entry)
 
 
-def unwatch(member: Member) -> None:
+def unwatch(entry: ContainerEntry) -> None:
     """Tell no more of it. Idempotent."""
-    if member.oom is not None:
-        member.oom.end()
-        member.oom = None
+    if entry.oom is not None:
+        entry.oom.end()
+        entry.oom = None

@@ -11,11 +11,12 @@ import msgspec
 
 from runtime.engine.errors import ConflictError, EngineError
 from runtime.engine.service.containers import health, oom
-from runtime.engine.service.containers.ending import Ending, is_told
-from runtime.engine.service.containers.removing import Remover
+from runtime.engine.service.containers.exit_handling import Ending, is_told
+from runtime.engine.service.containers.parts import Parts
+from runtime.engine.service.containers.removal import Remover
 from runtime.engine.service.containers.starting import Starter
-from runtime.engine.service.containers.table import Member, Members
 from runtime.engine.service.model.record import ContainerRecord
+from runtime.engine.service.records.table import ContainerEntry
 from runtime.engine.service.rules import namespace_modes
 from runtime.engine.service.rules.restart import wants_start
 from runtime.engine.spawner.protocol import MAIN, Running
@@ -31,124 +32,125 @@ class Adoption:
     restart policy wants is started.
     """
 
-    def __init__(self, members: Members, starter: Starter, ending: Ending, remover: Remover) -> None:
-        self._members, self._starter = members, starter
+    def __init__(self, parts: Parts, starter: Starter, ending: Ending, remover: Remover) -> None:
+        self._parts, self._table = parts, parts.table
+        self._starter = starter
         self._ending, self._remover = ending, remover
-        self._cut_off: list[Member] = []
+        self._cut_off: list[ContainerEntry] = []
 
     async def take_up(self) -> None:
         """Read all records and bring each together with what the spawner holds."""
-        members, spawner = self._members, self._members.service.spawner
-        for record in await asyncio.to_thread(members.store.load):
+        table, spawner = self._table, self._parts.spawner
+        for record in await asyncio.to_thread(table.store.load):
             self._add(record)
         held = {one.id: one for one in spawner.running if one.exec_id == MAIN}
         for one in held.values():
-            if members.by_id(one.id) is None:
+            if table.by_id(one.id) is None:
                 await self._discard(one.id)
-        for member in members:
-            await self._guard(member, self._reconcile(member, held.get(member.id)))
+        for entry in table:
+            await self._guard(entry, self._reconcile(entry, held.get(entry.id)))
         await self._take_up_execs([one for one in spawner.running if one.exec_id != MAIN])
 
     def _add(self, record: ContainerRecord) -> None:
         try:
-            self._members.add(record)
+            self._table.add(record)
         except ConflictError:
             log.error("container %s: its name %s is taken; it gets its id as name", record.id, record.name)
-            self._members.add(msgspec.structs.replace(record, name=record.id[:12]))
+            self._table.add(msgspec.structs.replace(record, name=record.id[:12]))
 
     async def _discard(self, id: str) -> None:  # noqa: A002
         """End what no record knows of: a daemon died in the middle of its start or its removal."""
         try:
-            await self._members.service.spawner.kill_all(id)
-            await self._members.service.spawner.release(id)
+            await self._parts.spawner.kill_all(id)
+            await self._parts.spawner.release(id)
         except EngineError as error:
             log.warning("free container %s, of which no record tells: %s", id, error)
 
-    async def _reconcile(self, member: Member, held: Running | None) -> None:
-        state = member.record.state
-        if member.record.of_build and (state.running or state.status == "created"):
-            self._cut_off.append(member)
+    async def _reconcile(self, entry: ContainerEntry, held: Running | None) -> None:
+        state = entry.record.state
+        if entry.record.of_build and (state.running or state.status == "created"):
+            self._cut_off.append(entry)
             if held is not None:
-                await self._discard(member.id)
+                await self._discard(entry.id)
                 held = None
         if held is None:
             if state.running:
-                await self._ending.lost(member)
+                await self._ending.lost(entry)
             return
-        if held.exited is not None and is_told(member.record, held.exited):
-            await self._members.service.spawner.release(member.id)
+        if held.exited is not None and is_told(entry.record, held.exited):
+            await self._parts.spawner.release(entry.id)
             return
         if not state.running:  # its start was never answered, so it did not take place
-            await self._discard(member.id)
+            await self._discard(entry.id)
             return
-        await self._go_on(member, held)
+        await self._go_on(entry, held)
         if held.exited is not None:
-            await self._ending.finish(member, held.exited)
+            await self._ending.finish(entry, held.exited)
 
-    async def _go_on(self, member: Member, held: Running) -> None:
+    async def _go_on(self, entry: ContainerEntry, held: Running) -> None:
         """Take a container's run up where the last daemon left it."""
-        members, service = self._members, self._members.service
+        table, parts = self._table, self._parts
         status = "paused" if held.paused else "running"
-        members.set_state(member, status=status, pid=held.pid, ports=held.ports)
-        service.streams.adopt(member.id, await service.spawner.streams(member.id))
-        await service.networks.started(member.record)
-        names = [point.name for point in member.record.mounts if point.type == "volume"]
+        table.set_state(entry, status=status, pid=held.pid, ports=held.ports)
+        parts.streams.adopt(entry.id, await parts.spawner.streams(entry.id))
+        await parts.networks.started(entry.record)
+        names = [point.name for point in entry.record.mounts if point.type == "volume"]
         if names:
             await asyncio.to_thread(self._mount, names)
-        member.held = True
-        health.monitor(members, member)
-        oom.watch(members, member)
+        entry.volumes_held = True
+        health.monitor(parts, entry)
+        oom.watch(table, entry)
 
     def _mount(self, names: Sequence[str]) -> None:
         """Count a running container among its volumes' users once more."""
         for name in names:
-            self._members.service.volumes.mount(name)
+            self._parts.volumes.mount(name)
 
     async def _take_up_execs(self, running: Sequence[Running]) -> None:
-        service = self._members.service
+        parts = self._parts
         for one in running:
-            member = self._members.by_id(one.id)
-            if member is None or not member.record.state.running or one.exited is not None:
-                await service.spawner.release(one.id, one.exec_id)
+            entry = self._table.by_id(one.id)
+            if entry is None or not entry.record.state.running or one.exited is not None:
+                await parts.spawner.release(one.id, one.exec_id)
             else:
-                service.execs.adopt(one)
+                parts.execs.adopt(one)
 
     # ---- what policies want ---------------------------------------------------------------------------
 
     async def apply_policies(self) -> None:
         """Remove what goes with its end, and start what is to run; who joins another one comes after it."""
-        idle = [member for member in self._members if not member.record.state.running]
-        for member in idle:
-            if member.record.host_config.auto_remove or member in self._cut_off:
-                await self._guard(member, self._remove(member))
-        begins = not self._members.service.private
-        wanted = [one for one in idle if begins and self._members.holds(one) and _wants_start(one)]
+        idle = [entry for entry in self._table if not entry.record.state.running]
+        for entry in idle:
+            if entry.record.host_config.auto_remove or entry in self._cut_off:
+                await self._guard(entry, self._remove(entry))
+        begins = not self._parts.private
+        wanted = [one for one in idle if begins and self._table.holds(one) and _wants_start(one)]
         for joins in (False, True):
-            wave = [member for member in wanted if bool(namespace_modes.partners(member.record)) == joins]
+            wave = [entry for entry in wanted if bool(namespace_modes.partners(entry.record)) == joins]
             await asyncio.gather(*(self._guard(one, self._start(one)) for one in wave))
-        for member in idle:
-            if member.record.state.status == "restarting":
-                self._members.set_state(member, status="exited")
+        for entry in idle:
+            if entry.record.state.status == "restarting":
+                self._table.set_state(entry, status="exited")
 
-    async def _remove(self, member: Member) -> None:
-        async with member.lock:
-            await self._remover.remove(member, volumes=True)
+    async def _remove(self, entry: ContainerEntry) -> None:
+        async with entry.lock:
+            await self._remover.remove(entry, volumes=True)
 
-    async def _start(self, member: Member) -> None:
-        async with member.lock:
-            if not member.record.state.running:
-                await self._starter.start(member, by_policy=True)
+    async def _start(self, entry: ContainerEntry) -> None:
+        async with entry.lock:
+            if not entry.record.state.running:
+                await self._starter.start(entry, by_policy=True)
 
-    async def _guard(self, member: Member, work: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, entry: ContainerEntry, work: Coroutine[Any, Any, None]) -> None:
         """One container that cannot be taken up must not keep the daemon from its others."""
         try:
             await work
         except Exception:
-            log.exception("take up container %s", member.id)
+            log.exception("take up container %s", entry.id)
 
 
-def _wants_start(member: Member) -> bool:
-    record = member.record
+def _wants_start(entry: ContainerEntry) -> bool:
+    record = entry.record
     if record.state.status == "restarting":
         return True
     return wants_start(

@@ -20,15 +20,15 @@ from runtime.engine.errors import (
     UnavailableError,
 )
 from runtime.engine.service.containers import health, oom
-from runtime.engine.service.containers.removing import Remover
+from runtime.engine.service.containers.parts import Parts
+from runtime.engine.service.containers.removal import Remover
 from runtime.engine.service.containers.start_errors import start_failure
-from runtime.engine.service.containers.table import Member, Members
 from runtime.engine.service.containers.to_config import FILES, Surroundings, hostname_of, start_of
-from runtime.engine.service.containers.waits import Ended
 from runtime.engine.service.host.facts import host_facts
 from runtime.engine.service.host.filesystem_probe import check_answers
-from runtime.engine.service.model import clock
-from runtime.engine.service.model.record import ContainerRecord, MountPoint
+from runtime.engine.service.model.record import ContainerRecord, MountPoint, now
+from runtime.engine.service.records.table import ContainerEntry
+from runtime.engine.service.records.waiters import Ended
 from runtime.engine.service.rules import namespace_modes
 from runtime.engine.service.rules.mounting import ANONYMOUS_LABEL, subpath_of
 from runtime.engine.spawner.protocol import Endpoint, Start, Started
@@ -45,79 +45,80 @@ _UNKNOWN = 128
 class Starter:
     """Starts containers. All methods are called with the container's lock held."""
 
-    def __init__(self, members: Members, remover: Remover) -> None:
-        self._members, self._remover = members, remover
+    def __init__(self, parts: Parts, remover: Remover) -> None:
+        self._parts, self._table = parts, parts.table
+        self._remover = remover
 
-    async def start(self, member: Member, *, by_policy: bool = False) -> None:
+    async def start(self, entry: ContainerEntry, *, by_policy: bool = False) -> None:
         """Start a container that does not run. by_policy: its restart policy does, so its count goes on.
 
         Raises EngineError or what the part raised that failed; the record then says why, and a container that
         goes with its end is gone.
         """
-        self._check(member)
-        cancel_restart(member)
-        member.stay_down = False
+        self._check(entry)
+        cancel_restart(entry)
+        entry.no_restart = False
         if not by_policy:
-            member.backoff = type(member.backoff)()
+            entry.backoff = type(entry.backoff)()
         try:
-            started, fds = await self._attempt(member)
+            started, fds = await self._attempt(entry)
         except Exception as error:
-            worded = start_failure(member.record.path, error)
-            await self._failed(member, worded, by_policy=by_policy)
+            worded = start_failure(entry.record.path, error)
+            await self._failed(entry, worded, by_policy=by_policy)
             if worded is error:
                 raise
             raise worded from error
-        await self._began(member, started, fds, by_policy=by_policy)
+        await self._began(entry, started, fds, by_policy=by_policy)
 
-    async def _attempt(self, member: Member) -> tuple[Started, list[int]]:
+    async def _attempt(self, entry: ContainerEntry) -> tuple[Started, list[int]]:
         """Let the spawner start it; when that one dies over it, the next one."""
-        spawner = self._members.service.spawner
+        spawner = self._parts.spawner
         try:
-            return await spawner.start(await self._request(member))
+            return await spawner.start(await self._request(entry))
         except UnavailableError:
-            if not await self._members.service.reopened(spawner):
+            if not await self._parts.reopened(spawner):
                 raise
-        await self._remover.give_back(member)
-        return await self._members.service.spawner.start(await self._request(member))
+        await self._remover.give_back(entry)
+        return await self._parts.spawner.start(await self._request(entry))
 
-    async def _request(self, member: Member) -> Start:
-        around = await self._ready(member)
-        host = self._members.service.settings.at_start(member.record.host_config)
-        record = msgspec.structs.replace(member.record, host_config=host)
-        return start_of(record, around, host_facts(), self._members.coming)
+    async def _request(self, entry: ContainerEntry) -> Start:
+        around = await self._ready(entry)
+        host = self._parts.settings.at_start(entry.record.host_config)
+        record = msgspec.structs.replace(entry.record, host_config=host)
+        return start_of(record, around, host_facts(), self._table.coming)
 
-    def _check(self, member: Member) -> None:
-        record = member.record
-        self._members.require(member)
+    def _check(self, entry: ContainerEntry) -> None:
+        record = entry.record
+        self._table.require(entry)
         if record.state.status == "paused":
             raise ConflictError("cannot start a paused container, try unpause instead")
         if record.state.running:
             raise NotModifiedError(f"container {record.id} is running already")
-        if member.removing or record.state.status in ("removing", "dead"):
+        if entry.removing or record.state.status in ("removing", "dead"):
             raise ConflictError("container is marked for removal and cannot be started")
-        if self._members.closing:
+        if self._table.closing:
             raise ContainerStateError(f"start {record.id}: the daemon is ending")
 
-    async def _ready(self, member: Member) -> Surroundings:
+    async def _ready(self, entry: ContainerEntry) -> Surroundings:
         """Take and make what the container needs beside its image."""
-        service, members = self._members.service, self._members
-        layers = members.layers(member.record)
-        directory = members.store.directory(member.id)
-        partners = namespace_modes.partners(member.record)
-        joined: dict[str, str] = {kind: self._partner(member, kind, ref).id for kind, ref in partners.items()}
-        volumes = await asyncio.to_thread(self._mount, member.record, layers) if _mounts_any(member) else {}
-        member.held = True
+        parts, table = self._parts, self._table
+        layers = table.layers(entry.record)
+        directory = table.store.directory(entry.id)
+        partners = namespace_modes.partners(entry.record)
+        joined: dict[str, str] = {kind: self._partner(entry, kind, ref).id for kind, ref in partners.items()}
+        volumes = await asyncio.to_thread(self._mount, entry.record, layers) if _mounts_any(entry) else {}
+        entry.volumes_held = True
         files, endpoints, ports = directory, NO_ENDPOINTS, NO_PORTS
         variables: dict[str, str] = {}
         if "network" in joined:
-            files = members.store.directory(self._whose_network(joined["network"]))
+            files = table.store.directory(self._whose_network(joined["network"]))
         else:
-            if namespace_modes.has_own_network(member.record):
-                endpoints, ports, networks = await service.networks.endpoints_for(member.record)
-                member.record = msgspec.structs.replace(member.record, networks=networks)
-            self._write_files(member.record, directory)
-            if member.record.host_config.links:
-                variables = service.networks.link_variables(member.record)
+            if namespace_modes.has_own_network(entry.record):
+                endpoints, ports, networks = await parts.networks.endpoints_for(entry.record)
+                entry.record = msgspec.structs.replace(entry.record, networks=networks)
+            self._write_files(entry.record, directory)
+            if entry.record.host_config.links:
+                variables = parts.networks.link_variables(entry.record)
         return Surroundings(
             layers=layers,
             home=directory / "layer",
@@ -134,22 +135,22 @@ class Starter:
         passed: set[str] = set()
         while id not in passed:
             passed.add(id)
-            ref = namespace_modes.partners(self._members.find(id).record).get("network")
-            id = self._members.find(ref).id if ref else id  # noqa: A001
+            ref = namespace_modes.partners(self._table.find(id).record).get("network")
+            id = self._table.find(ref).id if ref else id  # noqa: A001
         return id
 
-    def _partner(self, member: Member, kind: namespace_modes.Kind, ref: str) -> Member:
+    def _partner(self, entry: ContainerEntry, kind: namespace_modes.Kind, ref: str) -> ContainerEntry:
         """The running container whose namespace another one shares."""
         if kind == "network":
-            partner = self._members.find(ref)
-            if partner is member:
+            partner = self._table.find(ref)
+            if partner is entry:
                 raise EngineError("cannot join own network; name another container, or leave --network away")
             if not partner.record.state.running:
                 raise ConflictError(f"cannot join network of a non running container: {partner.id}")
             return partner
         failed = f"failed to join {kind.upper()} namespace"
         try:
-            partner = self._members.find(ref)
+            partner = self._table.find(ref)
         except NotFoundError as error:
             raise EngineError(f"{failed}: {error}") from error
         if not partner.record.state.running:
@@ -163,7 +164,7 @@ class Starter:
 
     def _mount(self, record: ContainerRecord, layers: Iterable[Path]) -> dict[str, Path]:
         """Blocking. Directories of a container's volumes; sources of its binds are made as docker does."""
-        volumes, found = self._members.service.volumes, {}
+        volumes, found = self._parts.volumes, {}
         check_answers(point.source for point in record.mounts if point.type == "bind")
         with contextlib.ExitStack() as undo:
             for point in record.mounts:
@@ -181,7 +182,7 @@ class Starter:
 
     def _write_files(self, record: ContainerRecord, directory: Path) -> None:
         contents = {
-            **self._members.service.networks.files_for(record),
+            **self._parts.networks.files_for(record),
             "hostname": f"{hostname_of(record)}\n".encode(),
         }
         for name in FILES:
@@ -190,58 +191,60 @@ class Starter:
             except OSError as error:
                 raise EngineError(f"write {directory}/{name}: {errno_advice(error)}") from error
 
-    async def _began(self, member: Member, started: Started, fds: list[int], *, by_policy: bool) -> None:
-        members, service = self._members, self._members.service
-        restarts = member.record.state.restart_count
-        members.set_state(
-            member,
+    async def _began(
+        self, entry: ContainerEntry, started: Started, fds: list[int], *, by_policy: bool
+    ) -> None:
+        table, parts = self._table, self._parts
+        restarts = entry.record.state.restart_count
+        table.set_state(
+            entry,
             status="running",
             pid=started.pid,
             error="",
             oom_killed=False,
-            started_at=clock.now(),
+            started_at=now(),
             exit_code=0,
             restart_count=restarts if by_policy else 0,
             manually_stopped=False,
-            health=health.begin(member.record),
+            health=health.begin(entry.record),
             ports=started.ports,
         )
-        service.streams.adopt(member.id, fds)
-        await service.networks.started(member.record)
-        self._remover.tell_volumes(member.record, "mount")
-        members.publish(member.record, "start")
-        health.monitor(members, member)
-        oom.watch(members, member)
-        if member.record.host_config.restart_policy.name not in ("", "no"):
-            members.in_thread(members.store.sync_state, member.id)
+        parts.streams.adopt(entry.id, fds)
+        await parts.networks.started(entry.record)
+        self._remover.tell_volumes(entry.record, "mount")
+        table.publish(entry.record, "start")
+        health.monitor(parts, entry)
+        oom.watch(table, entry)
+        if entry.record.host_config.restart_policy.name not in ("", "no"):
+            table.in_thread(table.store.sync_state, entry.id)
 
-    async def _failed(self, member: Member, error: Exception, *, by_policy: bool) -> None:
+    async def _failed(self, entry: ContainerEntry, error: Exception, *, by_policy: bool) -> None:
         """Take back what the start had taken; who is attached to it is let go.
 
         Who waits for an end is not told, unless it waited for its restart, which counted as running.
         """
-        members, state = self._members, member.record.state
+        table, state = self._table, entry.record.state
         code = error.exit_code if isinstance(error, StartFailedError) else _UNKNOWN
         status = "exited" if state.started_at else "created"
-        members.set_state(member, status=status, pid=0, error=str(error), exit_code=code, ports=())
-        await self._remover.give_back(member)
-        await members.service.streams.drained(member.id)
-        members.publish(member.record, "die", {"exitCode": str(code)})
+        table.set_state(entry, status=status, pid=0, error=str(error), exit_code=code, ports=())
+        await self._remover.give_back(entry)
+        await self._parts.streams.drained(entry.id)
+        table.publish(entry.record, "die", {"exitCode": str(code)})
         if by_policy:
-            member.waiters.stopped(Ended(code, str(error)))
-        if member.record.host_config.auto_remove and not member.by_hand:
-            await self._remover.remove(member, volumes=True)
+            entry.waiters.stopped(Ended(code, str(error)))
+        if entry.record.host_config.auto_remove and not entry.user_restarting:
+            await self._remover.remove(entry, volumes=True)
 
 
-def cancel_restart(member: Member) -> None:
+def cancel_restart(entry: ContainerEntry) -> None:
     """Let a waiting restart be. Idempotent."""
-    task, member.restart = member.restart, None
+    task, entry.restart = entry.restart, None
     if task is not None and task is not asyncio.current_task():
         task.cancel()
 
 
-def _mounts_any(member: Member) -> bool:
-    return any(point.type != "tmpfs" for point in member.record.mounts)
+def _mounts_any(entry: ContainerEntry) -> bool:
+    return any(point.type != "tmpfs" for point in entry.record.mounts)
 
 
 def _make_source(point: MountPoint) -> None:

@@ -14,8 +14,8 @@ from runtime.engine.config import ContainerConfig
 from runtime.engine.errors import BadParameterError, NotFoundError, refusing
 from runtime.engine.propagation import can_be_slave
 from runtime.engine.service.host.facts import HostFacts
-from runtime.engine.service.model.consoles import console_size
 from runtime.engine.service.model.record import ContainerRecord, MountPoint
+from runtime.engine.service.model.request import console_size
 from runtime.engine.service.rules import namespace_modes
 from runtime.engine.service.rules.device_nodes import devices_of, rules_of
 from runtime.engine.service.rules.limits import limits_of

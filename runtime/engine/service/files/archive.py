@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from runtime.docker_syntax.times import text_of
 from runtime.engine.errors import BadParameterError, EngineError, ForbiddenError, NotFoundError
-from runtime.engine.inroot import clean, mount_id, open_in, resolve
+from runtime.engine.paths_in_root import clean, mount_id, open_in, resolve
 from runtime.engine.service.files.rootview import bare_root_of, layers_of, root_of
 from runtime.engine.service.files.tarin import Owner, unpack_into
 from runtime.engine.service.files.tarout import tar_of

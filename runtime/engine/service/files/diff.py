@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.engine.errors import EngineError
-from runtime.engine.inroot import open_in
+from runtime.engine.paths_in_root import open_in
 from runtime.engine.service.images.snapshot import leftovers
 from runtime.engine.service.model.request import Body
 from runtime.image.layers.layer_view import Merged, Node

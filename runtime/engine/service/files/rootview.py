@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.engine.errors import EngineError
-from runtime.engine.inroot import make_directories, make_file, open_in
+from runtime.engine.paths_in_root import make_directories, make_file, open_in
 from runtime.engine.service.model.record import ContainerRecord, MountPoint
 from runtime.engine.service.rules.mounting import subpath_of
 from runtime.spawn.errnos import errno_text

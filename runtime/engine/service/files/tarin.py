@@ -13,7 +13,7 @@ from io import BufferedReader
 from typing import BinaryIO, NamedTuple, cast
 
 from runtime.engine.errors import BadParameterError, EngineError
-from runtime.engine.inroot import make_directories, mount_id, open_in
+from runtime.engine.paths_in_root import make_directories, mount_id, open_in
 from runtime.image.layers.metadata import PAX_XATTR, is_content
 from runtime.image.layers.tar_entries import make_device, write_content
 from runtime.spawn.errnos import errno_text

@@ -10,7 +10,7 @@ import stat
 import tarfile
 from collections.abc import Callable, Generator, Iterator
 
-from runtime.engine.inroot import again, link_of, open_in
+from runtime.engine.paths_in_root import again, link_of, open_in
 from runtime.image.layers.metadata import PAX_XATTR
 from runtime.image.layers.tar_entries import entry_of
 

@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterable
 
 from runtime.engine.errors import EngineError
-from runtime.engine.hanging import returns
 from runtime.engine.service.model.request import HostConfig
+from runtime.engine.timed_calls import returns
 from runtime.spawn.linux import AT_FDCWD
 from runtime.spawn.tape import Slot, SlotValue, Tape
 

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from runtime.engine.errors import ConflictError, ContainerStateError
+from runtime.engine.service.dockerfile.config_instructions import apply_changes
 from runtime.engine.service.images.image_config import merge_user_config
 from runtime.engine.service.images.images import publish
 from runtime.engine.service.images.snapshot import snapshot
 from runtime.engine.service.model.request import Config
-from runtime.engine.service.rules.config_instructions import apply_changes
 from runtime.image.references import named_reference
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from runtime.engine.service.model import clock
+from runtime.engine.service.model.record import now
 from runtime.engine.service.model.request import Config
 from runtime.image.documents import RootFs, architecture, decode
 from runtime.image.errors import ImageError
@@ -77,7 +77,7 @@ def child_document(
 ) -> ImageDocument:
     """Return the document of an image made from `parent` by one step; without a diff_id it adds no layer."""
     row = HistoryRow(
-        created=clock.now(), created_by=created_by, author=author, comment=comment, empty_layer=not diff_id
+        created=now(), created_by=created_by, author=author, comment=comment, empty_layer=not diff_id
     )
     return grown_document(parent, config, row, diff_id)
 

@@ -9,13 +9,13 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Seq
 from typing import TYPE_CHECKING
 
 from runtime.engine.errors import BadParameterError
+from runtime.engine.service.dockerfile.config_instructions import apply_changes
 from runtime.engine.service.images.download import open_url
 from runtime.engine.service.images.image_config import ImageDocument, child_document, write_document
 from runtime.engine.service.model.filters import Filters
 from runtime.engine.service.model.piping import drain, feed
 from runtime.engine.service.model.progress import Lines
 from runtime.engine.service.model.request import Config
-from runtime.engine.service.rules.config_instructions import apply_changes
 from runtime.image.archives import saving
 from runtime.image.archives.loading import Loaded, load
 from runtime.image.layers.compression import PlainReader, Readable

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Literal
 
 import msgspec
 
+from runtime.docker_syntax.times import text_of
 from runtime.engine.service.model.request import Config, EndpointSettings, HostConfig
 from runtime.network.model import Port
 
@@ -99,3 +101,8 @@ class ContainerRecord(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     of_build: bool = False
     version: int = 1
+
+
+def now() -> str:
+    """Return the time as records and answers have it: RFC 3339 in UTC with nanoseconds."""
+    return text_of(time.time_ns())

@@ -6,12 +6,16 @@ back. Clients send null for what they leave open, so every field may be None whe
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import msgspec
 from typing_extensions import dataclass_transform
 
-from runtime.engine.service.model.consoles import Cells
+Cells = Annotated[int, msgspec.Meta(ge=0)]
+"""Rows or columns of a terminal."""
+_MOST_CELLS = (1 << 16) - 1
+"""The most that the kernel keeps."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
@@ -312,3 +316,9 @@ class CreateRequest(Config, frozen=True):
     cpuset: str = ""
     cpuset_cpus: str = ""
     volume_driver: str = ""
+
+
+def console_size(asked: Sequence[int] | None) -> tuple[int, int]:
+    """Return rows and columns. As in docker, missing ones are 0, and what follows them is ignored."""
+    rows, columns, *_ = (*(asked or ()), 0, 0)
+    return min(rows, _MOST_CELLS), min(columns, _MOST_CELLS)

@@ -17,12 +17,12 @@ from runtime.engine.service.rules.ports import ports_by
 from runtime.engine.spawner.protocol import Link
 
 if TYPE_CHECKING:
-    from runtime.engine.service.networks.networks import Networks
+    from runtime.engine.service.networks.table import NetworkTable
 
 
-async def connect(networks: Networks, net: Net, ref: str, settings: EndpointSettings) -> None:
+async def connect(networks: NetworkTable, net: Net, ref: str, settings: EndpointSettings) -> None:
     """Put a container on `net`. Raises EngineError; nothing has changed then."""
-    async with networks.service.containers.held_still(ref) as record:
+    async with networks.core.table.held_still(ref) as record:
         net.check(settings)
         _check_mode(record, net)
         if net.record.name in record.networks:
@@ -34,27 +34,29 @@ async def connect(networks: Networks, net: Net, ref: str, settings: EndpointSett
         await _connect(networks, net, record, settings)
 
 
-async def _connect(networks: Networks, net: Net, record: ContainerRecord, settings: EndpointSettings) -> None:
-    containers, name = networks.service.containers, net.record.name
+async def _connect(
+    networks: NetworkTable, net: Net, record: ContainerRecord, settings: EndpointSettings
+) -> None:
+    table, name = networks.core.table, net.record.name
     settings = msgspec.structs.replace(settings, network_id=net.record.id)
     if not record.state.running:
-        await containers.set_networks(record.id, {**record.networks, name: settings})
+        await table.set_networks(record.id, {**record.networks, name: settings})
         return
     await networks.bring_up(net)
     own = networks.nets_of(record.id)
     attached = net.take(record, settings, "", default_route=net is way_out([*own, net]))
     try:
         # The record comes first: who takes up a container plugs in what its record says.
-        await containers.set_networks(record.id, {**record.networks, name: attached.settings})
+        await table.set_networks(record.id, {**record.networks, name: attached.settings})
         await _plug(networks, net, record, attached)
     except BaseException:
         net.give_back(record.id)
-        await containers.set_networks(record.id, record.networks)
+        await table.set_networks(record.id, record.networks)
         raise
     networks.publish(net, "connect", record.id)
 
 
-async def _plug(networks: Networks, net: Net, record: ContainerRecord, attached: Attached) -> None:
+async def _plug(networks: NetworkTable, net: Net, record: ContainerRecord, attached: Attached) -> None:
     """Give a running container its link and names there."""
     await link(networks, net, record, attached)
     await asyncio.to_thread(files.add_hosts, _file(networks, record, "hosts"), record, attached)
@@ -63,22 +65,22 @@ async def _plug(networks: Networks, net: Net, record: ContainerRecord, attached:
         await networks.serve_names(record)
 
 
-async def link(networks: Networks, net: Net, record: ContainerRecord, attached: Attached) -> None:
+async def link(networks: NetworkTable, net: Net, record: ContainerRecord, attached: Attached) -> None:
     """Have a container's place be as it is noted, which it may be already."""
     out = way_out(networks.nets_of(record.id))
     ports = ports_by(record, out.record if out else None)
     request = Link(id=record.id, endpoint=attached.endpoint, connect=True, ports=ports)
-    made = await networks.service.spawner.link(request)
+    made = await networks.core.spawner.link(request)
     if record.id in net.attached:  # it may have ended meanwhile
         net.note(record, attached.settings, made.endpoint)
-        networks.service.containers.set_ports(record.id, made.ports)
+        networks.core.table.set_ports(record.id, made.ports)
 
 
-async def disconnect(networks: Networks, net: Net, ref: str, *, force: bool) -> None:
+async def disconnect(networks: NetworkTable, net: Net, ref: str, *, force: bool) -> None:
     """Take a container off `net`. force: forget one that is no container any more."""
-    containers = networks.service.containers
+    table = networks.core.table
     try:
-        async with containers.held_still(ref) as record:
+        async with table.held_still(ref) as record:
             await _disconnect(networks, net, record)
     except NotFoundError:
         if not force:
@@ -86,18 +88,18 @@ async def disconnect(networks: Networks, net: Net, ref: str, *, force: bool) -> 
         _forget(networks, net, ref)
 
 
-async def disconnect_gone(networks: Networks, ref: str, container: str) -> bool:
+async def disconnect_gone(networks: NetworkTable, ref: str, container: str) -> bool:
     """Take a container off a network that is gone, by its name or id; say whether it was on it."""
-    containers = networks.service.containers
-    async with containers.held_still(container) as record:
+    table = networks.core.table
+    async with table.held_still(container) as record:
         kept = {key: one for key, one in record.networks.items() if ref not in (key, one.network_id)}
         if len(kept) == len(record.networks):
             return False
-        await containers.set_networks(record.id, kept)
+        await table.set_networks(record.id, kept)
         return True
 
 
-async def _disconnect(networks: Networks, net: Net, record: ContainerRecord) -> None:
+async def _disconnect(networks: NetworkTable, net: Net, record: ContainerRecord) -> None:
     name = net.record.name
     if net.record.driver == "host":
         raise ForbiddenError(
@@ -109,14 +111,14 @@ async def _disconnect(networks: Networks, net: Net, record: ContainerRecord) -> 
     if record.state.running and attached is not None:
         await _unplug(networks, net, record, attached)
     kept = {key: one for key, one in record.networks.items() if key != name}
-    await networks.service.containers.set_networks(record.id, kept)
+    await networks.core.table.set_networks(record.id, kept)
 
 
-async def _unplug(networks: Networks, net: Net, record: ContainerRecord, attached: Attached) -> None:
-    spawner = networks.service.spawner
+async def _unplug(networks: NetworkTable, net: Net, record: ContainerRecord, attached: Attached) -> None:
+    spawner = networks.core.spawner
     if is_bridge(net):
         left_off = await spawner.link(Link(id=record.id, endpoint=attached.endpoint, connect=False))
-        networks.service.containers.set_ports(record.id, left_off.ports)
+        networks.core.table.set_ports(record.id, left_off.ports)
     net.give_back(record.id)
     networks.publish(net, "disconnect", record.id)
     left = networks.nets_of(record.id)
@@ -128,7 +130,7 @@ async def _unplug(networks: Networks, net: Net, record: ContainerRecord, attache
     await asyncio.to_thread(files.drop_hosts, _file(networks, record, "hosts"), attached)
 
 
-def _forget(networks: Networks, net: Net, ref: str) -> None:
+def _forget(networks: NetworkTable, net: Net, ref: str) -> None:
     for one in list(net.attached.values()):
         if ref in (one.name, one.container):
             net.give_back(one.container)
@@ -156,11 +158,11 @@ def _check_mode(record: ContainerRecord, net: Net) -> None:
         )
 
 
-async def _write_resolv_conf(networks: Networks, record: ContainerRecord, nets: list[Net]) -> None:
+async def _write_resolv_conf(networks: NetworkTable, record: ContainerRecord, nets: list[Net]) -> None:
     resolver = any(net.record.user_defined for net in nets)
     text = networks.resolv_conf(record, resolver=resolver)
     await asyncio.to_thread(files.replace_in_place, _file(networks, record, "resolv.conf"), text)
 
 
-def _file(networks: Networks, record: ContainerRecord, name: str) -> Path:
-    return networks.service.containers.directory(record.id) / name
+def _file(networks: NetworkTable, record: ContainerRecord, name: str) -> Path:
+    return networks.core.table.directory(record.id) / name

@@ -17,7 +17,7 @@ from runtime.engine.errors import (
     ForbiddenError,
     NotFoundError,
 )
-from runtime.engine.service.model import clock
+from runtime.engine.service.model.record import now
 from runtime.engine.service.rules.network_record import (
     BINDING,
     DRIVERS,
@@ -97,7 +97,7 @@ def make_record(
     return NetworkRecord(
         id=id,
         name=request.name,
-        created=clock.now(),
+        created=now(),
         driver=driver,
         ipv6=ipv6,
         internal=request.internal,
@@ -115,7 +115,7 @@ def make_record(
 def without_bridge(name: str) -> NetworkRecord:
     """Return the record of `host` or of `none`, which are always there."""
     driver = {"none": "null"}.get(name, name)
-    return NetworkRecord(id=secrets.token_hex(32), name=name, created=clock.now(), driver=driver)
+    return NetworkRecord(id=secrets.token_hex(32), name=name, created=now(), driver=driver)
 
 
 def renumbered(

@@ -10,7 +10,7 @@ from ipaddress import ip_interface, ip_network
 import msgspec
 
 from runtime.engine.errors import EngineError
-from runtime.engine.service.model import clock
+from runtime.engine.service.model.record import now
 from runtime.engine.service.networks.create import complete_pools, engine_errors
 from runtime.engine.service.rules.network_record import IpamPool, NetworkRecord
 from runtime.engine.service.rules.settings import BridgeSettings, Settings
@@ -31,7 +31,7 @@ def bridge_record(
     that an earlier daemon has started, so that it stays as it is until the next start. Raises EngineError.
     """
     if old is None:
-        new = NetworkRecord(id=secrets.token_hex(32), name="bridge", created=clock.now())
+        new = NetworkRecord(id=secrets.token_hex(32), name="bridge", created=now())
         return _made(new, settings, others, read_addresses())
     own = {pool.gateway for pool in old.pools}  # its bridge may still be there
     found = _made(old, settings, others, (one for one in read_addresses() if str(one) not in own))

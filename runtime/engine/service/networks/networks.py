@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,49 +12,32 @@ from runtime.engine.errors import ConflictError, EngineError, ForbiddenError, No
 from runtime.engine.service.model.filters import Filters
 from runtime.engine.service.model.record import ContainerRecord
 from runtime.engine.service.model.request import EndpointSettings
-from runtime.engine.service.networks import files, links
+from runtime.engine.service.networks import files
 from runtime.engine.service.networks.changes import connect, disconnect, disconnect_gone, link
-from runtime.engine.service.networks.create import make_record, renumbered, without_bridge
+from runtime.engine.service.networks.create import make_record, without_bridge
 from runtime.engine.service.networks.default_bridge import bridge_record
 from runtime.engine.service.networks.query import find, prunable, selected
-from runtime.engine.service.networks.resolution import ContainerNames
 from runtime.engine.service.networks.state import Attached, Net, interfaces, is_bridge, way_out
-from runtime.engine.service.rules import namespace_modes
+from runtime.engine.service.networks.table import NetworkTable
+from runtime.engine.service.rules import namespace_modes, old_links
 from runtime.engine.service.rules.network_record import (
     PREDEFINED,
     NetworkCreate,
     NetworkRecord,
-    NetworkStore,
     NetworkView,
 )
 from runtime.engine.service.rules.ports import ports_by, ports_of
-from runtime.network import resolvconf, subnet_lock
-from runtime.network.hostroutes import has_link, read_addresses, read_routes
+from runtime.network.hostroutes import read_addresses, read_routes
 from runtime.network.model import Endpoint, Port
-
-if TYPE_CHECKING:
-    from runtime.engine.service.service import Service
-    from runtime.engine.spawner.client import Spawner
-    from runtime.network.dns import NameServer
 
 log = logging.getLogger(__name__)
 
 
-class Networks:
+class Networks(NetworkTable):
     """All networks. Used in the loop only. `ref`: a name, an id, or its unique start.
 
-    Construct it with the Service, `await open()` once the spawner is there, and `await close()` at the end,
-    which leaves bridges to the spawner. Implements parts.NetworksPart.
+    Call open() once the spawner is there, and close() at the end, which leaves bridges to the spawner.
     """
-
-    def __init__(self, service: Service) -> None:
-        self.service = service
-        self.nets: dict[str, Net] = {}
-        self._store = NetworkStore(service.root / "networks")
-        self._servers: dict[str, NameServer] = {}
-        self._up: set[str] = set()
-        self._spawner: Spawner | None = None
-        self._making = asyncio.Lock()
 
     async def open(self) -> None:
         """Read networks/*.json; make bridge, host and none at the first time."""
@@ -72,24 +54,15 @@ class Networks:
 
     def _bridge(self, old: NetworkRecord | None) -> NetworkRecord:
         others = [record for record in self._records() if record is not old]
-        in_use = bool(self.service.spawner.running)
-        return bridge_record(old, self.service.settings, others, in_use=in_use)
+        in_use = bool(self.core.spawner.running)
+        return bridge_record(old, self.core.settings, others, in_use=in_use)
 
     async def close(self) -> None:
         """Stop answering for names. The bridges are the spawner's."""
         while self._servers:
             self._servers.popitem()[1].close()
 
-    def _records(self) -> list[NetworkRecord]:
-        return [net.record for net in self.nets.values()]
-
-    async def _keep(self, record: NetworkRecord) -> Net:
-        net = Net(record)
-        await asyncio.to_thread(self._store.save, record)
-        self.nets[record.id] = net
-        return net
-
-    # ---- for the containers' life (parts.NetworksPart) --------------------------------------------------
+    # ---- for the containers' life -----------------------------------------------------------------------
 
     async def check(self, record: ContainerRecord) -> dict[str, EndpointSettings]:
         """Refuse addresses that cannot be; return all its networks by name, ids set.
@@ -154,40 +127,6 @@ class Networks:
         endpoints = [one.endpoint for net, one in zip(wanted, taken, strict=True) if is_bridge(net)]
         return tuple(endpoints), ports, networks
 
-    async def bring_up(self, net: Net) -> None:
-        """Have a network's bridge made, unless this spawner has it. NotFoundError when it was removed."""
-        if self._spawner is not self.service.spawner:
-            self._spawner = self.service.spawner
-            self._up.clear()
-        if is_bridge(net) and net.record.id not in self._up:
-            async with self._making:
-                await self._make_bridge(net)
-
-    def _require(self, net: Net) -> None:
-        if self.nets.get(net.record.id) is not net:
-            raise NotFoundError(f"network {net.record.name} not found")
-
-    async def _make_bridge(self, net: Net) -> None:
-        self._require(net)
-        async with subnet_lock.alone_in_loop():
-            if not (net.record.configured or net.attached or has_link(net.record.link)):
-                await self._choose_again(net)
-            await self.service.spawner.network_up(net.record.spec())
-        self._up.add(net.record.id)
-
-    async def _choose_again(self, net: Net) -> None:
-        """Give a network whose subnets nobody asked for others, when the host has a route there by now.
-
-        Other daemons choose from the same list, and all have the network bridge, which is made at first need.
-        """
-        routes = read_routes()
-        if net.overlaps(routes):
-            others = [record for record in self._records() if record.id != net.record.id]
-            net.renumber(renumbered(net.record, others, routes, self.service.settings))
-            await asyncio.to_thread(self._store.save, net.record)
-            subnets = ", ".join(pool.subnet for pool in net.record.pools)
-            log.warning("network %s is %s now: the host has got a route", net.record.name, subnets)
-
     async def started(self, record: ContainerRecord) -> None:
         """It runs: names resolve from now. An adopted container's addresses are in its record."""
         nets = self.nets_of(record.id)
@@ -220,18 +159,6 @@ class Networks:
                 log.warning("container %s on network %s: %s", record.id, net.record.name, error)
         return found
 
-    async def serve_names(self, record: ContainerRecord) -> None:
-        """Answer what a running container asks at its resolver, unless that is done already."""
-        if record.id in self._servers:
-            return
-        from runtime.network.dns import NameServer  # 0.1 s, for user-defined networks only
-
-        fds = await self.service.spawner.resolver(record.id)
-        if fds:
-            host = self.service.settings.at_start(record.host_config)
-            names = ContainerNames(record.id, host, lambda: self.nets_of(record.id))
-            self._servers[record.id] = await NameServer.open(fds, names)
-
     async def release(self, record: ContainerRecord) -> None:
         """It has ended: its addresses and names are free. Idempotent."""
         server = self._servers.pop(record.id, None)
@@ -257,32 +184,27 @@ class Networks:
             "resolv.conf": self.resolv_conf(record, resolver=resolver),
         }
 
-    def resolv_conf(self, record: ContainerRecord, *, resolver: bool) -> bytes:
-        """Return a container's resolv.conf. resolver: it asks the daemon, which asks the others."""
-        host = self.service.settings.at_start(record.host_config)
-        return files.resolv_conf(host, resolvconf.read_host(), resolver=resolver)
-
     def _host_gateway(self) -> str:
-        return self.service.settings.host_gateway or find(self.nets, "bridge").record.spec().gateway
+        return self.core.settings.host_gateway or find(self.nets, "bridge").record.spec().gateway
 
     def _needs_gateway(self, record: ContainerRecord) -> bool:
         """Say whether one of its extra hosts is the host, at the address of the network bridge."""
         named = any(text.endswith("host-gateway") for text in record.host_config.extra_hosts or ())
-        return named and not self.service.settings.host_gateway
+        return named and not self.core.settings.host_gateway
 
     def _links(self, record: ContainerRecord) -> dict[str, list[str]]:
         """Return what its old links add to `hosts`: address → names."""
         found: dict[str, list[str]] = {}
         for partner, alias, one in self._linked(record):
             names = found.get(one.addresses[0], [])
-            found[one.addresses[0]] = list(dict.fromkeys((*names, *links.names_in_hosts(partner, alias))))
+            found[one.addresses[0]] = list(dict.fromkeys((*names, *old_links.names_in_hosts(partner, alias))))
         return found
 
     def link_variables(self, record: ContainerRecord, *, needed: bool = True) -> dict[str, str]:
         """Return what its old links tell a container; call it after endpoints_for."""
         found: dict[str, str] = {}
         for partner, alias, one in self._linked(record, needed=needed):
-            found |= links.variables(record.name, partner, alias, one.addresses[0])
+            found |= old_links.variables(record.name, partner, alias, one.addresses[0])
         return found
 
     def _linked(
@@ -292,9 +214,9 @@ class Networks:
         bridge = find(self.nets, "bridge")
         if record.id not in bridge.attached or namespace_modes.on_named_network(record.host_config):
             return
-        for other, alias in map(links.parse_link, record.host_config.links or ()):
+        for other, alias in map(old_links.parse_link, record.host_config.links or ()):
             try:
-                partner = links.running(self.service.containers.get, other, record.name, alias)
+                partner = old_links.running(self.core.table.get, other, record.name, alias)
             except EngineError:
                 if needed:
                     raise
@@ -307,24 +229,13 @@ class Networks:
                     "use a network of your own"
                 )
 
-    def nets_of(self, container: str) -> list[Net]:
-        """Return the networks a container is on now."""
-        return [net for net in self.nets.values() if container in net.attached]
-
-    def publish(self, net: Net, action: str, container: str = "") -> None:
-        """Publish an event of a network."""
-        attributes = {"name": net.record.name, "type": net.record.driver}
-        if container:
-            attributes["container"] = container
-        self.service.events.publish("network", action, net.record.id, attributes)
-
     # ---- for clients ------------------------------------------------------------------------------------
 
     async def create(self, request: NetworkCreate) -> str:
         """Make a network; return its id."""
         async with self._making:
             record = make_record(
-                request, self._records(), read_routes(), read_addresses(), self.service.settings
+                request, self._records(), read_routes(), read_addresses(), self.core.settings
             )
             net = await self._keep(record)
             try:
@@ -347,7 +258,7 @@ class Networks:
                 log.info("network %s was not pruned: %s", net.record.name, error)
             else:
                 removed.append(net.record.name)
-        self.service.events.publish("network", "prune", "", {"reclaimed": "0"})
+        self.core.events.publish("network", "prune", "", {"reclaimed": "0"})
         return removed
 
     def list(self, filters: Filters | None = None) -> list[NetworkView]:
@@ -374,7 +285,7 @@ class Networks:
             del self.nets[record.id]
             self._up.discard(record.id)
             try:
-                await self.service.spawner.network_down(record.id)
+                await self.core.spawner.network_down(record.id)
             except BaseException:
                 self.nets[record.id] = net
                 raise

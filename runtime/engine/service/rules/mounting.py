@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import posixpath
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,6 +20,9 @@ from runtime.engine.errors import BadParameterError
 from runtime.engine.service.model.record import MountPoint
 from runtime.engine.service.model.request import BindOptions, Config, HostConfig, MountRequest, VolumeOptions
 from runtime.engine.service.rules.bind_rules import check_options, settle
+
+if TYPE_CHECKING:
+    from runtime.image.layers.layer_view import Merged
 
 _SHARED = "z"  # what Docker says of volumes with a name
 _IGNORED_MODES = ("z", "Z", "cached", "delegated", "consistent")
@@ -249,3 +253,11 @@ def clean_target(path: str) -> str:
 
 def _depth(planned: Planned) -> tuple[int, str]:
     return planned.point.destination.count("/"), planned.point.destination
+
+
+def check_volume_paths(tree: Merged, paths: Iterable[str]) -> None:
+    """Refuse, in docker's words, an anonymous volume over a file of the image. Blocks. BadParameterError."""
+    for path in paths:
+        node = tree.find(path)
+        if node is not None and not node.is_directory:
+            raise BadParameterError(f"cannot mount volume over existing file, file exists {path}")

@@ -21,7 +21,7 @@ from runtime.engine.service.stdio.log_attributes import attributes, shown
 from runtime.engine.service.stdio.log_reader import LogQuery, read_log
 
 if TYPE_CHECKING:
-    from runtime.engine.service.service import Service
+    from runtime.engine.service.core import Core
 
 LOG = "log.json"
 
@@ -44,8 +44,8 @@ class Streams:
     of the next run. Descriptors given to adopt() belong to this object.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, core: Core) -> None:
+        self._core = core
         self._channels: dict[str, _Channel] = {}
 
     def adopt(self, id: str, fds: list[int]) -> None:  # noqa: A002
@@ -53,7 +53,7 @@ class Streams:
 
         (stdin, stdout, stderr), (stdout, stderr), or one terminal.
         """
-        channel = self._channel(self._service.containers.get(id))
+        channel = self._channel(self._core.table.get(id))
         if channel.log is not None:
             channel.log.running = True
         channel.hub.start(fds)
@@ -103,7 +103,7 @@ class Streams:
         logs: its log first. stream False: the log only. Keys count with a terminal and stdin only. Raises
         NotFoundError, BadParameterError for keys of no known form, ConflictError while it is paused.
         """
-        record = self._service.containers.get(id)
+        record = self._core.table.get(id)
         with refusing():
             keys = parse_keys(detach_keys)
         _require_attachable(record)
@@ -116,7 +116,7 @@ class Streams:
         if not stream:
             channel.hub.detach(attachment, keys=False)
             attachment.end()
-        self._service.containers.publish(record, "attach")
+        self._core.table.publish(record, "attach")
         return attachment
 
     def logs(
@@ -140,7 +140,7 @@ class Streams:
         container's run. Raises at once, not at the first item: NotFoundError,
         BadParameterError for no stream, UnavailableError for a container that keeps no log.
         """
-        record = self._service.containers.get(id)
+        record = self._core.table.get(id)
         if not stdout and not stderr:
             raise BadParameterError("Bad parameters: you must choose at least one stream")
         log = self._channel(record).log
@@ -164,7 +164,7 @@ class Streams:
         return channel
 
     def _make(self, record: ContainerRecord) -> _Channel:
-        path = self._service.containers.directory(record.id) / LOG
+        path = self._core.table.directory(record.id) / LOG
         log = _log_of(record, path)
         if log is not None:
             try:
@@ -185,11 +185,11 @@ class Streams:
 
     async def _close_stdin(self, id: str) -> None:  # noqa: A002
         with contextlib.suppress(EngineError):  # it may have ended
-            await self._service.spawner.close_stdin(id)
+            await self._core.spawner.close_stdin(id)
 
     def _detached(self, id: str) -> None:  # noqa: A002
         with contextlib.suppress(EngineError):
-            self._service.containers.publish(self._service.containers.get(id), "detach")
+            self._core.table.publish(self._core.table.get(id), "detach")
 
 
 def _log_of(record: ContainerRecord, path: Path) -> JsonLog | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from daemon_process import Daemon, leftovers
 
-from runtime.engine.shared import MOST_CGROUPS, POOL_SIZE
+from runtime.engine.process_resources import MOST_CGROUPS, POOL_SIZE
 from runtime.spawn.cgroups import find_layout, joined_v1
 
 _RELAY = "runtime.network.relay"

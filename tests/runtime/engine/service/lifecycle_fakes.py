@@ -15,6 +15,7 @@ from runtime.engine.service.containers.containers import Containers
 from runtime.engine.service.containers.execs import Probed
 from runtime.engine.service.host.events import EventBus
 from runtime.engine.service.model.request import CreateRequest, HostConfig
+from runtime.engine.service.records.table import ContainerTable
 from runtime.engine.service.service import Service
 from runtime.engine.spawner.protocol import MAIN, Exited, Running, Start, Started
 from runtime.image.documents import Execution, ImageConfig
@@ -246,6 +247,7 @@ def make_service(root: Path) -> Service:
     service.images, service.volumes = FakeImages(), FakeVolumes(root / "volumes")
     service.spawner, service.networks = FakeSpawner(), FakeNetworks()
     service.streams, service.execs = FakeStreams(), FakeExecs()
+    service.table = ContainerTable(root, service.events, service.images)
     service.containers = Containers(service)
     return service
 

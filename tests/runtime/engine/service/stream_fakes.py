@@ -12,10 +12,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from runtime.engine.errors import NotFoundError
-from runtime.engine.service.containers.waits import Condition, Ended, Waiters
 from runtime.engine.service.host.events import EventBus
 from runtime.engine.service.model.record import ContainerRecord, State
 from runtime.engine.service.model.request import Config, HostConfig, LogConfig
+from runtime.engine.service.records.waiters import Condition, Ended, Waiters
 from runtime.engine.spawner.protocol import Exec, Started
 
 ID = "c" * 64
@@ -48,7 +48,7 @@ def record(
 
 
 class Containers:
-    """One container."""
+    """One container, for those who ask Containers and for those who ask the ContainerTable."""
 
     def __init__(self, root: Path, record: ContainerRecord) -> None:
         self.record = record
@@ -71,8 +71,8 @@ class Containers:
         assert id == ID
         return self.directory_path
 
-    def layers(self, id: str) -> tuple[Path, ...]:  # noqa: A002
-        assert id == ID
+    def layers(self, of: str | ContainerRecord) -> tuple[Path, ...]:
+        assert of in (ID, self.record)
         return self.layer_paths
 
     def publish(self, record: ContainerRecord, action: str, more: Mapping[str, str] | None = None) -> None:
@@ -151,7 +151,8 @@ def raw(fd: int) -> None:
 
 
 def service_of(root: Path, record: ContainerRecord) -> Any:
-    return SimpleNamespace(root=root, containers=Containers(root, record), spawner=Spawner())
+    containers = Containers(root, record)
+    return SimpleNamespace(root=root, containers=containers, table=containers, spawner=Spawner())
 
 
 async def all_of(pieces: AsyncIterable[tuple[int, bytes]]) -> dict[int, bytes]:

@@ -165,7 +165,7 @@ async def test_networks_of_a_container_are_replaced_and_kept(tmp_path: Path):
     service = await open_service(tmp_path)
     made = await create(service, "web")
     networks = {"mine": EndpointSettings(network_id="1" * 64)}
-    assert (await service.containers.set_networks(made, networks)).networks == networks
+    assert (await service.table.set_networks(made, networks)).networks == networks
     assert b"mine" in (tmp_path / "containers" / made / "state.json").read_bytes()
 
 

@@ -33,8 +33,8 @@ from runtime.engine.service.model.request import (
     UpdateRequest,
     VolumeOptions,
 )
+from runtime.engine.service.rules.image_defaults import merge, merge_healthcheck, program_of
 from runtime.engine.service.rules.limits import check_resources, limits_of, merge_resources, parse_set
-from runtime.engine.service.rules.merging import merge, merge_healthcheck, program_of
 from runtime.engine.service.rules.mounting import parse_bind, plan_mounts
 from runtime.engine.service.rules.validate import check_host_config
 from runtime.image.documents import Execution

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lifecycle_fakes import IMAGE_ID, create, in_loop, open_service
 
 from runtime.engine.errors import BadParameterError, NotFoundError
-from runtime.engine.service.containers.names import Names, check_name
+from runtime.engine.service.records.names import Names, check_name
 from runtime.network.model import Port
 
 
@@ -70,7 +70,7 @@ async def test_only_what_runs_has_ports_inside_and_on_the_host(tmp_path: Path):
     await create(service, "bare", network_mode="none", exposed_ports={"80/udp": {}})
     for name in ("web", "bare"):
         await service.containers.start(name)
-    service.containers.set_ports(made, (Port(host=8081, container=81),))
+    service.table.set_ports(made, (Port(host=8081, container=81),))
     inside = {("expose", one) for one in ("80", "70-90/tcp", "81")}
     outside = {("publish", one) for one in ("8081", "8080-8082/tcp")}
     neither = {("expose", "80/udp"), ("expose", "8081"), ("publish", "81"), ("publish", "0-80")}

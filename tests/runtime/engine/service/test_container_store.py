@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lifecycle_fakes import create, in_loop, open_service, reopened, settle
 
-from runtime.engine.service.containers import store, table
+from runtime.engine.service.records import store, table
 
 
 @in_loop

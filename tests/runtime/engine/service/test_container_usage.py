@@ -13,10 +13,10 @@ import pytest
 from stream_fakes import ID, NAME, record, service_of
 
 from runtime.engine.errors import BadParameterError, ConflictError, EngineError, NotFoundError
-from runtime.engine.service.containers import stats as stats_module
-from runtime.engine.service.containers.stats import MEMORY_V1, MEMORY_V2, NEVER, host_cpu_ns, stats
-from runtime.engine.service.containers.top import parse, top
-from runtime.engine.service.containers.waits import Ended
+from runtime.engine.service.processes import stats as stats_module
+from runtime.engine.service.processes.stats import MEMORY_V1, MEMORY_V2, NEVER, host_cpu_ns, stats
+from runtime.engine.service.processes.top import parse, top
+from runtime.engine.service.records.waiters import Ended
 from runtime.engine.spawner.protocol import Usage
 from runtime.engine.spawner.usage import v2_rows
 

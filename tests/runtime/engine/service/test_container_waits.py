@@ -7,7 +7,7 @@ import pytest
 from lifecycle_fakes import create, in_loop, open_service, settle
 
 from runtime.engine.errors import BadParameterError, NotFoundError
-from runtime.engine.service.containers.waits import Ended, Waiters, check_condition
+from runtime.engine.service.records.waiters import Ended, Waiters, check_condition
 
 
 @in_loop

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lifecycle_fakes import FakeNetworks
 from stream_fakes import ID, NAME, Program, all_of, record, service_of, settle
 
 from runtime.engine.errors import BadParameterError, ConflictError, NotFoundError, StartFailedError
@@ -23,7 +24,7 @@ class World:
     def __init__(self, root: Path) -> None:
         self.service = service_of(root, record(env=["A=1", "B=2"], user="1000"))
         self.spawner, self.containers = self.service.spawner, self.service.containers
-        self.execs = Execs(self.service)
+        self.execs = Execs(self.service, FakeNetworks())
 
     async def create(self, *cmd: str, **options: Any) -> str:
         return await self.execs.create(NAME, ExecRequest(cmd=list(cmd) or ["sh"], **options))

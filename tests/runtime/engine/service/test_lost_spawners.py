@@ -106,8 +106,9 @@ async def test_what_was_lost_has_ended_though_no_other_spawner_can_be_had(
         return next_one
 
     monkeypatch.setattr("runtime.engine.spawner.client.Spawner.open", open_spawner)
-    for name, value in (("_REOPEN_S", (0.0, 0.001)), ("_RECOVERY_S", 0.0), ("_REOPEN_PATIENCE_S", 0.0)):
-        monkeypatch.setattr(f"runtime.engine.service.service.{name}", value)
+    monkeypatch.setattr("runtime.engine.service.service._REOPEN_S", (0.0, 0.001))
+    monkeypatch.setattr("runtime.engine.service.service._RECOVERY_S", 0.0)
+    monkeypatch.setattr("runtime.engine.service.core._REOPEN_PATIENCE_S", 0.0)
     service._lost()
     await settle(lambda: told(service)[-2:] == ["die", "die"] and len(told(service)) > 8)
     states = {one.name: one.state.status for one in service.containers.list(all=True)}

@@ -130,14 +130,14 @@ async def test_the_network_bridge_gives_way_to_a_route_that_came(
     bridge = service.networks.inspect("bridge")
     (pool,) = bridge.ipam.config
     monkeypatch.setattr(
-        "runtime.engine.service.networks.networks.read_routes", lambda: [ip_network(pool.subnet)]
+        "runtime.engine.service.networks.table.read_routes", lambda: [ip_network(pool.subnet)]
     )
     one = await run(service, "one")
     spec = service.spawner.bridges[bridge.id]
     assert spec.subnet != pool.subnet
     assert ip_address(one.networks["bridge"].ip_address) in ip_network(spec.subnet)
     monkeypatch.setattr(
-        "runtime.engine.service.networks.networks.read_routes", lambda: [ip_network(spec.subnet)]
+        "runtime.engine.service.networks.table.read_routes", lambda: [ip_network(spec.subnet)]
     )
     service.spawner.bridges.clear()
     await run(service, "two")
@@ -151,7 +151,7 @@ async def test_two_daemons_that_make_their_bridges_at_once_have_subnets_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     routes: list[Any] = []
-    monkeypatch.setattr("runtime.engine.service.networks.networks.read_routes", lambda: list(routes))
+    monkeypatch.setattr("runtime.engine.service.networks.table.read_routes", lambda: list(routes))
 
     class Spawner(WiredSpawner):
         async def network_up(self, spec: NetworkSpec) -> None:
@@ -191,7 +191,7 @@ async def test_after_a_reboot_only_a_subnet_that_was_asked_for_stays(
     await service.networks.create(net("mine", "10.5.0.0/24"))
     before = {view.name: view.ipam.config for view in service.networks.list()}
     routes = [ip_network(pool.subnet) for name in ("any", "mine") for pool in before[name]]
-    monkeypatch.setattr("runtime.engine.service.networks.networks.read_routes", lambda: routes)
+    monkeypatch.setattr("runtime.engine.service.networks.table.read_routes", lambda: routes)
     again = await opened(tmp_path)
     for name in ("any", "mine"):
         await run(again, f"on-{name}", network_mode=name)

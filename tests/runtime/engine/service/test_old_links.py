@@ -9,7 +9,7 @@ import pytest
 from lifecycle_fakes import create, in_loop, open_service, reopened
 
 from runtime.engine.errors import BadParameterError, NotFoundError
-from runtime.engine.service.networks.links import parse_link
+from runtime.engine.service.rules.old_links import parse_link
 
 
 def links(service: Any, ref: str) -> list[str] | None:

@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
-from runtime.engine.errors import BadParameterError
+from runtime.engine.errors import BadParameterError, BuildError
 from runtime.engine.service.build.build import build
-from runtime.engine.service.build.errors import BuildError, DockerfileError
 from runtime.engine.service.build.options import BuildOptions
+from runtime.engine.service.dockerfile.lexer import DockerfileError
 from runtime.engine.service.host.events import EventBus
 from runtime.engine.service.images import images
 from runtime.engine.service.images.image_config import read_document

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runtime.engine.errors import BadParameterError
+from runtime.engine.service.dockerfile.config_instructions import apply_changes
 from runtime.engine.service.images.image_config import (
     child_document,
     empty_document,
@@ -13,7 +14,6 @@ from runtime.engine.service.images.image_config import (
     write_document,
 )
 from runtime.engine.service.model.request import Config, Healthcheck
-from runtime.engine.service.rules.config_instructions import apply_changes
 
 
 def after(*changes: str, **config: object) -> Config:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.engine.service.build.dockerfile import Instruction, parse_dockerfile
-from runtime.engine.service.build.errors import DockerfileError
 from runtime.engine.service.build.stages import Arguments, plan_stages
+from runtime.engine.service.dockerfile.lexer import DockerfileError
+from runtime.engine.service.dockerfile.parser import Instruction, parse_dockerfile
 
 
 def parsed(text: str) -> tuple[Instruction, ...]:

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.engine.service.build.errors import DockerfileError
-from runtime.engine.service.build.lexer import expand, expand_words, split_words
+from runtime.engine.service.dockerfile.lexer import DockerfileError, expand, expand_words, split_words
 
 VALUES = {"A": "1", "NAME": "x y", "EMPTY": "", "_u1": "ok"}
 

@@ -12,9 +12,8 @@ from typing import Any
 import msgspec
 
 from runtime.docker_syntax import MalformedError, durations, ports
-from runtime.engine.service.build.dockerfile import Instruction, parse_instruction
-from runtime.engine.service.build.errors import DockerfileError
-from runtime.engine.service.build.lexer import expand, expand_words
+from runtime.engine.service.dockerfile.lexer import DockerfileError, expand, expand_words
+from runtime.engine.service.dockerfile.parser import Instruction, parse_instruction
 from runtime.engine.service.model.request import Config, Healthcheck
 from runtime.engine.service.model.signals import number_of
 

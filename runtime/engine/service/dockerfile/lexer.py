@@ -7,9 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from runtime.engine.service.build.errors import DockerfileError
+from runtime.engine.errors import BadParameterError
 
 _SPACES = " \t\n\r\v\f"
+
+
+class DockerfileError(BadParameterError):
+    """The Dockerfile or an option of its build is invalid: nothing was built."""
+
+
+def on_line(line: int, message: str) -> DockerfileError:
+    """Return the error of a line of the Dockerfile (the first is 1)."""
+    return DockerfileError(f"dockerfile parse error on line {line}: {message}")
 
 
 def split_words(text: str, escape: str = "\\") -> list[str]:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from runtime.docker_syntax.frames import STDERR
-from runtime.engine.errors import EngineError, StartFailedError
-from runtime.engine.service.build.errors import BuildError
+from runtime.engine.errors import BuildError, EngineError, StartFailedError
 from runtime.engine.service.build.options import BuildOptions
 from runtime.engine.service.model.progress import Lines
 from runtime.engine.service.model.request import CreateRequest, Healthcheck

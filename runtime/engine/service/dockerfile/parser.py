@@ -6,8 +6,7 @@ import re
 
 import msgspec
 
-from runtime.engine.service.build.errors import DockerfileError, on_line
-from runtime.engine.service.build.lexer import split_words
+from runtime.engine.service.dockerfile.lexer import DockerfileError, on_line, split_words
 
 ESCAPE = "\\"
 _DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$")

@@ -1,0 +1,1 @@
+"""Dockerfiles: their text, words and instructions, and those that `--change` takes."""
