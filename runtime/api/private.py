@@ -1,7 +1,10 @@
-"""`python -m runtime.api.private ROOT REQUESTS USERS`: the daemon of `nn --local`, which ends with its users.
+"""The daemon of `nn --local`, which ends with its users.
 
-REQUESTS, USERS: listening unix sockets in ROOT/local, inherited. runtime/cli/verbs/local.py starts it.
-It is an nnd with the default settings; of /etc/ninetynine/daemon.json it reads only the keys of registries.
+`python -m runtime.api.private DIRECTORY REQUESTS USERS`
+
+REQUESTS, USERS: inherited descriptors of unix sockets that listen in DIRECTORY, below the daemon's root.
+runtime/cli/connection/private_daemon.py makes them and starts this. It is an nnd with the default settings;
+of /etc/ninetynine/daemon.json it reads only the keys of registries.
 """
 
 from __future__ import annotations
@@ -20,24 +23,22 @@ from runtime.api.daemon.configuration import Configuration, configuration
 from runtime.api.daemon.serve import DaemonOptions
 from runtime.api.daemon.users import Users
 
-PLACE = "local"
-REQUESTS, USERS = "nnd.sock", "users.sock"
-
 
 def main() -> NoReturn:
     """Serve until the last user has gone; end with nnd's exit statuses."""
-    root = Path(sys.argv[1])
+    directory = Path(sys.argv[1])
     requests, listener = (socket.socket(fileno=int(number)) for number in sys.argv[2:4])
     for sock in (requests, listener):
         sock.set_inheritable(False)
+    paths = [directory / Path(sock.getsockname()).name for sock in (requests, listener)]
     users = Users(listener)
     os.chdir("/")
     status = 1
     try:
-        status = nnd.run(lambda: _options(root, requests, users), _nothing)
+        status = nnd.run(lambda: _options(directory.parent, requests, users), _nothing)
     finally:
-        for name in (REQUESTS, USERS):  # not before ROOT is free: who comes earlier waits for our end
-            (root / PLACE / name).unlink(missing_ok=True)
+        for path in paths:  # not before the root is free: a command that comes earlier waits for our end
+            path.unlink(missing_ok=True)
     sys.stderr.flush()
     os._exit(status)  # the last user's connection is closed by the kernel, once all else is done
 

@@ -1,8 +1,8 @@
 """The ways to a program over Docker's own API: attach and exec, with signals and sizes beside them."""
 
-from runtime.cli.connection.frames import Frames
 from runtime.cli.connection.session import DetachedError
 from runtime.cli.errors import CliError
+from runtime.docker_syntax.frames import FrameReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Attached:
         self._heard = heard
         kind = answer.headers.get("content-type", "")
         framed = "multiplexed" in kind or (not tty and "raw-stream" in kind)
-        self._frames = Frames() if framed else None
+        self._frames = FrameReader() if framed else None
 
     def split(self, data: bytes) -> "Iterator[tuple[int, memoryview]]":
         """Yield what is for our output (1) and error output (2)."""

@@ -1,8 +1,9 @@
 """Requests to the daemon: one method a kind, errors as DaemonError in the daemon's own words."""
 
-from runtime.cli.connection import endpoint as endpoints
 from runtime.cli.connection import jsontext
+from runtime.cli.connection.endpoint import Endpoint, environment
 from runtime.cli.connection.http import Answer, Wire, target
+from runtime.cli.connection.reach import connect
 from runtime.cli.errors import DaemonError
 
 TYPE_CHECKING = False
@@ -26,18 +27,18 @@ class Client:
 
     def __init__(
         self,
-        where: "endpoints.Endpoint | Callable[[], endpoints.Endpoint]",
+        where: "Endpoint | Callable[[], Endpoint]",
         sock: "_socket.socket | None" = None,
     ) -> None:
         self._where = where
-        version = endpoints.environment("DOCKER_API_VERSION")
+        version = environment("DOCKER_API_VERSION")
         self._prefix = f"/v{version}" if version else ""
         self._idle: Wire | None = Wire(sock, "localhost") if sock is not None else None
 
     @property
-    def endpoint(self) -> endpoints.Endpoint:
+    def endpoint(self) -> Endpoint:
         """Its address; found out when it is needed, as some verbs ask no daemon."""
-        if not isinstance(self._where, endpoints.Endpoint):
+        if not isinstance(self._where, Endpoint):
             self._where = self._where()
         return self._where
 
@@ -138,7 +139,7 @@ class Client:
         name = (
             "localhost" if self.endpoint.host.startswith("unix:") else self.endpoint.host.partition("://")[2]
         )
-        return Wire(endpoints.connect(self.endpoint), name.partition("/")[0].rpartition("@")[2])
+        return Wire(connect(self.endpoint), name.partition("/")[0].rpartition("@")[2])
 
 
 def pairs(query: "Mapping[str, Value] | None") -> "list[tuple[str, str]]":

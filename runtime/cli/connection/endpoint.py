@@ -1,12 +1,11 @@
-"""Which daemon is asked: `-H` or `-c`, NN_HOST, DOCKER_HOST, NN_CONTEXT, DOCKER_CONTEXT, `context use`."""
+"""A daemon's address, the environment, and where nn's and docker's configuration is kept."""
 
 import posix
 
-from runtime.cli.errors import CliError, misuse
+from runtime.cli.errors import CliError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import _socket
     from typing import Any
 
 DEFAULT_HOST = "unix:///run/ninetynine/nnd.sock"
@@ -84,61 +83,6 @@ def read_file(path: str) -> "bytes | None":
         return posix.read(fd, 1 << 20)
     finally:
         posix.close(fd)
-
-
-def find(host: str = "", context: str = "", tls: "dict[str, str] | None" = None) -> Endpoint:
-    """Return the endpoint that flags and environment ask for. tls: what flags say, by Endpoint's fields."""
-    if host and context:
-        raise CliError("-H and -c both name a daemon; leave one of them away")
-    if not host and context in ("", "default"):
-        host = environment("NN_HOST", "DOCKER_HOST")
-    if host:
-        found = Endpoint(host)
-        _tls_of_environment(found)
-    else:
-        found = _of_context(context or environment("NN_CONTEXT", "DOCKER_CONTEXT"))
-    for name, value in (tls or {}).items():
-        found.tls = True
-        setattr(found, name, value if name in ("ca", "cert", "key") else value == "true")
-    return found
-
-
-def _of_context(name: str) -> Endpoint:
-    if not name:
-        name = (read_file(config_directory() + "/current") or b"").decode().strip()
-    if name in ("", "default"):
-        return Endpoint(DEFAULT_HOST)
-    from runtime.cli.verbs import contexts
-
-    return contexts.load(name).endpoint()
-
-
-def _tls_of_environment(found: Endpoint) -> None:
-    if environment("DOCKER_TLS_VERIFY", "DOCKER_TLS") and found.host.startswith("tcp://"):
-        directory = environment("DOCKER_CERT_PATH") or docker_directory()
-        found.tls = True
-        found.verify = bool(environment("DOCKER_TLS_VERIFY"))
-        found.ca, found.cert, found.key = (f"{directory}/{name}.pem" for name in ("ca", "cert", "key"))
-
-
-def connect(endpoint: Endpoint) -> "_socket.socket":
-    """Return a socket connected to the daemon: on every way a plain one that can be shut down by half."""
-    scheme, _, rest = endpoint.host.partition("://")
-    if scheme != "unix":
-        from runtime.cli.connection import dial
-
-        return dial.connect(endpoint, scheme, rest)
-    if not rest.startswith("/"):
-        raise misuse("address", endpoint.host, FORMS)
-    import _socket
-
-    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-    try:
-        sock.connect(rest)
-    except OSError as error:
-        sock.close()
-        raise unreachable(endpoint, str(error.strerror)) from error
-    return sock
 
 
 def unreachable(endpoint: Endpoint, cause: str) -> CliError:

@@ -11,7 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_PIECE = 1 << 18
+PIECE = 1 << 18
+"""Bytes that are read at once, at most."""
 _HEAD_MOST = 1 << 20
 _PEEK = _socket.MSG_PEEK | _socket.MSG_DONTWAIT
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -109,7 +110,7 @@ class Wire:
             data, self.rest = self.rest, b""
             return data
         try:
-            return self.sock.recv(_PIECE)
+            return self.sock.recv(PIECE)
         except ConnectionResetError:
             return b""
 

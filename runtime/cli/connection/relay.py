@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
-from runtime.cli.connection.frames import PIECE
+from runtime.cli.connection.http import PIECE
 from runtime.cli.connection.session import receive, write
 
 TYPE_CHECKING = False

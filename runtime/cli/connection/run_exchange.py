@@ -23,8 +23,7 @@ three zeros, length big-endian):
 A connection that ends before kind 4 is a detach: the container goes on.
 """
 
-from runtime.cli.connection.frames import Frames
-from runtime.docker_syntax.frames import END, RESIZE, SIGNAL, STDERR, STDIN, STDOUT, frame
+from runtime.docker_syntax.frames import END, RESIZE, SIGNAL, STDERR, STDIN, STDOUT, FrameReader, frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Rapid:
+class RunExchange:
     """Our side of the exchange, after the answer's head. status: None before the end has come."""
 
     signals = True
@@ -43,7 +42,7 @@ class Rapid:
         self.rest = rest
         self.status: int | None = None
         self.error = ""
-        self._frames = Frames()
+        self._frames = FrameReader()
         self._end = b""
 
     def split(self, data: bytes) -> "Iterator[tuple[int, memoryview]]":

@@ -1,13 +1,12 @@
-"""A program's life as seen from here: its output to ours, our input, signals and window size to it.
+"""Join our standard streams to a program: its output to ours; our input, signals and window size to it.
 
-Two ways lead to a program (rapid.py, links.py); each is a Link. Nothing is read from our standard input
-before the way is free, so a program that does not read holds us up and fills no memory.
+A Link is the connection to the program (run_exchange.py, attach_stream.py). Our input is read only when the
+link can take more, so that a program that does not read its input fills no memory here.
 """
 
 import posix
 
-from runtime.cli.connection.frames import PIECE
-from runtime.cli.errors import CliError
+from runtime.cli.connection.http import PIECE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, Protocol
 
-    from runtime.cli.flags.parser import Options
     from runtime.docker_syntax.detach_keys import KeyMatcher
 
     class Link(Protocol):
@@ -66,12 +64,10 @@ class DetachedError(Exception):
     """The program goes on without us: the keys were typed, or our terminal or all we had for it is gone."""
 
 
-def serve(link: "Link", options: "Options", *, stdin: bool, tty: bool) -> bool:
-    """Serve a link to its end, as the flags of its verb say; False when the keys left the program running."""
-    keys = options.text("detach-keys")
-    proxy = link.signals and options.on("sig-proxy", True)
+def serve(link: "Link", *, stdin: bool, tty: bool, keys: str = "", proxy: bool = True) -> bool:
+    """Serve a link to its end, see Session; False when the keys left the program running."""
     try:
-        with Session(link, stdin=stdin, tty=tty, keys=keys, proxy=proxy) as session:
+        with Session(link, stdin=stdin, tty=tty, keys=keys, proxy=proxy and link.signals) as session:
             session.run()
     except DetachedError:
         return False
@@ -94,7 +90,7 @@ class Session:
         self._link = link
         self._stdin = stdin
         self._tty = tty
-        self._matcher = matcher(keys) if stdin and tty else None
+        self._matcher = _matcher(keys) if stdin and tty else None
         self._proxy = proxy
         self._pending: list[bytes] = []  # what signals have to say, while a loop waits
         self._wake = -1
@@ -141,9 +137,9 @@ class Session:
                 pass
 
     def _size(self) -> bytes:
-        from runtime.cli.flags.create_body import terminal_size
+        from runtime.cli.connection import terminal
 
-        size = terminal_size()
+        size = terminal.size()
         return self._link.resize(*size) if size else b""
 
     # ---- the loops -------------------------------------------------------------------------------------
@@ -248,28 +244,11 @@ def _forget(poll: "Any", fd: int) -> None:
         pass
 
 
-def choose_keys(options: "Options", *, terminal: bool) -> None:
-    """Check --detach-keys. At a terminal, without that flag, take those of docker's config.json for it."""
-    matcher(options.text("detach-keys"))
-    if not terminal or options.given("detach-keys"):
-        return
-    from runtime.cli.connection.endpoint import docker_text
-
-    keys = docker_text("detachKeys")
-    if keys:
-        matcher(keys, "detachKeys in docker's config.json")
-        options.add("detach-keys", keys)
-
-
-def matcher(keys: str, source: str = "--detach-keys") -> "KeyMatcher":
-    """Return what watches for the keys that leave a program. CliError for keys of no known form."""
-    from runtime.docker_syntax import MalformedError
+def _matcher(keys: str) -> "KeyMatcher":
+    """Return what watches for the keys that leave a program; flags.detach_keys has checked them."""
     from runtime.docker_syntax.detach_keys import KeyMatcher, parse
 
-    try:
-        return KeyMatcher(parse(keys))
-    except MalformedError:
-        raise CliError(f'{source} "{keys}": write keys as in ctrl-p,ctrl-q') from None
+    return KeyMatcher(parse(keys))
 
 
 def write(fd: int, data: "bytes | memoryview") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import termios
 
 TYPE_CHECKING = False
@@ -11,6 +12,18 @@ if TYPE_CHECKING:
 
 _IN = termios.BRKINT | termios.ICRNL | termios.INPCK | termios.ISTRIP | termios.IXON
 _LOCAL = termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG
+
+
+def size() -> list[int] | None:
+    """Return rows and columns of the terminal that shows our output, None where there is none."""
+    for fd in (1, 0, 2):
+        try:
+            columns, rows = os.get_terminal_size(fd)
+        except OSError:
+            continue
+        if rows and columns:
+            return [rows, columns]
+    return None
 
 
 def make_raw(fd: int) -> Callable[[], None] | None:

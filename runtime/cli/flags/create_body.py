@@ -1,4 +1,4 @@
-"""Flags of `run` and `create` → the body of `POST /containers/create`; the rest is in specials.py."""
+"""Flags of `run` and `create` → the body of `POST /containers/create`; the rest is in run_flag_values.py."""
 
 import posix
 
@@ -117,7 +117,7 @@ def body(options: "Options", *, detach: bool = False) -> "dict[str, Any]":
 
 
 def _is_name(networks: list[str]) -> bool:
-    """Whether one network is asked for and by no more than its name; specials reads all other forms."""
+    """Whether one network is given, by its name alone; run_flag_values reads all other forms."""
     return len(networks) == 1 and "=" not in networks[0]
 
 
@@ -125,8 +125,11 @@ def _streams(options: "Options", config: "dict[str, Any]", host: "dict[str, Any]
     """Say what is attached and whether input stays open, as docker does."""
     config["Tty"] = tty = options.on("tty")
     config["OpenStdin"] = options.on("interactive")
-    if tty and (size := terminal_size()):
-        host["ConsoleSize"] = size
+    if tty:
+        from runtime.cli.connection import terminal
+
+        if size := terminal.size():
+            host["ConsoleSize"] = size
     if detach:
         return
     asked = [name.lower() for name in options.many("attach")]
@@ -137,18 +140,6 @@ def _streams(options: "Options", config: "dict[str, Any]", host: "dict[str, Any]
     config["AttachStdout"] = not asked or "stdout" in asked
     config["AttachStderr"] = not asked or "stderr" in asked
     config["StdinOnce"] = config["OpenStdin"] and config["AttachStdin"]
-
-
-def terminal_size() -> "list[int] | None":
-    """Return rows and columns of the terminal that shows our output, None where there is none."""
-    for fd in (1, 0, 2):
-        try:
-            columns, rows = posix.get_terminal_size(fd)
-        except OSError:
-            continue
-        if rows and columns:
-            return [rows, columns]
-    return None
 
 
 def environment(options: "Options") -> list[str]:

@@ -15,6 +15,23 @@ if TYPE_CHECKING:
 Flag = tuple[str, str, str, str, str]
 """Names (`network|net`, the first is the key), letter or "", kind (bool, text, many, int), metavar, help."""
 
+GLOBAL: tuple[Flag, ...] = (
+    ("host", "H", "text", "ADDRESS", "the daemon: unix:///PATH, tcp://HOST:PORT, ssh://HOST"),
+    ("context", "c", "text", "NAME", "the daemon, by a name that `nn context create` gave it"),
+    ("config", "", "text", "DIR", "where contexts are kept, and docker's config.json"),
+    ("tls", "", "bool", "", "use TLS, trust any certificate"),
+    ("tlsverify", "", "bool", "", "use TLS and check the daemon's certificate"),
+    ("tlscacert", "", "text", "FILE", "authority that signed it"),
+    ("tlscert", "", "text", "FILE", "our certificate"),
+    ("tlskey", "", "text", "FILE", "our key"),
+    ("debug", "D", "bool", "", "show tracebacks of our own bugs"),
+    ("log-level", "l", "text", "LEVEL", "for docker's sake: nn keeps no log"),
+    ("local", "", "bool", "", "ask a daemon that is there for this command alone"),
+    ("root", "", "text", "DIR", "state of --local, which it implies (/var/lib/ninetynine/runtime)"),
+    ("version", "v", "bool", "", "our version"),
+)
+"""The flags before the verb."""
+
 FORMAT: Flag = ("format", "", "text", "TEMPLATE", "table, json, or a Go template such as '{{.ID}}'")
 FILTER: Flag = ("filter", "f", "many", "NAME=VALUE", "show only what fits")
 QUIET: Flag = ("quiet", "q", "bool", "", "ids only")

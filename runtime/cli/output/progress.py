@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from runtime.cli import packages
 from runtime.cli.errors import CliError
 from runtime.cli.output import units
 
@@ -131,9 +132,7 @@ def moved(done: float, total: float | None) -> str:
 
 def bars(stream: TextIO) -> Progress:
     """Return rich's bars on a stream."""
-    from runtime.cli.start.nn import activate_packages
-
-    activate_packages()
+    packages.activate()
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from runtime.cli.connection.client import Client
-from runtime.cli.connection.endpoint import find
+from runtime.cli.connection.reach import find
 from runtime.cli.errors import CliError
 from runtime.cli.flags import parser
-from runtime.cli.flags.parser import Verb
+from runtime.cli.flags.parser import GLOBAL, Verb
 from runtime.cli.start import index
-from runtime.cli.start.nn import GLOBAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -162,9 +161,9 @@ def _objects(client: Client, name: str, verb: Verb) -> list[str]:
 def _listed(client: Client, kind: str) -> list[str]:
     """Names of what the daemon has."""
     if kind == "contexts":
-        from runtime.cli.verbs import contexts
+        from runtime.cli.connection import context_store
 
-        return ["default", *contexts.stored()]
+        return ["default", *context_store.stored()]
     if kind == "containers":
         return [
             name.lstrip("/") for one in client.get("/containers/json", {"all": True}) for name in one["Names"]

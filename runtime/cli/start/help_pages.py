@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from runtime.cli.start import index, nn
+from runtime.cli.flags.parser import GLOBAL
+from runtime.cli.start import index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def _front() -> str:
     lines += _columns([(name, _summary(name)) for name in sorted(top)])
     lines += ["", "verbs of a kind (`nn KIND --help`):"]
     lines += _columns([(name, f"verbs for {text}") for name, text in index.GROUPS.items()])
-    lines += ["", "flags:", *_flags(nn.GLOBAL), "", _EXAMPLES, _EXIT]
+    lines += ["", "flags:", *_flags(GLOBAL), "", _EXAMPLES, _EXIT]
     return "\n".join(lines)
 
 

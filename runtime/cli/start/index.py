@@ -16,7 +16,7 @@ VERBS = {
     "container export": ("verbs.transfer", "EXPORT", "write a container's files as a tar"),
     "container inspect": ("verbs.inspecting", "CONTAINER", "show all of a container"),
     "container kill": ("verbs.lifecycle", "KILL", "send a signal, KILL by default"),
-    "container logs": ("verbs.logs", "LOGS", "show what a container printed"),
+    "container logs": ("verbs.containers", "LOGS", "show what a container printed"),
     "container ls": ("verbs.listing", "LS", "list containers"),
     "container pause": ("verbs.lifecycle", "PAUSE", "freeze all processes"),
     "container port": ("verbs.containers", "PORT", "list published ports"),
@@ -30,7 +30,7 @@ VERBS = {
     "container stop": ("verbs.lifecycle", "STOP", "stop: the stop signal, then KILL"),
     "container top": ("verbs.containers", "TOP", "list a container's processes"),
     "container unpause": ("verbs.lifecycle", "UNPAUSE", "thaw all processes"),
-    "container update": ("verbs.updating", "UPDATE", "change limits of containers"),
+    "container update": ("verbs.containers", "UPDATE", "change limits of containers"),
     "container wait": ("verbs.lifecycle", "WAIT", "wait for the end, print the exit status"),
     "image build": ("verbs.building", "BUILD", "build an image from a Dockerfile"),
     "image history": ("verbs.images", "HISTORY", "list the steps that made an image"),
@@ -70,11 +70,11 @@ VERBS = {
     "context update": ("verbs.contexts", "UPDATE", "change a context"),
     "context use": ("verbs.contexts", "USE", "make a context the current one"),
     "inspect": ("verbs.inspecting", "ANY", "show all of anything, by its name or id"),
-    "login": ("verbs.login", "LOGIN", "keep a registry's user and password"),
-    "logout": ("verbs.login", "LOGOUT", "forget them"),
-    "search": ("verbs.searching", "SEARCH", "look for images in a registry"),
+    "login": ("verbs.registries", "LOGIN", "keep a registry's user and password"),
+    "logout": ("verbs.registries", "LOGOUT", "forget them"),
+    "search": ("verbs.images", "SEARCH", "look for images in a registry"),
     "version": ("verbs.system", "VERSION", "our version and the daemon's"),
-    "serve registry": ("verbs.serving", "REGISTRY", "be a registry"),
+    "serve registry": ("verbs.daemonless", "REGISTRY", "be a registry"),
     "completion": ("start.completion", "COMPLETION", "print a completion script for bash, zsh or fish"),
 }
 
@@ -121,8 +121,8 @@ HIDDEN = {"__complete": ("start.completion", "COMPLETE", "print what may come ne
 
 
 LOCAL = {
-    "verify": ("verbs.local", "VERIFY", "hash images' blobs and layers again (with --local)"),
-    "sweep": ("verbs.local", "SWEEP", "free what was killed and has left something (with --local)"),
+    "verify": ("verbs.daemonless", "VERIFY", "hash images' blobs and layers again (with --local)"),
+    "sweep": ("verbs.daemonless", "SWEEP", "free what was killed and has left something (with --local)"),
 }
 """Verbs that work on a root, not on a daemon, and are only there with --local."""
 

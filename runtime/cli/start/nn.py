@@ -17,22 +17,6 @@ if TYPE_CHECKING:
     from runtime.cli.connection.client import Client
     from runtime.cli.flags.parser import Options, Verb
 
-GLOBAL = (
-    ("host", "H", "text", "ADDRESS", "the daemon: unix:///PATH, tcp://HOST:PORT, ssh://HOST"),
-    ("context", "c", "text", "NAME", "the daemon, by a name that `nn context create` gave it"),
-    ("config", "", "text", "DIR", "where contexts are kept, and docker's config.json"),
-    ("tls", "", "bool", "", "use TLS, trust any certificate"),
-    ("tlsverify", "", "bool", "", "use TLS and check the daemon's certificate"),
-    ("tlscacert", "", "text", "FILE", "authority that signed it"),
-    ("tlscert", "", "text", "FILE", "our certificate"),
-    ("tlskey", "", "text", "FILE", "our key"),
-    ("debug", "D", "bool", "", "show tracebacks of our own bugs"),
-    ("log-level", "l", "text", "LEVEL", "for docker's sake: nn keeps no log"),
-    ("local", "", "bool", "", "ask a daemon that is there for this command alone"),
-    ("root", "", "text", "DIR", "state of --local, which it implies (/var/lib/ninetynine/runtime)"),
-    ("version", "v", "bool", "", "our version"),
-)
-
 
 def main(argv: "Sequence[str] | None" = None) -> int:
     """Run `nn` and return its exit status; no error leaves it as a traceback."""
@@ -62,7 +46,7 @@ def _main(argv: list[str]) -> int:
     from runtime.cli.flags import parser
 
     try:
-        given = parser.parse_flags("", GLOBAL, argv, program=True)
+        given = parser.parse_flags("", parser.GLOBAL, argv, program=True)
     except parser.HelpAskedError:
         return _help([])
     if given.on("version"):
@@ -83,29 +67,42 @@ def _main(argv: list[str]) -> int:
 
 def _run(words: list[str]) -> int:
     """Do the verb that has no time to lose."""
+    from runtime.cli.connection.reach import find, preconnect
+
+    endpoint, sock = preconnect()  # before the imports below: the daemon accepts meanwhile
     from runtime.cli.connection.client import Client
-    from runtime.cli.connection.endpoint import find
-    from runtime.cli.start import preconnect
     from runtime.cli.verbs.running import RUN
 
-    return _act("run", RUN, words, Client(preconnect.WHERE or find, preconnect.SOCK))
+    return _act("run", RUN, words, Client(endpoint or find, sock))
 
 
 def _perform(name: str, words: list[str], given: "Options", *, local: bool) -> int:
     """Do one verb."""
     from runtime.cli.connection.client import Client
-    from runtime.cli.connection.endpoint import find
+    from runtime.cli.connection.reach import find
     from runtime.cli.start import index
 
     if given.given("config"):
         for place in (b"NN_CONFIG", b"DOCKER_CONFIG"):  # docker's flag moves its config.json, too
             posix.environ[place] = given.text("config").encode()
     if local:
-        from runtime.cli.verbs.local import perform
-
-        return perform(given, lambda client: _act(name, index.load(name), words, client))
+        return _perform_locally(name, words, given)
     client = Client(lambda: find(given.text("host"), given.text("context"), _tls(given)))
     return _act(name, index.load(name), words, client)
+
+
+def _perform_locally(name: str, words: list[str], given: "Options") -> int:
+    """Do one verb with a daemon of its own, which is started when the verb asks for it."""
+    if given.given("host") or given.given("context"):
+        raise CliError("--local and -H or -c each name a daemon; leave one out")
+    from runtime.cli.connection.private_daemon import PrivateClient
+    from runtime.cli.start import index
+
+    client = PrivateClient(given.text("root"))
+    try:
+        return _act(name, index.load(name), words, client)
+    finally:
+        client.leave()
 
 
 def _act(name: str, verb: "Verb", words: list[str], client: "Client") -> int:
@@ -134,14 +131,6 @@ def _help(words: list[str]) -> int:
 
     print(help_pages.page(words), end="")
     return 0
-
-
-def activate_packages() -> None:
-    """Make installed packages importable: `nn` starts Python without its site module, to save time."""
-    if "site" not in sys.modules:
-        import site
-
-        site.main()
 
 
 def script() -> None:

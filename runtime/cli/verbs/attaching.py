@@ -6,9 +6,10 @@ import sys
 
 from runtime.cli.connection.attach_stream import Attached
 from runtime.cli.connection.http import quote
-from runtime.cli.connection.session import choose_keys, serve
+from runtime.cli.connection.session import serve
 from runtime.cli.errors import CliError, DaemonError
-from runtime.cli.flags.create_body import environment, terminal_size
+from runtime.cli.flags import detach_keys
+from runtime.cli.flags.create_body import environment
 from runtime.cli.flags.parser import Verb
 from runtime.cli.verbs import batch, docker_run
 
@@ -47,7 +48,7 @@ def _attached(client: Client, options: Options, found: dict[str, Any], *, stdin:
     """Attach to a container, start it when it shall begin, and serve it."""
     container, tty = found["Id"], bool(found["Config"].get("Tty"))
     _need_terminal(stdin, tty)
-    choose_keys(options, terminal=stdin and tty)
+    detach_keys.choose(options, terminal=stdin and tty)
     keys = options.text("detach-keys")
     waiting = docker_run.Waiting(client, container, _until(found, begin))
     query = {"stream": True, "stdin": stdin, "stdout": True, "stderr": True, "detachKeys": keys or None}
@@ -55,7 +56,8 @@ def _attached(client: Client, options: Options, found: dict[str, Any], *, stdin:
     if begin:
         docker_run.start(client, container)
     link = Attached(client, answer, f"/containers/{container}", tty=tty)
-    return waiting.status() if serve(link, options, stdin=stdin, tty=tty) else 0
+    proxy = options.on("sig-proxy", True)
+    return waiting.status() if serve(link, stdin=stdin, tty=tty, keys=keys, proxy=proxy) else 0
 
 
 def _until(found: dict[str, Any], begin: bool) -> str:
@@ -74,7 +76,7 @@ def start(client: Client, options: Options) -> int:
         return _attached(client, options, found, stdin=stdin, begin=not found["State"]["Running"])
     if client.private:
         raise CliError("start: with --local a container ends with its command; give -a or -i")
-    return batch.of(options.words, lambda name: client.post(f"/containers/{quote(name)}/start"))
+    return batch.in_order(options.words, lambda name: client.post(f"/containers/{quote(name)}/start"))
 
 
 def execute(client: Client, options: Options) -> int:
@@ -82,24 +84,25 @@ def execute(client: Client, options: Options) -> int:
     detach, tty = options.on("detach"), options.on("tty")
     stdin = options.on("interactive") and not detach
     _need_terminal(stdin, tty)
-    choose_keys(options, terminal=stdin and tty)
+    detach_keys.choose(options, terminal=stdin and tty)
     made = client.post(f"/containers/{quote(options.words[0])}/exec", body=_exec_body(options, stdin, detach))
     path = f"/exec/{made['Id']}"
     if detach:
         client.post(path + "/start", body={"Detach": True, "Tty": tty})
         return 0
     body: dict[str, Any] = {"Detach": False, "Tty": tty}
-    if tty and (size := terminal_size()):
-        body["ConsoleSize"] = size
+    if tty:
+        from runtime.cli.connection import terminal
+
+        if size := terminal.size():
+            body["ConsoleSize"] = size
     try:
         answer = client.hijack(path + "/start", body=body)
     except DaemonError as error:
-        from runtime.cli.verbs.running import failure
-
-        known = failure(error)
+        known = docker_run.failure(error)
         raise CliError(error.message, known.status if known.status != 125 else 1) from None
     link = Attached(client, answer, path, tty=tty, signals=False)
-    if not serve(link, options, stdin=stdin, tty=tty):
+    if not serve(link, stdin=stdin, tty=tty, keys=options.text("detach-keys")):
         return 0
     return int(client.get(path + "/json")["ExitCode"] or 0)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 
-def of(words: Sequence[str], act: Callable[[str], object], *, forced: bool = False) -> int:
+def in_order(words: Sequence[str], act: Callable[[str], object], *, forced: bool = False) -> int:
     """Do it in turn; print each word that worked, or the text that `act` returns."""
     status = 0
     for word in words:
@@ -23,13 +23,13 @@ def of(words: Sequence[str], act: Callable[[str], object], *, forced: bool = Fal
     return status
 
 
-def at_once(words: Sequence[str], act: Callable[[str], object], *, forced: bool = False) -> int:
+def in_parallel(words: Sequence[str], act: Callable[[str], object], *, forced: bool = False) -> int:
     """Do it for all words at the same time, for what may take long; the order of lines is that of the words.
 
     `act` uses a client of its own: a connection serves one request at a time.
     """
     if len(words) == 1:
-        return of(words, act, forced=forced)
+        return in_order(words, act, forced=forced)
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(min(len(words), 50)) as pool:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import itertools
 import os
-import secrets
 import sys
 from pathlib import Path
 
@@ -14,10 +12,8 @@ from runtime.cli.errors import CliError
 from runtime.cli.flags import flag_values
 from runtime.cli.flags.parser import Verb
 from runtime.cli.output import progress, units
-from runtime.cli.verbs import packing
-from runtime.cli.verbs.ignoring import context_files, rules
+from runtime.cli.verbs.build_context import from_directory, from_input, from_repository
 from runtime.cli.verbs.registries import all_headers
-from runtime.cli.verbs.transfer import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,14 +33,14 @@ def build(client: Client, options: Options) -> int:
     if options.given("iidfile"):
         _write_id(options, "")
     if context == "-":
-        return _send(client, options, query, *_from_input(file))
+        return _send(client, options, query, *from_input(file))
     if os.path.lexists(context):
-        return _send(client, options, query, *_local(context, file))
+        return _send(client, options, query, *from_directory(context, file))
     from runtime.cli.verbs import cloning  # it takes long to load
 
     if cloning.is_git(context):
         with cloning.cloned(context) as root:
-            return _send(client, options, query, *_of_repository(root, file))
+            return _send(client, options, query, *from_repository(root, file))
     if context.startswith(("http://", "https://")):
         query["remote"] = context
         return _send(client, options, query, None, file)
@@ -154,85 +150,6 @@ def _query(options: Options) -> Query:
         limits = [flag_values.ulimit("--ulimit", text) for text in options.many("ulimit")]
         query["ulimits"] = jsontext.dumps(limits)
     return query
-
-
-# ---- the context -------------------------------------------------------------------------------------------
-
-
-def _local(context: str, file: str) -> tuple[Iterator[bytes], str]:
-    """Return the tar of a directory and the Dockerfile's name in it."""
-    root = Path(context)
-    if not root.is_dir():
-        raise CliError(
-            f"unable to prepare context: context must be a directory: {context}; "
-            "or name a URL, or - for standard input",
-            1,
-        )
-    if file == "-":
-        return _with_dockerfile(root, sys.stdin.buffer.read())
-    dockerfile = Path(file) if file else _usual(root)
-    if file and not dockerfile.is_file() and (root / file).is_file():
-        dockerfile = root / file
-    name = _within(root, dockerfile)
-    return _with_dockerfile(root, dockerfile.read_bytes()) if name is None else _packed(root, name)
-
-
-def _of_repository(root: Path, file: str) -> tuple[Iterator[bytes], str]:
-    """The same of a clone, which reads no Dockerfile outside of itself."""
-    if file == "-":
-        return _with_dockerfile(root, sys.stdin.buffer.read())
-    name = _within(root, root / file if file else _usual(root))
-    if name is None:
-        raise CliError(
-            f"unable to prepare context: the Dockerfile ({file}) must be within the build context", 1
-        )
-    return _packed(root, name)
-
-
-def _usual(root: Path) -> Path:
-    """The Dockerfile where none is named: docker takes one in small letters, too."""
-    small = root / "dockerfile"
-    return small if small.exists() and not os.path.lexists(root / "Dockerfile") else root / "Dockerfile"
-
-
-def _within(root: Path, dockerfile: Path) -> str | None:
-    """Return the Dockerfile's name in a context, None when it lies elsewhere."""
-    whole, top = Path(os.path.realpath(dockerfile)), root.resolve()
-    inside = whole.is_relative_to(top)
-    if not whole.is_file():
-        raise CliError(f"there is no Dockerfile {dockerfile}; -f FILE names another", 1)
-    return whole.relative_to(top).as_posix() if inside else None
-
-
-def _packed(root: Path, name: str) -> tuple[Iterator[bytes], str]:
-    return packing.pack(context_files(root, rules(root, name)), root_owned=True), name
-
-
-def _with_dockerfile(root: Path, data: bytes) -> tuple[Iterator[bytes], str]:
-    """A context whose Dockerfile lies elsewhere: it comes first, by a name that is free and never copied."""
-    name = f".dockerfile.{secrets.token_hex(8)}"
-    files = (one for one in context_files(root, rules(root, name)) if one[1] != ".dockerignore")
-    path = root / ".dockerignore"
-    text = (path.read_bytes() if path.is_file() else b".dockerignore") + f"\n{name}\n".encode()
-    added = itertools.chain(packing.single(name, data), packing.single(".dockerignore", text))
-    return itertools.chain(added, packing.pack(files, root_owned=True)), name
-
-
-def _from_input(file: str) -> tuple[Iterator[bytes], str]:
-    """Standard input: an archive (as its first bytes tell), or a Dockerfile without a context."""
-    pieces = read("-")
-    first = b""
-    for piece in pieces:
-        first += piece
-        if len(first) >= 512:
-            break
-    packed = first.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"))
-    if packed or first[257:262] == b"ustar":
-        return itertools.chain((first,), pieces), file or "Dockerfile"
-    if file:
-        raise CliError("ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles", 1)
-    text = first + b"".join(pieces)
-    return itertools.chain(packing.single("Dockerfile", text), (bytes(2 * 512),)), "Dockerfile"
 
 
 _FLAGS: tuple[Flag, ...] = (

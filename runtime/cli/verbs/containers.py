@@ -1,20 +1,39 @@
-"""`nn rename`, `port`, `top`, `diff`."""
+"""`nn rename`, `port`, `top`, `diff`, `logs`, `update`."""
 
 from __future__ import annotations
 
+import sys
+
+from runtime.cli.connection.client import Client
 from runtime.cli.connection.http import quote
+from runtime.cli.connection.session import write
 from runtime.cli.errors import CliError
+from runtime.cli.flags import flag_values, times
 from runtime.cli.flags.parser import JSON, Verb
+from runtime.cli.flags.run_flags import CREATE
 from runtime.cli.output import tables
+from runtime.cli.verbs import batch
+from runtime.docker_syntax.frames import FrameReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Options
+    from runtime.cli.connection.client import Query
+    from runtime.cli.flags.parser import Flag, Options
 
 _CHANGES = ("C", "A", "D")
+_NUMBERS = {
+    "blkio-weight": "BlkioWeight",
+    "cpu-period": "CpuPeriod",
+    "cpu-quota": "CpuQuota",
+    "cpu-rt-period": "CpuRealtimePeriod",
+    "cpu-rt-runtime": "CpuRealtimeRuntime",
+    "cpu-shares": "CpuShares",
+    "pids-limit": "PidsLimit",
+}
+_SIZES = {"memory": "Memory", "memory-reservation": "MemoryReservation", "memory-swap": "MemorySwap"}
+_TEXTS = {"cpuset-cpus": "CpusetCpus", "cpuset-mems": "CpusetMems"}
 
 
 def rename(client: Client, options: Options) -> int:
@@ -76,9 +95,102 @@ def diff(client: Client, options: Options) -> int:
     return 0
 
 
+# ---- logs ------------------------------------------------------------------------------------------------
+
+
+def logs(client: Client, options: Options) -> int:
+    """Show what a container printed, its errors on our standard error."""
+    name = options.words[0]
+    query: Query = {
+        "stdout": True,
+        "stderr": True,
+        "follow": options.on("follow"),
+        "timestamps": options.on("timestamps"),
+        "details": options.on("details"),
+        "tail": options.text("tail", "all"),
+    }
+    for key in ("since", "until"):
+        if options.given(key):
+            query[key] = times.moment("--" + key, options.text(key))
+    answer = client.open("GET", f"/containers/{quote(name)}/logs", query)
+    frames = FrameReader() if _framed(client, name, answer.headers.get("content-type", "")) else None
+    for data in answer.pieces():
+        if frames is None:
+            write(1, data)
+            continue
+        for kind, piece, _ in frames.split(data):
+            write(2 if kind == 2 else 1, piece)
+    if frames is not None and frames.within:
+        raise CliError(f"read the log of {name}: it ended within a line; see the daemon's log", 1)
+    return 0
+
+
+def _framed(client: Client, name: str, kind: str) -> bool:
+    """Whether both streams come in one, in frames; only newer daemons say so in the content type."""
+    if "multiplexed" in kind:
+        return True
+    return not Client(client.endpoint).get(f"/containers/{quote(name)}/json")["Config"].get("Tty")
+
+
+# ---- update ----------------------------------------------------------------------------------------------
+
+
+def update_body(options: Options) -> dict[str, Any]:
+    """Flags → the body of `POST /containers/ID/update`; only what was given."""
+    found: dict[str, Any] = {
+        name: options.number(key) for key, name in _NUMBERS.items() if options.given(key)
+    }
+    found |= {name: options.text(key) for key, name in _TEXTS.items() if options.given(key)}
+    for key, name in _SIZES.items():
+        if options.given(key):
+            found[name] = flag_values.size("--" + key, options.text(key))
+    if options.given("cpus"):
+        found["NanoCpus"] = flag_values.cores("--cpus", options.text("cpus"))
+    if options.given("restart"):
+        found["RestartPolicy"] = flag_values.restart_policy(options.text("restart"))
+    return found
+
+
+def update(client: Client, options: Options) -> int:
+    """Change limits of containers."""
+    asked = update_body(options)
+    if not asked:
+        raise CliError("nothing to change: give at least one flag\nsee 'nn update --help'", 1)
+
+    def act(name: str) -> None:
+        answer = client.post(f"/containers/{quote(name)}/update", body=asked) or {}
+        for warning in answer.get("Warnings") or ():
+            print(f"WARNING: {warning}", file=sys.stderr)
+
+    return batch.in_order(options.words, act)
+
+
+def _update_flags() -> tuple[Flag, ...]:
+    """The flags of `create` that can be changed later."""
+    wanted = {*_NUMBERS, *_SIZES, *_TEXTS, "cpus", "restart"}
+    return tuple(flag for flag in CREATE if flag[0] in wanted)
+
+
 RENAME = Verb(rename, "CONTAINER NAME", least=2, most=2, example="nn rename web web-old")
 PORT = Verb(port, "CONTAINER [PORT[/udp]]", (JSON,), least=1, most=2, example="nn port web 80")
 TOP = Verb(
     top, "CONTAINER [PS-FLAGS]", (JSON,), least=1, most=-1, program=True, example="nn top web -o pid,rss,args"
 )
 DIFF = Verb(diff, "CONTAINER", (JSON,), least=1, most=1, example="nn diff web")
+_LOGS_FLAGS: tuple[Flag, ...] = (
+    ("details", "", "bool", "", "show the log's extra attributes"),
+    ("follow", "f", "bool", "", "go on while it runs"),
+    ("since", "", "text", "TIME", "from then on: 2026-01-31T10:00:00Z, or 10m ago"),
+    ("tail", "n", "text", "N", "the last N lines"),
+    ("timestamps", "t", "bool", "", "show when each line was printed"),
+    ("until", "", "text", "TIME", "up to then"),
+)
+LOGS = Verb(logs, "CONTAINER", _LOGS_FLAGS, least=1, most=1, example="nn logs -f --tail 100 web")
+UPDATE = Verb(
+    update,
+    "CONTAINER...",
+    _update_flags(),
+    least=1,
+    most=-1,
+    example="nn update --memory 512m --restart always web",
+)

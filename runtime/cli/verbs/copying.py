@@ -12,8 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.cli.connection import jsontext
-from runtime.cli.connection.frames import PIECE
-from runtime.cli.connection.http import quote
+from runtime.cli.connection.http import PIECE, quote
 from runtime.cli.connection.session import write
 from runtime.cli.errors import CliError, DaemonError
 from runtime.cli.flags.parser import Verb

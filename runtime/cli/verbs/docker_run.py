@@ -6,24 +6,20 @@ import sys
 
 from runtime.cli.connection.attach_stream import Attached
 from runtime.cli.connection.session import serve
-from runtime.cli.errors import CliError, DaemonError
-from runtime.cli.verbs.running import failure, note_id, with_image
+from runtime.cli.errors import CANNOT_EXECUTE, NOT_FOUND, OUR_FAILURE, CliError, DaemonError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Options
 
 
-def create(client: Client, options: Options, body: dict[str, Any]) -> str:
+def create(client: Client, name: str, platform: str, body: dict[str, Any]) -> str:
     """Make a container; return its id. DaemonError with code 404 when the image is missing."""
-    query = {"name": options.text("name") or None, "platform": options.text("platform") or None}
-    made = client.post("/containers/create", query, body)
+    made = client.post("/containers/create", {"name": name or None, "platform": platform or None}, body)
     for warning in made.get("Warnings") or ():
         print(f"WARNING: {warning}", file=sys.stderr)
-    note_id(options, made["Id"])
     return str(made["Id"])
 
 
@@ -35,22 +31,29 @@ def start(client: Client, container: str) -> None:
         raise failure(error) from None
 
 
-def run(client: Client, options: Options, body: dict[str, Any]) -> int:
-    """Create, attach, wait, start, in this order, so that nothing is lost; return the exit status.
+def failure(error: DaemonError) -> CliError:
+    """Return the error of a container that did not start, with docker's exit status."""
+    text = error.message.lower()
+    status = OUR_FAILURE
+    if "executable file not found" in text or "no such file or directory" in text or "cannot find" in text:
+        status = NOT_FOUND
+    elif "permission denied" in text or "is a directory" in text or "exec format error" in text:
+        status = CANNOT_EXECUTE
+    return CliError(error.message, status)
 
-    With our input alone (`-a stdin`): print the id, and go when the input has ended.
+
+def run(client: Client, container: str, body: dict[str, Any], *, keys: str, proxy: bool) -> int:
+    """Attach, wait, start, in this order, so that nothing is lost; return the exit status.
+
+    With our input alone (`-a stdin`): print the id, and end when the input has ended.
     """
-    try:
-        container = with_image(client, options, lambda: create(client, options, body))
-    except DaemonError as error:
-        raise failure(error) from None
     removed = bool(body["HostConfig"].get("AutoRemove"))
     waiting = Waiting(client, container, "removed" if removed else "next-exit")
     streams = {
         "stdin": body["AttachStdin"],
         "stdout": body["AttachStdout"],
         "stderr": body["AttachStderr"],
-        "detachKeys": options.text("detach-keys") or None,
+        "detachKeys": keys or None,
     }
     answer = client.hijack(f"/containers/{container}/attach", {"stream": True, **streams})
     heard = body["AttachStdout"] or body["AttachStderr"]
@@ -62,7 +65,8 @@ def run(client: Client, options: Options, body: dict[str, Any]) -> int:
     except CliError:
         answer.wire.close()
         raise
-    return waiting.status() if serve(link, options, stdin=body["AttachStdin"], tty=body["Tty"]) else 0
+    served = serve(link, stdin=body["AttachStdin"], tty=body["Tty"], keys=keys, proxy=proxy)
+    return waiting.status() if served else 0
 
 
 class Waiting:

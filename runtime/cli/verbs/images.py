@@ -1,4 +1,4 @@
-"""`nn images`, `rmi`, `tag`, `history`, `commit`."""
+"""`nn images`, `rmi`, `tag`, `history`, `commit`, `search`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from runtime.cli.flags.parser import Flag, Options
 
 _HEADINGS = {"ID": "IMAGE ID", "CreatedSince": "CREATED", "CreatedAt": "CREATED AT"}
+_SEARCH_COLUMNS = ("Name", "Description", "StarCount", "IsOfficial")
+_SEARCH_HEADINGS = {"StarCount": "STARS", "IsOfficial": "OFFICIAL"}
 
 
 def images(client: Client, options: Options) -> int:
@@ -85,7 +87,7 @@ def remove(client: Client, options: Options) -> int:
         gone = client.delete(f"/images/{quote(name, b'/:@')}", query)
         return "\n".join(_gone(one) for one in gone)
 
-    return batch.of(options.words, act, forced=options.on("force"))
+    return batch.in_order(options.words, act, forced=options.on("force"))
 
 
 def _gone(one: Mapping[str, str]) -> str:
@@ -162,6 +164,35 @@ def commit(client: Client, options: Options) -> int:
     return 0
 
 
+def search(client: Client, options: Options) -> int:
+    """Ask a registry, Docker Hub where the term names none, for images by a word of their name."""
+    query: Query = {
+        "term": options.words[0],
+        "limit": options.number("limit"),
+        "filters": filters(options.many("filter")),
+    }
+    found = client.get("/images/search", query) or []
+    found.sort(key=lambda one: -one.get("star_count", 0))
+    if options.on("json"):
+        return tables.documents(found)
+    whole = options.text("format").replace(" ", "") in ("json", "{{json.}}")
+    marks = ("false", "true") if whole else ("", "[OK]")
+    rows = [_search_row(one, marks, truncate=not options.on("no-trunc")) for one in found]
+    return tables.show(options, rows, _SEARCH_COLUMNS, _SEARCH_HEADINGS)
+
+
+def _search_row(found: Mapping[str, Any], marks: tuple[str, str], *, truncate: bool) -> dict[str, Any]:
+    """One image. marks: how no and yes are told."""
+    described = " ".join((found.get("description") or "").split())
+    return {
+        "Name": found["name"],
+        "Description": units.shorten(described, 45) if truncate else described,
+        "StarCount": str(found.get("star_count", 0)),
+        "IsOfficial": marks[bool(found.get("is_official"))],
+        "IsAutomated": marks[bool(found.get("is_automated"))],
+    }
+
+
 _LS_FLAGS: tuple[Flag, ...] = (
     ("all", "a", "bool", "", "intermediate ones, too"),
     ("digests", "", "bool", "", "show digests"),
@@ -200,3 +231,11 @@ COMMIT = Verb(
     most=2,
     example="nn commit -c 'CMD [\"top\"]' box box:2",
 )
+_SEARCH_FLAGS: tuple[Flag, ...] = (
+    FILTER,
+    FORMAT,
+    JSON,
+    ("limit", "", "int", "N", "at most so many"),
+    NO_TRUNC,
+)
+SEARCH = Verb(search, "TERM", _SEARCH_FLAGS, least=1, most=1, example="nn search --filter stars=10 nginx")

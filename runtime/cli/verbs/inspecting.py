@@ -69,9 +69,9 @@ def _all(options: Options, fetch: Callable[[str], Any]) -> int:
             status = 1
     form = options.text("format")
     if form and form != "json":
-        from runtime.cli.output import typed
+        from runtime.cli.output import go_zero_values
 
-        tables.render(form, found, {}, typed.field)
+        tables.render(form, found, {}, go_zero_values.field)
     elif form == "json":
         print(jsontext.dumps(found))
     else:

@@ -22,7 +22,7 @@ def _change(client: Client, options: Options, verb: str, query: Query | None = N
     def act(name: str) -> None:
         Client(client.endpoint).post(f"/containers/{quote(name)}/{verb}", query)
 
-    return batch.at_once(options.words, act)
+    return batch.in_parallel(options.words, act)
 
 
 def stop(client: Client, options: Options) -> int:
@@ -61,7 +61,7 @@ def remove(client: Client, options: Options) -> int:
     def act(name: str) -> None:
         Client(client.endpoint).delete(f"/containers/{quote(name.lstrip('/'))}", query)
 
-    return batch.at_once(options.words, act, forced=options.on("force"))
+    return batch.in_parallel(options.words, act, forced=options.on("force"))
 
 
 def wait(client: Client, options: Options) -> int:
@@ -70,7 +70,7 @@ def wait(client: Client, options: Options) -> int:
     def act(name: str) -> str:
         return str(Client(client.endpoint).post(f"/containers/{quote(name)}/wait")["StatusCode"])
 
-    return batch.at_once(options.words, act)
+    return batch.in_parallel(options.words, act)
 
 
 _WORDS = "CONTAINER..."

@@ -116,7 +116,7 @@ def remove(client: Client, options: Options) -> int:
     def act(name: str) -> None:
         client.delete(f"/networks/{quote(name)}")
 
-    return batch.of(options.words, act, forced=options.on("force"))
+    return batch.in_order(options.words, act, forced=options.on("force"))
 
 
 def connect(client: Client, options: Options) -> int:

@@ -7,7 +7,7 @@ import os
 import tarfile
 from pathlib import Path
 
-from runtime.cli.connection.frames import PIECE
+from runtime.cli.connection.http import PIECE
 from runtime.cli.errors import CliError
 
 TYPE_CHECKING = False

@@ -2,7 +2,7 @@
 
 import posix
 
-from runtime.cli.errors import CANNOT_EXECUTE, NOT_FOUND, OUR_FAILURE, CliError, DaemonError
+from runtime.cli.errors import OUR_FAILURE, CliError, DaemonError
 from runtime.cli.flags import create_body
 from runtime.cli.flags.parser import Verb
 from runtime.cli.flags.run_flags import CREATE as CREATE_FLAGS
@@ -27,20 +27,8 @@ def run(client: "Client", options: "Options") -> int:
     if detach and client.private:
         raise CliError("-d: with --local a container ends with its command; leave one of them out")
     body = _prepare(options, detach, joins=not detach)
-    if detach:
-        from runtime.cli.verbs import docker_run
-
-        try:
-            container = with_image(client, options, lambda: docker_run.create(client, options, body))
-        except DaemonError as error:
-            raise failure(error) from None
-        docker_run.start(client, container)
-        print(container)
-        return 0
-    if not (body["AttachStdout"] or body["AttachStderr"]):
-        from runtime.cli.verbs import docker_run
-
-        return docker_run.run(client, options, body)
+    if detach or not (body["AttachStdout"] or body["AttachStderr"]):
+        return _in_steps(client, options, body, detach=detach)
     asked = {
         "Name": options.text("name"),
         "Platform": options.text("platform"),
@@ -48,19 +36,20 @@ def run(client: "Client", options: "Options") -> int:
         "Create": body,
     }
     try:
-        answer = with_image(client, options, lambda: client.hijack("/nn/run", body=asked, kind="nn-run"))
+        answer = _with_image(client, options, lambda: client.hijack("/nn/run", body=asked, kind="nn-run"))
     except DaemonError as error:
-        if error.code != 404 or "page not found" not in error.message.lower():
-            raise failure(error) from None
-        from runtime.cli.verbs import docker_run  # Docker's own daemon
+        if error.code == 404 and "page not found" in error.message.lower():
+            return _in_steps(client, options, body)  # Docker's own daemon
+        from runtime.cli.verbs.docker_run import failure
 
-        return docker_run.run(client, options, body)
-    note_id(options, answer.headers.get("nn-container", ""))
-    from runtime.cli.connection.run_exchange import Rapid
+        raise failure(error) from None
+    _note_id(options, answer.headers.get("nn-container", ""))
+    from runtime.cli.connection.run_exchange import RunExchange
     from runtime.cli.connection.session import serve
 
-    link = Rapid(answer.wire.sock, answer.wire.rest)
-    if not serve(link, options, stdin=body["AttachStdin"], tty=body["Tty"]):
+    link = RunExchange(answer.wire.sock, answer.wire.rest)
+    keys, proxy = options.text("detach-keys"), options.on("sig-proxy", True)
+    if not serve(link, stdin=body["AttachStdin"], tty=body["Tty"], keys=keys, proxy=proxy):
         return 0
     if link.status is None:
         raise CliError(
@@ -69,6 +58,32 @@ def run(client: "Client", options: "Options") -> int:
     if link.error:
         raise CliError(link.error, link.status or OUR_FAILURE)
     return link.status
+
+
+def _in_steps(client: "Client", options: "Options", body: "dict[str, Any]", *, detach: bool = False) -> int:
+    """Create and start by Docker's own requests. detach: print the id, do not attach."""
+    from runtime.cli.verbs import docker_run
+
+    try:
+        container = _created(client, options, body)
+    except DaemonError as error:
+        raise docker_run.failure(error) from None
+    if detach:
+        docker_run.start(client, container)
+        print(container)
+        return 0
+    keys, proxy = options.text("detach-keys"), options.on("sig-proxy", True)
+    return docker_run.run(client, container, body, keys=keys, proxy=proxy)
+
+
+def _created(client: "Client", options: "Options", body: "dict[str, Any]") -> str:
+    """Create a container, after a pull where its image is missing; return its id."""
+    from runtime.cli.verbs import docker_run
+
+    name, platform = options.text("name"), options.text("platform")
+    container = _with_image(client, options, lambda: docker_run.create(client, name, platform, body))
+    _note_id(options, container)
+    return container
 
 
 def _prepare(options: "Options", detach: bool, *, joins: bool) -> "dict[str, Any]":
@@ -81,9 +96,9 @@ def _prepare(options: "Options", detach: bool, *, joins: bool) -> "dict[str, Any
     if terminal and not _is_terminal(0):
         raise CliError("the input device is not a TTY; leave out -t, or run nn in a terminal", 1)
     if terminal or options.given("detach-keys"):
-        from runtime.cli.connection.session import choose_keys
+        from runtime.cli.flags import detach_keys
 
-        choose_keys(options, terminal=terminal)
+        detach_keys.choose(options, terminal=terminal)
     path = options.text("cidfile")
     if path and _exists(path):
         raise CliError(f"--cidfile {path}: it exists; remove it, or choose another")
@@ -121,7 +136,7 @@ def _exists(path: str) -> bool:
     return True
 
 
-def note_id(options: "Options", container: str) -> None:
+def _note_id(options: "Options", container: str) -> None:
     """Write the container's id where --cidfile says."""
     path = options.text("cidfile")
     if not path:
@@ -133,7 +148,7 @@ def note_id(options: "Options", container: str) -> None:
         raise CliError(f"--cidfile {path}: {error.strerror}") from error
 
 
-def with_image(client: "Client", options: "Options", act: "Callable[[], T]") -> "T":
+def _with_image(client: "Client", options: "Options", act: "Callable[[], T]") -> "T":
     """Do what needs an image; get the image when it is missing, or before, as --pull says."""
     when = options.text("pull", "missing")
     if when == "always":
@@ -163,24 +178,11 @@ def _pull(client: "Client", options: "Options") -> None:
     )
 
 
-def failure(error: DaemonError) -> CliError:
-    """Return the error of a container that did not start, with docker's exit status."""
-    text = error.message.lower()
-    status = OUR_FAILURE
-    if "executable file not found" in text or "no such file or directory" in text or "cannot find" in text:
-        status = NOT_FOUND
-    elif "permission denied" in text or "is a directory" in text or "exec format error" in text:
-        status = CANNOT_EXECUTE
-    return CliError(error.message, status)
-
-
 def create(client: "Client", options: "Options") -> int:
     """Make a container and print its id."""
-    from runtime.cli.verbs import docker_run
-
     body = _prepare(options, False, joins=False)
     try:
-        print(with_image(client, options, lambda: docker_run.create(client, options, body)))
+        print(_created(client, options, body))
     except DaemonError as error:
         raise CliError(error.message, 1) from None
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posix
 import sys
 
+from runtime.cli import packages
 from runtime.cli.connection import jsontext
 from runtime.cli.connection.client import filters
 from runtime.cli.errors import CliError, DaemonError
@@ -66,9 +67,7 @@ def own_version() -> str:
         for name in _names(place):
             if name.startswith("ninetynine-") and name.endswith(".dist-info"):
                 return name.removeprefix("ninetynine-").removesuffix(".dist-info")
-    from runtime.cli.start.nn import activate_packages
-
-    activate_packages()
+    packages.activate()
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as installed
 
@@ -247,11 +246,11 @@ def events(client: Client, options: Options) -> int:
 
 def _event_template(form: str) -> Template:
     """Read a template, and try it: what is wrong with it is told before anything happens."""
-    from runtime.cli.output import typed
+    from runtime.cli.output import go_zero_values
     from runtime.cli.output.templates import Template
 
     try:
-        template = Template(form, typed.field)
+        template = Template(form, go_zero_values.field)
         template.render(_NO_EVENT)
     except CliError as error:
         raise CliError(f"Error parsing format: {error}", _BAD_FORMAT) from error

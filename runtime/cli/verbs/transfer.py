@@ -6,8 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from runtime.cli.connection.frames import PIECE
-from runtime.cli.connection.http import quote
+from runtime.cli.connection.http import PIECE, quote
 from runtime.cli.connection.session import write
 from runtime.cli.errors import CliError
 from runtime.cli.flags.parser import QUIET, Verb

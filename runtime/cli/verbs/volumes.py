@@ -69,7 +69,7 @@ def remove(client: Client, options: Options) -> int:
             if not (options.on("force") and error.code == 404):
                 raise
 
-    return batch.of(options.words, act)
+    return batch.in_order(options.words, act)
 
 
 _CREATE_FLAGS: tuple[Flag, ...] = (

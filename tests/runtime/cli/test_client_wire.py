@@ -15,9 +15,9 @@ from tiny_server import Request, on_unix
 
 from runtime.cli.connection.client import Client, filters, pairs
 from runtime.cli.connection.endpoint import Endpoint
-from runtime.cli.connection.frames import Frames
 from runtime.cli.connection.http import Wire, quote, target
 from runtime.cli.errors import CliError, DaemonError
+from runtime.docker_syntax.frames import FrameReader
 
 
 def answered(raw: bytes, cuts: list[int], method: str = "GET") -> tuple[int, bytes]:
@@ -82,7 +82,7 @@ def test_a_broken_answer_is_an_error_in_words(raw: bytes, said: str):
 def test_frames_are_whole_however_they_are_cut(sent: list[tuple[int, bytes]], data: st.DataObject):
     raw = b"".join(bytes((kind, 0, 0, 0)) + len(one).to_bytes(4, "big") + one for kind, one in sent)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=6)))
-    frames, seen, current = Frames(), [], b""
+    frames, seen, current = FrameReader(), [], b""
     for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True):
         for kind, piece, ended in frames.split(raw[start:end]):
             current += piece

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from runtime.cli.errors import CliError
-from runtime.cli.verbs import building, cloning
+from runtime.cli.verbs import build_context, cloning
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 COMMIT = ("-c", "user.name=n", "-c", "user.email=n@n", "commit", "-qm", "all")
@@ -199,7 +199,7 @@ def test_a_dockerfile_outside_of_it_is_not_read(url: str, file: str):
         cloning.cloned(url) as root,
         pytest.raises(CliError, match=r"within the build context|no Dockerfile"),
     ):
-        building._of_repository(root, file)
+        build_context.from_repository(root, file)
 
 
 @pytest.mark.parametrize("path", ["", ".", ":"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runtime.cli.errors import CliError
-from runtime.cli.verbs import building, packing
+from runtime.cli.verbs import build_context, packing
 
 
 @pytest.fixture
@@ -27,14 +27,14 @@ def names(pieces: object) -> set[str]:
 
 
 def test_only_what_is_not_ignored_is_sent(context: Path):
-    pieces, dockerfile = building._local(str(context), "")
+    pieces, dockerfile = build_context.from_directory(str(context), "")
     assert names(pieces) == {".dockerignore", "Dockerfile", "app", "app/main.py", "big/keep", "link"}
     assert dockerfile == "Dockerfile"
 
 
 def test_a_dockerfile_from_elsewhere_comes_first_and_is_not_copied(context: Path, tmp_path: Path):
     (tmp_path / "Other").write_text("FROM x")
-    pieces, dockerfile = building._local(str(context), str(tmp_path / "Other"))
+    pieces, dockerfile = build_context.from_directory(str(context), str(tmp_path / "Other"))
     with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as archive:
         assert archive.getnames()[0] == dockerfile
         content = archive.extractfile(dockerfile)
@@ -47,14 +47,14 @@ def test_a_dockerfile_from_elsewhere_comes_first_and_is_not_copied(context: Path
 def test_rules_that_make_no_sense_are_refused_by_their_file(context: Path):
     (context / ".dockerignore").write_text("[a\n")
     with pytest.raises(CliError, match=r"\.dockerignore: syntax error in pattern: \[a"):
-        building._local(str(context), "")
+        build_context.from_directory(str(context), "")
 
 
 def test_a_missing_context_or_dockerfile_is_told(tmp_path: Path):
     with pytest.raises(CliError, match="must be a directory"):
-        building._local(str(tmp_path / "no"), "")
+        build_context.from_directory(str(tmp_path / "no"), "")
     with pytest.raises(CliError, match="there is no Dockerfile"):
-        building._local(str(tmp_path), "")
+        build_context.from_directory(str(tmp_path), "")
 
 
 def test_what_is_packed_is_what_tar_reads(tmp_path: Path):

@@ -18,7 +18,7 @@ from daemon_process import Daemon, _commands, add_busybox, settled
 from nn_process import LINE, environment
 from terminals import Terminal
 
-from runtime.cli.verbs.local import PrivateClient
+from runtime.cli.connection.private_daemon import PrivateClient
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")]
 
@@ -244,12 +244,9 @@ def test_a_closed_window_ends_the_container(local: Local):
     assert local.says("inspect", "-f", "{{.State.Running}}", "box") == "false\n"
 
 
-def test_who_leaves_in_the_middle_of_a_stream_does_not_wait_for_its_end(
-    local: Local, monkeypatch: pytest.MonkeyPatch
-):
+def test_who_leaves_in_the_middle_of_a_stream_does_not_wait_for_its_end(local: Local):
     """`nn --local run … | head -1` kept its stream, for whose reader the daemon waited for seconds."""
-    monkeypatch.setenv("NN_ROOT", str(local.root))
-    client = PrivateClient()
+    client = PrivateClient(str(local.root))
     stream = client.open("GET", "/events")
     client.leave()
     assert stream.wire.sock.fileno() == -1

@@ -20,8 +20,9 @@ from nn_process import LINE, call, environment
 from terminals import Terminal
 from tiny_server import Request, TinyServer, on_unix
 
-from runtime.cli.connection.session import matcher
 from runtime.cli.errors import CliError
+from runtime.cli.flags import detach_keys
+from runtime.cli.flags.parser import Options
 from runtime.docker_syntax.frames import END, RESIZE, SIGNAL, STDERR, STDIN, STDOUT, frame
 
 END_0 = frame(END, b'{"StatusCode": 0, "Error": ""}')
@@ -345,10 +346,11 @@ def test_it_needs_a_terminal(tmp_path: Path):
     assert (done.returncode, b"not a TTY" in done.stderr) == (1, True)
 
 
-def test_other_keys_can_be_chosen():
-    assert matcher("ctrl-a,DEL").feed(b"x\x01\x7f") == (b"x", True)
+def test_keys_of_no_known_form_are_refused():
+    options = Options()
+    options.add("detach-keys", "ctrl-")
     with pytest.raises(CliError, match="write keys as in"):
-        matcher("ctrl-")
+        detach_keys.choose(options, terminal=False)
 
 
 # ---- daemons that are not ours ---------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from runtime.cli.errors import CliError
 from runtime.cli.flags import times
 from runtime.cli.flags.parser import Options
 from runtime.cli.output import progress, tables, units
-from runtime.cli.verbs import images, listing, searching, stats, system, transfer, usage
+from runtime.cli.verbs import images, listing, stats, system, transfer, usage
 from runtime.docker_syntax.times import ns_of
 
 
@@ -61,7 +61,7 @@ def test_a_find_is_marked_for_eyes_and_told_in_json(
     options = Options()
     options.words = ["one"]
     options.add("format", form)
-    searching.search(Index(), options)
+    images.search(Index(), options)
     for line, part in zip(capsys.readouterr().out.splitlines(), official, strict=True):
         assert part in line
 

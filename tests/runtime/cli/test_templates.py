@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.cli.errors import CliError
-from runtime.cli.output import typed
+from runtime.cli.output import go_zero_values
 from runtime.cli.output.templates import Template
 
 DATA: dict[str, Any] = {
@@ -107,7 +107,7 @@ INSPECTED: dict[str, Any] = {
     ],
 )
 def test_of_documents_it_shows_what_docker_knows_the_types_of(template: str, text: str):
-    assert Template(template, typed.field).render(INSPECTED) == text
+    assert Template(template, go_zero_values.field).render(INSPECTED) == text
 
 
 @pytest.mark.parametrize(
@@ -125,13 +125,13 @@ def test_of_documents_it_shows_what_docker_knows_the_types_of(template: str, tex
     ],
 )
 def test_a_duration_is_written_as_go_writes_it(ns: int, text: str):
-    assert str(typed.Duration(ns)) == text
+    assert str(go_zero_values.Duration(ns)) == text
 
 
 @pytest.mark.parametrize("template", ["{{.Volumes}}", "{{.State.Health.Status}}", "{{.Config.Nope}}"])
 def test_of_documents_it_refuses_what_has_no_such_field(template: str):
     with pytest.raises(CliError, match="there is no field"):
-        Template(template, typed.field).render(INSPECTED)
+        Template(template, go_zero_values.field).render(INSPECTED)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,17 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.cli.connection.frames import Frames
-from runtime.docker_syntax.frames import END, HEAD_SIZE, RESIZE, SIGNAL, STDERR, STDIN, STDOUT, frame
+from runtime.docker_syntax.frames import (
+    END,
+    HEAD_SIZE,
+    RESIZE,
+    SIGNAL,
+    STDERR,
+    STDIN,
+    STDOUT,
+    FrameReader,
+    frame,
+)
 
 
 @given(
@@ -18,7 +27,7 @@ from runtime.docker_syntax.frames import END, HEAD_SIZE, RESIZE, SIGNAL, STDERR,
 def test_frames_are_read_back_wherever_the_stream_is_cut(sent: list[tuple[int, bytes]], cut: int):
     stream = b"".join(frame(kind, payload) for kind, payload in sent)
     assert len(stream) == sum(HEAD_SIZE + len(payload) for _, payload in sent)
-    reader, found = Frames(), [(-1, b"")]
+    reader, found = FrameReader(), [(-1, b"")]
     for at in range(0, len(stream), cut):
         for kind, piece, ended in reader.split(stream[at : at + cut]):
             _, before = found.pop()

@@ -1,4 +1,4 @@
-"""`.dockerignore`. Read by: cli/ignoring (what is sent), service/build/context (two names dropped)."""
+"""`.dockerignore`. Read by: cli/verbs/build_context (what is sent), service/build/context (drops two)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tiny_server import Request, TinyServer, on_unix
 
 from runtime.cli.errors import CliError
-from runtime.cli.verbs import building
+from runtime.cli.verbs import build_context
 from runtime.docker_syntax import MalformedError, ignore
 
 CASES = [
@@ -168,7 +168,7 @@ def names_in(data: bytes) -> list[str]:
 
 def sent_by_nn(root: Path, dockerfile: str) -> list[str] | None:
     try:
-        return names_in(b"".join(building._local(str(root), str(root / dockerfile))[0]))
+        return names_in(b"".join(build_context.from_directory(str(root), str(root / dockerfile))[0]))
     except CliError:
         return None
 

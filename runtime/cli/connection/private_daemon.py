@@ -1,8 +1,8 @@
-"""`nn --local`: a daemon for this command alone, which ends with it; and two verbs that need none.
+"""`nn --local`: start a daemon for this command alone, or join the one that another such command has started.
 
-The daemon is runtime.api.private. Commands that use one root at the same time share it, and it ends with the
-last of them, however that ends: each keeps a connection, which the kernel closes with its process. What lies
-below ROOT/local: the two sockets, what the daemon had to say, and (a lock on it) who starts one.
+The daemon is runtime.api.private. It ends with the last command on its root, however that ends: each keeps a
+connection, which the kernel closes with its process. ROOT/local holds the daemon's two sockets and its log; a
+lock on the directory decides which command starts the daemon.
 """
 
 from __future__ import annotations
@@ -14,42 +14,25 @@ import socket
 import sys
 from pathlib import Path
 
+from runtime.cli import packages
 from runtime.cli.connection.client import Client
-from runtime.cli.connection.endpoint import Endpoint
+from runtime.cli.connection.endpoint import Endpoint, environment
 from runtime.cli.connection.http import Wire
 from runtime.cli.errors import CliError
-from runtime.cli.flags.parser import Options, Verb
-from runtime.cli.start import nn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 DEFAULT_ROOT = "/var/lib/ninetynine/runtime"
 PLACE, REQUESTS, USERS, LOG = "local", "nnd.sock", "users.sock", "nnd.log"
-_PACKAGES = __file__.removesuffix("/runtime/cli/verbs/local.py")
+_PACKAGES = __file__.removesuffix("/runtime/cli/connection/private_daemon.py")
 _BACKLOG = 128
 _LOG_TAIL = 4096
 
 
-def perform(given: Options, act: Callable[[Client], int]) -> int:
-    """Do a verb with a daemon of its own, which is started when the verb asks for it."""
-    if given.given("host") or given.given("context"):
-        raise CliError("--local and -H or -c each name a daemon; leave one out")
-    if given.given("root"):
-        os.environ["NN_ROOT"] = given.text("root")
-    client = PrivateClient()
-    try:
-        return act(client)
-    finally:
-        client.leave()
-
-
-def _root() -> Path:
-    return Path(os.environ.get("NN_ROOT") or DEFAULT_ROOT).absolute()
-
-
-def _need_root() -> None:
+def need_root() -> None:
+    """CliError for anyone but root."""
     if os.geteuid() != 0:
         raise CliError("--local needs root, for namespaces, mounts and cgroups; run it with sudo")
 
@@ -58,12 +41,16 @@ def _need_root() -> None:
 
 
 class PrivateClient(Client):
-    """Asks a private daemon. leave() ends it, unless others use it."""
+    """Asks a private daemon. leave() ends it, unless others use it.
+
+    root: its state; "" is NN_ROOT or the usual place.
+    """
 
     private = True
 
-    def __init__(self) -> None:
+    def __init__(self, root: str = "") -> None:
         super().__init__(self._join)
+        self.root = Path(root or environment("NN_ROOT") or DEFAULT_ROOT).absolute()
         self._user: socket.socket | None = None
         self._place = -1
         self._wires: list[Wire] = []
@@ -74,8 +61,8 @@ class PrivateClient(Client):
         return self._wires[-1]
 
     def _join(self) -> Endpoint:
-        _need_root()
-        root = _root()
+        need_root()
+        root = self.root
         try:
             root.mkdir(0o711, parents=True, exist_ok=True)
             (root / PLACE).mkdir(0o700, exist_ok=True)
@@ -142,7 +129,7 @@ def _start(root: Path, place: int) -> socket.socket:
     with _listening(place, REQUESTS) as requests, _listening(place, USERS) as users:
         user = _connected(place)
         # Without its site module, which nn does without, too: sys.path says where the packages are.
-        line = [sys.executable, "-SP", "-m", "runtime.api.private", str(root)]
+        line = [sys.executable, "-SP", "-m", "runtime.api.private", str(root / PLACE)]
         line += [str(sock.fileno()) for sock in (requests, users)]
         log = str(root / PLACE / LOG)
         files = (
@@ -169,7 +156,7 @@ def _listening(place: int, name: str) -> Iterator[socket.socket]:
 def _environment() -> dict[str, str]:
     """Ours, for proxies and the like, but for what was said to us by who started us."""
     kept = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
-    nn.activate_packages()
+    packages.activate()
     return kept | {"PYTHONPATH": os.pathsep.join((_PACKAGES, *sys.path))}
 
 
@@ -177,55 +164,3 @@ def _last_words(place: int) -> str:
     """The line in which a daemon that ended has said why."""
     lines = Path(_short(place, LOG)).read_text("utf-8", "replace").strip().splitlines()
     return lines[-1].removeprefix("nnd: ") if lines else "the private daemon was killed while it started"
-
-
-# ---- verbs that need no daemon ---------------------------------------------------------------------------
-
-
-def verify(client: Client, options: Options) -> int:
-    """Check images against their digests; those of a daemon's root as well, while it runs."""
-    _need_root()
-    nn.activate_packages()
-    from runtime.image import ImageError, ImageStore
-
-    status = 0
-    try:
-        store = ImageStore(_root() / "images")
-    except ImageError as error:
-        raise CliError(str(error), 1) from error
-    for name in options.words:
-        try:
-            store.verify(name)
-        except ImageError as error:
-            print(f"nn: {error}", file=sys.stderr)
-            status = 1
-        else:
-            print(f"unchanged: {name}")
-    return status
-
-
-def sweep(client: Client, options: Options) -> int:
-    """Free what killed daemons have left: containers, cgroups, links, tables, half-done imports."""
-    _need_root()
-    nn.activate_packages()
-    from runtime.api.daemon.locking import only_one
-    from runtime.engine.engine import Engine
-    from runtime.engine.errors import EngineError
-    from runtime.image import ImageError
-
-    root = _root()
-    try:
-        with only_one(root), Engine(root) as engine:  # making one frees the dead engines' containers
-            freed = [*engine.swept, *map(str, engine.images.sweep())]
-            loose = engine.images.prune()
-    except (EngineError, ImageError) as error:
-        raise CliError(str(error), 1) from error
-    for item in freed:
-        print(f"freed: {item}")
-    if loose:
-        print(f"freed: {loose} blobs and layers without an image")
-    return 0
-
-
-VERIFY = Verb(verify, "IMAGE...", least=1, most=-1, example="nn --local verify debian")
-SWEEP = Verb(sweep, "", example="nn --local sweep")
