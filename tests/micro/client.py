@@ -36,7 +36,7 @@ from daemon_process import running_daemon  # noqa: E402
 from bench.backends.daemons.dockerd import OwnDaemon  # noqa: E402
 from bench.backends.resources import owned  # noqa: E402
 from runtime.cli.connection.client import Client  # noqa: E402
-from runtime.cli.connection.endpoint import Endpoint  # noqa: E402
+from runtime.cli.connection.endpoint import DaemonEndpoint  # noqa: E402
 
 IMAGE = "busybox:latest"
 RUN = ("run", "--rm", "--network", "none", IMAGE, "true")
@@ -121,7 +121,7 @@ def race(found: dict[str, Contestant], rounds: int, rest_s: float) -> dict[str, 
 
 
 def create_many(host: str, count: int) -> list[str]:
-    client = Client(Endpoint(host))
+    client = Client(DaemonEndpoint(host))
     body = {"Image": IMAGE, "Cmd": ["sleep", "600"], "HostConfig": {"NetworkMode": "none"}}
     return [client.post("/containers/create", None, body)["Id"] for _ in range(count)]
 
@@ -151,7 +151,7 @@ def start_many(host: str, ids: list[str]) -> float:
 
 def remove_many(host: str, ids: list[str]) -> None:
     def remove(part: list[str]) -> None:
-        client = Client(Endpoint(host))
+        client = Client(DaemonEndpoint(host))
         for one in part:
             client.delete(f"/containers/{one}", {"force": True})
 

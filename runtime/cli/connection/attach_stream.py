@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from runtime.cli.connection.http import Answer
 
 
-class Attached:
+class AttachStream:
     """An attached container or started exec.
 
     path: `/containers/ID` or `/exec/ID`; signals: it gets them; heard: its output is attached, too.
@@ -29,8 +29,8 @@ class Attached:
         signals: bool = True,
         heard: bool = True,
     ) -> None:
-        self.sock: _socket.socket = answer.wire.sock
-        self.rest = answer.wire.rest
+        self.sock: _socket.socket = answer.connection.sock
+        self.rest = answer.connection.rest
         self.over = False
         self._client = client
         self._path = path

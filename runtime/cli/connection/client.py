@@ -1,8 +1,8 @@
 """Requests to the daemon: one method a kind, errors as DaemonError in the daemon's own words."""
 
 from runtime.cli.connection import jsontext
-from runtime.cli.connection.endpoint import Endpoint, environment
-from runtime.cli.connection.http import Answer, Wire, target
+from runtime.cli.connection.endpoint import DaemonEndpoint, environment
+from runtime.cli.connection.http import Answer, HttpConnection, target
 from runtime.cli.connection.reach import connect
 from runtime.cli.errors import DaemonError
 
@@ -27,18 +27,18 @@ class Client:
 
     def __init__(
         self,
-        where: "Endpoint | Callable[[], Endpoint]",
+        where: "DaemonEndpoint | Callable[[], DaemonEndpoint]",
         sock: "_socket.socket | None" = None,
     ) -> None:
         self._where = where
         version = environment("DOCKER_API_VERSION")
         self._prefix = f"/v{version}" if version else ""
-        self._idle: Wire | None = Wire(sock, "localhost") if sock is not None else None
+        self._idle: HttpConnection | None = HttpConnection(sock, "localhost") if sock is not None else None
 
     @property
-    def endpoint(self) -> Endpoint:
+    def endpoint(self) -> DaemonEndpoint:
         """Its address; found out when it is needed, as some verbs ask no daemon."""
-        if not isinstance(self._where, Endpoint):
+        if not isinstance(self._where, DaemonEndpoint):
             self._where = self._where()
         return self._where
 
@@ -87,22 +87,22 @@ class Client:
         query: "Mapping[str, Value] | None",
         body: "bytes | Iterable[bytes] | None",
         headers: "tuple[tuple[str, str], ...]",
-    ) -> Wire:
+    ) -> HttpConnection:
         """Send a request, on the connection that was kept if the daemon has not closed it meanwhile."""
-        wire, self._idle = self._idle, None
-        if wire is not None and not wire.waits():
-            wire.close()
-            wire = None
-        wire = wire or self.connect()
-        wire.send(method, self._prefix + target(path, pairs(query)), body, headers)
-        return wire
+        connection, self._idle = self._idle, None
+        if connection is not None and not connection.waits():
+            connection.close()
+            connection = None
+        connection = connection or self.connect()
+        connection.send(method, self._prefix + target(path, pairs(query)), body, headers)
+        return connection
 
     def keep(self, answer: Answer) -> None:
         """Keep the connection of an answer that was read to its end for the next request."""
         if answer.headers.get("connection", "").lower() == "close" or self._idle is not None:
-            answer.wire.close()
+            answer.connection.close()
         else:
-            self._idle = answer.wire
+            self._idle = answer.connection
 
     def lines(
         self,
@@ -126,20 +126,20 @@ class Client:
     def hijack(
         self, path: str, query: "Mapping[str, Value] | None" = None, body: "Any" = None, kind: str = "tcp"
     ) -> Answer:
-        """POST and take the connection over: the answer's wire then carries the stream."""
+        """POST and take the connection over: the answer's connection then carries the stream."""
         headers = (("Connection", "Upgrade"), ("Upgrade", kind), ("Content-Type", "application/json"))
         data = b"" if body is None else jsontext.dumps(body).encode()
-        wire = self._send("POST", path, query, data, headers)
+        connection = self._send("POST", path, query, data, headers)
         from runtime.cli.connection import run_exchange, session  # noqa: F401 - what serves the stream loads while the daemon works
 
-        return _accepted(wire.answer("POST"))
+        return _accepted(connection.answer("POST"))
 
-    def connect(self) -> Wire:
+    def connect(self) -> HttpConnection:
         """Return a new connection."""
         name = (
             "localhost" if self.endpoint.host.startswith("unix:") else self.endpoint.host.partition("://")[2]
         )
-        return Wire(connect(self.endpoint), name.partition("/")[0].rpartition("@")[2])
+        return HttpConnection(connect(self.endpoint), name.partition("/")[0].rpartition("@")[2])
 
 
 def pairs(query: "Mapping[str, Value] | None") -> "list[tuple[str, str]]":
@@ -164,7 +164,7 @@ def _accepted(answer: Answer) -> Answer:
 def refused(answer: Answer) -> DaemonError:
     """Return the error that an answer tells; its connection is closed."""
     text = answer.read().decode("utf-8", "replace").strip()
-    answer.wire.close()
+    answer.connection.close()
     try:
         document = jsontext.loads(text)
         message = str(document["message"])

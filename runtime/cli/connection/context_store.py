@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from runtime.cli.connection import jsontext
-from runtime.cli.connection.endpoint import DEFAULT_HOST, Endpoint, config_directory, environment
+from runtime.cli.connection.endpoint import DEFAULT_HOST, DaemonEndpoint, config_directory, environment
 from runtime.cli.errors import CliError
 
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 FILES = ("ca", "cert", "key")
 
 
-class Context:
+class DaemonContext:
     """A named daemon: its address, a description, and our copies of its PEM files in its directory."""
 
     def __init__(self, name: str, host: str, description: str = "", skip_verify: bool = False) -> None:
@@ -36,9 +36,9 @@ class Context:
         paths = {one: self.directory / f"{one}.pem" for one in FILES}
         return {one: path for one, path in paths.items() if path.is_file()}
 
-    def endpoint(self) -> Endpoint:
+    def endpoint(self) -> DaemonEndpoint:
         """Return how to reach it."""
-        found = Endpoint(self.host, context=self.name)
+        found = DaemonEndpoint(self.host, context=self.name)
         files = {one: str(path) for one, path in self.files().items()}
         found.ca, found.cert, found.key = (files.get(one, "") for one in FILES)
         found.verify = not self.skip_verify
@@ -62,10 +62,10 @@ def _directory() -> Path:
     return Path(config_directory()) / "contexts"
 
 
-def load(name: str) -> Context:
+def load(name: str) -> DaemonContext:
     """Return a context. CliError when there is none of that name."""
     if name == "default":
-        return Context(
+        return DaemonContext(
             "default", environment("NN_HOST", "DOCKER_HOST") or DEFAULT_HOST, "Chosen by the environment"
         )
     path = _directory() / check_name(name) / "context.json"
@@ -73,7 +73,7 @@ def load(name: str) -> Context:
         document = jsontext.loads(path.read_text())
         docker = document["Endpoints"]["docker"]
         described = document.get("Metadata", {}).get("Description", "")
-        return Context(name, docker["Host"], described, bool(docker.get("SkipTLSVerify")))
+        return DaemonContext(name, docker["Host"], described, bool(docker.get("SkipTLSVerify")))
     except FileNotFoundError:
         raise CliError(f"there is no context {name}; `nn context ls` lists them", 1) from None
     except (OSError, ValueError, KeyError) as error:
@@ -115,7 +115,7 @@ def use(name: str) -> None:
         raise CliError(f"write {path}: {error.strerror}", 1) from error
 
 
-def write(made: Context, files: dict[str, bytes]) -> None:
+def write(made: DaemonContext, files: dict[str, bytes]) -> None:
     """Write a context in place of the one of that name; only its owner may read it. files: its PEM files."""
     target = made.directory
     new = target.with_name(f".{made.name}.new")

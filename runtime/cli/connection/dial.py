@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
 
-    from runtime.cli.connection.endpoint import Endpoint
+    from runtime.cli.connection.endpoint import DaemonEndpoint
 
 _PIECE = 1 << 16
 _REMOTE = (
@@ -28,7 +28,7 @@ _REMOTE = (
 )
 
 
-def connect(endpoint: Endpoint, scheme: str, rest: str) -> _socket.socket:
+def connect(endpoint: DaemonEndpoint, scheme: str, rest: str) -> _socket.socket:
     """Return a plain socket to `endpoint`, which is scheme://rest. CliError when it cannot be reached."""
     if scheme in ("tcp", "http", "https") and rest:
         name, port = _split(endpoint, rest, 2376 if endpoint.tls else 2375)
@@ -51,7 +51,7 @@ def _bare(sock: socket.socket) -> _socket.socket:
     return _socket.socket(sock.family, sock.type, sock.proto, sock.detach())
 
 
-def _split(endpoint: Endpoint, rest: str, port: int) -> tuple[str, int]:
+def _split(endpoint: DaemonEndpoint, rest: str, port: int) -> tuple[str, int]:
     """`host`, `host:1`, `[::1]:1`, each with a path that is ignored → host, port."""
     place = rest.partition("/")[0]
     name, colon, number = place.rpartition(":")
@@ -65,7 +65,7 @@ def _split(endpoint: Endpoint, rest: str, port: int) -> tuple[str, int]:
 # ---- TLS -------------------------------------------------------------------------------------------------
 
 
-def _over_tls(plain: socket.socket, endpoint: Endpoint, name: str) -> _socket.socket:
+def _over_tls(plain: socket.socket, endpoint: DaemonEndpoint, name: str) -> _socket.socket:
     context = ssl.create_default_context(cafile=endpoint.ca or None)
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # of 3.13; docker takes what it refuses
     if not endpoint.verify:
@@ -151,7 +151,7 @@ class _Tls:
 # ---- ssh -------------------------------------------------------------------------------------------------
 
 
-def _over_ssh(endpoint: Endpoint, rest: str) -> _socket.socket:
+def _over_ssh(endpoint: DaemonEndpoint, rest: str) -> _socket.socket:
     """Let ssh start `nn system dial-stdio` (or docker's) there: its stdin and stdout are the connection."""
     place = rest.partition("/")[0]
     name, _, port = place.rpartition(":") if place.rpartition(":")[2].isdecimal() else (place, "", "")

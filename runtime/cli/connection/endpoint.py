@@ -12,7 +12,7 @@ DEFAULT_HOST = "unix:///run/ninetynine/nnd.sock"
 FORMS = "write unix:///PATH, tcp://HOST[:PORT] or ssh://[USER@]HOST[:PORT]"
 
 
-class Endpoint:
+class DaemonEndpoint:
     """A daemon's address. ca, cert, key: PEM files; verify: its certificate must fit. context: its name."""
 
     __slots__ = ("ca", "cert", "context", "host", "key", "tls", "verify")
@@ -85,7 +85,7 @@ def read_file(path: str) -> "bytes | None":
         posix.close(fd)
 
 
-def unreachable(endpoint: Endpoint, cause: str) -> CliError:
+def unreachable(endpoint: DaemonEndpoint, cause: str) -> CliError:
     """Return the error of a daemon that does not answer."""
     return CliError(
         f"connect to the daemon at {endpoint.host}: {cause}; "

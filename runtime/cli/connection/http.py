@@ -32,7 +32,7 @@ def target(path: str, query: "Iterable[tuple[str, str]]" = ()) -> str:
     return f"{path}?{pairs}" if pairs else path
 
 
-class Wire:
+class HttpConnection:
     """A connection. It owns `sock` and closes it. Errors: CliError when the other side is gone or no HTTP."""
 
     __slots__ = ("host", "rest", "sock")
@@ -153,10 +153,10 @@ class Wire:
 class Answer:
     """Status and headers (lower case) of an answer; its body can be read once."""
 
-    __slots__ = ("_method", "headers", "status", "wire")
+    __slots__ = ("_method", "connection", "headers", "status")
 
-    def __init__(self, wire: Wire, status: int, headers: dict[str, str], method: str) -> None:
-        self.wire = wire
+    def __init__(self, connection: HttpConnection, status: int, headers: dict[str, str], method: str) -> None:
+        self.connection = connection
         self.status = status
         self.headers = headers
         self._method = method
@@ -174,23 +174,23 @@ class Answer:
         elif "content-length" in self.headers:
             yield from self._counted(int(self.headers["content-length"]))
         else:
-            while data := self.wire.receive():
+            while data := self.connection.receive():
                 yield data
 
     def _counted(self, left: int) -> "Iterator[bytes]":
         while left:
-            data = self.wire.receive()
+            data = self.connection.receive()
             if not data:
                 raise CliError(f"read the daemon's answer: {left} bytes are missing; see the daemon's log")
             if len(data) > left:
-                self.wire.rest = data[left:]
+                self.connection.rest = data[left:]
                 data = data[:left]
             left -= len(data)
             yield data
 
     def _chunked(self) -> "Iterator[bytes]":
-        while size := int(self.wire.line().partition(b";")[0], 16):
+        while size := int(self.connection.line().partition(b";")[0], 16):
             yield from self._counted(size)
-            self.wire.line()
-        while self.wire.line():
+            self.connection.line()
+        while self.connection.line():
             pass

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from runtime.cli import packages
 from runtime.cli.connection.client import Client
-from runtime.cli.connection.endpoint import Endpoint, environment
-from runtime.cli.connection.http import Wire
+from runtime.cli.connection.endpoint import DaemonEndpoint, environment
+from runtime.cli.connection.http import HttpConnection
 from runtime.cli.errors import CliError
 
 TYPE_CHECKING = False
@@ -53,14 +53,14 @@ class PrivateClient(Client):
         self.root = Path(root or environment("NN_ROOT") or DEFAULT_ROOT).absolute()
         self._user: socket.socket | None = None
         self._place = -1
-        self._wires: list[Wire] = []
+        self._connections: list[HttpConnection] = []
 
-    def connect(self) -> Wire:
+    def connect(self) -> HttpConnection:
         """Return a new connection, which leave() closes."""
-        self._wires.append(super().connect())
-        return self._wires[-1]
+        self._connections.append(super().connect())
+        return self._connections[-1]
 
-    def _join(self) -> Endpoint:
+    def _join(self) -> DaemonEndpoint:
         need_root()
         root = self.root
         try:
@@ -70,12 +70,12 @@ class PrivateClient(Client):
             self._user = _join(root, self._place)
         except OSError as error:
             raise CliError(f"open {root}: {error.strerror}; give a --root that can be written") from error
-        return Endpoint(f"unix://{_short(self._place, REQUESTS)}")
+        return DaemonEndpoint(f"unix://{_short(self._place, REQUESTS)}")
 
     def leave(self) -> None:
         """Return when the daemon is gone, with all it made; at once when others use it."""
-        for wire in self._wires:  # a stream that was cut off: the daemon waits at its end for who reads it
-            wire.close()
+        for connection in self._connections:  # the daemon waits for the reader of a stream that was cut off
+            connection.close()
         if self._user is not None:
             with self._user, contextlib.suppress(OSError):
                 self._user.shutdown(socket.SHUT_WR)

@@ -3,7 +3,7 @@
 from runtime.cli.connection.endpoint import (
     DEFAULT_HOST,
     FORMS,
-    Endpoint,
+    DaemonEndpoint,
     config_directory,
     docker_directory,
     environment,
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     import _socket
 
 
-def find(host: str = "", context: str = "", tls: "dict[str, str] | None" = None) -> Endpoint:
+def find(host: str = "", context: str = "", tls: "dict[str, str] | None" = None) -> DaemonEndpoint:
     """Return the endpoint: -H or -c, NN_HOST, DOCKER_HOST, NN_CONTEXT, DOCKER_CONTEXT, `context use`.
 
-    tls: what flags say, by Endpoint's fields.
+    tls: what flags say, by DaemonEndpoint's fields.
     """
     if host and context:
         raise CliError("-H and -c both name a daemon; leave out one of them")
     if not host and context in ("", "default"):
         host = environment("NN_HOST", "DOCKER_HOST")
     if host:
-        found = Endpoint(host)
+        found = DaemonEndpoint(host)
         _tls_of_environment(found)
     else:
         found = _of_context(context or environment("NN_CONTEXT", "DOCKER_CONTEXT"))
@@ -37,17 +37,17 @@ def find(host: str = "", context: str = "", tls: "dict[str, str] | None" = None)
     return found
 
 
-def _of_context(name: str) -> Endpoint:
+def _of_context(name: str) -> DaemonEndpoint:
     if not name:
         name = (read_file(config_directory() + "/current") or b"").decode().strip()
     if name in ("", "default"):
-        return Endpoint(DEFAULT_HOST)
+        return DaemonEndpoint(DEFAULT_HOST)
     from runtime.cli.connection import context_store
 
     return context_store.load(name).endpoint()
 
 
-def _tls_of_environment(found: Endpoint) -> None:
+def _tls_of_environment(found: DaemonEndpoint) -> None:
     if environment("DOCKER_TLS_VERIFY", "DOCKER_TLS") and found.host.startswith("tcp://"):
         directory = environment("DOCKER_CERT_PATH") or docker_directory()
         found.tls = True
@@ -55,7 +55,7 @@ def _tls_of_environment(found: Endpoint) -> None:
         found.ca, found.cert, found.key = (f"{directory}/{name}.pem" for name in ("ca", "cert", "key"))
 
 
-def connect(endpoint: Endpoint) -> "_socket.socket":
+def connect(endpoint: DaemonEndpoint) -> "_socket.socket":
     """Return a plain socket connected to the daemon; each direction can be shut down by itself."""
     scheme, _, rest = endpoint.host.partition("://")
     if scheme != "unix":
@@ -75,7 +75,7 @@ def connect(endpoint: Endpoint) -> "_socket.socket":
     return sock
 
 
-def preconnect() -> "tuple[Endpoint | None, _socket.socket | None]":
+def preconnect() -> "tuple[DaemonEndpoint | None, _socket.socket | None]":
     """Connect early, so that the daemon accepts while the rest of `nn` loads: the endpoint and its socket.
 
     Each is None where that fails or may take long; the first request then tries again and reports why.

@@ -65,9 +65,9 @@ class DetachedError(Exception):
 
 
 def serve(link: "Link", *, stdin: bool, tty: bool, keys: str = "", proxy: bool = True) -> bool:
-    """Serve a link to its end, see Session; False when the keys left the program running."""
+    """Serve a link to its end, see StdioSession; False when the keys left the program running."""
     try:
-        with Session(link, stdin=stdin, tty=tty, keys=keys, proxy=proxy and link.signals) as session:
+        with StdioSession(link, stdin=stdin, tty=tty, keys=keys, proxy=proxy and link.signals) as session:
             session.run()
     except DetachedError:
         return False
@@ -79,7 +79,7 @@ def _leave(*_: object) -> None:
     raise DetachedError
 
 
-class Session:
+class StdioSession:
     """Serves one link. Used as a context, which puts signals and terminal back.
 
     stdin: read ours. tty: the program has a terminal; then ours is made raw as long as it is one, and `keys`
@@ -97,7 +97,7 @@ class Session:
         self._old: list[tuple[int, Any]] = []
         self._restore: Callable[[], None] | None = None
 
-    def __enter__(self) -> "Session":
+    def __enter__(self) -> "StdioSession":
         number = 1
         while number < 65:
             if number == _signal.SIGWINCH:

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from runtime.cli.flags.parser import Options
+    from runtime.cli.flags.parser import Arguments
 
 OURS = frozenset(
     (
@@ -79,37 +79,37 @@ _HOST_MANY = {
 }
 
 
-def body(options: "Options", *, detach: bool = False) -> "dict[str, Any]":
+def body(args: "Arguments", *, detach: bool = False) -> "dict[str, Any]":
     """Return what is sent. words: image, then command. CliError for flags that do not fit together."""
-    config: dict[str, Any] = {"Image": options.words[0]}
+    config: dict[str, Any] = {"Image": args.words[0]}
     host: dict[str, Any] = {}
-    if len(options.words) > 1:
-        config["Cmd"] = options.words[1:]
-    _streams(options, config, host, detach)
+    if len(args.words) > 1:
+        config["Cmd"] = args.words[1:]
+    _streams(args, config, host, detach)
     special = False
-    for key in options:
+    for key in args:
         if key in _HOST_BOOL:
-            host[_HOST_BOOL[key]] = options.on(key)
+            host[_HOST_BOOL[key]] = args.on(key)
         elif key in _HOST_TEXT:
-            host[_HOST_TEXT[key]] = options.text(key)
+            host[_HOST_TEXT[key]] = args.text(key)
         elif key in _CONFIG_TEXT:
-            config[_CONFIG_TEXT[key]] = options.text(key)
+            config[_CONFIG_TEXT[key]] = args.text(key)
         elif key in _HOST_NUMBER:
-            host[_HOST_NUMBER[key]] = options.number(key)
+            host[_HOST_NUMBER[key]] = args.number(key)
         elif key in _HOST_MANY:
-            host[_HOST_MANY[key]] = options.many(key)
-        elif key == "network" and _is_name(options.many(key)):
-            host["NetworkMode"] = options.text(key)
+            host[_HOST_MANY[key]] = args.many(key)
+        elif key == "network" and _is_name(args.many(key)):
+            host["NetworkMode"] = args.text(key)
         elif key == "env":
             continue
         elif key not in OURS:
             special = True
-    if options.given("env") or options.given("env-file"):
-        config["Env"] = environment(options)
+    if args.given("env") or args.given("env-file"):
+        config["Env"] = environment(args)
     if special:
         from runtime.cli.flags import run_flag_values
 
-        run_flag_values.apply(options, config, host)
+        run_flag_values.apply(args, config, host)
     if host.get("AutoRemove") and host.get("RestartPolicy", {}).get("Name", "no") != "no":
         raise CliError("Conflicting options: --restart and --rm; leave one of them away")
     config["HostConfig"] = host
@@ -121,10 +121,10 @@ def _is_name(networks: list[str]) -> bool:
     return len(networks) == 1 and "=" not in networks[0]
 
 
-def _streams(options: "Options", config: "dict[str, Any]", host: "dict[str, Any]", detach: bool) -> None:
+def _streams(args: "Arguments", config: "dict[str, Any]", host: "dict[str, Any]", detach: bool) -> None:
     """Say what is attached and whether input stays open, as docker does."""
-    config["Tty"] = tty = options.on("tty")
-    config["OpenStdin"] = options.on("interactive")
+    config["Tty"] = tty = args.on("tty")
+    config["OpenStdin"] = args.on("interactive")
     if tty:
         from runtime.cli.connection import terminal
 
@@ -132,31 +132,31 @@ def _streams(options: "Options", config: "dict[str, Any]", host: "dict[str, Any]
             host["ConsoleSize"] = size
     if detach:
         return
-    asked = [name.lower() for name in options.many("attach")]
+    asked = [name.lower() for name in args.many("attach")]
     for name in asked:
         if name not in ("stdin", "stdout", "stderr"):
             raise CliError(f'--attach "{name}": write stdin, stdout or stderr')
-    config["AttachStdin"] = config["StdinOnce"] = options.on("interactive") or "stdin" in asked
+    config["AttachStdin"] = config["StdinOnce"] = args.on("interactive") or "stdin" in asked
     config["AttachStdout"] = not asked or "stdout" in asked
     config["AttachStderr"] = not asked or "stderr" in asked
     config["StdinOnce"] = config["OpenStdin"] and config["AttachStdin"]
 
 
-def environment(options: "Options") -> list[str]:
+def environment(args: "Arguments") -> list[str]:
     """Return the variables of --env-file and --env; those without a value have ours.
 
     Where we have none, one of --env-file is left away; one of --env goes by its name alone, which takes it
     from the container.
     """
     lines: list[str] = []
-    if options.given("env-file"):
+    if args.given("env-file"):
         from runtime.cli.flags.flag_values import read_lines
 
-        lines = [line for file in options.many("env-file") for line in read_lines("--env-file", file)]
+        lines = [line for file in args.many("env-file") for line in read_lines("--env-file", file)]
         for line in lines:
             if any(letter.isspace() for letter in line.partition("=")[0]):
                 raise CliError(f'--env-file: "{line}" has a blank in its name; write NAME=VALUE')
-    named = [_with_value(text) for text in options.many("env")]
+    named = [_with_value(text) for text in args.many("env")]
     return [text for text in map(_with_value, lines) if "=" in text] + named
 
 

@@ -7,15 +7,15 @@ from runtime.docker_syntax.detach_keys import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runtime.cli.flags.parser import Options
+    from runtime.cli.flags.parser import Arguments
 
 
-def choose(options: "Options", *, terminal: bool) -> None:
+def choose(args: "Arguments", *, terminal: bool) -> None:
     """Check --detach-keys. At a terminal, without that flag, take those of docker's config.json for it."""
-    _check("--detach-keys", options.text("detach-keys"))
-    if terminal and not options.given("detach-keys") and (keys := docker_text("detachKeys")):
+    _check("--detach-keys", args.text("detach-keys"))
+    if terminal and not args.given("detach-keys") and (keys := docker_text("detachKeys")):
         _check("detachKeys in docker's config.json", keys)
-        options.add("detach-keys", keys)
+        args.add("detach-keys", keys)
 
 
 def _check(source: str, keys: str) -> None:

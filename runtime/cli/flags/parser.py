@@ -40,7 +40,7 @@ JSON: Flag = ("json", "", "bool", "", "the API's own documents, as a JSON array"
 FORCE: Flag = ("force", "f", "bool", "", "do not ask")
 
 
-class Options:
+class Arguments:
     """Parsed words: flags by their key, and what is left."""
 
     __slots__ = ("_found", "words")
@@ -89,7 +89,7 @@ class Verb:
 
     def __init__(
         self,
-        act: "Callable[[Client, Options], int]",
+        act: "Callable[[Client, Arguments], int]",
         usage: str,
         flags: tuple[Flag, ...] = (),
         *,
@@ -113,44 +113,44 @@ class HelpAskedError(Exception):
     """`--help` was among the words."""
 
 
-def parse(name: str, verb: Verb, words: "Sequence[str]") -> Options:
+def parse(name: str, verb: Verb, words: "Sequence[str]") -> Arguments:
     """Read the words of a verb. CliError (125) for what does not fit, HelpAskedError for --help."""
     if verb.raw:
-        options = Options()
-        options.words = list(words)
-        return options
-    options = parse_flags(name, verb.flags, words, program=verb.program)
-    count = len(options.words)
+        args = Arguments()
+        args.words = list(words)
+        return args
+    args = parse_flags(name, verb.flags, words, program=verb.program)
+    count = len(args.words)
     if count < verb.least or 0 <= verb.most < count:
         wanted = f"{verb.least}" if verb.least == verb.most else f"at least {verb.least}"
         if count > verb.most >= 0 and verb.least != verb.most:
             wanted = f"at most {verb.most}"
         raise CliError(f"{name} takes {wanted} argument(s), not {count}\nsee 'nn {name} --help'", 1)
-    return options
+    return args
 
 
-def parse_flags(name: str, flags: tuple[Flag, ...], words: "Sequence[str]", *, program: bool) -> Options:
+def parse_flags(name: str, flags: tuple[Flag, ...], words: "Sequence[str]", *, program: bool) -> Arguments:
     """Read flags; program: up to the first word that is none."""
     long, short = _by_name(flags)
-    options = Options()
+    args = Arguments()
     at = 0
     while at < len(words):
         word = words[at]
         at += 1
         if word == "--":
-            options.words.extend(words[at:])
+            args.words.extend(words[at:])
             break
         if word[:1] != "-" or word == "-":
-            options.words.append(word)
+            args.words.append(word)
             if program:
-                options.words.extend(words[at:])
+                args.words.extend(words[at:])
                 break
         elif word[:2] == "--":
             key, equals, value = word[2:].partition("=")
-            at = _take(name, options, long.get(key), "--" + key, value if equals else None, words, at)
+            at = _take(name, args, long.get(key), "--" + key, value if equals else None, words, at)
         else:
-            at = _letters(name, options, short, word, words, at)
-    return options
+            at = _letters(name, args, short, word, words, at)
+    return args
 
 
 def _by_name(flags: tuple[Flag, ...]) -> tuple[dict[str, Flag], dict[str, Flag]]:
@@ -159,7 +159,7 @@ def _by_name(flags: tuple[Flag, ...]) -> tuple[dict[str, Flag], dict[str, Flag]]
 
 
 def _letters(
-    name: str, options: Options, short: dict[str, Flag], word: str, words: "Sequence[str]", at: int
+    name: str, args: Arguments, short: dict[str, Flag], word: str, words: "Sequence[str]", at: int
 ) -> int:
     """Read `-it`, `-p80:80`, `-p 80:80`, `-i=false`."""
     place = 1
@@ -171,15 +171,15 @@ def _letters(
             raise HelpAskedError
         if flag is None or flag[2] != "bool" or rest[:1] == "=":
             value = rest.removeprefix("=") if rest else None
-            return _take(name, options, flag, "-" + letter, value, words, at)
-        options.add(flag[0].partition("|")[0], "true")
+            return _take(name, args, flag, "-" + letter, value, words, at)
+        args.add(flag[0].partition("|")[0], "true")
         place += 1
     return at
 
 
 def _take(
     name: str,
-    options: Options,
+    args: Arguments,
     flag: "Flag | None",
     shown: str,
     value: "str | None",
@@ -202,7 +202,7 @@ def _take(
         at += 1
     if kind == "int" and not (value[1:] if value[:1] in ("+", "-") else value).isdecimal():
         raise CliError(f"{shown} takes a whole number, not {value}\nsee 'nn {name} --help'")
-    options.add(flag[0].partition("|")[0], value)
+    args.add(flag[0].partition("|")[0], value)
     return at
 
 

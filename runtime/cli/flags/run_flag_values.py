@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from runtime.cli.flags.parser import Options
+    from runtime.cli.flags.parser import Arguments
 
 _SIZES = {
     "memory": "Memory",
@@ -25,71 +25,71 @@ _RATES = {
 }
 
 
-def apply(options: "Options", config: "dict[str, Any]", host: "dict[str, Any]") -> None:
+def apply(args: "Arguments", config: "dict[str, Any]", host: "dict[str, Any]") -> None:
     """Put all of them into the two parts of the body."""
     for key, name in _SIZES.items():
-        if options.given(key):
-            host[name] = flag_values.size("--" + key, options.text(key))
+        if args.given(key):
+            host[name] = flag_values.size("--" + key, args.text(key))
     for key, name in _PAIRS.items():
-        if options.given(key):
-            host[name] = flag_values.mapping("--" + key, options.many(key))
-    _program(options, config)
-    _storage(options, config, host)
-    _limits(options, host)
-    _ports(options, config, host)
-    _security(options, host)
-    _network(options, config, host)
-    if any(key.startswith("health-") or key == "no-healthcheck" for key in options):
-        config["Healthcheck"] = health(options)
+        if args.given(key):
+            host[name] = flag_values.mapping("--" + key, args.many(key))
+    _program(args, config)
+    _storage(args, config, host)
+    _limits(args, host)
+    _ports(args, config, host)
+    _security(args, host)
+    _network(args, config, host)
+    if any(key.startswith("health-") or key == "no-healthcheck" for key in args):
+        config["Healthcheck"] = health(args)
 
 
-def _program(options: "Options", config: "dict[str, Any]") -> None:
-    if options.given("entrypoint"):
-        config["Entrypoint"] = [options.text("entrypoint")]
-    if options.given("label") or options.given("label-file"):
-        config["Labels"] = flag_values.labels(options.many("label"), options.many("label-file"))
-    if options.given("stop-timeout"):
-        config["StopTimeout"] = options.number("stop-timeout")
+def _program(args: "Arguments", config: "dict[str, Any]") -> None:
+    if args.given("entrypoint"):
+        config["Entrypoint"] = [args.text("entrypoint")]
+    if args.given("label") or args.given("label-file"):
+        config["Labels"] = flag_values.labels(args.many("label"), args.many("label-file"))
+    if args.given("stop-timeout"):
+        config["StopTimeout"] = args.number("stop-timeout")
 
 
-def _storage(options: "Options", config: "dict[str, Any]", host: "dict[str, Any]") -> None:
-    if options.given("volume"):
-        host["Binds"], anonymous = mounts.volumes(options.many("volume"))
+def _storage(args: "Arguments", config: "dict[str, Any]", host: "dict[str, Any]") -> None:
+    if args.given("volume"):
+        host["Binds"], anonymous = mounts.volumes(args.many("volume"))
         if anonymous:
             config["Volumes"] = anonymous
-    if options.given("mount"):
-        host["Mounts"] = [mounts.mount(text) for text in options.many("mount")]
-    if options.given("tmpfs"):
-        host["Tmpfs"] = mounts.tmpfs(options.many("tmpfs"))
-    if options.given("device"):
-        host["Devices"] = [mounts.device(text) for text in options.many("device")]
-    if options.given("log-driver") or options.given("log-opt"):
+    if args.given("mount"):
+        host["Mounts"] = [mounts.mount(text) for text in args.many("mount")]
+    if args.given("tmpfs"):
+        host["Tmpfs"] = mounts.tmpfs(args.many("tmpfs"))
+    if args.given("device"):
+        host["Devices"] = [mounts.device(text) for text in args.many("device")]
+    if args.given("log-driver") or args.given("log-opt"):
         host["LogConfig"] = {
-            "Type": options.text("log-driver"),
-            "Config": flag_values.mapping("--log-opt", options.many("log-opt")),
+            "Type": args.text("log-driver"),
+            "Config": flag_values.mapping("--log-opt", args.many("log-opt")),
         }
 
 
-def _limits(options: "Options", host: "dict[str, Any]") -> None:
-    if options.given("memory-swappiness"):
-        host["MemorySwappiness"] = value = options.number("memory-swappiness") or 0
+def _limits(args: "Arguments", host: "dict[str, Any]") -> None:
+    if args.given("memory-swappiness"):
+        host["MemorySwappiness"] = value = args.number("memory-swappiness") or 0
         if not -1 <= value <= 100:
             raise CliError(f"invalid value: {value}. Valid memory swappiness range is 0-100")
-    if options.given("cpus"):
-        host["NanoCpus"] = flag_values.cores("--cpus", options.text("cpus"))
-    if options.given("ulimit"):
-        limits = [flag_values.ulimit("--ulimit", text) for text in options.many("ulimit")]
+    if args.given("cpus"):
+        host["NanoCpus"] = flag_values.cores("--cpus", args.text("cpus"))
+    if args.given("ulimit"):
+        limits = [flag_values.ulimit("--ulimit", text) for text in args.many("ulimit")]
         host["Ulimits"] = sorted(limits, key=lambda one: str(one["Name"]))
-    if options.given("restart"):
-        host["RestartPolicy"] = flag_values.restart_policy(options.text("restart"))
-    if options.given("gpus"):
-        host["DeviceRequests"] = [gpus(text) for text in options.many("gpus")]
-    if options.given("blkio-weight-device"):
-        pairs = [_rate("--blkio-weight-device", text, False) for text in options.many("blkio-weight-device")]
+    if args.given("restart"):
+        host["RestartPolicy"] = flag_values.restart_policy(args.text("restart"))
+    if args.given("gpus"):
+        host["DeviceRequests"] = [gpus(text) for text in args.many("gpus")]
+    if args.given("blkio-weight-device"):
+        pairs = [_rate("--blkio-weight-device", text, False) for text in args.many("blkio-weight-device")]
         host["BlkioWeightDevice"] = [{"Path": path, "Weight": number} for path, number in pairs]
     for key, (name, bytes_) in _RATES.items():
-        if options.given(key):
-            pairs = [_rate("--" + key, text, bytes_) for text in options.many(key)]
+        if args.given(key):
+            pairs = [_rate("--" + key, text, bytes_) for text in args.many(key)]
             host[name] = [{"Path": path, "Rate": number} for path, number in pairs]
 
 
@@ -107,7 +107,7 @@ def gpus(text: str) -> "dict[str, Any]":
         "Count": 0,
         "DeviceIDs": None,
         "Capabilities": [["gpu"]],
-        "Options": {},
+        "Arguments": {},
     }
     for one in mounts.fields("--gpus", text):
         name, equals, value = one.partition("=")
@@ -126,20 +126,20 @@ def gpus(text: str) -> "dict[str, Any]":
     return asked
 
 
-def _ports(options: "Options", config: "dict[str, Any]", host: "dict[str, Any]") -> None:
-    if not options.given("publish") and not options.given("expose"):
+def _ports(args: "Arguments", config: "dict[str, Any]", host: "dict[str, Any]") -> None:
+    if not args.given("publish") and not args.given("expose"):
         return
     from runtime.cli.flags import ports
 
-    bindings = ports.published(options.many("publish"))
-    config["ExposedPorts"] = ports.exposed(options.many("expose")) | {port: {} for port in bindings}
+    bindings = ports.published(args.many("publish"))
+    config["ExposedPorts"] = ports.exposed(args.many("expose")) | {port: {} for port in bindings}
     if bindings:
         host["PortBindings"] = bindings
 
 
-def _security(options: "Options", host: "dict[str, Any]") -> None:
+def _security(args: "Arguments", host: "dict[str, Any]") -> None:
     given = []
-    for text in options.many("security-opt"):
+    for text in args.many("security-opt"):
         name, _, value = text.replace(":", "=", 1).partition("=") if "=" not in text else text.partition("=")
         if text == "systempaths=unconfined":
             host["MaskedPaths"], host["ReadonlyPaths"] = [], []
@@ -164,15 +164,15 @@ def _profile(path: str) -> str:
         ) from error
 
 
-def _network(options: "Options", config: "dict[str, Any]", host: "dict[str, Any]") -> None:
-    if options.given("link"):
-        host["Links"] = [text if ":" in text else f"{text}:{text}" for text in options.many("link")]
-    if options.given("add-host"):
-        host["ExtraHosts"] = [flag_values.extra_host(text) for text in options.many("add-host")]
-    asked = [network(text) for text in options.many("network")]
+def _network(args: "Arguments", config: "dict[str, Any]", host: "dict[str, Any]") -> None:
+    if args.given("link"):
+        host["Links"] = [text if ":" in text else f"{text}:{text}" for text in args.many("link")]
+    if args.given("add-host"):
+        host["ExtraHosts"] = [flag_values.extra_host(text) for text in args.many("add-host")]
+    asked = [network(text) for text in args.many("network")]
     if asked:
         host["NetworkMode"] = asked[0][0]
-    own = _endpoint(options)
+    own = _endpoint(args)
     if own and any(settings for _, settings in asked):
         raise CliError("say addresses and aliases in --network, or in --ip and --network-alias, not in both")
     if own:
@@ -181,20 +181,20 @@ def _network(options: "Options", config: "dict[str, Any]", host: "dict[str, Any]
         config["NetworkingConfig"] = {"EndpointsConfig": dict(asked)}
 
 
-def _endpoint(options: "Options") -> "dict[str, Any]":
+def _endpoint(args: "Arguments") -> "dict[str, Any]":
     found: dict[str, Any] = {}
-    if options.given("network-alias"):
-        found["Aliases"] = options.many("network-alias")
+    if args.given("network-alias"):
+        found["Aliases"] = args.many("network-alias")
     addresses = {
-        "IPv4Address": options.text("ip"),
-        "IPv6Address": options.text("ip6"),
-        "LinkLocalIPs": options.many("link-local-ip"),
+        "IPv4Address": args.text("ip"),
+        "IPv6Address": args.text("ip6"),
+        "LinkLocalIPs": args.many("link-local-ip"),
     }
     addresses = {name: value for name, value in addresses.items() if value}
     if addresses:
         found["IPAMConfig"] = addresses
-    if options.given("mac-address"):
-        found["MacAddress"] = mac_address(options.text("mac-address"))
+    if args.given("mac-address"):
+        found["MacAddress"] = mac_address(args.text("mac-address"))
     return found
 
 
@@ -240,15 +240,15 @@ def network(text: str) -> "tuple[str, dict[str, Any]]":
     return name, settings
 
 
-def health(options: "Options") -> "dict[str, Any]":
+def health(args: "Arguments") -> "dict[str, Any]":
     """`--health-…` → the API's form."""
-    if options.on("no-healthcheck"):
-        if any(key.startswith("health-") for key in options):
+    if args.on("no-healthcheck"):
+        if any(key.startswith("health-") for key in args):
             raise CliError("--no-healthcheck conflicts with --health-* options; leave one of them away")
         return {"Test": ["NONE"]}
     found: dict[str, Any] = {}
-    if options.given("health-cmd"):
-        found["Test"] = ["CMD-SHELL", options.text("health-cmd")]
+    if args.given("health-cmd"):
+        found["Test"] = ["CMD-SHELL", args.text("health-cmd")]
     times = {
         "health-interval": "Interval",
         "health-timeout": "Timeout",
@@ -256,8 +256,8 @@ def health(options: "Options") -> "dict[str, Any]":
         "health-start-interval": "StartInterval",
     }
     for key, name in times.items():
-        if options.given(key):
-            found[name] = flag_values.duration("--" + key, options.text(key))
-    if options.given("health-retries"):
-        found["Retries"] = options.number("health-retries")
+        if args.given(key):
+            found[name] = flag_values.duration("--" + key, args.text(key))
+    if args.given("health-retries"):
+        found["Retries"] = args.number("health-retries")
     return found

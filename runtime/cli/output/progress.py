@@ -33,7 +33,7 @@ def failure_of(message: Message) -> CliError | None:
 def follow(messages: Iterable[Message], *, quiet: bool = False, out: TextIO | None = None) -> list[Message]:
     """Show lines as they come; return those with `aux`. CliError for a line that tells an error."""
     stream = out or sys.stdout
-    shown = Silent() if quiet else Bars(stream) if stream.isatty() else Lines(stream)
+    shown = SilentProgress() if quiet else BarProgress(stream) if stream.isatty() else PlainProgress(stream)
     extras = []
     with shown:
         for message in messages:
@@ -47,10 +47,10 @@ def follow(messages: Iterable[Message], *, quiet: bool = False, out: TextIO | No
     return extras
 
 
-class Silent:
+class SilentProgress:
     """Shows nothing."""
 
-    def __enter__(self) -> Silent:
+    def __enter__(self) -> SilentProgress:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -60,7 +60,7 @@ class Silent:
         """Take a line."""
 
 
-class Lines(Silent):
+class PlainProgress(SilentProgress):
     """A line for each change of state; how far a layer is would be too much."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -76,7 +76,7 @@ class Lines(Silent):
         self._stream.flush()
 
 
-class Bars(Silent):
+class BarProgress(SilentProgress):
     """A bar for each layer that moves, with rich."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -85,7 +85,7 @@ class Bars(Silent):
         self._tasks: dict[str, TaskID] = {}
         self._moved: dict[str, int] = {}  # bytes of each that were to move
 
-    def __enter__(self) -> Bars:
+    def __enter__(self) -> BarProgress:
         self._progress.start()
         return self
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
-    from runtime.cli.flags.parser import Options
+    from runtime.cli.flags.parser import Arguments
 
     Row = Mapping[str, Any]
     """Fields by docker's names. A value that is a function is a method of templates, as in {{.Label "a"}}."""
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 _NARROWEST, _BETWEEN = 10, 3
 
 
-def choose_format(options: Options, name: str) -> None:
+def choose_format(args: Arguments, name: str) -> None:
     """Without --format, -q and --json take what docker's config.json has by that name for --format."""
-    if options.on("quiet") or options.on("json") or options.given("format"):
+    if args.on("quiet") or args.on("json") or args.given("format"):
         return
     form = docker_text(name)
     if form:
-        options.add("format", form)
+        args.add("format", form)
 
 
 def show(
-    options: Options,
+    args: Arguments,
     rows: Iterable[Row],
     columns: Sequence[str],
     headings: Mapping[str, str],
@@ -41,8 +41,8 @@ def show(
 
     key: the field that -q prints. --json is the caller's matter.
     """
-    form = options.text("format", "table")
-    if options.on("quiet") and form in ("table", "json"):
+    form = args.text("format", "table")
+    if args.on("quiet") and form in ("table", "json"):
         print("".join(f"{row[key]}\n" for row in rows), end="")
         return 0
     if form == "json":

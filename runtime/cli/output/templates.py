@@ -25,7 +25,7 @@ _ACTION = re.compile(r"\{\{(?P<left>-(?=\s))?\s*(?P<body>(?:\"(?:\\.|[^\"\\])*\"
                      r"\s*(?P<right>(?<=\s)-)?\}\}", re.S)  # fmt: skip
 
 
-class Token:
+class TemplateToken:
     """A word of an action: its kind (a group of _TOKEN) and text."""
 
     __slots__ = ("kind", "text")
@@ -110,7 +110,7 @@ class Template:
     # ---- reading ---------------------------------------------------------------------------------------
 
     def _parse(
-        self, pieces: list[str | list[Token]], at: int, *, top: bool = False
+        self, pieces: list[str | list[TemplateToken]], at: int, *, top: bool = False
     ) -> tuple[tuple[Any, ...], int]:
         """Read nodes up to an else or end that belongs to an outer block; return them and that place."""
         nodes: list[Any] = []
@@ -137,7 +137,7 @@ class Template:
         return tuple(nodes), at
 
     def _block(
-        self, kind: str, words: list[Token], pieces: list[str | list[Token]], at: int
+        self, kind: str, words: list[TemplateToken], pieces: list[str | list[TemplateToken]], at: int
     ) -> tuple[Block, int]:
         pipe = self._pipe(words)
         body, at = self._parse(pieces, at)
@@ -153,7 +153,7 @@ class Template:
             at += 1
         return Block(kind, pipe, body, other), at
 
-    def _pipe(self, words: list[Token]) -> Pipe:
+    def _pipe(self, words: list[TemplateToken]) -> Pipe:
         """Read `$a, $b := command | command`."""
         names: tuple[str, ...] = ()
         signs = [word.text for word in words[:4]]
@@ -178,7 +178,7 @@ class Template:
             raise self._fault("a value is missing")
         return Pipe(names, tuple(commands))
 
-    def _operand(self, words: list[Token], at: int) -> tuple[Any, int]:
+    def _operand(self, words: list[TemplateToken], at: int) -> tuple[Any, int]:
         kind, text = words[at].kind, words[at].text
         if kind == "field":
             return Field(None, tuple(text[1:].split("."))), at + 1
@@ -202,7 +202,7 @@ class Template:
             return self._bracket(words, at + 1)
         raise self._fault(f"{text!r} is out of place")
 
-    def _bracket(self, words: list[Token], at: int) -> tuple[Any, int]:
+    def _bracket(self, words: list[TemplateToken], at: int) -> tuple[Any, int]:
         depth, start = 1, at
         while depth:
             if at >= len(words):
@@ -299,7 +299,7 @@ def member(value: Any, name: str) -> Any:
     raise LookupError(f"there is no field .{name}{_offered(value)}")
 
 
-def _pieces(text: str) -> Iterator[str | list[Token]]:
+def _pieces(text: str) -> Iterator[str | list[TemplateToken]]:
     """Cut a template into texts and actions; `{{-` and `-}}` take the blanks beside them away."""
     at, trim = 0, False
     for found in _ACTION.finditer(text):
@@ -316,7 +316,7 @@ def _pieces(text: str) -> Iterator[str | list[Token]]:
     yield rest.lstrip() if trim else rest
 
 
-def _tokens(text: str, body: str) -> list[Token]:
+def _tokens(text: str, body: str) -> list[TemplateToken]:
     words, at = [], 0
     while at < len(body):
         found = _TOKEN.match(body, at)
@@ -325,7 +325,7 @@ def _tokens(text: str, body: str) -> list[Token]:
                 break
             raise CliError(f"--format {text!r}: {body[at:].strip()!r} cannot be read", 1)
         assert found.lastgroup is not None
-        words.append(Token(found.lastgroup, found[found.lastgroup]))
+        words.append(TemplateToken(found.lastgroup, found[found.lastgroup]))
         at = found.end()
     return words
 

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runtime.cli.flags.parser import Flag, Options
+    from runtime.cli.flags.parser import Arguments, Flag
 
 _BASH = """_nn() {
     local IFS=$'\\n' words=("${COMP_WORDS[@]:1:COMP_CWORD}")
@@ -53,19 +53,19 @@ _LISTS = {
 """First word of a verb's usage → what is listed there."""
 
 
-def completion(_client: Client, options: Options) -> int:
+def completion(_client: Client, args: Arguments) -> int:
     """Print the script for a shell."""
-    shell = options.words[0]
+    shell = args.words[0]
     if shell not in SCRIPTS:
         raise CliError(f"no completion for {shell}; there is one for {', '.join(SCRIPTS)}")
     print(SCRIPTS[shell], end="")
     return 0
 
 
-def complete(client: Client, options: Options) -> int:
+def complete(client: Client, args: Arguments) -> int:
     """Print what the last word may become, a line each. Errors are silence: a shell asks, not a person."""
     try:
-        words = options.words or [""]
+        words = args.words or [""]
         last = words[-1]
         given = _globals(words[:-1])
         if given.given("host") or given.given("context"):
@@ -101,7 +101,7 @@ def candidates(client: Client, before: list[str], last: str) -> Iterator[str]:
     yield from _objects(client, index.SHORT.get(name, name), verb)
 
 
-def _globals(before: list[str]) -> Options:
+def _globals(before: list[str]) -> Arguments:
     """Flags before the verb; words: from the verb on."""
     return parser.parse_flags("", GLOBAL, before, program=True)
 

@@ -156,7 +156,7 @@ def load(name: str) -> "Verb":
     if name in GROUPS:
         from runtime.cli.flags.parser import Verb
 
-        return Verb(lambda client, options: 0, "VERB")
+        return Verb(lambda client, args: 0, "VERB")
     module, constant, _ = entry(name)
     verb: Verb = getattr(__import__(f"runtime.cli.{module}", fromlist=[constant]), constant)
     return verb

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Options, Verb
+    from runtime.cli.flags.parser import Arguments, Verb
 
 
 def main(argv: "Sequence[str] | None" = None) -> int:
@@ -76,7 +76,7 @@ def _run(words: list[str]) -> int:
     return _act("run", RUN, words, Client(endpoint or find, sock))
 
 
-def _perform(name: str, words: list[str], given: "Options", *, local: bool) -> int:
+def _perform(name: str, words: list[str], given: "Arguments", *, local: bool) -> int:
     """Do one verb."""
     from runtime.cli.connection.client import Client
     from runtime.cli.connection.reach import find
@@ -91,7 +91,7 @@ def _perform(name: str, words: list[str], given: "Options", *, local: bool) -> i
     return _act(name, index.load(name), words, client)
 
 
-def _perform_locally(name: str, words: list[str], given: "Options") -> int:
+def _perform_locally(name: str, words: list[str], given: "Arguments") -> int:
     """Do one verb with a daemon of its own, which is started when the verb asks for it."""
     if given.given("host") or given.given("context"):
         raise CliError("--local and -H or -c each name a daemon; leave one out")
@@ -109,16 +109,16 @@ def _act(name: str, verb: "Verb", words: list[str], client: "Client") -> int:
     from runtime.cli.flags import parser
 
     try:
-        options = parser.parse(name, verb, words)
+        args = parser.parse(name, verb, words)
     except parser.HelpAskedError:
         return _help(name.split())
-    status = verb.act(client, options)
+    status = verb.act(client, args)
     sys.stdout.flush()
     return status
 
 
-def _tls(given: "Options") -> "dict[str, str]":
-    """What the global flags say of TLS, by Endpoint's fields."""
+def _tls(given: "Arguments") -> "dict[str, str]":
+    """What the global flags say of TLS, by DaemonEndpoint's fields."""
     names = {"tlscacert": "ca", "tlscert": "cert", "tlskey": "key"}
     found = {field: given.text(name) for name, field in names.items() if given.given(name)}
     if given.on("tls") or given.on("tlsverify"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from runtime.cli.connection.attach_stream import Attached
+from runtime.cli.connection.attach_stream import AttachStream
 from runtime.cli.connection.http import quote
 from runtime.cli.connection.session import serve
 from runtime.cli.errors import CliError, DaemonError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Flag, Options
+    from runtime.cli.flags.parser import Arguments, Flag
 
 _KEYS: Flag = ("detach-keys", "", "text", "KEYS", "keys that leave it running, as in ctrl-p,ctrl-q")
 _PROXY: Flag = ("sig-proxy", "", "bool", "", "pass signals on (on by default)")
@@ -29,9 +29,9 @@ def _need_terminal(stdin: bool, tty: bool) -> None:
         raise CliError("the input device is not a TTY; leave out -t, or run nn in a terminal", 1)
 
 
-def attach(client: Client, options: Options) -> int:
+def attach(client: Client, args: Arguments) -> int:
     """Join a running container; return its exit status when it ends meanwhile."""
-    name = options.words[0]
+    name = args.words[0]
     found = client.get(f"/containers/{quote(name)}/json")
     state = found["State"]
     if not state["Running"]:
@@ -40,23 +40,23 @@ def attach(client: Client, options: Options) -> int:
         raise CliError(f"You cannot attach to a paused container, unpause it first: nn unpause {name}", 1)
     if state.get("Restarting"):
         raise CliError("You cannot attach to a restarting container, wait until it is running", 1)
-    stdin = bool(found["Config"].get("OpenStdin")) and not options.on("no-stdin")
-    return _attached(client, options, found, stdin=stdin, begin=False)
+    stdin = bool(found["Config"].get("OpenStdin")) and not args.on("no-stdin")
+    return _attached(client, args, found, stdin=stdin, begin=False)
 
 
-def _attached(client: Client, options: Options, found: dict[str, Any], *, stdin: bool, begin: bool) -> int:
+def _attached(client: Client, args: Arguments, found: dict[str, Any], *, stdin: bool, begin: bool) -> int:
     """Attach to a container, start it when it shall begin, and serve it."""
     container, tty = found["Id"], bool(found["Config"].get("Tty"))
     _need_terminal(stdin, tty)
-    detach_keys.choose(options, terminal=stdin and tty)
-    keys = options.text("detach-keys")
+    detach_keys.choose(args, terminal=stdin and tty)
+    keys = args.text("detach-keys")
     waiting = docker_run.Waiting(client, container, _until(found, begin))
     query = {"stream": True, "stdin": stdin, "stdout": True, "stderr": True, "detachKeys": keys or None}
     answer = client.hijack(f"/containers/{container}/attach", query)
     if begin:
         docker_run.start(client, container)
-    link = Attached(client, answer, f"/containers/{container}", tty=tty)
-    proxy = options.on("sig-proxy", True)
+    link = AttachStream(client, answer, f"/containers/{container}", tty=tty)
+    proxy = args.on("sig-proxy", True)
     return waiting.status() if serve(link, stdin=stdin, tty=tty, keys=keys, proxy=proxy) else 0
 
 
@@ -66,26 +66,26 @@ def _until(found: dict[str, Any], begin: bool) -> str:
     return "removed" if found.get("HostConfig", {}).get("AutoRemove") else "next-exit"
 
 
-def start(client: Client, options: Options) -> int:
+def start(client: Client, args: Arguments) -> int:
     """Start containers; with -a or -i, one and attached."""
-    if options.on("attach") or options.on("interactive"):
-        if len(options.words) != 1:
+    if args.on("attach") or args.on("interactive"):
+        if len(args.words) != 1:
             raise CliError("you cannot start and attach multiple containers at once; name one", 1)
-        found = client.get(f"/containers/{quote(options.words[0])}/json")
-        stdin = options.on("interactive") and bool(found["Config"].get("OpenStdin"))
-        return _attached(client, options, found, stdin=stdin, begin=not found["State"]["Running"])
+        found = client.get(f"/containers/{quote(args.words[0])}/json")
+        stdin = args.on("interactive") and bool(found["Config"].get("OpenStdin"))
+        return _attached(client, args, found, stdin=stdin, begin=not found["State"]["Running"])
     if client.private:
         raise CliError("start: with --local a container ends with its command; give -a or -i")
-    return batch.in_order(options.words, lambda name: client.post(f"/containers/{quote(name)}/start"))
+    return batch.in_order(args.words, lambda name: client.post(f"/containers/{quote(name)}/start"))
 
 
-def execute(client: Client, options: Options) -> int:
+def execute(client: Client, args: Arguments) -> int:
     """Run a program in a running container; return its exit status."""
-    detach, tty = options.on("detach"), options.on("tty")
-    stdin = options.on("interactive") and not detach
+    detach, tty = args.on("detach"), args.on("tty")
+    stdin = args.on("interactive") and not detach
     _need_terminal(stdin, tty)
-    detach_keys.choose(options, terminal=stdin and tty)
-    made = client.post(f"/containers/{quote(options.words[0])}/exec", body=_exec_body(options, stdin, detach))
+    detach_keys.choose(args, terminal=stdin and tty)
+    made = client.post(f"/containers/{quote(args.words[0])}/exec", body=_exec_body(args, stdin, detach))
     path = f"/exec/{made['Id']}"
     if detach:
         client.post(path + "/start", body={"Detach": True, "Tty": tty})
@@ -101,26 +101,26 @@ def execute(client: Client, options: Options) -> int:
     except DaemonError as error:
         known = docker_run.failure(error)
         raise CliError(error.message, known.status if known.status != 125 else 1) from None
-    link = Attached(client, answer, path, tty=tty, signals=False)
-    if not serve(link, stdin=stdin, tty=tty, keys=options.text("detach-keys")):
+    link = AttachStream(client, answer, path, tty=tty, signals=False)
+    if not serve(link, stdin=stdin, tty=tty, keys=args.text("detach-keys")):
         return 0
     return int(client.get(path + "/json")["ExitCode"] or 0)
 
 
-def _exec_body(options: Options, stdin: bool, detach: bool) -> dict[str, Any]:
+def _exec_body(args: Arguments, stdin: bool, detach: bool) -> dict[str, Any]:
     body: dict[str, Any] = {
         "AttachStdin": stdin,
         "AttachStdout": not detach,
         "AttachStderr": not detach,
-        "Cmd": options.words[1:],
-        "Tty": options.on("tty"),
-        "Privileged": options.on("privileged"),
-        "DetachKeys": options.text("detach-keys"),
-        "User": options.text("user"),
-        "WorkingDir": options.text("workdir"),
+        "Cmd": args.words[1:],
+        "Tty": args.on("tty"),
+        "Privileged": args.on("privileged"),
+        "DetachKeys": args.text("detach-keys"),
+        "User": args.text("user"),
+        "WorkingDir": args.text("workdir"),
     }
-    if options.given("env") or options.given("env-file"):
-        body["Env"] = environment(options)
+    if args.given("env") or args.given("env-file"):
+        body["Env"] = environment(args)
     return body
 
 

@@ -21,29 +21,29 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
 
     from runtime.cli.connection.client import Client, Query
-    from runtime.cli.flags.parser import Flag, Options
+    from runtime.cli.flags.parser import Arguments, Flag
 
 
-def build(client: Client, options: Options) -> int:
+def build(client: Client, args: Arguments) -> int:
     """Build an image; print what the steps print, with -q its id only."""
-    context, file = options.words[0], options.text("file")
-    query = _query(options)
+    context, file = args.words[0], args.text("file")
+    query = _query(args)
     if file == "-" == context:
         raise CliError("invalid argument: can't use stdin for both build context and dockerfile", 1)
-    if options.given("iidfile"):
-        _write_id(options, "")
+    if args.given("iidfile"):
+        _write_id(args, "")
     if context == "-":
-        return _send(client, options, query, *from_input(file))
+        return _send(client, args, query, *from_input(file))
     if os.path.lexists(context):
-        return _send(client, options, query, *from_directory(context, file))
+        return _send(client, args, query, *from_directory(context, file))
     from runtime.cli.verbs import cloning  # it takes long to load
 
     if cloning.is_git(context):
         with cloning.cloned(context) as root:
-            return _send(client, options, query, *from_repository(root, file))
+            return _send(client, args, query, *from_repository(root, file))
     if context.startswith(("http://", "https://")):
         query["remote"] = context
-        return _send(client, options, query, None, file)
+        return _send(client, args, query, None, file)
     raise CliError(
         f'unable to prepare context: path "{context}" not found; '
         "name a directory, a URL, or - for standard input",
@@ -52,23 +52,23 @@ def build(client: Client, options: Options) -> int:
 
 
 def _send(
-    client: Client, options: Options, query: Query, body: Iterator[bytes] | None, dockerfile: str
+    client: Client, args: Arguments, query: Query, body: Iterator[bytes] | None, dockerfile: str
 ) -> int:
     """Send a context with the Dockerfile's name in it, and show what comes of it."""
     query["dockerfile"] = dockerfile or None
-    out = io.StringIO() if options.on("quiet") else sys.stdout
+    out = io.StringIO() if args.on("quiet") else sys.stdout
     body = _told(body, out) if body is not None else None
     headers = (("Content-Type", "application/x-tar"), *all_headers())
     lines = client.lines("POST", "/build", query, body, headers)
     try:
-        extras = progress.follow(_identity_of(lines) if options.on("quiet") else lines, out=out)
+        extras = progress.follow(_identity_of(lines) if args.on("quiet") else lines, out=out)
     except CliError as error:
         if isinstance(out, io.StringIO):
             sys.stderr.write(out.getvalue())  # what was to be quiet tells why it failed
-        if any(repr(name) in error.message for name in options.many("tag")):
+        if any(repr(name) in error.message for name in args.many("tag")):
             raise CliError(error.message) from error  # a flag that is wrong, which only the daemon can tell
         raise
-    return _finish(options, extras)
+    return _finish(args, extras)
 
 
 def _told(pieces: Iterator[bytes], out: TextIO) -> Iterator[bytes]:
@@ -90,18 +90,18 @@ def _identity_of(lines: Iterator[progress.Message]) -> Iterator[progress.Message
         yield {"aux": {"ID": text}} if text.startswith("sha256:") else line
 
 
-def _finish(options: Options, extras: list[progress.Message]) -> int:
+def _finish(args: Arguments, extras: list[progress.Message]) -> int:
     ids = [one["aux"]["ID"] for one in extras if isinstance(one["aux"], dict) and one["aux"].get("ID")]
-    if options.on("quiet") and ids:
+    if args.on("quiet") and ids:
         print(ids[-1])
-    if options.given("iidfile") and ids:
-        _write_id(options, ids[-1])
+    if args.given("iidfile") and ids:
+        _write_id(args, ids[-1])
     return 0
 
 
-def _write_id(options: Options, identity: str) -> None:
+def _write_id(args: Arguments, identity: str) -> None:
     """Write the image's id to --iidfile; for "" remove it, lest an old one is left when the build fails."""
-    path = Path(options.text("iidfile"))
+    path = Path(args.text("iidfile"))
     try:
         if identity:
             path.write_text(identity)
@@ -111,43 +111,41 @@ def _write_id(options: Options, identity: str) -> None:
         raise CliError(f"--iidfile {path}: {error.strerror}", 1) from error
 
 
-def _query(options: Options) -> Query:
+def _query(args: Arguments) -> Query:
     """Flags → the query of `POST /build`."""
     arguments: dict[str, Any] = {}
-    for text in options.many("build-arg"):
+    for text in args.many("build-arg"):
         name, equals, value = text.partition("=")
         arguments[name] = value if equals else os.environ.get(name)
     query: Query = {
-        "t": options.many("tag"),
+        "t": args.many("tag"),
         "buildargs": jsontext.dumps(arguments) if arguments else None,
-        "labels": jsontext.dumps(flag_values.labels(options.many("label")))
-        if options.given("label")
-        else None,
-        "cachefrom": jsontext.dumps(options.many("cache-from")) if options.given("cache-from") else None,
-        "extrahosts": [flag_values.extra_host(text) for text in options.many("add-host")],
-        "target": options.text("target") or None,
-        "networkmode": options.text("network") or None,
-        "platform": options.text("platform") or None,
-        "nocache": options.on("no-cache"),
-        "pull": options.on("pull"),
-        "q": options.on("quiet"),
-        "squash": options.on("squash"),
-        "rm": "1" if options.on("rm", True) else "0",
-        "forcerm": options.on("force-rm"),
-        "cgroupparent": options.text("cgroup-parent") or None,
-        "securityopt": options.many("security-opt"),
-        "cpuperiod": options.number("cpu-period"),
-        "cpuquota": options.number("cpu-quota"),
-        "cpushares": options.number("cpu-shares"),
-        "cpusetcpus": options.text("cpuset-cpus") or None,
-        "cpusetmems": options.text("cpuset-mems") or None,
+        "labels": jsontext.dumps(flag_values.labels(args.many("label"))) if args.given("label") else None,
+        "cachefrom": jsontext.dumps(args.many("cache-from")) if args.given("cache-from") else None,
+        "extrahosts": [flag_values.extra_host(text) for text in args.many("add-host")],
+        "target": args.text("target") or None,
+        "networkmode": args.text("network") or None,
+        "platform": args.text("platform") or None,
+        "nocache": args.on("no-cache"),
+        "pull": args.on("pull"),
+        "q": args.on("quiet"),
+        "squash": args.on("squash"),
+        "rm": "1" if args.on("rm", True) else "0",
+        "forcerm": args.on("force-rm"),
+        "cgroupparent": args.text("cgroup-parent") or None,
+        "securityopt": args.many("security-opt"),
+        "cpuperiod": args.number("cpu-period"),
+        "cpuquota": args.number("cpu-quota"),
+        "cpushares": args.number("cpu-shares"),
+        "cpusetcpus": args.text("cpuset-cpus") or None,
+        "cpusetmems": args.text("cpuset-mems") or None,
         "version": "1",
     }
     for key, name in (("memory", "memory"), ("memory-swap", "memswap"), ("shm-size", "shmsize")):
-        if options.given(key):
-            query[name] = flag_values.size("--" + key, options.text(key))
-    if options.given("ulimit"):
-        limits = [flag_values.ulimit("--ulimit", text) for text in options.many("ulimit")]
+        if args.given(key):
+            query[name] = flag_values.size("--" + key, args.text(key))
+    if args.given("ulimit"):
+        limits = [flag_values.ulimit("--ulimit", text) for text in args.many("ulimit")]
         query["ulimits"] = jsontext.dumps(limits)
     return query
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Query
-    from runtime.cli.flags.parser import Flag, Options
+    from runtime.cli.flags.parser import Arguments, Flag
 
 _CHANGES = ("C", "A", "D")
 _NUMBERS = {
@@ -36,19 +36,19 @@ _SIZES = {"memory": "Memory", "memory-reservation": "MemoryReservation", "memory
 _TEXTS = {"cpuset-cpus": "CpusetCpus", "cpuset-mems": "CpusetMems"}
 
 
-def rename(client: Client, options: Options) -> int:
+def rename(client: Client, args: Arguments) -> int:
     """Give a container another name."""
-    old, new = options.words
+    old, new = args.words
     client.post(f"/containers/{quote(old)}/rename", {"name": new})
     return 0
 
 
-def port(client: Client, options: Options) -> int:
+def port(client: Client, args: Arguments) -> int:
     """List a container's published ports, or where one is published."""
-    name, *asked = options.words
+    name, *asked = args.words
     found = client.get(f"/containers/{quote(name)}/json")
     bound: dict[str, Any] = (found.get("NetworkSettings") or {}).get("Ports") or {}
-    if options.on("json"):
+    if args.on("json"):
         return tables.documents(bound)
     if asked:
         wanted = asked[0] if "/" in asked[0] else f"{asked[0]}/tcp"
@@ -74,21 +74,21 @@ def _address(place: dict[str, str]) -> str:
     return f"{f'[{host}]' if ':' in host else host}:{place['HostPort']}"
 
 
-def top(client: Client, options: Options) -> int:
+def top(client: Client, args: Arguments) -> int:
     """List a container's processes."""
-    name, *arguments = options.words
+    name, *arguments = args.words
     query = {"ps_args": " ".join(arguments) or None}
     found = client.get(f"/containers/{quote(name)}/top", query)
-    if options.on("json"):
+    if args.on("json"):
         return tables.documents(found)
     print(tables.aligned([found["Titles"], *(found["Processes"] or ())], 20), end="")
     return 0
 
 
-def diff(client: Client, options: Options) -> int:
+def diff(client: Client, args: Arguments) -> int:
     """List what a container changed: C changed, A added, D deleted."""
-    found = client.get(f"/containers/{quote(options.words[0])}/changes") or []
-    if options.on("json"):
+    found = client.get(f"/containers/{quote(args.words[0])}/changes") or []
+    if args.on("json"):
         return tables.documents(found)
     for change in found:
         print(f"{_CHANGES[change['Kind']]} {change['Path']}")
@@ -98,20 +98,20 @@ def diff(client: Client, options: Options) -> int:
 # ---- logs ------------------------------------------------------------------------------------------------
 
 
-def logs(client: Client, options: Options) -> int:
+def logs(client: Client, args: Arguments) -> int:
     """Show what a container printed, its errors on our standard error."""
-    name = options.words[0]
+    name = args.words[0]
     query: Query = {
         "stdout": True,
         "stderr": True,
-        "follow": options.on("follow"),
-        "timestamps": options.on("timestamps"),
-        "details": options.on("details"),
-        "tail": options.text("tail", "all"),
+        "follow": args.on("follow"),
+        "timestamps": args.on("timestamps"),
+        "details": args.on("details"),
+        "tail": args.text("tail", "all"),
     }
     for key in ("since", "until"):
-        if options.given(key):
-            query[key] = times.moment("--" + key, options.text(key))
+        if args.given(key):
+            query[key] = times.moment("--" + key, args.text(key))
     answer = client.open("GET", f"/containers/{quote(name)}/logs", query)
     frames = FrameReader() if _framed(client, name, answer.headers.get("content-type", "")) else None
     for data in answer.pieces():
@@ -135,25 +135,23 @@ def _framed(client: Client, name: str, kind: str) -> bool:
 # ---- update ----------------------------------------------------------------------------------------------
 
 
-def update_body(options: Options) -> dict[str, Any]:
+def update_body(args: Arguments) -> dict[str, Any]:
     """Flags → the body of `POST /containers/ID/update`; only what was given."""
-    found: dict[str, Any] = {
-        name: options.number(key) for key, name in _NUMBERS.items() if options.given(key)
-    }
-    found |= {name: options.text(key) for key, name in _TEXTS.items() if options.given(key)}
+    found: dict[str, Any] = {name: args.number(key) for key, name in _NUMBERS.items() if args.given(key)}
+    found |= {name: args.text(key) for key, name in _TEXTS.items() if args.given(key)}
     for key, name in _SIZES.items():
-        if options.given(key):
-            found[name] = flag_values.size("--" + key, options.text(key))
-    if options.given("cpus"):
-        found["NanoCpus"] = flag_values.cores("--cpus", options.text("cpus"))
-    if options.given("restart"):
-        found["RestartPolicy"] = flag_values.restart_policy(options.text("restart"))
+        if args.given(key):
+            found[name] = flag_values.size("--" + key, args.text(key))
+    if args.given("cpus"):
+        found["NanoCpus"] = flag_values.cores("--cpus", args.text("cpus"))
+    if args.given("restart"):
+        found["RestartPolicy"] = flag_values.restart_policy(args.text("restart"))
     return found
 
 
-def update(client: Client, options: Options) -> int:
+def update(client: Client, args: Arguments) -> int:
     """Change limits of containers."""
-    asked = update_body(options)
+    asked = update_body(args)
     if not asked:
         raise CliError("nothing to change: give at least one flag\nsee 'nn update --help'", 1)
 
@@ -162,7 +160,7 @@ def update(client: Client, options: Options) -> int:
         for warning in answer.get("Warnings") or ():
             print(f"WARNING: {warning}", file=sys.stderr)
 
-    return batch.in_order(options.words, act)
+    return batch.in_order(args.words, act)
 
 
 def _update_flags() -> tuple[Flag, ...]:

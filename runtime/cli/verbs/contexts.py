@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from runtime.cli.connection import context_store
-from runtime.cli.connection.context_store import FILES, Context, check_name, current, load, stored
+from runtime.cli.connection.context_store import FILES, DaemonContext, check_name, current, load, stored
 from runtime.cli.connection.endpoint import DEFAULT_HOST, FORMS, environment
 from runtime.cli.errors import CliError
 from runtime.cli.flags import mounts
@@ -16,37 +16,37 @@ from runtime.cli.verbs import batch
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Flag, Options
+    from runtime.cli.flags.parser import Arguments, Flag
 
 _FIELDS = "write host=ADDRESS[,ca=FILE,cert=FILE,key=FILE,skip-tls-verify=true], or from=CONTEXT"
 
 
-def create(_client: Client, options: Options) -> int:
+def create(_client: Client, args: Arguments) -> int:
     """Keep a daemon's address under a name."""
-    name = check_name(options.words[0])
+    name = check_name(args.words[0])
     if name == "default" or name in stored():
         raise CliError(f"context {name} is there already; `nn context update {name}` changes it", 1)
-    _save(name, options, Context(name, DEFAULT_HOST), {})
+    _save(name, args, DaemonContext(name, DEFAULT_HOST), {})
     print(name)
     return 0
 
 
-def update(_client: Client, options: Options) -> int:
+def update(_client: Client, args: Arguments) -> int:
     """Change a context."""
-    name = options.words[0]
+    name = args.words[0]
     if name == "default":
         raise CliError("the context default is what the environment says; create one of another name", 1)
     old = load(name)
-    _save(name, options, old, {one: path.read_bytes() for one, path in old.files().items()})
+    _save(name, args, old, {one: path.read_bytes() for one, path in old.files().items()})
     print(name)
     return 0
 
 
-def _save(name: str, options: Options, old: Context, files: dict[str, bytes]) -> None:
+def _save(name: str, args: Arguments, old: DaemonContext, files: dict[str, bytes]) -> None:
     """Write a context: what flags say, in place of what was there."""
-    made = Context(name, old.host, options.text("description", old.description), old.skip_verify)
-    source = options.text("from")
-    for field, value in _fields(options.text("docker")):
+    made = DaemonContext(name, old.host, args.text("description", old.description), old.skip_verify)
+    source = args.text("from")
+    for field, value in _fields(args.text("docker")):
         if field == "host":
             made.host, made.skip_verify, files = value, False, {}
         elif field == "from":
@@ -81,16 +81,15 @@ def _read(field: str, path: str) -> bytes:
         raise CliError(f"{field} {path}: {error.strerror}; name a PEM file", 1) from error
 
 
-def ls(_client: Client, options: Options) -> int:
+def ls(_client: Client, args: Arguments) -> int:
     """List contexts; the one in use has a star."""
     used = current()
     found = [load(name) for name in ("default", *stored())]
-    if options.on("json"):
+    if args.on("json"):
         return tables.documents([one.document() for one in found])
     rows = [
         {
-            "Name": one.name
-            + (" *" if one.name == used and options.text("format", "table") == "table" else ""),
+            "Name": one.name + (" *" if one.name == used and args.text("format", "table") == "table" else ""),
             "Description": one.description,
             "DockerEndpoint": one.host,
             "Current": one.name == used,
@@ -99,17 +98,17 @@ def ls(_client: Client, options: Options) -> int:
         }
         for one in found
     ]
-    if options.on("quiet"):
+    if args.on("quiet"):
         print("\n".join(one.name for one in found))
         return 0
     headings = {"DockerEndpoint": "DOCKER ENDPOINT"}
     columns = ("Name", "Description", "DockerEndpoint", "Error")
-    return tables.show(options, rows, columns, headings, key="Name")
+    return tables.show(args, rows, columns, headings, key="Name")
 
 
-def use(_client: Client, options: Options) -> int:
+def use(_client: Client, args: Arguments) -> int:
     """Make a context the one that is used without flags."""
-    name = load(options.words[0]).name
+    name = load(args.words[0]).name
     context_store.use(name)
     print(name)
     chosen = [one for one in ("NN_HOST", "DOCKER_HOST", "NN_CONTEXT", "DOCKER_CONTEXT") if environment(one)]
@@ -120,29 +119,29 @@ def use(_client: Client, options: Options) -> int:
     return 0
 
 
-def show(_client: Client, _options: Options) -> int:
+def show(_client: Client, _options: Arguments) -> int:
     """Print the name of the context in use."""
     print(current())
     return 0
 
 
-def remove(_client: Client, options: Options) -> int:
+def remove(_client: Client, args: Arguments) -> int:
     """Remove contexts."""
 
     def act(name: str) -> None:
         if name == "default":
             raise CliError("the context default cannot be removed", 1)
-        if name == current() and not options.on("force"):
+        if name == current() and not args.on("force"):
             raise CliError(f"context {name} is in use; `nn context use default` first, or give -f", 1)
         context_store.remove(name)
 
-    return batch.in_order(options.words, act)
+    return batch.in_order(args.words, act)
 
 
-def inspect(_client: Client, options: Options) -> int:
+def inspect(_client: Client, args: Arguments) -> int:
     """Show all of contexts, the one in use without a name."""
-    found = [load(name).document() for name in options.words or [current()]]
-    form = options.text("format")
+    found = [load(name).document() for name in args.words or [current()]]
+    form = args.text("format")
     if form:
         tables.render("{{json .}}" if form == "json" else form, found, {})
         return 0

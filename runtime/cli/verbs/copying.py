@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Flag, Options
+    from runtime.cli.flags.parser import Arguments, Flag
 
 _DIRECTORY, _LINK = 1 << 31, 1 << 27  # Go's bits of os.FileMode
 _AS_DIRECTORY = ("/", "/.")
@@ -46,9 +46,9 @@ def place(text: str) -> Place:
     return Place(container, path or "/")
 
 
-def copy(client: Client, options: Options) -> int:
+def copy(client: Client, args: Arguments) -> int:
     """Copy between a container and here."""
-    source, target = (place(word) for word in options.words)
+    source, target = (place(word) for word in args.words)
     if source.container and target.container:
         raise CliError(
             "copying between containers is not supported; copy to a place here and on from there", 1
@@ -58,12 +58,12 @@ def copy(client: Client, options: Options) -> int:
             "must specify at least one container source or target; write CONTAINER:PATH for one", 1
         )
     if source.container:
-        count = _out(client, options, source, target.path)
+        count = _out(client, args, source, target.path)
     else:
-        count = _in(client, options, source.path, target)
-    quiet = options.on("quiet") if options.given("quiet") else not sys.stdout.isatty()
-    if not quiet and "-" not in options.words:
-        print(f"Successfully copied {units.size(count)} to {options.words[1]}", file=sys.stderr)
+        count = _in(client, args, source.path, target)
+    quiet = args.on("quiet") if args.given("quiet") else not sys.stdout.isatty()
+    if not quiet and "-" not in args.words:
+        print(f"Successfully copied {units.size(count)} to {args.words[1]}", file=sys.stderr)
     return 0
 
 
@@ -101,8 +101,8 @@ def _followed(client: Client, container: str, path: str) -> str:
 # ---- out of a container --------------------------------------------------------------------------------
 
 
-def _out(client: Client, options: Options, source: Place, target: str) -> int:
-    path = _followed(client, source.container, source.path) if options.on("follow-link") else source.path
+def _out(client: Client, args: Arguments, source: Place, target: str) -> int:
+    path = _followed(client, source.container, source.path) if args.on("follow-link") else source.path
     answer = client.open("GET", _archive(source.container), {"path": path})
     if target == "-":
         if sys.stdout.isatty():
@@ -112,8 +112,8 @@ def _out(client: Client, options: Options, source: Place, target: str) -> int:
         return 0
     directory = bool(_stat_of(answer.headers)["mode"] & _DIRECTORY)
     base, content_only = _target_of(source.path, target, directory)
-    stream = packing.Pieces(answer.pieces())
-    _unpack(stream, base, content_only=content_only, keep_owner=options.on("archive"))
+    stream = packing.PieceReader(answer.pieces())
+    _unpack(stream, base, content_only=content_only, keep_owner=args.on("archive"))
     while stream.read(PIECE):  # what is behind the tar's end
         pass
     return stream.count
@@ -209,7 +209,7 @@ def _below_top(name: str) -> PurePosixPath:
 # ---- into a container ----------------------------------------------------------------------------------
 
 
-def _in(client: Client, options: Options, source: str, target: Place) -> int:
+def _in(client: Client, args: Arguments, source: str, target: Place) -> int:
     path = _followed(client, target.container, target.path)
     found = _stat(client, target.container, path)
     directory = found is not None and bool(found["mode"] & _DIRECTORY)
@@ -217,12 +217,12 @@ def _in(client: Client, options: Options, source: str, target: Place) -> int:
     if source == "-":
         if not directory:
             raise CliError(f"{target.container}:{target.path} is no directory, as it has to be for a tar", 1)
-        _put(client, options, target.container, path, counted.count(_standard_input()))
+        _put(client, args, target.container, path, counted.count(_standard_input()))
         return counted.bytes
-    local = _source(source, follow=options.on("follow-link"))
+    local = _source(source, follow=args.on("follow-link"))
     where, name = _into(local, source, path, exists=found is not None, directory=directory)
     entries = packing.tree(local, name)
-    _put(client, options, target.container, where, counted.count(packing.pack(entries)))
+    _put(client, args, target.container, where, counted.count(packing.pack(entries)))
     return counted.bytes
 
 
@@ -249,11 +249,11 @@ def _into(local: Path, source: str, path: str, *, exists: bool, directory: bool)
     return str(pure.parent), pure.name
 
 
-def _put(client: Client, options: Options, container: str, path: str, pieces: Iterator[bytes]) -> None:
+def _put(client: Client, args: Arguments, container: str, path: str, pieces: Iterator[bytes]) -> None:
     query = {
         "path": path,
         "noOverwriteDirNonDir": "true",
-        "copyUIDGID": "true" if options.on("archive") else None,
+        "copyUIDGID": "true" if args.on("archive") else None,
     }
     headers = (("Content-Type", "application/x-tar"),)
     answer = client.open("PUT", _archive(container), query, pieces, headers)

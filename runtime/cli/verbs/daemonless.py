@@ -13,10 +13,10 @@ from runtime.cli.flags.parser import Verb
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Options
+    from runtime.cli.flags.parser import Arguments
 
 
-def verify(client: Client, options: Options) -> int:
+def verify(client: Client, args: Arguments) -> int:
     """Check images against their digests; those of a daemon's root as well, while it runs."""
     root = _root_of(client)
     from runtime.image import ImageError, ImageStore
@@ -26,7 +26,7 @@ def verify(client: Client, options: Options) -> int:
         store = ImageStore(root / "images")
     except ImageError as error:
         raise CliError(str(error), 1) from error
-    for name in options.words:
+    for name in args.words:
         try:
             store.verify(name)
         except ImageError as error:
@@ -45,7 +45,7 @@ def _root_of(client: Client) -> Path:
     return client.root
 
 
-def sweep(client: Client, options: Options) -> int:
+def sweep(client: Client, args: Arguments) -> int:
     """Free what killed daemons have left: containers, cgroups, links, tables, half-done imports."""
     root = _root_of(client)
     from runtime.api.daemon.locking import only_one
@@ -66,12 +66,12 @@ def sweep(client: Client, options: Options) -> int:
     return 0
 
 
-def registry(_client: Client, options: Options) -> int:
+def registry(_client: Client, args: Arguments) -> int:
     """Hand all words to the server, which has flags and a help of its own."""
     packages.activate()
     from runtime.image.server.__main__ import main
 
-    return main(options.words, prog="nn serve registry")
+    return main(args.words, prog="nn serve registry")
 
 
 VERIFY = Verb(verify, "IMAGE...", least=1, most=-1, example="nn --local verify debian")

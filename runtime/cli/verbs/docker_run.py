@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from runtime.cli.connection.attach_stream import Attached
+from runtime.cli.connection.attach_stream import AttachStream
 from runtime.cli.connection.session import serve
 from runtime.cli.errors import CANNOT_EXECUTE, NOT_FOUND, OUR_FAILURE, CliError, DaemonError
 
@@ -59,11 +59,11 @@ def run(client: Client, container: str, body: dict[str, Any], *, keys: str, prox
     heard = body["AttachStdout"] or body["AttachStderr"]
     if not heard:
         print(container, flush=True)
-    link = Attached(client, answer, f"/containers/{container}", tty=body["Tty"], heard=heard)
+    link = AttachStream(client, answer, f"/containers/{container}", tty=body["Tty"], heard=heard)
     try:
         start(client, container)
     except CliError:
-        answer.wire.close()
+        answer.connection.close()
         raise
     served = serve(link, stdin=body["AttachStdin"], tty=body["Tty"], keys=keys, proxy=proxy)
     return waiting.status() if served else 0
@@ -80,7 +80,7 @@ class Waiting:
         from runtime.cli.connection import jsontext
 
         document = jsontext.loads(self._answer.read())
-        self._answer.wire.close()
+        self._answer.connection.close()
         fault = (document.get("Error") or {}).get("Message")
         if fault:
             raise CliError(str(fault))

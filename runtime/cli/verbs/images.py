@@ -16,35 +16,35 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client, Query
-    from runtime.cli.flags.parser import Flag, Options
+    from runtime.cli.flags.parser import Arguments, Flag
 
 _HEADINGS = {"ID": "IMAGE ID", "CreatedSince": "CREATED", "CreatedAt": "CREATED AT"}
 _SEARCH_COLUMNS = ("Name", "Description", "StarCount", "IsOfficial")
 _SEARCH_HEADINGS = {"StarCount": "STARS", "IsOfficial": "OFFICIAL"}
 
 
-def images(client: Client, options: Options) -> int:
+def images(client: Client, args: Arguments) -> int:
     """List images: a row for each name, or for each image without one."""
-    tables.choose_format(options, "imagesFormat")
-    wanted = list(options.many("filter"))
-    if options.words:
-        wanted.append(f"reference={options.words[0]}")
-    query: Query = {"all": options.on("all"), "filters": filters(wanted)}
+    tables.choose_format(args, "imagesFormat")
+    wanted = list(args.many("filter"))
+    if args.words:
+        wanted.append(f"reference={args.words[0]}")
+    query: Query = {"all": args.on("all"), "filters": filters(wanted)}
     found = client.get("/images/json", query)
-    if options.on("json"):
+    if args.on("json"):
         return tables.documents(found)
-    digests = options.on("digests") or ".Digest" in options.text("format")
-    short = not options.on("no-trunc")
+    digests = args.on("digests") or ".Digest" in args.text("format")
+    short = not args.on("no-trunc")
     shown = [row for image in found for row in rows(image, digests=digests, short=short)]
     columns = (
         "Repository",
         "Tag",
-        *(("Digest",) if options.on("digests") else ()),
+        *(("Digest",) if args.on("digests") else ()),
         "ID",
         "CreatedSince",
         "Size",
     )
-    return tables.show(options, shown, columns, _HEADINGS)
+    return tables.show(args, shown, columns, _HEADINGS)
 
 
 def rows(image: Mapping[str, Any], *, digests: bool, short: bool) -> Iterator[dict[str, Any]]:
@@ -79,24 +79,24 @@ def _or_unknown(shared: int, whole: int | None = None) -> str:
     return units.size(shared if whole is None else whole - shared)
 
 
-def remove(client: Client, options: Options) -> int:
+def remove(client: Client, args: Arguments) -> int:
     """Remove images; print what went."""
-    query: Query = {"force": options.on("force"), "noprune": options.on("no-prune")}
+    query: Query = {"force": args.on("force"), "noprune": args.on("no-prune")}
 
     def act(name: str) -> str:
         gone = client.delete(f"/images/{quote(name, b'/:@')}", query)
         return "\n".join(_gone(one) for one in gone)
 
-    return batch.in_order(options.words, act, forced=options.on("force"))
+    return batch.in_order(args.words, act, forced=args.on("force"))
 
 
 def _gone(one: Mapping[str, str]) -> str:
     return f"Untagged: {one['Untagged']}" if one.get("Untagged") else f"Deleted: {one['Deleted']}"
 
 
-def tag(client: Client, options: Options) -> int:
+def tag(client: Client, args: Arguments) -> int:
     """Give an image another name."""
-    source, target = options.words
+    source, target = args.words
     repository, name = split_tag(target)
     client.post(f"/images/{quote(source, b'/:@')}/tag", {"repo": repository, "tag": name or None})
     return 0
@@ -116,12 +116,12 @@ def split_tag(name: str) -> tuple[str, str]:
     return repository, last
 
 
-def history(client: Client, options: Options) -> int:
+def history(client: Client, args: Arguments) -> int:
     """List the steps that made an image."""
-    found = client.get(f"/images/{quote(options.words[0], b'/:@')}/history")
-    if options.on("json"):
+    found = client.get(f"/images/{quote(args.words[0], b'/:@')}/history")
+    if args.on("json"):
         return tables.documents(found)
-    short, human = not options.on("no-trunc"), options.on("human", True)
+    short, human = not args.on("no-trunc"), args.on("human", True)
     rows = []
     for step in found:
         made = (step.get("CreatedBy") or "").replace("\t", " ")
@@ -142,12 +142,12 @@ def history(client: Client, options: Options) -> int:
         "CreatedBy": "CREATED BY",
         "CreatedAt": "CREATED AT",
     }
-    return tables.show(options, rows, ("ID", "CreatedSince", "CreatedBy", "Size", "Comment"), headings)
+    return tables.show(args, rows, ("ID", "CreatedSince", "CreatedBy", "Size", "Comment"), headings)
 
 
-def commit(client: Client, options: Options) -> int:
+def commit(client: Client, args: Arguments) -> int:
     """Make an image of a container's changes; print its id."""
-    container, *target = options.words
+    container, *target = args.words
     repository, name = split_tag(target[0]) if target else ("", "")
     if "@" in "".join(target):
         raise CliError(f"{target[0]} has a digest, which the image itself decides; write NAME[:TAG]", 1)
@@ -155,30 +155,30 @@ def commit(client: Client, options: Options) -> int:
         "container": container,
         "repo": repository or None,
         "tag": name or None,
-        "author": options.text("author") or None,
-        "comment": options.text("message") or None,
-        "changes": options.many("change"),
-        "pause": None if options.on("pause", True) else "0",
+        "author": args.text("author") or None,
+        "comment": args.text("message") or None,
+        "changes": args.many("change"),
+        "pause": None if args.on("pause", True) else "0",
     }
     print(client.post("/commit", query, {})["Id"])
     return 0
 
 
-def search(client: Client, options: Options) -> int:
+def search(client: Client, args: Arguments) -> int:
     """Ask a registry, Docker Hub where the term names none, for images by a word of their name."""
     query: Query = {
-        "term": options.words[0],
-        "limit": options.number("limit"),
-        "filters": filters(options.many("filter")),
+        "term": args.words[0],
+        "limit": args.number("limit"),
+        "filters": filters(args.many("filter")),
     }
     found = client.get("/images/search", query) or []
     found.sort(key=lambda one: -one.get("star_count", 0))
-    if options.on("json"):
+    if args.on("json"):
         return tables.documents(found)
-    whole = options.text("format").replace(" ", "") in ("json", "{{json.}}")
+    whole = args.text("format").replace(" ", "") in ("json", "{{json.}}")
     marks = ("false", "true") if whole else ("", "[OK]")
-    rows = [_search_row(one, marks, truncate=not options.on("no-trunc")) for one in found]
-    return tables.show(options, rows, _SEARCH_COLUMNS, _SEARCH_HEADINGS)
+    rows = [_search_row(one, marks, truncate=not args.on("no-trunc")) for one in found]
+    return tables.show(args, rows, _SEARCH_COLUMNS, _SEARCH_HEADINGS)
 
 
 def _search_row(found: Mapping[str, Any], marks: tuple[str, str], *, truncate: bool) -> dict[str, Any]:

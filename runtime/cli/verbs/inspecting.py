@@ -16,35 +16,35 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Flag, Options
+    from runtime.cli.flags.parser import Arguments, Flag
 
 KINDS = ("container", "image", "network", "volume")
 
 
-def _fetch(client: Client, kind: str, name: str, options: Options) -> Any:
+def _fetch(client: Client, kind: str, name: str, args: Arguments) -> Any:
     match kind:
         case "container":
-            return client.get(f"/containers/{quote(name)}/json", {"size": options.on("size")})
+            return client.get(f"/containers/{quote(name)}/json", {"size": args.on("size")})
         case "image":
             return client.get(f"/images/{quote(name, b'/:@')}/json")
         case "network":
-            return client.get(f"/networks/{quote(name)}", {"verbose": options.on("verbose")})
+            return client.get(f"/networks/{quote(name)}", {"verbose": args.on("verbose")})
         case _:
             return client.get(f"/volumes/{quote(name)}")
 
 
-def inspect(client: Client, options: Options) -> int:
+def inspect(client: Client, args: Arguments) -> int:
     """Show anything: the first kind that has the name."""
-    asked = options.text("type")
+    asked = args.text("type")
     if asked and asked not in KINDS:
         raise CliError(f'"{asked}" is not a valid value for --type; write {", ".join(KINDS)}', 1)
-    return _all(options, lambda name: _find(client, (asked,) if asked else KINDS, name, options))
+    return _all(args, lambda name: _find(client, (asked,) if asked else KINDS, name, args))
 
 
-def _find(client: Client, kinds: tuple[str, ...], name: str, options: Options) -> Any:
+def _find(client: Client, kinds: tuple[str, ...], name: str, args: Arguments) -> Any:
     for kind in kinds:
         try:
-            return _fetch(client, kind, name, options)
+            return _fetch(client, kind, name, args)
         except DaemonError as error:
             if error.code not in (400, 404, 501) or len(kinds) == 1:
                 raise
@@ -53,21 +53,21 @@ def _find(client: Client, kinds: tuple[str, ...], name: str, options: Options) -
     )
 
 
-def _of(kind: str) -> Callable[[Client, Options], int]:
-    return lambda client, options: _all(options, lambda name: _fetch(client, kind, name, options))
+def _of(kind: str) -> Callable[[Client, Arguments], int]:
+    return lambda client, args: _all(args, lambda name: _fetch(client, kind, name, args))
 
 
-def _all(options: Options, fetch: Callable[[str], Any]) -> int:
+def _all(args: Arguments, fetch: Callable[[str], Any]) -> int:
     """Show what is found, tell what is not."""
     found, status = [], 0
     faults = []
-    for name in options.words:
+    for name in args.words:
         try:
             found.append(fetch(name))
         except CliError as error:
             faults.append(str(error))
             status = 1
-    form = options.text("format")
+    form = args.text("format")
     if form and form != "json":
         from runtime.cli.output import go_zero_values
 

@@ -10,67 +10,67 @@ from runtime.cli.verbs import batch
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.cli.connection.client import Query
-    from runtime.cli.flags.parser import Flag, Options
+    from runtime.cli.flags.parser import Arguments, Flag
 
 _TIME: Flag = ("time|timeout", "t", "int", "SECONDS", "time to stop before it is killed; -1: wait forever")
 _SIGNAL: Flag = ("signal", "s", "text", "SIGNAL", "signal to send")
 
 
-def _change(client: Client, options: Options, verb: str, query: Query | None = None) -> int:
+def _change(client: Client, args: Arguments, verb: str, query: Query | None = None) -> int:
     """POST the same to every container, at once."""
 
     def act(name: str) -> None:
         Client(client.endpoint).post(f"/containers/{quote(name)}/{verb}", query)
 
-    return batch.in_parallel(options.words, act)
+    return batch.in_parallel(args.words, act)
 
 
-def stop(client: Client, options: Options) -> int:
+def stop(client: Client, args: Arguments) -> int:
     """Stop containers."""
-    return _change(client, options, "stop", _ending(options))
+    return _change(client, args, "stop", _ending(args))
 
 
-def restart(client: Client, options: Options) -> int:
+def restart(client: Client, args: Arguments) -> int:
     """Stop and start containers."""
-    return _change(client, options, "restart", _ending(options))
+    return _change(client, args, "restart", _ending(args))
 
 
-def _ending(options: Options) -> Query:
-    return {"t": options.number("time"), "signal": options.text("signal") or None}
+def _ending(args: Arguments) -> Query:
+    return {"t": args.number("time"), "signal": args.text("signal") or None}
 
 
-def kill(client: Client, options: Options) -> int:
+def kill(client: Client, args: Arguments) -> int:
     """Send a signal to containers."""
-    return _change(client, options, "kill", {"signal": options.text("signal") or None})
+    return _change(client, args, "kill", {"signal": args.text("signal") or None})
 
 
-def pause(client: Client, options: Options) -> int:
+def pause(client: Client, args: Arguments) -> int:
     """Freeze containers."""
-    return _change(client, options, "pause")
+    return _change(client, args, "pause")
 
 
-def unpause(client: Client, options: Options) -> int:
+def unpause(client: Client, args: Arguments) -> int:
     """Thaw containers."""
-    return _change(client, options, "unpause")
+    return _change(client, args, "unpause")
 
 
-def remove(client: Client, options: Options) -> int:
+def remove(client: Client, args: Arguments) -> int:
     """Remove containers."""
-    query: Query = {"force": options.on("force"), "v": options.on("volumes"), "link": options.on("link")}
+    query: Query = {"force": args.on("force"), "v": args.on("volumes"), "link": args.on("link")}
 
     def act(name: str) -> None:
         Client(client.endpoint).delete(f"/containers/{quote(name.lstrip('/'))}", query)
 
-    return batch.in_parallel(options.words, act, forced=options.on("force"))
+    return batch.in_parallel(args.words, act, forced=args.on("force"))
 
 
-def wait(client: Client, options: Options) -> int:
+def wait(client: Client, args: Arguments) -> int:
     """Wait for containers; print their exit statuses."""
 
     def act(name: str) -> str:
         return str(Client(client.endpoint).post(f"/containers/{quote(name)}/wait")["StatusCode"])
 
-    return batch.in_parallel(options.words, act)
+    return batch.in_parallel(args.words, act)
 
 
 _WORDS = "CONTAINER..."

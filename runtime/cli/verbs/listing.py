@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client, Query
-    from runtime.cli.flags.parser import Flag, Options
+    from runtime.cli.flags.parser import Arguments, Flag
 
 HEADINGS = {
     "ID": "CONTAINER ID",
@@ -27,24 +27,24 @@ HEADINGS = {
 _COLUMNS = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
 
 
-def containers(client: Client, options: Options) -> int:
+def containers(client: Client, args: Arguments) -> int:
     """List containers."""
-    tables.choose_format(options, "psFormat")
-    form = options.text("format", "table")
-    with_size = options.on("size") or ".Size" in form or "json ." in form
-    last = -1 if options.number("last") is None else options.number("last")
+    tables.choose_format(args, "psFormat")
+    form = args.text("format", "table")
+    with_size = args.on("size") or ".Size" in form or "json ." in form
+    last = -1 if args.number("last") is None else args.number("last")
     query: Query = {
-        "all": options.on("all") or options.on("latest") or (last or 0) > 0,
+        "all": args.on("all") or args.on("latest") or (last or 0) > 0,
         "size": with_size,
-        "limit": 1 if options.on("latest") else (last if (last or 0) > 0 else None),
-        "filters": filters(options.many("filter")),
+        "limit": 1 if args.on("latest") else (last if (last or 0) > 0 else None),
+        "filters": filters(args.many("filter")),
     }
     found = client.get("/containers/json", query)
-    if options.on("json"):
+    if args.on("json"):
         return tables.documents(found)
-    rows = [row(one, truncate=not options.on("no-trunc")) for one in found]
-    columns = (*_COLUMNS, "Size") if options.on("size") else _COLUMNS
-    return tables.show(options, rows, columns, HEADINGS)
+    rows = [row(one, truncate=not args.on("no-trunc")) for one in found]
+    columns = (*_COLUMNS, "Size") if args.on("size") else _COLUMNS
+    return tables.show(args, rows, columns, HEADINGS)
 
 
 def row(found: Mapping[str, Any], *, truncate: bool = True) -> dict[str, Any]:

@@ -16,36 +16,36 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Flag, Options
+    from runtime.cli.flags.parser import Arguments, Flag
 
 
-def create(client: Client, options: Options) -> int:
+def create(client: Client, args: Arguments) -> int:
     """Make a network; print its id."""
     body: dict[str, Any] = {
-        "Name": options.words[0],
+        "Name": args.words[0],
         "CheckDuplicate": True,
-        "Driver": options.text("driver", "bridge"),
-        "Internal": options.on("internal"),
-        "Attachable": options.on("attachable"),
-        "EnableIPv6": options.on("ipv6"),
-        "Options": flag_values.mapping("--opt", options.many("opt")),
-        "Labels": flag_values.labels(options.many("label")),
+        "Driver": args.text("driver", "bridge"),
+        "Internal": args.on("internal"),
+        "Attachable": args.on("attachable"),
+        "EnableIPv6": args.on("ipv6"),
+        "Arguments": flag_values.mapping("--opt", args.many("opt")),
+        "Labels": flag_values.labels(args.many("label")),
         "IPAM": {
-            "Driver": options.text("ipam-driver", "default"),
-            "Options": flag_values.mapping("--ipam-opt", options.many("ipam-opt")),
-            "Config": _ipam(options),
+            "Driver": args.text("ipam-driver", "default"),
+            "Arguments": flag_values.mapping("--ipam-opt", args.many("ipam-opt")),
+            "Config": _ipam(args),
         },
     }
     print(client.post("/networks/create", body=body)["Id"])
     return 0
 
 
-def _ipam(options: Options) -> list[dict[str, Any]]:
+def _ipam(args: Arguments) -> list[dict[str, Any]]:
     """Subnets, each with the range, gateway and other addresses that lie in it."""
     import ipaddress
 
     pools: list[tuple[Any, dict[str, Any]]] = []
-    for text in options.many("subnet"):
+    for text in args.many("subnet"):
         try:
             subnet = ipaddress.ip_network(text, strict=False)
         except ValueError as error:
@@ -70,7 +70,7 @@ def _ipam(options: Options) -> list[dict[str, Any]]:
         raise CliError(f'{flag} "{text}": it lies in no --subnet; give one that holds it', 1)
 
     for flag, field, what in (("ip-range", "IPRange", "ranges"), ("gateway", "Gateway", "gateways")):
-        for text in options.many(flag):
+        for text in args.many(flag):
             pool = pool_of("--" + flag, text)
             if field in pool:
                 raise CliError(
@@ -79,21 +79,21 @@ def _ipam(options: Options) -> list[dict[str, Any]]:
                     1,
                 )
             pool[field] = text
-    for text in options.many("aux-address"):
+    for text in args.many("aux-address"):
         name, address = flag_values.pair("--aux-address", text)
         pool_of("--aux-address", address).setdefault("AuxiliaryAddresses", {})[name] = address
     return [pool for _, pool in pools]
 
 
-def networks(client: Client, options: Options) -> int:
+def networks(client: Client, args: Arguments) -> int:
     """List networks."""
-    tables.choose_format(options, "networksFormat")
-    found = client.get("/networks", {"filters": filters(options.many("filter"))})
+    tables.choose_format(args, "networksFormat")
+    found = client.get("/networks", {"filters": filters(args.many("filter"))})
     found.sort(key=lambda one: one["Name"])
-    if options.on("json"):
+    if args.on("json"):
         return tables.documents(found)
-    rows = [_row(one, short=not options.on("no-trunc")) for one in found]
-    return tables.show(options, rows, ("ID", "Name", "Driver", "Scope"), {"ID": "NETWORK ID"})
+    rows = [_row(one, short=not args.on("no-trunc")) for one in found]
+    return tables.show(args, rows, ("ID", "Name", "Driver", "Scope"), {"ID": "NETWORK ID"})
 
 
 def _row(found: Mapping[str, Any], *, short: bool) -> dict[str, Any]:
@@ -110,29 +110,29 @@ def _row(found: Mapping[str, Any], *, short: bool) -> dict[str, Any]:
     }
 
 
-def remove(client: Client, options: Options) -> int:
+def remove(client: Client, args: Arguments) -> int:
     """Remove networks."""
 
     def act(name: str) -> None:
         client.delete(f"/networks/{quote(name)}")
 
-    return batch.in_order(options.words, act, forced=options.on("force"))
+    return batch.in_order(args.words, act, forced=args.on("force"))
 
 
-def connect(client: Client, options: Options) -> int:
+def connect(client: Client, args: Arguments) -> int:
     """Plug a container into a network."""
-    network, container = options.words
+    network, container = args.words
     settings: dict[str, Any] = {}
-    if options.given("alias"):
-        settings["Aliases"] = options.many("alias")
-    if options.given("link"):
-        settings["Links"] = options.many("link")
-    if options.given("driver-opt"):
-        settings["DriverOpts"] = flag_values.mapping("--driver-opt", options.many("driver-opt"))
+    if args.given("alias"):
+        settings["Aliases"] = args.many("alias")
+    if args.given("link"):
+        settings["Links"] = args.many("link")
+    if args.given("driver-opt"):
+        settings["DriverOpts"] = flag_values.mapping("--driver-opt", args.many("driver-opt"))
     addresses = {
-        "IPv4Address": options.text("ip"),
-        "IPv6Address": options.text("ip6"),
-        "LinkLocalIPs": options.many("link-local-ip"),
+        "IPv4Address": args.text("ip"),
+        "IPv6Address": args.text("ip6"),
+        "LinkLocalIPs": args.many("link-local-ip"),
     }
     addresses = {name: value for name, value in addresses.items() if value}
     if addresses:
@@ -143,10 +143,10 @@ def connect(client: Client, options: Options) -> int:
     return 0
 
 
-def disconnect(client: Client, options: Options) -> int:
+def disconnect(client: Client, args: Arguments) -> int:
     """Unplug a container from a network."""
-    network, container = options.words
-    body = {"Container": container, "Force": options.on("force")}
+    network, container = args.words
+    body = {"Container": container, "Force": args.on("force")}
     client.post(f"/networks/{quote(network)}/disconnect", body=body)
     return 0
 

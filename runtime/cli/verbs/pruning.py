@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client, Query
-    from runtime.cli.flags.parser import Flag, Options
+    from runtime.cli.flags.parser import Arguments, Flag
 
 _KINDS = {
     "containers": ("ContainersDeleted", "Deleted Containers:"),
@@ -32,12 +32,12 @@ def ask(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _agreed(options: Options, warning: str, wanted: list[str]) -> bool:
+def _agreed(args: Arguments, warning: str, wanted: list[str]) -> bool:
     only = f", of these only what fits {', '.join(wanted)}" if wanted else ""
-    return options.on("force") or ask(f"WARNING! This will remove {warning}{only}.")
+    return args.on("force") or ask(f"WARNING! This will remove {warning}{only}.")
 
 
-def _wanted(options: Options) -> list[str]:
+def _wanted(args: Arguments) -> list[str]:
     """Return --filter, and of the pruneFilters in docker's config.json what does not say the opposite."""
     try:
         standing = docker_setting("pruneFilters") or []
@@ -45,7 +45,7 @@ def _wanted(options: Options) -> list[str]:
             raise ValueError("pruneFilters is no list of texts")
     except ValueError as error:  # not left aside: it may spare what the user cannot do without
         raise CliError(f"read {docker_directory()}/config.json: {error}; correct it", 1) from error
-    given = options.many("filter")
+    given = args.many("filter")
     return [*given, *(one for one in standing if "=" in one and _opposite(one) not in given)]
 
 
@@ -78,69 +78,69 @@ def _reclaimed(count: int) -> int:
     return 0
 
 
-def containers(client: Client, options: Options) -> int:
+def containers(client: Client, args: Arguments) -> int:
     """Remove all stopped containers."""
-    wanted = _wanted(options)
-    if not _agreed(options, "all stopped containers", wanted):
+    wanted = _wanted(args)
+    if not _agreed(args, "all stopped containers", wanted):
         return 0
     return _reclaimed(_prune(client, "containers", wanted))
 
 
-def images(client: Client, options: Options) -> int:
+def images(client: Client, args: Arguments) -> int:
     """Remove images without a name; with -a all that no container uses."""
-    every, wanted = options.on("all"), _wanted(options)
+    every, wanted = args.on("all"), _wanted(args)
     what = "all images that no container uses" if every else "all images without a name"
-    if not _agreed(options, what, wanted):
+    if not _agreed(args, what, wanted):
         return 0
     dangling = "false" if every else "true"
     return _reclaimed(_prune(client, "images", wanted, dangling=[dangling]))
 
 
-def networks(client: Client, options: Options) -> int:
+def networks(client: Client, args: Arguments) -> int:
     """Remove networks without containers."""
-    wanted = _wanted(options)
-    if _agreed(options, "all networks of your own that no container uses", wanted):
+    wanted = _wanted(args)
+    if _agreed(args, "all networks of your own that no container uses", wanted):
         _prune(client, "networks", wanted)
     return 0
 
 
-def volumes(client: Client, options: Options) -> int:
+def volumes(client: Client, args: Arguments) -> int:
     """Remove volumes without containers; with -a those with a name, too."""
-    every, wanted = options.on("all"), _wanted(options)
+    every, wanted = args.on("all"), _wanted(args)
     what = "all" if every else "all anonymous"
-    if not _agreed(options, f"{what} volumes that no container uses", wanted):
+    if not _agreed(args, f"{what} volumes that no container uses", wanted):
         return 0
     more = {"all": ["true"]} if every else {}
     return _reclaimed(_prune(client, "volumes", wanted, **more))
 
 
-def builder(client: Client, options: Options) -> int:
+def builder(client: Client, args: Arguments) -> int:
     """Forget the build cache."""
-    wanted = _wanted(options)
-    if not _agreed(options, "the build cache", wanted):
+    wanted = _wanted(args)
+    if not _agreed(args, "the build cache", wanted):
         return 0
-    query: Query = {"all": options.on("all"), "filters": filters(wanted)}
-    if options.given("keep-storage"):
-        query["keep-storage"] = flag_values.size("--keep-storage", options.text("keep-storage"))
+    query: Query = {"all": args.on("all"), "filters": filters(wanted)}
+    if args.given("keep-storage"):
+        query["keep-storage"] = flag_values.size("--keep-storage", args.text("keep-storage"))
     answer = client.post("/build/prune", query) or {}
     return _reclaimed(int(answer.get("SpaceReclaimed") or 0))
 
 
-def system(client: Client, options: Options) -> int:
+def system(client: Client, args: Arguments) -> int:
     """Remove all that is unused; volumes only when asked."""
-    wanted = _wanted(options)
-    if options.on("volumes") and any(one.startswith("until=") for one in options.many("filter")):
+    wanted = _wanted(args)
+    if args.on("volumes") and any(one.startswith("until=") for one in args.many("filter")):
         raise CliError('volumes have no age: leave out --volumes or the filter "until"')
     parts = ["all stopped containers", "all networks that no container uses"]
-    parts += ["all anonymous volumes that no container uses"] if options.on("volumes") else []
-    parts += ["all images that no container uses" if options.on("all") else "all images without a name"]
-    if not _agreed(options, ", ".join([*parts, "the build cache"]), wanted):
+    parts += ["all anonymous volumes that no container uses"] if args.on("volumes") else []
+    parts += ["all images that no container uses" if args.on("all") else "all images without a name"]
+    if not _agreed(args, ", ".join([*parts, "the build cache"]), wanted):
         return 0
     total = _prune(client, "containers", wanted)
     _prune(client, "networks", wanted)
-    if options.on("volumes"):
+    if args.on("volumes"):
         total += _prune(client, "volumes", wanted)
-    total += _prune(client, "images", wanted, dangling=["false" if options.on("all") else "true"])
+    total += _prune(client, "images", wanted, dangling=["false" if args.on("all") else "true"])
     total += _cache(client, wanted)
     return _reclaimed(total)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Flag, Options
+    from runtime.cli.flags.parser import Arguments, Flag
 
 
 def credentials() -> ModuleType:
@@ -89,15 +89,15 @@ def _guarded(look: Callable[[], Any]) -> Any:
         raise CliError(str(error), 1) from error
 
 
-def login(client: Client, options: Options) -> int:
+def login(client: Client, args: Arguments) -> int:
     """Ask the daemon to try user and password at a registry, and keep them when they are right."""
     keeper = credentials()
-    host = keeper.key_of(options.words[0] if options.words else "")
-    if options.given("password") and options.on("password-stdin"):
+    host = keeper.key_of(args.words[0] if args.words else "")
+    if args.given("password") and args.on("password-stdin"):
         raise CliError("--password and --password-stdin exclude each other; leave one of them away")
     known = keeper.lookup(host, config_path())
-    user = options.text("username") or (known.username if known else "") or _ask("Username: ")
-    password = _password(options)
+    user = args.text("username") or (known.username if known else "") or _ask("Username: ")
+    password = _password(args)
     if not user or not password:
         raise CliError(
             "login needs a user and a password; give -u NAME and --password-stdin, or a terminal", 1
@@ -112,12 +112,12 @@ def login(client: Client, options: Options) -> int:
     return 0
 
 
-def _password(options: Options) -> str:
-    if options.on("password-stdin"):
+def _password(args: Arguments) -> str:
+    if args.on("password-stdin"):
         return sys.stdin.readline().rstrip("\r\n")
-    if options.given("password"):
+    if args.given("password"):
         print("WARNING! --password shows it to others on this host; use --password-stdin", file=sys.stderr)
-        return options.text("password")
+        return args.text("password")
     import getpass
 
     return getpass.getpass("Password: ") if sys.stdin.isatty() else ""
@@ -130,10 +130,10 @@ def _ask(prompt: str) -> str:
     return sys.stdin.readline().strip()
 
 
-def logout(_client: Client, options: Options) -> int:
+def logout(_client: Client, args: Arguments) -> int:
     """Forget what login kept."""
     keeper = credentials()
-    host = keeper.key_of(options.words[0] if options.words else "")
+    host = keeper.key_of(args.words[0] if args.words else "")
     if keeper.erase(host, config_path()):
         print(f"Removing login credentials for {host}")
     else:

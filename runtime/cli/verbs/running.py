@@ -14,41 +14,41 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Options
+    from runtime.cli.flags.parser import Arguments
 
     T = TypeVar("T")
 
 _PULL = ("missing", "always", "never")
 
 
-def run(client: "Client", options: "Options") -> int:
+def run(client: "Client", args: "Arguments") -> int:
     """Make a container and run a program in it; return the program's exit status."""
-    detach = options.on("detach")
+    detach = args.on("detach")
     if detach and client.private:
         raise CliError("-d: with --local a container ends with its command; leave one of them out")
-    body = _prepare(options, detach, joins=not detach)
+    body = _prepare(args, detach, joins=not detach)
     if detach or not (body["AttachStdout"] or body["AttachStderr"]):
-        return _in_steps(client, options, body, detach=detach)
+        return _in_steps(client, args, body, detach=detach)
     asked = {
-        "Name": options.text("name"),
-        "Platform": options.text("platform"),
-        "DetachKeys": options.text("detach-keys"),
+        "Name": args.text("name"),
+        "Platform": args.text("platform"),
+        "DetachKeys": args.text("detach-keys"),
         "Create": body,
     }
     try:
-        answer = _with_image(client, options, lambda: client.hijack("/nn/run", body=asked, kind="nn-run"))
+        answer = _with_image(client, args, lambda: client.hijack("/nn/run", body=asked, kind="nn-run"))
     except DaemonError as error:
         if error.code == 404 and "page not found" in error.message.lower():
-            return _in_steps(client, options, body)  # Docker's own daemon
+            return _in_steps(client, args, body)  # Docker's own daemon
         from runtime.cli.verbs.docker_run import failure
 
         raise failure(error) from None
-    _note_id(options, answer.headers.get("nn-container", ""))
+    _note_id(args, answer.headers.get("nn-container", ""))
     from runtime.cli.connection.run_exchange import RunExchange
     from runtime.cli.connection.session import serve
 
-    link = RunExchange(answer.wire.sock, answer.wire.rest)
-    keys, proxy = options.text("detach-keys"), options.on("sig-proxy", True)
+    link = RunExchange(answer.connection.sock, answer.connection.rest)
+    keys, proxy = args.text("detach-keys"), args.on("sig-proxy", True)
     if not serve(link, stdin=body["AttachStdin"], tty=body["Tty"], keys=keys, proxy=proxy):
         return 0
     if link.status is None:
@@ -60,49 +60,49 @@ def run(client: "Client", options: "Options") -> int:
     return link.status
 
 
-def _in_steps(client: "Client", options: "Options", body: "dict[str, Any]", *, detach: bool = False) -> int:
+def _in_steps(client: "Client", args: "Arguments", body: "dict[str, Any]", *, detach: bool = False) -> int:
     """Create and start by Docker's own requests. detach: print the id, do not attach."""
     from runtime.cli.verbs import docker_run
 
     try:
-        container = _created(client, options, body)
+        container = _created(client, args, body)
     except DaemonError as error:
         raise docker_run.failure(error) from None
     if detach:
         docker_run.start(client, container)
         print(container)
         return 0
-    keys, proxy = options.text("detach-keys"), options.on("sig-proxy", True)
+    keys, proxy = args.text("detach-keys"), args.on("sig-proxy", True)
     return docker_run.run(client, container, body, keys=keys, proxy=proxy)
 
 
-def _created(client: "Client", options: "Options", body: "dict[str, Any]") -> str:
+def _created(client: "Client", args: "Arguments", body: "dict[str, Any]") -> str:
     """Create a container, after a pull where its image is missing; return its id."""
     from runtime.cli.verbs import docker_run
 
-    name, platform = options.text("name"), options.text("platform")
-    container = _with_image(client, options, lambda: docker_run.create(client, name, platform, body))
-    _note_id(options, container)
+    name, platform = args.text("name"), args.text("platform")
+    container = _with_image(client, args, lambda: docker_run.create(client, name, platform, body))
+    _note_id(args, container)
     return container
 
 
-def _prepare(options: "Options", detach: bool, *, joins: bool) -> "dict[str, Any]":
+def _prepare(args: "Arguments", detach: bool, *, joins: bool) -> "dict[str, Any]":
     """Check what needs no daemon and return the body of create. joins: this process is to be its terminal."""
-    if options.text("pull", "missing") not in _PULL:
-        raise CliError(f'--pull "{options.text("pull")}": write missing, always or never')
-    if detach and options.given("attach"):
+    if args.text("pull", "missing") not in _PULL:
+        raise CliError(f'--pull "{args.text("pull")}": write missing, always or never')
+    if detach and args.given("attach"):
         raise CliError("Conflicting options: -a and -d; leave one of them away", 1)
-    terminal = joins and options.on("tty") and options.on("interactive")
+    terminal = joins and args.on("tty") and args.on("interactive")
     if terminal and not _is_terminal(0):
         raise CliError("the input device is not a TTY; leave out -t, or run nn in a terminal", 1)
-    if terminal or options.given("detach-keys"):
+    if terminal or args.given("detach-keys"):
         from runtime.cli.flags import detach_keys
 
-        detach_keys.choose(options, terminal=terminal)
-    path = options.text("cidfile")
+        detach_keys.choose(args, terminal=terminal)
+    path = args.text("cidfile")
     if path and _exists(path):
         raise CliError(f"--cidfile {path}: it exists; remove it, or choose another")
-    body = create_body.body(options, detach=detach)
+    body = create_body.body(args, detach=detach)
     _warn(body["HostConfig"])
     return body
 
@@ -136,9 +136,9 @@ def _exists(path: str) -> bool:
     return True
 
 
-def _note_id(options: "Options", container: str) -> None:
+def _note_id(args: "Arguments", container: str) -> None:
     """Write the container's id where --cidfile says."""
-    path = options.text("cidfile")
+    path = args.text("cidfile")
     if not path:
         return
     try:
@@ -148,41 +148,39 @@ def _note_id(options: "Options", container: str) -> None:
         raise CliError(f"--cidfile {path}: {error.strerror}") from error
 
 
-def _with_image(client: "Client", options: "Options", act: "Callable[[], T]") -> "T":
+def _with_image(client: "Client", args: "Arguments", act: "Callable[[], T]") -> "T":
     """Do what needs an image; get the image when it is missing, or before, as --pull says."""
-    when = options.text("pull", "missing")
+    when = args.text("pull", "missing")
     if when == "always":
-        _pull(client, options)
+        _pull(client, args)
     try:
         return act()
     except DaemonError as error:
         unfit = ("no such image", "image with reference")  # the other one is here for another platform
         if when != "missing" or error.code != 404 or not error.message.lower().startswith(unfit):
             raise
-        if not options.on("quiet"):
+        if not args.on("quiet"):
             import sys
 
             from runtime.cli.verbs.transfer import full_name
 
-            known = full_name(options.words[0]).removeprefix("docker.io/").removeprefix("library/")
+            known = full_name(args.words[0]).removeprefix("docker.io/").removeprefix("library/")
             print(f"Unable to find image '{known}' locally", file=sys.stderr)
-    _pull(client, options)
+    _pull(client, args)
     return act()
 
 
-def _pull(client: "Client", options: "Options") -> None:
+def _pull(client: "Client", args: "Arguments") -> None:
     from runtime.cli.verbs import transfer
 
-    transfer.pull_image(
-        client, options.words[0], platform=options.text("platform"), quiet=options.on("quiet")
-    )
+    transfer.pull_image(client, args.words[0], platform=args.text("platform"), quiet=args.on("quiet"))
 
 
-def create(client: "Client", options: "Options") -> int:
+def create(client: "Client", args: "Arguments") -> int:
     """Make a container and print its id."""
-    body = _prepare(options, False, joins=False)
+    body = _prepare(args, False, joins=False)
     try:
-        print(_created(client, options, body))
+        print(_created(client, args, body))
     except DaemonError as error:
         raise CliError(error.message, 1) from None
     return 0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from runtime.cli.flags.parser import Flag, Options
+    from runtime.cli.flags.parser import Arguments, Flag
 
 _HEADINGS = {
     "ID": "CONTAINER ID",
@@ -31,18 +31,18 @@ _HEADINGS = {
 _COLUMNS = ("ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs")
 
 
-def stats(client: Client, options: Options) -> int:
+def stats(client: Client, args: Arguments) -> int:
     """Show containers' use of the machine; without --no-stream again every second until interrupted."""
-    tables.choose_format(options, "statsFormat")
-    every = options.on("all")
-    names = options.words or _running(client, every)
-    if options.on("no-stream") or options.on("json"):
+    tables.choose_format(args, "statsFormat")
+    every = args.on("all")
+    names = args.words or _running(client, every)
+    if args.on("no-stream") or args.on("json"):
         found = _once(client, names)
-        if options.on("json"):
+        if args.on("json"):
             return tables.documents(found)
-        rows = [row(one, options, name) for one, name in zip(found, names, strict=True)]
-        return tables.show(options, rows, _COLUMNS, _HEADINGS)
-    return _live(client, options, every)
+        rows = [row(one, args, name) for one, name in zip(found, names, strict=True)]
+        return tables.show(args, rows, _COLUMNS, _HEADINGS)
+    return _live(client, args, every)
 
 
 def _running(client: Client, every: bool) -> list[str]:
@@ -63,24 +63,24 @@ def _once(client: Client, names: list[str]) -> list[dict[str, Any]]:
         return list(pool.map(ask, names))
 
 
-def _live(client: Client, options: Options, every: bool) -> int:
-    watch = Watch(client, options.words)
+def _live(client: Client, args: Arguments, every: bool) -> int:
+    watch = StatsStreams(client, args.words)
     clear = "\x1b[H\x1b[J" if sys.stdout.isatty() else ""
     while True:
-        if not options.words:
+        if not args.words:
             watch.follow(_running(client, every))
-        if watch.fault and options.words:
+        if watch.fault and args.words:
             raise watch.fault
         sys.stdout.write(clear)
-        rows = [row(one, options, name) for name, one in watch.latest()]
-        tables.show(options, rows, _COLUMNS, _HEADINGS)
+        rows = [row(one, args, name) for name, one in watch.latest()]
+        tables.show(args, rows, _COLUMNS, _HEADINGS)
         sys.stdout.flush()
-        if options.words and not watch.busy:
+        if args.words and not watch.busy:
             return 0
         time.sleep(1)
 
 
-class Watch:
+class StatsStreams:
     """Streams of several containers, each read by a thread; the newest document of each is kept."""
 
     def __init__(self, client: Client, names: list[str]) -> None:
@@ -94,7 +94,7 @@ class Watch:
             time.sleep(0.05)
 
     def follow(self, names: list[str]) -> None:
-        """Watch these, too; forget those that are not among them."""
+        """StatsStreams these, too; forget those that are not among them."""
         for name in names:
             if name not in self._threads:
                 self._threads[name] = threading.Thread(target=self._read, args=(name,), daemon=True)
@@ -124,7 +124,7 @@ class Watch:
         return [(name, self._found[name]) for name in list(self._threads) if name in self._found]
 
 
-def row(found: Mapping[str, Any], options: Options, asked: str) -> dict[str, Any]:
+def row(found: Mapping[str, Any], args: Arguments, asked: str) -> dict[str, Any]:
     """One document of the API → fields by docker's names. asked: what it was asked for by."""
     identity = found.get("id") or ""
     used, limit = memory(found.get("memory_stats") or {})
@@ -133,8 +133,8 @@ def row(found: Mapping[str, Any], options: Options, asked: str) -> dict[str, Any
     sent = sum(one["tx_bytes"] for one in networks)
     read, written = _blocks(found.get("blkio_stats") or {})
     return {
-        "Container": asked if options.words else units.short_id(asked),
-        "ID": identity if options.on("no-trunc") else units.short_id(identity),
+        "Container": asked if args.words else units.short_id(asked),
+        "ID": identity if args.on("no-trunc") else units.short_id(identity),
         "Name": (found.get("name") or "").lstrip("/"),
         "CPUPerc": f"{cpu(found):.2f}%",
         "MemUsage": f"{units.memory(used)} / {units.memory(limit)}",

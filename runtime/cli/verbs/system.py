@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client, Query
-    from runtime.cli.flags.parser import Flag, Options
+    from runtime.cli.flags.parser import Arguments, Flag
     from runtime.cli.output.templates import Template
 
 API_VERSION = "1.45"
@@ -32,7 +32,7 @@ _NO_EVENT: dict[str, Any] = {
 # ---- version -----------------------------------------------------------------------------------------------
 
 
-def version(client: Client, options: Options) -> int:
+def version(client: Client, args: Arguments) -> int:
     """Show our version and the daemon's."""
     fault: CliError | None = None
     server: dict[str, Any] | None = None
@@ -43,8 +43,8 @@ def version(client: Client, options: Options) -> int:
     except CliError as error:
         fault = error
     found = {"Client": _own(client), "Server": server}
-    form = options.text("format")
-    if form == "json" or options.on("json"):
+    form = args.text("format")
+    if form == "json" or args.on("json"):
         print(jsontext.dumps(found) if form == "json" else jsontext.pretty(found))
     elif form:
         tables.render(form, [found], {})
@@ -122,12 +122,12 @@ def _facts(rows: list[tuple[str, Any]]) -> None:
 # ---- info --------------------------------------------------------------------------------------------------
 
 
-def info(client: Client, options: Options) -> int:
+def info(client: Client, args: Arguments) -> int:
     """Show the daemon's facts."""
     found = client.get("/info")
     found["ClientInfo"] = {**_own(client), "Plugins": [], "Warnings": None}
-    form = options.text("format")
-    if options.on("json") or form == "json":
+    form = args.text("format")
+    if args.on("json") or form == "json":
         print(jsontext.dumps(found) if form == "json" else jsontext.pretty(found))
         return 0
     if form:
@@ -171,7 +171,7 @@ def _info_rows(found: dict[str, Any]) -> list[tuple[str, Any]]:
         ("containerd version", _commit(found, "ContainerdCommit")),
         ("runc version", _commit(found, "RuncCommit")),
         ("init version", _commit(found, "InitCommit")),
-        *_listed("Security Options", security),
+        *_listed("Security Arguments", security),
         ("Kernel Version", found.get("KernelVersion")),
         ("Operating System", found.get("OperatingSystem")),
         ("OSType", found.get("OSType")),
@@ -229,14 +229,14 @@ def _security(text: str) -> list[tuple[str, Any]]:
 # ---- events ------------------------------------------------------------------------------------------------
 
 
-def events(client: Client, options: Options) -> int:
+def events(client: Client, args: Arguments) -> int:
     """Show what happens, as it happens; with --until the past only, then end."""
-    query: Query = {"filters": filters(options.many("filter"))}
+    query: Query = {"filters": filters(args.many("filter"))}
     for key in ("since", "until"):
-        if options.given(key):
-            query[key] = times.moment("--" + key, options.text(key))
-    form = options.text("format")
-    if options.on("json") or form == "json":
+        if args.given(key):
+            query[key] = times.moment("--" + key, args.text(key))
+    form = args.text("format")
+    if args.on("json") or form == "json":
         form = "{{json .}}"
     template = _event_template(form) if form else None
     for event in client.lines("GET", "/events", query):
@@ -271,7 +271,7 @@ def event_line(event: dict[str, Any]) -> str:
 # ---- the far side of ssh -----------------------------------------------------------------------------------
 
 
-def dial(client: Client, _options: Options) -> int:
+def dial(client: Client, _options: Arguments) -> int:
     """Join stdin and stdout to the daemon's socket until it ends."""
     from runtime.cli.connection.relay import relay
 

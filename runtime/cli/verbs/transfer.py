@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from runtime.cli.connection.client import Client, Query
-    from runtime.cli.flags.parser import Flag, Options
+    from runtime.cli.flags.parser import Arguments, Flag
 
 _NO_AUTH = (("X-Registry-Auth", "e30="),)  # {}: docker's daemon wants the header in any case
 _BYTES = (("Content-Type", "application/x-tar"),)
@@ -28,18 +28,16 @@ _BYTES = (("Content-Type", "application/x-tar"),)
 # ---- registries --------------------------------------------------------------------------------------------
 
 
-def pull(client: Client, options: Options) -> int:
+def pull(client: Client, args: Arguments) -> int:
     """Get an image."""
-    name = options.words[0]
-    if options.on("all-tags") and split_tag(name)[1]:
+    name = args.words[0]
+    if args.on("all-tags") and split_tag(name)[1]:
         raise CliError(f"-a gets every tag, but {name} names one; leave one of them away", 1)
-    quiet = options.on("quiet")
-    if not split_tag(name)[1] and not options.on("all-tags") and not quiet:
+    quiet = args.on("quiet")
+    if not split_tag(name)[1] and not args.on("all-tags") and not quiet:
         print("Using default tag: latest")
-    pull_image(
-        client, name, platform=options.text("platform"), quiet=quiet, every=options.on("all-tags"), out=1
-    )
-    print(full_name(name, tagged=not options.on("all-tags")))
+    pull_image(client, name, platform=args.text("platform"), quiet=quiet, every=args.on("all-tags"), out=1)
+    print(full_name(name, tagged=not args.on("all-tags")))
     return 0
 
 
@@ -70,16 +68,16 @@ def full_name(name: str, *, tagged: bool = True) -> str:
     return f"{repository}@{tag}" if ":" in tag else f"{repository}:{tag or 'latest'}"
 
 
-def push(client: Client, options: Options) -> int:
+def push(client: Client, args: Arguments) -> int:
     """Send an image."""
-    name = options.words[0]
+    name = args.words[0]
     repository, tag = split_tag(name)
-    every, quiet = options.on("all-tags"), options.on("quiet")
+    every, quiet = args.on("all-tags"), args.on("quiet")
     if every and tag:
         raise CliError(f"-a sends every tag, but {name} names one; leave one of them away", 1)
     if not tag and not every and not quiet:
         print("Using default tag: latest")
-    query: Query = {"tag": None if every else tag or "latest", "platform": options.text("platform") or None}
+    query: Query = {"tag": None if every else tag or "latest", "platform": args.text("platform") or None}
     path = f"/images/{quote(repository, b'/:')}/push"
     lines = client.lines("POST", path, query, headers=header(name) or _NO_AUTH)
     extras = progress.follow(lines, quiet=quiet)
@@ -109,29 +107,29 @@ def travelled(extras: Iterable[progress.Message]) -> Iterator[str]:
 # ---- files -------------------------------------------------------------------------------------------------
 
 
-def save(client: Client, options: Options) -> int:
+def save(client: Client, args: Arguments) -> int:
     """Write images to a file."""
-    _check_output(options)
-    query: Query = {"names": options.words, "platform": options.text("platform") or None}
+    _check_output(args)
+    query: Query = {"names": args.words, "platform": args.text("platform") or None}
     answer = client.open("GET", "/images/get", query)
-    return _keep(options, answer.pieces(), "saving")
+    return _keep(args, answer.pieces(), "saving")
 
 
-def export(client: Client, options: Options) -> int:
+def export(client: Client, args: Arguments) -> int:
     """Write a container's files to a file."""
-    _check_output(options)
-    answer = client.open("GET", f"/containers/{quote(options.words[0])}/export")
-    return _keep(options, answer.pieces(), "exporting")
+    _check_output(args)
+    answer = client.open("GET", f"/containers/{quote(args.words[0])}/export")
+    return _keep(args, answer.pieces(), "exporting")
 
 
-def _check_output(options: Options) -> None:
-    if not options.text("output") and sys.stdout.isatty():
+def _check_output(args: Arguments) -> None:
+    if not args.text("output") and sys.stdout.isatty():
         raise CliError("cowardly refusing to save to a terminal; use the -o flag or redirect the output", 1)
 
 
-def _keep(options: Options, pieces: Iterable[bytes], what: str) -> int:
+def _keep(args: Arguments, pieces: Iterable[bytes], what: str) -> int:
     """Write a stream to -o FILE, which appears when it is whole, or to our output."""
-    target = options.text("output")
+    target = args.text("output")
     if not target:
         for piece in pieces:
             write(1, piece)
@@ -150,32 +148,32 @@ def _keep(options: Options, pieces: Iterable[bytes], what: str) -> int:
     return 0
 
 
-def load(client: Client, options: Options) -> int:
+def load(client: Client, args: Arguments) -> int:
     """Take in images that save wrote."""
-    source = options.text("input")
+    source = args.text("input")
     if not source and sys.stdin.isatty():
         raise CliError(
             "requested load from stdin, but stdin is empty: give -i FILE, or redirect the input", 1
         )
-    quiet = options.on("quiet")
+    quiet = args.on("quiet")
     query: Query = {"quiet": "1" if quiet or not sys.stdout.isatty() else "0"}
     body = progress.counted(read(source or "-"), "loading", size_of(source), quiet=quiet)
     progress.follow(client.lines("POST", "/images/load", query, body, _BYTES))
     return 0
 
 
-def import_tar(client: Client, options: Options) -> int:
+def import_tar(client: Client, args: Arguments) -> int:
     """Make an image of a tar, a directory or what a URL gives; print its id."""
-    source, *target = options.words
+    source, *target = args.words
     repository, tag = split_tag(target[0]) if target else ("", "")
     remote = source.startswith(("http://", "https://"))
     query: Query = {
         "fromSrc": source if remote else "-",
         "repo": repository or None,
         "tag": tag or None,
-        "message": options.text("message") or None,
-        "changes": options.many("change"),
-        "platform": options.text("platform") or None,
+        "message": args.text("message") or None,
+        "changes": args.many("change"),
+        "platform": args.text("platform") or None,
     }
     body: Iterator[bytes] | None = None
     if not remote:

@@ -12,24 +12,24 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Flag, Options
+    from runtime.cli.flags.parser import Arguments, Flag
 
 _COLUMNS = ("Type", "TotalCount", "Active", "Size", "Reclaimable")
 _HEADINGS = {"TotalCount": "TOTAL"}
 
 
-def usage(client: Client, options: Options) -> int:
+def usage(client: Client, args: Arguments) -> int:
     """Show the daemon's use of its disk."""
     found = client.get("/system/df")
-    if options.on("json"):
+    if args.on("json"):
         return tables.documents(found)
-    if options.on("verbose") and options.text("format", "table") != "table":
-        form = options.text("format")
+    if args.on("verbose") and args.text("format", "table") != "table":
+        form = args.text("format")
         tables.render("{{json .}}" if form == "json" else tables.unescaped(form), [_documents(found)], {})
         return 0
-    if options.on("verbose"):
+    if args.on("verbose"):
         return _verbose(found)
-    return tables.show(options, rows(found), _COLUMNS, _HEADINGS, key="Type")
+    return tables.show(args, rows(found), _COLUMNS, _HEADINGS, key="Type")
 
 
 def rows(found: dict[str, Any]) -> list[dict[str, Any]]:

@@ -16,32 +16,32 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Flag, Options
+    from runtime.cli.flags.parser import Arguments, Flag
 
 
-def create(client: Client, options: Options) -> int:
+def create(client: Client, args: Arguments) -> int:
     """Make a volume; print its name."""
-    if options.words and options.given("name"):
+    if args.words and args.given("name"):
         raise CliError("the name stands twice; leave out --name")
     body = {
-        "Name": options.words[0] if options.words else options.text("name"),
-        "Driver": options.text("driver", "local"),
-        "DriverOpts": flag_values.mapping("--opt", options.many("opt")),
-        "Labels": flag_values.labels(options.many("label")),
+        "Name": args.words[0] if args.words else args.text("name"),
+        "Driver": args.text("driver", "local"),
+        "DriverOpts": flag_values.mapping("--opt", args.many("opt")),
+        "Labels": flag_values.labels(args.many("label")),
     }
     print(client.post("/volumes/create", body=body)["Name"])
     return 0
 
 
-def volumes(client: Client, options: Options) -> int:
+def volumes(client: Client, args: Arguments) -> int:
     """List volumes."""
-    tables.choose_format(options, "volumesFormat")
-    found = client.get("/volumes", {"filters": filters(options.many("filter"))})["Volumes"] or []
+    tables.choose_format(args, "volumesFormat")
+    found = client.get("/volumes", {"filters": filters(args.many("filter"))})["Volumes"] or []
     found.sort(key=lambda one: one["Name"])
-    if options.on("json"):
+    if args.on("json"):
         return tables.documents(found)
     headings = {"Name": "VOLUME NAME"}
-    return tables.show(options, map(row, found), ("Driver", "Name"), headings, key="Name")
+    return tables.show(args, map(row, found), ("Driver", "Name"), headings, key="Name")
 
 
 def row(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,17 +59,17 @@ def row(found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def remove(client: Client, options: Options) -> int:
+def remove(client: Client, args: Arguments) -> int:
     """Remove volumes."""
 
     def act(name: str) -> None:
         try:
-            client.delete(f"/volumes/{quote(name)}", {"force": options.on("force")})
+            client.delete(f"/volumes/{quote(name)}", {"force": args.on("force")})
         except DaemonError as error:
-            if not (options.on("force") and error.code == 404):
+            if not (args.on("force") and error.code == 404):
                 raise
 
-    return batch.in_order(options.words, act)
+    return batch.in_order(args.words, act)
 
 
 _CREATE_FLAGS: tuple[Flag, ...] = (

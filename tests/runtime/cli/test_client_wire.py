@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from tiny_server import Request, on_unix
 
 from runtime.cli.connection.client import Client, filters, pairs
-from runtime.cli.connection.endpoint import Endpoint
-from runtime.cli.connection.http import Wire, quote, target
+from runtime.cli.connection.endpoint import DaemonEndpoint
+from runtime.cli.connection.http import HttpConnection, quote, target
 from runtime.cli.errors import CliError, DaemonError
 from runtime.docker_syntax.frames import FrameReader
 
 
 def answered(raw: bytes, cuts: list[int], method: str = "GET") -> tuple[int, bytes]:
-    """Feed an answer to a Wire in the given pieces; return status and body."""
+    """Feed an answer to an HttpConnection in the given pieces; return status and body."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         at = 0
@@ -30,7 +30,7 @@ def answered(raw: bytes, cuts: list[int], method: str = "GET") -> tuple[int, byt
             at = max(at, cut)
         theirs.sendall(raw[at:])
         theirs.shutdown(socket.SHUT_WR)
-        answer = Wire(ours, "x").ask(method, "/")  # type: ignore[arg-type]
+        answer = HttpConnection(ours, "x").ask(method, "/")  # type: ignore[arg-type]
         return answer.status, answer.read()
 
 
@@ -128,7 +128,7 @@ def client(tmp_path: Path, seen: list[Request]) -> Iterator[Client]:
             request.reply(json.dumps({"method": request.method, "body": request.body.decode()}))
 
     server = on_unix(tmp_path / "s", answer)
-    yield Client(Endpoint(f"unix://{tmp_path / 's'}"))
+    yield Client(DaemonEndpoint(f"unix://{tmp_path / 's'}"))
     server.close()
 
 

@@ -13,7 +13,7 @@ from terminals import Terminal
 from tiny_server import Request, TinyServer, on_unix
 
 from runtime.cli.errors import CliError
-from runtime.cli.flags.parser import Options
+from runtime.cli.flags.parser import Arguments
 from runtime.cli.verbs import pruning, system
 
 _CONTAINER = {"Id": "c" * 64, "Created": 1, "Names": ["/web"], "Image": "img", "Command": "sh"}
@@ -133,7 +133,7 @@ def test_filters_that_cannot_be_read_are_not_left_aside(
     broken: object,
 ):
     monkeypatch.setattr("posix.environ", {b"DOCKER_CONFIG": configured(broken).encode()})
-    options = Options()
+    options = Arguments()
     options.add("force", "true")
     with pytest.raises(CliError, match=f"read {tmp_path}/docker/config.json: .*; correct it"):
         pruning.containers(None, options)  # type: ignore[arg-type]

@@ -249,7 +249,7 @@ def test_who_leaves_in_the_middle_of_a_stream_does_not_wait_for_its_end(local: L
     client = PrivateClient(str(local.root))
     stream = client.open("GET", "/events")
     client.leave()
-    assert stream.wire.sock.fileno() == -1
+    assert stream.connection.sock.fileno() == -1
 
 
 def test_no_policy_starts_anything(local: Local):

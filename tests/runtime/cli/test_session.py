@@ -22,7 +22,7 @@ from tiny_server import Request, TinyServer, on_unix
 
 from runtime.cli.errors import CliError
 from runtime.cli.flags import detach_keys
-from runtime.cli.flags.parser import Options
+from runtime.cli.flags.parser import Arguments
 from runtime.docker_syntax.frames import END, RESIZE, SIGNAL, STDERR, STDIN, STDOUT, frame
 
 END_0 = frame(END, b'{"StatusCode": 0, "Error": ""}')
@@ -347,7 +347,7 @@ def test_it_needs_a_terminal(tmp_path: Path):
 
 
 def test_keys_of_no_known_form_are_refused():
-    options = Options()
+    options = Arguments()
     options.add("detach-keys", "ctrl-")
     with pytest.raises(CliError, match="write keys as in"):
         detach_keys.choose(options, terminal=False)
