@@ -116,7 +116,7 @@ def _set(
             volume.setdefault("DriverConfig", {})["Name"] = value
         case "volume-opt":
             key, one = pair("--mount", value)
-            volume.setdefault("DriverConfig", {}).setdefault("Arguments", {})[key] = one
+            volume.setdefault("DriverConfig", {}).setdefault("Options", {})[key] = one
         case "tmpfs-size":
             tmpfs["SizeBytes"] = size("--mount tmpfs-size", value)
         case "tmpfs-mode" if value and set(value) <= set("01234567"):

@@ -107,7 +107,7 @@ def gpus(text: str) -> "dict[str, Any]":
         "Count": 0,
         "DeviceIDs": None,
         "Capabilities": [["gpu"]],
-        "Arguments": {},
+        "Options": {},
     }
     for one in mounts.fields("--gpus", text):
         name, equals, value = one.partition("=")

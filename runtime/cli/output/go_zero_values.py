@@ -25,7 +25,7 @@ _LISTS = frozenset((
 ))  # fmt: skip
 _MAPS = frozenset((
     "Annotations", "Attributes", "AuxiliaryAddresses", "Containers", "Data", "DriverOpts", "ExposedPorts",
-    "Labels", "Networks", "Arguments", "PortBindings", "Ports", "Services", "StorageOpt", "Sysctls",
+    "Labels", "Networks", "Options", "PortBindings", "Ports", "Services", "StorageOpt", "Sysctls",
     "Tmpfs", "Volumes",
 ))  # fmt: skip
 _TEXTS = frozenset(("CreatedAt", "MacAddress", "OsVersion", "Parent", "StopSignal", "Variant"))

@@ -28,11 +28,11 @@ def create(client: Client, args: Arguments) -> int:
         "Internal": args.on("internal"),
         "Attachable": args.on("attachable"),
         "EnableIPv6": args.on("ipv6"),
-        "Arguments": flag_values.mapping("--opt", args.many("opt")),
+        "Options": flag_values.mapping("--opt", args.many("opt")),
         "Labels": flag_values.labels(args.many("label")),
         "IPAM": {
             "Driver": args.text("ipam-driver", "default"),
-            "Arguments": flag_values.mapping("--ipam-opt", args.many("ipam-opt")),
+            "Options": flag_values.mapping("--ipam-opt", args.many("ipam-opt")),
             "Config": _ipam(args),
         },
     }

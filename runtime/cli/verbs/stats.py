@@ -94,7 +94,7 @@ class StatsStreams:
             time.sleep(0.05)
 
     def follow(self, names: list[str]) -> None:
-        """StatsStreams these, too; forget those that are not among them."""
+        """Watch these, too; forget those that are not among them."""
         for name in names:
             if name not in self._threads:
                 self._threads[name] = threading.Thread(target=self._read, args=(name,), daemon=True)

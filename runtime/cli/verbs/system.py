@@ -171,7 +171,7 @@ def _info_rows(found: dict[str, Any]) -> list[tuple[str, Any]]:
         ("containerd version", _commit(found, "ContainerdCommit")),
         ("runc version", _commit(found, "RuncCommit")),
         ("init version", _commit(found, "InitCommit")),
-        *_listed("Security Arguments", security),
+        *_listed("Security Options", security),
         ("Kernel Version", found.get("KernelVersion")),
         ("Operating System", found.get("OperatingSystem")),
         ("OSType", found.get("OSType")),
