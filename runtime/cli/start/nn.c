@@ -1,7 +1,7 @@
 /* How `nn` starts: `nn run --rm` with the flags of FLAGS is done here, all else by Python.
  *
  * Python takes longer to start than a container. So this program asks the daemon by itself (POST /nn/run;
- * rapid.py describes the wire) and shows what it answers. Whatever it does not know for sure is Python's, from
+ * run_exchange.py describes it) and shows what it answers. Whatever it does not know for sure is Python's, from
  * the beginning: other flags or forms of them, a terminal, standard input, an address that is no unix socket,
  * contexts, texts that are not ASCII, and a refusal, which pulls the image or is told. A request that was
  * refused has run nothing, and with --rm it has left nothing, so that Python can ask again.

@@ -1,4 +1,4 @@
-"""Extra hosts. Read by: cli/quantities (run, build), validate (create), network_files (start)."""
+"""Extra hosts. Read by: cli/flag_values (run, build), validate (create), network_files (start)."""
 
 from __future__ import annotations
 

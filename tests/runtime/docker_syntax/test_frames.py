@@ -1,4 +1,4 @@
-"""Frames. Written by: api (attach, logs, exec, nn/run), cli/rapid. nn.c: test_nn_without_python.py."""
+"""Frames. Written by: api (attach, logs, exec, nn/run), cli/run_exchange. nn.c: test_nn_without_python.py."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Durations. Read by: cli/quantities (--health-…), build/settings (HEALTHCHECK), docker_syntax/times.
+"""Durations. Read by: cli/flag_values (--health-…), build/settings (HEALTHCHECK), docker_syntax/times.
 
-Written by: service/health, cli/typed (Go's form), cli/times and docker_syntax/times (words).
+Written by: service/health, cli/go_zero_values (Go's form), cli/times and docker_syntax/times (words).
 """
 
 from __future__ import annotations

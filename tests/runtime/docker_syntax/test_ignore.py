@@ -1,4 +1,4 @@
-"""`.dockerignore`. Read by: cli/verbs/build_context (what is sent), service/build/context (drops two)."""
+"""`.dockerignore`. Read by: cli/build_context (what is sent), service/build/context (drops two)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Restart policies. Read by: cli/quantities (run, create, update); checked by service/restart."""
+"""Restart policies. Read by: cli/flag_values (run, create, update); checked by service/restart."""
 
 from __future__ import annotations
 

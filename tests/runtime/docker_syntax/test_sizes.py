@@ -1,4 +1,4 @@
-"""Sizes. Read by: cli/quantities, api/daemon/flags (nnd's), log_options (max-size, max-buffer-size)."""
+"""Sizes. Read by: cli/flag_values, api/daemon/flags (nnd's), log_options (max-size, max-buffer-size)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ulimits. Read by: cli/quantities (run, build), api/daemon/flags; checked by validate, settings."""
+"""Ulimits. Read by: cli/flag_values (run, build), api/daemon/flags; checked by validate, settings."""
 
 from __future__ import annotations
 
