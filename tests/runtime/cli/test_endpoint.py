@@ -13,7 +13,8 @@ from certificates import make_certificates
 from nn_process import LINE, call
 from tiny_server import Request, on_tcp, on_unix
 
-from runtime.cli.connection.endpoint import DEFAULT_HOST, find
+from runtime.cli.connection.endpoint import DEFAULT_HOST
+from runtime.cli.connection.reach import find
 from runtime.cli.errors import CliError
 from runtime.docker_syntax.frames import END, STDIN, STDOUT, frame
 
@@ -48,7 +49,7 @@ def test_flags_go_before_variables_and_these_before_the_context_in_use(
     assert find().host == "unix:///ours"
     assert find(context="far").host == "ssh://far"
     assert find(host="tcp://flag").host == "tcp://flag"
-    with pytest.raises(CliError, match="leave one of them away"):
+    with pytest.raises(CliError, match="both name a daemon"):
         find(host="tcp://flag", context="far")
 
 
