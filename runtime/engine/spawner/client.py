@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from runtime.engine import errors
-from runtime.engine.config import ContainerConfig
 from runtime.engine.errors import EngineError, StartFailedError, UnavailableError
 from runtime.engine.spawner import launch
 from runtime.engine.spawner.framing import Outbox, WireError, answers, close_all
@@ -40,7 +39,6 @@ from runtime.engine.spawner.protocol import (
     Started,
     Update,
     Usage,
-    Warm,
     Welcome,
 )
 from runtime.spawn.cgroups import Limits
@@ -225,10 +223,6 @@ class Spawner:
     async def network_down(self, id: str) -> None:  # noqa: A002
         """Remove the network's bridge and rules. Unknown ids are fine."""
         await self._ask(Act(what="network_down", id=id), Done)
-
-    async def warm(self, config: ContainerConfig) -> None:
-        """Fill the pools for starts of containers like this one; layers resolved as in Start."""
-        await self._ask(Warm(config=config), Done)
 
     # ---- the end --------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from runtime.network.model import NetworkSpec as NetworkSpec
 from runtime.network.model import Port
 from runtime.spawn.cgroups import Limits
 
-VERSION = 2
+VERSION = 3
 """Of this protocol. A daemon of another version does not talk to a living spawner."""
 
 MAIN = ""
@@ -20,18 +20,17 @@ MAIN = ""
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Start a container. home: directory that keeps its writable layer (made when missing, never removed).
+    """Start a container whose config is complete: its layers are resolved, and nothing is added to it.
 
-    config.layers are resolved already; config.image and config.home are not used, HOME and a host name are
-    filled in. streams: three pipes, or one terminal (config.tty) of rows x columns; without stdin the program
-    has /dev/null there. joined: namespace (network, ipc, pid, uts) → id of the running container whose it
-    shares; with ipc its /dev/shm too. Left out of config.namespaces it is the host's, with ipc /dev/shm too.
-    endpoints, ports: for a network namespace of its own (config.network "none"). coming: ids that the next
-    containers will have, so that their cgroups can be made ahead.
+    config.home keeps its writable layer: it is made when missing, and never removed. streams: three pipes, or
+    one terminal (config.tty) of rows x columns; without stdin the program has /dev/null there. joined:
+    namespace (network, ipc, pid, uts) → id of the running container whose it shares, which the config names
+    too; with ipc its /dev/shm too. endpoints, ports: for a network namespace of its own; config.network is
+    then that of the first. coming: ids that the next containers will have, so that their cgroups can be made
+    ahead.
     """
 
     id: str
-    home: str
     config: ContainerConfig
     stdin: bool = False
     joined: dict[str, str] = {}
@@ -196,12 +195,6 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     ports: tuple[Port, ...] = ()
 
 
-class Warm(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Fill the pools for starts of containers like this one, when there is nothing else to do."""
-
-    config: ContainerConfig
-
-
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The first message on a connection."""
 
@@ -233,6 +226,6 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Answer to what gives nothing back; `streams` comes with its descriptors."""
 
 
-Request = Hello | Start | Exec | Signal | Act | Resize | Update | Link | NetworkSpec | Warm
+Request = Hello | Start | Exec | Signal | Act | Resize | Update | Link | NetworkSpec
 Answer = Welcome | Started | Usage | Pids | Linked | Done | Failed | Exited
 """Exited is the only one that nobody asked for: it comes with serial 0."""

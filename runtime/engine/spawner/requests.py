@@ -18,7 +18,6 @@ from runtime.engine.spawner.protocol import (
     Resize,
     Signal,
     Update,
-    Warm,
 )
 from runtime.engine.spawner.running import Held
 from runtime.engine.spawner.state import House
@@ -45,8 +44,6 @@ def act(house: House, request: Request) -> Reply:
         return _link(house, request)
     elif isinstance(request, NetworkSpec):
         house.networks.up(request)
-    elif isinstance(request, Warm):
-        house.want(request.config, request.config.layers)
     else:
         raise EngineError(f"the spawner does not know {type(request).__name__}; this is a bug, report it")
     return _DONE

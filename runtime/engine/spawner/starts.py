@@ -5,35 +5,25 @@ Nobody waits between clone and execve: a file system that does not answer holds 
 
 from __future__ import annotations
 
-import functools
 import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
-from runtime.engine.config import ContainerConfig, bind
 from runtime.engine.container import Container, StartRecord
 from runtime.engine.errors import ConflictError
 from runtime.engine.exec_process import ExecOptions
 from runtime.engine.pending_start import Pending
-from runtime.engine.prepare import searched
 from runtime.engine.spawner.protocol import MAIN, Answer, Exec, Start, Started
 from runtime.engine.spawner.running import Held, Program
 from runtime.engine.spawner.state import House
 from runtime.engine.spawner.stdio import Stdio, Streams
-from runtime.engine.users import find_home
 from runtime.network.model import Port
-from runtime.oci import defaults
 from runtime.spawn import capabilities
 from runtime.spawn.owner import Owner
 
 Reply = Callable[[Answer, Sequence[int]], None]
 Fail = Callable[[Exception], None]
-_SHORT_ID = 12
-_SHM = "/dev/shm"
-_home_in_layers = functools.lru_cache(maxsize=64)(find_home)
 
 
 def start(house: House, request: Start, reply: Reply, fail: Fail) -> None:
@@ -44,8 +34,7 @@ def start(house: House, request: Start, reply: Reply, fail: Fail) -> None:
     if request.id in house.held or (request.id, MAIN) in house.beginning:
         raise ConflictError(f"start {request.id}: it runs, or was not released after its end")
     joined = {name: house.find_running(other).container for name, other in request.joined.items()}
-    config = _completed(request)
-    container = house.engine.create(config, id=request.id, joined=joined)  # type: ignore[arg-type]
+    container = house.engine.create(request.config, id=request.id, joined=joined)  # type: ignore[arg-type]
     _Starting(house, container, request).begin(reply, fail)
 
 
@@ -98,7 +87,7 @@ class _Starting:
         house.engine.expect(request.coming)
         house.want(container.config, container.layers)
         reply(Started(pid=container.pid, started_ns=time.time_ns(), ports=self._ports), streams.fds)
-        held.pin_mounts(os.path.dirname(request.home))  # noqa: PTH120 - a Path takes longer than the rest
+        held.pin_mounts(os.path.dirname(request.config.home))  # noqa: PTH120 - a Path takes longer than the rest
 
     def _undo(self) -> None:
         if self._stdio is not None:
@@ -129,47 +118,6 @@ def _size(request: Start | Exec) -> tuple[int, int] | None:
     return (request.rows, request.columns) if request.rows and request.columns else None
 
 
-def _completed(request: Start) -> ContainerConfig:
-    """The container's config with what follows from the rest of the request, and what every one gets."""
-    config = request.config
-    namespaces = config.namespaces + tuple(n for n in request.joined if n not in config.namespaces)
-    mounts = config.mounts
-    shared = "ipc" not in namespaces and "mount" in namespaces
-    if shared and all(mount.destination != _SHM for mount in mounts):
-        mounts = (bind(_SHM, _SHM), *mounts)
-    config = msgspec.structs.replace(
-        config,
-        image="",
-        entrypoint=None,
-        home=request.home,
-        hostname=config.hostname or request.id[:_SHORT_ID],
-        namespaces=namespaces,
-        network=_network(request),
-        mounts=mounts,
-        cgroup_view=True,
-    )
-    env = config.env if config.env is not None else (defaults.PATH,)
-    return msgspec.structs.replace(config, env=_with_home(env, config.user, config, config.layers))
-
-
-def _network(request: Start) -> str:
-    """Which namespace it gets: one that is plugged in already, where it is to be plugged in."""
-    if "network" in request.joined:
-        return "none"
-    return request.endpoints[0].network if request.endpoints else request.config.network
-
-
-def _with_home(
-    env: tuple[str, ...], user: str | None, config: ContainerConfig, layers: tuple[str, ...]
-) -> tuple[str, ...]:
-    """The environment, with HOME from the image's passwd unless it says one."""
-    if any(entry.startswith("HOME=") for entry in env):
-        return env
-    places = searched(config, layers)
-    find = _home_in_layers if places == layers else find_home
-    return (*env, f"HOME={find(user or '0', places)}")
-
-
 def execute(house: House, request: Exec, reply: Reply, fail: Fail) -> None:
     """Start a program in a running container; as start()."""
     held = house.find_running(request.id)
@@ -181,7 +129,7 @@ def execute(house: House, request: Exec, reply: Reply, fail: Fail) -> None:
     stdio = None if request.tty else Stdio(stdin=request.stdin)
     try:
         child = stdio.child if stdio is not None else (-1, -1, -1)
-        pending = held.container.begin_exec(request.argv, child, _exec_options(held.container, request))
+        pending = held.container.begin_exec(request.argv, child, _exec_options(request))
     except Exception as error:
         if stdio is not None:
             stdio.close()
@@ -212,12 +160,13 @@ def _cause(held: Held, error: Exception) -> Exception:
     return ConflictError(f"container {held.id} is not running")
 
 
-def _exec_options(container: Container, request: Exec) -> ExecOptions:
-    config, env = container.config, request.env
-    user = request.user or None
-    if env is not None:
-        env = _with_home(env, user or config.user, config, container.layers)
+def _exec_options(request: Exec) -> ExecOptions:
     caps = capabilities.names(capabilities.grantable()) if request.privileged else None
     return ExecOptions(
-        env=env, cwd=request.cwd or None, user=user, caps=caps, tty=request.tty, size=_size(request)
+        env=request.env,
+        cwd=request.cwd or None,
+        user=request.user or None,
+        caps=caps,
+        tty=request.tty,
+        size=_size(request),
     )

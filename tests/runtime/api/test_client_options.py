@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from clients import Client
 
+from runtime.oci import defaults
+
 pytestmark = pytest.mark.root
 
 NONE = "--network=none"
@@ -26,6 +28,8 @@ SEEN = [
     ("-e A=1 -e B=2 -e A=3", "echo $A$B", "32"),
     ("-e HOME=/x", "echo $HOME", "/x"),
     ("-e HOSTNAME -e HOME", "env | grep ^HO", "HOME=.*"),
+    ("-u alice -h box", "env | grep -v -e PWD -e SHLVL | sort",
+     f"HOME=/\nHOSTNAME=box\n{re.escape(defaults.PATH)}"),
     ("-h box", "hostname; cat /etc/hostname", "box\nbox"),
     ("-h box --domainname example.org", "cat /proc/sys/kernel/domainname", "example.org"),
     ("-w /some/where", "pwd", "/some/where"),
@@ -57,6 +61,8 @@ SEEN = [
     ("--tmpfs /t:size=2m,mode=700", "df -m /t | tail -n1 | awk '{print $2}'; stat -c %a /t", "2\n700"),
     ("--pid host", "test -d /proc/{pid} && echo shared", "shared"),
     ("--ipc host", "readlink /proc/self/ns/ipc", ours("ipc")),
+    ("--ipc host", "stat -c %d:%i /dev/shm", "{0.st_dev}:{0.st_ino}".format(Path("/dev/shm").stat())),
+    ("--ipc host --tmpfs /dev/shm:size=2m", "df -m /dev/shm | tail -n1 | awk '{print $2}'", "2"),
     ("--ipc none", "grep -c ' /dev/shm ' /proc/self/mounts; true", "0"),
     ("--uts host", "readlink /proc/self/ns/uts", ours("uts")),
     ("--network host", "readlink /proc/self/ns/net", ours("net")),

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from runtime.docker_syntax.mounts import tmpfs_options
-from runtime.engine.config import ContainerConfig
+from runtime.engine.config import ContainerConfig, bind
 from runtime.engine.errors import BadParameterError, NotFoundError, refusing
 from runtime.engine.propagation import can_be_slave
 from runtime.engine.service.host.facts import HostFacts
@@ -31,6 +31,7 @@ from runtime.oci.spec import Mount, NamespaceType, Rlimit
 FILES = ("hosts", "resolv.conf", "hostname")
 """In a container's directory, and bound over its /etc."""
 
+_SHM = "/dev/shm"
 _NETWORK_SYSCTLS = (
     ("net.ipv4.ip_unprivileged_port_start", "0"),
     ("net.ipv4.ping_group_range", "0 2147483647"),
@@ -67,7 +68,6 @@ def start_of(
     rows, columns = console_size(host.console_size)
     return Start(
         id=record.id,
-        home=str(around.home),
         config=_container(record, around, facts),
         stdin=config.open_stdin,
         joined=around.joined,
@@ -94,8 +94,8 @@ def _container(record: ContainerRecord, around: Surroundings, facts: HostFacts) 
         user=config.user or None,
         groups=tuple(_group(name, searched) for name in host.group_add or ()),
         hostname=hostname_of(record),
-        network="host" if namespace_modes.sharing(host, "network").host else "none",
-        mounts=(*_mounts(record, around), *_files(record, around)),
+        network=_network(record, around),
+        mounts=(*_shared_memory(record), *_mounts(record, around), *_files(record, around)),
         devices=devices,
         limits=msgspec.structs.replace(limits, devices=(*rules, *rules_of(host.device_cgroup_rules))),
         no_new_privs=security.no_new_privs,
@@ -110,6 +110,8 @@ def _container(record: ContainerRecord, around: Surroundings, facts: HostFacts) 
         shm_bytes=0 if host.ipc_mode == "none" else host.shm_size or None,
         privileged=host.privileged,
         cgroup_parent=host.cgroup_parent,
+        cgroup_view=True,
+        home=str(around.home),
     )
     made = msgspec.structs.replace(made, **_masks(record))
     return made if host.privileged else _confined(made, record)
@@ -137,6 +139,13 @@ def _confined(made: ContainerConfig, record: ContainerRecord) -> ContainerConfig
     caps = capabilities_of(host)
     changes: dict[str, object] = {"caps": caps, "seccomp": seccomp_of(security.seccomp, caps)}
     return msgspec.structs.replace(made, **changes)
+
+
+def _network(record: ContainerRecord, around: Surroundings) -> str:
+    """The pool that its network namespace comes from: that of the network it is plugged into first."""
+    if around.endpoints:
+        return around.endpoints[0].network
+    return "host" if namespace_modes.sharing(record.host_config, "network").host else "none"
 
 
 # ---- the program ----------------------------------------------------------------------------------------
@@ -198,6 +207,15 @@ def _namespaces(record: ContainerRecord) -> tuple[NamespaceType, ...]:
 
 
 # ---- mounts ---------------------------------------------------------------------------------------------
+
+
+def _shared_memory(record: ContainerRecord) -> tuple[Mount, ...]:
+    """The host's /dev/shm, which belongs to its IPC namespace, unless something else is mounted there."""
+    host = record.host_config
+    taken = {point.destination for point in record.mounts} | (host.tmpfs or {}).keys()
+    if not namespace_modes.sharing(host, "ipc").host or _SHM in taken:
+        return ()
+    return (bind(_SHM, _SHM),)
 
 
 def _mounts(record: ContainerRecord, around: Surroundings) -> list[Mount]:

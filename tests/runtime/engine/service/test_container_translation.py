@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from runtime.engine.config import bind
 from runtime.engine.errors import BadParameterError, NotFoundError
 from runtime.engine.service.containers import to_config
 from runtime.engine.service.containers.create import complete
@@ -17,7 +18,7 @@ from runtime.engine.service.model.record import ContainerRecord, MountPoint, Sta
 from runtime.engine.service.model.request import Config, DeviceMapping, HostConfig, Ulimit
 from runtime.engine.service.model.signals import number_of
 from runtime.engine.service.rules.security import apparmor_of, capabilities_of, parse_security, seccomp_of
-from runtime.engine.spawner.protocol import Start
+from runtime.engine.spawner.protocol import Endpoint, Start
 from runtime.oci import defaults
 from runtime.oci.options import parse_options
 from runtime.spawn import capabilities
@@ -67,7 +68,8 @@ def start(
 def test_a_plain_container_is_dockers():
     made = start()
     config = made.config
-    assert (made.id, made.home) == (ID, f"/root/containers/{ID}/layer")
+    assert (made.id, config.home) == (ID, f"/root/containers/{ID}/layer")
+    assert (config.image, config.rootfs, config.cgroup_view) == ("", "", True)
     assert config.argv == ("sh", "-c", "true")
     assert set(config.caps or ()) == set(capabilities.DEFAULT)
     assert (config.seccomp, config.no_new_privs, config.privileged) == ("default", False, False)
@@ -86,6 +88,30 @@ def test_a_plain_container_is_dockers():
         "/etc/resolv.conf",
         "/etc/hostname",
     ]
+
+
+@pytest.mark.parametrize(
+    ("host", "shared"),
+    [
+        ({}, False),
+        ({"ipc_mode": "shareable"}, False),
+        ({"ipc_mode": f"container:{'d' * 64}"}, False),
+        ({"ipc_mode": "host"}, True),
+        ({"ipc_mode": "host", "tmpfs": {"/dev/shm": "size=1m"}}, False),
+    ],
+)
+def test_the_hosts_shared_memory_belongs_to_its_ipc_namespace(host, shared):
+    mounts = start(**host).config.mounts
+    assert (mounts[0] == bind("/dev/shm", "/dev/shm")) is shared
+    assert sum(mount.destination == "/dev/shm" for mount in mounts) <= 1
+
+
+def test_a_network_namespace_comes_from_the_pool_of_the_first_network():
+    first, second = (Endpoint(network=one, interface="", address="", mac="") for one in "ab")
+    around = Surroundings(layers=(), home=Path("/h"), files=Path("/f"), endpoints=(first, second))
+    assert start_of(record(), around, FACTS).config.network == "a"
+    assert start(network_mode="host").config.network == "host"
+    assert start(network_mode=f"container:{'d' * 64}").config.network == "none"
 
 
 def test_what_is_privileged_is_left_at_the_engines_own_defaults():

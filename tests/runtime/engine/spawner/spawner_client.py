@@ -65,8 +65,11 @@ class Client:
         """Ask for a container of an id of its own; options of Start, all others of its config."""
         name = options.pop("id", None) or f"{next(_numbers):064x}"
         own = {key: options.pop(key) for key in list(options) if key in Start.__struct_fields__}
-        own.setdefault("home", str(self.root / "containers" / name / "layer"))
-        config = ContainerConfig(argv=argv, layers=self._layers, **options)
+        options.setdefault("home", str(self.root / "containers" / name / "layer"))
+        options.setdefault("hostname", name[:12])
+        if own.get("endpoints"):
+            options.setdefault("network", own["endpoints"][0].network)
+        config = ContainerConfig(argv=argv, layers=self._layers, cgroup_view=True, **options)
         return Start(id=name, config=config, **own)
 
     async def start(self, *argv: str, **options: Any) -> tuple[str, Started, list[int]]:

@@ -94,7 +94,7 @@ async def test_exec_shares_all_and_has_options_of_its_own(root, layers):
         assert exited.code == 4
         assert text.split() == [namespace(started.pid, kind) for kind in kinds]
         script = "id -u; pwd; echo $HOME; echo $X"
-        options = {"user": "alice", "cwd": "/tmp", "env": ("PATH=/bin", "X=y")}
+        options = {"user": "alice", "cwd": "/tmp", "env": ("PATH=/bin", "HOME=/", "X=y")}
         assert (await client.exec(name, "sh", "-c", script, **options))[1].split() == [
             "1000",
             "/tmp",
@@ -239,11 +239,11 @@ async def test_the_writable_layer_outlives_the_container(root, layers):
         request = client.request(
             "sh", "-c", "echo kept > /kept; echo bob:x:77:77::/: >> /etc/passwd; rm /etc/group"
         )
-        home = {"id": request.id, "home": request.home}
+        home = {"id": request.id, "home": request.config.home}
         await client.spawner.start(request)
         await client.ended(request.id)
         await client.spawner.release(request.id)
-        assert Path(request.home, "u/kept").read_text() == "kept\n"
+        assert Path(request.config.home, "u/kept").read_text() == "kept\n"
         assert (await client.run("sh", "-c", "cat /kept; id -u", user="bob", **home | {"id": "ab"}))[
             1
         ] == "kept\n77\n"
@@ -252,13 +252,15 @@ async def test_the_writable_layer_outlives_the_container(root, layers):
 
 
 @asynchronous
-async def test_every_environment_has_a_home_and_a_host_name(root, layers):
+async def test_nothing_is_added_to_what_is_asked_for(root, layers):
     async with connected(root, layers) as client:
-        name, _, _ = await client.start("sleep", "1000", user="alice", env=("PATH=/bin",))
-        assert (await client.exec(name, "sh", "-c", "hostname; echo $HOME"))[1].split() == [name[:12], "/"]
+        asked = {"env": ("PATH=/bin", "X=y"), "user": "alice", "hostname": "given"}
+        assert (await client.run("env", **asked))[1].split() == ["PATH=/bin", "X=y"]
+        name, _, _ = await client.start("sleep", "1000", **asked)
+        assert (await client.exec(name, "env"))[1].split() == ["PATH=/bin", "X=y"]
+        assert (await client.exec(name, "env", env=("PATH=/bin",)))[1].split() == ["PATH=/bin"]
+        assert (await client.exec(name, "hostname"))[1] == "given\n"
         await client.spawner.release(name)
-        assert (await client.run("sh", "-c", "echo $HOME"))[1] == "/root\n"
-        assert (await client.run("sh", "-c", "echo $HOME", env=("PATH=/bin", "HOME=/x")))[1] == "/x\n"
 
 
 @asynchronous

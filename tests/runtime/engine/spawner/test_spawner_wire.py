@@ -25,7 +25,7 @@ REQUESTS = st.one_of(
     st.builds(Resize, id=st.text(), rows=st.integers(0, 9), columns=st.integers(0, 9)),
     st.builds(Act, what=st.sampled_from(["pause", "streams", "release"]), id=st.text(), exec_id=st.text()),
     st.builds(Exec, id=st.text(), exec_id=st.text(), argv=st.lists(st.text()).map(tuple)),
-    st.builds(Start, id=st.text(), home=st.text(), config=st.builds(ContainerConfig, hostname=st.text())),
+    st.builds(Start, id=st.text(), config=st.builds(ContainerConfig, home=st.text(), hostname=st.text())),
 )
 
 
