@@ -2,21 +2,21 @@
 
     image = harness.prepare(rootfs, digest, CONTAINER_MODULES)
     stage(content, [repository / "runtime", repository / "tests"])
-    done = run_in_v2_guest(harness, image, content, ["python3", "-m", "pytest", "tests/runtime"])
+    with v2_guest(harness, image, content) as vm:
+        done = vm.exec(["python3", "-m", "pytest", "tests/runtime"], cwd=CONTENT)
 
-The guest has no systemd: PID 1 is the agent, all controllers are in the root's cgroup.controllers and none is
-enabled below. Overlay, bridge, veth and nftables modules are loaded. `content` is at /volume, a disk of its
-own.
+The guest has no systemd: PID 1 is the agent. The root's cgroup.controllers lists all controllers, none is
+enabled below. Overlay, bridge, veth and nftables modules are loaded. `content` is at /volume, on a disk.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from vm.config import VmCompleted, VmConfig, VmImage
+from vm.config import VmConfig, VmImage
 from vm.errors import VmError
 from vm.harness import Harness
 from vm.machine import Vm
@@ -42,19 +42,6 @@ def v2_guest(
                 f"mount cgroup2 on {CGROUP_ROOT} in {vm.name}: {said}; does the image have mount(8)?"
             )
         yield vm
-
-
-def run_in_v2_guest(
-    harness: Harness,
-    image: VmImage,
-    content: Path,
-    argv: Sequence[str],
-    env: Mapping[str, str] | None = None,
-    timeout_s: float = 300.0,
-) -> VmCompleted:
-    """Boot such a guest, run one program in the directory of the content, and end the guest."""
-    with v2_guest(harness, image, content) as vm:
-        return vm.exec(argv, env=env, cwd=CONTENT, timeout_s=timeout_s)
 
 
 def stage(content: Path, trees: Sequence[Path]) -> Path:

@@ -33,7 +33,6 @@ from vm.machine import Vm
 from vm.probe import usable_kvm
 
 EMBED = "qemu:///embed"
-SYSTEM = "qemu:///system"
 
 
 class Harness:

@@ -256,7 +256,7 @@ class Paused:
     """
 
     def __init__(self, tape: Tape, slots: Mapping[str, SlotValue], flags: int, cgroup_fd: int | None) -> None:
-        self._tape, self._slots = tape, slots
+        self._tape, self._slots = tape, slots  # the child reads what the slots point to
         self._buffer = bytearray(tape.template())
         self._words = memoryview(self._buffer).cast("Q")
         tape.fill(self._words, slots)

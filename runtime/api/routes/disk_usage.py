@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from runtime.api.http.routing import Call, Query, route
+from runtime.api.routes.volumes import VolumeUsage, VolumeView, view
 from runtime.api.views import images as image_views
 from runtime.api.views.images import ImageSummary
 from runtime.api.views.summary import ContainerSummary, image_ids, sizing, summarize
@@ -17,7 +18,7 @@ from runtime.engine.errors import BadParameterError
 from runtime.engine.service.model.record import ContainerRecord
 from runtime.engine.service.model.request import Body
 from runtime.engine.service.service import Service
-from runtime.volume import Volume, VolumeNotFoundError
+from runtime.volume import VolumeNotFoundError
 
 KINDS = ("container", "image", "volume", "build-cache")
 
@@ -29,33 +30,13 @@ class UsageQuery(Query):
     verbose: bool = False
 
 
-class VolumeUsage(Body):
-    """ref_count: containers that have it, running or not. size: bytes."""
-
-    ref_count: int
-    size: int
-
-
-class VolumeRow(Body):
-    """A volume, with what it takes."""
-
-    created_at: str
-    driver: str
-    labels: dict[str, str] | None
-    mountpoint: str
-    name: str
-    options: dict[str, str] | None
-    scope: str
-    usage_data: VolumeUsage
-
-
 class DiskUsage(Body):
     """layers_size: bytes of all images, each layer once. A part that was not asked for is null."""
 
     layers_size: int
     images: list[ImageSummary] | None
     containers: list[ContainerSummary] | None
-    volumes: list[VolumeRow] | None
+    volumes: list[VolumeView] | None
     build_cache: list[None] | None
 
 
@@ -97,23 +78,11 @@ def _containers(service: Service, records: Sequence[ContainerRecord]) -> list[Co
     return [summarize(record, image_id_of, sizes_of(record)) for record in records]
 
 
-def _volumes(service: Service, records: Sequence[ContainerRecord]) -> list[VolumeRow]:
+def _volumes(service: Service, records: Sequence[ContainerRecord]) -> list[VolumeView]:
     users = Counter(point.name for record in records for point in record.mounts if point.name)
     rows = []
     for volume in service.volumes.list():
         with contextlib.suppress(VolumeNotFoundError):  # removed by another client meanwhile
-            rows.append(_volume(service, volume, users[volume.name]))
+            usage = VolumeUsage(ref_count=users[volume.name], size=service.volumes.usage(volume.name))
+            rows.append(view(service, volume, usage))
     return rows
-
-
-def _volume(service: Service, volume: Volume, users: int) -> VolumeRow:
-    return VolumeRow(
-        created_at=volume.created,
-        driver=volume.driver,
-        labels=volume.labels or None,
-        mountpoint=str(service.volumes.mountpoint(volume.name)),
-        name=volume.name,
-        options=volume.options or None,
-        scope="local",
-        usage_data=VolumeUsage(ref_count=users, size=service.volumes.usage(volume.name)),
-    )

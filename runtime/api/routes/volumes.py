@@ -6,6 +6,7 @@ import asyncio
 import secrets
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from runtime.api.http.routing import Call, Query, route
 from runtime.engine.errors import ConflictError
@@ -50,8 +51,15 @@ class VolumeCreate(Body):
     labels: dict[str, str] | None = None
 
 
+class VolumeUsage(Body):
+    """ref_count: containers that have it, running or not. size: bytes."""
+
+    ref_count: int
+    size: int
+
+
 class VolumeView(Body):
-    """A volume as it is told."""
+    """A volume. usage_data: only in `/system/df`."""
 
     created_at: str
     driver: str
@@ -60,6 +68,7 @@ class VolumeView(Body):
     name: str
     options: dict[str, str] | None
     scope: str = "local"
+    usage_data: VolumeUsage | UnsetType = UNSET
 
 
 class VolumeList(Body):
@@ -76,7 +85,7 @@ class Pruned(Body):
     space_reclaimed: int
 
 
-def view(service: Service, volume: Volume) -> VolumeView:
+def view(service: Service, volume: Volume, usage: VolumeUsage | UnsetType = UNSET) -> VolumeView:
     """Show a volume."""
     return VolumeView(
         created_at=volume.created,
@@ -85,6 +94,7 @@ def view(service: Service, volume: Volume) -> VolumeView:
         mountpoint=str(service.volumes.mountpoint(volume.name)),
         name=volume.name,
         options=volume.options or None,
+        usage_data=usage,
     )
 
 

@@ -71,7 +71,7 @@ def summarize(
         command=command_line(record.path, record.args),
         created=ns_of(record.created) // 1_000_000_000,
         ports=port_rows(record),
-        size_rw=sizes[0] if sizes else UNSET,
+        size_rw=sizes[0] or UNSET if sizes else UNSET,  # docker leaves 0 out, here but not in inspect
         size_root_fs=sizes[1] if sizes else UNSET,
         labels=record.config.labels or {},
         state=record.state.status,

@@ -15,14 +15,17 @@ def size(flag: str, text: str) -> int:
 
 
 def cores(flag: str, text: str) -> int:
-    """`1.5` → billionths of a core."""
+    """`1.5` → billionths of a core. As docker's, it refuses what is finer than that."""
+    from decimal import Decimal
+
     try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1e6:
-        raise misuse(flag, text, "write a number of cores, as in 1.5")
-    return round(value * 10**9)
+        value = Decimal(text)
+        fits = 0 <= value < 10**6 and value == value.quantize(Decimal("1e-9"))
+    except ArithmeticError:  # also of what is not a number
+        fits = False
+    if not fits:
+        raise misuse(flag, text, "write a number of cores, with nine decimals at most, as in 1.5")
+    return int(value * 10**9)
 
 
 def duration(flag: str, text: str) -> int:

@@ -107,11 +107,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """What a cgroup has used since it was made; None where the kernel keeps no such account.
+    """What a cgroup has used since it was made; None where the kernel does not count it.
 
-    Times are ns, sizes bytes. `memory_bytes` includes page cache charged to the group; `memory_anon_bytes`
-    and `memory_file_bytes` split it. io counts what reached a block device for the group (v1: direct and
-    synchronous I/O only, since v1 charges writeback to the root).
+    Times are ns, sizes bytes. `memory_bytes` includes page cache that is charged to the group.
     """
 
     cpu_usage_ns: int | None = None
@@ -122,9 +120,5 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     throttled_ns: int | None = None
     memory_bytes: int | None = None
     memory_peak: int | None = None
-    memory_anon_bytes: int | None = None
-    memory_file_bytes: int | None = None
     pids: int | None = None
-    io_read_bytes: int | None = None
-    io_write_bytes: int | None = None
     oom_kills: int | None = None

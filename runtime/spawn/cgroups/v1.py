@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from runtime.spawn.cgroups.files import get, get_int, get_table
+from runtime.spawn.cgroups.files import get_int, get_table
 from runtime.spawn.cgroups.limits import Limits
 
 NAMES = {"io": "blkio"}  # where v1 calls a v2 controller otherwise
@@ -84,27 +84,12 @@ def read_stats(dirs: Mapping[str, str]) -> dict[str, int | None]:
         found |= _memory_stats(dirs["memory"])
     if "pids" in dirs:
         found["pids"] = get_int(f"{dirs['pids']}/pids.current")
-    if "blkio" in dirs:
-        found |= _io_stats(dirs["blkio"])
     return found
 
 
 def _memory_stats(path: str) -> dict[str, int | None]:
-    table = get_table(f"{path}/memory.stat")
     return {
         "memory_bytes": get_int(f"{path}/memory.usage_in_bytes"),
         "memory_peak": get_int(f"{path}/memory.max_usage_in_bytes"),
-        "memory_anon_bytes": table.get("total_rss"),
-        "memory_file_bytes": table.get("total_cache"),
         "oom_kills": get_table(f"{path}/memory.oom_control").get("oom_kill"),
     }
-
-
-def _io_stats(path: str) -> dict[str, int | None]:
-    text = get(f"{path}/blkio.throttle.io_service_bytes_recursive")
-    sums = {"Read": 0, "Write": 0}
-    for line in (text or "").splitlines():
-        fields = line.split()
-        if len(fields) == 3 and fields[1] in sums:
-            sums[fields[1]] += int(fields[2])
-    return {"io_read_bytes": sums["Read"], "io_write_bytes": sums["Write"]}

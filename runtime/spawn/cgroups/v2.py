@@ -50,21 +50,12 @@ def read_stats(path: str) -> dict[str, int | None]:
         found |= {"cpu_periods": cpu["nr_periods"], "throttled_periods": cpu["nr_throttled"]}
     memory = get_int(f"{path}/memory.current")
     if memory is not None:
-        table = get_table(f"{path}/memory.stat")
         found |= {"memory_bytes": memory, "memory_peak": get_int(f"{path}/memory.peak")}
-        found |= {"memory_anon_bytes": table.get("anon"), "memory_file_bytes": table.get("file")}
         found["oom_kills"] = get_table(f"{path}/memory.events").get("oom_kill")
     pids = get_int(f"{path}/pids.current")
     if pids is not None:
         found["pids"] = pids
-    io = get(f"{path}/io.stat")
-    if io is not None:
-        found |= {"io_read_bytes": _io_sum(io, "rbytes="), "io_write_bytes": _io_sum(io, "wbytes=")}
     return found
-
-
-def _io_sum(text: str, key: str) -> int:
-    return sum(int(word[len(key) :]) for word in text.split() if word.startswith(key))
 
 
 def enable(path: str, wanted: frozenset[str], *, leaf: str | None = None) -> None:

@@ -183,3 +183,21 @@ def test_dev_is_the_same(both: Both, script: str):
     words = ["run", "--rm", "--network", "none", "busybox", "sh", "-c", script]
     ours, theirs = (docker(api, *words) for api in both.values())
     assert ours == theirs
+
+
+def test_the_bytes_that_a_container_wrote(both: Both):
+    """A symbolic link counted nothing, and a container that had written nothing had a `SizeRw` of 0."""
+    words = ("run", "--network", "none", "--label", "sized", "--name")
+    script = "ln -s twelve-bytes /link; mkdir /directory; echo hi > /one; ln /one /two; rm /etc/passwd"
+    found = []
+    for api in both.values():
+        docker(api, *words, "wrote", "busybox", "sh", "-c", script)
+        docker(api, *words, "idle", "busybox", "true")
+        rows = api.ask("GET", '/containers/json?all=1&size=1&filters={"label":["sized"]}')
+        inspected = [api.ask("GET", f"/containers/{name}/json?size=1") for name in ("idle", "wrote")]
+        docker(api, "rm", "wrote", "idle")
+        sizes = ("SizeRw", "SizeRootFs")
+        found.append([{name: one.get(name) for name in sizes} for one in (*rows, *inspected)])
+    ours, theirs = found
+    assert ours == theirs
+    assert [one["SizeRw"] for one in ours] == [None, 15, 0, 15]

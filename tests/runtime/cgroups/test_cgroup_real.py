@@ -173,7 +173,7 @@ def test_unlisted_device_is_refused_unless_unconfined(manager: CgroupManager) ->
     opened.remove()
 
 
-def test_io_is_limited_and_counted(manager: CgroupManager, tmp_path: Path) -> None:
+def test_io_is_limited(manager: CgroupManager, tmp_path: Path) -> None:
     device = tmp_path.stat().st_dev
     major, minor = os.major(device), os.minor(device)
     if not Path(f"/sys/dev/block/{major}:{minor}/queue").exists():
@@ -185,7 +185,6 @@ def test_io_is_limited_and_counted(manager: CgroupManager, tmp_path: Path) -> No
         os.write(fd, mmap.mmap(-1, 1 << 20))
 
     assert ended(run_in(group, write)) == 0
-    assert (group.stats().io_write_bytes or 0) >= 1 << 20
     names = ("io.max", "blkio.throttle.write_bps_device")
     files = [Path(path, name) for path in group.dirs for name in names]
     texts = [file.read_text() for file in files if file.exists()]

@@ -23,6 +23,27 @@ def test_a_duration_needs_its_unit(text: str):
         flag_values.duration("--health-interval", text)
 
 
+@pytest.mark.parametrize(
+    ("text", "billionths"),
+    [
+        ("1.5", 1_500_000_000),
+        ("0", 0),
+        (".01", 10_000_000),
+        ("0.000000001", 1),
+        ("999999.123456789", 999999123456789),
+    ],
+)
+def test_cores_are_billionths(text: str, billionths: int):
+    assert flag_values.cores("--cpus", text) == billionths
+
+
+@pytest.mark.parametrize("text", ["0.0000000001", "1e-999999999", "-1", "nan", "inf", "1e999999999", "many"])
+def test_cores_that_would_be_rounded_to_none_are_refused(text: str):
+    """`--cpus 0.0000000001` became 0, which is no limit at all."""
+    with pytest.raises(CliError, match="--cpus"):
+        flag_values.cores("--cpus", text)
+
+
 @given(st.text(max_size=12))
 def test_any_text_is_a_value_or_a_worded_refusal(text: str):
     single = (flag_values.size, flag_values.cores, flag_values.duration, flag_values.pair, flag_values.ulimit)

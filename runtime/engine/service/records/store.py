@@ -196,7 +196,10 @@ def _remove(path: Path) -> None:
 
 
 def bytes_below(directory: Path) -> int:
-    """Return the bytes of all regular files below a directory, each inode once. Blocks on the disk."""
+    """Return the sizes of all files below a directory, each inode once, as dockerd counts them.
+
+    A symbolic link has the length of its target. Blocks on the disk.
+    """
     total, seen = 0, set()
     waiting = [os.fspath(directory)]
     while waiting:
@@ -206,7 +209,7 @@ def bytes_below(directory: Path) -> int:
                     status = entry.stat(follow_symlinks=False)
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
-                    elif entry.is_file(follow_symlinks=False) and status.st_ino not in seen:
+                    elif status.st_ino not in seen:
                         if status.st_nlink > 1:
                             seen.add(status.st_ino)
                         total += status.st_size
