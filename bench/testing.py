@@ -333,10 +333,10 @@ def fake_backends(events: list[Event] | None = None) -> dict[str, Callable[[Path
 def main() -> None:
     """`ninetynine` on fakes. NINETYNINE_FAKE_SLICE_S in the environment makes slices take so long."""
     from bench.cli import app
-    from bench.cli.dependencies import World, use
+    from bench.cli.dependencies import Dependencies, use
 
     takes_s = float(os.environ.get("NINETYNINE_FAKE_SLICE_S", "0"))
-    use(World.fake(backends=fake_backends(), scenarios=fake_scenarios(takes_s), image=fake_image()))
+    use(Dependencies.fake(backends=fake_backends(), scenarios=fake_scenarios(takes_s), image=fake_image()))
     app(sys.argv[1:])
 
 

@@ -49,7 +49,7 @@ class CrunBackend:
     def __init__(self, root: Path) -> None:
         self._parent = root / "crun"
         self._image: BenchImage | None = None
-        self._site: _Site | None = None
+        self._site: _Workspace | None = None
         self._started = Started()
 
     def probe(self) -> BackendInfo | NotAvailable:
@@ -87,7 +87,7 @@ class CrunBackend:
         self._sweep()
         self._image = image
         if self._site is None:
-            self._site = _Site(owned.directory(self._parent))
+            self._site = _Workspace(owned.directory(self._parent))
 
     def start(self, spec: InstanceSpec) -> CrunInstance:
         """Start one container."""
@@ -106,11 +106,11 @@ class CrunBackend:
 
     def _sweep(self) -> None:
         for directory in owned.abandoned(self._parent):
-            _Site(directory).close()
+            _Workspace(directory).close()
         networks.sweep()
 
 
-class _Site:
+class _Workspace:
     """Where one process's containers live: bundles, crun's state, the mount namespace of their overlays."""
 
     def __init__(self, directory: Path) -> None:
@@ -180,7 +180,7 @@ class _Site:
 class CrunInstance(PipedPrograms):
     """One container."""
 
-    def __init__(self, site: _Site, layers: tuple[Path, ...], spec: InstanceSpec) -> None:
+    def __init__(self, site: _Workspace, layers: tuple[Path, ...], spec: InstanceSpec) -> None:
         super().__init__()
         self._site = site
         self._id = site.new_id()

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from bench.cli import comparing, doctor, inspecting, judging, tuning, verbs
+from bench.cli import comparing, doctor, judging, listing, tuning, verbs
 
 __all__ = ["app", "main"]
 
@@ -40,7 +40,7 @@ app.command(
     cls=comparing.Gated,
     epilog="Example: ninetynine compare results/monday results/tuesday --gate --margin 0.95",
 )(comparing.compare_runs)
-app.command("list", epilog="Example: ninetynine list metrics")(inspecting.show_list)
+app.command("list", epilog="Example: ninetynine list metrics")(listing.show_list)
 app.command("show", epilog=f"Example: ninetynine show {_RUN} --json")(verbs.show)
 
 

@@ -21,17 +21,17 @@ from bench.cli.dependencies import cache_dir, current
 from bench.cli.errors import EXPECTED, INTERRUPTED, USAGE, CliError, guarded
 from bench.cli.progress import Progressing, progress
 from bench.cli.verbs import interruptible
-from bench.compare import BROKEN, CompareError, Comparison, RefusedError, compare, live, words
+from bench.compare import BROKEN, CompareError, RunComparison, UnlikeRunsError, compare, live, words
 from bench.compare.comparability import Difference
 from bench.compare.compare_runs import believed, check_numbers, refuse_unlike
 from bench.compare.gate import named
-from bench.compare.rows import Reading, Row
+from bench.compare.rows import ComparedRow, RowState
 from bench.host.fingerprint import fingerprint
 from bench.store import Loaded
 
 P = ParamSpec("P")
 
-_STYLE: dict[Reading, str] = {
+_STYLE: dict[RowState, str] = {
     "worse": "red",
     "gone": "red",
     "cannot tell": "yellow",
@@ -92,7 +92,7 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     """The second run of a live comparison: where it is and what it says alone (None: no result)."""
 
     directory: Path
-    comparison: Comparison | None
+    comparison: RunComparison | None
 
 
 @gated
@@ -167,13 +167,13 @@ def _check_use(new: Path | None, is_live: bool, choice: Choice) -> None:
         raise CliError("--out and --budget are of a run that is measured now: give them with --live", BROKEN)
 
 
-def _between(old: Loaded, new: Loaded, choice: Choice) -> Comparison:
+def _between(old: Loaded, new: Loaded, choice: Choice) -> RunComparison:
     return compare(
         old, new, margin=choice.margin, alpha=choice.alpha, allow=choice.allow, backends=choice.backends
     )
 
 
-def _live(old: Loaded, choice: Choice) -> tuple[Comparison, Live | None]:
+def _live(old: Loaded, choice: Choice) -> tuple[RunComparison, Live | None]:
     """Measure NEW as OLD was; what is worse in it must be worse in a second run as well."""
     check_numbers(choice.margin, choice.alpha)
     believed(old)
@@ -232,7 +232,7 @@ def _measure(
     return ended.directory
 
 
-def _document(found: Comparison, second: Live | None, gate: bool) -> dict[str, object]:
+def _document(found: RunComparison, second: Live | None, gate: bool) -> dict[str, object]:
     return {
         "old": _who(found.old),
         "new": _who(found.new),
@@ -254,7 +254,7 @@ def _document(found: Comparison, second: Live | None, gate: bool) -> dict[str, o
 
 
 def _broken(error: Exception) -> dict[str, object]:
-    refused = error.differences if isinstance(error, RefusedError) else ()
+    refused = error.differences if isinstance(error, UnlikeRunsError) else ()
     return {"answer": "broken", "status": BROKEN, "reason": str(error), "differences": refused, "rows": ()}
 
 
@@ -270,7 +270,7 @@ def _who(loaded: Loaded) -> dict[str, object]:
     }
 
 
-def _show(found: Comparison, second: Live | None) -> None:
+def _show(found: RunComparison, second: Live | None) -> None:
     console = out()
 
     def line(text: str, style: str = "") -> None:
@@ -298,7 +298,7 @@ def _show(found: Comparison, second: Live | None) -> None:
     line(_answer(found), "bold")
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: ComparedRow) -> tuple[str, ...]:
     one = row.verdict
     return (
         f"[{_STYLE[row.state]}]{row.state}[/]",
@@ -312,7 +312,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _interval(row: Row) -> str:
+def _interval(row: ComparedRow) -> str:
     one = row.verdict
     if one.estimate is None:
         return ""
@@ -327,7 +327,7 @@ def _told(one: Difference) -> str:
     return f"{one.item} {verb}: {one.old} → {one.new} ({one.why})"
 
 
-def _answer(found: Comparison) -> str:
+def _answer(found: RunComparison) -> str:
     outcome, kept = found.outcome, words.percent(found.settings.margin)
     primary = sum(row.role == "primary" and row.state != "new" for row in found.rows)
     if outcome.answer == "worse":

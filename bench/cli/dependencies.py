@@ -1,5 +1,5 @@
-"""What the command line reaches for: backends, scenarios, the image, the wire. One object, so that tests and
-`bench.testing` can put another in its place. Nothing heavy is imported before it is needed."""
+"""What the command line depends on: backends, scenarios, the image, the wire. One object, so that tests and
+`bench.testing` can replace it. Nothing heavy is imported before it is needed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from bench.model import Metric
 from bench.scenarios.base import Scenario
 
 
-class World(msgspec.Struct, kw_only=True):
-    """Everything outside of the suite's own logic.
+class Dependencies(msgspec.Struct, kw_only=True):
+    """Everything outside the suite's own logic.
 
-    backends: factories by the name the user types, given the directory they may use. build_image: brings the
-    one image up, cached. digest: the image's digest computed anew from its bytes. wire: opens the link to the
-    remote peer for the run's CPUs; sweep_wire takes away what a killed run left of it. depot: opens the
-    registry that counts, in a directory, with a program for its images. needs_root: does running take root?
+    backends: factories by the name the user types, given the directory they may use. build_image: returns the
+    image, from the cache if it was built before. digest: recomputes the image's digest from its bytes. wire:
+    opens the link to the remote peer for the run's CPUs; sweep_wire removes what a killed run left of it.
+    registry: opens the counting registry in a directory, with a program for its images. needs_root: whether
+    a run needs root.
     """
 
     backends: Mapping[str, Callable[[Path], Backend]]
@@ -31,7 +32,7 @@ class World(msgspec.Struct, kw_only=True):
     digest: Callable[[BenchImage], str]
     wire: Callable[[Path, Sequence[int]], AbstractContextManager[object]] | None = None
     sweep_wire: Callable[[], object] = list
-    depot: Callable[[Path, Path], AbstractContextManager[object]] | None = None
+    registry: Callable[[Path, Path], AbstractContextManager[object]] | None = None
     needs_root: bool = True
 
     @classmethod
@@ -40,8 +41,8 @@ class World(msgspec.Struct, kw_only=True):
         backends: Mapping[str, Callable[[Path], Backend]],
         scenarios: Sequence[Scenario],
         image: BenchImage,
-    ) -> World:
-        """A world of fakes (bench.testing), without root, image or wire."""
+    ) -> Dependencies:
+        """Fakes (bench.testing), which need no root, image or wire."""
         return cls(
             backends=backends,
             scenarios=scenarios,
@@ -52,13 +53,13 @@ class World(msgspec.Struct, kw_only=True):
         )
 
 
-def real() -> World:
-    """The real one."""
+def real() -> Dependencies:
+    """Return the real ones."""
     from bench import counting_registry, image, wire
     from bench.backends.registry import BACKENDS
     from bench.scenarios.registry import METRICS, SCENARIOS
 
-    return World(
+    return Dependencies(
         backends=BACKENDS,
         scenarios=SCENARIOS,
         metrics=METRICS,
@@ -66,21 +67,21 @@ def real() -> World:
         digest=image.digest,
         wire=wire.Wire,
         sweep_wire=wire.sweep,
-        depot=counting_registry.Depot,
+        registry=counting_registry.CountingRegistry,
     )
 
 
-_used: World | None = None
+_used: Dependencies | None = None
 
 
-def use(world: World | None) -> None:
-    """Put a world in the place of the real one; None takes it away again."""
+def use(deps: Dependencies | None) -> None:
+    """Use `deps` instead of the real ones; None restores these."""
     global _used
-    _used = world
+    _used = deps
 
 
-def current() -> World:
-    """The world in use."""
+def current() -> Dependencies:
+    """Return the dependencies in use."""
     return _used if _used is not None else real()
 
 

@@ -17,18 +17,18 @@ from bench import image
 from bench.backends.base import BackendError, BenchImage, NotAvailable
 from bench.cli import names, setup, tables
 from bench.cli.console import AsJson, err, out, print_json
-from bench.cli.dependencies import World, cache_dir, current
+from bench.cli.dependencies import Dependencies, cache_dir, current
 from bench.cli.errors import BROKEN, COMPLETE, guarded
 from bench.cli.verbs import interruptible
-from bench.failures import told
 from bench.host import rough, selftest, tools
-from bench.host.checks import Check, host_checks, planned
 from bench.host.fingerprint import host_tools
 from bench.host.forecast import Forecast, MetricForecast, forecast
+from bench.host.preflight import Check, host_checks, planned
 from bench.host.spread import Noise
 from bench.model import BackendInfo
 from bench.plan import arms_for, make_plan
 from bench.profiles import profile
+from bench.scenarios.base import error_text
 
 NOISY = 4
 """Exit status: all can be measured, and a quick run will more likely than not end without a 1 % verdict."""
@@ -62,17 +62,17 @@ def doctor(
     Exit status: 0 fine; 1 something prevents measuring; 4 so noisy that a quick run will hardly tell 1 %;
     2 wrong use.
     """
-    world, cache = current(), cache_dir()
+    deps, cache = current(), cache_dir()
     chosen = names.cpus(cpus, os.sched_getaffinity(0)) if cpus else planned()
-    checks = tuple(all_checks(world, cache, chosen))
+    checks = tuple(all_checks(deps, cache, chosen))
     with interruptible():
-        noise = None if quick else self_test(world, cache, chosen, seconds, quiet=as_json)
+        noise = None if quick else self_test(deps, cache, chosen, seconds, quiet=as_json)
     noise = noise and _beside_others(noise, checks)
     found = Diagnosis(
         cpus=chosen,
         checks=checks,
         noise=noise,
-        forecast=None if noise is None else forecast_of(world, noise, chosen),
+        forecast=None if noise is None else forecast_of(deps, noise, chosen),
     )
     if as_json:
         print_json(found)
@@ -83,11 +83,11 @@ def doctor(
     return NOISY if found.forecast is not None and not found.forecast.fits else COMPLETE
 
 
-def all_checks(world: World, cache: Path, cpus: Sequence[int]) -> Iterator[Check]:
+def all_checks(deps: Dependencies, cache: Path, cpus: Sequence[int]) -> Iterator[Check]:
     """The host, its tools, KVM, and the backends."""
     yield from host_checks(cache, ROOT, cpus)
     yield from tools.checks(host_tools())
-    probed = probe(world, cache)
+    probed = probe(deps, cache)
     if "vm" in probed:
         found = probed["vm"]
         accelerator = found.accelerator or None if isinstance(found, BackendInfo) else None
@@ -95,9 +95,9 @@ def all_checks(world: World, cache: Path, cpus: Sequence[int]) -> Iterator[Check
     yield from backend_checks(probed)
 
 
-def probe(world: World, cache: Path) -> dict[str, BackendInfo | NotAvailable]:
+def probe(deps: Dependencies, cache: Path) -> dict[str, BackendInfo | NotAvailable]:
     """What each backend says of itself, by the name a user types."""
-    return {name: setup.probe_one(make(cache / "backends")) for name, make in world.backends.items()}
+    return {name: setup.probe_one(make(cache / "backends")) for name, make in deps.backends.items()}
 
 
 def backend_checks(probed: dict[str, BackendInfo | NotAvailable]) -> list[Check]:
@@ -120,11 +120,13 @@ def backend_checks(probed: dict[str, BackendInfo | NotAvailable]) -> list[Check]
     return checks
 
 
-def self_test(world: World, cache: Path, cpus: tuple[int, ...], seconds: float, *, quiet: bool) -> Noise:
+def self_test(
+    deps: Dependencies, cache: Path, cpus: tuple[int, ...], seconds: float, *, quiet: bool
+) -> Noise:
     """The noise here: with the suite's own slices where the image is there, else with built-in work."""
     with _bar(err(), quiet) as tell:
         try:
-            return _with_image(world, cache, cpus, seconds, tell)
+            return _with_image(deps, cache, cpus, seconds, tell)
         except _NoImageError as reason:
             noise = rough.run(seconds, tell)
             return msgspec.structs.replace(noise, trouble=(str(reason), *noise.trouble))
@@ -144,21 +146,21 @@ class _NoImageError(Exception):
 
 
 def _with_image(
-    world: World, cache: Path, cpus: tuple[int, ...], seconds: float, tell: selftest.Tell
+    deps: Dependencies, cache: Path, cpus: tuple[int, ...], seconds: float, tell: selftest.Tell
 ) -> Noise:
     """Raises _NoImageError without root, image or host backend."""
-    backend = world.backends["host"](cache / "backends")
+    backend = deps.backends["host"](cache / "backends")
     found = setup.probe_one(backend)
     if isinstance(found, NotAvailable):
         raise _NoImageError(f"rough, since the host backend is not available: {found.reason}")
-    built = image_there(world, cache)
+    built = image_there(deps, cache)
     if built is None:
         raise _NoImageError("rough, since the bench image is not built yet: the first run builds it")
     tell(0.0, "preparing the image")
-    scenarios = selftest.chosen(world.scenarios)
+    scenarios = selftest.chosen(deps.scenarios)
     try:
         backend.prepare(built)
-        with _wire(world, built, cpus) as (wire, trouble):
+        with _wire(deps, built, cpus) as (wire, trouble):
             noise = selftest.run(backend, scenarios, cpus, wire=wire, seconds=seconds, tell=tell)
     except BackendError as error:
         raise _NoImageError(f"rough, since the host's instances do not start: {error}") from error
@@ -167,32 +169,32 @@ def _with_image(
     return msgspec.structs.replace(noise, trouble=(*trouble, *noise.trouble))
 
 
-def image_there(world: World, cache: Path) -> BenchImage | None:
+def image_there(deps: Dependencies, cache: Path) -> BenchImage | None:
     """The image where having it costs nothing: the real one may take half a minute and a network to build."""
-    if world.build_image is image.build and not image.is_built(cache):
+    if deps.build_image is image.build and not image.is_built(cache):
         return None
-    return world.build_image(cache, lambda text: None)
+    return deps.build_image(cache, lambda text: None)
 
 
 @contextlib.contextmanager
 def _wire(
-    world: World, built: BenchImage, cpus: tuple[int, ...]
+    deps: Dependencies, built: BenchImage, cpus: tuple[int, ...]
 ) -> Iterator[tuple[object | None, list[str]]]:
     """The wire to the peer, or None and why not."""
     with contextlib.ExitStack() as stack:
         trouble: list[str] = []
         wire: object | None = None
         try:
-            wire = stack.enter_context(world.wire(built.rootfs, cpus)) if world.wire else None
+            wire = stack.enter_context(deps.wire(built.rootfs, cpus)) if deps.wire else None
         except Exception as error:  # whatever it is, the CPU and the memory can be tried
-            trouble.append(f"network not tried: {told(error)}")
+            trouble.append(f"network not tried: {error_text(error)}")
         yield wire, trouble
 
 
-def forecast_of(world: World, noise: Noise, cpus: tuple[int, ...]) -> Forecast:
+def forecast_of(deps: Dependencies, noise: Noise, cpus: tuple[int, ...]) -> Forecast:
     """The forecast for a quick run of the host and the runtime over the families of the self-test."""
     chosen = profile(PROFILE)
-    offered = [one for one in world.scenarios if one.family in selftest.FAMILIES] or list(world.scenarios)
+    offered = [one for one in deps.scenarios if one.family in selftest.FAMILIES] or list(deps.scenarios)
     plan = make_plan(chosen, 0, arms_for([("host", "host"), (ARM, ARM)]), offered, cpus=cpus)
     return forecast(noise, plan, {one.name: one for one in offered}, chosen, ARM)
 

@@ -14,9 +14,9 @@ import typer
 from bench.backends.base import BackendError
 from bench.claims import ClaimsError
 from bench.cli.console import complain
-from bench.foreign.errors import ForeignError
+from bench.foreign.table import ForeignError
 from bench.host.tuning import TuneError
-from bench.image.errors import ImageError
+from bench.image.recipe import ImageError
 from bench.journal import StoreError
 from bench.judging.pairs import SamplesError
 from bench.plan import PlanError

@@ -16,11 +16,11 @@ import msgspec
 from bench import claims, journal, measure, store
 from bench.cli import names, setup
 from bench.cli.concluding import conclude
-from bench.cli.dependencies import World, cache_dir
+from bench.cli.dependencies import Dependencies, cache_dir
 from bench.cli.errors import USAGE, CliError
-from bench.host.checks import host_checks
 from bench.host.fingerprint import fingerprint, versions
-from bench.image.errors import ImageError
+from bench.host.preflight import host_checks
+from bench.image.recipe import ImageError
 from bench.journal import Contents, DropLine, Journal, RunLine, StoreError
 from bench.judging.deciding import progress
 from bench.judging.progress import Progress
@@ -57,17 +57,17 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 Say = Callable[[str], None]
 
 
-def start(world: World, options: Options, watch: measure.Watch, say: Say) -> Ended:
+def start(deps: Dependencies, options: Options, watch: measure.Watch, say: Say) -> Ended:
     """A new run, from names to a closed directory. Raises CliError, StoreError, BackendError, PlanError."""
     chosen = _within(profile(options.profile), options.budget)
-    typed = names.backends(options.backends, chosen.backends, list(world.backends))
-    offered = names.scenarios(options.families, world.scenarios)
+    typed = names.backends(options.backends, chosen.backends, list(deps.backends))
+    offered = names.scenarios(options.families, deps.scenarios)
     cpus = names.cpus(options.cpus, os.sched_getaffinity(0))
-    require_root(world)
+    require_root(deps)
     identity = store.new_id()
     directory = options.out or options.results / identity
     store.create(directory)
-    with _removed_while_empty(directory), setup.stage(world, typed, cache_dir(), say) as stage:
+    with _removed_while_empty(directory), setup.stage(deps, typed, cache_dir(), say) as stage:
         excluded, missing = setup.exclusions(stage, offered, cpus, chosen)
         seed = options.seed if options.seed is not None else int.from_bytes(os.urandom(4), "big")
         plan = make_plan(chosen, seed, stage.arms, offered, cpus=cpus, excluded=excluded)
@@ -75,12 +75,12 @@ def start(world: World, options: Options, watch: measure.Watch, say: Say) -> End
         with Journal(directory / journal.NAME) as book:
             book.append(RunLine(run=run))
             store.write_run(directory, run)
-            return _measure(world, directory, run, stage, chosen, book, None, watch)
+            return _measure(deps, directory, run, stage, chosen, book, None, watch)
 
 
-def resume(world: World, directory: Path, watch: measure.Watch, say: Say) -> Ended:
+def resume(deps: Dependencies, directory: Path, watch: measure.Watch, say: Say) -> Ended:
     """Go on with a run that was interrupted or killed, by the same plan. Raises as `start`."""
-    require_root(world)
+    require_root(deps)
     if not (directory / journal.NAME).exists():
         raise CliError(f"{directory}: holds no journal of a run, so there is nothing to resume", USAGE)
     with Journal(directory / journal.NAME) as book:
@@ -93,21 +93,21 @@ def resume(world: World, directory: Path, watch: measure.Watch, say: Say) -> End
             nothing = f"{directory}: run {old.id} is complete; there is nothing to resume"
             raise CliError(f"{nothing}, judge it again with `ninetynine judge {directory}`", USAGE)
         typed = names.known(
-            "backend", dict.fromkeys(arm.backend for arm in old.plan.arms), list(world.backends)
+            "backend", dict.fromkeys(arm.backend for arm in old.plan.arms), list(deps.backends)
         )
-        with setup.stage(world, typed, cache_dir(), say) as stage:
+        with setup.stage(deps, typed, cache_dir(), say) as stage:
             _same_place(directory, old, stage)
             run = msgspec.structs.replace(old, status="running", ended="")
             book.append(RunLine(run=run))
             store.write_run(directory, run)
             _drop_gone(book, run.plan, stage, contents)
             so_far = journal.read(directory / journal.NAME)
-            return _measure(world, directory, run, stage, profile(old.plan.profile), book, so_far, watch)
+            return _measure(deps, directory, run, stage, profile(old.plan.profile), book, so_far, watch)
 
 
-def require_root(world: World) -> None:
+def require_root(deps: Dependencies) -> None:
     """Raises CliError without root: even the host baseline enters the image by chroot."""
-    if world.needs_root and os.geteuid() != 0:
+    if deps.needs_root and os.geteuid() != 0:
         raise CliError(
             "measuring needs root (even the host baseline enters the image by chroot, and containers need "
             "namespaces and cgroups): run it again with sudo; "
@@ -136,7 +136,7 @@ def _planned(
 
 
 def _measure(
-    world: World,
+    deps: Dependencies,
     directory: Path,
     run: Run,
     stage: setup.Stage,
@@ -148,31 +148,31 @@ def _measure(
     site = measure.Site(
         run_id=run.id,
         backends=stage.backends,
-        scenarios=_by_name(world.scenarios, run.plan),
+        scenarios=_by_name(deps.scenarios, run.plan),
         profile=chosen,
         scratch=stage.scratch,
-        places=_places(world, stage, run.plan),
+        places=_places(deps, stage, run.plan),
         decide=functools.partial(_decide, claims.load(), run.plan),
     )
     outcome = measure.run(run.plan, site, book, so_far=so_far, watch=watch)
     took = f"{outcome.steps} steps in {outcome.seconds:.0f} s"
     book.append(journal.NoteLine(text=f"measured {took}, budget {run.plan.budget_s:.0f} s"))
     book.append(journal.NoteLine(text=f"ended: {outcome.why}"))
-    ended = _ended(world, directory, run, stage, outcome)
+    ended = _ended(deps, directory, run, stage, outcome)
     book.append(RunLine(run=ended))
     book.sync()
     store.close(directory, ended)
     return Ended(directory=directory, run=ended)
 
 
-def _places(world: World, stage: setup.Stage, plan: Plan) -> dict[str, measure.Maker]:
-    """What the scenarios of a family share: the network's wire, the depot of images."""
+def _places(deps: Dependencies, stage: setup.Stage, plan: Plan) -> dict[str, measure.Maker]:
+    """What the scenarios of a family share: the wire (network), the counting registry (image)."""
     found: dict[str, measure.Maker] = {}
-    if world.wire:
-        found["network"] = functools.partial(world.wire, stage.image.rootfs, plan.cpus)
-    if world.depot:
+    if deps.wire:
+        found["network"] = functools.partial(deps.wire, stage.image.rootfs, plan.cpus)
+    if deps.registry:
         program = stage.image.rootfs / "opt/ninetynine/first"
-        found["image"] = functools.partial(world.depot, stage.depot, program)
+        found["image"] = functools.partial(deps.registry, stage.registries, program)
     return found
 
 
@@ -201,12 +201,14 @@ def _within(chosen: Profile, budget_s: float | None) -> Profile:
     return msgspec.structs.replace(chosen, budget_s=budget_s)
 
 
-def _ended(world: World, directory: Path, run: Run, stage: setup.Stage, outcome: measure.Outcome) -> Run:
+def _ended(
+    deps: Dependencies, directory: Path, run: Run, stage: setup.Stage, outcome: measure.Outcome
+) -> Run:
     """The run with all that is known at its end; the image's digest is computed anew from its bytes."""
     contents = journal.read(directory / journal.NAME)
     image = run.image
     if image is not None and outcome.status == "complete":
-        image = msgspec.structs.replace(image, digest_after=_digest_after(world, stage))
+        image = msgspec.structs.replace(image, digest_after=_digest_after(deps, stage))
     dropped = [f"{len(line.orders)} planned steps not measured: {line.reason}" for line in contents.dropped]
     again = repeated(contents.samples)
     return msgspec.structs.replace(
@@ -221,10 +223,10 @@ def _ended(world: World, directory: Path, run: Run, stage: setup.Stage, outcome:
     )
 
 
-def _digest_after(world: World, stage: setup.Stage) -> str:
+def _digest_after(deps: Dependencies, stage: setup.Stage) -> str:
     """The image's digest now; bytes that no longer fit their digests are told in its place."""
     try:
-        return world.digest(stage.image)
+        return deps.digest(stage.image)
     except ImageError as error:
         return f"changed: {error}"
 

@@ -15,12 +15,12 @@ from bench.cli import tables
 from bench.cli.concluding import control_failed, judged
 from bench.cli.console import AsJson, err, out, print_json
 from bench.cli.errors import BROKEN, COMPLETE, INVALID, USAGE, CliError, guarded
-from bench.cli.showing import damaged, show_run
+from bench.cli.tables import damaged, show_run
 from bench.foreign import ChoiceError, judge_table
 from bench.foreign.gather import gather
+from bench.foreign.readings import reading, summary
 from bench.foreign.table import Table
 from bench.foreign.verdicts import ALPHA, BASELINE, MARGIN
-from bench.foreign.words import reading, summary
 from bench.judging.rows import count
 from bench.model import Verdict
 

@@ -15,24 +15,24 @@ import msgspec
 
 from bench.backends.base import Backend, BenchImage, EngineBackend, InstanceSpec, NotAvailable
 from bench.backends.resources import owned
-from bench.cli.dependencies import World
+from bench.cli.dependencies import Dependencies
 from bench.cli.errors import CliError
-from bench.failures import told
 from bench.model import ArmPlan, BackendInfo, ImageInfo, NotMeasured
 from bench.plan import Excluded, arms_for, too_dear
 from bench.profiles import Profile
-from bench.scenarios.base import Scenario
+from bench.scenarios.base import Scenario, error_text
 
 Say = Callable[[str], None]
 
-DEPOT = "depot"
-"""Below the cache: the registries of runs that transfer images, a directory a process."""
+REGISTRIES = "registries"
+"""Below the cache: the registries that runs transfer images with, one directory per process."""
 
 
 class Stage(msgspec.Struct, kw_only=True):
     """What is ready: backends by the name of their arm (`host` and `host-b` share one), and what is not.
 
-    scratch: a directory of this process, for the arms' volumes. depot: where processes have their registries.
+    scratch: a directory of this process, for the arms' volumes. registries: the parent of the
+    directories in which runs keep their counting registries.
     """
 
     arms: tuple[ArmPlan, ...]
@@ -40,39 +40,41 @@ class Stage(msgspec.Struct, kw_only=True):
     infos: tuple[BackendInfo, ...]
     image: BenchImage
     scratch: Path
-    depot: Path
+    registries: Path
     missing: list[NotMeasured]
 
 
 @contextmanager
-def stage(world: World, names: Sequence[str], cache: Path, say: Say) -> Iterator[Stage]:
+def stage(deps: Dependencies, names: Sequence[str], cache: Path, say: Say) -> Iterator[Stage]:
     """Backends ready to start, freed again on every way out (an interrupt, an error, the end).
 
     Raises CliError when the host itself is not ready.
     """
-    made = {name: make(cache / "backends") for name, make in world.backends.items()}
+    made = {name: make(cache / "backends") for name, make in deps.backends.items()}
     scratch = cache / "scratch"
-    for parent in (scratch, cache / DEPOT):
+    for parent in (scratch, cache / REGISTRIES):
         for forgotten in owned.abandoned(parent):
             shutil.rmtree(forgotten, ignore_errors=True)
     try:
-        yield _ready(world, made, names, cache, say)
+        yield _ready(deps, made, names, cache, say)
     finally:
-        sweep(made, world.sweep_wire, say)
+        sweep(made, deps.sweep_wire, say)
         shutil.rmtree(owned.path(scratch), ignore_errors=True)
 
 
-def _ready(world: World, made: dict[str, Backend], names: Sequence[str], cache: Path, say: Say) -> Stage:
-    sweep(made, world.sweep_wire, say)
+def _ready(
+    deps: Dependencies, made: dict[str, Backend], names: Sequence[str], cache: Path, say: Say
+) -> Stage:
+    sweep(made, deps.sweep_wire, say)
     infos, missing = probe({name: made[name] for name in names}, say)
-    image = world.build_image(cache, lambda text: say(f"image: {text}"))
+    image = deps.build_image(cache, lambda text: say(f"image: {text}"))
     for name in list(infos):
         say(f"{infos[name].name}: preparing the image")
         try:
             made[name].prepare(image)
         except Exception as error:
             missing.append(
-                NotMeasured(backend=infos.pop(name).name, metric="", reason=f"prepare: {told(error)}")
+                NotMeasured(backend=infos.pop(name).name, metric="", reason=f"prepare: {error_text(error)}")
             )
     _require(names, infos, missing)
     arms = arms_for((info.name, name) for name, info in infos.items())
@@ -82,7 +84,7 @@ def _ready(world: World, made: dict[str, Backend], names: Sequence[str], cache: 
         infos=tuple(infos.values()),
         image=image,
         scratch=owned.path(cache / "scratch"),
-        depot=cache / DEPOT,
+        registries=cache / REGISTRIES,
         missing=missing,
     )
 
@@ -103,12 +105,12 @@ def sweep(backends: Mapping[str, Backend], sweep_wire: Callable[[], object], say
     try:
         sweep_wire()
     except Exception as error:
-        say(f"wire: could not sweep leftovers: {told(error)}")
+        say(f"wire: could not sweep leftovers: {error_text(error)}")
     for name, backend in backends.items():
         try:
             backend.cleanup()
         except Exception as error:
-            say(f"{name}: could not sweep leftovers: {told(error)}")
+            say(f"{name}: could not sweep leftovers: {error_text(error)}")
 
 
 def probe(backends: Mapping[str, Backend], say: Say) -> tuple[dict[str, BackendInfo], list[NotMeasured]]:
@@ -130,7 +132,7 @@ def probe_one(backend: Backend) -> BackendInfo | NotAvailable:
     try:
         return backend.probe()
     except Exception as error:
-        return NotAvailable(reason=f"probe: {told(error)}")
+        return NotAvailable(reason=f"probe: {error_text(error)}")
 
 
 def exclusions(
@@ -173,7 +175,7 @@ def _unsupported(backend: Backend, spec: InstanceSpec) -> str | None:
     try:
         return backend.unsupported(spec)
     except Exception as error:
-        return f"unsupported: {told(error)}"
+        return f"unsupported: {error_text(error)}"
 
 
 def image_info(image: BenchImage) -> ImageInfo:

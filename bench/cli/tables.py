@@ -8,9 +8,29 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from bench.cli.console import complain, out, print_json
 from bench.model import NotMeasured, Run, Verdict
+from bench.store import Loaded
 
 _STYLE = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "not measured": "dim"}
+
+
+def damaged(loaded: Loaded) -> bool:
+    """Whether a file of the run was cut off; each is named on standard error."""
+    for sentence in loaded.recovered:
+        complain(sentence)
+    return bool(loaded.recovered)
+
+
+def show_run(run: Run, found: list[Verdict], as_json: bool) -> None:
+    """The run's heading, its verdicts, and what was not measured."""
+    if as_json:
+        print_json({"run": run.id, "status": run.status, "verdicts": found, "not_measured": run.not_measured})
+        return
+    console = out()
+    heading(console, run)
+    verdicts(console, found)
+    not_measured(console, run.not_measured)
 
 
 def verdicts(console: Console, found: Sequence[Verdict]) -> None:

@@ -16,8 +16,8 @@ import typer
 from bench.cli import names, tables
 from bench.cli.console import AsJson, err, out, print_json
 from bench.cli.errors import BROKEN, COMPLETE, USAGE, CliError, guarded
-from bench.host.settings import LEFT, Item
-from bench.host.tuning import SIGNALS, Done, Record, TuneError, Tuner
+from bench.host.settings import LEFT, PlannedChange
+from bench.host.tuning import SIGNALS, Done, TuneError, Tuner, TuneRecord
 
 OURS = 125
 """Exit status of `tune -- COMMAND` where it is not the command's: as `env`, `nohup` and `nn run` have it."""
@@ -30,8 +30,8 @@ Say = Callable[[str], None]
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """`tune --show --json`: what is recorded as changed, what would be, and what is left alone and why."""
 
-    tuned: Record | None
-    settings: list[Item]
+    tuned: TuneRecord | None
+    settings: list[PlannedChange]
     left: dict[str, str]
 
 
@@ -190,7 +190,7 @@ def _show(ours: Tuner, as_json: bool) -> int:
     return COMPLETE
 
 
-def _arrow(one: Item) -> str:
+def _arrow(one: PlannedChange) -> str:
     return f"{one.present} → {one.wanted}" if one.do == "change" else one.present
 
 

@@ -19,7 +19,7 @@ from bench.cli.console import AsJson, complain, err, out, print_json
 from bench.cli.dependencies import current
 from bench.cli.errors import BROKEN, COMPLETE, INTERRUPTED, INVALID, USAGE, CliError, guarded
 from bench.cli.progress import progress
-from bench.cli.showing import damaged, show_run
+from bench.cli.tables import damaged, show_run
 from bench.cli.tuning import tuned_for_a_run
 from bench.model import Verdict
 

@@ -6,9 +6,9 @@ one number a session, `change` is the statistics, `rows` the reading of each met
 docs/compare.md.
 """
 
-from bench.compare.compare_runs import Comparison, compare
-from bench.compare.errors import CompareError, RefusedError
-from bench.compare.gate import BROKEN, CANNOT_TELL, NOTHING_WORSE, WORSE, Outcome
+from bench.compare.comparability import CompareError, UnlikeRunsError
+from bench.compare.compare_runs import RunComparison, compare
+from bench.compare.gate import BROKEN, CANNOT_TELL, NOTHING_WORSE, WORSE, GateResult
 
 __all__ = [
     "BROKEN",
@@ -16,8 +16,8 @@ __all__ = [
     "NOTHING_WORSE",
     "WORSE",
     "CompareError",
-    "Comparison",
-    "Outcome",
-    "RefusedError",
+    "GateResult",
+    "RunComparison",
+    "UnlikeRunsError",
     "compare",
 ]

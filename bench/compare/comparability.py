@@ -8,7 +8,7 @@ the measured programs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -21,6 +21,10 @@ MEMORY_TOLERANCE = 0.01
 """MemTotal moves by some MiB from kernel to kernel; a module of memory is far more than 1 %."""
 
 
+class CompareError(Exception):
+    """Two runs cannot be compared: names the run, what is wrong with it, and what to do."""
+
+
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """One item in which two runs differ. weight `allowed`: it would be refused, and was allowed by name."""
 
@@ -31,7 +35,15 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
-class Item(msgspec.Struct, frozen=True):
+class UnlikeRunsError(CompareError):
+    """Hosts or images differ. `differences` has every item that does, the gravest first."""
+
+    def __init__(self, message: str, differences: Sequence[Difference]) -> None:
+        super().__init__(message)
+        self.differences = tuple(differences)
+
+
+class RunFact(msgspec.Struct, frozen=True):
     """A fact of a run as text, or a table of facts of which only those that differ are told."""
 
     name: str
@@ -41,29 +53,29 @@ class Item(msgspec.Struct, frozen=True):
 
 
 ITEMS = (
-    Item("machine", "never", "another machine is another experiment", lambda r: r.host.machine_id),
-    Item("cpu", "refused", "other instructions, caches and clocks", lambda r: r.host.cpu_model),
-    Item("cpus", "refused", "more or fewer CPUs to run on", lambda r: str(r.host.cpus)),
-    Item("placement", "refused", "the arms ran on other CPUs", lambda r: _numbers(r.plan.cpus)),
-    Item("memory", "refused", "another page cache and other pressure", lambda r: str(r.host.memory_bytes)),
-    Item("kernel", "refused", "isolation and the network are the kernel's", lambda r: r.host.kernel),
-    Item("cgroups", "refused", "other accounting in each system call", lambda r: r.host.cgroup_layout),
-    Item("mitigations", "refused", "they cost where the kernel is entered", lambda r: r.host.mitigations),
-    Item("governor", "refused", "the clock follows the load otherwise", lambda r: r.host.governor),
-    Item("smt", "refused", "a neighbour on the same core", lambda r: r.host.smt),
-    Item("clocksource", "refused", "reading the clock costs otherwise", lambda r: r.host.clocksource),
-    Item("thp", "refused", "page faults and page walks", lambda r: r.host.thp),
-    Item("virtualization", "refused", "the host runs in something else", lambda r: r.host.virtualization),
-    Item("filesystem", "refused", "layers and volumes lie on something else", lambda r: r.host.filesystem),
-    Item("image", "refused", "other programs were measured", lambda r: r.image.digest if r.image else "none"),
-    Item("image-tools", "refused", "the tools that measure", lambda r: _versions(r, inside=True)),
-    Item("hostname", "noted", "a name", lambda r: r.host.hostname),
-    Item("distribution", "noted", "programs come from the image", lambda r: r.host.distribution),
-    Item("python", "noted", "it drives the measurement only", lambda r: r.host.python),
-    Item("host-tools", "noted", "systems under test, or what they stand on", lambda r: r.host.tools),
-    Item("packages", "noted", "this suite and what it stands on", lambda r: _versions(r, inside=False)),
-    Item("backends", "noted", "systems under test", lambda r: {b.name: b.version for b in r.backends}),
-    Item("profile", "noted", "another number of sessions, the same slices", lambda r: r.plan.profile),
+    RunFact("machine", "never", "another machine is another experiment", lambda r: r.host.machine_id),
+    RunFact("cpu", "refused", "other instructions, caches and clocks", lambda r: r.host.cpu_model),
+    RunFact("cpus", "refused", "more or fewer CPUs to run on", lambda r: str(r.host.cpus)),
+    RunFact("placement", "refused", "the arms ran on other CPUs", lambda r: _numbers(r.plan.cpus)),
+    RunFact("memory", "refused", "another page cache and other pressure", lambda r: str(r.host.memory_bytes)),
+    RunFact("kernel", "refused", "isolation and the network are the kernel's", lambda r: r.host.kernel),
+    RunFact("cgroups", "refused", "other accounting in each system call", lambda r: r.host.cgroup_layout),
+    RunFact("mitigations", "refused", "they cost where the kernel is entered", lambda r: r.host.mitigations),
+    RunFact("governor", "refused", "the clock follows the load otherwise", lambda r: r.host.governor),
+    RunFact("smt", "refused", "a neighbour on the same core", lambda r: r.host.smt),
+    RunFact("clocksource", "refused", "reading the clock costs otherwise", lambda r: r.host.clocksource),
+    RunFact("thp", "refused", "page faults and page walks", lambda r: r.host.thp),
+    RunFact("virtualization", "refused", "the host runs in something else", lambda r: r.host.virtualization),
+    RunFact("filesystem", "refused", "layers and volumes lie on something else", lambda r: r.host.filesystem),
+    RunFact("image", "refused", "other programs were measured", _image),
+    RunFact("image-tools", "refused", "the tools that measure", lambda r: _versions(r, inside=True)),
+    RunFact("hostname", "noted", "a name", lambda r: r.host.hostname),
+    RunFact("distribution", "noted", "programs come from the image", lambda r: r.host.distribution),
+    RunFact("python", "noted", "it drives the measurement only", lambda r: r.host.python),
+    RunFact("host-tools", "noted", "systems under test, or what they stand on", lambda r: r.host.tools),
+    RunFact("packages", "noted", "this suite and what it stands on", lambda r: _versions(r, inside=False)),
+    RunFact("backends", "noted", "systems under test", lambda r: {b.name: b.version for b in r.backends}),
+    RunFact("profile", "noted", "another number of sessions, the same slices", lambda r: r.plan.profile),
 )  # fmt: skip
 
 ALLOWABLE = tuple(item.name for item in ITEMS if item.weight == "refused")
@@ -102,6 +114,10 @@ def _listed(facts: Mapping[str, str], names: Iterable[str]) -> str:
 def _close(old: Run, new: Run) -> bool:
     sizes = old.host.memory_bytes, new.host.memory_bytes
     return max(sizes) - min(sizes) <= MEMORY_TOLERANCE * max(sizes)
+
+
+def _image(run: Run) -> str:
+    return run.image.digest if run.image else "none"
 
 
 def _numbers(cpus: Iterable[int]) -> str:

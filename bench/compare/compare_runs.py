@@ -8,25 +8,31 @@ import msgspec
 
 from bench.claims import Claims
 from bench.claims import load as load_claims
-from bench.compare.comparability import ALLOWABLE, Difference, differences, refusing
+from bench.compare.comparability import (
+    ALLOWABLE,
+    CompareError,
+    Difference,
+    UnlikeRunsError,
+    differences,
+    refusing,
+)
 from bench.compare.drafts import Settings
-from bench.compare.errors import CompareError, RefusedError
-from bench.compare.gate import Outcome, outcome
-from bench.compare.rows import Row, rows_of
+from bench.compare.gate import GateResult, outcome
+from bench.compare.rows import ComparedRow, rows_of
 from bench.compare.sides import side
 from bench.compare.validity import Soundness, soundness
 from bench.model import Run
 from bench.store import Loaded
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+class RunComparison(msgspec.Struct, frozen=True, kw_only=True):
     """The result: rows (the worst first), what differs between the runs, what a reader should know."""
 
     old: Loaded
     new: Loaded
     settings: Settings
-    rows: tuple[Row, ...]
-    outcome: Outcome
+    rows: tuple[ComparedRow, ...]
+    outcome: GateResult
     differences: tuple[Difference, ...]
     notes: tuple[str, ...]
 
@@ -40,7 +46,7 @@ def compare(
     allow: Iterable[str] = (),
     backends: Iterable[str] = (),
     claims: Claims | None = None,
-) -> Comparison:
+) -> RunComparison:
     """Compare two runs of one host: is NEW worse than OLD?
 
     margin: the share of OLD's performance that NEW has to keep, 0 < margin < 1. allow: items out of
@@ -69,7 +75,7 @@ def compare(
             f"{old.directory} and {new.directory} have no metric of any backend in common; "
             "measure the same backends and families"
         )
-    return Comparison(
+    return RunComparison(
         old=old,
         new=new,
         settings=settings,
@@ -100,7 +106,7 @@ def refuse_unlike(old: Run, new: Run, allow: Iterable[str]) -> list[Difference]:
     bad = refusing(found)
     if bad:
         told = "; ".join(f"{one.item}: {one.old} → {one.new} ({one.why})" for one in bad)
-        raise RefusedError(f"these are not two runs of one host: {told}; {_way_out(bad)}", found)
+        raise UnlikeRunsError(f"these are not two runs of one host: {told}; {_way_out(bad)}", found)
     return found
 
 

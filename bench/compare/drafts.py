@@ -34,7 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     untold: str = ""
 
 
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
+class RowDraft(msgspec.Struct, frozen=True, kw_only=True):
     """The change of one metric on one arm. short: why it may not decide. left_out: what could not be used.
 
     old, new: typical own values, in `unit`. lower: whether lower values are better. tolerance: how much lower
@@ -75,14 +75,14 @@ def role_of(key: Key, old: Side, new: Side) -> RowRole:
     return "primary" if _first_role(key[0], old, new) == "primary" else "stress"
 
 
-def draft(key: Key, old: Side, new: Side, claims: Claims, settings: Settings) -> Draft:
+def draft(key: Key, old: Side, new: Side, claims: Claims, settings: Settings) -> RowDraft:
     """The numbers of a metric on an arm that both runs have."""
     metric = key[0]
     scale = scale_of(key, old, new, claims)
     before, after = locations(key, scale, old), locations(key, scale, new)
     tolerance = _tolerance(key, scale, old, claims, settings)
     ready = before.size > 1 and after.size > 1
-    return Draft(
+    return RowDraft(
         key=key,
         role=role_of(key, old, new),
         scale=scale,
@@ -104,7 +104,7 @@ def draft(key: Key, old: Side, new: Side, claims: Claims, settings: Settings) ->
     )
 
 
-def numbers(one: Draft) -> tuple[float | None, float | None, float | None]:
+def numbers(one: RowDraft) -> tuple[float | None, float | None, float | None]:
     """(estimate, low, high) as a reader wants them: NEW / OLD in performance, or NEW − OLD as measured."""
     if one.found is None:
         return None, None, None
@@ -117,7 +117,7 @@ def numbers(one: Draft) -> tuple[float | None, float | None, float | None]:
     return finite(centre), finite(low), finite(high)
 
 
-def margin(one: Draft, settings: Settings) -> float:
+def margin(one: RowDraft, settings: Settings) -> float:
     """What the numbers are read against: the share to be kept, or the difference that is still allowed."""
     if one.scale != "difference":
         return settings.margin

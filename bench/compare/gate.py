@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from bench.compare.rows import Row
+from bench.compare.rows import ComparedRow
 
 Answer = Literal["nothing worse", "worse", "cannot tell", "broken"]
 
@@ -20,7 +20,7 @@ STATUS: dict[Answer, int] = {
 }
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class GateResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a gate says. worse, open: the primary rows it rests on, as `metric on backend`.
 
     tellable: the margin at which every open row with an interval would have been told, 1 where there is none.
@@ -37,7 +37,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return STATUS[self.answer]
 
 
-def outcome(rows: Sequence[Row]) -> Outcome:
+def outcome(rows: Sequence[ComparedRow]) -> GateResult:
     """Only primary metrics decide: worse beats open, open beats nothing worse; without any it is open.
 
     Open is whatever does not exclude a change as large as the margin, what is gone included: a gate that
@@ -48,7 +48,7 @@ def outcome(rows: Sequence[Row]) -> Outcome:
     unsure = [row for row in primary if row.state in ("cannot tell", "gone")]
     compared = [row for row in primary if row.state != "new"]
     answer: Answer = "worse" if worse else "cannot tell" if unsure or not compared else "nothing worse"
-    return Outcome(
+    return GateResult(
         answer=answer,
         worse=tuple(map(named, worse)),
         open=tuple(map(named, unsure)),
@@ -56,10 +56,10 @@ def outcome(rows: Sequence[Row]) -> Outcome:
     )
 
 
-def named(row: Row) -> str:
+def named(row: ComparedRow) -> str:
     """`metric on backend`."""
     return f"{row.verdict.metric} on {row.verdict.backend}"
 
 
-def _bound(row: Row) -> float | None:
+def _bound(row: ComparedRow) -> float | None:
     return row.verdict.low if row.scale != "difference" and row.p is not None else None

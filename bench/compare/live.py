@@ -17,23 +17,23 @@ import msgspec
 import numpy as np
 
 from bench.compare import words
-from bench.compare.compare_runs import Comparison
+from bench.compare.compare_runs import RunComparison
 from bench.compare.gate import named, outcome
-from bench.compare.rows import Row, ordered, restated
+from bench.compare.rows import ComparedRow, ordered, restated
 from bench.stats.multiple import holm
 
 
-def suspects(comparison: Comparison) -> list[Row]:
+def suspects(comparison: RunComparison) -> list[ComparedRow]:
     """Rows that are worse and speak of a backend: what a second run has to confirm."""
     return [row for row in comparison.rows if row.state == "worse" and row.role != "context"]
 
 
-def families(rows: Sequence[Row], family_of: Mapping[str, str]) -> list[str]:
+def families(rows: Sequence[ComparedRow], family_of: Mapping[str, str]) -> list[str]:
     """The families to measure again. family_of: by scenario, whose first word stands in where it is new."""
     return sorted({family_of.get(row.scenario, row.scenario.split(".")[0]) for row in rows})
 
 
-def confirm(first: Comparison, second: Comparison | None, why: str = "") -> Comparison:
+def confirm(first: RunComparison, second: RunComparison | None, why: str = "") -> RunComparison:
     """The first comparison, with what the second does not confirm turned into `cannot tell`.
 
     second: None where the second run is no result, for the reason `why`.
@@ -59,14 +59,14 @@ def confirm(first: Comparison, second: Comparison | None, why: str = "") -> Comp
     return msgspec.structs.replace(first, rows=tuple(rows), outcome=outcome(rows))
 
 
-def _adjusted(guilty: Sequence[Row], again: Mapping[str, Row]) -> dict[str, float]:
+def _adjusted(guilty: Sequence[ComparedRow], again: Mapping[str, ComparedRow]) -> dict[str, float]:
     """Holm over the suspects of one role, with the second run's own p-values; 1 where it has none."""
     found = [again.get(named(row)) for row in guilty]
     p = [1.0 if row is None or row.p is None else row.p for row in found]
     return {named(row): float(value) for row, value in zip(guilty, holm(np.array(p)), strict=True)}
 
 
-def _told(row: Row | None, why: str) -> str:
+def _told(row: ComparedRow | None, why: str) -> str:
     if why:
         return f": {why}"
     if row is None or row.verdict.estimate is None:

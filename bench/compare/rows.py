@@ -11,18 +11,18 @@ import numpy as np
 
 from bench.claims import Claims
 from bench.compare import words
-from bench.compare.drafts import Draft, RowRole, Settings, draft, margin, numbers, role_of, wanted
+from bench.compare.drafts import RowDraft, RowRole, Settings, draft, margin, numbers, role_of, wanted
 from bench.compare.sides import Scale, Side
 from bench.judging.pairs import Key
 from bench.judging.rows import finite, join, label
 from bench.model import State, Verdict
 from bench.stats.multiple import holm
 
-Reading = Literal["worse", "gone", "cannot tell", "not worse", "better", "new"]
+RowState = Literal["worse", "gone", "cannot tell", "not worse", "better", "new"]
 
 CLAIM = "compare"
 
-STATES: dict[Reading, State] = {
+STATES: dict[RowState, State] = {
     "worse": "refuted",
     "gone": "not measured",
     "cannot tell": "inconclusive",
@@ -38,7 +38,7 @@ HOPELESS = 15.0
 _ROLES: tuple[RowRole, ...] = ("primary", "stress", "context")
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class ComparedRow(msgspec.Struct, frozen=True, kw_only=True):
     """One metric on one arm. verdict has the numbers: NEW / OLD in performance, or NEW − OLD in `unit`.
 
     role context: the host itself, which tells and does not decide. old, new: typical own values, in `unit`.
@@ -46,7 +46,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     of it in words.
     """
 
-    state: Reading
+    state: RowState
     role: RowRole
     scale: Scale
     unit: str
@@ -61,7 +61,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
 
 
-def rows_of(old: Side, new: Side, claims: Claims, settings: Settings) -> list[Row]:
+def rows_of(old: Side, new: Side, claims: Claims, settings: Settings) -> list[ComparedRow]:
     """All rows, the worst first."""
     keys = wanted(old, new, settings)
     drafts = [draft(key, old, new, claims, settings) for key in keys if old.has(key) and new.has(key)]
@@ -70,10 +70,10 @@ def rows_of(old: Side, new: Side, claims: Claims, settings: Settings) -> list[Ro
     return ordered(rows)
 
 
-def ordered(rows: Iterable[Row]) -> list[Row]:
+def ordered(rows: Iterable[ComparedRow]) -> list[ComparedRow]:
     """The worst first: by reading, by role, by how much."""
 
-    def rank(row: Row) -> tuple[int, int, float, str, str]:
+    def rank(row: ComparedRow) -> tuple[int, int, float, str, str]:
         one = row.verdict
         much = one.estimate if one.estimate is not None and row.scale != "difference" else math.inf
         return list(STATES).index(row.state), _ROLES.index(row.role), much, one.metric, one.backend
@@ -81,7 +81,7 @@ def ordered(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=rank)
 
 
-def restated(row: Row, state: Reading, reason: str) -> Row:
+def restated(row: ComparedRow, state: RowState, reason: str) -> ComparedRow:
     """The row in another state for that reason, its sentence and verdict with it."""
     verdict = msgspec.structs.replace(
         row.verdict, verdict=STATES[state], reason=join(reason, row.verdict.reason)
@@ -90,7 +90,7 @@ def restated(row: Row, state: Reading, reason: str) -> Row:
     return msgspec.structs.replace(row, state=state, sentence=told, verdict=verdict)
 
 
-def _judged(drafts: Sequence[Draft], settings: Settings) -> list[Row]:
+def _judged(drafts: Sequence[RowDraft], settings: Settings) -> list[ComparedRow]:
     """Rows of one role: `worse` and `better` at alpha over all (Holm), `not worse` each by itself.
 
     Nobody picks a `not worse`: a gate passes only where every row is, an intersection–union test, which needs
@@ -103,7 +103,7 @@ def _judged(drafts: Sequence[Draft], settings: Settings) -> list[Row]:
     return [_row(one, adjusted.get(one.key), settings) for one in drafts]
 
 
-def _row(one: Draft, adjusted: tuple[float, float] | None, settings: Settings) -> Row:
+def _row(one: RowDraft, adjusted: tuple[float, float] | None, settings: Settings) -> ComparedRow:
     state, why = _state(one, adjusted, settings.alpha)
     estimate, low, high = numbers(one)
     verdict = Verdict(
@@ -121,7 +121,7 @@ def _row(one: Draft, adjusted: tuple[float, float] | None, settings: Settings) -
         verdict=STATES[state],
         reason=join(why, one.left_out, label(one.key[1])),
     )
-    return Row(
+    return ComparedRow(
         state=state,
         role=one.role,
         scale=one.scale,
@@ -138,7 +138,7 @@ def _row(one: Draft, adjusted: tuple[float, float] | None, settings: Settings) -
     )
 
 
-def _state(one: Draft, adjusted: tuple[float, float] | None, alpha: float) -> tuple[Reading, str]:
+def _state(one: RowDraft, adjusted: tuple[float, float] | None, alpha: float) -> tuple[RowState, str]:
     if adjusted is None or one.found is None:
         return "cannot tell", one.short
     if adjusted[0] <= alpha:
@@ -152,7 +152,7 @@ def _state(one: Draft, adjusted: tuple[float, float] | None, alpha: float) -> tu
     return "cannot tell", join("a change as large as the margin is neither shown nor excluded", _outlook(one))
 
 
-def _outlook(one: Draft) -> str:
+def _outlook(one: RowDraft) -> str:
     """How many sessions would tell: the distance to a bound shrinks with the root of their number."""
     if one.found is None:
         return ""
@@ -163,11 +163,11 @@ def _outlook(one: Draft) -> str:
     return f"about {max(sessions, one.n_old + 1, one.n_new + 1)} sessions like these in each run would tell"
 
 
-def _absent(key: Key, old: Side, new: Side, settings: Settings) -> Row:
+def _absent(key: Key, old: Side, new: Side, settings: Settings) -> ComparedRow:
     """A metric that only one of the runs has."""
     gone = old.has(key)
     there = old if gone else new
-    state: Reading = "gone" if gone else "new"
+    state: RowState = "gone" if gone else "new"
     own = there.values[key]
     verdict = Verdict(
         claim=CLAIM,
@@ -186,7 +186,7 @@ def _absent(key: Key, old: Side, new: Side, settings: Settings) -> Row:
     )
     typical = float(np.median(own.locations))
     role, unit = role_of(key, old, new), there.visits.unit[key[0]]
-    return Row(
+    return ComparedRow(
         state=state,
         role=role,
         scale="value",

@@ -1,10 +1,10 @@
-"""The depot: a registry on the loopback that counts every byte, and holds the images that transfers move.
+"""The counting registry: an image registry on the loopback, behind a relay that counts every byte.
 
     system under test ── relay (counts) ── registry (a process of this project)
 
-Every arm pulls from and pushes to the same registry through the same relay, so what is compared is the system
-under test. The images are of random bytes, which no compression makes smaller: layers A and B, and a last one
-of 1 MiB that the changed image has otherwise.
+Every arm pulls from and pushes to the same registry through the same relay, so only the systems under test
+differ. The two images are of random bytes, which do not compress: they share layers A and B and differ in the
+last one, of 1 MiB.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ from pathlib import Path
 from types import TracebackType
 
 from bench.backends.resources import owned
-from bench.counting_registry.errors import DepotError
 from bench.counting_registry.images import Pushed, push_images
-from bench.counting_registry.registry import RegistryProcess
+from bench.counting_registry.registry import CountingRegistryError, RegistryProcess
 from bench.counting_registry.relay import Moved, Relay
 
-__all__ = ["Depot", "DepotError", "Moved", "sweep"]
+__all__ = ["CountingRegistry", "CountingRegistryError", "Moved", "sweep"]
 
 REPOSITORY = "ninetynine/transfer"
 
 
-class Depot:
-    """A context manager; opening takes a second. Raises DepotError.
+class CountingRegistry:
+    """A context manager; opening takes a second. Raises CountingRegistryError.
 
     directory: a place for the registry's files. program: a static program that the images hold as /first.
     """
@@ -37,7 +36,7 @@ class Depot:
         self._relay: Relay | None = None
         self.base = self.changed = Pushed(reference="", bytes=0, last_layer=0)
 
-    def __enter__(self) -> Depot:
+    def __enter__(self) -> CountingRegistry:
         try:
             self._registry = RegistryProcess(owned.directory(self._parent))
             self._relay = Relay(self._registry.port)
@@ -47,7 +46,7 @@ class Depot:
         except BaseException as error:
             self.close()
             if isinstance(error, OSError):
-                raise DepotError(f"open the depot in {self._parent}: {error}") from error
+                raise CountingRegistryError(f"open a registry in {self._parent}: {error}") from error
             raise
         return self
 
@@ -61,14 +60,14 @@ class Depot:
         return self._relay.moved() if self._relay is not None else Moved(to_registry=0, from_registry=0)
 
     def reference(self, tag: str) -> str:
-        """The name under which an image of the depot's repository is pulled and pushed."""
+        """The name under which an image of its repository is pulled and pushed."""
         port = self._relay.port if self._relay is not None else 0
         return f"127.0.0.1:{port}/{REPOSITORY}:{tag}"
 
     def last_layer(self, tag: str) -> int:
         """Bytes of the last layer of an image that was pushed, as the registry keeps it."""
         if self._registry is None:
-            raise DepotError("the depot is not open; enter it with `with`")
+            raise CountingRegistryError("the counting registry is not open; enter it with `with`")
         return self._registry.last_layer(REPOSITORY, tag)
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from bench.counting_registry.errors import DepotError
+from bench.counting_registry.registry import CountingRegistryError
 
 MIB = 1 << 20
 LARGE, LAST = 12 * MIB, MIB
@@ -29,7 +29,7 @@ _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 class Pushed(msgspec.Struct, frozen=True, kw_only=True):
-    """An image in the depot. bytes: of all its blobs; last_layer: of the last one. Both as they travel."""
+    """An image in the registry. bytes: of all its blobs; last_layer: of the last one. Both as transferred."""
 
     reference: str
     bytes: int
@@ -120,4 +120,4 @@ def _send(port: int, method: str, path: str, body: bytes, media_type: str) -> No
     try:
         urllib.request.urlopen(request, timeout=60).close()
     except OSError as error:
-        raise DepotError(f"{method} {path} to the depot's registry: {error}") from error
+        raise CountingRegistryError(f"{method} {path} to the counting registry: {error}") from error

@@ -12,8 +12,6 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.counting_registry.errors import DepotError
-
 _PATIENCE_S = 60.0
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 # Dies with its parent, also when that is killed: nothing has to find it again.
@@ -23,8 +21,12 @@ _PROGRAM = (
 )
 
 
+class CountingRegistryError(Exception):
+    """The registry could not be started or filled: names the operation and what the program printed."""
+
+
 class RegistryProcess:
-    """Started at a free port of 127.0.0.1, its files below `directory`. Raises DepotError."""
+    """Started at a free port of 127.0.0.1, its files below `directory`. Raises CountingRegistryError."""
 
     def __init__(self, directory: Path) -> None:
         argv = [sys.executable, "-c", _PROGRAM, "--root", str(directory), "--listen", "127.0.0.1:0"]
@@ -43,7 +45,9 @@ class RegistryProcess:
             with urllib.request.urlopen(request, timeout=_PATIENCE_S) as answer:
                 return int(json.load(answer)["layers"][-1]["size"])
         except (OSError, ValueError, KeyError, IndexError) as error:
-            raise DepotError(f"read the manifest of {repository}:{tag} in the depot: {error}") from error
+            raise CountingRegistryError(
+                f"counting registry: read the manifest of {repository}:{tag}: {error}"
+            ) from error
 
     def close(self) -> None:
         """End it. Idempotent."""
@@ -67,6 +71,6 @@ class RegistryProcess:
         self._log.seek(0)
         words = self._log.read()[-500:].decode(errors="replace").strip().splitlines()
         self.close()
-        raise DepotError(
-            f"start the depot's registry: it does not say where it listens: {' / '.join(words[-2:])}"
+        raise CountingRegistryError(
+            f"start the counting registry: it printed no address; its last words: {' / '.join(words[-2:])}"
         )

@@ -6,7 +6,7 @@ docs/judge.md.
 
 from __future__ import annotations
 
-from bench.foreign.errors import ChoiceError, ForeignError
+from bench.foreign.table import ChoiceError, ForeignError
 from bench.foreign.verdicts import judge_frame, judge_table
 
 __all__ = ["ChoiceError", "ForeignError", "judge_frame", "judge_table"]

@@ -7,8 +7,7 @@ import io
 
 import pandas as pd
 
-from bench.foreign.errors import ForeignError
-from bench.foreign.table import FIELDS, REQUIRED, Table, checked
+from bench.foreign.table import FIELDS, REQUIRED, ForeignError, Table, checked
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 

@@ -16,10 +16,9 @@ import numpy as np
 import pandas as pd
 
 from bench.foreign import delimited, hyperfine, parquet, sources, tools
-from bench.foreign.errors import ChoiceError
 from bench.foreign.measured import Benchmark, ToolFile
 from bench.foreign.sources import Source
-from bench.foreign.table import Pair, Table, clean
+from bench.foreign.table import ChoiceError, Pair, Table, clean
 from bench.judging.rows import join
 
 

@@ -24,7 +24,7 @@ _AGGREGATE = re.compile(r"_(mean|median|stddev|cv)$")
 """Names of aggregates of versions before 1.5, which write no run_type."""
 
 
-class _Run(msgspec.Struct):
+class _Repetition(msgspec.Struct):
     name: str
     run_name: str = ""
     run_type: str = ""
@@ -37,7 +37,7 @@ class _Run(msgspec.Struct):
 
 
 class _File(msgspec.Struct):
-    benchmarks: tuple[_Run, ...]
+    benchmarks: tuple[_Repetition, ...]
 
 
 def recognised(whole: dict[str, Any]) -> bool:
@@ -47,7 +47,7 @@ def recognised(whole: dict[str, Any]) -> bool:
 
 def benchmarks(whole: dict[str, Any]) -> list[Benchmark]:
     """The benchmarks with their repetitions. Raises msgspec.ValidationError naming the place."""
-    runs: dict[str, list[_Run]] = {}
+    runs: dict[str, list[_Repetition]] = {}
     for one in msgspec.convert(whole, _File).benchmarks:
         kept = runs.setdefault(one.run_name or _AGGREGATE.sub("", one.name), [])
         if not (one.run_type == "aggregate" or (not one.run_type and _AGGREGATE.search(one.name))):
@@ -55,7 +55,7 @@ def benchmarks(whole: dict[str, Any]) -> list[Benchmark]:
     return [_benchmark(name, found) for name, found in runs.items()]
 
 
-def _benchmark(name: str, runs: list[_Run]) -> Benchmark:
+def _benchmark(name: str, runs: list[_Repetition]) -> Benchmark:
     broken = [one for one in runs if one.error_occurred or one.skipped]
     error = next((one.error_message or one.skip_message or "skipped" for one in broken), "")
     named, plain = [], []

@@ -7,8 +7,7 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.foreign.errors import ForeignError
-from bench.foreign.table import REQUIRED, Table, checked, from_run, of_a_run
+from bench.foreign.table import REQUIRED, ForeignError, Table, checked, from_run, of_a_run
 
 MAGIC = b"PAR1"
 

@@ -21,7 +21,7 @@ class _Stats(msgspec.Struct):
     data: tuple[float, ...] = ()
 
 
-class _Benchmark(msgspec.Struct):
+class _Entry(msgspec.Struct):
     name: str
     fullname: str
     stats: _Stats
@@ -30,7 +30,7 @@ class _Benchmark(msgspec.Struct):
 
 
 class _File(msgspec.Struct):
-    benchmarks: tuple[_Benchmark, ...]
+    benchmarks: tuple[_Entry, ...]
 
 
 def recognised(whole: dict[str, Any]) -> bool:

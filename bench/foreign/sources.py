@@ -9,8 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.foreign.errors import ForeignError
-from bench.foreign.table import clean
+from bench.foreign.table import ForeignError, clean
 
 STDIN = "-"
 _MOST = 1 << 30

@@ -10,8 +10,6 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from bench.foreign.errors import ForeignError
-
 REQUIRED = ("metric", "system", "value", "better")
 OPTIONAL = ("session", "block", "unit")
 FIELDS = (*REQUIRED, *OPTIONAL)
@@ -20,6 +18,14 @@ DIRECTIONS = ("higher", "lower")
 
 Pair = tuple[str, str]
 """(metric, system)."""
+
+
+class ForeignError(Exception):
+    """A file or a frame cannot be judged: names it, the row if there is one, and what to do."""
+
+
+class ChoiceError(ForeignError):
+    """An option does not fit the samples: an unknown baseline, a margin that is not a ratio."""
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from bench.foreign import google_benchmark, hyperfine, pytest_benchmark
-from bench.foreign.errors import ForeignError
 from bench.foreign.measured import Benchmark, ToolFile
+from bench.foreign.table import ForeignError
 
 _TOOLS = (hyperfine, pytest_benchmark, google_benchmark)
 

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bench.foreign.contrasts import Contrast, contrasts
-from bench.foreign.errors import ChoiceError, ForeignError
-from bench.foreign.table import REQUIRED, Table, checked, from_run, of_a_run
-from bench.foreign.words import more_data, plural
+from bench.foreign.readings import more_data, plural
+from bench.foreign.table import REQUIRED, ChoiceError, ForeignError, Table, checked, from_run, of_a_run
 from bench.judging.comparisons import exponential
 from bench.judging.rows import count, decide, finite, join
 from bench.model import State, Verdict

@@ -78,7 +78,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
         return self.share >= TYPICAL
 
 
-class Costs(msgspec.Struct, frozen=True, kw_only=True):
+class SessionCosts(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds of one session: for each scenario, and what is spent whatever is measured.
 
     fit: the share of the planned visits that the run's clock has room for, at the pace of this host.
@@ -138,7 +138,7 @@ def _asks_for_one_percent(scenario: Scenario) -> bool:
 
 def session_costs(
     plan: Plan, scenarios: Mapping[str, Scenario], profile: Profile, slices: Mapping[str, float]
-) -> Costs:
+) -> SessionCosts:
     """Seconds of a session of the plan, its slices taken as long as they were here (`slices`, seconds)."""
     usual = [slices[name] / scenarios[name].cost_s for name in slices if name in scenarios]
     pace = float(np.median(usual)) if usual else 1.0
@@ -157,7 +157,7 @@ def session_costs(
     core = plan.looks.first if plan.looks else plan.sessions
     room = (CORE_LIMIT if plan.looks else 1.0) * plan.budget_s / core - overhead
     fit = min(1.0, max(0.0, room) / max(sum(visits.values()), 1e-9))
-    return Costs(
+    return SessionCosts(
         scenarios={name: seconds * fit for name, seconds in visits.items()}, overhead=overhead, fit=fit
     )
 
@@ -196,7 +196,7 @@ def stopping(sd: float, looks: Looks, rng: np.random.Generator, runs: int = RUNS
 class Timeline:
     """When a session of a simulated run ends, given after which session each scenario is left out."""
 
-    def __init__(self, cost: Costs, stops: Mapping[str, Floats], looks: Looks) -> None:
+    def __init__(self, cost: SessionCosts, stops: Mapping[str, Floats], looks: Looks) -> None:
         self.cost = cost
         self.looks = looks
         spent = np.zeros((RUNS, looks.last + 1))

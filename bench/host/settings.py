@@ -99,7 +99,7 @@ LEFT: Mapping[str, str] = {
 """What is not touched → why."""
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True):
+class PlannedChange(msgspec.Struct, frozen=True, kw_only=True):
     """One file of a setting. do: `change` it, or leave it because it is `fine`, `absent` or `refused`, with
     the reason in `why`. path has no leading slash."""
 
@@ -114,7 +114,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 def plan(
     root: Path = Path("/"), cpus: Sequence[int] = (), settings: Sequence[Setting] = SETTINGS
-) -> Iterator[Item]:
+) -> Iterator[PlannedChange]:
     """What would be done here. cpus: those planned for the arms. Changes nothing."""
     for setting in settings:
         wanted, why = _wanted(setting, root, cpus)
@@ -126,7 +126,7 @@ def plan(
             yield _file(setting, root, path, wanted)
 
 
-def _file(setting: Setting, root: Path, path: Path, wanted: str) -> Item:
+def _file(setting: Setting, root: Path, path: Path, wanted: str) -> PlannedChange:
     present, relative = text(path), str(path.relative_to(root))
     if not present:
         return _item(setting, relative, present, wanted, "refused", "it cannot be read")
@@ -146,8 +146,8 @@ def _item(
     wanted: str,
     do: Literal["change", "fine", "absent", "refused"],
     why: str,
-) -> Item:
-    return Item(
+) -> PlannedChange:
+    return PlannedChange(
         setting=setting.name,
         path=path,
         present=present,

@@ -24,7 +24,7 @@ import msgspec
 
 from bench import output
 from bench.host.check import Check, text
-from bench.host.settings import SETTINGS, Item, Setting, plan
+from bench.host.settings import SETTINGS, PlannedChange, Setting, plan
 
 DIRECTORY = "run/ninetynine"
 RECORD, LOCK = "tuned.json", "tune.lock"
@@ -36,7 +36,7 @@ class TuneError(Exception):
     """The host could not be tuned or put back: names the operation, the object, and what to do."""
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class RecordedChange(msgspec.Struct, frozen=True, kw_only=True):
     """One file below /, what it said before, and what we write."""
 
     setting: str
@@ -45,13 +45,13 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     wanted: str
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class TuneRecord(msgspec.Struct, frozen=True, kw_only=True):
     """All that is changed now, or is about to be. pid: who did it. kept: meant to stay without a holder."""
 
     boot: str
     pid: int
     kept: bool
-    changes: tuple[Change, ...]
+    changes: tuple[RecordedChange, ...]
 
     def words(self) -> str:
         """`governor=performance (was powersave, 8 files), …`."""
@@ -86,11 +86,11 @@ class Tuner:
         self.cpus = tuple(cpus)
         self.settings = tuple(settings)
 
-    def plan(self) -> list[Item]:
+    def plan(self) -> list[PlannedChange]:
         """What would be changed, and what not and why."""
         return list(plan(self.root, self.cpus, self.settings))
 
-    def record(self) -> Record | None:
+    def record(self) -> TuneRecord | None:
         """What is recorded as changed, None when nothing is. A record of an earlier boot counts as none."""
         try:
             data = (self.directory / RECORD).read_bytes()
@@ -99,7 +99,7 @@ class Tuner:
         except OSError as error:
             raise TuneError(f"read {self.directory / RECORD}: {error.strerror}; run as root") from error
         try:
-            found = msgspec.json.decode(data, type=Record)
+            found = msgspec.json.decode(data, type=TuneRecord)
         except msgspec.DecodeError as error:
             raise TuneError(
                 f"read {self.directory / RECORD}: {error}; it holds what settings were before "
@@ -144,14 +144,14 @@ class Tuner:
         old = self.record()
         changes = {one.path: one for one in old.changes} if old else {}
         fresh = [
-            Change(setting=item.setting, path=item.path, before=item.present, wanted=item.wanted)
+            RecordedChange(setting=item.setting, path=item.path, before=item.present, wanted=item.wanted)
             for item in self.plan()
             if item.do == "change"
         ]
         changes |= {one.path: one for one in fresh}
         if not changes:
             return []
-        record = Record(boot=self._boot(), pid=os.getpid(), kept=kept, changes=tuple(changes.values()))
+        record = TuneRecord(boot=self._boot(), pid=os.getpid(), kept=kept, changes=tuple(changes.values()))
         self._write_record(record)
         done = [self._apply(one) for one in fresh]
         refused = {one.path for one in done if one.state != "changed"}
@@ -171,7 +171,7 @@ class Tuner:
                 (self.directory / RECORD).unlink(missing_ok=True)  # of an earlier boot
                 return []
             done: list[Done] = []
-            left: list[Change] = []
+            left: list[RecordedChange] = []
             for change in reversed(record.changes):
                 done.append(self._restore(change))
                 if done[-1].state == "failed":
@@ -205,7 +205,7 @@ class Tuner:
                 if record is None:
                     done += self.put_back()
 
-    def _apply(self, change: Change) -> Done:
+    def _apply(self, change: RecordedChange) -> Done:
         here = self.root / change.path
         if text(here) != change.before:
             return _done(change, "foreign", f"somebody changed it this moment to {text(here)!r}; left")
@@ -217,14 +217,14 @@ class Tuner:
             return self._unlike(change)
         return _done(change, "changed", f"{change.before} → {change.wanted}")
 
-    def _unlike(self, change: Change) -> Done:
+    def _unlike(self, change: RecordedChange) -> Done:
         """The kernel took our value and made another one of it: go back at once."""
         became = text(self.root / change.path)
         with contextlib.suppress(OSError):
             self._write(self.root / change.path, change.before)
         return _done(change, "failed", f"{change.wanted} was written and became {became}; put back")
 
-    def _restore(self, change: Change) -> Done:
+    def _restore(self, change: RecordedChange) -> Done:
         here = self.root / change.path
         present = text(here)
         if not here.exists():
@@ -243,7 +243,7 @@ class Tuner:
     def _write(self, path: Path, value: str) -> None:
         path.write_text(value + "\n")
 
-    def _write_record(self, record: Record) -> None:
+    def _write_record(self, record: TuneRecord) -> None:
         """Atomic and on disk before it returns: the old record, or the new one, never a half."""
         final = self.directory / RECORD
         try:
@@ -281,7 +281,7 @@ def check(tuner: Tuner) -> Check:
 
 
 def _done(
-    change: Change,
+    change: RecordedChange,
     state: Literal["changed", "put back", "as it was", "foreign", "gone", "failed"],
     words: str,
 ) -> Done:

@@ -20,7 +20,7 @@ from bench.backends.base import BenchImage
 from bench.backends.resources import owned
 from bench.image import assemble, imported, recipe
 from bench.image.bootstrap import bootstrap, require
-from bench.image.errors import ImageError
+from bench.image.recipe import ImageError
 from runtime import image as oci
 
 __all__ = ["ImageError", "build", "digest", "is_built"]

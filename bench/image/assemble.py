@@ -15,15 +15,14 @@ import msgspec
 from bench.backends.base import BenchImage
 from bench.image import trim, workloads
 from bench.image.difference import difference
-from bench.image.errors import ImageError
-from bench.image.recipe import Recipe, sources
+from bench.image.recipe import ImageError, Recipe, sources
 from runtime import image as oci
 
 RECORD = "image.json"
 NAME = "ninetynine/bench"
 
 
-class _Record(msgspec.Struct, frozen=True, kw_only=True):
+class _ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Which image of the layout this is, and what it was made of."""
 
     reference: str
@@ -77,7 +76,7 @@ def finish(images: Path, reference: str, source: str, final: Path, needed: Seque
             f"use the image {source}: it has no /{', no /'.join(missing)}; build it with this project"
         )
     part = final / f"{RECORD}.part"
-    part.write_bytes(msgspec.json.encode(_Record(reference=reference, source=source)))
+    part.write_bytes(msgspec.json.encode(_ImageRecord(reference=reference, source=source)))
     part.rename(final / RECORD)
 
 
@@ -98,7 +97,7 @@ def store(images: Path) -> oci.ImageStore:
 
 def load(directory: Path) -> BenchImage:
     """Return the finished image in `directory`; ImageError when the layout does not have it any more."""
-    record = msgspec.json.decode((directory / RECORD).read_bytes(), type=_Record)
+    record = msgspec.json.decode((directory / RECORD).read_bytes(), type=_ImageRecord)
     try:
         found = store(directory.parent).resolve(record.reference)
     except oci.ImageError as error:

@@ -9,8 +9,7 @@ import subprocess
 from pathlib import Path
 
 from bench.image import trim
-from bench.image.errors import ImageError
-from bench.image.recipe import Recipe
+from bench.image.recipe import ImageError, Recipe
 
 _NO_SERVICES = "#!/bin/sh\n# Nothing is started while packages are installed in this root.\nexit 101\n"
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from bench.image import assemble
-from bench.image.errors import ImageError
+from bench.image.recipe import ImageError
 
 _REF_NAME = "org.opencontainers.image.ref.name"
 _MANIFEST_TYPES = (

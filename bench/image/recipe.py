@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from bench.backends.base import BackendError
+
 WORKLOADS = Path(__file__).parent.parent / "workloads"
 
 PACKAGES = (
@@ -44,6 +46,10 @@ DIRECTORIES = ("volume", "proc", "sys", "dev", "tmp", "run", "opt/ninetynine")
 # Every file's mtime. A constant, so that the same package versions give the same layer digests on every
 # machine.
 EPOCH = 1_760_000_000
+
+
+class ImageError(BackendError):
+    """The bench image could not be made: names the step, what failed, and what to do next."""
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from bench.image.errors import ImageError
+from bench.image.recipe import ImageError
 
 _FLAGS = re.compile(r"\A/\* cc: ([^\n*]*)")
 _COMMON = ("-O2", "-Wall", "-Wl,--build-id=none", "-s")

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from bench.backends.base import Backend, Channel, Instance, InstanceSpec
-from bench.failures import told
+from bench.scenarios.base import error_text
 
 
 class Arm:
@@ -40,7 +40,7 @@ class Arm:
             self._open()
             self.failure = ""
         except Exception as error:
-            self.failure = f"start: {told(error)}"
+            self.failure = f"start: {error_text(error)}"
             self._free()
 
     def recover(self) -> None:
@@ -60,12 +60,12 @@ class Arm:
         try:
             self._close()
         except Exception as error:
-            wrong = told(error)
+            wrong = error_text(error)
         try:
             if self.instance is not None:
                 self.instance.stop()
         except Exception as error:
-            wrong = told(error)
+            wrong = error_text(error)
         self.instance = None
         shutil.rmtree(self._volume, ignore_errors=True)
         return wrong

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 
-from bench.failures import told
+from bench.scenarios.base import error_text
 
 Maker = Callable[[], AbstractContextManager[object]]
 
-NAMES = {"network": "wire to the remote peer", "image": "depot of images"}
+NAMES = {"network": "wire to the remote peer", "image": "counting registry"}
 """What a family's place is called in a message."""
 
 
 class Places:
-    """The wire of the network family, the depot of the image family. closing ends what was opened."""
+    """The wire (network family), the counting registry (image family). closing ends what was opened."""
 
     def __init__(self, makers: Mapping[str, Maker], closing: ExitStack, note: Callable[[str], None]) -> None:
         self._makers = makers
@@ -30,7 +30,7 @@ class Places:
             try:
                 self._opened[family] = self._closing.enter_context(self._makers[family]())
             except Exception as error:
-                reason = f"no {NAMES.get(family, family)}: {told(error)}"
+                reason = f"no {NAMES.get(family, family)}: {error_text(error)}"
                 self._note(reason)
                 return reason
         return ""

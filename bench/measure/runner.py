@@ -22,7 +22,6 @@ from typing import Literal
 import msgspec
 
 from bench.backends.base import Backend
-from bench.failures import told
 from bench.journal import ClosedLine, Contents, DropLine, Journal, MissingLine, NoteLine, StartLine
 from bench.measure.arm import Arm
 from bench.measure.family_resources import Maker, Places
@@ -35,7 +34,7 @@ from bench.measure.time_budget import SECOND, Guard
 from bench.model import NotMeasured, Plan, Sample, Step
 from bench.plan import OWN, forecast, warmups
 from bench.profiles import MIN_SESSIONS, Profile, pace, visit_s
-from bench.scenarios.base import Scenario
+from bench.scenarios.base import Scenario, error_text
 
 
 class Site(msgspec.Struct, kw_only=True):
@@ -206,7 +205,7 @@ class _Runner:
             found = self.course.look(self.samples, done)
         except Exception as error:  # what was measured is worth more than the time that a look would save
             self._note(
-                f"the look after session {done} failed, so nothing is left out any more: {told(error)}"
+                f"the look after session {done} failed, so nothing is left out any more: {error_text(error)}"
             )
             self.course = None
             return False

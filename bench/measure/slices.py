@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from bench.backends.base import BackendError
-from bench.failures import told
 from bench.journal import StoreError
 from bench.measure.arm import Arm
 from bench.measure.family_resources import Places
@@ -17,7 +16,7 @@ from bench.measure.noise import Conditions, Gauge
 from bench.measure.pressure import ONE_SHARE, REPEAT_SHARE, TAKES, Usual
 from bench.measure.time_budget import SECOND, Guard
 from bench.model import Plan, Sample, Step
-from bench.scenarios.base import Context, Reading, Scenario, ScenarioError
+from bench.scenarios.base import Context, Reading, Scenario, ScenarioError, error_text
 
 STRIKES = 3
 """Failures in a row after which an arm is set aside for the rest of a session."""
@@ -122,7 +121,7 @@ class Visits:
         except StoreError:
             raise
         except Exception as error:  # a bug in one scenario must not cost the run of all the others
-            reason = told(error)
+            reason = error_text(error)
             self._note(f"step {step.order}: {''.join(traceback.format_exception(error, limit=-4))}")
         else:
             self.strikes[arm.name] = 0
@@ -138,7 +137,7 @@ class Visits:
             instance=arm.instance,
             worker=arm.worker,
             wire=self._places.get("network"),
-            depot=self._places.get("image"),
+            registry=self._places.get("image"),
             session=step.session,
             block=step.block,
             cpus=self._plan.cpus,

@@ -6,12 +6,19 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from bench.backends.base import Backend, Channel, Instance, InstanceSpec
+from bench.backends.base import Backend, BackendError, Channel, Instance, InstanceSpec
 from bench.model import Metric
 
 
 class ScenarioError(Exception):
     """A slice failed: names the program and what it printed. Becomes an invalid sample, not a crash."""
+
+
+def error_text(error: Exception) -> str:
+    """Return an error in one line: our own as they are, any other (a bug) with its type."""
+    if isinstance(error, BackendError | ScenarioError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,9 +35,9 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 class Context(msgspec.Struct, kw_only=True):
     """What a slice may use. `instance` and `worker` are None for scenarios that start their own instances.
 
-    `worker` is a shell inside the instance, kept for the session (see bench.scenarios.worker); `wire` is the
-    link to the remote peer, present for the network family (bench.wire.Wire, typed loosely: layers), `depot`
-    the registry that counts, for the image family (bench.counting_registry.Depot).
+    `worker` is a shell inside the instance, kept for the session (see bench.scenarios.worker). The network
+    family has `wire`, the link to the remote peer (bench.wire.Wire); the image family has `registry`
+    (bench.counting_registry.CountingRegistry). Both are typed loosely: scenarios may not import them.
     extra: the share of more work that the positive control does (0.02 = 2 %), 0 for all other arms.
     """
 
@@ -42,7 +49,7 @@ class Context(msgspec.Struct, kw_only=True):
     block: int
     cpus: tuple[int, ...]
     extra: float = 0.0
-    depot: object | None = None
+    registry: object | None = None
 
 
 class Scenario(Protocol):

@@ -96,7 +96,7 @@ def observe(look: Callable[[], Moment], longest_s: float = LONGEST_S) -> tuple[R
     return best, first, last
 
 
-class Clock(msgspec.Struct, kw_only=True):
+class ClockRate(msgspec.Struct, kw_only=True):
     """Asks a small program in the instance for its clock."""
 
     name: str = "check.clock"
@@ -150,4 +150,4 @@ def reading(found: Rate, first: Moment, last: Moment) -> Reading:
     )
 
 
-SCENARIOS = (Clock(),)
+SCENARIOS = (ClockRate(),)

@@ -33,9 +33,7 @@ def _metric(name: str, unit: str, role: Role, definition: str, better: Better = 
     return Metric(name=name, unit=unit, better=better, role=role, definition=definition)
 
 
-PULL_COLD = _metric(
-    "image.pull.cold", "s", "info", "Seconds to pull the depot's image when nothing of it is there."
-)
+PULL_COLD = _metric("image.pull.cold", "s", "info", "Seconds to pull an image when no part of it is present.")
 PULL_COLD_MOVED = _metric(
     "image.pull.cold.moved",
     "ratio",
@@ -100,7 +98,7 @@ CHANGED_FILES = _metric(
 
 @runtime_checkable
 class Image(Protocol):
-    """An image of the depot, with the bytes of all its blobs and of its last layer."""
+    """An image in the counting registry, with the bytes of all its blobs and of its last layer."""
 
     @property
     def reference(self) -> str: ...  # noqa: D102
@@ -113,8 +111,8 @@ class Image(Protocol):
 
 
 @runtime_checkable
-class Counts(Protocol):
-    """What has passed the depot's relay, bytes."""
+class TransferCounts(Protocol):
+    """Bytes that passed the relay."""
 
     @property
     def to_registry(self) -> int: ...  # noqa: D102
@@ -124,8 +122,8 @@ class Counts(Protocol):
 
 
 @runtime_checkable
-class Source(Protocol):
-    """As much of bench.counting_registry.Depot as a transfer needs."""
+class ImageSource(Protocol):
+    """As much of bench.counting_registry.CountingRegistry as a transfer needs."""
 
     @property
     def base(self) -> Image: ...  # noqa: D102
@@ -133,7 +131,7 @@ class Source(Protocol):
     @property
     def changed(self) -> Image: ...  # noqa: D102
 
-    def moved(self) -> Counts:
+    def moved(self) -> TransferCounts:
         """What has passed so far."""
 
     def reference(self, tag: str) -> str:
@@ -143,7 +141,7 @@ class Source(Protocol):
         """Bytes of the last layer of an image that was pushed."""
 
 
-class Transfer(msgspec.Struct, kw_only=True):
+class ImageTransfer(msgspec.Struct, kw_only=True):
     """Pull, pull again, pull the changed image, change it, commit, push, push again; all is removed after."""
 
     name: str = "image.transfer"
@@ -177,7 +175,7 @@ class Transfer(msgspec.Struct, kw_only=True):
                 engine.remove_image(reference)
         return move.timed.readings
 
-    def _pulls(self, engine: Engine, source: Source, move: Move) -> None:
+    def _pulls(self, engine: Engine, source: ImageSource, move: Move) -> None:
         move.take(lambda: engine.pull(source.base.reference), PULL_COLD, PULL_COLD_MOVED, source.base.bytes)
         move.take(lambda: engine.pull(source.base.reference), PULL_WARM, PULL_WARM_MOVED)
         changed = source.changed
@@ -185,7 +183,7 @@ class Transfer(msgspec.Struct, kw_only=True):
             lambda: engine.pull(changed.reference), PULL_CHANGED, PULL_CHANGED_MOVED, changed.last_layer
         )
 
-    def _pushes(self, engine: Engine, source: Source, move: Move, pushed: str) -> None:
+    def _pushes(self, engine: Engine, source: ImageSource, move: Move, pushed: str) -> None:
         container = engine.create(source.base.reference, PROGRAM)
         with removed(engine, container):
             engine.write(container, "/data/d", os.urandom(CHANGE))
@@ -204,7 +202,7 @@ class Transfer(msgspec.Struct, kw_only=True):
 class Move(msgspec.Struct, kw_only=True):
     """Takes the time and the bytes of transfers."""
 
-    source: Source
+    source: ImageSource
     timed: Timed
 
     def take(self, action: Action, time_metric: Metric, moved_metric: Metric, size: int = 1) -> None:
@@ -214,7 +212,7 @@ class Move(msgspec.Struct, kw_only=True):
             action()
         self.count(moved_metric, start_ns, before, size)
 
-    def count(self, metric: Metric, start_ns: int, before: Counts, size: int = 1) -> None:
+    def count(self, metric: Metric, start_ns: int, before: TransferCounts, size: int = 1) -> None:
         """Read the relay again."""
         now = self.source.moved()
         moved = now.to_registry + now.from_registry - before.to_registry - before.from_registry
@@ -297,11 +295,11 @@ def _changed(before: dict[str, str], after: dict[str, str], start_ns: int) -> Re
     return Reading(metric=CHANGED_FILES.name, value=float(differ), start_ns=start_ns, duration_ns=duration_ns)
 
 
-def source_of(context: Context) -> Source:
-    """The depot of a run. Raises ScenarioError when there is none."""
-    if not isinstance(context.depot, Source):
-        raise ScenarioError("the image family needs the depot of images, and there is none")
-    return context.depot
+def source_of(context: Context) -> ImageSource:
+    """The counting registry of a run. Raises ScenarioError when there is none."""
+    if not isinstance(context.registry, ImageSource):
+        raise ScenarioError("the image family needs the counting registry, and there is none")
+    return context.registry
 
 
-SCENARIOS = (Transfer(), ManyContainers())
+SCENARIOS = (ImageTransfer(), ManyContainers())

@@ -56,7 +56,7 @@ class Peer(Protocol):
         """Fresh servers, after a client that died."""
 
 
-class Transfer(msgspec.Struct, frozen=True, kw_only=True):
+class TransferKind(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of iperf3 slice. `megabytes` are its `-n`, 0.1 to 0.2 s of the wire; `rate` None: unshaped.
 
     Where it `counts_cpu`, the host's CPU time is the second metric: at 10 Gbit/s, since a slice at 1 Gbit/s
@@ -75,7 +75,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 TRANSFERS = (
-    Transfer(
+    TransferKind(
         stem="network.throughput",
         words="one TCP stream to the peer over the wire at 1 Gbit/s",
         rate=GBIT,
@@ -84,7 +84,7 @@ TRANSFERS = (
         cost_s=0.22,
         every=1,
     ),
-    Transfer(
+    TransferKind(
         stem="network.throughput_10g",
         words="one TCP stream to the peer over the wire at 10 Gbit/s",
         rate=10 * GBIT,
@@ -93,7 +93,7 @@ TRANSFERS = (
         cost_s=0.32,
         every=1,
     ),
-    Transfer(
+    TransferKind(
         stem="network.throughput_unshaped",
         words="one TCP stream to the peer over the wire without a rate, bound by the CPU",
         rate=None,
@@ -101,7 +101,7 @@ TRANSFERS = (
         cost_s=0.16,
         every=4,
     ),
-    Transfer(
+    TransferKind(
         stem="network.throughput_reverse",
         words="one TCP stream from the peer over the wire at 1 Gbit/s",
         rate=GBIT,
@@ -110,7 +110,7 @@ TRANSFERS = (
         cost_s=0.12,
         every=4,
     ),
-    Transfer(
+    TransferKind(
         stem="network.throughput_streams",
         words="four TCP streams at once to the peer over the wire at 1 Gbit/s",
         rate=GBIT,
@@ -119,7 +119,7 @@ TRANSFERS = (
         cost_s=0.13,
         every=4,
     ),
-    Transfer(
+    TransferKind(
         stem="network.throughput_streams_reverse",
         words="four TCP streams at once from the peer over the wire at 1 Gbit/s",
         rate=GBIT,
@@ -151,7 +151,7 @@ class OnWire(msgspec.Struct, kw_only=True):
 class NetworkSlice(OnWire, kw_only=True):
     """One iperf3 client in the instance, against the server in the peer."""
 
-    transfer: Transfer
+    transfer: TransferKind
     loads: bool = True
 
     def run(self, context: Context) -> list[Reading]:
@@ -294,7 +294,7 @@ def _slices(mode: NetworkMode) -> tuple[NetworkSlice | Latency, ...]:
     return (*found, Latency(name=f"network.latency.{mode}", metrics=_latency(mode), mode=mode))
 
 
-def _throughput(name: str, transfer: Transfer, mode: NetworkMode) -> Metric:
+def _throughput(name: str, transfer: TransferKind, mode: NetworkMode) -> Metric:
     return Metric(
         name=name,
         unit="bit/s",
@@ -304,7 +304,7 @@ def _throughput(name: str, transfer: Transfer, mode: NetworkMode) -> Metric:
     )
 
 
-def _cpu_per_gib(mode: NetworkMode, transfer: Transfer) -> Metric:
+def _cpu_per_gib(mode: NetworkMode, transfer: TransferKind) -> Metric:
     return Metric(
         name=f"network.cpu_per_gib.{mode}",
         unit="s/GiB",

@@ -47,7 +47,7 @@ FAR = 6.5
 """Standard deviations beyond which a tail is left out: 1e-10, below a ten-thousandth of any level in use."""
 
 
-class _Silent(msgspec.Struct, frozen=True):
+class _NoCall(msgspec.Struct, frozen=True):
     """H of one look: no call yet, given R. Above `top` it is 0: R cannot get there without an earlier call.
 
     Near `top` H falls like a square root; over the angle δ with R = top · cos δ it is smooth, so it is held
@@ -97,7 +97,7 @@ def levels_of(alpha: float, first: int, last: int, rho: float = RHO) -> tuple[tu
     """(level of a look that others may follow, level of a last look) for each look; first < last."""
     before = spent(alpha, first, last, rho)
     found = [(before, alpha)]
-    silent = _Silent(1.0, math.pi, np.ones(4))
+    silent = _NoCall(1.0, math.pi, np.ones(4))
     tail = before
     for look in range(first + 1, last + 1):
         silent = _walk_back(silent, look - 1, tail)
@@ -108,7 +108,7 @@ def levels_of(alpha: float, first: int, last: int, rho: float = RHO) -> tuple[tu
     return tuple(found)
 
 
-def _tail(silent: _Silent, look: int, chance: float) -> float:
+def _tail(silent: _NoCall, look: int, chance: float) -> float:
     """The level whose bound is first passed at `look` with probability `chance`.
 
     ∫ H(δ) f(R) |dR/dδ| from 0 to δ = `chance`, f(r) ∝ (1 − r²)^((look − 3) / 2), solved by Newton steps in
@@ -129,7 +129,7 @@ def _tail(silent: _Silent, look: int, chance: float) -> float:
     return float(special.stdtr(look - 1, -r * math.sqrt((look - 1) / (1.0 - r * r))))
 
 
-def _first_calls(silent: _Silent, look: int, delta: Floats) -> Floats:
+def _first_calls(silent: _NoCall, look: int, delta: Floats) -> Floats:
     """Density over δ of R at `look` with no call before."""
     r = silent.top * np.cos(delta)
     scale = math.exp(math.lgamma(look / 2) - math.lgamma((look - 1) / 2)) / math.sqrt(math.pi)
@@ -137,7 +137,7 @@ def _first_calls(silent: _Silent, look: int, delta: Floats) -> Floats:
     return np.asarray(_interpolate(silent, delta) * density * silent.top * np.sin(delta))
 
 
-def _walk_back(silent: _Silent, n: int, tail: float) -> _Silent:
+def _walk_back(silent: _NoCall, n: int, tail: float) -> _NoCall:
     """H of look n + 1, from H of look n and the level `tail` it was read at."""
     t = -float(special.stdtrit(n - 1, tail))
     bound = t / math.sqrt(n - 1 + t * t)
@@ -159,10 +159,10 @@ def _walk_back(silent: _Silent, n: int, tail: float) -> _Silent:
     earlier = _interpolate(silent, np.arccos(np.clip(r / silent.top, -1.0, 1.0)))
     scale = math.exp(math.lgamma(n / 2) - math.lgamma((n - 1) / 2)) / math.sqrt(math.pi)
     kept = np.sum(WEIGHTS * np.cos(chi) ** (n - 2) * earlier, axis=1) * (high - low) / 2.0 * scale
-    return _Silent(top, wide, kept)
+    return _NoCall(top, wide, kept)
 
 
-def _interpolate(silent: _Silent, delta: Floats) -> Floats:
+def _interpolate(silent: _NoCall, delta: Floats) -> Floats:
     """H between its points: a cubic through the four nearest; beyond the last it is that of the last."""
     values = silent.values
     place = np.sqrt(np.minimum(delta / silent.wide, 1.0)) * (values.size - 1)

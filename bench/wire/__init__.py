@@ -18,8 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from bench.wire.errors import WireError
-from bench.wire.links import WireLinks, sweep
+from bench.wire.links import WireError, WireLinks, sweep
 from bench.wire.servers import Server, start
 from runtime.network.errors import NetworkError
 from runtime.network.netns import NetworkNamespace

@@ -16,7 +16,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from bench.wire.errors import WireError
+from bench.backends.base import BackendError
 from runtime.network.netns import NetworkNamespace
 from runtime.spawn.owner import Owner
 
@@ -36,6 +36,10 @@ _MIN_BURST = 128 << 10
 
 QUEUE_S = 0.004
 """What waits at most, as time at the rate: enough for one TCP stream to fill the wire."""
+
+
+class WireError(BackendError):
+    """The wire could not be opened, shaped or used: names the operation, the cause, and what to do next."""
 
 
 class WireLinks:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.wire.errors import WireError
+from bench.wire.links import WireError
 from runtime.spawn import linux
 from runtime.spawn.mount_anchor import make_anchor
 from runtime.spawn.mount_copies import clone_mount

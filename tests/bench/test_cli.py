@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from bench import journal, schema, store
 from bench.cli import app, concluding, tables, verbs
-from bench.cli.dependencies import World, use
+from bench.cli.dependencies import Dependencies, use
 from bench.testing import FakeBackend, fake_backends, fake_image, fake_scenarios
 
 REPOSITORY = Path(__file__).parents[2]
@@ -28,7 +28,7 @@ def events(tmp_path, monkeypatch):
     monkeypatch.setenv("NINETYNINE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     found = []
-    use(World.fake(fake_backends(found), fake_scenarios(), fake_image()))
+    use(Dependencies.fake(fake_backends(found), fake_scenarios(), fake_image()))
     yield found
     use(None)
 
@@ -41,7 +41,7 @@ def invoke(*arguments: object):
 def smoke(tmp_path_factory):
     """A smoke run's directory and what was asked of its backends; not to be written to."""
     directory, found = tmp_path_factory.mktemp("smoke"), []
-    use(World.fake(fake_backends(found), fake_scenarios(), fake_image()))
+    use(Dependencies.fake(fake_backends(found), fake_scenarios(), fake_image()))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NINETYNINE_CACHE", str(directory / "cache"))
         result = invoke("run", "--profile", "smoke", "--seed", 1, "--out", directory / "run")
@@ -175,7 +175,7 @@ def test_a_directory_with_a_run_is_not_overwritten(finished):
 
 def test_without_root_it_says_so(events, monkeypatch):
     fakes = fake_backends()
-    world = World.fake(fakes, fake_scenarios(), fake_image())
+    world = Dependencies.fake(fakes, fake_scenarios(), fake_image())
     world.needs_root = True
     use(world)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
@@ -189,7 +189,7 @@ def test_without_a_host_nothing_is_measured_and_nothing_left(events, tmp_path):
         "host": lambda root: FakeBackend("host", missing="no chroot"),
         "runtime": fake_backends()["runtime"],
     }
-    use(World.fake(broken, fake_scenarios(), fake_image()))
+    use(Dependencies.fake(broken, fake_scenarios(), fake_image()))
     result = invoke("run", "--profile", "smoke", "--out", tmp_path / "run")
     assert result.exit_code == 1
     assert (
@@ -211,7 +211,7 @@ def test_a_backend_that_cannot_be_prepared_is_not_measured(events, tmp_path):
     worlds["runtime"] = lambda root: FakeBackend(
         "runtime", fails=lambda event: "no overlay" * (event[0] == "prepare")
     )
-    use(World.fake(worlds, fake_scenarios(), fake_image()))
+    use(Dependencies.fake(worlds, fake_scenarios(), fake_image()))
     assert invoke("run", "--profile", "smoke", "--out", tmp_path / "run").exit_code == 0
     missing = {one.backend: one.reason for one in store.load(tmp_path / "run").run.not_measured}
     assert missing["runtime"] == "prepare: prepare runtime: no overlay"
@@ -221,7 +221,7 @@ def test_ctrl_c_while_setting_up_frees_all_and_leaves_no_directory(events, tmp_p
     def interrupted(cache, tell):
         raise KeyboardInterrupt
 
-    world = World.fake(fake_backends(events), fake_scenarios(), fake_image())
+    world = Dependencies.fake(fake_backends(events), fake_scenarios(), fake_image())
     world.build_image = interrupted
     use(world)
     result = invoke("run", "--profile", "smoke", "--out", tmp_path / "run")
@@ -242,7 +242,7 @@ def test_a_backend_with_a_bug_costs_only_itself(events, tmp_path):
 
     worlds = dict(fake_backends(events))
     worlds["runtime"] = lambda root: Buggy("runtime")
-    use(World.fake(worlds, fake_scenarios(), fake_image()))
+    use(Dependencies.fake(worlds, fake_scenarios(), fake_image()))
     assert invoke("run", "--profile", "smoke", "--out", tmp_path / "run").exit_code == 0
     loaded = store.load(tmp_path / "run")
     assert loaded.samples[loaded.samples["backend"] == "host"]["valid"].all()

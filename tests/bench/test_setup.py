@@ -35,7 +35,7 @@ def stage(*backends):
         infos=(),
         image=fake_image(),
         scratch=Path("/nonexistent"),
-        depot=Path("/nonexistent"),
+        registries=Path("/nonexistent"),
         missing=[],
     )
 

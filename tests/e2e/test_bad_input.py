@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from bench import journal, store
 from bench.backends.registry import BACKENDS
 from bench.cli import app, setup
-from bench.cli.dependencies import World, use
+from bench.cli.dependencies import Dependencies, use
 from bench.model import NotMeasured
 from bench.testing import fake_backends, fake_image, fake_scenarios
 from vm import Harness, VmUnavailableError
@@ -155,7 +155,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     base = tmp_path_factory.mktemp("damaged")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NINETYNINE_CACHE", str(base / "cache"))
-        use(World.fake(fake_backends(), fake_scenarios(), fake_image()))
+        use(Dependencies.fake(fake_backends(), fake_scenarios(), fake_image()))
         status, told = invoke("run", "--profile", "smoke", "--seed", 1, "--out", base / "run")
         assert status == 0, told
         yield base / "run"

@@ -137,7 +137,7 @@ def test_a_whole_comparison_on_fakes(tmp_path: Path) -> None:
     host.prepare(fake_image())
     stage = designs.setup.Stage(
         arms=one.arms, backends={"host": host}, infos=(), image=fake_image(), scratch=tmp_path / "scratch",
-        depot=tmp_path / "depot",
+        registries=tmp_path / "registries",
         missing=[],
     )  # fmt: skip
     bench = designs.Bench(stage, profile, {s.name: s for s in SCENARIOS}, tmp_path)

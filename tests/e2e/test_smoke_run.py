@@ -110,7 +110,7 @@ def planned_again(plan: Plan, seed: int, tmp_path: Path) -> Plan:
         infos=(),
         image=fake_image(),
         scratch=tmp_path,
-        depot=tmp_path,
+        registries=tmp_path,
         missing=[],
     )
     chosen = profile(plan.profile)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bench.stats.validate import figure, page
-from bench.stats.validate.jobs import Job, Outcome, Size, gather, plan, walk
+from bench.stats.validate.jobs import Job, Size, StudyResult, gather, plan, walk
 
 QUICK = 0.05
 """Share of the runs that `--quick` takes: 1000 a world, half a minute."""
@@ -68,7 +68,7 @@ def _shown(jobs: list[Job], processes: int | None, console: Console) -> Iterator
             yield job, found
 
 
-def _verdict(outcome: Outcome, console: Console, seconds: float) -> int:
+def _verdict(outcome: StudyResult, console: Console, seconds: float) -> int:
     broken = [check for check in outcome.checks if not check.holds]
     for check in broken:
         console.print(f"out of bounds: {check}", style="red", soft_wrap=True)

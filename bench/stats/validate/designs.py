@@ -12,7 +12,7 @@ import numpy as np
 from scipy import special
 
 from bench.stats.location import Floats
-from bench.stats.validate.worlds import Noise, log_ratios
+from bench.stats.validate.worlds import DrawnNoise, log_ratios
 
 INTERLEAVED, ONE_AFTER_OTHER, POOLED = DESIGNS = ("interleaved", "A then B", "pooled slices")
 
@@ -40,13 +40,13 @@ class Path(msgspec.Struct, frozen=True):
         return np.asarray(-special.stdtrit(self.free, levels) * self.error)
 
 
-def interleaved(noise: Noise) -> Path:
+def interleaved(noise: DrawnNoise) -> Path:
     """Median of pairs a session, t over the sessions so far, from the second on."""
     mean, variance, count = _running(np.median(log_ratios(noise), axis=-1))
     return Path(2, mean, np.sqrt(variance / count), np.broadcast_to(count - 1.0, mean.shape))
 
 
-def pooled(noise: Noise) -> Path:
+def pooled(noise: DrawnNoise) -> Path:
     """Both arms' slices, the first session's on, as two groups of independent values."""
     slots = noise.drift.reshape(*noise.arm.shape, 2)
     early, late = slots[..., 0], slots[..., 1]
@@ -58,7 +58,7 @@ def pooled(noise: Noise) -> Path:
     return _welch(groups[0], groups[1])
 
 
-def one_after_other(noise: Noise, sessions: int) -> Path:
+def one_after_other(noise: DrawnNoise, sessions: int) -> Path:
     """`sessions` sessions of the arm, then as many of the host; looks after these, from the second on."""
     runs, _, pairs = noise.arm.shape
     slots = noise.drift[:, : 2 * sessions * pairs].reshape(runs, 2 * sessions, pairs)

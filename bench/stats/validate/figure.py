@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 
 from bench.stats.location import Floats
 from bench.stats.validate.designs import DESIGNS
-from bench.stats.validate.study import ALPHA, MARGIN, TRUTHS, Counts
+from bench.stats.validate.study import ALPHA, MARGIN, TRUTHS, VerdictCounts
 from bench.stats.validate.table import Results
 from bench.stats.validate.worlds import WORLDS, World
 
@@ -38,7 +38,7 @@ def _held(results: Results) -> list[World]:
     return [world for world in WORLDS if world.held and world.name in results]
 
 
-def _panel(left: float, title: str, worlds: Sequence[Counts]) -> Iterable[str]:
+def _panel(left: float, title: str, worlds: Sequence[VerdictCounts]) -> Iterable[str]:
     yield _text(left, TOP - 6, title, weight="bold")
     yield f'<rect x="{left}" y="{TOP}" width="{WIDTH}" height="{HEIGHT}" fill="none" stroke="{PALE}"/>'
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):

@@ -13,7 +13,7 @@ import numpy as np
 from bench.stats.validate import controls, estimators, spending, study, table
 from bench.stats.validate.controls import CONTROL_WORLDS
 from bench.stats.validate.estimators import METHODS
-from bench.stats.validate.table import Check, Results, markdown, percent
+from bench.stats.validate.table import FigureCheck, Results, markdown, percent
 from bench.stats.validate.worlds import BY_NAME, WORLDS
 
 CHUNK = 1000
@@ -35,12 +35,12 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
         return Size(**{name: max(100, int(getattr(self, name) * share)) for name in self.__struct_fields__})
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class StudyResult(msgspec.Struct, frozen=True, kw_only=True):
     """All that the page shows, by marker, and what has to hold."""
 
     results: Results
     tables: dict[str, str]
-    checks: list[Check]
+    checks: list[FigureCheck]
 
 
 Job = tuple[str, tuple[Any, ...], int, int]
@@ -128,7 +128,7 @@ def walk(jobs: list[Job], processes: int | None = None) -> Iterable[tuple[Job, A
         yield from zip(jobs, pool.map(run, jobs), strict=True)
 
 
-def gather(done: Iterable[tuple[Job, Any]], size: Size) -> Outcome:
+def gather(done: Iterable[tuple[Job, Any]], size: Size) -> StudyResult:
     """All numbers to tables and checks."""
     results: Results = {}
     others: dict[tuple[str, tuple[Any, ...]], Any] = {}
@@ -150,14 +150,14 @@ def gather(done: Iterable[tuple[Job, Any]], size: Size) -> Outcome:
         "spending": _spending_table(others),
         "noises": "\n".join(f"- *{world.name}*: {world.says}." for world in WORLDS),
     }
-    return Outcome(
+    return StudyResult(
         results=results, tables=tables, checks=[*table.checks(results), *_control_checks(others, size)]
     )
 
 
-def _control_checks(others: dict[tuple[str, tuple[Any, ...]], Any], size: Size) -> list[Check]:
+def _control_checks(others: dict[tuple[str, tuple[Any, ...]], Any], size: Size) -> list[FigureCheck]:
     return [
-        Check(
+        FigureCheck(
             row=f"A/A control, {what[0]}, {what[1]} sessions, {what[2]} metrics",
             figure="failed by chance",
             value=rate,

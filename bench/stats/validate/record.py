@@ -15,17 +15,17 @@ import pandas as pd
 
 from bench import output
 from bench.model import Run
-from bench.stats.validate.recorded import FILE, Conditions, Recording, Series
+from bench.stats.validate.recorded import FILE, RecordedSeries, Recording, RecordingConditions
 
 SESSIONS, PAIRS = 4, 4
 ARMS = ("host", "host-b")
 NOTE = "2 CPUs of a virtual machine, shared with other work on the same machine while it was recorded"
 
 
-def record(directory: Path, note: str) -> tuple[Conditions, list[Series]]:
+def record(directory: Path, note: str) -> tuple[RecordingConditions, list[RecordedSeries]]:
     """The conditions of a run and its A/A noise."""
     run = msgspec.json.decode((directory / "run.json").read_bytes(), type=Run)
-    conditions = Conditions(
+    conditions = RecordingConditions(
         date=run.started[:10],
         kernel=run.host.kernel,
         cpu=run.host.cpu_model,
@@ -35,7 +35,7 @@ def record(directory: Path, note: str) -> tuple[Conditions, list[Series]]:
     return conditions, series_of(pd.read_parquet(directory / "samples.parquet"))
 
 
-def series_of(samples: pd.DataFrame) -> list[Series]:
+def series_of(samples: pd.DataFrame) -> list[RecordedSeries]:
     """Series of all metrics fit for it, by name."""
     usable = samples[samples["valid"] & samples["backend"].isin(ARMS) & (samples["value"] > 0)]
     found = []
@@ -56,7 +56,7 @@ def series_of(samples: pd.DataFrame) -> list[Series]:
         ]
         spread = np.median(np.abs((logs["host"] - logs["host-b"]).to_numpy()))
         if len(sessions) >= SESSIONS and spread > 1e-4:
-            found.append(Series(metric=str(metric), sessions=sessions))
+            found.append(RecordedSeries(metric=str(metric), sessions=sessions))
     return found
 
 

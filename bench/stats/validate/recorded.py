@@ -18,14 +18,14 @@ NAME = "recorded runs"
 FILE = Path(__file__).with_name("recorded.json")
 
 
-class Series(msgspec.Struct, frozen=True):
+class RecordedSeries(msgspec.Struct, frozen=True):
     """One metric of one run: its sessions in order, each the slices of both copies, block by block."""
 
     metric: str
     sessions: list[tuple[list[float], list[float]]]
 
 
-class Conditions(msgspec.Struct, frozen=True):
+class RecordingConditions(msgspec.Struct, frozen=True):
     """Where and when a run was recorded."""
 
     date: str
@@ -38,8 +38,8 @@ class Conditions(msgspec.Struct, frozen=True):
 class Recording(msgspec.Struct, frozen=True):
     """The whole file."""
 
-    conditions: list[Conditions]
-    series: list[Series]
+    conditions: list[RecordingConditions]
+    series: list[RecordedSeries]
 
 
 class _Parts(msgspec.Struct, frozen=True):
@@ -58,7 +58,7 @@ def recording() -> Recording:
 
 
 def draw(rng: np.random.Generator, runs: int, sessions: int, pairs: int) -> tuple[Floats, Floats, Floats]:
-    """(arm, host, drift) of `runs` runs, each of one metric; shapes as in bench.stats.validate.worlds.Noise.
+    """(arm, host, drift) of `runs` runs, each of one metric; shapes as in `worlds.DrawnNoise`.
 
     A session's ratio, and the session whose pairs are drawn (with replacement), are picked apart from each
     other, either copy may be the arm: so the truth is 0 and there are more kinds of sessions than were

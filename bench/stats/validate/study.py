@@ -17,7 +17,7 @@ from bench.stats.location import Floats
 from bench.stats.sequential import READ, level
 from bench.stats.validate import designs
 from bench.stats.validate.designs import DESIGNS, Path
-from bench.stats.validate.worlds import BY_NAME, Noise, World, draw
+from bench.stats.validate.worlds import BY_NAME, DrawnNoise, World, draw
 
 TRUTHS = (0.97, 0.98, 0.985, 0.99, 0.995, 1.00, 1.01, 1.02)
 MARGIN = 0.99
@@ -30,7 +30,7 @@ LOSS, EVEN, EDGE = (TRUTHS.index(truth) for truth in (0.98, 1.00, MARGIN))
 OFFSETS = tuple(math.log(truth / MARGIN) for truth in TRUTHS)
 
 
-class Counts(msgspec.Struct, frozen=True):
+class VerdictCounts(msgspec.Struct, frozen=True):
     """Of one design in one world, in numbers of runs; arrays have one entry a true ratio, but for `found`.
 
     covered, supported, refuted: with the fixed number of sessions (covered does not depend on the truth).
@@ -52,29 +52,29 @@ class Counts(msgspec.Struct, frozen=True):
     repeated: Floats
     read: Floats
 
-    def __add__(self, other: Counts) -> Counts:
+    def __add__(self, other: VerdictCounts) -> VerdictCounts:
         fields = self.__struct_fields__
-        return Counts(*(getattr(self, name) + getattr(other, name) for name in fields))
+        return VerdictCounts(*(getattr(self, name) + getattr(other, name) for name in fields))
 
 
-def tally(world: World, runs: int, rng: np.random.Generator) -> dict[str, Counts]:
+def tally(world: World, runs: int, rng: np.random.Generator) -> dict[str, VerdictCounts]:
     """Draw and count `runs` runs of a world, by design."""
     noise = draw(world, rng, runs, max(world.last, world.sessions), PAIRS)
     return {name: _count(world, *_PATHS[name](world, noise)) for name in DESIGNS}
 
 
-def tally_chunk(job: tuple[str, int, int]) -> tuple[str, dict[str, Counts]]:
+def tally_chunk(job: tuple[str, int, int]) -> tuple[str, dict[str, VerdictCounts]]:
     """`tally` for a pool of processes: (world's name, runs, seed)."""
     name, runs, seed = job
     return name, tally(BY_NAME[name], runs, np.random.default_rng([seed, list(BY_NAME).index(name)]))
 
 
-def _count(world: World, fixed: Path, looks: Path) -> Counts:
+def _count(world: World, fixed: Path, looks: Path) -> VerdictCounts:
     """fixed: after the world's fixed number of sessions; looks: after each one from 2 on."""
     supported, refuted = _calls(fixed, np.array([ALPHA]))
     stops = _stops(world, looks.since(world.first))
     found = [_calls(looks.at(n), np.array([ALPHA]))[1][LOSS] for n in range(2, world.last + 1)]
-    return Counts(
+    return VerdictCounts(
         fixed.centre.shape[0],
         int(np.count_nonzero(np.abs(fixed.centre) <= fixed.half_width(np.array([TAIL])))),
         supported,
@@ -133,23 +133,23 @@ def _levels(world: World, alpha: float) -> Floats:
     )
 
 
-def _interleaved(world: World, noise: Noise) -> tuple[Path, Path]:
+def _interleaved(world: World, noise: DrawnNoise) -> tuple[Path, Path]:
     path = designs.interleaved(noise)
     return path.at(world.sessions), path
 
 
-def _pooled(world: World, noise: Noise) -> tuple[Path, Path]:
+def _pooled(world: World, noise: DrawnNoise) -> tuple[Path, Path]:
     path = designs.pooled(noise)
     return path.at(world.sessions), path
 
 
-def _one_after_other(world: World, noise: Noise) -> tuple[Path, Path]:
+def _one_after_other(world: World, noise: DrawnNoise) -> tuple[Path, Path]:
     """With looks, all of the arm's sessions come first, and the looks are taken while the host's are."""
     fixed = designs.one_after_other(noise, world.sessions).at(world.sessions)
     return fixed, designs.one_after_other(noise, world.last)
 
 
-_PATHS: dict[str, Callable[[World, Noise], tuple[Path, Path]]] = {
+_PATHS: dict[str, Callable[[World, DrawnNoise], tuple[Path, Path]]] = {
     designs.INTERLEAVED: _interleaved,
     designs.ONE_AFTER_OTHER: _one_after_other,
     designs.POOLED: _pooled,

@@ -10,10 +10,10 @@ import numpy as np
 
 from bench.stats.location import Floats
 from bench.stats.validate import designs
-from bench.stats.validate.study import EDGE, EVEN, LOSS, TRUTHS, Counts
+from bench.stats.validate.study import EDGE, EVEN, LOSS, TRUTHS, VerdictCounts
 from bench.stats.validate.worlds import WORLDS, World
 
-Results = dict[str, dict[str, Counts]]
+Results = dict[str, dict[str, VerdictCounts]]
 """By world, by design."""
 
 FALSE = 0.05
@@ -24,7 +24,7 @@ ERRORS = 3.0
 """Standard errors a figure may lie outside its bound: over a hundred figures are looked at at once."""
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True):
+class FigureCheck(msgspec.Struct, frozen=True, kw_only=True):
     """One figure and the bounds it has to keep."""
 
     row: str
@@ -52,21 +52,21 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def checks(results: Results) -> list[Check]:
+def checks(results: Results) -> list[FigureCheck]:
     """All figures of the suite's own design that have a bound, in worlds that must keep it."""
-    found: list[Check] = []
+    found: list[FigureCheck] = []
     for world in WORLDS:
         if world.held and world.name in results:
             found += _checks_of(world, results[world.name][designs.INTERLEAVED])
     return found
 
 
-def _checks_of(world: World, counts: Counts) -> Iterable[Check]:
+def _checks_of(world: World, counts: VerdictCounts) -> Iterable[FigureCheck]:
     runs = counts.runs
     fixed, looks = f"{world.name}, {world.sessions} sessions", f"{world.name}, looks"
 
-    def check(row: str, figure: str, value: float, low: float, high: float) -> Check:
-        return Check(row=row, figure=figure, value=value / runs, low=low, high=high, runs=runs)
+    def check(row: str, figure: str, value: float, low: float, high: float) -> FigureCheck:
+        return FigureCheck(row=row, figure=figure, value=value / runs, low=low, high=high, runs=runs)
 
     yield check(fixed, "coverage", counts.covered, *COVERAGE)
     yield check(fixed, "false supported", counts.supported[EDGE], 0.0, FALSE)
@@ -129,7 +129,7 @@ def designs_table(results: Results) -> str:
     return markdown(heads, rows)
 
 
-def sessions_for_power(counts: Counts) -> str:
+def sessions_for_power(counts: VerdictCounts) -> str:
     """The smallest fixed number of sessions that finds a 2 % loss in 90 % of runs."""
     enough = counts.found / counts.runs >= POWER
     return str(2 + int(np.argmax(enough))) if enough.any() else f"over {counts.found.size + 1}"
@@ -146,18 +146,18 @@ def percent(*rates: float) -> str:
     return " / ".join(f"{100 * rate:.1f}" for rate in rates)
 
 
-def _own(results: Results) -> Iterable[tuple[World, Counts]]:
+def _own(results: Results) -> Iterable[tuple[World, VerdictCounts]]:
     for world in WORLDS:
         if world.name in results:
             yield world, results[world.name][designs.INTERLEAVED]
 
 
-def _shares(counts: Counts, *numbers: float) -> list[str]:
+def _shares(counts: VerdictCounts, *numbers: float) -> list[str]:
     """Numbers of runs as percentages of all."""
     return [percent(number / counts.runs) for number in numbers]
 
 
-def _span(numbers: Floats, counts: Counts) -> str:
+def _span(numbers: Floats, counts: VerdictCounts) -> str:
     """Lowest and highest over the true ratios off the margin; at the margin."""
     shares = numbers / counts.runs
     off = np.delete(shares, EDGE)

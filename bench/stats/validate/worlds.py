@@ -23,7 +23,7 @@ Draw = Callable[[Generator, tuple[int, ...]], Floats]
 Both = Callable[[Generator, tuple[int, ...]], tuple[Floats, Floats]]
 
 
-class Noise(msgspec.Struct, frozen=True):
+class DrawnNoise(msgspec.Struct, frozen=True):
     """Slices of an arm and of the host, (runs, sessions, pairs), without drift; drift of (runs, slots).
 
     first: whether the arm went first in a pair. There are two slots a pair.
@@ -55,7 +55,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     held: bool = True
 
 
-def draw(world: World, rng: Generator, runs: int, sessions: int, pairs: int) -> Noise:
+def draw(world: World, rng: Generator, runs: int, sessions: int, pairs: int) -> DrawnNoise:
     """Noise of `runs` runs."""
     if world.name == recorded.NAME:
         arm, host, drift = recorded.draw(rng, runs, sessions, pairs)
@@ -64,10 +64,10 @@ def draw(world: World, rng: Generator, runs: int, sessions: int, pairs: int) -> 
         arm, host = world.slices(rng, (runs, sessions, pairs))
         arm, host = arm + own[..., None], host + others[..., None]
         drift = world.drift(rng, (runs, 2 * sessions * pairs))
-    return Noise(arm, host, drift, rng.random((runs, sessions, pairs)) < 0.5)
+    return DrawnNoise(arm, host, drift, rng.random((runs, sessions, pairs)) < 0.5)
 
 
-def log_ratios(noise: Noise) -> Floats:
+def log_ratios(noise: DrawnNoise) -> Floats:
     """Log-ratios of interleaved pairs, (runs, sessions, pairs): each pair in two neighbouring slots."""
     slots = noise.drift.reshape(*noise.arm.shape, 2)
     swing = slots[..., 0] - slots[..., 1]

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from made import drawn, loaded, record
 
-from bench.compare import CompareError, RefusedError, compare
+from bench.compare import CompareError, UnlikeRunsError, compare
 from bench.compare.comparability import ALLOWABLE, ITEMS, differences
 from bench.model import BackendInfo, Fingerprint, ImageInfo
 from bench.testing import fake_host
@@ -93,7 +93,7 @@ def test_memory_may_differ_by_what_a_kernel_takes():
 def test_another_machine_is_refused_whatever_was_allowed(tmp_path):
     old = loaded(tmp_path / "old", SAMPLES)
     new = loaded(tmp_path / "new", SAMPLES, host=host(machine_id="other", kernel="7.0").host)
-    with pytest.raises(RefusedError, match="not two runs of one host: machine: fake → other") as refused:
+    with pytest.raises(UnlikeRunsError, match="not two runs of one host: machine: fake → other") as refused:
         compare(old, new, allow=ALLOWABLE)
     assert [one.item for one in refused.value.differences] == ["machine", "kernel"]
     assert str(refused.value).endswith("measure both on one machine")
@@ -102,12 +102,12 @@ def test_another_machine_is_refused_whatever_was_allowed(tmp_path):
 def test_a_refusal_tells_how_to_compare_all_the_same(tmp_path):
     old = loaded(tmp_path / "old", SAMPLES)
     new = loaded(tmp_path / "new", SAMPLES, host=host(governor="powersave", kernel="7.0").host)
-    with pytest.raises(RefusedError, match="add --allow kernel --allow governor") as refused:
+    with pytest.raises(UnlikeRunsError, match="add --allow kernel --allow governor") as refused:
         compare(old, new)
     assert "kernel: 6.0.0-fake x86_64 → 7.0 (isolation and the network are the kernel's)" in str(
         refused.value
     )
-    with pytest.raises(RefusedError, match="governor: performance → powersave"):
+    with pytest.raises(UnlikeRunsError, match="governor: performance → powersave"):
         compare(old, new, allow=["kernel"])
     found = compare(old, new, allow=["kernel", "governor"])
     assert [(one.item, one.weight) for one in found.differences] == [

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from bench import store
 from bench.cli import app, comparing
-from bench.cli.dependencies import World, use
+from bench.cli.dependencies import Dependencies, use
 from bench.testing import FakeBackend, FakeScenario, fake_host, fake_image
 
 LOST = {("cpu.float", "runtime"): 0.93}
@@ -182,7 +182,7 @@ class Steady(FakeScenario):
         return [msgspec.structs.replace(one, value=self._base) for one in super().run(context)]
 
 
-def here(slowness: list[float]) -> World:
+def here(slowness: list[float]) -> Dependencies:
     """A machine of two workloads: how slow its runtime is in each of the next runs."""
 
     def runtime(_root):
@@ -192,7 +192,7 @@ def here(slowness: list[float]) -> World:
         FakeScenario("cpu.float", "cpu", cost_s=1.0),
         Steady("memory.latency", "memory", cost_s=1.0, loads=False),
     ]
-    return World.fake(
+    return Dependencies.fake(
         {"host": lambda _root: FakeBackend("host"), "runtime": runtime}, scenarios, fake_image()
     )
 

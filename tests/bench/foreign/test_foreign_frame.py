@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import bench.judge
 from bench import claims
 from bench.foreign import ChoiceError, ForeignError, judge_frame
+from bench.foreign.readings import reading, summary
 from bench.foreign.verdicts import LEAST
-from bench.foreign.words import reading, summary
 from bench.judging.pairs import collect, ratio_series
 from bench.stats.cluster import t_interval
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.host import checks, cpu, memory, noise, storage, system, tools
+from bench.host import cpu, memory, noise, preflight, storage, system, tools
 from bench.host.check import chosen, cpu_list, cpu_set
 from bench.scenarios.registry import FAMILIES, METRICS
 
@@ -28,14 +28,14 @@ def state(found, name: str) -> str:
 
 
 def test_on_a_bare_tree_nothing_is_claimed(tmp_path):
-    found = checks.host_checks(tmp_path, tmp_path, cpus=(0, 1))
+    found = preflight.host_checks(tmp_path, tmp_path, cpus=(0, 1))
     told = {"root", "cgroups", "virtualization", "placement", "tuning", "disk space"}
     assert {one.name for one in found if one.state != "unknown"} <= told
     assert state(found, "cgroups") == "bad"
 
 
 def test_names_are_unique_and_each_worry_has_a_fix(tmp_path):
-    found = checks.host_checks(tmp_path)
+    found = preflight.host_checks(tmp_path)
     assert len({one.name for one in found}) == len(found)
     for one in found:
         assert one.found
@@ -44,7 +44,7 @@ def test_names_are_unique_and_each_worry_has_a_fix(tmp_path):
 
 def test_every_effect_begins_with_what_it_touches(tmp_path):
     """A family, a metric, a backend, or all of them: what a reader can look up."""
-    found = [*checks.host_checks(tmp_path), *tools.checks({}), tools.kvm(tmp_path, None)]
+    found = [*preflight.host_checks(tmp_path), *tools.checks({}), tools.kvm(tmp_path, None)]
     backends = {"vm", "docker", "crun", "runtime"}
     for one in found:
         touched, colon, what = one.effect.partition(":")

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from bench.cli import app, doctor, execute
-from bench.cli.dependencies import World, use
+from bench.cli.dependencies import Dependencies, use
 from bench.host import rough, selftest
 from bench.host.forecast import (
     RUNS,
-    Costs,
+    SessionCosts,
     Timeline,
     forecast,
     noise_of,
@@ -190,7 +190,7 @@ def test_more_noise_never_takes_fewer_sessions(sd, times):
 
 
 def test_a_session_gets_shorter_by_what_is_decided():
-    cost = Costs(scenarios={"early": 10.0, "late": 1.0, "explains": 5.0}, overhead=2.0, fit=1.0)
+    cost = SessionCosts(scenarios={"early": 10.0, "late": 1.0, "explains": 5.0}, overhead=2.0, fit=1.0)
     stops = {"early": np.full(RUNS, 5.0), "late": np.full(RUNS, 8.0)}
     timeline = Timeline(cost, stops, LOOKS)
     assert timeline.seconds(np.full(RUNS, 5.0))[0] == 5 * 18.0
@@ -282,7 +282,7 @@ def test_a_machine_slower_than_the_plan_gets_fewer_visits_and_no_more_time():
 def fakes(tmp_path, monkeypatch):
     monkeypatch.setenv("NINETYNINE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    use(World.fake(fake_backends(), fake_scenarios(), fake_image()))
+    use(Dependencies.fake(fake_backends(), fake_scenarios(), fake_image()))
     yield
     use(None)
 
@@ -336,7 +336,7 @@ def whole_noise(within: float) -> Noise:
 def test_without_a_host_backend_it_is_rough_and_says_why(fakes, monkeypatch):
     monkeypatch.setattr(rough, "run", lambda seconds, tell: whole_noise(0.01))
     use(
-        World.fake(
+        Dependencies.fake(
             {name: make for name, make in fake_backends().items() if name != "docker"},
             fake_scenarios(),
             fake_image(),
@@ -362,7 +362,7 @@ def test_a_run_does_what_the_self_test_before_it_said(tmp_path, monkeypatch, cv,
     monkeypatch.setenv("NINETYNINE_CACHE", str(tmp_path / "cache"))
     scenarios = [FakeScenario(name, name.partition(".")[0], cv=cv, cost_s=0.1) for name in SLICES]
     found = test(scenarios[:-1], seconds=40.0)
-    world = World.fake(
+    world = Dependencies.fake(
         {"host": lambda root: FakeBackend("host"), "runtime": lambda root: FakeBackend("runtime")},
         scenarios,
         fake_image(),

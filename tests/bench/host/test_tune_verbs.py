@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.cli import app, tuning
-from bench.cli.dependencies import World, use
+from bench.cli.dependencies import Dependencies, use
 from bench.host.tuning import LOCK, RECORD, Tuner
 from bench.testing import fake_backends, fake_image, fake_scenarios
 
@@ -155,7 +155,7 @@ def test_two_at_once_are_refused(root, here):
 @pytest.fixture
 def fakes(here, tmp_path, monkeypatch):
     monkeypatch.setenv("NINETYNINE_CACHE", str(tmp_path / "cache"))
-    use(World.fake(fake_backends(), fake_scenarios(), fake_image()))
+    use(Dependencies.fake(fake_backends(), fake_scenarios(), fake_image()))
     yield here
     use(None)
 

@@ -249,7 +249,7 @@ class Crashing(Tuner):
         self._tick()
         super()._write(path, value)
 
-    def _write_record(self, record: tuning.Record) -> None:
+    def _write_record(self, record: tuning.TuneRecord) -> None:
         self._tick()
         super()._write_record(record)
 

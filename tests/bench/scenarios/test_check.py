@@ -82,7 +82,7 @@ def visit(instance):
     context = Context(
         backend=FakeBackend("fake"), instance=instance, worker=None, wire=None, session=0, block=0, cpus=(0,)
     )
-    return check.Clock().run(context)
+    return check.ClockRate().run(context)
 
 
 @pytest.mark.parametrize("answer", [b"", b"no number\n"])

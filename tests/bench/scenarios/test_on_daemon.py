@@ -6,9 +6,9 @@ import os
 import pytest
 
 from bench.backends.registry import BACKENDS
-from bench.counting_registry import Depot
+from bench.counting_registry import CountingRegistry
 from bench.scenarios.base import Context, ScenarioError
-from bench.scenarios.images import ManyContainers, Transfer
+from bench.scenarios.images import ImageTransfer, ManyContainers
 from bench.scenarios.registry import SCENARIOS
 
 pytestmark = [
@@ -33,13 +33,13 @@ def backend(request, bench_image, image_cache):
 
 
 @pytest.fixture(scope="module")
-def depot(bench_image, tmp_path_factory):
-    where = tmp_path_factory.mktemp("depot")
-    with Depot(where, bench_image.rootfs / "opt/ninetynine/first") as opened:
+def registry(bench_image, tmp_path_factory):
+    where = tmp_path_factory.mktemp("registry")
+    with CountingRegistry(where, bench_image.rootfs / "opt/ninetynine/first") as opened:
         yield opened
 
 
-def context(backend, depot):
+def context(backend, registry):
     return Context(
         backend=backend,
         instance=None,
@@ -48,7 +48,7 @@ def context(backend, depot):
         session=0,
         block=0,
         cpus=CPUS,
-        depot=depot,
+        registry=registry,
     )
 
 
@@ -57,17 +57,17 @@ def images(backend):
 
 
 @pytest.mark.parametrize("scenario", HERE, ids=lambda scenario: scenario.name)
-def test_it_measures_and_leaves_nothing(scenario, backend, depot):
+def test_it_measures_and_leaves_nothing(scenario, backend, registry):
     before = images(backend)
-    readings = scenario.run(context(backend, depot))
+    readings = scenario.run(context(backend, registry))
     assert {reading.metric for reading in readings} == {metric.name for metric in scenario.metrics}
     assert all(math.isfinite(one.value) and one.value >= 0 and one.duration_ns > 0 for one in readings)
     assert images(backend) == before
     assert backend._api.ask("GET", "/containers/json?all=1") == []
 
 
-def test_only_what_changed_travels(backend, depot):
-    found = {one.metric: one.value for one in Transfer().run(context(backend, depot))}
+def test_only_what_changed_travels(backend, registry):
+    found = {one.metric: one.value for one in ImageTransfer().run(context(backend, registry))}
     assert 1 <= found["image.pull.cold.moved"] < 1.01
     assert 1 <= found["image.pull.changed.moved"] <= 1.05
     assert 1 <= found["image.push.changed.moved"] <= 1.05
@@ -75,12 +75,12 @@ def test_only_what_changed_travels(backend, depot):
     assert found["image.push.again.moved"] < 20_000
 
 
-def test_a_container_costs_little_disk_and_leaves_the_image(backend, depot):
-    found = {one.metric: one.value for one in ManyContainers().run(context(backend, depot))}
+def test_a_container_costs_little_disk_and_leaves_the_image(backend, registry):
+    found = {one.metric: one.value for one in ManyContainers().run(context(backend, registry))}
     assert found["image.changed_files"] == 0
     assert 0 < found["image.disk_per_container.100"] < 1 << 20
 
 
-def test_without_a_depot_a_transfer_says_so(backend):
-    with pytest.raises(ScenarioError, match="depot of images"):
-        Transfer().run(context(backend, None))
+def test_without_a_registry_a_transfer_says_so(backend):
+    with pytest.raises(ScenarioError, match="counting registry"):
+        ImageTransfer().run(context(backend, None))

@@ -27,7 +27,7 @@ def first_call_rates(levels: np.ndarray, first: int, runs: int, seed: int) -> np
 
 def error_of(scores: list[float], each: int) -> float:
     """Exact chance that any of the looks, one after every `each` values, passes its normal score."""
-    silent = sequential._Silent(1.0, math.pi, np.ones(4))
+    silent = sequential._NoCall(1.0, math.pi, np.ones(4))
     total = 0.0
     for n in range(each, each * len(scores) + 1):
         look, rest = divmod(n, each)

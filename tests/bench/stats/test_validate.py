@@ -63,8 +63,8 @@ def test_skewed_luck_is_the_known_weakness_and_stays_bounded(results) -> None:
 
 
 def test_a_figure_out_of_bounds_names_its_row() -> None:
-    kept = table.Check(row="r", figure="f", value=0.053, low=0.0, high=0.05, runs=RUNS)
-    broken = table.Check(
+    kept = table.FigureCheck(row="r", figure="f", value=0.053, low=0.0, high=0.05, runs=RUNS)
+    broken = table.FigureCheck(
         row="noise, looks", figure="false refuted", value=0.08, low=0.0, high=0.05, runs=RUNS
     )
     assert kept.holds

@@ -1,4 +1,4 @@
-"""The depot for real: a registry of its own, a relay that counts, and the two images."""
+"""The counting registry for real: a registry of its own, a relay that counts, and the two images."""
 
 import contextlib
 import json
@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 
 from bench.backends.resources import owned
-from bench.counting_registry import Depot, DepotError
+from bench.counting_registry import CountingRegistry, CountingRegistryError
 from bench.counting_registry.images import LARGE, LAST, make_layer, push_images
 from bench.counting_registry.relay import Relay
 
@@ -18,11 +18,11 @@ DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 @pytest.fixture(scope="module")
-def depot(tmp_path_factory):
-    where = tmp_path_factory.mktemp("depot")
+def registry(tmp_path_factory):
+    where = tmp_path_factory.mktemp("registry")
     program = where / "program"
     program.write_bytes(b"\x7fELF and so on")
-    with Depot(where / "all", program) as opened:
+    with CountingRegistry(where / "all", program) as opened:
         yield opened
 
 
@@ -38,26 +38,26 @@ def manifest(image):
     return json.loads(fetch(image.reference, f"manifests/{image.reference.rpartition(':')[2]}"))
 
 
-def test_the_images_differ_in_their_last_layer_alone(depot):
-    base, changed = manifest(depot.base), manifest(depot.changed)
+def test_the_images_differ_in_their_last_layer_alone(registry):
+    base, changed = manifest(registry.base), manifest(registry.changed)
     digests = [[layer["digest"] for layer in one["layers"]] for one in (base, changed)]
     assert digests[0][:-1] == digests[1][:-1]
     assert digests[0][-1] != digests[1][-1]
-    assert depot.changed.last_layer == changed["layers"][-1]["size"] == depot.last_layer("changed")
+    assert registry.changed.last_layer == changed["layers"][-1]["size"] == registry.last_layer("changed")
 
 
-def test_nothing_in_them_can_be_compressed(depot):
-    assert depot.base.last_layer >= LAST
-    assert depot.base.bytes >= 2 * LARGE + LAST
+def test_nothing_in_them_can_be_compressed(registry):
+    assert registry.base.last_layer >= LAST
+    assert registry.base.bytes >= 2 * LARGE + LAST
 
 
-def test_the_relay_counts_what_travels_both_ways(depot):
-    before = depot.moved()
-    layer = manifest(depot.changed)["layers"][-1]
-    asked = depot.moved()
+def test_the_relay_counts_what_travels_both_ways(registry):
+    before = registry.moved()
+    layer = manifest(registry.changed)["layers"][-1]
+    asked = registry.moved()
     assert 0 < asked.since(before).to_registry < 2000
-    body = fetch(depot.changed.reference, f"blobs/{layer['digest']}")
-    moved = depot.moved().since(asked)
+    body = fetch(registry.changed.reference, f"blobs/{layer['digest']}")
+    moved = registry.moved().since(asked)
     assert len(body) == layer["size"]
     assert layer["size"] < moved.from_registry < layer["size"] + 2000
 
@@ -65,7 +65,7 @@ def test_the_relay_counts_what_travels_both_ways(depot):
 def test_closing_leaves_nothing(tmp_path):
     program = tmp_path / "program"
     program.write_bytes(b"x")
-    with Depot(tmp_path / "all", program) as opened:
+    with CountingRegistry(tmp_path / "all", program) as opened:
         reference = opened.base.reference
         assert owned.path(tmp_path / "all").exists()
     assert list((tmp_path / "all").iterdir()) == []
@@ -78,14 +78,17 @@ def test_a_registry_that_cannot_start_says_why(tmp_path):
     program.write_bytes(b"x")
     where = owned.directory(tmp_path / "all")
     (where / "lock").mkdir()
-    with pytest.raises(DepotError, match="does not say where it listens"), Depot(tmp_path / "all", program):
+    with (
+        pytest.raises(CountingRegistryError, match="printed no address"),
+        CountingRegistry(tmp_path / "all", program),
+    ):
         pass
 
 
 def test_a_registry_that_refuses_is_an_error():
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         port = nobody.getsockname()[1]
-    with pytest.raises(DepotError, match="POST"):
+    with pytest.raises(CountingRegistryError, match="POST"):
         push_images(port, port, "a/b", b"program")
 
 
