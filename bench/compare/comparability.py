@@ -67,7 +67,7 @@ ITEMS = (
     RunFact("thp", "refused", "page faults and page walks", lambda r: r.host.thp),
     RunFact("virtualization", "refused", "the host runs in something else", lambda r: r.host.virtualization),
     RunFact("filesystem", "refused", "layers and volumes lie on something else", lambda r: r.host.filesystem),
-    RunFact("image", "refused", "other programs were measured", _image),
+    RunFact("image", "refused", "other programs were measured", lambda r: _digest(r)),
     RunFact("image-tools", "refused", "the tools that measure", lambda r: _versions(r, inside=True)),
     RunFact("hostname", "noted", "a name", lambda r: r.host.hostname),
     RunFact("distribution", "noted", "programs come from the image", lambda r: r.host.distribution),
@@ -116,7 +116,7 @@ def _close(old: Run, new: Run) -> bool:
     return max(sizes) - min(sizes) <= MEMORY_TOLERANCE * max(sizes)
 
 
-def _image(run: Run) -> str:
+def _digest(run: Run) -> str:
     return run.image.digest if run.image else "none"
 
 
