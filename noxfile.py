@@ -136,7 +136,7 @@ def bench(session: nox.Session) -> None:
 
 
 _PARTS = (("-n", "2", "--dist", "loadscope", "-m", "not qemu"), ("-m", "qemu"))
-"""Which tests may run side by side: conftest.py. Emulated guests starve beside other work and come alone."""
+"""Which tests may run side by side: tests/conftest.py. Emulated guests starve beside others: alone."""
 
 
 @nox.session
@@ -178,28 +178,28 @@ def micro(session: nox.Session) -> None:
     """Benchmarks of our own hot code, and the start race against crun where crun is installed."""
     _set_up(session, TEST_PACKAGES)
     _python(session, "-m", "pytest", "tests/micro", "-m", "micro", "--benchmark-only", *session.posargs)
-    _python(session, "tests/micro/race.py")
+    _python(session, "-m", "tests.studies.race")
 
 
 @nox.session
 def series(session: nox.Session) -> None:
     """Whole runs one after another, summed up: `nox -s series -- --runs 20 --backends again --out DIR`."""
     _set_up(session)
-    _python(session, "tests/e2e/series.py", *session.posargs)
+    _python(session, "-m", "tests.studies.series", *session.posargs)
 
 
 @nox.session
 def designs(session: nox.Session) -> None:
     """Interleaved pairs against all of A, then all of B, here: `nox -s designs -- --minutes 10`."""
     _set_up(session)
-    _python(session, "tests/e2e/designs.py", *session.posargs)
+    _python(session, "-m", "tests.studies.designs", *session.posargs)
 
 
 @nox.session
 def interruptions(session: nox.Session) -> None:
     """One run interrupted again and again, and whether anything was lost or measured twice."""
     _set_up(session)
-    _python(session, "tests/e2e/interruptions.py", *session.posargs)
+    _python(session, "-m", "tests.studies.interruptions", *session.posargs)
 
 
 @nox.session
@@ -220,4 +220,4 @@ def guests(session: nox.Session) -> None:
 def downstream(session: nox.Session) -> None:
     """Other people's suites, if given: `-- PATH…` of checkouts of docker-py and distribution-spec."""
     _set_up(session, TEST_PACKAGES)
-    _python(session, "tests/downstream/run.py", *session.posargs)
+    _python(session, "-m", "tests.studies.downstream.run", *session.posargs)

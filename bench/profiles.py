@@ -117,7 +117,7 @@ MIN_SESSIONS = 5
 CORE_SHARE = 0.4
 """Of the budget for the sessions before the first look. It has to tell what is easy (a transfer at line rate,
 most of the cost of a block, is known to a thousandth by then); the rest is for what is not.
-tests/bench/time_to_decide.py simulates runs with other shares."""
+tests/studies/time_to_decide.py simulates runs with other shares."""
 
 _TCG = {
     "cpu": 15.0,

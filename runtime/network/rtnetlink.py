@@ -1,7 +1,7 @@
 """The few rtnetlink requests that a container's start needs, several in one message.
 
 pyroute2 says the same things, but takes 0.2 s to import and three times as long for a container
-(tests/micro/netlink.py); a start has neither. Layouts: linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h.
+(tests/studies/netlink.py); a start has neither. Layouts: linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h.
 """
 
 from __future__ import annotations

@@ -10,11 +10,12 @@ import pytest
 
 from bench.backends.base import BenchImage
 from bench.image import ImageError, build
+from tests.paths import REPOSITORY
 
 
 @pytest.fixture(scope="session")
 def image_cache() -> Path:
-    return Path(os.environ.get("NINETYNINE_CACHE") or Path(__file__).parents[2] / ".cache" / "ninetynine")
+    return Path(os.environ.get("NINETYNINE_CACHE") or REPOSITORY / ".cache" / "ninetynine")
 
 
 @pytest.fixture(scope="session")

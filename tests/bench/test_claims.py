@@ -5,8 +5,9 @@ import pytest
 
 from bench.claims import Claim, ClaimsError, load
 from bench.scenarios.registry import FAMILIES, METRICS
+from tests.paths import REPOSITORY
 
-DOCS = (Path(__file__).parents[2] / "docs" / "claims.md").read_text()
+DOCS = (REPOSITORY / "docs" / "claims.md").read_text()
 CLAIMS = load()
 
 GOOD = """

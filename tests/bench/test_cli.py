@@ -18,8 +18,7 @@ from bench import journal, schema, store
 from bench.cli import app, concluding, tables, verbs
 from bench.cli.dependencies import Dependencies, use
 from bench.testing import FakeBackend, fake_backends, fake_image, fake_scenarios
-
-REPOSITORY = Path(__file__).parents[2]
+from tests.paths import REPOSITORY
 
 
 @pytest.fixture

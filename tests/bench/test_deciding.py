@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from judge_samples import samples
-from looking import ARMS, HOST_ONLY, LOOKS, closed, plan
 
 from bench.claims import load
 from bench.judge import judge
 from bench.judging.deciding import progress
 from bench.judging.progress import Progress
+from tests.bench.judge_samples import samples
+from tests.bench.looking import ARMS, HOST_ONLY, LOOKS, closed, plan
 
 CLAIMS = load()
 EFFECTS = {"host": 0.0, "host-b": 0.0, "runtime": 0.0, "runtime-b": 0.0, "host-2pct": math.log(1 / 1.02)}

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from judge_samples import ARMS, VM_ARMS, find, image, samples
-from looking import plan
 
 from bench.claims import load
 from bench.judge import SamplesError, judge
 from bench.model import Verdict
+from tests.bench.judge_samples import ARMS, VM_ARMS, find, image, samples
+from tests.bench.looking import plan
 
 CLAIMS = load()
 PRIMARY = list(next(claim.primary for claim in CLAIMS.claim if claim.id == "performance"))

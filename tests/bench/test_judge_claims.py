@@ -4,11 +4,11 @@ import math
 
 import pandas as pd
 import pytest
-from judge_samples import ARMS, VM_ARMS, find, image, samples
 
 from bench.claims import load
 from bench.judge import judge
 from bench.model import NotMeasured, Verdict
+from tests.bench.judge_samples import ARMS, VM_ARMS, find, image, samples
 
 CLAIMS = load()
 PRIMARY = list(next(claim.primary for claim in CLAIMS.claim if claim.id == "performance"))

@@ -8,9 +8,6 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from judge_samples import ALL_ARMS, ARMS, SLOWED, find, image, samples
-from looking import ARMS as PLANNED
-from looking import plan
 
 from bench.claims import load
 from bench.judge import judge
@@ -20,6 +17,9 @@ from bench.judging.pairs import Series, collect
 from bench.judging.positive import positive_rows
 from bench.judging.rows import ONCE, Gate
 from bench.model import ArmPlan, Metric, NotMeasured, Verdict
+from tests.bench.judge_samples import ALL_ARMS, ARMS, SLOWED, find, image, samples
+from tests.bench.looking import ARMS as PLANNED
+from tests.bench.looking import plan
 
 CLAIMS = load()
 GATE = Gate(min_sessions=CLAIMS.min_sessions, smoke=False)

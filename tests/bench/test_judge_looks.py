@@ -8,8 +8,6 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from judge_samples import ALL_ARMS, find, samples
-from looking import ARMS, LOOKS, closed, plan
 
 from bench.claims import Claims, load
 from bench.judge import judge
@@ -20,6 +18,8 @@ from bench.judging.spending import Spending, spending
 from bench.model import ArmPlan, Closed, Looks, Plan, Verdict
 from bench.stats.cluster import t_interval
 from bench.stats.sequential import level
+from tests.bench.judge_samples import ALL_ARMS, find, samples
+from tests.bench.looking import ARMS, LOOKS, closed, plan
 
 CLAIMS = load()
 PERFORMANCE = next(claim for claim in CLAIMS.claim if claim.id == "performance")

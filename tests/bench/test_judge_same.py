@@ -4,11 +4,11 @@ import math
 
 import pandas as pd
 import pytest
-from judge_samples import ARMS, find, samples
 
 from bench.claims import load
 from bench.judge import judge
 from bench.model import NotMeasured
+from tests.bench.judge_samples import ARMS, find, samples
 
 CLAIMS = load()
 EVERYWHERE = {**ARMS, "runtime-b": 0.0, "vm-tcg": 0.0}

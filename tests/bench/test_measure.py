@@ -5,13 +5,13 @@ import math
 
 import msgspec
 import pytest
-from walking import SMALL, Bench
 
 from bench import measure, plan
 from bench.journal import Journal
 from bench.measure.time_budget import Guard
 from bench.profiles import MIN_SESSIONS
 from bench.testing import FakeClock, FakeScenario, fake_scenarios
+from tests.bench.walking import SMALL, Bench
 
 
 def counted(bench: Bench) -> list[tuple[str, str]]:

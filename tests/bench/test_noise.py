@@ -6,13 +6,13 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from walking import SMALL, Bench
 
 from bench.measure import noise
 from bench.measure.noise import Conditions, Gauge
 from bench.measure.pressure import KNOWN, REASON, STALL_MORE, STEAL_MORE, TAKES, Usual, repeated
 from bench.model import Sample
 from bench.testing import FakeScenario
+from tests.bench.walking import SMALL, Bench
 
 PLACE = ("cpu.integer", "runtime")
 shares = st.floats(0, 1)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from judge_samples import ARMS, find, samples
 
 from bench.claims import Claim, load
 from bench.judge import judge
@@ -17,6 +16,7 @@ from bench.judging.rows import decide
 from bench.model import Looks
 from bench.stats import quantile
 from bench.stats.cluster import t_interval
+from tests.bench.judge_samples import ARMS, find, samples
 
 CLAIMS = load()
 PERFORMANCE = next(claim for claim in CLAIMS.claim if claim.id == "performance")

@@ -19,8 +19,8 @@ from bench import output, store
 from bench.cli import app
 from bench.output import RefusedError
 from bench.store import StoreError
+from tests.paths import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 NEW = b"new content"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="device nodes, owners and mounts need root")
 

@@ -8,7 +8,6 @@ from collections import Counter
 import msgspec
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from walking import SMALL, Bench
 
 from bench import claims, measure, store
 from bench.journal import DropLine, Journal
@@ -18,6 +17,7 @@ from bench.judging.progress import Progress
 from bench.measure.interim import Course
 from bench.model import Closed
 from bench.testing import FakeScenario, fake_scenarios
+from tests.bench.walking import SMALL, Bench
 
 LOOKING = msgspec.structs.replace(SMALL, sessions=8, first_look=4, slow_sessions=5, max_visits=2)
 NAMES = [("host", "host"), ("runtime", "runtime"), ("crun", "crun"), ("vm-tcg", "vm")]

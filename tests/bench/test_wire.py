@@ -14,6 +14,7 @@ from bench.scenarios import parsers
 from bench.wire import IPERF_PORTS, Wire, WireError, sweep
 from bench.wire.links import RANGE, bucket, free_subnets
 from bench.wire.servers import listens
+from tests.paths import REPOSITORY
 
 GBIT = 1_000_000_000
 LINKS = Path("/sys/class/net")
@@ -152,7 +153,7 @@ with Wire(Path(sys.argv[1])) as wire:
 @pytest.mark.network
 @needs_root
 def test_sweep_spares_the_living_and_a_killed_owner_leaves_nothing(bench_image):
-    root = Path(__file__).parents[2]
+    root = REPOSITORY
     argv = (sys.executable, "-c", HOLDER, str(bench_image.rootfs))
     with subprocess.Popen(argv, cwd=root, stdout=subprocess.PIPE, text=True) as holder:
         link, servers = json.loads(holder.stdout.readline())

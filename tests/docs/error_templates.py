@@ -9,9 +9,9 @@ import ast
 import functools
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.paths import REPOSITORY
+
 PACKAGES = ("bench", "runtime", "vm", "reports")
 SHORTEST = 7  # a shorter literal only joins other messages: "…: …"
 MAKERS = ("fail",)  # functions that return the exception to raise
@@ -121,7 +121,7 @@ def all_messages() -> dict[str, set[str]]:
     """Message → the classes of error that carry it, over all four packages."""
     found: dict[str, set[str]] = {}
     for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
+        for path in sorted((REPOSITORY / package).rglob("*.py")):
             for kind, message in messages(ast.parse(path.read_text())):
                 found.setdefault(message, set()).add(kind)
     return found

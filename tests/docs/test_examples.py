@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+from tests.paths import REPOSITORY
+
+PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -22,7 +23,7 @@ def environment() -> dict[str, str]:
     """As a reader's: benchmarks of an example would measure nothing if they saw this test run's workers."""
     scripts = Path(sys.executable).parent
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    return {**own, "PATH": f"{scripts}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    return {**own, "PATH": f"{scripts}:{os.environ['PATH']}", "PYTHONPATH": str(REPOSITORY)}
 
 
 @pytest.mark.root

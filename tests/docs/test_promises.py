@@ -8,18 +8,19 @@ import sys
 from pathlib import Path
 
 import pytest
-from error_templates import OWN, all_messages, lacks_a_cure, matches
 
-ROOT = Path(__file__).resolve().parents[2]
-WALK = (ROOT / "docs" / "cli.md").read_text()
-README = (ROOT / "README.md").read_text()
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+from tests.docs.error_templates import OWN, all_messages, lacks_a_cure, matches
+from tests.paths import REPOSITORY
+
+WALK = (REPOSITORY / "docs" / "cli.md").read_text()
+README = (REPOSITORY / "README.md").read_text()
+PAGES = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]
 
 
 def verbs(module: str) -> set[str]:
     """The verbs a command line offers, by its own help."""
     shown = subprocess.run(
-        [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", module, "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True
     ).stdout
     return set(re.findall(r"^[│ ]{1,4}([a-z]+) {2,}\S", shown, re.M)) - {"positional"}
 
@@ -32,7 +33,7 @@ def test_every_verb_is_in_the_walk_through(module: str, command: str):
     assert not missing, f"docs/cli.md shows no {command} {sorted(missing)}"
 
 
-ERRORS = re.findall(r"^#{3,4} `(.+)`$", (ROOT / "docs" / "errors.md").read_text(), re.M)
+ERRORS = re.findall(r"^#{3,4} `(.+)`$", (REPOSITORY / "docs" / "errors.md").read_text(), re.M)
 
 
 @pytest.mark.parametrize("heading", ERRORS)
@@ -76,11 +77,11 @@ def prose(page: Path) -> str:
 
 
 def test_pages_name_only_files_that_are_there():
-    roots = [ROOT / one for one in ("bench", "runtime", "vm", "reports", "tests")]
+    roots = [REPOSITORY / one for one in ("bench", "runtime", "vm", "reports", "tests")]
     paths = [
-        f"/{path.relative_to(ROOT)}"
+        f"/{path.relative_to(REPOSITORY)}"
         for root in roots
-        for path in (root, *root.rglob("*"), *ROOT.glob("*.toml"))
+        for path in (root, *root.rglob("*"), *REPOSITORY.glob("*.toml"))
     ]
     gone = {
         (page.name, name)
@@ -88,7 +89,7 @@ def test_pages_name_only_files_that_are_there():
         for name in re.findall(r"[`( ]([a-z_0-9/]+\.(?:py|c|toml))\b(?!/)", prose(page))
         if page.name != "CHANGELOG.md" and not any(path.endswith(f"/{name}") for path in paths)
     }
-    folders = re.findall(r"`([a-z_0-9/]+)/`", (ROOT / "ARCHITECTURE.md").read_text())
+    folders = re.findall(r"`([a-z_0-9/]+)/`", (REPOSITORY / "ARCHITECTURE.md").read_text())
     assert len(folders) > 20
     gone |= {
         ("ARCHITECTURE.md", one) for one in folders if not any(path.endswith(f"/{one}") for path in paths)

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from leftovers import Room, adoption
-from real_runs import Finished, Ninetynine
 
 from bench.backends.resources import owned
+from tests.e2e.leftovers import Room, adoption
+from tests.e2e.real_runs import Finished, Ninetynine
+from tests.paths import REPOSITORY
 
-SHARED_CACHE = Path(os.environ.get("NINETYNINE_CACHE") or Path(__file__).parents[2] / ".cache" / "ninetynine")
+SHARED_CACHE = Path(os.environ.get("NINETYNINE_CACHE") or REPOSITORY / ".cache" / "ninetynine")
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-from leftovers import Room
 
 from bench import journal
 from bench.journal import StartLine
+from tests.e2e.leftovers import Room
+from tests.paths import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 PATIENCE_S = 300.0
 """No promise about speed: a test that waits so long hangs."""
 

@@ -21,9 +21,9 @@ from bench.cli import app, setup
 from bench.cli.dependencies import Dependencies, use
 from bench.model import NotMeasured
 from bench.testing import fake_backends, fake_image, fake_scenarios
+from tests.paths import REPOSITORY
 from vm import Harness, VmUnavailableError
 
-REPOSITORY = Path(__file__).parents[2]
 FILES = ("run.json", "samples.parquet", "verdicts.json", str(journal.NAME))
 NOBODY = "65534"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to give rights up, or to mount")

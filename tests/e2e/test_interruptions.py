@@ -9,12 +9,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import interruptions
 import msgspec
 import pytest
-from interruptions import checked, interrupt_and_resume
-from leftovers import Room
-from real_runs import Ninetynine
 
 from bench import journal, store
 from bench.journal import Contents, DropLine, Journal, RunLine
@@ -22,6 +18,10 @@ from bench.model import Plan, Sample
 from bench.plan import arms_for, make_plan
 from bench.profiles import CORE_SHARE, PROFILES
 from bench.testing import fake_run, fake_scenarios
+from tests.e2e.leftovers import Room
+from tests.e2e.real_runs import Ninetynine
+from tests.studies import interruptions
+from tests.studies.interruptions import checked, interrupt_and_resume
 
 
 def on_fakes(*words: object) -> subprocess.Popen[str]:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from leftovers import Room, kinds
-from real_runs import Finished, Ninetynine, arms_started, steps_of, wait_for
 
 from bench import journal, store
 from bench.cli import dependencies, setup
 from bench.store import Loaded
+from tests.e2e.leftovers import Room, kinds
+from tests.e2e.real_runs import Finished, Ninetynine, arms_started, steps_of, wait_for
 
 pytestmark = [
     pytest.mark.root,

@@ -10,7 +10,6 @@ import jsonschema
 import msgspec
 import pyarrow.parquet as pq
 import pytest
-from real_runs import Finished
 
 from bench import schema
 from bench.backends.registry import BACKENDS
@@ -20,6 +19,7 @@ from bench.plan import make_plan
 from bench.profiles import profile
 from bench.scenarios.registry import METRICS, SCENARIOS
 from bench.testing import fake_image
+from tests.e2e.real_runs import Finished
 
 pytestmark = [
     pytest.mark.root,

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1] / "e2e"))
-
-from systemd_guest import BUSYBOX, MAKE_BUSYBOX, Guest
-from systemd_root import installed_tree, systemd_root
-
+from tests.guests.systemd_guest import BUSYBOX, MAKE_BUSYBOX, Guest
+from tests.guests.systemd_root import installed_tree, systemd_root
+from tests.paths import DOCS
 from vm import Harness, VmConfig
 from vm.network import point_to_point
 
 CACHE = Path(os.environ.get("NINETYNINE_TEST_CACHE", "/var/tmp/ninetynine-test-cache"))
 MEMORY_MIB = 4096
-DOCS = Path(__file__).parents[2] / "docs/daemon.md"
+PAGE = DOCS / "daemon.md"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -58,8 +55,8 @@ def guest() -> Iterator[Guest]:
 @pytest.fixture(scope="session")
 def unit(guest: Guest) -> Iterator[Guest]:
     """The guest with our units, by the commands of the documentation; the image bb:1 is there."""
-    commands = re.search(r"```console\n\$ (ln -s [^`]+?)```", DOCS.read_text())
-    assert commands, f"{DOCS} has no commands that install the units"
+    commands = re.search(r"```console\n\$ (ln -s [^`]+?)```", PAGE.read_text())
+    assert commands, f"{PAGE} has no commands that install the units"
     guest.sh("set -e\n" + commands[1].replace("\n$ ", "\n"))
     guest.sh(f"docker import {BUSYBOX} bb:1")
     yield guest

@@ -12,11 +12,10 @@ import subprocess
 import time
 from pathlib import Path
 
-import clean_root
-
+from tests.paths import REPOSITORY
+from tests.studies import clean_root
 from vm.command import cached
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     "apparmor,busybox-static,ca-certificates,curl,dbus,docker-cli,docker-compose,e2fsprogs,gcc,git,iproute2,"
     "iputils-ping,kmod,libc6-dev,libnftables1,linux-image-cloud-amd64,mmdebstrap,musl-tools,nftables,procps,"
@@ -82,7 +81,7 @@ def _run(root: Path, command: str, volume: Path | None = None) -> None:
 
 def _copy_tree(target: Path) -> None:
     for path in _tracked():
-        copy = target / path.relative_to(ROOT)
+        copy = target / path.relative_to(REPOSITORY)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, copy, follow_symlinks=False)
 
@@ -90,6 +89,6 @@ def _copy_tree(target: Path) -> None:
 def _tracked(*patterns: str) -> list[Path]:
     """What git knows of this tree, or would take in."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns]
-    names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    paths = (ROOT / name for name in sorted(names.split("\0")) if name)
+    names = subprocess.run(listed, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
+    paths = (REPOSITORY / name for name in sorted(names.split("\0")) if name)
     return [path for path in paths if path.is_symlink() or path.is_file()]

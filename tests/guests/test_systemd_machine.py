@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from systemd_guest import Guest
+
+from tests.guests.systemd_guest import Guest
 
 pytestmark = [
     pytest.mark.root,
@@ -47,7 +48,7 @@ def test_a_smoke_run_measures_and_leaves_nothing(guest: Guest) -> None:
 @pytest.mark.parametrize(
     "tests",
     [
-        "tests/runtime/cgroups",
+        "tests/runtime/spawn/cgroups",
         "tests/runtime/engine --ignore tests/runtime/engine/service -m 'root and not network'",
         "tests/runtime/network -m 'root or network'",
     ],

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from systemd_guest import BUSYBOX, ENVIRONMENT, Guest, until
+
+from tests.guests.systemd_guest import BUSYBOX, ENVIRONMENT, Guest, until
 
 pytestmark = [
     pytest.mark.root,

@@ -6,7 +6,8 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from systemd_guest import Guest, until
+
+from tests.guests.systemd_guest import Guest, until
 
 pytestmark = [
     pytest.mark.root,

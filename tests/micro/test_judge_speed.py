@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,10 +12,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from bench.claims import load
 from bench.judge import judge
 from bench.judging.deciding import progress
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
-from judge_samples import ALL_ARMS, samples
-from looking import plan
+from tests.bench.judge_samples import ALL_ARMS, samples
+from tests.bench.looking import plan
 
 pytestmark = pytest.mark.micro
 

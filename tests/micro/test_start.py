@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "runtime"))
-
-from container_rootfs import FIRST, build_rootfs
 
 from runtime.engine import ContainerConfig, Engine, Limits
 from runtime.engine.prepare import prepare
@@ -19,6 +14,7 @@ from runtime.oci import defaults
 from runtime.oci.plan import make_plan
 from runtime.spawn import capabilities, seccomp
 from runtime.spawn.tape import Tape, pointers, spawn
+from tests.runtime.container_rootfs import FIRST, build_rootfs
 
 pytestmark = pytest.mark.micro
 

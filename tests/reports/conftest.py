@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import synthetic
 
 from reports.load import Evidence, load
 from reports.page import render
+from tests.reports import synthetic
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-import synthetic
 
 from bench import model
 from reports import appendix
+from tests.reports import synthetic
 
 
 @pytest.mark.parametrize(

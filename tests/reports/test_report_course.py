@@ -9,8 +9,6 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
-from test_report_verdicts import evidence_of, verdict
 
 from bench import model, store
 from reports import conditions, looks
@@ -18,6 +16,8 @@ from reports.figures import conditions as figure
 from reports.load import Evidence
 from reports.outliers import extremes
 from reports.page import render
+from tests.reports import synthetic
+from tests.reports.test_report_verdicts import evidence_of, verdict
 
 
 def course(evidence: Evidence, **run: Any) -> Evidence:

@@ -4,13 +4,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-import synthetic
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench import store
 from reports.errors import ReportError
 from reports.load import Evidence, load
+from tests.reports import synthetic
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 import pandas as pd
 import pytest
-import synthetic
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plotly.offline import get_plotlyjs
@@ -22,6 +21,7 @@ from reports.bundle import plotly_bundle
 from reports.downloads import MOST_EMBEDDED, downloads
 from reports.errors import ReportError
 from reports.page import embedded_json, render
+from tests.reports import synthetic
 
 MOST_BYTES = 4_000_000
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&{{ 7*7 }}"

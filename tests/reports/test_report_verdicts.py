@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 import pandas as pd
 import pytest
-import synthetic
 
 from bench import claims, model
 from reports import controls, headline, verdicts
 from reports.load import Evidence
+from tests.reports import synthetic
 
 
 def verdict(claim: str, metric: str, state: model.State, **more: Any) -> model.Verdict:

@@ -1,4 +1,6 @@
-"""`nnd` that holds each request and answer to its own OpenAPI document: `checked_nnd.py FILE NND-FLAGS…`.
+"""`nnd` that holds each request and answer to its own OpenAPI document.
+
+    python -m tests.runtime.checked_nnd FILE NND-FLAGS…
 
 What does not conform becomes a line of FILE.
 """

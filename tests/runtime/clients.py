@@ -13,11 +13,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from daemon_process import Daemon
-from terminals import Terminal
+from tests.paths import REPOSITORY
+from tests.runtime.daemon_process import Daemon
+from tests.runtime.terminals import Terminal
 
-_ROOT = Path(__file__).resolve().parents[2]
-_NN = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); from runtime.cli.start.nn import script; script()"
+_NN = (
+    f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); from runtime.cli.start.nn import script; script()"
+)
 _PATIENCE_S = 120
 
 

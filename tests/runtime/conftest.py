@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from clients import Client, names
-from container_rootfs import build_rootfs
-from daemon_process import Daemon, running_daemon
 
 from runtime.engine import ContainerConfig, Engine
+from tests.runtime.clients import Client, names
+from tests.runtime.container_rootfs import build_rootfs
+from tests.runtime.daemon_process import Daemon, running_daemon
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -18,13 +18,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from container_rootfs import build_rootfs
-
 from runtime.image import ImageStore
 from runtime.image.documents import Execution, ImageConfig
 from runtime.spawn.owner import Owner
+from tests.paths import REPOSITORY
+from tests.runtime.container_rootfs import build_rootfs
 
-CHECKED = Path(__file__).with_name("checked_nnd.py")
+CHECKED = "tests.runtime.checked_nnd"
 BUSYBOX = "busybox:latest"
 _PATIENCE_S = 60.0
 
@@ -62,15 +62,15 @@ class Daemon:
 
     def start(self) -> str:
         """Start it and return the line that says it is ready."""
-        program = [str(CHECKED), str(self.violations)] if self.checked else ["-m", "runtime.api.nnd"]
+        program = [CHECKED, str(self.violations)] if self.checked else ["runtime.api.nnd"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, *program, "--root", str(self.root), "--host", self.host, *self.flags],
+                [sys.executable, "-m", *program, "--root", str(self.root), "--host", self.host, *self.flags],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+                env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
                 umask=0o077,  # a careful administrator's, which is none of the containers'
             )
         assert self._process.stdout is not None

@@ -25,9 +25,9 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import zstandard
-from free_ports import free_port
 
 from runtime.image.registry.manifests import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from tests.runtime.free_ports import free_port
 
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _CONFIG = "application/vnd.oci.image.config.v1+json"

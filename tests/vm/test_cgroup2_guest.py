@@ -7,14 +7,14 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from vm_builders import busybox_layer
 
+from tests.paths import REPOSITORY
+from tests.vm.vm_builders import busybox_layer
 from vm.cgroup2_guest import CONTENT, stage, v2_guest
 from vm.initramfs import CONTAINER_MODULES
 
 pytestmark = [pytest.mark.qemu, pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(900)]
 
-REPOSITORY = Path(__file__).parents[2]
 CHECKS = Path(__file__).parent / "in_guest/check_containers.py"
 PYTHON = ("python3-minimal", "python3-msgspec", "python3-isal", "python3-pytest", "python3-hypothesis")
 DAEMON = (
@@ -30,7 +30,17 @@ DAEMON = (
     "busybox-static",
     "docker-cli",
 )
-PYTEST = ["python3", "-m", "pytest", "-q", "-rA", "-o", "addopts=", "-p", "no:cacheprovider"]
+PYTEST = [
+    "python3",
+    "-m",
+    "pytest",
+    "-q",
+    "-rA",
+    "-o",
+    "addopts=--import-mode=importlib",
+    "-p",
+    "no:cacheprovider",
+]
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +51,10 @@ def content(tmp_path_factory):
     content = tmp_path_factory.mktemp("content")
     pyroute2 = Path(importlib.util.find_spec("pyroute2").origin).parent
     stage(content, [REPOSITORY / "runtime", REPOSITORY / "pyproject.toml", pyroute2, CHECKS])
-    stage(content, [REPOSITORY / "conftest.py"])
-    stage(content / "tests", [REPOSITORY / "tests/runtime"])
+    stage(
+        content / "tests",
+        [REPOSITORY / "tests" / name for name in ("__init__.py", "conftest.py", "paths.py", "runtime")],
+    )
     busybox_layer(content / "layer")
     return content
 
@@ -70,7 +82,7 @@ def test_the_guest_has_cgroup_v2_and_nothing_else(guest):
 
 
 def test_the_runtimes_cgroup_tests_pass_on_v2(guest):
-    assert " passed" in in_guest(guest, "tests/runtime/cgroups")
+    assert " passed" in in_guest(guest, "tests/runtime/spawn/cgroups")
 
 
 def test_containers_start_are_limited_frozen_and_killed_on_v2(guest):

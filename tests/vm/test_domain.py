@@ -2,8 +2,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from vm_builders import host, request
 
+from tests.vm.vm_builders import host, request
 from vm.config import VmNetwork
 from vm.domain import domain_xml, kernel_command_line, mac_address, pinned
 

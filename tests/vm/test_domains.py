@@ -1,8 +1,8 @@
 """libvirt's own behaviour behind `Domains`, on the in-process test driver."""
 
 import pytest
-from vm_builders import request
 
+from tests.vm.vm_builders import request
 from vm import Harness
 from vm.domain import OWNER_MARK, domain_xml
 from vm.errors import VmError, VmUnavailableError

@@ -1,8 +1,8 @@
 """The harness's logic on libvirt's in-process test driver with a fake guest: no QEMU, no root."""
 
 import pytest
-from vm_builders import image
 
+from tests.vm.vm_builders import image
 from vm import GuestError, GuestTimeoutError, VmConfig, VmError
 from vm.leftovers import read_ledger
 from vm.testing import FakeGuest

@@ -6,7 +6,7 @@
  * contexts, texts that are not ASCII, and a refusal, which pulls the image or is told. A request that was
  * refused has run nothing, and with --rm it has left nothing, so that Python can ask again.
  *
- * tests/runtime/cli/test_nn_without_python.py holds requests, output and statuses to those of the Python client.
+ * tests/runtime/cli/start/test_nn_without_python.py holds requests, output and statuses to those of the Python client.
  * setup.py writes launcher.h: LAUNCHER, a program for Python, and PYTHON, the interpreter that it was built by,
  * which is asked where there is none beside this program: what builds may be gone once it has built. */
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kinds import NAMES
 
 from bench.backends.base import Backend, BenchImage, Instance, InstanceSpec, NotAvailable
 from bench.backends.registry import BACKENDS
+from tests.bench.backends.kinds import NAMES
 
 
 @pytest.fixture(scope="session")

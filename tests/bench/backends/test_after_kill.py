@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from kinds import NAMES
-from traces import left_of, owner_of, traces
 
 from bench.backends.base import BenchImage, InstanceSpec, NotAvailable
 from bench.backends.registry import BACKENDS
+from tests.bench.backends.kinds import NAMES
+from tests.bench.backends.traces import left_of, owner_of, traces
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 

@@ -6,6 +6,7 @@ import pytest
 
 from bench.backends.base import InstanceSpec
 from bench.backends.registry import BACKENDS
+from tests.paths import REPOSITORY
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -17,7 +18,7 @@ def test_a_backend_is_made_without_touching_anything(name: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_a_backend_is_documented(name: str) -> None:
-    text = (Path(__file__).parents[3] / "docs/backends.md").read_text()
+    text = (REPOSITORY / "docs/backends.md").read_text()
     assert f"| `{name}` |" in text
 
 

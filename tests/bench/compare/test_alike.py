@@ -2,12 +2,12 @@
 
 import msgspec
 import pytest
-from made import drawn, loaded, record
 
 from bench.compare import CompareError, UnlikeRunsError, compare
 from bench.compare.comparability import ALLOWABLE, ITEMS, differences
 from bench.model import BackendInfo, Fingerprint, ImageInfo
 from bench.testing import fake_host
+from tests.bench.compare.made import drawn, loaded, record
 
 SAMPLES = drawn(sessions=4, blocks=2)
 RUN = record(SAMPLES)

@@ -7,13 +7,13 @@ import shutil
 import msgspec
 import pyarrow.parquet as pq
 import pytest
-from made import METRICS, drawn, record, write
 from typer.testing import CliRunner
 
 from bench import store
 from bench.cli import app, comparing
 from bench.cli.dependencies import Dependencies, use
 from bench.testing import FakeBackend, FakeScenario, fake_host, fake_image
+from tests.bench.compare.made import METRICS, drawn, record, write
 
 LOST = {("cpu.float", "runtime"): 0.93}
 

@@ -1,9 +1,9 @@
 """What a second run makes of a first one that was worse."""
 
 import pytest
-from made import METRICS, drawn, loaded, metric
 
 from bench.compare import compare, live
+from tests.bench.compare.made import METRICS, drawn, loaded, metric
 
 LOST = {("cpu.float", "runtime"): 0.95}
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made import METRICS, drawn, loaded, metric, record
 
 from bench import store
 from bench.compare import CompareError, compare
 from bench.model import NotMeasured
+from tests.bench.compare.made import METRICS, drawn, loaded, metric, record
 
 
 def rows(result):

@@ -2,10 +2,10 @@
 
 import msgspec
 import pytest
-from made import METRICS, drawn, loaded, metric, record
 
 from bench.compare import CompareError, compare
 from bench.model import Looks
+from tests.bench.compare.made import METRICS, drawn, loaded, metric, record
 
 MANY = tuple(metric(f"cpu.m{number}") for number in range(8))
 

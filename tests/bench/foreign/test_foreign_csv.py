@@ -8,12 +8,12 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from foreign_samples import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.foreign import ForeignError, judge_frame, judge_table
 from bench.foreign.delimited import read
+from tests.bench.foreign.foreign_samples import samples
 
 HEAD = "metric,system,session,block,value,better\n"
 ROW = "cpu,host,1,1,12.5,lower\n"

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from foreign_samples import WAYS, samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from bench.foreign.readings import reading, summary
 from bench.foreign.verdicts import LEAST
 from bench.judging.pairs import collect, ratio_series
 from bench.stats.cluster import t_interval
+from tests.bench.foreign.foreign_samples import WAYS, samples
 
 LOSS, GAIN = math.log(0.97), math.log(1.02)
 

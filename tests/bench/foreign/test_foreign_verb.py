@@ -12,13 +12,14 @@ import jsonschema
 import msgspec
 import pandas as pd
 import pytest
-from foreign_samples import samples
 from typer.testing import CliRunner
 
 from bench import store
 from bench.cli import app
 from bench.foreign import judge_frame
 from bench.model import Sample, Verdict
+from tests.bench.foreign.foreign_samples import samples
+from tests.paths import REPOSITORY
 
 DATA = Path(__file__).parent / "data"
 
@@ -48,7 +49,7 @@ def test_it_says_what_was_recognised_and_reads_each_row_aloud(slow: Path):
 
 
 def test_the_page_shows_what_its_first_example_prints(tmp_path: Path):
-    page = (Path(__file__).parents[3] / "docs" / "judge.md").read_text()
+    page = (REPOSITORY / "docs" / "judge.md").read_text()
     data = page.partition("<<'CSV'\n")[2].partition("CSV\n")[0]
     (tmp_path / "samples.csv").write_text(data)
     shown = page.partition("prints\n\n")[2].partition("\n\n")[0]
@@ -61,7 +62,7 @@ def test_json_is_the_list_of_verdicts_and_nothing_else(slow: Path):
     found = msgspec.json.decode(result.stdout, type=list[Verdict])
     assert found == judge_frame(pd.read_csv(slow), margin=0.9, alpha=0.01)
     assert "recognised CSV" in result.stderr
-    schema = Path(__file__).parents[3] / "docs" / "schema" / "verdicts.json"
+    schema = REPOSITORY / "docs" / "schema" / "verdicts.json"
     jsonschema.validate(json.loads(result.stdout), json.loads(schema.read_text()))
 
 

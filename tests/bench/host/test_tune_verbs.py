@@ -17,8 +17,8 @@ from bench.cli import app, tuning
 from bench.cli.dependencies import Dependencies, use
 from bench.host.tuning import LOCK, RECORD, Tuner
 from bench.testing import fake_backends, fake_image, fake_scenarios
+from tests.paths import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[3]
 SWAPPINESS = "proc/sys/vm/swappiness"
 PATIENCE_S = 120.0
 """No promise about speed: a test that waits so long hangs."""

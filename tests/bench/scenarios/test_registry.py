@@ -1,12 +1,12 @@
 import re
-from pathlib import Path
 
 import msgspec
 
 from bench.cli.names import scenarios
 from bench.scenarios.registry import FAMILIES, METRICS, SCENARIOS
+from tests.paths import REPOSITORY
 
-DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
+DOCS = REPOSITORY / "docs" / "metrics.md"
 
 
 def test_the_families_and_the_checks_are_there():

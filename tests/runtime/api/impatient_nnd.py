@@ -1,6 +1,6 @@
 """`nnd` that gives memory back at once, so that a test need not wait, and leaks with each event if asked to.
 
-python impatient_nnd.py UNUSED FLAG...; NINETYNINE_TEST_LEAK: bytes.
+python -m tests.runtime.api.impatient_nnd UNUSED FLAG...; NINETYNINE_TEST_LEAK: bytes.
 """
 
 from __future__ import annotations

@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from fake_service import fake_service
-
 from runtime.api.app import Api
+from tests.runtime.api.fake_service import fake_service
 
 
 class Client:

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from fake_service import ID
-from serving import Served, with_api
 
 from runtime.api.http.versions import NEWEST, text
+from tests.runtime.api.fake_service import ID
+from tests.runtime.api.serving import Served, with_api
 
 
 def test_every_answer_tells_the_version_and_the_system(tmp_path: Path):

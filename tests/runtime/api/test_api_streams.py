@@ -6,11 +6,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from fake_service import EXEC, ID
-from serving import Client, Served, with_api
 
 from runtime.engine.errors import StartFailedError
 from runtime.engine.service.records.waiters import Ended
+from tests.runtime.api.fake_service import EXEC, ID
+from tests.runtime.api.serving import Client, Served, with_api
 
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
 MULTIPLEXED = "application/vnd.docker.multiplexed-stream"

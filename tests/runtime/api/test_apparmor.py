@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from daemon_process import Daemon
 
 from runtime.spawn import apparmor
+from tests.runtime.daemon_process import Daemon
 
 pytestmark = [
     pytest.mark.root,

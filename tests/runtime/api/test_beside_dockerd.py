@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon_process import Daemon
 
 from bench.backends.daemons.docker_api import DockerApi
 from bench.backends.daemons.dockerd import OwnDaemon
+from tests.runtime.daemon_process import Daemon
 
 pytestmark = [
     pytest.mark.root,

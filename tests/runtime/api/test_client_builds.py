@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clients import Client
+
+from tests.runtime.clients import Client
 
 pytestmark = pytest.mark.root
 

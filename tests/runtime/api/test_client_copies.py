@@ -8,7 +8,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from clients import Client
+
+from tests.runtime.clients import Client
 
 pytestmark = pytest.mark.root
 

@@ -6,7 +6,8 @@ import json
 import re
 
 import pytest
-from clients import Client, eventually
+
+from tests.runtime.clients import Client, eventually
 
 pytestmark = pytest.mark.root
 

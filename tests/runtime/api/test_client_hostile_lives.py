@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clients import Client, eventually
-from daemon_process import Daemon, running_daemon, settled
-from hostile_program import PROGRAM, STATUS, build_hostile, dead_filesystem
+
+from tests.runtime.clients import Client, eventually
+from tests.runtime.daemon_process import Daemon, running_daemon, settled
+from tests.runtime.hostile_program import PROGRAM, STATUS, build_hostile, dead_filesystem
 
 pytestmark = pytest.mark.root
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from clients import Client
 
 from runtime.image.layers.layer_store import EMPTY_TAR
+from tests.runtime.clients import Client
 
 pytestmark = pytest.mark.root
 

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from clients import Client
 
 from runtime.spawn.cgroups import find_layout
+from tests.runtime.clients import Client
 
 pytestmark = pytest.mark.root
 

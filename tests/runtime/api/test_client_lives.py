@@ -8,7 +8,8 @@ import subprocess
 import time
 
 import pytest
-from clients import Client, eventually
+
+from tests.runtime.clients import Client, eventually
 
 pytestmark = pytest.mark.root
 

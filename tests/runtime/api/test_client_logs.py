@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from clients import Client
+
+from tests.runtime.clients import Client
 
 pytestmark = pytest.mark.root
 

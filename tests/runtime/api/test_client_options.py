@@ -9,9 +9,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-from clients import Client
 
 from runtime.oci import defaults
+from tests.runtime.clients import Client
 
 pytestmark = pytest.mark.root
 

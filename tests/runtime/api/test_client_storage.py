@@ -8,8 +8,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from clients import Client
-from daemon_process import Daemon
+
+from tests.runtime.clients import Client
+from tests.runtime.daemon_process import Daemon
 
 pytestmark = pytest.mark.root
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from clients import Client
+
+from tests.runtime.clients import Client
 
 pytestmark = pytest.mark.root
 

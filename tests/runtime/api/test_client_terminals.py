@@ -6,8 +6,9 @@ import os
 import signal
 
 import pytest
-from clients import Client
-from terminals import Terminal
+
+from tests.runtime.clients import Client
+from tests.runtime.terminals import Terminal
 
 pytestmark = pytest.mark.root
 

@@ -9,7 +9,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from daemon_process import Daemon
+
+from tests.runtime.daemon_process import Daemon
 
 COMPOSE = shutil.which("docker-compose")
 

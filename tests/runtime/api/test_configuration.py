@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon_process import Daemon, running_daemon
 
 from runtime.api.daemon.configuration import Configuration, configuration, settings_of
 from runtime.api.daemon.flags import FLAGS, parser
@@ -19,6 +18,7 @@ from runtime.api.nnd import main, options_of
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.model.request import HostConfig, LogConfig, Ulimit
 from runtime.engine.service.rules.settings import AddressPool, Settings
+from tests.runtime.daemon_process import Daemon, running_daemon
 
 IN_FILE = {
     "default-address-pools": [{"base": "10.237.0.0/16", "size": 24}],

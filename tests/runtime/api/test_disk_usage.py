@@ -6,7 +6,8 @@ import threading
 
 import docker
 import pytest
-from daemon_process import Daemon
+
+from tests.runtime.daemon_process import Daemon
 
 pytestmark = pytest.mark.root
 

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from daemon_process import Daemon
+
+from tests.runtime.daemon_process import Daemon
 
 pytestmark = [
     pytest.mark.root,

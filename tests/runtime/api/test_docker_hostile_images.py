@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from daemon_process import Daemon
-from tars import Entry, directory, entry, hardlink, symlink, tar
+
+from tests.runtime.daemon_process import Daemon
+from tests.runtime.tars import Entry, directory, entry, hardlink, symlink, tar
 
 pytestmark = [
     pytest.mark.root,

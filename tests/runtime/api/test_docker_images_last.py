@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from daemon_process import Daemon, running_daemon
 
 from runtime.image import ImageStore
 from runtime.image.layers.tree import file_digest, tree_digest
+from tests.runtime.daemon_process import Daemon, running_daemon
 
 pytestmark = [
     pytest.mark.root,

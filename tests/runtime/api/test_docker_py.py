@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import docker
 import pytest
-from daemon_process import Daemon
 from docker.errors import APIError, NotFound
+
+from tests.runtime.daemon_process import Daemon
 
 pytestmark = pytest.mark.root
 

@@ -8,8 +8,9 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from daemon_process import Daemon
-from registries import ours
+
+from tests.runtime.daemon_process import Daemon
+from tests.runtime.registries import ours
 
 pytestmark = [
     pytest.mark.root,

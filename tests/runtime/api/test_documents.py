@@ -12,12 +12,12 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from daemon_process import Daemon
 from jsonschema import Draft202012Validator
 
 from runtime.api.http.openapi import document
 from runtime.api.http.routing import routes_of
 from runtime.api.routes import route_modules
+from tests.runtime.daemon_process import Daemon
 
 pytestmark = pytest.mark.root
 DOCUMENT = document(routes_of(route_modules()))

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable
 
 import pytest
-from daemon_process import Daemon, running_daemon
-from own_host import HOST4, World, connect, own_host, run
+
+from tests.runtime.daemon_process import Daemon, running_daemon
+from tests.runtime.own_host import HOST4, World, connect, own_host, run
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from serving import Client, Served, with_api
 
 from runtime.api.http import hijack
 from runtime.api.routes import build
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.model.request import Ulimit
+from tests.runtime.api.serving import Client, Served, with_api
 
 CREATE = "POST /v1.45/containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n"
 WHOLE = f'{CREATE}Content-Length: 13\r\n\r\n{{"Image":"a"}}'.encode()

@@ -15,10 +15,11 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-import daemon_process
 import docker
 import pytest
-from daemon_process import Daemon, running_daemon
+
+from tests.runtime import daemon_process
+from tests.runtime.daemon_process import Daemon, running_daemon
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -26,7 +27,7 @@ WARM_UP, CYCLES = 7, 9
 """The first ones fill what is kept on purpose, as the newest 1000 events; a cycle has some 200."""
 MOST = 192 << 10
 """Bytes a cycle: a leak of 1000 for each event is more. Caches that still fill took up to 100 KiB."""
-IMPATIENT = Path(__file__).with_name("impatient_nnd.py")
+IMPATIENT = "tests.runtime.api.impatient_nnd"
 
 
 def archive(files: int = 1, size: int = 1 << 20) -> bytes:

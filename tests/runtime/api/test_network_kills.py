@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from daemon_process import Daemon, running_daemon
+
+from tests.runtime.daemon_process import Daemon, running_daemon
 
 pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.slow]
 

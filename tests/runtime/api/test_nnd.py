@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from certificates import make_certificates
-from daemon_process import Daemon, add_busybox, running_daemon, settled
 
 from runtime.api.daemon.configuration import configuration
 from runtime.api.daemon.flags import parser
 from runtime.api.nnd import options_of
+from tests.runtime.certificates import make_certificates
+from tests.runtime.daemon_process import Daemon, add_busybox, running_daemon, settled
 
 pytestmark = [
     pytest.mark.root,

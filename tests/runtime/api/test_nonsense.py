@@ -7,11 +7,11 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from daemon_process import Daemon, running_daemon
 
 from runtime.api.http.openapi import document
 from runtime.api.http.routing import routes_of
 from runtime.api.routes import route_modules
+from tests.runtime.daemon_process import Daemon, running_daemon
 
 pytestmark = pytest.mark.root
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from fake_service import ID, record
-from serving import Served, with_api
 
 from runtime.api.http.compat import creation, information, update_of
 from runtime.engine.service.model.request import CreateRequest, EndpointSettings, HostConfig, UpdateRequest
+from tests.runtime.api.fake_service import ID, record
+from tests.runtime.api.serving import Served, with_api
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,16 @@ import re
 from pathlib import Path
 
 from jsonschema import Draft202012Validator
-from serving import Served, with_api
 
 from runtime.api.http.openapi import document, plain_path
 from runtime.api.http.routing import routes_of
 from runtime.api.routes import route_modules
+from tests.paths import DOCS
+from tests.runtime.api.serving import Served, with_api
 
 ROUTES = routes_of(route_modules())
 DOCUMENT = document(ROUTES)
-DOCS = Path(__file__).resolve().parents[3] / "docs" / "api.md"
+PAGE = DOCS / "api.md"
 
 
 def test_every_route_is_described_and_every_schema_is_one():
@@ -37,6 +38,6 @@ def test_the_daemon_serves_it(tmp_path: Path):
 
 
 def test_the_docs_list_every_route():
-    text = DOCS.read_text()
+    text = PAGE.read_text()
     missing = [one.path for one in ROUTES if f"`{one.method} {plain_path(one.path)}`" not in text]
     assert not missing, "docs/api.md says nothing of these"

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.paths import REPOSITORY
+
 pytestmark = [pytest.mark.root]
 
-REPOSITORY = Path(__file__).parents[3]
 FIRST_FD = 3
 LAUNCH = "import os, sys; os.environ['LISTEN_PID'] = str(os.getpid()); os.execv(sys.executable, sys.argv[1:])"
 

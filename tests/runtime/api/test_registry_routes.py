@@ -5,13 +5,13 @@ import json
 from urllib.parse import quote
 
 import pytest
-from registries import Fake, digest_of, make_image, ours, send, tar_of
-from serving import with_api
 
 from runtime.image import ImageStore
 from runtime.image.registry.client import RegistryClient
 from runtime.image.registry.credentials import Credential, encode_header
 from runtime.image.registry.options import Options
+from tests.runtime.api.serving import with_api
+from tests.runtime.registries import Fake, digest_of, make_image, ours, send, tar_of
 
 TAR = tar_of({"file": b"x" * 3000})
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemon_process import Daemon
+
+from tests.runtime.daemon_process import Daemon
 
 pytestmark = pytest.mark.root
 

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from certificates import make_certificates
-from fake_service import fake_service
 
 from runtime.api.app import Api
 from runtime.api.daemon.tls import TlsProtocol, server_context
 from runtime.engine.errors import BadParameterError
+from tests.runtime.api.fake_service import fake_service
+from tests.runtime.certificates import make_certificates
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
 

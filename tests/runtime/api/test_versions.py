@@ -11,9 +11,9 @@ from pathlib import Path
 
 import docker
 import pytest
-from daemon_process import Daemon
 
 from runtime.api.http.versions import NEWEST, OLDEST, text
+from tests.runtime.daemon_process import Daemon
 
 pytestmark = [
     pytest.mark.root,

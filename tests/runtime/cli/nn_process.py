@@ -12,8 +12,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
-START = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from runtime.cli.start.nn import script; script()"
+from tests.paths import REPOSITORY
+
+START = (
+    f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); from runtime.cli.start.nn import script; script()"
+)
 LINE = (sys.executable, "-SEI", "-c", START)
 
 
@@ -35,15 +38,15 @@ def call(
     )
 
 
-def compile_nn(target: Path, python: str, place: str = str(ROOT)) -> None:
+def compile_nn(target: Path, python: str, place: str = str(REPOSITORY)) -> None:
     """Compile what an editable install puts there, by setup.py's own function. It imports as a build does."""
     wanted = ("LAUNCHER", "compile_nn")
     parts = [
         one
-        for one in ast.parse((ROOT / "setup.py").read_text()).body
+        for one in ast.parse((REPOSITORY / "setup.py").read_text()).body
         if (isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) in wanted)
         or (isinstance(one, ast.FunctionDef) and one.name in wanted)
     ]
     names = {one.__name__: one for one in (json, os, shlex, shutil, subprocess, tempfile)} | {"Path": Path}
     exec(compile(ast.Module(parts, []), "setup.py", "exec"), names)  # noqa: S102 - it is our own
-    names["compile_nn"](ROOT / "runtime/cli/start/nn.c", target, python, place)
+    names["compile_nn"](REPOSITORY / "runtime/cli/start/nn.c", target, python, place)

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_server import Request, TinyServer, on_unix
 
 from runtime.cli.errors import CliError
 from runtime.cli.verbs import build_context
 from runtime.docker_syntax import MalformedError, ignore
+from tests.runtime.tiny_server import Request, TinyServer, on_unix
 
 CASES = [
     # text, left out, not left out

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from container_rootfs import build_rootfs
-from daemon_process import Daemon
-from test_log_options import REFUSED as LOG_OPTIONS
-from test_mount_words import WRONG as TMPFS_OPTIONS
 
 from bench.backends.daemons.dockerd import OwnDaemon
+from tests.runtime.container_rootfs import build_rootfs
+from tests.runtime.daemon_process import Daemon
+from tests.runtime.docker_syntax.test_log_options import REFUSED as LOG_OPTIONS
+from tests.runtime.docker_syntax.test_mount_words import WRONG as TMPFS_OPTIONS
 
 pytestmark = [
     pytest.mark.root,

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.paths import REPOSITORY
+
 pytestmark = pytest.mark.root
 
 PROGRAM = """
@@ -46,10 +48,9 @@ def in_a_chroot() -> bool:
 def test_a_container_starts_in_a_chroot(tmp_path: Path, rootfs: Path):
     root = tmp_path / "chroot"
     root.mkdir()
-    repository = str(Path(__file__).parents[3])
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", SCRIPT, str(root), str(rootfs), sys.executable, PROGRAM],
-        env={**os.environ, "PYTHONPATH": repository},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
         check=False,

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from host_traces import cgroups_of, links_of
 
 from runtime.engine import ContainerConfig, Engine, EngineError
 from runtime.spawn.cgroups import find_layout
+from tests.runtime.host_traces import cgroups_of, links_of
 
 pytestmark = pytest.mark.root
 

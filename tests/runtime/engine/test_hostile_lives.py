@@ -8,12 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
-from host_traces import cgroups_of
-from hostile_program import PROGRAM, STATUS, begun, build_hostile, dead_filesystem
 
 from runtime.engine import Container, ContainerConfig, Engine
 from runtime.engine.config import bind
 from runtime.engine.errors import EngineError
+from tests.runtime.host_traces import cgroups_of
+from tests.runtime.hostile_program import PROGRAM, STATUS, begun, build_hostile, dead_filesystem
 
 pytestmark = pytest.mark.root
 

@@ -5,12 +5,12 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
-from own_host import World, own_host
 from pyroute2 import IPRoute
-from wires import Peer
 
 from runtime.network.modes import NetworkModes
 from runtime.network.netns import NetworkNamespace
+from tests.runtime.network.wires import Peer
+from tests.runtime.own_host import World, own_host
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from own_host import HOST4, OUTSIDE4, World, listen, meets, run
 
 from runtime.network.container_netns import inside
 from runtime.network.errors import NetworkError
 from runtime.network.model import Endpoint, NetworkSpec, Port
 from runtime.network.named import NamedNetworks
 from runtime.network.netns import NetworkNamespace
+from tests.runtime.own_host import HOST4, OUTSIDE4, World, listen, meets, run
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 

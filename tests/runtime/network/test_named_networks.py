@@ -15,9 +15,6 @@ from pathlib import Path
 import dns.message
 import msgspec
 import pytest
-from free_ports import free_port
-from own_host import HOST4, HOST6, OUTSIDE4, OUTSIDE6, World, connect, listen, meets, run
-from wires import wait_for
 
 from runtime.network import conntrack
 from runtime.network.container_netns import RESOLVER, inside
@@ -29,6 +26,10 @@ from runtime.network.rules import Rules
 from runtime.network.settings import HostSettings
 from runtime.network.sweeping import sweep
 from runtime.spawn.owner import Owner
+from tests.paths import REPOSITORY
+from tests.runtime.free_ports import free_port
+from tests.runtime.network.wires import wait_for
+from tests.runtime.own_host import HOST4, HOST6, OUTSIDE4, OUTSIDE6, World, connect, listen, meets, run
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
@@ -388,7 +389,7 @@ def test_names_are_asked_inside_and_port_53_stays_free(box, networks: NamedNetwo
 
 BUSY = """
 import resource, socket
-from own_host import own_host
+from tests.runtime.own_host import own_host
 from runtime.network.errors import NetworkError
 from runtime.network.container_netns import inside
 from runtime.network.model import Endpoint, NetworkSpec, Port
@@ -420,10 +421,7 @@ print("done")
 
 def test_a_process_with_many_open_files_names_and_publishes() -> None:
     """libnftables would end the process (select() beyond 1024 descriptors)."""
-    paths = os.pathsep.join(str(Path(__file__).parents[level]) for level in (1, 3))
-    done = subprocess.run(
-        [sys.executable, "-c", BUSY], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths}
-    )
+    done = subprocess.run([sys.executable, "-c", BUSY], capture_output=True, text=True, cwd=REPOSITORY)
     assert done.stdout == "done\n", done.stderr
 
 

@@ -8,13 +8,13 @@ import socket
 from pathlib import Path
 
 import pytest
-from free_ports import free_port
-from own_host import own_host
-from wires import Peer, listener_in, socket_in, traces
 
 from runtime.network.errors import NetworkError
 from runtime.network.model import Port
 from runtime.network.modes import NetworkModes
+from tests.runtime.free_ports import free_port
+from tests.runtime.network.wires import Peer, listener_in, socket_in, traces
+from tests.runtime.own_host import own_host
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 

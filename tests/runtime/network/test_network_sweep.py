@@ -5,14 +5,14 @@ import subprocess
 import sys
 
 import pytest
-from free_ports import free_port
-from wires import traces
 
 from runtime.network.errors import NetworkError
 from runtime.network.modes import NetworkModes
 from runtime.network.nft import Nft
 from runtime.network.sweeping import sweep
 from runtime.spawn.owner import Owner
+from tests.runtime.free_ports import free_port
+from tests.runtime.network.wires import traces
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 

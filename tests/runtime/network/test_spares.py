@@ -8,8 +8,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from own_host import OUTSIDE4, World, connect, listen, meets, run
-from wires import wait_for
 
 from runtime.network.container_netns import RESOLVER, guessed, inside
 from runtime.network.ipam import Pool, next_address
@@ -17,6 +15,8 @@ from runtime.network.model import Endpoint, NetworkSpec, Port
 from runtime.network.modes import NetworkModes
 from runtime.network.named import NamedNetworks
 from runtime.network.nft import set_descriptors_aside
+from tests.runtime.network.wires import wait_for
+from tests.runtime.own_host import OUTSIDE4, World, connect, listen, meets, run
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-from host_traces import links_of
+
+from tests.runtime.host_traces import links_of
 
 CLONE_NEWNET = 0x40000000
 

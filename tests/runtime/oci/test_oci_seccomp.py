@@ -1,13 +1,6 @@
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "spawn"))
-
-from bpf_machine import execute
 
 from runtime.oci.seccomp import compile_seccomp
 from runtime.oci.spec import Seccomp, SeccompArg, SeccompSyscall
@@ -15,6 +8,7 @@ from runtime.spawn.linux import SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_SPE
 from runtime.spawn.seccomp import FilterError
 from runtime.spawn.seccomp.bpf import ALLOW, AUDIT_ARCH, ERRNO, KILL_PROCESS, X32_BIT
 from runtime.spawn.syscalls import table
+from tests.runtime.spawn.bpf_machine import execute
 
 X86 = ("SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32")
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from bpf_machine import execute
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +9,7 @@ from runtime.spawn.linux import CLONE_NEWPID, CLONE_NEWUSER
 from runtime.spawn.seccomp import bpf, default_filter
 from runtime.spawn.seccomp.bpf import ALLOW, AUDIT_ARCH, ERRNO, X32_BIT, Condition, Rule, SyscallTable
 from runtime.spawn.syscalls import table
+from tests.runtime.spawn.bpf_machine import execute
 
 EPERM, ENOSYS = ERRNO | 1, ERRNO | 38
 DOCKER = capabilities.mask(capabilities.DEFAULT)

@@ -6,9 +6,9 @@ import logging
 from pathlib import Path
 
 import pytest
-from lifecycle_fakes import in_loop, make_service
 
 from runtime.engine.service.info import info_document
+from tests.runtime.engine.service.containers.lifecycle_fakes import in_loop, make_service
 
 
 @in_loop

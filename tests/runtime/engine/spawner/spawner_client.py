@@ -13,14 +13,12 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from host_traces import cgroups_of
-
 from runtime.engine import ContainerConfig
 from runtime.engine.spawner.client import Spawner
 from runtime.engine.spawner.protocol import Exec, Exited, Start, Started
 from runtime.spawn.syscalls import MACHINE, table
+from tests.runtime.host_traces import cgroups_of
 
-HERE = Path(__file__).parent
 _WAITS = {str(table(MACHINE).get(name)) for name in ("epoll_wait", "epoll_pwait")}
 _numbers = itertools.count(1)
 

@@ -10,13 +10,20 @@ import time
 from pathlib import Path
 
 import pytest
-from host_traces import cgroups_of
-from hostile_program import PROGRAM, STATUS, begun, build_hostile, dead_filesystem
-from spawner_client import Client, asynchronous, connected, read_all, read_until, settled
 
 from runtime.engine import Engine
 from runtime.engine.config import bind
 from runtime.engine.errors import EngineError
+from tests.runtime.engine.spawner.spawner_client import (
+    Client,
+    asynchronous,
+    connected,
+    read_all,
+    read_until,
+    settled,
+)
+from tests.runtime.host_traces import cgroups_of
+from tests.runtime.hostile_program import PROGRAM, STATUS, begun, build_hostile, dead_filesystem
 
 pytestmark = pytest.mark.root
 

@@ -10,7 +10,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from spawner_client import (
+
+from runtime.engine import Limits, bind
+from runtime.engine.errors import BadParameterError, ConflictError, NotFoundError, StartFailedError
+from runtime.engine.spawner.protocol import Exec
+from tests.runtime.engine.spawner.spawner_client import (
     asynchronous,
     connected,
     is_running,
@@ -19,10 +23,6 @@ from spawner_client import (
     read_until,
     settled,
 )
-
-from runtime.engine import Limits, bind
-from runtime.engine.errors import BadParameterError, ConflictError, NotFoundError, StartFailedError
-from runtime.engine.spawner.protocol import Exec
 
 pytestmark = pytest.mark.root
 

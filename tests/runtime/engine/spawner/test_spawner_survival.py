@@ -10,20 +10,27 @@ import sys
 from pathlib import Path
 
 import pytest
-from host_traces import parents_of
-from spawner_client import HERE, asynchronous, connected, is_running, read_all, read_until, settled
 
 from runtime.engine import Engine
 from runtime.engine.errors import EngineError, UnavailableError
 from runtime.engine.spawner.client import Spawner
+from tests.paths import REPOSITORY
+from tests.runtime.engine.spawner.spawner_client import (
+    asynchronous,
+    connected,
+    is_running,
+    read_all,
+    read_until,
+    settled,
+)
+from tests.runtime.host_traces import parents_of
 
 pytestmark = pytest.mark.root
 
 _DAEMON = """
 import asyncio, os, sys
-sys.path[:0] = sys.argv[4:]
 from pathlib import Path
-from spawner_client import connected
+from tests.runtime.engine.spawner.spawner_client import connected
 
 async def main():
     async with connected(Path(sys.argv[1]), (sys.argv[2],)) as client:
@@ -37,9 +44,11 @@ asyncio.run(main())
 
 def killed_daemon(root: Path, layers: tuple[str, ...], script: str) -> str:
     """Start a container from another process, kill that process; the container's id."""
-    paths = [str(HERE), str(HERE.parents[1]), str(HERE.parents[3])]
     with subprocess.Popen(
-        [sys.executable, "-c", _DAEMON, str(root), *layers, script, *paths], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _DAEMON, str(root), *layers, script],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as daemon:
         assert daemon.stdout is not None
         name = daemon.stdout.readline().strip()

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from spawner_client import Client, asynchronous, connected, settled
 
 from runtime.engine.errors import ConflictError, EngineError
 from runtime.engine.spawner.protocol import Exec
+from tests.runtime.engine.spawner.spawner_client import Client, asynchronous, connected, settled
 
 pytestmark = pytest.mark.root
 

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from registries import Fake
 
 from runtime.image import ImageStore
 from runtime.image.registry.client import RegistryClient
 from runtime.image.registry.options import Options
+from tests.runtime.registries import Fake
 
 
 @pytest.fixture

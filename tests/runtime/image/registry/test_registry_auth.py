@@ -9,7 +9,6 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from registries import Fake, TokenServer, make_image, send, tar_of
 
 from runtime.image.registry.challenge import Challenge, choose, parse_challenges
 from runtime.image.registry.client import RegistryClient
@@ -22,6 +21,7 @@ from runtime.image.registry.errors import (
     RegistryNotFoundError,
 )
 from runtime.image.registry.options import Options
+from tests.runtime.registries import Fake, TokenServer, make_image, send, tar_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:Unverified HTTPS")
 

@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon_process import Daemon, running_daemon
-from registries import (
+
+from runtime.image.registry.credentials import Credential
+from tests.runtime.daemon_process import Daemon, running_daemon
+from tests.runtime.image.registry.test_registry_credentials import HELPER
+from tests.runtime.registries import (
     Fake,
     TokenServer,
     compress,
@@ -29,9 +32,6 @@ from registries import (
     send,
     tar_of,
 )
-from test_registry_credentials import HELPER
-
-from runtime.image.registry.credentials import Credential
 
 pytestmark = [
     pytest.mark.root,

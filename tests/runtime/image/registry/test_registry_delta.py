@@ -3,9 +3,9 @@
 import os
 
 import pytest
-from registries import Relay, distribution, has_distribution, ours, tar_of
 
 from runtime.image import ImageStore
+from tests.runtime.registries import Relay, distribution, has_distribution, ours, tar_of
 
 BASE, CHANGED = 24 << 20, 1_000_000
 MOST = 1_050_000

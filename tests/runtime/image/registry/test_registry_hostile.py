@@ -10,7 +10,6 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from registries import Fake, compress, cut, digest_of, make_image, send, tar_of
 
 from runtime.image import ImageStore, UnpackLimits
 from runtime.image.errors import ImageError
@@ -23,6 +22,7 @@ from runtime.image.registry.errors import (
 )
 from runtime.image.registry.manifests import OCI_MANIFEST, choose, read_document, read_manifest
 from runtime.image.registry.platforms import parse_platform
+from tests.runtime.registries import Fake, compress, cut, digest_of, make_image, send, tar_of
 
 TAR = tar_of({"file": b"x" * 3000})
 LAYER = compress(TAR)

@@ -6,13 +6,13 @@ import threading
 import time
 
 import pytest
-from registries import compress, cut, digest_of, make_image, ours, send, tar_of
 
 from runtime.image import ImageStore
 from runtime.image.registry.cancel import Guard
 from runtime.image.registry.client import RegistryClient
 from runtime.image.registry.errors import RegistryNotFoundError, TransferCancelledError
 from runtime.image.registry.options import Options
+from tests.runtime.registries import compress, cut, digest_of, make_image, ours, send, tar_of
 
 BASE, TOP = tar_of({"base": b"b" * 5000}), tar_of({"top": b"t" * 300})
 

@@ -4,7 +4,13 @@ import contextlib
 import os
 
 import pytest
-from registries import (
+
+from runtime.image import ImageStore
+from runtime.image.registry.client import RegistryClient
+from runtime.image.registry.credentials import Credential
+from runtime.image.registry.errors import RedirectRefusedError, RegistryError, RegistryNotFoundError
+from runtime.image.registry.options import Options
+from tests.runtime.registries import (
     Fake,
     Relay,
     compress,
@@ -16,12 +22,6 @@ from registries import (
     send,
     tar_of,
 )
-
-from runtime.image import ImageStore
-from runtime.image.registry.client import RegistryClient
-from runtime.image.registry.credentials import Credential
-from runtime.image.registry.errors import RedirectRefusedError, RegistryError, RegistryNotFoundError
-from runtime.image.registry.options import Options
 
 PEER = pytest.param(
     "distribution",

@@ -11,11 +11,11 @@ import urllib.error
 import urllib.request
 
 import pytest
-from container_rootfs import in_plain_chroot
 
 from bench.backends.daemons.dockerd import OwnDaemon
 from bench.counting_registry.images import make_layer, push_image
 from bench.counting_registry.registry import RegistryProcess
+from tests.runtime.container_rootfs import in_plain_chroot
 
 pytestmark = [pytest.mark.peers, pytest.mark.slow]
 

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from daemon_process import running_daemon
+
+from tests.runtime.daemon_process import running_daemon
 
 pytestmark = pytest.mark.root
 

@@ -1,0 +1,54 @@
+"""Which tests may run beside which with several workers (`pytest -n 2`), and none against a clock."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import signal
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.paths import REPOSITORY
+
+# The machines are shared and noisy.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
+
+# A shell's `&` has Ctrl-C ignored in all that it starts, and the programs under test have to be told by it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What tests make is read by others too: by the users in their containers.
+os.umask(0o022)
+
+_MACHINE = re.compile(r"\bmark\.(root|qemu|network|peers)\b")
+
+
+@functools.cache
+def group_of(path: str) -> str:
+    """A file is a group; those that run the suite are one, and so are those that make networks on the host.
+
+    Runs of the suite forecast and measure, libvirt's driver is not made for two at once, and networks of
+    tests have fixed addresses.
+    """
+    marks = set(_MACHINE.findall((REPOSITORY / path).read_text()))
+    if not marks:
+        return path
+    if not path.startswith("tests/runtime/"):
+        return "suite"
+    return "networks" if "network" in marks else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand whole groups to workers, the largest first."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Grouped(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid.partition("::")[0])
+
+    return Grouped(config, log)

@@ -1,0 +1,182 @@
+"""Archives as docker, podman and skopeo write them, honest and broken."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from runtime.image import ImageError, ImageStore
+from runtime.image.archives.archive import is_archive
+from runtime.image.archives.loading import import_archive
+from tests.runtime.tars import directory, entry, symlink, tar
+
+pytestmark = pytest.mark.root
+
+LAYERS = (tar(directory("etc"), entry("etc/a", data=b"1")), tar(entry("etc/.wh.a"), entry("b", data=b"2")))
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def config(*layers: bytes) -> bytes:
+    rootfs = {"type": "layers", "diff_ids": [f"sha256:{sha256(layer)}" for layer in layers]}
+    settings = {"Cmd": ["/b"], "Env": ["A=1"], "ExposedPorts": {"80/tcp": {}}}
+    return json.dumps({"architecture": "amd64", "os": "linux", "rootfs": rootfs, "config": settings}).encode()
+
+
+def docker_archive(*layers: bytes, tags: list[str] | None = None) -> bytes:
+    names = [f"{number}/layer.tar" for number in range(len(layers))]
+    image = {"Config": "c.json", "Layers": names, "RepoTags": ["app:1", "app:2"] if tags is None else tags}
+    files = [entry(name, data=layer) for name, layer in zip(names, layers, strict=True)]
+    return tar(
+        entry("c.json", data=config(*layers)),
+        *files,
+        entry("manifest.json", data=json.dumps([image]).encode()),
+    )
+
+
+def oci_files(*layers: bytes) -> dict[str, bytes]:
+    blobs = [gzip.compress(layer) for layer in layers]
+    documents = [config(*layers)]
+    described = [
+        {"mediaType": "m", "digest": f"sha256:{sha256(blob)}", "size": len(blob)}
+        for blob in (*documents, *blobs)
+    ]
+    manifest = json.dumps({"schemaVersion": 2, "config": described[0], "layers": described[1:]}).encode()
+    pointer = {
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": f"sha256:{sha256(manifest)}",
+        "size": len(manifest),
+        "annotations": {"org.opencontainers.image.ref.name": "oci/app"},
+    }
+    files = {f"blobs/sha256/{sha256(blob)}": blob for blob in (manifest, *documents, *blobs)}
+    files["index.json"] = json.dumps({"schemaVersion": 2, "manifests": [pointer]}).encode()
+    return files | {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ImageStore:
+    return ImageStore(tmp_path / "store")
+
+
+def saved(tmp_path: Path, data: bytes) -> Path:
+    path = tmp_path / "archive"
+    path.write_bytes(data)
+    return path
+
+
+def test_a_docker_archive_keeps_names_and_config(store: ImageStore, tmp_path: Path) -> None:
+    path = saved(tmp_path, docker_archive(*LAYERS))
+    assert is_archive(path)
+    assert [image.reference for image in import_archive(store, path)] == ["app:1", "app:2"]
+    image = store.verify("app:2")
+    assert (image.execution.cmd, image.execution.env) == (["/b"], ["A=1"])
+    store.flatten("app:1", tmp_path / "flat")
+    assert sorted(path.name for path in (tmp_path / "flat").rglob("*")) == ["b", "etc"]
+
+
+def test_an_oci_archive_and_its_directory_give_the_same_image(store: ImageStore, tmp_path: Path) -> None:
+    files = oci_files(*LAYERS)
+    layout = tmp_path / "layout"
+    for name, data in files.items():
+        (layout / name).parent.mkdir(parents=True, exist_ok=True)
+        (layout / name).write_bytes(data)
+    path = saved(tmp_path, gzip.compress(tar(*(entry(name, data=data) for name, data in files.items()))))
+    assert is_archive(path) and is_archive(layout)
+    packed = import_archive(store, path)
+    assert [image.reference for image in packed] == ["oci/app:latest"]
+    assert import_archive(store, layout, "other")[0].layers == packed[0].layers
+    store.verify("other")
+
+
+def test_our_own_layout_can_be_imported_elsewhere(store: ImageStore, tmp_path: Path) -> None:
+    made = store.create("app", [io.BytesIO(LAYERS[0])])
+    other = ImageStore(tmp_path / "other")
+    assert import_archive(other, store.root)[0].digest == made.digest
+
+
+def test_equal_layers_that_docker_links_are_found(store: ImageStore, tmp_path: Path) -> None:
+    image = {"Config": "c.json", "Layers": ["0/layer.tar", "1/layer.tar"], "RepoTags": ["app:1"]}
+    files = (
+        entry("c.json", data=config(LAYERS[0], LAYERS[0])),
+        entry("0/layer.tar", data=LAYERS[0]),
+        symlink("1/layer.tar", "../0/layer.tar"),
+        entry("manifest.json", data=json.dumps([image]).encode()),
+    )
+    assert len(import_archive(store, saved(tmp_path, tar(*files)))[0].layers) == 2
+
+
+@pytest.mark.parametrize("form", ["docker", "oci"])
+def test_null_in_a_document_is_nothing_as_go_writes_it(form: str, store: ImageStore, tmp_path: Path) -> None:
+    nothing = {"type": "layers", "diff_ids": None}
+    document = {"architecture": None, "os": "linux", "config": None, "history": None, "rootfs": nothing}
+    data = json.dumps(document).encode()
+    image = [{"Config": "c.json", "Layers": None, "RepoTags": None}]
+    files = {"c.json": data, "manifest.json": json.dumps(image).encode()}
+    if form == "oci":
+        described = {"mediaType": "m", "digest": f"sha256:{sha256(data)}", "size": len(data)}
+        manifest = json.dumps({"schemaVersion": 2, "config": described, "layers": None}).encode()
+        kind = "application/vnd.oci.image.manifest.v1+json"
+        pointer = {"mediaType": kind, "digest": f"sha256:{sha256(manifest)}", "size": len(manifest)}
+        index = {"schemaVersion": 2, "manifests": [pointer | {"annotations": None}]}
+        blobs = {f"blobs/sha256/{sha256(one)}": one for one in (data, manifest)}
+        files = blobs | {"index.json": json.dumps(index).encode()}
+    path = saved(tmp_path, tar(*(entry(name, data=data) for name, data in files.items())))
+    (made,) = import_archive(store, path, "empty")
+    assert (made.id, made.layers, made.config.history) == (f"sha256:{sha256(data)}", (), None)
+    assert [one.names for one in store.summaries()] == [("empty:latest",)]
+
+
+def test_a_root_file_system_is_no_archive(tmp_path: Path) -> None:
+    assert not is_archive(saved(tmp_path, LAYERS[0]))
+    assert not is_archive(saved(tmp_path, b"no tar at all"))
+    assert not is_archive(tmp_path)
+
+
+def test_an_image_without_a_name_needs_one(store: ImageStore, tmp_path: Path) -> None:
+    path = saved(tmp_path, docker_archive(*LAYERS, tags=[]))
+    with pytest.raises(ImageError, match="give one"):
+        import_archive(store, path)
+    assert import_archive(store, path, "named")[0].reference == "named:latest"
+
+
+BROKEN = {
+    "other content": lambda files: files | {"0/layer.tar": tar(entry("evil"))},
+    "missing layer": lambda files: {name: data for name, data in files.items() if name != "0/layer.tar"},
+    "missing config": lambda files: {name: data for name, data in files.items() if name != "c.json"},
+    "no JSON": lambda files: files | {"manifest.json": b"["},
+    "wrong shape": lambda files: files | {"manifest.json": b'{"a": 1}'},
+    "hostile layer": lambda files: (
+        files | {"0/layer.tar": tar(entry("../x")), "c.json": config(tar(entry("../x")))}
+    ),
+    "more layers than digests": lambda files: files | {"c.json": config()},
+    "hostile name": lambda files: files | {"../../x": b""},
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_archive_is_refused_and_leaves_nothing(kind: str, store: ImageStore, tmp_path: Path) -> None:
+    manifest = json.dumps([{"Config": "c.json", "Layers": ["0/layer.tar"], "RepoTags": ["app:1"]}]).encode()
+    files = {"c.json": config(LAYERS[0]), "0/layer.tar": LAYERS[0], "manifest.json": manifest}
+    broken = BROKEN[kind](files)
+    path = saved(tmp_path, tar(*(entry(name, data=data) for name, data in broken.items())))
+    with pytest.raises(ImageError):
+        import_archive(store, path)
+    assert store.list() == []
+    assert not list((store.root / "tmp").iterdir())
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["archive", "store"]
+
+
+def test_an_oci_blob_with_other_bytes_is_refused(store: ImageStore, tmp_path: Path) -> None:
+    files = oci_files(*LAYERS)
+    victim = sorted(name for name in files if name.startswith("blobs"))[0]
+    files[victim] = files[victim][:-1] + bytes([files[victim][-1] ^ 1])
+    with pytest.raises(ImageError):
+        import_archive(store, saved(tmp_path, tar(*(entry(name, data=data) for name, data in files.items()))))
+    assert store.list() == []
