@@ -1,7 +1,4 @@
-"""The literal messages of the errors our code makes, from its syntax tree; an `{expression}` becomes `…`.
-
-Errors that put an operation, an object and the kernel's answer together by themselves are one heading each.
-"""
+"""The literal messages of the errors our code makes, from its syntax tree; an `{expression}` becomes `…`."""
 
 from __future__ import annotations
 
@@ -16,17 +13,11 @@ PACKAGES = ("bench", "runtime", "vm", "reports")
 SHORTEST = 7  # a shorter literal only joins other messages: "…: …"
 MAKERS = ("fail",)  # functions that return the exception to raise
 
-COMPOSED = {
-    "CgroupError": "OPERATION CGROUP: ERRNO (…); …",
-    "StepError": "STEP: ERRNO (…)",
-    "StepKilledError": "STEP: the process died in this step, wait status …",
-    "wrap": "NETWORK OPERATION: ERRNO (…); …",
-    "_worded": "WIRE OPERATION: ERRNO (…); …",
-    "error": "PROGRAM: …; it printed: …",
-    "FaultError": "ANSWER OF THE REGISTRY: …",
-    "write_error": "OPERATION FILE OF THE RUN: …; …",
-}
-"""Error class or function that composes its message by a rule → the name of that rule in docs/errors.md."""
+COMPOSED = (
+    *("CgroupError", "StepError", "StepKilledError", "FaultError"),
+    *("wrap", "_worded", "error", "write_error"),
+)
+"""Errors, and functions that return them, which put their messages together from what they are given."""
 
 OWN = (
     *("CliError", "ChoiceError", "CompareError", "ForeignError", "RefusedError", "StoreError", "TuneError"),
@@ -82,22 +73,21 @@ def candidates(called: str, call: ast.Call, tree: ast.Module) -> Iterator[ast.ex
             yield argument
 
 
-def cgroup_message(call: ast.Call, names: Mapping[str, ast.expr]) -> str:
+def cgroup_messages(call: ast.Call, names: Mapping[str, ast.expr]) -> Iterator[str]:
     """`CgroupError(operation, path, advice=…)`: without an errno the message is all literal."""
     advice = [keyword.value for keyword in call.keywords if keyword.arg == "advice"]
-    if len(call.args) > 2 or not advice:
-        return COMPOSED["CgroupError"]
-    operation, path, what = (template(one, names) or "…" for one in (*call.args, *advice))
-    return f"{operation} {path}; {what}"
+    if len(call.args) == 2 and advice:
+        operation, path, what = (template(one, names) or "…" for one in (*call.args, *advice))
+        yield f"{operation} {path}; {what}"
 
 
 def made(call: ast.Call, names: Mapping[str, ast.expr], tree: ast.Module) -> Iterator[tuple[str, str]]:
     """(class, message) of each message of one call, if it makes an error, to raise it or to hand it on."""
     called = ast.unparse(call.func).rsplit(".", 1)[-1]
     if called == "CgroupError":
-        yield called, cgroup_message(call, names)
+        yield from ((called, message) for message in cgroup_messages(call, names))
     elif called in COMPOSED:
-        yield called, COMPOSED[called]
+        return
     elif called in MAKERS or (called.endswith(("Error", "Unavailable")) and called != "AssertionError"):
         for one in candidates(called, call, tree):
             text = template(one, names)
