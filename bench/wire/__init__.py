@@ -21,7 +21,7 @@ from types import TracebackType
 from bench.wire.links import WireError, WireLinks, sweep
 from bench.wire.servers import Server, start
 from runtime.network.errors import NetworkError
-from runtime.network.netns import NetworkNamespace
+from runtime.network.kernel.netns import NetworkNamespace
 from runtime.spawn.owner import Owner
 
 __all__ = ["IPERF_PORTS", "PINGPONG_PORT", "Wire", "WireError", "sweep"]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.backends.base import BackendError
-from runtime.network.netns import NetworkNamespace
+from runtime.network.kernel.netns import NetworkNamespace
 from runtime.spawn.owner import Owner
 
 RANGE = IPv4Network("10.210.0.0/16")

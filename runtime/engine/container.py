@@ -27,7 +27,7 @@ from runtime.spawn.tape import Paused, SlotValue, Spawned, spawn
 
 if TYPE_CHECKING:
     from runtime.engine.resources import Resources
-    from runtime.image.layers.files import Lease
+    from runtime.image.layers.store_files import Lease
 
 Stdio = tuple[int, int, int]
 _PHASES = ("cgroup", "network", "root", "slots", "spawn")

@@ -15,7 +15,7 @@ from runtime.engine.errors import ContainerStateError, EngineError
 from runtime.engine.prepare import Prepared, exec_process, prepare_exec
 from runtime.engine.reaper import Child, Process
 from runtime.engine.timed_calls import returns
-from runtime.oci.execute import make_exec_plan
+from runtime.oci.exec_plan import make_exec_plan
 from runtime.spawn import namespaces, process, terminal
 from runtime.spawn.cgroups import Cgroup
 from runtime.spawn.linux import AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_PATH, PR_SET_DUMPABLE

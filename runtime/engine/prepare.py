@@ -16,7 +16,7 @@ from runtime.engine.propagation import require_propagation
 from runtime.engine.users import resolve_user
 from runtime.network.model import BRIDGED
 from runtime.oci import defaults
-from runtime.oci.execute import ExecShape
+from runtime.oci.exec_plan import ExecShape
 from runtime.oci.options import MountOptions, parse_options
 from runtime.oci.plan import Plan, Shape, make_plan, namespaces_of
 from runtime.oci.program import Program

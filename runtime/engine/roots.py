@@ -22,7 +22,7 @@ from runtime.spawn.mount_copies import clone_mount
 from runtime.spawn.overlay import make_mapped_overlay, make_overlay
 
 if TYPE_CHECKING:
-    from runtime.image.layers.files import Lease
+    from runtime.image.layers.store_files import Lease
 
 _TARGETS_MOST = 256
 _IMAGES_KEPT = 4

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from runtime.engine.directories import Directories, remove_tree
 from runtime.engine.process_resources import PREFIX
-from runtime.network import sweeping as networks
 from runtime.network.errors import NetworkError
+from runtime.network.host import sweeping as networks
 from runtime.spawn import cgroups
 from runtime.spawn.owner import Owner
 

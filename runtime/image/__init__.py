@@ -8,10 +8,10 @@ from runtime.image.errors import (
     ImageReferenceError,
     LayerError,
 )
+from runtime.image.layers.layer_reader import UnpackLimits
 from runtime.image.layers.layer_store import Layer
-from runtime.image.layers.streams import UnpackLimits
 from runtime.image.store.image import Image
-from runtime.image.store.store import ImageStore
+from runtime.image.store.image_store import ImageStore
 
 __all__ = [
     "Execution",

@@ -11,12 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from runtime.network import rtnetlink
 from runtime.network.errors import NetworkError, wrap
 from runtime.network.ipam import hardware_address
+from runtime.network.kernel import rtnetlink
+from runtime.network.kernel.nft import Nft
+from runtime.network.kernel.rtnetlink import Rtnetlink
 from runtime.network.model import Endpoint, NetworkSpec
-from runtime.network.nft import Nft
-from runtime.network.rtnetlink import Rtnetlink
 
 RESOLVER = "127.0.0.11"
 """Where a container asks for names, as programs and configurations made for docker expect it."""

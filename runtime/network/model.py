@@ -44,7 +44,7 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     gateway is the bridge's own address, without prefix length; an empty subnet means none of that family.
     internal: no way out. masquerade: leaves with the host's address. opens: the host is made to forward what
-    comes in for it, see runtime.network.opening. icc: whether containers on it reach each other. mtu 0: the
+    comes in for it, see runtime.network.host.forwarding. icc: whether containers on it reach each other. mtu 0: the
     kernel's default. prefix: how containers' interfaces on it begin, `eth`. names: containers on it ask for
     names at 127.0.0.11, where two sockets listen, which NamedNetworks.resolver() hands out.
     """

@@ -13,11 +13,12 @@ import threading
 from collections import deque
 from ipaddress import IPv4Network
 
-from runtime.network import container_netns, subnet_lock
-from runtime.network.hostroutes import read_routes
+from runtime.network import container_netns
+from runtime.network.bridge_networks import NamedNetworks
+from runtime.network.host import subnet_lock
 from runtime.network.ipam import Pool, Split, choose_subnet
+from runtime.network.kernel.host_routes import read_routes
 from runtime.network.model import BRIDGED, Attachment, BridgedMode, NetworkSpec, Port
-from runtime.network.named import NamedNetworks
 from runtime.spawn.owner import Owner
 
 _RANGE = Split(IPv4Network("10.209.0.0/16"), 24)

@@ -11,8 +11,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from runtime.image import ImageStore, UnpackLimits
+from runtime.image.layers.layer_reader import LayerReader
 from runtime.image.layers.pack import BlobWriter, Compression, tar_pieces
-from runtime.image.layers.streams import LayerReader
 from runtime.image.layers.tree import tree_digest
 from runtime.image.layers.unpack import unpack
 

@@ -12,7 +12,7 @@ import msgspec
 from pyroute2 import IPRoute
 
 from runtime.network.container_netns import inside
-from runtime.network.netns import NetworkNamespace
+from runtime.network.kernel.netns import NetworkNamespace
 
 OUTSIDE4, OUTSIDE6 = "10.99.0.2", "fd99::2"
 HOST4, HOST6 = "10.99.0.1", "fd99::1"

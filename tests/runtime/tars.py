@@ -6,7 +6,7 @@ import io
 import tarfile
 from pathlib import Path
 
-from runtime.image.layers.streams import LayerReader, UnpackLimits
+from runtime.image.layers.layer_reader import LayerReader, UnpackLimits
 from runtime.image.layers.unpack import Unpacked, unpack
 
 Entry = tuple[tarfile.TarInfo, bytes]

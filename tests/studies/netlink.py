@@ -20,9 +20,9 @@ from collections.abc import Callable
 
 from pyroute2 import IPRoute
 
+from runtime.network.bridge_networks import NamedNetworks
 from runtime.network.container_netns import guessed, inside
 from runtime.network.model import NetworkSpec
-from runtime.network.named import NamedNetworks
 from tests.paths import REPOSITORY
 from tests.runtime.own_host import own_host
 
@@ -102,7 +102,7 @@ def main() -> None:
     for name, found in times.items():
         pairs = statistics.median(one / other for one, other in zip(found, times["ours"], strict=True))
         print(f"{name:9} p50 {statistics.median(found):6.3f} ms, min {min(found):6.3f}, {pairs:.2f} of ours")
-    for module in ("pyroute2", "runtime.network.rtnetlink", "runtime.network.named"):
+    for module in ("pyroute2", "runtime.network.kernel.rtnetlink", "runtime.network.bridge_networks"):
         print(f"import {module}: {import_ms(module):.0f} ms")
 
 

@@ -13,8 +13,8 @@ from typing import Literal
 from bench.backends.base import BackendError
 from bench.model import NetworkMode
 from runtime.engine import process_resources
-from runtime.network import sweeping
 from runtime.network.errors import NetworkError
+from runtime.network.host import sweeping
 from runtime.network.model import Attachment, NetworkSpec
 from runtime.spawn import cgroups
 from runtime.spawn.cgroups import CgroupError

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from runtime.engine.errors import BadParameterError
-from runtime.image.registry.errors import RegistryError
 from runtime.image.registry.platforms import Platform, parse_platform
+from runtime.image.registry.registry_errors import RegistryError
 
 
 def check_name(text: str) -> Platform:

@@ -22,8 +22,8 @@ from runtime.image.references import Reference, parse_reference
 from runtime.image.registry import credentials
 from runtime.image.registry.cancel import Guard
 from runtime.image.registry.credentials import Credential
-from runtime.image.registry.errors import CredentialsError, RegistryError
 from runtime.image.registry.progress import Message, Progress
+from runtime.image.registry.registry_errors import CredentialsError, RegistryError
 from runtime.image.registry.search import Found, search
 
 if TYPE_CHECKING:  # who asks no registry does not wait for what that needs

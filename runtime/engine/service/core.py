@@ -12,7 +12,7 @@ from runtime.engine.service.rules.settings import DEFAULTS, Settings
 
 if TYPE_CHECKING:
     from runtime.engine.spawner.client import Spawner
-    from runtime.image.store.store import ImageStore
+    from runtime.image.store.image_store import ImageStore
     from runtime.volume.store import VolumeStore
 
 _REOPEN_PATIENCE_S = 30.0

@@ -85,7 +85,7 @@ class Service(Parts):
         from runtime.engine.service.containers.execs import Execs
         from runtime.engine.service.networks.networks import Networks
         from runtime.engine.service.stdio.streams import Streams
-        from runtime.image.store.store import ImageStore
+        from runtime.image.store.image_store import ImageStore
         from runtime.volume.store import VolumeStore
 
         self.events = EventBus()

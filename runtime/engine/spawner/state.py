@@ -19,7 +19,7 @@ from runtime.engine.spawner.protocol import MAIN, Exited
 from runtime.engine.spawner.running import Held, Program
 
 if TYPE_CHECKING:
-    from runtime.network.named import NamedNetworks
+    from runtime.network.bridge_networks import NamedNetworks
 
 _MOST_SHAPES = 8
 _SETTLE_S = 0.2

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from runtime.image.archives.archive import Found, OnLayer, ignore_layer, read_archive
+from runtime.image.archives.reading import Found, OnLayer, ignore_layer, read_archive
 from runtime.image.documents import ImageConfig, decode
 from runtime.image.errors import ImageError
 from runtime.image.layers.compression import Readable
@@ -17,7 +17,7 @@ from runtime.image.references import named_reference
 from runtime.image.store.image import Image
 
 if TYPE_CHECKING:
-    from runtime.image.store.store import ImageStore
+    from runtime.image.store.image_store import ImageStore
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from runtime.image.store.image import Image
 from runtime.image.store.listing import seconds_of
 
 if TYPE_CHECKING:
-    from runtime.image.store.store import ImageStore
+    from runtime.image.store.image_store import ImageStore
 
 CONTAINERD_NAME = "io.containerd.image.name"
 _BLOCK = 512

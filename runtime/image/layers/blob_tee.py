@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from runtime.image.documents import MEDIA_TYPE_OF, Descriptor
-from runtime.image.layers.files import EarlyWriter
+from runtime.image.layers.layer_reader import LayerReader, sniff
 from runtime.image.layers.pack import BlobWriter, Compression
 from runtime.image.layers.pipeline import Source
-from runtime.image.layers.streams import LayerReader, sniff
+from runtime.image.layers.store_files import EarlyWriter
 
 
 class Keeper:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Protocol, cast
 from isal import igzip
 
 from runtime.image.errors import LayerError
-from runtime.image.layers.streams import UnpackLimits
+from runtime.image.layers.layer_reader import UnpackLimits
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _LONGEST = max(map(len, _MAGIC))

@@ -21,14 +21,14 @@ import msgspec
 
 from runtime.image.documents import Descriptor
 from runtime.image.errors import ImageError, LayerError, errno_advice
-from runtime.image.layers import files
+from runtime.image.layers import store_files
 from runtime.image.layers.blob_tee import Keeper
 from runtime.image.layers.document_cache import KnownDocuments
+from runtime.image.layers.layer_reader import LayerReader, UnpackLimits
 from runtime.image.layers.metadata import is_opaque
 from runtime.image.layers.pack import END_MARK, Compression, Skip, keep_all, tar_pieces
-from runtime.image.layers.partial import Partials, scratch_name
+from runtime.image.layers.partial_blobs import Partials, scratch_name
 from runtime.image.layers.pipeline import Pieces, Source, read_ahead
-from runtime.image.layers.streams import LayerReader, UnpackLimits
 from runtime.image.layers.tree import file_digest, tree_digest
 from runtime.image.layers.unpack import Unpacked as Contents
 from runtime.image.layers.unpack import unpack
@@ -120,7 +120,7 @@ class LayerStore:
         if target.exists():
             self._unsettled = True  # who placed it may not have come to settle()
             return digest
-        with files.scratch_directory(self.tmp) as scratch:
+        with store_files.scratch_directory(self.tmp) as scratch:
             temporary = scratch / "blob"
             try:
                 temporary.write_bytes(data)
@@ -215,12 +215,12 @@ class LayerStore:
         a manifest names it, in place of OCI's own. LayerError for a hostile or corrupt layer; nothing of it
         is kept then.
         """
-        with files.scratch_directory(self.tmp) as scratch:
+        with store_files.scratch_directory(self.tmp) as scratch:
             blob, work = scratch / scratch_name(digest), scratch / "layer"
             try:
                 with blob.open("xb") as file:
                     keeper = Keeper(
-                        source, files.EarlyWriter(file), compression if digest is None else "none"
+                        source, store_files.EarlyWriter(file), compression if digest is None else "none"
                     )
                     reader, record = self._unpack_to(keeper, work, self._limits, lenient=diff_id is not None)
                     layer = _layer(keeper.kept(reader), reader.diff_id)
@@ -240,7 +240,7 @@ class LayerStore:
             record = self._survivor(home)
             if record is not None:
                 return Unpacked(home / "tree", record)
-        with files.scratch_directory(self.tmp) as scratch:
+        with store_files.scratch_directory(self.tmp) as scratch:
             path = self.blob_path(layer.digest)
             try:
                 with path.open("rb") as source:
@@ -277,26 +277,26 @@ class LayerStore:
         """Return the record of a layer whose tree can be trusted; away with one that a crash has damaged."""
         try:
             record = msgspec.json.decode((home / "layer.json").read_bytes(), type=LayerRecord)
-            if record.boot == files.boot_id():
+            if record.boot == store_files.boot_id():
                 return record
             if record.tree and tree_digest(str(home / "tree")) == record.tree:
-                return self._note(home, msgspec.structs.replace(record, boot=files.boot_id()))
+                return self._note(home, msgspec.structs.replace(record, boot=store_files.boot_id()))
         except (OSError, msgspec.MsgspecError, ImageError):
             pass
-        if files.in_use(home):
+        if store_files.in_use(home):
             raise ImageError(f"layer {home} is damaged and in use; stop its containers and try again")
         self.discard(home)
         return None
 
     def _note(self, home: Path, record: LayerRecord) -> LayerRecord:
-        with files.scratch_directory(self.tmp) as scratch:
-            files.write_atomically(home / "layer.json", msgspec.json.encode(record), scratch)
+        with store_files.scratch_directory(self.tmp) as scratch:
+            store_files.write_atomically(home / "layer.json", msgspec.json.encode(record), scratch)
         return record
 
     def discard(self, path: Path) -> None:
         """Remove a layer. Renamed first: a kill in the middle must not leave half of it under its name."""
         if path.exists():
-            with files.scratch_directory(self.tmp) as scratch:
+            with store_files.scratch_directory(self.tmp) as scratch:
                 path.rename(scratch / path.name)
 
     def _unpack_to(
@@ -313,7 +313,7 @@ class LayerStore:
 
         reader, result = read_ahead(source, unpacking)
         record = LayerRecord(
-            boot=files.boot_id(),
+            boot=store_files.boot_id(),
             entries=result.entries,
             bytes=result.bytes,
             hides_all=is_opaque(str(tree)),
@@ -353,8 +353,8 @@ class LayerStore:
         with self._settling:
             if self._unsettled:
                 self._unsettled = False
-                files.sync_directory(self.blobs)
-                files.sync_directory(self.layers)
+                store_files.sync_directory(self.blobs)
+                store_files.sync_directory(self.layers)
 
     # ---- checks ----------------------------------------------------------------------------------------
 
@@ -374,7 +374,7 @@ class LayerStore:
 
     def _tree_of(self, layer: Layer) -> str:
         """Return the digest that the layer's tree must have, by its blob."""
-        with files.scratch_directory(self.tmp) as scratch, self.open_blob(layer.digest) as source:
+        with store_files.scratch_directory(self.tmp) as scratch, self.open_blob(layer.digest) as source:
             self._unpack_to(source, scratch / "layer", self._own_limits, lenient=True)
             return tree_digest(str(scratch / "layer/tree"))
 

@@ -14,8 +14,8 @@ from typing import Literal, Protocol
 
 from runtime.image.errors import ImageError, errno_advice
 from runtime.image.layers import entry_names, metadata
+from runtime.image.layers.layer_reader import MAGIC
 from runtime.image.layers.pipeline import Hash
-from runtime.image.layers.streams import MAGIC
 from runtime.image.layers.tar_entries import entry_of
 from runtime.image.layers.tree import walk
 

@@ -16,7 +16,7 @@ import msgspec
 
 from runtime.image.errors import LayerError, errno_advice
 from runtime.image.layers import entry_names, metadata
-from runtime.image.layers.streams import LayerReader, UnpackLimits
+from runtime.image.layers.layer_reader import LayerReader, UnpackLimits
 from runtime.image.layers.tar_entries import make_device, write_content
 from runtime.image.layers.tar_headers import Entry
 

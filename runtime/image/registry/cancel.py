@@ -7,7 +7,7 @@ import socket
 import threading
 import weakref
 
-from runtime.image.registry.errors import TransferCancelledError
+from runtime.image.registry.registry_errors import TransferCancelledError
 
 
 class Guard:

@@ -14,14 +14,7 @@ from runtime.image.errors import ImageError
 from runtime.image.references import HUB, Reference, parse_reference
 from runtime.image.registry.cancel import Guard
 from runtime.image.registry.credentials import HUB_KEY, Credential, key_of
-from runtime.image.registry.errors import (
-    ConnectionFailedError,
-    LyingRegistryError,
-    RegistryAuthError,
-    RegistryError,
-    RegistryNotFoundError,
-    TransferCancelledError,
-)
+from runtime.image.registry.error_responses import refusal
 from runtime.image.registry.fetch import fetch_document, fetch_manifest, pull_scope
 from runtime.image.registry.http import Wire
 from runtime.image.registry.manifests import Document, offers, read_manifest
@@ -30,11 +23,18 @@ from runtime.image.registry.platforms import Platform, from_document
 from runtime.image.registry.progress import Message, Progress, quiet
 from runtime.image.registry.pull import Pull, Pulled, not_there
 from runtime.image.registry.push import Push, Pushed
-from runtime.image.registry.refusals import refusal
+from runtime.image.registry.registry_errors import (
+    ConnectionFailedError,
+    LyingRegistryError,
+    RegistryAuthError,
+    RegistryError,
+    RegistryNotFoundError,
+    TransferCancelledError,
+)
 from runtime.image.registry.session import Session, open_session
 from runtime.image.registry.single_flight import Flights
 from runtime.image.registry.transfer import Meter
-from runtime.image.store.store import ImageStore
+from runtime.image.store.image_store import ImageStore
 
 T = TypeVar("T")
 

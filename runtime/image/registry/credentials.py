@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from runtime.image.registry.errors import CredentialsError
+from runtime.image.registry.registry_errors import CredentialsError
 
 HUB_KEY = "https://index.docker.io/v1/"
 _TOKEN_USER = "<token>"

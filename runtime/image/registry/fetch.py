@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from runtime.image.documents import Descriptor
-from runtime.image.registry.errors import ConnectionFailedError, LyingRegistryError
 from runtime.image.registry.http import Answer
 from runtime.image.registry.manifests import ACCEPT, Document, digest_of, read_document
 from runtime.image.registry.options import Options
 from runtime.image.registry.progress import Gauge
+from runtime.image.registry.registry_errors import ConnectionFailedError, LyingRegistryError
 from runtime.image.registry.session import Session
 
 _PIECE = 256 << 10

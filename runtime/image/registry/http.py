@@ -17,10 +17,10 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from runtime.image.registry.cancel import Guard
-from runtime.image.registry.causes import failure
+from runtime.image.registry.connection_errors import failure
 from runtime.image.registry.connections import new_pool
-from runtime.image.registry.errors import ConnectionFailedError, LyingRegistryError, RegistryError
 from runtime.image.registry.options import Options
+from runtime.image.registry.registry_errors import ConnectionFailedError, LyingRegistryError, RegistryError
 from runtime.image.registry.transfer import Meter
 
 _DRAIN = 64 << 10

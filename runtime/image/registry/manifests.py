@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from runtime.image import documents
-from runtime.image.registry.errors import LyingRegistryError, RegistryError, RegistryNotFoundError
 from runtime.image.registry.platforms import Platform, from_document, rank
+from runtime.image.registry.registry_errors import LyingRegistryError, RegistryError, RegistryNotFoundError
 from runtime.image.store.image import MAX_LAYERS
 
 OCI_INDEX, OCI_MANIFEST = documents.INDEX, documents.MANIFEST

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from runtime.image.registry.cancel import Guard
-from runtime.image.registry.errors import TransferCancelledError
+from runtime.image.registry.registry_errors import TransferCancelledError
 
 T = TypeVar("T")
 R = TypeVar("R")

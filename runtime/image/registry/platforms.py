@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from runtime.image.registry.errors import RegistryError
+from runtime.image.registry.registry_errors import RegistryError
 
 _ARCHITECTURES = {
     "x86_64": "amd64",

@@ -13,21 +13,21 @@ from runtime.image.errors import ImageError, LayerError
 from runtime.image.layers.layer_store import Layer
 from runtime.image.references import Reference
 from runtime.image.registry import parallel
-from runtime.image.registry.errors import (
+from runtime.image.registry.fetch import BlobReader, fetch_document, fetch_manifest
+from runtime.image.registry.manifests import Document, choose, read_manifest
+from runtime.image.registry.platforms import from_document, parse_platform, rank
+from runtime.image.registry.progress import Detail, Gauge, Message, Progress, short
+from runtime.image.registry.registry_errors import (
     LyingRegistryError,
     RegistryAuthError,
     RegistryError,
     RegistryNotFoundError,
 )
-from runtime.image.registry.fetch import BlobReader, fetch_document, fetch_manifest
-from runtime.image.registry.manifests import Document, choose, read_manifest
-from runtime.image.registry.platforms import from_document, parse_platform, rank
-from runtime.image.registry.progress import Detail, Gauge, Message, Progress, short
 from runtime.image.registry.session import Session
 from runtime.image.registry.single_flight import Flights
 from runtime.image.registry.transfer import Transfer
 from runtime.image.store.image import Image
-from runtime.image.store.store import ImageStore
+from runtime.image.store.image_store import ImageStore
 
 
 class Pulled(NamedTuple):

@@ -10,14 +10,14 @@ from runtime.image.errors import ImageError
 from runtime.image.layers.layer_store import Layer
 from runtime.image.references import Reference, parse_reference
 from runtime.image.registry import parallel
-from runtime.image.registry.errors import LyingRegistryError, RegistryError
 from runtime.image.registry.http import Body
 from runtime.image.registry.progress import Detail, Gauge, Message, Progress, quiet, short
+from runtime.image.registry.registry_errors import LyingRegistryError, RegistryError
 from runtime.image.registry.session import Session
 from runtime.image.registry.transfer import Transfer
 from runtime.image.registry.upload import Upload, push_scope
 from runtime.image.store.image import Image
-from runtime.image.store.store import ImageStore
+from runtime.image.store.image_store import ImageStore
 
 
 class Pushed(NamedTuple):

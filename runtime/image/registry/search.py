@@ -9,8 +9,8 @@ import msgspec
 
 from runtime.image.references import HUB, parse_reference
 from runtime.image.registry.credentials import Credential
-from runtime.image.registry.errors import LyingRegistryError
-from runtime.image.registry.refusals import clean, refusal
+from runtime.image.registry.error_responses import clean, refusal
+from runtime.image.registry.registry_errors import LyingRegistryError
 
 if TYPE_CHECKING:
     from runtime.image.registry.cancel import Guard

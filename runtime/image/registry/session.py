@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import urljoin, urlsplit
 
 from runtime.image.references import HUB
-from runtime.image.registry.authority import Authority
+from runtime.image.registry.auth import Authority
 from runtime.image.registry.credentials import Credential
-from runtime.image.registry.errors import (
+from runtime.image.registry.error_responses import refusal
+from runtime.image.registry.http import Answer, Body, Wire
+from runtime.image.registry.registry_errors import (
     BusyRegistryError,
     ConnectionFailedError,
     RedirectRefusedError,
     shown,
 )
-from runtime.image.registry.http import Answer, Body, Wire
-from runtime.image.registry.refusals import refusal
 
 _HUB_API = "registry-1.docker.io"
 _REDIRECTS = 5

@@ -7,8 +7,8 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.image.registry.errors import RegistryError
 from runtime.image.registry.options import Options
+from runtime.image.registry.registry_errors import RegistryError
 
 
 def context_of(host: str, options: Options) -> ssl.SSLContext:

@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-from runtime.image.registry.errors import (
+from runtime.image.registry.http import Answer, Body
+from runtime.image.registry.progress import Gauge
+from runtime.image.registry.registry_errors import (
     ConnectionFailedError,
     RedirectRefusedError,
     RegistryAuthError,
     RegistryError,
     TransferCancelledError,
 )
-from runtime.image.registry.http import Answer, Body
-from runtime.image.registry.progress import Gauge
 from runtime.image.registry.session import Session
 
 _PIECE = 1 << 20

@@ -16,12 +16,12 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import hdrs, web
 
-from runtime.image.server import blobs, names
+from runtime.image.server import blob_routes, identifiers
 from runtime.image.server.collect import GRACE_S, Collected, collect
 from runtime.image.server.faults import FaultError, manifest_unknown
 from runtime.image.server.gate import Gate
 from runtime.image.server.manifests import LONGEST, OCI_INDEX
-from runtime.image.server.store import Store
+from runtime.image.server.registry_store import Store
 from runtime.image.server.uploads import Uploads
 
 _PATH = re.compile(
@@ -72,17 +72,17 @@ class Registry:
         reference = _reference(target.rest)
         data = await _short_body(request)
         content_type = request.headers.get(hdrs.CONTENT_TYPE, "")
-        tags = tuple(names.tag(tag) for tag in request.query.getall("tag", []))
+        tags = tuple(identifiers.tag(tag) for tag in request.query.getall("tag", []))
         if len(tags) > _MOST_TAGS:
             raise FaultError(
                 414, "UNSUPPORTED", f"{len(tags)} tags in one request; send at most {_MOST_TAGS}"
             )
-        if names.is_digest(reference):
-            digest = names.digest_of(data, reference.partition(":")[0])
+        if identifiers.is_digest(reference):
+            digest = identifiers.digest_of(data, reference.partition(":")[0])
             if digest != reference:
                 raise FaultError(400, "DIGEST_INVALID", f"manifest has the digest {digest}, not {reference}")
         else:
-            digest, tags = names.digest_of(data), (*tags, reference)
+            digest, tags = identifiers.digest_of(data), (*tags, reference)
         async with self.gate.shared():
             pushed = await asyncio.to_thread(
                 self.store.put_manifest, target.repository, data, content_type, digest, tags
@@ -101,7 +101,7 @@ class Registry:
         """DELETE manifests/<tag or digest>: a tag alone, or a manifest with all its tags."""
         reference = _reference(target.rest)
         async with self.gate.shared():
-            if names.is_digest(reference):
+            if identifiers.is_digest(reference):
                 self.store.drop_manifest(target.repository, reference)
             else:
                 self.store.known(target.repository)
@@ -120,7 +120,7 @@ class Registry:
         """GET referrers/<digest>[?artifactType=]: an index, empty when there are none."""
         found = [
             msgspec.json.decode(one)
-            for one in self.store.referrers(target.repository, names.digest(target.rest))
+            for one in self.store.referrers(target.repository, identifiers.digest(target.rest))
         ]
         headers: dict[str, str] = {hdrs.CONTENT_TYPE: OCI_INDEX}
         wanted = request.query.get("artifactType")
@@ -163,14 +163,14 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("manifests", "DELETE"): Registry.delete_manifest,
     ("tags/list", "GET"): Registry.list_tags,
     ("referrers", "GET"): Registry.list_referrers,
-    ("blobs", "GET"): blobs.get_blob,
-    ("blobs", "HEAD"): blobs.get_blob,
-    ("blobs", "DELETE"): blobs.delete_blob,
-    ("blobs/uploads", "POST"): blobs.begin_upload,
-    ("blobs/uploads", "GET"): blobs.show_upload,
-    ("blobs/uploads", "PATCH"): blobs.append_upload,
-    ("blobs/uploads", "PUT"): blobs.finish_upload,
-    ("blobs/uploads", "DELETE"): blobs.cancel_upload,
+    ("blobs", "GET"): blob_routes.get_blob,
+    ("blobs", "HEAD"): blob_routes.get_blob,
+    ("blobs", "DELETE"): blob_routes.delete_blob,
+    ("blobs/uploads", "POST"): blob_routes.begin_upload,
+    ("blobs/uploads", "GET"): blob_routes.show_upload,
+    ("blobs/uploads", "PATCH"): blob_routes.append_upload,
+    ("blobs/uploads", "PUT"): blob_routes.finish_upload,
+    ("blobs/uploads", "DELETE"): blob_routes.cancel_upload,
 }
 _READING = ("GET", "HEAD")
 
@@ -250,11 +250,11 @@ def parse(path: str) -> Target:
     found = _PATH.fullmatch(path)
     if not found:
         raise FaultError(404, "NAME_UNKNOWN", f"{path[:200]!r} is no path of a registry")
-    return Target(names.repository(found["name"]), found["kind"], found["rest"] or "")
+    return Target(identifiers.repository(found["name"]), found["kind"], found["rest"] or "")
 
 
 def _reference(text: str) -> str:
-    return names.digest(text) if names.is_digest(text) else names.tag(text)
+    return identifiers.digest(text) if identifiers.is_digest(text) else identifiers.tag(text)
 
 
 async def _short_body(request: web.Request) -> bytes:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from runtime.image.layers import files
+from runtime.image.layers import store_files
 from runtime.image.server.faults import FaultError
 from runtime.image.server.manifests import Pushed, read_manifest
-from runtime.image.server.store import Store
+from runtime.image.server.registry_store import Store
 
 GRACE_S = 3600.0
 
@@ -35,7 +35,7 @@ def collect(store: Store, *, untagged: bool = False, grace_s: float = GRACE_S) -
     untagged: also manifests that no tag leads to. Killed half-way it has removed a part, and breaks nothing.
     """
     before = time.time() - grace_s
-    files.sweep_scratch(store.tmp)
+    store_files.sweep_scratch(store.tmp)
     manifests = blobs = 0
     needed: set[str] = set()
     for repository in store.all_repositories():

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from runtime.image.server.faults import FaultError
-from runtime.image.server.names import digest
+from runtime.image.server.identifiers import digest
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"

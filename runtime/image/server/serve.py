@@ -20,7 +20,7 @@ from aiohttp.http import HttpProcessingError
 from runtime.image.errors import ImageError, errno_advice
 from runtime.image.server.app import Registry, make_runner
 from runtime.image.server.collect import GRACE_S, Collected, collect
-from runtime.image.server.store import Store
+from runtime.image.server.registry_store import Store
 
 log = logging.getLogger("ninetynine.registry")
 

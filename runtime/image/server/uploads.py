@@ -15,9 +15,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from runtime.image.server import names
+from runtime.image.server import identifiers
 from runtime.image.server.faults import FaultError, upload_unknown
-from runtime.image.server.store import Store
+from runtime.image.server.registry_store import Store
 
 ABANDONED_S = 24 * 3600.0
 """Without a byte for that long, an upload is given up (distribution-spec: the server should)."""
@@ -34,7 +34,7 @@ class Upload:
         self.directory = directory
         self.algorithm = algorithm
         self.busy = False
-        self._hash: Any = names.hasher(algorithm)
+        self._hash: Any = identifiers.hasher(algorithm)
         self.offset = 0
         # Opened for each piece: begun uploads may be many, and each would hold a descriptor for a day.
         self._data = directory / "data"
@@ -42,7 +42,7 @@ class Upload:
         self._rehash()
 
     def _rehash(self) -> None:
-        self._hash = names.hasher(self.algorithm)
+        self._hash = identifiers.hasher(self.algorithm)
         self.offset = 0
         with self._data.open("rb") as file:
             while data := file.read(_CHUNK):
@@ -81,7 +81,7 @@ class Uploads:
 
     def begin(self, repository: str, algorithm: str = "sha256") -> Upload:
         """Begin an upload; `algorithm` is only the one that is hashed along the way."""
-        names.hasher(algorithm)
+        identifiers.hasher(algorithm)
         found = str(uuid.uuid4())
         directory = self._store.uploads / found
         directory.mkdir()

@@ -11,7 +11,7 @@ from runtime.image.errors import ImageError
 
 if TYPE_CHECKING:
     from runtime.image.store.image import Image
-    from runtime.image.store.store import ImageStore
+    from runtime.image.store.image_store import ImageStore
 
 MISSING = "<missing>"
 

@@ -9,7 +9,7 @@ import msgspec
 
 from runtime.image.documents import Descriptor, Index, Manifest, decode, encode
 from runtime.image.errors import ImageError, errno_advice
-from runtime.image.layers import files
+from runtime.image.layers import store_files
 from runtime.image.layers.layer_store import LayerStore
 from runtime.image.store import catalog
 from runtime.image.store.catalog import Entries
@@ -66,7 +66,7 @@ class IndexFile:
         """Replace the list; a reader and a crash see the old one or the new one."""
         try:
             self._content.settle()
-            with files.scratch_directory(self._content.tmp) as scratch:
-                files.write_atomically(self.path, encode(Index(manifests=entries)), scratch)
+            with store_files.scratch_directory(self._content.tmp) as scratch:
+                store_files.write_atomically(self.path, encode(Index(manifests=entries)), scratch)
         except OSError as error:
             raise ImageError(f"write {self.path}: {errno_advice(error)}") from error

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from bench.backends.programs import processes
 from bench.backends.resources import mounts
-from runtime.network.nft import Nft
-from runtime.network.settings import DIRECTORY
+from runtime.network.host.settings import DIRECTORY
+from runtime.network.kernel.nft import Nft
 from runtime.spawn.owner import Owner
 
 Traces = dict[str, set[str]]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pyroute2 import IPRoute
 
+from runtime.network.kernel.netns import NetworkNamespace
 from runtime.network.modes import NetworkModes
-from runtime.network.netns import NetworkNamespace
 from tests.runtime.network.wires import Peer
 from tests.runtime.own_host import World, own_host
 

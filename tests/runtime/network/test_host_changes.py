@@ -11,11 +11,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from runtime.network.bridge_networks import NamedNetworks
 from runtime.network.container_netns import inside
 from runtime.network.errors import NetworkError
+from runtime.network.kernel.netns import NetworkNamespace
 from runtime.network.model import Endpoint, NetworkSpec, Port
-from runtime.network.named import NamedNetworks
-from runtime.network.netns import NetworkNamespace
 from tests.runtime.own_host import HOST4, OUTSIDE4, World, listen, meets, run
 
 pytestmark = [pytest.mark.root, pytest.mark.network]

@@ -16,15 +16,15 @@ import dns.message
 import msgspec
 import pytest
 
-from runtime.network import conntrack
+from runtime.network.bridge_networks import NamedNetworks
 from runtime.network.container_netns import RESOLVER, inside
 from runtime.network.errors import NetworkError
+from runtime.network.host.firewall import Rules
+from runtime.network.host.settings import HostSettings
+from runtime.network.host.sweeping import sweep
+from runtime.network.kernel import conntrack
+from runtime.network.kernel.netns import NetworkNamespace
 from runtime.network.model import Endpoint, NetworkSpec, Port
-from runtime.network.named import NamedNetworks
-from runtime.network.netns import NetworkNamespace
-from runtime.network.rules import Rules
-from runtime.network.settings import HostSettings
-from runtime.network.sweeping import sweep
 from runtime.spawn.owner import Owner
 from tests.paths import REPOSITORY
 from tests.runtime.free_ports import free_port
@@ -393,9 +393,9 @@ from tests.runtime.own_host import own_host
 from runtime.network.errors import NetworkError
 from runtime.network.container_netns import inside
 from runtime.network.model import Endpoint, NetworkSpec, Port
-from runtime.network.named import NamedNetworks
-from runtime.network.netns import NetworkNamespace
-from runtime.network.nft import Nft
+from runtime.network.bridge_networks import NamedNetworks
+from runtime.network.kernel.netns import NetworkNamespace
+from runtime.network.kernel.nft import Nft
 resource.setrlimit(resource.RLIMIT_NOFILE, (2048, 2048))
 with own_host():
     networks = NamedNetworks()
@@ -520,7 +520,7 @@ def test_a_host_that_is_made_a_router_is_one(far: socket.socket, box, networks: 
 VICTIM = """
 import sys, time
 from runtime.network.model import NetworkSpec
-from runtime.network.named import NamedNetworks
+from runtime.network.bridge_networks import NamedNetworks
 networks = NamedNetworks()
 networks.up(NetworkSpec(id="7" * 64, link="odd-name", subnet="10.97.0.0/24", gateway="10.97.0.1"))
 print("up", flush=True)

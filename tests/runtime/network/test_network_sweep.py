@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from runtime.network.errors import NetworkError
+from runtime.network.host.sweeping import sweep
+from runtime.network.kernel.nft import Nft
 from runtime.network.modes import NetworkModes
-from runtime.network.nft import Nft
-from runtime.network.sweeping import sweep
 from runtime.spawn.owner import Owner
 from tests.runtime.free_ports import free_port
 from tests.runtime.network.wires import traces

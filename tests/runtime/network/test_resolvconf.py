@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.network.hostroutes import parse_ipv4, parse_ipv6, read_addresses, read_routes
+from runtime.network.kernel.host_routes import parse_ipv4, parse_ipv6, read_addresses, read_routes
 from runtime.network.resolvconf import (
     ResolvConf,
     for_containers,

@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from runtime.network.bridge_networks import NamedNetworks
 from runtime.network.container_netns import RESOLVER, guessed, inside
 from runtime.network.ipam import Pool, next_address
+from runtime.network.kernel.nft import set_descriptors_aside
 from runtime.network.model import Endpoint, NetworkSpec, Port
 from runtime.network.modes import NetworkModes
-from runtime.network.named import NamedNetworks
-from runtime.network.nft import set_descriptors_aside
 from tests.runtime.network.wires import wait_for
 from tests.runtime.own_host import OUTSIDE4, World, connect, listen, meets, run
 

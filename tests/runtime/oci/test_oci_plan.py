@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from runtime.oci import defaults
-from runtime.oci.execute import ExecShape, make_exec_plan
+from runtime.oci.exec_plan import ExecShape, make_exec_plan
 from runtime.oci.plan import PlanError, Shape, make_plan, namespaces_of
 from runtime.oci.program import Program
 from runtime.oci.spec import Capabilities, Linux, Mount, Process, Root, Spec

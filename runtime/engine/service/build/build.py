@@ -17,7 +17,7 @@ from runtime.engine.service.images.images import publish
 from runtime.engine.service.model.piping import feed
 from runtime.engine.service.model.progress import HeldLines, Lines
 from runtime.image.errors import LayerError
-from runtime.image.layers.files import scratch_directory
+from runtime.image.layers.store_files import scratch_directory
 from runtime.image.store.image import Image
 
 if TYPE_CHECKING:

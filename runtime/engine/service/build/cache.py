@@ -8,8 +8,8 @@ from runtime.engine.service.build.restoring import Origins
 from runtime.engine.service.build.state import State, Step
 from runtime.image.errors import ImageError
 from runtime.image.store.image import Image
+from runtime.image.store.image_store import ImageStore
 from runtime.image.store.pins import Holder
-from runtime.image.store.store import ImageStore
 
 
 class Cache:

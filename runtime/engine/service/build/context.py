@@ -11,8 +11,8 @@ from runtime.docker_syntax import MalformedError, ignore
 from runtime.engine.service.dockerfile.lexer import DockerfileError
 from runtime.engine.service.images.download import open_url
 from runtime.image.layers.compression import PlainReader, Readable
+from runtime.image.layers.layer_reader import LayerReader, UnpackLimits
 from runtime.image.layers.layer_view import Merged
-from runtime.image.layers.streams import LayerReader, UnpackLimits
 from runtime.image.layers.unpack import unpack
 
 DEFAULT = "Dockerfile"

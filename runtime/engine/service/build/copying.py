@@ -20,8 +20,8 @@ from runtime.engine.service.build.sources import Source
 from runtime.image.errors import LayerError
 from runtime.image.layers import metadata
 from runtime.image.layers.compression import PlainReader
+from runtime.image.layers.layer_reader import LayerReader, UnpackLimits
 from runtime.image.layers.layer_view import Merged, Node
-from runtime.image.layers.streams import LayerReader, UnpackLimits
 from runtime.image.layers.unpack import unpack
 
 _ROOT: Owner = (0, 0)

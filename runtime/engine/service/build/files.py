@@ -18,7 +18,7 @@ from runtime.engine.service.dockerfile.lexer import expand
 from runtime.engine.service.dockerfile.parser import Instruction
 from runtime.engine.service.images.download import is_url, open_url
 from runtime.image.layers.layer_view import Merged
-from runtime.image.store.store import ImageStore
+from runtime.image.store.image_store import ImageStore
 from runtime.spawn.errnos import errno_text
 
 _CHUNK = 1 << 20

@@ -20,8 +20,8 @@ from runtime.engine.service.images.image_config import (
 )
 from runtime.image.errors import ImageError
 from runtime.image.store.image import Image
+from runtime.image.store.image_store import ImageStore
 from runtime.image.store.pins import Holder
-from runtime.image.store.store import ImageStore
 
 
 class Origins:

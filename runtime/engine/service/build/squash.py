@@ -11,8 +11,8 @@ from runtime.engine.service.model.record import now
 from runtime.image.documents import RootFs
 from runtime.image.layers.flatten import squash
 from runtime.image.store.image import Image
+from runtime.image.store.image_store import ImageStore
 from runtime.image.store.pins import Holder
-from runtime.image.store.store import ImageStore
 
 
 def squashed(store: ImageStore, image: Image, base: Image | None, scratch: Path, holder: Holder) -> Image:

@@ -20,8 +20,8 @@ from runtime.engine.service.model.request import Config
 from runtime.image.layers.layer_store import Layer
 from runtime.image.layers.layer_view import Merged
 from runtime.image.store.image import Image
+from runtime.image.store.image_store import ImageStore
 from runtime.image.store.pins import Holder
-from runtime.image.store.store import ImageStore
 from runtime.oci.defaults import PATH
 
 

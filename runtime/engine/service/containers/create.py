@@ -38,8 +38,8 @@ from runtime.engine.service.rules.mounting import (
 from runtime.engine.service.rules.old_links import bound
 from runtime.engine.service.rules.settings import DEFAULTS, Settings
 from runtime.engine.service.rules.validate import check_config, check_conflicts, check_host_config
-from runtime.image.layers.files import LockTimeoutError
 from runtime.image.layers.layer_view import Merged
+from runtime.image.layers.store_files import LockTimeoutError
 from runtime.image.registry.platforms import from_document, parse_platform, rank
 from runtime.oci import defaults
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from runtime.network.settings import forwards
+from runtime.network.host.settings import forwards
 from runtime.spawn import apparmor
 from runtime.spawn.cgroups import CgroupError, controllers_at, find_delegated, find_layout
 

@@ -14,8 +14,8 @@ from runtime.engine.service.model.record import now
 from runtime.engine.service.networks.create import complete_pools, engine_errors
 from runtime.engine.service.rules.network_record import IpamPool, NetworkRecord
 from runtime.engine.service.rules.settings import BridgeSettings, Settings
-from runtime.network.hostroutes import read_addresses, read_routes
 from runtime.network.ipam import Address, IpamError, Network, Pool, check_foreign
+from runtime.network.kernel.host_routes import read_addresses, read_routes
 
 log = logging.getLogger(__name__)
 

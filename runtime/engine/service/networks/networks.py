@@ -27,7 +27,7 @@ from runtime.engine.service.rules.network_record import (
     NetworkView,
 )
 from runtime.engine.service.rules.ports import ports_by, ports_of
-from runtime.network.hostroutes import read_addresses, read_routes
+from runtime.network.kernel.host_routes import read_addresses, read_routes
 from runtime.network.model import Endpoint, Port
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,9 @@ from runtime.engine.service.networks.create import renumbered
 from runtime.engine.service.networks.resolution import ContainerNames
 from runtime.engine.service.networks.state import Net, is_bridge
 from runtime.engine.service.rules.network_record import NetworkRecord, NetworkStore
-from runtime.network import resolvconf, subnet_lock
-from runtime.network.hostroutes import has_link, read_routes
+from runtime.network import resolvconf
+from runtime.network.host import subnet_lock
+from runtime.network.kernel.host_routes import has_link, read_routes
 
 if TYPE_CHECKING:
     from runtime.engine.service.core import Core

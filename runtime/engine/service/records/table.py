@@ -26,7 +26,7 @@ from runtime.engine.service.rules.restart import Backoff
 from runtime.network.model import Port
 
 if TYPE_CHECKING:
-    from runtime.image.store.store import ImageStore
+    from runtime.image.store.image_store import ImageStore
 
 T = TypeVar("T")
 

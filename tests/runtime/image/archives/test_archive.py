@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from runtime.image import ImageError, ImageStore
-from runtime.image.archives.archive import is_archive
 from runtime.image.archives.loading import import_archive
+from runtime.image.archives.reading import is_archive
 from tests.runtime.tars import directory, entry, symlink, tar
 
 pytestmark = pytest.mark.root

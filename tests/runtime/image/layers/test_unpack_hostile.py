@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtime.image import ImageError, ImageStore, LayerError, UnpackLimits
-from runtime.image.layers.streams import LayerReader
+from runtime.image.layers.layer_reader import LayerReader
 from tests.runtime.tars import directory, entry, hardlink, symlink, tar, unpack_bytes
 
 pytestmark = pytest.mark.root

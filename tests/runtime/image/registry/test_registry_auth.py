@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from runtime.image.registry.challenge import Challenge, choose, parse_challenges
 from runtime.image.registry.client import RegistryClient
 from runtime.image.registry.credentials import Credential
-from runtime.image.registry.errors import (
+from runtime.image.registry.options import Options
+from runtime.image.registry.registry_errors import (
     ConnectionFailedError,
     RedirectRefusedError,
     RegistryAuthError,
     RegistryError,
     RegistryNotFoundError,
 )
-from runtime.image.registry.options import Options
 from tests.runtime.registries import Fake, TokenServer, make_image, send, tar_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:Unverified HTTPS")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runtime.image.registry import credentials
 from runtime.image.registry.credentials import HUB_KEY, Credential
-from runtime.image.registry.errors import CredentialsError
+from runtime.image.registry.registry_errors import CredentialsError
 
 HELPER = """#!/usr/bin/env python3
 import json, pathlib, sys

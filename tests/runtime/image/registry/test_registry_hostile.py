@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from runtime.image import ImageStore, UnpackLimits
 from runtime.image.errors import ImageError
 from runtime.image.registry.client import RegistryClient
-from runtime.image.registry.errors import (
+from runtime.image.registry.manifests import OCI_MANIFEST, choose, read_document, read_manifest
+from runtime.image.registry.platforms import parse_platform
+from runtime.image.registry.registry_errors import (
     ConnectionFailedError,
     LyingRegistryError,
     RedirectRefusedError,
     RegistryError,
 )
-from runtime.image.registry.manifests import OCI_MANIFEST, choose, read_document, read_manifest
-from runtime.image.registry.platforms import parse_platform
 from tests.runtime.registries import Fake, compress, cut, digest_of, make_image, send, tar_of
 
 TAR = tar_of({"file": b"x" * 3000})

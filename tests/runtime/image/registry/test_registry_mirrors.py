@@ -7,8 +7,8 @@ import pytest
 from runtime.image.registry import session
 from runtime.image.registry.client import RegistryClient
 from runtime.image.registry.credentials import Credential
-from runtime.image.registry.errors import RegistryNotFoundError
 from runtime.image.registry.options import Options
+from runtime.image.registry.registry_errors import RegistryNotFoundError
 from tests.runtime.registries import make_image, send, tar_of
 
 IMAGE = make_image([tar_of({"file": b"x" * 100})])

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.image.registry.errors import RegistryError
 from runtime.image.registry.platforms import Platform, from_document, host_platform, parse_platform, rank
+from runtime.image.registry.registry_errors import RegistryError
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 from runtime.image import ImageStore
 from runtime.image.registry.client import RegistryClient
 from runtime.image.registry.credentials import Credential
-from runtime.image.registry.errors import RedirectRefusedError, RegistryError, RegistryNotFoundError
 from runtime.image.registry.options import Options
+from runtime.image.registry.registry_errors import RedirectRefusedError, RegistryError, RegistryNotFoundError
 from tests.runtime.registries import (
     Fake,
     Relay,

@@ -14,13 +14,13 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.image.server import blobs, names
+from runtime.image.server import blob_routes, identifiers
 from runtime.image.server.app import Registry, make_runner, parse
 from runtime.image.server.collect import collect
 from runtime.image.server.faults import FaultError
 from runtime.image.server.manifests import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, read_manifest
+from runtime.image.server.registry_store import Store
 from runtime.image.server.serve import held
-from runtime.image.server.store import Store
 from runtime.image.server.uploads import Uploads
 
 REPO = "some/repo"
@@ -504,7 +504,7 @@ def test_what_can_be_read_has_a_head_and_other_methods_are_told_of(tmp_path):
 
 
 def test_an_upload_is_not_held_by_who_sends_nothing_more(tmp_path, monkeypatch):
-    monkeypatch.setattr(blobs, "STALL_S", 0.05)
+    monkeypatch.setattr(blob_routes, "STALL_S", 0.05)
 
     async def story(client, _):
         _, headers, _ = await client.ask("POST", f"/v2/{REPO}/blobs/uploads/")
@@ -580,7 +580,7 @@ def test_paths_that_name_nothing(path):
 @given(st.text(max_size=60))
 def test_a_name_that_passes_is_safe_as_a_path(text):
     try:
-        found = names.repository(text)
+        found = identifiers.repository(text)
     except FaultError:
         return
     assert ".." not in found.split("/")

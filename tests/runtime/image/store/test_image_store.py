@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime.image import Execution, ImageConfig, ImageError, ImageStore
-from runtime.image.layers import files
+from runtime.image.layers import store_files
 from runtime.image.layers.tree import tree_digest
 from tests.paths import REPOSITORY
 from tests.runtime.tars import directory, entry, tar
@@ -275,7 +275,7 @@ def test_content_is_durable_before_the_list_that_names_it(
     store: ImageStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr(files, "sync_directory", synced.append)
+    monkeypatch.setattr(store_files, "sync_directory", synced.append)
     store.create("app", [io.BytesIO(BASE)])
     assert synced == [store.root / "blobs/sha256", store.root / "layers", store.root]
     store.create("again", [io.BytesIO(BASE)])  # who put it there may not have come so far

@@ -13,7 +13,7 @@ from runtime.engine.process_resources import MOST_CGROUPS, POOL_SIZE
 from runtime.spawn.cgroups import find_layout, joined_v1
 from tests.runtime.daemon_process import Daemon, leftovers
 
-_RELAY = "runtime.network.relay"
+_RELAY = "runtime.network.ports.relay"
 
 
 def differences(daemon: Daemon, up: int, published: int) -> list[str]:

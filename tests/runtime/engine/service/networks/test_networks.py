@@ -25,7 +25,7 @@ from runtime.engine.service.networks.state import at_rest
 from runtime.engine.service.rules.network_record import Ipam, IpamPool, NetworkCreate
 from runtime.engine.service.rules.ports import ports_of
 from runtime.engine.spawner.protocol import Endpoint, Link, Linked, NetworkSpec
-from runtime.network import subnet_lock
+from runtime.network.host import subnet_lock
 from runtime.network.model import Port
 from tests.runtime.engine.service.containers.lifecycle_fakes import (
     FakeSpawner,

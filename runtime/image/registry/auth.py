@@ -13,9 +13,9 @@ import msgspec
 
 from runtime.image.registry.challenge import Challenge, choose, parse_challenges
 from runtime.image.registry.credentials import Credential
-from runtime.image.registry.errors import LyingRegistryError, RegistryAuthError, RegistryError
+from runtime.image.registry.error_responses import refusal
 from runtime.image.registry.http import Body, Wire
-from runtime.image.registry.refusals import refusal
+from runtime.image.registry.registry_errors import LyingRegistryError, RegistryAuthError, RegistryError
 
 _CLIENT = "ninetynine"
 _LONGEST = 1 << 20

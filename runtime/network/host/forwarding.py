@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from runtime.network import settings
+from runtime.network.host import settings
+from runtime.network.host.firewall import Rules
+from runtime.network.host.settings import HostSettings
 from runtime.network.model import NetworkSpec
-from runtime.network.rules import Rules
-from runtime.network.settings import HostSettings
 from runtime.spawn.owner import Owner
 
 

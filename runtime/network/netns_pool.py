@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from runtime.network.container_netns import Pair
-from runtime.network.netns import NetworkNamespace
-from runtime.network.rtnetlink import Rtnetlink
+from runtime.network.kernel.netns import NetworkNamespace
+from runtime.network.kernel.rtnetlink import Rtnetlink
 
 _MOST_NETWORKS = 4
 """For how many networks there are some; those that were asked for last."""

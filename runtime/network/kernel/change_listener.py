@@ -11,7 +11,7 @@ import select
 import socket
 from collections.abc import Callable
 
-from runtime.network.rtnetlink import messages
+from runtime.network.kernel.rtnetlink import messages
 
 _NETLINK_ROUTE, _NETLINK_NETFILTER = 0, 12
 _ROUTES = 1 << 6 | 1 << 10

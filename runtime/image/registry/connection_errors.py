@@ -12,7 +12,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from runtime.image.registry.errors import ConnectionFailedError, shown
+from runtime.image.registry.registry_errors import ConnectionFailedError, shown
 
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER", "PACKET_LENGTH", "EOF")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from runtime.image.registry.errors import (
+from runtime.image.registry.registry_errors import (
     BusyRegistryError,
     RegistryAuthError,
     RegistryError,

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from runtime.image.archives import archive
+from runtime.image.archives import reading
 from runtime.image.documents import (
     CONFIG,
     MANIFEST,
@@ -22,10 +22,10 @@ from runtime.image.documents import (
     encode,
 )
 from runtime.image.errors import ImageConflictError, ImageError, errno_advice
-from runtime.image.layers import files, flatten
+from runtime.image.layers import flatten, store_files
+from runtime.image.layers.layer_reader import UnpackLimits
 from runtime.image.layers.layer_store import Layer, LayerStore
 from runtime.image.layers.pack import Compression
-from runtime.image.layers.streams import UnpackLimits
 from runtime.image.references import named_reference, parse_reference
 from runtime.image.store import catalog, listing, removal
 from runtime.image.store.catalog import Entries
@@ -59,8 +59,8 @@ class ImageStore:
         self.sweep()
         layout = self.root / "oci-layout"
         if not layout.exists():
-            with files.scratch_directory(self.content.tmp) as scratch:
-                files.write_atomically(layout, b'{"imageLayoutVersion":"1.0.0"}', scratch)
+            with store_files.scratch_directory(self.content.tmp) as scratch:
+                store_files.write_atomically(layout, b'{"imageLayoutVersion":"1.0.0"}', scratch)
 
     # ---- in --------------------------------------------------------------------------------------------
 
@@ -71,7 +71,7 @@ class ImageStore:
         A pull holds it from its first look for a layer that is here already until add_image(). What a failure
         leaves goes with the next removal.
         """
-        with files.locked(self._content_lock, shared=True):
+        with store_files.locked(self._content_lock, shared=True):
             try:
                 yield
             except BaseException:
@@ -168,7 +168,7 @@ class ImageStore:
             read_documents(self.content, entry)
             return self._named(entry, wanted, again=True)
 
-    def add_found(self, item: archive.Found, names: Sequence[str], parent: str = "") -> Image:
+    def add_found(self, item: reading.Found, names: Sequence[str], parent: str = "") -> Image:
         """Take in an image that was found in an archive, within adding()."""
         if item.manifest:
             return self.add_image(names, item.manifest, item.media_type, item.layers, item.config)
@@ -179,26 +179,26 @@ class ImageStore:
     def tag(self, reference: str, name: str) -> Image:
         """Give an image one more name (`repository[:tag]`); an image that had it loses it."""
         wanted = named_reference(name)
-        with files.locked(self._lock):
+        with store_files.locked(self._lock):
             entries = self._index.read()
             entry = catalog.find(entries, reference, self.root)
         return self._named(catalog.bare(entry), [wanted])
 
     def adopt(self, image_id: str, parent: str, step: str) -> Image:
         """Note what an image from elsewhere is made from, and by which build step; return it."""
-        with files.locked(self._lock):
+        with store_files.locked(self._lock):
             self._index.write(catalog.adopt(self._index.read(), image_id, parent, step))
         return self.resolve(image_id)
 
     def record_digest(self, reference: str, repository: str) -> Image:
         """Note that an image is in a registry, by its manifest's digest there: after a push."""
-        with files.locked(self._lock):
+        with store_files.locked(self._lock):
             entry = catalog.find(self._index.read(), reference, self.root)
         return self._named(catalog.bare(entry), [f"{parse_reference(repository).repository}@{entry.digest}"])
 
     def _named(self, entry: Descriptor, names: Sequence[str], *, again: bool = False) -> Image:
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        with files.locked(self._lock):
+        with store_files.locked(self._lock):
             entries = catalog.add(self._index.read(), entry, names, now, again=again)
             self._index.write(entries)
         found = [one for one in catalog.of_image(entries, catalog.id_of(entry)) if one.digest == entry.digest]
@@ -225,7 +225,7 @@ class ImageStore:
         For who has just become the image's user: removals that begin later hear of that. LockTimeoutError
         after patience_s.
         """
-        with files.locked(self._lock, timeout_s=patience_s):
+        with store_files.locked(self._lock, timeout_s=patience_s):
             self.find_id(image_id)
 
     def is_id(self, text: str) -> bool:
@@ -274,9 +274,9 @@ class ImageStore:
         """The bytes of the image's manifest, as it came or was made."""
         return self.content.read_blob(image.digest)
 
-    def lease(self, image: Image) -> files.Lease:
+    def lease(self, image: Image) -> store_files.Lease:
         """Keep the image's layers from being removed until the lease is closed or this process ends."""
-        return files.Lease(tuple(path.parent for path in image.layer_dirs))
+        return store_files.Lease(tuple(path.parent for path in image.layer_dirs))
 
     def verify(self, reference: str) -> Image:
         """Hash every blob and every unpacked layer again; ImageError names the first that changed."""
@@ -301,7 +301,7 @@ class ImageStore:
         ImageNotFoundError; ImageConflictError while it is needed. A damaged image goes too; what it consists
         of cannot be told then, and is left to prune().
         """
-        with self._alone() as alone, files.locked(self._lock):
+        with self._alone() as alone, store_files.locked(self._lock):
             entries = self._index.read()
             plan = removal.plan_removal(
                 entries, reference, force=force, prune=prune, used_by=used_by or removal.nobody
@@ -318,7 +318,7 @@ class ImageStore:
         filters: dangling (true by default; false takes named ones too), label, label!, until.
         """
         self._leftovers = True  # who prunes wants all to go that can
-        with self._alone() as alone, files.locked(self._lock):
+        with self._alone() as alone, store_files.locked(self._lock):
             entries = self._index.read()
             chosen = listing.prunable(self.content, entries, filters or {})
             before = listing.disk_usage(self.content, entries)
@@ -344,7 +344,7 @@ class ImageStore:
             self._leftovers = True
             return plan.removals
         loose = {diff_id: self.content.layer_path(diff_id) for diff_id in sorted(layers - kept_layers)}
-        held = {diff_id for diff_id, path in loose.items() if path.exists() and files.in_use(path)}
+        held = {diff_id for diff_id, path in loose.items() if path.exists() and store_files.in_use(path)}
         if leased and held:
             raise ImageConflictError(f"remove {leased}: a running container uses it; stop that first")
         self._index.write(left)
@@ -361,20 +361,24 @@ class ImageStore:
 
     def prune(self) -> int:
         """Remove content without a name (left by failed or killed imports); return how many things went."""
-        with files.locked(self._content_lock), files.locked(self._lock):
+        with store_files.locked(self._content_lock), store_files.locked(self._lock):
             return self._collect()
 
     def tidy(self) -> None:
         """Remove what a failed import has left; a later removal does where this cannot be done now."""
         self._leftovers = True
-        with contextlib.suppress(ImageError), self._alone(patience_s=0) as alone, files.locked(self._lock):
+        with (
+            contextlib.suppress(ImageError),
+            self._alone(patience_s=0) as alone,
+            store_files.locked(self._lock),
+        ):
             if alone:
                 self._collect()
 
     def _collect(self) -> int:
         layers, blobs = used_content(self.content, self._index.read())
         kept = {self.content.layer_path(diff_id) for diff_id in layers}
-        loose = [p for p in self.content.layers.iterdir() if p not in kept and not files.in_use(p)]
+        loose = [p for p in self.content.layers.iterdir() if p not in kept and not store_files.in_use(p)]
         for path in loose:
             self.content.discard(path)
         kept_files = {self.content.blob_path(digest) for digest in blobs}
@@ -387,15 +391,15 @@ class ImageStore:
     def sweep(self) -> tuple[Path, ...]:
         """Remove the half-done work of dead processes; return what was removed."""
         self.content.partials.expire()
-        return files.sweep_scratch(self.content.tmp, self.content.partials.salvage)
+        return store_files.sweep_scratch(self.content.tmp, self.content.partials.salvage)
 
     @contextlib.contextmanager
     def _alone(self, patience_s: float = _PATIENCE_S) -> Iterator[bool]:
         """Yield whether nobody is adding content. A long pull must not make a removal wait for its end."""
         with contextlib.ExitStack() as held:
             try:
-                held.enter_context(files.locked(self._content_lock, timeout_s=patience_s))
-            except files.LockTimeoutError:
+                held.enter_context(store_files.locked(self._content_lock, timeout_s=patience_s))
+            except store_files.LockTimeoutError:
                 yield False
                 return
             yield True

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import msgspec
 
-from runtime.image.layers import files
-from runtime.image.server import names
+from runtime.image.layers import store_files
+from runtime.image.server import identifiers
 from runtime.image.server.faults import FaultError, blob_unknown, manifest_unknown, name_unknown
 from runtime.image.server.manifests import Pushed, read_manifest
 
@@ -38,7 +38,7 @@ class Store:
         self.repositories = self.root / "repositories"
         self.blobs = self.root / "blobs"
         self.tmp = self.root / "tmp"
-        for algorithm in names.ALGORITHMS:
+        for algorithm in identifiers.ALGORITHMS:
             (self.blobs / algorithm).mkdir(parents=True, exist_ok=True)
         for path in (self.uploads, self.repositories, self.tmp):
             path.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ class Store:
             finally:
                 os.close(fd)
             content.replace(target)
-            files.sync_directory(target.parent)
+            store_files.sync_directory(target.parent)
         self._write(self._mark(repository, "_blobs", digest), b"")
 
     def mount_blob(self, repository: str, digest: str, source: str) -> bool:
@@ -121,7 +121,7 @@ class Store:
 
     def manifest(self, repository: str, reference: str) -> tuple[str, str, Path]:
         """Find a manifest by tag or digest: its digest, media type and file. Raises MANIFEST_UNKNOWN."""
-        digest = reference if names.is_digest(reference) else self._tagged(repository, reference)
+        digest = reference if identifiers.is_digest(reference) else self._tagged(repository, reference)
         mark, path = self._mark(repository, _OWN, digest), self.blob_path(digest)
         try:
             media_type = mark.read_text()
@@ -137,7 +137,7 @@ class Store:
 
     def _tagged(self, repository: str, tag: str) -> str:
         try:
-            return names.digest((self._repository(repository) / "_tags" / tag).read_text())
+            return identifiers.digest((self._repository(repository) / "_tags" / tag).read_text())
         except FileNotFoundError:
             raise manifest_unknown(tag) from None
 
@@ -219,5 +219,5 @@ class Store:
 
     def _write(self, path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with files.scratch_directory(self.tmp) as scratch:
-            files.write_atomically(path, data, scratch)
+        with store_files.scratch_directory(self.tmp) as scratch:
+            store_files.write_atomically(path, data, scratch)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from runtime.network import bridges, rules
-from runtime.network.settings import HostSettings
+from runtime.network.host import bridges, firewall
+from runtime.network.host.settings import HostSettings
 from runtime.spawn.owner import Owner
 
 
 def sweep() -> list[str]:
     """Remove bridges and tables of the dead, put settings back; return what it was. Raises NetworkError."""
-    return [*bridges.sweep(), *rules.sweep(), *HostSettings(Owner.current()).sweep()]
+    return [*bridges.sweep(), *firewall.sweep(), *HostSettings(Owner.current()).sweep()]

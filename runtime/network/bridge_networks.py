@@ -16,20 +16,22 @@ from collections.abc import Sequence
 
 import msgspec
 
-from runtime.network import bridges, container_netns, rtnetlink, watching
-from runtime.network.bridges import PAIR
+from runtime.network import container_netns
 from runtime.network.container_netns import Pair
 from runtime.network.errors import NetworkError
+from runtime.network.host import bridges
+from runtime.network.host.bridges import PAIR
+from runtime.network.host.firewall import Rules
+from runtime.network.host.forwarding import Opening
 from runtime.network.ipam import next_address
+from runtime.network.kernel import change_listener, rtnetlink
+from runtime.network.kernel.change_listener import Listener
+from runtime.network.kernel.nft import set_descriptors_aside
+from runtime.network.kernel.rtnetlink import Rtnetlink
 from runtime.network.model import Endpoint, NetworkSpec, Port
-from runtime.network.nft import set_descriptors_aside
-from runtime.network.opening import Opening
-from runtime.network.publishing import Publication
-from runtime.network.relays import Relays
-from runtime.network.rtnetlink import Rtnetlink
-from runtime.network.rules import Rules
-from runtime.network.spares import Spares
-from runtime.network.watching import Listener
+from runtime.network.netns_pool import Spares
+from runtime.network.ports.publication import Publication
+from runtime.network.ports.relay_process import Relays
 from runtime.spawn.owner import Owner
 
 
@@ -96,11 +98,11 @@ class NamedNetworks:
 
     @functools.cached_property
     def _lost_tables(self) -> Listener:
-        return watching.lost_tables()
+        return change_listener.lost_tables()
 
     @functools.cached_property
     def _new_routes(self) -> Listener:
-        return watching.new_routes()
+        return change_listener.new_routes()
 
     @property
     def watched(self) -> tuple[int, ...]:

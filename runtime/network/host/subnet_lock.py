@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from runtime.network.settings import DIRECTORY
+from runtime.network.host.settings import DIRECTORY
 
 _PATIENCE_S = 5.0
 """How long to wait for another one: who takes longer hangs, and is waited for no more."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
-from runtime.image.server import names
+from runtime.image.server import identifiers
 from runtime.image.server.faults import FaultError
 from runtime.image.server.uploads import Upload
 
@@ -27,7 +27,7 @@ _BATCH = 1 << 20
 
 async def get_blob(registry: Registry, request: web.Request, target: Target) -> web.StreamResponse:
     """GET, HEAD blobs/<digest>, with `Range`."""
-    digest = names.digest(target.rest)
+    digest = identifiers.digest(target.rest)
     path = registry.store.blob(target.repository, digest)
     headers = {
         hdrs.CONTENT_TYPE: "application/octet-stream",
@@ -41,7 +41,7 @@ async def get_blob(registry: Registry, request: web.Request, target: Target) -> 
 async def delete_blob(registry: Registry, request: web.Request, target: Target) -> web.StreamResponse:
     """DELETE blobs/<digest>."""
     async with registry.gate.shared():
-        registry.store.drop_blob(target.repository, names.digest(target.rest))
+        registry.store.drop_blob(target.repository, identifiers.digest(target.rest))
     return web.Response(status=202)
 
 
@@ -51,17 +51,17 @@ async def begin_upload(registry: Registry, request: web.Request, target: Target)
         raise FaultError(405, "UNSUPPORTED", "POST is not possible on an upload; use PATCH or PUT")
     mounted = request.query.get("mount")
     if mounted:
-        digest = names.digest(mounted)
+        digest = identifiers.digest(mounted)
         source = request.query.get("from", "")
         if source:
-            names.repository(source)
+            identifiers.repository(source)
         async with registry.gate.shared():
             found = await asyncio.to_thread(registry.store.mount_blob, target.repository, digest, source)
         if found:
             return _created(target.repository, digest)
     whole = request.query.get("digest")
     if whole:
-        names.digest(whole)
+        identifiers.digest(whole)
     algorithm = request.query.get("digest-algorithm") or (whole or "sha256").partition(":")[0]
     upload = registry.uploads.begin(target.repository, algorithm)
     if whole is None:
@@ -95,7 +95,7 @@ async def finish_upload(registry: Registry, request: web.Request, target: Target
     upload = registry.uploads.get(target.repository, target.rest)
     if "digest" not in request.query:
         raise FaultError(400, "DIGEST_INVALID", "an upload is finished by its digest; add ?digest=")
-    digest = names.digest(request.query["digest"])
+    digest = identifiers.digest(request.query["digest"])
     async with _busy(upload):
         _check_range(upload, request)
         await _receive(upload, request)

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Collection, Iterator
 
 from runtime.network.errors import wrap
-from runtime.network.rtnetlink import Rtnetlink, attribute, attributes, messages
+from runtime.network.kernel.rtnetlink import Rtnetlink, attribute, attributes, messages
 
 _HEAD = struct.Struct("=IHHII")
 _GENERIC = struct.Struct("=BBH")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from runtime.network import conntrack, port_reservations
 from runtime.network.errors import NetworkError
+from runtime.network.host.firewall import Key, Rules, element_of
+from runtime.network.kernel import conntrack
 from runtime.network.model import Endpoint, Port
-from runtime.network.relays import Relays
-from runtime.network.rules import Key, Rules, element_of
+from runtime.network.ports import reservations
+from runtime.network.ports.relay_process import Relays
 
 
 class Publication:
@@ -60,17 +61,17 @@ class Publication:
             stack.callback(self._let_go)
             self._close_ways()
 
-    def _hold(self, ports: Sequence[Port]) -> list[port_reservations.Held]:
+    def _hold(self, ports: Sequence[Port]) -> list[reservations.Held]:
         try:
-            return port_reservations.hold(ports)
+            return reservations.hold(ports)
         except NetworkError:
             if not self._relays.settle():
                 raise
-            return port_reservations.hold(ports)  # the relay had not let go of it yet
+            return reservations.hold(ports)  # the relay had not let go of it yet
 
     def _let_go(self) -> None:
         held, self._held = self._held, []
-        port_reservations.release(held)
+        reservations.release(held)
 
     def _close_ways(self) -> None:
         elements, self._elements, self._target = self._elements, [], ("", "")

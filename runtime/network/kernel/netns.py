@@ -12,9 +12,9 @@ import threading
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from runtime.network import rtnetlink
 from runtime.network.errors import NetworkError, wrap
-from runtime.network.rtnetlink import Rtnetlink
+from runtime.network.kernel import rtnetlink
+from runtime.network.kernel.rtnetlink import Rtnetlink
 
 _CLONE_NEWNET = 0x40000000
 

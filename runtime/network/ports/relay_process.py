@@ -1,4 +1,4 @@
-"""The helper process of runtime.network.relay, as its parent sees it."""
+"""The helper process of runtime.network.ports.relay, as its parent sees it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import msgspec
 from runtime.network.errors import wrap
 from runtime.network.model import Serve
 
-_PACKAGES = Path(__file__).parents[2]
+_PACKAGES = Path(__file__).parents[3]
 _PATIENCE_S = 2.0
 _SETTLE_S = 20.0
 """How long its ports may take to be closed: it is another process, and on a busy machine not always next."""
@@ -92,7 +92,7 @@ class Relays:
             ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with its:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "runtime.network.relay", str(its.fileno())],
+                    [sys.executable, "-P", "-m", "runtime.network.ports.relay", str(its.fileno())],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     cwd="/",

@@ -7,7 +7,7 @@ import struct
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
-from runtime.network.rtnetlink import Rtnetlink
+from runtime.network.kernel.rtnetlink import Rtnetlink
 
 _PROC = Path("/proc/thread-self/net")
 

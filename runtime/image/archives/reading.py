@@ -27,11 +27,11 @@ from runtime.image.documents import (
     decode,
 )
 from runtime.image.errors import ImageError, LayerError, errno_advice
-from runtime.image.layers import files
+from runtime.image.layers import store_files
 from runtime.image.layers.compression import PlainReader, Readable
 from runtime.image.layers.entry_names import entry_path
+from runtime.image.layers.layer_reader import LayerReader, UnpackLimits
 from runtime.image.layers.layer_store import Layer, LayerStore
-from runtime.image.layers.streams import LayerReader, UnpackLimits
 
 _CHUNK = 1 << 20
 _ZEROS = bytes(_CHUNK)
@@ -101,7 +101,7 @@ def read_archive(
 
     The caller gives them names, and holds ImageStore.adding() until then.
     """
-    with files.scratch_directory(store.tmp) as scratch:
+    with store_files.scratch_directory(store.tmp) as scratch:
         try:
             members = _members(source, scratch, limits)
             reader = _Reader(members, store, on_layer)

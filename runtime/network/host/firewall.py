@@ -10,8 +10,8 @@ import contextlib
 from collections.abc import Iterable, Mapping
 
 from runtime.network.errors import NetworkError
+from runtime.network.kernel.nft import Nft
 from runtime.network.model import NetworkSpec
-from runtime.network.nft import Nft
 from runtime.spawn.owner import Owner
 
 Key = tuple[str, str]

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from ipaddress import ip_network
 from pathlib import Path
 
-from runtime.network import rtnetlink
 from runtime.network.errors import wrap
-from runtime.network.hostroutes import has_link
+from runtime.network.kernel import rtnetlink
+from runtime.network.kernel.host_routes import has_link
+from runtime.network.kernel.rtnetlink import LinkRow, Rtnetlink
 from runtime.network.model import NetworkSpec
-from runtime.network.rtnetlink import LinkRow, Rtnetlink
 from runtime.spawn.owner import Owner
 
 PAIR = "nne"
