@@ -19,7 +19,7 @@ from runtime.oci import defaults
 from runtime.oci.exec_plan import ExecShape
 from runtime.oci.options import MountOptions, parse_options
 from runtime.oci.plan import Plan, Shape, make_plan, namespaces_of
-from runtime.oci.program import Program
+from runtime.oci.program import ProgramShape
 from runtime.oci.seccomp import compile_seccomp
 from runtime.oci.spec import Capabilities, Linux, Mount, NamespaceType, Process, Root, Seccomp, Spec, User
 from runtime.spawn import capabilities, process, seccomp
@@ -78,7 +78,7 @@ def prepare(
         anchored="user" not in config.namespaces,
         directories=tuple(_is_directory(source, options.part) for source, options in binds),
         cgroups=cgroups if config.cgroup_view and "mount" in config.namespaces else (),
-        program=Program(
+        program=ProgramShape(
             nulls=(0, 1, 2) if not config.tty else (),
             attempts=len(paths),
             init=config.init,
@@ -117,7 +117,7 @@ def prepare_exec(
         run=run,
         namespaces=config.namespaces,
         joins=joins,
-        program=Program(
+        program=ProgramShape(
             nulls=nulls,
             attempts=attempts,
             ignored_signals=_ignored(),

@@ -22,7 +22,7 @@ from runtime.spawn.mount_anchor import make_anchor
 from runtime.spawn.owner import Owner
 
 if TYPE_CHECKING:
-    from runtime.network.model import Attachment
+    from runtime.network.model import NetworkAttachment
 
 
 class Resources:
@@ -83,7 +83,7 @@ class Resources:
 
     def attach(
         self, config: ContainerConfig, joined: tuple[NamespaceType, ...] = (), address: str = ""
-    ) -> Attachment | None:
+    ) -> NetworkAttachment | None:
         """Take a network namespace for a container, None when it has the host's or that of another.
 
         address: which it will be given on a named network.
@@ -92,7 +92,7 @@ class Resources:
             return None
         return process_resources.networks().attach(config.network, config.ports, address)
 
-    def detach(self, attachment: Attachment) -> None:
+    def detach(self, attachment: NetworkAttachment) -> None:
         """Give a container's network back."""
         process_resources.networks().detach(attachment)
 

@@ -16,7 +16,7 @@ from runtime.spawn.cgroups import Cgroup, Stats
 
 if TYPE_CHECKING:
     from runtime.engine.prepare import Prepared
-    from runtime.network.model import Attachment
+    from runtime.network.model import NetworkAttachment
 
 
 class Running:
@@ -32,7 +32,7 @@ class Running:
         self.tty_fd = -1
         self._shared = joined
         self._group: Cgroup | None = None
-        self._attachment: Attachment | None = None
+        self._attachment: NetworkAttachment | None = None
         self._child: Child | None = None
         self._joined: list[Process] = []
         self._home = ""

@@ -17,21 +17,21 @@ from collections.abc import Sequence
 import msgspec
 
 from runtime.network import container_netns
-from runtime.network.container_netns import Pair
+from runtime.network.container_netns import VethPair
 from runtime.network.errors import NetworkError
 from runtime.network.host import bridges
 from runtime.network.host.bridges import PAIR
-from runtime.network.host.firewall import Rules
-from runtime.network.host.forwarding import Opening
+from runtime.network.host.firewall import Firewall
+from runtime.network.host.forwarding import HostForwarding
 from runtime.network.ipam import next_address
 from runtime.network.kernel import change_listener, rtnetlink
-from runtime.network.kernel.change_listener import Listener
+from runtime.network.kernel.change_listener import ChangeListener
 from runtime.network.kernel.nft import set_descriptors_aside
 from runtime.network.kernel.rtnetlink import Rtnetlink
 from runtime.network.model import Endpoint, NetworkSpec, Port
-from runtime.network.netns_pool import Spares
+from runtime.network.netns_pool import NetnsPool
 from runtime.network.ports.publication import Publication
-from runtime.network.ports.relay_process import Relays
+from runtime.network.ports.relay_process import RelayProcess
 from runtime.spawn.owner import Owner
 
 
@@ -45,7 +45,7 @@ class _Plugged:
         self.resolver: tuple[socket.socket, ...] = ()
 
 
-class NamedNetworks:
+class BridgeNetworks:
     """All named networks of one process. All methods raise NetworkError; nothing stays of a failure.
 
     container: any text that names a container, the same in all calls. netns_fd: the container's network
@@ -57,13 +57,13 @@ class NamedNetworks:
         set_descriptors_aside()
         self.owner = owner or Owner.current()
         self._netlink: Rtnetlink | None = None
-        self._rules = Rules(self.owner)
-        self._opening = Opening(self.owner, self._rules)
-        self._relays = Relays()
+        self._rules = Firewall(self.owner)
+        self._opening = HostForwarding(self.owner, self._rules)
+        self._relays = RelayProcess()
         self._specs: dict[str, NetworkSpec] = {}
         self._plugged: dict[str, _Plugged] = {}
         self._last: dict[str, str] = {}
-        self.spares = Spares(spare, self._make_spare)
+        self.spares = NetnsPool(spare, self._make_spare)
 
     # ---- networks -------------------------------------------------------------------------------------
 
@@ -97,11 +97,11 @@ class NamedNetworks:
             self._rules.drop_network(spec)
 
     @functools.cached_property
-    def _lost_tables(self) -> Listener:
+    def _lost_tables(self) -> ChangeListener:
         return change_listener.lost_tables()
 
     @functools.cached_property
-    def _new_routes(self) -> Listener:
+    def _new_routes(self) -> ChangeListener:
         return change_listener.new_routes()
 
     @property
@@ -232,7 +232,7 @@ class NamedNetworks:
     # ---- the parts of it ------------------------------------------------------------------------------
 
     def _plug(
-        self, plugged: _Plugged, netns_fd: int, endpoint: Endpoint, spare: tuple[str, Pair] | None = None
+        self, plugged: _Plugged, netns_fd: int, endpoint: Endpoint, spare: tuple[str, VethPair] | None = None
     ) -> None:
         spec = self._spec(endpoint)
         pair = self._use(spare, spec, endpoint) or self._make_pair(
@@ -253,7 +253,9 @@ class NamedNetworks:
         plugged.links[endpoint.network] = pair.link
         plugged.endpoints[endpoint.network] = endpoint
 
-    def _use(self, spare: tuple[str, Pair] | None, spec: NetworkSpec, endpoint: Endpoint) -> Pair | None:
+    def _use(
+        self, spare: tuple[str, VethPair] | None, spec: NetworkSpec, endpoint: Endpoint
+    ) -> VethPair | None:
         """Return the pair that a namespace has, if it is what the endpoint wants; another one goes."""
         if spare is None:
             return None
@@ -280,7 +282,7 @@ class NamedNetworks:
         if publication is not None:
             publication.close()
 
-    def _make_spare(self, netns_fd: int, network: str, netlink: Rtnetlink) -> Pair | None:
+    def _make_spare(self, netns_fd: int, network: str, netlink: Rtnetlink) -> VethPair | None:
         """Plug a namespace that nobody has yet into a network, None when it is not up."""
         spec = self._specs.get(network)
         if spec is None:
@@ -309,7 +311,7 @@ class NamedNetworks:
 
     def _make_pair(
         self, netns_fd: int, spec: NetworkSpec, name: str, *, names: bool, netlink: Rtnetlink | None = None
-    ) -> Pair:
+    ) -> VethPair:
         """Plug a namespace into a network, by an interface that has no address yet."""
         link = PAIR + secrets.token_hex(5)
         bridge, group = socket.if_nametoindex(spec.link), bridges.group_of(spec)

@@ -64,7 +64,7 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-class Pair(NamedTuple):
+class VethPair(NamedTuple):
     """A container's end of a pair that is plugged in.
 
     link: the host's end. number: of this one. resolver: see open_resolver(), () if no names are asked for
@@ -92,7 +92,9 @@ class Pair(NamedTuple):
             one.close()
 
 
-def make_ready(link: str, name: str, spec: NetworkSpec, netlink: Rtnetlink | None, *, names: bool) -> Pair:
+def make_ready(
+    link: str, name: str, spec: NetworkSpec, netlink: Rtnetlink | None, *, names: bool
+) -> VethPair:
     """Do with a fresh pair, in whose namespace the thread is, what needs no addresses.
 
     With IPv6 it stays down, since the address of its own that it takes then follows from the hardware's.
@@ -100,7 +102,7 @@ def make_ready(link: str, name: str, spec: NetworkSpec, netlink: Rtnetlink | Non
     number = socket.if_nametoindex(name)
     resolver = open_resolver() if names else ()
     netlink = netlink or Rtnetlink()
-    pair = Pair(link, number, resolver, netlink)
+    pair = VethPair(link, number, resolver, netlink)
     try:
         if spec.subnet6:
             switch_ipv6_on(name)
@@ -112,7 +114,7 @@ def make_ready(link: str, name: str, spec: NetworkSpec, netlink: Rtnetlink | Non
     return pair
 
 
-def guess(pair: Pair, endpoint: Endpoint, spec: NetworkSpec) -> Pair:
+def guess(pair: VethPair, endpoint: Endpoint, spec: NetworkSpec) -> VethPair:
     """Configure a pair, in whose namespace the thread is, for an endpoint that will probably come.
 
     Until it does it is deaf: it answers no question for its address, which may be another's. To let it hear
@@ -131,7 +133,7 @@ def guess(pair: Pair, endpoint: Endpoint, spec: NetworkSpec) -> Pair:
     return pair._replace(netlink=None, guess=endpoint, ears=ears)
 
 
-def configure(pair: Pair, netns_fd: int, endpoint: Endpoint, spec: NetworkSpec) -> None:
+def configure(pair: VethPair, netns_fd: int, endpoint: Endpoint, spec: NetworkSpec) -> None:
     """Give an endpoint's interface its addresses and routes, and bring it up."""
     if pair.netlink is not None:
         pair.netlink.ask(_requests(pair, endpoint, spec))
@@ -149,7 +151,7 @@ def guessed(spec: NetworkSpec, address: str) -> Endpoint:
     return Endpoint(network=spec.id, interface=f"{spec.prefix}0", address=address, mac=mac)
 
 
-def _requests(pair: Pair, endpoint: Endpoint, spec: NetworkSpec) -> list[rtnetlink.Request]:
+def _requests(pair: VethPair, endpoint: Endpoint, spec: NetworkSpec) -> list[rtnetlink.Request]:
     requests = [rtnetlink.set_mac(pair.number, endpoint.mac)]
     for address, subnet in ((endpoint.address, spec.subnet), (endpoint.address6, spec.subnet6)):
         if address:

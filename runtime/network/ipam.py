@@ -21,7 +21,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 
-class Split(NamedTuple):
+class SubnetPool(NamedTuple):
     """What networks are cut from: pieces of `whole` with a prefix of `size` bits."""
 
     whole: Network
@@ -29,8 +29,8 @@ class Split(NamedTuple):
 
 
 _POOLS = (
-    *(Split(IPv4Network(f"172.{second}.0.0/16"), 16) for second in range(17, 32)),
-    Split(IPv4Network("192.168.0.0/16"), 20),
+    *(SubnetPool(IPv4Network(f"172.{second}.0.0/16"), 16) for second in range(17, 32)),
+    SubnetPool(IPv4Network("192.168.0.0/16"), 20),
 )
 """What networks are cut from when nobody says: docker's own default pools, in its order."""
 
@@ -43,7 +43,7 @@ class PoolOverlapError(NetworkError):
     """A subnet that another network has already."""
 
 
-def choose_subnet(taken: Iterable[Network], pools: Iterable[Split] = ()) -> IPv4Network:
+def choose_subnet(taken: Iterable[Network], pools: Iterable[SubnetPool] = ()) -> IPv4Network:
     """Return the first piece of the pools that overlaps none of `taken` (networks and routes).
 
     pools: of both families; without one of IPv4 docker's own. The default route overlaps nothing.
@@ -58,13 +58,13 @@ def choose_subnet(taken: Iterable[Network], pools: Iterable[Split] = ()) -> IPv4
     return found
 
 
-def choose_subnet6(seed: str, taken: Iterable[Network], pools: Iterable[Split] = ()) -> IPv6Network:
+def choose_subnet6(seed: str, taken: Iterable[Network], pools: Iterable[SubnetPool] = ()) -> IPv6Network:
     """Return the first piece of the pools that is free, or without one of IPv6 a unique local /64 (RFC 4193).
 
     That one has 40 bits from the seed, and is the first free of its 65536 subnets.
     """
     digest = hashlib.sha256(seed.encode()).digest()[:5]
-    own = Split(IPv6Network((b"\xfd" + digest + bytes(10), 48)), 64)
+    own = SubnetPool(IPv6Network((b"\xfd" + digest + bytes(10), 48)), 64)
     found = _first_free([one for one in pools if one.whole.version == 6] or [own], taken)
     if not isinstance(found, IPv6Network):
         raise NetworkError(
@@ -74,7 +74,7 @@ def choose_subnet6(seed: str, taken: Iterable[Network], pools: Iterable[Split] =
     return found
 
 
-def _first_free(pools: Iterable[Split], taken: Iterable[Network]) -> Network | None:
+def _first_free(pools: Iterable[SubnetPool], taken: Iterable[Network]) -> Network | None:
     others = [one for one in taken if one.prefixlen]
     for pool in pools:
         near = [one for one in others if one.version == pool.whole.version and one.overlaps(pool.whole)]
@@ -89,7 +89,7 @@ def _first_free(pools: Iterable[Split], taken: Iterable[Network]) -> Network | N
     return None
 
 
-def _piece(pool: Split, start: int) -> Network | None:
+def _piece(pool: SubnetPool, start: int) -> Network | None:
     """Return the piece of a pool that begins at an address, None behind its end."""
     if start > int(pool.whole.broadcast_address):
         return None
@@ -121,7 +121,7 @@ def parse_address(text: str, what: str) -> Address:
 def check_overlap(subnet: Network, others: Iterable[Network]) -> None:
     """Refuse a subnet that other networks have. Raises PoolOverlapError in docker's words."""
     if any(subnet.version == one.version and subnet.overlaps(one) for one in others):
-        raise PoolOverlapError("Pool overlaps with other one on this address space")
+        raise PoolOverlapError("AddressPool overlaps with other one on this address space")
 
 
 def check_foreign(subnet: Network, addresses: Iterable[Address]) -> None:
@@ -136,7 +136,7 @@ def check_foreign(subnet: Network, addresses: Iterable[Address]) -> None:
             raise PoolOverlapError(f"subnet {subnet} overlaps with the host's own address {address}")
 
 
-class Pool:
+class AddressPool:
     """The addresses of one subnet: which container has which. Addresses go round: a freed one rests.
 
     ip_range: what containers are given from when they do not ask. gateway "": the first address, "none" has
@@ -265,7 +265,7 @@ def _is_within(part: Network, whole: Network) -> bool:
 
 
 def next_address(spec: NetworkSpec, last: str, used: Collection[str]) -> str:
-    """Return the IPv4 address that a Pool of the whole subnet would give after `last`, "" at its end."""
+    """Return the address that an AddressPool of the IPv4 subnet gives after `last`, "" at the end."""
     if not last:
         return ""
     subnet = IPv4Network(spec.subnet)

@@ -25,11 +25,11 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
     host_end: int = 0
 
 
-class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+class NetworkAttachment(msgspec.Struct, frozen=True, kw_only=True):
     """A container's network namespace. Give it back with NetworkModes.detach().
 
     network: as asked for. netns_fd: to setns() to; it stays the room's. address: IPv4, None without a bridge.
-    holder: who has that. ports: as bound, see NamedNetworks.attach().
+    holder: who has that. ports: as bound, see BridgeNetworks.attach().
     """
 
     network: str
@@ -43,10 +43,10 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A bridge to be there. id: 64 hex digits; link: the bridge's name on the host; subnets in CIDR form.
 
     gateway is the bridge's own address, without prefix length; an empty subnet means none of that family.
-    internal: no way out. masquerade: leaves with the host's address. opens: the host is made to forward what
-    comes in for it, see runtime.network.host.forwarding. icc: whether containers on it reach each other. mtu 0: the
-    kernel's default. prefix: how containers' interfaces on it begin, `eth`. names: containers on it ask for
-    names at 127.0.0.11, where two sockets listen, which NamedNetworks.resolver() hands out.
+    internal: no way out. masquerade: packets leave with the host's address. opens: the host is made to forward
+    packets for it, see host/forwarding.py. icc: whether its containers reach each other. mtu 0: the kernel's
+    default. prefix: of its interfaces' names in containers (`eth`). names: its containers resolve names at
+    127.0.0.11; BridgeNetworks.resolver() returns the two sockets that listen there.
     """
 
     id: str

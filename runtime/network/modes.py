@@ -14,14 +14,14 @@ from collections import deque
 from ipaddress import IPv4Network
 
 from runtime.network import container_netns
-from runtime.network.bridge_networks import NamedNetworks
+from runtime.network.bridge_networks import BridgeNetworks
 from runtime.network.host import subnet_lock
-from runtime.network.ipam import Pool, Split, choose_subnet
+from runtime.network.ipam import AddressPool, SubnetPool, choose_subnet
 from runtime.network.kernel.host_routes import read_routes
-from runtime.network.model import BRIDGED, Attachment, BridgedMode, NetworkSpec, Port
+from runtime.network.model import BRIDGED, BridgedMode, NetworkAttachment, NetworkSpec, Port
 from runtime.spawn.owner import Owner
 
-_RANGE = Split(IPv4Network("10.209.0.0/16"), 24)
+_RANGE = SubnetPool(IPv4Network("10.209.0.0/16"), 24)
 """What bridges of modes are cut from: none of the subnets that docker's users see."""
 
 
@@ -30,62 +30,64 @@ class _Network:
 
     def __init__(self, spec: NetworkSpec) -> None:
         self.spec = spec
-        self.addresses = Pool(spec.subnet, gateway=spec.gateway)
-        self.ready: deque[Attachment] = deque()
+        self.addresses = AddressPool(spec.subnet, gateway=spec.gateway)
+        self.ready: deque[NetworkAttachment] = deque()
 
 
 class NetworkModes:
     """Networks of this process. All methods raise NetworkError; thread-safe, except close().
 
-    named: the networks of the process, for those with other ones than modes; one thread at a time.
+    bridge_networks: the networks of the process, for those with other ones than modes; one thread at a time.
     pool_size: namespaces kept ready for each network in use, by refill(); on those of modes with addresses.
     """
 
     def __init__(self, owner: Owner | None = None, *, pool_size: int = 0) -> None:
-        self.named = NamedNetworks(owner, spare=pool_size)
+        self.bridge_networks = BridgeNetworks(owner, spare=pool_size)
         self._size = pool_size
         self._networks: dict[str, _Network] = {}
         self._numbers = itertools.count()
         self._lock = threading.RLock()
 
-    def attach(self, network: str, ports: tuple[Port, ...] = (), address: str = "") -> Attachment:
+    def attach(self, network: str, ports: tuple[Port, ...] = (), address: str = "") -> NetworkAttachment:
         """Return a namespace for one container. network: a mode with a namespace, or the id of a named one.
 
         On a named network, where it will have `address`, its namespace is probably plugged in already:
-        NamedNetworks.attach() sees to it.
+        BridgeNetworks.attach() sees to it.
         """
         with self._lock:
             if network in BRIDGED:
                 ready = self._network(network).ready
-                self.named.follow_tables()
+                self.bridge_networks.follow_tables()
                 return ready.popleft() if ready and not ports else self._attach(network, ports)
-            return Attachment(network=network, netns_fd=self.named.spares.take(_named(network), address))
+            return NetworkAttachment(
+                network=network, netns_fd=self.bridge_networks.spares.take(_named(network), address)
+            )
 
-    def _attach(self, mode: str, ports: tuple[Port, ...]) -> Attachment:
+    def _attach(self, mode: str, ports: tuple[Port, ...]) -> NetworkAttachment:
         made, holder = self._network(mode), f"mode-{next(self._numbers)}"
         with contextlib.ExitStack() as undo:
             address = made.addresses.take(holder)
             undo.callback(made.addresses.free, holder)
-            fd = self.named.spares.take(made.spec.id, address)
-            undo.callback(self.named.spares.give_back, fd)
+            fd = self.bridge_networks.spares.take(made.spec.id, address)
+            undo.callback(self.bridge_networks.spares.give_back, fd)
             endpoint = container_netns.guessed(made.spec, address)
-            bound = self.named.attach(holder, fd, [endpoint], ports)
+            bound = self.bridge_networks.attach(holder, fd, [endpoint], ports)
             undo.pop_all()
-        return Attachment(network=mode, netns_fd=fd, holder=holder, address=address, ports=bound)
+        return NetworkAttachment(network=mode, netns_fd=fd, holder=holder, address=address, ports=bound)
 
-    def detach(self, attachment: Attachment) -> None:
+    def detach(self, attachment: NetworkAttachment) -> None:
         """Free an attachment; the kernel reaps its links once the container's processes have ended."""
         with self._lock, contextlib.ExitStack() as stack:
-            stack.callback(self.named.spares.give_back, attachment.netns_fd)
+            stack.callback(self.bridge_networks.spares.give_back, attachment.netns_fd)
             for network in self._networks.values():
                 stack.callback(network.addresses.free, attachment.holder)
-            self.named.release(attachment.holder)
+            self.bridge_networks.release(attachment.holder)
 
     def refill(self, network: str, most: int | None = None) -> bool:
         """Make up to `most` ready; call it outside the start path. True when there are enough."""
         with self._lock:
             if network not in BRIDGED:
-                return self.named.spares.refill(_named(network), most)
+                return self.bridge_networks.spares.refill(_named(network), most)
             ready = self._network(network).ready
             for _ in range(self._size - len(ready))[:most]:
                 ready.append(self._attach(network, ()))
@@ -123,7 +125,7 @@ class NetworkModes:
                 masquerade=masquerade,
                 opens=False,
             )
-            self.named.up(spec)
+            self.bridge_networks.up(spec)
         return spec
 
     def close(self) -> None:
@@ -131,7 +133,7 @@ class NetworkModes:
         networks = list(self._networks.values())
         self._networks.clear()
         with contextlib.ExitStack() as stack:
-            stack.callback(self.named.close)
+            stack.callback(self.bridge_networks.close)
             for network in networks:
                 while network.ready:
                     stack.callback(self.detach, network.ready.popleft())

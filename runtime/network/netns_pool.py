@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from runtime.network.container_netns import Pair
+from runtime.network.container_netns import VethPair
 from runtime.network.kernel.netns import NetworkNamespace
 from runtime.network.kernel.rtnetlink import Rtnetlink
 
@@ -21,7 +21,7 @@ _MOST_NETWORKS = 4
 
 class _Spare(NamedTuple):
     fd: int
-    pair: Pair | None
+    pair: VethPair | None
 
     def close(self) -> None:
         if self.pair is not None:
@@ -29,17 +29,17 @@ class _Spare(NamedTuple):
         os.close(self.fd)
 
 
-class Spares:
+class NetnsPool:
     """Those of one process. All methods raise NetworkError.
 
     size: how many refill() makes for each network. plug: makes the pair of a namespace (its fd, and a socket
     inside that it may keep) on the network of an id, None when that is not up.
     """
 
-    def __init__(self, size: int, plug: Callable[[int, str, Rtnetlink], Pair | None]) -> None:
+    def __init__(self, size: int, plug: Callable[[int, str, Rtnetlink], VethPair | None]) -> None:
         self._size, self._plug = size, plug
         self._ready: dict[str, deque[_Spare]] = {}
-        self._given: dict[int, tuple[str, Pair]] = {}
+        self._given: dict[int, tuple[str, VethPair]] = {}
 
     def take(self, network: str = "", address: str = "") -> int:
         """Return a namespace for a container on `network` ("": on none), which give_back() takes back.
@@ -60,7 +60,7 @@ class Spares:
         guesses = (spare.pair.guess for spare in self._ready.get(network, ()) if spare.pair is not None)
         return {one.address for one in guesses if one is not None}
 
-    def claim(self, netns_fd: int) -> tuple[str, Pair] | None:
+    def claim(self, netns_fd: int) -> tuple[str, VethPair] | None:
         """Return the network and the pair by which a namespace that was taken is plugged in, once."""
         return self._given.pop(netns_fd, None)
 
@@ -106,7 +106,7 @@ def _pick(ready: deque[_Spare], address: str) -> _Spare:
     return ready.popleft()
 
 
-def _make(plug: Callable[[int, Rtnetlink], Pair | None]) -> _Spare:
+def _make(plug: Callable[[int, Rtnetlink], VethPair | None]) -> _Spare:
     namespace = NetworkNamespace()
     pair = None
     try:

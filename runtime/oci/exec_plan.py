@@ -7,7 +7,7 @@ import functools
 import msgspec
 
 from runtime.oci.plan import Plan
-from runtime.oci.program import Program, add_program
+from runtime.oci.program import ProgramShape, add_program
 from runtime.oci.spec import NamespaceType, Process
 from runtime.spawn import apparmor, mounts, namespaces, process, terminal
 from runtime.spawn.linux import AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_PATH
@@ -24,7 +24,7 @@ class ExecShape(msgspec.Struct, frozen=True, kw_only=True):
     run: Process
     namespaces: tuple[NamespaceType, ...]
     joins: int = 0
-    program: Program = Program()
+    program: ProgramShape = ProgramShape()
 
 
 @functools.lru_cache(maxsize=256)

@@ -14,7 +14,7 @@ import msgspec
 
 from runtime.docker_syntax import sysctls
 from runtime.oci.options import parse_options
-from runtime.oci.program import Program, add_program
+from runtime.oci.program import ProgramShape, add_program
 from runtime.oci.spec import Mount, Namespace, Process, Root, Spec
 from runtime.spawn import apparmor, devices, mounts, namespaces, process, terminal
 from runtime.spawn.linux import MS_PRIVATE, MS_SLAVE
@@ -46,7 +46,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     anchored: bool = True
     directories: tuple[bool, ...] = ()
     cgroups: tuple[str, ...] = ()
-    program: Program = Program()
+    program: ProgramShape = ProgramShape()
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from runtime.spawn import apparmor, capabilities, process, seccomp
 from runtime.spawn.tape import Result, Tape
 
 
-class Program(msgspec.Struct, frozen=True, kw_only=True):
+class ProgramShape(msgspec.Struct, frozen=True, kw_only=True):
     """How the program is executed.
 
     nulls: which of descriptors 0, 1, 2 are /dev/null. attempts: places to look for it (slots `path0`…).
@@ -26,7 +26,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def add_program(
-    tape: Tape, run: Process, root: Result, program: Program, attribute: Result | None = None
+    tape: Tape, run: Process, root: Result, program: ProgramShape, attribute: Result | None = None
 ) -> None:
     """Append the steps from a finished file system to the running program; slots `argv`, `env`.
 

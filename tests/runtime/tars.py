@@ -7,7 +7,7 @@ import tarfile
 from pathlib import Path
 
 from runtime.image.layers.layer_reader import LayerReader, UnpackLimits
-from runtime.image.layers.unpack import Unpacked, unpack
+from runtime.image.layers.unpack import UnpackResult, unpack
 
 Entry = tuple[tarfile.TarInfo, bytes]
 
@@ -40,7 +40,7 @@ def tar(*entries: Entry) -> bytes:
     return target.getvalue()
 
 
-def unpack_bytes(data: bytes, target: Path, limits: UnpackLimits | None = None) -> Unpacked:
+def unpack_bytes(data: bytes, target: Path, limits: UnpackLimits | None = None) -> UnpackResult:
     target.mkdir()
     limits = limits or UnpackLimits()
     return unpack(LayerReader(io.BytesIO(data), limits), str(target), limits)

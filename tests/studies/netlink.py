@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 from pyroute2 import IPRoute
 
-from runtime.network.bridge_networks import NamedNetworks
+from runtime.network.bridge_networks import BridgeNetworks
 from runtime.network.container_netns import guessed, inside
 from runtime.network.model import NetworkSpec
 from tests.paths import REPOSITORY
@@ -47,7 +47,7 @@ def with_library(ip: IPRoute) -> Plug:
     return plug
 
 
-def with_ours(networks: NamedNetworks) -> Plug:
+def with_ours(networks: BridgeNetworks) -> Plug:
     """Do what a start does."""
     return lambda fd, address: networks.attach(address, fd, [guessed(SPEC, address)]) and None
 
@@ -63,7 +63,7 @@ def race(rounds: int) -> dict[str, list[float]]:
     """All once a round, in turns."""
     times: dict[str, list[float]] = {"pyroute2": [], "ours": [], "a spare": []}
     with own_host(), IPRoute() as ip, contextlib.ExitStack() as stack:
-        networks = NamedNetworks(spare=1)
+        networks = BridgeNetworks(spare=1)
         stack.callback(networks.close)
         networks.up(SPEC)
         plugs = {"pyroute2": with_library(ip), "ours": with_ours(networks), "a spare": with_ours(networks)}

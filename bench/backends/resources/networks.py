@@ -15,7 +15,7 @@ from bench.model import NetworkMode
 from runtime.engine import process_resources
 from runtime.network.errors import NetworkError
 from runtime.network.host import sweeping
-from runtime.network.model import Attachment, NetworkSpec
+from runtime.network.model import NetworkAttachment, NetworkSpec
 from runtime.spawn import cgroups
 from runtime.spawn.cgroups import CgroupError
 
@@ -34,7 +34,7 @@ class Namespace:
         with _Errors(f"attach to the {mode} network"):
             process_resources.enter()
             try:
-                self._attachment: Attachment | None = process_resources.networks().attach(mode)
+                self._attachment: NetworkAttachment | None = process_resources.networks().attach(mode)
             except BaseException:
                 process_resources.leave()
                 raise

@@ -20,11 +20,11 @@ from runtime.engine.errors import refusing
 from runtime.image.errors import ImageReferenceError
 from runtime.image.references import Reference, parse_reference
 from runtime.image.registry import credentials
-from runtime.image.registry.cancel import Guard
+from runtime.image.registry.cancel import CancelToken
 from runtime.image.registry.credentials import Credential
 from runtime.image.registry.progress import Message, Progress
 from runtime.image.registry.registry_errors import CredentialsError, RegistryError
-from runtime.image.registry.search import Found, search
+from runtime.image.registry.search import SearchResult, search
 
 if TYPE_CHECKING:  # who asks no registry does not wait for what that needs
     from runtime.image.registry.pull import Pulled
@@ -111,7 +111,7 @@ async def create_image(call: Call[CreateQuery, None]) -> web.StreamResponse:
     credential = _credential(call)
     service = call.service
 
-    def work(progress: Progress, guard: Guard) -> list[Pulled]:
+    def work(progress: Progress, cancel: CancelToken) -> list[Pulled]:
         pull = service.registry.pull_all if every else service.registry.pull
         done: Any = pull(
             service.images,
@@ -119,7 +119,7 @@ async def create_image(call: Call[CreateQuery, None]) -> web.StreamResponse:
             platform=query.platform,
             credential=credential,
             progress=progress,
-            guard=guard,
+            cancel=cancel,
         )
         return done if every else [done]
 
@@ -139,9 +139,9 @@ async def push_image(call: Call[PushQuery, None]) -> web.StreamResponse:
     credential = _credential(call)
     service = call.service
 
-    def work(progress: Progress, guard: Guard) -> list[Pushed]:
+    def work(progress: Progress, cancel: CancelToken) -> list[Pushed]:
         return service.registry.push(
-            service.images, str(name), credential=credential, progress=progress, guard=guard
+            service.images, str(name), credential=credential, progress=progress, cancel=cancel
         )
 
     def tell(done: list[Pushed]) -> list[Any]:
@@ -165,7 +165,9 @@ async def log_in(call: Call[None, AuthConfig]) -> AuthAnswer:
     except CredentialsError as error:
         raise ApiError(str(error), 400) from error
     registry, server = call.service.registry, call.body.serveraddress
-    token = await _alone(call, lambda guard: registry.log_in(server, credential or Credential(), guard=guard))
+    token = await _alone(
+        call, lambda cancel: registry.log_in(server, credential or Credential(), cancel=cancel)
+    )
     return AuthAnswer(status="Login Succeeded", identity_token=token)
 
 
@@ -175,7 +177,9 @@ async def inspect_distribution(call: Call[None, None]) -> DistributionAnswer:
     name = _parsed(call.path["name"])
     credential = _credential(call)
     registry = call.service.registry
-    found = await _alone(call, lambda guard: registry.inspect(str(name), credential=credential, guard=guard))
+    found = await _alone(
+        call, lambda cancel: registry.inspect(str(name), credential=credential, cancel=cancel)
+    )
     document = found.document
     return DistributionAnswer(
         descriptor=DescriptorAnswer(
@@ -196,8 +200,8 @@ class SearchQuery(Query, frozen=True, kw_only=True):
     filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
 
-@route("GET", "/images/search", query=SearchQuery, answer=list[Found], also=(400,))
-async def search_images(call: Call[SearchQuery, None]) -> list[Found]:
+@route("GET", "/images/search", query=SearchQuery, answer=list[SearchResult], also=(400,))
+async def search_images(call: Call[SearchQuery, None]) -> list[SearchResult]:
     """Find repositories, on Docker Hub or on the registry that the term begins with."""
     query, registry = call.query, call.service.registry
     if not query.term:
@@ -208,12 +212,12 @@ async def search_images(call: Call[SearchQuery, None]) -> list[Found]:
     credential = _credential(call)
     found = await _alone(
         call,
-        lambda guard: search(registry, query.term, query.limit or 25, credential=credential, guard=guard),
+        lambda cancel: search(registry, query.term, query.limit or 25, credential=credential, cancel=cancel),
     )
     return [one for one in found if fits(one)]
 
 
-def _filter(filters: dict[str, list[str]]) -> Callable[[Found], bool]:
+def _filter(filters: dict[str, list[str]]) -> Callable[[SearchResult], bool]:
     """Return what tells whether a repository fits; wrong filters are found before anybody is asked."""
     unknown = filters.keys() - {"is-official", "is-automated", "stars"}
     if unknown:
@@ -221,7 +225,7 @@ def _filter(filters: dict[str, list[str]]) -> Callable[[Found], bool]:
     stars = max((_stars(value) for value in filters.get("stars", ())), default=0)
     official, automated = _truth(filters, "is-official"), _truth(filters, "is-automated")
 
-    def fits(one: Found) -> bool:
+    def fits(one: SearchResult) -> bool:
         return (
             one.star_count >= stars
             and official in (None, one.is_official)
@@ -280,16 +284,16 @@ def _credential(call: Call[Any, Any]) -> Credential | None:
 # ---- work in threads ---------------------------------------------------------------------------------------
 
 
-async def _alone(call: Call[Any, Any], work: Callable[[Guard], T]) -> T:
+async def _alone(call: Call[Any, Any], work: Callable[[CancelToken], T]) -> T:
     """Do blocking work, and end it when the client goes."""
-    guard = Guard()
+    cancel = CancelToken()
     try:
-        future = asyncio.get_running_loop().run_in_executor(_THREADS, work, guard)
+        future = asyncio.get_running_loop().run_in_executor(_THREADS, work, cancel)
         return await while_connected(call.request, _awaited(future))
     except RegistryError as error:
         raise ApiError(str(error), error.http_status) from error
     finally:
-        guard.abort()
+        cancel.abort()
 
 
 async def _awaited(future: asyncio.Future[T]) -> T:
@@ -297,17 +301,19 @@ async def _awaited(future: asyncio.Future[T]) -> T:
 
 
 async def _stream(
-    call: Call[Any, Any], work: Callable[[Progress, Guard], T], tell: Callable[[T], list[Any]]
+    call: Call[Any, Any], work: Callable[[Progress, CancelToken], T], tell: Callable[[T], list[Any]]
 ) -> web.StreamResponse:
     """Send the progress of work; what fails before its first message becomes the answer's status."""
     lines = await while_connected(call.request, first_of(_lines(work, tell)))
     return await send_json_lines(call.request, lines)
 
 
-async def _lines(work: Callable[[Progress, Guard], T], tell: Callable[[T], list[Any]]) -> AsyncIterator[Any]:
+async def _lines(
+    work: Callable[[Progress, CancelToken], T], tell: Callable[[T], list[Any]]
+) -> AsyncIterator[Any]:
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[Message | None] = asyncio.Queue()
-    guard = Guard()
+    cancel = CancelToken()
 
     def put(message: Message | None) -> None:
         loop.call_soon_threadsafe(queue.put_nowait, message)
@@ -316,7 +322,7 @@ async def _lines(work: Callable[[Progress, Guard], T], tell: Callable[[T], list[
         if not loop.is_closed():
             put(None)
 
-    future = _THREADS.submit(work, put, guard)
+    future = _THREADS.submit(work, put, cancel)
     future.add_done_callback(ended)
     try:
         while (message := await queue.get()) is not None:
@@ -326,5 +332,5 @@ async def _lines(work: Callable[[Progress, Guard], T], tell: Callable[[T], list[
     except RegistryError as error:
         raise ApiError(str(error), error.http_status) from error
     finally:
-        guard.abort()
+        cancel.abort()
         del future  # it holds what it raised, which holds this frame

@@ -13,7 +13,7 @@ from runtime.engine.service.model.request import Body, Config
 from runtime.engine.service.service import Service
 from runtime.image.store.history import history
 from runtime.image.store.image import Image
-from runtime.image.store.listing import Summary, seconds_of
+from runtime.image.store.listing import ImageRow, seconds_of
 
 _LEFT_OUT = frozenset(
     {"ExposedPorts", "Healthcheck", "NetworkDisabled", "MacAddress", "StopSignal", "StopTimeout", "Shell"}
@@ -92,7 +92,7 @@ class HistoryItem(Body, frozen=True):
 
 
 def summary(
-    row: Summary, version: tuple[int, int], *, shared: int = -1, containers: int = -1
+    row: ImageRow, version: tuple[int, int], *, shared: int = -1, containers: int = -1
 ) -> ImageSummary:
     """Show a row of the list."""
     return ImageSummary(

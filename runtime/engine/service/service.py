@@ -106,9 +106,9 @@ class Service(Parts):
     def registry(self) -> RegistryClient:
         """The client of registries, made at first need: what it imports takes as long as a start."""
         from runtime.image.registry.client import RegistryClient
-        from runtime.image.registry.options import Options
+        from runtime.image.registry.options import RegistryOptions
 
-        return RegistryClient(Options(insecure=self.insecure, mirrors=self.mirrors))
+        return RegistryClient(RegistryOptions(insecure=self.insecure, mirrors=self.mirrors))
 
     async def _open_spawner(self, begun: Awaitable[socket.socket] | None = None) -> Spawner:
         from runtime.engine.spawner.client import Spawner

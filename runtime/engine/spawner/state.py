@@ -19,7 +19,7 @@ from runtime.engine.spawner.protocol import MAIN, Exited
 from runtime.engine.spawner.running import Held, Program
 
 if TYPE_CHECKING:
-    from runtime.network.bridge_networks import NamedNetworks
+    from runtime.network.bridge_networks import BridgeNetworks
 
 _MOST_SHAPES = 8
 _SETTLE_S = 0.2
@@ -38,7 +38,7 @@ class House:
         self.beginning: dict[tuple[str, str], Pending[Any]] = {}
         self.engine = Engine(root, on_spare=self.want, targets=True)
         self._tell = tell
-        self._networks: NamedNetworks | None = None
+        self._networks: BridgeNetworks | None = None
         self._wanted: dict[tuple[str, ...], ContainerConfig] = {}
         self._looking = False
         loop.spare = self._use_spare_time
@@ -49,14 +49,14 @@ class House:
         return self._networks is not None
 
     @property
-    def networks(self) -> NamedNetworks:
+    def networks(self) -> BridgeNetworks:
         """The named networks, made at first need."""
         if self._networks is None:
-            self._networks = process_resources.networks().named
+            self._networks = process_resources.networks().bridge_networks
             self._follow_host(self._networks)
         return self._networks
 
-    def _follow_host(self, networks: NamedNetworks) -> None:
+    def _follow_host(self, networks: BridgeNetworks) -> None:
         """Let networks follow what changes on the host; not more often than every now and then."""
 
         def heard() -> None:

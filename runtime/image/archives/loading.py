@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from runtime.image.archives.reading import Found, OnLayer, ignore_layer, read_archive
+from runtime.image.archives.reading import ArchivedImage, OnLayer, ignore_layer, read_archive
 from runtime.image.documents import ImageConfig, decode
 from runtime.image.errors import ImageError
-from runtime.image.layers.compression import Readable
+from runtime.image.layers.pipeline import Readable
 from runtime.image.references import named_reference
 from runtime.image.store.image import Image
 
@@ -51,11 +51,11 @@ def _load(store: ImageStore, source: Path | Readable, on_layer: OnLayer) -> list
     return loaded
 
 
-def _id_of(item: Found) -> str:
+def _id_of(item: ArchivedImage) -> str:
     return f"sha256:{hashlib.sha256(item.config).hexdigest()}"
 
 
-def _parent_of(item: Found, others: Mapping[str, Found]) -> str:
+def _parent_of(item: ArchivedImage, others: Mapping[str, ArchivedImage]) -> str:
     """Return what an image says it was made from, if that is in the archive too and it can be; else ""."""
     if item.parent not in others:
         return ""

@@ -28,10 +28,11 @@ from runtime.image.documents import (
 )
 from runtime.image.errors import ImageError, LayerError, errno_advice
 from runtime.image.layers import store_files
-from runtime.image.layers.compression import PlainReader, Readable
+from runtime.image.layers.compression import PlainReader
 from runtime.image.layers.entry_names import entry_path
 from runtime.image.layers.layer_reader import LayerReader, UnpackLimits
 from runtime.image.layers.layer_store import Layer, LayerStore
+from runtime.image.layers.pipeline import Readable
 
 _CHUNK = 1 << 20
 _ZEROS = bytes(_CHUNK)
@@ -50,7 +51,7 @@ def ignore_layer(diff_id: str, size: int) -> None:
     """Tell nobody."""
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class ArchivedImage(msgspec.Struct, frozen=True, kw_only=True):
     """An image found in an archive: its layers, now in the store, and its config document's bytes.
 
     manifest: its own bytes and media type, where the archive has one whose layers are kept as they are.
@@ -96,7 +97,7 @@ def is_archive(source: Path) -> bool:
 
 def read_archive(
     source: Path | Readable, store: LayerStore, limits: UnpackLimits, on_layer: OnLayer = ignore_layer
-) -> list[Found]:
+) -> list[ArchivedImage]:
     """Bring all images of an archive (a file or a stream) or OCI layout directory into `store`.
 
     The caller gives them names, and holds ImageStore.adding() until then.
@@ -182,7 +183,7 @@ class _Reader:
     def __init__(self, members: Mapping[str, Path], store: LayerStore, on_layer: OnLayer) -> None:
         self._members, self._store, self._on_layer = members, store, on_layer
 
-    def docker(self) -> list[Found]:
+    def docker(self) -> list[ArchivedImage]:
         """Images as manifest.json lists them."""
         images = decode(self._document("manifest.json"), tuple[_DockerImage, ...])
         found = []
@@ -191,21 +192,25 @@ class _Reader:
             diff_ids = _diff_ids(config)
             paths = image.layers or ()
             layers = self._layers(paths, (None,) * len(paths), diff_ids)
-            found.append(Found(names=image.tags or (), layers=layers, config=config, parent=image.parent))
+            found.append(
+                ArchivedImage(names=image.tags or (), layers=layers, config=config, parent=image.parent)
+            )
         return found
 
-    def old(self) -> list[Found]:
+    def old(self) -> list[ArchivedImage]:
         """Images of Docker before 1.10."""
         archive = OldArchive(self._members, self._document, self._store, self._on_layer)
-        found = [Found(names=one.names, layers=one.layers, config=one.config) for one in archive.images()]
+        found = [
+            ArchivedImage(names=one.names, layers=one.layers, config=one.config) for one in archive.images()
+        ]
         for one in found:
             _diff_ids(one.config)
         return found
 
-    def oci(self) -> list[Found]:
+    def oci(self) -> list[ArchivedImage]:
         """Images as index.json lists them; of several platforms, the one of this machine."""
         index = decode(self._document("index.json"), Index)
-        found: dict[str, Found] = {}
+        found: dict[str, ArchivedImage] = {}
         for entry in index.manifests:
             name = entry.annotations.get(_CONTAINERD_NAME) or entry.annotations.get(REF_NAME)
             names = (name,) if name else ()
@@ -228,7 +233,7 @@ class _Reader:
                 return one
         raise ImageError(f"archive holds no image for linux/{machine}; save that platform's")
 
-    def _oci_image(self, entry: Descriptor, names: tuple[str, ...]) -> Found:
+    def _oci_image(self, entry: Descriptor, names: tuple[str, ...]) -> ArchivedImage:
         data = self._blob(entry)
         manifest = decode(data, Manifest)
         config = self._blob(manifest.config)
@@ -239,7 +244,7 @@ class _Reader:
         paths = tuple(self._blob_name(one) for one in digests)
         layers = self._layers(paths, digests, diff_ids)
         kind = manifest.media_type or MANIFEST
-        return Found(names=names, layers=layers, config=config, manifest=data, media_type=kind)
+        return ArchivedImage(names=names, layers=layers, config=config, manifest=data, media_type=kind)
 
     def _layers(
         self, paths: tuple[str, ...], digests: tuple[str | None, ...], diff_ids: tuple[str, ...]

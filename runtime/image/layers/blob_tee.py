@@ -5,14 +5,14 @@ from __future__ import annotations
 from runtime.image.documents import MEDIA_TYPE_OF, Descriptor
 from runtime.image.layers.layer_reader import LayerReader, sniff
 from runtime.image.layers.pack import BlobWriter, Compression
-from runtime.image.layers.pipeline import Source
+from runtime.image.layers.pipeline import Readable
 from runtime.image.layers.store_files import EarlyWriter
 
 
-class Keeper:
+class BlobTee:
     """Reads from `source` and keeps what it reads; a plain tar is compressed, where that is asked for."""
 
-    def __init__(self, source: Source, target: EarlyWriter, compression: Compression) -> None:
+    def __init__(self, source: Readable, target: EarlyWriter, compression: Compression) -> None:
         self._source, self._target = source, target
         self._compression = compression
         self._writer: BlobWriter | None = None

@@ -6,28 +6,20 @@ import bz2
 import io
 import lzma
 import zlib
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, cast
 
 from isal import igzip
 
 from runtime.image.errors import LayerError
-from runtime.image.layers.layer_reader import UnpackLimits
+from runtime.image.layers.layer_reader import MAGIC, UnpackLimits
+from runtime.image.layers.pipeline import Readable
 
-_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
-_LONGEST = max(map(len, _MAGIC))
-
-
-class Readable(Protocol):
-    """Anything with a blocking read()."""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return up to `size` bytes, b"" at the end."""
-        ...
+_LONGEST = max(map(len, MAGIC))
 
 
 def compression_of(start: bytes) -> str:
     """Name the compression that these first bytes show: gzip, bzip2, xz, zstd, or "" for none of them."""
-    return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), "")
+    return next((name for magic, name in MAGIC.items() if start.startswith(magic)), "")
 
 
 class PlainReader(io.RawIOBase):
@@ -42,7 +34,7 @@ class PlainReader(io.RawIOBase):
         while len(start) < _LONGEST and (more := source.read(_LONGEST - len(start))):
             start += more
         self.compression = compression_of(start)
-        self._raw, self._limits, self._size = _Joined(start, source), limits, 0
+        self._raw, self._limits, self._size = _Prefixed(start, source), limits, 0
         self._inner = _opened(self.compression, cast("BinaryIO", io.BufferedReader(self._raw)))
 
     def readable(self) -> bool:
@@ -72,7 +64,7 @@ class PlainReader(io.RawIOBase):
         return LayerError(f"{self.compression or 'plain'} stream is corrupt ({error}); send it again")
 
 
-class _Joined(io.RawIOBase):
+class _Prefixed(io.RawIOBase):
     """The bytes that were looked at already, and the rest. size: of what was read."""
 
     def __init__(self, start: bytes, rest: Readable) -> None:

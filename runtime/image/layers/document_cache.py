@@ -22,17 +22,17 @@ class Documents(NamedTuple):
     config: ImageConfig
 
 
-class _Known(NamedTuple):
+class _Cached(NamedTuple):
     version: Version
     config: Path
     documents: Documents
 
 
-class KnownDocuments:
+class DocumentCache:
     """By the digest of the manifest. For several threads."""
 
     def __init__(self) -> None:
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, _Cached] = {}
 
     def get(self, digest: str, manifest: Path) -> Documents | None:
         """Return the documents, unless one of their files is not what it was."""
@@ -47,7 +47,7 @@ class KnownDocuments:
             return
         if len(self._known) >= _MOST:
             self._known.pop(next(iter(self._known)), None)
-        self._known[digest] = _Known(version, config, documents)
+        self._known[digest] = _Cached(version, config, documents)
 
     def forget(self, digest: str) -> None:
         """Keep nothing of an image whose documents are removed."""

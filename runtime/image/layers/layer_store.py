@@ -22,16 +22,15 @@ import msgspec
 from runtime.image.documents import Descriptor
 from runtime.image.errors import ImageError, LayerError, errno_advice
 from runtime.image.layers import store_files
-from runtime.image.layers.blob_tee import Keeper
-from runtime.image.layers.document_cache import KnownDocuments
+from runtime.image.layers.blob_tee import BlobTee
+from runtime.image.layers.document_cache import DocumentCache
 from runtime.image.layers.layer_reader import LayerReader, UnpackLimits
 from runtime.image.layers.metadata import is_opaque
 from runtime.image.layers.pack import END_MARK, Compression, Skip, keep_all, tar_pieces
-from runtime.image.layers.partial_blobs import Partials, scratch_name
-from runtime.image.layers.pipeline import Pieces, Source, read_ahead
+from runtime.image.layers.partial_blobs import PartialBlobs, scratch_name
+from runtime.image.layers.pipeline import PieceReader, Readable, read_ahead
 from runtime.image.layers.tree import file_digest, tree_digest
-from runtime.image.layers.unpack import Unpacked as Contents
-from runtime.image.layers.unpack import unpack
+from runtime.image.layers.unpack import UnpackResult, unpack
 
 EMPTY_TAR = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
 """The digest of a tar without entries: a step that gives it adds no layer, as in docker."""
@@ -73,7 +72,7 @@ class LayerRecord(msgspec.Struct, frozen=True, kw_only=True):
     blob: Descriptor | None = None
 
 
-class Unpacked(NamedTuple):
+class UnpackedLayer(NamedTuple):
     """An unpacked layer: its directory, and what was noted about it."""
 
     tree: Path
@@ -87,8 +86,8 @@ class LayerStore:
         self.root, self._limits = root, limits
         self._own_limits = msgspec.structs.replace(limits, max_ratio=1 << 40)
         self.blobs, self.layers, self.tmp = root / "blobs/sha256", root / "layers", root / "tmp"
-        self.partials = Partials(root / "partial")
-        self.documents = KnownDocuments()
+        self.partials = PartialBlobs(root / "partial")
+        self.documents = DocumentCache()
         self._settling, self._unsettled = threading.Lock(), False
         try:
             for path in (self.blobs, self.layers, self.tmp):
@@ -189,7 +188,7 @@ class LayerStore:
 
     def add_directory(self, source: Path, compression: Compression = "zstd") -> Layer:
         """Store the directory `source` (plain or in overlay form) as a layer, and unpack it."""
-        return self.add_stream(Pieces(tar_pieces(str(source))), compression=compression)
+        return self.add_stream(PieceReader(tar_pieces(str(source))), compression=compression)
 
     def add_changes(self, source: Path, skip: Skip = keep_all) -> Layer | None:
         """Store what is below `source`, without its root and what `skip` says; None where that is nothing."""
@@ -197,11 +196,11 @@ class LayerStore:
         first = next(pieces)
         if first == END_MARK:
             return None
-        return self.add_stream(Pieces(itertools.chain((first,), pieces)))
+        return self.add_stream(PieceReader(itertools.chain((first,), pieces)))
 
     def add_stream(
         self,
-        source: Source,
+        source: Readable,
         *,
         digest: str | None = None,
         diff_id: str | None = None,
@@ -219,11 +218,11 @@ class LayerStore:
             blob, work = scratch / scratch_name(digest), scratch / "layer"
             try:
                 with blob.open("xb") as file:
-                    keeper = Keeper(
+                    tee = BlobTee(
                         source, store_files.EarlyWriter(file), compression if digest is None else "none"
                     )
-                    reader, record = self._unpack_to(keeper, work, self._limits, lenient=diff_id is not None)
-                    layer = _layer(keeper.kept(reader), reader.diff_id)
+                    reader, record = self._unpack_to(tee, work, self._limits, lenient=diff_id is not None)
+                    layer = _layer(tee.kept(reader), reader.diff_id)
                 _check("layer's bytes", reader.digest, digest)
                 _check("layer's tar", reader.diff_id, diff_id)
                 self._place_file(blob, self.blob_path(layer.digest))
@@ -233,13 +232,13 @@ class LayerStore:
                 raise ImageError(f"store layer: {errno_advice(error)}") from error
         return msgspec.structs.replace(layer, media_type=media_type) if media_type else layer
 
-    def unpacked(self, layer: Layer) -> Unpacked:
+    def unpacked(self, layer: Layer) -> UnpackedLayer:
         """Return the layer in overlay form, unpacking its blob where that is missing or a crash broke it."""
         home, layer = self.layer_path(layer.diff_id), self.at_hand(layer)
         if home.is_dir():
             record = self._survivor(home)
             if record is not None:
-                return Unpacked(home / "tree", record)
+                return UnpackedLayer(home / "tree", record)
         with store_files.scratch_directory(self.tmp) as scratch:
             path = self.blob_path(layer.digest)
             try:
@@ -253,7 +252,7 @@ class LayerStore:
                 self._place_layer(scratch / "layer", record, layer.diff_id)
             except OSError as error:
                 raise ImageError(f"unpack blob {path}: {errno_advice(error)}") from error
-        return Unpacked(home / "tree", record)
+        return UnpackedLayer(home / "tree", record)
 
     def unpacked_bytes(self, diff_id: str) -> int:
         """Return the bytes of the files in a layer as noted when it was unpacked, 0 where it is not."""
@@ -300,14 +299,14 @@ class LayerStore:
                 path.rename(scratch / path.name)
 
     def _unpack_to(
-        self, source: Source, work: Path, limits: UnpackLimits, *, lenient: bool
+        self, source: Readable, work: Path, limits: UnpackLimits, *, lenient: bool
     ) -> tuple[LayerReader, LayerRecord]:
         """Unpack a layer. lenient: its digest is known, and tells by itself whether something is missing."""
         tree = work / "tree"
         tree.mkdir(parents=True)
         tree.chmod(0o755)
 
-        def unpacking(raw: BinaryIO) -> tuple[LayerReader, Contents]:
+        def unpacking(raw: BinaryIO) -> tuple[LayerReader, UnpackResult]:
             reader = LayerReader(raw, limits, lenient=lenient)
             return reader, unpack(reader, str(tree), limits)
 

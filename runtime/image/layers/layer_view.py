@@ -18,7 +18,7 @@ from runtime.image.layers import metadata
 _MOST_LINKS = 40
 
 
-class Node(msgspec.Struct, frozen=True):
+class ViewNode(msgspec.Struct, frozen=True):
     """What is at a path. path: in the tree, "" for its root; where: on the host, of the topmost layer.
 
     below: of a directory, all directories on the host that its content comes from, topmost first.
@@ -45,7 +45,7 @@ class Node(msgspec.Struct, frozen=True):
         return stat.S_ISREG(self.status.st_mode)
 
 
-class Merged:
+class LayerView:
     """The tree of `layers` in overlay form, lowest first. One plain directory is a tree too."""
 
     def __init__(self, layers: Sequence[Path | str]) -> None:
@@ -54,9 +54,9 @@ class Merged:
             tops.append(layer)
             if metadata.is_opaque(layer):
                 break
-        self._root = Node("", tops[0], os.lstat(tops[0]), tuple(tops)) if tops else None
+        self._root = ViewNode("", tops[0], os.lstat(tops[0]), tuple(tops)) if tops else None
 
-    def find(self, path: str, *, follow: bool = True) -> Node | None:
+    def find(self, path: str, *, follow: bool = True) -> ViewNode | None:
         """Return what is at `path`, None where nothing is. follow: also a link at its end.
 
         ImageError for links that lead round in a circle.
@@ -70,7 +70,7 @@ class Merged:
         """
         return self._walk(path, follow=True)[0]
 
-    def children(self, node: Node) -> Iterator[Node]:
+    def children(self, node: ViewNode) -> Iterator[ViewNode]:
         """Yield what is in a directory, sorted by name."""
         names: set[str] = set()
         for directory in node.below:
@@ -80,7 +80,7 @@ class Merged:
             if child is not None:
                 yield child
 
-    def walk(self, node: Node) -> Iterator[Node]:
+    def walk(self, node: ViewNode) -> Iterator[ViewNode]:
         """Yield a node and all below it, a directory before its content; links are not followed."""
         pending = [node]
         while pending:
@@ -97,9 +97,9 @@ class Merged:
         with os.fdopen(os.open(node.where, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
             return file.read(most)
 
-    def _walk(self, path: str, *, follow: bool) -> tuple[str, Node | None]:
+    def _walk(self, path: str, *, follow: bool) -> tuple[str, ViewNode | None]:
         todo = _parts(path)
-        trail: list[Node | str] = [self._root] if self._root else [""]
+        trail: list[ViewNode | str] = [self._root] if self._root else [""]
         links = 0
         while todo:
             name = todo.pop(0)
@@ -108,7 +108,7 @@ class Merged:
                     trail.pop()
                 continue
             current = trail[-1]
-            child = self._child(current, name) if isinstance(current, Node) else None
+            child = self._child(current, name) if isinstance(current, ViewNode) else None
             if child is not None and child.is_link and (todo or follow):
                 links += 1
                 if links > _MOST_LINKS:
@@ -119,9 +119,9 @@ class Merged:
                 continue
             trail.append(child if child is not None else _joined(current, name))
         last = trail[-1]
-        return (last.path, last) if isinstance(last, Node) else (last, None)
+        return (last.path, last) if isinstance(last, ViewNode) else (last, None)
 
-    def _child(self, node: Node, name: str) -> Node | None:
+    def _child(self, node: ViewNode, name: str) -> ViewNode | None:
         found: list[str] = []
         status: os.stat_result | None = None
         for directory in node.below:
@@ -134,17 +134,17 @@ class Merged:
                 break
             if not stat.S_ISDIR(here.st_mode):
                 if not found:
-                    return Node(_joined(node, name), where, here)
+                    return ViewNode(_joined(node, name), where, here)
                 break
             status = status or here
             found.append(where)
             if metadata.is_opaque(where):
                 break
-        return Node(_joined(node, name), found[0], status, tuple(found)) if status else None
+        return ViewNode(_joined(node, name), found[0], status, tuple(found)) if status else None
 
 
-def _joined(parent: Node | str, name: str) -> str:
-    path = parent.path if isinstance(parent, Node) else parent
+def _joined(parent: ViewNode | str, name: str) -> str:
+    path = parent.path if isinstance(parent, ViewNode) else parent
     return f"{path}/{name}" if path else name
 
 

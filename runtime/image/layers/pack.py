@@ -42,7 +42,7 @@ class _Compressor(Protocol):
     def flush(self) -> bytes: ...
 
 
-class Sink(Protocol):
+class ByteSink(Protocol):
     """What takes bytes."""
 
     def write(self, data: bytes, /) -> object:
@@ -53,7 +53,7 @@ class Sink(Protocol):
 class BlobWriter:
     """Compresses a tar on its way into `target`, and hashes what arrives there."""
 
-    def __init__(self, target: Sink, compression: Compression) -> None:
+    def __init__(self, target: ByteSink, compression: Compression) -> None:
         self._target = target
         self._compressor = _compressor(compression)
         self._hash = Hash()

@@ -19,7 +19,7 @@ def scratch_name(digest: str | None) -> str:
     return f"{digest.partition(':')[2]}{_SUFFIX}" if digest else "blob"
 
 
-class Partials:
+class PartialBlobs:
     """The directory of beginnings of blobs. Several processes may use it at once."""
 
     def __init__(self, root: Path) -> None:

@@ -53,7 +53,7 @@ class Hash:
         self._held -= size
 
 
-class Source(Protocol):
+class Readable(Protocol):
     """Anything with a blocking read()."""
 
     def read(self, size: int, /) -> bytes:
@@ -61,8 +61,8 @@ class Source(Protocol):
         ...
 
 
-class Pieces:
-    """Pieces, as a source; its reader gets them as they are."""
+class PieceReader:
+    """PieceReader, as a source; its reader gets them as they are."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -72,7 +72,7 @@ class Pieces:
         return next(self._pieces, b"")
 
 
-def read_ahead(source: Source, work: Callable[[BinaryIO], T]) -> T:
+def read_ahead(source: Readable, work: Callable[[BinaryIO], T]) -> T:
     """Return what `work` makes of `source`, which is read in this thread while another one works on it.
 
     What the source raises is raised here as it is. Where `work` reads no

@@ -10,11 +10,11 @@ _ORDINARY = frozenset((tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfil
 _CHECKSUM = slice(148, 156)
 
 
-class Entry(tarfile.TarInfo):
+class FastTarInfo(tarfile.TarInfo):
     """A TarInfo as tarfile makes it; whatever is unusual about a header is left to tarfile itself."""
 
     @classmethod
-    def frombuf(cls, buf: Any, encoding: str, errors: str) -> Entry:
+    def frombuf(cls, buf: Any, encoding: str, errors: str) -> FastTarInfo:
         """Read a header of 512 bytes. Raises tarfile's errors."""
         if len(buf) != tarfile.BLOCKSIZE or buf[156:157] not in _ORDINARY:
             return super().frombuf(buf, encoding, errors)

@@ -18,19 +18,19 @@ from runtime.image.errors import LayerError, errno_advice
 from runtime.image.layers import entry_names, metadata
 from runtime.image.layers.layer_reader import LayerReader, UnpackLimits
 from runtime.image.layers.tar_entries import make_device, write_content
-from runtime.image.layers.tar_headers import Entry
+from runtime.image.layers.tar_headers import FastTarInfo
 
 Kind = Literal["directory", "file", "symbolic link", "whiteout", "device"]
 
 
-class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
+class UnpackResult(msgspec.Struct, frozen=True, kw_only=True):
     """What was unpacked: number of entries; bytes of files and of links' targets, as docker counts."""
 
     entries: int
     bytes: int
 
 
-def unpack(reader: LayerReader, target: str, limits: UnpackLimits, *, plain: bool = False) -> Unpacked:
+def unpack(reader: LayerReader, target: str, limits: UnpackLimits, *, plain: bool = False) -> UnpackResult:
     """Unpack all of `reader` into the empty directory `target`, and read on to the stream's end.
 
     plain: it is no layer, so that names like whiteouts' mean nothing but themselves.
@@ -41,7 +41,7 @@ def unpack(reader: LayerReader, target: str, limits: UnpackLimits, *, plain: boo
     entry: tarfile.TarInfo | None = None
     try:
         with tarfile.open(
-            fileobj=reader, mode="r:", encoding="utf-8", errors="surrogateescape", tarinfo=Entry
+            fileobj=reader, mode="r:", encoding="utf-8", errors="surrogateescape", tarinfo=FastTarInfo
         ) as tar:  # type: ignore[call-overload]
             while (entry := tar.next()) is not None:
                 tar.members.clear()  # tarfile keeps all of them for random access
@@ -57,7 +57,7 @@ def unpack(reader: LayerReader, target: str, limits: UnpackLimits, *, plain: boo
         raise LayerError(f"unpack {where} in {target}: {errno_advice(error)}") from error
     except (tarfile.TarError, ValueError, OverflowError, LookupError, TypeError, RecursionError) as error:
         raise LayerError(f"layer's tar is corrupt ({error}); get the image again") from error
-    return Unpacked(entries=unpacker.entries, bytes=unpacker.bytes)
+    return UnpackResult(entries=unpacker.entries, bytes=unpacker.bytes)
 
 
 class _Unpacker:

@@ -13,8 +13,8 @@ import msgspec
 
 from runtime.image.registry.challenge import Challenge, choose, parse_challenges
 from runtime.image.registry.credentials import Credential
-from runtime.image.registry.error_responses import refusal
-from runtime.image.registry.http import Body, Wire
+from runtime.image.registry.error_responses import error_from
+from runtime.image.registry.http import HttpClient, RequestBody
 from runtime.image.registry.registry_errors import LyingRegistryError, RegistryAuthError, RegistryError
 
 _CLIENT = "ninetynine"
@@ -24,7 +24,7 @@ _MARGIN_S = 10.0
 Scopes = frozenset[str]
 
 
-class Token(NamedTuple):
+class BearerToken(NamedTuple):
     """A bearer token, until when (monotonic) it is used, and what to get others with, if that was sent."""
 
     text: str
@@ -32,14 +32,14 @@ class Token(NamedTuple):
     refresh: str = ""
 
 
-class Authority:
+class Authenticator:
     """Makes `Authorization` for one registry and user. Used by several threads."""
 
-    def __init__(self, wire: Wire, credential: Credential | None) -> None:
+    def __init__(self, wire: HttpClient, credential: Credential | None) -> None:
         self._wire = wire
         self._credential = credential
         self._challenge: Challenge | None = None
-        self._tokens: dict[Scopes, Token] = {}
+        self._tokens: dict[Scopes, BearerToken] = {}
         self._lock = threading.Lock()
 
     def header(self, scopes: Iterable[str]) -> str:
@@ -87,7 +87,7 @@ class Authority:
             raise RegistryAuthError("no basic auth credentials; log in to the registry first")
         return "Basic " + base64.b64encode(f"{known.username}:{known.password}".encode()).decode()
 
-    def _fetch(self, challenge: Challenge, scopes: Scopes, *, offline: bool = False) -> Token:
+    def _fetch(self, challenge: Challenge, scopes: Scopes, *, offline: bool = False) -> BearerToken:
         realm = self._realm(challenge)
         asked = challenge.parameters.get("scope", "").split(" ") if not scopes else []
         fields = [("service", challenge.parameters.get("service", ""))]
@@ -100,7 +100,7 @@ class Authority:
                 "POST",
                 realm,
                 {"Content-Type": "application/x-www-form-urlencoded"},
-                Body.of(urlencode(_joined(fields) | form).encode()),
+                RequestBody.of(urlencode(_joined(fields) | form).encode()),
             )
         else:
             fields += [("client_id", _CLIENT)] + ([("offline_token", "true")] if offline else [])
@@ -112,7 +112,7 @@ class Authority:
             answer = self._wire.send("GET", f"{realm}{'&' if '?' in realm else '?'}{query}", headers)
         with answer:
             if answer.status != 200:
-                raise refusal(answer)
+                raise error_from(answer)
             return _read_token(answer.document(_LONGEST, "the token"), begun)
 
     def _realm(self, challenge: Challenge) -> str:
@@ -142,7 +142,7 @@ def _joined(fields: list[tuple[str, str]]) -> dict[str, str]:
     return found
 
 
-def _read_token(data: bytes, begun: float) -> Token:
+def _read_token(data: bytes, begun: float) -> BearerToken:
     try:
         document: Any = msgspec.json.decode(data)
         text = document.get("token") or document.get("access_token")
@@ -157,4 +157,4 @@ def _read_token(data: bytes, begun: float) -> Token:
             "authorization server did not include a token in the response; ask who runs it"
         )
     life = life if 0 < life < 1e9 else _SHORTEST_LIFE_S
-    return Token(text, begun + life - min(_MARGIN_S, life / 2), refresh)
+    return BearerToken(text, begun + life - min(_MARGIN_S, life / 2), refresh)

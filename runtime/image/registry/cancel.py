@@ -10,7 +10,7 @@ import weakref
 from runtime.image.registry.registry_errors import TransferCancelledError
 
 
-class Guard:
+class CancelToken:
     """Ends a transfer from outside: abort() makes every request of it fail at once."""
 
     def __init__(self) -> None:

@@ -12,13 +12,13 @@ import msgspec
 
 from runtime.image.errors import ImageError
 from runtime.image.references import HUB, Reference, parse_reference
-from runtime.image.registry.cancel import Guard
+from runtime.image.registry.cancel import CancelToken
 from runtime.image.registry.credentials import HUB_KEY, Credential, key_of
-from runtime.image.registry.error_responses import refusal
+from runtime.image.registry.error_responses import error_from
 from runtime.image.registry.fetch import fetch_document, fetch_manifest, pull_scope
-from runtime.image.registry.http import Wire
+from runtime.image.registry.http import HttpClient
 from runtime.image.registry.manifests import Document, offers, read_manifest
-from runtime.image.registry.options import Options
+from runtime.image.registry.options import RegistryOptions
 from runtime.image.registry.platforms import Platform, from_document
 from runtime.image.registry.progress import Message, Progress, quiet
 from runtime.image.registry.pull import Pull, Pulled, not_there
@@ -31,9 +31,9 @@ from runtime.image.registry.registry_errors import (
     RegistryNotFoundError,
     TransferCancelledError,
 )
-from runtime.image.registry.session import Session, open_session
-from runtime.image.registry.single_flight import Flights
-from runtime.image.registry.transfer import Meter
+from runtime.image.registry.session import RegistrySession, open_session
+from runtime.image.registry.single_flight import SingleFlight
+from runtime.image.registry.transfer import TransferMeter
 from runtime.image.store.image_store import ImageStore
 
 T = TypeVar("T")
@@ -52,19 +52,19 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RegistryClient:
-    """Talks to registries. Every method blocks, takes the guard that can end it, and raises RegistryError."""
+    """Talks to registries. Every method blocks, takes a CancelToken, and raises RegistryError."""
 
-    def __init__(self, options: Options | None = None) -> None:
-        self.options = options or Options()
+    def __init__(self, options: RegistryOptions | None = None) -> None:
+        self.options = options or RegistryOptions()
         self._schemes: dict[str, str] = {}
-        self._flights = Flights()
+        self._single_flight = SingleFlight()
 
     @contextlib.contextmanager
     def session(
-        self, host: str, credential: Credential | None = None, guard: Guard | None = None
-    ) -> Iterator[Session]:
+        self, host: str, credential: Credential | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[RegistrySession]:
         """Talk to one registry (`host` as in names of images); what it speaks is remembered."""
-        wire = Wire(self.options, guard or Guard(), Meter())
+        wire = HttpClient(self.options, cancel or CancelToken(), TransferMeter())
         try:
             yield open_session(wire, host, credential, self._schemes)
         except ConnectionFailedError:
@@ -81,7 +81,7 @@ class RegistryClient:
         platform: str = "",
         credential: Credential | None = None,
         progress: Progress = quiet,
-        guard: Guard | None = None,
+        cancel: CancelToken | None = None,
     ) -> Pulled:
         """Pull `name` (`repository[:tag][@digest]`) into the store, for a platform, or else for this machine.
 
@@ -90,10 +90,10 @@ class RegistryClient:
         """
         reference = parse_reference(name).tagged()
 
-        def work(session: Session) -> Pulled:
-            return Pull(session, store, self._flights, progress, platform).run(reference)
+        def work(session: RegistrySession) -> Pulled:
+            return Pull(session, store, self._single_flight, progress, platform).run(reference)
 
-        return self._read(reference.host, credential, guard, work)
+        return self._read(reference.host, credential, cancel, work)
 
     def pull_all(
         self,
@@ -103,23 +103,23 @@ class RegistryClient:
         platform: str = "",
         credential: Credential | None = None,
         progress: Progress = quiet,
-        guard: Guard | None = None,
+        cancel: CancelToken | None = None,
     ) -> list[Pulled]:
         """Pull every tag of a repository, one after the other."""
         name = parse_reference(repository)
 
-        def work(session: Session) -> list[Pulled]:
+        def work(session: RegistrySession) -> list[Pulled]:
             found = []
             try:
                 tags = _tags(session, name)
             except (RegistryAuthError, RegistryNotFoundError) as error:
                 raise not_there(name, error) from error
             for tag in tags:
-                pull = Pull(session, store, self._flights, progress, platform)
+                pull = Pull(session, store, self._single_flight, progress, platform)
                 found.append(pull.run(msgspec.structs.replace(name, tag=tag, digest="")))
             return found
 
-        return self._read(name.host, credential, guard, work)
+        return self._read(name.host, credential, cancel, work)
 
     def push(
         self,
@@ -128,7 +128,7 @@ class RegistryClient:
         *,
         credential: Credential | None = None,
         progress: Progress = quiet,
-        guard: Guard | None = None,
+        cancel: CancelToken | None = None,
     ) -> list[Pushed]:
         """Push `repository:tag`, or without a tag all tags that the store has of the repository."""
         reference = parse_reference(name)
@@ -138,16 +138,16 @@ class RegistryClient:
                 f"push {name}: a digest cannot be pushed to, it follows from the content; use a tag"
             )
         names = _names(store, reference)
-        with self.session(reference.host, credential, guard) as session:
+        with self.session(reference.host, credential, cancel) as session:
             return [Push(session, store, reference.path, progress).run(one) for one in names]
 
     def inspect(
-        self, name: str, *, credential: Credential | None = None, guard: Guard | None = None
+        self, name: str, *, credential: Credential | None = None, cancel: CancelToken | None = None
     ) -> Distribution:
         """Find out what a name leads to, without pulling it."""
         reference = parse_reference(name).tagged()
 
-        def work(session: Session) -> Distribution:
+        def work(session: RegistrySession) -> Distribution:
             document = fetch_manifest(session, reference.path, reference.digest or reference.tag)
             if document.is_index:
                 told = [platform for _, platform in offers(document, name) if platform is not None]
@@ -156,46 +156,50 @@ class RegistryClient:
                 told = [_platform_of(fetch_document(session, reference.path, manifest.config), name)]
             return Distribution(document=document, platforms=tuple(told))
 
-        return self._read(reference.host, credential, guard, work)
+        return self._read(reference.host, credential, cancel, work)
 
     def tags(
-        self, repository: str, *, credential: Credential | None = None, guard: Guard | None = None
+        self, repository: str, *, credential: Credential | None = None, cancel: CancelToken | None = None
     ) -> list[str]:
         """List the tags of a repository."""
         name = parse_reference(repository)
-        return self._read(name.host, credential, guard, lambda session: _tags(session, name))
+        return self._read(name.host, credential, cancel, lambda session: _tags(session, name))
 
     def _read(
-        self, host: str, credential: Credential | None, guard: Guard | None, work: Callable[[Session], T]
+        self,
+        host: str,
+        credential: Credential | None,
+        cancel: CancelToken | None,
+        work: Callable[[RegistrySession], T],
     ) -> T:
         """Do `work` at the first mirror that can, if the hub is meant; then at the registry itself."""
         for mirror in self.options.mirrors if host == HUB else ():
             try:
-                with self.session(mirror, None, guard) as session:
+                with self.session(mirror, None, cancel) as session:
                     return work(session)
             except TransferCancelledError:
                 raise
             except RegistryError as error:
                 log.info("mirror %s is passed over: %s", mirror, error)
-        with self.session(host, credential, guard) as session:
+        with self.session(host, credential, cancel) as session:
             return work(session)
 
-    def log_in(self, server: str, credential: Credential, guard: Guard | None = None) -> str:
+    def log_in(self, server: str, credential: Credential, cancel: CancelToken | None = None) -> str:
         """Check a credential; return an identity token to keep in place of the password, where one is given.
 
         Raises RegistryAuthError when the registry does not accept it.
         """
         key = key_of(server)
-        with self.session(HUB if key == HUB_KEY else key, credential, guard) as session:
+        with self.session(HUB if key == HUB_KEY else key, credential, cancel) as session:
             session.ping()
             try:
-                token = session.authority.log_in()
+                token = session.auth.log_in()
                 with session.ask("GET", "/v2/", scopes=(), fine=(200, 401, 403)) as answer:
                     if answer.status == 200:
                         return token
                     status = HTTPStatus(answer.status)
                     said = f"login attempt failed with status: {status.value} {status.phrase}"
-                    raise RegistryAuthError(f"{refusal(answer)}; {said}")
+                    raise RegistryAuthError(f"{error_from(answer)}; {said}")
             except RegistryAuthError as error:
                 raise RegistryAuthError(f'Get "{session.base}/v2/": {error}') from error
 
@@ -217,7 +221,7 @@ def _full(reference: Reference) -> str:
     return f"{reference.host}/{reference.path}"
 
 
-def _tags(session: Session, name: Reference) -> list[str]:
+def _tags(session: RegistrySession, name: Reference) -> list[str]:
     """All pages of a repository's list of tags."""
     where = f"/v2/{name.path}/tags/list?n={_PAGE}"
     found: list[str] = []
@@ -238,7 +242,7 @@ def _read_tags(data: bytes, name: Reference) -> list[str]:
         ) from error
 
 
-def _next_page(session: Session, current: str, link: str) -> str:
+def _next_page(session: RegistrySession, current: str, link: str) -> str:
     """The address in `Link: <…>; rel="next"`, of the same registry."""
     target, _, rest = link.strip().partition(">")
     if not target.startswith("<") or 'rel="next"' not in rest.replace("rel=next", 'rel="next"'):

@@ -17,7 +17,7 @@ from runtime.image.registry.registry_errors import ConnectionFailedError, shown
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER", "PACKET_LENGTH", "EOF")
 
 
-def failure(method: str, url: str, error: Exception) -> ConnectionFailedError:
+def connection_error(method: str, url: str, error: Exception) -> ConnectionFailedError:
     """Word what urllib3 or the socket said, as Docker does: `Get "https://…": cause`."""
     return ConnectionFailedError(
         f'{method.capitalize()} "{shown(url)}": {_text(error)}',

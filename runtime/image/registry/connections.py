@@ -12,22 +12,22 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import InsecureRequestWarning
 
-from runtime.image.registry.cancel import Guard, shut
-from runtime.image.registry.options import Options
+from runtime.image.registry.cancel import CancelToken, shut
+from runtime.image.registry.options import RegistryOptions
 from runtime.image.registry.tls import context_of
 
-# Where a certificate need not be valid, Options said so.
+# Where a certificate need not be valid, RegistryOptions said so.
 urllib3.disable_warnings(InsecureRequestWarning)
 
 
 class _Limits(NamedTuple):
-    guard: Guard
+    cancel: CancelToken
     answer_s: float
     write_s: float
 
 
 class _Watched:
-    """A connection that its transfer's guard can end, and whose answer's head has to come in time.
+    """A connection that its transfer's CancelToken can end, and whose answer's head has to come in time.
 
     A timeout of the socket alone would let a registry send one byte of a head every few seconds, for ever.
     """
@@ -41,7 +41,7 @@ class _Watched:
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]
-        self._limits.guard.watch(self.sock)
+        self._limits.cancel.watch(self.sock)
 
     def request(self, *arguments: Any, **options: Any) -> None:
         if self.sock is None:
@@ -76,7 +76,9 @@ class _Secure(_Watched, HTTPSConnection):
     pass
 
 
-def new_pool(scheme: str, host: str, options: Options, guard: Guard) -> urllib3.HTTPConnectionPool:
+def new_pool(
+    scheme: str, host: str, options: RegistryOptions, cancel: CancelToken
+) -> urllib3.HTTPConnectionPool:
     """Make a pool of connections to `host[:port]`, through the environment's proxy where there is one."""
     parts = urlsplit(f"{scheme}://{host}")
     settings: dict[str, Any] = {"maxsize": options.parallel + 1}
@@ -86,7 +88,7 @@ def new_pool(scheme: str, host: str, options: Options, guard: Guard) -> urllib3.
     manager = urllib3.ProxyManager(proxy) if proxy else urllib3.PoolManager()
     pool = manager.connection_from_host(parts.hostname, parts.port, scheme=scheme, pool_kwargs=settings)
     pool.ConnectionCls = _Secure if scheme == "https" else _Plain
-    pool.conn_kw["limits"] = _Limits(guard, options.answer_s, options.read_s)
+    pool.conn_kw["limits"] = _Limits(cancel, options.answer_s, options.read_s)
     return pool
 
 

@@ -15,7 +15,7 @@ from runtime.image.registry.registry_errors import (
 )
 
 if TYPE_CHECKING:
-    from runtime.image.registry.http import Answer
+    from runtime.image.registry.http import HttpResponse
 
 _LONGEST = 64 << 10
 _MOST_SHOWN = 300
@@ -29,7 +29,7 @@ _OTHERS = ("error_description", "message", "error")
 """Where servers say why that do not keep to the registry's form of an error."""
 
 
-def refusal(answer: Answer) -> RegistryError:
+def error_from(answer: HttpResponse) -> RegistryError:
     """Read what the registry says, and make an error of it."""
     status = answer.status
     try:

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from runtime.image.documents import Descriptor
-from runtime.image.registry.http import Answer
+from runtime.image.registry.http import HttpResponse
 from runtime.image.registry.manifests import ACCEPT, Document, digest_of, read_document
-from runtime.image.registry.options import Options
-from runtime.image.registry.progress import Gauge
+from runtime.image.registry.options import RegistryOptions
+from runtime.image.registry.progress import BlobProgress
 from runtime.image.registry.registry_errors import ConnectionFailedError, LyingRegistryError
-from runtime.image.registry.session import Session
+from runtime.image.registry.session import RegistrySession
 
 _PIECE = 256 << 10
 _PROGRESS = 64 << 10
@@ -27,10 +27,10 @@ def pull_scope(path: str) -> tuple[str, ...]:
     return (f"repository:{path}:pull",)
 
 
-def fetch_manifest(session: Session, path: str, reference: str, size: int | None = None) -> Document:
+def fetch_manifest(session: RegistrySession, path: str, reference: str, size: int | None = None) -> Document:
     """Get a manifest or index of the repository `path` by tag or digest, and check it.
 
-    size: what an index says of it. Raises LyingRegistryError and what Session.ask raises.
+    size: what an index says of it. Raises LyingRegistryError and what RegistrySession.ask raises.
     """
     what = f"manifest {reference} of {session.host}/{path}"
     data, answer = _whole(session, f"/v2/{path}/manifests/{reference}", path, what, {"Accept": ACCEPT})
@@ -48,7 +48,7 @@ def fetch_manifest(session: Session, path: str, reference: str, size: int | None
     return document
 
 
-def fetch_document(session: Session, path: str, blob: Descriptor) -> bytes:
+def fetch_document(session: RegistrySession, path: str, blob: Descriptor) -> bytes:
     """Get a small blob (a config) as a whole, and check it."""
     what = f"blob {blob.digest} of {session.host}/{path}"
     limit = session.wire.options.max_document
@@ -63,10 +63,10 @@ def fetch_document(session: Session, path: str, blob: Descriptor) -> bytes:
 
 
 def _whole(
-    session: Session, where: str, path: str, what: str, headers: dict[str, str], digest: str = ""
-) -> tuple[bytes, Answer]:
+    session: RegistrySession, where: str, path: str, what: str, headers: dict[str, str], digest: str = ""
+) -> tuple[bytes, HttpResponse]:
     """Read a document; a broken connection is tried again."""
-    options, guard = session.wire.options, session.wire.guard
+    options, cancel = session.wire.options, session.wire.cancel
     for left in reversed(range(options.attempts)):
         with session.ask("GET", where, scopes=pull_scope(path), headers=headers) as answer:
             try:
@@ -74,7 +74,7 @@ def _whole(
             except ConnectionFailedError:
                 if not left:
                     raise
-        guard.sleep(options.pause_s)
+        cancel.sleep(options.pause_s)
     raise AssertionError("attempts is at least 1")
 
 
@@ -87,10 +87,10 @@ class BlobReader(io.RawIOBase):
 
     def __init__(
         self,
-        session: Session,
+        session: RegistrySession,
         path: str,
         blob: Descriptor,
-        gauge: Gauge,
+        gauge: BlobProgress,
         room: Callable[[], None],
         start: BinaryIO | None = None,
     ) -> None:
@@ -99,7 +99,7 @@ class BlobReader(io.RawIOBase):
         self._session, self._path, self._blob = session, path, blob
         self._gauge, self._room = gauge, room
         self._what = f"blob {blob.digest} of {session.host}/{path}"
-        self._answer: Answer | None = None
+        self._answer: HttpResponse | None = None
         self._pace = _Pace(session.wire.options)
         self._offset = self._broke_at = 0
         self._failures = self._breaks = 0
@@ -148,7 +148,7 @@ class BlobReader(io.RawIOBase):
             self._note_break(error)
             return b""
 
-    def _read1(self, answer: Answer, most: int) -> bytes:
+    def _read1(self, answer: HttpResponse, most: int) -> bytes:
         data = answer.read1(most)
         self._session.wire.meter.received(len(data), self._blob.digest)
         if not data:
@@ -169,9 +169,9 @@ class BlobReader(io.RawIOBase):
                 f"{self._what} ended after {self._offset} of {self._blob.size} bytes, "
                 f"{self._breaks} times: {error}"
             ) from error
-        self._session.wire.guard.sleep(options.pause_s)
+        self._session.wire.cancel.sleep(options.pause_s)
 
-    def _open(self) -> Answer:
+    def _open(self) -> HttpResponse:
         """Ask for the rest."""
         answer = self._session.ask(
             "GET",
@@ -194,7 +194,7 @@ class BlobReader(io.RawIOBase):
             raise
         return answer
 
-    def _begin_of(self, answer: Answer) -> int:
+    def _begin_of(self, answer: HttpResponse) -> int:
         """Where the answer begins: a registry may know no ranges, and send all of it again."""
         if answer.status == 200:
             return 0
@@ -205,7 +205,7 @@ class BlobReader(io.RawIOBase):
             )
         return self._offset
 
-    def _skip(self, answer: Answer, size: int) -> None:
+    def _skip(self, answer: HttpResponse, size: int) -> None:
         while size:
             size -= len(self._read1(answer, min(size, _PIECE)))
 
@@ -213,7 +213,7 @@ class BlobReader(io.RawIOBase):
 class _Pace:
     """Breaks off a connection that only drips."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: RegistryOptions) -> None:
         self._options = options
         self._since, self._bytes = time.monotonic(), 0
 

@@ -16,33 +16,33 @@ from urllib.parse import urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from runtime.image.registry.cancel import Guard
-from runtime.image.registry.connection_errors import failure
+from runtime.image.registry.cancel import CancelToken
+from runtime.image.registry.connection_errors import connection_error
 from runtime.image.registry.connections import new_pool
-from runtime.image.registry.options import Options
+from runtime.image.registry.options import RegistryOptions
 from runtime.image.registry.registry_errors import ConnectionFailedError, LyingRegistryError, RegistryError
-from runtime.image.registry.transfer import Meter
+from runtime.image.registry.transfer import TransferMeter
 
 _DRAIN = 64 << 10
 
 
-class Body(NamedTuple):
+class RequestBody(NamedTuple):
     """What a request carries: its size in bytes, and who makes its pieces, anew for each attempt."""
 
     size: int
     pieces: Callable[[], Iterable[bytes]]
 
     @classmethod
-    def of(cls, data: bytes) -> Body:
+    def of(cls, data: bytes) -> RequestBody:
         """A body that is in memory."""
         return cls(len(data), lambda: (data,))
 
 
-class Wire:
+class HttpClient:
     """The connections of one transfer. Used by several threads."""
 
-    def __init__(self, options: Options, guard: Guard, meter: Meter) -> None:
-        self.options, self.guard, self.meter = options, guard, meter
+    def __init__(self, options: RegistryOptions, cancel: CancelToken, meter: TransferMeter) -> None:
+        self.options, self.cancel, self.meter = options, cancel, meter
         self._pools: dict[tuple[str, str], urllib3.HTTPConnectionPool] = {}
         self._lock = threading.Lock()
 
@@ -51,15 +51,15 @@ class Wire:
         method: str,
         url: str,
         headers: Mapping[str, str],
-        body: Body | None = None,
+        body: RequestBody | None = None,
         *,
         count: Callable[[int], None] | None = None,
-    ) -> Answer:
+    ) -> HttpResponse:
         """Send one request and return the answer as soon as its head is there.
 
         count: told of the body's bytes as they go. Raises ConnectionFailedError, TransferCancelledError.
         """
-        self.guard.check()
+        self.cancel.check()
         parts = urlsplit(url)
         every = {"User-Agent": "ninetynine", "Accept-Encoding": "identity", **headers}
         if body is not None:
@@ -77,7 +77,7 @@ class Wire:
                 decode_content=False,
                 timeout=urllib3.Timeout(connect=self.options.connect_s, read=self.options.read_s),
             )
-        return Answer(self, raw, method, url)
+        return HttpResponse(self, raw, method, url)
 
     def close(self) -> None:
         """Close all connections that nobody uses."""
@@ -92,12 +92,12 @@ class Wire:
         try:
             yield
         except (HTTPError, OSError, ValueError) as error:
-            self.guard.check()
-            raise failure(method, url, error) from error
+            self.cancel.check()
+            raise connection_error(method, url, error) from error
 
-    def _pieces(self, body: Body, count: Callable[[int], None]) -> Iterator[bytes]:
+    def _pieces(self, body: RequestBody, count: Callable[[int], None]) -> Iterator[bytes]:
         for piece in body.pieces():
-            self.guard.check()
+            self.cancel.check()
             yield piece
             count(len(piece))
 
@@ -105,14 +105,14 @@ class Wire:
         with self._lock:
             pool = self._pools.get((scheme, host))
             if pool is None:
-                pool = self._pools[scheme, host] = new_pool(scheme, host, self.options, self.guard)
+                pool = self._pools[scheme, host] = new_pool(scheme, host, self.options, self.cancel)
             return pool
 
 
-class Answer:
+class HttpResponse:
     """An answer whose head has come. document() or close() end it; a context manager closes it."""
 
-    def __init__(self, wire: Wire, raw: Any, method: str, url: str) -> None:
+    def __init__(self, wire: HttpClient, raw: Any, method: str, url: str) -> None:
         self._wire, self._raw = wire, raw
         self.method, self.url = method, url
         self.status: int = raw.status
@@ -128,7 +128,7 @@ class Answer:
         """Return bytes as they come, b"" at the end. Raises ConnectionFailedError, TransferCancelledError."""
         with self._wire.worded(self.method, self.url):
             data: bytes = self._raw.read1(most) or b""
-        self._wire.guard.check()
+        self._wire.cancel.check()
         return data
 
     def document(self, limit: int, what: str, digest: str = "") -> bytes:
@@ -164,7 +164,7 @@ class Answer:
                 self.document(_DRAIN, "answer")
         self._raw.close()
 
-    def __enter__(self) -> Answer:
+    def __enter__(self) -> HttpResponse:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -44,7 +44,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[documents.Descriptor, ...]
 
 
-class _Entry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class _RawDescriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     digest: str
     size: int
     media_type: str = ""
@@ -52,12 +52,12 @@ class _Entry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     platform: dict[str, Any] | None = None
 
 
-class _Raw(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class _RawManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     schema_version: int
     media_type: str = ""
-    config: _Entry | None = None
-    layers: tuple[_Entry, ...] | None = None
-    manifests: tuple[_Entry, ...] | None = None
+    config: _RawDescriptor | None = None
+    layers: tuple[_RawDescriptor, ...] | None = None
+    manifests: tuple[_RawDescriptor, ...] | None = None
 
 
 def digest_of(data: bytes) -> str:
@@ -129,7 +129,7 @@ def choose(document: Document, wanted: Platform, what: str) -> documents.Descrip
     return min(ranked, key=lambda one: one[:2])[2]
 
 
-def _descriptor(entry: _Entry, what: str) -> documents.Descriptor:
+def _descriptor(entry: _RawDescriptor, what: str) -> documents.Descriptor:
     if not _DIGEST.fullmatch(entry.digest):
         raise LyingRegistryError(f"{what} names a digest {entry.digest[:100]!r}; only sha256 is supported")
     if not 0 <= entry.size < 1 << 50:
@@ -137,8 +137,8 @@ def _descriptor(entry: _Entry, what: str) -> documents.Descriptor:
     return documents.Descriptor(media_type=entry.media_type, digest=entry.digest, size=entry.size)
 
 
-def _decode(data: bytes, what: str) -> _Raw:
+def _decode(data: bytes, what: str) -> _RawManifest:
     try:
-        return msgspec.json.decode(data, type=_Raw)
+        return msgspec.json.decode(data, type=_RawManifest)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise LyingRegistryError(f"{what} is malformed: {error}; refused, push the image again") from error

@@ -11,7 +11,7 @@ LOCAL = ("127.0.0.0/8", "::1/128")
 CERTIFICATES = (Path("/etc/ninetynine/certs.d"), Path("/etc/docker/certs.d"))
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class RegistryOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of a client; times in seconds, sizes in bytes.
 
     insecure: hosts (`host`, `host:port`, or a network as 10.0.0.0/8) that may be used without TLS or with a

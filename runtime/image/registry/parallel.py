@@ -6,27 +6,27 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from runtime.image.registry.cancel import Guard
+from runtime.image.registry.cancel import CancelToken
 from runtime.image.registry.registry_errors import TransferCancelledError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def work(guard: Guard, parallel: int, one: Callable[[T], R], items: Iterable[T]) -> list[R]:
+def work(cancel: CancelToken, parallel: int, one: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """Do `one` for each item, at most `parallel` at a time, in order; return the results in order.
 
-    guard: of this work alone; it is aborted when something fails.
+    cancel: of this work alone; it is aborted when something fails.
     """
     failures: list[BaseException] = []
 
     def watched(item: T) -> R:
         try:
-            guard.check()
+            cancel.check()
             return one(item)
         except BaseException as error:
             failures.append(error)
-            guard.abort()
+            cancel.abort()
             raise
 
     with ThreadPoolExecutor(max_workers=max(1, parallel), thread_name_prefix="blob") as pool:
@@ -35,7 +35,7 @@ def work(guard: Guard, parallel: int, one: Callable[[T], R], items: Iterable[T])
             for future in futures:
                 future.exception()
         except BaseException:
-            guard.abort()
+            cancel.abort()
             raise
     if not failures:
         return [future.result() for future in futures]

@@ -41,7 +41,7 @@ def short(digest: str) -> str:
     return digest.partition(":")[2][:12]
 
 
-class Gauge:
+class BlobProgress:
     """Reports how far one blob is, ten times a second at most, so that watching costs nothing."""
 
     def __init__(self, progress: Progress, status: str, digest: str, total: int) -> None:

@@ -16,15 +16,15 @@ from runtime.image.registry import parallel
 from runtime.image.registry.fetch import BlobReader, fetch_document, fetch_manifest
 from runtime.image.registry.manifests import Document, choose, read_manifest
 from runtime.image.registry.platforms import from_document, parse_platform, rank
-from runtime.image.registry.progress import Detail, Gauge, Message, Progress, short
+from runtime.image.registry.progress import BlobProgress, Detail, Message, Progress, short
 from runtime.image.registry.registry_errors import (
     LyingRegistryError,
     RegistryAuthError,
     RegistryError,
     RegistryNotFoundError,
 )
-from runtime.image.registry.session import Session
-from runtime.image.registry.single_flight import Flights
+from runtime.image.registry.session import RegistrySession
+from runtime.image.registry.single_flight import SingleFlight
 from runtime.image.registry.transfer import Transfer
 from runtime.image.store.image import Image
 from runtime.image.store.image_store import ImageStore
@@ -55,9 +55,19 @@ class Pull:
     """One pull of one name, within a session."""
 
     def __init__(
-        self, session: Session, store: ImageStore, flights: Flights, progress: Progress, platform: str
+        self,
+        session: RegistrySession,
+        store: ImageStore,
+        single_flight: SingleFlight,
+        progress: Progress,
+        platform: str,
     ) -> None:
-        self._session, self._store, self._flights, self._progress = session, store, flights, progress
+        self._session, self._store, self._single_flight, self._progress = (
+            session,
+            store,
+            single_flight,
+            progress,
+        )
         self._asked = platform
         self._wanted = parse_platform(platform)
         self._meter = session.wire.meter
@@ -161,11 +171,11 @@ class Pull:
         options = self._session.wire.options
         missing.sort(key=lambda layer: -layer.size)  # a long one that begins last would end alone
         parallel.work(
-            self._session.wire.guard, options.parallel, lambda layer: self._layer(path, layer), missing
+            self._session.wire.cancel, options.parallel, lambda layer: self._layer(path, layer), missing
         )
 
     def _layer(self, path: str, layer: Layer) -> None:
-        with self._flights.alone(layer.digest, self._session.wire.guard):
+        with self._single_flight.alone(layer.digest, self._session.wire.cancel):
             if self._is_here(layer) or self._holds(path, layer):
                 self._meter.note(layer.digest, "present")
                 self._say(layer, "Already exists")
@@ -189,7 +199,7 @@ class Pull:
         return True
 
     def _receive(self, path: str, layer: Layer, start: BinaryIO | None) -> None:
-        gauge = Gauge(self._progress, "Downloading", layer.digest, layer.size)
+        gauge = BlobProgress(self._progress, "Downloading", layer.digest, layer.size)
         source = BlobReader(self._session, path, layer.descriptor, gauge, self._check_room, start)
         try:
             self._store.content.add_stream(

@@ -10,12 +10,12 @@ from runtime.image.errors import ImageError
 from runtime.image.layers.layer_store import Layer
 from runtime.image.references import Reference, parse_reference
 from runtime.image.registry import parallel
-from runtime.image.registry.http import Body
-from runtime.image.registry.progress import Detail, Gauge, Message, Progress, quiet, short
+from runtime.image.registry.http import RequestBody
+from runtime.image.registry.progress import BlobProgress, Detail, Message, Progress, quiet, short
 from runtime.image.registry.registry_errors import LyingRegistryError, RegistryError
-from runtime.image.registry.session import Session
+from runtime.image.registry.session import RegistrySession
 from runtime.image.registry.transfer import Transfer
-from runtime.image.registry.upload import Upload, push_scope
+from runtime.image.registry.upload import BlobUpload, push_scope
 from runtime.image.store.image import Image
 from runtime.image.store.image_store import ImageStore
 
@@ -32,9 +32,9 @@ class Pushed(NamedTuple):
 class Push:
     """One push of one name, within a session."""
 
-    def __init__(self, session: Session, store: ImageStore, path: str, progress: Progress) -> None:
+    def __init__(self, session: RegistrySession, store: ImageStore, path: str, progress: Progress) -> None:
         self._session, self._store, self._path, self._progress = session, store, path, progress
-        self._upload = Upload(session, path)
+        self._upload = BlobUpload(session, path)
         self._meter = session.wire.meter
         self._neighbours: dict[str, list[str]] | None = None
 
@@ -49,9 +49,9 @@ class Push:
             image = self._remade(image, name)
             layers = self._layers_of(image)
         options = self._session.wire.options
-        parallel.work(self._session.wire.guard, options.parallel, self._layer, layers)
+        parallel.work(self._session.wire.cancel, options.parallel, self._layer, layers)
         config = self._store.content.read_blob(image.id)
-        self._blob(image.id, len(config), lambda: io.BytesIO(config), Gauge(quiet, "", image.id, 0))
+        self._blob(image.id, len(config), lambda: io.BytesIO(config), BlobProgress(quiet, "", image.id, 0))
         manifest = self._store.manifest(image)
         self._put_manifest(name, image, manifest)
         self._store.record_digest(str(name), name.repository)
@@ -83,10 +83,10 @@ class Push:
         return bool(sources) and self._upload.begin(layer.digest, sources)[0] != ""
 
     def _layer(self, layer: Layer) -> None:
-        gauge = Gauge(self._progress, "Pushing", layer.digest, layer.size)
+        gauge = BlobProgress(self._progress, "Pushing", layer.digest, layer.size)
         self._blob(layer.digest, layer.size, lambda: self._store.content.open_blob(layer.digest), gauge)
 
-    def _blob(self, digest: str, size: int, opened: Callable[[], BinaryIO], gauge: Gauge) -> None:
+    def _blob(self, digest: str, size: int, opened: Callable[[], BinaryIO], gauge: BlobProgress) -> None:
         if self._upload.has(digest):
             self._meter.note(digest, "present")
             gauge.say("Layer already exists")
@@ -128,7 +128,7 @@ class Push:
             f"/v2/{self._path}/manifests/{name.tag}",
             scopes=push_scope(self._path),
             headers={"Content-Type": image.media_type},
-            body=Body.of(manifest),
+            body=RequestBody.of(manifest),
             fine=(200, 201, 202),
         )
         with answer:

@@ -9,19 +9,19 @@ import msgspec
 
 from runtime.image.references import HUB, parse_reference
 from runtime.image.registry.credentials import Credential
-from runtime.image.registry.error_responses import clean, refusal
+from runtime.image.registry.error_responses import clean, error_from
 from runtime.image.registry.registry_errors import LyingRegistryError
 
 if TYPE_CHECKING:
-    from runtime.image.registry.cancel import Guard
+    from runtime.image.registry.cancel import CancelToken
     from runtime.image.registry.client import RegistryClient
-    from runtime.image.registry.session import Session
+    from runtime.image.registry.session import RegistrySession
 
 _HUB_SEARCH = "https://index.docker.io/v1/search"
 _CATALOG_PAGE = 1000
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
     """One repository, in the words of Docker's API. Only Hub tells more than the name."""
 
     name: str
@@ -32,7 +32,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _HubAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    results: list[Found]
+    results: list[SearchResult]
 
 
 def search(
@@ -41,17 +41,17 @@ def search(
     limit: int = 25,
     *,
     credential: Credential | None = None,
-    guard: Guard | None = None,
-) -> list[Found]:
+    cancel: CancelToken | None = None,
+) -> list[SearchResult]:
     """Find at most `limit` repositories for `term`, which may begin with a registry's host.
 
     Raises RegistryError, ImageReferenceError where the host is none.
     """
     host, wanted = _split(term)
-    with client.session(host, credential, guard) as session:
+    with client.session(host, credential, cancel) as session:
         if host == HUB:
             return _hub(session, wanted, limit)
-        return [Found(name=f"{host}/{one}") for one in _listed(session) if wanted in one][:limit]
+        return [SearchResult(name=f"{host}/{one}") for one in _listed(session) if wanted in one][:limit]
 
 
 def _split(term: str) -> tuple[str, str]:
@@ -61,11 +61,11 @@ def _split(term: str) -> tuple[str, str]:
     return (HUB, term.removeprefix("docker.io/").removeprefix("library/")) if host == HUB else (host, rest)
 
 
-def _hub(session: Session, term: str, limit: int) -> list[Found]:
+def _hub(session: RegistrySession, term: str, limit: int) -> list[SearchResult]:
     query = urlencode({"q": term, "n": limit})
     with session.wire.send("GET", f"{_HUB_SEARCH}?{query}", {}) as answer:
         if answer.status != 200:
-            raise refusal(answer)
+            raise error_from(answer)
         data = answer.document(session.wire.options.max_document, "search result")
     try:
         results = msgspec.json.decode(data, type=_HubAnswer).results
@@ -77,7 +77,7 @@ def _hub(session: Session, term: str, limit: int) -> list[Found]:
     ]
 
 
-def _listed(session: Session) -> list[str]:
+def _listed(session: RegistrySession) -> list[str]:
     where = f"/v2/_catalog?n={_CATALOG_PAGE}"
     with session.ask("GET", where, scopes=("registry:catalog:*",)) as answer:
         data = answer.document(session.wire.options.max_document, "list of repositories")

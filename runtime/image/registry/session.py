@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import urljoin, urlsplit
 
 from runtime.image.references import HUB
-from runtime.image.registry.auth import Authority
+from runtime.image.registry.auth import Authenticator
 from runtime.image.registry.credentials import Credential
-from runtime.image.registry.error_responses import refusal
-from runtime.image.registry.http import Answer, Body, Wire
+from runtime.image.registry.error_responses import error_from
+from runtime.image.registry.http import HttpClient, HttpResponse, RequestBody
 from runtime.image.registry.registry_errors import (
     BusyRegistryError,
     ConnectionFailedError,
@@ -24,22 +24,22 @@ _LATER = (429, 500, 502, 503, 504)
 _LONGEST_PAUSE_S = 30.0
 
 
-class Session:
+class RegistrySession:
     """Requests to the registry `host` (as in names of images), by several threads. See open_session()."""
 
-    def __init__(self, wire: Wire, host: str, credential: Credential | None, scheme: str) -> None:
+    def __init__(self, wire: HttpClient, host: str, credential: Credential | None, scheme: str) -> None:
         self.wire, self.host = wire, host
         self.scheme = scheme
         self.base = f"{scheme}://{_HUB_API if host == HUB else host}"
-        self.authority = Authority(wire, credential)
+        self.auth = Authenticator(wire, credential)
 
     def ping(self) -> None:
         """Ask whether a registry is there, and how it wants to know us."""
         with self.wire.send("GET", f"{self.base}/v2/", {}) as answer:
             if answer.status == 401:
-                self.authority.learn(answer.headers.get("WWW-Authenticate", ""))
+                self.auth.learn(answer.headers.get("WWW-Authenticate", ""))
             elif answer.status in _LATER:
-                raise refusal(answer)
+                raise error_from(answer)
 
     def ask(
         self,
@@ -49,16 +49,16 @@ class Session:
         scopes: Iterable[str],
         fine: tuple[int, ...] = (200,),
         headers: Mapping[str, str] | None = None,
-        body: Body | None = None,
+        body: RequestBody | None = None,
         count: Callable[[int], None] | None = None,
         once: bool = False,
-    ) -> Answer:
+    ) -> HttpResponse:
         """Send a request to a path or address and return its answer, whose status is one of `fine`.
 
         once: it is not sent again when the connection breaks or the registry is busy. Raises
         RegistryAuthError, RegistryNotFoundError, ConnectionFailedError, RedirectRefusedError, RegistryError.
         """
-        options, guard = self.wire.options, self.wire.guard
+        options, cancel = self.wire.options, self.wire.cancel
         url = self.target(f"{self.base}/", where)
         left = 1 if once else options.attempts
         pause = options.pause_s
@@ -77,9 +77,9 @@ class Session:
                     return answer
                 with answer:
                     if answer.status not in _LATER or not left:
-                        raise refusal(answer)
+                        raise error_from(answer)
                     pause = _asked_pause(answer) or pause
-            guard.sleep(pause)
+            cancel.sleep(pause)
             pause *= 2
 
     def target(self, current: str, where: str) -> str:
@@ -113,21 +113,21 @@ class Session:
         url: str,
         scopes: tuple[str, ...],
         headers: dict[str, str],
-        body: Body | None,
+        body: RequestBody | None,
         count: Callable[[int], None] | None,
-    ) -> Answer:
+    ) -> HttpResponse:
         """Send, show credentials when asked, follow redirects. Only the registry itself sees credentials."""
         knocked = False
         moves = 0
         while True:
             home = _origin(url) == _origin(self.base)
-            shows = self.authority.header(scopes) if home else ""
+            shows = self.auth.header(scopes) if home else ""
             every = headers | ({"Authorization": shows} if shows else {})
             answer = self.wire.send(method, url, every, body, count=count)
             if answer.status == 401 and home and not knocked:
                 knocked = True
                 with answer:
-                    self.authority.learn(answer.headers.get("WWW-Authenticate", ""), scopes, shows)
+                    self.auth.learn(answer.headers.get("WWW-Authenticate", ""), scopes, shows)
                 continue
             location = answer.headers.get("Location", "")
             stays = method in ("GET", "HEAD") or answer.status in (307, 308)
@@ -143,16 +143,18 @@ class Session:
                 url = self.target(url, location)
 
 
-def open_session(wire: Wire, host: str, credential: Credential | None, schemes: dict[str, str]) -> Session:
+def open_session(
+    wire: HttpClient, host: str, credential: Credential | None, schemes: dict[str, str]
+) -> RegistrySession:
     """Begin to talk to a registry. `schemes` keeps what each host speaks, for the next time.
 
     TLS first; plain HTTP follows where the host is loopback or listed as insecure, and nowhere else.
     """
     if host in schemes:
-        return Session(wire, host, credential, schemes[host])
+        return RegistrySession(wire, host, credential, schemes[host])
     tried = ("https", "http") if wire.options.is_insecure(host) else ("https",)
     for scheme in tried:
-        session = Session(wire, host, credential, scheme)
+        session = RegistrySession(wire, host, credential, scheme)
         try:
             session.ping()
         except ConnectionFailedError as error:
@@ -169,7 +171,7 @@ def _origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _asked_pause(answer: Answer) -> float:
+def _asked_pause(answer: HttpResponse) -> float:
     """Seconds that `Retry-After` asks for, within reason."""
     text = answer.headers.get("Retry-After", "")
     return min(float(text), _LONGEST_PAUSE_S) if text.isascii() and text.isdigit() else 0.0

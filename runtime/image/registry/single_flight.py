@@ -6,12 +6,12 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
-from runtime.image.registry.cancel import Guard
+from runtime.image.registry.cancel import CancelToken
 
 _LOOK_S = 0.1
 
 
-class Flights:
+class SingleFlight:
     """Which layers are on their way."""
 
     def __init__(self) -> None:
@@ -19,12 +19,12 @@ class Flights:
         self._flying: set[str] = set()
 
     @contextlib.contextmanager
-    def alone(self, digest: str, guard: Guard) -> Iterator[None]:
+    def alone(self, digest: str, cancel: CancelToken) -> Iterator[None]:
         """Be the only one that gets `digest`. Raises TransferCancelledError while it waits."""
         with self._changed:
             while digest in self._flying:
                 self._changed.wait(_LOOK_S)
-                guard.check()
+                cancel.check()
             self._flying.add(digest)
         try:
             yield

@@ -7,11 +7,11 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.image.registry.options import Options
+from runtime.image.registry.options import RegistryOptions
 from runtime.image.registry.registry_errors import RegistryError
 
 
-def context_of(host: str, options: Options) -> ssl.SSLContext:
+def context_of(host: str, options: RegistryOptions) -> ssl.SSLContext:
     """Make the TLS settings for `host[:port]`.
 
     Authorities of its own (`*.crt`) are trusted beside the system's. An insecure host without any may show
@@ -35,7 +35,7 @@ def context_of(host: str, options: Options) -> ssl.SSLContext:
     return context
 
 
-def _files(host: str, options: Options) -> list[Path]:
+def _files(host: str, options: RegistryOptions) -> list[Path]:
     found: list[Path] = []
     for directory in options.certs:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), _worded(directory / host):

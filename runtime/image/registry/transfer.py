@@ -25,7 +25,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     blobs: dict[str, int] = {}
 
 
-class Meter:
+class TransferMeter:
     """Counts a transfer, from several threads."""
 
     def __init__(self) -> None:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-from runtime.image.registry.http import Answer, Body
-from runtime.image.registry.progress import Gauge
+from runtime.image.registry.http import HttpResponse, RequestBody
+from runtime.image.registry.progress import BlobProgress
 from runtime.image.registry.registry_errors import (
     ConnectionFailedError,
     RedirectRefusedError,
@@ -15,7 +15,7 @@ from runtime.image.registry.registry_errors import (
     RegistryError,
     TransferCancelledError,
 )
-from runtime.image.registry.session import Session
+from runtime.image.registry.session import RegistrySession
 
 _PIECE = 1 << 20
 _RANGE = re.compile(r"(?:bytes=)?0-(\d{1,18})")
@@ -23,10 +23,10 @@ _MOST_SOURCES = 3
 _FINAL = (RedirectRefusedError, RegistryAuthError, TransferCancelledError)
 
 
-class Upload:
+class BlobUpload:
     """Puts blobs into the repository `path`."""
 
-    def __init__(self, session: Session, path: str) -> None:
+    def __init__(self, session: RegistrySession, path: str) -> None:
         self._session, self._path = session, path
         self._scopes = push_scope(path)
 
@@ -59,9 +59,9 @@ class Upload:
                 break
         return "", location or self._start()
 
-    def send(self, digest: str, blob: BinaryIO, size: int, location: str, gauge: Gauge) -> None:
+    def send(self, digest: str, blob: BinaryIO, size: int, location: str, gauge: BlobProgress) -> None:
         """Send `blob` to where begin() said; go on where it broke off."""
-        options, guard = self._session.wire.options, self._session.wire.guard
+        options, cancel = self._session.wire.options, self._session.wire.cancel
         offset = failures = 0
         while True:
             try:
@@ -72,7 +72,7 @@ class Upload:
                 failures += 1
                 if failures >= options.attempts:
                     raise
-                guard.sleep(options.pause_s)
+                cancel.sleep(options.pause_s)
                 location, offset = self._resume(location)
                 continue
             if reached >= size:
@@ -89,7 +89,7 @@ class Upload:
             return self._location(answer)
 
     def _append(
-        self, digest: str, blob: BinaryIO, offset: int, size: int, location: str, gauge: Gauge
+        self, digest: str, blob: BinaryIO, offset: int, size: int, location: str, gauge: BlobProgress
     ) -> tuple[str, int]:
         """Send the rest from `offset`; return where to go on and how much the registry has."""
         at = offset
@@ -115,7 +115,7 @@ class Upload:
             location,
             scopes=self._scopes,
             headers=headers,
-            body=Body(size - offset, pieces),
+            body=RequestBody(size - offset, pieces),
             fine=(202, 204),
             count=count,
             once=True,
@@ -127,7 +127,7 @@ class Upload:
         where = f"{location}{'&' if '?' in location else '?'}digest={digest}"
         try:
             with self._session.ask(
-                "PUT", where, scopes=self._scopes, body=Body.of(b""), fine=(201, 202, 204), once=True
+                "PUT", where, scopes=self._scopes, body=RequestBody.of(b""), fine=(201, 202, 204), once=True
             ):
                 return
         except ConnectionFailedError:
@@ -147,7 +147,7 @@ class Upload:
             pass
         return self._start(), 0
 
-    def _location(self, answer: Answer) -> str:
+    def _location(self, answer: HttpResponse) -> str:
         location = answer.headers.get("Location", "")
         if not location:
             raise RegistryError(
@@ -161,7 +161,7 @@ def push_scope(path: str) -> tuple[str, ...]:
     return (f"repository:{path}:pull,push",)
 
 
-def _reached(answer: Answer, size: int) -> int:
+def _reached(answer: HttpResponse, size: int) -> int:
     """How many bytes the registry has; all, where it does not say."""
     found = _RANGE.fullmatch(answer.headers.get("Range", ""))
     return min(int(found[1]) + 1, size) if found else size

@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "nn serve registry") -> 
             )
             return 0
         serve.serve(
-            serve.Options(
+            serve.ServeOptions(
                 root=options.root,
                 listen=options.listen,
                 cert=options.tls_cert,

@@ -21,7 +21,7 @@ from runtime.image.server.collect import GRACE_S, Collected, collect
 from runtime.image.server.faults import FaultError, manifest_unknown
 from runtime.image.server.gate import Gate
 from runtime.image.server.manifests import LONGEST, OCI_INDEX
-from runtime.image.server.registry_store import Store
+from runtime.image.server.registry_store import RegistryStore
 from runtime.image.server.uploads import Uploads
 
 _PATH = re.compile(
@@ -33,7 +33,7 @@ _EXPIRE_EVERY_S = 3600.0
 log = logging.getLogger("ninetynine.registry")
 
 
-class Target(NamedTuple):
+class ResourcePath(NamedTuple):
     """What a path means: a repository, the kind of thing, and which one."""
 
     repository: str
@@ -41,10 +41,10 @@ class Target(NamedTuple):
     rest: str
 
 
-class Registry:
+class RegistryServer:
     """The registry of one store. Make it inside a running loop."""
 
-    def __init__(self, store: Store, *, read_only: bool = False) -> None:
+    def __init__(self, store: RegistryStore, *, read_only: bool = False) -> None:
         self.store = store
         self.uploads = Uploads(store)
         self.gate = Gate()
@@ -52,7 +52,7 @@ class Registry:
 
     # ---- manifests -------------------------------------------------------------------------------------
 
-    async def get_manifest(self, request: web.Request, target: Target) -> web.StreamResponse:
+    async def get_manifest(self, request: web.Request, target: ResourcePath) -> web.StreamResponse:
         """GET, HEAD manifests/<tag or digest>."""
         digest, media_type, path = self.store.manifest(target.repository, _reference(target.rest))
         headers = {
@@ -67,7 +67,7 @@ class Registry:
         except FileNotFoundError:  # deleted since
             raise manifest_unknown(target.rest) from None
 
-    async def put_manifest(self, request: web.Request, target: Target) -> web.StreamResponse:
+    async def put_manifest(self, request: web.Request, target: ResourcePath) -> web.StreamResponse:
         """PUT manifests/<tag or digest>[?tag=…]."""
         reference = _reference(target.rest)
         data = await _short_body(request)
@@ -97,7 +97,7 @@ class Registry:
             headers["OCI-Tag"] = ", ".join(request.query.getall("tag"))
         return web.Response(status=201, headers=headers)
 
-    async def delete_manifest(self, request: web.Request, target: Target) -> web.StreamResponse:
+    async def delete_manifest(self, request: web.Request, target: ResourcePath) -> web.StreamResponse:
         """DELETE manifests/<tag or digest>: a tag alone, or a manifest with all its tags."""
         reference = _reference(target.rest)
         async with self.gate.shared():
@@ -110,13 +110,13 @@ class Registry:
 
     # ---- lists -----------------------------------------------------------------------------------------
 
-    async def list_tags(self, request: web.Request, target: Target) -> web.StreamResponse:
+    async def list_tags(self, request: web.Request, target: ResourcePath) -> web.StreamResponse:
         """GET tags/list[?n=&last=]."""
         path = f"/v2/{target.repository}/tags/list"
         tags, headers = _page(self.store.tags(target.repository), request, path)
         return _json({"name": target.repository, "tags": tags}, headers)
 
-    async def list_referrers(self, request: web.Request, target: Target) -> web.StreamResponse:
+    async def list_referrers(self, request: web.Request, target: ResourcePath) -> web.StreamResponse:
         """GET referrers/<digest>[?artifactType=]: an index, empty when there are none."""
         found = [
             msgspec.json.decode(one)
@@ -154,15 +154,15 @@ class Registry:
             await asyncio.sleep(_EXPIRE_EVERY_S)
 
 
-Handler = Callable[[Registry, web.Request, Target], Awaitable[web.StreamResponse]]
+Handler = Callable[[RegistryServer, web.Request, ResourcePath], Awaitable[web.StreamResponse]]
 
 HANDLERS: dict[tuple[str, str], Handler] = {
-    ("manifests", "GET"): Registry.get_manifest,
-    ("manifests", "HEAD"): Registry.get_manifest,
-    ("manifests", "PUT"): Registry.put_manifest,
-    ("manifests", "DELETE"): Registry.delete_manifest,
-    ("tags/list", "GET"): Registry.list_tags,
-    ("referrers", "GET"): Registry.list_referrers,
+    ("manifests", "GET"): RegistryServer.get_manifest,
+    ("manifests", "HEAD"): RegistryServer.get_manifest,
+    ("manifests", "PUT"): RegistryServer.put_manifest,
+    ("manifests", "DELETE"): RegistryServer.delete_manifest,
+    ("tags/list", "GET"): RegistryServer.list_tags,
+    ("referrers", "GET"): RegistryServer.list_referrers,
     ("blobs", "GET"): blob_routes.get_blob,
     ("blobs", "HEAD"): blob_routes.get_blob,
     ("blobs", "DELETE"): blob_routes.delete_blob,
@@ -175,7 +175,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
 _READING = ("GET", "HEAD")
 
 
-def make_app(registry: Registry) -> web.Application:
+def make_app(registry: RegistryServer) -> web.Application:
     """The application."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -213,12 +213,12 @@ def make_app(registry: Registry) -> web.Application:
     return app
 
 
-def make_runner(registry: Registry) -> web.AppRunner:
+def make_runner(registry: RegistryServer) -> web.AppRunner:
     """Have it run. Bodies are taken as they come: a digest is that of the bytes that were sent."""
     return web.AppRunner(make_app(registry), access_log=None, auto_decompress=False)
 
 
-async def _dispatch(registry: Registry, request: web.Request) -> web.StreamResponse:
+async def _dispatch(registry: RegistryServer, request: web.Request) -> web.StreamResponse:
     if request.path in ("/v2", "/v2/"):
         _require(request.method, _READING, "the registry itself")
         return _json({})
@@ -245,12 +245,12 @@ def _require(method: str, possible: Sequence[str], what: str) -> None:
         raise FaultError(405, "UNSUPPORTED", f"{method} is not possible on {what}", headers=headers)
 
 
-def parse(path: str) -> Target:
+def parse(path: str) -> ResourcePath:
     """Take a path apart. Raises NAME_INVALID, or NAME_UNKNOWN for what is no path of a registry."""
     found = _PATH.fullmatch(path)
     if not found:
         raise FaultError(404, "NAME_UNKNOWN", f"{path[:200]!r} is no path of a registry")
-    return Target(identifiers.repository(found["name"]), found["kind"], found["rest"] or "")
+    return ResourcePath(identifiers.repository(found["name"]), found["kind"], found["rest"] or "")
 
 
 def _reference(text: str) -> str:

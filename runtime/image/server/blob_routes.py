@@ -15,7 +15,7 @@ from runtime.image.server.faults import FaultError
 from runtime.image.server.uploads import Upload
 
 if TYPE_CHECKING:
-    from runtime.image.server.app import Registry, Target
+    from runtime.image.server.app import RegistryServer, ResourcePath
 
 _RANGE = re.compile(r"(\d{1,18})-(\d{1,18})")
 STALL_S = 60.0
@@ -25,7 +25,9 @@ _BATCH = 1 << 20
 """Bytes that are hashed and written at once, in a thread: hashing lets other threads run."""
 
 
-async def get_blob(registry: Registry, request: web.Request, target: Target) -> web.StreamResponse:
+async def get_blob(
+    registry: RegistryServer, request: web.Request, target: ResourcePath
+) -> web.StreamResponse:
     """GET, HEAD blobs/<digest>, with `Range`."""
     digest = identifiers.digest(target.rest)
     path = registry.store.blob(target.repository, digest)
@@ -38,14 +40,18 @@ async def get_blob(registry: Registry, request: web.Request, target: Target) -> 
     return web.FileResponse(path, headers=headers, chunk_size=_BATCH)
 
 
-async def delete_blob(registry: Registry, request: web.Request, target: Target) -> web.StreamResponse:
+async def delete_blob(
+    registry: RegistryServer, request: web.Request, target: ResourcePath
+) -> web.StreamResponse:
     """DELETE blobs/<digest>."""
     async with registry.gate.shared():
         registry.store.drop_blob(target.repository, identifiers.digest(target.rest))
     return web.Response(status=202)
 
 
-async def begin_upload(registry: Registry, request: web.Request, target: Target) -> web.StreamResponse:
+async def begin_upload(
+    registry: RegistryServer, request: web.Request, target: ResourcePath
+) -> web.StreamResponse:
     """POST blobs/uploads/: begin one (202), or with ?digest= a whole blob, or with ?mount= none (201)."""
     if target.rest:
         raise FaultError(405, "UNSUPPORTED", "POST is not possible on an upload; use PATCH or PUT")
@@ -76,12 +82,16 @@ async def begin_upload(registry: Registry, request: web.Request, target: Target)
     return _created(target.repository, whole)
 
 
-async def show_upload(registry: Registry, request: web.Request, target: Target) -> web.StreamResponse:
+async def show_upload(
+    registry: RegistryServer, request: web.Request, target: ResourcePath
+) -> web.StreamResponse:
     """GET blobs/uploads/<id>: how far it is."""
     return _accepted(registry.uploads.get(target.repository, target.rest), status=204)
 
 
-async def append_upload(registry: Registry, request: web.Request, target: Target) -> web.StreamResponse:
+async def append_upload(
+    registry: RegistryServer, request: web.Request, target: ResourcePath
+) -> web.StreamResponse:
     """PATCH blobs/uploads/<id>: the next chunk, or with no Content-Range a stream of any length."""
     upload = registry.uploads.get(target.repository, target.rest)
     async with _busy(upload):
@@ -90,7 +100,9 @@ async def append_upload(registry: Registry, request: web.Request, target: Target
     return _accepted(upload)
 
 
-async def finish_upload(registry: Registry, request: web.Request, target: Target) -> web.StreamResponse:
+async def finish_upload(
+    registry: RegistryServer, request: web.Request, target: ResourcePath
+) -> web.StreamResponse:
     """PUT blobs/uploads/<id>?digest=: the last chunk, if any, and the end."""
     upload = registry.uploads.get(target.repository, target.rest)
     if "digest" not in request.query:
@@ -103,7 +115,9 @@ async def finish_upload(registry: Registry, request: web.Request, target: Target
     return _created(target.repository, digest)
 
 
-async def cancel_upload(registry: Registry, request: web.Request, target: Target) -> web.StreamResponse:
+async def cancel_upload(
+    registry: RegistryServer, request: web.Request, target: ResourcePath
+) -> web.StreamResponse:
     """DELETE blobs/uploads/<id>."""
     upload = registry.uploads.get(target.repository, target.rest)
     async with _busy(upload):
@@ -180,7 +194,7 @@ async def _piece(upload: Upload, request: web.Request) -> bytes:
         ) from None
 
 
-async def _finish(registry: Registry, upload: Upload, digest: str) -> None:
+async def _finish(registry: RegistryServer, upload: Upload, digest: str) -> None:
     async with registry.gate.shared():
         await asyncio.to_thread(registry.uploads.finish, upload, digest)
 

@@ -14,8 +14,8 @@ import msgspec
 
 from runtime.image.layers import store_files
 from runtime.image.server.faults import FaultError
-from runtime.image.server.manifests import Pushed, read_manifest
-from runtime.image.server.registry_store import Store
+from runtime.image.server.manifests import ParsedManifest, read_manifest
+from runtime.image.server.registry_store import RegistryStore
 
 GRACE_S = 3600.0
 
@@ -29,7 +29,7 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
 
 
-def collect(store: Store, *, untagged: bool = False, grace_s: float = GRACE_S) -> Collected:
+def collect(store: RegistryStore, *, untagged: bool = False, grace_s: float = GRACE_S) -> Collected:
     """Remove what nothing needs; nobody may write to the store meanwhile (readers are not disturbed).
 
     untagged: also manifests that no tag leads to. Killed half-way it has removed a part, and breaks nothing.
@@ -54,9 +54,9 @@ def collect(store: Store, *, untagged: bool = False, grace_s: float = GRACE_S) -
     return Collected(manifests=manifests, blobs=blobs, files=count, bytes=size)
 
 
-def _manifests(store: Store, repository: str) -> dict[str, Pushed]:
+def _manifests(store: RegistryStore, repository: str) -> dict[str, ParsedManifest]:
     """Digest → manifest; one that cannot be read is taken to need nothing."""
-    found: dict[str, Pushed] = {}
+    found: dict[str, ParsedManifest] = {}
     for digest in store.marks(repository, "_manifests"):
         with contextlib.suppress(FaultError, OSError):
             _, media_type, path = store.manifest(repository, digest)
@@ -64,7 +64,9 @@ def _manifests(store: Store, repository: str) -> dict[str, Pushed]:
     return found
 
 
-def _reachable(store: Store, repository: str, known: dict[str, Pushed], before: float) -> set[str]:
+def _reachable(
+    store: RegistryStore, repository: str, known: dict[str, ParsedManifest], before: float
+) -> set[str]:
     """Manifests that a tag leads to: through indexes, and from a kept subject to what refers to it."""
     marks = store.marks(repository, "_manifests")
     kept = {store.manifest(repository, tag)[0] for tag in store.tags(repository)}
@@ -77,7 +79,7 @@ def _reachable(store: Store, repository: str, known: dict[str, Pushed], before: 
         kept |= more
 
 
-def _drop_content(store: Store, needed: set[str], before: float) -> tuple[int, int]:
+def _drop_content(store: RegistryStore, needed: set[str], before: float) -> tuple[int, int]:
     count = size = 0
     for directory in store.blobs.iterdir():
         for path in directory.iterdir():

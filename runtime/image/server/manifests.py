@@ -33,7 +33,7 @@ class _Descriptor(msgspec.Struct, frozen=True, rename="camel"):
     urls: list[str] | None = None
 
 
-class _Document(msgspec.Struct, frozen=True, rename="camel"):
+class _RawManifest(msgspec.Struct, frozen=True, rename="camel"):
     schema_version: int
     media_type: str = ""
     artifact_type: str = ""
@@ -44,7 +44,7 @@ class _Document(msgspec.Struct, frozen=True, rename="camel"):
     annotations: dict[str, str] | None = None
 
 
-class Pushed(msgspec.Struct, frozen=True, kw_only=True):
+class ParsedManifest(msgspec.Struct, frozen=True, kw_only=True):
     """A manifest: its media type, the digests it needs, and what it says about another one.
 
     blobs, manifests: must be in the repository already. subject: digest or "". artifact_type as the list of
@@ -68,14 +68,14 @@ class Pushed(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
 
-def read_manifest(data: bytes, content_type: str) -> Pushed:
+def read_manifest(data: bytes, content_type: str) -> ParsedManifest:
     """Understand a manifest's bytes; MANIFEST_INVALID (UNSUPPORTED for schema 1) when they are none.
 
     content_type: the request's; parameters are ignored. A `mediaType` inside must say the same.
     """
     declared = content_type.partition(";")[0].strip().lower()
     try:
-        document = msgspec.json.decode(data, type=_Document)
+        document = msgspec.json.decode(data, type=_RawManifest)
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, nested without end
         raise FaultError(400, "MANIFEST_INVALID", f"manifest is not valid: {error}") from error
     if document.schema_version != 2:
@@ -94,16 +94,16 @@ def read_manifest(data: bytes, content_type: str) -> Pushed:
     raise FaultError(400, "MANIFEST_INVALID", f"media type {kind[:100]!r} is no image manifest or index")
 
 
-def _guess(document: _Document) -> str:
+def _guess(document: _RawManifest) -> str:
     """Neither the request nor the document said; by its form, as OCI clients may leave both out."""
     return OCI_INDEX if document.manifests is not None else OCI_MANIFEST
 
 
-def _image(document: _Document, kind: str) -> Pushed:
+def _image(document: _RawManifest, kind: str) -> ParsedManifest:
     if document.config is None or document.layers is None:
         raise FaultError(400, "MANIFEST_INVALID", "image manifest without config or layers")
     needed = [document.config, *(layer for layer in document.layers if not _is_elsewhere(layer))]
-    return Pushed(
+    return ParsedManifest(
         media_type=kind,
         blobs=tuple(dict.fromkeys(digest(one.digest) for one in needed)),
         manifests=(),
@@ -113,10 +113,10 @@ def _image(document: _Document, kind: str) -> Pushed:
     )
 
 
-def _index(document: _Document, kind: str) -> Pushed:
+def _index(document: _RawManifest, kind: str) -> ParsedManifest:
     if document.manifests is None:
         raise FaultError(400, "MANIFEST_INVALID", "index without a list of manifests")
-    return Pushed(
+    return ParsedManifest(
         media_type=kind,
         blobs=(),
         manifests=tuple(dict.fromkeys(digest(one.digest) for one in document.manifests)),

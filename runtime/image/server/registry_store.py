@@ -24,12 +24,12 @@ import msgspec
 from runtime.image.layers import store_files
 from runtime.image.server import identifiers
 from runtime.image.server.faults import FaultError, blob_unknown, manifest_unknown, name_unknown
-from runtime.image.server.manifests import Pushed, read_manifest
+from runtime.image.server.manifests import ParsedManifest, read_manifest
 
 _OWN = "_manifests"
 
 
-class Store:
+class RegistryStore:
     """Blobs, manifests and tags below `root`. Sync; one process at a time writes (see `held`)."""
 
     def __init__(self, root: Path) -> None:
@@ -97,7 +97,7 @@ class Store:
 
     def put_manifest(
         self, repository: str, data: bytes, content_type: str, digest: str, tags: tuple[str, ...]
-    ) -> Pushed:
+    ) -> ParsedManifest:
         """Keep a manifest under its digest and the tags. Raises MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN."""
         pushed = read_manifest(data, content_type)
         missing = [one for one in pushed.blobs if not self.has_blob(repository, one)]

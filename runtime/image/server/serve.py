@@ -18,14 +18,14 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from runtime.image.errors import ImageError, errno_advice
-from runtime.image.server.app import Registry, make_runner
+from runtime.image.server.app import RegistryServer, make_runner
 from runtime.image.server.collect import GRACE_S, Collected, collect
-from runtime.image.server.registry_store import Store
+from runtime.image.server.registry_store import RegistryStore
 
 log = logging.getLogger("ninetynine.registry")
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to serve. listen: `host:port`, port 0 takes a free one; cert and key (PEM) make it TLS."""
 
     root: Path
@@ -37,7 +37,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     untagged: bool = False
 
 
-def serve(options: Options, ready: Callable[[str], None]) -> None:
+def serve(options: ServeOptions, ready: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; SIGHUP collects garbage. ready: told the address once it listens.
 
     Raises ImageError when the directory is another registry's, or the address cannot be had.
@@ -54,9 +54,9 @@ def _is_no_nonsense(record: logging.LogRecord) -> bool:
     return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
 
 
-async def _serve(options: Options, ready: Callable[[str], None]) -> None:
+async def _serve(options: ServeOptions, ready: Callable[[str], None]) -> None:
     host, _, port = options.listen.rpartition(":")
-    registry = Registry(Store(options.root), read_only=options.read_only)
+    registry = RegistryServer(RegistryStore(options.root), read_only=options.read_only)
     runner = make_runner(registry)
     await runner.setup()
     try:
@@ -87,7 +87,7 @@ async def _serve(options: Options, ready: Callable[[str], None]) -> None:
 def collect_offline(root: Path, *, untagged: bool, grace_s: float) -> Collected:
     """Collect the garbage of a registry that is not running. Raises ImageError when it is."""
     with held(root):
-        return collect(Store(root), untagged=untagged, grace_s=grace_s)
+        return collect(RegistryStore(root), untagged=untagged, grace_s=grace_s)
 
 
 @contextlib.contextmanager
@@ -117,7 +117,7 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _tls(options: Options) -> ssl.SSLContext | None:
+def _tls(options: ServeOptions) -> ssl.SSLContext | None:
     if options.cert is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

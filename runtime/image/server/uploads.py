@@ -17,7 +17,7 @@ from typing import Any
 
 from runtime.image.server import identifiers
 from runtime.image.server.faults import FaultError, upload_unknown
-from runtime.image.server.registry_store import Store
+from runtime.image.server.registry_store import RegistryStore
 
 ABANDONED_S = 24 * 3600.0
 """Without a byte for that long, an upload is given up (distribution-spec: the server should)."""
@@ -75,7 +75,7 @@ class Upload:
 class Uploads:
     """All uploads of a store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: RegistryStore) -> None:
         self._store = store
         self._open: dict[str, Upload] = {}
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MISSING = "<missing>"
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class HistoryStep(msgspec.Struct, frozen=True, kw_only=True):
     """One step. id: of the image it gave, where that is here, else `<missing>`. size: bytes of its files.
 
     created: RFC 3339 or "". empty: it added no layer.
@@ -31,7 +31,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     empty: bool
 
 
-def history(store: ImageStore, image: Image) -> tuple[Step, ...]:
+def history(store: ImageStore, image: Image) -> tuple[HistoryStep, ...]:
     """Return the steps of an image. One without any in its config gets one for each layer."""
     rows = list(image.config.history or ())
     if not rows:
@@ -42,8 +42,8 @@ def history(store: ImageStore, image: Image) -> tuple[Step, ...]:
     return tuple(_with_ids(store, image, steps))
 
 
-def _step(row: HistoryRow, size: int) -> Step:
-    return Step(
+def _step(row: HistoryRow, size: int) -> HistoryStep:
+    return HistoryStep(
         id=MISSING,
         created=row.created or "",
         created_by=row.created_by or "",
@@ -54,7 +54,7 @@ def _step(row: HistoryRow, size: int) -> Step:
     )
 
 
-def _with_ids(store: ImageStore, image: Image, steps: list[Step]) -> list[Step]:
+def _with_ids(store: ImageStore, image: Image, steps: list[HistoryStep]) -> list[HistoryStep]:
     """Follow the images it was made from here, as far as each added one step."""
     current: Image | None = image
     for number, step in enumerate(steps):

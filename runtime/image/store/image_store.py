@@ -31,7 +31,7 @@ from runtime.image.store import catalog, listing, removal
 from runtime.image.store.catalog import Entries
 from runtime.image.store.image import MAX_LAYERS, Image, load_image, read_documents, used_content
 from runtime.image.store.index import IndexFile
-from runtime.image.store.listing import Summary
+from runtime.image.store.listing import ImageRow
 from runtime.image.store.pins import Holder, Pins
 from runtime.image.store.removal import LayerRemoval, Removal, UsedBy
 
@@ -168,7 +168,7 @@ class ImageStore:
             read_documents(self.content, entry)
             return self._named(entry, wanted, again=True)
 
-    def add_found(self, item: reading.Found, names: Sequence[str], parent: str = "") -> Image:
+    def add_found(self, item: reading.ArchivedImage, names: Sequence[str], parent: str = "") -> Image:
         """Take in an image that was found in an archive, within adding()."""
         if item.manifest:
             return self.add_image(names, item.manifest, item.media_type, item.layers, item.config)
@@ -258,7 +258,7 @@ class ImageStore:
         filters: Mapping[str, Sequence[str]] | None = None,
         *,
         all: bool = False,  # noqa: A002
-    ) -> Sequence[Summary]:
+    ) -> Sequence[ImageRow]:
         """One row an image, newest first, as docker's list: those that fit docker's `filters`.
 
         filters: reference, dangling, label, label!, before, since, until. all: also unnamed images that
@@ -266,7 +266,7 @@ class ImageStore:
         """
         return listing.summaries(self.content, self._index.read(), filters or {}, all=all)
 
-    def usage(self) -> listing.Usage:
+    def usage(self) -> listing.LayerUsage:
         """How the disk space of all layers is shared out. Damaged images do not count."""
         return listing.usage(self.content, self._index.read())
 
@@ -328,7 +328,7 @@ class ImageStore:
             return rows, max(0, before - listing.disk_usage(self.content, plan.entries))
 
     def _carry_out(
-        self, before: Entries, plan: removal.Plan, alone: bool, leased: str
+        self, before: Entries, plan: removal.RemovalPlan, alone: bool, leased: str
     ) -> tuple[Removal, ...]:
         """Write the new list, then remove what only images that are gone had.
 

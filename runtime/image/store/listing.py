@@ -24,7 +24,7 @@ LIST_FILTERS = frozenset({"reference", "dangling", "label", "label!", "before", 
 PRUNE_FILTERS = frozenset({"dangling", "label", "label!", "until"})
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+class ImageRow(msgspec.Struct, frozen=True, kw_only=True):
     """One image in a list. created: Unix seconds (0: unknown). size: bytes of the files in its layers.
 
     dangling: it has no tag, and no other image was made from it here. intermediate: it has no name at all,
@@ -42,7 +42,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     intermediate: bool
 
 
-def summaries(content: LayerStore, entries: Entries, filters: Filters, *, all: bool = False) -> list[Summary]:  # noqa: A002
+def summaries(
+    content: LayerStore, entries: Entries, filters: Filters, *, all: bool = False
+) -> list[ImageRow]:
     """Return the rows that fit, newest first; without damaged images. ImageReferenceError: wrong filter."""
     _check_names(filters, LIST_FILTERS)
     rows = _rows(content, entries)
@@ -63,7 +65,7 @@ def summaries(content: LayerStore, entries: Entries, filters: Filters, *, all: b
     return sorted(found, key=lambda row: -row.created)
 
 
-def _created_of(rows: Sequence[Summary], entries: Entries, reference: str) -> float:
+def _created_of(rows: Sequence[ImageRow], entries: Entries, reference: str) -> float:
     image_id = catalog.id_of(catalog.find(entries, reference))
     return next((row.created for row in rows if row.id == image_id), 0.0)
 
@@ -88,7 +90,7 @@ def prunable(content: LayerStore, entries: Entries, filters: Filters) -> list[st
     ]
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
+class LayerUsage(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of the files in layers. total: each layer once; shared: by image id, of what others have too."""
 
     total: int
@@ -100,7 +102,7 @@ def disk_usage(content: LayerStore, entries: Entries) -> int:
     return usage(content, entries).total
 
 
-def usage(content: LayerStore, entries: Entries) -> Usage:
+def usage(content: LayerStore, entries: Entries) -> LayerUsage:
     """Return how the disk space of these images' layers is shared out, without damaged images."""
     layers: dict[str, tuple[str, ...]] = {}
     for entry in {catalog.id_of(entry): entry for entry in entries}.values():
@@ -114,7 +116,7 @@ def usage(content: LayerStore, entries: Entries) -> Usage:
         image_id: sum(sizes[one] for one in set(diff_ids) if users[one] > 1)
         for image_id, diff_ids in layers.items()
     }
-    return Usage(total=sum(sizes.values()), shared=shared)
+    return LayerUsage(total=sum(sizes.values()), shared=shared)
 
 
 def timestamp(text: str) -> float:
@@ -135,7 +137,7 @@ def seconds_of(text: str) -> float:
 # ---- rows -----------------------------------------------------------------------------------------------
 
 
-def _rows(content: LayerStore, entries: Entries) -> list[Summary]:
+def _rows(content: LayerStore, entries: Entries) -> list[ImageRow]:
     by_id: dict[str, list[Descriptor]] = {}
     for entry in entries:
         if not catalog.is_hidden(entry):
@@ -155,10 +157,10 @@ def _rows(content: LayerStore, entries: Entries) -> list[Summary]:
 
 def _row(
     image_id: str, mine: Sequence[Descriptor], config: ImageConfig, size: int, *, has_children: bool
-) -> Summary:
+) -> ImageRow:
     names, digests = catalog.tags(mine), catalog.repo_digests(mine)
     execution = config.config
-    return Summary(
+    return ImageRow(
         id=image_id,
         parent=catalog.parent_of(mine, image_id),
         created=_seconds_or_zero(config.created),
@@ -194,7 +196,7 @@ def _check_names(filters: Filters, known: frozenset[str]) -> None:
         raise ImageReferenceError(f"invalid filter '{unknown[0]}'; images know {', '.join(sorted(known))}")
 
 
-def _fits(row: Summary, filters: Filters) -> bool:
+def _fits(row: ImageRow, filters: Filters) -> bool:
     if filters.get("dangling") and not _fits_dangling(row, wanted=_truth(filters["dangling"])):
         return False
     if not all(_has_label(row, value) for value in filters.get("label", ())):
@@ -204,12 +206,12 @@ def _fits(row: Summary, filters: Filters) -> bool:
     return all(0 < row.created < timestamp(value) for value in filters.get("until", ()))
 
 
-def _fits_dangling(row: Summary, *, wanted: bool) -> bool:
+def _fits_dangling(row: ImageRow, *, wanted: bool) -> bool:
     """One that has only the digest it was pulled by is both, as with docker."""
     return row.dangling if wanted else bool(row.names or row.repo_digests)
 
 
-def _has_label(row: Summary, wanted: str) -> bool:
+def _has_label(row: ImageRow, wanted: str) -> bool:
     key, equals, value = wanted.partition("=")
     return key in row.labels and (not equals or row.labels[key] == value)
 
@@ -221,7 +223,7 @@ def _truth(values: Sequence[str]) -> bool:
         raise ImageReferenceError(str(error)) from None
 
 
-def _matching_names(row: Summary, patterns: Sequence[str]) -> Summary | None:
+def _matching_names(row: ImageRow, patterns: Sequence[str]) -> ImageRow | None:
     """The row with those of its names that fit a pattern, None when none does. No pattern: as it is."""
     if not patterns:
         return row

@@ -38,16 +38,18 @@ UsedBy = Callable[[str], Sequence[Use]]
 """Answers which containers were made from an image id."""
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class RemovalPlan(msgspec.Struct, frozen=True, kw_only=True):
     """entries: what is left; removals: docker's answer; gone: ids of images without entries now."""
 
     entries: Entries
     removals: tuple[Removal, ...] = ()
     gone: tuple[str, ...] = ()
 
-    def then(self, more: Plan) -> Plan:
+    def then(self, more: RemovalPlan) -> RemovalPlan:
         """Return both as one; `more` was planned on what this leaves."""
-        return Plan(entries=more.entries, removals=self.removals + more.removals, gone=self.gone + more.gone)
+        return RemovalPlan(
+            entries=more.entries, removals=self.removals + more.removals, gone=self.gone + more.gone
+        )
 
 
 def nobody(image_id: str) -> Sequence[Use]:
@@ -57,14 +59,14 @@ def nobody(image_id: str) -> Sequence[Use]:
 
 def plan_removal(
     entries: Entries, text: str, *, force: bool = False, prune: bool = True, used_by: UsedBy = nobody
-) -> Plan:
+) -> RemovalPlan:
     """Plan `rmi text`. prune: with the unnamed images that it was made from.
 
     Raises ImageNotFoundError, and ImageConflictError while containers or images need it.
     """
     image_id = catalog.id_of(catalog.find(entries, text))
     refs = catalog.of_image(entries, image_id)
-    plan = Plan(entries=entries)
+    plan = RemovalPlan(entries=entries)
     if catalog.is_digits(entries, text):
         if _is_single(refs):
             _check(entries, image_id, force=force, named=False, used_by=used_by)
@@ -87,9 +89,9 @@ def plan_removal(
     return _delete(plan, image_id, force=force, prune=prune, quiet=True, named=False, used_by=used_by)
 
 
-def plan_prune(entries: Entries, image_ids: Sequence[str], used_by: UsedBy) -> Plan:
+def plan_prune(entries: Entries, image_ids: Sequence[str], used_by: UsedBy) -> RemovalPlan:
     """Plan the removal of all these images that no container uses; one that others need loses its names."""
-    plan = Plan(entries=entries)
+    plan = RemovalPlan(entries=entries)
     for image_id in image_ids:
         if not catalog.of_image(plan.entries, image_id) or used_by(image_id):
             continue
@@ -101,9 +103,9 @@ def plan_prune(entries: Entries, image_ids: Sequence[str], used_by: UsedBy) -> P
     return plan
 
 
-def drop_unused(entries: Entries, used_by: UsedBy) -> Plan:
+def drop_unused(entries: Entries, used_by: UsedBy) -> RemovalPlan:
     """Plan the end of removed images whose last container is gone."""
-    plan = Plan(entries=entries)
+    plan = RemovalPlan(entries=entries)
     for entry in entries:
         image_id = catalog.id_of(entry)
         if catalog.is_hidden(entry) and not used_by(image_id):
@@ -116,7 +118,7 @@ def drop_unused(entries: Entries, used_by: UsedBy) -> Plan:
 # ---- steps ----------------------------------------------------------------------------------------------
 
 
-def _untag(plan: Plan, name: str) -> Plan:
+def _untag(plan: RemovalPlan, name: str) -> RemovalPlan:
     return msgspec.structs.replace(
         plan,
         entries=catalog.drop_name(plan.entries, name),
@@ -124,7 +126,7 @@ def _untag(plan: Plan, name: str) -> Plan:
     )
 
 
-def _untag_digests(plan: Plan, image_id: str, repository: str) -> Plan:
+def _untag_digests(plan: RemovalPlan, image_id: str, repository: str) -> RemovalPlan:
     """Once a repository has no tag of the image left, its digests say nothing more."""
     names = [catalog.name_of(entry) for entry in catalog.of_image(plan.entries, image_id)]
     same = [name for name in names if name and parse_reference(name).repository == repository]
@@ -135,8 +137,8 @@ def _untag_digests(plan: Plan, image_id: str, repository: str) -> Plan:
 
 
 def _delete(
-    plan: Plan, image_id: str, *, force: bool, prune: bool, quiet: bool, named: bool, used_by: UsedBy
-) -> Plan:
+    plan: RemovalPlan, image_id: str, *, force: bool, prune: bool, quiet: bool, named: bool, used_by: UsedBy
+) -> RemovalPlan:
     """Delete an image and, with `prune`, its unnamed parents. quiet: what cannot go stays, no error."""
     try:
         _check(plan.entries, image_id, force=force, named=named, used_by=used_by)
@@ -160,7 +162,7 @@ def _delete(
     return _delete(plan, parent, force=False, prune=True, quiet=True, named=False, used_by=used_by)
 
 
-def _drop(plan: Plan, image_id: str) -> Plan:
+def _drop(plan: RemovalPlan, image_id: str) -> RemovalPlan:
     return msgspec.structs.replace(
         plan,
         entries=catalog.drop_image(plan.entries, image_id),

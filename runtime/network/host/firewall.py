@@ -87,7 +87,7 @@ table inet {table} {{
 """
 
 
-class Rules:
+class Firewall:
     """The table of one owner, made at first need. All methods raise NetworkError.
 
     What it holds is known here, too: who flushes the host's ruleset takes it away, and then it is made again.

@@ -6,16 +6,16 @@ from collections.abc import Collection
 from pathlib import Path
 
 from runtime.network.host import settings
-from runtime.network.host.firewall import Rules
+from runtime.network.host.firewall import Firewall
 from runtime.network.host.settings import HostSettings
 from runtime.network.model import NetworkSpec
 from runtime.spawn.owner import Owner
 
 
-class Opening:
+class HostForwarding:
     """What one owner's networks need of the host. All methods raise NetworkError."""
 
-    def __init__(self, owner: Owner, rules: Rules) -> None:
+    def __init__(self, owner: Owner, rules: Firewall) -> None:
         self._settings = HostSettings(owner)
         self._rules = rules
         self._kept_shut = False

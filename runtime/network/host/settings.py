@@ -23,7 +23,7 @@ DIRECTORY = Path("/run/ninetynine")
 _IPV4, _IPV6 = Path("/proc/sys/net/ipv4/conf"), Path("/proc/sys/net/ipv6/conf")
 
 
-class Change(msgspec.Struct, frozen=True):
+class SettingChange(msgspec.Struct, frozen=True):
     """One file below /proc/sys, what it held and what it was given."""
 
     path: str
@@ -35,7 +35,7 @@ class Note(msgspec.Struct):
     """Who needs the settings of one network namespace, and what was changed for them, oldest first."""
 
     users: list[str] = []
-    changes: list[Change] = []
+    changes: list[SettingChange] = []
 
 
 class HostSettings:
@@ -58,7 +58,7 @@ class HostSettings:
             for path, value in (*missing.items(), *((path, "1") for path in along if missing)):
                 before = _read(path)
                 if before is not None and str(path) not in known:
-                    note.changes.append(Change(str(path), before, value))
+                    note.changes.append(SettingChange(str(path), before, value))
             if str(self._owner) not in note.users:
                 note.users.append(str(self._owner))
             changed = tuple(change.path for change in note.changes)
@@ -158,7 +158,7 @@ def _not_ours(links: Iterable[str]) -> Iterator[str]:
     return (link for link in links if not link.startswith(_OURS))
 
 
-def _put_back(changes: list[Change]) -> None:
+def _put_back(changes: list[SettingChange]) -> None:
     ours = [change for change in changes if _read(Path(change.path)) == change.after]
     if is_router():  # who has made it one since needs our links, too
         ours = [change for change in ours if not change.path.startswith(str(_IPV4))]

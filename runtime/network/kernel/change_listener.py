@@ -23,7 +23,7 @@ _TABLE_OF_ROUTE, _RT_MAIN = 4, 254
 _RECEIVE = 1 << 16
 
 
-class Listener:
+class ChangeListener:
     """Of one kind of change, in the network namespace of the thread that makes it; fd: to be waited on."""
 
     def __init__(self, protocol: int, groups: int, wanted: Callable[[int, bytes], bool]) -> None:
@@ -54,13 +54,13 @@ class Listener:
         self._socket.close()
 
 
-def new_routes() -> Listener:
+def new_routes() -> ChangeListener:
     """Return what hears of routes in the main table. Raises OSError."""
-    return Listener(
+    return ChangeListener(
         _NETLINK_ROUTE, _ROUTES, lambda kind, body: kind == _NEWROUTE and body[_TABLE_OF_ROUTE] == _RT_MAIN
     )
 
 
-def lost_tables() -> Listener:
+def lost_tables() -> ChangeListener:
     """Return what hears that an nftables table, anybody's, was deleted. Raises OSError."""
-    return Listener(_NETLINK_NETFILTER, _TABLES, lambda kind, _: kind == _DELTABLE)
+    return ChangeListener(_NETLINK_NETFILTER, _TABLES, lambda kind, _: kind == _DELTABLE)

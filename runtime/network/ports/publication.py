@@ -6,17 +6,17 @@ import contextlib
 from collections.abc import Sequence
 
 from runtime.network.errors import NetworkError
-from runtime.network.host.firewall import Key, Rules, element_of
+from runtime.network.host.firewall import Firewall, Key, element_of
 from runtime.network.kernel import conntrack
 from runtime.network.model import Endpoint, Port
 from runtime.network.ports import reservations
-from runtime.network.ports.relay_process import Relays
+from runtime.network.ports.relay_process import RelayProcess
 
 
 class Publication:
     """Ports of one container. Making it holds them, lead_to() opens them. All methods raise NetworkError."""
 
-    def __init__(self, ports: Sequence[Port], rules: Rules, relays: Relays) -> None:
+    def __init__(self, ports: Sequence[Port], rules: Firewall, relays: RelayProcess) -> None:
         self._rules, self._relays = rules, relays
         self._held = self._hold(ports)
         self.ports = tuple(one.port for one in self._held)
@@ -61,7 +61,7 @@ class Publication:
             stack.callback(self._let_go)
             self._close_ways()
 
-    def _hold(self, ports: Sequence[Port]) -> list[reservations.Held]:
+    def _hold(self, ports: Sequence[Port]) -> list[reservations.ReservedPort]:
         try:
             return reservations.hold(ports)
         except NetworkError:

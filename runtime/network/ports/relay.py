@@ -1,8 +1,8 @@
-"""A helper process that carries connections into containers where address translation cannot.
+"""Helper process that relays connections to published ports where NAT cannot.
 
-That is from ::1, from which no packet leaves the loopback, and from one family of addresses to a container
-that has only the other. Started by Relays, which tells it on its descriptor which sockets to serve; it says
-when it has let one go, and ends when the descriptor does.
+NAT cannot take connections from ::1, whose packets never leave the loopback, nor from one address family to
+a container that has only the other. RelayProcess starts this process and sends it, over a socket, the
+listeners to serve; the process confirms each one that it has closed, and exits when that socket closes.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def _close_transport(done: asyncio.Task[asyncio.DatagramTransport]) -> None:
         done.result().close()
 
 
-class Helper:
+class RelayServer:
     """The process: takes orders from its descriptor until that ends."""
 
     def __init__(self, orders: socket.socket) -> None:
@@ -197,7 +197,7 @@ class Helper:
 
 async def _main(fd: int) -> None:
     orders = socket.socket(fileno=fd)
-    helper = Helper(orders)
+    helper = RelayServer(orders)
     asyncio.get_running_loop().add_reader(orders, helper.take)
     await helper.ended.wait()
 

@@ -23,7 +23,7 @@ _SETTLE_S = 20.0
 _LONGEST = 4096
 
 
-class Relays:
+class RelayProcess:
     """Started at the first need; all it serves ends with it. Nothing waits for it: orders queue."""
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ _WORDS = {
 }
 
 
-class Held(NamedTuple):
+class ReservedPort(NamedTuple):
     """One socket of a published port. port: as bound, with its address. family: 4 or 6."""
 
     port: Port
@@ -36,12 +36,12 @@ class Held(NamedTuple):
         return "" if self.port.host_ip in _ANY.values() else self.port.host_ip or ""
 
 
-def hold(ports: Iterable[Port], families: tuple[int, ...] = (4, 6)) -> list[Held]:
+def hold(ports: Iterable[Port], families: tuple[int, ...] = (4, 6)) -> list[ReservedPort]:
     """Bind all ports or none; return their sockets, one for each address. Raises NetworkError.
 
     families: what a port for all addresses is bound on.
     """
-    held: list[Held] = []
+    held: list[ReservedPort] = []
     try:
         for port in ports:
             held += _hold_one(port, families)
@@ -51,13 +51,13 @@ def hold(ports: Iterable[Port], families: tuple[int, ...] = (4, 6)) -> list[Held
     return held
 
 
-def release(held: Iterable[Held]) -> None:
+def release(held: Iterable[ReservedPort]) -> None:
     """Close the sockets."""
     for one in held:
         one.socket.close()
 
 
-def _hold_one(port: Port, families: tuple[int, ...]) -> list[Held]:
+def _hold_one(port: Port, families: tuple[int, ...]) -> list[ReservedPort]:
     if not (0 <= port.host < 65536 and 0 < port.container < 65536 and port.host_end < 65536):
         raise NetworkError(f"publish port {port.host}:{port.container}: ports go from 1 to 65535")
     failure: NetworkError | None = None
@@ -78,8 +78,8 @@ def _candidates(port: Port) -> Iterator[int]:
         yield from range(port.host, max(port.host, port.host_end) + 1)
 
 
-def _bind_all(port: Port, number: int, families: tuple[int, ...]) -> list[Held]:
-    held: list[Held] = []
+def _bind_all(port: Port, number: int, families: tuple[int, ...]) -> list[ReservedPort]:
+    held: list[ReservedPort] = []
     try:
         for family, host_ip in _addresses(port, families):
             made = _bind(port.protocol, family, host_ip, number)
@@ -87,7 +87,7 @@ def _bind_all(port: Port, number: int, families: tuple[int, ...]) -> list[Held]:
                 continue
             number = made.getsockname()[1]
             bound = msgspec.structs.replace(port, host=number, host_end=0, host_ip=host_ip or _ANY[family])
-            held.append(Held(bound, family, made))
+            held.append(ReservedPort(bound, family, made))
     except BaseException:
         release(held)
         raise

@@ -9,7 +9,7 @@ import pytest
 from runtime.image import ImageStore
 from runtime.image.registry.client import RegistryClient
 from runtime.image.registry.credentials import Credential, encode_header
-from runtime.image.registry.options import Options
+from runtime.image.registry.options import RegistryOptions
 from tests.runtime.api.serving import with_api
 from tests.runtime.registries import Fake, digest_of, make_image, ours, send, tar_of
 
@@ -35,7 +35,7 @@ def ask(tmp_path):
 
         async def story(served):
             served.service.images = store
-            served.service.registry = RegistryClient(Options(attempts=1, read_s=2))
+            served.service.registry = RegistryClient(RegistryOptions(attempts=1, read_s=2))
             served.service.events.publish = lambda *event: events.append(event)
             status, _, data = await served.ask(method, f"/v1.45{path}", body, **headers)
             lines = [json.loads(line) for line in data.splitlines()]

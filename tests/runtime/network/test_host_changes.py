@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from runtime.network.bridge_networks import NamedNetworks
+from runtime.network.bridge_networks import BridgeNetworks
 from runtime.network.container_netns import inside
 from runtime.network.errors import NetworkError
 from runtime.network.kernel.netns import NetworkNamespace
@@ -27,8 +27,8 @@ Plug = Callable[..., tuple[NetworkNamespace, int]]
 
 
 @pytest.fixture
-def networks(world: World) -> Iterator[NamedNetworks]:
-    made = NamedNetworks()
+def networks(world: World) -> Iterator[BridgeNetworks]:
+    made = BridgeNetworks()
     assert len(made.watched) == 2
     made.up(NET)
     yield made
@@ -36,7 +36,7 @@ def networks(world: World) -> Iterator[NamedNetworks]:
 
 
 @pytest.fixture
-def plug(networks: NamedNetworks) -> Iterator[Plug]:
+def plug(networks: BridgeNetworks) -> Iterator[Plug]:
     made: list[NetworkNamespace] = []
 
     def plug(number: int, *ports: Port) -> tuple[NetworkNamespace, int]:
@@ -57,7 +57,7 @@ def flush() -> None:
     assert run("nft", "list", "tables") == ""
 
 
-def heard(networks: NamedNetworks) -> None:
+def heard(networks: BridgeNetworks) -> None:
     """Do what the spawner's loop does."""
     assert select.select(networks.watched, [], [], 60)[0]
     networks.follow_host()
@@ -70,7 +70,7 @@ def is_reached(namespace: NetworkNamespace, port: int, world: World) -> None:
         assert meets(outside, OUTSIDE4, 7000, namespace.fd) == HOST4
 
 
-def test_flushed_rules_come_back_by_themselves(networks: NamedNetworks, plug: Plug, world: World) -> None:
+def test_flushed_rules_come_back_by_themselves(networks: BridgeNetworks, plug: Plug, world: World) -> None:
     namespace, port = plug(2, PORT)
     is_reached(namespace, port, world)
     flush()
@@ -87,14 +87,14 @@ def test_flushed_rules_come_back_by_themselves(networks: NamedNetworks, plug: Pl
     ],
     ids=["publish", "another network", "a daemon that comes back"],
 )
-def test_flushed_rules_come_back_at_the_next_need(need, networks: NamedNetworks, plug: Plug, world: World):
+def test_flushed_rules_come_back_at_the_next_need(need, networks: BridgeNetworks, plug: Plug, world: World):
     namespace, port = plug(2, PORT)
     flush()
     need(networks, plug)
     is_reached(namespace, port, world)
 
 
-def test_what_was_taken_back_after_a_flush_stays_away(networks: NamedNetworks, plug: Plug, world: World):
+def test_what_was_taken_back_after_a_flush_stays_away(networks: BridgeNetworks, plug: Plug, world: World):
     (_, port), (second, other) = plug(2, PORT), plug(3, PORT)
     flush()
     networks.release("2")
@@ -103,7 +103,7 @@ def test_what_was_taken_back_after_a_flush_stays_away(networks: NamedNetworks, p
         socket.create_connection((HOST4, port), 60)
 
 
-def test_the_end_after_a_flush_is_no_error(networks: NamedNetworks) -> None:
+def test_the_end_after_a_flush_is_no_error(networks: BridgeNetworks) -> None:
     flush()
     networks.down(NET.id)
     networks.up(NET)
@@ -111,7 +111,7 @@ def test_the_end_after_a_flush_is_no_error(networks: NamedNetworks) -> None:
     networks.close()
 
 
-def test_a_deleted_table_of_others_changes_nothing(networks: NamedNetworks) -> None:
+def test_a_deleted_table_of_others_changes_nothing(networks: BridgeNetworks) -> None:
     before = run("nft", "-a", "list", "ruleset")
     run("nft", "add", "table", "inet", "others")
     run("nft", "delete", "table", "inet", "others")
@@ -119,7 +119,7 @@ def test_a_deleted_table_of_others_changes_nothing(networks: NamedNetworks) -> N
     assert run("nft", "-a", "list", "ruleset") == before
 
 
-def test_what_nft_refuses_is_still_an_error(networks: NamedNetworks) -> None:
+def test_what_nft_refuses_is_still_an_error(networks: BridgeNetworks) -> None:
     with pytest.raises(NetworkError, match="nft add element"):
         networks._rules.add_ports({("tcp4_any", "nonsense"): "10.0.0.1 . 80"})
 
@@ -129,7 +129,7 @@ def forwarding(link: str, version: int = 4) -> str:
 
 
 def test_a_link_that_comes_later_is_opened_and_shut_again(
-    networks: NamedNetworks, plug: Plug, world: World
+    networks: BridgeNetworks, plug: Plug, world: World
 ) -> None:
     namespace, _ = plug(2)
     networks.follow_host()
@@ -149,7 +149,7 @@ def test_a_link_that_comes_later_is_opened_and_shut_again(
     assert (forwarding("wifi0"), forwarding("up0")) == ("0", "0")
 
 
-def test_the_host_is_no_router_for_ipv6_on_a_later_link(networks: NamedNetworks, world: World) -> None:
+def test_the_host_is_no_router_for_ipv6_on_a_later_link(networks: BridgeNetworks, world: World) -> None:
     six = msgspec.structs.replace(OTHER, subnet6="fd91::/64", gateway6="fd91::1")
     networks.up(six)
     networks.follow_host()
@@ -167,7 +167,7 @@ def test_the_host_is_no_router_for_ipv6_on_a_later_link(networks: NamedNetworks,
 
 
 def test_networks_that_open_nothing_leave_the_host_alone(world: World) -> None:
-    networks = NamedNetworks()
+    networks = BridgeNetworks()
     networks.up(msgspec.structs.replace(NET, opens=False))
     assert forwarding("up0") == "0"
     networks.close()

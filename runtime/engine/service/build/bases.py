@@ -12,7 +12,7 @@ from runtime.engine.errors import BuildError
 from runtime.engine.service.model.progress import Lines
 from runtime.image.errors import ImageError, ImageNotFoundError, ImageReferenceError
 from runtime.image.references import parse_reference
-from runtime.image.registry.cancel import Guard
+from runtime.image.registry.cancel import CancelToken
 from runtime.image.registry.credentials import Credential, key_of
 from runtime.image.registry.platforms import from_document, parse_platform, rank
 from runtime.image.store.image import Image
@@ -58,7 +58,7 @@ class Bases:
 
     async def _pull(self, name: str, platform: str) -> Image:
         reference = parse_reference(name).tagged()
-        guard = Guard()
+        cancel = CancelToken()
 
         def progress(message: Any) -> None:
             self._lines.emit(msgspec.to_builtins(message))
@@ -70,7 +70,7 @@ class Bases:
                 platform=platform,
                 credential=self._credentials.get(key_of(reference.host)),
                 progress=progress,
-                guard=guard,
+                cancel=cancel,
             )
             return pulled.image
 
@@ -79,7 +79,7 @@ class Bases:
         except ImageError as error:
             raise BuildError(str(error)) from error
         finally:
-            guard.abort()
+            cancel.abort()
         self._service.events.publish("image", "pull", str(reference), {"name": reference.repository})
         return image
 

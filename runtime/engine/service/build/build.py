@@ -22,7 +22,7 @@ from runtime.image.store.image import Image
 
 if TYPE_CHECKING:
     from runtime.engine.service.service import Service
-    from runtime.image.layers.compression import Readable
+    from runtime.image.layers.pipeline import Readable
     from runtime.image.registry.credentials import Credential
 
 

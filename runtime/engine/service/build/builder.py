@@ -26,7 +26,7 @@ from runtime.engine.service.model.progress import Lines
 from runtime.engine.service.model.request import Config
 from runtime.engine.service.rules.mounting import check_volume_paths
 from runtime.image.errors import ImageError
-from runtime.image.layers.layer_view import Merged
+from runtime.image.layers.layer_view import LayerView
 from runtime.image.store.image import Image
 from runtime.image.store.pins import Holder
 
@@ -250,14 +250,14 @@ class Builder:
         if not await self._reuse(state, step):
             await asyncio.to_thread(files.add_to, state, step)
 
-    async def _tree_of(self, name: str) -> Merged:
+    async def _tree_of(self, name: str) -> LayerView:
         """What COPY --from names. Raises BuildError."""
         try:
             return await self._stage_or_image(name)
         except (BuildError, ImageError) as error:
             raise BuildError(f"invalid from flag value {name}: {error}") from error
 
-    async def _stage_or_image(self, name: str) -> Merged:
+    async def _stage_or_image(self, name: str) -> LayerView:
         """A stage before, by name or number, or an image."""
         before = self._done[:-1]
         for other, state in before:

@@ -10,9 +10,10 @@ from pathlib import Path
 from runtime.docker_syntax import MalformedError, ignore
 from runtime.engine.service.dockerfile.lexer import DockerfileError
 from runtime.engine.service.images.download import open_url
-from runtime.image.layers.compression import PlainReader, Readable
+from runtime.image.layers.compression import PlainReader
 from runtime.image.layers.layer_reader import LayerReader, UnpackLimits
-from runtime.image.layers.layer_view import Merged
+from runtime.image.layers.layer_view import LayerView
+from runtime.image.layers.pipeline import Readable
 from runtime.image.layers.unpack import unpack
 
 DEFAULT = "Dockerfile"
@@ -25,7 +26,7 @@ class Context:
 
     def __init__(self, root: Path, dockerfile: bytes) -> None:
         self.dockerfile = dockerfile
-        self.tree = Merged([root])
+        self.tree = LayerView([root])
 
 
 def open_context(
@@ -86,7 +87,7 @@ class _Again:
 
 
 def _read(root: Path, dockerfile: str) -> Context:
-    tree = Merged([root])
+    tree = LayerView([root])
     path = posixpath.normpath(dockerfile).lstrip("/")
     if path == ".." or path.startswith("../"):
         raise DockerfileError(f"Forbidden path outside the build context: {dockerfile} ()")
@@ -102,7 +103,7 @@ def _read(root: Path, dockerfile: str) -> Context:
     return Context(root, text)
 
 
-def _drop_named(tree: Merged, dockerfile: str) -> None:
+def _drop_named(tree: LayerView, dockerfile: str) -> None:
     """Remove .dockerignore and Dockerfile where the former names them; the client has left out all else.
 
     A pattern that makes no sense is the client's to refuse.

@@ -21,7 +21,7 @@ from runtime.image.errors import LayerError
 from runtime.image.layers import metadata
 from runtime.image.layers.compression import PlainReader
 from runtime.image.layers.layer_reader import LayerReader, UnpackLimits
-from runtime.image.layers.layer_view import Merged, Node
+from runtime.image.layers.layer_view import LayerView, ViewNode
 from runtime.image.layers.unpack import unpack
 
 _ROOT: Owner = (0, 0)
@@ -38,7 +38,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 class LayerTree:
     """A layer in the making at `root`, over the tree of an image."""
 
-    def __init__(self, base: Merged, root: Path) -> None:
+    def __init__(self, base: LayerView, root: Path) -> None:
         self._base, self._root = base, str(root)
         self._times: dict[str, int] = {}
         self._links: dict[tuple[int, int], str] = {}
@@ -102,7 +102,7 @@ class LayerTree:
             if below:
                 self._copy_one(node, _joined(where, below), look)
 
-    def _copy_one(self, node: Node, path: str, look: Look) -> None:
+    def _copy_one(self, node: ViewNode, path: str, look: Look) -> None:
         at = self._at(path)
         if node.is_directory:
             if os.path.lexists(at) and not os.path.isdir(at):  # noqa: PTH112
@@ -121,7 +121,7 @@ class LayerTree:
             if os.path.lexists(at):  # a socket was left out
                 self._dress(node, at, look)
 
-    def _linked(self, node: Node, at: str) -> bool:
+    def _linked(self, node: ViewNode, at: str) -> bool:
         """Link to a copy of the same file; say whether there was one."""
         if node.status.st_nlink < 2:
             return False
@@ -131,7 +131,7 @@ class LayerTree:
         os.link(first, at, follow_symlinks=False)
         return True
 
-    def _dress(self, node: Node, at: str, look: Look) -> None:
+    def _dress(self, node: ViewNode, at: str, look: Look) -> None:
         status = node.status
         owner = look.owner if look.owner is not None else (status.st_uid, status.st_gid)
         os.chown(at, *owner, follow_symlinks=False)
@@ -145,7 +145,7 @@ class LayerTree:
         os.utime(at, ns=(status.st_mtime_ns, status.st_mtime_ns), follow_symlinks=False)
 
 
-def _make_leaf(node: Node, at: str) -> None:
+def _make_leaf(node: ViewNode, at: str) -> None:
     mode = node.status.st_mode
     if stat.S_ISREG(mode):
         shutil.copyfile(node.where, at, follow_symlinks=False)
@@ -179,7 +179,7 @@ def unpacked_archive(source: Source, scratch: Path, limits: UnpackLimits) -> Sou
             unpack(reader, str(scratch), limits, plain=True)
         except LayerError as error:
             raise BuildError(f"ADD failed: unpack {source.name}: {error}") from error
-    tree = Merged([scratch])
+    tree = LayerView([scratch])
     node = tree.find("")
     assert node is not None
     return Source(tree, node, source.name)

@@ -17,7 +17,7 @@ from runtime.engine.service.build.state import State, Step
 from runtime.engine.service.dockerfile.lexer import expand
 from runtime.engine.service.dockerfile.parser import Instruction
 from runtime.engine.service.images.download import is_url, open_url
-from runtime.image.layers.layer_view import Merged
+from runtime.image.layers.layer_view import LayerView
 from runtime.image.store.image_store import ImageStore
 from runtime.spawn.errnos import errno_text
 
@@ -37,7 +37,7 @@ class FileStep:
         self._target = ""
         self._look = Look()
 
-    def find(self, tree: Merged, working_dir: str, base: Merged) -> str:
+    def find(self, tree: LayerView, working_dir: str, base: LayerView) -> str:
         """Find the sources; return what the step is called in the history. BuildError for missing ones."""
         verb = self._instruction.name
         *names, target = [
@@ -73,7 +73,7 @@ class FileStep:
                     file.write(data)
         (place / name).chmod(0o600)
         os.utime(place / name, (answer.modified, answer.modified))
-        tree = Merged([place])
+        tree = LayerView([place])
         node = tree.find(name, follow=False)
         assert node is not None
         return Source(tree, node, name, remote=True)

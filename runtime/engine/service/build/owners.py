@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from runtime.engine.errors import BuildError
-from runtime.image.layers.layer_view import Merged
+from runtime.image.layers.layer_view import LayerView
 
 Owner = tuple[int, int]
 
 
-def parse_owner(text: str, tree: Merged) -> Owner:
+def parse_owner(text: str, tree: LayerView) -> Owner:
     """Return uid and gid of `user[:group]`; a group that is not given has the user's name or number.
 
     Raises BuildError for a name that the image does not know.
@@ -30,7 +30,7 @@ def parse_mode(text: str) -> int:
     return mode
 
 
-def _number(tree: Merged, file: str, name: str, kind: str) -> int:
+def _number(tree: LayerView, file: str, name: str, kind: str) -> int:
     for line in tree.read(f"etc/{file}").decode("utf-8", "replace").splitlines():
         row = line.split(":")
         if len(row) > 2 and row[0] == name and row[2].isdecimal():

@@ -14,20 +14,20 @@ import msgspec
 from runtime.docker_syntax import MalformedError, globs
 from runtime.engine.errors import BuildError
 from runtime.image.layers import metadata
-from runtime.image.layers.layer_view import Merged, Node
+from runtime.image.layers.layer_view import LayerView, ViewNode
 from runtime.image.layers.tree import file_digest
 
 
 class Source(msgspec.Struct, frozen=True):
     """One thing to copy. name: what it is called at the destination. remote: it came from an URL."""
 
-    tree: Merged
-    node: Node
+    tree: LayerView
+    node: ViewNode
     name: str
     remote: bool = False
 
 
-def find_sources(tree: Merged, patterns: Sequence[str], verb: str) -> list[Source]:
+def find_sources(tree: LayerView, patterns: Sequence[str], verb: str) -> list[Source]:
     """Find what the patterns of COPY or ADD name. Raises BuildError, in docker's words."""
     found: list[Source] = []
     for pattern in patterns:
@@ -49,7 +49,7 @@ def find_sources(tree: Merged, patterns: Sequence[str], verb: str) -> list[Sourc
     return found
 
 
-def _matching(tree: Merged, pattern: str, verb: str) -> list[Source]:
+def _matching(tree: LayerView, pattern: str, verb: str) -> list[Source]:
     try:
         regex = re.compile(globs.expression(pattern))
     except MalformedError as error:

@@ -18,7 +18,7 @@ from runtime.engine.service.images.image_config import (
 )
 from runtime.engine.service.model.request import Config
 from runtime.image.layers.layer_store import Layer
-from runtime.image.layers.layer_view import Merged
+from runtime.image.layers.layer_view import LayerView
 from runtime.image.store.image import Image
 from runtime.image.store.image_store import ImageStore
 from runtime.image.store.pins import Holder
@@ -73,9 +73,9 @@ class State:
         document = msgspec.structs.replace(self.document, config=self.config)
         return State(self.image, document, self._holder)
 
-    def tree(self) -> Merged:
+    def tree(self) -> LayerView:
         """Return the files of the image."""
-        return Merged(self.image.layer_dirs if self.image else ())
+        return LayerView(self.image.layer_dirs if self.image else ())
 
     def take_triggers(self) -> list[str]:
         """Return what ONBUILD of the base says; the new image does not say it again."""

@@ -38,7 +38,7 @@ from runtime.engine.service.rules.mounting import (
 from runtime.engine.service.rules.old_links import bound
 from runtime.engine.service.rules.settings import DEFAULTS, Settings
 from runtime.engine.service.rules.validate import check_config, check_conflicts, check_host_config
-from runtime.image.layers.layer_view import Merged
+from runtime.image.layers.layer_view import LayerView
 from runtime.image.layers.store_files import LockTimeoutError
 from runtime.image.registry.platforms import from_document, parse_platform, rank
 from runtime.oci import defaults
@@ -248,7 +248,7 @@ class Creator:
 async def _check_volumes(image: Image, planned: Sequence[Planned]) -> None:
     anonymous = [one.point.destination for one in planned if one.point.anonymous]
     if anonymous:
-        await asyncio.to_thread(check_volume_paths, Merged(image.layer_dirs), anonymous)
+        await asyncio.to_thread(check_volume_paths, LayerView(image.layer_dirs), anonymous)
 
 
 def _check_platform(reference: str, image: Image, asked: str) -> None:

@@ -13,7 +13,7 @@ from runtime.engine.errors import EngineError
 from runtime.engine.paths_in_root import open_in
 from runtime.engine.service.images.snapshot import leftovers
 from runtime.engine.service.model.request import Body
-from runtime.image.layers.layer_view import Merged, Node
+from runtime.image.layers.layer_view import LayerView, ViewNode
 from runtime.image.layers.metadata import OPAQUE_XATTR, is_whiteout
 from runtime.spawn.errnos import errno_text
 
@@ -41,12 +41,12 @@ async def diff(service: Service, ref: str) -> list[Change]:
     upper = service.containers.directory(record.id) / "layer" / "u"
     layers = service.containers.layers(record.id)
     try:
-        return await asyncio.to_thread(_changes, upper, Merged(layers))
+        return await asyncio.to_thread(_changes, upper, LayerView(layers))
     except OSError as error:
         raise EngineError(f"compare container {record.id} with its image: {errno_text(error)}") from error
 
 
-def _changes(upper: Path, below: Merged) -> list[Change]:
+def _changes(upper: Path, below: LayerView) -> list[Change]:
     try:
         top = os.open(upper, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:  # it was never started
@@ -61,9 +61,9 @@ def _changes(upper: Path, below: Merged) -> list[Change]:
     return [Change(path=path, kind=kind) for path, kind in sorted(kinds.items())]
 
 
-def _walk(top: int, below: Merged, skip: Skip) -> Iterator[tuple[str, int]]:
+def _walk(top: int, below: LayerView, skip: Skip) -> Iterator[tuple[str, int]]:
     """Yield what differs, directories only if they differ themselves."""
-    pending: list[tuple[str, Node | None]] = [("", below.find(""))]
+    pending: list[tuple[str, ViewNode | None]] = [("", below.find(""))]
     while pending:
         path, lower = pending.pop()
         nodes = below.children(lower) if lower is not None and lower.is_directory else ()
@@ -113,7 +113,7 @@ def _is_opaque(fd: int) -> bool:
         return False
 
 
-def _kind(status: os.stat_result, before: Node | None) -> int | None:
+def _kind(status: os.stat_result, before: ViewNode | None) -> int | None:
     if is_whiteout(status):
         return DELETED if before is not None else None
     if before is None:

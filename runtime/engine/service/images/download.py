@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from runtime.engine.errors import BadParameterError, EngineError
-from runtime.image.layers.compression import Readable
+from runtime.image.layers.pipeline import Readable
 
 _PATIENCE_S = 60.0
 

@@ -18,7 +18,8 @@ from runtime.engine.service.model.progress import Lines
 from runtime.engine.service.model.request import Config
 from runtime.image.archives import saving
 from runtime.image.archives.loading import Loaded, load
-from runtime.image.layers.compression import PlainReader, Readable
+from runtime.image.layers.compression import PlainReader
+from runtime.image.layers.pipeline import Readable
 from runtime.image.references import named_reference
 from runtime.image.registry.platforms import parse_platform
 from runtime.image.store.image import Image

@@ -10,7 +10,7 @@ from pathlib import Path
 from runtime.engine.service.images.image_config import child_document, read_document, write_document
 from runtime.engine.service.model.request import Config
 from runtime.image.layers.layer_store import Layer
-from runtime.image.layers.layer_view import Merged
+from runtime.image.layers.layer_view import LayerView
 from runtime.image.store.image import Image
 from runtime.image.store.image_store import ImageStore
 from runtime.image.store.pins import Holder
@@ -20,7 +20,7 @@ MOUNTED_FILES = frozenset({"etc/hosts", "etc/hostname", "etc/resolv.conf"})
 """What every container gets mounted, and so may find made in its layer."""
 
 
-def add_upper(store: ImageStore, upper: Path, below: Merged) -> Layer | None:
+def add_upper(store: ImageStore, upper: Path, below: LayerView) -> Layer | None:
     """Store a container's writable layer; None when nothing was changed. Within store.adding()."""
     if not upper.is_dir():
         return None
@@ -45,7 +45,7 @@ def snapshot(
     Raises ImageError.
     """
     with store.adding():
-        layer = add_upper(store, upper, Merged(parent.layer_dirs))
+        layer = add_upper(store, upper, LayerView(parent.layer_dirs))
         document = child_document(
             read_document(store.content.read_blob(parent.id)),
             config,
@@ -60,7 +60,7 @@ def snapshot(
         )
 
 
-def leftovers(upper: Path, below: Merged) -> Callable[[str, os.stat_result], bool]:
+def leftovers(upper: Path, below: LayerView) -> Callable[[str, os.stat_result], bool]:
     """Return what says which paths of a writable layer were made by the runtime and not by its program."""
     etc = _only_mounted_files(upper, below)
 
@@ -74,7 +74,7 @@ def leftovers(upper: Path, below: Merged) -> Callable[[str, os.stat_result], boo
     return skip
 
 
-def _only_mounted_files(upper: Path, below: Merged) -> bool:
+def _only_mounted_files(upper: Path, below: LayerView) -> bool:
     """Say whether /etc is in the layer for the sake of its mounted files only."""
     etc = upper / "etc"
     if not etc.is_dir() or etc.is_symlink():

@@ -32,11 +32,11 @@ from runtime.engine.service.rules.settings import DEFAULTS, Settings
 from runtime.network.errors import NetworkError
 from runtime.network.ipam import (
     Address,
+    AddressPool,
     IpamError,
     Network,
-    Pool,
     PoolOverlapError,
-    Split,
+    SubnetPool,
     check_foreign,
     check_overlap,
     choose_subnet,
@@ -93,7 +93,7 @@ def make_record(
                 ipam.config or [], others, list(routes), ipv6=ipv6, seed=id, choices=settings.splits()
             )
             for pool in pools:
-                check_foreign(Pool(pool.subnet).subnet, addresses)
+                check_foreign(AddressPool(pool.subnet).subnet, addresses)
     return NetworkRecord(
         id=id,
         name=request.name,
@@ -186,10 +186,10 @@ def complete_pools(
     *,
     ipv6: bool,
     seed: str,
-    choices: Sequence[Split] = (),
+    choices: Sequence[SubnetPool] = (),
 ) -> tuple[IpamPool, ...]:
     """Complete the subnets: one of each family at most, chosen where none was given, gateways filled in."""
-    taken = [Pool(pool.subnet).subnet for other in others for pool in other.pools]
+    taken = [AddressPool(pool.subnet).subnet for other in others for pool in other.pools]
     given = [pool for pool in asked if pool.subnet]
     for pool in asked:
         if not pool.subnet and (pool.gateway or pool.ip_range or pool.auxiliary_addresses):
@@ -197,7 +197,9 @@ def complete_pools(
     found: list[IpamPool] = []
     for pool in given:
         made = _completed(pool)
-        check_overlap(Pool(pool.subnet).subnet, [*taken, *(Pool(one.subnet).subnet for one in found)])
+        check_overlap(
+            AddressPool(pool.subnet).subnet, [*taken, *(AddressPool(one.subnet).subnet for one in found)]
+        )
         if any((":" in one.subnet) == (":" in made.subnet) for one in found):
             raise IpamError("bridge driver doesn't support multiple subnets of one address family")
         if ":" not in made.subnet or ipv6:
@@ -220,6 +222,8 @@ def _completed(pool: IpamPool) -> IpamPool:
     )
 
 
-def pool_of(pool: IpamPool) -> Pool:
+def pool_of(pool: IpamPool) -> AddressPool:
     """Return the addresses of a subnet. Raises IpamError."""
-    return Pool(pool.subnet, gateway=pool.gateway, ip_range=pool.ip_range, auxiliary=pool.auxiliary_addresses)
+    return AddressPool(
+        pool.subnet, gateway=pool.gateway, ip_range=pool.ip_range, auxiliary=pool.auxiliary_addresses
+    )

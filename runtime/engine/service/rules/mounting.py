@@ -22,7 +22,7 @@ from runtime.engine.service.model.request import BindOptions, Config, HostConfig
 from runtime.engine.service.rules.bind_rules import check_options, settle
 
 if TYPE_CHECKING:
-    from runtime.image.layers.layer_view import Merged
+    from runtime.image.layers.layer_view import LayerView
 
 _SHARED = "z"  # what Docker says of volumes with a name
 _IGNORED_MODES = ("z", "Z", "cached", "delegated", "consistent")
@@ -255,7 +255,7 @@ def _depth(planned: Planned) -> tuple[int, str]:
     return planned.point.destination.count("/"), planned.point.destination
 
 
-def check_volume_paths(tree: Merged, paths: Iterable[str]) -> None:
+def check_volume_paths(tree: LayerView, paths: Iterable[str]) -> None:
     """Refuse, in docker's words, an anonymous volume over a file of the image. Blocks. BadParameterError."""
     for path in paths:
         node = tree.find(path)

@@ -12,7 +12,7 @@ import msgspec
 from runtime.docker_syntax import log_options, ulimits
 from runtime.engine.errors import BadParameterError, refusing
 from runtime.engine.service.model.request import HostConfig, LogConfig, Ulimit
-from runtime.network.ipam import Split
+from runtime.network.ipam import SubnetPool
 from runtime.network.resolvconf import is_address
 
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\.?", re.IGNORECASE)
@@ -25,9 +25,9 @@ class AddressPool(msgspec.Struct, frozen=True, kw_only=True):
     base: str
     size: int
 
-    def split(self) -> Split:
+    def split(self) -> SubnetPool:
         """Return it as the network room cuts it."""
-        return Split(ip_network(self.base, strict=False), self.size)
+        return SubnetPool(ip_network(self.base, strict=False), self.size)
 
 
 class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...] = ()
     shutdown_s: int = 15
 
-    def splits(self) -> tuple[Split, ...]:
+    def splits(self) -> tuple[SubnetPool, ...]:
         """Return what networks are cut from, of both families; nothing: docker's own list."""
         return tuple(pool.split() for pool in self.pools)
 

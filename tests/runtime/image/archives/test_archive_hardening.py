@@ -17,7 +17,7 @@ import zstandard
 
 from runtime.image import ImageError, ImageStore
 from runtime.image.archives.loading import load
-from runtime.image.layers.layer_view import Merged
+from runtime.image.layers.layer_view import LayerView
 from tests.runtime.image.archives.test_archive import config, sha256
 from tests.runtime.tars import directory, entry, symlink, tar
 
@@ -132,7 +132,7 @@ def test_layers_in_several_compressions_make_one_image(store: ImageStore) -> Non
     layout = Layout((zstandard.compress(LAYERS[0]), LAYERS[1]))
     (found,) = load(store, layout.archive())
     assert [layer.diff_id for layer in found.image.layers] == [f"sha256:{sha256(one)}" for one in LAYERS]
-    tree = Merged(found.image.layer_dirs)
+    tree = LayerView(found.image.layer_dirs)
     assert (tree.read("etc/a"), tree.read("b")) == (b"1" * 3000, b"2" * 700)
 
 
@@ -140,7 +140,7 @@ def test_a_directory_in_a_link_s_place_hides_the_link(store: ImageStore) -> None
     """As docker and overlayfs have it; umoci's --keep-dirlinks, which follows it, is what neither does."""
     lower = tar(directory("dir"), entry("dir/a"), symlink("link", "dir"))
     image = store.create("x", [io.BytesIO(lower), io.BytesIO(tar(directory("link"), entry("link/b")))])
-    tree = Merged(image.layer_dirs)
+    tree = LayerView(image.layer_dirs)
     assert tree.find("dir/b") is None
     node = tree.find("link", follow=False)
     assert node is not None

@@ -4,7 +4,7 @@ import pytest
 
 from runtime.image import ImageStore
 from runtime.image.registry.client import RegistryClient
-from runtime.image.registry.options import Options
+from runtime.image.registry.options import RegistryOptions
 from tests.runtime.registries import Fake
 
 
@@ -29,22 +29,24 @@ def store(tmp_path):
 
 @pytest.fixture
 def client():
-    return RegistryClient(Options(pause_s=0.05))
+    return RegistryClient(RegistryOptions(pause_s=0.05))
 
 
 @pytest.fixture
 def brief():
     """It tries twice, without much of a pause, and waits for each answer as long as others do."""
-    return RegistryClient(Options(attempts=2, pause_s=0.01))
+    return RegistryClient(RegistryOptions(attempts=2, pause_s=0.01))
 
 
 @pytest.fixture
 def prompt():
     """It waits for no byte for long."""
-    return RegistryClient(Options(read_s=0.5, attempts=2, pause_s=0.01))
+    return RegistryClient(RegistryOptions(read_s=0.5, attempts=2, pause_s=0.01))
 
 
 @pytest.fixture
 def impatient():
     """Impatient, so that what drips for ever fails soon; on a busy machine all else may seem to, too."""
-    return RegistryClient(Options(answer_s=1.0, stall_s=0.6, stall_bytes=1024, attempts=2, pause_s=0.01))
+    return RegistryClient(
+        RegistryOptions(answer_s=1.0, stall_s=0.6, stall_bytes=1024, attempts=2, pause_s=0.01)
+    )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from runtime.image.registry.challenge import Challenge, choose, parse_challenges
 from runtime.image.registry.client import RegistryClient
 from runtime.image.registry.credentials import Credential
-from runtime.image.registry.options import Options
+from runtime.image.registry.options import RegistryOptions
 from runtime.image.registry.registry_errors import (
     ConnectionFailedError,
     RedirectRefusedError,
@@ -252,7 +252,9 @@ def secure(authority):
 
 
 def strict(certs):
-    return RegistryClient(Options(trust_loopback=False, certs=(certs,), attempts=1, read_s=2, connect_s=2))
+    return RegistryClient(
+        RegistryOptions(trust_loopback=False, certs=(certs,), attempts=1, read_s=2, connect_s=2)
+    )
 
 
 def test_an_authority_of_its_own(secure, store, authority, tmp_path):
@@ -264,11 +266,11 @@ def test_an_authority_of_its_own(secure, store, authority, tmp_path):
 
 
 def test_an_authority_is_asked_for_even_on_loopback_once_it_is_there(secure, store, tmp_path):
-    assert RegistryClient(Options(certs=())).pull(store, secure.name()).new
+    assert RegistryClient(RegistryOptions(certs=())).pull(store, secure.name()).new
     (tmp_path / secure.host).mkdir()
     (tmp_path / secure.host / "ca.crt").write_text("nonsense")
     with pytest.raises(RegistryError, match="PEM form"):
-        RegistryClient(Options(certs=(tmp_path,))).pull(store, secure.name())
+        RegistryClient(RegistryOptions(certs=(tmp_path,))).pull(store, secure.name())
 
 
 def test_a_certificate_of_ours(secure, store, authority, tmp_path):
@@ -320,4 +322,4 @@ def test_no_way_from_tls_to_plain_http(secure, fake, store, client):
     ],
 )
 def test_who_may_be_talked_to_in_clear(host, insecure, expected):
-    assert Options(insecure=insecure).is_insecure(host) is expected
+    assert RegistryOptions(insecure=insecure).is_insecure(host) is expected

@@ -91,8 +91,8 @@ def test_a_password_from_a_credential_helper(daemon: Daemon, config: Path, tmp_p
     """docker-registry behind a password; docker logs in, then nn uses what it has kept."""
     users = tmp_path / "htpasswd"
     users.write_text(f"me:{HASHED}\n")
-    guard = f"auth: {{htpasswd: {{realm: here, path: {users}}}}}\n"
-    with distribution(tmp_path / "registry", guard) as host:
+    cancel = f"auth: {{htpasswd: {{realm: here, path: {users}}}}}\n"
+    with distribution(tmp_path / "registry", cancel) as host:
         name = f"{host}/team/app:1"
         daemon.docker("tag", "busybox", name)
         assert "no basic auth credentials" in daemon.docker("push", name, status=1)

@@ -7,7 +7,7 @@ import pytest
 from runtime.image.registry import session
 from runtime.image.registry.client import RegistryClient
 from runtime.image.registry.credentials import Credential
-from runtime.image.registry.options import Options
+from runtime.image.registry.options import RegistryOptions
 from runtime.image.registry.registry_errors import RegistryNotFoundError
 from tests.runtime.registries import make_image, send, tar_of
 
@@ -23,7 +23,7 @@ def hub(other, monkeypatch):
 @pytest.fixture
 def mirrored(fake, hub):
     return RegistryClient(
-        Options(mirrors=(fake.host,), insecure=("docker.io",), attempts=1, pause_s=0.01, connect_s=2)
+        RegistryOptions(mirrors=(fake.host,), insecure=("docker.io",), attempts=1, pause_s=0.01, connect_s=2)
     )
 
 

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from runtime.image import ImageStore
-from runtime.image.registry.cancel import Guard
+from runtime.image.registry.cancel import CancelToken
 from runtime.image.registry.client import RegistryClient
-from runtime.image.registry.options import Options
+from runtime.image.registry.options import RegistryOptions
 from runtime.image.registry.registry_errors import RegistryNotFoundError, TransferCancelledError
 from tests.runtime.registries import compress, cut, digest_of, make_image, ours, send, tar_of
 
@@ -219,7 +219,7 @@ def test_what_nobody_comes_back_for_goes(store):
 
 
 def test_a_busy_registry_is_asked_again(fake, store):
-    client = RegistryClient(Options(attempts=2, pause_s=0.01))
+    client = RegistryClient(RegistryOptions(attempts=2, pause_s=0.01))
     fake.add(make_image([TOP]))
     busy = iter([503, 429])
 
@@ -252,18 +252,18 @@ def test_who_goes_away_ends_the_pull(fake, store):
         free.wait(120)
 
     fake.on("GET", f"/v2/app/blobs/{layer}", answer)
-    guard, failed = Guard(), []
+    cancel, failed = CancelToken(), []
 
     def pull():
         try:
-            RegistryClient(Options()).pull(store, fake.name(), guard=guard)
+            RegistryClient(RegistryOptions()).pull(store, fake.name(), cancel=cancel)
         except TransferCancelledError as error:
             failed.append(error)
 
     thread = threading.Thread(target=pull)
     thread.start()
     assert stuck.wait(60)
-    guard.abort()
+    cancel.abort()
     thread.join(60)
     free.set()
     assert failed
@@ -285,7 +285,7 @@ def test_two_pulls_at_once_share_a_layer(fake, client, tmp_path):
         fake.blob(handler, base[2][layer])
 
     fake.on("GET", f"/v2/app/blobs/{layer}", slow)
-    patient = RegistryClient(Options())
+    patient = RegistryClient(RegistryOptions())
     threads = [threading.Thread(target=patient.pull, args=(store, fake.name(tag))) for tag in ("base", "top")]
     for thread in threads:
         thread.start()

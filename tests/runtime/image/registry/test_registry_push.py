@@ -8,7 +8,7 @@ import pytest
 from runtime.image import ImageStore
 from runtime.image.registry.client import RegistryClient
 from runtime.image.registry.credentials import Credential
-from runtime.image.registry.options import Options
+from runtime.image.registry.options import RegistryOptions
 from runtime.image.registry.registry_errors import RedirectRefusedError, RegistryError, RegistryNotFoundError
 from tests.runtime.registries import (
     Fake,
@@ -279,4 +279,4 @@ def test_a_registry_that_takes_nothing(fake, local, layers):
     fake.gate = gate
     local.create(fake.name(), layers)
     with pytest.raises(RegistryError, match="takes no more than"):
-        RegistryClient(Options(attempts=2)).push(local, fake.name())
+        RegistryClient(RegistryOptions(attempts=2)).push(local, fake.name())

@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.image.server import blob_routes, identifiers
-from runtime.image.server.app import Registry, make_runner, parse
+from runtime.image.server.app import RegistryServer, make_runner, parse
 from runtime.image.server.collect import collect
 from runtime.image.server.faults import FaultError
 from runtime.image.server.manifests import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, read_manifest
-from runtime.image.server.registry_store import Store
+from runtime.image.server.registry_store import RegistryStore
 from runtime.image.server.serve import held
 from runtime.image.server.uploads import Uploads
 
@@ -82,7 +82,7 @@ def with_registry(root, story, **options):
     """Run `story(client, registry)` against a registry of `root`."""
 
     async def run():
-        registry = Registry(Store(root), **options)
+        registry = RegistryServer(RegistryStore(root), **options)
         runner = make_runner(registry)
         await runner.setup()
         try:
@@ -414,7 +414,7 @@ def test_collection_keeps_what_is_needed_and_what_is_young(tmp_path):
         return first
 
     manifest = with_registry(tmp_path, push)
-    store = Store(tmp_path)
+    store = RegistryStore(tmp_path)
     assert collect(store, untagged=True, grace_s=3600).files == 0
     found = collect(store, untagged=True, grace_s=-1)
     assert found.manifests == 1
@@ -446,14 +446,14 @@ def test_collection_keeps_the_children_of_a_tagged_index_and_its_referrers(tmp_p
         return child, note
 
     child, note = with_registry(tmp_path, push)
-    store = Store(tmp_path)
+    store = RegistryStore(tmp_path)
     assert collect(store, untagged=True, grace_s=-1).manifests == 0
     assert store.has_manifest(REPO, digest_of(child))
     assert store.has_manifest(REPO, digest_of(note))
 
 
 def test_abandoned_uploads_are_given_up(tmp_path):
-    store = Store(tmp_path)
+    store = RegistryStore(tmp_path)
     uploads = Uploads(store)
     old, young = uploads.begin(REPO), uploads.begin(REPO)
     long_ago = time.time() - 100_000
@@ -466,7 +466,7 @@ def test_abandoned_uploads_are_given_up(tmp_path):
 
 
 def test_many_begun_uploads_hold_no_descriptor(tmp_path):
-    uploads = Uploads(Store(tmp_path))
+    uploads = Uploads(RegistryStore(tmp_path))
     before = len(list(Path("/proc/self/fd").iterdir()))
     begun = [uploads.begin(REPO) for _ in range(20)]
     for upload in begun:

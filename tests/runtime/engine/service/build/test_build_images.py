@@ -29,7 +29,7 @@ from runtime.engine.service.images.image_config import read_document
 from runtime.engine.service.model.progress import told
 from runtime.image import Image, ImageError, ImageStore
 from runtime.image.archives.loading import load
-from runtime.image.layers.layer_view import Merged
+from runtime.image.layers.layer_view import LayerView
 
 pytestmark = pytest.mark.root
 
@@ -97,7 +97,7 @@ def bench(tmp_path: Path) -> Bench:
 
 def content(image: Image) -> dict[str, tuple[str, str, int]]:
     """Path → (`uid:gid`, mode, size) of all in an image."""
-    tree = Merged(image.layer_dirs)
+    tree = LayerView(image.layer_dirs)
     root = tree.find("")
     assert root is not None
     return {

@@ -21,7 +21,7 @@ from runtime.engine.spawner.protocol import MAIN, Exited, Running, Start, Starte
 from runtime.image.documents import Execution, ImageConfig
 from runtime.image.errors import ImageNotFoundError
 from runtime.image.store.image import Image
-from runtime.image.store.listing import Summary
+from runtime.image.store.listing import ImageRow
 
 IMAGE_ID = "sha256:" + "1" * 64
 
@@ -235,7 +235,7 @@ class FakeImages:
     def list(self) -> list[Image]:
         return []
 
-    def summaries(self, *, all: bool = False) -> list[Summary]:
+    def summaries(self, *, all: bool = False) -> list[ImageRow]:
         return []
 
 

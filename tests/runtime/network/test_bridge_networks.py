@@ -16,10 +16,10 @@ import dns.message
 import msgspec
 import pytest
 
-from runtime.network.bridge_networks import NamedNetworks
+from runtime.network.bridge_networks import BridgeNetworks
 from runtime.network.container_netns import RESOLVER, inside
 from runtime.network.errors import NetworkError
-from runtime.network.host.firewall import Rules
+from runtime.network.host.firewall import Firewall
 from runtime.network.host.settings import HostSettings
 from runtime.network.host.sweeping import sweep
 from runtime.network.kernel import conntrack
@@ -62,7 +62,7 @@ def endpoint(spec: NetworkSpec, number: int, interface: str = "eth0", **changes:
 class Box:
     """A container as far as the network sees it."""
 
-    def __init__(self, networks: NamedNetworks, name: str) -> None:
+    def __init__(self, networks: BridgeNetworks, name: str) -> None:
         self.networks, self.name = networks, name
         self.namespace = NetworkNamespace()
         self.fd = self.namespace.fd
@@ -76,8 +76,8 @@ class Box:
 
 
 @pytest.fixture
-def networks(world: World) -> Iterator[NamedNetworks]:
-    made = NamedNetworks()
+def networks(world: World) -> Iterator[BridgeNetworks]:
+    made = BridgeNetworks()
     for spec in (ONE, TWO, SECRET):
         made.up(spec)
     yield made
@@ -88,7 +88,7 @@ def networks(world: World) -> Iterator[NamedNetworks]:
 
 
 @pytest.fixture
-def box(networks: NamedNetworks) -> Iterator[contextlib.ExitStack]:
+def box(networks: BridgeNetworks) -> Iterator[contextlib.ExitStack]:
     with contextlib.ExitStack() as stack:
 
         def make(name: str, *endpoints: Endpoint, ports: tuple[Port, ...] = ()) -> Box:
@@ -122,7 +122,7 @@ def test_neighbours_meet_by_both_families(box, world: World) -> None:
         assert meets(four, "10.90.0.2", 80) == "10.90.0.1"
 
 
-def test_what_was_asked_for_is_what_is_inside(box, networks: NamedNetworks) -> None:
+def test_what_was_asked_for_is_what_is_inside(box, networks: BridgeNetworks) -> None:
     networks.up(msgspec.structs.replace(TWO, id="4" * 64, link="nn-mtu", subnet="10.93.0.0/24",
                                         gateway="10.93.0.1", mtu=1400))  # fmt: skip
     wanted = endpoint(TWO, 2, network="4" * 64, address="10.93.0.2", mac="02:aa:bb:cc:dd:ee")
@@ -164,7 +164,7 @@ def test_networks_are_kept_apart(box, world: World) -> None:
         connect("10.90.0.2", 80, world.netns_fd, 0.3)
 
 
-def test_without_icc_only_the_host_is_reached(box, networks: NamedNetworks) -> None:
+def test_without_icc_only_the_host_is_reached(box, networks: BridgeNetworks) -> None:
     networks.up(msgspec.structs.replace(TWO, icc=False))
     one, two = box("one", endpoint(TWO, 2)), box("two", endpoint(TWO, 3))
     with listen("0.0.0.0", 80, one.fd) as server:
@@ -225,7 +225,7 @@ def test_datagrams_are_published_too(box, world: World) -> None:
                 assert (data, client.recv(9)) == (b"?", b"!")
 
 
-def test_who_keeps_sending_reaches_the_next_container_at_the_port(box, networks: NamedNetworks) -> None:
+def test_who_keeps_sending_reaches_the_next_container_at_the_port(box, networks: BridgeNetworks) -> None:
     """The kernel translates a connection as it did at first, for as long as it lasts."""
     port = free_port(socket.SOCK_DGRAM)
     ports = (Port(host=port, container=53, protocol="udp"),)
@@ -250,7 +250,7 @@ def test_who_keeps_sending_reaches_the_next_container_at_the_port(box, networks:
 
 
 def test_only_connections_to_the_port_of_this_host_are_forgotten(
-    networks: NamedNetworks, world: World
+    networks: BridgeNetworks, world: World
 ) -> None:
     far, near = (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
@@ -271,7 +271,7 @@ def test_only_connections_to_the_port_of_this_host_are_forgotten(
         assert known() == {OUTSIDE4}
 
 
-def test_ports_are_chosen_and_conflicts_are_worded_as_docker_does(box, networks: NamedNetworks) -> None:
+def test_ports_are_chosen_and_conflicts_are_worded_as_docker_does(box, networks: BridgeNetworks) -> None:
     made = Box(networks, "one")
     first = free_port()
     with socket.create_server(("0.0.0.0", first)):
@@ -294,7 +294,7 @@ def test_ports_are_chosen_and_conflicts_are_worded_as_docker_does(box, networks:
     other.end()
 
 
-def test_a_published_port_is_free_again_at_once(networks: NamedNetworks) -> None:
+def test_a_published_port_is_free_again_at_once(networks: BridgeNetworks) -> None:
     port = free_port()
     for _ in range(3):
         one = Box(networks, "one")
@@ -316,7 +316,7 @@ def test_a_container_does_not_reach_the_hosts_loopback(box) -> None:
         connect("127.0.0.99", 5000, one.fd, 0.3)
 
 
-def test_a_running_container_comes_and_goes(box, networks: NamedNetworks, world: World) -> None:
+def test_a_running_container_comes_and_goes(box, networks: BridgeNetworks, world: World) -> None:
     port = free_port()
     one, neighbour = (
         box("one", endpoint(ONE, 2), ports=(Port(host=port, container=80),)),
@@ -342,7 +342,7 @@ def test_a_running_container_comes_and_goes(box, networks: NamedNetworks, world:
         assert links() == {"lo", "eth0"}
 
 
-def test_ports_are_held_and_led_only_to_networks_that_lead_out(box, networks: NamedNetworks) -> None:
+def test_ports_are_held_and_led_only_to_networks_that_lead_out(box, networks: BridgeNetworks) -> None:
     port = free_port()
     one = box("one", endpoint(SECRET, 2))
     asked = (Port(host=port, container=80),)
@@ -364,7 +364,7 @@ def test_ports_are_held_and_led_only_to_networks_that_lead_out(box, networks: Na
         meets(server, HOST4, port)
 
 
-def test_names_are_asked_inside_and_port_53_stays_free(box, networks: NamedNetworks) -> None:
+def test_names_are_asked_inside_and_port_53_stays_free(box, networks: BridgeNetworks) -> None:
     networks.up(msgspec.structs.replace(ONE, names=True))
     one, plain = box("one", endpoint(ONE, 2)), box("two", endpoint(TWO, 3))
     assert networks.resolver("two") == ()
@@ -393,12 +393,12 @@ from tests.runtime.own_host import own_host
 from runtime.network.errors import NetworkError
 from runtime.network.container_netns import inside
 from runtime.network.model import Endpoint, NetworkSpec, Port
-from runtime.network.bridge_networks import NamedNetworks
+from runtime.network.bridge_networks import BridgeNetworks
 from runtime.network.kernel.netns import NetworkNamespace
 from runtime.network.kernel.nft import Nft
 resource.setrlimit(resource.RLIMIT_NOFILE, (2048, 2048))
 with own_host():
-    networks = NamedNetworks()
+    networks = BridgeNetworks()
     held = [socket.socket() for _ in range(1500)]
     networks.up(NetworkSpec(id="7" * 64, link="busy", subnet="10.97.0.0/24", gateway="10.97.0.1", names=True))
     for number in range(2, 12):
@@ -425,7 +425,7 @@ def test_a_process_with_many_open_files_names_and_publishes() -> None:
     assert done.stdout == "done\n", done.stderr
 
 
-def test_an_address_is_good_again_as_soon_as_it_is_free(networks: NamedNetworks) -> None:
+def test_an_address_is_good_again_as_soon_as_it_is_free(networks: BridgeNetworks) -> None:
     keeper = Box(networks, "keeper")
     keeper.plug(endpoint(ONE, 9))
     kept = []
@@ -441,7 +441,7 @@ def test_an_address_is_good_again_as_soon_as_it_is_free(networks: NamedNetworks)
     keeper.end()
 
 
-def test_a_failed_attach_leaves_nothing(networks: NamedNetworks) -> None:
+def test_a_failed_attach_leaves_nothing(networks: BridgeNetworks) -> None:
     before = links()
     one = Box(networks, "one")
     with pytest.raises(NetworkError, match="is not up"):
@@ -465,7 +465,7 @@ def test_forwarding_is_switched_on_noted_and_put_back(world: World) -> None:
     switches[3].write_text("1")
     before = [path.read_text().strip() for path in switches]
     assert before == ["0", "0", "0", "1"]
-    first, second = NamedNetworks(), NamedNetworks(Owner.of(os.getppid()))
+    first, second = BridgeNetworks(), BridgeNetworks(Owner.of(os.getppid()))
     first.up(SECRET)
     assert [path.read_text().strip() for path in switches] == before
     first.up(ONE)
@@ -478,7 +478,7 @@ def test_forwarding_is_switched_on_noted_and_put_back(world: World) -> None:
 
 
 @pytest.fixture
-def far(networks: NamedNetworks, world: World) -> Iterator[socket.socket]:
+def far(networks: BridgeNetworks, world: World) -> Iterator[socket.socket]:
     """A server behind another link of the host, to which the world knows a way."""
     behind = NetworkNamespace()
     run("ip", "link", "add", "side0", "type", "veth", "peer", "name", "eth0")
@@ -495,7 +495,9 @@ def far(networks: NamedNetworks, world: World) -> Iterator[socket.socket]:
     behind.close()  # the kernel takes its links away later, or was about to
 
 
-def test_the_host_does_not_become_a_router(far: socket.socket, networks: NamedNetworks, world: World) -> None:
+def test_the_host_does_not_become_a_router(
+    far: socket.socket, networks: BridgeNetworks, world: World
+) -> None:
     with pytest.raises(TimeoutError):
         connect("10.98.0.2", 80, world.netns_fd, 0.3)
     networks._rules.close()  # without our rules it would be one
@@ -505,7 +507,7 @@ def test_the_host_does_not_become_a_router(far: socket.socket, networks: NamedNe
         run("ip", "link", "del", name)
 
 
-def test_a_host_that_is_made_a_router_is_one(far: socket.socket, box, networks: NamedNetworks, world: World):
+def test_a_host_that_is_made_a_router_is_one(far: socket.socket, box, networks: BridgeNetworks, world: World):
     switch, uplink = (Path(f"/proc/sys/net/ipv4/conf/{name}/forwarding") for name in ("all", "up0"))
     switch.write_text("1")
     box("one", endpoint(ONE, 2))
@@ -520,15 +522,15 @@ def test_a_host_that_is_made_a_router_is_one(far: socket.socket, box, networks: 
 VICTIM = """
 import sys, time
 from runtime.network.model import NetworkSpec
-from runtime.network.bridge_networks import NamedNetworks
-networks = NamedNetworks()
+from runtime.network.bridge_networks import BridgeNetworks
+networks = BridgeNetworks()
 networks.up(NetworkSpec(id="7" * 64, link="odd-name", subnet="10.97.0.0/24", gateway="10.97.0.1"))
 print("up", flush=True)
 time.sleep(60)
 """
 
 
-def test_what_the_dead_left_is_swept_and_the_living_are_spared(networks: NamedNetworks) -> None:
+def test_what_the_dead_left_is_swept_and_the_living_are_spared(networks: BridgeNetworks) -> None:
     victim = subprocess.Popen([sys.executable, "-c", VICTIM], stdout=subprocess.PIPE, text=True)
     assert victim.stdout is not None
     assert victim.stdout.readline() == "up\n"
@@ -536,7 +538,7 @@ def test_what_the_dead_left_is_swept_and_the_living_are_spared(networks: NamedNe
     victim.kill()
     victim.wait()
     networks.up(NetworkSpec(id="8" * 64, link="odd-name", subnet="10.96.0.0/24", gateway="10.96.0.1"))
-    assert Rules(Owner(victim.pid, 0, 0)).table.split("_")[1] in run("nft", "list", "tables")
+    assert Firewall(Owner(victim.pid, 0, 0)).table.split("_")[1] in run("nft", "list", "tables")
     swept = sweep()
     assert [name for name in swept if f"nn_{victim.pid}_" in name]
     assert "odd-name" in links()  # the living one's now

@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from runtime.network.bridge_networks import NamedNetworks
+from runtime.network.bridge_networks import BridgeNetworks
 from runtime.network.container_netns import RESOLVER, guessed, inside
-from runtime.network.ipam import Pool, next_address
+from runtime.network.ipam import AddressPool, next_address
 from runtime.network.kernel.nft import set_descriptors_aside
 from runtime.network.model import Endpoint, NetworkSpec, Port
 from runtime.network.modes import NetworkModes
@@ -39,10 +39,10 @@ def descriptors() -> int:
 
 
 @pytest.fixture
-def networks(world: World) -> Iterator[NamedNetworks]:
+def networks(world: World) -> Iterator[BridgeNetworks]:
     set_descriptors_aside()
     before = descriptors()
-    made = NamedNetworks(spare=3)
+    made = BridgeNetworks(spare=3)
     for spec in (NET, SIX, CLOSED):
         made.up(spec)
     yield made
@@ -51,13 +51,13 @@ def networks(world: World) -> Iterator[NamedNetworks]:
     assert descriptors() == before
 
 
-def plug(networks: NamedNetworks, name: str, *endpoints: Endpoint, ports: tuple[Port, ...] = ()) -> int:
+def plug(networks: BridgeNetworks, name: str, *endpoints: Endpoint, ports: tuple[Port, ...] = ()) -> int:
     fd = networks.spares.take(endpoints[0].network, endpoints[0].address)
     networks.attach(name, fd, endpoints, ports)
     return fd
 
 
-def unplug(networks: NamedNetworks, name: str, fd: int) -> None:
+def unplug(networks: BridgeNetworks, name: str, fd: int) -> None:
     networks.release(name)
     networks.spares.give_back(fd)
 
@@ -67,7 +67,7 @@ def inner(fd: int) -> str:
         return run("ip", "-o", "addr", "show", "scope", "global") + run("ip", "route", "show", "default")
 
 
-def test_a_right_guess_is_used_as_it_is(networks: NamedNetworks, world: World) -> None:
+def test_a_right_guess_is_used_as_it_is(networks: BridgeNetworks, world: World) -> None:
     networks.spares.refill(NET.id)
     assert networks.spares.addresses(NET.id) == {"10.90.0.2", "10.90.0.3", "10.90.0.4"}
     before = links()
@@ -81,7 +81,7 @@ def test_a_right_guess_is_used_as_it_is(networks: NamedNetworks, world: World) -
         unplug(networks, name, fd)
 
 
-def test_a_wrong_guess_leaves_no_trace(networks: NamedNetworks, world: World) -> None:
+def test_a_wrong_guess_leaves_no_trace(networks: BridgeNetworks, world: World) -> None:
     networks.spares.refill(NET.id)
     wanted = Endpoint(network=NET.id, interface="eth0", address="10.90.0.77", mac="02:aa:bb:cc:dd:ee")
     one = plug(networks, "one", wanted)
@@ -98,7 +98,7 @@ def test_a_wrong_guess_leaves_no_trace(networks: NamedNetworks, world: World) ->
     unplug(networks, "one", one)
 
 
-def test_who_waits_is_deaf(networks: NamedNetworks) -> None:
+def test_who_waits_is_deaf(networks: BridgeNetworks) -> None:
     """Its address may be given to a container that runs already, or be one that nobody may have."""
     networks.spares.refill(NET.id)
     with pytest.raises(OSError, match="No route to host"):
@@ -110,7 +110,7 @@ def test_who_waits_is_deaf(networks: NamedNetworks) -> None:
     unplug(networks, "late", taken)
 
 
-def test_no_way_out_is_guessed_where_there_is_none(networks: NamedNetworks) -> None:
+def test_no_way_out_is_guessed_where_there_is_none(networks: BridgeNetworks) -> None:
     networks.spares.refill(CLOSED.id)
     one, two = (plug(networks, name, guessed(CLOSED, f"10.92.0.{name}")) for name in "23")
     assert "default" not in inner(one)
@@ -122,7 +122,7 @@ def test_no_way_out_is_guessed_where_there_is_none(networks: NamedNetworks) -> N
         unplug(networks, name, fd)
 
 
-def test_names_and_ipv6_are_ready(networks: NamedNetworks) -> None:
+def test_names_and_ipv6_are_ready(networks: BridgeNetworks) -> None:
     networks.spares.refill(SIX.id)
     endpoint = msgspec.structs.replace(guessed(SIX, "10.91.0.2"), address6="fd91::2")
     one = plug(networks, "one", endpoint, ports=(Port(host=0, container=80),))
@@ -136,7 +136,7 @@ def test_names_and_ipv6_are_ready(networks: NamedNetworks) -> None:
     unplug(networks, "one", one)
 
 
-def test_a_network_that_is_gone_has_no_spares(networks: NamedNetworks) -> None:
+def test_a_network_that_is_gone_has_no_spares(networks: BridgeNetworks) -> None:
     networks.spares.refill(NET.id)
     held = networks.spares.take(NET.id)
     networks.down(NET.id)
@@ -149,16 +149,16 @@ def test_a_network_that_is_gone_has_no_spares(networks: NamedNetworks) -> None:
     networks.spares.give_back(other)
 
 
-def test_ports_of_bridges_say_nothing_of_their_own(networks: NamedNetworks) -> None:
+def test_ports_of_bridges_say_nothing_of_their_own(networks: BridgeNetworks) -> None:
     one = plug(networks, "one", guessed(NET, "10.90.0.2"))
     assert "nne" not in run("ip", "-6", "-o", "addr")
     unplug(networks, "one", one)
 
 
-def test_whatever_comes_gets_what_it_asked_for(networks: NamedNetworks) -> None:
+def test_whatever_comes_gets_what_it_asked_for(networks: BridgeNetworks) -> None:
     """Starts, ends and refills in any order: each container has its address, once, and is reached."""
     choice = random.Random(7)
-    pools = {spec: Pool(spec.subnet, gateway=spec.gateway) for spec in (NET, CLOSED)}
+    pools = {spec: AddressPool(spec.subnet, gateway=spec.gateway) for spec in (NET, CLOSED)}
     running: dict[str, tuple[NetworkSpec, str, int]] = {}
     for number in range(60):
         spec = choice.choice(list(pools))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from runtime.image import ImageError
 from runtime.image.layers.flatten import squash
-from runtime.image.layers.layer_view import Merged
+from runtime.image.layers.layer_view import LayerView
 from runtime.image.layers.metadata import OPAQUE_XATTR
 
 pytestmark = pytest.mark.root
@@ -84,7 +84,7 @@ def test_it_shows_what_overlayfs_shows(content: list, tmp_path: Path) -> None:  
     base = tmp_path / os.urandom(6).hex()
     layers = build_layers(base, content)
     (base / "empty").mkdir()  # overlayfs wants two
-    merged = Merged(layers)
+    merged = LayerView(layers)
     root = merged.find("")
     assert root is not None
     shown = {node.path: stat.S_IFMT(node.status.st_mode) for node in merged.walk(root)}
@@ -107,14 +107,14 @@ def test_layers_squashed_into_one_hide_and_show_the_same(content: list, tmp_path
             node.path: (node.status.st_mode, Path(node.where).read_text() if node.is_file else "")
             for node in merged.walk(root)
         }
-        for merged in (Merged(layers), Merged([layers[0], base / "one"]))
+        for merged in (LayerView(layers), LayerView([layers[0], base / "one"]))
         if (root := merged.find("")) is not None
     ]
     assert found[0] == found[1]
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Merged:
+def tree(tmp_path: Path) -> LayerView:
     lower, upper = tmp_path / "lower", tmp_path / "upper"
     (lower / "usr/bin").mkdir(parents=True)
     (lower / "usr/bin/tool").write_text("tool")
@@ -125,10 +125,10 @@ def tree(tmp_path: Path) -> Merged:
     upper.mkdir()
     (upper / "ring2").symlink_to("ring")
     (upper / "dangling").symlink_to("/nowhere/x")
-    return Merged([lower, upper])
+    return LayerView([lower, upper])
 
 
-def test_links_lead_through_layers_and_start_at_the_trees_root(tree: Merged) -> None:
+def test_links_lead_through_layers_and_start_at_the_trees_root(tree: LayerView) -> None:
     assert tree.read("bin/tool") == tree.read("absolute") == b"tool"
     node = tree.find("bin/tool")
     assert node is not None
@@ -137,23 +137,23 @@ def test_links_lead_through_layers_and_start_at_the_trees_root(tree: Merged) -> 
 
 
 @pytest.mark.parametrize("path", ["out/passwd", "../../../etc/passwd", "/out/shadow", "usr/../../etc/passwd"])
-def test_no_path_leads_out(tree: Merged, path: str) -> None:
+def test_no_path_leads_out(tree: LayerView, path: str) -> None:
     assert tree.find(path) is None
     assert tree.read(path) == b""
 
 
-def test_a_path_that_does_not_exist_is_resolved_as_far_as_it_does(tree: Merged) -> None:
+def test_a_path_that_does_not_exist_is_resolved_as_far_as_it_does(tree: LayerView) -> None:
     assert tree.resolve("bin/new/file") == "usr/bin/new/file"
     assert tree.resolve("dangling") == "nowhere/x"
     assert tree.resolve("/a/../b") == "b"
 
 
-def test_links_in_a_circle_are_an_error(tree: Merged) -> None:
+def test_links_in_a_circle_are_an_error(tree: LayerView) -> None:
     with pytest.raises(ImageError, match="round in a circle"):
         tree.find("ring/x")
 
 
 def test_no_layers_are_an_empty_tree() -> None:
-    tree = Merged([])
+    tree = LayerView([])
     assert tree.find("") is None
     assert tree.resolve("/a/b") == "a/b"
