@@ -73,11 +73,6 @@ def parse_reference(text: str) -> Reference:
     )
 
 
-def normal_reference(text: str) -> str:
-    """Return the name in short form, with docker's default tag `latest`. Raises ImageReferenceError."""
-    return str(parse_reference(text).tagged())
-
-
 def named_reference(text: str, tag: str = "") -> str:
     """Return a name to give to an image: like normal_reference(), and nothing like a digest is taken."""
     found = parse_reference(text)

@@ -239,10 +239,6 @@ class AddressPool:
         for address in [address for address, holder in self._taken.items() if holder == owner]:
             del self._taken[address]
 
-    def holders(self) -> Collection[str]:
-        """Who has an address."""
-        return set(self._taken.values())
-
 
 def _hosts(part: Network, whole: Network, after: Address | None = None) -> Iterator[Address]:
     """Yield the addresses of `part` that hosts may have in `whole`, from the one behind `after`."""

@@ -6,7 +6,6 @@ from typing import Literal
 
 import msgspec
 
-Mode = Literal["none", "host", "bridge", "nat"]
 BridgedMode = Literal["bridge", "nat"]
 BRIDGED = ("bridge", "nat")
 
@@ -43,9 +42,9 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A bridge to be there. id: 64 hex digits; link: the bridge's name on the host; subnets in CIDR form.
 
     gateway is the bridge's own address, without prefix length; an empty subnet means none of that family.
-    internal: no way out. masquerade: packets leave with the host's address. opens: the host is made to forward
-    packets for it, see host/forwarding.py. icc: whether its containers reach each other. mtu 0: the kernel's
-    default. prefix: of its interfaces' names in containers (`eth`). names: its containers resolve names at
+    internal: no way out. masquerade: packets leave with the host's address. opens: the host forwards packets
+    to it, see host/forwarding.py. icc: whether its containers reach each other. mtu 0: the kernel's default.
+    prefix: of its interfaces' names in containers (`eth`). names: its containers resolve names at
     127.0.0.11; BridgeNetworks.resolver() returns the two sockets that listen there.
     """
 

@@ -15,7 +15,7 @@ import msgspec
 from runtime.docker_syntax import sysctls
 from runtime.oci.options import parse_options
 from runtime.oci.program import ProgramShape, add_program
-from runtime.oci.spec import Mount, Namespace, Process, Root, Spec
+from runtime.oci.spec import Mount, Namespace, Spec
 from runtime.spawn import apparmor, devices, mounts, namespaces, process, terminal
 from runtime.spawn.linux import MS_PRIVATE, MS_SLAVE
 from runtime.spawn.tape import Result, Slot, Tape
@@ -54,12 +54,6 @@ class Plan(msgspec.Struct, frozen=True):
 
     tape: Tape
     flags: int
-
-
-def shape_of(spec: Spec) -> Spec:
-    """Return `spec` without what slots carry."""
-    blank: Process = msgspec.structs.replace(spec.process, args=(), env=())
-    return msgspec.structs.replace(spec, process=blank, root=Root(readonly=spec.root.readonly), hostname="")
 
 
 @functools.lru_cache(maxsize=256)

@@ -165,20 +165,3 @@ class Spec(_Part, frozen=True, kw_only=True):
     hostname: str = ""
     mounts: tuple[Mount, ...] = ()
     linux: Linux = Linux()
-
-
-class SpecError(ValueError):
-    """A config.json that is none: names the place and what is wrong there."""
-
-
-def read_spec(text: bytes | str) -> Spec:
-    """Return the spec in `text`, the JSON of a config.json. Raises SpecError."""
-    try:
-        raw = msgspec.json.decode(text)
-        linux = raw.get("linux") if isinstance(raw, dict) else None
-        for key in ("timeOffsets", "sysctl"):
-            if isinstance(linux, dict) and isinstance(linux.get(key), dict):
-                linux[key] = list(linux[key].items())
-        return msgspec.convert(raw, type=Spec)
-    except msgspec.MsgspecError as error:
-        raise SpecError(f"config.json: {error}; see the OCI runtime-spec for its form") from error

@@ -13,23 +13,42 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from runtime.spawn.errnos import errno_text
 from runtime.volume import copying, mounting
 from runtime.volume.errors import BadVolumeError, VolumeConflictError, VolumeError, VolumeNotFoundError
-from runtime.volume.model import Volume
 from runtime.volume.populating import content_of, part_of
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _DOCUMENT, _GONE = "volume.json", ".gone-"
 _DATA, _EARLIER_DATA = "_data", "data"
 """Where the files are: programs know docker's `/volumes/NAME/_data`. Volumes of earlier versions stay."""
-_encode = msgspec.json.Encoder().encode
-_volumes = msgspec.json.Decoder(Volume)
 
 log = logging.getLogger(__name__)
+
+
+class Volume(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume. created: RFC 3339. options: of the driver `local`: type, device, o, size.
+
+    population: how far the copy of an image's content has come; `started` means it was cut off.
+    populated_part: which directory of the volume that copy went to, "" for the whole.
+    """
+
+    name: str
+    created: str
+    driver: str = "local"
+    options: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    population: Literal["", "started", "done"] = ""
+    populated_part: str = ""
+    version: int = 1
+
+
+_encode = msgspec.json.Encoder().encode
+_volumes = msgspec.json.Decoder(Volume)
 
 
 class VolumeStore:

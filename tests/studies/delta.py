@@ -56,7 +56,7 @@ def alone(where: Path) -> Iterator[Client]:
     """The client without a daemon."""
     store, client = ImageStore(where / "images"), RegistryClient()
     yield Client(
-        lambda archive, name: load(store, archive),
+        lambda archive, name: load(store, io.BytesIO(archive.read_bytes())),
         lambda name: client.push(store, name),
         lambda name: client.pull(store, name),
     )

@@ -51,7 +51,7 @@ async def list_images(call: Call[ListQuery, None]) -> list[ImageSummary]:
 
     def read() -> list[ImageSummary]:
         shared = store.usage().shared if query.shared_size else {}
-        rows = store.summaries(filters, all=query.all)
+        rows = store.summaries(filters, intermediate=query.all)
         return [
             views.summary(row, call.version, shared=shared.get(row.id, 0 if query.shared_size else -1))
             for row in rows

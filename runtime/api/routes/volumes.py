@@ -21,7 +21,7 @@ from runtime.engine.service.model.filters import (
 from runtime.engine.service.model.request import Body
 from runtime.engine.service.service import Service
 from runtime.volume.errors import VolumeError, VolumeNotFoundError
-from runtime.volume.model import Volume
+from runtime.volume.store import Volume
 
 ANONYMOUS = "com.docker.volume.anonymous"
 _LIST = frozenset({"dangling", "driver", "label", "name"})

@@ -180,6 +180,6 @@ def disk_usage(service: Service, version: tuple[int, int]) -> tuple[int, list[Im
         counts[record.image_id] = counts.get(record.image_id, 0) + 1
     rows = [
         summary(row, version, shared=usage.shared.get(row.id, 0), containers=counts.get(row.id, 0))
-        for row in service.images.summaries(all=True)
+        for row in service.images.summaries(intermediate=True)
     ]
     return usage.total, rows

@@ -32,7 +32,7 @@ def info_document(core: Core) -> dict[str, Any]:
         "ContainersRunning": counts["running"],
         "ContainersPaused": counts["paused"],
         "ContainersStopped": counts.total() - counts["running"] - counts["paused"],
-        "Images": len(core.images.summaries(all=True)),
+        "Images": len(core.images.summaries(intermediate=True)),
         "Driver": "overlay2",
         "DriverStatus": [["Backing Filesystem", _file_system(core.root)], ["Supports d_type", "true"]],
         "Plugins": {

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from runtime.image.archives.reading import ArchivedImage, OnLayer, ignore_layer, read_archive
 from runtime.image.documents import ImageConfig, decode
-from runtime.image.errors import ImageError
 from runtime.image.layers.pipeline import Readable
 from runtime.image.references import named_reference
 from runtime.image.store.image import Image
@@ -28,7 +26,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     lost: dict[str, str]
 
 
-def load(store: ImageStore, source: Path | Readable, on_layer: OnLayer = ignore_layer) -> list[Loaded]:
+def load(store: ImageStore, source: Readable, on_layer: OnLayer = ignore_layer) -> list[Loaded]:
     """Take in all images of an archive, a file or a stream. Raises ImageError; then none has a name."""
     try:
         with store.adding():
@@ -38,17 +36,23 @@ def load(store: ImageStore, source: Path | Readable, on_layer: OnLayer = ignore_
         raise
 
 
-def _load(store: ImageStore, source: Path | Readable, on_layer: OnLayer) -> list[Loaded]:
+def _load(store: ImageStore, source: Readable, on_layer: OnLayer) -> list[Loaded]:
     found = read_archive(source, store.content, store.limits, on_layer)
     all_names = [tuple(named_reference(name) for name in item.names) for item in found]
     loaded = []
     by_id = {_id_of(item): item for item in found}
     for item, names in zip(found, all_names, strict=True):
         before = store.owners(names)
-        image = store.add_found(item, names, _parent_of(item, by_id))
+        image = _add(store, item, names, _parent_of(item, by_id))
         lost = {name: old for name, old in before.items() if old != image.id}
         loaded.append(Loaded(image=image, names=names, lost=lost))
     return loaded
+
+
+def _add(store: ImageStore, item: ArchivedImage, names: tuple[str, ...], parent: str) -> Image:
+    if item.manifest:
+        return store.add_image(names, item.manifest, item.media_type, item.layers, item.config)
+    return store.register(names, item.layers, item.config, parent=parent)
 
 
 def _id_of(item: ArchivedImage) -> str:
@@ -65,21 +69,3 @@ def _parent_of(item: ArchivedImage, others: Mapping[str, ArchivedImage]) -> str:
     one_step = len(steps) == len(before) + 1 and steps[:-1] == before
     grown = mine.rootfs.diff_ids[: len(below)] == below
     return item.parent if grown and (one_step or not steps) else ""
-
-
-def import_archive(store: ImageStore, source: Path, reference: str | None = None) -> list[Image]:
-    """Take in the images of an archive, or of an OCI layout directory, under their own names.
-
-    With `reference`, it must hold one image, which gets that name. Raises ImageError.
-    """
-    images: list[Image] = []
-    with store.adding():
-        found = read_archive(source, store.content, store.limits)
-        if reference is not None and len(found) != 1:
-            raise ImageError(f"archive {source} holds {len(found)} images; import it without a name")
-        for item in found:
-            names = item.names if reference is None else (reference,)
-            if not names:
-                raise ImageError(f"archive {source} holds an image without a name; give one")
-            images.extend(store.add_found(item, (name,)) for name in names)
-    return images

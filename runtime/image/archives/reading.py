@@ -73,61 +73,24 @@ class _DockerImage(msgspec.Struct, frozen=True):
     parent: str = msgspec.field(name="Parent", default="")
 
 
-def is_archive(source: Path) -> bool:
-    """Say whether `source` holds whole images (a tar or directory with manifest.json or an OCI layout)."""
-    if source.is_dir():
-        return (source / "oci-layout").is_file() and (source / "index.json").is_file()
-    try:
-        with (
-            source.open("rb") as stream,
-            _open(cast("BinaryIO", PlainReader(stream, UnpackLimits())), UnpackLimits()) as tar,
-        ):
-            for number, member in enumerate(tar):
-                if member.name.removeprefix("./") in ("manifest.json", "oci-layout", "index.json"):
-                    return True
-                # Such archives hold tens of members, all of blobs; a root file system shows itself soon.
-                if number > 2000 or not (member.isreg() or member.isdir() or member.issym()):
-                    return False
-    except (LayerError, tarfile.TarError):
-        return False
-    except OSError as error:
-        raise ImageError(f"read {source}: {errno_advice(error)}") from error
-    return False
-
-
 def read_archive(
-    source: Path | Readable, store: LayerStore, limits: UnpackLimits, on_layer: OnLayer = ignore_layer
+    source: Readable, store: LayerStore, limits: UnpackLimits, on_layer: OnLayer = ignore_layer
 ) -> list[ArchivedImage]:
-    """Bring all images of an archive (a file or a stream) or OCI layout directory into `store`.
+    """Add an archive's layers to the store and return its images. The archive may be compressed.
 
-    The caller gives them names, and holds ImageStore.adding() until then.
+    Raises ImageError. The images have no names yet, so nothing refers to what a failure leaves.
     """
     with store_files.scratch_directory(store.tmp) as scratch:
         try:
-            members = _members(source, scratch, limits)
+            members = _spread(cast("BinaryIO", PlainReader(source, limits)), scratch, limits)
             reader = _Reader(members, store, on_layer)
             if "manifest.json" in members:
                 return reader.docker()
             return reader.old() if "repositories" in members and "index.json" not in members else reader.oci()
         except (msgspec.MsgspecError, tarfile.TarError, RecursionError, UnicodeError) as error:
-            raise ImageError(
-                f"archive {_shown(source)} is malformed: {error}; save the image again"
-            ) from error
+            raise ImageError(f"archive is malformed: {error}; save the image again") from error
         except OSError as error:
-            raise ImageError(f"read archive {_shown(source)}: {errno_advice(error)}") from error
-
-
-def _shown(source: Path | Readable) -> str:
-    return str(source) if isinstance(source, Path) else "from the stream"
-
-
-def _members(source: Path | Readable, scratch: Path, limits: UnpackLimits) -> dict[str, Path]:
-    if not isinstance(source, Path):
-        return _spread(cast("BinaryIO", PlainReader(source, limits)), scratch, limits)
-    if source.is_dir():
-        return _directory_members(source)
-    with source.open("rb") as stream:
-        return _spread(cast("BinaryIO", PlainReader(stream, limits)), scratch, limits)
+            raise ImageError(f"read archive: {errno_advice(error)}") from error
 
 
 def _open(stream: BinaryIO, limits: UnpackLimits) -> tarfile.TarFile:
@@ -169,12 +132,6 @@ def _joined(parent: str, link: str) -> str:
         elif part not in ("", "."):
             parts.append(part)
     return "/".join(parts)
-
-
-def _directory_members(source: Path) -> dict[str, Path]:
-    blobs = source / "blobs/sha256"
-    members = {f"blobs/sha256/{path.name}": path for path in (blobs.iterdir() if blobs.is_dir() else [])}
-    return members | {"index.json": source / "index.json"}
 
 
 class _Reader:

@@ -153,16 +153,6 @@ class LayerStore:
         except OSError as error:
             raise ImageError(f"read blob {path}: {errno_advice(error)}") from error
 
-    def find_layer(self, digest: str, diff_id: str, media_type: str) -> Layer | None:
-        """Return a layer that is here whole, blob and tree, so that it need not be fetched; else None.
-
-        Hold ImageStore.adding() from this look until the image that uses it is added.
-        """
-        path = self.blob_path(digest)
-        if not (self.layer_path(diff_id) / "layer.json").is_file() or not path.is_file():
-            return None
-        return Layer(digest=digest, size=path.stat().st_size, media_type=media_type, diff_id=diff_id)
-
     def known_layer(self, diff_id: str) -> Layer | None:
         """Return the layer of this content that is here whole, in whatever compression, else None.
 

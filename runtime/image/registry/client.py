@@ -19,6 +19,7 @@ from runtime.image.registry.fetch import fetch_document, fetch_manifest, pull_sc
 from runtime.image.registry.http import HttpClient
 from runtime.image.registry.manifests import Document, offers, read_manifest
 from runtime.image.registry.options import RegistryOptions
+from runtime.image.registry.parallel import SingleFlight
 from runtime.image.registry.platforms import Platform, from_document
 from runtime.image.registry.progress import Message, Progress, quiet
 from runtime.image.registry.pull import Pull, Pulled, not_there
@@ -32,7 +33,6 @@ from runtime.image.registry.registry_errors import (
     TransferCancelledError,
 )
 from runtime.image.registry.session import RegistrySession, open_session
-from runtime.image.registry.single_flight import SingleFlight
 from runtime.image.registry.transfer import TransferMeter
 from runtime.image.store.image_store import ImageStore
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,6 +13,8 @@ from runtime.image.registry.registry_errors import TransferCancelledError
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_LOOK_S = 0.1
 
 
 def work(cancel: CancelToken, parallel: int, one: Callable[[T], R], items: Iterable[T]) -> list[R]:
@@ -44,3 +48,26 @@ def work(cancel: CancelToken, parallel: int, one: Callable[[T], R], items: Itera
     finally:  # it holds this frame, which must not hold it: both would stay, with all the work had in hand
         failures.clear()
         futures.clear()
+
+
+class SingleFlight:
+    """Which layers are on their way."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._flying: set[str] = set()
+
+    @contextlib.contextmanager
+    def alone(self, digest: str, cancel: CancelToken) -> Iterator[None]:
+        """Be the only one that gets `digest`. Raises TransferCancelledError while it waits."""
+        with self._changed:
+            while digest in self._flying:
+                self._changed.wait(_LOOK_S)
+                cancel.check()
+            self._flying.add(digest)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._flying.discard(digest)
+                self._changed.notify_all()

@@ -15,6 +15,7 @@ from runtime.image.references import Reference
 from runtime.image.registry import parallel
 from runtime.image.registry.fetch import BlobReader, fetch_document, fetch_manifest
 from runtime.image.registry.manifests import Document, choose, read_manifest
+from runtime.image.registry.parallel import SingleFlight
 from runtime.image.registry.platforms import from_document, parse_platform, rank
 from runtime.image.registry.progress import BlobProgress, Detail, Message, Progress, short
 from runtime.image.registry.registry_errors import (
@@ -24,7 +25,6 @@ from runtime.image.registry.registry_errors import (
     RegistryNotFoundError,
 )
 from runtime.image.registry.session import RegistrySession
-from runtime.image.registry.single_flight import SingleFlight
 from runtime.image.registry.transfer import Transfer
 from runtime.image.store.image import Image
 from runtime.image.store.image_store import ImageStore

@@ -105,7 +105,7 @@ class Push:
         """Repositories of this registry that should have a blob, as far as the store remembers."""
         if self._neighbours is None:
             found: dict[str, list[str]] = {}
-            for row in self._store.summaries(all=True):
+            for row in self._store.summaries(intermediate=True):
                 names = [parse_reference(one) for one in row.repo_digests]
                 paths = [one.path for one in names if one.host == self._session.host]
                 for blob in self._blobs_of(row.id) if paths else ():

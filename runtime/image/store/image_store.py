@@ -10,7 +10,6 @@ from typing import BinaryIO
 
 import msgspec
 
-from runtime.image.archives import reading
 from runtime.image.documents import (
     CONFIG,
     MANIFEST,
@@ -168,12 +167,6 @@ class ImageStore:
             read_documents(self.content, entry)
             return self._named(entry, wanted, again=True)
 
-    def add_found(self, item: reading.ArchivedImage, names: Sequence[str], parent: str = "") -> Image:
-        """Take in an image that was found in an archive, within adding()."""
-        if item.manifest:
-            return self.add_image(names, item.manifest, item.media_type, item.layers, item.config)
-        return self.register(names, item.layers, item.config, parent=parent)
-
     # ---- names -----------------------------------------------------------------------------------------
 
     def tag(self, reference: str, name: str) -> Image:
@@ -257,14 +250,14 @@ class ImageStore:
         self,
         filters: Mapping[str, Sequence[str]] | None = None,
         *,
-        all: bool = False,  # noqa: A002
+        intermediate: bool = False,
     ) -> Sequence[ImageRow]:
         """One row an image, newest first, as docker's list: those that fit docker's `filters`.
 
-        filters: reference, dangling, label, label!, before, since, until. all: also unnamed images that
-        others were made from.
+        filters: reference, dangling, label, label!, before, since, until. intermediate: include unnamed
+        images that other images were built from.
         """
-        return listing.summaries(self.content, self._index.read(), filters or {}, all=all)
+        return listing.summaries(self.content, self._index.read(), filters or {}, intermediate=intermediate)
 
     def usage(self) -> listing.LayerUsage:
         """How the disk space of all layers is shared out. Damaged images do not count."""

@@ -43,7 +43,7 @@ class ImageRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def summaries(
-    content: LayerStore, entries: Entries, filters: Filters, *, all: bool = False
+    content: LayerStore, entries: Entries, filters: Filters, *, intermediate: bool = False
 ) -> list[ImageRow]:
     """Return the rows that fit, newest first; without damaged images. ImageReferenceError: wrong filter."""
     _check_names(filters, LIST_FILTERS)
@@ -55,7 +55,7 @@ def summaries(
     ]
     found = []
     for row in rows:
-        if row.intermediate and not all:
+        if row.intermediate and not intermediate:
             continue
         shown = _matching_names(row, filters.get("reference", ()))
         if shown is None or not _fits(row, filters):

@@ -1,4 +1,4 @@
-"""Freeing what processes that were killed left of their networks; what the living have is spared."""
+"""Free what killed processes left of their networks; live processes keep theirs."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from runtime.spawn.owner import Owner
 
 
 def sweep() -> list[str]:
-    """Remove bridges and tables of the dead, put settings back; return what it was. Raises NetworkError."""
+    """Remove dead processes' bridges and tables, restore settings; return the names. Raises NetworkError."""
     return [*bridges.sweep(), *firewall.sweep(), *HostSettings(Owner.current()).sweep()]

@@ -263,13 +263,6 @@ def set_default_route(index: int, gateway: str) -> Request:
     return Request(f"route by {gateway}", _NEWROUTE, _CREATE | _REPLACE, body)
 
 
-def drop_default_route(gateway: str) -> Request:
-    """Remove the default route by `gateway`; none is fine."""
-    ip = ipaddress.ip_address(gateway)
-    body = _route_head(ip) + attribute(5, ip.packed)
-    return Request(f"drop the route by {gateway}", _DELROUTE, 0, body, (errno.ESRCH,))
-
-
 # ---- encoding ---------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from runtime.image import ImageError, LayerError
 from runtime.image.layers.entry_names import entry_path, whiteout_target
-from runtime.image.references import named_reference, normal_reference
+from runtime.image.references import named_reference
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,14 @@ def test_whiteouts_of_the_directory_itself_are_refused(name: str) -> None:
 
 
 def test_references_get_dockers_default_tag() -> None:
-    assert normal_reference("debian") == "debian:latest"
-    assert normal_reference("localhost:5000/a/b:1.2") == "localhost:5000/a/b:1.2"
+    assert named_reference("debian") == "debian:latest"
+    assert named_reference("localhost:5000/a/b:1.2") == "localhost:5000/a/b:1.2"
 
 
 @pytest.mark.parametrize("text", ["", "Debian", "a b", "../x", "a:", ":x", "a//b", "a" * 300])
 def test_other_references_are_refused(text: str) -> None:
     with pytest.raises(ImageError, match="not valid"):
-        normal_reference(text)
+        named_reference(text)
 
 
 def test_no_image_is_named_like_a_digest() -> None:

@@ -6,7 +6,7 @@ import pytest
 from runtime.oci import defaults
 from runtime.oci.exec_plan import ExecShape, make_exec_plan
 from runtime.oci.plan import PlanError, Shape, make_plan, namespaces_of
-from runtime.oci.program import Program
+from runtime.oci.program import ProgramShape
 from runtime.oci.spec import Capabilities, Linux, Mount, Process, Root, Spec
 from runtime.spawn.linux import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID
 
@@ -48,7 +48,7 @@ def test_the_filter_is_loaded_while_it_may_be_and_as_late_as_it_can(no_new_privi
     from runtime.spawn.seccomp import Filter
 
     run = msgspec.structs.replace(spec().process, no_new_privileges=no_new_privileges)
-    found = steps(msgspec.structs.replace(spec(), process=run), program=Program(filter=Filter(bytes(8))))
+    found = steps(msgspec.structs.replace(spec(), process=run), program=ProgramShape(filter=Filter(bytes(8))))
     assert before(found, *order, "execve")
 
 
@@ -56,7 +56,7 @@ def test_a_profile_is_entered_through_the_hosts_proc_and_before_the_filter():
     from runtime.spawn.seccomp import Filter
 
     run = msgspec.structs.replace(spec().process, apparmor_profile="one")
-    program = Program(filter=Filter(bytes(8)))
+    program = ProgramShape(filter=Filter(bytes(8)))
     order = ("open own AppArmor", "new session", "enter AppArmor profile one", "load seccomp", "execve")
     assert before(steps(msgspec.structs.replace(spec(), process=run), program=program), *order)
     joining = ExecShape(run=run, namespaces=defaults.NAMESPACES, program=program)
@@ -72,7 +72,7 @@ def test_joined_and_anchored_namespaces_are_not_made_by_the_clone():
 
 
 def test_slots_are_what_differs_between_containers():
-    tape = make_plan(Shape(spec=spec(), joins=1, joined=("network",), program=Program(attempts=2))).tape
+    tape = make_plan(Shape(spec=spec(), joins=1, joined=("network",), program=ProgramShape(attempts=2))).tape
     assert set(tape.slots) == {
         "fd0", "fd1", "fd2", "cgroup0", "ns_network", "hostname", "hostname_length", "anchor", "root",
         "path0", "path1", "argv", "env",

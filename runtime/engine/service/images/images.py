@@ -86,7 +86,7 @@ async def remove(
 async def prune(service: Service, filters: Filters | None = None) -> tuple[tuple[Removal, ...], int]:
     """Remove images that nothing uses; return docker's rows and the bytes freed."""
     used_by = uses(service)
-    known = await asyncio.to_thread(service.images.summaries, {}, all=True)
+    known = await asyncio.to_thread(service.images.summaries, {}, intermediate=True)
     ids = {name: row.id for row in known for name in (*row.names, *row.repo_digests)}
     rows, freed = await asyncio.to_thread(service.images.prune_images, filters or {}, used_by)
     _tell_of(service, rows, lambda name: ids.get(name, ""))

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from runtime.image import ImageError, ImageStore
-from runtime.image.archives.loading import import_archive
-from runtime.image.archives.reading import is_archive
+from runtime.image.archives.loading import load
 from tests.runtime.tars import directory, entry, symlink, tar
 
 pytestmark = pytest.mark.root
@@ -65,43 +64,33 @@ def store(tmp_path: Path) -> ImageStore:
     return ImageStore(tmp_path / "store")
 
 
-def saved(tmp_path: Path, data: bytes) -> Path:
-    path = tmp_path / "archive"
-    path.write_bytes(data)
-    return path
+def packed(files: dict[str, bytes]) -> io.BytesIO:
+    return io.BytesIO(tar(*(entry(name, data=data) for name, data in files.items())))
 
 
 def test_a_docker_archive_keeps_names_and_config(store: ImageStore, tmp_path: Path) -> None:
-    path = saved(tmp_path, docker_archive(*LAYERS))
-    assert is_archive(path)
-    assert [image.reference for image in import_archive(store, path)] == ["app:1", "app:2"]
+    (loaded,) = load(store, io.BytesIO(docker_archive(*LAYERS)))
+    assert loaded.names == ("app:1", "app:2")
     image = store.verify("app:2")
     assert (image.execution.cmd, image.execution.env) == (["/b"], ["A=1"])
     store.flatten("app:1", tmp_path / "flat")
     assert sorted(path.name for path in (tmp_path / "flat").rglob("*")) == ["b", "etc"]
 
 
-def test_an_oci_archive_and_its_directory_give_the_same_image(store: ImageStore, tmp_path: Path) -> None:
-    files = oci_files(*LAYERS)
-    layout = tmp_path / "layout"
-    for name, data in files.items():
-        (layout / name).parent.mkdir(parents=True, exist_ok=True)
-        (layout / name).write_bytes(data)
-    path = saved(tmp_path, gzip.compress(tar(*(entry(name, data=data) for name, data in files.items()))))
-    assert is_archive(path) and is_archive(layout)
-    packed = import_archive(store, path)
-    assert [image.reference for image in packed] == ["oci/app:latest"]
-    assert import_archive(store, layout, "other")[0].layers == packed[0].layers
-    store.verify("other")
+def test_an_oci_archive_may_be_compressed(store: ImageStore) -> None:
+    (loaded,) = load(store, io.BytesIO(gzip.compress(packed(oci_files(*LAYERS)).getvalue())))
+    assert loaded.names == ("oci/app:latest",)
+    assert store.verify("oci/app").layers == loaded.image.layers
 
 
-def test_our_own_layout_can_be_imported_elsewhere(store: ImageStore, tmp_path: Path) -> None:
+def test_our_own_layout_can_be_loaded_elsewhere(store: ImageStore, tmp_path: Path) -> None:
     made = store.create("app", [io.BytesIO(LAYERS[0])])
-    other = ImageStore(tmp_path / "other")
-    assert import_archive(other, store.root)[0].digest == made.digest
+    names = ["index.json", *(f"blobs/sha256/{path.name}" for path in store.content.blobs.iterdir())]
+    files = {name: (store.root / name).read_bytes() for name in names}
+    assert load(ImageStore(tmp_path / "other"), packed(files))[0].image.digest == made.digest
 
 
-def test_equal_layers_that_docker_links_are_found(store: ImageStore, tmp_path: Path) -> None:
+def test_equal_layers_that_docker_links_are_found(store: ImageStore) -> None:
     image = {"Config": "c.json", "Layers": ["0/layer.tar", "1/layer.tar"], "RepoTags": ["app:1"]}
     files = (
         entry("c.json", data=config(LAYERS[0], LAYERS[0])),
@@ -109,11 +98,11 @@ def test_equal_layers_that_docker_links_are_found(store: ImageStore, tmp_path: P
         symlink("1/layer.tar", "../0/layer.tar"),
         entry("manifest.json", data=json.dumps([image]).encode()),
     )
-    assert len(import_archive(store, saved(tmp_path, tar(*files)))[0].layers) == 2
+    assert len(load(store, io.BytesIO(tar(*files)))[0].image.layers) == 2
 
 
 @pytest.mark.parametrize("form", ["docker", "oci"])
-def test_null_in_a_document_is_nothing_as_go_writes_it(form: str, store: ImageStore, tmp_path: Path) -> None:
+def test_null_in_a_document_is_nothing_as_go_writes_it(form: str, store: ImageStore) -> None:
     nothing = {"type": "layers", "diff_ids": None}
     document = {"architecture": None, "os": "linux", "config": None, "history": None, "rootfs": nothing}
     data = json.dumps(document).encode()
@@ -127,23 +116,23 @@ def test_null_in_a_document_is_nothing_as_go_writes_it(form: str, store: ImageSt
         index = {"schemaVersion": 2, "manifests": [pointer | {"annotations": None}]}
         blobs = {f"blobs/sha256/{sha256(one)}": one for one in (data, manifest)}
         files = blobs | {"index.json": json.dumps(index).encode()}
-    path = saved(tmp_path, tar(*(entry(name, data=data) for name, data in files.items())))
-    (made,) = import_archive(store, path, "empty")
+    (loaded,) = load(store, packed(files))
+    made = loaded.image
     assert (made.id, made.layers, made.config.history) == (f"sha256:{sha256(data)}", (), None)
-    assert [one.names for one in store.summaries()] == [("empty:latest",)]
+    assert [row.names for row in store.summaries()] == [()]
 
 
-def test_a_root_file_system_is_no_archive(tmp_path: Path) -> None:
-    assert not is_archive(saved(tmp_path, LAYERS[0]))
-    assert not is_archive(saved(tmp_path, b"no tar at all"))
-    assert not is_archive(tmp_path)
+@pytest.mark.parametrize("data", [LAYERS[0], b"not a tar at all"])
+def test_what_is_not_an_archive_is_refused(data: bytes, store: ImageStore) -> None:
+    with pytest.raises(ImageError):
+        load(store, io.BytesIO(data))
+    assert not store.list()
 
 
-def test_an_image_without_a_name_needs_one(store: ImageStore, tmp_path: Path) -> None:
-    path = saved(tmp_path, docker_archive(*LAYERS, tags=[]))
-    with pytest.raises(ImageError, match="give one"):
-        import_archive(store, path)
-    assert import_archive(store, path, "named")[0].reference == "named:latest"
+def test_an_image_without_a_name_is_loaded_without_one(store: ImageStore) -> None:
+    (loaded,) = load(store, io.BytesIO(docker_archive(*LAYERS, tags=[])))
+    assert loaded.names == ()
+    assert store.resolve(loaded.image.id).layers == loaded.image.layers
 
 
 BROKEN = {
@@ -165,18 +154,17 @@ def test_a_broken_archive_is_refused_and_leaves_nothing(kind: str, store: ImageS
     manifest = json.dumps([{"Config": "c.json", "Layers": ["0/layer.tar"], "RepoTags": ["app:1"]}]).encode()
     files = {"c.json": config(LAYERS[0]), "0/layer.tar": LAYERS[0], "manifest.json": manifest}
     broken = BROKEN[kind](files)
-    path = saved(tmp_path, tar(*(entry(name, data=data) for name, data in broken.items())))
     with pytest.raises(ImageError):
-        import_archive(store, path)
+        load(store, packed(broken))
     assert store.list() == []
     assert not list((store.root / "tmp").iterdir())
-    assert sorted(item.name for item in tmp_path.iterdir()) == ["archive", "store"]
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["store"]
 
 
-def test_an_oci_blob_with_other_bytes_is_refused(store: ImageStore, tmp_path: Path) -> None:
+def test_an_oci_blob_with_other_bytes_is_refused(store: ImageStore) -> None:
     files = oci_files(*LAYERS)
     victim = sorted(name for name in files if name.startswith("blobs"))[0]
     files[victim] = files[victim][:-1] + bytes([files[victim][-1] ^ 1])
     with pytest.raises(ImageError):
-        import_archive(store, saved(tmp_path, tar(*(entry(name, data=data) for name, data in files.items()))))
+        load(store, packed(files))
     assert store.list() == []

@@ -178,7 +178,8 @@ def test_skopeo_reads_and_writes_the_same(
     source = f"{form}:{path}" + (":app:1" if form == "docker-archive" else ":1")
     line = ["skopeo", "copy", "--insecure-policy", source, f"{form}:{copied}:app:9"]
     subprocess.run(line, check=True, capture_output=True)
-    (found,) = load(other, copied)
+    with copied.open("rb") as stream:
+        (found,) = load(other, stream)
     assert found.image.id == store.find_id("app:1")
     assert found.names[0].endswith(":9")
 

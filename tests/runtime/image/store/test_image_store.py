@@ -212,13 +212,13 @@ def test_no_space_leaves_the_store_usable(tmp_path: Path) -> None:
 
 def test_sweep_frees_the_work_of_the_dead_only(store: ImageStore) -> None:
     script = (
-        "import sys, time, pathlib; from runtime.image import files;"
-        f"s = files.scratch_directory(pathlib.Path({str(store.root / 'tmp')!r}));"
+        "import time, pathlib; from runtime.image.layers import store_files;"
+        f"s = store_files.scratch_directory(pathlib.Path({str(store.root / 'tmp')!r}));"
         "(s.__enter__() / 'half').write_text('x'); print(1, flush=True); time.sleep(60)"
     )
     worker = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
     assert worker.stdout is not None
-    worker.stdout.read(1)
+    assert worker.stdout.read(1) == b"1"
     assert store.sweep() == ()
     worker.kill()
     worker.wait()

@@ -235,7 +235,7 @@ class FakeImages:
     def list(self) -> list[Image]:
         return []
 
-    def summaries(self, *, all: bool = False) -> list[ImageRow]:
+    def summaries(self, *, intermediate: bool = False) -> list[ImageRow]:
         return []
 
 
