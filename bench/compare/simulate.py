@@ -25,13 +25,10 @@ from bench.stats.multiple import holm
 from bench.stats.sequential import level
 from bench.stats.validate import page
 from bench.stats.validate.table import markdown
-from bench.stats.validate.worlds import WORLDS, Generator, World, draw, log_ratios
+from bench.stats.validate.worlds import NOISES, Generator, World, draw, log_ratios
 
 PAIRS = 4
 """Pairs a session, about what the quick profile has."""
-
-NOISES = tuple(world for world in WORLDS if world.name not in ("few sessions", "many sessions"))
-"""How many sessions there are is a matter of the design here."""
 
 
 class Design(msgspec.Struct, frozen=True, kw_only=True):

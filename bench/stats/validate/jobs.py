@@ -14,7 +14,7 @@ from bench.stats.validate import controls, estimators, spending, study, table
 from bench.stats.validate.controls import CONTROL_WORLDS
 from bench.stats.validate.estimators import METHODS
 from bench.stats.validate.table import FigureCheck, Results, markdown, percent
-from bench.stats.validate.worlds import BY_NAME, WORLDS
+from bench.stats.validate.worlds import BY_NAME, NOISES, WORLDS
 
 CHUNK = 1000
 """Runs drawn at once: small enough for a laptop's memory, large enough for numpy."""
@@ -63,7 +63,7 @@ def plan(size: Size, seed: int) -> list[Job]:
             jobs += [
                 ("control", (world.name, count, metrics), size.control, seed) for world in CONTROL_WORLDS
             ]
-    jobs += [("estimators", (world.name, n), size.estimators, seed) for n in SESSIONS for world in WORLDS]
+    jobs += [("estimators", (world.name, n), size.estimators, seed) for n in SESSIONS for world in NOISES]
     jobs += [("bias", (bias, count), size.bias, seed) for bias in BIASES for count in BIAS_SESSIONS]
     jobs += [("tails", one, size.tails, seed) for one in TAILS]
     jobs += [("spending", (one,), size.spending, seed) for one in spending.DISTANCES]
@@ -172,7 +172,7 @@ def _control_checks(others: dict[tuple[str, tuple[Any, ...]], Any], size: Size) 
 
 def _estimators_table(others: dict[tuple[str, tuple[Any, ...]], Any]) -> str:
     rows = []
-    for world in WORLDS:
+    for world in NOISES:
         for count in SESSIONS:
             found = others["estimators", (world.name, count)]
             rows.append([world.name, str(count), *(percent(*found[name][:2]) for name in METHODS)])
@@ -181,7 +181,7 @@ def _estimators_table(others: dict[tuple[str, tuple[Any, ...]], Any]) -> str:
 
 def _resolution_table(others: dict[tuple[str, tuple[Any, ...]], Any]) -> str:
     rows = []
-    for world in WORLDS:
+    for world in NOISES:
         cells = [others["estimators", (world.name, count)] for count in SESSIONS]
         rows.append([world.name, *(percent(one["median + t"][2], one["HL + t"][2]) for one in cells)])
     return markdown(["noise", *(f"{count} sessions" for count in SESSIONS)], rows)

@@ -238,4 +238,7 @@ BOTH_SKEWED = World(
     drift=CALM,
 )
 
+NOISES = tuple(world for world in WORLDS if world.name not in ("few sessions", "many sessions"))
+"""Those whose noise differs, where the number of sessions is a matter of the design."""
+
 BY_NAME = {world.name: world for world in (*WORLDS, BOTH_SKEWED)}
