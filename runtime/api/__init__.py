@@ -1,1 +1,1 @@
-"""The daemon's HTTP side: Docker's Engine API over a unix socket or TCP, from typed routes."""
+"""`nnd`: Docker's Engine API over a unix socket or TCP, from typed routes."""

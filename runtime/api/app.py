@@ -1,4 +1,4 @@
-"""The application: every route, with and without a version prefix, answered from one Service."""
+"""The application: dispatches each request to its route and turns results and errors into responses."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ LINE_LIMIT = 1 << 20
 """Bytes of the request line and of a header: build arguments and credentials travel there."""
 
 Observer = Callable[[web.BaseRequest, Route, bytes, web.StreamResponse], None]
-"""Told of each request with its route, its JSON body and the answer: tests hold them to the schema."""
+"""Called with each request, its route, JSON body and response: tests check them against the schema."""
 
 _encode = msgspec.json.Encoder().encode
 _JSON = "application/json"
 
 
 def common_headers(*, experimental: bool) -> dict[str, str]:
-    """What every answer says of the daemon; clients read the version and the system from any of them."""
+    """Return the headers of every response; clients read the API version and the OS from any of them."""
     return {
         "Api-Version": versions.text(versions.NEWEST),
         "Docker-Experimental": str(experimental).lower(),
@@ -45,7 +45,7 @@ def common_headers(*, experimental: bool) -> dict[str, str]:
 
 
 class ApiRequest(web.BaseRequest):
-    """A request whose every answer carries the common headers."""
+    """A request whose responses all carry the common headers."""
 
     common: Mapping[str, str] = {}
 
@@ -54,7 +54,7 @@ class ApiRequest(web.BaseRequest):
 
 
 class Api(web.Server):
-    """The protocol factory of all listening sockets, over one Service."""
+    """The protocol factory of all listening sockets."""
 
     def __init__(
         self, service: Service, modules: Iterable[ModuleType] | None = None, observer: Observer | None = None
@@ -66,7 +66,7 @@ class Api(web.Server):
         self._observer = observer
 
     def __call__(self) -> Connection:
-        """Make the protocol of a new connection."""
+        """Return the protocol of a new connection."""
         return Connection(
             self, loop=self._loop, access_log=None, max_line_size=LINE_LIMIT, max_field_size=LINE_LIMIT
         )
@@ -77,11 +77,11 @@ class Api(web.Server):
         return made
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request. Only a client that has gone and a cancellation end it with an exception."""
+        """Answer a request. Raises only ConnectionError (the client is gone) and CancelledError."""
         route, data = None, b""
         try:
             version, path = versions.split_path(request.path)
-            if request.method == "OPTIONS":  # docker has nothing to say of any path, and says so
+            if request.method == "OPTIONS":  # dockerd answers it on any path, with an empty response
                 return web.Response()
             found = self.table.find(request.method, path)
             if found is None:
@@ -114,7 +114,7 @@ def _parameters(request: web.BaseRequest) -> dict[str, list[str]]:
 
 
 async def _body(request: web.BaseRequest, route: Route) -> bytes:
-    """Read a body that the route wants decoded; others are the handler's."""
+    """Read the body if the route wants it decoded; other bodies are read by the handler."""
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     if route.body is None or route.body is Raw or not request.body_exists:
@@ -141,22 +141,22 @@ def _response(route: Route, answer: Any) -> web.StreamResponse:
 
 
 def failure(request: web.BaseRequest, error: Exception) -> web.Response:
-    """Make the answer of an error. Raises ConnectionError when the head of another answer is out already."""
+    """Return the response for an error. Raises ConnectionError if another response has already begun."""
     status = error.status if isinstance(error, web.HTTPException) else status_of(error)
-    if isinstance(error, web.RequestPayloadError):  # a body that is not what its head says
+    if isinstance(error, web.RequestPayloadError):  # a body that does not match its headers
         status = 400
     if status == 500 and not is_ours(error):
         log.error("%s %s failed", request.method, request.path, exc_info=error)
     elif status != 304:
         log.debug("%s %s: %s", request.method, request.path, error)
     if request.writer.output_size > 0 or getattr(request.protocol, "taken", False):
-        raise ConnectionError("the answer has begun already, it can only be cut off") from error
+        raise ConnectionError("the response has already begun; it can only be cut off") from error
     if status == 304:
         return web.Response(status=304)
     text = text_of(error)
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         text = f"request body is larger than {BODY_LIMIT} bytes"
-    text = text.encode("utf-8", "replace").decode()  # what it quotes of a request may be no text
+    text = text.encode("utf-8", "replace").decode()  # a part quoted from the request may not be valid text
     return web.Response(
         body=_encode(ErrorBody(message=text)) + b"\n", status=status, headers={"Content-Type": _JSON}
     )

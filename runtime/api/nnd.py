@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
 _MOST_FILES = 1 << 20
 _UMASK = 0o022
-"""Docker's: what is made in containers belongs to others, whatever root's shell keeps from them."""
+"""As dockerd's: files in containers must be readable by others, whatever root's shell has set."""
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def options_of(asked: Configuration) -> DaemonOptions:
-    """Make options of what was said. Raises BadParameterError."""
+    """Make the daemon's options from the configuration. Raises BadParameterError."""
     secure = asked.tls or asked.tlsverify
     hosts = tuple(parse_address(text, tls=secure) for text in asked.hosts or [DEFAULT_HOST])
     for address in hosts:
         if not (address.is_local or asked.tlsverify or asked.plain):
             raise BadParameterError(
-                f"--host {address}: whoever reaches this port is root here; give --tlsverify, or {PLAIN} if"
-                " that is meant"
+                f"--host {address}: anyone who reaches this port is root here; give --tlsverify, or {PLAIN}"
+                " if that is intended"
             )
     context = None
     if secure:
@@ -64,7 +64,7 @@ def options_of(asked: Configuration) -> DaemonOptions:
 
 
 def _mirrors(urls: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Hosts of mirrors, and which of them are used without TLS. Raises BadParameterError."""
+    """Return the hosts of mirrors, and those used without TLS. Raises BadParameterError."""
     found = [_mirror(url) for url in urls]
     return tuple(one.netloc for one in found), tuple(one.netloc for one in found if one.scheme == "http")
 
@@ -73,7 +73,7 @@ def _mirror(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         named = bool(parts.hostname) and parts.port != 0
-    except ValueError:  # brackets around no address, a port beyond 65535
+    except ValueError:  # brackets without an address, a port beyond 65535
         named = False
     if not named or parts.scheme not in ("http", "https") or parts.path.strip("/") or parts.query:
         raise BadParameterError(f"--registry-mirror {url}: write http://HOST[:PORT] or https://HOST[:PORT]")
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None, observer: Observer | None = None) ->
 def run(
     options: Callable[[], DaemonOptions], say: Callable[[str], None], observer: Observer | None = None
 ) -> int:
-    """Be a daemon to its end and return nnd's exit status. options: reads them, at SIGHUP once more."""
+    """Run a daemon and return nnd's exit status. options: reads the options, again at each SIGHUP."""
     return _status_of(lambda: _serve(options, say, observer))
 
 
@@ -128,7 +128,7 @@ def _serve(
     logging.basicConfig(format=_FORMAT, stream=sys.stderr)
     faulthandler.register(signal.SIGUSR1)
     if os.geteuid() != 0:
-        raise EngineError("it needs root, for namespaces, mounts and cgroups: start it with sudo")
+        raise EngineError("it needs root for namespaces, mounts and cgroups: start it with sudo")
     _take_all_descriptors()
     heap.use_one()
     os.umask(_UMASK)
@@ -142,7 +142,7 @@ def _set_level(asked: Configuration) -> None:
 
 
 def _take_all_descriptors() -> None:
-    """Clients and containers hold some each; the usual soft limit of 1024 is soon reached."""
+    """Raise the limit of open files: with a few for each client and container, 1024 are soon used up."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

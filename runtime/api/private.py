@@ -25,7 +25,7 @@ from runtime.api.daemon.users import Users
 
 
 def main() -> NoReturn:
-    """Serve until the last user has gone; end with nnd's exit statuses."""
+    """Serve until the last user has left; exit with nnd's exit status."""
     directory = Path(sys.argv[1])
     requests, listener = (socket.socket(fileno=int(number)) for number in sys.argv[2:4])
     for sock in (requests, listener):
@@ -40,7 +40,7 @@ def main() -> NoReturn:
         for path in paths:  # not before the root is free: a command that comes earlier waits for our end
             path.unlink(missing_ok=True)
     sys.stderr.flush()
-    os._exit(status)  # the last user's connection is closed by the kernel, once all else is done
+    os._exit(status)  # the kernel then closes the last user's connection, after everything else
 
 
 def _options(root: Path, requests: socket.socket, users: Users) -> DaemonOptions:
@@ -54,7 +54,7 @@ def _options(root: Path, requests: socket.socket, users: Users) -> DaemonOptions
 
 
 def _nothing(line: str) -> None:
-    """Nobody reads what nnd prints for who started it."""
+    """Print nothing: nobody reads it."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where the daemon listens: `unix:///PATH`, `tcp://HOST:PORT`, `fd://` (sockets that systemd made)."""
+"""Parse and open the daemon's addresses: `unix:///PATH`, `tcp://HOST:PORT`, `fd://` (systemd's sockets)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_address(text: str, *, tls: bool = False) -> Address:
-    """Read a `--host`. Raises BadParameterError."""
+    """Parse a `--host`. Raises BadParameterError."""
     kind, _, rest = text.partition("://")
     if kind == "unix" and rest.startswith("/"):
         return Address(kind="unix", path=rest)
@@ -64,9 +64,9 @@ def parse_address(text: str, *, tls: bool = False) -> Address:
 
 
 def listen(address: Address, *, group: str = "") -> list[socket.socket]:
-    """Return the listening sockets of an address. group: who may use a unix socket beside root.
+    """Return the listening sockets of an address. group: may use a unix socket, as root may.
 
-    A socket file that nobody listens on any more is replaced. Raises EngineError.
+    A socket file that nobody listens on is replaced. Raises EngineError.
     """
     try:
         if address.kind == "unix":
@@ -91,7 +91,7 @@ def _listen_unix(path: Path, group: str) -> socket.socket:
     except LookupError as error:
         sock.close()
         path.unlink()
-        raise EngineError(f"--group {group}: there is no such group; make it with groupadd") from error
+        raise EngineError(f"--group {group}: no such group; create it with groupadd") from error
     except BaseException:
         sock.close()
         raise
@@ -103,7 +103,7 @@ def _listen_unix(path: Path, group: str) -> socket.socket:
 def _replace_stale(path: Path) -> None:
     try:
         if not stat.S_ISSOCK(path.stat().st_mode):
-            raise EngineError(f"listen on {path}: it is there and no socket; give another --host")
+            raise EngineError(f"listen on {path}: the file exists and is not a socket; give another --host")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -116,14 +116,14 @@ def _replace_stale(path: Path) -> None:
 
 
 def shown(address: Address, sockets: Sequence[socket.socket]) -> str:
-    """Return an address as it can be reached: with the port that port 0 became."""
+    """Return the address to connect to: port 0 is replaced by the port that was chosen."""
     if address.kind == "tcp" and not address.port and sockets:
         address = msgspec.structs.replace(address, port=sockets[0].getsockname()[1])
     return str(address)
 
 
 def _listen_tcp(address: Address) -> list[socket.socket]:
-    """Port 0 is a free one, the same for IPv4 and IPv6."""
+    """Port 0 stands for a free port, the same for IPv4 and IPv6."""
     found: list[socket.socket] = []
     for family, kind, protocol, _, where in socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -145,7 +145,7 @@ def _listen_tcp(address: Address) -> list[socket.socket]:
 
 
 def _passed() -> list[socket.socket]:
-    """The sockets that systemd passed to this process."""
+    """Return the sockets that systemd passed to this process, as sd_listen_fds(3) does."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         raise EngineError("listen on fd://: no socket was passed; start nnd from a systemd socket unit")
     count = int(os.environ.get("LISTEN_FDS", "0"))

@@ -1,4 +1,4 @@
-"""What `nnd` is told, by flags and by its file, as one document with the keys of dockerd's `daemon.json`."""
+"""The configuration of `nnd` from its flags and its file, with the keys of dockerd's `daemon.json`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from runtime.spawn.errnos import errno_text
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
-    """All that can be said. Fields are flags.FLAGS, with their defaults."""
+    """All options. The fields are flags.FLAGS, with their defaults."""
 
     data_root: str = DEFAULT_ROOT
     hosts: list[str] = []
@@ -72,7 +72,7 @@ _KEYS = frozenset(field.encode_name for field in msgspec.structs.fields(Configur
 
 
 def configuration(given: argparse.Namespace) -> Configuration:
-    """Bring flags and file together. Raises BadParameterError, in docker's words where it has some."""
+    """Merge flags and file. Raises BadParameterError, with dockerd's message where it has one."""
     flags = values_of(given)
     asked: str | None = getattr(given, "config_file", None)
     path = Path(asked or DEFAULT_FILE)
@@ -80,7 +80,7 @@ def configuration(given: argparse.Namespace) -> Configuration:
         file = _read(path, needed=asked is not None)
         _check_keys(file, flags)
         found = msgspec.convert({**file, **flags}, Configuration)
-    except (OSError, ValueError, BadParameterError) as error:  # ValueError: no UTF-8, no JSON, another type
+    except (OSError, ValueError, BadParameterError) as error:  # ValueError: not UTF-8, not JSON, a wrong type
         why = errno_text(error) if isinstance(error, OSError) else error
         raise BadParameterError(f"unable to configure the daemon with file {path}: {why}") from error
     if found.log_level not in LEVELS:
@@ -89,7 +89,7 @@ def configuration(given: argparse.Namespace) -> Configuration:
 
 
 def _read(path: Path, *, needed: bool) -> dict[str, Any]:
-    """Return the file's document; nothing for the usual file when it is not there."""
+    """Return the file's document; {} if the default file does not exist."""
     try:
         text = path.read_text("utf-8-sig")
     except FileNotFoundError:
@@ -114,7 +114,7 @@ def _check_keys(file: dict[str, Any], flags: dict[str, Any]) -> None:
 
 
 def settings_of(asked: Configuration) -> Settings:
-    """Return what is for the engine. Raises BadParameterError for what cannot be."""
+    """Return the engine's part of the configuration. Raises BadParameterError for invalid values."""
     for option in asked.exec_opts:
         _check_exec_option(option)
     settings = Settings(
@@ -150,10 +150,10 @@ def settings_of(asked: Configuration) -> Settings:
 
 
 def _check_exec_option(option: str) -> None:
-    """There is nothing to choose; who says what is there anyway is right."""
+    """Accept only the options that name what nnd does anyway."""
     name, _, value = option.partition("=")
     if name != "native.cgroupdriver":
-        raise BadParameterError(f"invalid exec option: {option}; there is native.cgroupdriver=cgroupfs")
+        raise BadParameterError(f"invalid exec option: {option}; use native.cgroupdriver=cgroupfs or none")
     if value == "systemd":
         raise BadParameterError(
             "native.cgroupdriver=systemd: nnd has no units made by systemd; leave the option out and run nnd "

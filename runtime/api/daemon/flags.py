@@ -1,4 +1,4 @@
-"""The flags of `nnd`: each is a key of its configuration file too, with the names that dockerd's have."""
+"""The flags of `nnd`, named as dockerd's; each is also a key of the configuration file."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR",
 
 
 def switch(text: str) -> bool:
-    """Read `--flag=false`. Raises BadParameterError."""
+    """Parse the value of `--flag=false`. Raises BadParameterError."""
     with refusing():
         return booleans.parse(text)
 
 
 def number(text: str) -> int:
-    """Read a number. Raises BadParameterError."""
+    """Parse a number. Raises BadParameterError."""
     if not re.fullmatch(r"-?\d{1,18}", text):
         raise BadParameterError(f'invalid number "{text}"')
     return int(text)
 
 
 def size(text: str | int) -> int:
-    """Read bytes, `64m`. Raises BadParameterError."""
+    """Parse a size, `64m`, to bytes. Raises BadParameterError."""
     with refusing():
         return sizes.parse(str(text))
 
 
 def pair(text: str) -> tuple[str, str]:
-    """Read `name=value`. Raises BadParameterError."""
+    """Parse `name=value`. Raises BadParameterError."""
     name, _, value = text.partition("=")
     if not name:
         raise BadParameterError(f"invalid option {text!r}: write name=value")
@@ -46,20 +46,20 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def network_option(text: str) -> tuple[str, tuple[str, str]]:
-    """Read `driver=name=value`. Raises BadParameterError."""
+    """Parse `driver=name=value`. Raises BadParameterError."""
     driver, rest = pair(text)
     return driver, pair(rest)
 
 
 def ulimit(text: str) -> tuple[str, dict[str, Any]]:
-    """Read `name=soft[:hard]` as the file has it. Raises BadParameterError in docker's words."""
+    """Parse `name=soft[:hard]` to the file's form. Raises BadParameterError with docker's message."""
     with refusing():
         name, soft, hard = ulimits.parse(text)
     return name, {"Name": name, "Soft": soft, "Hard": hard}
 
 
 def address_pool(text: str) -> dict[str, Any]:
-    """Read `base=10.0.0.0/8,size=24`. Raises BadParameterError in docker's words."""
+    """Parse `base=10.0.0.0/8,size=24`. Raises BadParameterError with docker's message."""
     found: dict[str, Any] = {"base": "", "size": 0}
     for field in text.lower().split(","):
         key, sign, value = field.partition("=")
@@ -72,7 +72,7 @@ def address_pool(text: str) -> dict[str, Any]:
 
 
 class Flag(NamedTuple):
-    """One flag. key: in the file. read: the text of one; many: list or dict, may be repeated."""
+    """One flag. key: its name in the file. read: parses a value; many: list or dict if it may be repeated."""
 
     names: tuple[str, ...]
     key: str
@@ -100,33 +100,33 @@ FLAGS = (
         "hosts",
         many=list,
     ),
-    _flag("-G --group", "who may use the unix sockets beside root", "NAME"),
-    _switch("--tls", "encrypt TCP; whoever reaches the port is still root here"),
-    _switch("--tlsverify", "encrypt TCP and take only clients with a certificate"),
-    _flag("--tlscacert", "who signs the clients' certificates", "FILE"),
+    _flag("-G --group", "may use the unix sockets, as root may", "NAME"),
+    _switch("--tls", "encrypt TCP; anyone who reaches the port is still root here"),
+    _switch("--tlsverify", "encrypt TCP and accept only clients with a certificate"),
+    _flag("--tlscacert", "the CA of the clients' certificates", "FILE"),
     _flag("--tlscert", "the daemon's certificate", "FILE"),
     _flag("--tlskey", "the daemon's key", "FILE"),
     _switch(PLAIN, "listen beyond this host without --tlsverify"),
     _flag(
         "--insecure-registry",
-        "a registry without TLS, or with a certificate nobody knows, or a network of "
-        "such, 10.0.0.0/8; may be repeated",
+        "a registry without TLS or with an unknown certificate, or a network of such registries, "
+        "10.0.0.0/8; may be repeated",
         "HOST[:PORT]",
         "insecure-registries",
         many=list,
     ),
     _flag(
         "--registry-mirror",
-        "a registry that is asked for docker.io's images before docker.io is; may be repeated",
+        "a registry to ask for docker.io's images before docker.io; may be repeated",
         "URL",
         "registry-mirrors",
         many=list,
     ),
-    _switch("--experimental", "tell clients so: some ask for squashed builds only then"),
-    _switch("--live-restore", "containers go on while the daemon does not run"),
+    _switch("--experimental", "report experimental mode: some clients squash builds only then"),
+    _switch("--live-restore", "containers keep running while the daemon does not"),
     _flag(
         "--shutdown-timeout",
-        "how long it waits for containers when it ends; -1: for ever (15)",
+        "how long to wait for containers at the end; -1: for ever (15)",
         "SECONDS",
         read=number,
     ),
@@ -135,17 +135,17 @@ FLAGS = (
     _switch("-D --debug", "the same as --log-level debug"),
     _flag("--label", "a label of the daemon; may be repeated", "NAME=VALUE", "labels", many=list),
     # ---- networks
-    _flag("--bip", "the address of the network bridge, with the length of its subnet's prefix", "CIDR"),
-    _flag("--fixed-cidr", "which part of its subnet containers on the network bridge get", "CIDR"),
-    _switch("--ipv6", "give the network bridge IPv6, too"),
-    _flag("--fixed-cidr-v6", "its subnet of IPv6", "CIDR"),
+    _flag("--bip", "the address of the network bridge, with its subnet's prefix length", "CIDR"),
+    _flag("--fixed-cidr", "the part of its subnet for containers on the network bridge", "CIDR"),
+    _switch("--ipv6", "enable IPv6 on the network bridge"),
+    _flag("--fixed-cidr-v6", "its IPv6 subnet", "CIDR"),
     _flag("--mtu", "the MTU of the network bridge (1500)", "BYTES", read=number),
-    _switch("--icc", "containers on the network bridge reach each other (true)"),
-    _switch("--ip-masq", "what leaves the network bridge has the host's address (true)"),
-    _flag("--ip", "where ports of the network bridge are published by default (0.0.0.0)", "ADDRESS"),
+    _switch("--icc", "containers on the network bridge can reach each other (true)"),
+    _switch("--ip-masq", "traffic that leaves the network bridge gets the host's address (true)"),
+    _flag("--ip", "the default address for published ports of the network bridge (0.0.0.0)", "ADDRESS"),
     _flag(
         "--default-address-pool",
-        "what networks without a subnet are cut from; may be repeated",
+        "where networks without a subnet get theirs from; may be repeated",
         "base=CIDR,size=BITS",
         "default-address-pools",
         read=address_pool,
@@ -153,7 +153,7 @@ FLAGS = (
     ),
     _flag(
         "--default-network-opt",
-        "an option that networks of a driver have by default; may be repeated",
+        "a default option for networks of a driver; may be repeated",
         "DRIVER=NAME=VALUE",
         "default-network-opts",
         read=network_option,
@@ -161,10 +161,10 @@ FLAGS = (
     ),
     _flag(
         "--host-gateway-ip",
-        "what host-gateway of --add-host stands for (the network bridge's address)",
+        "the address for host-gateway in --add-host (the network bridge's address)",
         "ADDRESS",
     ),
-    # ---- containers that do not say it themselves
+    # ---- defaults for containers
     _flag("--dns", "a name server; may be repeated", "ADDRESS", many=list),
     _flag("--dns-opt", "an option of their resolv.conf; may be repeated", "OPTION", "dns-opts", many=list),
     _flag("--dns-search", "a domain to search; may be repeated", "DOMAIN", many=list),
@@ -179,15 +179,15 @@ FLAGS = (
         read=ulimit,
         many=dict,
     ),
-    _flag("--cgroup-parent", "the control group in which theirs are", "PATH"),
+    _flag("--cgroup-parent", "the parent of their cgroups", "PATH"),
     _flag(
         "--exec-opt",
-        "native.cgroupdriver=cgroupfs, which is what there is",
+        "native.cgroupdriver=cgroupfs, the only choice",
         "NAME=VALUE",
         "exec-opts",
         many=list,
     ),
-    _switch("--init", "run an init that forwards signals and reaps"),
+    _switch("--init", "run an init that forwards signals and reaps processes"),
     _switch("--no-new-privileges", "let no program gain privileges"),
     _flag("--log-driver", "json-file, local or none (json-file)", "NAME"),
     _flag(
@@ -202,18 +202,18 @@ FLAGS = (
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the command line's parser; what is not given is no attribute of what it returns."""
+    """Return the command line's parser; a flag that is not given is not an attribute of its result."""
     made = argparse.ArgumentParser(
         prog="nnd",
-        description="The daemon: containers for docker's clients, and for nn.",
+        description="The daemon that runs containers for Docker's clients and nn.",
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
     made.add_argument(
         "--config-file", metavar="FILE",
-        help=f"what is not said here: a JSON document with the flags' names as keys ({DEFAULT_FILE})",
+        help=f"a JSON document with the flags' names as keys, for flags not given here ({DEFAULT_FILE})",
     )  # fmt: skip
-    made.add_argument("--validate", action="store_true", help="only say whether flags and file can be")
+    made.add_argument("--validate", action="store_true", help="only check the flags and the file")
     for flag in FLAGS:
         options: dict[str, Any] = {"dest": flag.key, "help": flag.help}
         if flag.read is switch:
@@ -228,7 +228,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def values_of(given: argparse.Namespace) -> dict[str, Any]:
-    """Return what the command line says, as the file would. Raises BadParameterError."""
+    """Return the flags that were given, in the file's form. Raises BadParameterError."""
     said: dict[str, Any] = vars(given)
     return {flag.key: _value(flag, said[flag.key]) for flag in FLAGS if flag.key in said}
 

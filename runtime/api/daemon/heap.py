@@ -1,4 +1,4 @@
-"""The daemon's heap: one for all threads, and given back to the kernel after work."""
+"""The daemon's heap: one arena for all threads, trimmed after work."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import time
 _M_ARENA_MAX = -8
 _EVERY_S = 10.0
 _WORK_S = 0.5
-"""CPU time after which there may be something to give back."""
+"""CPU time after which a trim may be worth it."""
 
 
 def use_one() -> None:
-    """Let all threads allocate from one heap; call it before there are any.
+    """Let all threads allocate from one malloc arena; call it before any thread is started.
 
-    glibc makes one for each of several threads, and each keeps what its busiest moment took. Python's own
-    lock leaves the threads little to gain from them.
+    glibc gives several threads arenas of their own, and each keeps the size of its peak. Under Python's lock
+    threads gain little from that.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:  # glibc
@@ -25,9 +25,9 @@ def use_one() -> None:
 
 
 async def give_back_after_work() -> None:
-    """Give the kernel the heap's free pages after each piece of work. Runs until it is cancelled.
+    """Return the heap's free pages to the kernel after work. Runs until it is cancelled.
 
-    By itself a heap shrinks from its end only, and what lives long often lies there.
+    By itself a heap shrinks only from its end, where long-lived objects often are.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     given_s = time.process_time()

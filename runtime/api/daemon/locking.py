@@ -1,4 +1,4 @@
-"""One daemon a root: a lock that names its holder and goes when that ends, however it ends."""
+"""One daemon per root: a lock that names its holder and is released when the holder ends, however it ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOCK = "nnd.lock"
 
 @contextlib.contextmanager
 def only_one(root: Path) -> Iterator[None]:
-    """Hold the lock of a root. Raises EngineError when another daemon has it."""
+    """Hold the lock of a root. Raises EngineError if another daemon holds it."""
     try:
         root.mkdir(mode=0o711, parents=True, exist_ok=True)
         fd = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -27,7 +27,7 @@ def only_one(root: Path) -> Iterator[None]:
         except BlockingIOError:
             holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
             raise EngineError(
-                f"open {root}: the nnd with process id {holder or 'unknown'} has it; stop that one, or give"
+                f"open {root}: the nnd with process id {holder or 'unknown'} uses it; stop that one, or give"
                 " another --root"
             ) from None
         os.ftruncate(fd, 0)
@@ -39,7 +39,7 @@ def only_one(root: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def pid_file(path: Path | None) -> Iterator[None]:
-    """Keep the process id in a file, if one is asked for."""
+    """Keep the process id in a file, if one is configured."""
     if path is None:
         yield
         return

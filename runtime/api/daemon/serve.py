@@ -1,4 +1,4 @@
-"""The daemon's life: lock the root, listen, open the service, answer, stop."""
+"""The daemon's life: lock the root, listen, open the service, answer requests, stop."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ _SLOW_S = 3.0
 _GOODBYE_S = 2.0
 _SETTLED_S = 1.0
 _IMPATIENT = 3
-"""So many signals, and it ends without tidying up."""
+"""The number of signals at which the daemon ends without cleaning up."""
 
 
 class DaemonOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line says. tls: of the TCP sockets, None: plain.
+    """How to run the daemon. tls: for the TCP sockets, None for plain TCP.
 
-    private: where it listens as well, and the users with the last of whom it ends.
+    private: of a daemon for `nn --local`, one more listening socket and its users, with whom it ends.
     """
 
     root: Path
@@ -65,11 +65,11 @@ async def serve(
     observer: Observer | None = None,
     again: Callable[[], DaemonOptions] | None = None,
 ) -> None:
-    """Be the daemon until a signal ends it. say: prints a line for who started it. Raises EngineError.
+    """Run the daemon until a signal ends it. say: prints a line for the caller. Raises EngineError.
 
-    again: what SIGHUP asks for the options of now.
+    again: returns the current options, at SIGHUP.
     """
-    gc.disable()  # what is made at the start stays
+    gc.disable()  # objects made at the start stay
     stop = _stop_event()
     with only_one(options.root), pid_file(options.pid_file), contextlib.ExitStack() as held:
         sockets = [(address, sock) for address in options.hosts for sock in _listen(held, address, options)]
@@ -77,7 +77,7 @@ async def serve(
             sockets.append((Address(kind="fd"), options.private[0]))
         private = options.private is not None
         spawner = asyncio.ensure_future(asyncio.to_thread(launch.connect, options.root, private))
-        # Much to import, about as long as the spawner takes to start on another processor.
+        # The import takes about as long as the spawner's start on another CPU.
         app = await asyncio.to_thread(importlib.import_module, "runtime.api.app")
         service = await _opened(options, spawner, say, stop)
         if service is None:
@@ -102,7 +102,7 @@ async def serve(
             _notify("STOPPING=1")
             say("nnd stops" if service.live_restore else "nnd stops, and its containers with it")
         finally:
-            # No new clients; those who wait for a container's end are still told.
+            # No new clients; those that wait for a container's end still get their answer.
             giving_back.cancel()
             for server in servers:
                 server.close()
@@ -125,14 +125,14 @@ def _notify(state: str) -> None:
 
 
 def _reload(service: Service, again: Callable[[], DaemonOptions]) -> None:
-    """Take over what may change while the daemon runs; what cannot be is told and changes nothing."""
+    """Apply the options that may change while the daemon runs; an invalid configuration changes nothing."""
     try:
         new = again()
     except EngineError as error:
-        log.error("SIGHUP: all stays as it is: %s", error)
+        log.error("SIGHUP: the configuration stays as it is: %s", error)
         return
     service.reload(new.settings, live_restore=new.live_restore, insecure=new.insecure, mirrors=new.mirrors)
-    log.info("SIGHUP: labels, registries and how the daemon ends are as they are told now")
+    log.info("SIGHUP: labels, registries, live-restore and shutdown-timeout were read again")
 
 
 def _listen(held: contextlib.ExitStack, address: Address, options: DaemonOptions) -> list[socket.socket]:
@@ -153,7 +153,7 @@ def _unlink(path: Path, inode: int) -> None:
 
 
 def _settle() -> None:
-    """Let the collector look at what is made from now on, and never again at what was made so far."""
+    """Let the garbage collector look only at objects that are made from now on."""
     gc.unfreeze()
     gc.collect()
     gc.freeze()
@@ -166,7 +166,7 @@ async def _opened(
     say: Callable[[str], None],
     stop: asyncio.Event,
 ) -> Service | None:
-    """Open the service; None when a signal came first."""
+    """Open the service; None if a signal came first."""
     from runtime.engine.service.service import Service
 
     opening = asyncio.ensure_future(
@@ -188,7 +188,7 @@ async def _opened(
             await asyncio.wait((opening, stopping), timeout=_SLOW_S, return_when=asyncio.FIRST_COMPLETED)
             waited += _SLOW_S
             if not opening.done() and not stopping.done():
-                say(f"nnd opens {options.root}: looks for what an earlier one left, {waited:.0f} s so far")
+                say(f"nnd opens {options.root}: cleaning up after an earlier run, {waited:.0f} s so far")
         if not opening.done():
             opening.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -208,7 +208,7 @@ async def _answer(
         make: Callable[[], asyncio.Protocol] = api
         if address.kind == "tcp" and tls is not None:
             make = _with_tls(tls, api)
-        # Not create_unix_server(): since Python 3.13 it removes the file at its end, which may be systemd's.
+        # Not create_unix_server(): since Python 3.13 it removes the socket file, which may be systemd's.
         servers.append(await loop.create_server(make, sock=sock))
     return servers
 
@@ -229,5 +229,5 @@ def _stop_event() -> asyncio.Event:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
-    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: too early, all is read at the start")
+    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: too early; the configuration is being read")
     return event

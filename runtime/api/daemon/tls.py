@@ -1,7 +1,7 @@
-"""TLS for connections one of whose directions may end before the other.
+"""TLS for connections that may be half-closed.
 
-asyncio's own TLS closes a connection when the client says that it sends no more. Docker's clients say so at
-the end of standard input and go on reading, so TLS is done here, between a plain transport and the protocol.
+asyncio's own TLS closes a connection when the client sends close_notify. Docker's clients send it at the end
+of standard input and go on reading, so TLS is done here, between a plain transport and the protocol.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def server_context(cert: Path, key: Path, ca: Path | None) -> ssl.SSLContext:
 
 
 class TlsProtocol(asyncio.Protocol):
-    """What a listening socket makes for a connection; the inner protocol is made after the handshake."""
+    """The protocol of a new TLS connection; the inner protocol is made after the handshake."""
 
     def __init__(self, context: ssl.SSLContext, make: Callable[[], asyncio.Protocol]) -> None:
         self.context = context
@@ -60,13 +60,13 @@ class TlsProtocol(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Wait for the client's hello, but not for ever."""
+        """Wait for the client's hello, with a time limit."""
         assert isinstance(transport, asyncio.Transport)
         self.plain = transport
         self._timer = asyncio.get_running_loop().call_later(_HANDSHAKE_S, self._too_late)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came over the wire; nobody reads what comes after our own goodbye."""
+        """Decrypt received bytes; those that follow our own close_notify are dropped."""
         if self._transport is not None and self._transport.is_closing():
             return
         self.incoming.write(data)
@@ -75,7 +75,7 @@ class TlsProtocol(asyncio.Protocol):
         self._read()
 
     def eof_received(self) -> bool:
-        """The wire's end without a goodbye in TLS counts as one."""
+        """Treat the end of the TCP stream without close_notify as one."""
         return self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -95,7 +95,7 @@ class TlsProtocol(asyncio.Protocol):
             self._inner.resume_writing()
 
     def flush(self) -> None:
-        """Put on the wire what TLS has made."""
+        """Send the bytes that TLS has produced."""
         if self.outgoing.pending:
             self.plain.write(self.outgoing.read())
 
@@ -151,7 +151,7 @@ class TlsProtocol(asyncio.Protocol):
 
 
 class TlsTransport(asyncio.Transport):
-    """What the inner protocol writes to."""
+    """The transport of the inner protocol."""
 
     def __init__(self, outer: TlsProtocol) -> None:
         super().__init__()
@@ -176,13 +176,13 @@ class TlsTransport(asyncio.Transport):
         self.write(b"".join(list_of_data))
 
     def close(self) -> None:
-        """Say goodbye and close once all is sent."""
+        """Send close_notify and close once everything is sent."""
         if not self._closing:
             self._say_goodbye()
         self._outer.plain.close()
 
     def write_eof(self) -> None:
-        """Say goodbye and close our half."""
+        """Send close_notify and half-close."""
         if not self._closing:
             self._say_goodbye()
             self._outer.plain.write_eof()
@@ -199,11 +199,11 @@ class TlsTransport(asyncio.Transport):
         self._outer.plain.abort()
 
     def is_closing(self) -> bool:
-        """Say whether nothing can be written any more."""
+        """Return whether nothing can be written any more."""
         return self._closing or self._outer.plain.is_closing()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Tell of the connection below, and of TLS."""
+        """Return information about TLS or the connection below it."""
         if name == "sslcontext":
             return self._outer.context
         if name == "peercert":
@@ -211,25 +211,25 @@ class TlsTransport(asyncio.Transport):
         return self._outer.plain.get_extra_info(name, default)
 
     def pause_reading(self) -> None:
-        """Let the client wait."""
+        """Pause reading from the client."""
         self._outer.plain.pause_reading()
 
     def resume_reading(self) -> None:
-        """Go on reading."""
+        """Resume reading."""
         self._outer.plain.resume_reading()
 
     def is_reading(self) -> bool:
-        """Say whether it does."""
+        """Return whether it reads."""
         return self._outer.plain.is_reading()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Of the connection below."""
+        """Set the limits of the connection below."""
         self._outer.plain.set_write_buffer_limits(high, low)
 
     def get_write_buffer_size(self) -> int:
-        """Return the bytes that are not on the wire yet."""
+        """Return the number of bytes that are not sent yet."""
         return self._outer.plain.get_write_buffer_size()
 
     def can_write_eof(self) -> bool:
-        """Say that either half can be closed by itself."""
+        """Return True: either direction can be closed by itself."""
         return True

@@ -1,4 +1,4 @@
-"""Those for whom a private daemon is there: each keeps a connection for as long as it needs the daemon."""
+"""The users of a private daemon: each holds a connection open for as long as it needs the daemon."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import socket
 from collections.abc import Callable
 
 READY = b"\n"
-"""What a user is sent once the daemon answers requests."""
+"""Sent to a user once the daemon answers requests."""
 
 
 class Users:
-    """Greets users and says when the last one has gone, in whatever way: its end closes the connection.
+    """Accepts users and reports when the last one has left, however it ended: its end closes the connection.
 
-    A user who leaves closes its sending side and reads: it reads the end at once when others stay, and
-    otherwise when this process, with all that it held, is gone. Nobody is greeted from then on; who waits in
-    the queue reads the end, too, and starts another daemon.
+    A user that leaves closes its sending side and reads. It reads the end at once if others stay, else when
+    this process, with everything it held, is gone. No user is accepted from then on: one that waits in the
+    queue reads the end, too, and starts another daemon.
     """
 
     def __init__(self, listener: socket.socket) -> None:
@@ -26,13 +26,13 @@ class Users:
         self._leave: Callable[[], object] = lambda: None
 
     def serve(self, leave: Callable[[], object]) -> None:
-        """Greet from now on; leave: called once, in the loop."""
+        """Accept users from now on; leave: called once, in the event loop, when the last one has left."""
         self._leave, self._loop = leave, asyncio.get_running_loop()
         self._listener.setblocking(False)
         self._loop.add_reader(self._listener, self._greet)
 
     def _greet(self) -> None:
-        with contextlib.suppress(OSError):  # it has gone again
+        with contextlib.suppress(OSError):  # the user has gone again
             user, _ = self._listener.accept()
             user.setblocking(False)
             self._here.add(user)

@@ -1,4 +1,4 @@
-"""What older versions of the API ask and tell otherwise, as Docker's daemon keeps it for their clients."""
+"""Differences of older API versions, kept for their clients as dockerd keeps them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Version = tuple[int, int]
 
 _PREDEFINED = ("bridge", "host", "none")
 _MOVED = ("memory", "memory_swap", "cpu_shares", "cpuset_cpus", "volume_driver")
-"""What a request may say beside its HostConfig, of which it is a part since 1.18."""
+"""Fields that may stand beside HostConfig, where they belong since 1.18."""
 _SHORT_ID = 12
 
 
 def check_creation(request: CreateRequest, version: Version) -> None:
-    """Refuse what a client of this version cannot mean. Raises BadParameterError."""
+    """Check what this API version does not allow. Raises BadParameterError."""
     asked = request.networking_config
     endpoints = (asked.endpoints_config or {}) if asked else {}
     if version < (1, 44) and len(endpoints) > 1:
@@ -30,9 +30,9 @@ def check_creation(request: CreateRequest, version: Version) -> None:
 
 
 def creation(request: CreateRequest, version: Version) -> CreateRequest:
-    """Take limits that stand beside the host's part into it, in any version.
+    """Move limits that stand beside HostConfig into it, in any version.
 
-    Before 1.40 IPC was to be shared, unless something else was asked for.
+    Before 1.40 the default IPC mode was shareable.
     """
     host = request.host_config or HostConfig()
     changes: dict[str, Any] = {
@@ -48,12 +48,12 @@ def creation(request: CreateRequest, version: Version) -> CreateRequest:
 
 
 def update_of(request: UpdateRequest, version: Version) -> UpdateRequest:
-    """Before 1.40 an update did not change the limit of processes."""
+    """Drop the limit of processes, which updates could not change before 1.40."""
     return request if version >= (1, 40) else msgspec.structs.replace(request, pids_limit=None)
 
 
 def inspected(document: ContainerDocument, record: ContainerRecord, version: Version) -> ContainerDocument:
-    """Before 1.45 the names that a container has anyway stood among the aliases that were asked for."""
+    """Add the container's short id and host name to the aliases, as before 1.45."""
     if version >= (1, 45):
         return document
     own = (record.id[:_SHORT_ID], record.config.hostname)
@@ -68,7 +68,7 @@ def inspected(document: ContainerDocument, record: ContainerRecord, version: Ver
 
 
 def information(document: dict[str, Any], version: Version) -> dict[str, Any]:
-    """Before 1.25 security options were bare names, and there was an execution driver."""
+    """Show security options as bare names, and an execution driver, as before 1.25."""
     if version >= (1, 25):
         return document
     pairs = [option.split(",") for option in document["SecurityOptions"]]

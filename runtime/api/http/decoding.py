@@ -1,9 +1,9 @@
-"""From the text of a request to its structs, as forgiving as Docker is and no more.
+"""Decode queries and bodies of requests into structs, exactly as lenient as dockerd.
 
-Docker's daemon is written in Go, whose decoder leaves a field at its zero value where the client sent null,
-so clients send null for whatever they leave open; and it takes a field's name in any case (docker-py sends
-`detachKeys`). A body is decoded strictly first, and only one that fails, or has a name in another case, is
-looked through: the usual request pays next to nothing.
+Go's JSON decoder leaves a field at its zero value where the client sent null, so clients send null for what
+they do not set; and it accepts a field's name in any case (docker-py sends `detachKeys`). A body is decoded
+strictly first; only one that fails, or has a name in another case, is converted field by field. So the usual
+request costs next to nothing.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ T = TypeVar("T")
 _BROKEN = (msgspec.MsgspecError, RecursionError, UnicodeError)
 _NAME = re.compile(rb'"([A-Za-z]\w*)"\s*:')
 _LONG = re.compile(rb"[:\[,]\s*-?\d{19}")
-"""Numbers that may not fit in 64 bits."""
+"""Matches numbers that may not fit in 64 bits."""
 _ZEROS: tuple[tuple[type[inspect.Type], Any], ...] = ((inspect.StrType, ""), (inspect.StructType, {}))
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 
 
 def decode_query(kind: type[Query] | None, parameters: Mapping[str, Sequence[str]]) -> Query | None:
-    """Make a query struct of what stands behind the `?`. Raises BadParameterError."""
+    """Make a query struct of the parameters behind the `?`. Raises BadParameterError."""
     if kind is None:
         return None
     found: dict[str, Any] = {}
@@ -47,7 +47,7 @@ def decode_query(kind: type[Query] | None, parameters: Mapping[str, Sequence[str
             found[name] = booleans.of_query(values[0])
         elif form is dict:
             document = _json_value(name, values[0]) if values[0] else None
-            if document is not None:  # Go's SDK writes null for a map that nobody set
+            if document is not None:  # Go's SDK sends null for a map that is not set
                 found[name] = document
         elif values[0] or form is str:
             found[name] = values[0]
@@ -60,7 +60,7 @@ def decode_query(kind: type[Query] | None, parameters: Mapping[str, Sequence[str
 
 
 def decode_body(data: bytes, kind: type[T], media: str) -> T:
-    """Make a struct of a JSON body. Raises BadParameterError in words that Docker's clients know."""
+    """Make a struct of a JSON body. Raises BadParameterError with dockerd's messages."""
     if data and not media:
         raise BadParameterError("malformed Content-Type header (): it is missing; send 'application/json'")
     if media and media.partition(";")[0].strip().lower() != "application/json":
@@ -98,9 +98,9 @@ def _decode_as_go_does(data: bytes, kind: type[T]) -> T:
 
 
 def as_go_does(value: Any, info: inspect.Type) -> Any:
-    """Drop each null whose field of a struct does not take one, and give each field its name's right case.
+    """Drop each null that its field does not accept, and correct the case of field names.
 
-    In a map or a list such a null is the nothing of its type: "" for a label.
+    In a map or a list such a null becomes the zero value of its type: "" for a label.
     """
     options = info.types if isinstance(info, inspect.UnionType) else (info,)
     if isinstance(value, dict):
@@ -147,7 +147,7 @@ def _json_value(name: str, text: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except _BROKEN as error:
-        raise BadParameterError(f"invalid query: {name} is no JSON: {error}") from error
+        raise BadParameterError(f"invalid query: {name} is not valid JSON: {error}") from error
 
 
 @cache
@@ -157,7 +157,7 @@ def _type_info(kind: Any) -> inspect.Type:
 
 @cache
 def _names(kind: type) -> tuple[frozenset[bytes], frozenset[bytes]]:
-    """Return the names of all fields of a struct and of what is in it: as they are, and in small letters."""
+    """Return the names of all fields of a struct and of the structs in it: as they are, and in lower case."""
     known = frozenset(name.encode() for name in _fields(_type_info(kind)))
     return known, frozenset(name.lower() for name in known)
 

@@ -1,4 +1,4 @@
-"""Which of our errors is which HTTP status. Clients print the message and look at the status, no more."""
+"""Map errors to HTTP statuses and messages. Clients print the message and look only at the status."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STATUSES: dict[str, int] = {
     "NotModifiedError": 304,
     "UnavailableError": 501,
 }
-"""Error class → status; by name, as classes live beside their rooms. A subclass has its base's."""
+"""Error class → status, by name: importing the classes would import their packages. Subclasses inherit it."""
 
 OURS = (
     "EngineError",
@@ -36,17 +36,17 @@ OURS = (
     "StepError",
     "StepKilledError",
 )
-"""What we word for users ourselves; anything else is a bug of ours, and its traceback goes into the log."""
+"""Errors whose messages are written for users; any other is a bug, and its traceback is logged."""
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
-    """The body of every answer that is not a success."""
+    """The body of every response that is not a success."""
 
     message: str
 
 
 class ApiError(engine.EngineError):
-    """An answer whose status fits none of the engine's classes."""
+    """An error whose status no class of the engine stands for."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -54,7 +54,7 @@ class ApiError(engine.EngineError):
 
 
 def status_of(error: BaseException) -> int:
-    """Return the HTTP status of an error, 500 for one that has no other."""
+    """Return the HTTP status of an error, 500 for an unknown class."""
     if isinstance(error, ApiError):
         return error.status
     for base in type(error).__mro__:
@@ -64,13 +64,13 @@ def status_of(error: BaseException) -> int:
 
 
 def text_of(error: BaseException) -> str:
-    """Return what the client is told. What an image store advises is for those who have only the store."""
+    """Return the message for the client, without advice for direct users of the image store."""
     text = str(error) or type(error).__name__
     names = {base.__name__ for base in type(error).__mro__}
     return text.partition("; ")[0] if "ImageNotFoundError" in names else text
 
 
 def is_ours(error: BaseException) -> bool:
-    """Say whether the error's text was worded for users."""
+    """Return whether the error's message is written for users."""
     names = {base.__name__ for base in type(error).__mro__}
     return not names.isdisjoint(OURS) or (isinstance(error, OSError) and bool(error.filename))

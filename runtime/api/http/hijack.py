@@ -1,7 +1,7 @@
-"""Connections that a request takes over: after the answer's head, bytes go both ways until both have ended.
+"""Hijacked connections: after the response's head, raw bytes go both ways until both sides have ended.
 
 aiohttp closes a connection whose reader has seen the end. Docker's clients half-close instead (no more
-stdin) and go on reading, so a taken connection is kept open for writing; our end of it is a half-close too.
+stdin) and go on reading, so a hijacked connection stays open for writing; we end it with a half-close, too.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from aiohttp.abc import AbstractStreamWriter
 _log = logging.getLogger(__name__)
 
 _ENOUGH = 256 << 10
-"""Unread bytes beyond which the client is made to wait."""
+"""Unread bytes beyond which reading from the client is paused."""
 
 HEAD_S = 300.0
-"""Seconds for the head of a request; who trickles it in any slower only holds a descriptor."""
+"""Seconds for the head of a request; a slower client only occupies a descriptor."""
 
 LINGER_S = 10.0
-"""Seconds that a client has, after the end of our output, to end its own."""
+"""Seconds that a client has to end its side after the end of our output."""
 
 _LOOKS, _LOOK_S = 100, 0.001
-"""How often to look whether a client has read the head, and with which pause."""
+"""How often to check whether a client has read the head, and the pause in between."""
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's connection, with a way to take it over and to be told when it is gone."""
+    """aiohttp's connection, which can be taken over, with an event for its end."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._taken: Hijacked | None = None
         self._late: asyncio.TimerHandle | None = None
         self._no_more = False
-        self._due = False  # a request has come and is not begun; aiohttp shows it nowhere, for a while
+        self._due = False  # a request has arrived but is not being handled yet, which aiohttp does not show
         self._last_body: StreamReader | None = None
         self.gone = asyncio.Event()
         self.writable = asyncio.Event()
@@ -50,24 +50,24 @@ class Connection(web.RequestHandler):
 
     @property
     def taken(self) -> bool:
-        """Whether a request has it for itself: nothing of HTTP may be written any more."""
+        """Whether a request has taken it over: no HTTP may be written any more."""
         return self._taken is not None
 
     def take(self) -> Hijacked:
-        """Give the connection to the request that is being handled."""
+        """Hand the connection over to the request that is being handled."""
         if self.transport is None:
             raise ConnectionResetError("the client has gone")
         rest, self._message_tail = bytes(self._message_tail), b""
         self._taken = Hijacked(self, self.transport)
         if rest:
             self._taken.feed(rest)
-        if self._no_more:  # all of the input came before the answer; who sent it still reads
+        if self._no_more:  # all of the input came before the response; the client still reads
             self._taken.feed_end()
             self.gone.clear()
         return self._taken
 
     def data_received(self, data: bytes) -> None:
-        """Hand bytes to whoever has the connection."""
+        """Pass bytes to the request that has taken the connection over, else to aiohttp."""
         if self._taken is not None:
             self._taken.feed(data)
             return
@@ -84,13 +84,13 @@ class Connection(web.RequestHandler):
             self._late.cancel()
             self._late = None
 
-    def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio looks at what it returns
-        """Keep a connection open for what is still to be written."""
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio uses the result
+        """Keep the connection open while something is still to be written."""
         if self._taken is not None:
             self._taken.feed_end()
             return True
         self._no_more = True
-        self.gone.set()  # for answers that never end; others are still written
+        self.gone.set()  # for responses that never end; others are still written
         if self._is_cut():
             self.force_close()
             return None
@@ -101,15 +101,15 @@ class Connection(web.RequestHandler):
         try:
             return await super()._handle_request(*arguments)
         finally:
-            if self._no_more and not self._messages:  # not before: what is closed is parsed no further
+            if self._no_more and not self._messages:  # not before: a closed connection is not parsed further
                 self.close()
 
     def _is_cut(self) -> bool:
-        """Whether the input ended within a body, for which somebody would wait for ever."""
+        """Whether the input ended within a body, whose reader would wait for ever."""
         return self._last_body is not None and not self._last_body.is_eof()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Tell whoever waits."""
+        """Wake everything that waits for this client."""
         self._stop_waiting()
         self.gone.set()
         self.writable.set()
@@ -118,12 +118,12 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """The client does not read as fast as we write."""
+        """Note that the client does not read as fast as we write."""
         self.writable.clear()
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        """It has read."""
+        """Note that the client has caught up."""
         self.writable.set()
         super().resume_writing()
 
@@ -134,11 +134,11 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is no HTTP request in the form of all other errors."""
+        """Answer a malformed request in the form of all other errors."""
         if request.writer.output_size > 0:
-            raise ConnectionError("the answer has begun already")
+            raise ConnectionError("the response has already begun")
         _log.debug("malformed request: %r", exc)
-        if isinstance(exc, web.RequestPayloadError):  # of a body that nobody has read to its end
+        if isinstance(exc, web.RequestPayloadError):  # from a body that was not read to its end
             status = 400
         response = web.json_response({"message": message or "malformed HTTP request"}, status=status)
         response.force_close()
@@ -146,7 +146,7 @@ class Connection(web.RequestHandler):
 
 
 class Hijacked:
-    """A taken connection. What it gets is kept up to a limit, then the client has to wait."""
+    """A connection that was taken over. Input is buffered up to a limit, then reading is paused."""
 
     def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
         self._connection, self._transport = connection, transport
@@ -158,11 +158,11 @@ class Hijacked:
 
     @property
     def gone(self) -> asyncio.Event:
-        """Set once the connection is closed, by whomever."""
+        """Set once the connection is closed, by either side."""
         return self._connection.gone
 
     async def read(self, most: int = 1 << 16) -> bytes:
-        """Return what has come; b"" once the client sends no more or is gone."""
+        """Return received bytes; b"" once the client sends no more or is gone."""
         while not self._unread and not self._ended:
             self._news.clear()
             await self._news.wait()
@@ -182,7 +182,7 @@ class Hijacked:
             await self._connection.writable.wait()
 
     def leave_if_hung_up(self) -> None:
-        """After the end of input: close when the client has closed it all, as only unix sockets tell."""
+        """After the end of input, abort if the client has closed both ways, which only unix sockets show."""
         sock = self._transport.get_extra_info("socket")
         if sock is not None and sock.family == socket.AF_UNIX and not self._transport.is_closing():
             poll = select.poll()
@@ -193,7 +193,8 @@ class Hijacked:
     async def head_is_read(self) -> None:
         """Return once the client has read all that was sent so far, or takes long; at once for TCP.
 
-        docker-py reads the head through a buffer and what follows past it: output that comes along is lost.
+        docker-py reads the head through a buffer but the rest directly: output that arrives with the head
+        is lost.
         """
         sock = self._transport.get_extra_info("socket")
         if sock is None or sock.family != socket.AF_UNIX:
@@ -204,9 +205,9 @@ class Hijacked:
             await asyncio.sleep(_LOOK_S)
 
     async def finish(self) -> None:
-        """Say that no more comes, and close it once the client has done the same.
+        """Half-close, and close once the client has done the same.
 
-        A socket closed with unread input is reset, and output that the client has not read yet is lost.
+        A socket closed with unread input is reset, and output that the client has not yet read is lost.
         """
         self._dropping = True
         self._unread.clear()
@@ -222,7 +223,7 @@ class Hijacked:
         self._transport.close()
 
     def feed(self, data: bytes) -> None:
-        """Take what the client sent."""
+        """Buffer bytes from the client."""
         if self._dropping:
             return
         self._unread += data
@@ -232,18 +233,18 @@ class Hijacked:
         self._news.set()
 
     def feed_end(self) -> None:
-        """The client sends no more."""
+        """Note that the client sends no more."""
         self._ended = True
         self._news.set()
 
 
 def _unread_by_peer(fd: int) -> int:
-    """Return what of a unix socket's output waits in the kernel, bytes and the room they take."""
+    """Return how much of a unix socket's output the peer has not read: bytes plus the kernel's overhead."""
     return int.from_bytes(fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 class Taken(web.StreamResponse):
-    """What a handler returns that took the connection: everything is written already."""
+    """The response of a handler that took the connection over: everything is already written."""
 
     def __init__(self, hijacked: Hijacked) -> None:
         super().__init__()
@@ -251,7 +252,7 @@ class Taken(web.StreamResponse):
         self.force_close()
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Write no head: it was written when the connection was taken."""
+        """Write nothing: the head was written when the connection was taken over."""
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
@@ -260,17 +261,17 @@ class Taken(web.StreamResponse):
 
 
 def wants_upgrade(request: web.BaseRequest) -> bool:
-    """Say whether the client asked to go on with another protocol on this connection."""
+    """Return whether the client asked to switch protocols on this connection."""
     return "Upgrade" in request.headers
 
 
 async def take_over(
     request: web.BaseRequest, media: str = "application/vnd.docker.raw-stream", **headers: str
 ) -> Hijacked:
-    """Answer with 101 (200 to a client that did not ask for an upgrade) and take the connection.
+    """Answer 101 (200 to a client that did not ask for an upgrade) and take the connection over.
 
-    media: the content type of what follows; without an upgrade Docker always says raw-stream. headers: more
-    of the head, with `_` for `-`.
+    media: the content type of the stream; without an upgrade dockerd always says raw-stream. headers: more
+    headers, with `_` for `-`.
     """
     connection = request.protocol
     assert isinstance(connection, Connection)

@@ -1,4 +1,4 @@
-"""What is wrong with a text that is no JSON, in the words of Go's decoder, which Docker's users know."""
+"""Describe invalid JSON as Go's decoder does, whose messages Docker's users know."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _EXPECTED = {
     "expected ',' or '}'": "after object key:value pair",
     "expected ',' or ']'": "after array element",
 }
-"""What our decoder says of the byte at a place → what Go's says."""
+"""msgspec's message about a byte → Go's message."""
 
 
 def is_only_trailing(error: Exception) -> bool:
-    """Say whether the document was whole, and something came behind it."""
+    """Return whether the document was complete and only followed by something else."""
     found = _AT.match(str(error))
     return found is not None and found[1] == _TRAILING
 
 
 def wording(error: Exception, data: bytes) -> str:
-    """Return Go's words for an error that decoding `data` raised; what has none keeps its own."""
+    """Return Go's message for an error that decoding `data` raised; an error without one keeps its own."""
     text = str(error)
     if text == "Input data was truncated":
         return "unexpected EOF"
@@ -40,7 +40,7 @@ def wording(error: Exception, data: bytes) -> str:
 
 
 def _expected_value(data: bytes, at: int) -> str | None:
-    """Of our decoder's one message: a wrong start of a value, a raw control character, a misspelt word."""
+    """Split msgspec's one message into bad first byte, raw control character and misspelt word."""
     if data[at : at + 1] < b" ":
         return "in string literal"
     before = data[:at].rstrip(_SPACES)[-1:]

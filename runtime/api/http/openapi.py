@@ -1,4 +1,4 @@
-"""The OpenAPI document, made of the routes: what is not described there does not exist."""
+"""Generate the OpenAPI document from the routes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
 
 
 def plain_path(path: str) -> str:
-    """Return a route's path in OpenAPI's form, its placeholders without expressions."""
+    """Return a route's path in OpenAPI's form, with placeholders that have no expressions."""
     return _PLACEHOLDER.sub(r"{\1}", path)
 
 
@@ -105,5 +105,5 @@ def _responses(route: Route, schema_of: dict[str, Any]) -> dict[str, Any]:
     for status in route.also:
         found[str(status)] = answer if status < 300 else failure
     if "304" in found:
-        found["304"] = {"description": "It is so already."}
+        found["304"] = {"description": "Nothing to do."}
     return found | {"default": failure}

@@ -1,4 +1,4 @@
-"""Platforms that requests name, `linux/arm64/v8` or a part of that."""
+"""Check platforms named in requests, `linux/arm64/v8` or a part of that."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from runtime.image.registry.registry_errors import RegistryError
 
 
 def check_name(text: str) -> Platform:
-    """Refuse what is no platform at all. Raises BadParameterError."""
+    """Read a platform. Raises BadParameterError for a malformed one."""
     try:
         return parse_platform(text)
     except RegistryError as error:
@@ -16,7 +16,7 @@ def check_name(text: str) -> Platform:
 
 
 def check_platform(text: str) -> None:
-    """Refuse what this machine cannot run. Raises BadParameterError."""
+    """Refuse platforms other than Linux. Raises BadParameterError."""
     system = check_name(text).os
     if system != "linux":
         raise BadParameterError(f'operating system is not supported: "{system}" is not linux')

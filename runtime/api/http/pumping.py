@@ -1,4 +1,4 @@
-"""Carries a program's stdio over a taken connection, both ways at once, until its output has ended."""
+"""Carry a program's stdio over a hijacked connection, both ways at once, until its output has ended."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from runtime.engine.service.stdio.attachment import Attachment
 
 
 async def pump(client: Hijacked, attachment: Attachment, *, stdin: bool, raw: bool) -> None:
-    """Hand input on and output out. A half-close of the client is the end of input, nothing else.
+    """Pass on input and output. A half-close by the client ends the input and nothing else.
 
-    raw: output without frames.
-
-    Returns when the output has ended, the client typed the detach keys, or is gone; the attachment is closed.
+    raw: output without frames. Returns when the output has ended, the client has typed the detach keys, or is
+    gone; the attachment is then closed.
     """
     try:
         async with alongside(feed(client, attachment) if stdin else _drop(client)):
@@ -29,7 +28,7 @@ async def pump(client: Hijacked, attachment: Attachment, *, stdin: bool, raw: bo
 
 
 async def feed(client: Hijacked, attachment: Attachment) -> None:
-    """Hand on what the client types, and that it types no more."""
+    """Pass on the client's input and its end."""
     while data := await client.read():
         await attachment.write(data)
     await attachment.close_stdin()
@@ -52,7 +51,7 @@ async def _send_output(client: Hijacked, attachment: Attachment, raw: bool) -> N
 
 
 async def until_gone(client: Hijacked, work: Coroutine[Any, Any, None]) -> None:
-    """Do the work, but no longer than the connection is there."""
+    """Do the work, but cancel it when the connection closes."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(client.gone.wait())
     try:
@@ -66,7 +65,7 @@ async def until_gone(client: Hijacked, work: Coroutine[Any, Any, None]) -> None:
 
 @contextlib.asynccontextmanager
 async def alongside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Let `work` run beside the block, and no longer."""
+    """Run `work` beside the block, and cancel it at the block's end."""
     task = asyncio.ensure_future(work)
     try:
         yield
@@ -75,7 +74,7 @@ async def alongside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 async def end(task: asyncio.Future[None]) -> None:
-    """Cancel a task and wait for its end, whatever that is."""
+    """Cancel a task and wait for its end, ignoring its result."""
     task.cancel()
     await asyncio.wait((task,))
     _ = task.cancelled() or task.exception()

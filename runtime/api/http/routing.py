@@ -1,4 +1,6 @@
-"""How a route is written: a coroutine on a `Call`, with its query, body and answer named as structs.
+"""Describe routes and find the one for a request.
+
+A route is a coroutine on a `Call`; its query, body and answer are given as structs:
 
     class ListQuery(Query):
         all: bool = False
@@ -8,8 +10,8 @@
     async def list_widgets(call: Call[ListQuery, None]) -> list[Widget]:
         return call.service.widgets(call.query.all)
 
-The decorator only describes; `runtime.api.app` collects the described functions of each module. What is
-described is also what the OpenAPI document is made of.
+The decorator only describes; `runtime.api.app` collects the described functions of each module. The OpenAPI
+document is made from the same descriptions.
 """
 
 from __future__ import annotations
@@ -37,19 +39,19 @@ Method = Literal["GET", "HEAD", "POST", "PUT", "DELETE"]
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of query structs. Fields are named as in the URL (`name=` of msgspec.field where that cannot be).
+    """Base of query structs. Fields are named as in the URL (else `name=` of msgspec.field).
 
-    A bool takes Docker's spellings (0, false, no, none and nothing at all are false), a list takes repeated
-    parameters, a dict takes JSON (`filters`, `buildargs`, `labels`). Unknown parameters are ignored.
+    A bool takes Docker's spellings (0, false, no, none and "" are false), a list takes repeated parameters, a
+    dict takes JSON (`filters`, `buildargs`, `labels`). Unknown parameters are ignored.
     """
 
 
 class Raw:
-    """As `body`: handlers read `call.request.content` itself; as `answer`: they make the response."""
+    """As `body`: the handler reads `call.request.content` itself; as `answer`: it makes the response."""
 
 
 class Call(Generic[Q, B]):
-    """One request. path: the route's placeholders; version: of the API, as (1, 45), the newest by default.
+    """One request. path: the values of the route's placeholders; version: of the API, as (1, 45).
 
     Without a body (allowed where the route says `optional`) `body` is None.
     """
@@ -77,10 +79,10 @@ Handler = Callable[[Call[Any, Any]], Awaitable[Any]]
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """A described route. path without the version prefix; `{name:.*}` matches slashes (names of images).
+    """A described route. path has no version prefix; `{name:.*}` matches slashes (names of images).
 
-    query, body, answer: types, None for none. media: the content type of an answer that is no JSON. also:
-    other statuses it answers with, for the OpenAPI document. optional: the body may be missing.
+    query, body, answer: types, None for none. media: the content type of an answer that is not JSON. also:
+    other statuses that it returns, for the OpenAPI document. optional: the body may be missing.
     """
 
     method: Method
@@ -117,10 +119,10 @@ def route(
     media: str = "",
     also: tuple[int, ...] = (),
 ) -> Callable[[Handler], Handler]:
-    """Describe a handler. What it returns is encoded as JSON with `status`; None is an empty answer.
+    """Describe a handler. Its result is encoded as JSON and sent with `status`; None is an empty response.
 
-    A returned `aiohttp.web.StreamResponse` goes out as it is. An error of our own classes becomes Docker's
-    `{"message": …}` with the status that `runtime.api.http.errors` gives its class. One handler may carry
+    A returned `aiohttp.web.StreamResponse` is sent as it is. An error of our own classes becomes Docker's
+    `{"message": …}` with the status that `runtime.api.http.errors` gives its class. A handler may have
     several decorators.
     """
 
@@ -145,7 +147,7 @@ def route(
 
 
 def routes_of(modules: Iterable[ModuleType]) -> list[Route]:
-    """All routes that the modules describe, in the order in which they stand there."""
+    """Return all routes that the modules describe, in their order there."""
     found: list[Route] = []
     for module in modules:
         for value in vars(module).values():
@@ -155,7 +157,7 @@ def routes_of(modules: Iterable[ModuleType]) -> list[Route]:
 
 
 def pattern_of(path: str) -> re.Pattern[str]:
-    """Return what matches a route's path: `{name}` takes one part, `{name:.*}` what the expression takes."""
+    """Return a path's pattern: `{name}` matches one part, `{name:.*}` what its expression matches."""
     pieces, end = [], 0
     for found in _PLACEHOLDER.finditer(path):
         pieces.append(re.escape(path[end : found.start()]))
@@ -165,7 +167,7 @@ def pattern_of(path: str) -> re.Pattern[str]:
 
 
 class RouteTable:
-    """All routes. Of several patterns that fit, the route that was described first is meant."""
+    """Finds routes: fixed paths by one look-up, others by the patterns for their first part, in order."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
@@ -179,7 +181,7 @@ class RouteTable:
                 self._fixed.setdefault((route.method, route.path), route)
 
     def find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
-        """Return the route of a path (without version) and what stands at its placeholders."""
+        """Return the route of a path (without version) and the values of its placeholders."""
         fixed = self._fixed.get((method, path))
         if fixed is not None:
             return fixed, {}

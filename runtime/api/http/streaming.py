@@ -1,4 +1,4 @@
-"""Answers that come bit by bit: progress, logs, events, tar files."""
+"""Streamed responses: progress, logs, events, tar files."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ async def send_stream(
     headers: dict[str, str] | None = None,
     patient: bool = False,
 ) -> web.StreamResponse:
-    """Send the head at once and then each chunk as it comes; stop the source when the client has gone.
+    """Send the head at once and then each chunk as it comes; stop the source when the client is gone.
 
-    patient: the head waits for the first chunk, for clients that do not read on once they have it.
-    An error before the first chunk can still become an answer of its own only if the source was asked for
-    that chunk before: see `first_of`.
+    patient: send the head only with the first chunk, for clients that stop reading once they have it.
+    An error before the first chunk becomes an error response only if that chunk was awaited before: see
+    `first_of`.
     """
     response = web.StreamResponse(status=status, headers={"Content-Type": media, **(headers or {})})
 
@@ -51,9 +51,10 @@ async def send_stream(
 async def send_json_lines(
     request: web.BaseRequest, documents: AsyncIterable[Any], *, status: int = 200, patient: bool = False
 ) -> web.StreamResponse:
-    """Send documents as lines of JSON, each as it comes; an error in between becomes the last line.
+    """Send documents as lines of JSON, each as it comes; an error becomes the last line.
 
-    Docker's clients read `errorDetail` in such a stream as the failure of the whole. patient: of send_stream.
+    Docker's clients take `errorDetail` in such a stream for the failure of the request. patient: as in
+    send_stream.
     """
 
     async def lines() -> AsyncIterator[bytes]:
@@ -72,7 +73,7 @@ async def send_json_lines(
 
 
 async def first_of(chunks: AsyncIterator[T]) -> AsyncIterator[T]:
-    """Wait for the first chunk, so that its error is raised here, and return an iterator over all of them."""
+    """Wait for the first chunk, so that its error is raised here, and return an iterator over all chunks."""
     try:
         first = await anext(chunks)
     except StopAsyncIteration:
@@ -81,7 +82,7 @@ async def first_of(chunks: AsyncIterator[T]) -> AsyncIterator[T]:
 
 
 async def while_connected(request: web.BaseRequest, work: Coroutine[Any, Any, T]) -> T:
-    """Do the work, but no longer than the client is there. Raises ConnectionResetError when it went first."""
+    """Do the work, but cancel it when the client disconnects. Raises ConnectionResetError then."""
     connection = request.protocol
     if not isinstance(connection, Connection):
         return await work
@@ -100,13 +101,13 @@ async def while_connected(request: web.BaseRequest, work: Coroutine[Any, Any, T]
 
 
 async def _close(source: AsyncIterable[Any]) -> None:
-    """End a source that is not read to its end: left to the garbage collector, its work would go on."""
+    """Close a source that may not be read to its end: left to the garbage collector, its work would go on."""
     if isinstance(source, AsyncGenerator | _Joined):
         await source.aclose()
 
 
 class _Joined(AsyncIterator[T]):
-    """The chunk that was waited for, and the others."""
+    """The first chunk and the others."""
 
     def __init__(self, first: T, rest: AsyncIterator[T]) -> None:
         self._first, self._rest = [first], rest

@@ -1,4 +1,4 @@
-"""The versions of Docker's API that are spoken, and what the daemon says of itself."""
+"""The supported versions of Docker's API, and our own version."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def text(version: tuple[int, int]) -> str:
 
 
 def split_path(path: str) -> tuple[tuple[int, int], str]:
-    """Return the version a path asks for (else the newest), and the path without it. Raises ApiError."""
+    """Return the version that a path asks for (else the newest), and the path without it. Raises ApiError."""
     found = _PREFIX.match(path)
     if found is None:
         return NEWEST, path
@@ -38,7 +38,7 @@ def split_path(path: str) -> tuple[tuple[int, int], str]:
 
 
 def program() -> str:
-    """Return our own version, as installed."""
+    """Return the installed version of ninetynine."""
     try:
         return metadata.version("ninetynine")
     except metadata.PackageNotFoundError:

@@ -48,7 +48,7 @@ def options(*flags: str) -> DaemonOptions:
 
 
 def test_tcp_that_others_reach_needs_certificates_or_a_flag_that_says_what_it_means():
-    with pytest.raises(BadParameterError, match="whoever reaches this port is root"):
+    with pytest.raises(BadParameterError, match="anyone who reaches this port is root"):
         options("--host", "tcp://0.0.0.0:1")
     assert options("--host", "tcp://0.0.0.0:1", PLAIN).tls is None
     with pytest.raises(BadParameterError, match="--tlscert"):
@@ -67,7 +67,7 @@ def test_a_socket_that_nobody_has_is_replaced_and_one_in_use_is_not(tmp_path: Pa
     second.close()
     path.unlink()
     path.write_text("mine")
-    with pytest.raises(EngineError, match="no socket"):
+    with pytest.raises(EngineError, match="not a socket"):
         listen(address)
     assert path.read_text() == "mine"
 
@@ -83,7 +83,7 @@ def test_a_port_in_use_is_named(tmp_path: Path):
 
 
 def test_a_root_has_one_daemon_whose_process_is_named(tmp_path: Path):
-    taken = rf"process id {os.getpid()} has it"
+    taken = rf"process id {os.getpid()} uses it"
     with only_one(tmp_path), pytest.raises(EngineError, match=taken), only_one(tmp_path):
         pass
     with only_one(tmp_path):

@@ -251,7 +251,7 @@ def test_a_signal_has_the_file_read_again(own: Daemon, file: Path):
     with own.docker_start("events", "--since", "0", "--filter", "event=reload") as events:
         file.write_text(json.dumps({"labels": ["place=there"], "mtu": 1300}))  # that is a flag too
         os.kill(own.pid, signal.SIGHUP)
-        while "all stays as it is: unable to configure the daemon" not in own.log.read_text():
+        while "the configuration stays as it is: unable to configure the daemon" not in own.log.read_text():
             pass
         assert own.docker("info", "-f", "{{json .Labels}}") == '["place=here"]\n'
         file.write_text(json.dumps({"labels": ["b=c"]}))

@@ -42,7 +42,7 @@ def nnd(*flags: str) -> subprocess.CompletedProcess[str]:
 def test_a_second_daemon_on_the_same_root_is_refused_and_told_of_the_first(own: Daemon):
     said = nnd("--root", str(own.root), "--host", f"unix://{own.socket}2")
     assert said.returncode == 1
-    assert f"the nnd with process id {own.pid} has it" in said.stderr
+    assert f"the nnd with process id {own.pid} uses it" in said.stderr
     assert said.stdout == ""
     other = tempfile.mkdtemp(prefix="nnd-test-")
     try:
@@ -190,7 +190,7 @@ def test_without_root_it_says_so():
         [sys.executable, "-c", program, "--root", "/nowhere"], capture_output=True, text=True
     )
     assert said.returncode == 1
-    assert said.stderr == "nnd: it needs root, for namespaces, mounts and cgroups: start it with sudo\n"
+    assert said.stderr == "nnd: it needs root for namespaces, mounts and cgroups: start it with sudo\n"
 
 
 def test_a_mirror_is_a_host_and_plain_where_it_says_http():

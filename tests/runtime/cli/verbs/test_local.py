@@ -175,7 +175,7 @@ def test_two_commands_share_a_daemon_which_ends_with_the_last(local: Local):
     assert local.says("ps", "--format", "{{.Names}}").split() == ["two", "one"]
     assert local.says("exec", "one", "echo", "inside") == "inside\n"
     refused = local("sweep")
-    assert (refused.returncode, f"process id {daemon} has it" in refused.stderr) == (1, True)
+    assert (refused.returncode, f"process id {daemon} uses it" in refused.stderr) == (1, True)
     local.says("stop", "one")
     assert first.wait(60) == 5
     assert local.pids("runtime.api.private") == [daemon]
@@ -271,7 +271,7 @@ def test_a_daemon_s_containers_are_left_alone(local: Local):
         check=True, env=local.environment, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     held = local("ps")
-    assert (held.returncode, f"process id {daemon.pid} has it" in held.stderr) == (125, True), held
+    assert (held.returncode, f"process id {daemon.pid} uses it" in held.stderr) == (125, True), held
     assert local.says("verify", "busybox") == "unchanged: busybox\n"
     daemon.terminate()
     left = local("ps")
