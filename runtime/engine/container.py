@@ -1,4 +1,4 @@
-"""One container: start, exec, remove; what lies between is Running's."""
+"""One container: start, exec, remove; what lies between is RunningProgram's."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from runtime.engine.exec_process import ExecOptions, Target, begin_join, hide_me
 from runtime.engine.pending_start import Pending
 from runtime.engine.prepare import Prepared, plan_start
 from runtime.engine.reaper import Child, Process
-from runtime.engine.running import Running
-from runtime.engine.start_errors import named, without_collector
+from runtime.engine.running import RunningProgram
+from runtime.engine.start_errors import errors_named, gc_paused
 from runtime.oci.plan import Plan
 from runtime.oci.spec import NamespaceType
 from runtime.spawn import namespaces, terminal
@@ -26,12 +26,12 @@ from runtime.spawn.idmaps import let_go, mapping_pipe
 from runtime.spawn.tape import Paused, SlotValue, Spawned, spawn
 
 if TYPE_CHECKING:
-    from runtime.engine.resources import Resources
+    from runtime.engine.resources import EngineResources
     from runtime.image.layers.store_files import Lease
 
 Stdio = tuple[int, int, int]
 _PHASES = ("cgroup", "network", "root", "slots", "spawn")
-_NOTHING: Mapping[NamespaceType, Running] = {}
+_NOTHING: Mapping[NamespaceType, RunningProgram] = {}
 _PATIENCE_S, _AGAIN_S = 10.0, 0.25
 
 
@@ -52,19 +52,19 @@ class _Ready(NamedTuple):
     stamps: tuple[int, ...]
 
 
-class Container(Running):
-    """Made by Engine.create(). Several threads may call; remove() frees everything it held."""
+class Container(RunningProgram):
+    """Made by Engine.create(). Several threads may call; remove() frees everything it fds."""
 
     def __init__(
         self,
-        resources: Resources,
+        resources: EngineResources,
         on_removed: Callable[[Container], None],
-        id: str,  # noqa: A002
+        container_id: str,
         prepared: Prepared,
         lease: Lease | None,
-        joined: Mapping[NamespaceType, Running] = _NOTHING,
+        joined: Mapping[NamespaceType, RunningProgram] = _NOTHING,
     ) -> None:
-        super().__init__(id, prepared, joined)
+        super().__init__(container_id, prepared, joined)
         self.record: StartRecord | None = None
         self._resources, self._on_removed = resources, on_removed
         self._prepared = prepared
@@ -100,8 +100,8 @@ class Container(Running):
         behind.
         """
         requested = time.monotonic_ns()
-        with self._starting() as held:
-            ready = self._ready((stdin_fd, stdout_fd, stderr_fd), size, held)
+        with self._starting() as fds:
+            ready = self._ready((stdin_fd, stdout_fd, stderr_fd), size, fds)
             return self._settle(requested, ready, self._spawn(ready))
 
     def begin(
@@ -114,8 +114,8 @@ class Container(Running):
     ) -> Pending[StartRecord]:
         """Like start(), but do not wait for the execve: that, and failing of it, is the answer's finish()."""
         requested = time.monotonic_ns()
-        with self._starting() as held:
-            ready = self._ready((stdin_fd, stdout_fd, stderr_fd), size, held)
+        with self._starting() as fds:
+            ready = self._ready((stdin_fd, stdout_fd, stderr_fd), size, fds)
             paused = self._pause(ready)
             if self._group is not None:
                 self._group.close_fds()
@@ -129,34 +129,34 @@ class Container(Running):
         return self._begun
 
     @contextlib.contextmanager
-    def _starting(self) -> Iterator[launch.Held]:
+    def _starting(self) -> Iterator[launch.OpenFds]:
         """Hold descriptors for a start, name its errors, and free everything after one."""
         with self._lock:
             if self._child is not None or self._removed or self._begun is not None:
                 raise ContainerStateError(f"start {self.id}: it was started before; create another one")
-            held = launch.Held()
+            fds = launch.OpenFds()
             try:
                 argv0 = self.config.argv[0]
-                with named(f"start {self.id} ({argv0})", argv0), without_collector():
-                    yield held
+                with errors_named(f"start {self.id} ({argv0})", argv0), gc_paused():
+                    yield fds
             except BaseException:
-                held.close()
+                fds.close()
                 self._free()
                 raise
             finally:
-                held.close()
+                fds.close()
 
-    def _ready(self, stdio: Stdio, size: tuple[int, int] | None, held: launch.Held) -> _Ready:
+    def _ready(self, stdio: Stdio, size: tuple[int, int] | None, fds: launch.OpenFds) -> _Ready:
         resources = self._resources
         group = self._group = resources.take_cgroup(self.id, self.config)
         grouped = time.monotonic_ns()
         self.attach()
         attached = time.monotonic_ns()
         root = resources.take_root(self._prepared)
-        held.keep(root.fd)
+        fds.keep(root.fd)
         self._home = root.home
         made = time.monotonic_ns()
-        plan, slots = self._plan(stdio, size, held)
+        plan, slots = self._plan(stdio, size, fds)
         slots["root"] = root.fd
         if self._attachment is not None and self._attachment.netns_fd is not None:
             slots["ns_network"] = self._attachment.netns_fd
@@ -167,7 +167,7 @@ class Container(Running):
         if group is not None:
             v2_fd = group.v2_fd
             slots.update(zip(resources.join_slots, group.join_fds, strict=True))
-            slots.update(launch.cgroup_slots(group, self.config, plan.tape.slots, held))
+            slots.update(launch.cgroup_slots(group, self.config, plan.tape.slots, fds))
         return _Ready(plan, slots, v2_fd, (grouped, attached, made, time.monotonic_ns()))
 
     def _settle(self, requested: int, ready: _Ready, spawned: Spawned) -> StartRecord:
@@ -209,31 +209,31 @@ class Container(Running):
         return namespaces.children_in_pid_namespace(self._shared["pid"].pidfd, own)
 
     def _plan(
-        self, stdio: Stdio, size: tuple[int, int] | None, held: launch.Held
+        self, stdio: Stdio, size: tuple[int, int] | None, fds: launch.OpenFds
     ) -> tuple[Plan, dict[str, SlotValue]]:
         resources, prepared, config = self._resources, self._prepared, self.config
         argv = ("init", *config.argv) if config.init else config.argv
         slots = launch.program_slots(argv, prepared.env, prepared.paths)
         if config.tty:
-            slots["devpts"] = devpts = held.keep(terminal.make_devpts())
+            slots["devpts"] = devpts = fds.keep(terminal.make_devpts())
             self.tty_fd, peer = terminal.open_terminal(devpts)
             if size is not None:
                 terminal.resize(self.tty_fd, *size)
-            stdio = (held.keep(peer),) * 3
+            stdio = (fds.keep(peer),) * 3
         nulls = launch.nulls_of(stdio)
         plan = plan_start(prepared, nulls)
-        slots.update(launch.stdio_slots(stdio, nulls, held))
+        slots.update(launch.stdio_slots(stdio, nulls, fds))
         if "anchor" in plan.tape.slots:
             slots["anchor"] = resources.anchor_fd
         if "mountpoint" in plan.tape.slots:
             slots["mountpoint"] = resources.directories.mountpoint.encode()
         if prepared.binds:
-            slots.update(launch.mount_slots(prepared, held))
+            slots.update(launch.mount_slots(prepared, fds))
         if "hostname" in plan.tape.slots:
             slots["hostname"] = hostname = (config.hostname or self.id).encode()
             slots["hostname_length"] = len(hostname)
         if prepared.maps is not None:
-            slots.update(launch.device_slots(prepared, held))
+            slots.update(launch.device_slots(prepared, fds))
         if config.init:
             slots["init"] = resources.init_fd()
         return plan, slots
@@ -283,7 +283,7 @@ class Container(Running):
 
     @contextlib.contextmanager
     def _joining(self, argv: Sequence[str]) -> Iterator[None]:
-        with self._lock, named(f"exec {argv[0]} in {self.id}", argv[0]):
+        with self._lock, errors_named(f"exec {argv[0]} in {self.id}", argv[0]):
             yield
 
     def _keep(self, process: Process) -> Process:
@@ -294,7 +294,7 @@ class Container(Running):
     # ---- end ------------------------------------------------------------------------------------------
 
     def remove(self, patience_s: float = _PATIENCE_S) -> None:
-        """Kill what still runs and free all the container held. Idempotent.
+        """Kill what still runs and free all the container fds. Idempotent.
 
         Raises EngineError when that has not ended after `patience_s`: it is stuck in the kernel. Its cgroup
         is then left to a later sweep; all else is freed.

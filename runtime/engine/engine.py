@@ -20,7 +20,7 @@ from runtime.engine.config import ContainerConfig
 from runtime.engine.container import Container
 from runtime.engine.errors import EngineError
 from runtime.engine.prepare import prepare
-from runtime.engine.resources import Resources, takes_network
+from runtime.engine.resources import EngineResources, takes_network
 from runtime.oci.spec import NamespaceType
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Engine:
         self._created = 0
         self._coming = deque(secrets.token_hex(6) for _ in range(process_resources.POOL_SIZE))
         self._closed = False
-        self._resources = Resources(self.root, targets=targets)
+        self._resources = EngineResources(self.root, targets=targets)
         self.swept = self._resources.swept
 
     @functools.cached_property
@@ -75,7 +75,7 @@ class Engine:
         self,
         config: ContainerConfig,
         *,
-        id: str = "",  # noqa: A002
+        container_id: str = "",
         joined: Mapping[NamespaceType, Container] | None = None,
     ) -> Container:
         """Plan a container; nothing is made on the host before its start().
@@ -103,7 +103,9 @@ class Engine:
             if lease is not None:
                 lease.close()
             raise
-        container = Container(self._resources, self._forget, id or self._new_id(), prepared, lease, others)
+        container = Container(
+            self._resources, self._forget, container_id or self._new_id(), prepared, lease, others
+        )
         self._containers[container.id] = container
         self._created += 1
         return container

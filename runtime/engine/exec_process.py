@@ -23,7 +23,7 @@ from runtime.spawn.mounts import add_open
 from runtime.spawn.tape import Paused, Result, Slot, SlotValue, Spawned, Tape, spawn
 
 if TYPE_CHECKING:
-    from runtime.engine.resources import Resources
+    from runtime.engine.resources import EngineResources
 
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class ExecOptions(msgspec.Struct, frozen=True, kw_only=True):
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """The container to join."""
 
-    resources: Resources
+    resources: EngineResources
     prepared: Prepared
     child: Child
     group: Cgroup | None
@@ -91,21 +91,21 @@ def _join(
     paths = process.search_path(argv[0], env)
     run = exec_process(prepared, cwd=options.cwd, user=options.user, tty=options.tty, caps=options.caps)
     joins = len(target.resources.join_slots) if target.group is not None else 0
-    with contextlib.closing(launch.Held()) as held:
+    with contextlib.closing(launch.OpenFds()) as fds:
         tty_fd = -1
         if options.tty:
-            tty_fd, peer = _open_terminal(target.child, held)
+            tty_fd, peer = _open_terminal(target.child, fds)
             if options.size is not None:
                 terminal.resize(tty_fd, *options.size)
-            stdio = (held.keep(peer),) * 3
+            stdio = (fds.keep(peer),) * 3
         try:
             nulls = launch.nulls_of(stdio)
             plan = make_exec_plan(prepare_exec(prepared, run, len(paths), joins, nulls))
             slots = launch.program_slots(argv, env, paths)
-            slots.update(launch.stdio_slots(stdio, nulls, held))
+            slots.update(launch.stdio_slots(stdio, nulls, fds))
             if "root" in plan.tape.slots:
                 path = f"/proc/{target.child.pid}/root"
-                slots["root"] = held.keep(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+                slots["root"] = fds.keep(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
             if "target" in plan.tape.slots:
                 slots["target"] = target.child.pidfd
             return _launch(target, plan.tape, slots, launched), tty_fd
@@ -160,7 +160,7 @@ def _devpts_tape(*, ends: bool = False) -> Tape:
     return tape
 
 
-def _open_terminal(child: Child, held: launch.Held) -> terminal.Terminal:
+def _open_terminal(child: Child, fds: launch.OpenFds) -> terminal.Terminal:
     """Open a terminal of the container's own devpts, reached without following anything in the container."""
     slots: dict[str, SlotValue] = {"root": f"/proc/{child.pid}/root".encode()}
     if not returns(_devpts_tape(ends=True), slots, _ANSWER_S):
@@ -168,8 +168,8 @@ def _open_terminal(child: Child, held: launch.Held) -> terminal.Terminal:
             "open a terminal: what the container has mounted at /dev does not answer; use no -t"
         )
     root, devpts = _devpts_tape().walk(slots)
-    held.keep(root)
-    held.keep(devpts)
+    fds.keep(root)
+    fds.keep(devpts)
     if child.poll() is not None:
         raise ContainerStateError("the container has ended; nothing can be started in it any more")
     return terminal.open_terminal(devpts)

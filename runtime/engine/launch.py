@@ -25,7 +25,7 @@ from runtime.spawn.tape import SlotValue, StepError, pointers
 _NULL = os.makedev(1, 3)
 
 
-class Held:
+class OpenFds:
     """Descriptors that live from the preparation of a start to its end."""
 
     def __init__(self) -> None:
@@ -50,11 +50,11 @@ def program_slots(argv: Sequence[str], env: Sequence[str], paths: Sequence[str])
     return slots
 
 
-def device_slots(prepared: Prepared, held: Held) -> dict[str, SlotValue]:
+def device_slots(prepared: Prepared, fds: OpenFds) -> dict[str, SlotValue]:
     """Detached copies of the host's device nodes, for a container that may make none."""
     nodes = device_nodes(prepared.spec)
     return {
-        f"device{number}": held.keep(clone_mount(node.path, recursive=False))
+        f"device{number}": fds.keep(clone_mount(node.path, recursive=False))
         for number, node in enumerate(nodes)
     }
 
@@ -64,16 +64,16 @@ def nulls_of(stdio: Sequence[int]) -> tuple[int, ...]:
     return tuple(number for number, fd in enumerate(stdio) if fd < 0 or os.fstat(fd).st_rdev == _NULL)
 
 
-def stdio_slots(stdio: Sequence[int], nulls: Sequence[int], held: Held) -> dict[str, SlotValue]:
+def stdio_slots(stdio: Sequence[int], nulls: Sequence[int], fds: OpenFds) -> dict[str, SlotValue]:
     """Descriptors 0, 1, 2 but `nulls`. Those below 3 are moved: a dup3 onto themselves would fail."""
     slots: dict[str, SlotValue] = {}
     for number, fd in enumerate(stdio):
         if number not in nulls:
-            slots[f"fd{number}"] = held.keep(_above_stdio(fd)) if fd < 3 else fd
+            slots[f"fd{number}"] = fds.keep(_above_stdio(fd)) if fd < 3 else fd
     return slots
 
 
-def mount_slots(prepared: Prepared, held: Held) -> dict[str, SlotValue]:
+def mount_slots(prepared: Prepared, fds: OpenFds) -> dict[str, SlotValue]:
     """Detached copies of the bind mounts' sources."""
     slots: dict[str, SlotValue] = {}
     for number, (source, options) in enumerate(prepared.binds):
@@ -93,12 +93,12 @@ def mount_slots(prepared: Prepared, held: Held) -> dict[str, SlotValue]:
                 )
         except StepError as error:
             raise EngineError(f"mount source {source}: {error}") from error
-        slots[f"mount{number}"] = held.keep(tree)
+        slots[f"mount{number}"] = fds.keep(tree)
     return slots
 
 
 def cgroup_slots(
-    group: Cgroup, config: ContainerConfig, wanted: Collection[str], held: Held
+    group: Cgroup, config: ContainerConfig, wanted: Collection[str], fds: OpenFds
 ) -> dict[str, SlotValue]:
     """Detached mounts of the container's own cgroup directories, for it to look at.
 
@@ -110,7 +110,7 @@ def cgroup_slots(
     if group.shown and not config.privileged and not whole:
         return {f"cgroupfs{number}": fd for number, fd in enumerate(group.shown)}
     return {
-        f"cgroupfs{number}": held.keep(_view(path, read_only=not config.privileged))
+        f"cgroupfs{number}": fds.keep(_view(path, read_only=not config.privileged))
         for number, path in enumerate((group.v2_top,) if whole else _seen(group))
     }
 

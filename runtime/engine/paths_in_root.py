@@ -45,15 +45,6 @@ def _tape() -> Tape:
     return tape
 
 
-def status_in(root_fd: int, path: str) -> os.stat_result:
-    """Return the status of `path`; a link at its end is only followed before a slash. Raises OSError."""
-    fd = open_in(root_fd, path, os.O_PATH | os.O_NOFOLLOW)
-    try:
-        return os.fstat(fd)
-    finally:
-        os.close(fd)
-
-
 def clean(path: str) -> str:
     """Return `path` from the root on, without `..` and doubled slashes; `/` and `/.` at its end are kept."""
     cleaned = posixpath.normpath("/" + path.lstrip("/"))

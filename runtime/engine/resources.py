@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from runtime.network.model import NetworkAttachment
 
 
-class Resources:
+class EngineResources:
     """Made and closed by its engine. Making it also frees what dead engines left: `swept`.
 
     join_slots: the slots of the v1 hierarchies a child joins. cgroup_views: the names that a cgroup view has

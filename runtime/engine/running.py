@@ -19,14 +19,16 @@ if TYPE_CHECKING:
     from runtime.network.model import NetworkAttachment
 
 
-class Running:
+class RunningProgram:
     """What a container is while it runs; its start and end are container.Container's.
 
     tty_fd: the host's end of its terminal once started with tty, else -1; closed by remove().
     """
 
-    def __init__(self, id: str, prepared: Prepared, joined: Mapping[NamespaceType, Running]) -> None:  # noqa: A002
-        self.id = id
+    def __init__(
+        self, container_id: str, prepared: Prepared, joined: Mapping[NamespaceType, RunningProgram]
+    ) -> None:
+        self.id = container_id
         self.config = prepared.config
         self.layers = prepared.layers
         self.tty_fd = -1

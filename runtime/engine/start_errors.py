@@ -15,7 +15,7 @@ from runtime.spawn.tape import StepError, StepKilledError
 
 
 @contextlib.contextmanager
-def without_collector() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Let no garbage collection fall into a start: in a large process one takes longer than the start."""
     enabled = gc.isenabled()
     gc.disable()
@@ -34,7 +34,7 @@ def _not_executed(program: str, number: int) -> tuple[int, str]:
 
 
 @contextlib.contextmanager
-def named(operation: str, program: str) -> Iterator[None]:
+def errors_named(operation: str, program: str) -> Iterator[None]:
     """Give the kernel's errors the name of what was asked."""
     try:
         yield

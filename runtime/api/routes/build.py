@@ -16,7 +16,7 @@ from runtime.api.http.streaming import first_of, send_json_lines
 from runtime.api.views.documents import ProgressAnswer
 from runtime.engine.errors import BadParameterError, BuildError, UnavailableError
 from runtime.engine.service.build.options import BuildOptions
-from runtime.engine.service.model.progress import Line, told
+from runtime.engine.service.model.progress import Line, run_reporting
 from runtime.engine.service.model.request import Body, Ulimit
 from runtime.image.registry.credentials import Credential, from_document, key_of
 
@@ -71,7 +71,7 @@ async def build_image(call: Call[BuildQuery, None]) -> web.StreamResponse:
     options = _options(query)
     credentials = _credentials(call.request.headers.get("X-Registry-Config", ""))
     chunks = call.request.content.iter_chunked(_CHUNK)
-    lines = told(
+    lines = run_reporting(
         lambda say: build(call.service, chunks, options, say, remote=query.remote, credentials=credentials)
     )
     return await send_json_lines(call.request, await first_of(_with_failure(lines)))

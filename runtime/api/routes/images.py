@@ -18,7 +18,7 @@ from runtime.api.views.images import HistoryItem, ImageDocument, ImageSummary
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.images import images
 from runtime.engine.service.images.commit import commit
-from runtime.engine.service.model.progress import told
+from runtime.engine.service.model.progress import run_reporting
 from runtime.engine.service.model.request import Body, Config
 from runtime.image.store.listing import LIST_FILTERS, PRUNE_FILTERS
 from runtime.image.store.removal import Removal
@@ -178,7 +178,7 @@ class LoadQuery(Query, frozen=True):
 async def load_images(call: Call[LoadQuery, None]) -> web.StreamResponse:
     """Take in all images of an archive; failures are the last line of the answer, as clients expect."""
     chunks = call.request.content.iter_chunked(_CHUNK)
-    lines = told(lambda say: images.load_images(call.service, chunks, say, quiet=call.query.quiet))
+    lines = run_reporting(lambda say: images.load_images(call.service, chunks, say, quiet=call.query.quiet))
     return await send_json_lines(call.request, lines, patient=True)
 
 
@@ -200,7 +200,7 @@ async def import_image(call: Call[Any, Any]) -> web.StreamResponse:
         raise BadParameterError("nothing to create an image from: give fromImage or fromSrc")
     check_platform(query.platform)
     chunks = call.request.content.iter_chunked(_CHUNK)
-    lines = told(
+    lines = run_reporting(
         lambda say: images.import_tar(
             call.service,
             query.from_src,

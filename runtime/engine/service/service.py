@@ -59,7 +59,7 @@ class Service(Parts):
     ) -> Service:
         """Open the daemon's state at `root`, take up what still runs, start what its policy starts.
 
-        insecure: registries without TLS; mirrors: hosts that are asked before the hub (registry.options).
+        insecure: registries without TLS; mirrors: hosts that are asked before Docker Hub (registry.options).
         private: what runs ends with this process, however that ends, and no policy starts anything.
         experimental: what is told to clients, who ask some things only of such a daemon. settings: what
         containers and networks get that ask for nothing else, checked by settings.check_settings.

@@ -16,7 +16,7 @@ from typing import TypeVar
 from runtime.engine import errors
 from runtime.engine.errors import EngineError, StartFailedError, UnavailableError
 from runtime.engine.spawner import launch
-from runtime.engine.spawner.framing import Outbox, WireError, answers, close_all
+from runtime.engine.spawner.framing import Outbox, WireError, close_all, daemon_inbox
 from runtime.engine.spawner.protocol import (
     MAIN,
     VERSION,
@@ -67,7 +67,7 @@ class Spawner:
         self._early: list[Exited] = []
         self._sock = sock
         self._loop = asyncio.get_running_loop()
-        self._inbox, self._outbox = answers(), Outbox()
+        self._inbox, self._outbox = daemon_inbox(), Outbox()
         self._serials = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._closed = self._is_lost = False
@@ -157,54 +157,54 @@ class Spawner:
         """Start a program in a running container; descriptors as with start()."""
         return await self._ask_fds(request, Started)
 
-    async def signal(self, id: str, number: int, exec_id: str = MAIN) -> None:  # noqa: A002
+    async def signal(self, container_id: str, number: int, exec_id: str = MAIN) -> None:
         """Send a signal; nothing happens to a program that has ended. NotFoundError: no such program here."""
-        await self._ask(Signal(id=id, exec_id=exec_id, number=number), Done)
+        await self._ask(Signal(id=container_id, exec_id=exec_id, number=number), Done)
 
-    async def pause(self, id: str) -> None:  # noqa: A002
+    async def pause(self, container_id: str) -> None:
         """Freeze all processes of a container."""
-        await self._ask(Act(what="pause", id=id), Done)
+        await self._ask(Act(what="pause", id=container_id), Done)
 
-    async def unpause(self, id: str) -> None:  # noqa: A002
+    async def unpause(self, container_id: str) -> None:
         """Let them go on."""
-        await self._ask(Act(what="unpause", id=id), Done)
+        await self._ask(Act(what="unpause", id=container_id), Done)
 
-    async def release(self, id: str, exec_id: str = MAIN) -> None:  # noqa: A002
+    async def release(self, container_id: str, exec_id: str = MAIN) -> None:
         """Free what an ended container (or exec) still holds; the writable layer stays in its home.
 
         Acknowledges the exit: it is not told again. Kills what is left in its cgroup. Unknown ids are fine.
         """
-        _, mounts = await self._ask_fds(Act(what="release", id=id, exec_id=exec_id), Done)
+        _, mounts = await self._ask_fds(Act(what="release", id=container_id, exec_id=exec_id), Done)
         if mounts:  # to take mounts off waits for the kernel
             self._loop.run_in_executor(None, close_all, mounts)
 
-    async def close_stdin(self, id: str, exec_id: str = MAIN) -> None:  # noqa: A002
+    async def close_stdin(self, container_id: str, exec_id: str = MAIN) -> None:
         """Close the spawner's copy of a program's stdin; it reads its end once the caller's is closed too."""
-        await self._ask(Act(what="close_stdin", id=id, exec_id=exec_id), Done)
+        await self._ask(Act(what="close_stdin", id=container_id, exec_id=exec_id), Done)
 
-    async def kill_all(self, id: str) -> None:  # noqa: A002
+    async def kill_all(self, container_id: str) -> None:
         """SIGKILL everything in a container's cgroup."""
-        await self._ask(Act(what="kill_all", id=id), Done)
+        await self._ask(Act(what="kill_all", id=container_id), Done)
 
-    async def usage(self, id: str) -> Usage:  # noqa: A002
+    async def usage(self, container_id: str) -> Usage:
         """Return what a container uses now."""
-        return await self._ask(Act(what="usage", id=id), Usage)
+        return await self._ask(Act(what="usage", id=container_id), Usage)
 
-    async def pids(self, id: str) -> tuple[int, ...]:  # noqa: A002
+    async def pids(self, container_id: str) -> tuple[int, ...]:
         """Return the pids (on the host) of all processes of a container, execs included."""
-        return (await self._ask(Act(what="pids", id=id), Pids)).pids
+        return (await self._ask(Act(what="pids", id=container_id), Pids)).pids
 
-    async def streams(self, id: str, exec_id: str = MAIN) -> list[int]:  # noqa: A002
+    async def streams(self, container_id: str, exec_id: str = MAIN) -> list[int]:
         """Return fresh duplicates of the descriptors that start() or exec() gave, without a closed stdin."""
-        return (await self._ask_fds(Act(what="streams", id=id, exec_id=exec_id), Done))[1]
+        return (await self._ask_fds(Act(what="streams", id=container_id, exec_id=exec_id), Done))[1]
 
-    async def resize(self, id: str, rows: int, columns: int, exec_id: str = MAIN) -> None:  # noqa: A002
+    async def resize(self, container_id: str, rows: int, columns: int, exec_id: str = MAIN) -> None:
         """Set the size of a terminal. ConflictError: it has none."""
-        await self._ask(Resize(id=id, rows=rows, columns=columns, exec_id=exec_id), Done)
+        await self._ask(Resize(id=container_id, rows=rows, columns=columns, exec_id=exec_id), Done)
 
-    async def update(self, id: str, limits: Limits) -> None:  # noqa: A002
+    async def update(self, container_id: str, limits: Limits) -> None:
         """Set the limits of a running container that are not None."""
-        await self._ask(Update(id=id, limits=limits), Done)
+        await self._ask(Update(id=container_id, limits=limits), Done)
 
     # ---- networks and pools ---------------------------------------------------------------------------
 
@@ -212,17 +212,17 @@ class Spawner:
         """Attach a running container to one more network, or take it off; return what was made of it."""
         return await self._ask(request, Linked)
 
-    async def resolver(self, id: str) -> list[int]:  # noqa: A002
+    async def resolver(self, container_id: str) -> list[int]:
         """Return duplicates of the sockets at 127.0.0.11 inside (UDP, listening TCP); [] when it has none."""
-        return (await self._ask_fds(Act(what="resolver", id=id), Done))[1]
+        return (await self._ask_fds(Act(what="resolver", id=container_id), Done))[1]
 
     async def network_up(self, spec: NetworkSpec) -> None:
         """Make the network's bridge and rules, if they are not there."""
         await self._ask(spec, Done)
 
-    async def network_down(self, id: str) -> None:  # noqa: A002
+    async def network_down(self, container_id: str) -> None:
         """Remove the network's bridge and rules. Unknown ids are fine."""
-        await self._ask(Act(what="network_down", id=id), Done)
+        await self._ask(Act(what="network_down", id=container_id), Done)
 
     # ---- the end --------------------------------------------------------------------------------------
 

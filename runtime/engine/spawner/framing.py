@@ -108,13 +108,13 @@ class Outbox:
             close_all(self._parts.popleft()[1])
 
 
-def requests() -> Inbox[Request]:
-    """Return the spawner's side."""
+def spawner_inbox() -> Inbox[Request]:
+    """Return the spawner's inbox, of requests."""
     return Inbox(msgspec.msgpack.Decoder(tuple[int, Request]))
 
 
-def answers() -> Inbox[Answer]:
-    """Return the API's side."""
+def daemon_inbox() -> Inbox[Answer]:
+    """Return the API process's inbox, of answers."""
     return Inbox(msgspec.msgpack.Decoder(tuple[int, Answer]))
 
 

@@ -9,14 +9,14 @@ import time
 from runtime.engine.container import Container
 from runtime.engine.reaper import Process
 from runtime.engine.spawner.protocol import MAIN, Exited, Running
-from runtime.engine.spawner.stdio import Streams
+from runtime.engine.spawner.stdio import KeptStdio
 from runtime.network.model import Port
 
 
 class Program:
     """A container's own program, or one that joined it. exited: set once it was reaped."""
 
-    def __init__(self, exec_id: str, child: Container | Process, streams: Streams) -> None:
+    def __init__(self, exec_id: str, child: Container | Process, streams: KeptStdio) -> None:
         self.exec_id = exec_id
         self.child = child
         self.streams = streams
@@ -26,7 +26,7 @@ class Program:
         self.exited: Exited | None = None
 
 
-class Held:
+class RunningContainer:
     """A container and its programs, from its start to its release."""
 
     def __init__(self, container: Container, main: Program, ports: tuple[Port, ...]) -> None:
@@ -73,11 +73,11 @@ class Held:
         group = self.container.group
         return (group.oom_kills() or 0) if group is not None else 0
 
-    def running(self) -> list[Running]:
-        """Tell a daemon that has just connected."""
-        return [self._running(program) for program in self.programs()]
+    def report(self) -> list[Running]:
+        """Return what a daemon that has just connected gets to know of it."""
+        return [self._report(program) for program in self.programs()]
 
-    def _running(self, program: Program) -> Running:
+    def _report(self, program: Program) -> Running:
         main = program.exec_id == MAIN
         return Running(
             id=self.id,

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from runtime.engine.errors import BadParameterError, EngineError, StartFailedError
-from runtime.engine.spawner import requests as acting
-from runtime.engine.spawner import starts, teardown
-from runtime.engine.spawner.framing import Outbox, WireError, close_all, requests
+from runtime.engine.spawner import requests, starts, teardown
+from runtime.engine.spawner.framing import Outbox, WireError, close_all, spawner_inbox
 from runtime.engine.spawner.launch import SOCKET
 from runtime.engine.spawner.loop import Loop
 from runtime.engine.spawner.protocol import (
@@ -29,7 +28,7 @@ from runtime.engine.spawner.protocol import (
     Start,
     Welcome,
 )
-from runtime.engine.spawner.state import House, log_failure
+from runtime.engine.spawner.state import SpawnerState, log_failure
 from runtime.network.errors import NetworkError
 from runtime.spawn.cgroups import CgroupError
 
@@ -54,7 +53,7 @@ class Server:
         self._inode = self._socket_inode()
         self._loop = Loop()
         self._connections: set[Connection] = set()
-        self._house = House(root, self._loop, self._tell)
+        self._state = SpawnerState(root, self._loop, self._send_exit)
         self._ending = False
 
     def run(self) -> None:
@@ -95,14 +94,14 @@ class Server:
         if connection in self._connections:
             self._loop.want_write(connection.sock.fileno(), wanted)
 
-    def _tell(self, exited: Exited) -> None:
+    def _send_exit(self, exited: Exited) -> None:
         for connection in list(self._connections):
             if connection.greeted:
                 connection.send(0, exited)
 
     def _leave_if_alone(self) -> None:
         """End when there is nothing to keep and nobody to serve."""
-        if self._connections or self._house.held or self._ending:
+        if self._connections or self._state.containers or self._ending:
             return
         # Renamed first: who comes now starts another spawner; who came just before stands in the queue.
         there, aside = self._root / SOCKET, self._root / f"{SOCKET}.ending"
@@ -133,36 +132,36 @@ class Server:
     def _handle(
         self, connection: Connection, request: Request, reply: Reply, finish: teardown.Finish
     ) -> None:
-        house = self._house
+        state = self._state
         if isinstance(request, Start):
-            starts.start(house, request, reply, finish)
+            starts.start(state, request, reply, finish)
         elif isinstance(request, Exec):
-            starts.execute(house, request, reply, finish)
+            starts.execute(state, request, reply, finish)
         elif isinstance(request, Hello):
             if self._ending:  # no answer: it comes again once we are gone
                 return
             connection.greeted = True
-            running = tuple(one for held in house.held.values() for one in held.running())
+            running = tuple(one for running in state.containers.values() for one in running.report())
             reply(Welcome(pid=os.getpid(), running=running), ())
         elif isinstance(request, Act) and request.what == "release":
             self._release(request, reply)
         elif isinstance(request, Act) and request.what == "pause":
-            teardown.pause(house, house.find_running(request.id), finish)
+            teardown.pause(state, state.find_running(request.id), finish)
         elif isinstance(request, Act) and request.what == "end":
             self._end(finish)
         else:
-            reply(*acting.act(house, request))
+            reply(*requests.act(state, request))
 
     def _release(self, request: Act, reply: Reply) -> None:
         """Free a container or an exec; its mounts go with the answer, for a daemon's thread to take off."""
-        held = self._house.held.get(request.id) if request.exec_id == MAIN else None
+        running = self._state.containers.get(request.id) if request.exec_id == MAIN else None
 
         def finish(error: BaseException | None) -> None:
-            mounts = held.give_mounts() if held is not None and error is None else []
+            mounts = running.give_mounts() if running is not None and error is None else []
             reply(Done() if error is None else failed(error), mounts)
             close_all(mounts)
 
-        teardown.release(self._house, request.id, request.exec_id, finish)
+        teardown.release(self._state, request.id, request.exec_id, finish)
 
     # ---- the end --------------------------------------------------------------------------------------
 
@@ -172,7 +171,7 @@ class Server:
             wakes.recv(_WAKES)
         if signal.SIGCHLD in came:
             came.discard(signal.SIGCHLD)
-            self._house.look_soon()
+            self._state.look_soon()
         if came:
             self._end(_nobody)
 
@@ -184,7 +183,7 @@ class Server:
 
         def ended(error: BaseException | None) -> None:
             try:
-                self._house.close(_PATIENCE_S if error is None else 0.0)
+                self._state.close(_PATIENCE_S if error is None else 0.0)
             except Exception as caught:
                 log_failure("free everything")
                 error = error or caught
@@ -194,7 +193,7 @@ class Server:
                 connection.say_goodbye()
             self._loop.end()
 
-        teardown.end(self._house, ended)
+        teardown.end(self._state, ended)
 
     def _remove_socket(self) -> None:
         """Remove our socket; in its place may be that of the next spawner by now."""
@@ -215,7 +214,7 @@ class Connection:
         self.sock = sock
         self.greeted = False
         self._server = server
-        self._inbox, self._outbox = requests(), Outbox()
+        self._inbox, self._outbox = spawner_inbox(), Outbox()
 
     def read(self) -> None:
         """Take what has arrived, and send what has waited."""

@@ -15,9 +15,9 @@ from runtime.engine.errors import ConflictError
 from runtime.engine.exec_process import ExecOptions
 from runtime.engine.pending_start import Pending
 from runtime.engine.spawner.protocol import MAIN, Answer, Exec, Start, Started
-from runtime.engine.spawner.running import Held, Program
-from runtime.engine.spawner.state import House
-from runtime.engine.spawner.stdio import Stdio, Streams
+from runtime.engine.spawner.running import Program, RunningContainer
+from runtime.engine.spawner.state import SpawnerState
+from runtime.engine.spawner.stdio import KeptStdio, Stdio
 from runtime.network.model import Port
 from runtime.spawn import capabilities
 from runtime.spawn.owner import Owner
@@ -26,23 +26,23 @@ Reply = Callable[[Answer, Sequence[int]], None]
 Fail = Callable[[Exception], None]
 
 
-def start(house: House, request: Start, reply: Reply, fail: Fail) -> None:
+def start(state: SpawnerState, request: Start, reply: Reply, fail: Fail) -> None:
     """Start a container; the answer comes with the descriptors to hand out, which stay the spawner's.
 
     Nothing is left of a failure. Raises what the engine and the network room raise, or gives it to `fail`.
     """
-    if request.id in house.held or (request.id, MAIN) in house.beginning:
+    if request.id in state.containers or (request.id, MAIN) in state.starting:
         raise ConflictError(f"start {request.id}: it runs, or was not released after its end")
-    joined = {name: house.find_running(other).container for name, other in request.joined.items()}
-    container = house.engine.create(request.config, id=request.id, joined=joined)  # type: ignore[arg-type]
-    _Starting(house, container, request).begin(reply, fail)
+    joined = {name: state.find_running(other).container for name, other in request.joined.items()}
+    container = state.engine.create(request.config, container_id=request.id, joined=joined)  # type: ignore[arg-type]
+    _Starting(state, container, request).begin(reply, fail)
 
 
 class _Starting:
     """A container on its way."""
 
-    def __init__(self, house: House, container: Container, request: Start) -> None:
-        self._house = house
+    def __init__(self, state: SpawnerState, container: Container, request: Start) -> None:
+        self._state = state
         self._container = container
         self._request = request
         self._plugged = False
@@ -59,7 +59,7 @@ class _Starting:
         except BaseException:
             self._undo()
             raise
-        _await(self._house, (request.id, MAIN), pending, lambda: self._settle(pending, reply), fail)
+        _await(self._state, (request.id, MAIN), pending, lambda: self._settle(pending, reply), fail)
 
     def _plug(self) -> None:
         """Give the container its links and ports, before its program looks for them."""
@@ -70,73 +70,73 @@ class _Starting:
         if netns_fd is None:
             raise ConflictError(f"start {request.id}: it has no network namespace of its own to plug in")
         self._plugged = True
-        self._ports = self._house.networks.attach(request.id, netns_fd, request.endpoints, request.ports)
+        self._ports = self._state.networks.attach(request.id, netns_fd, request.endpoints, request.ports)
 
     def _settle(self, pending: Pending[StartRecord], reply: Reply) -> None:
-        house, container, request = self._house, self._container, self._request
+        state, container, request = self._state, self._container, self._request
         try:
             pending.finish()
             fds = [os.dup(container.tty_fd)] if self._stdio is None else self._stdio.kept()
         except BaseException:
             self._undo()
             raise
-        streams = Streams(fds, tty=self._stdio is None, stdin=request.stdin)
-        held = Held(container, Program(MAIN, container, streams), self._ports)
-        house.held[request.id] = held
-        house.watch(held, held.main)
-        house.engine.expect(request.coming)
-        house.want(container.config, container.layers)
+        streams = KeptStdio(fds, tty=self._stdio is None, stdin=request.stdin)
+        running = RunningContainer(container, Program(MAIN, container, streams), self._ports)
+        state.containers[request.id] = running
+        state.watch(running, running.main)
+        state.engine.expect(request.coming)
+        state.want(container.config, container.layers)
         reply(Started(pid=container.pid, started_ns=time.time_ns(), ports=self._ports), streams.fds)
-        held.pin_mounts(os.path.dirname(request.config.home))  # noqa: PTH120 - a Path takes longer than the rest
+        running.pin_mounts(os.path.dirname(request.config.home))  # noqa: PTH120 - a Path takes longer than the rest
 
     def _undo(self) -> None:
         if self._stdio is not None:
             self._stdio.close()
         self._container.remove()
         if self._plugged:
-            self._house.networks.release(self._request.id)
+            self._state.networks.release(self._request.id)
 
 
 def _await(
-    house: House, key: tuple[str, str], pending: Pending[Any], settle: Callable[[], None], fail: Fail
+    state: SpawnerState, key: tuple[str, str], pending: Pending[Any], settle: Callable[[], None], fail: Fail
 ) -> None:
     """Settle what is pending once it would not wait any more."""
-    house.beginning[key] = pending
+    state.starting[key] = pending
 
     def ready() -> None:
-        house.loop.forget(pending.fd)
-        del house.beginning[key]
+        state.loop.forget(pending.fd)
+        del state.starting[key]
         try:
             settle()
         except Exception as error:
             fail(error)
 
-    house.loop.watch(pending.fd, ready)
+    state.loop.watch(pending.fd, ready)
 
 
 def _size(request: Start | Exec) -> tuple[int, int] | None:
     return (request.rows, request.columns) if request.rows and request.columns else None
 
 
-def execute(house: House, request: Exec, reply: Reply, fail: Fail) -> None:
+def execute(state: SpawnerState, request: Exec, reply: Reply, fail: Fail) -> None:
     """Start a program in a running container; as start()."""
-    held = house.find_running(request.id)
-    if held.paused:
+    running = state.find_running(request.id)
+    if running.paused:
         raise ConflictError(f"Container {request.id} is paused, unpause the container before exec")
     key = (request.id, request.exec_id)
-    if request.exec_id in held.execs or request.exec_id == MAIN or key in house.beginning:
+    if request.exec_id in running.execs or request.exec_id == MAIN or key in state.starting:
         raise ConflictError(f"exec {request.exec_id}: it was started before; create another one")
     stdio = None if request.tty else Stdio(stdin=request.stdin)
     try:
         child = stdio.child if stdio is not None else (-1, -1, -1)
-        pending = held.container.begin_exec(request.argv, child, _exec_options(request))
+        pending = running.container.begin_exec(request.argv, child, _exec_options(request))
     except Exception as error:
         if stdio is not None:
             stdio.close()
-        raise _cause(held, error) from error
+        raise _cause(running, error) from error
     finally:
-        if held.container.pidfd < 0:  # who joins looks whether there is still something to join
-            house.notice(held, held.main)
+        if running.container.pidfd < 0:  # who joins looks whether there is still something to join
+            state.notice(running, running.main)
 
     def settle() -> None:
         try:
@@ -145,19 +145,19 @@ def execute(house: House, request: Exec, reply: Reply, fail: Fail) -> None:
         finally:
             if stdio is not None:
                 stdio.close()
-        streams = Streams(fds, tty=request.tty, stdin=request.stdin)
-        program = held.execs[request.exec_id] = Program(request.exec_id, process, streams)
-        house.watch(held, program)
+        streams = KeptStdio(fds, tty=request.tty, stdin=request.stdin)
+        program = running.execs[request.exec_id] = Program(request.exec_id, process, streams)
+        state.watch(running, program)
         reply(Started(pid=program.pid, started_ns=time.time_ns()), streams.fds)
 
-    _await(house, key, pending, settle, lambda error: fail(_cause(held, error)))
+    _await(state, key, pending, settle, lambda error: fail(_cause(running, error)))
 
 
-def _cause(held: Held, error: Exception) -> Exception:
+def _cause(running: RunningContainer, error: Exception) -> Exception:
     """Why an exec failed: in a container that ends just then it may in any step."""
-    if held.main.exited is None and Owner.of(held.main.pid) is not None:
+    if running.main.exited is None and Owner.of(running.main.pid) is not None:
         return error
-    return ConflictError(f"container {held.id} is not running")
+    return ConflictError(f"container {running.id} is not running")
 
 
 def _exec_options(request: Exec) -> ExecOptions:

@@ -16,7 +16,7 @@ from runtime.engine.errors import ConflictError, NotFoundError
 from runtime.engine.pending_start import Pending
 from runtime.engine.spawner.loop import Loop
 from runtime.engine.spawner.protocol import MAIN, Exited
-from runtime.engine.spawner.running import Held, Program
+from runtime.engine.spawner.running import Program, RunningContainer
 
 if TYPE_CHECKING:
     from runtime.network.bridge_networks import BridgeNetworks
@@ -29,15 +29,15 @@ _MOST_LOOKS = 256
 """How many children and traced threads are looked at before others have their turn."""
 
 
-class House:
-    """Made once; close() frees everything. tell: called for each program that ends."""
+class SpawnerState:
+    """Made once; close() frees everything. on_exit: called for each program that ends."""
 
-    def __init__(self, root: Path, loop: Loop, tell: Callable[[Exited], None]) -> None:
+    def __init__(self, root: Path, loop: Loop, on_exit: Callable[[Exited], None]) -> None:
         self.loop = loop
-        self.held: dict[str, Held] = {}
-        self.beginning: dict[tuple[str, str], Pending[Any]] = {}
+        self.containers: dict[str, RunningContainer] = {}
+        self.starting: dict[tuple[str, str], Pending[Any]] = {}
         self.engine = Engine(root, on_spare=self.want, targets=True)
-        self._tell = tell
+        self._on_exit = on_exit
         self._networks: BridgeNetworks | None = None
         self._wanted: dict[tuple[str, ...], ContainerConfig] = {}
         self._looking = False
@@ -81,41 +81,41 @@ class House:
 
     # ---- finding --------------------------------------------------------------------------------------
 
-    def find(self, id: str) -> Held:  # noqa: A002
-        """Return what is held for a container. Raises NotFoundError."""
-        if id not in self.held:
-            raise NotFoundError(f"No such container: {id}")
-        return self.held[id]
+    def find(self, container_id: str) -> RunningContainer:
+        """Return the state of a container. Raises NotFoundError."""
+        if container_id not in self.containers:
+            raise NotFoundError(f"No such container: {container_id}")
+        return self.containers[container_id]
 
-    def find_program(self, id: str, exec_id: str) -> tuple[Held, Program]:  # noqa: A002
+    def find_program(self, container_id: str, exec_id: str) -> tuple[RunningContainer, Program]:
         """Return a container and one program of it. Raises NotFoundError."""
-        held = self.find(id)
+        running = self.find(container_id)
         if exec_id == MAIN:
-            return held, held.main
-        if exec_id not in held.execs:
+            return running, running.main
+        if exec_id not in running.execs:
             raise NotFoundError(f"No such exec instance: {exec_id}")
-        return held, held.execs[exec_id]
+        return running, running.execs[exec_id]
 
-    def find_running(self, id: str) -> Held:  # noqa: A002
+    def find_running(self, container_id: str) -> RunningContainer:
         """Return a container whose program has not ended. Raises NotFoundError, ConflictError."""
-        held = self.find(id)
-        if held.main.exited is not None:
-            raise ConflictError(f"container {id} is not running")
-        return held
+        running = self.find(container_id)
+        if running.main.exited is not None:
+            raise ConflictError(f"container {container_id} is not running")
+        return running
 
     # ---- ends -----------------------------------------------------------------------------------------
 
-    def watch(self, held: Held, program: Program) -> None:
+    def watch(self, running: RunningContainer, program: Program) -> None:
         """Reap a program when it ends, and tell of it."""
         program.watched = program.child.pidfd
-        self.loop.watch(program.watched, lambda: self._ended(held, program))
+        self.loop.watch(program.watched, lambda: self._ended(running, program))
 
-    def _ended(self, held: Held, program: Program) -> None:
+    def _ended(self, running: RunningContainer, program: Program) -> None:
         # Once: a tracer that is another process may keep it, and then SIGCHLD says when it can be reaped.
         self.loop.forget(program.watched)
-        self.notice(held, program)
+        self.notice(running, program)
 
-    def notice(self, held: Held, program: Program) -> None:
+    def notice(self, running: RunningContainer, program: Program) -> None:
         """Look whether a program has ended: its pidfd says so, or another look at it may have reaped it."""
         if program.exited is not None:
             return
@@ -123,11 +123,11 @@ class House:
         if code is None:
             return
         self.loop.forget(program.watched)
-        exited = held.end_of(program, code)
-        group = held.container.group
-        if program is held.main and held.container.dies_alone and group is not None:
+        exited = running.end_of(program, code)
+        group = running.container.group
+        if program is running.main and running.container.dies_alone and group is not None:
             group.kill_now()
-        self._tell(exited)
+        self._on_exit(exited)
 
     def look_soon(self) -> None:
         """SIGCHLD has come: look for what no pidfd says, once the ends that pidfds say are noticed."""
@@ -146,20 +146,20 @@ class House:
             pid = reaper.peek()
             if pid is None:
                 return
-            if any(pid == pending.pid for pending in self.beginning.values()):
+            if any(pid == pending.pid for pending in self.starting.values()):
                 break  # it tells by itself in a moment
-            held, program = self._whose(pid)
-            if held is not None and program is not None:
-                self.notice(held, program)
+            running, program = self._whose(pid)
+            if running is not None and program is not None:
+                self.notice(running, program)
             else:
                 reaper.settle(pid)
         self.look_soon()
 
-    def _whose(self, pid: int) -> tuple[Held, Program] | tuple[None, None]:
-        for held in self.held.values():
-            for program in held.programs():
+    def _whose(self, pid: int) -> tuple[RunningContainer, Program] | tuple[None, None]:
+        for running in self.containers.values():
+            for program in running.programs():
                 if program.pid == pid and program.exited is None:
-                    return held, program
+                    return running, program
         return None, None
 
     # ---- pools ----------------------------------------------------------------------------------------
@@ -193,11 +193,11 @@ class House:
         """
         with contextlib.ExitStack() as stack:
             stack.callback(self.engine.close, patience_s)  # with the networks
-            for held in self.held.values():
-                for program in held.programs():
+            for running in self.containers.values():
+                for program in running.programs():
                     program.streams.close()
                 if self._networks is not None:
-                    stack.callback(self._networks.release, held.id)
+                    stack.callback(self._networks.release, running.id)
             self._networks = None
 
 

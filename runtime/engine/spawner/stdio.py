@@ -45,7 +45,7 @@ class Stdio:
         self._opened = []
 
 
-class Streams:
+class KeptStdio:
     """The spawner's copies of a program's stdio: what lets it live on while nobody reads."""
 
     def __init__(self, fds: Sequence[int], *, tty: bool, stdin: bool) -> None:

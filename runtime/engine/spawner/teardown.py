@@ -8,8 +8,8 @@ from collections.abc import Callable
 from runtime.engine.errors import ConflictError, EngineError
 from runtime.engine.spawner.framing import close_all
 from runtime.engine.spawner.protocol import MAIN
-from runtime.engine.spawner.running import Held
-from runtime.engine.spawner.state import House
+from runtime.engine.spawner.running import RunningContainer
+from runtime.engine.spawner.state import SpawnerState
 from runtime.spawn.cgroups import CgroupError
 
 Finish = Callable[[BaseException | None], None]
@@ -19,7 +19,7 @@ _INSIST_S = 0.25
 
 
 def until(
-    house: House,
+    state: SpawnerState,
     attempt: Callable[[], bool],
     finish: Finish,
     late: Callable[[], EngineError],
@@ -43,142 +43,144 @@ def until(
         elif time.monotonic() > deadline:
             finish(late())
             if in_the_end is not None:
-                _go_on(house, attempt, in_the_end)
+                _go_on(state, attempt, in_the_end)
         else:
-            house.loop.later(pause, lambda: go(min(2 * pause, _LONGEST_PAUSE_S)))
+            state.loop.later(pause, lambda: go(min(2 * pause, _LONGEST_PAUSE_S)))
 
     go(_FIRST_PAUSE_S)
 
 
-def _go_on(house: House, attempt: Callable[[], bool], done: Callable[[], None]) -> None:
+def _go_on(state: SpawnerState, attempt: Callable[[], bool], done: Callable[[], None]) -> None:
     def go() -> None:
         if attempt():
             done()
         else:
-            house.loop.later(_LATE_PAUSE_S, go)
+            state.loop.later(_LATE_PAUSE_S, go)
 
-    house.loop.later(_LATE_PAUSE_S, go)
+    state.loop.later(_LATE_PAUSE_S, go)
 
 
-def insist(house: House, held: Held, pause: float = _INSIST_S) -> None:
+def insist(state: SpawnerState, running: RunningContainer, pause: float = _INSIST_S) -> None:
     """A container's program gets a SIGKILL: kill all there is if it goes on.
 
     A tracer that it has inside lets it stop where it would exit, until that one is killed, too.
     """
 
     def look() -> None:
-        if house.held.get(held.id) is held and held.main.exited is None:
-            if held.container.group is not None:
-                held.container.group.kill_now()
+        if state.containers.get(running.id) is running and running.main.exited is None:
+            if running.container.group is not None:
+                running.container.group.kill_now()
             if pause < _PATIENCE_S:
-                insist(house, held, 2 * pause)
+                insist(state, running, 2 * pause)
 
-    house.loop.later(pause, look)
+    state.loop.later(pause, look)
 
 
-def release(house: House, id: str, exec_id: str, finish: Finish) -> None:  # noqa: A002
+def release(state: SpawnerState, container_id: str, exec_id: str, finish: Finish) -> None:
     """Free a container, or the streams of an exec that has ended. Unknown ids are freed already."""
-    held = house.held.get(id)
-    if (id, exec_id) in house.beginning:
-        house.beginning[id, exec_id].kill()  # its start fails
+    running = state.containers.get(container_id)
+    if (container_id, exec_id) in state.starting:
+        state.starting[container_id, exec_id].kill()  # its start fails
         finish(None)
-    elif held is None:
+    elif running is None:
         finish(None)
     elif exec_id != MAIN:
-        finish(_release_exec(held, exec_id))
+        finish(_release_exec(running, exec_id))
     else:
-        for (of, _), pending in house.beginning.items():
-            if of == id:
+        for (of, _), pending in state.starting.items():
+            if of == container_id:
                 pending.kill()
         until(
-            house,
-            lambda: _free(house, held),
+            state,
+            lambda: _free(state, running),
             finish,
-            lambda: _stuck(held),
-            in_the_end=lambda: close_all(held.give_mounts()),
+            lambda: _stuck(running),
+            in_the_end=lambda: close_all(running.give_mounts()),
         )
 
 
-def _release_exec(held: Held, exec_id: str) -> EngineError | None:
-    program = held.execs.get(exec_id)
+def _release_exec(running: RunningContainer, exec_id: str) -> EngineError | None:
+    program = running.execs.get(exec_id)
     if program is None:
         return None
     if program.exited is None:
         return ConflictError(f"release exec {exec_id}: it is running; wait for its end")
     program.streams.close()
-    del held.execs[exec_id]
+    del running.execs[exec_id]
     return None
 
 
-def _free(house: House, held: Held) -> bool:
+def _free(state: SpawnerState, running: RunningContainer) -> bool:
     """Kill what is left, and free the container once nothing is; say whether that is so."""
-    if house.held.get(held.id) is not held:  # by another release
+    if state.containers.get(running.id) is not running:  # by another release
         return True
-    group = held.container.group
+    group = running.container.group
     if group is not None:
-        if any(program.exited is None for program in held.programs()) or group.living():
+        if any(program.exited is None for program in running.programs()) or group.living():
             group.kill_now()
             return False
         try:
             group.remove(patience_s=0.0)
         except CgroupError:  # a process just reaped is leaving for a moment
             return False
-    for program in held.programs():
+    for program in running.programs():
         program.streams.close()
-    del house.held[held.id]
+    del state.containers[running.id]
     try:
-        if house.has_networks:
-            house.networks.release(held.id)
+        if state.has_networks:
+            state.networks.release(running.id)
     finally:
-        held.container.remove()
+        running.container.remove()
     return True
 
 
-def _stuck(held: Held) -> EngineError:
-    count = len(held.container.group.living()) if held.container.group is not None else 0
-    return EngineError(f"release {held.id}: {count} processes are stuck in the kernel: see /proc/PID/stack")
+def _stuck(running: RunningContainer) -> EngineError:
+    count = len(running.container.group.living()) if running.container.group is not None else 0
+    return EngineError(
+        f"release {running.id}: {count} processes are stuck in the kernel: see /proc/PID/stack"
+    )
 
 
-def pause(house: House, held: Held, finish: Finish) -> None:
+def pause(state: SpawnerState, running: RunningContainer, finish: Finish) -> None:
     """Freeze a container; finished when all its processes stand still."""
-    group = held.container.group
+    group = running.container.group
     if group is None:
-        raise ConflictError(f"pause {held.id}: it has no cgroup; start it with one")
-    held.paused = True
+        raise ConflictError(f"pause {running.id}: it has no cgroup; start it with one")
+    running.paused = True
     group.request_frozen(True)
 
     def finished(error: BaseException | None) -> None:
         if error is not None:
-            unpause(held)
+            unpause(running)
         finish(error)
 
     until(
-        house,
-        lambda: group.is_frozen() or held.main.exited is not None,
+        state,
+        lambda: group.is_frozen() or running.main.exited is not None,
         finished,
-        lambda: EngineError(f"pause {held.id}: some processes do not stop; see /proc/PID/stack"),
+        lambda: EngineError(f"pause {running.id}: some processes do not stop; see /proc/PID/stack"),
     )
 
 
-def unpause(held: Held) -> None:
+def unpause(running: RunningContainer) -> None:
     """Let a container's processes go on."""
-    if held.container.group is not None:
-        held.container.group.request_frozen(False)
-    held.paused = False
+    if running.container.group is not None:
+        running.container.group.request_frozen(False)
+    running.paused = False
 
 
-def end(house: House, finish: Finish) -> None:
+def end(state: SpawnerState, finish: Finish) -> None:
     """Kill all containers; finished when all are reaped. What is frozen dies too."""
 
     def attempt() -> bool:
-        for pending in house.beginning.values():
+        for pending in state.starting.values():
             pending.kill()
-        left = [h for h in house.held.values() if any(p.exited is None for p in h.programs())]
-        for held in left:
-            if held.container.group is not None:
-                held.container.group.kill_now()
-        return not left and not house.beginning
+        left = [h for h in state.containers.values() if any(p.exited is None for p in h.programs())]
+        for running in left:
+            if running.container.group is not None:
+                running.container.group.kill_now()
+        return not left and not state.starting
 
     until(
-        house, attempt, finish, lambda: EngineError("end the spawner: some processes are stuck in the kernel")
+        state, attempt, finish, lambda: EngineError("end the spawner: some processes are stuck in the kernel")
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runtime.engine.errors import ConflictError
 from runtime.engine.spawner.protocol import Usage
-from runtime.engine.spawner.running import Held
+from runtime.engine.spawner.running import RunningContainer
 from runtime.spawn.cgroups import Cgroup
 from runtime.spawn.cgroups.files import get, get_int, get_table
 
@@ -18,11 +18,11 @@ _FIELDS = (0, 1, 2, 3, 8, 9, 10, 11)
 """Of a line of /proc/net/dev: bytes, packets, errors and dropped, received and sent."""
 
 
-def read_usage(held: Held) -> Usage:
-    """Return what `held` uses. Raises ConflictError without a cgroup, CgroupError."""
-    group = held.container.group
+def read_usage(running: RunningContainer) -> Usage:
+    """Return what `running` uses. Raises ConflictError without a cgroup, CgroupError."""
+    group = running.container.group
     if group is None:
-        raise ConflictError(f"read the usage of {held.id}: it has no cgroup; start it with one")
+        raise ConflictError(f"read the usage of {running.id}: it has no cgroup; start it with one")
     stats = group.stats()
     memory = group.v1_dirs.get("memory", group.v2_dir)
     return Usage(
@@ -41,7 +41,7 @@ def read_usage(held: Held) -> Usage:
         oom_kills=stats.oom_kills or 0,
         memory_refused=_memory_refused(group),
         cpu_each_ns=_cpu_each(group),
-        interfaces=_interfaces(held.main.pid) if held.main.exited is None else {},
+        interfaces=_interfaces(running.main.pid) if running.main.exited is None else {},
         io_tables=_io_tables(group),
     )
 

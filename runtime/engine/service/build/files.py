@@ -13,7 +13,7 @@ from runtime.engine.errors import BuildError
 from runtime.engine.service.build.copying import LayerTree, Look, unpacked_archive
 from runtime.engine.service.build.owners import parse_mode, parse_owner
 from runtime.engine.service.build.sources import Source, content_label, find_sources
-from runtime.engine.service.build.state import State, Step
+from runtime.engine.service.build.state import StageState, Step
 from runtime.engine.service.dockerfile.lexer import expand
 from runtime.engine.service.dockerfile.parser import Instruction
 from runtime.engine.service.images.download import is_url, open_url
@@ -82,7 +82,7 @@ class FileStep:
         self._scratch.mkdir(exist_ok=True)
         return self._scratch / str(next(self._numbers))
 
-    def add_to(self, state: State, step: Step) -> None:
+    def add_to(self, state: StageState, step: Step) -> None:
         """Make the layer and go on with the image that has it."""
         root = self._place()
         root.mkdir(mode=0o755)
@@ -107,7 +107,7 @@ class FileStep:
         target = self._target if self._target.endswith("/") else f"{self._target}/"
         layer_tree.copy([unpacked], target, Look(owner=owner, mode=None), "ADD")
 
-    def add_directory(self, state: State, path: str, step: Step) -> None:
+    def add_directory(self, state: StageState, path: str, step: Step) -> None:
         """Make a directory, unless the image has it, and go on with the image that has both."""
         base = state.tree()
         root = self._place()
@@ -121,7 +121,7 @@ class FileStep:
             raise BuildError(f"WORKDIR {path}: the image has a file of that name")
         self._register(state, root, step)
 
-    def _register(self, state: State, root: Path, step: Step) -> None:
+    def _register(self, state: StageState, root: Path, step: Step) -> None:
         with self._store.adding():
             state.add_layer(self._store, self._store.content.add_changes(root), step)
         shutil.rmtree(self._scratch, ignore_errors=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from runtime.engine.service.build.state import State, Step
+from runtime.engine.service.build.state import StageState, Step
 from runtime.engine.service.images.image_config import (
     ImageDocument,
     grown_document,
@@ -37,7 +37,7 @@ class Origins:
             except ImageError:
                 continue
 
-    def find(self, state: State, step: Step, holder: Holder) -> Image | None:
+    def find(self, state: StageState, step: Step, holder: Holder) -> Image | None:
         """Return the image that the step would lead to, made of one of them if need be, and hold it."""
         for image_id, document in self._documents.items():
             if not _goes_on(document, state.document, step.created_by):
@@ -50,7 +50,7 @@ class Origins:
         return None
 
     def _reached(
-        self, image: Image, document: ImageDocument, state: State, step: Step, holder: Holder
+        self, image: Image, document: ImageDocument, state: StageState, step: Step, holder: Holder
     ) -> Image:
         parent = state.image.id if state.image else ""
         done = len(rows_of(state.document))

@@ -71,11 +71,11 @@ class StepContainer:
         """Remove it, with its anonymous volumes; idempotent. A failure is told, and no more."""
         if not self.id:
             return
-        id, self.id = self.id, ""  # noqa: A001
+        container_id, self.id = self.id, ""
         try:
-            await asyncio.shield(self._service.containers.remove(id, force=True, volumes=True))
+            await asyncio.shield(self._service.containers.remove(container_id, force=True, volumes=True))
         except EngineError as error:
-            self._lines.stream(f"Error removing intermediate container {id[:12]}: {error}\n")
+            self._lines.stream(f"Error removing intermediate container {container_id[:12]}: {error}\n")
             return
         if tell:
-            self._lines.stream(f" ---> Removed intermediate container {id[:12]}\n")
+            self._lines.stream(f" ---> Removed intermediate container {container_id[:12]}\n")

@@ -41,7 +41,7 @@ class Step(NamedTuple):
         return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
 
 
-class State:
+class StageState:
     """One stage. image: None before the first step after `FROM scratch`. base: what it began with.
 
     missed: the cache had nothing. config: what the next image says; document: the current image's whole
@@ -57,21 +57,21 @@ class State:
         self.config = _with_path(document.config)
 
     @classmethod
-    def scratch(cls, holder: Holder) -> State:
+    def scratch(cls, holder: Holder) -> StageState:
         """Begin with nothing. holder: keeps all images that come of it."""
         return cls(None, empty_document(), holder)
 
     @classmethod
-    def of(cls, store: ImageStore, image: Image, holder: Holder) -> State:
+    def of(cls, store: ImageStore, image: Image, holder: Holder) -> StageState:
         """Begin with an image. Blocking. ImageNotFoundError: it was removed just now."""
         holder.hold(image.id)
         image = store.resolve(image.id)
         return cls(image, read_document(store.content.read_blob(image.id)), holder)
 
-    def branch(self) -> State:
+    def branch(self) -> StageState:
         """Begin another stage where this one ended."""
         document = msgspec.structs.replace(self.document, config=self.config)
-        return State(self.image, document, self._holder)
+        return StageState(self.image, document, self._holder)
 
     def tree(self) -> LayerView:
         """Return the files of the image."""

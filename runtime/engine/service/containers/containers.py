@@ -136,21 +136,17 @@ class Containers:
             found |= {one for one, parent in images.items() if parent in found}
         return found
 
-    def directory(self, id: str) -> Path:  # noqa: A002
+    def directory(self, container_id: str) -> Path:
         """Return `containers/<id>`, as ContainerTable.directory."""
-        return self._table.directory(id)
+        return self._table.directory(container_id)
 
-    def layers(self, id: str) -> tuple[Path, ...]:  # noqa: A002
+    def layers(self, container_id: str) -> tuple[Path, ...]:
         """Return the image's layer directories below its own (`layer/u`), lowest first."""
-        return self._table.layers(self.get(id))
+        return self._table.layers(self.get(container_id))
 
     def publish(self, record: ContainerRecord, action: str, more: Mapping[str, str] | None = None) -> None:
         """Publish an event of this container."""
         self._table.publish(record, action, more)
-
-    def using_image(self, image_id: str) -> Sequence[ContainerRecord]:
-        """Return the containers made from an image (its config digest). Any thread may ask."""
-        return [entry.record for entry in self._table if entry.record.image_id == image_id]
 
     def using_volume(self, name: str) -> Sequence[ContainerRecord]:
         """Return the containers that have a volume, running or not."""

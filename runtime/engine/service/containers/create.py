@@ -131,17 +131,17 @@ class Creator:
         image_id: str,
         planned: Sequence[Planned],
     ) -> ContainerRecord:
-        id = self._table.new_id()  # noqa: A001
+        container_id = self._table.new_id()
         path, arguments = program_of(config)
         asked = request.networking_config
         endpoints = (asked.endpoints_config or {}) if asked else {}
         return ContainerRecord(
-            id=id,
+            id=container_id,
             name=name or self._table.names.invent(),
             created=now(),
             image=request.image,
             image_id=image_id,
-            config=msgspec.structs.replace(config, hostname=self._hostname(config, host, id)),
+            config=msgspec.structs.replace(config, hostname=self._hostname(config, host, container_id)),
             host_config=host,
             path=path,
             args=arguments,
@@ -157,14 +157,14 @@ class Creator:
         source = str(self._parts.volumes.mountpoint(point.name))
         return msgspec.structs.replace(point, source=source)
 
-    def _hostname(self, config: Config, host: HostConfig, id: str) -> str:  # noqa: A002
+    def _hostname(self, config: Config, host: HostConfig, container_id: str) -> str:
         network = namespace_modes.sharing(host, "network")
         if config.hostname:
             return config.hostname
         if network.ref:
             partner = self._table.by_id(network.ref)
             return partner.record.config.hostname if partner else ""
-        return machine.node() if network.host else "" if host.uts_mode == "host" else id[:12]
+        return machine.node() if network.host else "" if host.uts_mode == "host" else container_id[:12]
 
     def _named_partners(self, host: HostConfig) -> HostConfig:
         """Put ids in place of the names of containers whose namespaces are joined, or that are linked to.

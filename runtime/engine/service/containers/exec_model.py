@@ -14,7 +14,7 @@ from runtime.engine.service.containers.to_config import environment
 from runtime.engine.service.model.record import ContainerRecord
 from runtime.engine.service.model.request import Body, Cells, console_size
 from runtime.engine.service.stdio.attachment import Attachment
-from runtime.engine.service.stdio.fanout import Hub
+from runtime.engine.service.stdio.fanout import OutputFanout
 from runtime.engine.spawner.protocol import Exec, Exited
 
 
@@ -49,7 +49,7 @@ class Probed(NamedTuple):
     output: str
 
 
-class Program:
+class ExecEntry:
     """One exec. started: its start was asked for; pid: it runs; code: it has ended.
 
     early: its end, told before the answer to its start. size: rows and columns. ended: done with its code
@@ -57,11 +57,13 @@ class Program:
     """
 
     __slots__ = (
-        "asked", "code", "container", "early", "ended", "hub", "id", "keys", "pid", "size", "started",
+        "asked", "code", "container", "early", "ended", "fanout", "id", "keys", "pid", "size", "started",
     )  # fmt: skip
 
-    def __init__(self, id: str, container: str, asked: ExecRequest, hub: Hub, keys: bytes) -> None:  # noqa: A002
-        self.id, self.container, self.asked, self.hub, self.keys = id, container, asked, hub, keys
+    def __init__(
+        self, exec_id: str, container: str, asked: ExecRequest, fanout: OutputFanout, keys: bytes
+    ) -> None:
+        self.id, self.container, self.asked, self.fanout, self.keys = exec_id, container, asked, fanout, keys
         self.started = False
         self.pid = 0
         self.code: int | None = None
@@ -88,7 +90,7 @@ class Program:
         """Return the attachment of the client that starts it."""
         asked = self.asked
         wanted = ([STDOUT] if asked.attach_stdout else []) + ([STDERR] if asked.attach_stderr else [])
-        return self.hub.attach(stdin=asked.attach_stdin, streams=frozenset(wanted), keys=self.keys)
+        return self.fanout.attach(stdin=asked.attach_stdin, streams=frozenset(wanted), keys=self.keys)
 
     def document(self) -> dict[str, Any]:
         """Return Docker's document of it."""

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +20,12 @@ from runtime.engine.errors import (
     StartFailedError,
     refusing,
 )
-from runtime.engine.service.containers.exec_model import ExecRequest, ExecStartRequest, Probed, Program
+from runtime.engine.service.containers.exec_model import ExecEntry, ExecRequest, ExecStartRequest, Probed
 from runtime.engine.service.containers.start_errors import exec_failure
 from runtime.engine.service.model.record import ContainerRecord
 from runtime.engine.service.model.request import console_size
 from runtime.engine.service.stdio.attachment import Attachment
-from runtime.engine.service.stdio.fanout import Hub
+from runtime.engine.service.stdio.fanout import OutputFanout
 from runtime.engine.spawner.protocol import Exited, Running
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Execs:
 
     def __init__(self, core: Core, networks: Networks) -> None:
         self._core, self._networks = core, networks
-        self._execs: dict[str, Program] = {}
+        self._execs: dict[str, ExecEntry] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # ---- for clients --------------------------------------------------------------------------------------
@@ -68,17 +68,17 @@ class Execs:
 
         NotFoundError, ConflictError when it was started before, StartFailedError when it cannot be executed.
         """
-        one = self._find(exec_id)
-        if one.code is not None:
+        entry = self._find(exec_id)
+        if entry.code is not None:
             raise ConflictError(f"exec command {exec_id} has already run")
-        if one.started:
+        if entry.started:
             raise ConflictError(f"Error: Exec command {exec_id} is already running")
-        record = self._core.table.get(one.container)
+        record = self._core.table.get(entry.container)
         _require_running(record, record.id)
-        one.size = console_size(request.console_size) if request.console_size else one.size
-        attachment = None if request.detach else one.attach()
+        entry.size = console_size(request.console_size) if request.console_size else entry.size
+        attachment = None if request.detach else entry.attach()
         try:
-            await self._launch(one, record)
+            await self._launch(entry, record)
         except BaseException:
             if attachment is not None:
                 await attachment.close()
@@ -95,16 +95,19 @@ class Execs:
 
     async def resize(self, exec_id: str, rows: int, columns: int) -> None:
         """Set the size of its terminal; before its start, the size it will have."""
-        one = self._find(exec_id)
-        if one.code is not None:
+        entry = self._find(exec_id)
+        if entry.code is not None:
             raise ConflictError(f"exec command {exec_id} has already run")
-        one.size = console_size((rows, columns))
-        if one.pid:
-            await self._core.spawner.resize(one.container, *one.size, one.id)
+        entry.size = console_size((rows, columns))
+        if entry.pid:
+            await self._core.spawner.resize(entry.container, *entry.size, entry.id)
 
-    def of(self, id: str) -> list[str]:  # noqa: A002
+    def of(self, container_id: str) -> list[str]:
         """Return the ids of a container's execs that have not ended, for its inspect document's ExecIDs."""
-        return [one.id for one in self._execs.values() if one.container == id and one.code is None]
+        return [entry.id for entry in self._of(container_id) if entry.code is None]
+
+    def _of(self, container_id: str) -> list[ExecEntry]:
+        return [entry for entry in self._execs.values() if entry.container == container_id]
 
     async def probe(
         self,
@@ -119,36 +122,36 @@ class Execs:
         EngineError when it cannot be started.
         """
         asked = ExecRequest(attach_stdout=True, attach_stderr=True, cmd=list(argv))
-        one = self._note(record, asked, b"")
-        attachment = one.attach()
+        entry = self._note(record, asked, b"")
+        attachment = entry.attach()
         output = bytearray()
         try:
-            await self._launch(one, record)
+            await self._launch(entry, record)
             async with asyncio.timeout(timeout_s):
                 async for _, data in attachment:
                     output += data[: most - len(output)]
-                code = await asyncio.shield(one.ended)
+                code = await asyncio.shield(entry.ended)
         except TimeoutError:
             code = -1
             with contextlib.suppress(EngineError):
-                await self._core.spawner.signal(record.id, signal.SIGKILL, one.id)
+                await self._core.spawner.signal(record.id, signal.SIGKILL, entry.id)
         finally:
             await attachment.close()
-            if one.code is not None or not one.pid:
-                self._execs.pop(one.id, None)
+            if entry.code is not None or not entry.pid:
+                self._execs.pop(entry.id, None)
         return Probed(code, output.decode("utf-8", "replace"))
 
     # ---- for the lifecycle --------------------------------------------------------------------------------
 
     def ended(self, exited: Exited) -> None:
         """The spawner tells that an exec (exec_id is not "") has ended. Call it from on_exit."""
-        one = self._execs.get(exited.exec_id)
-        if one is None:
+        entry = self._execs.get(exited.exec_id)
+        if entry is None:
             self._in_background(self._release(exited.id, exited.exec_id))
-        elif one.started and not one.pid:  # it was quicker than the answer to its start
-            one.early = exited
+        elif entry.started and not entry.pid:  # it was quicker than the answer to its start
+            entry.early = exited
         else:
-            self._in_background(self._end(one, exited.code))
+            self._in_background(self._end(entry, exited.code))
 
     def adopt(self, running: Running) -> None:
         """An exec goes on that an earlier daemon started: its output is dropped, its exit awaited."""
@@ -156,126 +159,130 @@ class Execs:
             self.ended(running.exited)
             return
         asked = ExecRequest(tty=running.tty, attach_stdin=running.stdin)
-        one = self._add(running.exec_id, running.id, asked, b"")
-        one.started, one.pid = True, running.pid
-        self._in_background(self._take_up(one))
+        entry = self._add(running.exec_id, running.id, asked, b"")
+        entry.started, entry.pid = True, running.pid
+        self._in_background(self._take_up(entry))
 
     def lost(self) -> None:
         """The spawner is gone, and all that ran with it."""
-        for one in self._execs.values():
-            if one.running and one.pid:
-                self._in_background(self._end(one, 128 + signal.SIGKILL))
+        for entry in self._execs.values():
+            if entry.running and entry.pid:
+                self._in_background(self._end(entry, 128 + signal.SIGKILL))
 
-    def drop_unstarted(self, id: str) -> None:  # noqa: A002
-        """A container's run is over: what was noted for it and not started must not begin in the next one."""
-        for one in [one for one in self._execs.values() if one.container == id and not one.started]:
-            one.hub.close()
-            del self._execs[one.id]
+    def drop_unstarted(self, container_id: str) -> None:
+        """A container's run is over: forget execs that were not started, lest they begin in its next run."""
+        self._drop(entry for entry in self._of(container_id) if not entry.started)
 
-    def forget(self, id: str) -> None:  # noqa: A002
+    def forget(self, container_id: str) -> None:
         """A container is removed, and its execs with it."""
-        for one in [one for one in self._execs.values() if one.container == id]:
-            one.hub.close()
-            del self._execs[one.id]
+        self._drop(self._of(container_id))
+
+    def _drop(self, entries: Iterable[ExecEntry]) -> None:
+        for entry in entries:
+            entry.fanout.close()
+            del self._execs[entry.id]
 
     def close(self) -> None:
         """The daemon ends, the programs may go on: let go of all."""
-        for one in self._execs.values():
-            one.hub.close()
+        for entry in self._execs.values():
+            entry.fanout.close()
         self._execs.clear()
         for task in self._tasks:
             task.cancel()
 
     # ---- how it is done -----------------------------------------------------------------------------------
 
-    def _find(self, exec_id: str) -> Program:
+    def _find(self, exec_id: str) -> ExecEntry:
         try:
             return self._execs[exec_id]
         except KeyError:
             raise NotFoundError(f"No such exec instance: {exec_id}") from None
 
-    def _note(self, record: ContainerRecord, request: ExecRequest, keys: bytes) -> Program:
-        one = self._add(secrets.token_hex(32), record.id, request, keys)
-        self._publish(one, f"exec_create: {one.command}")
-        return one
+    def _note(self, record: ContainerRecord, request: ExecRequest, keys: bytes) -> ExecEntry:
+        entry = self._add(secrets.token_hex(32), record.id, request, keys)
+        self._publish(entry, f"exec_create: {entry.command}")
+        return entry
 
-    def _add(self, exec_id: str, container: str, request: ExecRequest, keys: bytes) -> Program:
-        over = [one.id for one in self._execs.values() if one.container == container and one.code is not None]
-        for old in over[: max(0, len(over) - _KEPT)]:
+    def _add(self, exec_id: str, container: str, request: ExecRequest, keys: bytes) -> ExecEntry:
+        ended = [entry.id for entry in self._of(container) if entry.code is not None]
+        for old in ended[: max(0, len(ended) - _KEPT)]:
             del self._execs[old]
-        hub = Hub(
+        fanout = OutputFanout(
             tty=request.tty,
             stdin=request.attach_stdin,
             closes_stdin=True,
             close_stdin=partial(self._close_stdin, container, exec_id),
             on_detach=partial(self._detached, exec_id),
         )
-        one = self._execs[exec_id] = Program(exec_id, container, request, hub, keys)
-        return one
+        entry = self._execs[exec_id] = ExecEntry(exec_id, container, request, fanout, keys)
+        return entry
 
-    async def _launch(self, one: Program, record: ContainerRecord) -> None:
+    async def _launch(self, entry: ExecEntry, record: ContainerRecord) -> None:
         """Start it, to the end also when the client goes away meanwhile. Raises EngineError."""
-        one.started = True
-        self._publish(one, f"exec_start: {one.command}")
-        await asyncio.shield(self._in_background(self._begin(one, record)))
+        entry.started = True
+        self._publish(entry, f"exec_start: {entry.command}")
+        await asyncio.shield(self._in_background(self._begin(entry, record)))
 
-    async def _begin(self, one: Program, record: ContainerRecord) -> None:
+    async def _begin(self, entry: ExecEntry, record: ContainerRecord) -> None:
         try:
-            request = one.request(record, self._layers(record.id), self._variables(record))
+            request = entry.request(record, self._layers(record.id), self._variables(record))
             started, fds = await self._core.spawner.exec(request)
         except BaseException as error:
-            one.code = error.exit_code if isinstance(error, StartFailedError) else 126
-            await one.hub.finish()
+            entry.code = error.exit_code if isinstance(error, StartFailedError) else 126
+            await entry.fanout.finish()
             if isinstance(error, EngineError):
-                raise exec_failure(one.argv[0], error) from error
+                raise exec_failure(entry.argv[0], error) from error
             raise
-        one.pid = started.pid
-        one.hub.start(fds)
-        if one.early is not None:
-            self._in_background(self._end(one, one.early.code))
+        entry.pid = started.pid
+        entry.fanout.start(fds)
+        if entry.early is not None:
+            self._in_background(self._end(entry, entry.early.code))
 
     def _variables(self, record: ContainerRecord) -> dict[str, str]:
         if not record.host_config.links:
             return {}
         return self._networks.link_variables(record, needed=False)
 
-    def _layers(self, id: str) -> list[str]:  # noqa: A002
+    def _layers(self, container_id: str) -> list[str]:
         table = self._core.table
-        return [*map(str, table.layers(table.get(id))), str(table.directory(id) / "layer" / "u")]
+        return [
+            *map(str, table.layers(table.get(container_id))),
+            str(table.directory(container_id) / "layer" / "u"),
+        ]
 
-    async def _take_up(self, one: Program) -> None:
+    async def _take_up(self, entry: ExecEntry) -> None:
         try:
-            one.hub.start(await self._core.spawner.streams(one.container, one.id))
+            entry.fanout.start(await self._core.spawner.streams(entry.container, entry.id))
         except EngineError as error:
-            log.warning("take up exec %s of container %s: %s", one.id, one.container, error)
+            log.warning("take up exec %s of container %s: %s", entry.id, entry.container, error)
 
-    async def _end(self, one: Program, code: int) -> None:
-        if one.code is not None:
+    async def _end(self, entry: ExecEntry, code: int) -> None:
+        if entry.code is not None:
             return
-        one.code = code
-        self._publish(one, "exec_die", {"exitCode": str(code)})
-        await one.hub.finish()
-        if not one.ended.done():
-            one.ended.set_result(code)
-        await self._release(one.container, one.id)
+        entry.code = code
+        self._publish(entry, "exec_die", {"exitCode": str(code)})
+        await entry.fanout.finish()
+        if not entry.ended.done():
+            entry.ended.set_result(code)
+        await self._release(entry.container, entry.id)
 
-    async def _release(self, id: str, exec_id: str) -> None:  # noqa: A002
+    async def _release(self, container_id: str, exec_id: str) -> None:
         with contextlib.suppress(EngineError):
-            await self._core.spawner.release(id, exec_id)
+            await self._core.spawner.release(container_id, exec_id)
 
-    async def _close_stdin(self, id: str, exec_id: str) -> None:  # noqa: A002
+    async def _close_stdin(self, container_id: str, exec_id: str) -> None:
         with contextlib.suppress(EngineError):
-            await self._core.spawner.close_stdin(id, exec_id)
+            await self._core.spawner.close_stdin(container_id, exec_id)
 
     def _detached(self, exec_id: str) -> None:
-        one = self._execs.get(exec_id)
-        if one is not None:
-            self._publish(one, "exec_detach")
+        entry = self._execs.get(exec_id)
+        if entry is not None:
+            self._publish(entry, "exec_detach")
 
-    def _publish(self, one: Program, action: str, more: dict[str, str] | None = None) -> None:
+    def _publish(self, entry: ExecEntry, action: str, more: dict[str, str] | None = None) -> None:
         with contextlib.suppress(NotFoundError):  # its container may be gone
-            record = self._core.table.get(one.container)
-            self._core.table.publish(record, action, {"execID": one.id, **(more or {})})
+            record = self._core.table.get(entry.container)
+            self._core.table.publish(record, action, {"execID": entry.id, **(more or {})})
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

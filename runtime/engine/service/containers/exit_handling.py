@@ -130,18 +130,18 @@ class Ending:
         more = {"exitCode": str(exited.code), "execDuration": str(ran_ns // 1_000_000_000)}
         self._table.publish(entry.record, "die", more)
 
-    async def _kill_rest(self, id: str) -> None:  # noqa: A002
+    async def _kill_rest(self, container_id: str) -> None:
         """Without a pid namespace of their own, processes live on: they end with the program here too."""
         try:
-            await self._parts.spawner.kill_all(id)
+            await self._parts.spawner.kill_all(container_id)
         except EngineError as error:
-            log.warning("kill the rest of container %s: %s", id, error)
+            log.warning("kill the rest of container %s: %s", container_id, error)
 
-    async def _release(self, id: str) -> None:  # noqa: A002
+    async def _release(self, container_id: str) -> None:
         try:
-            await self._parts.spawner.release(id)
+            await self._parts.spawner.release(container_id)
         except EngineError as error:
-            log.warning("free container %s: %s", id, error)
+            log.warning("free container %s: %s", container_id, error)
 
     async def _start_again(self, entry: ContainerEntry) -> None:
         again = True

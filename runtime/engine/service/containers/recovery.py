@@ -58,13 +58,13 @@ class Adoption:
             log.error("container %s: its name %s is taken; it gets its id as name", record.id, record.name)
             self._table.add(msgspec.structs.replace(record, name=record.id[:12]))
 
-    async def _discard(self, id: str) -> None:  # noqa: A002
+    async def _discard(self, container_id: str) -> None:
         """End what no record knows of: a daemon died in the middle of its start or its removal."""
         try:
-            await self._parts.spawner.kill_all(id)
-            await self._parts.spawner.release(id)
+            await self._parts.spawner.kill_all(container_id)
+            await self._parts.spawner.release(container_id)
         except EngineError as error:
-            log.warning("free container %s, of which no record tells: %s", id, error)
+            log.warning("free container %s, of which no record tells: %s", container_id, error)
 
     async def _reconcile(self, entry: ContainerEntry, held: Running | None) -> None:
         state = entry.record.state

@@ -130,14 +130,14 @@ class Starter:
             variables=variables,
         )
 
-    def _whose_network(self, id: str) -> str:  # noqa: A002
+    def _whose_network(self, container_id: str) -> str:
         """Return whose network a container has; one that has joined another's keeps no files of its own."""
         passed: set[str] = set()
-        while id not in passed:
-            passed.add(id)
-            ref = namespace_modes.partners(self._table.find(id).record).get("network")
-            id = self._table.find(ref).id if ref else id  # noqa: A001
-        return id
+        while container_id not in passed:
+            passed.add(container_id)
+            ref = namespace_modes.partners(self._table.find(container_id).record).get("network")
+            container_id = self._table.find(ref).id if ref else container_id
+        return container_id
 
     def _partner(self, entry: ContainerEntry, kind: namespace_modes.Kind, ref: str) -> ContainerEntry:
         """The running container whose namespace another one shares."""

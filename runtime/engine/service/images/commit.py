@@ -63,16 +63,16 @@ async def commit(
 
 
 @asynccontextmanager
-async def _still(service: Service, id: str, *, pause: bool) -> AsyncIterator[None]:  # noqa: A002
+async def _still(service: Service, container_id: str, *, pause: bool) -> AsyncIterator[None]:
     """Pause a container meanwhile; one that ends just then is still by itself."""
     paused = False
     if pause:
         with suppress(ContainerStateError, ConflictError):
-            await service.containers.pause(id)
+            await service.containers.pause(container_id)
             paused = True
     try:
         yield
     finally:
         if paused:
             with suppress(ContainerStateError, ConflictError):
-                await asyncio.shield(service.containers.unpause(id))
+                await asyncio.shield(service.containers.unpause(container_id))

@@ -71,7 +71,7 @@ class HeldLines(Lines):
             lines.emit(self._waiting.popleft())
 
 
-async def told(work: Callable[[Lines], Awaitable[object]]) -> AsyncIterator[Line]:
+async def run_reporting(work: Callable[[Lines], Awaitable[object]]) -> AsyncIterator[Line]:
     """Do the work and yield what it says, as it says it; at last raise what it raised.
 
     Who stops reading (aclosing) cancels it, and waits for it to put everything back.

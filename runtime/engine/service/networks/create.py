@@ -81,7 +81,7 @@ def make_record(
         raise ConflictError(f"network with name {request.name} already exists")
     ipam = request.ipam or Ipam()
     options = {**settings.network_options.get(driver, {}), **(request.options or {})}
-    id = secrets.token_hex(32)  # noqa: A001
+    network_id = secrets.token_hex(32)
     _check_options(options, others)
     if request.enable_ipv4 is False:
         raise BadParameterError("networks without IPv4 are not supported: leave EnableIPv4 away")
@@ -90,12 +90,12 @@ def make_record(
     if driver == "bridge":
         with engine_errors():
             pools = complete_pools(
-                ipam.config or [], others, list(routes), ipv6=ipv6, seed=id, choices=settings.splits()
+                ipam.config or [], others, list(routes), ipv6=ipv6, seed=network_id, choices=settings.splits()
             )
             for pool in pools:
                 check_foreign(AddressPool(pool.subnet).subnet, addresses)
     return NetworkRecord(
-        id=id,
+        id=network_id,
         name=request.name,
         created=now(),
         driver=driver,

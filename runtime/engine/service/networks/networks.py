@@ -79,15 +79,15 @@ class Networks(NetworkTable):
         if not named or first not in self.nets or self.nets[first].record.user_defined:
             named = {first: named.pop(first, EndpointSettings()), **named}
         found: dict[str, EndpointSettings] = {}
-        for id, settings in named.items():  # noqa: A001
-            if id not in self.nets:
-                found[id] = settings
+        for ref, settings in named.items():
+            if ref not in self.nets:
+                found[ref] = settings
                 continue
-            net = self.nets[id]
-            if id == first and record.config.mac_address and not settings.mac_address:
+            net = self.nets[ref]
+            if ref == first and record.config.mac_address and not settings.mac_address:
                 settings = msgspec.structs.replace(settings, mac_address=record.config.mac_address)
             net.check(settings)
-            found[net.record.name] = msgspec.structs.replace(settings, network_id=id)
+            found[net.record.name] = msgspec.structs.replace(settings, network_id=ref)
         ports_of(record)
         files.extra_hosts(record, "0.0.0.0")
         return found

@@ -29,7 +29,7 @@ def find(nets: Mapping[str, Net], ref: str) -> Net:
         return nets[ref]
     named = [net for net in nets.values() if net.record.name == ref]
     if not named and ref:
-        named = [net for id, net in nets.items() if id.startswith(ref)]  # noqa: A001
+        named = [net for network_id, net in nets.items() if network_id.startswith(ref)]
     if len(named) > 1:
         raise BadParameterError(f"network {ref} is ambiguous ({len(named)} matches found on name)")
     if not named:

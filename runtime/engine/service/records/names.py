@@ -40,7 +40,7 @@ class Names:
         self._ids: dict[str, str] = {}
         self._all: set[str] = set()
 
-    def add(self, id: str, name: str) -> None:  # noqa: A002
+    def add(self, container_id: str, name: str) -> None:
         """Give a container its name. Raises ConflictError when another one has it."""
         taken = self._ids.get(name)
         if taken is not None:
@@ -48,19 +48,19 @@ class Names:
                 f'Conflict. The container name "/{name}" is already in use by container "{taken}". You have '
                 "to remove (or rename) that container to be able to reuse that name."
             )
-        self._ids[name] = id
-        self._all.add(id)
+        self._ids[name] = container_id
+        self._all.add(container_id)
 
-    def rename(self, id: str, old: str, new: str) -> None:  # noqa: A002
+    def rename(self, container_id: str, old: str, new: str) -> None:
         """Give a container another name. Raises ConflictError; it keeps the old one then."""
-        self.add(id, new)
+        self.add(container_id, new)
         del self._ids[old]
 
-    def drop(self, id: str, name: str) -> None:  # noqa: A002
+    def drop(self, container_id: str, name: str) -> None:
         """Forget a container."""
-        if self._ids.get(name) == id:
+        if self._ids.get(name) == container_id:
             del self._ids[name]
-        self._all.discard(id)
+        self._all.discard(container_id)
 
     def find(self, ref: str) -> str:
         """Return the id of a full id, a name, or the start of an id, tried in this order as Docker does.

@@ -47,9 +47,9 @@ class Store:
         self._numbers = itertools.count()
         root.mkdir(mode=0o710, parents=True, exist_ok=True)
 
-    def directory(self, id: str) -> Path:  # noqa: A002
+    def directory(self, container_id: str) -> Path:
         """Return the directory of one container."""
-        return self.root / id
+        return self.root / container_id
 
     def load(self) -> list[ContainerRecord]:
         """Read all records, oldest first, and remove what is half-made or half-removed."""
@@ -98,9 +98,9 @@ class Store:
             return False
         return True
 
-    def sync_state(self, id: str) -> None:  # noqa: A002
+    def sync_state(self, container_id: str) -> None:
         """Make the last saved state survive a power cut. Nothing to do for a container that is gone."""
-        directory = self.root / id
+        directory = self.root / container_id
         try:
             fd = os.open(directory / _STATE, os.O_RDONLY | os.O_CLOEXEC)
             try:
@@ -111,17 +111,17 @@ class Store:
         except FileNotFoundError:
             return
         except OSError as error:
-            log.warning("keep state of container %s: %s", id, errno_advice(error))
+            log.warning("keep state of container %s: %s", container_id, errno_advice(error))
 
-    def remove(self, id: str) -> Path:  # noqa: A002
+    def remove(self, container_id: str) -> Path:
         """Take a container off the disk in one step; return what is left to be freed by clear()."""
-        gone = self.root / f"{_GONE}{id}-{next(self._numbers)}"
+        gone = self.root / f"{_GONE}{container_id}-{next(self._numbers)}"
         try:
-            (self.root / id).rename(gone)
+            (self.root / container_id).rename(gone)
         except FileNotFoundError:
             return gone
         except OSError as error:
-            raise EngineError(f"remove container {id}: {errno_advice(error)}") from error
+            raise EngineError(f"remove container {container_id}: {errno_advice(error)}") from error
         return gone
 
     def clear(self, gone: Path) -> None:

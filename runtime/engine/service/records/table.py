@@ -114,9 +114,9 @@ class ContainerTable:
         """Find a container's record."""
         return self.find(ref).record
 
-    def by_id(self, id: str) -> ContainerEntry | None:  # noqa: A002
+    def by_id(self, container_id: str) -> ContainerEntry | None:
         """Return a container by its whole id."""
-        return self._entries.get(id)
+        return self._entries.get(container_id)
 
     def holds(self, entry: ContainerEntry) -> bool:
         """Say whether a container is still there."""
@@ -175,9 +175,9 @@ class ContainerTable:
             self._layers.pop(next(iter(self._layers)))
         return known
 
-    def directory(self, id: str) -> Path:  # noqa: A002
+    def directory(self, container_id: str) -> Path:
         """Return `containers/<id>`: log.json*, layer/u and layer/w, hosts, resolv.conf, hostname."""
-        return self.store.directory(id)
+        return self.store.directory(container_id)
 
     def publish(self, record: ContainerRecord, action: str, more: Mapping[str, str] | None = None) -> None:
         """Publish an event of a container, with its labels, image and name, and `more`."""
@@ -195,17 +195,17 @@ class ContainerTable:
             self.require(entry)
             yield entry.record
 
-    async def set_networks(self, id: str, networks: dict[str, EndpointSettings]) -> ContainerRecord:  # noqa: A002
+    async def set_networks(self, container_id: str, networks: dict[str, EndpointSettings]) -> ContainerRecord:
         """Replace what a container has of networks (connect and disconnect) and keep it on disk."""
-        entry = self.find(id)
+        entry = self.find(container_id)
         entry.record = msgspec.structs.replace(entry.record, networks=networks)
         self.store.save_state(entry.record)
         await asyncio.to_thread(self.store.sync_state, entry.id)
         return entry.record
 
-    def set_ports(self, id: str, ports: tuple[Port, ...] | None) -> None:  # noqa: A002
+    def set_ports(self, container_id: str, ports: tuple[Port, ...] | None) -> None:
         """Note by which ports a container is reached since it changed networks; None: as before."""
-        entry = self.by_id(id)
+        entry = self.by_id(container_id)
         running = entry is not None and entry.record.state.running
         if entry and running and ports is not None and ports != entry.record.state.ports:
             self.set_state(entry, ports=ports)

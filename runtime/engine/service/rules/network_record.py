@@ -234,6 +234,6 @@ class NetworkStore:
                 f"keep network {record.name}: {errno_text(error)}; free space below {self.root}"
             ) from error
 
-    def remove(self, id: str) -> None:  # noqa: A002
+    def remove(self, container_id: str) -> None:
         """Forget a network. Idempotent."""
-        (self.root / f"{id}.json").unlink(missing_ok=True)
+        (self.root / f"{container_id}.json").unlink(missing_ok=True)

@@ -99,7 +99,7 @@ class _Filter(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     min_kernel: str = ""
 
 
-class _Entry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class _SyscallEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     names: list[str] | None = None
     name: str = ""
     action: str
@@ -122,7 +122,7 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     architectures: list[str] | None = None
     arch_map: list[_ArchMap] | None = None
     flags: list[str] | None = None
-    syscalls: list[_Entry] | None = None
+    syscalls: list[_SyscallEntry] | None = None
 
 
 def seccomp_of(text: str, caps: Sequence[str]) -> Profile:
@@ -151,7 +151,7 @@ def seccomp_of(text: str, caps: Sequence[str]) -> Profile:
     )
 
 
-def _rule(entry: _Entry) -> SeccompSyscall:
+def _rule(entry: _SyscallEntry) -> SeccompSyscall:
     return SeccompSyscall(
         names=tuple(entry.names or ([entry.name] if entry.name else ())),
         action=entry.action,
@@ -160,7 +160,7 @@ def _rule(entry: _Entry) -> SeccompSyscall:
     )
 
 
-def _counts(entry: _Entry, caps: Sequence[str]) -> bool:
+def _counts(entry: _SyscallEntry, caps: Sequence[str]) -> bool:
     """All conditions of `includes` must hold, and none of `excludes`."""
     includes, excludes = entry.includes or _Filter(), entry.excludes or _Filter()
     have = {f"CAP_{name}" for name in caps}

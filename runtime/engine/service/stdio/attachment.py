@@ -15,7 +15,7 @@ MOST = 1 << 18
 Piece = tuple[int, bytes]
 
 
-class Source(Protocol):
+class StdioSource(Protocol):
     """What an attachment is attached to."""
 
     def room(self) -> None:
@@ -50,7 +50,7 @@ class Attachment:
 
     def __init__(
         self,
-        source: Source,
+        source: StdioSource,
         *,
         tty: bool,
         stdin: bool,

@@ -32,7 +32,7 @@ class Sink(Protocol):
         ...
 
 
-class Hub:
+class OutputFanout:
     """Reads a program's output once, for its log and for all who are attached. Used in the loop only.
 
     There before the program and after it: start() begins a run, finish() ends it, and who attaches in between

@@ -30,7 +30,7 @@ _BEFORE = 1 << 16
 _STREAMS = {"stdout": 1, "stderr": 2}
 
 
-class Entry(msgspec.Struct, frozen=True):
+class LogEntry(msgspec.Struct, frozen=True):
     """One entry of a file. log: a line with its end, or a part of one."""
 
     log: str = ""
@@ -53,7 +53,7 @@ class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
     details: str | None = None
 
 
-_decoder = msgspec.json.Decoder(Entry)
+_decoder = msgspec.json.Decoder(LogEntry)
 
 
 async def read_log(log: JsonLog, query: LogQuery, end: Position | None = None) -> AsyncIterator[Piece]:
@@ -125,7 +125,7 @@ class _Line:
         self.parts: list[str] = []
         self.size, self.time, self.begun = 0, "", False
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: LogEntry) -> None:
         self.parts.append(entry.log)
         self.size += len(entry.log)
         self.time = entry.time
@@ -181,10 +181,10 @@ class _Renderer:
         found: list[tuple[int, list[str]]] = []
         for stream, line in self._open.items():
             if line.parts and stream in self._query.streams:
-                _put(found, stream, self._shown(line, Entry(time=line.time), False))
+                _put(found, stream, self._shown(line, LogEntry(time=line.time), False))
         return _encoded(found)
 
-    def _shown(self, line: _Line, entry: Entry, whole: bool) -> str:
+    def _shown(self, line: _Line, entry: LogEntry, whole: bool) -> str:
         begun = line.begun
         text = line.take(begun=not whole) if line.parts else entry.log
         line.begun = not whole
@@ -209,14 +209,14 @@ def _encoded(found: list[tuple[int, list[str]]]) -> list[Piece]:
     return [(stream, "".join(texts).encode("utf-8", "replace")) for stream, texts in found]
 
 
-def _decode(block: bytes) -> list[Entry]:
+def _decode(block: bytes) -> list[LogEntry]:
     try:
         return _decoder.decode_lines(block)
     except msgspec.MsgspecError:
         return [entry for line in block.split(b"\n") if (entry := _decoded(line)) is not None]
 
 
-def _decoded(line: bytes) -> Entry | None:
+def _decoded(line: bytes) -> LogEntry | None:
     """An entry, None for what a full disk or a power cut has torn."""
     try:
         return _decoder.decode(line)
@@ -258,7 +258,7 @@ def _before(log: JsonLog, start: Position) -> bytes:
     return data if size == start[1] else data[data.find(b"\n") + 1 :]
 
 
-def _backwards(log: JsonLog, oldest: int, end: Position) -> Iterator[tuple[Position, Entry]]:
+def _backwards(log: JsonLog, oldest: int, end: Position) -> Iterator[tuple[Position, LogEntry]]:
     """Yield the entries before `end` from the last on, with their positions."""
     for generation in range(end[0], oldest - 1, -1):
         fd = log.open(generation)

@@ -15,7 +15,7 @@ from runtime.docker_syntax.frames import STDERR, STDOUT
 from runtime.engine.errors import BadParameterError, ConflictError, EngineError, UnavailableError, refusing
 from runtime.engine.service.model.record import ContainerRecord
 from runtime.engine.service.stdio.attachment import Attachment
-from runtime.engine.service.stdio.fanout import Hub
+from runtime.engine.service.stdio.fanout import OutputFanout
 from runtime.engine.service.stdio.json_log import JsonLog
 from runtime.engine.service.stdio.log_attributes import attributes, shown
 from runtime.engine.service.stdio.log_reader import LogQuery, read_log
@@ -31,10 +31,10 @@ logger = logging.getLogger(__name__)
 class _Channel:
     """What is kept of one container."""
 
-    __slots__ = ("hub", "log")
+    __slots__ = ("fanout", "log")
 
-    def __init__(self, hub: Hub, log: JsonLog | None) -> None:
-        self.hub, self.log = hub, log
+    def __init__(self, fanout: OutputFanout, log: JsonLog | None) -> None:
+        self.fanout, self.log = fanout, log
 
 
 class Streams:
@@ -48,33 +48,33 @@ class Streams:
         self._core = core
         self._channels: dict[str, _Channel] = {}
 
-    def adopt(self, id: str, fds: list[int]) -> None:  # noqa: A002
+    def adopt(self, container_id: str, fds: list[int]) -> None:
         """A container runs with these descriptors, from now or since before this process began.
 
         (stdin, stdout, stderr), (stdout, stderr), or one terminal.
         """
-        channel = self._channel(self._core.table.get(id))
+        channel = self._channel(self._core.table.get(container_id))
         if channel.log is not None:
             channel.log.running = True
-        channel.hub.start(fds)
+        channel.fanout.start(fds)
 
-    async def drained(self, id: str) -> None:  # noqa: A002
+    async def drained(self, container_id: str) -> None:
         """Return when all output of an ended container is read, logged and handed out; ends attachments.
 
         A process that lives on outside with the descriptors open is given two seconds. Also to be called for
         a container that could not be started, for the sake of who is attached to it.
         """
-        channel = self._channels.get(id)
+        channel = self._channels.get(container_id)
         if channel is not None:
-            await channel.hub.finish()
+            await channel.fanout.finish()
             if channel.log is not None:
                 channel.log.close()
 
-    async def discard(self, id: str) -> None:  # noqa: A002
+    async def discard(self, container_id: str) -> None:
         """A container is removed: end followers of its log and attachments that still wait for a start."""
-        channel = self._channels.pop(id, None)
+        channel = self._channels.pop(container_id, None)
         if channel is not None:
-            channel.hub.close()
+            channel.fanout.close()
             if channel.log is not None:
                 channel.log.flush()
                 channel.log.close()
@@ -82,14 +82,14 @@ class Streams:
     def close(self) -> None:
         """The daemon ends, the containers may go on: let go of all."""
         for channel in self._channels.values():
-            channel.hub.close()
+            channel.fanout.close()
             if channel.log is not None:
                 channel.log.leave()
         self._channels.clear()
 
     def attach(
         self,
-        id: str,  # noqa: A002
+        container_id: str,
         *,
         stdin: bool = False,
         stdout: bool = True,
@@ -103,7 +103,7 @@ class Streams:
         logs: its log first. stream False: the log only. Keys count with a terminal and stdin only. Raises
         NotFoundError, BadParameterError for keys of no known form, ConflictError while it is paused.
         """
-        record = self._core.table.get(id)
+        record = self._core.table.get(container_id)
         with refusing():
             keys = parse_keys(detach_keys)
         _require_attachable(record)
@@ -112,16 +112,16 @@ class Streams:
         earlier = None
         if logs and channel.log is not None:
             earlier = read_log(channel.log, LogQuery(streams=wanted), channel.log.end())
-        attachment = channel.hub.attach(stdin=stdin and stream, streams=wanted, keys=keys, earlier=earlier)
+        attachment = channel.fanout.attach(stdin=stdin and stream, streams=wanted, keys=keys, earlier=earlier)
         if not stream:
-            channel.hub.detach(attachment, keys=False)
+            channel.fanout.detach(attachment, keys=False)
             attachment.end()
         self._core.table.publish(record, "attach")
         return attachment
 
     def logs(
         self,
-        id: str,  # noqa: A002
+        container_id: str,
         *,
         stdout: bool = True,
         stderr: bool = True,
@@ -140,7 +140,7 @@ class Streams:
         container's run. Raises at once, not at the first item: NotFoundError,
         BadParameterError for no stream, UnavailableError for a container that keeps no log.
         """
-        record = self._core.table.get(id)
+        record = self._core.table.get(container_id)
         if not stdout and not stderr:
             raise BadParameterError("Bad parameters: you must choose at least one stream")
         log = self._channel(record).log
@@ -173,7 +173,7 @@ class Streams:
                 message = "take up log %s: %s; what was written just before the last daemon's end is missing"
                 logger.warning(message, path, error.strerror)
         config = record.config
-        hub = Hub(
+        fanout = OutputFanout(
             tty=config.tty,
             stdin=config.open_stdin,
             closes_stdin=config.stdin_once,
@@ -181,15 +181,15 @@ class Streams:
             sink=log,
             on_detach=partial(self._detached, record.id),
         )
-        return _Channel(hub, log)
+        return _Channel(fanout, log)
 
-    async def _close_stdin(self, id: str) -> None:  # noqa: A002
+    async def _close_stdin(self, container_id: str) -> None:
         with contextlib.suppress(EngineError):  # it may have ended
-            await self._core.spawner.close_stdin(id)
+            await self._core.spawner.close_stdin(container_id)
 
-    def _detached(self, id: str) -> None:  # noqa: A002
+    def _detached(self, container_id: str) -> None:
         with contextlib.suppress(EngineError):
-            self._core.table.publish(self._core.table.get(id), "detach")
+            self._core.table.publish(self._core.table.get(container_id), "detach")
 
 
 def _log_of(record: ContainerRecord, path: Path) -> JsonLog | None:

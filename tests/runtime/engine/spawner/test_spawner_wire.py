@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from runtime.engine.config import ContainerConfig
 from runtime.engine.errors import EngineError, StartFailedError
-from runtime.engine.spawner.framing import LONGEST, Outbox, WireError, answers, requests
+from runtime.engine.spawner.framing import LONGEST, Outbox, WireError, daemon_inbox, spawner_inbox
 from runtime.engine.spawner.protocol import Act, Done, Exec, Request, Resize, Running, Signal, Start, Welcome
 from runtime.engine.spawner.server import failed
 from runtime.network.errors import NetworkError
@@ -40,7 +40,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 @given(st.lists(st.tuples(st.integers(0, 1 << 30), REQUESTS), max_size=6), st.data())
 def test_messages_come_whole_and_in_order_however_they_are_cut(sent, data):
-    outbox, inbox = Outbox(), requests()
+    outbox, inbox = Outbox(), spawner_inbox()
     with pair() as (left, right), pair() as (here, there):
         for serial, message in sent:
             outbox.add(serial, message)
@@ -60,7 +60,7 @@ def test_messages_come_whole_and_in_order_however_they_are_cut(sent, data):
 
 
 def test_descriptors_come_with_their_own_message():
-    outbox, inbox = Outbox(), answers()
+    outbox, inbox = Outbox(), daemon_inbox()
     pipes = [os.pipe() for _ in range(3)]
     with pair() as (left, right):
         outbox.add(1, Done(), [pipes[0][0], pipes[1][0]])
@@ -83,7 +83,7 @@ def test_descriptors_come_with_their_own_message():
 
 
 def test_a_full_socket_is_filled_again_later():
-    outbox, inbox = Outbox(), answers()
+    outbox, inbox = Outbox(), daemon_inbox()
     big = Welcome(pid=1, running=(Running(id="x" * 1000, exec_id="", pid=1, tty=False, stdin=False),) * 2000)
     with pair() as (left, right):
         outbox.add(1, big)
@@ -108,7 +108,7 @@ def test_a_full_socket_is_filled_again_later():
     ],
 )
 def test_a_peer_that_breaks_the_protocol(stream, message):
-    inbox = requests()
+    inbox = spawner_inbox()
     with pair() as (left, right):
         left.sendall(stream)
         inbox.receive(right)
@@ -117,7 +117,7 @@ def test_a_peer_that_breaks_the_protocol(stream, message):
 
 
 def test_the_end_and_nothing_are_told_apart():
-    inbox = requests()
+    inbox = spawner_inbox()
     with pair() as (left, right):
         with pytest.raises(BlockingIOError):
             inbox.receive(right)

@@ -26,7 +26,7 @@ from runtime.engine.service.dockerfile.lexer import DockerfileError
 from runtime.engine.service.host.events import EventBus
 from runtime.engine.service.images import images
 from runtime.engine.service.images.image_config import read_document
-from runtime.engine.service.model.progress import told
+from runtime.engine.service.model.progress import run_reporting
 from runtime.image import Image, ImageError, ImageStore
 from runtime.image.archives.loading import load
 from runtime.image.layers.layer_view import LayerView
@@ -75,7 +75,7 @@ class Bench:
         async def run() -> None:
             wanted = BuildOptions(**options)
             work = lambda say: build(self.service, chunks(), wanted, say, remote=remote)  # noqa: E731
-            async for line in told(work):
+            async for line in run_reporting(work):
                 self.said.append(line)
 
         self.said = []

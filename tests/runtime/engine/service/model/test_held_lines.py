@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from runtime.engine.service.model.progress import HeldLines, Line, Lines, told
+from runtime.engine.service.model.progress import HeldLines, Line, Lines, run_reporting
 
 
 def test_lines_that_nobody_reads_stop_no_work_and_the_last_are_told_when_it_fails():
@@ -15,7 +15,7 @@ def test_lines_that_nobody_reads_stop_no_work_and_the_last_are_told_when_it_fail
         held.release(lines)
 
     async def read() -> list[Line]:
-        return [line async for line in told(work)]
+        return [line async for line in run_reporting(work)]
 
     said = asyncio.run(read())
     assert 0 < len(said) < 5000
