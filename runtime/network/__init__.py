@@ -1,1 +1,1 @@
-"""Networks for containers: bridges, addresses, names, NAT, ports, and namespaces that wait for containers."""
+"""Networks for containers: bridges, addresses, names, NAT, published ports, and a pool of namespaces."""

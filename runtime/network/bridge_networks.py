@@ -1,8 +1,8 @@
-"""Networks with names, as the engine makes them: bridges, pairs, addresses, rules, held ports. No policy.
+"""Bridge networks of one process: bridges, veth pairs, addresses, firewall, published ports. No policy.
 
-Who calls says which subnet, address and name; here it is made, and taken away again. One thread at a time.
-A pair ends with the container's network namespace, which the kernel reaps beside us: to delete one takes
-16–68 ms.
+Callers choose subnets, addresses and names; this module creates and removes what they ask for. One thread at
+a time. A veth pair ends with its container's namespace, which the kernel reaps in the background: deleting
+one takes 16–68 ms.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from runtime.network.host.forwarding import HostForwarding
 from runtime.network.ipam import next_address
 from runtime.network.kernel import change_listener, rtnetlink
 from runtime.network.kernel.change_listener import ChangeListener
-from runtime.network.kernel.nft import set_descriptors_aside
+from runtime.network.kernel.nft import reserve_descriptors
 from runtime.network.kernel.rtnetlink import Rtnetlink
 from runtime.network.model import Endpoint, NetworkSpec, Port
 from runtime.network.netns_pool import NetnsPool
@@ -36,7 +36,7 @@ from runtime.spawn.owner import Owner
 
 
 class _Plugged:
-    """What a container has here: endpoints by network, their links on the host, ports, names' sockets."""
+    """A container's share: endpoints and host links by network, published ports, name server sockets."""
 
     def __init__(self) -> None:
         self.endpoints: dict[str, Endpoint] = {}
@@ -46,55 +46,55 @@ class _Plugged:
 
 
 class BridgeNetworks:
-    """All named networks of one process. All methods raise NetworkError; nothing stays of a failure.
+    """All bridge networks of one process. All methods raise NetworkError; a failure leaves nothing behind.
 
     container: any text that names a container, the same in all calls. netns_fd: the container's network
-    namespace; it stays the caller's, and may be closed after the call. spares: namespaces for containers,
-    `spare` of them ready for each network in use, if refilled.
+    namespace; the caller keeps owning it, and may close it after the call. pool: namespaces for containers;
+    refill() keeps `pool_size` of them ready for each network in use.
     """
 
-    def __init__(self, owner: Owner | None = None, *, spare: int = 0) -> None:
-        set_descriptors_aside()
+    def __init__(self, owner: Owner | None = None, *, pool_size: int = 0) -> None:
+        reserve_descriptors()
         self.owner = owner or Owner.current()
         self._netlink: Rtnetlink | None = None
-        self._rules = Firewall(self.owner)
-        self._opening = HostForwarding(self.owner, self._rules)
-        self._relays = RelayProcess()
+        self._firewall = Firewall(self.owner)
+        self._forwarding = HostForwarding(self.owner, self._firewall)
+        self._relay = RelayProcess()
         self._specs: dict[str, NetworkSpec] = {}
         self._plugged: dict[str, _Plugged] = {}
         self._last: dict[str, str] = {}
-        self.spares = NetnsPool(spare, self._make_spare)
+        self.pool = NetnsPool(pool_size, self._make_spare)
 
     # ---- networks -------------------------------------------------------------------------------------
 
     def up(self, spec: NetworkSpec) -> None:
-        """Make the bridge and its rules unless they are there; another spec of the same id replaces them."""
+        """Create the bridge and its rules unless they exist; another spec of the same id replaces them."""
         if self._specs.get(spec.id) == spec:
-            self._rules.mend()
+            self._firewall.restore()
             return
         self.down(spec.id)
         bridges.make(self._ready(), spec, self.owner)
         self._specs[spec.id] = spec
         try:
             bridges.set_up(self._ready(), spec)
-            self._rules.add_network(spec)
-            self._opening.follow(self._specs.values())
+            self._firewall.add_network(spec)
+            self._forwarding.follow(self._specs.values())
         except BaseException:
             del self._specs[spec.id]
             bridges.delete(self._ready(), spec)
             raise
 
-    def down(self, id: str) -> None:  # noqa: A002
-        """Remove a network's bridge and rules. Unknown ids are fine."""
-        spec = self._specs.pop(id, None)
-        self._last.pop(id, None)
+    def down(self, network_id: str) -> None:
+        """Remove a network's bridge and rules. Unknown ids are ignored."""
+        spec = self._specs.pop(network_id, None)
+        self._last.pop(network_id, None)
         if spec is None:
             return
         with contextlib.ExitStack() as stack:
             stack.callback(bridges.delete, self._ready(), spec)
-            stack.callback(self.spares.drop, id)
-            stack.callback(self._opening.follow, self._specs.values())
-            self._rules.drop_network(spec)
+            stack.callback(self.pool.drop, network_id)
+            stack.callback(self._forwarding.follow, self._specs.values())
+            self._firewall.drop_network(spec)
 
     @functools.cached_property
     def _lost_tables(self) -> ChangeListener:
@@ -106,38 +106,38 @@ class BridgeNetworks:
 
     @property
     def watched(self) -> tuple[int, ...]:
-        """Descriptors that can be read when the host may have changed: then call follow_host()."""
+        """Descriptors that become readable when the host may have changed: then call follow_host()."""
         return self._lost_tables.fd, self._new_routes.fd
 
     def follow_host(self) -> None:
-        """Make again what somebody has flushed, and open links that have come since."""
+        """Restore our table if somebody flushed it, and enable forwarding on new uplinks."""
         self.follow_tables()
-        if self._new_routes.heard():
-            self._opening.follow(self._specs.values())
+        if self._new_routes.has_changed():
+            self._forwarding.follow(self._specs.values())
 
     def follow_tables(self) -> None:
-        """Make again what somebody has flushed."""
-        if self._lost_tables.heard():
-            self._rules.mend()
+        """Restore our table if somebody flushed it."""
+        if self._lost_tables.has_changed():
+            self._firewall.restore()
 
     # ---- containers -----------------------------------------------------------------------------------
 
     def attach(
         self, container: str, netns_fd: int, endpoints: Sequence[Endpoint], ports: Sequence[Port] = ()
     ) -> tuple[Port, ...]:
-        """Plug a container that is about to start into its networks (all are up), and publish its ports.
+        """Connect a container that is about to start to its networks (all up), and publish its ports.
 
         Returns the ports as bound, one for each address of the host: 0.0.0.0 and :: where all were asked for.
         Without endpoints nothing is published.
         """
         if not endpoints:
             return ()
-        self._opening.follow_router()
+        self._forwarding.follow_router()
         plugged = self._plugged[container] = _Plugged()
         try:
-            if ports:  # first: a taken port is the likeliest failure
-                plugged.publication = Publication(ports, self._rules, self._relays)
-            self._plug(plugged, netns_fd, endpoints[0], self.spares.claim(netns_fd))
+            if ports:  # first, since a taken port is the likeliest failure
+                plugged.publication = Publication(ports, self._firewall, self._relay)
+            self._plug(plugged, netns_fd, endpoints[0], self.pool.claim(netns_fd))
             for endpoint in endpoints[1:]:
                 self._plug(plugged, netns_fd, endpoint)
             self._lead(plugged)
@@ -149,10 +149,10 @@ class BridgeNetworks:
     def connect(
         self, container: str, netns_fd: int, endpoint: Endpoint, ports: Sequence[Port] = ()
     ) -> Endpoint:
-        """Plug a running container into one more network; return the endpoint as made.
+        """Connect a running container to one more network; return the endpoint as created.
 
-        interface "": the first that is free with the network's prefix. On a network it is on already it only
-        gets the default route (endpoint.default_route). ports: what to publish, if nothing was before.
+        interface "": the first free name with the network's prefix. If it is connected already, only the
+        default route is set (endpoint.default_route). ports: published if none were before.
         """
         plugged = self._plugged.setdefault(container, _Plugged())
         there = plugged.endpoints.get(endpoint.network)
@@ -161,7 +161,7 @@ class BridgeNetworks:
         endpoint = msgspec.structs.replace(endpoint, interface=name)
         with contextlib.ExitStack() as undo:
             if ports and plugged.publication is None:
-                plugged.publication = Publication(ports, self._rules, self._relays)
+                plugged.publication = Publication(ports, self._firewall, self._relay)
                 undo.callback(self._unpublish, plugged)
             if there:
                 self._route_by(plugged, netns_fd, endpoint)
@@ -173,7 +173,7 @@ class BridgeNetworks:
         return endpoint
 
     def disconnect(self, container: str, netns_fd: int, endpoint: Endpoint) -> Endpoint:
-        """Take a running container off a network; its ports lead to another one. Not connected is fine."""
+        """Disconnect a running container; its ports lead to another network. Not connected is fine."""
         plugged = self._plugged.get(container)
         if plugged is None or endpoint.network not in plugged.endpoints:
             return endpoint
@@ -183,12 +183,12 @@ class BridgeNetworks:
         return gone
 
     def published(self, container: str) -> tuple[Port, ...]:
-        """Return the ports by which a container is reached now."""
+        """Return the ports at which a container is reached now."""
         plugged = self._plugged.get(container)
         return plugged.publication.open_ports if plugged and plugged.publication else ()
 
     def resolver(self, container: str) -> tuple[int, ...]:
-        """Return the descriptors of the sockets at 127.0.0.11 inside (UDP, listening TCP), () without one.
+        """Return the name server's sockets inside the container (UDP, listening TCP), () without one.
 
         They stay ours; release() closes them.
         """
@@ -196,7 +196,7 @@ class BridgeNetworks:
         return tuple(one.fileno() for one in plugged.resolver) if plugged else ()
 
     def release(self, container: str) -> None:
-        """Free what an ended container still holds: ports, names' sockets. Unknown ones are fine."""
+        """Free an ended container's ports and sockets. Unknown ones are ignored."""
         plugged = self._plugged.pop(container, None)
         if plugged is None:
             return
@@ -205,22 +205,22 @@ class BridgeNetworks:
                 stack.callback(one.close)
             if plugged.publication is not None:
                 stack.callback(plugged.publication.close)
-            # Its address may be given out again while the kernel still reaps the namespace.
+            # Its address may be reused while the kernel still reaps the namespace.
             self._ready().ask([rtnetlink.silence(link) for link in plugged.links.values()])
 
     def close(self) -> None:
-        """Remove all networks and rules, and put the host's settings back. Idempotent."""
+        """Remove all networks and rules, and restore the host's settings. Idempotent."""
         with contextlib.ExitStack() as stack:
             if self._netlink is not None:
                 stack.callback(self._forget_netlink)
             for name in ("_lost_tables", "_new_routes"):
                 if (listener := self.__dict__.pop(name, None)) is not None:
                     stack.callback(listener.close)
-            stack.callback(self._opening.close)
-            stack.callback(self._rules.close)
-            stack.callback(self._relays.close)
+            stack.callback(self._forwarding.close)
+            stack.callback(self._firewall.close)
+            stack.callback(self._relay.close)
             stack.callback(self._delete_all)
-            stack.callback(self.spares.close)
+            stack.callback(self.pool.close)
             for container in list(self._plugged):
                 stack.callback(self.release, container)
 
@@ -229,7 +229,7 @@ class BridgeNetworks:
         self._specs.clear()
         bridges.delete_all(self._ready(), specs, self.owner)
 
-    # ---- the parts of it ------------------------------------------------------------------------------
+    # ---- parts ----------------------------------------------------------------------------------------
 
     def _plug(
         self, plugged: _Plugged, netns_fd: int, endpoint: Endpoint, spare: tuple[str, VethPair] | None = None
@@ -241,13 +241,13 @@ class BridgeNetworks:
         try:
             container_netns.configure(pair, netns_fd, endpoint, spec)
             if plugged.publication is not None:
-                self._ready().ask([rtnetlink.reflect(pair.link)])
+                self._ready().ask([rtnetlink.set_hairpin(pair.link)])
         except BaseException:
             self._ready().ask([rtnetlink.delete_link(pair.link)])
             pair.close()
             raise
         pair.settle()
-        if pair.guess is None or pair.guess.address != endpoint.address:
+        if pair.configured is None or pair.configured.address != endpoint.address:
             self._last[spec.id] = endpoint.address
         plugged.resolver = plugged.resolver or pair.resolver
         plugged.links[endpoint.network] = pair.link
@@ -256,7 +256,7 @@ class BridgeNetworks:
     def _use(
         self, spare: tuple[str, VethPair] | None, spec: NetworkSpec, endpoint: Endpoint
     ) -> VethPair | None:
-        """Return the pair that a namespace has, if it is what the endpoint wants; another one goes."""
+        """Return a pooled namespace's pair if it fits the endpoint; else delete it."""
         if spare is None:
             return None
         network, pair = spare
@@ -275,7 +275,7 @@ class BridgeNetworks:
         plugged.endpoints[endpoint.network] = endpoint
         if endpoint.default_route:
             with container_netns.inside(netns_fd):
-                container_netns.route_by(endpoint, spec)
+                container_netns.add_default_routes(endpoint, spec)
 
     def _unpublish(self, plugged: _Plugged) -> None:
         publication, plugged.publication = plugged.publication, None
@@ -283,24 +283,24 @@ class BridgeNetworks:
             publication.close()
 
     def _make_spare(self, netns_fd: int, network: str, netlink: Rtnetlink) -> VethPair | None:
-        """Plug a namespace that nobody has yet into a network, None when it is not up."""
+        """Connect a namespace of the pool to a network; None when that is not up."""
         spec = self._specs.get(network)
         if spec is None:
             return None
         pair = self._make_pair(netns_fd, spec, f"{spec.prefix}0", names=True, netlink=netlink)
-        address = "" if spec.subnet6 else self._guess(spec)
+        address = "" if spec.subnet6 else self._next_address(spec)
         if not address:
             return pair
         try:
             with container_netns.inside(netns_fd):
-                return container_netns.guess(pair, container_netns.guessed(spec, address), spec)
+                return container_netns.preconfigure(pair, container_netns.plain_endpoint(spec, address), spec)
         except BaseException:
             pair.close()
             raise
 
-    def _guess(self, spec: NetworkSpec) -> str:
-        """Return which address will be asked for next, if they go on as they did; "" for no idea."""
-        used = self.spares.addresses(spec.id)
+    def _next_address(self, spec: NetworkSpec) -> str:
+        """Return the address that will probably be asked for next; "" when it cannot be guessed."""
+        used = self.pool.addresses(spec.id)
         for plugged in self._plugged.values():
             if spec.id in plugged.endpoints:
                 used.add(plugged.endpoints[spec.id].address)
@@ -312,7 +312,7 @@ class BridgeNetworks:
     def _make_pair(
         self, netns_fd: int, spec: NetworkSpec, name: str, *, names: bool, netlink: Rtnetlink | None = None
     ) -> VethPair:
-        """Plug a namespace into a network, by an interface that has no address yet."""
+        """Connect a namespace to a network by a veth pair without addresses."""
         link = PAIR + secrets.token_hex(5)
         bridge, group = socket.if_nametoindex(spec.link), bridges.group_of(spec)
         requests = rtnetlink.add_veth(link, bridge, group, spec.mtu, name, netns_fd)
@@ -327,7 +327,7 @@ class BridgeNetworks:
             raise
 
     def _lead(self, plugged: _Plugged) -> None:
-        """Lead the published ports to the endpoint that is the way out, or to none: no internal one is."""
+        """Lead the published ports to the endpoint with the default route; internal networks do not count."""
         if plugged.publication is not None:
             ways = [one for one in plugged.endpoints.values() if not self._spec(one).internal]
             ways.sort(key=lambda one: not one.default_route)

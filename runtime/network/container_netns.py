@@ -1,4 +1,4 @@
-"""Work inside a container's network namespace: its addresses and routes, and the sockets it asks names at."""
+"""Work inside a container's network namespace: addresses, routes, and the sockets of its name server."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from runtime.network.kernel.rtnetlink import Rtnetlink
 from runtime.network.model import Endpoint, NetworkSpec
 
 RESOLVER = "127.0.0.11"
-"""Where a container asks for names, as programs and configurations made for docker expect it."""
+"""The containers' name server address; programs made for docker expect this one."""
 
 _CLONE_NEWNET = 0x40000000
 _BACKLOG = 64
 
-# Port 53 stays the container's own, for a name server that it may run. Ports are rewritten without connection
-# tracking, which would cost every packet of the container something.
-_ASKED = """
+# Port 53 stays free for a name server of the container's own, so ours has other ports. Packets are rewritten
+# without connection tracking, which would slow every packet of the container.
+_DNS_TABLE = """
 table ip nn_names {{
   chain asked {{
     type filter hook output priority raw; policy accept;
@@ -42,7 +42,7 @@ table ip nn_names {{
 
 @contextlib.contextmanager
 def inside(netns_fd: int) -> Iterator[None]:
-    """Let the calling thread work in a network namespace, and come back."""
+    """Move the calling thread into a network namespace, and back afterwards."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         _enter(netns_fd)
@@ -65,28 +65,29 @@ def _libc() -> ctypes.CDLL:
 
 
 class VethPair(NamedTuple):
-    """A container's end of a pair that is plugged in.
+    """A veth pair between a bridge and a container.
 
-    link: the host's end. number: of this one. resolver: see open_resolver(), () if no names are asked for
-    there. netlink: a socket inside, or guess: what it is configured for already, with its ears, see guess().
+    link: name of the host's end. number: interface index of the container's end. resolver: the sockets of
+    open_resolver(), () where the network has no name server. netlink: a socket inside the namespace; None
+    once the pair is configured in advance, for `configured`; arp_switch is open then, see preconfigure().
     """
 
     link: str
     number: int
     resolver: tuple[socket.socket, ...]
     netlink: Rtnetlink | None
-    guess: Endpoint | None = None
-    ears: int = -1
+    configured: Endpoint | None = None
+    arp_switch: int = -1
 
     def settle(self) -> None:
-        """Close what is of no use once the pair is a container's."""
+        """Close what is not needed once a container uses the pair."""
         if self.netlink is not None:
             self.netlink.close()
-        if self.ears >= 0:
-            os.close(self.ears)
+        if self.arp_switch >= 0:
+            os.close(self.arp_switch)
 
     def close(self) -> None:
-        """Close all there is."""
+        """Close everything."""
         self.settle()
         for one in self.resolver:
             one.close()
@@ -95,9 +96,9 @@ class VethPair(NamedTuple):
 def make_ready(
     link: str, name: str, spec: NetworkSpec, netlink: Rtnetlink | None, *, names: bool
 ) -> VethPair:
-    """Do with a fresh pair, in whose namespace the thread is, what needs no addresses.
+    """Prepare a new pair as far as possible without addresses. The thread is in the pair's namespace.
 
-    With IPv6 it stays down, since the address of its own that it takes then follows from the hardware's.
+    With IPv6 the link stays down, since its link-local address follows from the hardware address.
     """
     number = socket.if_nametoindex(name)
     resolver = open_resolver() if names else ()
@@ -105,7 +106,7 @@ def make_ready(
     pair = VethPair(link, number, resolver, netlink)
     try:
         if spec.subnet6:
-            switch_ipv6_on(name)
+            enable_ipv6(name)
         else:
             netlink.ask([rtnetlink.set_up(name)])
     except BaseException:
@@ -114,23 +115,24 @@ def make_ready(
     return pair
 
 
-def guess(pair: VethPair, endpoint: Endpoint, spec: NetworkSpec) -> VethPair:
-    """Configure a pair, in whose namespace the thread is, for an endpoint that will probably come.
+def preconfigure(pair: VethPair, endpoint: Endpoint, spec: NetworkSpec) -> VethPair:
+    """Configure a pair, in whose namespace the thread is, for the endpoint that will probably be asked for.
 
-    Until it does it is deaf: it answers no question for its address, which may be another's. To let it hear
-    takes no lock of the kernel's, which the reaping of ended namespaces holds for milliseconds.
+    Until then arp_ignore keeps the interface from answering ARP for an address that another container may
+    get. Switching it off takes no rtnl lock, which the kernel holds for milliseconds while it reaps ended
+    namespaces.
     """
     switch = f"/proc/sys/net/ipv4/conf/{endpoint.interface}/arp_ignore"
-    ears = os.open(switch, os.O_WRONLY | os.O_CLOEXEC)
+    arp_switch = os.open(switch, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.write(ears, b"8")
+        os.write(arp_switch, b"8")
         assert pair.netlink is not None
         pair.netlink.ask(_requests(pair, endpoint, spec))
     except BaseException:
-        os.close(ears)
+        os.close(arp_switch)
         raise
     pair.netlink.close()
-    return pair._replace(netlink=None, guess=endpoint, ears=ears)
+    return pair._replace(netlink=None, configured=endpoint, arp_switch=arp_switch)
 
 
 def configure(pair: VethPair, netns_fd: int, endpoint: Endpoint, spec: NetworkSpec) -> None:
@@ -138,15 +140,15 @@ def configure(pair: VethPair, netns_fd: int, endpoint: Endpoint, spec: NetworkSp
     if pair.netlink is not None:
         pair.netlink.ask(_requests(pair, endpoint, spec))
         return
-    os.pwrite(pair.ears, b"0", 0)
-    if endpoint != pair.guess and pair.guess is not None:
-        wrong = rtnetlink.drop_address(pair.number, pair.guess.address, _prefix(spec.subnet))
+    os.pwrite(pair.arp_switch, b"0", 0)
+    if endpoint != pair.configured and pair.configured is not None:
+        wrong = rtnetlink.drop_address(pair.number, pair.configured.address, _prefix(spec.subnet))
         with inside(netns_fd), Rtnetlink() as netlink:
             netlink.ask([wrong, *_requests(pair, endpoint, spec)])
 
 
-def guessed(spec: NetworkSpec, address: str) -> Endpoint:
-    """Return the endpoint of an address with which nobody wants anything special."""
+def plain_endpoint(spec: NetworkSpec, address: str) -> Endpoint:
+    """Return the endpoint of an address with no special wishes."""
     mac = hardware_address(address, "")
     return Endpoint(network=spec.id, interface=f"{spec.prefix}0", address=address, mac=mac)
 
@@ -169,14 +171,14 @@ def _prefix(subnet: str) -> int:
     return int(subnet.rpartition("/")[2])
 
 
-def route_by(endpoint: Endpoint, spec: NetworkSpec) -> None:
-    """Let an interface that is up already be the way to everything else."""
+def add_default_routes(endpoint: Endpoint, spec: NetworkSpec) -> None:
+    """Make an interface that is already up the default route."""
     with Rtnetlink() as netlink:
         netlink.ask(default_routes(socket.if_nametoindex(endpoint.interface), endpoint, spec))
 
 
 def default_routes(index: int, endpoint: Endpoint, spec: NetworkSpec) -> list[rtnetlink.Request]:
-    """Return the routes by this endpoint's gateways; an internal network has none."""
+    """Return the default routes via this endpoint's gateways; an internal network has none."""
     ways = ((endpoint.address, spec.gateway), (endpoint.address6, spec.gateway6))
     return [
         rtnetlink.set_default_route(index, gateway)
@@ -185,8 +187,8 @@ def default_routes(index: int, endpoint: Endpoint, spec: NetworkSpec) -> list[rt
     ]
 
 
-def switch_ipv6_on(name: str) -> None:
-    """Switch IPv6 on for the loopback and one link; addresses come from us, not from advertisements."""
+def enable_ipv6(name: str) -> None:
+    """Enable IPv6 on the loopback and one link, without router advertisements: addresses come from us."""
     conf = Path("/proc/sys/net/ipv6/conf")
     for key, value in (
         ("lo/disable_ipv6", "0"),
@@ -196,11 +198,11 @@ def switch_ipv6_on(name: str) -> None:
         try:
             (conf / key).write_text(value)
         except OSError as error:
-            raise wrap(f"switch IPv6 on for {name}", error.errno) from error
+            raise wrap(f"enable IPv6 on {name}", error.errno) from error
 
 
 def open_resolver() -> tuple[socket.socket, socket.socket]:
-    """Open the sockets (UDP, listening TCP) where the namespace of the calling thread asks for names."""
+    """Open the name server's sockets (UDP, listening TCP) in the calling thread's namespace."""
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
@@ -210,7 +212,7 @@ def open_resolver() -> tuple[socket.socket, socket.socket]:
         tcp.listen(_BACKLOG)
         nft = Nft()
         try:
-            text = _ASKED.format(resolver=RESOLVER, udp=udp.getsockname()[1], tcp=tcp.getsockname()[1])
+            text = _DNS_TABLE.format(resolver=RESOLVER, udp=udp.getsockname()[1], tcp=tcp.getsockname()[1])
             nft.run(text)
         finally:
             nft.close()

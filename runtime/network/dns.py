@@ -1,7 +1,7 @@
-"""Answers to what a container asks at 127.0.0.11: names of its neighbours ourselves, the rest by forwarding.
+"""The name server that containers ask at 127.0.0.11: answers names of neighbours, forwards other queries.
 
-The sockets were opened inside the container, so who asks needs no finding out. Queries are forwarded from the
-host's network, where all of the host's name servers can be reached.
+Its sockets were opened inside the container, so each belongs to one container. Queries are forwarded from the
+host's network, from which all of the host's name servers can be reached.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import dns.reversename
 import dns.rrset
 
 TTL_S = 600
-"""As docker's: a name's address changes only with its container."""
+"""As docker's: the address behind a name changes only with its container."""
 _PORT = 53
 _PATIENCE_S = 2.0
 _LONGEST = 65535
@@ -34,18 +34,18 @@ _AT_ONCE = 256
 
 
 class Lookup(Protocol):
-    """What one container is to know."""
+    """The names that one container can resolve."""
 
     def addresses(self, name: str) -> Sequence[str] | None:
-        """Return the addresses of a neighbour, lower case without a dot at the end; None for no neighbour."""
+        """Return a neighbour's addresses; None for an unknown name. name: lower case, no trailing dot."""
         ...
 
     def name_of(self, address: str) -> str | None:
-        """Return the name that belongs to an address of a neighbour."""
+        """Return the name of the neighbour that has an address."""
         ...
 
     def servers(self) -> Sequence[str]:
-        """Return the addresses that other queries go to; none when the container has no way out."""
+        """Return the servers to forward to; none when the container has no way out."""
         ...
 
 
@@ -53,14 +53,14 @@ Forward = Callable[[bytes, Sequence[str], bool], Awaitable[bytes | None]]
 
 
 class Resolver:
-    """From a query's bytes to its answer's. forward: asks other servers (query, servers, tcp)."""
+    """Turns a query's bytes into an answer's. forward: asks other servers (query, servers, tcp)."""
 
     def __init__(self, lookup: Lookup, forward: Forward | None = None) -> None:
         self._lookup = lookup
         self._forward = forward or ask_servers
 
     async def answer(self, data: bytes, *, tcp: bool = False) -> bytes | None:
-        """Answer one query; None for what is none."""
+        """Answer one query; None when the bytes are not a query."""
         try:
             query = dns.message.from_wire(data)
         except (dns.exception.DNSException, struct.error):
@@ -77,7 +77,7 @@ class Resolver:
         return _wire(_response(query, dns.rcode.SERVFAIL), query, tcp)
 
     def _own(self, query: dns.message.Message) -> dns.message.Message | None:
-        """Return the answer that is ours to give, None for a query that is to be forwarded."""
+        """Return our own answer, None for a query that must be forwarded."""
         question = query.question[0]
         if question.rdtype == dns.rdatatype.PTR:
             return self._pointer(query, question.name)
@@ -87,7 +87,7 @@ class Resolver:
         response = _response(query)
         version = {dns.rdatatype.A: 4, dns.rdatatype.AAAA: 6}.get(question.rdtype)
         fitting = [one for one in found if ip_address(one).version == version]
-        random.shuffle(fitting)  # who shares an alias shares the work
+        random.shuffle(fitting)  # spreads the load over containers that share an alias
         if fitting:
             kind = dns.rdatatype.to_text(question.rdtype)
             response.answer.append(dns.rrset.from_text(question.name, TTL_S, "IN", kind, *fitting))
@@ -113,7 +113,7 @@ def _response(query: dns.message.Message, code: dns.rcode.Rcode = dns.rcode.NOER
 
 
 def _wire(response: dns.message.Message, query: dns.message.Message, tcp: bool) -> bytes:
-    """Return the bytes; over UDP what is too long comes truncated, and is asked for again over TCP."""
+    """Encode an answer; one too long for UDP is marked truncated, so that the client retries over TCP."""
     limit = _LONGEST if tcp else max(_PLAIN_UDP, query.payload)
     try:
         return response.to_wire(max_size=limit)
@@ -123,11 +123,11 @@ def _wire(response: dns.message.Message, query: dns.message.Message, tcp: bool) 
         return short.to_wire(max_size=limit)
 
 
-# ---- asking others ----------------------------------------------------------------------------------------
+# ---- forwarding -------------------------------------------------------------------------------------------
 
 
 async def ask_servers(data: bytes, servers: Sequence[str], tcp: bool) -> bytes | None:
-    """Ask each server until one answers with anything but a failure of its own; None when none did."""
+    """Ask the servers in turn until one answers without SERVFAIL or REFUSED; None when none answers."""
     last = None
     for server in servers:
         with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
@@ -139,35 +139,35 @@ async def ask_servers(data: bytes, servers: Sequence[str], tcp: bool) -> bytes |
     return last
 
 
-class _Asking(asyncio.DatagramProtocol):
-    """Waits for the datagram that answers a query."""
+class _UdpQuery(asyncio.DatagramProtocol):
+    """Sends a query and waits for its answer."""
 
     def __init__(self, query: bytes) -> None:
         self._query = query
         self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask."""
+        """Send the query."""
         cast(asyncio.DatagramTransport, transport).sendto(self._query)
 
     def datagram_received(self, data: bytes, addr: object) -> None:
-        """Take what has the query's number."""
+        """Accept the answer that carries the query's id."""
         if len(data) >= 12 and data[:2] == self._query[:2] and not self.answer.done():
             self.answer.set_result(data)
 
     def error_received(self, exc: Exception) -> None:
-        """Nobody listens there."""
+        """Report that nothing listens there."""
         if not self.answer.done():
             self.answer.set_exception(exc)
 
 
 async def _ask_udp(data: bytes, server: str) -> bytes:
     loop = asyncio.get_running_loop()
-    transport, asking = await loop.create_datagram_endpoint(
-        lambda: _Asking(data), remote_addr=(server, _PORT)
+    transport, query = await loop.create_datagram_endpoint(
+        lambda: _UdpQuery(data), remote_addr=(server, _PORT)
     )
     try:
-        return await asking.answer
+        return await query.answer
     finally:
         transport.close()
 
@@ -181,15 +181,15 @@ async def _ask_tcp(data: bytes, server: str) -> bytes:
     finally:
         writer.close()
     if len(answer) < 12:
-        raise OSError("a short answer")
+        raise OSError("answer is too short")
     return answer
 
 
-# ---- being asked ------------------------------------------------------------------------------------------
+# ---- serving ----------------------------------------------------------------------------------------------
 
 
 class NameServer(asyncio.DatagramProtocol):
-    """Serves the two sockets of one container. Made by open(); the descriptors belong to it."""
+    """Serves the two sockets of one container. Created by open(); owns the descriptors."""
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
@@ -209,7 +209,7 @@ class NameServer(asyncio.DatagramProtocol):
         return made
 
     def close(self) -> None:
-        """Close the sockets; with them goes what keeps the container's network namespace. Idempotent."""
+        """Close the sockets, which would keep the container's network namespace alive. Idempotent."""
         if self._transport is not None:
             self._transport.close()
         if self._server is not None:
@@ -218,11 +218,11 @@ class NameServer(asyncio.DatagramProtocol):
             task.cancel()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note where answers go."""
+        """Remember the transport for answers."""
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """Answer beside the others; who asks too much at once asks again."""
+        """Answer concurrently; beyond the limit queries are dropped, and clients retry."""
         if len(self._tasks) < _AT_ONCE:
             task = asyncio.ensure_future(self._reply(data, addr))
             self._tasks.add(task)
@@ -234,7 +234,7 @@ class NameServer(asyncio.DatagramProtocol):
             self._transport.sendto(answer, addr)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the queries of a connection, one after the other."""
+        """Answer the queries of a TCP connection in turn."""
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)

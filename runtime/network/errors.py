@@ -1,4 +1,4 @@
-"""The one error of the network room: names the operation, the object, the cause, and what to do next."""
+"""The error of the network package: names the operation, the object, the cause, and what to do next."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from runtime.spawn.errnos import errno_label
 
 
 class NetworkError(Exception):
-    """A network operation failed; what it had made until then is removed again."""
+    """A network operation failed; whatever it had created was removed again."""
 
 
 def wrap(operation: str, number: int | None, advice: str = "") -> NetworkError:
-    """Word an errno as `operation: EPERM (operation not permitted); advice`."""
+    """Describe an errno as `operation: EPERM (operation not permitted); advice`."""
     usual = {
         errno.EPERM: "run as root: links and namespaces need CAP_NET_ADMIN and CAP_SYS_ADMIN",
         errno.EACCES: "run as root: links and namespaces need CAP_NET_ADMIN and CAP_SYS_ADMIN",

@@ -1,4 +1,4 @@
-"""Which subnets and addresses networks and containers get. Pure: the host's routes are given to it."""
+"""Address management: subnets for networks, addresses for containers. Pure: callers pass the routes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Network = IPv4Network | IPv6Network
 
 
 class SubnetPool(NamedTuple):
-    """What networks are cut from: pieces of `whole` with a prefix of `size` bits."""
+    """A range that subnets are cut from: `whole`, in pieces with a prefix of `size` bits."""
 
     whole: Network
     size: int
@@ -32,21 +32,21 @@ _POOLS = (
     *(SubnetPool(IPv4Network(f"172.{second}.0.0/16"), 16) for second in range(17, 32)),
     SubnetPool(IPv4Network("192.168.0.0/16"), 20),
 )
-"""What networks are cut from when nobody says: docker's own default pools, in its order."""
+"""Docker's default address pools, in its order."""
 
 
 class IpamError(NetworkError):
-    """A subnet or an address that cannot be, whatever exists; worded as docker does."""
+    """A subnet or address that is invalid whatever exists; in docker's words."""
 
 
 class PoolOverlapError(NetworkError):
-    """A subnet that another network has already."""
+    """A subnet that overlaps another network's."""
 
 
 def choose_subnet(taken: Iterable[Network], pools: Iterable[SubnetPool] = ()) -> IPv4Network:
-    """Return the first piece of the pools that overlaps none of `taken` (networks and routes).
+    """Return the first piece of the pools that does not overlap `taken` (networks and routes).
 
-    pools: of both families; without one of IPv4 docker's own. The default route overlaps nothing.
+    pools: of both families; docker's own when none is IPv4. The default route overlaps nothing.
     Raises NetworkError.
     """
     found = _first_free([one for one in pools if one.whole.version == 4] or _POOLS, taken)
@@ -59,9 +59,9 @@ def choose_subnet(taken: Iterable[Network], pools: Iterable[SubnetPool] = ()) ->
 
 
 def choose_subnet6(seed: str, taken: Iterable[Network], pools: Iterable[SubnetPool] = ()) -> IPv6Network:
-    """Return the first piece of the pools that is free, or without one of IPv6 a unique local /64 (RFC 4193).
+    """Return the first free piece of the pools; when none is IPv6, a unique local /64 (RFC 4193).
 
-    That one has 40 bits from the seed, and is the first free of its 65536 subnets.
+    The latter takes 40 bits from the seed, and is the first free of its 65536 subnets.
     """
     digest = hashlib.sha256(seed.encode()).digest()[:5]
     own = SubnetPool(IPv6Network((b"\xfd" + digest + bytes(10), 48)), 64)
@@ -83,14 +83,14 @@ def _first_free(pools: Iterable[SubnetPool], taken: Iterable[Network]) -> Networ
             clash = next((one for one in near if one.overlaps(subnet)), None)
             if clash is None:
                 return subnet
-            # Behind both: a large one is passed at once, however many pieces it covers.
+            # Continue after both, so that a large clash is skipped at once.
             last = max(clash.broadcast_address, subnet.broadcast_address, key=int)
             subnet = _piece(pool, int(last) + 1)
     return None
 
 
 def _piece(pool: SubnetPool, start: int) -> Network | None:
-    """Return the piece of a pool that begins at an address, None behind its end."""
+    """Return the piece of a pool that begins at an address, None past its end."""
     if start > int(pool.whole.broadcast_address):
         return None
     address = type(pool.whole.network_address)(start)
@@ -98,7 +98,7 @@ def _piece(pool: SubnetPool, start: int) -> Network | None:
 
 
 def parse_subnet(text: str) -> Network:
-    """Read a subnet in CIDR form; bits of the host part are an error, as docker has it. Raises IpamError."""
+    """Parse a subnet in CIDR form; host bits must be 0, as docker requires. Raises IpamError."""
     try:
         subnet = ip_network(text, strict=False)
     except ValueError as error:
@@ -111,7 +111,7 @@ def parse_subnet(text: str) -> Network:
 
 
 def parse_address(text: str, what: str) -> Address:
-    """Read an address. Raises IpamError."""
+    """Parse an address. Raises IpamError."""
     try:
         return ip_address(text)
     except ValueError as error:
@@ -119,28 +119,29 @@ def parse_address(text: str, what: str) -> Address:
 
 
 def check_overlap(subnet: Network, others: Iterable[Network]) -> None:
-    """Refuse a subnet that other networks have. Raises PoolOverlapError in docker's words."""
+    """Refuse a subnet that overlaps other networks'. Raises PoolOverlapError in docker's words."""
     if any(subnet.version == one.version and subnet.overlaps(one) for one in others):
-        raise PoolOverlapError("AddressPool overlaps with other one on this address space")
+        raise PoolOverlapError("Pool overlaps with other one on this address space")
 
 
 def check_foreign(subnet: Network, addresses: Iterable[Address]) -> None:
-    """Refuse a subnet that takes what is the host's own: it would cut the host off.
+    """Refuse a subnet that contains an address of the host: it would cut the host off.
 
-    addresses: those of the host's links. A subnet of another's that is only routed to is the caller's choice.
+    addresses: those of the host's links. Whether a subnet may hide one that is only routed to, the caller
+    decides.
     """
     if subnet.is_multicast:
-        raise IpamError(f"invalid subnet {subnet}: these are no addresses of hosts")
+        raise IpamError(f"invalid subnet {subnet}: multicast addresses are not host addresses")
     for address in addresses:
         if address in subnet:
             raise PoolOverlapError(f"subnet {subnet} overlaps with the host's own address {address}")
 
 
 class AddressPool:
-    """The addresses of one subnet: which container has which. Addresses go round: a freed one rests.
+    """The addresses of one subnet and their holders. A freed address is not reused at once.
 
-    ip_range: what containers are given from when they do not ask. gateway "": the first address, "none" has
-    none. auxiliary: name → address that nobody gets. Raises IpamError for what lies outside the subnet.
+    ip_range: where addresses come from unless one is asked for. gateway "": the first address. auxiliary:
+    name → reserved address. Raises IpamError for addresses outside the subnet.
     """
 
     def __init__(
@@ -171,7 +172,7 @@ class AddressPool:
         return address
 
     def _first(self) -> Address:
-        """Return the first usable address of the range, which docker gives to the gateway."""
+        """Return the first usable address of the range, docker's gateway."""
         for address in _hosts(self.range, self.subnet):
             return address
         return self.subnet.network_address
@@ -182,13 +183,13 @@ class AddressPool:
         return self.subnet.prefixlen
 
     def contains(self, text: str) -> bool:
-        """Say whether an address is one of the subnet's. Raises IpamError when it is none at all."""
+        """Say whether the subnet contains an address. Raises IpamError when it is not an address."""
         return parse_address(text, "IP address") in self.subnet
 
     def take(self, owner: str, wanted: str = "", preferred: str = "") -> str:
-        """Give `owner` an address: the one `wanted`, `preferred` if it is free, or the next that is.
+        """Give `owner` an address: the one `wanted`, else `preferred` if it is free, else the next free one.
 
-        Raises IpamError when `wanted` is none of the subnet's, NetworkError when it or all are taken.
+        Raises IpamError when `wanted` is outside the subnet, NetworkError when it, or all, are taken.
         """
         address = self._wanted(wanted, owner) if wanted else self._preferred(preferred, owner) or self._next()
         self._taken[address] = owner
@@ -222,7 +223,7 @@ class AddressPool:
         )
 
     def _candidates(self) -> Iterator[Address]:
-        """All of the range, beginning after the one given last; it ends when each had its turn."""
+        """Yield all of the range once, beginning after the address given last."""
         start = self._last
         if start is not None:
             yield from (one for one in _hosts(self.range, self.subnet, start))
@@ -235,13 +236,13 @@ class AddressPool:
         return address == self.gateway or address in self.auxiliary.values()
 
     def free(self, owner: str) -> None:
-        """Take back what `owner` has. Idempotent."""
+        """Take back the addresses of `owner`. Idempotent."""
         for address in [address for address, holder in self._taken.items() if holder == owner]:
             del self._taken[address]
 
 
 def _hosts(part: Network, whole: Network, after: Address | None = None) -> Iterator[Address]:
-    """Yield the addresses of `part` that hosts may have in `whole`, from the one behind `after`."""
+    """Yield the addresses of `part` that hosts may have in `whole`, starting after `after`."""
     first, last = int(part.network_address), int(part.broadcast_address)
     edges = {int(whole.network_address)}
     if whole.version == 4:
@@ -272,9 +273,9 @@ def next_address(spec: NetworkSpec, last: str, used: Collection[str]) -> str:
 
 
 def hardware_address(address: str, seed: str) -> str:
-    """Return the hardware address of an endpoint: that of its IPv4 address, else one of the seed.
+    """Return an endpoint's hardware address, derived from its IPv4 address or else from the seed.
 
-    The same address keeps the same one, so what neighbours remember of it stays true.
+    An IP address always has the same one, so neighbours' ARP caches stay valid.
     """
     ip = ip_address(address) if address else None
     tail = ip.packed if ip is not None and ip.version == 4 else hashlib.sha256(seed.encode()).digest()[:4]

@@ -1,4 +1,4 @@
-"""What the network room gives and takes: modes, ports, attachments, and networks with names."""
+"""Structs of the network package: modes, ports, attachments, networks, endpoints."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ BRIDGED = ("bridge", "nat")
 
 
 class Port(msgspec.Struct, frozen=True, kw_only=True):
-    """One published port. `host_ip` limits it to one address of the host, None means all of them.
+    """One published port. host_ip: one address of the host, None for all, IPv4 and IPv6.
 
-    On named networks `host` may be 0 (a free one is taken) and `host_end` makes it a range whose first free
-    port is taken; all of them then means IPv4 and IPv6.
+    host 0: any free port. host_end: `host` to `host_end` is a range, and its first free port is taken.
     """
 
     host: int
@@ -25,10 +24,10 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NetworkAttachment(msgspec.Struct, frozen=True, kw_only=True):
-    """A container's network namespace. Give it back with NetworkModes.detach().
+    """A container's network namespace. Return it with NetworkModes.detach().
 
-    network: as asked for. netns_fd: to setns() to; it stays the room's. address: IPv4, None without a bridge.
-    holder: who has that. ports: as bound, see BridgeNetworks.attach().
+    network: as asked for. netns_fd: for setns(); NetworkModes keeps owning it. address: IPv4, None without a
+    bridge. holder: under which name the address is taken. ports: as bound, see BridgeNetworks.attach().
     """
 
     network: str
@@ -39,9 +38,9 @@ class NetworkAttachment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A bridge to be there. id: 64 hex digits; link: the bridge's name on the host; subnets in CIDR form.
+    """A bridge network. id: 64 hex digits; link: the bridge's name on the host; subnets in CIDR form.
 
-    gateway is the bridge's own address, without prefix length; an empty subnet means none of that family.
+    gateway: the bridge's own address, without prefix length. An empty subnet: none of that family.
     internal: no way out. masquerade: packets leave with the host's address. opens: the host forwards packets
     to it, see host/forwarding.py. icc: whether its containers reach each other. mtu 0: the kernel's default.
     prefix: of its interfaces' names in containers (`eth`). names: its containers resolve names at
@@ -66,8 +65,7 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One container on one network. address: without prefix length; interface: its name inside (`eth0`).
 
-    link_local: addresses it has beside, which lead no further. default_route: everything else leaves by this
-    one.
+    link_local: further addresses, not routed. default_route: other traffic leaves through this endpoint.
     """
 
     network: str
@@ -80,7 +78,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Serve(msgspec.Struct, frozen=True):
-    """To the relay: serve the socket that comes with this, or no longer the one of this key (address "")."""
+    """An order to the relay: serve the socket sent with it, or (address "") stop serving that of the key."""
 
     key: int
     address: str = ""

@@ -1,4 +1,4 @@
-"""The text of /etc/resolv.conf and /etc/hosts: read, and made for containers. Pure but for read_host()."""
+"""Read /etc/resolv.conf, and write it and /etc/hosts for containers. Pure except read_host()."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 _FILES = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
 _LONGEST = 1 << 20
 _FALLBACK = ("8.8.8.8", "8.8.4.4")
-"""What docker takes when the host has only name servers that listen on its loopback."""
+"""Docker's servers for hosts whose own name servers are all on the loopback."""
 
 _HOSTS = (("127.0.0.1", "localhost"),)
 _HOSTS6 = (
@@ -26,7 +26,7 @@ _HOSTS6 = (
 
 
 class ResolvConf(msgspec.Struct, frozen=True):
-    """Name servers (addresses), search domains and options, in their order."""
+    """Name servers (addresses), search domains and options, in order."""
 
     servers: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class ResolvConf(msgspec.Struct, frozen=True):
 
 @functools.lru_cache(maxsize=8)
 def parse(text: str) -> ResolvConf:
-    """Read a resolv.conf; what makes no sense is left out, the last `search` or `domain` counts."""
+    """Parse a resolv.conf; invalid lines are ignored, the last `search` or `domain` counts."""
     servers: list[str] = []
     search: tuple[str, ...] = ()
     options: list[str] = []
@@ -63,7 +63,7 @@ def write(conf: ResolvConf) -> str:
 
 
 def read_host() -> ResolvConf:
-    """Return what the host asks, without a stub of systemd-resolved's that only the host can reach."""
+    """Return the host's settings, without systemd-resolved's stub, which only the host can reach."""
     found = ResolvConf()
     for path in _FILES:
         try:
@@ -85,19 +85,19 @@ def _read(path: Path) -> str:
 
 @functools.lru_cache(maxsize=8)
 def for_containers(host: ResolvConf) -> ResolvConf:
-    """Return what a container can ask itself: without loopback servers, docker's fallback if none is left."""
+    """Return settings that work in a container: no loopback servers, docker's fallback if none is left."""
     servers = tuple(server for server in host.servers if not _is_loopback(server))
     return msgspec.structs.replace(host, servers=servers or _FALLBACK)
 
 
 def hosts_text(entries: Iterable[tuple[str, str]], *, ipv6: bool) -> str:
-    """Return an /etc/hosts: the lines every host has, then `entries` (address, names). ipv6: there is ::1."""
+    """Return an /etc/hosts: the usual lines, then `entries` (address, names). ipv6: with ::1."""
     own = (*_HOSTS, *_HOSTS6) if ipv6 else _HOSTS
     return "".join(f"{address}\t{names}\n" for address, names in (*own, *entries))
 
 
 def is_address(text: str) -> bool:
-    """Say whether it is an IP address; a scope (`%eth0`) is allowed."""
+    """Say whether a text is an IP address; a scope (`%eth0`) is allowed."""
     try:
         ip_address(text)
     except ValueError:
@@ -105,10 +105,10 @@ def is_address(text: str) -> bool:
     return True
 
 
-def with_choices(
+def with_overrides(
     base: ResolvConf, servers: Sequence[str], search: Sequence[str], options: Sequence[str]
 ) -> ResolvConf:
-    """Put what was asked for in the place of `base`'s; a search of "." alone means none."""
+    """Replace `base`'s settings by those given; a search of "." alone means none."""
     wanted = tuple(search)
     return ResolvConf(
         tuple(servers) or base.servers,

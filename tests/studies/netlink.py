@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pyroute2 import IPRoute
 
 from runtime.network.bridge_networks import BridgeNetworks
-from runtime.network.container_netns import guessed, inside
+from runtime.network.container_netns import inside, plain_endpoint
 from runtime.network.model import NetworkSpec
 from tests.paths import REPOSITORY
 from tests.runtime.own_host import own_host
@@ -35,7 +35,7 @@ def with_library(ip: IPRoute) -> Plug:
     bridge = socket.if_nametoindex(SPEC.link)
 
     def plug(fd: int, address: str) -> None:
-        name, mac = "nne" + secrets.token_hex(5), guessed(SPEC, address).mac
+        name, mac = "nne" + secrets.token_hex(5), plain_endpoint(SPEC, address).mac
         peer = {"ifname": "eth0", "net_ns_fd": fd, "address": mac}
         ip.link("add", ifname=name, kind="veth", peer=peer, master=bridge, state="up")
         with inside(fd), IPRoute() as inner:
@@ -49,7 +49,7 @@ def with_library(ip: IPRoute) -> Plug:
 
 def with_ours(networks: BridgeNetworks) -> Plug:
     """Do what a start does."""
-    return lambda fd, address: networks.attach(address, fd, [guessed(SPEC, address)]) and None
+    return lambda fd, address: networks.attach(address, fd, [plain_endpoint(SPEC, address)]) and None
 
 
 def timed(plug: Plug, fd: int, address: str) -> float:
@@ -63,7 +63,7 @@ def race(rounds: int) -> dict[str, list[float]]:
     """All once a round, in turns."""
     times: dict[str, list[float]] = {"pyroute2": [], "ours": [], "a spare": []}
     with own_host(), IPRoute() as ip, contextlib.ExitStack() as stack:
-        networks = BridgeNetworks(spare=1)
+        networks = BridgeNetworks(pool_size=1)
         stack.callback(networks.close)
         networks.up(SPEC)
         plugs = {"pyroute2": with_library(ip), "ours": with_ours(networks), "a spare": with_ours(networks)}
@@ -72,12 +72,12 @@ def race(rounds: int) -> dict[str, list[float]]:
             address = f"10.97.{1 + number // 200}.{2 + number % 200}"
             if name == "a spare":
                 networks._last[SPEC.id] = f"10.97.{1 + number // 200}.{1 + number % 200}"
-                networks.spares.refill(SPEC.id)
-                fd = networks.spares.take(SPEC.id, address)
+                networks.pool.refill(SPEC.id)
+                fd = networks.pool.take(SPEC.id, address)
             else:
-                fd = networks.spares.take()
+                fd = networks.pool.take()
             times[name].append(timed(plugs[name], fd, address))
-            networks.spares.give_back(fd)
+            networks.pool.give_back(fd)
     return {name: found[3:] for name, found in times.items()}
 
 

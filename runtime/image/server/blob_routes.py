@@ -6,16 +6,13 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
 from runtime.image.server import identifiers
 from runtime.image.server.faults import FaultError
+from runtime.image.server.registry import RegistryServer, ResourcePath
 from runtime.image.server.uploads import Upload
-
-if TYPE_CHECKING:
-    from runtime.image.server.app import RegistryServer, ResourcePath
 
 _RANGE = re.compile(r"(\d{1,18})-(\d{1,18})")
 STALL_S = 60.0

@@ -18,8 +18,9 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from runtime.image.errors import ImageError, errno_advice
-from runtime.image.server.app import RegistryServer, make_runner
+from runtime.image.server.app import make_runner
 from runtime.image.server.collect import GRACE_S, Collected, collect
+from runtime.image.server.registry import RegistryServer
 from runtime.image.server.registry_store import RegistryStore
 
 log = logging.getLogger("ninetynine.registry")

@@ -1,1 +1,1 @@
-"""Host."""
+"""What networks change on the host: bridges, the firewall table, forwarding and other settings."""

@@ -1,6 +1,6 @@
-"""Bridges of the host: made, set up, removed, and swept when their makers are dead.
+"""Bridges on the host: create, configure, remove, and sweep those of dead processes.
 
-A bridge says in its alias whose it is, and shares a group with its ports, by which all go at once.
+A bridge's alias names its owner. A bridge and its ports share a link group, so one request deletes them all.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from runtime.network.model import NetworkSpec
 from runtime.spawn.owner import Owner
 
 PAIR = "nne"
-"""How the host's ends of pairs begin."""
+"""Prefix of the names of veth ends on the host."""
 _MAC = "02:4e:"
 _CONF = Path("/proc/sys/net")
 _AT_ONCE = 64
@@ -33,30 +33,30 @@ def group_of(spec: NetworkSpec) -> int:
 
 
 def _number(text: str) -> int:
-    """Return a group's number that nobody else is likely to have."""
+    """Return a group number that nobody else is likely to use."""
     return zlib.crc32(text.encode()) & 0x7FFFFFFF | 0x40000000
 
 
 def make(netlink: Rtnetlink, spec: NetworkSpec, owner: Owner) -> None:
-    """Make a network's bridge, down. Raises NetworkError, also where there is a link of that name."""
+    """Create a network's bridge, down. Raises NetworkError, also when a link of that name exists."""
     mac = _MAC + struct.pack(">I", owner.pid).hex(":")
     requests = rtnetlink.add_bridge(spec.link, mac, f"nn {owner}", spec.mtu, group_of(spec))
-    if has_link(spec.link):  # to list them all is slow where there are hundreds
-        _make_way(netlink, spec.link)
+    if has_link(spec.link):  # listing all links is slow when there are hundreds
+        _clear_name(netlink, spec.link)
     netlink.ask(requests)
 
 
-def _make_way(netlink: Rtnetlink, name: str) -> None:
-    """Remove a bridge that a dead process left; another link of that name is an error."""
+def _clear_name(netlink: Rtnetlink, name: str) -> None:
+    """Remove a bridge of this name that a dead process left; any other such link is an error."""
     for row in netlink.links():
         if row.name == name:
             if _owner_is_alive(row) is not False:
-                raise wrap(f"make bridge {name}", errno.EEXIST, "a link of this name is there already")
+                raise wrap(f"make bridge {name}", errno.EEXIST, "a link of this name exists already")
             netlink.ask([rtnetlink.delete_link(name)])
 
 
 def set_up(netlink: Rtnetlink, spec: NetworkSpec) -> None:
-    """Give a bridge its addresses and switches, and bring it up. Raises NetworkError."""
+    """Give a bridge its addresses and sysctls, and bring it up. Raises NetworkError."""
     index = socket.if_nametoindex(spec.link)
     ipv6 = _CONF / "ipv6/conf" / spec.link
     if ipv6.exists():
@@ -69,18 +69,18 @@ def set_up(netlink: Rtnetlink, spec: NetworkSpec) -> None:
     netlink.ask(requests)
     ipv4 = _CONF / "ipv4/conf" / spec.link
     _write(ipv4 / "forwarding", "0" if spec.internal else "1")
-    _write(ipv4 / "route_localnet", "1")  # a published port is reached by 127.0.0.1
+    _write(ipv4 / "route_localnet", "1")  # published ports are reached at 127.0.0.1
 
 
 def delete(netlink: Rtnetlink, spec: NetworkSpec) -> None:
-    """Remove a bridge with its ports: also of ended containers, whose namespaces are not reaped yet."""
+    """Remove a bridge and its ports, also of ended containers whose namespaces the kernel still reaps."""
     netlink.ask([rtnetlink.delete_group(group_of(spec))])
 
 
 def delete_all(netlink: Rtnetlink, specs: Sequence[NetworkSpec], owner: Owner) -> None:
-    """Remove all bridges at once, which takes the kernel less time than one by one."""
+    """Remove all bridges at once, which is faster than one by one."""
     group = _number(str(owner))
-    for part in range(0, len(specs), _AT_ONCE):  # the answers wait in a buffer
+    for part in range(0, len(specs), _AT_ONCE):  # the answers must fit the socket's buffer
         netlink.ask([rtnetlink.join_group(spec.link, group) for spec in specs[part : part + _AT_ONCE]])
     if specs:
         netlink.ask([rtnetlink.delete_group(group)])
@@ -89,7 +89,7 @@ def delete_all(netlink: Rtnetlink, specs: Sequence[NetworkSpec], owner: Owner) -
 
 
 def sweep() -> list[str]:
-    """Remove bridges, with their ports, that dead processes left; return the names of the links."""
+    """Remove the bridges, with their ports, that dead processes left; return the links' names."""
     freed = []
     with Rtnetlink() as netlink:
         rows = netlink.links()
@@ -101,7 +101,7 @@ def sweep() -> list[str]:
 
 
 def _owner_is_alive(row: LinkRow) -> bool | None:
-    """Say whether who made a bridge of this kind is alive, None when it is none of ours."""
+    """Say whether the owner of a bridge is alive; None when the link is not one of our bridges."""
     owner = Owner.parse(row.alias) if row.alias.startswith("nn ") else None
     return owner.is_alive() if owner is not None and row.kind == "bridge" else None
 

@@ -1,7 +1,7 @@
-"""What named networks need of nftables: one table of ours, and elements of its sets.
+"""The nftables table of bridge networks: NAT of published ports, masquerading, and isolation of networks.
 
-A network or a port adds no rule, so a packet meets the same few rules however many there are. A bridge's
-ports reach each other below all this; only what is routed comes here.
+A network or port adds elements to the table's sets and maps, never a rule, so a packet passes the same few
+rules however many there are. Containers of one bridge reach each other without it: it sees routed packets.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from runtime.network.model import NetworkSpec
 from runtime.spawn.owner import Owner
 
 Key = tuple[str, str]
-"""An element: the set or map it is in, and what it says there."""
+"""An element's set or map, and its key there."""
 
-# Containers of two bridges are kept apart, and only published ports lead inside, as docker has it. What our
-# bridges send to 127.0.0.0/8 is dropped: route_localnet there, which lets the host reach a published port by
-# 127.0.0.1, would else let containers reach the host's own loopback services. Nor do packets for 127.0.0.1
-# from elsewhere reach a port that is published there only. What comes in by a link on which we switched
-# forwarding on goes to our bridges or nowhere: the host has not become a router.
+# As in docker, bridges are isolated from each other, and only published ports lead inside. Packets from our
+# bridges to 127.0.0.0/8 are dropped: route_localnet, which lets the host reach a published port at 127.0.0.1,
+# would otherwise let containers reach loopback services of the host. Packets from elsewhere do not reach a
+# port that is published on 127.0.0.1 only. Packets that arrive on an uplink where we enabled forwarding may
+# reach our bridges only: the host has not become a router.
 _TABLE = """
 table inet {table} {{
   set bridges {{ type ifname; }}
@@ -88,9 +88,9 @@ table inet {table} {{
 
 
 class Firewall:
-    """The table of one owner, made at first need. All methods raise NetworkError.
+    """The table of one owner, created when first needed. All methods raise NetworkError.
 
-    What it holds is known here, too: who flushes the host's ruleset takes it away, and then it is made again.
+    Its elements are remembered, so that it can be created again after somebody flushed the host's ruleset.
     """
 
     def __init__(self, owner: Owner) -> None:
@@ -99,31 +99,31 @@ class Firewall:
         self._known: dict[Key, str] = {}
 
     def add_network(self, spec: NetworkSpec) -> None:
-        """Let a network's bridge be known."""
+        """Add a network's bridge."""
         self._add(dict.fromkeys(_elements(spec), ""))
 
     def drop_network(self, spec: NetworkSpec) -> None:
-        """Forget a network's bridge."""
+        """Remove a network's bridge."""
         self._delete(_elements(spec))
 
-    def watch_over(self, opened: Iterable[tuple[int, str]]) -> None:
-        """Let what comes in by (4 or 6, link of the host that was made to forward) go to our bridges only."""
+    def guard_uplinks(self, opened: Iterable[tuple[int, str]]) -> None:
+        """Drop packets that arrive on these (4 or 6, uplink) for anything but our bridges."""
         self._add({(f"opened{family}", f'"{link}"'): "" for family, link in sorted(opened)})
 
-    def let_through(self) -> None:
-        """Let IPv4 packets pass on links that were made to forward: the host has become a router since."""
+    def unguard_uplinks(self) -> None:
+        """Let IPv4 packets pass the uplinks again: the host has become a router."""
         self._delete([key for key in self._known if key[0] == "opened4"])
 
     def add_ports(self, elements: Mapping[Key, str]) -> None:
-        """Lead ports inside. elements: as `element_of` makes them."""
+        """Lead host ports to containers. elements: from `element_of`."""
         self._add(elements)
 
     def drop_ports(self, elements: Iterable[Key]) -> None:
-        """Take published ports back."""
+        """Remove published ports."""
         self._delete(elements)
 
-    def mend(self) -> bool:
-        """Make the table again if it is gone; say whether it was."""
+    def restore(self) -> bool:
+        """Create the table again if it is gone; say whether it was."""
         gone = self._nft is not None and not self._is_there(self._nft)
         if gone:
             self._make(self._known)
@@ -151,7 +151,7 @@ class Firewall:
         self._change([f"delete element inet {self.table} {name} {{ {key} }}" for name, key in gone], left)
 
     def _change(self, commands: list[str], after: dict[Key, str]) -> None:
-        """Carry out what makes the table hold `after`, in one that has all of that if it was gone."""
+        """Run commands after which the table holds `after`; create all of that if the table is gone."""
         if not commands:
             return
         if self._nft is None:
@@ -189,7 +189,7 @@ def _adding(table: str, elements: Mapping[Key, str]) -> list[str]:
 def element_of(
     protocol: str, family: int, host_ip: str, port: int, address: str, inner: int
 ) -> tuple[Key, str]:
-    """Return the element that leads `port` of the host to a container. host_ip: "" for all addresses."""
+    """Return the map element that leads a host port to a container. host_ip: "" for all addresses."""
     kind = "one" if host_ip else "any"
     key = f"{host_ip} . {port}" if host_ip else str(port)
     return (f"{protocol}{family}_{kind}", key), f"{address} . {inner}"
@@ -211,7 +211,7 @@ def _elements(spec: NetworkSpec) -> list[Key]:
 
 
 def tables(nft: Nft) -> list[str]:
-    """Return the names of all tables of our family."""
+    """Return the names of all tables of the family inet."""
     return [item["table"]["name"] for item in nft.query("list tables inet") if "table" in item]
 
 
@@ -220,13 +220,13 @@ def sweep() -> list[str]:
     dead = []
     try:
         nft = Nft()
-    except NetworkError:  # without libnftables there can be none
+    except NetworkError:  # without libnftables there cannot be any
         return []
     try:
         for name in tables(nft):
             owner = Owner.parse(name) if name.startswith("nn_") else None
             if owner is not None and not owner.is_alive():
-                with contextlib.suppress(NetworkError):  # another one was faster
+                with contextlib.suppress(NetworkError):  # another process was faster
                     nft.run(f"delete table inet {name}")
                     dead.append(name)
     except NetworkError:

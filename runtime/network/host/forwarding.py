@@ -1,4 +1,4 @@
-"""The host lets answers for containers in: on the links it has now, and on those that come later."""
+"""Forwarding on the host, so that answers reach containers: on its present uplinks and on later ones."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from runtime.spawn.owner import Owner
 
 
 class HostForwarding:
-    """What one owner's networks need of the host. All methods raise NetworkError."""
+    """Forwarding for one owner's networks. All methods raise NetworkError."""
 
-    def __init__(self, owner: Owner, rules: Firewall) -> None:
+    def __init__(self, owner: Owner, firewall: Firewall) -> None:
         self._settings = HostSettings(owner)
-        self._rules = rules
-        self._kept_shut = False
+        self._firewall = firewall
+        self._guarding = False
 
     def follow(self, specs: Collection[NetworkSpec]) -> None:
-        """Switch forwarding on where `specs`, all that are up, need it, and off again where none does.
+        """Enable forwarding on the uplinks while any of `specs` (all networks that are up) needs it.
 
-        What comes in there for others than containers is dropped, unless the host is a router anyway.
+        Packets that arrive there for anything but containers are dropped, unless the host is a router anyway.
         """
         needing = [spec for spec in specs if spec.opens and not spec.internal]
         if not needing:
@@ -37,24 +37,24 @@ class HostForwarding:
             for path in changed
             if path.endswith("/forwarding")
         }
-        if (6, "all") in opened:  # links that have come since have it from there
+        if (6, "all") in opened:  # links that came later inherit it
             opened |= {(6, link) for link in settings.uplinks6()}
         router = settings.is_router()
-        if router and self._kept_shut:
-            self._rules.let_through()
-        self._kept_shut = not router
-        self._rules.watch_over(
+        if router and self._guarding:
+            self._firewall.unguard_uplinks()
+        self._guarding = not router
+        self._firewall.guard_uplinks(
             one
             for one in opened
             if one[1] not in {*ours, "all", "default", "lo"} and not (router and one[0] == 4)
         )
 
     def follow_router(self) -> None:
-        """Be in nobody's way who has made the host a router since; asked at each start, so at little cost."""
-        if self._kept_shut and settings.is_router():
-            self._kept_shut = False
-            self._rules.let_through()
+        """Stop dropping once an administrator has made the host a router. Cheap: each start calls it."""
+        if self._guarding and settings.is_router():
+            self._guarding = False
+            self._firewall.unguard_uplinks()
 
     def close(self) -> None:
-        """Put the host's settings back. Idempotent."""
+        """Restore the host's settings. Idempotent."""
         self._settings.release()

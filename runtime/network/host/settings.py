@@ -1,8 +1,8 @@
-"""Settings of the host that networks need: changed if they must, noted before, put back by the last user.
+"""Settings of the host that networks need: recorded, changed where necessary, restored by the last user.
 
-The note lies in /run, which ends with the boot, as the settings do; it names the processes that need them.
-Who is killed is no user any more: the next one, or a sweep, puts back what nobody needs. A setting that
-somebody else has changed since is left alone.
+The record is in /run, which is lost at reboot, as the settings are; it lists the processes that need them. A
+killed process no longer counts: the next user, or a sweep, restores what nobody needs. A setting that
+somebody else has changed meanwhile is left alone.
 """
 
 from __future__ import annotations
@@ -24,100 +24,100 @@ _IPV4, _IPV6 = Path("/proc/sys/net/ipv4/conf"), Path("/proc/sys/net/ipv6/conf")
 
 
 class SettingChange(msgspec.Struct, frozen=True):
-    """One file below /proc/sys, what it held and what it was given."""
+    """One file below /proc/sys, its value before and the value we wrote."""
 
     path: str
     before: str
     after: str
 
 
-class Note(msgspec.Struct):
-    """Who needs the settings of one network namespace, and what was changed for them, oldest first."""
+class SettingsRecord(msgspec.Struct):
+    """The users of one network namespace's settings, and what was changed for them, oldest first."""
 
     users: list[str] = []
     changes: list[SettingChange] = []
 
 
 class HostSettings:
-    """The part of one owner. All methods raise NetworkError."""
+    """The settings that one owner needs. All methods raise NetworkError."""
 
     def __init__(self, owner: Owner, directory: Path = DIRECTORY) -> None:
         self._owner, self._directory = owner, directory
         self._needed = False
 
     def need(self, wanted: Mapping[Path, str], along: tuple[Path, ...] = ()) -> tuple[str, ...]:
-        """Set files to the values wanted; return all files changed so far, for other owners too.
+        """Write the wanted values; return all files changed so far, for other owners too.
 
-        along: files that change with them, to be put back with them.
+        along: files that the kernel changes with them, to be restored with them.
         """
         missing = {path: value for path, value in wanted.items() if _read(path) not in (value, None)}
-        if not missing and not self._needed and not self._note_path().exists():
+        if not missing and not self._needed and not self._record_path().exists():
             return ()
-        with self._note() as note:
-            known = {change.path for change in note.changes}
+        with self._record() as record:
+            known = {change.path for change in record.changes}
             for path, value in (*missing.items(), *((path, "1") for path in along if missing)):
                 before = _read(path)
                 if before is not None and str(path) not in known:
-                    note.changes.append(SettingChange(str(path), before, value))
-            if str(self._owner) not in note.users:
-                note.users.append(str(self._owner))
-            changed = tuple(change.path for change in note.changes)
+                    record.changes.append(SettingChange(str(path), before, value))
+            if str(self._owner) not in record.users:
+                record.users.append(str(self._owner))
+            changed = tuple(change.path for change in record.changes)
         self._needed = True
         for path, value in missing.items():
             _write(path, value)
         return changed
 
     def release(self) -> None:
-        """Need nothing any more. Idempotent."""
+        """Stop needing the settings. Idempotent."""
         if not self._needed:
             return
         self._needed = False
-        with self._note() as note:
-            if str(self._owner) in note.users:
-                note.users.remove(str(self._owner))
+        with self._record() as record:
+            if str(self._owner) in record.users:
+                record.users.remove(str(self._owner))
 
     def sweep(self) -> list[str]:
-        """Put back what only dead processes needed; return the files that were."""
-        if not self._note_path().exists():
+        """Restore what only dead processes needed; return those files."""
+        if not self._record_path().exists():
             return []
-        with self._note() as note:
-            before = [change.path for change in note.changes]
-        return [] if self._note_path().exists() else before
+        with self._record() as record:
+            before = [change.path for change in record.changes]
+        return [] if self._record_path().exists() else before
 
-    def _note_path(self) -> Path:
+    def _record_path(self) -> Path:
         return self._directory / f"settings-{Path('/proc/thread-self/ns/net').stat().st_ino}.json"
 
     @contextlib.contextmanager
-    def _note(self) -> Iterator[Note]:
-        """Read, change and write the note, alone. Without living users the settings go back, and it goes."""
-        path = self._note_path()
+    def _record(self) -> Iterator[SettingsRecord]:
+        """Lock, read and rewrite the record. Without living users restore the settings and remove it."""
+        path = self._record_path()
         try:
             path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             lock = os.open(path.parent / "settings.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise wrap(f"note settings of the host in {path}", error.errno) from error
+            raise wrap(f"record settings of the host in {path}", error.errno) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            note = _load(path)
-            note.users = [user for user in note.users if _is_alive(user)]
-            yield note
-            if note.users:
+            record = _load(path)
+            record.users = [user for user in record.users if _is_alive(user)]
+            yield record
+            if record.users:
                 temporary = path.with_suffix(".new")
-                temporary.write_bytes(msgspec.json.encode(note))
+                temporary.write_bytes(msgspec.json.encode(record))
                 temporary.replace(path)
             else:
-                _put_back(note.changes)
+                _restore(record.changes)
                 path.unlink(missing_ok=True)
         finally:
             os.close(lock)
 
 
 def forwarding(links: frozenset[str], *, ipv6: bool) -> tuple[dict[Path, str], tuple[Path, ...]]:
-    """Say what must be set so that answers from outside are passed on to containers, and what changes along.
+    """Return the settings that let answers reach containers, and the files that change with them.
 
-    links: of the host, over which the world is reached. IPv4 forwarding is a matter of the link a packet
-    comes in on; IPv6 knows only a switch for all, which also ends that links take router advertisements
-    (accept_ra 1; with 2 they go on), those that come later too.
+    links: the host's uplinks. IPv4 forwarding is set on the link that a packet arrives on. IPv6 has one
+    switch for all links, which also stops them, and later ones, from accepting router advertisements, unless
+    accept_ra is 2.
     """
     wanted = {_IPV4 / link / "forwarding": "1" for link in sorted(links)}
     if not ipv6:
@@ -133,23 +133,23 @@ def forwarding(links: frozenset[str], *, ipv6: bool) -> tuple[dict[Path, str], t
 
 
 def is_router() -> bool:
-    """Say whether somebody has switched IPv4 forwarding on for all links; we only do for some."""
+    """Say whether somebody enabled IPv4 forwarding for all links; we only do so for some."""
     return _read(_IPV4 / "all/forwarding") == "1"
 
 
 def forwards() -> bool:
-    """Say whether packets for containers are forwarded: on all links, or on those that we are to open."""
+    """Say whether packets for containers are forwarded, or can be, where we may enable it."""
     return is_router() or os.access(_IPV4 / "all/forwarding", os.W_OK)
 
 
 def uplinks() -> frozenset[str]:
-    """Return the host's links that have IPv4 routes or the IPv6 default route, ours not among them."""
+    """Return the host's links with IPv4 routes or the IPv6 default route, without ours."""
     routes = _lines("/proc/thread-self/net/route")[1:]
     return frozenset(_not_ours(line.split()[0] for line in routes)) | uplinks6()
 
 
 def uplinks6() -> frozenset[str]:
-    """Return the host's links that have the IPv6 default route, ours not among them."""
+    """Return the host's links with the IPv6 default route, without ours."""
     routes = map(str.split, _lines("/proc/thread-self/net/ipv6_route"))
     return frozenset(_not_ours(fields[9] for fields in routes if int(fields[1], 16) == 0)) - {"lo"}
 
@@ -158,20 +158,20 @@ def _not_ours(links: Iterable[str]) -> Iterator[str]:
     return (link for link in links if not link.startswith(_OURS))
 
 
-def _put_back(changes: list[SettingChange]) -> None:
+def _restore(changes: list[SettingChange]) -> None:
     ours = [change for change in changes if _read(Path(change.path)) == change.after]
-    if is_router():  # who has made it one since needs our links, too
+    if is_router():  # whoever made it one needs our links too
         ours = [change for change in ours if not change.path.startswith(str(_IPV4))]
     for change in ours:
         if _read(Path(change.path)) not in (change.before, None):
             _write(Path(change.path), change.before)
 
 
-def _load(path: Path) -> Note:
+def _load(path: Path) -> SettingsRecord:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Note)
+        return msgspec.json.decode(path.read_bytes(), type=SettingsRecord)
     except (FileNotFoundError, msgspec.MsgspecError):
-        return Note()
+        return SettingsRecord()
 
 
 def _is_alive(user: str) -> bool:

@@ -1,4 +1,4 @@
-"""One process of a host chooses subnets at a time: what it has chosen shows only when its bridge is there."""
+"""A lock of the host: one process chooses a subnet at a time, since a choice is visible only as a bridge."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 from runtime.network.host.settings import DIRECTORY
 
 _PATIENCE_S = 5.0
-"""How long to wait for another one: who takes longer hangs, and is waited for no more."""
+"""How long to wait for another process; one that takes longer hangs, and is ignored."""
 
 
 @contextlib.contextmanager
-def alone(directory: Path = DIRECTORY) -> Iterator[None]:
-    """Hold the host's lock, unless there can be none."""
+def held(directory: Path = DIRECTORY) -> Iterator[None]:
+    """Hold the host's lock; without one where its file cannot be created."""
     with _opened(directory) as lock:
         for pause in _attempts(lock):
             time.sleep(pause)
@@ -25,9 +25,9 @@ def alone(directory: Path = DIRECTORY) -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def alone_in_loop(directory: Path = DIRECTORY) -> AsyncIterator[None]:
-    """Hold it as alone() does, and let others go on while waiting for it."""
-    import asyncio  # engines in a process do without
+async def held_in_loop(directory: Path = DIRECTORY) -> AsyncIterator[None]:
+    """As held(), without blocking the event loop while waiting."""
+    import asyncio  # an Engine in a process does not need it
 
     with _opened(directory) as lock:
         for pause in _attempts(lock):
@@ -47,7 +47,7 @@ def _opened(directory: Path) -> Iterator[int | None]:
 
 
 def _attempts(lock: int | None) -> Iterator[float]:
-    """Try to take the lock until it is ours; yield how long to wait before each further attempt."""
+    """Try to take the lock; yield the seconds to wait before each further attempt."""
     deadline = time.monotonic() + _PATIENCE_S
     while lock is not None and time.monotonic() < deadline:
         with contextlib.suppress(BlockingIOError):

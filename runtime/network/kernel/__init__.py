@@ -1,1 +1,1 @@
-"""Kernel."""
+"""Interfaces to the kernel: rtnetlink, nftables, conntrack, network namespaces."""

@@ -1,7 +1,7 @@
-"""Hearing from the kernel that somebody has made a route of the host's or taken an nftables table away.
+"""Listen to the kernel's notifications of new routes and deleted nftables tables.
 
-Sockets that are members of a group; what they say is only looked through for whether to look oneself.
-Groups: linux/rtnetlink.h, linux/netfilter/nfnetlink.h.
+Netlink multicast groups: linux/rtnetlink.h, linux/netfilter/nfnetlink.h. A notification only says that
+something changed; callers look at the state themselves.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _RECEIVE = 1 << 16
 
 
 class ChangeListener:
-    """Of one kind of change, in the network namespace of the thread that makes it; fd: to be waited on."""
+    """Listens for one kind of change in the creating thread's network namespace. fd: to wait on."""
 
     def __init__(self, protocol: int, groups: int, wanted: Callable[[int, bytes], bool]) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
@@ -35,8 +35,8 @@ class ChangeListener:
         self._poll = select.poll()
         self._poll.register(self.fd, select.POLLIN)
 
-    def heard(self) -> bool:
-        """Say whether there was such a change since this was asked last, or whether one may have got lost."""
+    def has_changed(self) -> bool:
+        """Say whether there was a change since the last call, or a notification may have been lost."""
         found = False
         while self._poll.poll(0):
             try:
@@ -55,12 +55,12 @@ class ChangeListener:
 
 
 def new_routes() -> ChangeListener:
-    """Return what hears of routes in the main table. Raises OSError."""
+    """Listen for new routes in the main table. Raises OSError."""
     return ChangeListener(
         _NETLINK_ROUTE, _ROUTES, lambda kind, body: kind == _NEWROUTE and body[_TABLE_OF_ROUTE] == _RT_MAIN
     )
 
 
 def lost_tables() -> ChangeListener:
-    """Return what hears that an nftables table, anybody's, was deleted. Raises OSError."""
+    """Listen for deleted nftables tables, anybody's. Raises OSError."""
     return ChangeListener(_NETLINK_NETFILTER, _TABLES, lambda kind, _: kind == _DELTABLE)

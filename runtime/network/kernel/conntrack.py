@@ -1,8 +1,8 @@
-"""UDP connections which the kernel keeps, forgotten when a published port begins or ceases to lead inside.
+"""Delete tracked UDP connections when a published port starts or stops leading to a container.
 
-Where a packet is translated to is decided once for a connection, and for UDP that is whatever keeps sending
-from one port to another. Who does that all the time would for ever reach what was there at first: nobody, or
-a container that has ended. Layouts: linux/netfilter/nfnetlink_conntrack.h.
+The kernel decides on NAT once per connection, and a UDP connection lasts as long as packets keep coming from
+one port to another. A client that never pauses would keep reaching whatever was there first: nothing, or a
+container that has ended. Layouts: linux/netfilter/nfnetlink_conntrack.h.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _PROTO_NUM, _DST_PORT = 1, 3
 _DST4, _DST6 = 2, 4
 _BY_PROTO_NUM, _BY_DST_PORT = 1 << 3, 1 << 5
 _RECEIVE = 1 << 17
-_NOTHING_KNOWN = (0, errno.ENOENT, errno.EINVAL, errno.EOPNOTSUPP)
-"""Gone meanwhile, or a kernel that tells nothing of connections."""
+_IGNORED = (0, errno.ENOENT, errno.EINVAL, errno.EOPNOTSUPP)
+"""The connection has gone, or the kernel does not track connections."""
 
 
 def forget_udp(ports: Collection[tuple[str, int]]) -> None:
-    """Forget connections that came to a port of the host. A port: its address, "" for all, and its number.
+    """Delete connections to ports of the host, each an (address, number); address "" means all of the host's.
 
-    What is routed to others at the same port goes on. Raises NetworkError.
+    Connections through the host to the same port elsewhere stay. Raises NetworkError.
     """
     if not ports:
         return
@@ -53,11 +53,11 @@ def forget_udp(ports: Collection[tuple[str, int]]) -> None:
                         if target == address or (not address and target in local):
                             _delete(at, family, known)
     except OSError as error:
-        raise wrap("forget connections of published ports", error.errno) from error
+        raise wrap("delete tracked connections of published ports", error.errno) from error
 
 
 def _connections(at: socket.socket, family: int, port: int) -> Iterator[tuple[str, dict[int, bytes]]]:
-    """Yield (where to, its attributes) of UDP connections to a port. Older kernels tell of all."""
+    """Yield (destination, attributes) of UDP connections to a port. Older kernels ignore the filter."""
     number = struct.pack(">H", port)
     protocol = attribute(_PROTO_NUM, bytes([socket.IPPROTO_UDP])) + attribute(_DST_PORT, number)
     wanted = attribute(_TUPLE | _NESTED, attribute(_TUPLE_PROTO | _NESTED, protocol))
@@ -96,5 +96,5 @@ def _send(at: socket.socket, kind: int, flags: int, family: int, data: bytes) ->
 
 def _raise_for(body: bytes) -> None:
     number = -struct.unpack_from("=i", body)[0]
-    if number not in _NOTHING_KNOWN:
+    if number not in _IGNORED:
         raise OSError(number, os.strerror(number))

@@ -1,4 +1,4 @@
-"""Where the host's routes lead, and its own addresses: subnets of ours stay out of their way."""
+"""The host's routes, addresses and links, which our subnets must not collide with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PROC = Path("/proc/thread-self/net")
 
 
 def read_routes() -> list[IPv4Network | IPv6Network]:
-    """Return the destinations of the host's routes (main table), the default ones too."""
+    """Return the destinations of the host's routes (main table), default routes included."""
     return [*parse_ipv4(_text("route")), *parse_ipv6(_text("ipv6_route"))]
 
 
@@ -43,7 +43,7 @@ def parse_ipv4(text: str) -> list[IPv4Network]:
 
 
 def parse_ipv6(text: str) -> list[IPv6Network]:
-    """Read /proc/net/ipv6_route; link-local and multicast ones, which every link has, are left out."""
+    """Read /proc/net/ipv6_route, without the link-local and multicast routes that every link has."""
     found = []
     for line in text.splitlines():
         fields = line.split()

@@ -1,7 +1,7 @@
-"""Network namespaces without a name: an fd is all there is of them, and closing it ends them.
+"""Network namespaces without a name: they exist only as a descriptor, and end when it is closed.
 
-IPv6 is off on the links of a new one, but for ::1: its duplicate address detection would put packets of its
-own into everybody's measurement. Networks that have it switch it on.
+In a new one IPv6 is disabled except for ::1: duplicate address detection would add packets to every
+measurement. Networks with IPv6 enable it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _CLONE_NEWNET = 0x40000000
 
 
 class NetworkNamespace:
-    """A new network namespace with `lo` up. Raises NetworkError, without root for one.
+    """A new network namespace with `lo` up. Raises NetworkError, for example without root.
 
-    netlink: a socket inside, with which it is configured without being entered.
+    netlink: a socket inside, to configure it without entering it.
     """
 
     netlink: Rtnetlink
@@ -30,7 +30,7 @@ class NetworkNamespace:
     def __init__(self) -> None:
         self.fd = -1
         self._error: Exception | None = None
-        # unshare moves only the calling thread, which ends right after: there is no way back that could fail.
+        # unshare moves only the calling thread, which then ends, so nothing has to move back.
         thread = threading.Thread(target=self._enter, name="nn-netns")
         thread.start()
         thread.join()
@@ -56,7 +56,7 @@ class NetworkNamespace:
             self._error = error
 
     def configure(self, link: str, address: IPv4Address, subnet: IPv4Network, gateway: IPv4Address) -> None:
-        """Give `link` its address, bring it up, and send everything else to `gateway`."""
+        """Give `link` its address, bring it up, and route everything else through `gateway`."""
         index = self.netlink.index_of(link)
         self.netlink.ask(
             [
@@ -67,7 +67,7 @@ class NetworkNamespace:
         )
 
     def release(self) -> int:
-        """Hand out the fd, which belongs to the caller from here on; so does the socket."""
+        """Return the descriptor; the caller owns it from here on, and the socket too."""
         fd, self.fd = self.fd, -1
         if fd < 0:
             raise NetworkError(

@@ -1,7 +1,7 @@
 """The few rtnetlink requests that a container's start needs, several in one message.
 
-pyroute2 says the same things, but takes 0.2 s to import and three times as long for a container
-(tests/studies/netlink.py); a start has neither. Layouts: linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h.
+pyroute2 can do the same, but takes 0.2 s to import and three times as long per container
+(tests/studies/netlink.py). Layouts: linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ROUTE = struct.Struct("=BBBBBBBBI")
 _ATTRIBUTE = struct.Struct("=HH")
 
 _NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _DELADDR, _GETADDR = 16, 17, 18, 20, 21, 22
-_NEWROUTE, _DELROUTE = 24, 25
+_NEWROUTE = 24
 _ERROR, _DONE = 2, 3
 _REQUEST, _ACK, _DUMP, _REPLACE, _EXCL, _CREATE = 0x1, 0x4, 0x300, 0x100, 0x200, 0x400
 _UP = 0x1
@@ -44,7 +44,7 @@ _RECEIVE = 1 << 16
 
 
 class Request(NamedTuple):
-    """One request. operation: what an error calls it; forgive: errnos that count as done."""
+    """One request. operation: its name in errors; forgive: errnos that count as success."""
 
     operation: str
     kind: int
@@ -54,7 +54,7 @@ class Request(NamedTuple):
 
 
 class LinkRow(NamedTuple):
-    """A link as listed; alias and address are "" when it has none, master 0."""
+    """A link. alias and address: "" when it has none; master: index of its bridge, or 0."""
 
     name: str
     number: int
@@ -65,7 +65,7 @@ class LinkRow(NamedTuple):
 
 
 class Rtnetlink:
-    """A socket in the network namespace of the thread that makes it. Not thread-safe."""
+    """A socket in the creating thread's network namespace. Not thread-safe."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
@@ -83,7 +83,7 @@ class Rtnetlink:
         self.close()
 
     def ask(self, requests: Sequence[Request]) -> None:
-        """Send all in one message. NetworkError for the first that failed; the others are done."""
+        """Send all in one message. NetworkError for the first that failed; the others are carried out."""
         if not requests:
             return
         first = self._serial + 1
@@ -107,7 +107,7 @@ class Rtnetlink:
         return [_row(body) for body in self._dump(_GETLINK, _NEWLINK, _LINK.pack(0, 0, 0, 0, 0))]
 
     def index_of(self, name: str) -> int:
-        """Return the number of a link."""
+        """Return the index of a link."""
         for row in self.links():
             if row.name == name:
                 return row.number
@@ -123,16 +123,16 @@ class Rtnetlink:
                 found.append(ipaddress.ip_address(packed))
         return found
 
-    def _dump(self, asked: int, told: int, body: bytes) -> Iterator[bytes]:
-        """Yield the bodies of all messages of the kind `told`."""
-        self._socket.send(self._frame(asked, _REQUEST | _DUMP, body))
+    def _dump(self, request: int, reply: int, body: bytes) -> Iterator[bytes]:
+        """Yield the bodies of all replies of the kind `reply`."""
+        self._socket.send(self._frame(request, _REQUEST | _DUMP, body))
         while True:
             for kind, serial, one in messages(self._socket.recv(_RECEIVE)):
                 if serial != self._serial:
                     continue
                 if kind == _DONE:
                     return
-                if kind == told:
+                if kind == reply:
                     yield one
 
     def _frame(self, kind: int, flags: int, body: bytes) -> bytes:
@@ -144,7 +144,7 @@ class Rtnetlink:
 
 
 def add_bridge(name: str, mac: str, alias: str, mtu: int, group: int) -> list[Request]:
-    """Make a bridge, down, without spanning tree; an existing one of this name is an error (EEXIST).
+    """Create a bridge, down, without spanning tree; an existing one of this name is an error (EEXIST).
 
     group: a number above 0 that it shares with its ports, see delete_group().
     """
@@ -160,9 +160,9 @@ def add_bridge(name: str, mac: str, alias: str, mtu: int, group: int) -> list[Re
 
 
 def add_veth(name: str, bridge: int, group: int, mtu: int, peer: str, netns_fd: int) -> list[Request]:
-    """Make a pair: `name` here, up on the bridge of this index, and `peer` in the namespace, down.
+    """Create a veth pair: `name` here, up on the bridge of this index, and `peer` in the namespace, down.
 
-    A port of a bridge has no use for IPv6 of its own, whose packets everybody on the bridge would see.
+    A bridge port needs no IPv6 address of its own; its packets would reach everybody on the bridge.
     """
     inner = _LINK.pack(0, 0, 0, 0, 0) + _text(_IFLA_IFNAME, peer)
     inner += attribute(_IFLA_NET_NS_FD, struct.pack("=I", netns_fd)) + _mtu(mtu)
@@ -176,36 +176,36 @@ def add_veth(name: str, bridge: int, group: int, mtu: int, peer: str, netns_fd: 
             _NEWLINK,
             0,
             _link_named(name) + attribute(_IFLA_AF_SPEC, own),
-            (errno.EAFNOSUPPORT,),  # the kernel has none
+            (errno.EAFNOSUPPORT,),  # the kernel has no IPv6
         ),
         set_up(name),
     ]
 
 
 def set_mac(index: int, mac: str) -> Request:
-    """Give a link its hardware address, and bring it up."""
+    """Set a link's hardware address, and bring it up."""
     body = _LINK.pack(0, 0, index, _UP, _UP) + attribute(_IFLA_ADDRESS, _mac(mac))
-    return Request(f"give a link the hardware address {mac}", _NEWLINK, 0, body)
+    return Request(f"set a link's hardware address to {mac}", _NEWLINK, 0, body)
 
 
 def isolate(name: str) -> Request:
-    """Keep a port of a bridge from the other ports that are isolated too."""
+    """Isolate a bridge port from other isolated ports."""
     return Request(f"isolate {name}", _NEWLINK, 0, _port(name, attribute(_PORT_ISOLATED, b"\1")))
 
 
-def reflect(name: str) -> Request:
-    """Let a port of a bridge send back where it came from what was addressed to a published port of its own.
+def set_hairpin(name: str) -> Request:
+    """Set a bridge port to hairpin mode, so that a container reaches a published port of its own.
 
-    Needed where br_netfilter is loaded (dockerd does it): addresses are then translated within the bridge.
+    Needed where br_netfilter is loaded (dockerd does it), which makes NAT happen within the bridge.
     """
-    return Request(f"reflect {name}", _NEWLINK, 0, _port(name, attribute(_PORT_HAIRPIN, b"\1")))
+    return Request(f"set {name} to hairpin mode", _NEWLINK, 0, _port(name, attribute(_PORT_HAIRPIN, b"\1")))
 
 
 def silence(name: str) -> Request:
-    """Let nothing reach a port of a bridge any more, at once, and forget who was behind it.
+    """Stop all flooding to a bridge port at once, and forget the addresses behind it.
 
-    Who is behind it hears no question for its address, and so gives no answer. To disable it is no use:
-    a bridge without spanning tree puts its ports back to forwarding.
+    The container behind it then receives no ARP request, and cannot answer for its old address. Disabling the
+    port does not work: a bridge without spanning tree sets its ports back to forwarding.
     """
     switches = (_PORT_LEARNING, _PORT_FLOOD, _PORT_MCAST_FLOOD, _PORT_BCAST_FLOOD)
     data = b"".join(attribute(one, b"\0") for one in switches) + attribute(_PORT_FLUSH, b"")
@@ -219,18 +219,18 @@ def set_up(name: str) -> Request:
 
 
 def delete_link(name: str) -> Request:
-    """Delete a link; its peer goes with it. One that is gone is fine."""
+    """Delete a link, and with it its peer. A missing link is ignored."""
     return Request(f"delete link {name}", _DELLINK, 0, _link_named(name), (errno.ENODEV,))
 
 
 def join_group(name: str, group: int) -> Request:
-    """Put a link into another group; one that is gone is fine."""
+    """Move a link into another group. A missing link is ignored."""
     body = _link_named(name) + _group(group)
-    return Request(f"put {name} into group {group}", _NEWLINK, 0, body, (errno.ENODEV,))
+    return Request(f"move {name} into group {group}", _NEWLINK, 0, body, (errno.ENODEV,))
 
 
 def delete_group(group: int) -> Request:
-    """Delete all links of a group at once, which takes no longer than one; none is fine."""
+    """Delete all links of a group at once, which takes no longer than deleting one."""
     body = _LINK.pack(0, 0, 0, 0, 0) + _group(group)
     return Request(f"delete links of group {group}", _DELLINK, 0, body, (errno.ENODEV,))
 
@@ -239,7 +239,7 @@ def delete_group(group: int) -> Request:
 
 
 def add_address(index: int, address: str, prefix: int) -> Request:
-    """Give a link an address; IPv6 at once usable, without detection of duplicates."""
+    """Add an address to a link; IPv6 without duplicate address detection, so usable at once."""
     ip = ipaddress.ip_address(address)
     head = _ADDRESS.pack(_family(ip), prefix, _NODAD if ip.version == 6 else 0, 0, index)
     body = head + attribute(2, ip.packed) + attribute(1, ip.packed)
@@ -250,17 +250,17 @@ def add_address(index: int, address: str, prefix: int) -> Request:
 
 
 def drop_address(index: int, address: str, prefix: int) -> Request:
-    """Take an address, with the routes by it, from a link."""
+    """Remove an address, with its routes, from a link."""
     ip = ipaddress.ip_address(address)
     body = _ADDRESS.pack(_family(ip), prefix, 0, 0, index) + attribute(_IFA_LOCAL, ip.packed)
-    return Request(f"drop address {address}", _DELADDR, 0, body)
+    return Request(f"remove address {address}", _DELADDR, 0, body)
 
 
 def set_default_route(index: int, gateway: str) -> Request:
-    """Send everything else to `gateway`, instead of where it went before."""
+    """Set the default route to `gateway`, replacing the one before."""
     ip = ipaddress.ip_address(gateway)
     body = _route_head(ip) + attribute(5, ip.packed) + attribute(4, struct.pack("=I", index))
-    return Request(f"route by {gateway}", _NEWROUTE, _CREATE | _REPLACE, body)
+    return Request(f"set the default route to {gateway}", _NEWROUTE, _CREATE | _REPLACE, body)
 
 
 # ---- encoding ---------------------------------------------------------------------------------------------
@@ -275,7 +275,7 @@ def _family(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
 
 
 def attribute(kind: int, value: bytes) -> bytes:
-    """Lay one attribute out."""
+    """Encode one attribute."""
     return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + _pad(value)
 
 
@@ -325,7 +325,7 @@ def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def attributes(data: bytes) -> dict[int, bytes]:
-    """Read attributes laid out one after the other."""
+    """Decode a sequence of attributes."""
     found, place = {}, 0
     while place + _ATTRIBUTE.size <= len(data):
         length, kind = _ATTRIBUTE.unpack_from(data, place)

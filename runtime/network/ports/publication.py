@@ -1,4 +1,4 @@
-"""The published ports of one container: held as long as it has a network, led to where it is reached now."""
+"""The published ports of one container: reserved while it has a network, and led to its current address."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from runtime.network.ports.relay_process import RelayProcess
 
 
 class Publication:
-    """Ports of one container. Making it holds them, lead_to() opens them. All methods raise NetworkError."""
+    """One container's ports. Creating it reserves them, lead_to() opens them. Methods raise NetworkError."""
 
-    def __init__(self, ports: Sequence[Port], rules: Firewall, relays: RelayProcess) -> None:
-        self._rules, self._relays = rules, relays
+    def __init__(self, ports: Sequence[Port], firewall: Firewall, relay: RelayProcess) -> None:
+        self._firewall, self._relay = firewall, relay
         self._held = self._hold(ports)
         self.ports = tuple(one.port for one in self._held)
         self._elements: list[Key] = []
@@ -26,17 +26,17 @@ class Publication:
 
     @property
     def open_ports(self) -> tuple[Port, ...]:
-        """The ports, as long as they lead somewhere."""
+        """The ports, while they lead somewhere."""
         return self.ports if any(self._target) else ()
 
     def lead_to(self, endpoint: Endpoint | None) -> None:
-        """Lead all ports to an endpoint instead of where they led before; None lets go of them."""
+        """Lead all ports to another endpoint; None releases them."""
         target = (endpoint.address, endpoint.address6) if endpoint else ("", "")
         if target == self._target:
             return
-        self._close_ways()
+        self._close_paths()
         if endpoint is None:
-            self._let_go()
+            self._release()
             return
         if not self._held:
             self._held = self._hold(self.ports)
@@ -47,39 +47,39 @@ class Publication:
             inner = one.port.container
             if own:
                 number = one.port.host
-                key, way = element_of(one.port.protocol, one.family, one.host_ip, number, own, inner)
-                elements[key] = way
+                key, value = element_of(one.port.protocol, one.family, one.host_ip, number, own, inner)
+                elements[key] = value
             if (one.family == 6 or not own) and (own or other):
-                self._served.append(self._relays.serve(one.socket, own or other, inner))
-        self._rules.add_ports(elements)
+                self._served.append(self._relay.serve(one.socket, own or other, inner))
+        self._firewall.add_ports(elements)
         self._elements, self._target = list(elements), target
         conntrack.forget_udp(self._udp())
 
     def close(self) -> None:
-        """Take the ports back. Idempotent."""
+        """Close and release the ports. Idempotent."""
         with contextlib.ExitStack() as stack:
-            stack.callback(self._let_go)
-            self._close_ways()
+            stack.callback(self._release)
+            self._close_paths()
 
     def _hold(self, ports: Sequence[Port]) -> list[reservations.ReservedPort]:
         try:
-            return reservations.hold(ports)
+            return reservations.reserve(ports)
         except NetworkError:
-            if not self._relays.settle():
+            if not self._relay.settle():
                 raise
-            return reservations.hold(ports)  # the relay had not let go of it yet
+            return reservations.reserve(ports)  # the relay had not closed it yet
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         held, self._held = self._held, []
         reservations.release(held)
 
-    def _close_ways(self) -> None:
+    def _close_paths(self) -> None:
         elements, self._elements, self._target = self._elements, [], ("", "")
         for key in self._served:
-            self._relays.stop(key)
+            self._relay.stop(key)
         self._served.clear()
         if elements:
-            self._rules.drop_ports(elements)
+            self._firewall.drop_ports(elements)
             conntrack.forget_udp(self._udp())
 
     def _udp(self) -> list[tuple[str, int]]:

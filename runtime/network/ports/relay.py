@@ -24,8 +24,8 @@ _IDLE_S = 90.0
 _MOST_CLIENTS = 1024
 
 
-async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Copy one direction to its end, and hand the end on."""
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Copy one direction until EOF, and pass the EOF on."""
     while data := await reader.read(_CHUNK):
         writer.write(data)
         await writer.drain()
@@ -52,16 +52,16 @@ class TcpRelay:
             return
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_carry(reader, there[1]))
-                group.create_task(_carry(there[0], writer))
+                group.create_task(_copy(reader, there[1]))
+                group.create_task(_copy(there[0], writer))
         except* OSError:
-            pass  # one side broke off: so does the other
+            pass  # one side broke off, so close the other
         finally:
             for one in (writer, there[1]):
                 one.close()
 
     async def close(self) -> None:
-        """Accept nothing more; what is under way goes on. The port is free afterwards."""
+        """Stop accepting; open connections go on. The port is free afterwards."""
         self._starting.cancel()
         if self._server is not None:
             self._server.close()
@@ -69,7 +69,7 @@ class TcpRelay:
 
 
 class _Answers(asyncio.DatagramProtocol):
-    """What a container sends back to one client."""
+    """Passes a container's answers back to one client."""
 
     def __init__(self, relay: UdpRelay, client: tuple[object, ...]) -> None:
         self._relay, self._client = relay, client
@@ -79,7 +79,7 @@ class _Answers(asyncio.DatagramProtocol):
 
 
 class UdpRelay(asyncio.DatagramProtocol):
-    """Datagrams of one socket; each client has a socket of its own towards the container, while in use."""
+    """Datagrams of one socket; each active client has its own socket to the container."""
 
     def __init__(self, listener: socket.socket, target: Serve) -> None:
         self._target, self._listener = target, listener
@@ -93,15 +93,15 @@ class UdpRelay(asyncio.DatagramProtocol):
         )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note where answers go."""
+        """Remember the transport for answers."""
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note that the socket is about to be closed."""
+        """Record that the socket is being closed."""
         self._lost.set()
 
     def datagram_received(self, data: bytes, addr: tuple[object, ...]) -> None:
-        """Pass a client's datagram on, as soon as its socket is there."""
+        """Forward a client's datagram once its socket is open."""
         task = self._clients.get(addr)
         if task is None:
             if len(self._clients) >= _MOST_CLIENTS:
@@ -134,7 +134,7 @@ class UdpRelay(asyncio.DatagramProtocol):
             task.add_done_callback(_close_transport)
 
     async def close(self) -> None:
-        """Carry nothing more. The port is free afterwards."""
+        """Stop forwarding. The port is free afterwards."""
         self._starting.cancel()
         await asyncio.wait([self._starting])
         for client in list(self._clients):
@@ -156,7 +156,7 @@ def _close_transport(done: asyncio.Task[asyncio.DatagramTransport]) -> None:
 
 
 class RelayServer:
-    """The process: takes orders from its descriptor until that ends."""
+    """The process: takes orders from its socket until that is closed."""
 
     def __init__(self, orders: socket.socket) -> None:
         self._orders = orders
@@ -188,7 +188,7 @@ class RelayServer:
             self._serving[order.key] = relay(served, order)
 
     async def _stop(self, key: int, order: bytes) -> None:
-        """Stop serving, and say so when the port is free."""
+        """Stop serving, and confirm once the port is free."""
         if (old := self._serving.pop(key, None)) is not None:
             await old.close()
         with contextlib.suppress(OSError):

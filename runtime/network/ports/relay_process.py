@@ -1,4 +1,4 @@
-"""The helper process of runtime.network.ports.relay, as its parent sees it."""
+"""Start the relay process and tell it which listeners to serve."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from runtime.network.model import Serve
 _PACKAGES = Path(__file__).parents[3]
 _PATIENCE_S = 2.0
 _SETTLE_S = 20.0
-"""How long its ports may take to be closed: it is another process, and on a busy machine not always next."""
+"""How long it may take to close ports: on a busy machine it may not run at once."""
 _LONGEST = 4096
 
 
 class RelayProcess:
-    """Started at the first need; all it serves ends with it. Nothing waits for it: orders queue."""
+    """The relay process, started when first needed. Orders queue, so nothing waits for its start."""
 
     def __init__(self) -> None:
         self._orders: socket.socket | None = None
@@ -33,17 +33,17 @@ class RelayProcess:
         self._stopping: set[int] = set()
 
     def serve(self, listener: socket.socket, address: str, port: int) -> int:
-        """Carry what comes to a socket, which stays the caller's, to `address`; return a key for stop()."""
+        """Relay a listening socket, which the caller keeps owning, to `address`; return a key for stop()."""
         key = next(self._keys)
         data = msgspec.msgpack.encode(Serve(key, address, port))
         try:
             socket.send_fds(self._ready(), [data], [listener.fileno()])
         except OSError as error:
-            raise wrap("tell the relay of a published port", error.errno) from error
+            raise wrap("send a published port to the relay", error.errno) from error
         return key
 
     def stop(self, key: int) -> None:
-        """Serve one no longer; see settle()."""
+        """Stop serving a listener; see settle()."""
         if self._orders is not None:
             with contextlib.suppress(OSError):
                 self._orders.send(msgspec.msgpack.encode(Serve(key)))
@@ -51,7 +51,7 @@ class RelayProcess:
                 self._note_closed(socket.MSG_DONTWAIT)
 
     def settle(self) -> bool:
-        """Wait until all that were stopped are closed there, their ports free; False if there was none."""
+        """Wait until all stopped listeners are closed and their ports free; False if there were none."""
         if not self._stopping or self._orders is None:
             return False
         self._orders.settimeout(_SETTLE_S)
@@ -63,7 +63,7 @@ class RelayProcess:
         return True
 
     def _note_closed(self, flags: int = 0) -> bool:
-        """Read one answer; False at the end."""
+        """Read one confirmation; False at the end."""
         assert self._orders is not None
         data = self._orders.recv(_LONGEST, flags)
         if data:
@@ -85,7 +85,7 @@ class RelayProcess:
         self._process = None
 
     def _ready(self) -> socket.socket:
-        """Return the way to the process, a new one when it was killed."""
+        """Return the socket to the process; start a new one if it was killed."""
         if self._process is not None and self._process.poll() is not None:
             self.close()
         if self._orders is None:

@@ -1,4 +1,4 @@
-"""Ports of the host, held by bound sockets: nobody else can take them, and a conflict is found at once."""
+"""Reserve host ports with bound sockets: nobody else can take them, and a conflict shows at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WORDS = {
 
 
 class ReservedPort(NamedTuple):
-    """One socket of a published port. port: as bound, with its address. family: 4 or 6."""
+    """A published port's socket on one address. port: as bound. family: 4 or 6."""
 
     port: Port
     family: int
@@ -36,15 +36,15 @@ class ReservedPort(NamedTuple):
         return "" if self.port.host_ip in _ANY.values() else self.port.host_ip or ""
 
 
-def hold(ports: Iterable[Port], families: tuple[int, ...] = (4, 6)) -> list[ReservedPort]:
+def reserve(ports: Iterable[Port], families: tuple[int, ...] = (4, 6)) -> list[ReservedPort]:
     """Bind all ports or none; return their sockets, one for each address. Raises NetworkError.
 
-    families: what a port for all addresses is bound on.
+    families: those that a port without an address is bound in.
     """
     held: list[ReservedPort] = []
     try:
         for port in ports:
-            held += _hold_one(port, families)
+            held += _reserve_one(port, families)
     except BaseException:
         release(held)
         raise
@@ -57,9 +57,9 @@ def release(held: Iterable[ReservedPort]) -> None:
         one.socket.close()
 
 
-def _hold_one(port: Port, families: tuple[int, ...]) -> list[ReservedPort]:
+def _reserve_one(port: Port, families: tuple[int, ...]) -> list[ReservedPort]:
     if not (0 <= port.host < 65536 and 0 < port.container < 65536 and port.host_end < 65536):
-        raise NetworkError(f"publish port {port.host}:{port.container}: ports go from 1 to 65535")
+        raise NetworkError(f"publish port {port.host}:{port.container}: ports are 1 to 65535")
     failure: NetworkError | None = None
     for number in _candidates(port):
         try:
@@ -71,7 +71,7 @@ def _hold_one(port: Port, families: tuple[int, ...]) -> list[ReservedPort]:
 
 
 def _candidates(port: Port) -> Iterator[int]:
-    """Yield the host's ports to try, 0 for one of the kernel's choice."""
+    """Yield the host ports to try; 0 lets the kernel choose."""
     if port.host == 0:
         yield from [0] * _TRIES
     else:
@@ -102,7 +102,7 @@ def _addresses(port: Port, families: tuple[int, ...]) -> list[tuple[int, str]]:
 
 
 def _bind(protocol: str, family: int, host_ip: str, number: int) -> socket.socket | None:
-    """Return a bound socket, listening for TCP; None where the host has no IPv6 and nobody named it."""
+    """Return a bound socket, listening for TCP; None where the host has no IPv6 and none was asked for."""
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     try:
         made = socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET, kind)
@@ -114,7 +114,7 @@ def _bind(protocol: str, family: int, host_ip: str, number: int) -> socket.socke
         if family == 6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if protocol == "tcp":
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # old connections do not hold it
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not blocked by TIME_WAIT
         made.bind((host_ip or _ANY[family], number))
         if protocol == "tcp":
             made.listen(_BACKLOG)
@@ -128,7 +128,7 @@ def _bind(protocol: str, family: int, host_ip: str, number: int) -> socket.socke
 
 
 def _refused(address: str, number: int, error: OSError) -> NetworkError:
-    """Word it as docker does, for its clients look for these words."""
+    """Describe a refusal in docker's words, which its clients look for."""
     where = f"[{address}]:{number}" if ":" in address else f"{address}:{number}"
     words = _WORDS.get(error.errno or 0, errno_text(error))
     return NetworkError(f"Bind for {where} failed: {words}")

@@ -450,7 +450,7 @@ def test_a_failed_attach_leaves_nothing(networks: BridgeNetworks) -> None:
         )
     one.namespace.close()
     wait_for(lambda: links() == before)
-    with pytest.raises(NetworkError, match="a link of this name is there already"):
+    with pytest.raises(NetworkError, match="make bridge up0"):
         networks.up(msgspec.structs.replace(TWO, id="5" * 64, link="up0"))
 
 
@@ -500,7 +500,7 @@ def test_the_host_does_not_become_a_router(
 ) -> None:
     with pytest.raises(TimeoutError):
         connect("10.98.0.2", 80, world.netns_fd, 0.3)
-    networks._rules.close()  # without our rules it would be one
+    networks._firewall.close()  # without our rules it would be one
     meets(far, "10.98.0.2", 80, world.netns_fd)
     networks._specs.clear()  # the table they are in is gone
     for name in ("nn-one", "nn-two", "nn-secret"):

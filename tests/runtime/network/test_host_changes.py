@@ -121,7 +121,7 @@ def test_a_deleted_table_of_others_changes_nothing(networks: BridgeNetworks) -> 
 
 def test_what_nft_refuses_is_still_an_error(networks: BridgeNetworks) -> None:
     with pytest.raises(NetworkError, match="nft add element"):
-        networks._rules.add_ports({("tcp4_any", "nonsense"): "10.0.0.1 . 80"})
+        networks._firewall.add_ports({("tcp4_any", "nonsense"): "10.0.0.1 . 80"})
 
 
 def forwarding(link: str, version: int = 4) -> str:
@@ -144,7 +144,7 @@ def test_a_link_that_comes_later_is_opened_and_shut_again(
     assert forwarding("wifi0") == "1"
     with listen("10.98.0.2", 7000, world.netns_fd) as outside:
         assert meets(outside, "10.98.0.2", 7000, namespace.fd) == "10.98.0.1"
-    assert '"wifi0"' in run("nft", "list", "set", "inet", networks._rules.table, "opened4")
+    assert '"wifi0"' in run("nft", "list", "set", "inet", networks._firewall.table, "opened4")
     networks.close()
     assert (forwarding("wifi0"), forwarding("up0")) == ("0", "0")
 
@@ -160,7 +160,7 @@ def test_the_host_is_no_router_for_ipv6_on_a_later_link(networks: BridgeNetworks
     run("ip", "-6", "route", "add", "default", "dev", "wifi0", "metric", "9")
     heard(networks)
     assert forwarding("wifi0", 6) == "1"
-    assert '"wifi0"' in run("nft", "list", "set", "inet", networks._rules.table, "opened6")
+    assert '"wifi0"' in run("nft", "list", "set", "inet", networks._firewall.table, "opened6")
     networks.close()
     assert forwarding("wifi0", 6) == "0"
     assert Path("/proc/sys/net/ipv6/conf/default/accept_ra").read_text().strip() == "1"

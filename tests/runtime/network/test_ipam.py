@@ -62,7 +62,7 @@ def test_what_is_no_subnet_is_refused(text: str) -> None:
 
 
 def test_overlapping_pools_are_refused_in_dockers_words() -> None:
-    with pytest.raises(PoolOverlapError, match="AddressPool overlaps with other one on this address space"):
+    with pytest.raises(PoolOverlapError, match="Pool overlaps with other one on this address space"):
         check_overlap(ip_network("10.1.0.0/16"), [ip_network("fd00::/8"), ip_network("10.0.0.0/8")])
 
 
@@ -72,7 +72,7 @@ def test_a_subnet_does_not_take_the_hosts_own_addresses(subnet: str) -> None:
     with pytest.raises(PoolOverlapError, match=f"subnet {subnet} overlaps with the host's own address"):
         check_foreign(ip_network(subnet), own)
     check_foreign(ip_network("192.0.3.0/24"), own)
-    with pytest.raises(IpamError, match="these are no addresses of hosts"):
+    with pytest.raises(IpamError, match="invalid subnet 224"):
         check_foreign(ip_network("224.1.0.0/16"), [])
 
 

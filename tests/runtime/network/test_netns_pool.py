@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from runtime.network.bridge_networks import BridgeNetworks
-from runtime.network.container_netns import RESOLVER, guessed, inside
+from runtime.network.container_netns import RESOLVER, inside, plain_endpoint
 from runtime.network.ipam import AddressPool, next_address
-from runtime.network.kernel.nft import set_descriptors_aside
+from runtime.network.kernel.nft import reserve_descriptors
 from runtime.network.model import Endpoint, NetworkSpec, Port
 from runtime.network.modes import NetworkModes
 from tests.runtime.network.wires import wait_for
@@ -40,9 +40,9 @@ def descriptors() -> int:
 
 @pytest.fixture
 def networks(world: World) -> Iterator[BridgeNetworks]:
-    set_descriptors_aside()
+    reserve_descriptors()
     before = descriptors()
-    made = BridgeNetworks(spare=3)
+    made = BridgeNetworks(pool_size=3)
     for spec in (NET, SIX, CLOSED):
         made.up(spec)
     yield made
@@ -52,14 +52,14 @@ def networks(world: World) -> Iterator[BridgeNetworks]:
 
 
 def plug(networks: BridgeNetworks, name: str, *endpoints: Endpoint, ports: tuple[Port, ...] = ()) -> int:
-    fd = networks.spares.take(endpoints[0].network, endpoints[0].address)
+    fd = networks.pool.take(endpoints[0].network, endpoints[0].address)
     networks.attach(name, fd, endpoints, ports)
     return fd
 
 
 def unplug(networks: BridgeNetworks, name: str, fd: int) -> None:
     networks.release(name)
-    networks.spares.give_back(fd)
+    networks.pool.give_back(fd)
 
 
 def inner(fd: int) -> str:
@@ -68,12 +68,12 @@ def inner(fd: int) -> str:
 
 
 def test_a_right_guess_is_used_as_it_is(networks: BridgeNetworks, world: World) -> None:
-    networks.spares.refill(NET.id)
-    assert networks.spares.addresses(NET.id) == {"10.90.0.2", "10.90.0.3", "10.90.0.4"}
+    networks.pool.refill(NET.id)
+    assert networks.pool.addresses(NET.id) == {"10.90.0.2", "10.90.0.3", "10.90.0.4"}
     before = links()
-    one = plug(networks, "one", guessed(NET, "10.90.0.3"))
+    one = plug(networks, "one", plain_endpoint(NET, "10.90.0.3"))
     assert links() == before
-    two = plug(networks, "two", guessed(NET, "10.90.0.2"))
+    two = plug(networks, "two", plain_endpoint(NET, "10.90.0.2"))
     with listen("0.0.0.0", 80, one) as server, listen(OUTSIDE4, 7000, world.netns_fd) as outside:
         assert meets(server, "10.90.0.3", 80, two) == "10.90.0.2"
         assert meets(outside, OUTSIDE4, 7000, one) == "10.99.0.1"
@@ -82,7 +82,7 @@ def test_a_right_guess_is_used_as_it_is(networks: BridgeNetworks, world: World) 
 
 
 def test_a_wrong_guess_leaves_no_trace(networks: BridgeNetworks, world: World) -> None:
-    networks.spares.refill(NET.id)
+    networks.pool.refill(NET.id)
     wanted = Endpoint(network=NET.id, interface="eth0", address="10.90.0.77", mac="02:aa:bb:cc:dd:ee")
     one = plug(networks, "one", wanted)
     assert inner(one).count("inet ") == 1
@@ -93,26 +93,26 @@ def test_a_wrong_guess_leaves_no_trace(networks: BridgeNetworks, world: World) -
         assert Path("/proc/sys/net/ipv4/conf/eth0/arp_ignore").read_text() == "0\n"
     with listen("0.0.0.0", 80, one) as server:
         meets(server, "10.90.0.77", 80)
-    networks.spares.refill(NET.id)
-    assert "10.90.0.78" in networks.spares.addresses(NET.id)
+    networks.pool.refill(NET.id)
+    assert "10.90.0.78" in networks.pool.addresses(NET.id)
     unplug(networks, "one", one)
 
 
 def test_who_waits_is_deaf(networks: BridgeNetworks) -> None:
     """Its address may be given to a container that runs already, or be one that nobody may have."""
-    networks.spares.refill(NET.id)
+    networks.pool.refill(NET.id)
     with pytest.raises(OSError, match="No route to host"):
         connect("10.90.0.2", 80)
-    taken = networks.spares.take()
-    networks.connect("late", taken, guessed(NET, "10.90.0.2"))
+    taken = networks.pool.take()
+    networks.connect("late", taken, plain_endpoint(NET, "10.90.0.2"))
     with listen("0.0.0.0", 80, taken) as server:
         assert meets(server, "10.90.0.2", 80) == "10.90.0.1"
     unplug(networks, "late", taken)
 
 
 def test_no_way_out_is_guessed_where_there_is_none(networks: BridgeNetworks) -> None:
-    networks.spares.refill(CLOSED.id)
-    one, two = (plug(networks, name, guessed(CLOSED, f"10.92.0.{name}")) for name in "23")
+    networks.pool.refill(CLOSED.id)
+    one, two = (plug(networks, name, plain_endpoint(CLOSED, f"10.92.0.{name}")) for name in "23")
     assert "default" not in inner(one)
     with listen("0.0.0.0", 80, one) as server:
         with pytest.raises(OSError, match=r"No route to host|timed out"):
@@ -123,8 +123,8 @@ def test_no_way_out_is_guessed_where_there_is_none(networks: BridgeNetworks) -> 
 
 
 def test_names_and_ipv6_are_ready(networks: BridgeNetworks) -> None:
-    networks.spares.refill(SIX.id)
-    endpoint = msgspec.structs.replace(guessed(SIX, "10.91.0.2"), address6="fd91::2")
+    networks.pool.refill(SIX.id)
+    endpoint = msgspec.structs.replace(plain_endpoint(SIX, "10.91.0.2"), address6="fd91::2")
     one = plug(networks, "one", endpoint, ports=(Port(host=0, container=80),))
     assert "fd91::2/64" in inner(one)
     assert len(networks.resolver("one")) == 2
@@ -137,20 +137,20 @@ def test_names_and_ipv6_are_ready(networks: BridgeNetworks) -> None:
 
 
 def test_a_network_that_is_gone_has_no_spares(networks: BridgeNetworks) -> None:
-    networks.spares.refill(NET.id)
-    held = networks.spares.take(NET.id)
+    networks.pool.refill(NET.id)
+    held = networks.pool.take(NET.id)
     networks.down(NET.id)
-    networks.spares.give_back(held)
-    assert networks.spares.refill(NET.id, 9)  # plain ones in their place
+    networks.pool.give_back(held)
+    assert networks.pool.refill(NET.id, 9)  # plain ones in their place
     wait_for(lambda: not any(name.startswith("nne") for name in links()))
-    assert networks.spares.addresses(NET.id) == set()
-    other = networks.spares.take(NET.id)
+    assert networks.pool.addresses(NET.id) == set()
+    other = networks.pool.take(NET.id)
     assert inner(other) == ""
-    networks.spares.give_back(other)
+    networks.pool.give_back(other)
 
 
 def test_ports_of_bridges_say_nothing_of_their_own(networks: BridgeNetworks) -> None:
-    one = plug(networks, "one", guessed(NET, "10.90.0.2"))
+    one = plug(networks, "one", plain_endpoint(NET, "10.90.0.2"))
     assert "nne" not in run("ip", "-6", "-o", "addr")
     unplug(networks, "one", one)
 
@@ -164,12 +164,12 @@ def test_whatever_comes_gets_what_it_asked_for(networks: BridgeNetworks) -> None
         spec = choice.choice(list(pools))
         act = choice.choice(("start", "start", "end", "refill"))
         if act == "refill":
-            networks.spares.refill(spec.id, choice.randint(1, 3))
+            networks.pool.refill(spec.id, choice.randint(1, 3))
         elif act == "start" and len(running) < 9:
             name = str(number)
             wanted = choice.choice(("", "", spec.gateway[:-1] + str(choice.randint(2, 13))))
             address = pools[spec].take(name, preferred=wanted)
-            running[name] = spec, address, plug(networks, name, guessed(spec, address))
+            running[name] = spec, address, plug(networks, name, plain_endpoint(spec, address))
         elif running:
             name = choice.choice(list(running))
             spec, _, fd = running.pop(name)

@@ -11,7 +11,7 @@ from runtime.network.resolvconf import (
     for_containers,
     hosts_text,
     parse,
-    with_choices,
+    with_overrides,
     write,
 )
 
@@ -44,9 +44,9 @@ def test_loopback_servers_are_no_use_inside() -> None:
 
 def test_choices_replace_and_a_dot_is_no_search() -> None:
     base = ResolvConf(("1.1.1.1",), ("a",), ("x",))
-    assert with_choices(base, (), (), ()) == base
-    assert with_choices(base, ("2.2.2.2",), ("b",), ("y",)) == ResolvConf(("2.2.2.2",), ("b",), ("y",))
-    assert with_choices(base, (), (".",), ()).search == ()
+    assert with_overrides(base, (), (), ()) == base
+    assert with_overrides(base, ("2.2.2.2",), ("b",), ("y",)) == ResolvConf(("2.2.2.2",), ("b",), ("y",))
+    assert with_overrides(base, (), (".",), ()).search == ()
 
 
 def test_hosts_begin_as_everywhere() -> None:

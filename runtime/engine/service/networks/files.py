@@ -23,8 +23,8 @@ def resolv_conf(wanted: HostConfig, host: ResolvConf, *, resolver: bool) -> byte
     """Return a container's resolv.conf. resolver: it asks the daemon, which asks the others."""
     servers, search, options = wanted.dns or (), wanted.dns_search or (), wanted.dns_options or ()
     if wanted.network_mode == "host":
-        return resolvconf.write(resolvconf.with_choices(host, servers, search, options)).encode()
-    base = resolvconf.with_choices(resolvconf.for_containers(host), servers, search, options)
+        return resolvconf.write(resolvconf.with_overrides(host, servers, search, options)).encode()
+    base = resolvconf.with_overrides(resolvconf.for_containers(host), servers, search, options)
     if resolver:
         ndots = () if any(one.startswith("ndots:") for one in base.options) else ("ndots:0",)
         base = ResolvConf((RESOLVER,), base.search, (*base.options, *ndots))

@@ -61,7 +61,7 @@ class NetworkTable:
 
     async def _make_bridge(self, net: Net) -> None:
         self._require(net)
-        async with subnet_lock.alone_in_loop():
+        async with subnet_lock.held_in_loop():
             if not (net.record.configured or net.attached or has_link(net.record.link)):
                 await self._choose_again(net)
             await self.core.spawner.network_up(net.record.spec())

@@ -180,9 +180,9 @@ def test_who_hangs_while_it_chooses_holds_up_nobody(
         (tmp_path / "run").touch()
 
     async def twice() -> None:
-        async with subnet_lock.alone_in_loop(tmp_path / "run"):
+        async with subnet_lock.held_in_loop(tmp_path / "run"):
             if place == "held":
-                async with subnet_lock.alone_in_loop(tmp_path / "run"):
+                async with subnet_lock.held_in_loop(tmp_path / "run"):
                     pass
 
     asyncio.run(twice())
