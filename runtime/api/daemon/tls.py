@@ -22,7 +22,7 @@ _HANDSHAKE_S = 30.0
 
 
 def server_context(cert: Path, key: Path, ca: Path | None) -> ssl.SSLContext:
-    """Return the context of a listening socket. ca: who must have signed a client's certificate, if anyone.
+    """Return the context of a listening socket. ca: the CA of clients' certificates, None for any client.
 
     Raises BadParameterError.
     """

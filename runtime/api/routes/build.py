@@ -1,4 +1,4 @@
-"""`POST /build`: the classic builder. Clients with BuildKit must be told DOCKER_BUILDKIT=0."""
+"""`POST /build`: the classic builder. BuildKit is not supported: clients need DOCKER_BUILDKIT=0."""
 
 from __future__ import annotations
 
@@ -26,10 +26,7 @@ _CHUNK = 1 << 18
 
 
 class BuildQuery(Query, frozen=True):
-    """t: names. q: only the id. rm: on by default. cachefrom, ulimits: JSON lists.
-
-    version: 2 asks for BuildKit.
-    """
+    """t: names. q: print only the id. cachefrom, ulimits: JSON lists. version: 2 asks for BuildKit."""
 
     dockerfile: str = ""
     t: list[str] = msgspec.field(default_factory=list)
@@ -64,8 +61,8 @@ class BuildQuery(Query, frozen=True):
 
 @route("POST", "/build", query=BuildQuery, body=Raw, answer=ProgressAnswer, also=(400, 501))
 async def build_image(call: Call[BuildQuery, None]) -> web.StreamResponse:
-    """Build an image of a Dockerfile and its context, a tar; progress comes as lines of JSON."""
-    from runtime.engine.service.build.build import build  # much to import, for few
+    """Build an image from a Dockerfile and its context, a tar; progress is sent as lines of JSON."""
+    from runtime.engine.service.build.build import build  # a large import that few need
 
     query = call.query
     options = _options(query)
@@ -78,7 +75,7 @@ async def build_image(call: Call[BuildQuery, None]) -> web.StreamResponse:
 
 
 async def _with_failure(lines: AsyncIterator[Line]) -> AsyncIterator[Line]:
-    """A failed step becomes the last line, with what its program ended with."""
+    """Make a failed step the last line, with the exit status of its program."""
     said = False
     try:
         async for line in lines:
@@ -97,7 +94,7 @@ def _options(query: BuildQuery) -> BuildOptions:
             "BuildKit is not supported by this daemon: set DOCKER_BUILDKIT=0 for the classic builder"
         )
     if query.isolation not in ("", "default"):
-        raise BadParameterError(f"isolation {query.isolation!r} is not known on Linux: leave it out")
+        raise BadParameterError(f"isolation {query.isolation!r} is not supported on Linux: leave it out")
     check_platform(query.platform)
     return BuildOptions(
         dockerfile=query.dockerfile or "Dockerfile",
@@ -139,7 +136,7 @@ def _json(name: str, text: str, kind: type[T]) -> T | None:
 
 
 def _credentials(header: str) -> dict[str, Credential]:
-    """Read X-Registry-Config: base64 of registry → credentials. What cannot be read counts as none."""
+    """Read X-Registry-Config: base64 of registry → credentials. An unreadable one counts as none."""
     if not header:
         return {}
     try:
@@ -152,14 +149,14 @@ def _credentials(header: str) -> dict[str, Credential]:
 
 
 class BuildPruneAnswer(Body, frozen=True):
-    """What went. Steps of builds are images here, which `POST /images/prune` removes."""
+    """What was removed. Build steps are images here, which `POST /images/prune` removes."""
 
     caches_deleted: list[str] | None
     space_reclaimed: int
 
 
 class BuildPruneQuery(Query, frozen=True):
-    """What of BuildKit's cache would go."""
+    """Which part of BuildKit's cache to remove."""
 
     keep_storage: int = msgspec.field(name="keep-storage", default=0)
     all: bool = False
@@ -168,5 +165,5 @@ class BuildPruneQuery(Query, frozen=True):
 
 @route("POST", "/build/prune", query=BuildPruneQuery, answer=BuildPruneAnswer)
 async def prune_builds(call: Call[BuildPruneQuery, None]) -> BuildPruneAnswer:
-    """Remove the cache of BuildKit, of which there is none."""
+    """Remove BuildKit's cache, which is always empty here."""
     return BuildPruneAnswer(caches_deleted=None, space_reclaimed=0)

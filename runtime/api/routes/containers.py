@@ -1,4 +1,4 @@
-"""`/containers`: making, looking at, changing and removing them."""
+"""`/containers`: create, list, inspect, change and remove containers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DEEP_READ_ONLY = (1, 44)
 
 
 class CreateQuery(Query):
-    """name: "" for one that the daemon invents. platform: os[/arch[/variant]] of the image, "" for any."""
+    """name: "" for a generated one. platform: os[/arch[/variant]] of the image, "" for any."""
 
     name: str = ""
     platform: str = ""
@@ -41,31 +41,31 @@ class Created(Body):
     also=(400, 404, 409),
 )  # fmt: skip
 async def create(call: Call[CreateQuery, CreateRequest]) -> Created:
-    """Make a container; it does not run yet."""
+    """Create a container; it does not run yet."""
     check_creation(call.body, call.version)
     if not call.body.image and not _tells_config(await call.request.read()):
         raise BadParameterError("config cannot be empty in order to create a container")
     platform = call.query.platform if call.version >= _PLATFORM else ""
     if platform:
         check_name(platform)
-    id_, warnings = await call.service.containers.create(
+    container_id, warnings = await call.service.containers.create(
         call.query.name or None,
         creation(call.body, call.version),
         platform=platform,
         shallow=call.version < _DEEP_READ_ONLY,
     )
-    return Created(id=id_, warnings=warnings)
+    return Created(id=container_id, warnings=warnings)
 
 
 def _tells_config(body: bytes) -> bool:
-    """Say whether a body names anything of a Config, be it with nothing in it."""
+    """Return whether a body has any field of a Config, even an empty one."""
     names = {name.lower() for name in Config.__struct_encode_fields__}
-    text = body.decode("utf-8", "replace")  # where nobody has looked so far, there may be anything
+    text = body.decode("utf-8", "replace")  # parts that were not decoded may hold any bytes
     return any(name.lower() in names for name in msgspec.json.decode(text, type=dict[str, msgspec.Raw]))
 
 
 class ListQuery(Query):
-    """limit: the newest so many, running or not. size: tell sizes too. before, since: of old, now filters."""
+    """limit: only the newest N, running or not. size: add sizes. before, since: old forms of the filters."""
 
     all: bool = False
     limit: int = 0
@@ -99,35 +99,35 @@ async def _sizes(service: Service, records: list[ContainerRecord]) -> dict[str, 
 
 
 class InspectQuery(Query):
-    """size: tell sizes too."""
+    """size: add sizes."""
 
     size: bool = False
 
 
 @route("GET", "/containers/{id:.*}/json", query=InspectQuery, answer=ContainerDocument, also=(404,))
 async def inspect_container(call: Call[InspectQuery, None]) -> ContainerDocument:
-    """Tell all of a container."""
+    """Inspect a container."""
     record = call.service.containers.get(call.path["id"])
     sizes = await asyncio.to_thread(sizing(call.service), record) if call.query.size else None
     return inspected(inspect(call.service, record, sizes), record, call.version)
 
 
 class RenameQuery(Query):
-    """name: the new one."""
+    """name: the new name."""
 
     name: str = ""
 
 
 @route("POST", "/containers/{id:.*}/rename", query=RenameQuery, status=204, also=(400, 404, 409))
 async def rename(call: Call[RenameQuery, None]) -> None:
-    """Give a container another name."""
+    """Rename a container."""
     if not call.query.name:
         raise BadParameterError("Neither old nor new names may be empty")
     await call.service.containers.rename(call.path["id"], call.query.name)
 
 
 class Updated(Body):
-    """What could not be done as asked."""
+    """Warnings about what could not be done as requested."""
 
     warnings: list[str]
 
@@ -140,7 +140,7 @@ async def update(call: Call[None, UpdateRequest]) -> Updated:
 
 
 class RemoveQuery(Query):
-    """v: its anonymous volumes too. force: even if it runs. link: only the link of that name."""
+    """v: also its anonymous volumes. force: even if it runs. link: remove only the link of that name."""
 
     v: bool = False
     force: bool = False
@@ -161,7 +161,7 @@ class PruneQuery(Query):
 
 
 class Pruned(Body):
-    """What a prune removed. space_reclaimed: bytes."""
+    """What was removed. space_reclaimed: bytes."""
 
     containers_deleted: list[str] | None
     space_reclaimed: int
@@ -169,6 +169,6 @@ class Pruned(Body):
 
 @route("POST", "/containers/prune", query=PruneQuery, answer=Pruned, also=(400,))
 async def prune(call: Call[PruneQuery, None]) -> Pruned:
-    """Remove all containers that do not run."""
+    """Remove all stopped containers."""
     removed, freed = await call.service.containers.prune(call.query.filters)
     return Pruned(containers_deleted=removed or None, space_reclaimed=freed)

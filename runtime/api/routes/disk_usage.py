@@ -1,4 +1,4 @@
-"""`/system/df`: what takes how much of the disk."""
+"""`/system/df`: disk usage of images, containers and volumes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ KINDS = ("container", "image", "volume", "build-cache")
 
 
 class UsageQuery(Query):
-    """type: container, image, volume, build-cache; none of them is all. verbose: of 1.52, not used."""
+    """type: container, image, volume, build-cache; none means all. verbose: of API 1.52, ignored."""
 
     type: list[str] = msgspec.field(default_factory=list)
     verbose: bool = False
 
 
 class DiskUsage(Body):
-    """layers_size: bytes of all images, each layer once. A part that was not asked for is null."""
+    """layers_size: bytes of all images, each layer once. A part that was not requested is null."""
 
     layers_size: int
     images: list[ImageSummary] | None
@@ -42,7 +42,7 @@ class DiskUsage(Body):
 
 @route("GET", "/system/df", query=UsageQuery, answer=DiskUsage, also=(400,))
 async def disk_usage(call: Call[UsageQuery, None]) -> DiskUsage:
-    """Tell what images, containers and volumes take of the disk."""
+    """Return the disk usage of images, containers and volumes."""
     wanted = set(call.query.type) or set(KINDS)
     if unknown := wanted - set(KINDS):
         raise BadParameterError(f"unknown object type: {sorted(unknown)[0]}; ask for {', '.join(KINDS)}")

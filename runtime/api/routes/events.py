@@ -1,4 +1,4 @@
-"""`/events`: what happens, as it happens."""
+"""`/events`: the stream of events."""
 
 from __future__ import annotations
 
@@ -17,10 +17,7 @@ from runtime.engine.service.host.events import Subscription
 
 
 class EventsQuery(Query):
-    """since: what happened from then on first. until: the end, and what is kept of before comes first.
-
-    Times as Unix seconds or RFC 3339.
-    """
+    """since: start with past events from then on. until: end there. Unix seconds or RFC 3339."""
 
     since: str = ""
     until: str = ""
@@ -29,7 +26,7 @@ class EventsQuery(Query):
 
 @route("GET", "/events", query=EventsQuery, answer=EventAnswer, also=(400,))
 async def events(call: Call[EventsQuery, None]) -> web.StreamResponse:
-    """Tell events, one document a line, until the client goes or `until` has come."""
+    """Send events, one document per line, until the client disconnects or `until` is reached."""
     query = call.query
     since, until = _seconds("since", query.since), _seconds("until", query.until)
     if since is not None and until is not None and until < since:
@@ -42,7 +39,7 @@ async def events(call: Call[EventsQuery, None]) -> web.StreamResponse:
 
 
 def _seconds(name: str, text: str) -> float | None:
-    return moment(name, text) / 1e9 if text else None  # 0 is a time: all there was
+    return moment(name, text) / 1e9 if text else None  # 0 is a time, too: all past events
 
 
 async def _documents(subscription: Subscription) -> AsyncIterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""`/exec`: programs beside a container's own."""
+"""`/exec`: further programs in running containers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ExecCreated(Body):
     "POST", "/containers/{id:.*}/exec", body=ExecRequest, answer=ExecCreated, status=201, also=(400, 404, 409)
 )
 async def create(call: Call[None, ExecRequest]) -> ExecCreated:
-    """Note a program to be run in a running container."""
+    """Create an exec: a program to be run in a running container."""
     return ExecCreated(id=await call.service.execs.create(call.path["id"], call.body))
 
 
@@ -36,22 +36,22 @@ async def create(call: Call[None, ExecRequest]) -> ExecCreated:
     also=(101, 400, 404, 409),
 )  # fmt: skip
 async def start(call: Call[None, ExecStartRequest | None]) -> web.StreamResponse:
-    """Start it. Attached, its output comes as that of an attach; so does why it could not start.
+    """Start an exec. If attached, its output is sent as by attach, and so is an error of the start.
 
-    Whether it comes raw is said here once more, whatever the exec has for a terminal.
+    The request's tty decides whether output is raw, whatever the exec was created with.
     """
-    id_, request = call.path["id"], call.body or ExecStartRequest()
+    exec_id, request = call.path["id"], call.body or ExecStartRequest()
     execs = call.service.execs
-    execs.tty(id_)  # is it there?
+    execs.tty(exec_id)  # raises if there is no such exec
     if request.detach:
-        await execs.start(id_, request)
+        await execs.start(exec_id, request)
         return web.Response()
-    if execs.inspect(id_)["Running"]:
-        raise ConflictError(f"Error: Exec command {id_} is already running")
-    # The head goes first: clients that read it through a buffer would lose output that comes with it.
+    if execs.inspect(exec_id)["Running"]:
+        raise ConflictError(f"Error: Exec command {exec_id} is already running")
+    # The head is sent first: clients that read it through a buffer would lose output that arrives with it.
     client = await take_over(call.request, media_of(request.tty, call.version))
     try:
-        attachment = await execs.start(id_, request)
+        attachment = await execs.start(exec_id, request)
     except EngineError as error:
         text = f"{error}\r\n".encode()
         await client.send(text if request.tty else frame(1, text))
@@ -63,11 +63,11 @@ async def start(call: Call[None, ExecStartRequest | None]) -> web.StreamResponse
 
 @route("GET", "/exec/{id}/json", answer=ExecAnswer, also=(404,))
 async def inspect(call: Call) -> dict[str, Any]:
-    """Tell all of an exec."""
+    """Inspect an exec."""
     return call.service.execs.inspect(call.path["id"])
 
 
 @route("POST", "/exec/{id}/resize", query=ResizeQuery, also=(400, 404, 409))
 async def resize(call: Call[ResizeQuery, None]) -> None:
-    """Set the size of its terminal."""
+    """Set the size of an exec's terminal."""
     await call.service.execs.resize(call.path["id"], call.query.h, call.query.w)

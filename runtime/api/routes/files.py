@@ -26,12 +26,12 @@ class PathQuery(Query):
 
 def _path(query: PathQuery) -> str:
     if not query.path:
-        raise BadParameterError("missing path: say with ?path= which file of the container is meant")
+        raise BadParameterError("missing path: name a file of the container with ?path=")
     return query.path
 
 
 def stat_header(stat: PathStat) -> dict[str, str]:
-    """Return the header that tells of a path."""
+    """Return the header that describes a path."""
     document: dict[str, Any] = {
         "name": stat.name,
         "size": stat.size,
@@ -45,20 +45,20 @@ def stat_header(stat: PathStat) -> dict[str, str]:
 
 @route("HEAD", "/containers/{id:.*}/archive", query=PathQuery, answer=Raw, also=(400, 404))
 async def look(call: Call[PathQuery, None]) -> web.StreamResponse:
-    """Tell what a path of a container is, in a header."""
+    """Describe a path of a container, in a header."""
     stat = await stat_path(call.service, call.path["id"], _path(call.query))
     return web.Response(headers=stat_header(stat))
 
 
 @route("GET", "/containers/{id:.*}/archive", query=PathQuery, answer=Raw, media=TAR, also=(400, 404))
 async def get(call: Call[PathQuery, None]) -> web.StreamResponse:
-    """Send a path of a container, with all below it, as a tar."""
+    """Send a path of a container, with everything below it, as a tar."""
     stat, chunks = await get_archive(call.service, call.path["id"], _path(call.query))
     return await send_stream(call.request, await first_of(chunks), TAR, headers=stat_header(stat))
 
 
 class PutQuery(PathQuery):
-    """no_overwrite…: neither a directory by a file nor the reverse. copy_uid_gid: to the container's user."""
+    """no_overwrite…: replace no directory by a file or vice versa. copy_uid_gid: chown to its user."""
 
     no_overwrite_dir_non_dir: bool = msgspec.field(default=False, name="noOverwriteDirNonDir")
     copy_uid_gid: bool = msgspec.field(default=False, name="copyUIDGID")
@@ -66,7 +66,7 @@ class PutQuery(PathQuery):
 
 @route("PUT", "/containers/{id:.*}/archive", query=PutQuery, body=Raw, also=(400, 403, 404))
 async def put(call: Call[PutQuery, None]) -> None:
-    """Unpack a tar in a directory of a container."""
+    """Unpack a tar into a directory of a container."""
     await put_archive(
         call.service,
         call.path["id"],
@@ -79,12 +79,12 @@ async def put(call: Call[PutQuery, None]) -> None:
 
 @route("GET", "/containers/{id:.*}/export", answer=Raw, media=TAR, also=(404,))
 async def export_container(call: Call) -> web.StreamResponse:
-    """Send a container's whole root, without its volumes, as a tar."""
+    """Send a container's root file system, without its volumes, as a tar."""
     chunks = await export(call.service, call.path["id"])
     return await send_stream(call.request, await first_of(chunks), TAR)
 
 
 @route("GET", "/containers/{id:.*}/changes", answer=list[Change], also=(404,))
 async def changes(call: Call) -> list[Change]:
-    """List what a container has changed in its image."""
+    """List a container's changes to its image."""
     return await diff(call.service, call.path["id"])

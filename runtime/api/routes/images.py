@@ -1,4 +1,4 @@
-"""`/images` and `/commit`: what is here, what it is called, and archives of it in both directions."""
+"""`/images` and `/commit`: list, inspect, tag, remove, save, load, import and commit images."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _CHUNK = 1 << 18
 
 
 class ListQuery(Query, frozen=True):
-    """all: also what builds left between their steps. shared_size: reckon it, it takes time.
+    """all: also the intermediate images of builds. shared_size: compute it, which takes time.
 
-    filter: a name, of clients of old. only_ids, digests, manifests: nothing is left out here.
+    filter: a name, sent by old clients. only_ids, digests, manifests: ignored; the rows are complete.
     """
 
     all: bool = False
@@ -68,7 +68,7 @@ def _check(filters: dict[str, list[str]], known: frozenset[str]) -> None:
 
 @route("GET", "/images/{name:.*}/json", answer=ImageDocument, also=(404,))
 async def inspect_image(call: Call) -> ImageDocument:
-    """Tell all of an image."""
+    """Inspect an image."""
     service = call.service
 
     def read() -> ImageDocument:
@@ -79,7 +79,7 @@ async def inspect_image(call: Call) -> ImageDocument:
 
 @route("GET", "/images/{name:.*}/history", answer=list[HistoryItem], also=(404,))
 async def image_history(call: Call) -> list[HistoryItem]:
-    """Tell how an image came to be, newest step first."""
+    """List an image's build steps, newest first."""
     service = call.service
 
     def read() -> list[HistoryItem]:
@@ -88,11 +88,11 @@ async def image_history(call: Call) -> list[HistoryItem]:
     return await asyncio.to_thread(read)
 
 
-# ---- names and ends -------------------------------------------------------------------------------------
+# ---- tags and removal -----------------------------------------------------------------------------------
 
 
 class TagQuery(Query, frozen=True):
-    """repo: the new name, without or with its tag. force: a client's of old; names always move."""
+    """repo: the new name, with or without a tag. force: sent by old clients; a tag is always moved."""
 
     repo: str = ""
     tag: str = ""
@@ -101,14 +101,14 @@ class TagQuery(Query, frozen=True):
 
 @route("POST", "/images/{name:.*}/tag", query=TagQuery, status=201, also=(400, 404))
 async def tag_image(call: Call[TagQuery, None]) -> None:
-    """Give an image one more name."""
+    """Tag an image."""
     if not call.query.repo:
         raise BadParameterError("invalid reference format: repository name must not be empty")
     await images.tag(call.service, call.path["name"], call.query.repo, call.query.tag)
 
 
 class RemoveQuery(Query, frozen=True):
-    """force: also what stopped containers use or has several names. noprune: leave unnamed parents."""
+    """force: even if stopped containers use it or it has several names. noprune: keep untagged parents."""
 
     force: bool = False
     noprune: bool = False
@@ -116,7 +116,7 @@ class RemoveQuery(Query, frozen=True):
 
 @route("DELETE", "/images/{name:.*}", query=RemoveQuery, answer=list[Removal], also=(400, 404, 409))
 async def remove_image(call: Call[RemoveQuery, None]) -> list[Removal]:
-    """Remove a name, and with the last one the image."""
+    """Remove a name, and the image with its last name."""
     query = call.query
     if not call.path["name"].strip():
         raise BadParameterError("image name cannot be blank")
@@ -131,7 +131,7 @@ class PruneQuery(Query, frozen=True):
 
 
 class PruneAnswer(Body, frozen=True):
-    """What went. space_reclaimed: bytes."""
+    """What was removed. space_reclaimed: bytes."""
 
     images_deleted: list[Removal] | None
     space_reclaimed: int
@@ -149,7 +149,7 @@ async def prune_images(call: Call[PruneQuery, None]) -> PruneAnswer:
 
 
 class SaveQuery(Query, frozen=True):
-    """names: of all that is to be in the archive."""
+    """names: of the images to save."""
 
     names: list[str] = msgspec.field(default_factory=list)
 
@@ -169,21 +169,21 @@ async def save_image(call: Call) -> web.StreamResponse:
 
 
 class LoadQuery(Query, frozen=True):
-    """quiet: without progress, which Docker's daemon too sends only where it is asked to."""
+    """quiet: send no progress; the default, as with dockerd."""
 
     quiet: bool = True
 
 
 @route("POST", "/images/load", query=LoadQuery, body=Raw, answer=ProgressAnswer)
 async def load_images(call: Call[LoadQuery, None]) -> web.StreamResponse:
-    """Take in all images of an archive; failures are the last line of the answer, as clients expect."""
+    """Load all images of an archive; a failure is the last line of the response, as clients expect."""
     chunks = call.request.content.iter_chunked(_CHUNK)
     lines = run_reporting(lambda say: images.load_images(call.service, chunks, say, quiet=call.query.quiet))
     return await send_json_lines(call.request, lines, patient=True)
 
 
 class ImportQuery(Protocol):
-    """from_src: `-` or an URL. repo, tag: the new image's name. changes: instructions."""
+    """from_src: `-` or a URL. repo, tag: the new image's name. changes: Dockerfile instructions."""
 
     from_src: str
     repo: str
@@ -194,7 +194,7 @@ class ImportQuery(Protocol):
 
 
 async def import_image(call: Call[Any, Any]) -> web.StreamResponse:
-    """Make an image of a root file system's tar: `POST /images/create` without fromImage."""
+    """Make an image from a tar of a root file system: `POST /images/create` without fromImage."""
     query: ImportQuery = call.query
     if not query.from_src:
         raise BadParameterError("nothing to create an image from: give fromImage or fromSrc")
@@ -220,7 +220,7 @@ async def import_image(call: Call[Any, Any]) -> web.StreamResponse:
 
 
 class CommitQuery(Query, frozen=True):
-    """container; repo and tag: the new image's name. changes: instructions. pause: on by default."""
+    """repo, tag: the new image's name. changes: Dockerfile instructions. pause: on by default."""
 
     container: str = ""
     repo: str = ""
@@ -248,7 +248,7 @@ class CommitAnswer(Body, frozen=True):
     also=(400, 404),
 )
 async def commit_container(call: Call[CommitQuery, Config | None]) -> CommitAnswer:
-    """Make an image of a container."""
+    """Make an image from a container."""
     query = call.query
     if not query.container:
         raise ApiError("No such container: ", 404)
@@ -267,6 +267,6 @@ async def commit_container(call: Call[CommitQuery, Config | None]) -> CommitAnsw
 
 
 def _said(config: Config | None) -> Config | None:
-    """Clients send an empty Config where they mean none."""
+    """Return None for an empty Config, which clients send instead of none."""
     empty: dict[str, Any] = msgspec.to_builtins(Config())
     return None if config is None or msgspec.to_builtins(config) == empty else config

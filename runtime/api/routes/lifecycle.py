@@ -1,4 +1,4 @@
-"""`/containers/{id}/start` and its kin: starting, stopping, signalling and awaiting containers."""
+"""`/containers/{id}/start`, `stop`, `kill`, `pause`, `wait` and the like."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runtime.engine.service.records.waiters import Ended
 
 
 class StartQuery(Query):
-    """detachKeys: kept for old clients, who attach with the start. checkpoint: not supported."""
+    """detachKeys: sent by old clients, ignored. checkpoint: not supported."""
 
     detach_keys: str = msgspec.field(default="", name="detachKeys")
     checkpoint: str = ""
@@ -31,7 +31,7 @@ async def start(call: Call[StartQuery, None]) -> None:
 
 
 class StopQuery(Query):
-    """t: seconds until it is killed, -1 for never, None as the container says. signal: the first one sent."""
+    """t: seconds until SIGKILL, -1: never, None: the container's own. signal: the one to send first."""
 
     t: int | None = None
     signal: str = ""
@@ -39,13 +39,13 @@ class StopQuery(Query):
 
 @route("POST", "/containers/{id:.*}/stop", query=StopQuery, status=204, also=(304, 400, 404))
 async def stop(call: Call[StopQuery, None]) -> None:
-    """Signal a container, and kill it when it does not end in time."""
+    """Signal a container, and kill it if it does not end in time."""
     await call.service.containers.stop(call.path["id"], call.query.t, call.query.signal or None)
 
 
 @route("POST", "/containers/{id:.*}/restart", query=StopQuery, status=204, also=(400, 404))
 async def restart(call: Call[StopQuery, None]) -> None:
-    """Stop a container if it runs, and start it."""
+    """Stop a container if it runs, then start it."""
     await call.service.containers.restart(call.path["id"], call.query.t, call.query.signal or None)
 
 
@@ -58,11 +58,11 @@ class KillQuery(Query):
 @route("POST", "/containers/{id:.*}/kill", query=KillQuery, status=204, also=(400, 404, 409))
 async def kill(call: Call[KillQuery, None]) -> None:
     """Send a signal to a container's program."""
-    id_ = call.path["id"]
+    container_id = call.path["id"]
     try:
-        await call.service.containers.kill(id_, call.query.signal)
+        await call.service.containers.kill(container_id, call.query.signal)
     except (NotFoundError, BadParameterError) as error:
-        raise type(error)(f"cannot kill container: {id_}: {error}") from error
+        raise type(error)(f"cannot kill container: {container_id}: {error}") from error
 
 
 @route("POST", "/containers/{id:.*}/pause", status=204, also=(404, 409))
@@ -73,7 +73,7 @@ async def pause(call: Call) -> None:
 
 @route("POST", "/containers/{id:.*}/unpause", status=204, also=(404, 409))
 async def unpause(call: Call) -> None:
-    """Let them go on."""
+    """Resume all processes of a container."""
     await call.service.containers.unpause(call.path["id"])
 
 
@@ -84,7 +84,7 @@ class WaitQuery(Query):
 
 
 class WaitFailure(Body):
-    """Why it could not be waited for."""
+    """Why waiting failed."""
 
     message: str
 
@@ -98,11 +98,11 @@ class WaitAnswer(Body):
 
 @route("POST", "/containers/{id:.*}/wait", query=WaitQuery, answer=WaitAnswer, also=(400, 404))
 async def wait(call: Call[WaitQuery, None]) -> web.StreamResponse:
-    """Answer at once, and tell how the container ended when it has."""
+    """Send the response's head at once, and the exit status when the container has ended."""
     future = call.service.containers.subscribe_wait(call.path["id"], call.query.condition or "not-running")
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     try:
-        # Clients start the container when they have this head: from then on no end of it may be missed.
+        # Clients start the container once they have this head: from here on its end must not be missed.
         await response.prepare(call.request)
         ended = await while_connected(call.request, _result(future))
     finally:

@@ -1,4 +1,4 @@
-"""`/networks`: what networks there are, and who is on them."""
+"""`/networks`: list, create, inspect, remove, connect and disconnect networks."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from runtime.engine.service.rules.network_record import NetworkCreate, NetworkVi
 
 
 class ListQuery(Query):
-    """Of the list and of prune."""
+    """The query of list and prune."""
 
     filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
 
 class Created(Body):
-    """Answer to a creation."""
+    """A new network."""
 
     id: str
     warning: str = ""
 
 
 class ConnectBody(Body):
-    """Body of connect: which container, and what it asks for there."""
+    """The body of connect: a container and the settings of its endpoint."""
 
     container: str = ""
     endpoint_config: EndpointSettings | None = None
 
 
 class DisconnectBody(Body):
-    """Body of disconnect."""
+    """The body of disconnect."""
 
     container: str = ""
     force: bool = False
 
 
 class Pruned(Body):
-    """Names of the networks that prune has removed; null for none, as docker has it."""
+    """Names of the removed networks; null if there are none, as in docker."""
 
     networks_deleted: list[str] | None
 
@@ -58,12 +58,12 @@ async def create_network(call: Call[Query, NetworkCreate]) -> Created:
 
 @route("POST", "/networks/prune", query=ListQuery, answer=Pruned, also=(400,))
 async def prune_networks(call: Call[ListQuery, None]) -> Pruned:
-    """Remove networks that no container is on."""
+    """Remove networks without containers."""
     return Pruned(networks_deleted=await call.service.networks.prune(call.query.filters) or None)
 
 
 class InspectQuery(Query):
-    """verbose: what a swarm's services have of it. scope: of which the network must be."""
+    """verbose: for swarms, ignored. scope: the scope that the network must have."""
 
     verbose: bool = False
     scope: str = ""

@@ -21,9 +21,9 @@ from runtime.engine.service.service import Service
 from runtime.engine.service.stdio.attachment import Attachment
 
 _LONGEST = 1 << 24
-"""Bytes of a frame; a longer one is no frame."""
+"""Bytes of a frame; a longer one is invalid."""
 _QUEUED = 256
-"""Frames of input that wait for the program."""
+"""Input frames to buffer for the program."""
 
 
 class RunRequest(Body, kw_only=True):
@@ -41,14 +41,16 @@ async def run(call: Call[None, RunRequest]) -> web.StreamResponse:
     request, service = call.body, call.service
     if request.platform:
         check_name(request.platform)
-    id_, _ = await service.containers.create(request.name or None, request.create, platform=request.platform)
-    attachment, ended = await _started(service, id_, request)
+    container_id, _ = await service.containers.create(
+        request.name or None, request.create, platform=request.platform
+    )
+    attachment, ended = await _started(service, container_id, request)
     try:
-        client = await take_over(call.request, Nn_Container=id_)
-        async with alongside(_take_input(service, id_, client, attachment)):
+        client = await take_over(call.request, Nn_Container=container_id)
+        async with alongside(_take_input(service, container_id, client, attachment)):
             await until_gone(client, _send_output(client, attachment, ended))
     except ConnectionError:
-        return web.Response()  # nobody is there to read it; the container goes on
+        return web.Response()  # the client is gone; the container keeps running
     finally:
         ended.cancel()
         await attachment.close()
@@ -56,27 +58,27 @@ async def run(call: Call[None, RunRequest]) -> web.StreamResponse:
 
 
 async def _started(
-    service: Service, id_: str, request: RunRequest
+    service: Service, container_id: str, request: RunRequest
 ) -> tuple[Attachment, asyncio.Future[Ended]]:
-    """Attach and start. What cannot be started is removed if it would be at its end."""
+    """Attach and start. A container that cannot be started is removed if it has AutoRemove."""
     create = request.create
     goes = create.host_config is not None and create.host_config.auto_remove
     attachment = service.streams.attach(
-        id_,
+        container_id,
         stdin=create.attach_stdin,
         stdout=create.attach_stdout,
         stderr=create.attach_stderr,
         detach_keys=request.detach_keys,
     )
-    ended = service.containers.subscribe_wait(id_, "removed" if goes else "next-exit")
+    ended = service.containers.subscribe_wait(container_id, "removed" if goes else "next-exit")
     try:
-        await service.containers.start(id_)
+        await service.containers.start(container_id)
     except BaseException:
         ended.cancel()
         await attachment.close()
         if goes:
             with contextlib.suppress(EngineError):
-                await service.containers.remove(id_, force=True, volumes=True)
+                await service.containers.remove(container_id, force=True, volumes=True)
         raise
     return attachment, ended
 
@@ -90,20 +92,20 @@ async def _send_output(client: Hijacked, attachment: Attachment, ended: asyncio.
     await client.send(frame(END, msgspec.json.encode({"StatusCode": end.code, "Error": end.error})))
 
 
-async def _take_input(service: Service, id_: str, client: Hijacked, attachment: Attachment) -> None:
-    """Take frames. A signal must not wait for a program that does not read its input, hence the queue."""
+async def _take_input(service: Service, container_id: str, client: Hijacked, attachment: Attachment) -> None:
+    """Handle frames. The queue keeps signals from waiting for a program that does not read its input."""
     queue: asyncio.Queue[bytes] = asyncio.Queue(_QUEUED)
     async with alongside(_hand_on(queue, attachment)):
         async for kind, payload in _frames(client):
             if kind == STDIN:
                 await queue.put(payload)
                 continue
-            with contextlib.suppress(EngineError):  # it has ended meanwhile, or has no terminal
+            with contextlib.suppress(EngineError):  # the program has ended, or has no terminal
                 if kind == SIGNAL and payload:
-                    await service.containers.kill(id_, str(payload[0]))
+                    await service.containers.kill(container_id, str(payload[0]))
                 elif kind == RESIZE and len(payload) == 4:
                     rows, columns = int.from_bytes(payload[:2], "big"), int.from_bytes(payload[2:], "big")
-                    await service.containers.resize(id_, rows, columns)
+                    await service.containers.resize(container_id, rows, columns)
         await queue.put(b"")
         await client.gone.wait()
 
@@ -115,7 +117,7 @@ async def _hand_on(queue: asyncio.Queue[bytes], attachment: Attachment) -> None:
 
 
 async def _frames(client: Hijacked) -> AsyncIterator[tuple[int, bytes]]:
-    """Yield (kind, payload) until the client sends no more, or no frames."""
+    """Yield (kind, payload) until the client sends no more, or an invalid frame."""
     unread = bytearray()
     while data := await client.read():
         unread += data

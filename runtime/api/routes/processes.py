@@ -1,4 +1,4 @@
-"""`/containers/{id}/top` and `stats`: what a container does and uses."""
+"""`/containers/{id}/top` and `stats`: a container's processes and resource usage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from runtime.engine.service.processes.top import Top, top
 
 
 class TopQuery(Query):
-    """ps_args: of `ps`."""
+    """ps_args: arguments for `ps`."""
 
     ps_args: str = ""
 
@@ -30,7 +30,7 @@ async def list_processes(call: Call[TopQuery, None]) -> Top:
 
 
 class StatsQuery(Query):
-    """stream: a document a second. one_shot: at once, without a second look."""
+    """stream: a document per second. one_shot: at once, without a second reading."""
 
     stream: bool = True
     one_shot: bool = msgspec.field(default=False, name="one-shot")
@@ -38,7 +38,7 @@ class StatsQuery(Query):
 
 @route("GET", "/containers/{id:.*}/stats", query=StatsQuery, answer=StatsAnswer, also=(404,))
 async def usage(call: Call[StatsQuery, None]) -> web.StreamResponse | dict[str, Any]:
-    """Tell what a container uses, as a stream of documents or as one."""
+    """Return a container's resource usage, as a stream of documents or as one."""
     query = call.query
     documents = stats(call.service, call.path["id"], stream=query.stream, one_shot=query.one_shot)
     if query.stream:

@@ -1,4 +1,4 @@
-"""Routes to registries: pull, push, login, and what a name leads to there."""
+"""Routes that use registries: pull, push, login, search and distribution."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from runtime.image.registry.progress import Message, Progress
 from runtime.image.registry.registry_errors import CredentialsError, RegistryError
 from runtime.image.registry.search import SearchResult, search
 
-if TYPE_CHECKING:  # who asks no registry does not wait for what that needs
+if TYPE_CHECKING:  # imported when first needed
     from runtime.image.registry.pull import Pulled
     from runtime.image.registry.push import Pushed
 
@@ -34,11 +34,11 @@ T = TypeVar("T")
 
 _MOST_FOUND = 100
 _THREADS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="transfer")
-"""Transfers wait for networks, so they do not take the loop's own threads."""
+"""Transfers wait for networks, so they must not occupy the event loop's own threads."""
 
 
 class CreateQuery(Query, frozen=True, kw_only=True):
-    """fromImage: what to pull; without it the other fields are an import's (see images.import_image)."""
+    """fromImage: the image to pull; without it the request is an import (see images.import_image)."""
 
     from_image: str = msgspec.field(name="fromImage", default="")
     from_src: str = msgspec.field(name="fromSrc", default="")
@@ -50,7 +50,7 @@ class CreateQuery(Query, frozen=True, kw_only=True):
 
 
 class PushQuery(Query, frozen=True, kw_only=True):
-    """tag: the one to push; without it all of the repository."""
+    """tag: the tag to push; without it all tags of the repository."""
 
     tag: str = ""
     platform: str = ""
@@ -69,7 +69,7 @@ class AuthConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuthAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
-    """What a login gave. identity_token: to be kept in place of the password, or ""."""
+    """The result of a login. identity_token: to be kept instead of the password, or ""."""
 
     status: str
     identity_token: str = ""
@@ -84,7 +84,7 @@ class DescriptorAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 
 
 class PlatformAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an image runs on."""
+    """A platform of an image."""
 
     architecture: str
     os: str
@@ -92,7 +92,7 @@ class PlatformAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class DistributionAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
-    """What a name leads to in its registry."""
+    """What a name stands for in its registry."""
 
     descriptor: DescriptorAnswer
     platforms: list[PlatformAnswer]
@@ -100,7 +100,7 @@ class DistributionAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="pasc
 
 @route("POST", "/images/create", query=CreateQuery, answer=ProgressAnswer, also=(400, 404))
 async def create_image(call: Call[CreateQuery, None]) -> web.StreamResponse:
-    """Pull an image, or import one from a tar; progress comes as lines of JSON."""
+    """Pull an image, or import one from a tar; progress is sent as lines of JSON."""
     query = call.query
     if not query.from_image:
         from runtime.api.routes import images
@@ -123,18 +123,18 @@ async def create_image(call: Call[CreateQuery, None]) -> web.StreamResponse:
         )
         return done if every else [done]
 
-    def tell(done: list[Pulled]) -> list[Any]:
+    def report(done: list[Pulled]) -> list[Any]:
         for one in done:
             shown = one.image.reference if every else str(name)
             service.events.publish("image", "pull", shown, {"name": name.repository})
         return [{"aux": {"ID": one.image.id, "Digest": one.digest, "Transfer": one.transfer}} for one in done]
 
-    return await _stream(call, work, tell)
+    return await _stream(call, work, report)
 
 
 @route("POST", "/images/{name:.+}/push", query=PushQuery, answer=ProgressAnswer, also=(400, 404))
 async def push_image(call: Call[PushQuery, None]) -> web.StreamResponse:
-    """Push a tag, or all tags of a repository; progress comes as lines of JSON."""
+    """Push a tag, or all tags of a repository; progress is sent as lines of JSON."""
     name = _with_tag(call.path["name"], call.query.tag)
     credential = _credential(call)
     service = call.service
@@ -144,7 +144,7 @@ async def push_image(call: Call[PushQuery, None]) -> web.StreamResponse:
             service.images, str(name), credential=credential, progress=progress, cancel=cancel
         )
 
-    def tell(done: list[Pushed]) -> list[Any]:
+    def report(done: list[Pushed]) -> list[Any]:
         lines = []
         for one in done:
             shown = f"{name.repository}:{one.tag}"
@@ -153,7 +153,7 @@ async def push_image(call: Call[PushQuery, None]) -> web.StreamResponse:
             lines.append({"progressDetail": {}, "aux": aux})
         return lines
 
-    return await _stream(call, work, tell)
+    return await _stream(call, work, report)
 
 
 @route("POST", "/auth", body=AuthConfig, answer=AuthAnswer, also=(401,))
@@ -173,7 +173,7 @@ async def log_in(call: Call[None, AuthConfig]) -> AuthAnswer:
 
 @route("GET", "/distribution/{name:.+}/json", answer=DistributionAnswer, also=(401, 404))
 async def inspect_distribution(call: Call[None, None]) -> DistributionAnswer:
-    """Tell what a name leads to in its registry, without pulling it."""
+    """Return what a name stands for in its registry, without pulling it."""
     name = _parsed(call.path["name"])
     credential = _credential(call)
     registry = call.service.registry
@@ -202,7 +202,7 @@ class SearchQuery(Query, frozen=True, kw_only=True):
 
 @route("GET", "/images/search", query=SearchQuery, answer=list[SearchResult], also=(400,))
 async def search_images(call: Call[SearchQuery, None]) -> list[SearchResult]:
-    """Find repositories, on Docker Hub or on the registry that the term begins with."""
+    """Search for repositories, on Docker Hub or on the registry that the term begins with."""
     query, registry = call.query, call.service.registry
     if not query.term:
         raise ApiError("no term to search for; give one", 400)
@@ -218,7 +218,7 @@ async def search_images(call: Call[SearchQuery, None]) -> list[SearchResult]:
 
 
 def _filter(filters: dict[str, list[str]]) -> Callable[[SearchResult], bool]:
-    """Return what tells whether a repository fits; wrong filters are found before anybody is asked."""
+    """Return the test for a repository. Raises ApiError for bad filters, before any registry is asked."""
     unknown = filters.keys() - {"is-official", "is-automated", "stars"}
     if unknown:
         raise ApiError(f"invalid filter '{min(unknown)}'", 400)
@@ -242,7 +242,7 @@ def _stars(value: str) -> int:
 
 
 def _truth(filters: dict[str, list[str]], name: str) -> bool | None:
-    """What a filter of truth values asks for, None where it is not given."""
+    """Return the value of a boolean filter, None if it is not given."""
     with refusing():
         return booleans.of_filter(name, filters[name]) if name in filters else None
 
@@ -251,13 +251,13 @@ def _truth(filters: dict[str, list[str]], name: str) -> bool | None:
 
 
 def _pull_name(query: CreateQuery) -> tuple[Reference, bool]:
-    """What to pull, and whether all its tags are meant: by docker, where the name has none."""
+    """Return what to pull, and whether to pull all tags: as with docker, if the name has none."""
     name = _with_tag(query.from_image, query.tag)
     return name, not name.tag and not name.digest
 
 
 def _with_tag(text: str, tag: str) -> Reference:
-    """Join the API's name and tag, which may be a digest; a tag in the name loses against it."""
+    """Join the API's name and tag, which may be a digest; it overrides a tag in the name."""
     name = _parsed(text)
     if not tag:
         return name
@@ -274,7 +274,7 @@ def _parsed(text: str) -> Reference:
 
 
 def _credential(call: Call[Any, Any]) -> Credential | None:
-    """Read X-Registry-Auth. What cannot be read counts as none, as with docker."""
+    """Read X-Registry-Auth. An unreadable one counts as none, as with docker."""
     try:
         return credentials.decode_header(call.request.headers.get("X-Registry-Auth", ""))
     except CredentialsError:
@@ -285,7 +285,7 @@ def _credential(call: Call[Any, Any]) -> Credential | None:
 
 
 async def _alone(call: Call[Any, Any], work: Callable[[CancelToken], T]) -> T:
-    """Do blocking work, and end it when the client goes."""
+    """Do blocking work, and abort it when the client disconnects."""
     cancel = CancelToken()
     try:
         future = asyncio.get_running_loop().run_in_executor(_THREADS, work, cancel)
@@ -301,15 +301,15 @@ async def _awaited(future: asyncio.Future[T]) -> T:
 
 
 async def _stream(
-    call: Call[Any, Any], work: Callable[[Progress, CancelToken], T], tell: Callable[[T], list[Any]]
+    call: Call[Any, Any], work: Callable[[Progress, CancelToken], T], report: Callable[[T], list[Any]]
 ) -> web.StreamResponse:
-    """Send the progress of work; what fails before its first message becomes the answer's status."""
-    lines = await while_connected(call.request, first_of(_lines(work, tell)))
+    """Send the progress of work; an error before its first message becomes the response's status."""
+    lines = await while_connected(call.request, first_of(_lines(work, report)))
     return await send_json_lines(call.request, lines)
 
 
 async def _lines(
-    work: Callable[[Progress, CancelToken], T], tell: Callable[[T], list[Any]]
+    work: Callable[[Progress, CancelToken], T], report: Callable[[T], list[Any]]
 ) -> AsyncIterator[Any]:
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[Message | None] = asyncio.Queue()
@@ -327,10 +327,10 @@ async def _lines(
     try:
         while (message := await queue.get()) is not None:
             yield message
-        for line in tell(future.result()):
+        for line in report(future.result()):
             yield line
     except RegistryError as error:
         raise ApiError(str(error), error.http_status) from error
     finally:
         cancel.abort()
-        del future  # it holds what it raised, which holds this frame
+        del future  # break the cycle: it holds its exception, which holds this frame

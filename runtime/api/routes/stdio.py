@@ -1,4 +1,4 @@
-"""`/containers/{id}/attach`, `logs` and `resize`: what a container reads and writes."""
+"""`/containers/{id}/attach`, `logs` and `resize`: a container's standard streams and terminal."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
 
 
 def media_of(tty: bool, version: tuple[int, int]) -> str:
-    """Return the content type of a program's output; before 1.42 there was one word for both."""
+    """Return the content type of a program's output; before 1.42 there was one for both kinds."""
     return RAW if tty or version < (1, 42) else MULTIPLEXED
 
 
 class AttachQuery(Query):
-    """logs: its log first. stream: what comes from now on. detachKeys: such as `ctrl-p,ctrl-q`."""
+    """logs: send the log first. stream: send new output. detachKeys: such as `ctrl-p,ctrl-q`."""
 
     detach_keys: str = msgspec.field(default="", name="detachKeys")
     logs: bool = False
@@ -65,7 +65,7 @@ def _attach(call: Call[AttachQuery, None]) -> tuple[ContainerRecord, Attachment]
     "POST", "/containers/{id:.*}/attach", query=AttachQuery, answer=Raw, media=RAW, also=(101, 400, 404, 409)
 )
 async def attach(call: Call[AttachQuery, None]) -> web.StreamResponse:
-    """Attach to a container: its output comes in frames of 8 bytes and data, or raw with a terminal."""
+    """Attach to a container: its output is sent in frames of 8 bytes and data, or raw with a terminal."""
     record, attachment = _attach(call)
     try:
         client = await take_over(call.request, media_of(record.config.tty, call.version))
@@ -78,7 +78,7 @@ async def attach(call: Call[AttachQuery, None]) -> web.StreamResponse:
 
 @route("GET", "/containers/{id:.*}/attach/ws", query=AttachQuery, answer=Raw, also=(101, 400, 404, 409))
 async def attach_websocket(call: Call[AttachQuery, None]) -> web.StreamResponse:
-    """Attach to a container through a websocket: output raw, in binary messages."""
+    """Attach to a container through a websocket; output is raw, in binary messages."""
     _, attachment = _attach(call)
     socket = web.WebSocketResponse()
     try:
@@ -100,7 +100,7 @@ async def _typed(socket: web.WebSocketResponse, attachment: Attachment) -> None:
 
 
 class LogsQuery(Query):
-    """since, until: Unix seconds or RFC 3339. tail: lines, or `all`. details: what its log options choose."""
+    """since, until: Unix seconds or RFC 3339. tail: lines, or `all`. details: add attributes."""
 
     follow: bool = False
     stdout: bool = False
@@ -116,7 +116,7 @@ class LogsQuery(Query):
     "GET", "/containers/{id:.*}/logs", query=LogsQuery, answer=Raw, media=MULTIPLEXED, also=(400, 404, 501)
 )
 async def logs(call: Call[LogsQuery, None]) -> web.StreamResponse:
-    """Tell what a container wrote, and with `follow` what it goes on to write."""
+    """Return a container's log, and with `follow` go on as it is written."""
     query = call.query
     if not (query.stdout or query.stderr):
         raise BadParameterError("Bad parameters: you must choose at least one stream")
@@ -139,10 +139,10 @@ async def logs(call: Call[LogsQuery, None]) -> web.StreamResponse:
 
 
 async def _first_words(service: Service, record: ContainerRecord) -> None:
-    """Give a program that was started just now a moment to end.
+    """Give a program that was started a moment ago time to end.
 
-    Scripts start a short one and read its log at once. With Docker's daemon, which takes its time to answer a
-    start, that mostly finds the whole of it.
+    Scripts start a short program and read its log at once. With dockerd, which answers a start more slowly,
+    they mostly find all of it.
     """
     state = record.state
     if state.running and time.time_ns() - ns_of(state.started_at) < _YOUNG_NS:
@@ -155,7 +155,7 @@ async def _framed(pieces: AsyncIterator[tuple[int, bytes]], tty: bool) -> AsyncI
     async with aclosing(pieces):  # type: ignore[type-var]
         async for stream, text in pieces:
             lines = [text] if tty else [frame(stream, line) for line in io.BytesIO(text)]
-            yield b"".join(lines)  # a frame a line, as docker: clients iterate over frames
+            yield b"".join(lines)  # one frame per line, as in docker: clients iterate over frames
 
 
 def moment(name: str, text: str) -> int:

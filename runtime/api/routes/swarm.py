@@ -1,4 +1,4 @@
-"""What there is none of here (swarms, plugins, checkpoints): Docker's routes are there, and say so."""
+"""Routes of what is not supported: swarms, plugins and checkpoints."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PATHS: tuple[tuple[Method, str], ...] = (
 
 
 async def no_swarm(call: Call) -> ErrorBody:
-    """Refuse what needs a swarm."""
+    """Refuse a request that needs a swarm."""
     raise ApiError(_SWARM, 503)
 
 
@@ -37,26 +37,26 @@ for _method, _path in reversed(_PATHS):
 
 
 class LeaveQuery(Query):
-    """force: of a manager."""
+    """force: even if this is a manager."""
 
     force: bool = False
 
 
 @route("POST", "/swarm/leave", query=LeaveQuery, answer=ErrorBody, status=503)
 async def leave_swarm(call: Call[LeaveQuery, None]) -> ErrorBody:
-    """Say that this is no part of a swarm."""
+    """Refuse: this node is not part of a swarm."""
     raise ApiError("This node is not part of a swarm", 503)
 
 
 class PluginsQuery(Query):
-    """filters: of plugins that are not there."""
+    """filters: ignored."""
 
     filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
 
 @route("GET", "/plugins", query=PluginsQuery, answer=list[Any])
 async def plugins(call: Call[PluginsQuery, None]) -> list[Any]:
-    """List plugins, of which there are none."""
+    """List plugins: always none."""
     return []
 
 
@@ -64,7 +64,7 @@ async def plugins(call: Call[PluginsQuery, None]) -> list[Any]:
 @route("POST", "/plugins/pull", answer=ErrorBody, status=501)
 @route("POST", "/plugins/create", answer=ErrorBody, status=501)
 async def no_plugins(call: Call) -> ErrorBody:
-    """Refuse to get a plugin."""
+    """Refuse to install a plugin."""
     raise UnavailableError("plugins are not supported: volumes and networks have their own drivers here")
 
 
@@ -76,7 +76,7 @@ async def no_plugins(call: Call) -> ErrorBody:
 @route("POST", "/plugins/{name:.+}/set", answer=ErrorBody, status=404)
 @route("DELETE", "/plugins/{name:.+}", answer=ErrorBody, status=404)
 async def no_such_plugin(call: Call) -> ErrorBody:
-    """Say that this plugin is not there."""
+    """Refuse: there is no such plugin."""
     raise NotFoundError(f'plugin "{call.path["name"]}" not found')
 
 
@@ -84,5 +84,5 @@ async def no_such_plugin(call: Call) -> ErrorBody:
 @route("POST", "/containers/{id}/checkpoints", answer=ErrorBody, status=501)
 @route("DELETE", "/containers/{id}/checkpoints/{checkpoint}", answer=ErrorBody, status=501)
 async def no_checkpoints(call: Call) -> ErrorBody:
-    """Refuse to freeze a container into files."""
+    """Refuse to checkpoint a container."""
     raise UnavailableError("checkpoints are not supported: commit keeps a container's files")

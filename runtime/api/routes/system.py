@@ -1,4 +1,4 @@
-"""`/_ping`, `/version`, `/info`: the daemon itself."""
+"""`/_ping`, `/version`, `/info`, `/openapi.json`: information about the daemon."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PING = {
 @route("GET", "/_ping", answer=Raw, media="text/plain")
 @route("HEAD", "/_ping", answer=Raw, media="text/plain")
 async def ping(call: Call) -> web.StreamResponse:
-    """Say that the daemon is there, and which version of the API it speaks."""
+    """Report that the daemon runs, and its API version."""
     return web.Response(body=b"OK", headers=_PING)
 
 
@@ -44,7 +44,7 @@ class PlatformName(Body):
 
 
 class Component(Body):
-    """A program the daemon consists of."""
+    """A component of the daemon."""
 
     name: str
     version: str
@@ -52,7 +52,7 @@ class Component(Body):
 
 
 class Version(Body):
-    """Versions. kernel_version: as `uname -r` has it."""
+    """Versions. kernel_version: as `uname -r` prints it."""
 
     platform: PlatformName
     components: list[Component]
@@ -70,7 +70,7 @@ class Version(Body):
 
 @route("GET", "/version", answer=Version)
 async def version(call: Call) -> Version:
-    """Tell the versions of the daemon, the API and the kernel."""
+    """Return the versions of the daemon, the API and the kernel."""
     return _version(call.service.experimental)
 
 
@@ -108,13 +108,13 @@ def _version(experimental: bool) -> Version:
 
 @route("GET", "/info", answer=InfoAnswer)
 async def info(call: Call) -> dict[str, Any]:
-    """Tell what the daemon holds, and of its host."""
+    """Return facts about the daemon and its host."""
     return information(call.service.info(), call.version)
 
 
 @route("GET", "/openapi.json", answer=dict[str, Any])
 async def openapi(call: Call) -> web.StreamResponse:
-    """Describe this API as an OpenAPI document, made of the routes themselves."""
+    """Return the OpenAPI document of this API, generated from its routes."""
     return web.Response(body=_openapi(), headers={"Content-Type": "application/json"})
 
 
@@ -127,4 +127,4 @@ def _openapi() -> bytes:
 @route("POST", "/grpc", answer=ErrorBody, status=501)
 async def no_buildkit(call: Call) -> ErrorBody:
     """Refuse BuildKit."""
-    raise ApiError("BuildKit is not there: build with DOCKER_BUILDKIT=0, the classic builder is", 501)
+    raise ApiError("BuildKit is not supported: set DOCKER_BUILDKIT=0 for the classic builder", 501)

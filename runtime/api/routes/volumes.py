@@ -1,4 +1,4 @@
-"""`/volumes`: what volumes there are, and what they hold."""
+"""`/volumes`: list, create, inspect, remove and prune volumes."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ ANONYMOUS = "com.docker.volume.anonymous"
 _LIST = frozenset({"dangling", "driver", "label", "name"})
 _PRUNE = frozenset({"all", "label", "label!"})
 _PRUNES_ANONYMOUS = (1, 42)
-"""From this version on a prune without `all` leaves volumes that were given a name."""
+"""From this version on a prune without `all` keeps named volumes."""
 
 
 class ListQuery(Query):
-    """Of the list and of prune."""
+    """The query of list and prune."""
 
     filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
 
 class RemoveQuery(Query):
-    """force: a volume that is not there is no error."""
+    """force: a missing volume is not an error."""
 
     force: bool = False
 
 
 class VolumeCreate(Body):
-    """Body of a creation. Without a name it gets one, and goes with the first prune."""
+    """The body of create. Without a name it makes an anonymous volume, which a prune removes."""
 
     name: str = ""
     driver: str = "local"
@@ -52,7 +52,7 @@ class VolumeCreate(Body):
 
 
 class VolumeUsage(Body):
-    """ref_count: containers that have it, running or not. size: bytes."""
+    """ref_count: containers that use it, running or not. size: bytes."""
 
     ref_count: int
     size: int
@@ -72,14 +72,14 @@ class VolumeView(Body):
 
 
 class VolumeList(Body):
-    """All that fit."""
+    """The volumes that match the filters."""
 
     volumes: list[VolumeView]
     warnings: list[str] | None = None
 
 
 class Pruned(Body):
-    """Names of the volumes that prune has removed, null for none; bytes."""
+    """Names of the removed volumes. space_reclaimed: bytes."""
 
     volumes_deleted: list[str]
     space_reclaimed: int
@@ -107,7 +107,7 @@ async def list_volumes(call: Call[ListQuery, None]) -> VolumeList:
 
 @route("POST", "/volumes/create", body=VolumeCreate, answer=VolumeView, status=201, also=(400, 404, 409))
 async def create_volume(call: Call[Query, VolumeCreate]) -> VolumeView:
-    """Create a volume; one of this name that is there already is the answer, too."""
+    """Create a volume, or return the existing one of this name."""
     volumes, body = call.service.volumes, call.body
     name, labels = body.name or secrets.token_hex(32), dict(body.labels or {})
     if not body.name:
@@ -122,7 +122,7 @@ async def create_volume(call: Call[Query, VolumeCreate]) -> VolumeView:
 
 @route("POST", "/volumes/prune", query=ListQuery, answer=Pruned, also=(400,))
 async def prune_volumes(call: Call[ListQuery, None]) -> Pruned:
-    """Remove volumes that no container has."""
+    """Remove volumes that no container uses."""
     filters = call.query.filters
     check_filters(filters, _PRUNE)
     named = bool(flag_of(filters, "all")) or call.version < _PRUNES_ANONYMOUS
@@ -149,7 +149,7 @@ async def inspect_volume(call: Call[Query, None]) -> VolumeView:
 
 @route("DELETE", "/volumes/{name}", query=RemoveQuery, status=204, also=(404, 409))
 async def remove_volume(call: Call[RemoveQuery, None]) -> None:
-    """Remove a volume that no container has."""
+    """Remove a volume that no container uses."""
     try:
         await _remove(call.service, call.path["name"])
     except VolumeNotFoundError:

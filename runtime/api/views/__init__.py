@@ -1,1 +1,1 @@
-"""What the API shows of a container: Docker's documents, made of records. Pure, but for sizes."""
+"""Docker's documents about containers and images, made from records. Only sizes and images read the disk."""

@@ -1,4 +1,4 @@
-"""Answers that are put together elsewhere, as the OpenAPI document describes them: field for field."""
+"""Schemas of answers that the engine makes as plain dicts, for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from runtime.engine.service.model.request import Body
 
 
 class Exact(Body, forbid_unknown_fields=True):
-    """A document that has these fields and no others."""
+    """A document with exactly these fields."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Plain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The same, with names in small letters."""
+    """The same, with lower-case names."""
 
 
 # ---- exec ------------------------------------------------------------------------------------------------
 
 
 class ProcessConfig(Plain):
-    """What an exec runs."""
+    """The program of an exec."""
 
     tty: bool
     entrypoint: str
@@ -53,14 +53,14 @@ class ExecAnswer(Exact):
 
 
 class Actor(Exact):
-    """Whom it happened to. attributes: names, labels, and what the action has to say."""
+    """The object of an event. attributes: its names and labels, and details of the action."""
 
     id: str = msgspec.field(name="ID")
     attributes: dict[str, str]
 
 
 class EventAnswer(Exact, kw_only=True):
-    """An event, one a line. status, id, from: of containers and images, for old clients. time: Unix."""
+    """An event, one per line. status, id, from: of containers and images, for old clients. time: Unix."""
 
     status: str | UnsetType = msgspec.field(default=UNSET, name="status")
     old_id: str | UnsetType = msgspec.field(default=UNSET, name="id")
@@ -74,21 +74,21 @@ class EventAnswer(Exact, kw_only=True):
 
 
 class ErrorDetail(Plain):
-    """Why a work failed that had begun. code: the exit status of a program that ended it."""
+    """Why an operation failed after it had begun. code: the exit status of a failed program."""
 
     message: str
     code: int | UnsetType = UNSET
 
 
 class ProgressDetail(Plain):
-    """How far it is: bytes, of how many."""
+    """Progress in bytes."""
 
     current: int | UnsetType = UNSET
     total: int | UnsetType = UNSET
 
 
 class ProgressAnswer(Plain):
-    """What happens, one a line. stream: text of a build; aux: ids and digests; error: it failed."""
+    """Progress, one message per line. stream: output of a build; aux: ids and digests; error: the failure."""
 
     status: str | UnsetType = UNSET
     stream: str | UnsetType = UNSET
@@ -104,7 +104,7 @@ class ProgressAnswer(Plain):
 
 
 class CpuUsage(Plain):
-    """Processor time in ns."""
+    """CPU time in ns."""
 
     total_usage: int
     usage_in_kernelmode: int
@@ -113,7 +113,7 @@ class CpuUsage(Plain):
 
 
 class Throttling(Plain):
-    """Periods of a limit, how many of them ran out, and the time in ns that was waited then."""
+    """Periods of a CPU limit, the throttled ones among them, and the throttled time in ns."""
 
     periods: int
     throttled_periods: int
@@ -121,7 +121,7 @@ class Throttling(Plain):
 
 
 class CpuStats(Plain):
-    """The container's time, and the whole host's in ns."""
+    """The container's CPU time, and the whole host's in ns."""
 
     cpu_usage: CpuUsage
     throttling_data: Throttling
@@ -130,7 +130,7 @@ class CpuStats(Plain):
 
 
 class MemoryStats(Plain):
-    """Bytes; empty while it does not run."""
+    """Bytes; empty if the container does not run."""
 
     usage: int | UnsetType = UNSET
     max_usage: int | UnsetType = UNSET
@@ -147,7 +147,7 @@ class PidsStats(Plain):
 
 
 class IoRow(Plain):
-    """A device and what was done to it."""
+    """Bytes or operations of one kind on a block device."""
 
     major: int
     minor: int
@@ -156,7 +156,7 @@ class IoRow(Plain):
 
 
 class StatsAnswer(Plain):
-    """What a container uses, one document a second."""
+    """A container's resource usage, one document per second."""
 
     id: str
     name: str
@@ -176,7 +176,7 @@ class StatsAnswer(Plain):
 
 
 class Registry(Exact):
-    """How a registry is spoken to."""
+    """How to connect to a registry."""
 
     name: str
     mirrors: list[str]
@@ -185,7 +185,7 @@ class Registry(Exact):
 
 
 class RegistryConfig(Exact):
-    """How registries are spoken to."""
+    """How to connect to registries."""
 
     allow_artifacts_cidrs: None = msgspec.field(name="AllowNondistributableArtifactsCIDRs")
     allow_artifacts_hostnames: None = msgspec.field(name="AllowNondistributableArtifactsHostnames")
@@ -195,7 +195,7 @@ class RegistryConfig(Exact):
 
 
 class Drivers(Exact):
-    """Names of what there is."""
+    """Names of the available drivers."""
 
     volume: list[str]
     network: list[str]
@@ -204,7 +204,7 @@ class Drivers(Exact):
 
 
 class Swarm(Exact):
-    """There is none."""
+    """The state of the swarm: always inactive."""
 
     node_id: str = msgspec.field(name="NodeID")
     node_addr: str
@@ -215,21 +215,21 @@ class Swarm(Exact):
 
 
 class Commit(Exact):
-    """A program's version, if it is another's."""
+    """The version of a separate program."""
 
     id: str = msgspec.field(name="ID")
     expected: str
 
 
 class AddressPoolRow(Exact):
-    """What networks without a subnet are cut from."""
+    """A pool for networks without a subnet."""
 
     base: str
     size: int
 
 
 class InfoAnswer(Exact):
-    """What the daemon holds and where it runs. mem_total: bytes. execution_driver: before API 1.25."""
+    """Facts about the daemon and its host. mem_total: bytes. execution_driver: before API 1.25."""
 
     id: str = msgspec.field(name="ID")
     containers: int

@@ -18,13 +18,13 @@ from runtime.image.store.listing import ImageRow, seconds_of
 _LEFT_OUT = frozenset(
     {"ExposedPorts", "Healthcheck", "NetworkDisabled", "MacAddress", "StopSignal", "StopTimeout", "Shell"}
 )
-"""Of a Config: Docker leaves them out where they say nothing."""
+"""Fields of a Config that Docker leaves out if they are empty."""
 _VIRTUAL_SIZE_UNTIL = (1, 43)
 _CREATED_MAY_LACK = (1, 44)
 
 
 class ImageSummary(Body, frozen=True, kw_only=True):
-    """One row of the list. size: bytes of the files in its layers; -1 where it was not asked for."""
+    """A row of the list. size: bytes of the files in its layers; -1: not requested."""
 
     id: str
     parent_id: str
@@ -46,20 +46,20 @@ class RootFsDocument(Body, frozen=True):
 
 
 class GraphDriverDocument(Body, frozen=True):
-    """Where the layers lie."""
+    """Where the layers are."""
 
     data: dict[str, str]
     name: str
 
 
 class MetadataDocument(Body, frozen=True):
-    """What only this daemon knows of it."""
+    """What only this daemon knows about it."""
 
     last_tag_time: str
 
 
 class ImageDocument(Body, frozen=True, kw_only=True):
-    """All of an image."""
+    """An inspected image."""
 
     id: str
     repo_tags: list[str]
@@ -94,7 +94,7 @@ class HistoryItem(Body, frozen=True):
 def summary(
     row: ImageRow, version: tuple[int, int], *, shared: int = -1, containers: int = -1
 ) -> ImageSummary:
-    """Show a row of the list."""
+    """Make a row of the list."""
     return ImageSummary(
         id=row.id,
         parent_id=row.parent,

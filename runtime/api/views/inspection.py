@@ -34,7 +34,7 @@ class ProbeDocument(Body):
 
 
 class HealthDocument(Body):
-    """Health as last probed."""
+    """The health at the last probe."""
 
     status: str
     failing_streak: int
@@ -42,7 +42,7 @@ class HealthDocument(Body):
 
 
 class StateDocument(Body, kw_only=True):
-    """Where it is in its life."""
+    """The state of a container."""
 
     status: str
     running: bool
@@ -59,14 +59,14 @@ class StateDocument(Body, kw_only=True):
 
 
 class GraphDriver(Body, kw_only=True):
-    """Where the root file system lies. data: LowerDir, UpperDir, WorkDir, and MergedDir while it runs."""
+    """Where the root file system is. data: LowerDir, UpperDir, WorkDir, and MergedDir while it runs."""
 
     data: dict[str, str]
     name: str
 
 
 class NetworkSettings(Body, kw_only=True):
-    """Addresses and ports. The single addresses are those on the network `bridge`, as they were of old."""
+    """Addresses and ports. The top-level addresses are those on the network `bridge`, for old clients."""
 
     bridge: str
     sandbox_id: str = msgspec.field(name="SandboxID")
@@ -89,7 +89,7 @@ class NetworkSettings(Body, kw_only=True):
 
 
 class ContainerDocument(Body, kw_only=True):
-    """All of a container. size_rw, size_root_fs: bytes, only when asked for."""
+    """An inspected container. size_rw, size_root_fs: bytes, only if requested."""
 
     id: str
     created: str
@@ -121,7 +121,7 @@ class ContainerDocument(Body, kw_only=True):
 def inspect(
     service: Service, record: ContainerRecord, sizes: tuple[int, int] | None = None
 ) -> ContainerDocument:
-    """Make the document. sizes: of sizes_of()."""
+    """Make the document. sizes: from sizing()."""
     directory = service.containers.directory(record.id)
     logs = record.host_config.log_config.type != "none"
     return ContainerDocument(
@@ -143,7 +143,7 @@ def inspect(
         process_label="",
         app_armor_profile=apparmor_of(record.host_config, is_on=host_facts().apparmor),
         exec_ids=service.execs.of(record.id) or None,
-        # Both are shown without what Docker leaves out, which a struct cannot say field by field.
+        # Both omit some fields if they are None, which a struct cannot do field by field.
         host_config=cast(HostConfig, _shown(_host(service, record), _LEFT_OUT_OF_HOST)),
         graph_driver=_graph_driver(service, record),
         size_rw=sizes[0] if sizes else UNSET,
@@ -155,7 +155,7 @@ def inspect(
 
 
 def _with_mac(record: ContainerRecord) -> Config:
-    """A container's Config; old clients look there for the address asked for on its first network."""
+    """Return a container's Config, with the MAC address of its first network for old clients."""
     mode = record.host_config.network_mode
     settings = record.networks.get("bridge" if mode == "default" else mode)
     if record.config.mac_address or settings is None:
@@ -164,7 +164,7 @@ def _with_mac(record: ContainerRecord) -> Config:
 
 
 def state_document(state: State) -> StateDocument:
-    """Show a state. Docker says `running` of what is paused or waits for its restart, too."""
+    """Make the document of a state. As in Docker, a paused or restarting container is also `running`."""
     return StateDocument(
         status=state.status,
         running=state.running or state.status == "restarting",
@@ -193,7 +193,7 @@ def _health(health: Health) -> HealthDocument:
 
 
 def network_settings(record: ContainerRecord) -> NetworkSettings:
-    """Show the networks of a container."""
+    """Make the document of a container's networks."""
     networks = shown(record)
     old = networks.get("bridge") or EndpointSettings()
     sandbox = f"/proc/{record.state.pid}/ns/net" if record.state.running and record.state.pid else ""
@@ -223,7 +223,7 @@ def _graph_driver(service: Service, record: ContainerRecord) -> GraphDriver:
     layer = service.containers.directory(record.id) / "layer"
     try:
         lower = [str(path) for path in reversed(service.containers.layers(record.id))]
-    except Exception:  # a damaged image must not keep its containers from being looked at
+    except Exception:  # a damaged image must not prevent inspecting its containers
         lower = []
     data = {"LowerDir": ":".join(lower), "UpperDir": str(layer / "u"), "WorkDir": str(layer / "w")}
     if record.state.running and record.state.pid:
@@ -232,7 +232,7 @@ def _graph_driver(service: Service, record: ContainerRecord) -> GraphDriver:
 
 
 def _host(service: Service, record: ContainerRecord) -> HostConfig:
-    """Its links name the containers by the names that they have now, and the daemon's limits are its own."""
+    """Return the HostConfig with the current names of linked containers and the daemon's default ulimits."""
     host = service.settings.with_ulimits(record.host_config)
     return msgspec.structs.replace(host, links=service.containers.links_of(record))
 

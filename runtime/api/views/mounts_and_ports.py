@@ -1,4 +1,4 @@
-"""Parts that the list and the inspect document of containers share: mounts and ports."""
+"""Mounts and ports of a container, shared by the list and the inspect document."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runtime.engine.service.rules.ports import exposed
 
 
 class Mount(Body, kw_only=True):
-    """A mount as it is. name, driver: of a volume. mode: as it was asked for."""
+    """A mount. name, driver: of a volume. mode: as it was requested."""
 
     type: str
     name: str | UnsetType = UNSET
@@ -33,7 +33,7 @@ class PortRow(Body, kw_only=True):
 
 
 def mount(point: MountPoint) -> Mount:
-    """Show one mount."""
+    """Make the document of one mount."""
     volume = point.type == "volume"
     return Mount(
         type=point.type,

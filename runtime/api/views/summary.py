@@ -1,4 +1,4 @@
-"""A row of `GET /containers/json`."""
+"""The rows of `GET /containers/json`, with sizes and the text of the column STATUS."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from runtime.image.errors import ImageError
 
 
 class SummaryHost(Body, kw_only=True):
-    """What the list tells of the host's side."""
+    """The part of HostConfig that the list shows."""
 
     network_mode: str
     annotations: dict[str, str] | UnsetType = UNSET
@@ -32,7 +32,7 @@ class SummaryNetworks(Body):
 
 
 class ContainerSummary(Body, kw_only=True):
-    """One container in the list. created: Unix seconds; sizes in bytes, only when asked for."""
+    """One container in the list. created: Unix seconds; sizes in bytes, only if requested."""
 
     id: str
     names: list[str]
@@ -59,8 +59,8 @@ def summarize(
 ) -> ContainerSummary:
     """Make the row.
 
-    image_id_of: the id that an image's name has now, "" for none. sizes: of sizes_of(). links: names that
-    the container has by others' links.
+    image_id_of: returns the image id that a name stands for now, "" for none. sizes: from sizing(). links:
+    names that other containers' links give it.
     """
     annotations = record.host_config.annotations
     return ContainerSummary(
@@ -105,9 +105,9 @@ def image_ids(service: Service) -> Callable[[str], str]:
 
 
 def sizing(service: Service) -> Callable[[ContainerRecord], tuple[int, int]]:
-    """Return what tells of a container (bytes of what it wrote, bytes of that and its image).
+    """Return a function from a container to (bytes it wrote, the same plus its image's bytes).
 
-    It blocks on the disk, and looks at each image once.
+    The function blocks on the disk, and looks at each image once.
     """
 
     @functools.cache
