@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from bench.model import Kind as ArmKind
 from bench.model import Role
 
 Kind = Literal["ratio", "quantile", "absolute", "same", "digest", "later"]
@@ -23,13 +24,15 @@ class ClaimsError(Exception):
 class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One sentence under test.
 
-    kind: `ratio` (performance of a backend relative to each of `baselines`), `quantile` (a quantile of the
-    backend's own values against `margin`), `absolute` (the backend's own typical value against `margin`),
+    kind: `ratio` (performance of an arm relative to each of `baselines`), `quantile` (a quantile of the
+    arm's own values against `margin`), `absolute` (the arm's own typical value against `margin`),
     `same` (equal to the first of `baselines` in every pair, exactly), `digest` (the image's digest before and
     after the run), `later` (not measured yet, `reason` says why).
     rule: `each` metric stands alone, or `all` (intersection–union over the primary ones, one more row `*`).
-    `primary` are exact metric names; `stress` and `backends` may hold shell patterns; primary wins.
-    `exempt` maps a backend pattern to primary metrics that cannot exist there.
+    `primary` are exact metric names; `stress` and `arms` may hold shell patterns; primary wins.
+    arms, arm_kinds: the arms the claim speaks of, by name or by what they run in. `baseline_backend` is the
+    backend of the baselines: where it is not available, the claim lacks them. `exempt` maps a kind of arm to
+    primary metrics that cannot exist there.
     """
 
     id: str
@@ -38,15 +41,17 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     kind: Kind
     primary: tuple[str, ...] = ()
     stress: tuple[str, ...] = ()
-    backends: tuple[str, ...] = ("*",)
+    arms: tuple[str, ...] = ("*",)
+    arm_kinds: tuple[ArmKind, ...] = ()
     baselines: tuple[str, ...] = ("host",)
+    baseline_backend: str = "host"
     margin: float | None = None
     unit: str = ""
     quantiles: tuple[float, ...] = ()
     alpha: float = 0.05
     min_pairs: int = 5
     rule: Rule = "each"
-    exempt: dict[str, tuple[str, ...]] = {}
+    exempt: dict[ArmKind, tuple[str, ...]] = {}
     why: str = ""
     refuted_when: str = ""
     reason: str = ""
@@ -57,13 +62,13 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             return "primary"
         return "stress" if matches(metric, self.stress) else None
 
-    def speaks_of(self, backend: str) -> bool:
-        """Whether a verdict row is due for this backend."""
-        return matches(backend, self.backends)
+    def speaks_of(self, arm: str, kind: ArmKind | None = None) -> bool:
+        """Whether a verdict row is due for this arm. kind: of the arm, where it is known."""
+        return matches(arm, self.arms) or kind in self.arm_kinds
 
-    def required(self, backend: str) -> tuple[str, ...]:
-        """Primary metrics that must be there before the claim can be supported for this backend."""
-        spared = {m for pattern, names in self.exempt.items() if fnmatchcase(backend, pattern) for m in names}
+    def required(self, kind: ArmKind | None = None) -> tuple[str, ...]:
+        """Primary metrics that must be there before the claim can be supported for an arm of this kind."""
+        spared = self.exempt.get(kind, ()) if kind is not None else ()
         return tuple(metric for metric in self.primary if metric not in spared)
 
 

@@ -31,11 +31,10 @@ _RUN_COLUMNS = {
     "image": "VARCHAR",
     "arms": "VARCHAR[]",
 }
+_DUCKDB = {"int": "BIGINT", "bool": "BOOLEAN", "float": "DOUBLE", "tuple[str, ...]": "VARCHAR[]"}
 _VERDICT_COLUMNS = {"run": "VARCHAR"} | {
-    field.name: {"n_sessions": "BIGINT", "n_pairs": "BIGINT"}.get(
-        field.name, "DOUBLE" if field.name in ("estimate", "low", "high", "margin", "alpha") else "VARCHAR"
-    )
-    for field in msgspec.structs.fields(Verdict)
+    name: _DUCKDB.get(str(kind).removesuffix(" | None"), "VARCHAR")
+    for name, kind in Verdict.__annotations__.items()
 }
 _UNREADABLE_COLUMNS = {"directory": "VARCHAR", "reason": "VARCHAR"}
 
@@ -63,7 +62,7 @@ def connect(results: Path) -> duckdb.DuckDBPyConnection:
             continue
         runs.append(_run_row(directory, loaded.run))
         frames.append(loaded.samples)
-        verdicts.extend((loaded.run.id, *msgspec.structs.astuple(one)) for one in _verdicts(directory))
+        verdicts.extend((loaded.run.id, *msgspec.to_builtins(one).values()) for one in _verdicts(directory))
     connection = duckdb.connect(":memory:")
     _table(connection, "runs", _RUN_COLUMNS, runs)
     _table(connection, "verdicts", _VERDICT_COLUMNS, verdicts)

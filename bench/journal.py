@@ -2,8 +2,8 @@
 
 A line is one step with all its samples, so a step is either wholly there or not at all: a kill -9 loses at
 most the step in flight, and a resumed run never has a sample twice. The first line is the run as planned, the
-last the run as it ended; between them any of the two may repeat (each resume appends). A value that could not
-be measured is null here and NaN in Parquet.
+last the run as it ended; between them either may repeat (each resume appends). Lines of older versions are
+brought to this one as they are read (`bench.upgrade`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from types import TracebackType
 
 import msgspec
 
+from bench import upgrade
 from bench.model import Closed, NotMeasured, Run, Sample
 from bench.output import RefusedError
 
@@ -37,12 +37,6 @@ class StoreError(Exception):
     """A results directory cannot be read or written: names the file, what is wrong, what to do."""
 
 
-class _Row(Sample, frozen=True, kw_only=True):
-    """A sample as journalled: JSON has no NaN."""
-
-    value: float | None  # type: ignore[assignment]
-
-
 class RunLine(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
     """The run as planned (first), as resumed, or as ended (last)."""
 
@@ -56,7 +50,7 @@ class StepLine(msgspec.Struct, frozen=True, kw_only=True, tag="step"):
     """
 
     order: int
-    samples: tuple[_Row, ...]
+    samples: tuple[Sample, ...]
     seconds: float | None = None
     elapsed: float | None = None
 
@@ -170,8 +164,7 @@ class Journal:
         elapsed: float | None = None,
     ) -> None:
         """Record one finished step of the plan."""
-        rows = tuple(_row(sample) for sample in samples)
-        self.append(StepLine(order=order, samples=rows, seconds=seconds, elapsed=elapsed))
+        self.append(StepLine(order=order, samples=tuple(samples), seconds=seconds, elapsed=elapsed))
 
     def sync(self) -> None:
         """Make all lines survive a loss of power (a crash of the process alone loses none)."""
@@ -224,7 +217,7 @@ def read(path: Path) -> Contents:
     return Contents(
         run=runs[-1],
         ended=isinstance(lines[-1], RunLine) and lines[-1].run.status != "running" and whole == len(data),
-        samples=tuple(_sample(row) for line in steps.values() for row in line.samples),
+        samples=tuple(sample for line in steps.values() for sample in line.samples),
         done=frozenset(steps),
         dropped=tuple(line for line in lines if isinstance(line, DropLine)),
         notes=tuple(line.text for line in lines if isinstance(line, NoteLine)),
@@ -239,10 +232,12 @@ def read(path: Path) -> Contents:
 
 def encoded(run: Run, samples: Iterable[Sample]) -> bytes:
     """A whole journal of an ended run, made from its samples."""
-    steps: dict[int, list[_Row]] = {}
+    steps: dict[int, list[Sample]] = {}
     for sample in samples:
-        steps.setdefault(sample.order, []).append(_row(sample))
-    planned = msgspec.structs.replace(run, status="running", ended="", closed=(), sessions_run=None)
+        steps.setdefault(sample.order, []).append(sample)
+    planned = msgspec.structs.replace(
+        run, status="running", ended="", closed=(), sessions_run=None, ended_because=None
+    )
     lines: list[Line] = [RunLine(run=planned)]
     lines += [StepLine(order=order, samples=tuple(rows)) for order, rows in steps.items()]
     for sessions in sorted({one.sessions for one in run.closed}):
@@ -273,26 +268,34 @@ def _elapsed(lines: Sequence[Line]) -> float:
 
 
 def _lines(path: Path, data: bytes) -> Iterator[Line]:
+    """The lines, each of the version of the run's line before it: a resumed run may go on in a newer one."""
     decoder = msgspec.json.Decoder(Line)
     at = 0
+    old = False
     for raw in data.splitlines(keepends=True):
         try:
-            yield decoder.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            if raw.startswith(_RUN):
+                old = upgrade.is_old(msgspec.json.decode(raw)["run"])
+            line = _upgraded(raw) if old else decoder.decode(raw)
+        except (msgspec.DecodeError, ValueError, KeyError, TypeError) as error:
             raise StoreError(
                 f"{path}: broken line at byte {at}: {error}; "
                 "restore the file, or cut it there to keep what is before"
             ) from error
+        if line is not None:
+            yield line
         at += len(raw)
 
 
-def _row(sample: Sample) -> _Row:
-    fields = msgspec.structs.asdict(sample)
-    fields["value"] = sample.value if math.isfinite(sample.value) else None
-    return _Row(**fields)
+_RUN = b'{"type":"run",'
 
 
-def _sample(row: _Row) -> Sample:
-    fields = msgspec.structs.asdict(row)
-    fields["value"] = math.nan if row.value is None else row.value
-    return Sample(**fields)
+def _upgraded(raw: bytes) -> Line | None:
+    """A line of an older version; None for what is not a line any more."""
+    document = msgspec.json.decode(raw)
+    if upgrade.is_obsolete(document):
+        return None
+    if document["type"] == "run":
+        return RunLine(run=upgrade.run(document["run"]))
+    line: Line = msgspec.convert(upgrade.line(document), Line)
+    return line

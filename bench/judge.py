@@ -15,19 +15,16 @@ from bench.claims import Claim, Claims, Positive
 from bench.foreign import judge_frame
 from bench.judging import control, missing, positive, same
 from bench.judging.clock import clock_rows
-from bench.judging.comparisons import Evidence, comparisons
+from bench.judging.comparisons import RunSeries, comparisons
 from bench.judging.joint import joint_row
 from bench.judging.pairs import SamplesError, collect
-from bench.judging.rows import ONCE, Gate, Judged, families, family_of, join, judge_one
+from bench.judging.rows import ONCE, Gate, Judged, families, family_of, judge_one
 from bench.judging.spending import Spending, spending
-from bench.model import Closed, ImageInfo, NotMeasured, Plan, Verdict
+from bench.model import AA, POSITIVE, Closed, ImageInfo, NotMeasured, Plan, Verdict
 
-__all__ = ["CONTROLS", "JOINT", "SamplesError", "judge", "judge_frame"]
+__all__ = ["CONTROLS", "SamplesError", "judge", "judge_frame"]
 
-JOINT = control.JOINT
-"""Metric of a control's row that speaks of the whole run."""
-
-CONTROLS = (control.CLAIM, positive.CLAIM)
+CONTROLS = (AA, POSITIVE)
 """Claims of the controls: a run is invalid where the joint row of one is refuted."""
 
 
@@ -39,7 +36,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     claims: Claims
-    evidence: Evidence
+    evidence: RunSeries
     gate: Gate
     spending: Spending
     shown_only: frozenset[str]
@@ -80,7 +77,7 @@ def judge(
         slowed = positive.positive_rows(
             case.positive, case.evidence, case.gate, case.shown_only, case.spending, planned=asked
         )
-    gaps = missing.listed(claims, not_measured, case.controls)
+    gaps = missing.listed(claims, not_measured, case.controls, case.evidence.kinds)
     rows: list[Verdict] = []
     for claim in claims.claim:
         if claim.kind == "later":
@@ -88,7 +85,7 @@ def judge(
         elif claim.kind == "digest":
             rows.append(missing.digest(claim, image))
         elif claim.kind == "same":
-            rows += same.rows(claim, case.evidence.visits, case.arms, case.gate, gaps)
+            rows += same.rows(claim, case.evidence.visits, case.arms, case.evidence.kinds, case.gate, gaps)
         else:
             rows += _claim_rows(claim, case, gaps)
         if claim.id not in {row.claim for row in rows}:
@@ -99,7 +96,7 @@ def judge(
         if case.positive:
             rows = [_with_power(row, case.positive, slowed) for row in rows]
         rows = _under_controls(alike[0], slowed, rows)
-    return [*alike, *slowed, *rows, *checks]
+    return _marked([*alike, *slowed, *rows, *checks], plan)
 
 
 def _case(
@@ -109,21 +106,21 @@ def _case(
     closed: Sequence[Closed],
     sessions_run: int | None,
 ) -> Case:
-    evidence = Evidence(collect(samples))
+    planned = plan.arm if plan else {}
+    evidence = RunSeries(collect(samples), {name: arm.kind for name, arm in planned.items()})
     pairs = control.pairs_of(claims, plan)
     slowed = positive.positive_of(claims, plan)
-    controls = {arm: control.CLAIM for arm, _ in pairs}
+    controls = {arm: AA for arm, _ in pairs}
     if slowed:
-        controls[slowed.arm] = positive.CLAIM
-    planned = {arm.name: arm.role for arm in plan.arms} if plan else {}
-    baseline = next((arm for arm, role in planned.items() if role == "baseline"), claims.control.baseline)
-    arms = dict.fromkeys([*planned, *sorted(evidence.visits.backends)])
+        controls[slowed.arm] = POSITIVE
+    baseline = plan.baseline if plan else claims.control.baseline
+    arms = dict.fromkeys([*planned, *sorted(evidence.visits.arms)])
     return Case(
         claims=claims,
         evidence=evidence,
         gate=Gate(min_sessions=claims.min_sessions, smoke=plan is not None and plan.profile == "smoke"),
         spending=spending(plan, sessions_run or 0, closed, final=True) if plan else ONCE,
-        shown_only=frozenset(one.name for one in (plan.metrics if plan else ()) if one.role == "info"),
+        shown_only=plan.shown_only if plan else frozenset(),
         baseline=baseline,
         pairs=pairs,
         positive=slowed,
@@ -140,30 +137,31 @@ def _claim_rows(claim: Claim, case: Case, gaps: Sequence[Verdict]) -> list[Verdi
     judged = [
         judge_one(claim, one, case.gate, lost, case.spending, together[family_of(one)]) for one in listed
     ]
-    done = {(one.source.metric, one.source.backend, one.source.baseline) for one in judged}
-    lacking = missing.absent(claim, case.arms, done, gaps)
-    joint = _joint_rows(claim, judged, case.spending) if claim.rule == "all" else []
+    done = {(one.source.metric, one.source.arm, one.source.baseline) for one in judged}
+    lacking = missing.absent(claim, case.arms, done, gaps, case.evidence.kinds)
+    joint = _joint_rows(claim, judged, case) if claim.rule == "all" else []
     own_gaps = [row for row in gaps if row.claim == claim.id]
     return missing.merge([*joint, *(one.row for one in judged)], own_gaps) + lacking
 
 
-def _joint_rows(claim: Claim, judged: Sequence[Judged], spending: Spending) -> list[Verdict]:
+def _joint_rows(claim: Claim, judged: Sequence[Judged], case: Case) -> list[Verdict]:
     groups: dict[tuple[str, str], list[Judged]] = {}
     for one in judged:
         if one.source.role == "primary":
-            groups.setdefault((one.source.backend, one.source.baseline), []).append(one)
+            groups.setdefault((one.source.arm, one.source.baseline), []).append(one)
     rows = []
-    for (backend, baseline), members in groups.items():
+    for (arm, baseline), members in groups.items():
         there = {one.source.metric for one in members}
-        lacking = [metric for metric in claim.required(backend) if metric not in there]
-        rows.append(joint_row(claim, backend, baseline, members, lacking, spending))
+        required = claim.required(case.evidence.kinds.get(arm))
+        lacking = [metric for metric in required if metric not in there]
+        rows.append(joint_row(claim, arm, baseline, members, lacking, case.spending))
     return rows
 
 
 def _with_power(row: Verdict, slowed: Positive, found: Sequence[Verdict]) -> Verdict:
-    """The row with a word on what the positive control could not see, where it could not."""
+    """The row with a note where the positive control lacked the power to see its extra work."""
     note = positive.power_note(row, slowed, found)
-    return msgspec.structs.replace(row, reason=join(row.reason, note)) if note else row
+    return msgspec.structs.replace(row, notes=(*row.notes, note)) if note else row
 
 
 def _under_controls(alike: Verdict, slowed: Sequence[Verdict], rows: Sequence[Verdict]) -> list[Verdict]:
@@ -179,6 +177,15 @@ def _under_controls(alike: Verdict, slowed: Sequence[Verdict], rows: Sequence[Ve
     return [
         row
         if row.verdict == "not measured"
-        else msgspec.structs.replace(row, verdict="inconclusive", reason=join(*notes, row.reason))
+        else msgspec.structs.replace(row, verdict="inconclusive", notes=(*notes, *row.notes))
+        for row in rows
+    ]
+
+
+def _marked(rows: Sequence[Verdict], plan: Plan | None) -> list[Verdict]:
+    """The rows, those marked that speak of an emulated machine."""
+    emulated = {arm.name for arm in plan.arms if arm.emulated} if plan else set()
+    return [
+        msgspec.structs.replace(row, emulated=True) if emulated & {row.arm, row.baseline} else row
         for row in rows
     ]

@@ -1,21 +1,52 @@
-"""The result model: frozen structs for all that a run plans, measures and concludes.
+"""The result model: frozen structs for everything that a run plans, measures and concludes.
 
-`SCHEMA_VERSION` is written into every `run.json`; a reader refuses a major version it does not know.
+`SCHEMA_VERSION` is written into every `run.json`. Results of older minor versions are brought to this one as
+they are read (`bench.upgrade`); a reader refuses a major version that it does not know.
 Times are host `CLOCK_MONOTONIC` nanoseconds, sizes are bytes, ratios are arm / baseline.
+
+What a program needs to know stands in a field of its own. Texts (`reason`, `notes`) are for people: nothing
+reads them, so they may be worded anew at any time.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal
 
 import msgspec
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 
 Better = Literal["higher", "lower"]
 Role = Literal["primary", "stress", "info"]
 State = Literal["supported", "refuted", "inconclusive", "not measured"]
 NetworkMode = Literal["none", "host", "bridge", "nat"]
+
+Kind = Literal["host", "container", "vm"]
+"""What the programs of an arm run in."""
+
+SetAside = Literal["", "pressure", "failed", "rejected"]
+"""Why a sample does not count: the slice was taken under pressure and repeated, it failed and has no value,
+or the scenario rejected its own reading. Empty where the sample counts."""
+
+EndedBecause = Literal["decided", "nothing left", "last session", "budget", "interrupted"]
+"""What ended the measuring: every pair that decides a claim was decided, none of the undecided ones could
+still be measured, the plan or the time budget was used up, or somebody interrupted it."""
+
+Place = tuple[str, str]
+"""(scenario, arm)."""
+
+ALL = "*"
+"""As the metric of a verdict: the primary metrics of its claim together. As its arm: no arm in particular."""
+
+JOINT = "joint"
+"""As the metric of a control's verdict: all its metrics together."""
+
+AA, POSITIVE, CLOCK = "control.aa", "control.positive", "check.clock"
+INSTRUMENT = frozenset({AA, POSITIVE, CLOCK})
+"""Claims of verdicts that are about the instrument, not about a system: the controls and the clock checks."""
+
+EMULATED = "emulated CPU (TCG): not evidence about virtual machines in general"
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,12 +64,15 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of `samples.parquet`. `valid=False` keeps the value and says why in `reason`.
+    """One row of `samples.parquet`.
 
-    The last six say how quiet the host was during the whole slice (None: the host does not tell, null in
-    Parquet): the share of it in which some task waited for a CPU (PSI) and that a hypervisor gave to others,
-    the mean clock of the planned CPUs, context switches and busy CPU seconds of the whole host. take counts
-    the repetitions of a slice that was taken under pressure: 0 is the first.
+    value: None where the slice gave none. valid: whether the sample counts; where it does not, `set_aside`
+    says why and `reason` says it in words.
+
+    The five from `stall_share` on say how quiet the host was during the whole slice (None where the host does
+    not report it): the share of the slice in which some task waited for a CPU (PSI), the share that a
+    hypervisor gave to others, the mean clock of the planned CPUs, context switches and busy CPU seconds of
+    the whole host. take: 0 for the first take of a slice, counted up where it was repeated under pressure.
     """
 
     run: str
@@ -46,14 +80,15 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     block: int
     order: int
     scenario: str
-    backend: str
+    arm: str
     metric: str
     unit: str
     better: Better
-    value: float
+    value: float | None
     start_ns: int
     duration_ns: int
     valid: bool = True
+    set_aside: SetAside = ""
     reason: str = ""
     stall_share: float | None = None
     steal_share: float | None = None
@@ -64,11 +99,15 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of `verdicts.json`. Numbers are null where there is no estimate; `reason` says why."""
+    """One row of `verdicts.json`. Numbers are null where there is no estimate.
+
+    notes: why the verdict is what it is, what was left out, what else a reader should know; a sentence each.
+    emulated: the arm or its baseline ran on an emulated CPU.
+    """
 
     claim: str
     metric: str
-    backend: str
+    arm: str
     baseline: str
     estimate: float | None
     low: float | None
@@ -78,13 +117,24 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     n_sessions: int
     n_pairs: int
     verdict: State
-    reason: str
+    notes: tuple[str, ...] = ()
+    emulated: bool = False
+
+    @property
+    def reason(self) -> str:
+        """The notes in one line, for people."""
+        emulated = self.emulated and self.verdict != "not measured"
+        return "; ".join((*self.notes, *((EMULATED,) if emulated else ())))
 
 
 class NotMeasured(msgspec.Struct, frozen=True, kw_only=True):
-    """Something the plan asked for that did not run. `metric` is empty when a whole backend is missing."""
+    """Something that was asked for and not measured.
 
-    backend: str
+    metric: empty where all of an arm is missing. arm: the backend's name where the backend is not available,
+    so that its arms could not be planned.
+    """
+
+    arm: str
     metric: str
     reason: str
 
@@ -100,13 +150,19 @@ class ImageInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BackendInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A system under test as found on this host: its final name (`vm-tcg`), version and what it cannot do."""
+    """A system under test as found on this host: its arm's name (`vm-tcg`), version and what it cannot do."""
 
     name: str
+    kind: Kind
     version: str
     accelerator: str = ""
     limits: tuple[str, ...] = ()
     details: dict[str, str] = {}
+
+    @property
+    def emulated(self) -> bool:
+        """Whether its processor is software (QEMU's TCG)."""
+        return self.accelerator == "tcg"
 
 
 class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,21 +188,34 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArmPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """One column of the design: a backend under its samples' name (`host`, `host-b`, `runtime`, …).
+    """One column of the design: a backend under the name of its samples (`host`, `host-b`, `runtime`, …).
 
-    role control: a second copy of the arm `twin_of` (negative control). role positive: the baseline's backend
-    doing `extra` more work in each slice that can (0.02 = 2 %), which has to be found.
+    backend: the name that the user types. kind, emulated: what its programs run in, and whether the processor
+    is software. role control: a second copy of the arm `twin_of` (negative control). role positive: the
+    baseline's backend doing `extra` more work in each slice that can (0.02 = 2 %), which has to be found.
     """
 
     name: str
     backend: str
+    kind: Kind
+    emulated: bool = False
     role: Literal["baseline", "arm", "control", "positive"]
     twin_of: str = ""
     extra: float = 0.0
 
+    @property
+    def is_system(self) -> bool:
+        """Whether it is a system under test."""
+        return self.role == "arm"
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it tests the instrument and is not a system under test."""
+        return self.role in ("control", "positive")
+
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One visit of the plan: scenario × arm at its place. `order` counts from 0 over the whole run."""
+    """One visit of the plan: a scenario on an arm. `order` counts from 0 over the whole run."""
 
     order: int
     session: int
@@ -159,7 +228,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 class Looks(msgspec.Struct, frozen=True, kw_only=True):
     """When a run may look at its data: after session `first` and after each further one, up to `last`.
 
-    What a look decides is measured no more; the error of looking often is paid for (bench.stats.sequential).
+    What a look decides is not measured any more. bench.stats.sequential corrects for looking often.
     """
 
     first: int
@@ -167,18 +236,19 @@ class Looks(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Closed(msgspec.Struct, frozen=True, kw_only=True):
-    """A scenario that a look found decided for an arm: after how many sessions of the run."""
+    """A scenario that a look found decided for an arm, after so many sessions of the run."""
 
     scenario: str
     arm: str
     sessions: int
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A seeded, complete order of a run. The same inputs and seed give the same plan, byte for byte.
 
     It holds the most that may be measured; a look leaves out what is decided, the clock what does not fit.
-    looks: None where nothing is looked at before the end.
+    looks: None where the run looks at its data only at its end. The rest of the suite asks here which arm has
+    which part in the design.
     """
 
     profile: str
@@ -192,11 +262,66 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     budget_s: float
     looks: Looks | None = None
 
+    @cached_property
+    def arm(self) -> dict[str, ArmPlan]:
+        """The arms by name."""
+        return {arm.name: arm for arm in self.arms}
+
+    @property
+    def core(self) -> int:
+        """Sessions before the first look at the data; all where the run looks only at its end."""
+        return self.looks.first if self.looks else self.sessions
+
+    @cached_property
+    def baseline(self) -> str:
+        """The arm that the others are measured against; "host" in a plan without one."""
+        return next((arm.name for arm in self.arms if arm.role == "baseline"), "host")
+
+    @cached_property
+    def systems(self) -> tuple[str, ...]:
+        """The systems under test."""
+        return tuple(arm.name for arm in self.arms if arm.is_system)
+
+    @cached_property
+    def copies(self) -> tuple[tuple[str, str], ...]:
+        """(second copy, the arm it is a copy of) of each negative control."""
+        return tuple((arm.name, arm.twin_of) for arm in self.arms if arm.role == "control")
+
+    @cached_property
+    def positive(self) -> ArmPlan | None:
+        """The positive control, where the plan has one."""
+        return next((arm for arm in self.arms if arm.role == "positive"), None)
+
+    @cached_property
+    def controls(self) -> frozenset[str]:
+        """Arms that test the instrument: the second copies and the positive control."""
+        return frozenset(arm.name for arm in self.arms if arm.is_control)
+
+    @cached_property
+    def judged(self) -> frozenset[str]:
+        """The arms whose verdicts the run is for: its systems, or the copies in a run of the host alone."""
+        return frozenset(self.systems or (copy for copy, _ in self.copies))
+
+    @cached_property
+    def ends(self) -> dict[Place, int]:
+        """Sessions after which the plan has nothing more of a (scenario, arm)."""
+        ends: dict[Place, int] = {}
+        for step in self.steps:
+            place = (step.scenario, step.arm)
+            ends[place] = max(ends.get(place, 0), step.session + 1)
+        return ends
+
+    @cached_property
+    def shown_only(self) -> frozenset[str]:
+        """Metrics that are shown and never judged."""
+        return frozenset(metric.name for metric in self.metrics if metric.role == "info")
+
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """`run.json`: all that is needed to repeat a run and to believe it.
 
-    closed: what looks found decided. sessions_run: sessions that were walked to their end (None: not ended).
+    closed: what looks found decided. sessions_run, ended_because: whole sessions that were measured, and what
+    ended the measuring (None: it has not ended, or an older version did not record it).
     """
 
     schema: str
@@ -214,3 +339,4 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     closed: tuple[Closed, ...] = ()
     sessions_run: int | None = None
+    ended_because: EndedBecause | None = None

@@ -12,8 +12,8 @@ How often a scenario is visited in a session follows from the budget. Each is vi
 there is no verdict; what is left of the core's share of the budget goes where one more visit lowers a mean's
 variance most for its cost, primary metrics counting more. The *core* is the sessions before the first look at
 the data (all, where a run does not look). The plan goes on after it to the last session that may be, with
-more visits in each: what the looks decide is left out then (bench.measure.looks). Slow arms attend the first
-sessions alone: their effects are large, their instances dear.
+more visits in each: what the looks decide is left out then (bench.measure.looks). Slow arms attend only the
+first sessions: their effects are large, their instances expensive.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from bench.model import ArmPlan, Looks, Metric, Plan, Step
-from bench.profiles import CORE_SHARE, Profile, pace, visit_s
+from bench.model import ArmPlan, BackendInfo, Looks, Metric, Plan, Step
+from bench.profiles import CORE_SHARE, HOST, Pace, Profile, pace, visit_s
 from bench.scenarios.base import Scenario
 
 OWN = "own"
@@ -32,49 +32,51 @@ _WEIGHT = {"primary": 10.0, "stress": 1.0, "info": 0.5}
 """What a visit is worth. Visits grow with its root: three of a primary metric for one of a stress metric."""
 
 LATER = 3
-"""Visits of a session after the core for one of a session of the core, at most: what is left then is hard to
-tell from the margin, and has the time of what is decided."""
+"""Visits of a session after the core for one of a session of the core, at most: what is still open then is
+close to the margin, and gets the time of what is decided."""
 
 EXTRA = 0.02
-"""More work of the positive control: the loss that a run has to tell from none at a margin of 1 %."""
+"""Extra work of the positive control: the loss that a run has to find at a margin of 1 %."""
 
 TWINNED = "runtime"
 """The backend that has a negative control of its own beside the host's: the suite's subject."""
 
 
 class PlanError(ValueError):
-    """The inputs give no plan; the message says which one and why."""
+    """No plan can be made of the inputs; the message says why."""
 
 
 Excluded = frozenset[tuple[str, str]]
 """(arm, scenario) pairs that a backend said it cannot run."""
 
 
-def arms_for(names: Iterable[tuple[str, str]]) -> tuple[ArmPlan, ...]:
-    """(final name, name the user types) of each backend → the arms, each control beside what it copies."""
+def arms_for(found: Mapping[str, BackendInfo]) -> tuple[ArmPlan, ...]:
+    """The arms of a run, each control beside what it copies. found: by the name that the user types."""
     arms: list[ArmPlan] = []
-    for name, typed in names:
-        if typed != "host":
-            arms.append(ArmPlan(name=name, backend=typed, role="arm"))
-        if typed == TWINNED:
-            arms.append(ArmPlan(name=f"{name}-b", backend=typed, role="control", twin_of=name))
-    return (
-        ArmPlan(name="host", backend="host", role="baseline"),
-        ArmPlan(name="host-b", backend="host", role="control", twin_of="host"),
-        ArmPlan(name=f"host-{100 * EXTRA:g}pct", backend="host", role="positive", extra=EXTRA),
-        *arms,
-    )
+    for backend, info in found.items():
+        arm = ArmPlan(name=info.name, backend=backend, kind=info.kind, emulated=info.emulated, role="arm")
+        if backend != "host":
+            arms.append(arm)
+        if backend == TWINNED:
+            arms.append(_copy(arm))
+    host = ArmPlan(name="host", backend="host", kind="host", role="baseline")
+    positive = msgspec.structs.replace(host, name=f"host-{100 * EXTRA:g}pct", role="positive", extra=EXTRA)
+    return (host, _copy(host), positive, *arms)
+
+
+def _copy(arm: ArmPlan) -> ArmPlan:
+    return msgspec.structs.replace(arm, name=f"{arm.name}-b", role="control", twin_of=arm.name)
 
 
 def serves(arm: ArmPlan, scenario: Scenario) -> bool:
-    """Whether an arm has a use here: a control that costs time attends what decides claims.
+    """Whether a plan has a use for an arm on a scenario: a control attends what decides claims.
 
     The positive control attends where it can do more work; the host's second copy attends everything, since
     every ratio rests on the host.
     """
-    if arm.role == "positive":
+    if arm.extra:
         return scenario.loads and _is_primary(scenario)
-    return arm.role != "control" or arm.backend == "host" or _is_primary(scenario)
+    return not arm.is_control or arm.kind == "host" or _is_primary(scenario)
 
 
 def group_of(scenario: Scenario) -> str:
@@ -93,42 +95,41 @@ def group_of(scenario: Scenario) -> str:
     return " ".join(parts)
 
 
-def choose(scenarios: Sequence[Scenario], per_family: int | None, arm: str = "host") -> list[Scenario]:
+def choose(scenarios: Sequence[Scenario], per_family: int | None, pace: Pace = HOST) -> list[Scenario]:
     """At most `per_family` scenarios of each family, for one arm: primary ones first, then the cheapest.
 
-    A slow arm takes those that start an instance of their own besides: what an instance costs to start, in
-    memory and on disk is what claims about it ask, and a slice costs it many times what it costs others.
+    A slow arm also takes those that start an instance of their own: claims about such an arm ask what an
+    instance costs to start, in memory and on disk, and a slice takes it many times as long as other arms.
     """
     if per_family is None:
         return list(scenarios)
-    slow = pace(arm).slow
 
     def rank(scenario: Scenario) -> tuple[float, float]:
-        return -_weight(scenario), visit_s(scenario, arm)
+        return -_weight(scenario), visit_s(scenario, pace)
 
-    kept = [s for s in scenarios if slow and s.kind == "instance" and _is_primary(s)]
+    kept = [s for s in scenarios if pace.slow and s.kind == "instance" and _is_primary(s)]
     counted = [s for s in scenarios if s not in kept]
     for family in dict.fromkeys(s.family for s in counted):
         kept.extend(sorted((s for s in counted if s.family == family), key=rank)[:per_family])
     return [s for s in scenarios if s in kept]
 
 
-def too_dear(
+def too_slow(
     profile: Profile,
     arms: Iterable[ArmPlan],
     scenarios: Sequence[Scenario],
     unsupported: Excluded = frozenset(),
 ) -> Excluded:
-    """(arm, scenario) pairs that a profile leaves out for slowness; `unsupported` ones take no place."""
+    """(arm, scenario) pairs that a profile leaves out for slowness; `unsupported` ones do not count."""
     kept = [
         s for s in choose(scenarios, profile.per_family) if not profile.slow_primary_only or _is_primary(s)
     ]
-    dear: set[tuple[str, str]] = set()
-    for arm in (arm.name for arm in arms if pace(arm.name).slow):
-        able = [s for s in kept if (arm, s.name) not in unsupported]
-        taken = {s.name for s in choose(able, profile.slow_per_family, arm)}
-        dear.update((arm, s.name) for s in scenarios if s.name not in taken)
-    return frozenset(dear)
+    slow: set[tuple[str, str]] = set()
+    for arm in (arm for arm in arms if pace(arm).slow):
+        able = [s for s in kept if (arm.name, s.name) not in unsupported]
+        taken = {s.name for s in choose(able, profile.slow_per_family, pace(arm))}
+        slow.update((arm.name, s.name) for s in scenarios if s.name not in taken)
+    return frozenset(slow)
 
 
 def make_plan(
@@ -173,7 +174,14 @@ def warmups(
     if group == OWN or profile.warmup == "none":
         return []
     members = [step for step in plan.steps if step.group == group]
-    return _first_slices([s for s in members if s.session == session], _cheapest(members, scenarios), profile)
+    paces = paces_of(plan)
+    cheapest = _cheapest(members, scenarios, paces)
+    return _first_slices([s for s in members if s.session == session], cheapest, profile, paces)
+
+
+def paces_of(plan: Plan) -> dict[str, Pace]:
+    """The pace of each arm by its name."""
+    return {arm.name: pace(arm) for arm in plan.arms}
 
 
 def forecast(plan: Plan, scenarios: Mapping[str, Scenario], profile: Profile) -> list[tuple[int, str, float]]:
@@ -183,35 +191,40 @@ def forecast(plan: Plan, scenarios: Mapping[str, Scenario], profile: Profile) ->
     for step in plan.steps:
         groups.setdefault(step.group, []).append(step)
         visits.setdefault((step.session, step.group), []).append(step)
-    cheapest = {group: _cheapest(members, scenarios) for group, members in groups.items()}
+    paces = paces_of(plan)
+    cheapest = {group: _cheapest(members, scenarios, paces) for group, members in groups.items()}
     found = []
     for (session, group), steps in visits.items():
-        seconds = sum(visit_s(scenarios[step.scenario], step.arm) for step in steps)
+        seconds = sum(visit_s(scenarios[step.scenario], paces[step.arm]) for step in steps)
         if group != OWN:
-            seconds += sum(pace(arm).start_s for arm in {step.arm for step in steps})
-            warm = _first_slices(steps, cheapest[group], profile)
-            seconds += sum(visit_s(scenarios[step.scenario], step.arm) for step in warm)
+            seconds += sum(paces[arm].start_s for arm in {step.arm for step in steps})
+            warm = _first_slices(steps, cheapest[group], profile, paces)
+            seconds += sum(visit_s(scenarios[step.scenario], paces[step.arm]) for step in warm)
         found.append((session, group, seconds))
     return found
 
 
-def _cheapest(steps: Iterable[Step], scenarios: Mapping[str, Scenario]) -> dict[str, Step]:
+def _cheapest(
+    steps: Iterable[Step], scenarios: Mapping[str, Scenario], paces: Mapping[str, Pace]
+) -> dict[str, Step]:
     """Of each arm the first step of its cheapest scenario."""
     first = {(step.arm, step.scenario): step for step in reversed(list(steps))}
     best: dict[str, tuple[float, int, Step]] = {}
     for (arm, scenario), step in first.items():
-        offer = (visit_s(scenarios[scenario], arm), step.order, step)
+        offer = (visit_s(scenarios[scenario], paces[arm]), step.order, step)
         best[arm] = min(best.get(arm, offer), offer, key=lambda one: one[:2])
     return {arm: step for arm, (_, _, step) in best.items()}
 
 
-def _first_slices(steps: Sequence[Step], cheapest: Mapping[str, Step], profile: Profile) -> list[Step]:
+def _first_slices(
+    steps: Sequence[Step], cheapest: Mapping[str, Step], profile: Profile, paces: Mapping[str, Pace]
+) -> list[Step]:
     """The warm-ups of one group in one session, of which these are the steps."""
     if profile.warmup == "none":
         return []
     if profile.warmup == "all":
         return list({(step.arm, step.scenario): step for step in reversed(steps)}.values())[::-1]
-    return [cheapest[arm] for arm in dict.fromkeys(step.arm for step in steps) if not pace(arm).slow]
+    return [cheapest[arm] for arm in dict.fromkeys(step.arm for step in steps) if not paces[arm].slow]
 
 
 def spread(count: int, size: int) -> list[int]:
@@ -250,7 +263,7 @@ class _Draft:
         self, profile: Profile, arms: tuple[ArmPlan, ...], scenarios: tuple[Scenario, ...], excluded: Excluded
     ) -> None:
         self.profile = profile
-        self.arms = tuple(arm.name for arm in arms)
+        self.paces = {arm.name: pace(arm) for arm in arms}
         self.scenarios = scenarios
         idle = {(arm.name, s.name) for arm in arms for s in scenarios if not serves(arm, s)}
         self.excluded = excluded | idle
@@ -275,15 +288,16 @@ class _Draft:
 
     def joined(self, arm: str, visits: int, session: int) -> int:
         """How many of a scenario's visits in a session an arm joins."""
-        if not pace(arm).slow:
+        if not self.paces[arm].slow:
             return visits
         return min(visits, self.profile.slow_visits) if session < self.profile.slow_sessions else 0
 
     def price(self, scenario: Scenario, visits: int) -> float:
         """Forecast seconds of a scenario over the core, with so many visits a session."""
         return sum(
-            visit_s(scenario, arm) * sum(self.joined(arm, visits, session) for session in range(self.core))
-            for arm in self.arms
+            visit_s(scenario, self.paces[arm])
+            * sum(self.joined(arm, visits, session) for session in range(self.core))
+            for arm in self.paces
             if self.attends(arm, scenario)
         )
 
@@ -291,14 +305,14 @@ class _Draft:
         """Forecast seconds of instance starts and warm-ups over the core."""
         total = 0.0
         for group, members in self.groups.items():
-            for arm in self.arms if group != OWN else ():
-                known = [visit_s(s, arm) for s in members if self.attends(arm, s)]
+            for arm in self.paces if group != OWN else ():
+                known = [visit_s(s, self.paces[arm]) for s in members if self.attends(arm, s)]
                 warm = {"all": sum(known), "cheapest": min(known, default=0.0), "none": 0.0}
                 instances = self.core
-                if pace(arm).slow:
+                if self.paces[arm].slow:
                     instances = min(self.profile.slow_sessions, instances)
                     warm["cheapest"] = 0.0
-                total += instances * (pace(arm).start_s + warm[self.profile.warmup]) if known else 0.0
+                total += instances * (self.paces[arm].start_s + warm[self.profile.warmup]) if known else 0.0
         return total
 
     def _fill(self) -> dict[str, int]:
@@ -360,7 +374,7 @@ class _Draft:
     def _turn_arms(self, scenario: Scenario, session: int, visit: int, visits: int) -> list[str]:
         return [
             arm
-            for arm in self.arms
+            for arm in self.paces
             if self.attends(arm, scenario) and visit in spread(self.joined(arm, visits, session), visits)
         ]
 

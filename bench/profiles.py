@@ -1,16 +1,16 @@
-"""How much a run spends: the three profiles, and the forecast of how slow each kind of arm is.
+"""How much time a run may take: the three profiles, and the forecast of how slow each arm is.
 
-A pace is a forecast, never a result: it only decides how many blocks fit into the budget, and the wall-clock
-guard of `bench.measure` corrects it. Figures err on the slow side.
+A pace is a forecast, never a result: it only decides how many blocks fit into the budget, and the time budget
+of `bench.measure` corrects it. Figures err on the slow side.
 """
 
 from __future__ import annotations
 
-import functools
 from typing import Literal
 
 import msgspec
 
+from bench.model import ArmPlan
 from bench.scenarios.base import Scenario
 
 
@@ -119,31 +119,35 @@ CORE_SHARE = 0.4
 most of the cost of a block, is known to a thousandth by then); the rest is for what is not.
 tests/studies/time_to_decide.py simulates runs with other shares."""
 
-_TCG = {
-    "cpu": 15.0,
-    "cpu.integer": 6.5,
-    "cpu.crypto": 25.0,
-    "cpu.float": 33.0,
-    "memory": 7.5,
-    "network": 3.0,
-    "disk": 4.0,
+_PACES = {
+    "runtime": Pace(start_s=0.02, factor=1.0),
+    "crun": Pace(start_s=0.1, factor=1.0),
+    "nnd": Pace(start_s=0.05, factor=1.0),
+    "docker": Pace(start_s=0.5, factor=1.0, factors={"engine": 12.0, "image": 8.0}),
 }
-"""Emulation costs most where the host has an instruction for it (vectors, AES) and least where it has not."""
+"""By backend. Of other backends, only what their programs run in is known."""
 
-_PACES: tuple[tuple[str, Pace], ...] = (
-    ("host", Pace(start_s=0.01, factor=1.0)),
-    ("again", Pace(start_s=0.01, factor=1.0)),
-    ("runtime", Pace(start_s=0.02, factor=1.0)),
-    ("crun", Pace(start_s=0.1, factor=1.0)),
-    ("nnd", Pace(start_s=0.05, factor=1.0)),
-    ("docker", Pace(start_s=0.5, factor=1.0, factors={"engine": 12.0, "image": 8.0})),
-    ("vm-kvm", Pace(start_s=1.5, factor=1.2)),
-    ("vm-tcg", Pace(start_s=2.7, factor=4.0, factors=_TCG, slow=True)),
+HOST = Pace(start_s=0.01, factor=1.0)
+_CONTAINER = Pace(start_s=1.0, factor=1.5)
+_KVM = Pace(start_s=1.5, factor=1.2)
+_TCG = Pace(
+    start_s=2.7,
+    factor=4.0,
+    # Emulation costs most where the host has an instruction for it (vectors, AES), and least elsewhere.
+    factors={
+        "cpu": 15.0,
+        "cpu.integer": 6.5,
+        "cpu.crypto": 25.0,
+        "cpu.float": 33.0,
+        "memory": 7.5,
+        "network": 3.0,
+        "disk": 4.0,
+    },
+    slow=True,
 )
+
 DAEMONS = ("engine", "image")
 """Families of which a visit is work of a daemon, not the start of an instance and a slice in it."""
-
-_UNKNOWN = Pace(start_s=1.0, factor=1.5)
 
 
 def profile(name: str) -> Profile:
@@ -154,19 +158,18 @@ def profile(name: str) -> Profile:
         raise ProfileError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}") from None
 
 
-@functools.cache
-def pace(arm: str) -> Pace:
-    """The forecast for an arm by its longest known prefix (`vm-tcg-untuned` paces like `vm-tcg`)."""
-    known = [(prefix, found) for prefix, found in _PACES if arm == prefix or arm.startswith(prefix + "-")]
-    return max(known, key=lambda item: len(item[0]))[1] if known else _UNKNOWN
+def pace(arm: ArmPlan) -> Pace:
+    """The forecast for an arm."""
+    if arm.kind == "vm":
+        return _TCG if arm.emulated else _KVM
+    return HOST if arm.kind == "host" else _PACES.get(arm.backend, _CONTAINER)
 
 
-def visit_s(scenario: Scenario, arm: str) -> float:
+def visit_s(scenario: Scenario, pace: Pace) -> float:
     """Forecast seconds of one visit. A scenario that starts its own instance pays the arm's start as well."""
-    found = pace(arm)
     if scenario.family in DAEMONS:
-        return scenario.cost_s * found.factors.get(scenario.family, found.factor)
+        return scenario.cost_s * pace.factors.get(scenario.family, pace.factor)
     if scenario.kind == "instance":
-        return scenario.cost_s + found.start_s
-    by_family = found.factors.get(scenario.family, found.factor)
-    return scenario.cost_s * found.factors.get(scenario.name, by_family)
+        return scenario.cost_s + pace.start_s
+    by_family = pace.factors.get(scenario.family, pace.factor)
+    return scenario.cost_s * pace.factors.get(scenario.name, by_family)

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench import journal, output
+from bench import journal, output, upgrade
 from bench.journal import RESUME, Journal, StoreError, write_error
 from bench.model import SCHEMA_VERSION, Run, Sample, Verdict
 
@@ -54,8 +54,18 @@ _PARQUET_SCHEMA = pa.schema(
 )
 
 
+class Damage(msgspec.Struct, frozen=True):
+    """A file of a run that is missing, cut off or not readable, and what was read instead, for people."""
+
+    path: Path
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.text}"
+
+
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as read. `recovered` has a sentence for each file that is cut off, and what was read instead.
+    """A run as read.
 
     A run that was killed is not damaged: its samples are in its journal until somebody closes it.
     """
@@ -63,7 +73,12 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     directory: Path
     run: Run
     samples: pd.DataFrame
-    recovered: tuple[str, ...] = ()
+    damage: tuple[Damage, ...] = ()
+
+    @property
+    def recovered(self) -> tuple[str, ...]:
+        """A sentence for each damaged file."""
+        return tuple(map(str, self.damage))
 
 
 def new_id() -> str:
@@ -114,7 +129,7 @@ def close(directory: Path, run: Run) -> None:
 
 
 def is_closed(directory: Path) -> bool:
-    """Whether the journal was turned into the other files (not so after a kill, or without space)."""
+    """Whether the journal was turned into the other files (it was not after a kill, or without space)."""
     try:
         run = _checked(directory / RUN, (directory / RUN).read_bytes())
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, StoreError):
@@ -126,24 +141,24 @@ def load(directory: Path) -> Loaded:
     """Read a run, from its journal where a file is missing or cut off. Raises StoreError."""
     if not directory.is_dir():
         raise StoreError(f"{directory}: no such run directory; `ninetynine list runs` shows the known ones")
-    recovered: list[str] = []
-    run = _run(directory, recovered)
-    samples = _samples(directory, run, recovered)
-    _check_journal(directory, run, recovered)
-    return Loaded(directory=directory, run=run, samples=samples, recovered=tuple(recovered))
+    damage: list[Damage] = []
+    run = _run(directory, damage)
+    samples = _samples(directory, run, damage)
+    _check_journal(directory, run, damage)
+    return Loaded(directory=directory, run=run, samples=samples, damage=tuple(damage))
 
 
 def repair(loaded: Loaded) -> None:
     """Write the damaged files again from the whole ones; the damaged bytes are kept in log/damaged-*."""
-    for name in (RUN, SAMPLES, str(journal.NAME)):
-        path = loaded.directory / name
-        if path.exists() and any(sentence.startswith(f"{path}: ") for sentence in loaded.recovered):
+    damaged = {one.path for one in loaded.damage}
+    for path in damaged:
+        if path.exists():
             write_atomically(loaded.directory / "log" / f"damaged-{path.name}", path.read_bytes())
     rows = [
         Sample(**{str(key): _null(str(key), value) for key, value in row.items()})
         for row in loaded.samples.to_dict("records")
     ]
-    if any(sentence.startswith(f"{loaded.directory / journal.NAME}: ") for sentence in loaded.recovered):
+    if loaded.directory / journal.NAME in damaged:
         write_atomically(loaded.directory / journal.NAME, journal.encoded(loaded.run, rows))
     write_samples(loaded.directory, rows)
     write_run(loaded.directory, loaded.run)
@@ -153,7 +168,8 @@ def load_verdicts(directory: Path) -> list[Verdict]:
     """Read `verdicts.json`. Raises StoreError naming the command that makes it again."""
     path = directory / VERDICTS
     try:
-        return msgspec.json.decode(path.read_bytes(), type=list[Verdict])
+        rows = msgspec.json.decode(path.read_bytes(), type=list[dict[str, Any]])
+        return msgspec.convert([upgrade.verdict(row) for row in rows], list[Verdict])
     except FileNotFoundError as error:
         raise StoreError(f"{path}: missing; make it with `ninetynine judge {directory}`") from error
     except OSError as error:
@@ -180,7 +196,7 @@ def frame(samples: Iterable[Sample]) -> pd.DataFrame:
     return _to_frame(table)
 
 
-def _run(directory: Path, recovered: list[str]) -> Run:
+def _run(directory: Path, damage: list[Damage]) -> Run:
     path = directory / RUN
     try:
         run = _checked(path, path.read_bytes())
@@ -195,7 +211,8 @@ def _run(directory: Path, recovered: list[str]) -> Run:
         run = journal.read(directory / journal.NAME).run
     except StoreError as error:
         raise StoreError(f"{path}: {why}, and no help from the journal: {error}") from error
-    recovered.append(f"{path}: {why}; the run was read from {journal.NAME} instead; {_REPAIR} {directory}`")
+    text = f"{why}; the run was read from {journal.NAME} instead; {_REPAIR} {directory}`"
+    damage.append(Damage(path, text))
     return run
 
 
@@ -208,20 +225,21 @@ def _ended_after_all(directory: Path, run: Run) -> Run:
 
 
 def _checked(path: Path, data: bytes) -> Run:
-    schema = msgspec.json.decode(data, type=dict[str, Any]).get("schema", "")
+    document = msgspec.json.decode(data, type=dict[str, Any])
+    schema = document.get("schema", "")
     if str(schema).split(".")[0] != SCHEMA_VERSION.split(".")[0]:
         raise StoreError(
             f"{path}: schema {schema!r} is not ours ({SCHEMA_VERSION}); "
             "read it with the version of ninetynine that wrote it"
         )
-    return msgspec.json.decode(data, type=Run)
+    return upgrade.run(document)
 
 
-def _samples(directory: Path, run: Run, recovered: list[str]) -> pd.DataFrame:
+def _samples(directory: Path, run: Run, damage: list[Damage]) -> pd.DataFrame:
     path = directory / SAMPLES
     try:
         if run.status != "running":
-            return _to_frame(pq.read_table(path, schema=_PARQUET_SCHEMA))
+            return _to_frame(upgrade.samples(pq.read_table(path)))
         why = ""
     except FileNotFoundError:
         why = "missing"
@@ -238,13 +256,12 @@ def _samples(directory: Path, run: Run, recovered: list[str]) -> pd.DataFrame:
         )
     if why:
         many = f"{len(contents.samples)} samples"
-        recovered.append(
-            f"{path}: {why}; {many} were read from {journal.NAME} instead; {_REPAIR} {directory}`"
-        )
+        text = f"{why}; {many} were read from {journal.NAME} instead; {_REPAIR} {directory}`"
+        damage.append(Damage(path, text))
     return frame(contents.samples)
 
 
-def _check_journal(directory: Path, run: Run, recovered: list[str]) -> None:
+def _check_journal(directory: Path, run: Run, damage: list[Damage]) -> None:
     path = directory / journal.NAME
     if run.status == "running" or not path.exists():
         return
@@ -253,14 +270,21 @@ def _check_journal(directory: Path, run: Run, recovered: list[str]) -> None:
     except StoreError:
         whole = False
     if not whole:
-        recovered.append(f"{path}: cut off or damaged; {SAMPLES} has all samples; {_REPAIR} {directory}`")
+        text = f"cut off or damaged; {SAMPLES} has all samples; {_REPAIR} {directory}`"
+        damage.append(Damage(path, text))
 
 
 def _to_frame(table: pa.Table) -> pd.DataFrame:
-    """A file of schema 1.0 lacks the conditions of a slice: they are null, and each slice is a first take."""
-    found: pd.DataFrame = table.to_pandas()
-    found["take"] = found["take"].fillna(0).astype("int64")
-    return found
+    """The columns of a Sample; those that a file of an older version lacks are null."""
+    columns = [
+        table[field.name].cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(table.num_rows, field.type)
+        for field in _PARQUET_SCHEMA
+    ]
+    frame: pd.DataFrame = pa.table(columns, schema=_PARQUET_SCHEMA).to_pandas()
+    frame["take"] = frame["take"].fillna(0).astype("int64")
+    return frame
 
 
 _NULLABLE = frozenset(name for name, kind in Sample.__annotations__.items() if "None" in str(kind))

@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from bench.backends.base import (
     BackendError,
     BenchImage,
@@ -24,7 +26,8 @@ from bench.backends.base import (
     NotAvailable,
     StartRecord,
 )
-from bench.model import SCHEMA_VERSION, BackendInfo, Fingerprint, Metric, Plan, Run
+from bench.model import SCHEMA_VERSION, ArmPlan, BackendInfo, Fingerprint, Kind, Metric, Plan, Run
+from bench.plan import arms_for
 from bench.scenarios.base import Context, Reading, Scenario, ScenarioError
 
 Event = tuple[str, ...]
@@ -154,7 +157,7 @@ class FakeBackend:
         """Available under its final name, unless it was made `missing`."""
         if self._missing:
             return NotAvailable(reason=self._missing)
-        return BackendInfo(name=self._final, version="fake 1.0")
+        return msgspec.structs.replace(fake_info(self._final), version="fake 1.0")
 
     def unsupported(self, spec: InstanceSpec) -> str | None:
         """Refuses the network modes it was not given."""
@@ -244,6 +247,21 @@ class FakeScenario:
         value = slowed * (1 + rng.gauss(0, self._cv))
         end = time.monotonic_ns()
         return [Reading(metric=self.name, value=value, start_ns=start, duration_ns=max(1, end - start))]
+
+
+_FAKE_VMS = {"vm-tcg": "tcg", "vm-tcg-untuned": "tcg", "vm-kvm": "kvm"}
+
+
+def fake_info(name: str, kind: Kind = "container") -> BackendInfo:
+    """A system as it would be found: the names of real ones have their kinds, others are of `kind`."""
+    if name in _FAKE_VMS:
+        return BackendInfo(name=name, kind="vm", version="", accelerator=_FAKE_VMS[name])
+    return BackendInfo(name=name, kind="host" if name in ("host", "again") else kind, version="")
+
+
+def fake_arms(**names: str) -> tuple[ArmPlan, ...]:
+    """The arms of a run of the host and these systems: backend=name of its arm (`vm="vm-tcg"`)."""
+    return arms_for({backend.replace("_", "-"): fake_info(name) for backend, name in names.items()})
 
 
 def fake_image(root: Path = Path("/nonexistent")) -> BenchImage:

@@ -1,4 +1,4 @@
-"""The host and the systems as found, in words for the end of the page."""
+"""The end of the page: the host and the systems as found, and what was not measured."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shlex
 import msgspec
 
 from bench.model import Fingerprint, Run
-from reports import arms
+from reports.arms import Legend
 from reports.words import quantity
 
 Facts = tuple[tuple[str, str], ...]
@@ -49,14 +49,15 @@ def repeat(run: Run) -> str:
 
 def systems(run: Run) -> tuple[tuple[str, str, str, str], ...]:
     """Each system under test with its version, accelerator and limits."""
+    legend = Legend(run.plan.arms)
     return tuple(
-        (arms.label(found.name), found.version, found.accelerator or "–", "; ".join(found.limits) or "–")
+        (legend.label(found.name), found.version, found.accelerator or "–", "; ".join(found.limits) or "–")
         for found in run.backends
     )
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """What one reason kept from being measured on a system; no metrics where all of it is missing."""
+    """What was not measured on a system for one reason; no metrics where all of the system is missing."""
 
     system: str
     metrics: tuple[str, ...]
@@ -67,10 +68,11 @@ def gaps(run: Run) -> list[Gap]:
     """What was not measured, whole systems first, metrics with the same reason together."""
     grouped: dict[tuple[str, str], list[str]] = {}
     for item in sorted(run.not_measured, key=lambda item: item.metric != ""):
-        grouped.setdefault((item.backend, item.reason), []).append(item.metric)
+        grouped.setdefault((item.arm, item.reason), []).append(item.metric)
+    legend = Legend(run.plan.arms)
     return [
-        Gap(arms.label(backend), tuple(metric for metric in metrics if metric), reason)
-        for (backend, reason), metrics in grouped.items()
+        Gap(legend.label(arm), tuple(metric for metric in metrics if metric), reason)
+        for (arm, reason), metrics in grouped.items()
     ]
 
 

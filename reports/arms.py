@@ -1,10 +1,12 @@
-"""How each arm is called and drawn. One place, so that a colour means the same thing on every chart."""
+"""The label and the look of each arm. One place, so that a colour means the same thing on every chart."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 
 import msgspec
+
+from bench.model import ArmPlan
 
 
 class Ink(msgspec.Struct, frozen=True):
@@ -33,16 +35,14 @@ INK = {
     "not measured": Ink("#5c6672", "#a1abb6"),
 }
 
-_EXTRA = re.compile(r"(.+)-([0-9.]+)pct")
-"""The positive control's name: whose work, and how much more of it."""
+RUNTIME, NND, AGAIN = "runtime", "nnd", "again"
+"""Backends that the headline treats by name: our runtime, our daemon, and the host once more as an arm, whose
+verdicts are about the instrument."""
 
-AGAIN = "again"
-"""The host once more, as an arm: what a run says of it is said of the instrument."""
-
-_STYLES = {
+STYLES = {
     "host": Style(Ink("#4a545e", "#c3cbd3"), "circle", "solid"),
     "host-b": Style(Ink("#7d8792", "#8f99a4"), "circle-open", "dot"),
-    "host-2pct": Style(Ink("#85681f", "#d8bf7a"), "triangle-down-open", "dot"),
+    "positive": Style(Ink("#85681f", "#d8bf7a"), "triangle-down-open", "dot"),
     "again": Style(Ink("#5f6b12", "#c3cf6d"), "hexagon2", "dash"),
     "runtime": Style(Ink("#0a5cc2", "#6cb2ff"), "square", "solid"),
     "runtime-b": Style(Ink("#4373b3", "#94bdf0"), "square-open", "dot"),
@@ -57,43 +57,68 @@ _OTHERS = (
     Style(Ink("#3f6b12", "#a5d46a"), "hexagon", "longdash"),
     Style(Ink("#5f4b3a", "#cdb7a2"), "pentagon", "longdashdot"),
 )
+"""By backend, and for the controls by the arm that they are in every plan."""
+
 _LABELS = {
-    "host": "host",
-    "host-b": "host again (A/A)",
     "again": "host once more, as if a system",
     "runtime": "container (ours)",
-    "runtime-b": "container again (A/A)",
     "nnd": "nnd (our daemon)",
-    "docker": "docker",
-    "crun": "crun",
+    "vm": "VM",
+    "vm-untuned": "VM, untuned",
+    "vm-kvm": "VM (KVM)",
+    "vm-tcg": "VM (emulated, TCG)",
 }
+"""By backend, and for arms that a claim names and a run lacks; others are called by their own names."""
+
+_COPIED = {"runtime": "container"}
+"""What the copy of an arm is a copy of, where that is not called by its backend."""
 
 
-def style(arm: str) -> Style:
-    """The look of an arm; unknown systems share three spare looks, picked by name, so stable over pages."""
-    if arm.startswith("vm"):
-        return _STYLES["vm-untuned" if arm.endswith("-untuned") else "vm"]
-    return _STYLES.get(arm) or _OTHERS[sum(arm.encode()) % len(_OTHERS)]
+class Legend:
+    """Labels and looks of the arms of one run, by the names that its samples and verdicts have."""
 
+    def __init__(self, arms: Iterable[ArmPlan] = ()) -> None:
+        self._arms = {arm.name: arm for arm in arms}
 
-def label(arm: str) -> str:
-    """What a reader sees. A VM always says its accelerator, since a TCG figure is no figure about VMs."""
-    if extra := _EXTRA.fullmatch(arm):
-        return f"{_LABELS.get(extra[1], extra[1])} with {extra[2]} % more work"
-    if not arm.startswith("vm"):
-        return _LABELS.get(arm, arm)
-    untuned = ", untuned" if arm.endswith("-untuned") else ""
-    if emulated(arm):
-        return f"VM (emulated, TCG{untuned})"
-    return f"VM (KVM{untuned})" if "kvm" in arm else f"VM{untuned}"
+    def label(self, name: str) -> str:
+        """What a reader sees. A VM always names its accelerator: an emulated one says nothing about VMs."""
+        arm = self._arms.get(name)
+        if arm is None:
+            return _LABELS.get(name, name)
+        if arm.role == "control":
+            return f"{_COPIED.get(arm.backend, arm.backend)} again (A/A)"
+        if arm.extra:
+            return f"{arm.backend} with {100 * arm.extra:g} % more work"
+        if arm.kind == "vm":
+            words = (
+                "emulated, TCG" if arm.emulated else "KVM",
+                *_LABELS.get(arm.backend, "").split(", ")[1:],
+            )
+            return f"VM ({', '.join(words)})"
+        return _LABELS.get(arm.backend, arm.name)
 
+    def style(self, name: str) -> Style:
+        """The look of an arm; unknown systems share three spare looks, picked by name and so stable."""
+        arm = self._arms.get(name)
+        known = arm.backend if arm is not None else name
+        if arm is not None and arm.is_control:
+            known = f"{arm.backend}-b" if arm.role == "control" else "positive"
+        return STYLES.get(known) or _OTHERS[sum(name.encode()) % len(_OTHERS)]
 
-def emulated(arm: str) -> bool:
-    """Whether the arm's processor is software."""
-    return "tcg" in arm.split("-")
+    def is_emulated(self, name: str) -> bool:
+        """Whether the arm's processor is software."""
+        return name in self._arms and self._arms[name].emulated
+
+    def is_vm(self, name: str) -> bool:
+        """Whether the arm is a virtual machine."""
+        return name in self._arms and self._arms[name].kind == "vm"
+
+    def of_backend(self, backend: str) -> tuple[str, ...]:
+        """The systems under test that are arms of a backend."""
+        return tuple(arm.name for arm in self._arms.values() if arm.backend == backend and arm.is_system)
 
 
 def dark_inks() -> dict[str, str]:
     """Light colour → dark colour, for the script that repaints charts."""
-    styles = [*_STYLES.values(), *_OTHERS]
+    styles = [*STYLES.values(), *_OTHERS]
     return {ink.light: ink.dark for ink in [*INK.values(), *(look.ink for look in styles)]}

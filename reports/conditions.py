@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 import numpy as np
 import pandas as pd
 
-from reports import arms
 from reports.figures import conditions as figure
 from reports.load import Evidence
-from reports.panels import Panel, Table, panel
+from reports.panels import Panel, TextTable, panel
 from reports.words import NBSP, count
 
-UNDER_PRESSURE = "taken under pressure"
-"""How the reason of a sample begins whose slice was repeated."""
-
 MOST_REASONS = 12
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+REPEATED = "taken under pressure and repeated"
 
 
-class Conditions(msgspec.Struct, frozen=True, kw_only=True):
-    """The section. invalid: samples not counted, by kind of reason; None where all counted."""
+class ConditionsSection(msgspec.Struct, frozen=True, kw_only=True):
+    """The section. invalid: samples not counted, by reason; None where all counted."""
 
     sentence: str
     panels: tuple[Panel, ...]
-    invalid: Table | None
+    invalid: TextTable | None
 
 
-def conditions(evidence: Evidence) -> Conditions | None:
+def conditions(evidence: Evidence) -> ConditionsSection | None:
     """The section, or None for a run without samples. Older runs have no conditions and only the counts."""
     if evidence.samples.empty:
         return None
@@ -59,23 +54,23 @@ def conditions(evidence: Evidence) -> Conditions | None:
                 wide=False,
             )
         )
-    return Conditions(
+    return ConditionsSection(
         sentence=_sentence(evidence, found, bool(len(told))), panels=tuple(panels), invalid=_invalid(evidence)
     )
 
 
 def slices(samples: pd.DataFrame) -> pd.DataFrame:
-    """One row a slice (a step's one take): when, how long (s), its conditions, whether it was set aside.
+    """One row for each take of a step: when, how long (s), its conditions, whether it was set aside.
 
-    told: the host says something about its conditions. Several samples of a slice share them.
+    told: the host reported any conditions. Several samples of a slice share them.
     """
     frame = samples.assign(
         end_ns=samples["start_ns"] + samples["duration_ns"],
-        aside=samples["reason"].str.startswith(UNDER_PRESSURE) & ~samples["valid"].astype(bool),
+        aside=samples["set_aside"] == "pressure",
     )
     grouped = frame.groupby(["order", "take"], sort=True, observed=True)
     found = grouped.agg(
-        backend=("backend", "first"),
+        arm=("arm", "first"),
         start_ns=("start_ns", "min"),
         end_ns=("end_ns", "max"),
         stall_share=("stall_share", "first"),
@@ -98,8 +93,8 @@ def _sentence(evidence: Evidence, found: pd.DataFrame, told: bool) -> str:
     aside = found[found["aside"]]
     if not len(aside):
         return f"None of {count(len(found), 'slice')} was taken under pressure."
-    by_arm = aside["backend"].value_counts()
-    who = ", ".join(f"{number} of {arms.label(str(arm))}" for arm, number in by_arm.items())
+    by_arm = aside["arm"].value_counts()
+    who = ", ".join(f"{number} of {evidence.legend.label(str(arm))}" for arm, number in by_arm.items())
     part = aside["seconds"].sum() / max(found["seconds"].sum(), 1e-9)
     return (
         f"{count(len(aside), 'slice')} of {len(found):,} were taken under pressure and repeated ({who}), "
@@ -120,14 +115,14 @@ def _worst(told: pd.DataFrame) -> str:
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
-def _by_arm(evidence: Evidence, told: pd.DataFrame) -> Table:
+def _by_arm(evidence: Evidence, told: pd.DataFrame) -> TextTable:
     rows = []
-    for arm in (arm for arm in evidence.arms if (told["backend"] == arm).any()):
-        mine = told[told["backend"] == arm]
+    for arm in (arm for arm in evidence.arms if (told["arm"] == arm).any()):
+        mine = told[told["arm"] == arm]
         seconds = mine["seconds"].clip(lower=1e-6)
         rows.append(
             (
-                arms.label(arm),
+                evidence.legend.label(arm),
                 f"{len(mine):,}",
                 f"{int(mine['aside'].sum()):,}",
                 _two(mine["stall_share"]),
@@ -145,17 +140,17 @@ def _by_arm(evidence: Evidence, told: pd.DataFrame) -> Table:
         "switches/s",
         "busy CPUs",
     )
-    return Table(head, tuple(rows))
+    return TextTable(head, tuple(rows))
 
 
-def _frequencies(evidence: Evidence, told: pd.DataFrame) -> Table:
+def _frequencies(evidence: Evidence, told: pd.DataFrame) -> TextTable:
     rows = []
-    for arm in (arm for arm in evidence.arms if (told["backend"] == arm).any()):
-        values = told.loc[told["backend"] == arm, "frequency_mhz"].dropna()
+    for arm in (arm for arm in evidence.arms if (told["arm"] == arm).any()):
+        values = told.loc[told["arm"] == arm, "frequency_mhz"].dropna()
         if len(values):
             low, middle, high = np.quantile(values, [0.1, 0.5, 0.9])
-            rows.append((arms.label(arm), f"{low:,.0f}", f"{middle:,.0f}", f"{high:,.0f}"))
-    return Table(("arm", "p10, MHz", "median, MHz", "p90, MHz"), tuple(rows))
+            rows.append((evidence.legend.label(arm), f"{low:,.0f}", f"{middle:,.0f}", f"{high:,.0f}"))
+    return TextTable(("arm", "p10, MHz", "median, MHz", "p90, MHz"), tuple(rows))
 
 
 def _two(values: pd.Series[float]) -> str:
@@ -175,18 +170,18 @@ def _middle(values: pd.Series[float], form: str) -> str:
     return form.format(float(known.median())) if len(known) else "–"
 
 
-def _invalid(evidence: Evidence) -> Table | None:
-    """Samples not counted by reason, reasons that differ only in their numbers together."""
+def _invalid(evidence: Evidence) -> TextTable | None:
+    """Samples not counted, by reason; slices that were repeated count as one reason."""
     lost = evidence.samples[~evidence.samples["valid"].to_numpy(dtype=bool)]
     if lost.empty:
         return None
-    kinds = lost["reason"].replace("", "no reason given").map(lambda reason: _NUMBER.sub("…", str(reason)))
+    kinds = lost["reason"].replace("", "no reason given").mask(lost["set_aside"] == "pressure", REPEATED)
     grouped = kinds.value_counts()
     rows = [
         (
             str(kind),
             f"{number:,}",
-            ", ".join(map(arms.label, dict.fromkeys(lost.loc[kinds == kind, "backend"]))),
+            ", ".join(map(evidence.legend.label, dict.fromkeys(lost.loc[kinds == kind, "arm"]))),
         )
         for kind, number in grouped.head(MOST_REASONS).items()
     ]
@@ -194,4 +189,4 @@ def _invalid(evidence: Evidence) -> Table | None:
         rows += (
             [(f"{rest} more reasons", f"{int(grouped.iloc[MOST_REASONS:].sum()):,}", "")] if rest > 0 else []
         )
-    return Table(("reason", "samples", "arms"), tuple(rows))
+    return TextTable(("reason", "samples", "arms"), tuple(rows))

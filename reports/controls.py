@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from bench.model import State, Verdict
-from reports import arms
+from bench.model import AA, ALL, CLOCK, JOINT, POSITIVE, State, Verdict
+from reports.arms import Legend
 from reports.load import Evidence
 from reports.names import metric_words
-from reports.panels import Table
-from reports.verdicts import ALL, WORST_FIRST
+from reports.panels import TextTable
+from reports.verdicts import WORST_FIRST
 from reports.words import NBSP, count, share
-
-AA, POSITIVE, CLOCK = "control.aa", "control.positive", "check.clock"
-JOINT = "joint"
-"""Metric of a control's row over all its metrics."""
 
 DISAGREE = 0.01
 """A clock or a tool's own figure that is off by more than the 1 % under test is shown as a disagreement."""
@@ -25,14 +21,14 @@ MOST_NAMED = 3
 _FAMILIES = {"cpu": "CPU", "startup": "start-up"}
 _NEGATIVE = {
     "supported": "Two copies of one arm, measured like any other pair, could not be told apart.",
-    "refuted": "Two copies of one arm differ, so the instrument is not to be trusted in this run.",
+    "refuted": "Two copies of one arm differ, so the instrument cannot be trusted in this run.",
     "inconclusive": "This run cannot tell whether two copies of one arm differ.",
     "not measured": "This run has no verdict on its A/A control.",
 }
 _POSITIVE = {
     "supported": "Extra work that was really done was found in every family.",
-    "refuted": "Extra work that was really done was not seen: nor would a loss of that size be.",
-    "inconclusive": "This run had not the power to find the extra work in every family.",
+    "refuted": "Extra work that was really done was not found, so a loss of that size would not be either.",
+    "inconclusive": "This run lacked the power to find the extra work in every family.",
     "not measured": "This run has no verdict on its positive control.",
 }
 _NEGATIVE_WORD: dict[State, str] = {
@@ -49,10 +45,10 @@ _POSITIVE_WORD: dict[State, str] = {
 }
 
 
-class Control(msgspec.Struct, frozen=True, kw_only=True):
+class ControlView(msgspec.Struct, frozen=True, kw_only=True):
     """One control: its state in a word and a sentence, what is wrong and by how much, and the rows behind it.
 
-    groups: a line a pair of arms (negative) or a family (positive). `rows` is None where there are none.
+    groups: a line for each pair of arms (negative) or family (positive). table: None where there are no rows.
     """
 
     state: State
@@ -61,15 +57,15 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     faults: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
-    table: Table | None = None
+    table: TextTable | None = None
 
 
 class Controls(msgspec.Struct, frozen=True, kw_only=True):
     """All of them; positive: None without such an arm. failure: the head of an invalid page, or ""."""
 
-    negative: Control
-    positive: Control | None
-    clock: Control | None
+    negative: ControlView
+    positive: ControlView | None
+    clock: ControlView | None
     failure: str
 
 
@@ -101,12 +97,13 @@ def _span(row: Verdict) -> str:
     return f"{share(row.low)} to {share(row.high)}"
 
 
-def _negative(evidence: Evidence) -> Control:
+def _negative(evidence: Evidence) -> ControlView:
     joint, rows = _rows(evidence, AA)
     state: State = joint.verdict if joint else "not measured"
     guilty = [row for row in rows if row.verdict == "refuted"]
+    pairs = {row: _pair(evidence.legend, row) for row in rows}
     faults = [
-        f"{metric_words(row.metric)} of {_pair(row)}: {share(row.estimate)} ({_span(row)}) where "
+        f"{metric_words(row.metric)} of {pairs[row]}: {share(row.estimate)} ({_span(row)}) where "
         f"100{NBSP}% was expected"
         for row in guilty
     ]
@@ -114,26 +111,28 @@ def _negative(evidence: Evidence) -> Control:
         faults.append(f"all metrics together: {share(joint.estimate)} ({_span(joint)})")
     shown = [row for row in rows if row.estimate is not None]
     cells = tuple(
-        (metric_words(row.metric), _pair(row), share(row.estimate), _span(row), row.reason) for row in shown
+        (metric_words(row.metric), pairs[row], share(row.estimate), _span(row), row.reason) for row in shown
     )
     head = ("metric", "pair", "second copy, first = 100 %", "interval", "alone")
-    return Control(
+    return ControlView(
         state=state,
         word=_NEGATIVE_WORD[state],
         sentence=_NEGATIVE[state],
         reason=joint.reason if joint else "",
         faults=tuple(faults),
-        groups=tuple(_pair_line(pair, rows) for pair in dict.fromkeys(_pair(row) for row in rows)),
-        table=Table(head, cells) if cells else None,
+        groups=tuple(
+            _pair_line(pair, [row for row in rows if pairs[row] == pair])
+            for pair in dict.fromkeys(pairs.values())
+        ),
+        table=TextTable(head, cells) if cells else None,
     )
 
 
-def _pair(row: Verdict) -> str:
-    return f"{arms.label(row.backend)} beside {arms.label(row.baseline)}"
+def _pair(legend: Legend, row: Verdict) -> str:
+    return f"{legend.label(row.arm)} beside {legend.label(row.baseline)}"
 
 
-def _pair_line(pair: str, rows: list[Verdict]) -> str:
-    mine = [row for row in rows if _pair(row) == pair]
+def _pair_line(pair: str, mine: list[Verdict]) -> str:
     states = [row.verdict for row in mine]
     parts = (
         f"{states.count('supported')} equal within the margin",
@@ -145,17 +144,16 @@ def _pair_line(pair: str, rows: list[Verdict]) -> str:
     return f"{pair}: {count(len(mine), 'metric')}, {', '.join(part for part in parts if part)}"
 
 
-def _positive(evidence: Evidence) -> Control | None:
-    planned = {arm.name: arm for arm in evidence.run.plan.arms if arm.role == "positive"}
+def _positive(evidence: Evidence) -> ControlView | None:
+    planned = evidence.run.plan.positive
     joint, rows = _rows(evidence, POSITIVE)
-    if not planned and joint is None and not rows:
+    if planned is None and joint is None and not rows:
         return None
-    known: dict[str, float] = {name: 1 / (1 + arm.extra) for name, arm in planned.items()}
+    expected = share(1 / (1 + planned.extra)) if planned else share(None)
     state: State = joint.verdict if joint else "not measured"
     rows = sorted(rows, key=lambda row: (_family(row), WORST_FIRST.index(row.verdict)))
     faults = tuple(
-        f"{metric_words(row.metric)}: {share(row.estimate)} ({_span(row)}) where "
-        f"{share(known.get(row.backend))} was expected"
+        f"{metric_words(row.metric)}: {share(row.estimate)} ({_span(row)}) where {expected} was expected"
         for row in rows
         if row.verdict == "refuted"
     )
@@ -163,7 +161,7 @@ def _positive(evidence: Evidence) -> Control | None:
         (
             _family(row),
             metric_words(row.metric),
-            share(known.get(row.backend)),
+            expected,
             f"{share(row.estimate)} ({_span(row)})",
             _POSITIVE_WORD[row.verdict],
             row.reason,
@@ -171,14 +169,14 @@ def _positive(evidence: Evidence) -> Control | None:
         for row in rows
     )
     head = ("family", "metric", "expected", "found, host = 100 %", "", "why")
-    return Control(
+    return ControlView(
         state=state,
         word=_POSITIVE_WORD[state],
         sentence=_POSITIVE[state],
         reason=joint.reason if joint else "",
         faults=faults,
-        groups=tuple(_family_line(family, rows, known) for family in dict.fromkeys(map(_family, rows))),
-        table=Table(head, cells) if cells else None,
+        groups=tuple(_family_line(family, rows, expected) for family in dict.fromkeys(map(_family, rows))),
+        table=TextTable(head, cells) if cells else None,
     )
 
 
@@ -187,17 +185,16 @@ def _family(row: Verdict) -> str:
     return _FAMILIES.get(name, name)
 
 
-def _family_line(family: str, rows: list[Verdict], known: dict[str, float]) -> str:
+def _family_line(family: str, rows: list[Verdict], expected: str) -> str:
     mine = [row for row in rows if _family(row) == family]
     words = [_POSITIVE_WORD[row.verdict] for row in mine]
     tally = ", ".join(f"{word} in {words.count(word)}" for word in dict.fromkeys(words))
-    expected = share(known.get(mine[0].backend))
     found = "; ".join(f"{metric_words(row.metric)} {share(row.estimate)} ({_span(row)})" for row in mine[:2])
     rest = f"; and {len(mine) - 2} more" if len(mine) > 2 else ""
     return f"{family}: {tally} of {count(len(mine), 'metric')}; expected {expected}, seen: {found}{rest}"
 
 
-def _clock(evidence: Evidence) -> Control | None:
+def _clock(evidence: Evidence) -> ControlView | None:
     rows = [row for row in evidence.verdicts if row.claim == CLOCK]
     if not rows:
         return None
@@ -213,7 +210,7 @@ def _clock(evidence: Evidence) -> Control | None:
     cells = tuple(
         (
             "all its tools' figures, the widest" if row.metric == ALL else metric_words(row.metric),
-            arms.label(row.backend),
+            evidence.legend.label(row.arm),
             "–" if row.estimate is None else f"{row.estimate:.4f}",
             "–" if row.low is None or row.high is None else f"{row.low:.4f} to {row.high:.4f}",
             _clock_word(row),
@@ -222,11 +219,11 @@ def _clock(evidence: Evidence) -> Control | None:
         for row in sorted(rows, key=lambda row: row not in off)
     )
     head = ("figure", "system", "own figure, host's = 1", "interval", "", "why")
-    return Control(
+    return ControlView(
         state=state,
         word="disagree" if off else "agree" if state == "supported" else "not decided",
         sentence=sentence,
-        table=Table(head, cells),
+        table=TextTable(head, cells),
     )
 
 
@@ -234,7 +231,7 @@ _CLOCK_ORDER: tuple[State, ...] = ("supported", "not measured", "inconclusive", 
 
 
 def _disagrees(row: Verdict) -> bool:
-    """By the judge's word, or where a figure of its own is further off than a verdict could bear.
+    """By the judge's verdict, or where a figure of its own is further off than a verdict could bear.
 
     The row over all figures of a system shows the widest one, which is noise as long as it is not refuted.
     """

@@ -1,28 +1,35 @@
-"""The sentence at the top of the page and its conditions; a control that failed takes its place."""
+"""The sentence at the top of the page and its conditions; a failed control takes its place."""
 
 from __future__ import annotations
 
 import msgspec
 
 from bench.claims import Claim
-from bench.model import State, Verdict
-from reports import arms
+from bench.model import ALL, State, Verdict
+from reports.arms import AGAIN, NND, RUNTIME
 from reports.controls import controls
 from reports.load import Evidence
-from reports.names import metric_words
-from reports.verdicts import ALL, ClaimView, claim_views
+from reports.names import metric_words, plain_metric
+from reports.verdicts import ClaimView, claim_views
 from reports.words import NBSP, count, day, listed, quantity, share
 
 START, SPEED = "startup.median", "performance"
 """The two claims that the headline speaks of; all others have their own line."""
 
-DAEMONS = {"runtime": ("nnd",)}
-"""System → the daemons through which its containers are had: their lines stand beside its own."""
-
-OPEN = " could not be settled"
 FIRST = "startup.first_instruction"
 
 _UNITS = {"s": "seconds", "ms": "milliseconds", "µs": "microseconds"}
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """The clause about one of the two claims: what was found, or the question that stays open."""
+
+    state: State
+    found: str = ""
+    question: str = ""
+
+    def __str__(self) -> str:
+        return self.found or f"{self.question} could not be settled"
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,10 +56,10 @@ def banner(evidence: Evidence) -> Banner:
     subject = _subject(evidence)
     refusal = _refusal(evidence)
     views = () if refusal else claim_views(evidence)
-    lines = tuple(line for view in views for line in _lines(view, subject))
+    lines = tuple(line for view in views for line in _lines(evidence, view, subject))
     spoken = [line for line in lines if line.claim in (START, SPEED)]
-    daemons = [arms.label(one) for one in DAEMONS.get(subject, ())]
-    # A quick run leaves most of a daemon's performance open: that alone casts no doubt on the containers.
+    daemons = [evidence.legend.label(one) for one in _daemons(evidence, subject)]
+    # A quick run leaves most of a daemon's performance open, which alone says nothing against the containers.
     states = {line.state for line in spoken if line.about not in daemons or line.state == "refuted"}
     states = states or {line.state for line in lines}
     order: tuple[State, ...] = ("refuted", "inconclusive", "supported")
@@ -66,11 +73,21 @@ def banner(evidence: Evidence) -> Banner:
     )
 
 
-def _lines(view: ClaimView, subject: str) -> list[Line]:
+def _daemons(evidence: Evidence, subject: str) -> tuple[str, ...]:
+    """The daemons through which users get our runtime's containers: their lines stand beside its own."""
+    legend = evidence.legend
+    return legend.of_backend(NND) if subject in legend.of_backend(RUNTIME) else ()
+
+
+def _is_again(evidence: Evidence, subject: str) -> bool:
+    return subject in evidence.legend.of_backend(AGAIN)
+
+
+def _lines(evidence: Evidence, view: ClaimView, subject: str) -> list[Line]:
     """What was found about the subject, or about no system in particular; gaps are only counted."""
-    about = (subject, ALL, *DAEMONS.get(subject, ()))
+    about = (subject, ALL, *_daemons(evidence, subject))
     told = [one for one in view.opinions if one.arm in about and one.state != "not measured"]
-    usual = "" if subject == arms.AGAIN else arms.label(subject)
+    usual = "" if _is_again(evidence, subject) else evidence.legend.label(subject)
     return [
         Line(
             claim=view.id,
@@ -99,65 +116,60 @@ def _refusal(evidence: Evidence) -> str:
 
 def _subject(evidence: Evidence) -> str:
     """The system the headline is about: our runtime, or the first measured one that is not emulated."""
-    judged = {row.backend for row in evidence.verdicts if row.verdict != "not measured"}
-    others = [arm for arm in evidence.arms if arm in judged and not arms.emulated(arm)]
+    judged = {row.arm for row in evidence.verdicts if row.verdict != "not measured"}
+    others = [arm for arm in evidence.arms if arm in judged and not evidence.legend.is_emulated(arm)]
     spoken = [arm for arm in others if arm in evidence.systems]
-    return "runtime" if "runtime" in judged or not spoken else spoken[0]
+    ours = [arm for arm in evidence.legend.of_backend(RUNTIME) if arm in judged]
+    return next(iter([*ours, *spoken]), RUNTIME)
 
 
 def _sentence(evidence: Evidence, subject: str) -> str:
-    start, start_state = _start(evidence, subject)
-    speed, speed_state = _speed(evidence, subject)
-    if not start and not speed:
-        return f"No claim about {arms.label(subject)} could be judged."
-    if start_state == speed_state == "inconclusive":
-        return f"This run could settle neither {_neither(start)} nor {_neither(speed)}."
-    if not start or not speed:
-        whole = start or speed.replace("it ", f"{_noun(subject)} ", 1)
-    else:
-        both = "supported" if start_state == speed_state else ""
-        joint = " and " if both else ", but " if "refuted" in (start_state, speed_state) else "; "
-        whole = start + joint + speed
+    who = _noun(evidence, subject)
+    start = _start(evidence, subject, who)
+    speed = _speed(evidence, subject, "it" if start else who)
+    parts = [part for part in (start, speed) if part is not None]
+    if not parts:
+        return f"No claim about {evidence.legend.label(subject)} could be judged."
+    states = {part.state for part in parts}
+    if states == {"inconclusive"} and len(parts) == 2:
+        return f"This run could settle neither {parts[0].question} nor {parts[1].question}."
+    joint = " and " if len(states) == 1 else ", but " if "refuted" in states else "; "
+    whole = joint.join(map(str, parts))
     return f"{whole[:1].upper()}{whole[1:]}."
 
 
-def _noun(subject: str) -> str:
-    if subject == arms.AGAIN:
+def _noun(evidence: Evidence, subject: str) -> str:
+    if _is_again(evidence, subject):
         return "the host, measured once more as if it were a system,"
-    return "a virtual machine" if subject.startswith("vm") else "a container"
+    return "a virtual machine" if evidence.legend.is_vm(subject) else "a container"
 
 
-def _neither(undecided: str) -> str:
-    return undecided.removesuffix(OPEN)
-
-
-def _start(evidence: Evidence, subject: str) -> tuple[str, State]:
+def _start(evidence: Evidence, subject: str, who: str) -> Part | None:
     rows = _of(evidence, START, subject)
     whole = _whole(rows)
     if whole is None or whole.verdict == "not measured":
-        return "", "not measured"
+        return None
     timed = _timed(rows)
-    claim, noun = _claim(evidence, START), _noun(subject)
+    claim = _claim(evidence, START)
     if whole.verdict == "inconclusive" or timed is None or claim is None:
-        return f"whether {noun} starts within a second{OPEN}", "inconclusive"
+        return Part(state="inconclusive", question=f"whether {who} starts within a second")
     if whole.verdict == "supported":
         took = _spelled(timed.estimate, claim.unit)
-        return (
-            f"{noun} started its program in {took} (median{_by_daemons(evidence, subject, claim)})",
-            "supported",
-        )
+        median = f"median{_by_daemons(evidence, subject, claim)}"
+        return Part(state="supported", found=f"{who} started its program in {took} ({median})")
     worst = max(
         (row for row in rows if row.verdict == "refuted" and row.estimate is not None),
         key=lambda row: row.estimate or 0.0,
         default=timed,
     )
     took = _spelled(worst.estimate, claim.unit)
-    return f"{noun} did not start within a second: half the starts took more than {took}", "refuted"
+    found = f"{who} did not start within a second: half the starts took more than {took}"
+    return Part(state="refuted", found=found)
 
 
 def _by_daemons(evidence: Evidence, subject: str, claim: Claim) -> str:
-    """What a start took that was asked of a daemon, where that was measured."""
-    timed = {one: _timed(_of(evidence, START, one)) for one in DAEMONS.get(subject, ())}
+    """How long a start through a daemon took, where that was measured."""
+    timed = {one: _timed(_of(evidence, START, one)) for one in _daemons(evidence, subject)}
     return "".join(
         f"; {_spelled(row.estimate, claim.unit)} through {one}" for one, row in timed.items() if row
     )
@@ -165,7 +177,8 @@ def _by_daemons(evidence: Evidence, subject: str, claim: Claim) -> str:
 
 def _timed(rows: list[Verdict]) -> Verdict | None:
     """The row of starts back to back."""
-    return next((row for row in rows if row.metric.startswith(FIRST) and row.estimate is not None), None)
+    timed = (row for row in rows if plain_metric(row.metric) == FIRST and row.estimate is not None)
+    return next(timed, None)
 
 
 def _spelled(value: float | None, unit: str) -> str:
@@ -173,17 +186,17 @@ def _spelled(value: float | None, unit: str) -> str:
     return f"{number}{NBSP}{_UNITS.get(short, short)}"
 
 
-def _speed(evidence: Evidence, subject: str) -> tuple[str, State]:
+def _speed(evidence: Evidence, subject: str, who: str) -> Part | None:
     rows = _of(evidence, SPEED, subject)
     whole = _whole(rows)
     if whole is None or whole.verdict == "not measured":
-        return "", "not measured"
+        return None
     what = f"99{NBSP}% of the host's CPU, memory and network performance"
     if whole.verdict == "supported":
-        return f"it gave the program {what}", "supported"
+        return Part(state="supported", found=f"{who} gave the program {what}")
     if whole.verdict == "refuted":
-        return f"it did not give {what}: {_worst(evidence, rows)}", "refuted"
-    return f"whether it gives {what}{OPEN}", "inconclusive"
+        return Part(state="refuted", found=f"{who} did not give {what}: {_worst(evidence, rows)}")
+    return Part(state="inconclusive", question=f"whether {who} gives {what}")
 
 
 def _worst(evidence: Evidence, rows: list[Verdict]) -> str:
@@ -196,8 +209,8 @@ def _worst(evidence: Evidence, rows: list[Verdict]) -> str:
     return f"{share(worst.estimate)} at worst ({metric_words(worst.metric)})"
 
 
-def _of(evidence: Evidence, claim: str, backend: str) -> list[Verdict]:
-    return [row for row in evidence.verdicts if row.claim == claim and row.backend == backend]
+def _of(evidence: Evidence, claim: str, arm: str) -> list[Verdict]:
+    return [row for row in evidence.verdicts if row.claim == claim and row.arm == arm]
 
 
 def _claim(evidence: Evidence, name: str) -> Claim | None:
@@ -217,7 +230,8 @@ def conditions(evidence: Evidence) -> str:
         f"{count(host.cpus, 'CPU')} ({host.cpu_model}), {quantity(host.memory_bytes, 'bytes')} of memory"
     )
     sessions = count(run.sessions_run or run.plan.sessions, "session")
-    guests = listed([arms.label(arm) for arm in evidence.arms if arm.startswith("vm")])
+    legend = evidence.legend
+    guests = listed([legend.label(arm) for arm in evidence.arms if legend.is_vm(arm)])
     cut = " Interrupted before its end." if run.status in ("interrupted", "running") else ""
     return (
         f"Measured on {day(run.started)} on one machine: {machine}, {host.distribution}, "

@@ -13,7 +13,11 @@ from bench import claims as claims_file
 from bench import store
 from bench.claims import Claims
 from bench.model import Metric, Run, Verdict
-from reports.errors import ReportError
+from reports.arms import Legend
+
+
+class ReportError(Exception):
+    """A report could not be made: names the file, what is wrong with it, and what to do next."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -50,23 +54,28 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def arms(self) -> tuple[str, ...]:
         """Arms in the plan's order, then any that the samples carry beyond the plan."""
         planned = [arm.name for arm in self.run.plan.arms]
-        seen = [str(name) for name in self.samples["backend"].unique()]
+        seen = [str(name) for name in self.samples["arm"].unique()]
         return tuple(dict.fromkeys(planned + seen))
 
     @cached_property
-    def twins(self) -> frozenset[str]:
-        """Arms that test the instrument and are no system under test: second copies, the positive control."""
-        return frozenset(arm.name for arm in self.run.plan.arms if arm.role in ("control", "positive"))
+    def legend(self) -> Legend:
+        """Labels and looks of the arms."""
+        return Legend(self.run.plan.arms)
 
-    @cached_property
+    @property
     def baseline(self) -> str:
         """The arm that all others are measured against."""
-        return next((arm.name for arm in self.run.plan.arms if arm.role == "baseline"), "host")
+        return self.run.plan.baseline
+
+    @property
+    def controls(self) -> frozenset[str]:
+        """Arms that test the instrument and are not systems under test."""
+        return self.run.plan.controls
 
     @cached_property
     def systems(self) -> tuple[str, ...]:
         """The systems under test: every arm but the baseline and the controls."""
-        return tuple(arm for arm in self.arms if arm != self.baseline and arm not in self.twins)
+        return tuple(arm for arm in self.arms if arm != self.baseline and arm not in self.controls)
 
     @cached_property
     def scenario_of(self) -> dict[str, str]:
@@ -77,7 +86,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def compared(self) -> pd.DataFrame:
         """The samples that count of the baseline and the systems under test, without the controls."""
-        return self.valid[~self.valid["backend"].isin(self.twins)]
+        return self.valid[~self.valid["arm"].isin(self.controls)]
 
     def of(self, *names: str) -> pd.DataFrame:
         """Valid samples of the named metrics, arms in the plan's order, without the controls."""
@@ -89,7 +98,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def _by_arm(self, samples: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
         rows = samples[samples["metric"].isin(names)]
-        rank = rows["backend"].map({arm: place for place, arm in enumerate(self.arms)})
+        rank = rows["arm"].map({arm: place for place, arm in enumerate(self.arms)})
         return rows.assign(rank=rank).sort_values(["rank", "order"], kind="stable").drop(columns="rank")
 
 

@@ -8,22 +8,27 @@ import msgspec
 import pandas as pd
 
 from bench.claims import Claim
-from bench.model import Verdict
-from reports import arms
+from bench.model import ALL, EndedBecause, Place, Verdict
 from reports.figures import decisions
 from reports.figures.base import plain
 from reports.load import Evidence
 from reports.names import metric_words, plain_metric
-from reports.panels import Panel, Table, panel
-from reports.verdicts import ALL, about_instrument, amount, between
-from reports.words import count
+from reports.panels import Panel, TextTable, panel
+from reports.verdicts import about_instrument, amount, between
 
 DECIDED = ("supported", "refuted")
-ENDED = "ended: "
-"""How the note of a run begins that says what ended it; where there is none, the closings tell."""
+
+_ENDED: dict[EndedBecause | None, str] = {
+    "decided": "Everything that decides a claim was decided",
+    "nothing left": "Nothing that was open could still be measured",
+    "last session": "The last session of the plan was measured",
+    "budget": "The time budget was spent",
+    "interrupted": "The run was interrupted",
+    None: "The run ended",
+}
 
 
-class Looks(msgspec.Struct, frozen=True, kw_only=True):
+class LooksSection(msgspec.Struct, frozen=True, kw_only=True):
     """The section: after how many sessions the run first looked, what ended it, a picture a system."""
 
     first: int
@@ -32,12 +37,22 @@ class Looks(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True):
-    """One metric on one system: sessions it took, and whether a look, the end or nothing decided it."""
+    """One metric on one system: sessions it took, and whether it was decided, at a look or at the end."""
 
     verdict: Verdict
     claim: Claim
     sessions: int
-    how: str
+    at_a_look: bool
+
+    @property
+    def decided(self) -> bool:
+        """Whether there is a verdict."""
+        return self.verdict.verdict in DECIDED
+
+    @property
+    def how(self) -> str:
+        """When it was decided, for people."""
+        return "still open" if not self.decided else "at a look" if self.at_a_look else "at the end"
 
     @property
     def primary(self) -> bool:
@@ -45,17 +60,17 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
         return self.claim.role_of(plain_metric(self.verdict.metric)) == "primary"
 
 
-def looks(evidence: Evidence) -> Looks | None:
+def looks(evidence: Evidence) -> LooksSection | None:
     """The section, or None for a run that looked only at its end, or that was not judged."""
     planned = evidence.run.plan.looks
     found = list(courses(evidence))
     if planned is None or not found:
         return None
-    shown = [arm for arm in evidence.systems if any(one.verdict.backend == arm for one in found)]
-    panels = [_panel(arm, [one for one in found if one.verdict.backend == arm], evidence) for arm in shown]
+    shown = [arm for arm in evidence.systems if any(one.verdict.arm == arm for one in found)]
+    panels = [_panel(arm, [one for one in found if one.verdict.arm == arm], evidence) for arm in shown]
     if len(panels) == 1:
         panels = [msgspec.structs.replace(panels[0], wide=True)]
-    return Looks(first=planned.first, ended=ended(evidence), panels=tuple(panels))
+    return LooksSection(first=planned.first, ended=ended(evidence), panels=tuple(panels))
 
 
 def courses(evidence: Evidence) -> Iterator[Course]:
@@ -64,48 +79,40 @@ def courses(evidence: Evidence) -> Iterator[Course]:
     closed = {(one.scenario, one.arm): one.sessions for one in evidence.run.closed}
     seen: set[tuple[str, str]] = set()
     for row in evidence.verdicts:
-        key = (row.metric, row.backend)
+        key = (row.metric, row.arm)
         judged = row.metric != ALL and row.n_sessions > 0 and not about_instrument(row)
-        if not judged or row.claim not in claims or row.backend not in evidence.systems or key in seen:
+        if not judged or row.claim not in claims or row.arm not in evidence.systems or key in seen:
             continue
         seen.add(key)
         scenario = evidence.scenario_of.get(plain_metric(row.metric), "")
-        sessions = closed.get((scenario, row.backend))
-        how = "still open" if row.verdict not in DECIDED else "at a look" if sessions else "at the end"
-        yield Course(verdict=row, claim=claims[row.claim], sessions=sessions or row.n_sessions, how=how)
+        sessions = closed.get((scenario, row.arm))
+        yield Course(
+            verdict=row,
+            claim=claims[row.claim],
+            sessions=sessions or row.n_sessions,
+            at_a_look=bool(sessions),
+        )
 
 
 def ended(evidence: Evidence) -> str:
     """What ended the run, in a sentence."""
-    run, planned = evidence.run, evidence.run.plan.looks
-    told = [note.removeprefix(ENDED) for note in run.notes if note.startswith(ENDED)]
-    if told:  # an interrupted run that went on has several
-        return f"{told[-1][:1].upper()}{told[-1][1:]}."
-    last = planned.last if planned else run.plan.sessions
+    run = evidence.run
     ran = run.sessions_run
-    done = count(ran if ran is not None else _sessions_seen(evidence), "session")
-    if run.status != "complete":
-        return f"The run did not come to its end: {run.status} after {done} of at most {last}."
-    if not _open(evidence):
-        return f"All that decides a claim was decided, so the run ended after {done} of at most {last}."
-    if ran is not None and ran < last:
-        return f"The time budget was spent after {done} of at most {last}; what was open then stayed open."
-    return f"The last planned session ended the run: {done}."
+    done = ran if ran is not None else int(evidence.samples["session"].nunique())
+    text = f"{_ENDED[run.ended_because]} after session {done} of at most {run.plan.sessions}"
+    closed = {(one.scenario, one.arm) for one in run.closed}
+    pairs = _deciding(evidence)
+    counted = f"; {len(pairs & closed)} of {len(pairs)} pairs of scenario and arm were decided at a look"
+    return f"{text}{counted if run.plan.looks and pairs else ''}."
 
 
-def _sessions_seen(evidence: Evidence) -> int:
-    return int(evidence.samples["session"].nunique())
-
-
-def _open(evidence: Evidence) -> set[tuple[str, str]]:
-    """(scenario, arm) that a primary metric needs and no look closed."""
-    closed = {(one.scenario, one.arm) for one in evidence.run.closed}
-    needed = {
-        (evidence.scenario_of.get(plain_metric(one.verdict.metric), ""), one.verdict.backend)
+def _deciding(evidence: Evidence) -> set[Place]:
+    """(scenario, arm) that decide a claim."""
+    return {
+        (evidence.scenario_of.get(plain_metric(one.verdict.metric), ""), one.verdict.arm)
         for one in courses(evidence)
         if one.primary
     }
-    return needed - closed
 
 
 def _panel(arm: str, found: list[Course], evidence: Evidence) -> Panel:
@@ -131,13 +138,14 @@ def _panel(arm: str, found: list[Course], evidence: Evidence) -> Panel:
         for one in found
     )
     head = ("metric", "verdict", "sessions", "decided")
-    settled = [one for one in drawn if one.how != "still open"]
+    settled = [one for one in drawn if one.decided]
+    label = evidence.legend.label(arm)
     return panel(
         f"looks-{arm}",
-        f"{arms.label(arm)}: {len(settled)} of {len(drawn)} decided",
+        f"{label}: {len(settled)} of {len(drawn)} decided",
         decisions.decisions(rows, planned.first, planned.last),
-        Table(head, cells),
-        alt=f"Sessions that each primary metric of {arms.label(arm)} took to be decided; the table has them.",
+        TextTable(head, cells),
+        alt=f"Sessions that each primary metric of {label} took to be decided; the table has them.",
         wide=False,
     )
 

@@ -18,9 +18,8 @@ from reports.bundle import csp_hash, plotly_bundle
 from reports.conditions import conditions
 from reports.controls import controls
 from reports.downloads import downloads
-from reports.errors import ReportError
-from reports.load import Evidence, load
-from reports.looks import looks
+from reports.load import Evidence, ReportError, load
+from reports.looks import ended, looks
 from reports.words import count, minutes, quantity, share
 
 NAME = "report.html"
@@ -50,7 +49,6 @@ def build(evidence: Evidence, target: Path) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "arm": arms.label,
         "json": embedded_json,
         "quantity": quantity,
         "share": share,
@@ -74,7 +72,7 @@ def _asset(environment: jinja2.Environment, name: str) -> Markup:
 
 
 def capitalize_first(text: str) -> str:
-    """A sentence from a reason; a first word that is no word (`sha256:…`, `cpu.float`) stays as it is."""
+    """A note as a sentence; a first word that is not a word (`sha256:…`, `cpu.float`) stays as it is."""
     word = text.split(" ", 1)[0].rstrip(",;:")
     return text[:1].upper() + text[1:] if word.isalpha() else text
 
@@ -117,8 +115,13 @@ def _view(evidence: Evidence, target: Path) -> dict[str, Any]:
         "downloads": downloads(evidence.directory, target),
         "documents": DOCUMENTS,
         "docs": _docs(target),
-        "remarks": (*evidence.remarks, *run.notes),
+        "remarks": (*evidence.remarks, *_ended(evidence), *run.notes),
     }
+
+
+def _ended(evidence: Evidence) -> tuple[str, ...]:
+    """What ended a run that did not look at its data; of one that did, its own section says it."""
+    return () if evidence.run.plan.looks else (ended(evidence),)
 
 
 def _paired(found: list[panels.Panel]) -> list[panels.Panel]:
@@ -182,7 +185,7 @@ def _counts(evidence: Evidence) -> dict[str, Any]:
 
 
 def _docs(target: Path) -> str:
-    """Relative path to the documents when the page lies in the same tree as they do, else nothing."""
+    """Relative path to the documents if the page lies in the same tree, else an empty string."""
     folder = Path(__file__).resolve().parent.parent / "docs"
     inside = folder.is_dir() and target.resolve().is_relative_to(folder.parent)
     return os.path.relpath(folder, target.resolve().parent) if inside else ""

@@ -9,18 +9,18 @@ import msgspec
 import pandas as pd
 import plotly.graph_objects as go
 
-from bench.model import Verdict
-from reports import arms
+from bench.model import ALL, Verdict
+from reports.arms import Legend
 from reports.figures import drift, forest, levels, startup
 from reports.figures.base import medians, plain
 from reports.load import Evidence
 from reports.names import metric_words, tail_words
 from reports.outliers import extremes
-from reports.verdicts import ALL, about_instrument, amount, between
+from reports.verdicts import about_instrument, amount, between
 from reports.words import count, quantity
 
 
-class Table(msgspec.Struct, frozen=True):
+class TextTable(msgspec.Struct, frozen=True):
     """Plain words in columns; the accessible twin of a chart."""
 
     head: tuple[str, ...]
@@ -36,7 +36,7 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
     alt: str
     figure: str
     height: int
-    table: Table
+    table: TextTable
     wide: bool = True
 
 
@@ -44,7 +44,7 @@ def panel(
     name: str,
     title: str,
     figure: go.Figure,
-    table: Table,
+    table: TextTable,
     *,
     lead: str = "",
     alt: str = "",
@@ -66,12 +66,12 @@ def panel(
 def forests(evidence: Evidence) -> Iterator[Panel]:
     """A forest plot for each system and role: primary metrics decide, stress metrics explain."""
     ratios = [row for row in evidence.verdicts if _is_host_ratio(evidence, row)]
-    systems = [arm for arm in evidence.systems if any(row.backend == arm for row in ratios)]
-    for arm in sorted(systems, key=arms.emulated):
+    systems = [arm for arm in evidence.systems if any(row.arm == arm for row in ratios)]
+    for arm in sorted(systems, key=evidence.legend.is_emulated):
         for role in ("primary", "stress"):
-            rows = forest_rows(evidence, [row for row in ratios if row.backend == arm], role)
+            rows = forest_rows(evidence, [row for row in ratios if row.arm == arm], role)
             if len(rows):
-                yield _forest(arm, role, rows)
+                yield _forest(evidence.legend, arm, role, rows)
 
 
 def _is_host_ratio(evidence: Evidence, row: Verdict) -> bool:
@@ -107,22 +107,22 @@ def forest_rows(evidence: Evidence, verdicts: list[Verdict], role: str) -> pd.Da
     return frame.drop_duplicates("label", ignore_index=True) if len(frame) else frame
 
 
-def _forest(arm: str, role: str, rows: pd.DataFrame) -> Panel:
+def _forest(legend: Legend, arm: str, role: str, rows: pd.DataFrame) -> Panel:
     kind = "primary metrics, which decide" if role == "primary" else "stress metrics, which explain"
     lead = (
         "An emulated processor: these figures are about this way of running only, never about VMs in general."
-        if arms.emulated(arm)
+        if legend.is_emulated(arm)
         else ""
     )
     states = rows["state"].value_counts()
     tally = ", ".join(f"{number} {state}" for state, number in states.items())
     return panel(
         f"forest-{arm}-{role}",
-        f"{arms.label(arm)}: {kind}",
+        f"{legend.label(arm)}: {kind}",
         forest.forest(rows, margin=float(rows["margin"].iloc[0])),
-        Table(("metric", "performance, host = 100 %", "interval", "verdict"), tuple(rows["words"])),
+        TextTable(("metric", "performance, host = 100 %", "interval", "verdict"), tuple(rows["words"])),
         lead=lead if role == "primary" else "",
-        alt=f"Forest plot of performance ratios of {arms.label(arm)} to the host, {kind}: {tally}.",
+        alt=f"Forest plot of performance ratios of {legend.label(arm)} to the host, {kind}: {tally}.",
     )
 
 
@@ -141,8 +141,8 @@ def start_up(evidence: Evidence) -> Iterator[Panel]:
         yield panel(
             f"ecdf-{name}",
             titles.get(name, name),
-            startup.ecdf(rows, mark),
-            quantile_table(rows),
+            startup.ecdf(rows, evidence.legend, mark),
+            quantile_table(rows, evidence.legend),
             alt=f"Share of starts done over time for {name}, one line a system; the table has the quantiles.",
             wide=name == "startup.first_instruction",
         )
@@ -151,8 +151,8 @@ def start_up(evidence: Evidence) -> Iterator[Panel]:
         yield panel(
             "phases",
             "What a start is made of",
-            startup.phases(phases),
-            median_table(phases),
+            startup.phases(phases, evidence.legend),
+            median_table(phases, evidence.legend),
             lead="Medians of each phase by the host's clock, and their sum. Each bar has its own axis.",
             alt="Stacked bars of the phases of a start, one bar a system; the table has their medians.",
         )
@@ -166,8 +166,8 @@ def costs(evidence: Evidence, prefix: str, skip: str = "") -> Iterator[Panel]:
         yield panel(
             f"cost-{name}",
             f"{words[:1].upper()}{words[1:]}",
-            levels.cost_bars(rows, "median"),
-            median_table(rows),
+            levels.cost_bars(rows, "median", evidence.legend),
+            median_table(rows, evidence.legend),
             alt=f"Bars of {name}, one a system; the table has the medians.",
             wide=len(names) == 1,
         )
@@ -272,8 +272,8 @@ def _levels_of(evidence: Evidence, key: str, title: str, labels: dict[str, str])
     return panel(
         key,
         title,
-        levels.levels(rows, labels, "median and middle half"),
-        median_table(rows),
+        levels.levels(rows, labels, "median and middle half", evidence.legend),
+        median_table(rows, evidence.legend),
         alt=f"{title}: a dot a system, a row a mode; the table has the medians.",
         wide=False,
     )
@@ -285,7 +285,7 @@ MOST_DRAWN = 40_000
 
 def points_each(evidence: Evidence) -> int:
     """How many points a system may have in one run-order chart before neighbours are thinned."""
-    series = evidence.shown.groupby(["metric", "backend"], observed=True).ngroups
+    series = evidence.shown.groupby(["metric", "arm"], observed=True).ngroups
     return max(100, min(drift.MOST_POINTS, MOST_DRAWN // max(1, series)))
 
 
@@ -298,7 +298,9 @@ def in_run_order(evidence: Evidence) -> Iterator[tuple[str, str, int]]:
     ordered = [name for name in evidence.metrics if name in present]
     for name in ordered + sorted(present - set(ordered)):
         rows = evidence.all_of(name)
-        figure = drift.run_order(rows, span, most, extremes(rows, evidence.baseline))
+        figure = drift.run_order(
+            rows, span, evidence.legend, most, extremes(rows, evidence.baseline, evidence.legend)
+        )
         yield name, figure.to_json(), int(figure.layout.height)
 
 
@@ -309,11 +311,11 @@ def _names(evidence: Evidence, prefix: str) -> list[str]:
     return sorted(found, key=lambda name: planned.index(name) if name in evidence.metrics else len(planned))
 
 
-def median_table(samples: pd.DataFrame) -> Table:
+def median_table(samples: pd.DataFrame, legend: Legend) -> TextTable:
     """System, metric, median, middle half and number of samples, in words."""
     rows = [
         (
-            arms.label(level.arm),
+            legend.label(level.arm),
             metric_words(level.metric),
             quantity(level.median, level.unit),
             f"{quantity(level.low, level.unit)} to {quantity(level.high, level.unit)}",
@@ -321,10 +323,10 @@ def median_table(samples: pd.DataFrame) -> Table:
         )
         for level in medians(samples)
     ]
-    return Table(("system", "metric", "median", "middle half", "samples"), tuple(rows))
+    return TextTable(("system", "metric", "median", "middle half", "samples"), tuple(rows))
 
 
-def all_medians(evidence: Evidence) -> Table:
+def all_medians(evidence: Evidence) -> TextTable:
     """The median of every metric on every arm, a row a metric: the absolute numbers behind the ratios."""
     found = {(level.metric, level.arm): level for level in medians(evidence.valid)}
     systems = [arm for arm in evidence.arms if any(key[1] == arm for key in found)]
@@ -333,10 +335,10 @@ def all_medians(evidence: Evidence) -> Table:
         cells = (found.get((metric, arm)) for arm in systems)
         shown = (quantity(level.median, level.unit) if level else "–" for level in cells)
         rows.append((metric_words(metric), *shown))
-    return Table(("metric", *map(arms.label, systems)), tuple(rows))
+    return TextTable(("metric", *map(evidence.legend.label, systems)), tuple(rows))
 
 
-def quantile_table(samples: pd.DataFrame) -> Table:
+def quantile_table(samples: pd.DataFrame, legend: Legend) -> TextTable:
     """Start times at the usual quantiles. p99 means nothing below a hundred samples and is a dash then."""
     unit = str(samples["unit"].iloc[0])
 
@@ -345,7 +347,7 @@ def quantile_table(samples: pd.DataFrame) -> Table:
 
     rows = [
         (
-            arms.label(str(arm)),
+            legend.label(str(arm)),
             quantity(float(values.min()), unit),
             cell(values, 0.5, 1),
             cell(values, 0.9, 10),
@@ -353,6 +355,6 @@ def quantile_table(samples: pd.DataFrame) -> Table:
             quantity(float(values.max()), unit),
             f"{len(values):,}",
         )
-        for arm, values in samples.groupby("backend", sort=False, observed=True)["value"]
+        for arm, values in samples.groupby("arm", sort=False, observed=True)["value"]
     ]
-    return Table(("system", "fastest", "median", "p90", "p99", "slowest", "starts"), tuple(rows))
+    return TextTable(("system", "fastest", "median", "p90", "p99", "slowest", "starts"), tuple(rows))

@@ -1,4 +1,4 @@
-"""Verdict rows in words: what was found for each claim and system, and what was needed."""
+"""Verdict rows for readers: what was found for each claim and system, and what was needed."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ from collections import Counter
 import msgspec
 
 from bench.claims import Claim
-from bench.model import State, Verdict
-from reports import arms
+from bench.model import ALL, INSTRUMENT, State, Verdict
 from reports.load import Evidence
 from reports.names import metric_words, plain_metric
 from reports.words import NBSP, count, digits, limit, quantity, share
-
-ALL = "*"
-"""As a metric: all primary metrics of the claim together. As a backend: no system in particular."""
 
 AT_MOST = ("quantile", "absolute")
 """Kinds of claim that are about a value of at most so much; the others are about a ratio of at least."""
@@ -23,17 +19,16 @@ AT_MOST = ("quantile", "absolute")
 WORST_FIRST: tuple[State, ...] = ("refuted", "inconclusive", "not measured", "supported")
 
 
-INSTRUMENT = ("control.", "check.")
-"""Beginnings of claims that are about the instrument and not about a system."""
-
-
 def about_instrument(verdict: Verdict) -> bool:
     """Whether a row is a control's or a check's."""
-    return verdict.claim.startswith(INSTRUMENT)
+    return verdict.claim in INSTRUMENT
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One verdict as shown, in words; `goodness` only orders estimates, the best one highest."""
+class VerdictRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One verdict as shown. why: its notes in one line; reason: the same, and that the CPU was emulated.
+
+    goodness: only orders estimates, the best one highest.
+    """
 
     metric: str
     words: str
@@ -44,6 +39,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     interval: str
     needed: str
     evidence: str
+    why: str
     reason: str
     goodness: float
 
@@ -56,7 +52,7 @@ class Opinion(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     tally: str
     finding: str
-    rows: tuple[Row, ...]
+    rows: tuple[VerdictRow, ...]
 
 
 class ClaimView(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +74,7 @@ def claim_views(evidence: Evidence) -> tuple[ClaimView, ...]:
     known = {claim.id: claim for claim in evidence.claims.claim}
     given: dict[str, list[Verdict]] = {name: [] for name in known}
     for verdict in evidence.verdicts:
-        if verdict.backend not in evidence.twins and not about_instrument(verdict):
+        if verdict.arm not in evidence.controls and not about_instrument(verdict):
             given.setdefault(verdict.claim, []).append(verdict)
     kept = {
         name: rows
@@ -90,29 +86,31 @@ def claim_views(evidence: Evidence) -> tuple[ClaimView, ...]:
 
 def _claim_view(evidence: Evidence, claim: Claim | None, name: str, rows: list[Verdict]) -> ClaimView:
     systems = _by_system(rows)
-    gone = {gap.backend for gap in evidence.run.not_measured if not gap.metric}
+    gone = {gap.arm for gap in evidence.run.not_measured if not gap.metric}
     systems = {key: group for key, group in systems.items() if key[0] != evidence.baseline}
     absent = [key for key, group in systems.items() if key[0] in gone and _is_absent(group)]
     rank = {arm: place for place, arm in enumerate(evidence.arms)}
     present = [key for key in systems if key not in absent]
-    present.sort(key=lambda key: (any(map(arms.emulated, key)), rank.get(key[0], len(rank)), key))
+    present.sort(
+        key=lambda key: (any(map(evidence.legend.is_emulated, key)), rank.get(key[0], len(rank)), key)
+    )
     return ClaimView(
         id=name,
         sentence=claim.sentence if claim else name,
         why=claim.why if claim else "",
         refuted_when=claim.refuted_when if claim else "",
         opinions=tuple(_opinion(evidence, claim, key, systems[key]) for key in present),
-        absent=tuple(dict.fromkeys(arms.label(backend) for backend, _ in absent)),
+        absent=tuple(dict.fromkeys(evidence.legend.label(arm) for arm, _ in absent)),
     )
 
 
 def _by_system(rows: list[Verdict]) -> dict[tuple[str, str], list[Verdict]]:
-    """Rows by (backend, baseline). A gap names no baseline: it joins the first opinion about its backend."""
+    """Rows by (arm, baseline). A gap names no baseline: it joins the first opinion about its arm."""
     systems: dict[tuple[str, str], list[Verdict]] = {}
     for row in sorted(rows, key=lambda row: row.verdict == "not measured"):
-        key = (row.backend, row.baseline)
+        key = (row.arm, row.baseline)
         if row.verdict == "not measured" and key not in systems:
-            key = next((other for other in systems if other[0] == row.backend), key)
+            key = next((other for other in systems if other[0] == row.arm), key)
         systems.setdefault(key, []).append(row)
     return systems
 
@@ -133,7 +131,7 @@ def _opinion(
     state: State = whole.state if whole else next(s for s in WORST_FIRST if tally[s])
     return Opinion(
         arm=key[0],
-        system=_system(claim, *key),
+        system=_system(evidence, claim, *key),
         state=state,
         tally=", ".join(f"{tally[s]} {s}" for s in reversed(WORST_FIRST) if tally[s])
         if len(tally) > 1
@@ -143,14 +141,15 @@ def _opinion(
     )
 
 
-def _system(claim: Claim | None, backend: str, baseline: str) -> str:
-    if backend == ALL:
+def _system(evidence: Evidence, claim: Claim | None, arm: str, baseline: str) -> str:
+    if arm == ALL:
         return ""
-    against = claim is not None and claim.kind == "ratio" and baseline not in ("host", "")
-    return f"{arms.label(backend)} against {arms.label(baseline)}" if against else arms.label(backend)
+    label = evidence.legend.label
+    against = claim is not None and claim.kind == "ratio" and baseline not in (evidence.baseline, "")
+    return f"{label(arm)} against {label(baseline)}" if against else label(arm)
 
 
-def _finding(whole: Row | None, deciding: list[Row]) -> str:
+def _finding(whole: VerdictRow | None, deciding: list[VerdictRow]) -> str:
     """The deciding number that is worst, and what it had to be; or the reason why there is none."""
     worst = min(deciding, key=lambda row: (WORST_FIRST.index(row.state), row.goodness))
     shown = whole if whole and whole.estimate else worst
@@ -160,22 +159,17 @@ def _finding(whole: Row | None, deciding: list[Row]) -> str:
     prefix = "Worst: " if shown is whole and several else f"Worst, {worst.words}: " if several else ""
     span = f" ({shown.interval})" if shown.interval else ""
     bound = f"; {shown.needed}" if shown.needed else ""
-    reason = _without_label(shown.reason)
-    why = f". Undecided: {reason}" if shown.state == "inconclusive" and reason else ""
+    # That a CPU was emulated stands in the name of the system, which is shown beside this.
+    why = f". Undecided: {shown.why}" if shown.state == "inconclusive" and shown.why else ""
     return f"{prefix}{shown.estimate}{span}{bound}{why}"
 
 
-def _without_label(reason: str) -> str:
-    """A reason without the sentence on emulation, which the system's name says already."""
-    return "; ".join(part for part in reason.split("; ") if not part.startswith("emulated CPU"))
-
-
-def _row(evidence: Evidence, claim: Claim | None, verdict: Verdict) -> Row:
+def _row(evidence: Evidence, claim: Claim | None, verdict: Verdict) -> VerdictRow:
     known = evidence.metrics
     metric = known.get(verdict.metric) or known.get(plain_metric(verdict.metric))
     role = claim.role_of(plain_metric(verdict.metric)) if claim else None
     joint = verdict.metric == ALL
-    return Row(
+    return VerdictRow(
         metric=verdict.metric,
         words="all primary metrics together" if joint else metric_words(verdict.metric),
         definition=metric.definition if metric else "",
@@ -185,6 +179,7 @@ def _row(evidence: Evidence, claim: Claim | None, verdict: Verdict) -> Row:
         interval=between(claim, verdict),
         needed=needed(claim, verdict),
         evidence=_evidence(verdict),
+        why="; ".join(verdict.notes),
         reason=verdict.reason,
         goodness=_goodness(claim, verdict.estimate),
     )

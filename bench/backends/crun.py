@@ -73,6 +73,7 @@ class CrunBackend:
             )
         return BackendInfo(
             name=self.name,
+            kind="container",
             version=asked.stdout.splitlines()[0].removeprefix("crun version "),
             limits=tuple(limits),
             details={"start": "crun run --detach", "seccomp": "Docker's default"},

@@ -75,7 +75,7 @@ class DockerBackend(DaemonBackend):
 
     def _info(self, version: str, daemon: str, limits: tuple[str, ...]) -> BackendInfo:
         details = {"daemon": daemon, "start": "API create, attach, start"}
-        return BackendInfo(name=self.name, version=version, limits=limits, details=details)
+        return BackendInfo(name=self.name, kind="container", version=version, limits=limits, details=details)
 
 
 class DockerInstance(DaemonInstance):

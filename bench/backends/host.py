@@ -57,7 +57,10 @@ class HostBackend:
         if os.geteuid() != 0:
             return NotAvailable("chroot into the bench image needs root; run as root")
         return BackendInfo(
-            name=self.name, version=f"Linux {os.uname().release}", details={"start": "chroot + exec"}
+            name=self.name,
+            kind="host",
+            version=f"Linux {os.uname().release}",
+            details={"start": "chroot + exec"},
         )
 
     def unsupported(self, spec: InstanceSpec) -> str | None:

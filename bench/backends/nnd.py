@@ -44,7 +44,10 @@ class NndBackend(DaemonBackend):
             return NotAvailable("the client nn is not installed beside Python; run `nox -s setup`")
         details = {"daemon": "a daemon of our own", "start": "API create, attach, start"}
         return BackendInfo(
-            name=self.name, version=f"ninetynine {metadata.version('ninetynine')}", details=details
+            name=self.name,
+            kind="container",
+            version=f"ninetynine {metadata.version('ninetynine')}",
+            details=details,
         )
 
     def unsupported(self, spec: InstanceSpec) -> str | None:

@@ -57,6 +57,7 @@ class RuntimeBackend:
             return NotAvailable(f"the container engine cannot work on this host: {error}")
         return BackendInfo(
             name=self.name,
+            kind="container",
             version=f"ninetynine {_version()}",
             details={
                 "start": "clone3 + tape, in process",

@@ -68,6 +68,7 @@ class VmBackend:
         limits = () if kvm.usable else (f"emulated CPU (TCG), since KVM is not usable: {kvm.reason}",)
         return BackendInfo(
             name=f"vm-{accelerator}{suffix}",
+            kind="vm",
             version=version,
             accelerator=accelerator,
             limits=limits,

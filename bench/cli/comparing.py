@@ -211,7 +211,7 @@ def _measure(
 ) -> Path:
     """One run with OLD's profile, backends and CPUs. Raises CliError when it is interrupted."""
     plan = old.run.plan
-    asked = dict.fromkeys(choice.backends or (arm.backend for arm in plan.arms if arm.role == "arm"))
+    asked = dict.fromkeys(choice.backends or (plan.arm[name].backend for name in plan.systems))
     options = execute.Options(
         profile=plan.profile,
         backends=",".join(asked) or "host",
@@ -282,7 +282,7 @@ def _show(found: RunComparison, second: Live | None) -> None:
         line(f"note: {told}")
     tables.plain(
         console,
-        ("reading", "role", "metric", "backend", r"NEW / OLD \[interval]", "OLD → NEW", "sessions", "why"),
+        ("reading", "role", "metric", "arm", r"NEW / OLD \[interval]", "OLD → NEW", "sessions", "why"),
         [_cells(row) for row in found.rows],
     )
     console.print()
@@ -304,7 +304,7 @@ def _cells(row: ComparedRow) -> tuple[str, ...]:
         f"[{_STYLE[row.state]}]{row.state}[/]",
         row.role,
         one.metric,
-        one.backend,
+        one.arm,
         tables.plainly(_interval(row)),
         tables.plainly(words.both(row.old, row.new, row.unit)),
         f"{row.n_old}, {row.n_new}",

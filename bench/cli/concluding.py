@@ -10,8 +10,8 @@ import msgspec
 from bench import claims, store
 from bench.cli.errors import CliError
 from bench.journal import Contents
-from bench.judge import CONTROLS, JOINT, judge
-from bench.model import NotMeasured, Plan, Verdict
+from bench.judge import CONTROLS, judge
+from bench.model import JOINT, NotMeasured, Plan, Verdict
 from bench.store import Loaded
 
 _SMOKE = "the smoke profile never gives a verdict"
@@ -20,15 +20,15 @@ _SMOKE = "the smoke profile never gives a verdict"
 def conclude(plan: Plan, contents: Contents, status: str) -> list[NotMeasured]:
     """Planned (arm, metric) pairs without one valid sample, each with the reason that is known."""
     found = list(contents.missing)
-    whole = {item.backend for item in found if not item.metric}
+    whole = {item.arm for item in found if not item.metric}
     known = {metric.name for metric in plan.metrics}
-    valid = {(sample.backend, sample.metric) for sample in contents.samples if sample.valid}
+    valid = {(sample.arm, sample.metric) for sample in contents.samples if sample.valid}
     reasons: dict[tuple[str, str], str] = {}
     for sample in contents.samples:
-        reasons.setdefault((sample.backend, sample.metric), sample.reason)
+        reasons.setdefault((sample.arm, sample.metric), sample.reason)
     for pair, reason in reasons.items():
         if pair not in valid and pair[0] not in whole and pair[1] in known:
-            found.append(NotMeasured(backend=pair[0], metric=pair[1], reason=reason))
+            found.append(NotMeasured(arm=pair[0], metric=pair[1], reason=reason))
     return found
 
 
@@ -54,12 +54,12 @@ def _withheld(one: Verdict) -> Verdict:
     """The smoke profile never gives a verdict, exact comparisons (the image's digest) included."""
     if one.verdict in ("inconclusive", "not measured"):
         return one
-    return msgspec.structs.replace(one, verdict="inconclusive", reason=f"{_SMOKE}; {one.reason}")
+    return msgspec.structs.replace(one, verdict="inconclusive", notes=(_SMOKE, *one.notes))
 
 
 def reported(directory: Path, out: Path | None = None) -> Path:
     """Render `report.html`; the one place where bench reaches up to reports."""
-    from reports.errors import ReportError
+    from reports.load import ReportError
     from reports.page import render
 
     try:

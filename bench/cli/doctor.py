@@ -195,7 +195,8 @@ def forecast_of(deps: Dependencies, noise: Noise, cpus: tuple[int, ...]) -> Fore
     """The forecast for a quick run of the host and the runtime over the families of the self-test."""
     chosen = profile(PROFILE)
     offered = [one for one in deps.scenarios if one.family in selftest.FAMILIES] or list(deps.scenarios)
-    plan = make_plan(chosen, 0, arms_for([("host", "host"), (ARM, ARM)]), offered, cpus=cpus)
+    arms = arms_for({ARM: BackendInfo(name=ARM, kind="container", version="")})
+    plan = make_plan(chosen, 0, arms, offered, cpus=cpus)
     return forecast(noise, plan, {one.name: one for one in offered}, chosen, ARM)
 
 

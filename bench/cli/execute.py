@@ -57,7 +57,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 Say = Callable[[str], None]
 
 
-def start(deps: Dependencies, options: Options, watch: measure.Watch, say: Say) -> Ended:
+def start(deps: Dependencies, options: Options, observer: measure.Observer, say: Say) -> Ended:
     """A new run, from names to a closed directory. Raises CliError, StoreError, BackendError, PlanError."""
     chosen = _within(profile(options.profile), options.budget)
     typed = names.backends(options.backends, chosen.backends, list(deps.backends))
@@ -75,10 +75,10 @@ def start(deps: Dependencies, options: Options, watch: measure.Watch, say: Say) 
         with Journal(directory / journal.NAME) as book:
             book.append(RunLine(run=run))
             store.write_run(directory, run)
-            return _measure(deps, directory, run, stage, chosen, book, None, watch)
+            return _measure(deps, directory, run, stage, chosen, book, None, observer)
 
 
-def resume(deps: Dependencies, directory: Path, watch: measure.Watch, say: Say) -> Ended:
+def resume(deps: Dependencies, directory: Path, observer: measure.Observer, say: Say) -> Ended:
     """Go on with a run that was interrupted or killed, by the same plan. Raises as `start`."""
     require_root(deps)
     if not (directory / journal.NAME).exists():
@@ -97,12 +97,12 @@ def resume(deps: Dependencies, directory: Path, watch: measure.Watch, say: Say) 
         )
         with setup.stage(deps, typed, cache_dir(), say) as stage:
             _same_place(directory, old, stage)
-            run = msgspec.structs.replace(old, status="running", ended="")
+            run = msgspec.structs.replace(old, status="running", ended="", ended_because=None)
             book.append(RunLine(run=run))
             store.write_run(directory, run)
             _drop_gone(book, run.plan, stage, contents)
             so_far = journal.read(directory / journal.NAME)
-            return _measure(deps, directory, run, stage, profile(old.plan.profile), book, so_far, watch)
+            return _measure(deps, directory, run, stage, profile(old.plan.profile), book, so_far, observer)
 
 
 def require_root(deps: Dependencies) -> None:
@@ -143,7 +143,7 @@ def _measure(
     chosen: Profile,
     book: Journal,
     so_far: Contents | None,
-    watch: measure.Watch,
+    observer: measure.Observer,
 ) -> Ended:
     site = measure.Site(
         run_id=run.id,
@@ -151,13 +151,12 @@ def _measure(
         scenarios=_by_name(deps.scenarios, run.plan),
         profile=chosen,
         scratch=stage.scratch,
-        places=_places(deps, stage, run.plan),
+        resources=_resources(deps, stage, run.plan),
         decide=functools.partial(_decide, claims.load(), run.plan),
     )
-    outcome = measure.run(run.plan, site, book, so_far=so_far, watch=watch)
+    outcome = measure.run(run.plan, site, book, so_far=so_far, observer=observer)
     took = f"{outcome.steps} steps in {outcome.seconds:.0f} s"
     book.append(journal.NoteLine(text=f"measured {took}, budget {run.plan.budget_s:.0f} s"))
-    book.append(journal.NoteLine(text=f"ended: {outcome.why}"))
     ended = _ended(deps, directory, run, stage, outcome)
     book.append(RunLine(run=ended))
     book.sync()
@@ -165,7 +164,7 @@ def _measure(
     return Ended(directory=directory, run=ended)
 
 
-def _places(deps: Dependencies, stage: setup.Stage, plan: Plan) -> dict[str, measure.Maker]:
+def _resources(deps: Dependencies, stage: setup.Stage, plan: Plan) -> dict[str, measure.Maker]:
     """What the scenarios of a family share: the wire (network), the counting registry (image)."""
     found: dict[str, measure.Maker] = {}
     if deps.wire:
@@ -181,12 +180,11 @@ def _decide(
 ) -> Sequence[Progress]:
     """What a look asks, answered by the judge's own rule.
 
-    Readings that are only shown are left away where a scenario has others: the phases of starts are most of
+    Readings that are only shown are left out where a scenario has others: the phases of starts are most of
     all samples, and would take most of a look's time.
     """
-    shown = {metric.name for metric in plan.metrics if metric.role == "info"}
-    judged = {one.scenario for one in samples if one.metric not in shown}
-    asked = [one for one in samples if one.metric not in shown or one.scenario not in judged]
+    judged = {one.scenario for one in samples if one.metric not in plan.shown_only}
+    asked = [one for one in samples if one.metric not in plan.shown_only or one.scenario not in judged]
     return progress(store.frame(asked), known, plan, sessions, closed)
 
 
@@ -202,7 +200,7 @@ def _within(chosen: Profile, budget_s: float | None) -> Profile:
 
 
 def _ended(
-    deps: Dependencies, directory: Path, run: Run, stage: setup.Stage, outcome: measure.Outcome
+    deps: Dependencies, directory: Path, run: Run, stage: setup.Stage, outcome: measure.RunOutcome
 ) -> Run:
     """The run with all that is known at its end; the image's digest is computed anew from its bytes."""
     contents = journal.read(directory / journal.NAME)
@@ -220,6 +218,7 @@ def _ended(
         notes=tuple(dict.fromkeys((*run.notes, *contents.notes, *([again] if again else ()), *dropped))),
         closed=contents.closed,
         sessions_run=outcome.sessions,
+        ended_because=outcome.ended_because,
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from bench.measure import Tally, Watch
+from bench.measure import Observer, Tally
 from bench.model import Step
 
 
-class Bar(Watch):
+class Bar(Observer):
     """A rich bar on standard error. `say` prints one line of set-up above it."""
 
     def __init__(self, console: Console) -> None:
@@ -47,9 +47,9 @@ class Bar(Watch):
         again = f", {self._repeats} repeated" if self._repeats else ""
         self._progress.update(self._task, advance=steps, left=_left(seconds_left) + again)
 
-    def visited(self, repeats: int) -> None:
+    def repeated(self, takes: int) -> None:
         """Count the slices that were taken again."""
-        self._repeats += repeats
+        self._repeats += takes
 
     def looked(self, tally: Tally) -> None:
         """What the look found, above the bar."""
@@ -69,7 +69,7 @@ def _left(seconds: float) -> str:
     return f"{minutes}:{rest:02d} left"
 
 
-class Lines(Watch):
+class Lines(Observer):
     """For logs and pipes: a line for each session and one for each look, nothing else."""
 
     def __init__(self, console: Console) -> None:
@@ -95,7 +95,7 @@ class Lines(Watch):
         self.console.print(f"! {text.splitlines()[0]}", markup=False, highlight=False)
 
 
-class Silent(Watch):
+class Silent(Observer):
     """For --json: nothing at all."""
 
     def say(self, text: str) -> None:
@@ -106,7 +106,7 @@ Progressing = Bar | Lines | Silent
 
 
 def progress(console: Console, quiet: bool) -> Progressing:
-    """The watch that fits: a bar on a terminal, lines elsewhere, nothing for --json."""
+    """The observer that fits: a bar on a terminal, lines elsewhere, nothing for --json."""
     if quiet:
         return Silent()
     return Bar(console) if console.is_terminal else Lines(console)

@@ -18,7 +18,7 @@ from bench.backends.resources import owned
 from bench.cli.dependencies import Dependencies
 from bench.cli.errors import CliError
 from bench.model import ArmPlan, BackendInfo, ImageInfo, NotMeasured
-from bench.plan import Excluded, arms_for, too_dear
+from bench.plan import Excluded, arms_for, too_slow
 from bench.profiles import Profile
 from bench.scenarios.base import Scenario, error_text
 
@@ -74,10 +74,10 @@ def _ready(
             made[name].prepare(image)
         except Exception as error:
             missing.append(
-                NotMeasured(backend=infos.pop(name).name, metric="", reason=f"prepare: {error_text(error)}")
+                NotMeasured(arm=infos.pop(name).name, metric="", reason=f"prepare: {error_text(error)}")
             )
     _require(names, infos, missing)
-    arms = arms_for((info.name, name) for name, info in infos.items())
+    arms = arms_for(infos)
     return Stage(
         arms=arms,
         backends={arm.name: made[arm.backend] for arm in arms},
@@ -91,7 +91,7 @@ def _ready(
 
 def _require(names: Sequence[str], infos: Mapping[str, BackendInfo], missing: Sequence[NotMeasured]) -> None:
     """Raises CliError without the host, and where of all others that were asked for none is there."""
-    reasons = "; ".join(f"{item.backend}: {item.reason}" for item in missing)
+    reasons = "; ".join(f"{item.arm}: {item.reason}" for item in missing)
     if "host" not in infos:
         raise CliError(f"the host backend is the baseline of everything and is not available: {reasons}")
     if len(names) > 1 and len(infos) == 1:
@@ -121,7 +121,7 @@ def probe(backends: Mapping[str, Backend], say: Say) -> tuple[dict[str, BackendI
         say(f"{name}: probing")
         found = probe_one(backend)
         if isinstance(found, NotAvailable):
-            missing.append(NotMeasured(backend=name, metric="", reason=found.reason))
+            missing.append(NotMeasured(arm=name, metric="", reason=found.reason))
         else:
             infos[name] = found
     return infos, missing
@@ -151,15 +151,15 @@ def exclusions(
             elif scenario.family in profile.left_out.get(arm.name, ()):
                 reason = f"no time: left out of the {profile.name} profile for {arm.name}; run --profile full"
                 reasons[arm.name, scenario.name] = reason
-    for arm_name, scenario_name in too_dear(profile, stage.arms, scenarios, frozenset(reasons) | foreign):
+    for arm_name, scenario_name in too_slow(profile, stage.arms, scenarios, frozenset(reasons) | foreign):
         reason = f"left out of the {profile.name} profile, because {arm_name} is slow; run --profile full"
         if (arm_name, scenario_name) not in foreign:
             reasons.setdefault((arm_name, scenario_name), reason)
     missing = [
-        NotMeasured(backend=arm.name, metric=metric.name, reason=reasons[arm.name, scenario.name])
+        NotMeasured(arm=arm.name, metric=metric.name, reason=reasons[arm.name, scenario.name])
         for scenario in scenarios
         for arm in stage.arms
-        if arm.role in ("baseline", "arm")  # what a control lacks, the arm that it copies lacks as well
+        if not arm.is_control  # what a control lacks, the arm that it copies lacks as well
         and (arm.name, scenario.name) in reasons
         for metric in scenario.metrics
     ]

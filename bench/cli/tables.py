@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.cli.console import complain, out, print_json
-from bench.model import NotMeasured, Run, Verdict
+from bench.model import ALL, JOINT, NotMeasured, Run, Verdict
 from bench.store import Loaded
 
 _STYLE = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "not measured": "dim"}
@@ -34,12 +34,12 @@ def show_run(run: Run, found: list[Verdict], as_json: bool) -> None:
 
 
 def verdicts(console: Console, found: Sequence[Verdict]) -> None:
-    """A row a verdict, in the order of the claims; what was not measured in a row a claim and backend."""
-    table = _table("claim", "backend", "metric", "estimate [interval]", "margin", "verdict", "why")
+    """A row a verdict, in the order of the claims; what was not measured in a row a claim and arm."""
+    table = _table("claim", "arm", "metric", "estimate [interval]", "margin", "verdict", "why")
     for one in _gathered(found):
         table.add_row(
             one.claim,
-            one.backend,
+            one.arm,
             one.metric,
             _interval(one),
             "" if one.margin is None else f"{one.margin:.4g}",
@@ -52,20 +52,19 @@ def verdicts(console: Console, found: Sequence[Verdict]) -> None:
 def deciding(run: Run, found: Sequence[Verdict]) -> list[Verdict]:
     """The rows a reader wants first: no stress metric, and of the controls only what they say as a whole."""
     stress = {metric.name for metric in run.plan.metrics if metric.role != "primary"}
-    of_control = {arm.name for arm in run.plan.arms if arm.role in ("control", "positive")}
     return [
         one
         for one in found
-        if one.metric not in stress and (one.backend not in of_control or one.metric == "joint")
+        if one.metric not in stress and (one.arm not in run.plan.controls or one.metric == JOINT)
     ]
 
 
 def not_measured(console: Console, missing: Iterable[NotMeasured]) -> None:
-    """What is absent and why, a row a backend and reason; nothing when all is there."""
+    """What is absent and why, a row an arm and reason; nothing when all is there."""
     groups: dict[tuple[str, str], list[str]] = {}
     for one in missing:
-        groups.setdefault((one.backend, one.reason), []).append(one.metric or "everything")
-    rows = [(backend, plainly(reason), ", ".join(metrics)) for (backend, reason), metrics in groups.items()]
+        groups.setdefault((one.arm, one.reason), []).append(one.metric or "everything")
+    rows = [(arm, plainly(reason), ", ".join(metrics)) for (arm, reason), metrics in groups.items()]
     if rows:
         console.print()
         plain(console, ("not measured", "reason", "metrics"), rows)
@@ -90,10 +89,10 @@ def heading(console: Console, run: Run) -> None:
 
 
 def _gathered(found: Sequence[Verdict]) -> list[Verdict]:
-    """Not-measured rows of one claim and backend become one that counts their metrics."""
+    """Not-measured rows of one claim and arm become one that counts their metrics."""
     groups: dict[tuple[str, str, str], list[Verdict]] = {}
     for one in found:
-        key = (one.claim, one.backend, "" if one.verdict == "not measured" else one.metric)
+        key = (one.claim, one.arm, "" if one.verdict == "not measured" else one.metric)
         groups.setdefault(key, []).append(one)
     return [_counted(rows) for rows in groups.values()]
 
@@ -101,8 +100,8 @@ def _gathered(found: Sequence[Verdict]) -> list[Verdict]:
 def _counted(rows: list[Verdict]) -> Verdict:
     if len(rows) == 1:
         return rows[0]
-    names = ", ".join(row.metric for row in rows if row.metric != "*")
-    return msgspec.structs.replace(rows[0], metric=f"{len(rows)} rows", reason=f"{rows[0].reason} ({names})")
+    names = ", ".join(row.metric for row in rows if row.metric != ALL)
+    return msgspec.structs.replace(rows[0], metric=f"{len(rows)} rows", notes=(*rows[0].notes, names))
 
 
 def state(one: Verdict) -> str:

@@ -13,7 +13,8 @@ from bench.claims import Claims
 from bench.compare.change import Change, change
 from bench.compare.sides import Scale, Side, is_size, locations, pairs, scale_of
 from bench.judging.pairs import Key
-from bench.judging.rows import count, finite, join
+from bench.judging.rows import count, finite, notes
+from bench.model import ArmPlan
 from bench.stats.location import Floats
 
 RowRole = Literal["primary", "stress", "context"]
@@ -56,13 +57,14 @@ class RowDraft(msgspec.Struct, frozen=True, kw_only=True):
     n_pairs: int
     found: Change | None
     short: str
-    left_out: str
+    left_out: tuple[str, ...]
+    emulated: bool
 
 
 def wanted(old: Side, new: Side, settings: Settings) -> list[Key]:
     """Every judged metric on every ordinary arm asked for, and on the host."""
-    arms = dict.fromkeys((*old.arms, *new.arms))
-    chosen = [arm for arm in arms if not settings.backends or _asked(arm, settings.backends)]
+    arms = {name: run.loaded.run.plan.arm[name] for run in (old, new) for name in run.arms}
+    chosen = [name for name, arm in arms.items() if not settings.backends or _asked(arm, settings.backends)]
     names = dict.fromkeys((*old.metrics, *new.metrics))
     judged = [name for name in names if _first_role(name, old, new) != "info"]
     return [(name, arm) for name in judged for arm in (*chosen, old.baseline)]
@@ -100,7 +102,8 @@ def draft(key: Key, old: Side, new: Side, claims: Claims, settings: Settings) ->
         short=_unlike(metric, old, new)
         or _too_few((before.size, after.size), claims.min_sessions)
         or settings.untold,
-        left_out=join(*(_left_out(name, key, scale, one) for name, one in (("OLD", old), ("NEW", new)))),
+        left_out=notes(*(_left_out(name, key, scale, one) for name, one in (("OLD", old), ("NEW", new)))),
+        emulated=any(one.loaded.run.plan.arm[key[1]].emulated for one in (old, new)),
     )
 
 
@@ -131,9 +134,9 @@ def _change(
     return change(*values, tolerance, settings.alpha, tied=is_size(metric, old), looked=looked)
 
 
-def _asked(arm: str, backends: Sequence[str]) -> bool:
-    """`vm` asks for `vm-tcg` as well, as it does where a run is started."""
-    return any(arm == name or arm.startswith(f"{name}-") for name in backends)
+def _asked(arm: ArmPlan, backends: Sequence[str]) -> bool:
+    """By the arm's own name or its backend's: `vm` asks for `vm-tcg`, as it does where a run is started."""
+    return bool({arm.name, arm.backend} & set(backends))
 
 
 def _first_role(metric: str, old: Side, new: Side) -> str:

@@ -21,7 +21,7 @@ STATUS: dict[Answer, int] = {
 
 
 class GateResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a gate says. worse, open: the primary rows it rests on, as `metric on backend`.
+    """What a gate says. worse, open: the primary rows it rests on, as `metric on arm`.
 
     tellable: the margin at which every open row with an interval would have been told, 1 where there is none.
     """
@@ -57,8 +57,8 @@ def outcome(rows: Sequence[ComparedRow]) -> GateResult:
 
 
 def named(row: ComparedRow) -> str:
-    """`metric on backend`."""
-    return f"{row.verdict.metric} on {row.verdict.backend}"
+    """`metric on arm`."""
+    return f"{row.verdict.metric} on {row.verdict.arm}"
 
 
 def _bound(row: ComparedRow) -> float | None:

@@ -14,7 +14,7 @@ from bench.compare import words
 from bench.compare.drafts import RowDraft, RowRole, Settings, draft, margin, numbers, role_of, wanted
 from bench.compare.sides import Scale, Side
 from bench.judging.pairs import Key
-from bench.judging.rows import finite, join, label
+from bench.judging.rows import finite, join, notes
 from bench.model import State, Verdict
 from bench.stats.multiple import holm
 
@@ -76,16 +76,14 @@ def ordered(rows: Iterable[ComparedRow]) -> list[ComparedRow]:
     def rank(row: ComparedRow) -> tuple[int, int, float, str, str]:
         one = row.verdict
         much = one.estimate if one.estimate is not None and row.scale != "difference" else math.inf
-        return list(STATES).index(row.state), _ROLES.index(row.role), much, one.metric, one.backend
+        return list(STATES).index(row.state), _ROLES.index(row.role), much, one.metric, one.arm
 
     return sorted(rows, key=rank)
 
 
 def restated(row: ComparedRow, state: RowState, reason: str) -> ComparedRow:
     """The row in another state for that reason, its sentence and verdict with it."""
-    verdict = msgspec.structs.replace(
-        row.verdict, verdict=STATES[state], reason=join(reason, row.verdict.reason)
-    )
+    verdict = msgspec.structs.replace(row.verdict, verdict=STATES[state], notes=(reason, *row.verdict.notes))
     told = words.sentence(verdict, row.scale, row.unit, row.role, state)
     return msgspec.structs.replace(row, state=state, sentence=told, verdict=verdict)
 
@@ -109,7 +107,7 @@ def _row(one: RowDraft, adjusted: tuple[float, float] | None, settings: Settings
     verdict = Verdict(
         claim=CLAIM,
         metric=one.key[0],
-        backend=one.key[1],
+        arm=one.key[1],
         baseline=one.baseline,
         estimate=estimate,
         low=low,
@@ -119,7 +117,8 @@ def _row(one: RowDraft, adjusted: tuple[float, float] | None, settings: Settings
         n_sessions=min(one.n_old, one.n_new),
         n_pairs=one.n_pairs,
         verdict=STATES[state],
-        reason=join(why, one.left_out, label(one.key[1])),
+        notes=notes(why, *one.left_out),
+        emulated=one.emulated,
     )
     return ComparedRow(
         state=state,
@@ -172,7 +171,7 @@ def _absent(key: Key, old: Side, new: Side, settings: Settings) -> ComparedRow:
     verdict = Verdict(
         claim=CLAIM,
         metric=key[0],
-        backend=key[1],
+        arm=key[1],
         baseline="",
         estimate=None,
         low=None,
@@ -182,7 +181,7 @@ def _absent(key: Key, old: Side, new: Side, settings: Settings) -> ComparedRow:
         n_sessions=0,
         n_pairs=0,
         verdict=STATES[state],
-        reason=_why_absent(key, new) if gone else "OLD did not have it",
+        notes=(_why_absent(key, old, new) if gone else "OLD did not have it",),
     )
     typical = float(np.median(own.locations))
     role, unit = role_of(key, old, new), there.visits.unit[key[0]]
@@ -203,12 +202,12 @@ def _absent(key: Key, old: Side, new: Side, settings: Settings) -> ComparedRow:
     )
 
 
-def _why_absent(key: Key, new: Side) -> str:
+def _why_absent(key: Key, old: Side, new: Side) -> str:
     """NEW's own words for what it did not measure, where it has any."""
     metric, arm = key
+    names = (arm, old.loaded.run.plan.arm[arm].backend)
     for gap in new.loaded.run.not_measured:
-        same = gap.backend == arm or arm.startswith(f"{gap.backend}-")
-        if same and gap.metric in ("", metric):
+        if gap.arm in names and gap.metric in ("", metric):
             return f"not measured in NEW: {gap.reason}"
     lost = new.visits.lost.get(key)
     if lost is not None:

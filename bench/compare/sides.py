@@ -50,8 +50,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
 def side(loaded: Loaded) -> Side:
     """A run reduced to its sessions. Raises bench.judging.pairs.SamplesError."""
     visits = collect(loaded.samples)
-    arms = loaded.run.plan.arms
-    baseline = next((arm.name for arm in arms if arm.role == "baseline"), "host")
+    baseline = loaded.run.plan.baseline
     return Side(
         loaded=loaded,
         visits=visits,
@@ -59,7 +58,7 @@ def side(loaded: Loaded) -> Side:
         values=value_series(visits),
         metrics={metric.name: metric for metric in loaded.run.plan.metrics},
         baseline=baseline,
-        arms=tuple(arm.name for arm in arms if arm.role == "arm"),
+        arms=loaded.run.plan.systems,
     )
 
 

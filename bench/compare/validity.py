@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from bench.claims import Claims
-from bench.judge import CONTROLS, JOINT, judge
-from bench.model import Verdict
+from bench.judge import CONTROLS, judge
+from bench.model import JOINT, Verdict
 from bench.store import Loaded
 
 NEGATIVE, POSITIVE = CONTROLS

@@ -10,7 +10,7 @@ _SIZES = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
 
 def sentence(verdict: Verdict, scale: Scale, unit: str, role: str, state: str) -> str:
     """`cpu.integer on runtime: NEW runs at 94.9 % of OLD's performance (94.1 to 95.8 %): worse`."""
-    who = f"{verdict.metric} on {verdict.backend}"
+    who = f"{verdict.metric} on {verdict.arm}"
     told = _numbers(verdict, scale, unit, role)
     why = f" ({verdict.reason})" if verdict.reason else ""
     return f"{who}: {told}: {state}{why}" if told else f"{who}: {state}{why}"

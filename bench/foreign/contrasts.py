@@ -242,7 +242,7 @@ def _paired(frame: pd.DataFrame, cluster: str, block: str, baseline: str) -> _Pa
             "run": "",
             "session": frame[cluster],
             "block": frame[block] if block else 0,
-            "backend": frame["system"],
+            "arm": frame["system"],
             "metric": frame["metric"],
             "unit": frame["unit"],
             "better": frame["better"],
@@ -252,7 +252,7 @@ def _paired(frame: pd.DataFrame, cluster: str, block: str, baseline: str) -> _Pa
         }
     )
     visits: Visits = collect(samples)
-    sizes = visits.cells.groupby(["metric", "backend"], observed=True).size()
+    sizes = visits.cells.groupby(["metric", "arm"], observed=True).size()
     counted = dict(zip(map(_pair, sizes.index), map(int, sizes), strict=True))
     return _Paired(series=ratio_series(visits, baseline), visits=counted)
 

@@ -7,6 +7,7 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench import upgrade
 from bench.foreign.table import REQUIRED, ForeignError, Table, checked, from_run, of_a_run
 
 MAGIC = b"PAR1"
@@ -18,11 +19,11 @@ def read(data: bytes, name: str, system: str = "") -> Table:
     `system` fills a missing column system.
     """
     try:
-        frame = pq.read_table(io.BytesIO(data)).to_pandas()
+        frame = upgrade.samples(pq.read_table(io.BytesIO(data))).to_pandas()
     except (pa.ArrowException, OSError, ValueError) as error:
         said = str(error).splitlines()[0][:120]
         raise ForeignError(f"{name}: cut off or no Parquet ({said}); write it again") from error
-    if system and {"system", "backend"} & set(frame.columns):
+    if system and {"system", "arm"} & set(frame.columns):
         raise ForeignError(f"{name}: names its systems itself; leave the name before = away")
     if of_a_run(frame):
         return from_run(frame, f"{name}: row", 1)

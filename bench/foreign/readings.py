@@ -18,9 +18,9 @@ POWER = 0.8
 def reading(one: Verdict) -> str:
     """What a row says: "box runs at 98.2 % of host's performance, between 97.9 and 98.5 %: refuted …"."""
     if one.estimate is None:
-        return f"{one.backend} cannot be compared with {one.baseline}: {one.verdict}"
+        return f"{one.arm} cannot be compared with {one.baseline}: {one.verdict}"
     digits = _digits(one)
-    centre = f"{one.backend} runs at {_percent(one.estimate, digits)} % of {one.baseline}'s performance"
+    centre = f"{one.arm} runs at {_percent(one.estimate, digits)} % of {one.baseline}'s performance"
     if one.low is None or one.high is None:
         spread = ""
     else:

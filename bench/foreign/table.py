@@ -13,7 +13,7 @@ import pandas as pd
 REQUIRED = ("metric", "system", "value", "better")
 OPTIONAL = ("session", "block", "unit")
 FIELDS = (*REQUIRED, *OPTIONAL)
-SAMPLES = ("run", "session", "block", "backend", "metric", "unit", "better", "value", "valid", "reason")
+SAMPLES = ("run", "session", "block", "arm", "metric", "unit", "better", "value", "valid", "reason")
 DIRECTIONS = ("higher", "lower")
 
 Pair = tuple[str, str]
@@ -92,7 +92,7 @@ def from_run(frame: pd.DataFrame, place: str, first: int) -> Table:
     """
     session = frame["run"].astype(str) + "." + frame["session"].astype(str)
     rows = range(first, first + len(frame))
-    frame = frame.assign(system=frame["backend"], session=session, row=rows)
+    frame = frame.assign(system=frame["arm"], session=session, row=rows)
     valid = frame["valid"].to_numpy(dtype=bool)
     good, remarks = frame[valid], {}
     for (metric, system), lost in frame[~valid].groupby(["metric", "system"], observed=True):

@@ -11,7 +11,7 @@ from bench.foreign.contrasts import Contrast, contrasts
 from bench.foreign.readings import more_data, plural
 from bench.foreign.table import REQUIRED, ChoiceError, ForeignError, Table, checked, from_run, of_a_run
 from bench.judging.comparisons import exponential
-from bench.judging.rows import count, decide, finite, join
+from bench.judging.rows import count, decide, finite, notes
 from bench.model import State, Verdict
 from bench.stats.cluster import Interval
 
@@ -133,7 +133,7 @@ def _row(
     return Verdict(
         claim=CLAIM,
         metric=one.metric,
-        backend=one.system,
+        arm=one.system,
         baseline=baseline,
         estimate=estimate,
         low=low,
@@ -143,7 +143,7 @@ def _row(
         n_sessions=one.n_sessions,
         n_pairs=one.n_pairs,
         verdict=state,
-        reason=join(nothing, short, help_, one.how, flat, note if _judged(one) else ""),
+        notes=notes(nothing, short, help_, one.how, flat, note if _judged(one) else ""),
     )
 
 

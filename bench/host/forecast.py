@@ -21,7 +21,7 @@ from bench.host.spread import Noise, Spread
 from bench.measure.time_budget import CORE_LIMIT
 from bench.model import Looks, Plan
 from bench.plan import forecast as costs
-from bench.profiles import Profile, visit_s
+from bench.profiles import Profile, pace, visit_s
 from bench.scenarios.base import Scenario
 from bench.stats.power import session_sd, sessions_needed
 from bench.stats.sequential import level
@@ -141,21 +141,20 @@ def session_costs(
 ) -> SessionCosts:
     """Seconds of a session of the plan, its slices taken as long as they were here (`slices`, seconds)."""
     usual = [slices[name] / scenarios[name].cost_s for name in slices if name in scenarios]
-    pace = float(np.median(usual)) if usual else 1.0
+    slower = float(np.median(usual)) if usual else 1.0
     visits: dict[str, float] = {}
     planned = 0.0
     for step in plan.steps:
         if step.session == 0:
-            seconds = visit_s(scenarios[step.scenario], step.arm)
-            here = slices.get(step.scenario, pace * scenarios[step.scenario].cost_s)
+            seconds = visit_s(scenarios[step.scenario], pace(plan.arm[step.arm]))
+            here = slices.get(step.scenario, slower * scenarios[step.scenario].cost_s)
             planned += seconds
             visits[step.scenario] = visits.get(step.scenario, 0.0) + seconds * (
                 here / scenarios[step.scenario].cost_s
             )
     whole = sum(seconds for session, _, seconds in costs(plan, scenarios, profile) if session == 0)
     overhead = max(0.0, whole - planned)
-    core = plan.looks.first if plan.looks else plan.sessions
-    room = (CORE_LIMIT if plan.looks else 1.0) * plan.budget_s / core - overhead
+    room = (CORE_LIMIT if plan.looks else 1.0) * plan.budget_s / plan.core - overhead
     fit = min(1.0, max(0.0, room) / max(sum(visits.values()), 1e-9))
     return SessionCosts(
         scenarios={name: seconds * fit for name, seconds in visits.items()}, overhead=overhead, fit=fit

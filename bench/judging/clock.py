@@ -15,13 +15,12 @@ import numpy as np
 import pandas as pd
 
 from bench.claims import Clock, matches
-from bench.judging.comparisons import Evidence, exponential
+from bench.judging.comparisons import RunSeries, exponential
 from bench.judging.pairs import Key, Series, collect, ratio_series
-from bench.judging.rows import ALL, Gate, count, finite, join, label
-from bench.model import State, Verdict
+from bench.judging.rows import Gate, count, finite, notes
+from bench.model import ALL, CLOCK, State, Verdict
 from bench.stats.cluster import Interval, t_interval
 
-CLAIM = "check.clock"
 RATE = "check.clock_rate"
 ALPHA = 0.05
 NEVER = "shown, never decides"
@@ -34,7 +33,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """One figure against the host's own: the ratio between them, 1 where they agree."""
 
     metric: str
-    backend: str
+    arm: str
     baseline: str
     interval: Interval
     n_pairs: int
@@ -44,7 +43,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 def clock_rows(
     clock: Clock,
     samples: pd.DataFrame,
-    evidence: Evidence,
+    evidence: RunSeries,
     baseline: str,
     arms: Sequence[str],
     gate: Gate,
@@ -57,8 +56,8 @@ def clock_rows(
     ]
     checks: dict[str, list[Check]] = {}
     for check in tool_checks(clock, samples, baseline):
-        if check.backend in arms:
-            checks.setdefault(check.backend, []).append(check)
+        if check.arm in arms:
+            checks.setdefault(check.arm, []).append(check)
     return [*rates, *(row for found in checks.values() for row in _tool_rows(clock, found, gate))]
 
 
@@ -69,10 +68,10 @@ def tool_checks(clock: Clock, samples: pd.DataFrame, baseline: str) -> Iterator[
     for suffix, (column, against) in TIMES.items():
         if column not in fixed.columns or fixed.empty:
             continue
-        for (metric, backend), series in ratio_series(collect(_work(fixed, column)), baseline).items():
+        for (metric, arm), series in ratio_series(collect(_work(fixed, column)), baseline).items():
             yield Check(
                 metric=f"{metric}.{suffix}",
-                backend=backend,
+                arm=arm,
                 baseline=baseline,
                 interval=exponential(t_interval(series.locations, ALPHA)),
                 n_pairs=series.n_pairs,
@@ -92,7 +91,7 @@ def _work(samples: pd.DataFrame, column: str) -> pd.DataFrame:
 def _rate(key: Key, series: Series) -> Check:
     return Check(
         metric=RATE,
-        backend=key[1],
+        arm=key[1],
         baseline="",
         interval=t_interval(series.locations, ALPHA),
         n_pairs=series.n_pairs,
@@ -125,15 +124,14 @@ def _tool_rows(clock: Clock, checks: Sequence[Check], gate: Gate) -> list[Verdic
     state: State = "refuted" if "refuted" in states else "inconclusive" if len(states) > 1 else states.pop()
     worst = max(checks, key=lambda check: abs(np.log(check.interval.estimate)) if check.n_pairs else 0.0)
     agree = sum(_state(clock, check, gate) == "supported" for check in checks)
-    reason = join(
+    told = notes(
         f"{agree} of {count(len(checks), 'comparison')} of tools' figures with the host's clock and CPU "
         f"accounting agree within {100.0 * clock.tolerance:g} %",
         f"differ: {', '.join(check.metric for check in apart)}" if apart else "",
         "the numbers are those of the widest difference",
         NEVER,
-        label(worst.backend),
     )
-    joint = _verdict(clock, msgspec.structs.replace(worst, metric=ALL), state, reason)
+    joint = _verdict(clock, msgspec.structs.replace(worst, metric=ALL), state, told)
     return [joint, *(_row(clock, check, gate) for check in apart)]
 
 
@@ -146,15 +144,15 @@ def _row(clock: Clock, check: Check, gate: Gate) -> Verdict:
     else:
         said = f"the tool's own figure, relative to {check.baseline}, is {off} off that by {check.against}"
     few = f"{count(found.n_clusters, 'session')}, a check needs at least {gate.min_sessions}"
-    reason = join(said, few if found.n_clusters < gate.min_sessions else "", NEVER, label(check.backend))
-    return _verdict(clock, check, state, reason)
+    told = notes(said, few if found.n_clusters < gate.min_sessions else "", NEVER)
+    return _verdict(clock, check, state, told)
 
 
-def _verdict(clock: Clock, check: Check, state: State, reason: str) -> Verdict:
+def _verdict(clock: Clock, check: Check, state: State, told: tuple[str, ...]) -> Verdict:
     return Verdict(
-        claim=CLAIM,
+        claim=CLOCK,
         metric=check.metric,
-        backend=check.backend,
+        arm=check.arm,
         baseline=check.baseline,
         estimate=finite(check.interval.estimate),
         low=finite(check.interval.low),
@@ -164,5 +162,5 @@ def _verdict(clock: Clock, check: Check, state: State, reason: str) -> Verdict:
         n_sessions=check.interval.n_clusters,
         n_pairs=check.n_pairs,
         verdict=state,
-        reason=reason,
+        notes=told,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
 import msgspec
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.claims import Claim
 from bench.judging.pairs import Key, Series, Visits, ratio_series, value_series
-from bench.model import Role
+from bench.model import Kind, Role
 from bench.stats.cluster import Interval, t_interval
 from bench.stats.location import Floats, Ints, medians_by_group
 from bench.stats.quantile import quantile_bounds
@@ -42,7 +42,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     metric: str
     shown: str
     role: Role
-    backend: str
+    arm: str
     baseline: str
     series: Series
     bounds: Bounds
@@ -51,11 +51,15 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     tail: float = 0.0
 
 
-class Evidence:
-    """The samples of a run, with each kind of series worked out once, when it is first asked for."""
+class RunSeries:
+    """The samples of a run, with each kind of series computed once, when it is first asked for.
 
-    def __init__(self, visits: Visits) -> None:
+    kinds: what each arm runs in, where it is known.
+    """
+
+    def __init__(self, visits: Visits, kinds: Mapping[str, Kind] | None = None) -> None:
         self.visits = visits
+        self.kinds = kinds or {}
         self._ratios: dict[str, dict[Key, Series]] = {}
         self._values: dict[Key, Series] | None = None
         self._places: dict[Key, NDArray[np.intp]] | None = None
@@ -69,51 +73,53 @@ class Evidence:
         return self._ratios[baseline]
 
     def values(self) -> dict[Key, Series]:
-        """Own values of every backend, in the samples' unit."""
+        """Own values of every arm, in the samples' unit."""
         if self._values is None:
             self._values = value_series(self.visits)
         return self._values
 
     def raw(self, key: Key) -> tuple[Floats, Ints]:
-        """All usable values of one metric on one backend, with the session each came from."""
+        """All usable values of one metric on one arm, with the session each came from."""
         if self._places is None:
-            groups = self.visits.usable.groupby(["metric", "backend"], observed=True).indices
+            groups = self.visits.usable.groupby(["metric", "arm"], observed=True).indices
             self._places = cast(dict[Key, NDArray[np.intp]], groups)
         rows = self._places.get(key, np.empty(0, dtype=np.intp))
         return self._numbers[rows], self._sessions[rows]
 
 
-def comparisons(claim: Claim, evidence: Evidence, skip: frozenset[str]) -> Iterator[Comparison]:
-    """All comparisons of a claim on what was tried, leaving out the backends and metrics named in `skip`."""
+def comparisons(claim: Claim, evidence: RunSeries, skip: frozenset[str]) -> Iterator[Comparison]:
+    """All comparisons of a claim on what was tried, leaving out the arms and metrics named in `skip`."""
     tried = evidence.visits.tried
-    for metric, backend in sorted(tried):
+    for metric, arm in sorted(tried):
         role = claim.role_of(metric)
-        if role is None or metric in skip or backend in skip or not claim.speaks_of(backend):
+        if role is None or metric in skip or arm in skip:
+            continue
+        if not claim.speaks_of(arm, evidence.kinds.get(arm)):
             continue
         if claim.kind == "ratio":
             for baseline in claim.baselines:
-                if (metric, baseline) in tried and backend != baseline:
-                    yield ratio(evidence, (metric, backend), role, baseline)
+                if (metric, baseline) in tried and arm != baseline:
+                    yield ratio(evidence, (metric, arm), role, baseline)
         elif claim.kind == "quantile":
             for q in claim.quantiles:
-                yield _quantile(claim, evidence, (metric, backend), role, q)
+                yield _quantile(claim, evidence, (metric, arm), role, q)
         elif claim.kind == "absolute":
-            yield _absolute(claim, evidence, (metric, backend), role)
+            yield _absolute(claim, evidence, (metric, arm), role)
 
 
-def ratio(evidence: Evidence, key: Key, role: Role, baseline: str) -> Comparison:
-    """Performance of (metric, backend) relative to `baseline`, from the pairs inside their blocks."""
+def ratio(evidence: RunSeries, key: Key, role: Role, baseline: str) -> Comparison:
+    """Performance of (metric, arm) relative to `baseline`, from the pairs inside their blocks."""
     series = evidence.ratios(baseline).get(key, Series())
 
     def bounds(alpha: float) -> Interval:
         return exponential(t_interval(series.locations, alpha))
 
-    metric, backend = key
+    metric, arm = key
     return Comparison(
         metric=metric,
         shown=metric,
         role=role,
-        backend=backend,
+        arm=arm,
         baseline=baseline,
         series=series,
         bounds=bounds,
@@ -121,8 +127,8 @@ def ratio(evidence: Evidence, key: Key, role: Role, baseline: str) -> Comparison
     )
 
 
-def _absolute(claim: Claim, evidence: Evidence, key: Key, role: Role) -> Comparison:
-    metric, backend = key
+def _absolute(claim: Claim, evidence: RunSeries, key: Key, role: Role) -> Comparison:
+    metric, arm = key
     series = evidence.values().get(key, Series())
     factor, blocked = _factor(evidence.visits.unit[metric], claim.unit)
 
@@ -133,7 +139,7 @@ def _absolute(claim: Claim, evidence: Evidence, key: Key, role: Role) -> Compari
         metric=metric,
         shown=metric,
         role=role,
-        backend=backend,
+        arm=arm,
         baseline="",
         series=series,
         bounds=bounds,
@@ -142,8 +148,8 @@ def _absolute(claim: Claim, evidence: Evidence, key: Key, role: Role) -> Compari
     )
 
 
-def _quantile(claim: Claim, evidence: Evidence, key: Key, role: Role, q: float) -> Comparison:
-    metric, backend = key
+def _quantile(claim: Claim, evidence: RunSeries, key: Key, role: Role, q: float) -> Comparison:
+    metric, arm = key
     raw, owners = evidence.raw(key)
     factor, blocked = _factor(evidence.visits.unit[metric], claim.unit)
     positive = raw > 0
@@ -165,7 +171,7 @@ def _quantile(claim: Claim, evidence: Evidence, key: Key, role: Role, q: float) 
         metric=metric,
         shown=f"{metric}.p{100 * q:g}",
         role=role,
-        backend=backend,
+        arm=arm,
         baseline="",
         series=series,
         bounds=bounds,

@@ -13,23 +13,21 @@ import msgspec
 import numpy as np
 
 from bench.claims import Claims, Control, matches
-from bench.judging.comparisons import Evidence, exponential
+from bench.judging.comparisons import RunSeries, exponential
 from bench.judging.pairs import Series
-from bench.judging.rows import Gate, count, finite, join, percent
-from bench.model import Plan, State, Verdict
+from bench.judging.rows import Gate, count, finite, notes, percent
+from bench.model import AA, JOINT, Plan, State, Verdict
 from bench.stats.cluster import Interval, t_interval
 from bench.stats.control import FLOOR, RESERVE, joint_control
 from bench.stats.location import Floats
 from bench.stats.multiple import holm
 
-CLAIM = "control.aa"
-JOINT = "joint"
 ROW_ALPHA = 0.05
 
 Pair = tuple[str, str]
 """(copy, what it is a copy of)."""
 
-Place = tuple[str, str, str]
+Cell = tuple[str, str, str]
 """(metric, copy, what it is a copy of)."""
 
 
@@ -37,35 +35,30 @@ class Joint(msgspec.Struct, frozen=True, kw_only=True):
     """The one test over all pairs and metrics. adjusted, common: doubled, as each is half of the test."""
 
     p: float
-    adjusted: dict[Place, float]
+    adjusted: dict[Cell, float]
     common: dict[Pair, float]
 
 
 def pairs_of(claims: Claims, plan: Plan | None) -> tuple[Pair, ...]:
     """The pairs of copies: the plan's, and without a plan (or a control in it) those of the claims file."""
-    planned = tuple(
-        (arm.name, arm.twin_of or claims.control.baseline)
-        for arm in (plan.arms if plan else ())
-        if arm.role == "control"
-    )
-    return planned or claims.control.pairs
+    return (plan.copies if plan else ()) or claims.control.pairs
 
 
 def control_rows(
-    claims: Claims, evidence: Evidence, gate: Gate, skip: frozenset[str], pairs: tuple[Pair, ...]
+    claims: Claims, evidence: RunSeries, gate: Gate, skip: frozenset[str], pairs: tuple[Pair, ...]
 ) -> list[Verdict]:
     """The joint row first, then one row a metric and pair. Without pairs the joint row alone, saying so."""
     found = {
         (metric, arm, original): series
         for arm, original in pairs
-        for (metric, backend), series in evidence.ratios(original).items()
-        if backend == arm and metric not in skip
+        for (metric, other), series in evidence.ratios(original).items()
+        if other == arm and metric not in skip
     }
     fit = {place: series for place, series in found.items() if series.n_sessions >= gate.min_sessions}
     why_not = _why_not(gate, pairs[0], found.values())
     if gate.smoke or not fit:
         empty = Interval(estimate=math.nan, low=math.nan, high=math.nan, se=math.nan, n_clusters=0)
-        first = _row(claims.control, (JOINT, *pairs[0]), empty, 0, "inconclusive", why_not)
+        first = _row(claims.control, (JOINT, *pairs[0]), empty, 0, "inconclusive", (why_not,))
         return [first, *(_plain(claims.control, place, series, why_not) for place, series in found.items())]
     result = joined(fit, claims.control.counts)
     level = claims.control.alpha * RESERVE
@@ -73,7 +66,7 @@ def control_rows(
     return [_joint(claims.control, fit, result, level, pairs), *rows]
 
 
-def joined(fit: Mapping[Place, Series], counts: tuple[str, ...]) -> Joint:
+def joined(fit: Mapping[Cell, Series], counts: tuple[str, ...]) -> Joint:
     """Holm over every metric of every pair, and one common shift a pair; half of the level for each half.
 
     The shifts of several pairs share their half by Bonferroni. Neither asks how pairs or metrics depend.
@@ -88,7 +81,7 @@ def joined(fit: Mapping[Place, Series], counts: tuple[str, ...]) -> Joint:
     return Joint(p=min([*adjusted.values(), *common.values()]), adjusted=adjusted, common=common)
 
 
-def _tested(fit: Mapping[Place, Series], counts: tuple[str, ...]) -> tuple[Floats, float]:
+def _tested(fit: Mapping[Cell, Series], counts: tuple[str, ...]) -> tuple[Floats, float]:
     """(Holm-adjusted p-values of the metrics, p-value of a shift common to all)."""
     within = np.array([series.within for series in fit.values()])
     mask = np.array([matches(metric, counts) for metric, _, _ in fit])
@@ -112,11 +105,11 @@ def mean_ratio(fit: Iterable[Series], alpha: float) -> Interval:
 
 
 def _joint(
-    control: Control, fit: dict[Place, Series], result: Joint, level: float, pairs: tuple[Pair, ...]
+    control: Control, fit: dict[Cell, Series], result: Joint, level: float, pairs: tuple[Pair, ...]
 ) -> Verdict:
     failed = result.p <= level
     silent = [pair for pair in pairs if pair not in result.common]
-    reason = join(
+    told = notes(
         f"{count(len(fit), 'metric')} of {count(len(result.common), 'pair')} judged together, "
         f"p = {result.p:.2g}, fails at {level:g} or below",
         f"two copies of one arm differ: {', '.join(_guilty(fit, result, level))}" if failed else "",
@@ -125,10 +118,10 @@ def _joint(
     state: State = "refuted" if failed else "supported"
     interval = mean_ratio(fit.values(), control.alpha)
     total = sum(series.n_pairs for series in fit.values())
-    return _row(control, (JOINT, *pairs[0]), interval, total, state, reason)
+    return _row(control, (JOINT, *pairs[0]), interval, total, state, told)
 
 
-def _guilty(fit: dict[Place, Series], result: Joint, level: float) -> list[str]:
+def _guilty(fit: dict[Cell, Series], result: Joint, level: float) -> list[str]:
     """What differs, by how much, in words."""
     named = [
         f"{metric} of {arm} by {percent(float(np.mean(fit[metric, arm, original].locations)))}"
@@ -143,7 +136,7 @@ def _guilty(fit: dict[Place, Series], result: Joint, level: float) -> list[str]:
 
 
 def _metric_row(
-    control: Control, place: Place, series: Series, result: Joint, level: float, gate: Gate
+    control: Control, place: Cell, series: Series, result: Joint, level: float, gate: Gate
 ) -> Verdict:
     interval = exponential(t_interval(series.locations, ROW_ALPHA))
     p = result.adjusted.get(place)
@@ -156,12 +149,12 @@ def _metric_row(
         state, reason = "supported", "equal within the margin on both sides"
     else:
         reason = "no difference found, but the interval is wider than the margin on one side or both"
-    return _row(control, place, interval, series.n_pairs, state, reason)
+    return _row(control, place, interval, series.n_pairs, state, (reason,))
 
 
-def _plain(control: Control, place: Place, series: Series, reason: str) -> Verdict:
+def _plain(control: Control, place: Cell, series: Series, reason: str) -> Verdict:
     interval = exponential(t_interval(series.locations, ROW_ALPHA))
-    return _row(control, place, interval, series.n_pairs, "inconclusive", reason)
+    return _row(control, place, interval, series.n_pairs, "inconclusive", (reason,))
 
 
 def _why_not(gate: Gate, first: Pair, found: Iterable[Series]) -> str:
@@ -174,13 +167,13 @@ def _why_not(gate: Gate, first: Pair, found: Iterable[Series]) -> str:
 
 
 def _row(
-    control: Control, place: Place, interval: Interval, n_pairs: int, state: State, reason: str
+    control: Control, place: Cell, interval: Interval, n_pairs: int, state: State, told: tuple[str, ...]
 ) -> Verdict:
     metric, arm, original = place
     return Verdict(
-        claim=CLAIM,
+        claim=AA,
         metric=metric,
-        backend=arm,
+        arm=arm,
         baseline=original,
         estimate=finite(interval.estimate),
         low=finite(interval.low),
@@ -190,5 +183,5 @@ def _row(
         n_sessions=interval.n_clusters,
         n_pairs=n_pairs,
         verdict=state,
-        reason=reason,
+        notes=told,
     )

@@ -7,13 +7,14 @@ Asked after every session, so it works out only what decides: no rows, no words.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import msgspec
 import pandas as pd
 
 from bench.claims import Claim, Claims
-from bench.judging.comparisons import Comparison, Evidence, comparisons
+from bench.judging.comparisons import Comparison, RunSeries, comparisons
 from bench.judging.outlook import needed_with_looks
 from bench.judging.pairs import collect
 from bench.judging.progress import Progress
@@ -42,7 +43,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     """What all comparisons of one look share."""
 
     claims: Claims
-    evidence: Evidence
+    evidence: RunSeries
     looks: Looks
     spending: Spending
     gate: Gate
@@ -54,23 +55,22 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
     def standings(self, plan: Plan) -> Iterator[Standing]:
         """All comparisons that may keep an arm in the run."""
-        shown_only = {metric.name for metric in plan.metrics if metric.role == "info"}
-        silent = {arm.name for arm in plan.arms} - _judged(plan)
-        positive = _named(plan, "positive")
+        silent = plan.arm.keys() - plan.judged
+        positive = {plan.positive.name} if plan.positive else set()
         for claim in (claim for claim in self.claims.claim if claim.kind in JUDGED):
-            skip = shown_only | (silent - positive if claim.kind == "ratio" else silent)
-            listed = list(comparisons(claim, self.evidence, frozenset(skip)))
+            skip = plan.shown_only | (silent - positive if claim.kind == "ratio" else silent)
+            listed = list(comparisons(claim, self.evidence, skip))
             together = families(claim, listed)
             for comparison in listed:
                 # The positive control is looked for one metric at a time (bench.judging.positive).
-                alone = comparison.backend in positive
+                alone = comparison.arm in positive
                 yield self.standing(claim, comparison, 1 if alone else together[family_of(comparison)])
 
     def standing(self, claim: Claim, comparison: Comparison, family: int) -> Standing:
         """Whether this comparison asks for more sessions, and for how many."""
         return Standing(
             scenario=comparison.scenario,
-            arms=tuple(arm for arm in (comparison.backend, comparison.baseline) if arm),
+            arms=tuple(arm for arm in (comparison.arm, comparison.baseline) if arm),
             primary=comparison.role == "primary",
             over=self.spending.stopped(comparison) is not None or self.spending.exhausted(comparison),
             needed=self.needed(claim, comparison, family),
@@ -113,17 +113,16 @@ def progress(
     """
     look = Look(
         claims=claims,
-        evidence=Evidence(collect(samples)),
+        evidence=RunSeries(collect(samples), {arm.name: arm.kind for arm in plan.arms}),
         looks=plan.looks or Looks(first=plan.sessions, last=plan.sessions),
         spending=spending(plan, sessions, closed, final=False),
         gate=Gate(min_sessions=claims.min_sessions, smoke=False),
     )
-    standings: dict[str, list[Standing]] = {}
+    standings: defaultdict[str, list[Standing]] = defaultdict(list)
     for standing in look.standings(plan):
-        standings.setdefault(standing.scenario, []).append(standing)
-    arms = {arm.name: arm for arm in plan.arms}
+        standings[standing.scenario].append(standing)
     return [
-        _progress(look, scenario, arms[name], _concerning(plan, arms[name], standings.get(scenario, [])))
+        _progress(look, scenario, plan.arm[name], _concerning(plan, plan.arm[name], standings[scenario]))
         for scenario, name in dict.fromkeys((step.scenario, step.arm) for step in plan.steps)
     ]
 
@@ -138,7 +137,7 @@ def _progress(look: Look, scenario: str, arm: ArmPlan, standings: list[Standing]
     needed = max((one.needed for one in counted), default=look.done)
     if place in look.spending.closed:
         needed = look.done
-    elif arm.role == "arm" and not _tried(look, scenario, arm.name):
+    elif arm.is_system and not _tried(look, scenario, arm.name):
         needed = look.done + look.claims.min_sessions  # planned and not come yet
     elif ended and needed > look.done:
         needed = math.inf
@@ -154,20 +153,11 @@ def _tried(look: Look, scenario: str, arm: str) -> bool:
 
 def _concerning(plan: Plan, arm: ArmPlan, standings: list[Standing]) -> list[Standing]:
     """The comparisons of a scenario that an arm has to stay for."""
-    judged = _judged(plan)
-    if arm.role == "baseline":
-        judged |= _named(plan, "positive")
-    elif arm.role == "positive" or arm.name in judged:
+    judged = set(plan.judged)
+    if arm.name == plan.baseline:
+        judged |= {plan.positive.name} if plan.positive else set()
+    elif arm == plan.positive or arm.name in judged:
         judged = {arm.name}
     elif arm.twin_of in judged:
         judged = {arm.twin_of}
     return [one for one in standings if judged & set(one.arms)]
-
-
-def _judged(plan: Plan) -> set[str]:
-    """The arms that claims speak of here."""
-    return _named(plan, "arm") or _named(plan, "control")
-
-
-def _named(plan: Plan, role: str) -> set[str]:
-    return {arm.name for arm in plan.arms if arm.role == role}

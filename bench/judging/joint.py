@@ -10,21 +10,21 @@ each metric alone keeps its level, whenever it was closed.
 from __future__ import annotations
 
 from bench.claims import Claim
-from bench.judging.rows import ALL, ONCE, Judged, decide, finite, join, label, margin_of
+from bench.judging.rows import ONCE, Judged, decide, finite, margin_of, notes
 from bench.judging.spending import Spending
-from bench.model import State, Verdict
+from bench.model import ALL, State, Verdict
 from bench.stats.cluster import Interval
 
 
 def joint_row(
     claim: Claim,
-    backend: str,
+    arm: str,
     baseline: str,
     judged: list[Judged],
     missing: list[str],
     spending: Spending = ONCE,
 ) -> Verdict:
-    """The row `*` of a claim with rule `all`, from the rows of its primary metrics on one backend.
+    """The row `*` of a claim with rule `all`, from the rows of its primary metrics on one arm.
 
     Its numbers are those of the worst metric: for a ratio estimate = smallest estimate, low = smallest low
     (holds at alpha), high = smallest high at alpha / metrics. For "at most" claims the same with largest.
@@ -40,18 +40,17 @@ def joint_row(
     ]
     open_ = [one.source.shown for one in judged if one.row.verdict != "supported"]
     state: State = "refuted" if broken else "inconclusive" if open_ or missing else "supported"
-    reason = join(
+    told = notes(
         f"refuted by {', '.join(broken)}" if broken else "",
         f"not supported alone: {', '.join(open_)}" if open_ and not broken else "",
         f"not measured: {', '.join(missing)}" if missing else "",
         f"joins {len(judged)} primary metrics, numbers are those of the worst",
-        label(backend, baseline),
     )
     estimate, low, high = _worst([one.interval for one in ready], corrected, at_least)
     return Verdict(
         claim=claim.id,
         metric=ALL,
-        backend=backend,
+        arm=arm,
         baseline=baseline,
         estimate=estimate,
         low=low,
@@ -61,7 +60,7 @@ def joint_row(
         n_sessions=min((one.row.n_sessions for one in judged), default=0),
         n_pairs=min((one.row.n_pairs for one in judged), default=0),
         verdict=state,
-        reason=reason,
+        notes=told,
     )
 
 

@@ -1,4 +1,4 @@
-"""What could not be measured gets a row too, with the reason in words."""
+"""Verdict rows of what could not be measured, with the reason."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from bench.claims import Claim, Claims
-from bench.judging.rows import ALL, join
-from bench.model import ImageInfo, NotMeasured, State, Verdict
+from bench.judging.rows import notes
+from bench.model import ALL, ImageInfo, Kind, NotMeasured, State, Verdict
 
 Triple = tuple[str, str, str]
 
@@ -16,84 +16,95 @@ UNCLAIMED = "unclaimed"
 """Claim of a missing metric that no sentence speaks of."""
 
 
-def listed(claims: Claims, not_measured: Sequence[NotMeasured], controls: Mapping[str, str]) -> list[Verdict]:
-    """Rows for all the measurement itself could not do: one for each claim that misses it.
+def listed(
+    claims: Claims,
+    not_measured: Sequence[NotMeasured],
+    controls: Mapping[str, str],
+    kinds: Mapping[str, Kind],
+) -> list[Verdict]:
+    """Rows for what the measurement itself reported missing: one for each claim that lacks it.
 
     controls: arm → the claim of the control that it is part of.
     """
     rows = []
     for gap in not_measured:
-        if gap.backend in controls:
-            owners = [controls[gap.backend]]
+        if gap.arm in controls:
+            owners = [controls[gap.arm]]
         else:
-            owners = [claim.id for claim in claims.claim if _misses(claim, gap)] or [UNCLAIMED]
-        rows += [empty(owner, gap.metric or ALL, gap.backend, "", gap.reason) for owner in owners]
+            kind = kinds.get(gap.arm)
+            owners = [claim.id for claim in claims.claim if _misses(claim, gap, kind)] or [UNCLAIMED]
+        rows += [empty(owner, gap.metric or ALL, gap.arm, "", gap.reason) for owner in owners]
     return rows
 
 
-def _misses(claim: Claim, gap: NotMeasured) -> bool:
+def _misses(claim: Claim, gap: NotMeasured, kind: Kind | None) -> bool:
     if claim.kind in ("later", "digest"):
         return False
     if gap.metric:
         named = claim.role_of(gap.metric) or any(one.startswith(gap.metric + ".") for one in claim.primary)
-        return bool(named) and (claim.speaks_of(gap.backend) or gap.backend in claim.baselines)
-    served = any(name == gap.backend or name.startswith(gap.backend + "-") for name in claim.baselines)
-    return claim.speaks_of(gap.backend) or served
+        return bool(named) and (claim.speaks_of(gap.arm, kind) or gap.arm in claim.baselines)
+    return claim.speaks_of(gap.arm, kind) or gap.arm in (*claim.baselines, claim.baseline_backend)
 
 
 def absent(
-    claim: Claim, backends: Sequence[str], done: set[Triple], told_rows: Sequence[Verdict]
+    claim: Claim,
+    arms: Sequence[str],
+    done: set[Triple],
+    reported: Sequence[Verdict],
+    kinds: Mapping[str, Kind],
 ) -> list[Verdict]:
     """Rows for primary metrics of a claim without a sample, where the measurement gave no reason itself.
 
-    done: (metric, backend, baseline) that have a comparison. Of several baselines only the first is due: the
-    others stand in where it cannot run. One row `*` where a backend lacks all of a claim.
+    done: (metric, arm, baseline) that have a comparison. Of several baselines only the first is due: the
+    others stand in where it cannot run. One row `*` where an arm lacks all of a claim.
     """
     baseline = claim.baselines[0] if claim.kind in ("ratio", "same") else ""
-    told = {(row.metric, row.backend) for row in told_rows if row.claim == claim.id}
+    told = {(row.metric, row.arm) for row in reported if row.claim == claim.id}
     rows = []
-    for backend in backends:
+    for arm in arms:
         if (
-            not claim.speaks_of(backend)
-            or backend in claim.baselines
-            or told & {(ALL, backend), (ALL, baseline)}
+            not claim.speaks_of(arm, kinds.get(arm))
+            or arm in claim.baselines
+            or told & {(ALL, arm), (ALL, baseline)}
         ):
             continue
-        due = [name for name in claim.required(backend) if not told & {(name, backend), (name, baseline)}]
-        lacking = [name for name in due if (name, backend, baseline) not in done]
-        if len(lacking) > 1 and len(lacking) == len(claim.required(backend)):
-            rows.append(_absent_row(claim, ALL, backend, baseline, backends, ", ".join(lacking)))
+        required = claim.required(kinds.get(arm))
+        due = [name for name in required if not told & {(name, arm), (name, baseline)}]
+        lacking = [name for name in due if (name, arm, baseline) not in done]
+        if len(lacking) > 1 and len(lacking) == len(required):
+            rows.append(_absent_row(claim, ALL, arm, baseline, arms, ", ".join(lacking)))
         else:
-            rows += [_absent_row(claim, name, backend, baseline, backends, name) for name in lacking]
+            rows += [_absent_row(claim, name, arm, baseline, arms, name) for name in lacking]
     return rows
 
 
 def _absent_row(
-    claim: Claim, metric: str, backend: str, baseline: str, backends: Sequence[str], names: str
+    claim: Claim, metric: str, arm: str, baseline: str, arms: Sequence[str], names: str
 ) -> Verdict:
-    if baseline == "vm-kvm" and "vm-kvm" not in backends and "vm-tcg" in backends:
-        reason = "no usable KVM on this host: its virtual machines ran as vm-tcg, judged apart"
+    others = [name for name in claim.baselines if name in arms]
+    if baseline and baseline not in arms and others:
+        reason = f"{baseline} is not in this run; {others[0]} is, and is judged by itself"
     else:
-        reason = f"no samples of {names} for {backend}" + (f" beside {baseline}" if baseline else "")
-    return empty(claim.id, metric, backend, baseline, reason)
+        reason = f"no samples of {names} for {arm}" + (f" beside {baseline}" if baseline else "")
+    return empty(claim.id, metric, arm, baseline, reason)
 
 
 def merge(rows: Sequence[Verdict], gaps: Sequence[Verdict]) -> list[Verdict]:
     """Rows of one claim beside its gaps, never two for one thing.
 
-    What was partly measured before it broke keeps its row, which tells the gap's reason; a row with nothing
-    in it gives way to the gap.
+    What was partly measured before it broke keeps its row and gets the gap's reason as a note; a row with
+    nothing in it is replaced by the gap.
     """
     kept: list[Verdict] = []
     told: set[tuple[str, str]] = set()
     for row in rows:
-        named = [gap for gap in gaps if gap.backend == row.backend and gap.metric in (ALL, row.metric)]
+        named = [gap for gap in gaps if gap.arm == row.arm and gap.metric in (ALL, row.metric)]
         if named and row.n_pairs == 0:
             continue
-        reason = join(row.reason, *(f"not complete: {gap.reason}" for gap in named))
-        told.update((gap.metric, gap.backend) for gap in named)
-        kept.append(msgspec.structs.replace(row, reason=reason))
-    return [*kept, *(gap for gap in gaps if (gap.metric, gap.backend) not in told)]
+        more = (f"not complete: {gap.reason}" for gap in named)
+        told.update((gap.metric, gap.arm) for gap in named)
+        kept.append(msgspec.structs.replace(row, notes=(*row.notes, *more)))
+    return [*kept, *(gap for gap in gaps if (gap.metric, gap.arm) not in told)]
 
 
 def later(claim: Claim) -> Verdict:
@@ -102,8 +113,9 @@ def later(claim: Claim) -> Verdict:
 
 
 def nobody(claim: Claim) -> Verdict:
-    """The row of a claim about systems none of which were in the run."""
-    reason = f"none of the systems it speaks of was in this run ({', '.join(claim.backends)})"
+    """The row of a claim none of whose systems was in the run."""
+    systems = ", ".join((*claim.arms, *claim.arm_kinds))
+    reason = f"none of the systems it speaks of was in this run ({systems})"
     return empty(claim.id, ALL, ALL, "", reason)
 
 
@@ -122,13 +134,13 @@ def digest(claim: Claim, image: ImageInfo | None) -> Verdict:
 
 
 def empty(
-    claim: str, metric: str, backend: str, baseline: str, reason: str, state: State = "not measured"
+    claim: str, metric: str, arm: str, baseline: str, reason: str, state: State = "not measured"
 ) -> Verdict:
     """A row without numbers."""
     return Verdict(
         claim=claim,
         metric=metric,
-        backend=backend,
+        arm=arm,
         baseline=baseline,
         estimate=None,
         low=None,
@@ -138,5 +150,5 @@ def empty(
         n_sessions=0,
         n_pairs=0,
         verdict=state,
-        reason=reason,
+        notes=notes(reason),
     )

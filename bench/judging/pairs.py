@@ -1,6 +1,6 @@
 """Samples to the numbers the judge works on: per-visit values, and log-ratios of pairs inside one block.
 
-A visit is (metric, backend, session, block). Several readings of one visit (twenty starts in a row) are one
+A visit is (metric, arm, session, block). Several readings of one visit (twenty starts in a row) are one
 value, their median: they are as close as samples can be and never count as independent. Performance is
 turned so that larger is better: arm / baseline where higher is better, baseline / arm where lower is.
 """
@@ -14,11 +14,11 @@ import pandas as pd
 from bench.stats.control import within_error
 from bench.stats.location import Floats, Ints, medians_by_group
 
-VISIT = ["metric", "backend", "cluster", "block"]
-COLUMNS = ("run", "session", "block", "backend", "metric", "unit", "better", "value", "valid", "reason")
+VISIT = ["metric", "arm", "cluster", "block"]
+COLUMNS = ("run", "session", "block", "arm", "metric", "unit", "better", "value", "valid", "reason")
 
 Key = tuple[str, str]
-"""(metric, backend)."""
+"""(metric, arm)."""
 
 
 class SamplesError(Exception):
@@ -64,7 +64,7 @@ class Visits(msgspec.Struct, frozen=True, kw_only=True):
     scenario: dict[str, str]
     better: dict[str, str]
     tried: frozenset[Key]
-    backends: tuple[str, ...]
+    arms: tuple[str, ...]
 
 
 def collect(samples: pd.DataFrame) -> Visits:
@@ -72,15 +72,15 @@ def collect(samples: pd.DataFrame) -> Visits:
     missing = [name for name in COLUMNS if name not in samples.columns]
     if missing:
         raise SamplesError(f"judge samples: columns missing: {', '.join(missing)}; give a samples.parquet")
-    frame = samples[["metric", "backend", "block", "reason"]].reset_index(drop=True)
-    frame = frame.astype({"metric": str, "backend": str})
+    frame = samples[["metric", "arm", "block", "reason"]].reset_index(drop=True)
+    frame = frame.astype({"metric": str, "arm": str})
     frame["cluster"] = samples.groupby(["run", "session"], sort=True).ngroup().to_numpy()
     frame["value"] = samples["value"].to_numpy(dtype=np.float64)
     good = samples["valid"].to_numpy(dtype=bool) & np.isfinite(frame["value"].to_numpy())
     usable = frame.loc[good, [*VISIT, "value"]]
     cells = usable.groupby(VISIT, sort=True, observed=True)["value"].median().reset_index()
     first = samples.drop_duplicates("metric")
-    tried = samples[["metric", "backend"]].drop_duplicates().itertuples(index=False, name=None)
+    tried = samples[["metric", "arm"]].drop_duplicates().itertuples(index=False, name=None)
     return Visits(
         usable=usable,
         cells=cells,
@@ -88,8 +88,8 @@ def collect(samples: pd.DataFrame) -> Visits:
         unit={str(k): str(v) for k, v in zip(first["metric"], first["unit"], strict=True)},
         scenario=_scenarios(first),
         better={str(k): str(v) for k, v in zip(first["metric"], first["better"], strict=True)},
-        tried=frozenset((str(metric), str(backend)) for metric, backend in tried),
-        backends=tuple(str(name) for name in dict.fromkeys(samples["backend"])),
+        tried=frozenset((str(metric), str(arm)) for metric, arm in tried),
+        arms=tuple(str(name) for name in dict.fromkeys(samples["arm"])),
     )
 
 
@@ -101,9 +101,9 @@ def _scenarios(first: pd.DataFrame) -> dict[str, str]:
 
 
 def ratio_series(visits: Visits, baseline: str) -> dict[Key, Series]:
-    """Log performance ratios of every other backend against `baseline`; keys come in order of name."""
-    base = visits.cells[visits.cells["backend"] == baseline]
-    arms = visits.cells[visits.cells["backend"] != baseline]
+    """Log performance ratios of every other arm against `baseline`; keys come in order of name."""
+    base = visits.cells[visits.cells["arm"] == baseline]
+    arms = visits.cells[visits.cells["arm"] != baseline]
     both = arms.merge(base, on=["metric", "cluster", "block"], suffixes=("", "_base"))
     own = both["value"].to_numpy(dtype=np.float64)
     other = both["value_base"].to_numpy(dtype=np.float64)
@@ -118,15 +118,15 @@ def ratio_series(visits: Visits, baseline: str) -> dict[Key, Series]:
 
 
 def value_series(visits: Visits) -> dict[Key, Series]:
-    """Every backend's own values, one number a visit, in the samples' unit."""
+    """Every arm's own values, one number a visit, in the samples' unit."""
     return _series(visits.cells, visits.cells["value"].to_numpy(dtype=np.float64))
 
 
 def _series(frame: pd.DataFrame, values: Floats) -> dict[Key, Series]:
-    """Reduce one number a visit to one number a session for each (metric, backend)."""
+    """Reduce one number a visit to one number a session for each (metric, arm)."""
     if frame.empty:
         return {}
-    codes = np.asarray(frame.groupby(["metric", "backend"], sort=False).ngroup(), dtype=np.int64)
+    codes = np.asarray(frame.groupby(["metric", "arm"], sort=False).ngroup(), dtype=np.int64)
     clusters = frame["cluster"].to_numpy(dtype=np.int64)
     width = int(clusters.max()) + 1
     groups = codes * width + clusters
@@ -136,26 +136,26 @@ def _series(frame: pd.DataFrame, values: Floats) -> dict[Key, Series]:
     sessions = np.bincount(ids // width)
     within = within_error(deviations, pairs / sessions)
     ends = np.cumsum(sessions)
-    names = frame[["metric", "backend"]].drop_duplicates().itertuples(index=False, name=None)
+    names = frame[["metric", "arm"]].drop_duplicates().itertuples(index=False, name=None)
     return {
-        (str(metric), str(backend)): Series(
+        (str(metric), str(arm)): Series(
             clusters=ids[ends[code] - sessions[code] : ends[code]] % width,
             locations=locations[ends[code] - sessions[code] : ends[code]],
             n_pairs=int(pairs[code]),
             within=float(within[code]),
         )
-        for code, (metric, backend) in enumerate(names)
+        for code, (metric, arm) in enumerate(names)
     }
 
 
 def _losses(lost: pd.DataFrame) -> dict[Key, Loss]:
-    """How much each (metric, backend) lost, and the reason given most often (of equals the first by name)."""
+    """How much each (metric, arm) lost, and the reason given most often (of equals the first by name)."""
     told = lost.assign(reason=lost["reason"].astype(str).replace("", "not a finite number"))
-    sizes = told.groupby(["metric", "backend", "reason"], observed=True, sort=True).size()
+    sizes = told.groupby(["metric", "arm", "reason"], observed=True, sort=True).size()
     found: dict[Key, Loss] = {}
     most: dict[Key, int] = {}
-    for metric, backend, reason, number in sizes.reset_index().itertuples(index=False, name=None):
-        key = (str(metric), str(backend))
+    for metric, arm, reason, number in sizes.reset_index().itertuples(index=False, name=None):
+        key = (str(metric), str(arm))
         before = found.get(key, Loss(0, ""))
         often = number > most.get(key, 0)
         most[key] = max(number, most.get(key, 0))
@@ -164,5 +164,5 @@ def _losses(lost: pd.DataFrame) -> dict[Key, Loss]:
 
 
 def _counts(frame: pd.DataFrame) -> dict[Key, int]:
-    groups = frame.groupby(["metric", "backend"], observed=True)
-    return {(str(metric), str(backend)): len(rows) for (metric, backend), rows in groups}
+    groups = frame.groupby(["metric", "arm"], observed=True)
+    return {(str(metric), str(arm)): len(rows) for (metric, arm), rows in groups}

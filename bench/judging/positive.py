@@ -1,8 +1,8 @@
 """The positive control: was the extra work found that one arm did on purpose? Rows of `control.positive`.
 
-Per metric it is judged like any system (supported here = found = refuted against the margin). It fails, and
-the run with it, when the data say that the work is absent: then the bench does not see what it should. That
-it was not found because the run was too noisy is no failure, but is told in every row it bears on.
+Each metric is judged like any system (supported here = found = refuted against the margin). The control
+fails, and the run with it, when the data say that the work is absent: then the bench does not see what it
+should. A run too noisy to find the work does not fail, but every row that this affects gets a note.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from bench.claims import Claim, Claims, Positive
-from bench.judging.comparisons import Comparison, Evidence, ratio
-from bench.judging.control import JOINT, ROW_ALPHA, mean_ratio
-from bench.judging.rows import Gate, Judged, decide, finite, join, losses, more_data, shortfall
+from bench.judging.comparisons import Comparison, RunSeries, ratio
+from bench.judging.control import ROW_ALPHA, mean_ratio
+from bench.judging.rows import Gate, Judged, decide, finite, losses, more_data, notes, shortfall
 from bench.judging.spending import Spending
-from bench.model import Plan, State, Verdict
+from bench.model import JOINT, POSITIVE, Plan, State, Verdict
 from bench.stats.cluster import Interval
 
-CLAIM = "control.positive"
 MIN_PAIRS = 5
 """As many as a claim's ratio asks for."""
 
@@ -29,16 +28,15 @@ def positive_of(claims: Claims, plan: Plan | None) -> Positive | None:
     """The positive control of a run: the plan's arm, without a plan the claims file's; None without any."""
     if plan is None:
         return claims.positive
-    arm = next((arm for arm in plan.arms if arm.role == "positive"), None)
-    baseline = next((arm.name for arm in plan.arms if arm.role == "baseline"), claims.positive.baseline)
+    arm = plan.positive
     if arm is None:
         return None
-    return msgspec.structs.replace(claims.positive, arm=arm.name, baseline=baseline, extra=arm.extra)
+    return msgspec.structs.replace(claims.positive, arm=arm.name, baseline=plan.baseline, extra=arm.extra)
 
 
 def positive_rows(
     positive: Positive,
-    evidence: Evidence,
+    evidence: RunSeries,
     gate: Gate,
     skip: frozenset[str],
     spending: Spending,
@@ -61,7 +59,7 @@ def positive_rows(
 def _judged(
     positive: Positive,
     comparison: Comparison,
-    evidence: Evidence,
+    evidence: RunSeries,
     gate: Gate,
     spending: Spending,
     share: float,
@@ -72,29 +70,29 @@ def _judged(
     expected = 1.0 / (1.0 + positive.extra)
     state: State = "inconclusive"
     if short:
-        told = short
+        why: tuple[str, ...] = (short,)
     elif decide(interval, positive.margin, at_least=True) == "refuted":
-        state, told = "supported", "the extra work was found"
+        state, why = "supported", ("the extra work was found",)
     elif decide(careful, positive.margin, at_least=True) == "supported":
-        state, told = "refuted", f"the extra work is not there, at {share:.2g}"
+        state, why = "refuted", (f"the extra work is not there, at {share:.2g}",)
     else:
-        told = join(
+        why = (
             f"this run lacked the power to see {_share(positive)} in {comparison.metric}",
-            more_data(_as_claim(positive), comparison, interval),
+            *more_data(_as_claim(positive), comparison, interval),
         )
-    reason = join(
-        told,
+    told = notes(
+        *why,
         f"expected {expected:.3f}, found {interval.estimate:.3f} ({interval.low:.3f} to {interval.high:.3f})",
-        spending.told(comparison),
-        losses(comparison, evidence.visits.lost),
+        spending.note(comparison),
+        *losses(comparison, evidence.visits.lost),
     )
-    row = _row(positive, comparison.metric, interval, comparison.series.n_pairs, state, reason)
+    row = _row(positive, comparison.metric, interval, comparison.series.n_pairs, state, told)
     return Judged(row=row, source=comparison, interval=interval, short=short)
 
 
 def _as_claim(positive: Positive) -> Claim:
     """What the control asks of one metric, as a claim asks it of a system."""
-    return Claim(id=CLAIM, sentence="", kind="ratio", margin=positive.margin, alpha=ROW_ALPHA)
+    return Claim(id=POSITIVE, sentence="", kind="ratio", margin=positive.margin, alpha=ROW_ALPHA)
 
 
 def _joint(positive: Positive, judged: Sequence[Judged]) -> Verdict:
@@ -109,7 +107,7 @@ def _joint(positive: Positive, judged: Sequence[Judged]) -> Verdict:
     short = f"no pairs of {positive.arm} against {positive.baseline}"
     if judged:
         short = judged[0].short if all(one.short for one in judged) else ""
-    reason = join(
+    told = notes(
         short,
         f"{_share(positive)} of extra work is not there in {', '.join(absent)}" if absent else "",
         f"this run lacked the power to see {_share(positive)} in {', '.join(sorted(blind))}"
@@ -117,7 +115,7 @@ def _joint(positive: Positive, judged: Sequence[Judged]) -> Verdict:
         else "",
         f"found in {shown} of {len(rows)} metrics, expected {1.0 / (1.0 + positive.extra):.3f}",
     )
-    return _row(positive, JOINT, interval, sum(row.n_pairs for row in rows), state, reason)
+    return _row(positive, JOINT, interval, sum(row.n_pairs for row in rows), state, told)
 
 
 def blind_families(rows: Iterable[Verdict]) -> frozenset[str]:
@@ -132,9 +130,9 @@ def blind_families(rows: Iterable[Verdict]) -> frozenset[str]:
 
 
 def power_note(row: Verdict, positive: Positive, rows: Sequence[Verdict]) -> str:
-    """What a row that is judged against the positive control's baseline has to say of it.
+    """The note for a row against the control's baseline where the control lacked power; empty elsewhere.
 
-    Its own metric's row counts where there is one, else its family's rows together.
+    The row of the same metric counts where there is one, else those of its family together.
     """
     if row.baseline != positive.baseline or row.verdict == "not measured" or not rows:
         return ""
@@ -154,12 +152,12 @@ def family(metric: str) -> str:
 
 
 def _row(
-    positive: Positive, metric: str, interval: Interval, n_pairs: int, state: State, reason: str
+    positive: Positive, metric: str, interval: Interval, n_pairs: int, state: State, told: tuple[str, ...]
 ) -> Verdict:
     return Verdict(
-        claim=CLAIM,
+        claim=POSITIVE,
         metric=metric,
-        backend=positive.arm,
+        arm=positive.arm,
         baseline=positive.baseline,
         estimate=finite(interval.estimate),
         low=finite(interval.low),
@@ -169,5 +167,5 @@ def _row(
         n_sessions=interval.n_clusters,
         n_pairs=n_pairs,
         verdict=state,
-        reason=reason,
+        notes=told,
     )

@@ -1,4 +1,4 @@
-"""One comparison to one verdict row: the three-state rule, and the words that go with it."""
+"""One comparison → one verdict row: the three-state rule and its notes."""
 
 from __future__ import annotations
 
@@ -16,17 +16,11 @@ from bench.judging.spending import Spending
 from bench.model import State, Verdict
 from bench.stats.cluster import Interval
 
-EMULATED = (
-    "emulated CPU (TCG): speaks of this backend only, excluded from claims about virtual machines in general"
-)
 ONCE = Spending()
 """A run that looked at its data once, at its end."""
 
 Family = tuple[str, str, str]
-"""(backend, baseline, role): comparisons of one claim that are read side by side."""
-
-ALL = "*"
-"""Metric of the row that joins the primary metrics of a claim."""
+"""(arm, baseline, role): comparisons of one claim that are read side by side."""
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,20 +75,21 @@ def shortfall(comparison: Comparison, min_pairs: int, gate: Gate) -> str:
 
 
 def families(claim: Claim, listed: Iterable[Comparison]) -> Counter[Family]:
-    """How many metrics of one role a claim reads side by side on one backend: whoever looks for what is
-    broken picks the worst of them. Only ratios are so many and so alike."""
+    """How many metrics of one role a claim reads side by side on one arm. A reader who looks for what is
+    broken picks the worst of them, so refuting is corrected for their number. Only ratios are so many and so
+    alike that it matters."""
     return Counter(family_of(one) for one in listed) if claim.kind == "ratio" else Counter()
 
 
 def family_of(comparison: Comparison) -> Family:
-    """(backend, baseline, role)."""
-    return comparison.backend, comparison.baseline, comparison.role
+    """(arm, baseline, role)."""
+    return comparison.arm, comparison.baseline, comparison.role
 
 
 def state_of(
     claim: Claim, comparison: Comparison, spending: Spending, family: int, interval: Interval
 ) -> tuple[State, str]:
-    """The three-state rule on bounds at the level that the last look may spend, and a word where it wavers.
+    """The three-state rule on bounds at the level that the last look may spend, and a note in doubt.
 
     Supported at alpha, since a claim needs all of its metrics; refuted at alpha / family, since one is enough
     (Bonferroni; the first step of Holm's procedure): among 34 metrics of two equal hosts one is else refuted
@@ -118,31 +113,32 @@ def judge_one(
     spending: Spending = ONCE,
     family: int = 1,
 ) -> Judged:
-    """The row of one metric on one backend, its bounds at the level that its last look may spend."""
+    """The row of one metric on one arm, its bounds at the level that its last look may spend."""
     interval = comparison.bounds(spending.level(claim.alpha, comparison))
     short = shortfall(comparison, claim.min_pairs, gate)
     state, doubt = state_of(claim, comparison, spending, family, interval)
     if short:
         state, doubt = "inconclusive", ""
     undecided = not short and state == "inconclusive"
-    reason = join(
+    told = notes(
         short,
         doubt,
-        more_data(claim, comparison, interval) if undecided else "",
-        spending.told(comparison, undecided=undecided),
-        losses(comparison, lost),
-        label(comparison.backend, comparison.baseline),
+        *(more_data(claim, comparison, interval) if undecided else ()),
+        spending.note(comparison, undecided=undecided),
+        *losses(comparison, lost),
     )
-    verdict = row(claim, comparison, interval, state, reason)
+    verdict = row(claim, comparison, interval, state, told)
     return Judged(row=verdict, source=comparison, interval=interval, short=short)
 
 
-def row(claim: Claim, comparison: Comparison, interval: Interval, state: State, reason: str) -> Verdict:
+def row(
+    claim: Claim, comparison: Comparison, interval: Interval, state: State, told: tuple[str, ...]
+) -> Verdict:
     """Assemble a row; numbers that are not finite become null, as JSON has none."""
     return Verdict(
         claim=claim.id,
         metric=comparison.shown,
-        backend=comparison.backend,
+        arm=comparison.arm,
         baseline=comparison.baseline,
         estimate=finite(interval.estimate),
         low=finite(interval.low),
@@ -152,32 +148,32 @@ def row(claim: Claim, comparison: Comparison, interval: Interval, state: State, 
         n_sessions=comparison.series.n_sessions,
         n_pairs=comparison.series.n_pairs,
         verdict=state,
-        reason=reason,
+        notes=told,
     )
 
 
-def more_data(claim: Claim, comparison: Comparison, interval: Interval) -> str:
-    """What would settle an open comparison, in words."""
+def more_data(claim: Claim, comparison: Comparison, interval: Interval) -> tuple[str, ...]:
+    """What would settle an open comparison."""
     sessions = needed(claim, comparison, interval)
     if not math.isfinite(sessions):
-        return "too close to the margin to settle by more sessions"
+        return ("too close to the margin to settle by more sessions",)
     more = count(int(sessions) - comparison.series.n_sessions, "more session")
     wanted = values_wanted(comparison, claim.alpha)
     lacking = f"an upper bound needs about {wanted} values" if wanted > comparison.series.n_pairs else ""
-    return join(lacking, f"about {more} like these would settle it")
+    return notes(lacking, f"about {more} like these would settle it")
 
 
-def losses(comparison: Comparison, lost: dict[Key, Loss]) -> str:
-    """What was left out of this comparison, in words."""
+def losses(comparison: Comparison, lost: dict[Key, Loss]) -> tuple[str, ...]:
+    """What was left out of this comparison."""
     parts = []
-    for backend in dict.fromkeys((comparison.backend, comparison.baseline)):
-        loss = lost.get((comparison.metric, backend))
+    for arm in dict.fromkeys((comparison.arm, comparison.baseline)):
+        loss = lost.get((comparison.metric, arm))
         if loss:
-            parts.append(f"{count(loss.count, 'invalid sample')} of {backend} left out ({loss.reason})")
+            parts.append(f"{count(loss.count, 'invalid sample')} of {arm} left out ({loss.reason})")
     if comparison.series.unfit:
         what = count(comparison.series.unfit, "pair" if comparison.baseline else "value")
         parts.append(f"{what} of zero or below left out")
-    return join(*parts)
+    return tuple(parts)
 
 
 def count(number: int, noun: str) -> str:
@@ -190,14 +186,14 @@ def percent(log_ratio: float) -> str:
     return f"{100.0 * math.expm1(log_ratio):+.1f} %"
 
 
+def notes(*parts: str) -> tuple[str, ...]:
+    """The parts that say something."""
+    return tuple(part for part in parts if part)
+
+
 def join(*parts: str) -> str:
-    """The non-empty parts of a reason."""
-    return "; ".join(part for part in parts if part)
-
-
-def label(*backends: str) -> str:
-    """The sentence every row about an emulated machine carries."""
-    return EMULATED if any("tcg" in name.split("-") for name in backends) else ""
+    """The same in one line."""
+    return "; ".join(notes(*parts))
 
 
 def finite(value: float) -> float | None:

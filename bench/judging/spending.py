@@ -7,11 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from bench.judging.comparisons import Comparison
-from bench.model import Closed, Looks, Plan
+from bench.model import Closed, Looks, Place, Plan
 from bench.stats.sequential import level
-
-Place = tuple[str, str]
-"""(scenario, arm)."""
 
 
 class Spending(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,8 +52,8 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
             return level(alpha, max(own, first), first, last, final=False)
         return level(alpha, own, first, last, final=self.final or self.exhausted(comparison))
 
-    def told(self, comparison: Comparison, *, undecided: bool = False) -> str:
-        """When a look ended it, or that none did, in words; empty where neither tells anything."""
+    def note(self, comparison: Comparison, *, undecided: bool = False) -> str:
+        """When a look ended it, or that none did; empty where neither says anything."""
         if self.looks is None:
             return ""
         stop, of = self.stopped(comparison), f"of {self.looks.last} sessions"
@@ -69,14 +66,10 @@ def spending(plan: Plan, sessions: int, closed: Sequence[Closed], *, final: bool
     """The spending of a run by this plan after so many sessions."""
     if plan.looks is None:
         return Spending()
-    ends: dict[Place, int] = {}
-    for step in plan.steps:
-        place = (step.scenario, step.arm)
-        ends[place] = max(ends.get(place, 0), step.session + 1)
     places = {(one.scenario, one.arm): one.sessions for one in closed}
-    return Spending(looks=plan.looks, sessions=sessions, closed=places, ends=ends, final=final)
+    return Spending(looks=plan.looks, sessions=sessions, closed=places, ends=plan.ends, final=final)
 
 
 def _first(places: dict[Place, int], comparison: Comparison) -> int | None:
-    sides = ((comparison.scenario, arm) for arm in (comparison.backend, comparison.baseline))
+    sides = ((comparison.scenario, arm) for arm in (comparison.arm, comparison.baseline))
     return min((places[side] for side in sides if side in places), default=None)

@@ -2,7 +2,7 @@
 
 from bench.measure.family_resources import Maker
 from bench.measure.interim import Tally
-from bench.measure.observer import Watch
-from bench.measure.runner import Outcome, Site, run
+from bench.measure.observer import Observer
+from bench.measure.runner import RunOutcome, Site, run
 
-__all__ = ["Maker", "Outcome", "Site", "Tally", "Watch", "run"]
+__all__ = ["Maker", "Observer", "RunOutcome", "Site", "Tally", "run"]

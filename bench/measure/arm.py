@@ -1,4 +1,4 @@
-"""One arm inside one group of a session: its instance, its worker, and its way back from a failure."""
+"""One arm inside one group of a session: its instance, its worker, and its recovery from a failure."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Arm:
         return wrong
 
     def _open(self) -> None:
-        """The worker's environment is padded by a length of the session's own: it moves the stacks."""
+        """Each session pads the worker's environment by another length, which moves the programs' stacks."""
         if self.instance is not None:
             argv = ("/usr/bin/env", f"NINETYNINE_PAD={'x' * self._pad}", "/bin/sh")
             self.worker = self.instance.open(argv)

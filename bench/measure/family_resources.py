@@ -1,4 +1,4 @@
-"""What the scenarios of a family share for a whole run, opened when the first one needs it."""
+"""What the scenarios of a family share for a whole run, opened when the first of them needs it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from bench.scenarios.base import error_text
 Maker = Callable[[], AbstractContextManager[object]]
 
 NAMES = {"network": "wire to the remote peer", "image": "counting registry"}
-"""What a family's place is called in a message."""
+"""What a message calls the resource of a family."""
 
 
-class Places:
+class FamilyResources:
     """The wire (network family), the counting registry (image family). closing ends what was opened."""
 
     def __init__(self, makers: Mapping[str, Maker], closing: ExitStack, note: Callable[[str], None]) -> None:

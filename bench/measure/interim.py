@@ -1,4 +1,4 @@
-"""The course of a run that looks at its data: which (scenario, arm) are open, what the next session takes.
+"""Interim analyses of a run that looks at its data: which (scenario, arm) are open, what comes next.
 
 Every answer follows from the plan, the samples of whole sessions and what earlier looks closed, all of which
 are in the journal: a run that was cut and goes on decides what it would have decided.
@@ -7,27 +7,21 @@ are in the journal: a run that was cut and goes on decides what it would have de
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from bench.judging.progress import Progress
-from bench.measure.looks import Candidate, allocate, attending, judged_arms, seconds_ahead
-from bench.model import Closed, Plan, Sample, Step
+from bench.measure.looks import Candidate, allocate, attending, seconds_ahead
+from bench.model import Closed, Place, Plan, Sample, Step
 from bench.plan import spread
-from bench.profiles import visit_s
-from bench.scenarios.base import Scenario
 
 Decide = Callable[[Sequence[Sample], int, Sequence[Closed]], Sequence[Progress]]
 """(samples of whole sessions, how many those are, what earlier looks closed) → how far each pair is."""
 
-Place = tuple[str, str]
-"""(scenario, arm)."""
-
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
-    """What a look found, for whoever looks on: of all (scenario, arm) that decide a claim, how many are."""
+    """How many of the (scenario, arm) pairs that decide a claim a look found decided."""
 
     sessions: int
     decided: int
@@ -39,20 +33,15 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
         return text if self.decided == self.pairs else f"{text}; about {self.seconds_left:.0f} s left"
 
 
-class Course:
-    """What is open. closed: as read from the journal of a run that goes on."""
+class Interim:
+    """What is open. closed: what earlier looks closed, from the journal of a run that goes on."""
 
     def __init__(self, plan: Plan, decide: Decide, closed: Iterable[Closed] = ()) -> None:
         self.closed = list(closed)
         self._plan = plan
         self._decide = decide
-        self._judged = judged_arms(plan.arms)
         self._progress: dict[Place, Progress] = {}
         self._silent: frozenset[Place] = frozenset()
-        self._ends: dict[Place, int] = {}
-        for step in plan.steps:
-            place = (step.scenario, step.arm)
-            self._ends[place] = max(self._ends.get(place, 0), step.session + 1)
         self._sessions = 0
         self._needed: dict[str, frozenset[str]] = {}
 
@@ -65,17 +54,17 @@ class Course:
         before = [one for one in self.closed if one.sessions < sessions]
         found = self._decide(whole, sessions, before)
         self._progress = {(one.scenario, one.arm): one for one in found}
-        tried = {(one.scenario, one.backend) for one in whole}
-        self._silent = frozenset(tried - {(one.scenario, one.backend) for one in whole if one.valid})
+        tried = {(one.scenario, one.arm) for one in whole}
+        self._silent = frozenset(tried - {(one.scenario, one.arm) for one in whole if one.valid})
         self._sessions = sessions
         known = {(one.scenario, one.arm) for one in before}
         decided = [place for place, one in self._progress.items() if one.decided and place not in known]
-        self.closed = before + [_closed(place, sessions) for place in decided if place[1] in self._judged]
+        judged = [place for place in decided if place[1] in self._plan.judged]
+        self.closed = before + [_closed(place, sessions) for place in judged]
         self._needed = {scenario: self._attending(scenario) for scenario in self._plan.scenarios}
-        # What serves the arms goes when none of those it serves is left.
-        for place in decided:
-            if place[1] not in self._judged and not self.needs(*place):
-                self.closed.append(_closed(place, sessions))
+        # Controls and the baseline go when none of the arms that they serve is left.
+        served = [place for place in decided if place not in judged and not self.needs(*place)]
+        self.closed += [_closed(place, sessions) for place in served]
         return tuple(self.closed[len(before) :])
 
     def needs(self, scenario: str, arm: str) -> bool:
@@ -94,7 +83,8 @@ class Course:
     def tally(self, seconds_left: float) -> Tally:
         """The count of what decides a claim."""
         closed = {(one.scenario, one.arm) for one in self.closed}
-        pairs = [place for place in self._progress if place[1] in self._judged and self._is_primary(place)]
+        judged = [place for place in self._progress if place[1] in self._plan.judged]
+        pairs = [place for place in judged if self._is_primary(place)]
         return Tally(
             sessions=self._sessions,
             decided=len(closed & set(pairs)),
@@ -149,49 +139,18 @@ class Course:
 
     def _attending(self, scenario: str) -> frozenset[str]:
         found = [arm for (name, arm), one in self._progress.items() if name == scenario and one.decided]
-        return attending(self._plan.arms, self._undecided(scenario), found)
+        return attending(self._plan, self._undecided(scenario), found)
 
     def _undecided(self, scenario: str) -> frozenset[str]:
         """Judged arms that are open on a scenario and can still be measured there."""
-        closed = {one.arm for one in self.closed if one.scenario == scenario}
-        return frozenset(
-            arm
-            for arm in self._judged - closed
-            if self._ends.get((scenario, arm), 0) > self._sessions and (scenario, arm) not in self._silent
-        )
+        closed = {(one.scenario, one.arm) for one in self.closed}
+        places = {(scenario, arm) for arm in self._plan.judged} - closed - self._silent
+        ends = self._plan.ends
+        return frozenset(arm for name, arm in places if ends.get((name, arm), 0) > self._sessions)
 
     def _is_primary(self, place: Place) -> bool:
         found = self._progress.get(place)
         return found is not None and found.primary
-
-
-class Costs:
-    """Seconds of a visit: the mean of those measured, else the forecast, times what lies between visits."""
-
-    def __init__(
-        self, steps: Iterable[Step], scenarios: Mapping[str, Scenario], seconds: Mapping[int, float]
-    ) -> None:
-        self._scenarios = scenarios
-        self._seen: dict[Place, list[float]] = {}
-        self._total = 0.0
-        for step in steps:
-            if step.order in seconds:
-                self.saw(step, seconds[step.order])
-
-    def saw(self, step: Step, seconds: float) -> None:
-        """A visit took so long."""
-        self._seen.setdefault((step.scenario, step.arm), []).append(seconds)
-        self._total += seconds
-
-    def visit(self, elapsed_s: float) -> Callable[[str, str], float]:
-        """The price list when the run has measured for `elapsed_s`, instance starts and warm-ups included."""
-        factor = max(1.0, elapsed_s / self._total) if self._total > 0 else 1.0
-
-        def cost(scenario: str, arm: str) -> float:
-            seen = self._seen.get((scenario, arm))
-            return factor * (statistics.fmean(seen) if seen else visit_s(self._scenarios[scenario], arm))
-
-        return cost
 
 
 def _closed(place: Place, sessions: int) -> Closed:

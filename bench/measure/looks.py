@@ -1,4 +1,4 @@
-"""What a look leaves to be measured, and where the next session's time goes. Pure: no clock, no journal.
+"""What is still measured after a look, and where the next session's time goes. Pure: no clock, no journal.
 
 The control arms cost time and decide nothing, so they stay only where an arm that they serve is open: the
 baseline while any arm is, a second copy while what it copies is, the positive control until it was found.
@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
-from bench.model import ArmPlan
+from bench.model import Plan
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,29 +42,21 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         return self.session_s * self.to_go
 
 
-def judged_arms(arms: Sequence[ArmPlan]) -> frozenset[str]:
-    """The arms whose verdicts a run is for: in a run of the host alone its second copy."""
-    own = frozenset(arm.name for arm in arms if arm.role == "arm")
-    return own or frozenset(arm.name for arm in arms if arm.role == "control")
-
-
-def attending(
-    arms: Sequence[ArmPlan], undecided: Collection[str], found: Collection[str] = ()
-) -> frozenset[str]:
+def attending(plan: Plan, undecided: Collection[str], found: Collection[str] = ()) -> frozenset[str]:
     """The arms that a scenario still needs. undecided: judged arms open there; found: decided ones."""
     if not undecided:
         return frozenset()
-    needed = {arm.name for arm in arms if arm.role == "baseline"} | set(undecided)
-    needed |= {arm.name for arm in arms if arm.role == "positive" and arm.name not in found}
-    needed |= {arm.name for arm in arms if arm.role == "control" and arm.twin_of in needed}
-    return frozenset(needed)
+    needed = {plan.baseline, *undecided}
+    if plan.positive and plan.positive.name not in found:
+        needed.add(plan.positive.name)
+    return frozenset(needed | {copy for copy, original in plan.copies if original in needed})
 
 
 def allocate(candidates: Iterable[Candidate], left_s: float, sessions_left: int) -> dict[str, int]:
     """Blocks that each scenario gets in the next session; those without any are not named.
 
     left_s: of the budget. sessions_left: that may follow, the next one included (at least 1). While a primary
-    candidate is there, at least one is visited, whatever it costs: the clock ends a run, no forecast does.
+    candidate is there, at least one is visited, whatever it costs: the clock ends a run, a forecast does not.
     """
     ordered = sorted(candidates, key=lambda one: (one.reach_s, one.session_s, one.scenario))
     given: dict[str, int] = {}

@@ -1,7 +1,7 @@
 """How quiet the host was during a slice: pressure and steal, the clock, context switches, busy CPU seconds.
 
 Read before and after a slice, some 50 µs each time, outside of what the slice itself stamps; None where the
-kernel does not tell.
+kernel does not report it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _BUSY = (1, 2, 3, 6, 7)
 _STEAL = 8
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """Counters since boot: tasks waited for a CPU (PSI), the hypervisor ran somebody else on the planned
-    CPUs, busy time and context switches of the whole host."""
+class Counters(msgspec.Struct, frozen=True, kw_only=True):
+    """Since boot: time in which tasks waited for a CPU (PSI) and in which the hypervisor ran somebody else on
+    the planned CPUs, busy time and context switches of the whole host."""
 
     stall_us: int | None = None
     steal_us: int | None = None
@@ -35,7 +35,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     switches: int | None = None
 
 
-class Conditions(msgspec.Struct, frozen=True, kw_only=True):
+class SliceConditions(msgspec.Struct, frozen=True, kw_only=True):
     """What the host was like during one slice, as in bench.model.Sample.
 
     tick_share: by how much steal_share may be too large, because the kernel counts in whole ticks.
@@ -64,23 +64,23 @@ class Gauge:
         self._stat = stat
         self._frequency = frequency if frequency is not None else _frequency_reader(self._cpus)
 
-    def read(self) -> Reading:
+    def read(self) -> Counters:
         """The counters now."""
         stat = _lines(self._stat)
         names = [f"cpu{cpu}" for cpu in self._cpus] or ["cpu"]
-        return Reading(
+        return Counters(
             stall_us=_stall_us(self._pressure),
             steal_us=_ticks_us(stat, names, (_STEAL,)),
             busy_us=_ticks_us(stat, ["cpu"], _BUSY),
             switches=int(stat["ctxt"][1]) if len(stat.get("ctxt", ())) > 1 else None,
         )
 
-    def conditions(self, before: Reading, after: Reading, duration_ns: int) -> Conditions:
+    def conditions(self, before: Counters, after: Counters, duration_ns: int) -> SliceConditions:
         """The conditions between two readings that lie `duration_ns` apart."""
         wall_us = max(duration_ns / 1000, 1.0)
         cpu_us = wall_us * max(1, len(self._cpus))
         busy_us = _difference(before.busy_us, after.busy_us)
-        return Conditions(
+        return SliceConditions(
             stall_share=_share(before.stall_us, after.stall_us, wall_us),
             steal_share=_share(before.steal_us, after.steal_us, cpu_us),
             frequency_mhz=self._frequency(),

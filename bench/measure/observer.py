@@ -1,4 +1,4 @@
-"""What a run tells whoever looks on (a progress bar, a test). The default is silence."""
+"""What a run reports while it goes on, to a progress bar or a test. The default ignores everything."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bench.measure.interim import Tally
 from bench.model import Step
 
 
-class Watch:
+class Observer:
     """Override what you want to see. Called between slices, never inside one."""
 
     def begin(self, steps: int, seconds: float) -> None:
@@ -19,16 +19,16 @@ class Watch:
         """A slice is about to run."""
 
     def advanced(self, steps: int, seconds_left: float) -> None:
-        """So many steps are behind us (measured or dropped) and so many forecast seconds ahead."""
+        """So many steps were measured or left out, and so many forecast seconds are left."""
 
-    def visited(self, repeats: int) -> None:
-        """A slice was measured, after so many takes that were set aside because of pressure."""
+    def repeated(self, takes: int) -> None:
+        """A slice was measured after so many takes that were set aside because of pressure."""
 
     def looked(self, tally: Tally) -> None:
         """The run looked at its data."""
 
     def note(self, text: str) -> None:
-        """Something the reader of the run should know; it is in the journal too."""
+        """Something that readers of the run should know; it is in the journal too."""
 
     def end(self) -> None:
         """Nothing more will be measured."""

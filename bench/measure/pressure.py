@@ -1,9 +1,9 @@
 """Whether a slice was taken under pressure from outside, so that it is to be taken once more.
 
-The rule is one for all arms and never looks at the value: it asks whether the hypervisor took CPU time away,
-or tasks waited for a CPU, far more than is usual *for this scenario on this arm*. An arm's own threads wait
-for one another (a client and a server on one core), which is part of what it costs and no reason to repeat:
-that is why its own median is taken off, and why a host under constant load repeats nothing.
+The rule is the same for all arms and never looks at the value: it asks whether the hypervisor took CPU time
+away, or tasks waited for a CPU, far more than is usual *for this scenario on this arm*. An arm's own threads
+wait for one another (a client and a server on one core), which is part of what it costs and not a reason to
+repeat: that is why its own median is subtracted, and why a host under constant load repeats nothing.
 """
 
 from __future__ import annotations
@@ -12,11 +12,8 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from bench.measure.noise import Conditions
-from bench.model import Sample
-
-REASON = "taken under pressure"
-"""What the reason of an earlier take begins with."""
+from bench.measure.noise import SliceConditions
+from bench.model import Place, Sample
 
 STEAL_MORE = 0.03
 """Steal above the usual, as a share of the planned CPUs' time: three times the margin a verdict turns on."""
@@ -30,7 +27,7 @@ KNOWN = 4
 never an arm's own doing, so before that it is taken to be zero usually."""
 
 SHORT = 0.5
-"""From this share of a slice on that one tick of the kernel's counters is, they tell nothing about it: on two
+"""Where one tick of the kernel's counters is this share of a slice or more, they say nothing about it: on two
 CPUs for slices below 10 ms."""
 
 TAKES = 3
@@ -42,9 +39,6 @@ REPEAT_SHARE = 0.10
 ONE_SHARE = 0.01
 """Of the budget that one repetition may take: a slice of many seconds is not worth the time of ten others."""
 
-Place = tuple[str, str]
-"""(scenario, arm)."""
-
 
 class Usual:
     """What is usual for each scenario on each arm, learned from all slices so far."""
@@ -54,10 +48,10 @@ class Usual:
         self._steals: dict[Place, list[float]] = {}
         slices = {(one.order, one.take): one for one in samples}
         for one in slices.values():
-            found = Conditions(stall_share=one.stall_share, steal_share=one.steal_share)
-            self.learn((one.scenario, one.backend), found)
+            found = SliceConditions(stall_share=one.stall_share, steal_share=one.steal_share)
+            self.learn((one.scenario, one.arm), found)
 
-    def learn(self, place: Place, conditions: Conditions) -> None:
+    def learn(self, place: Place, conditions: SliceConditions) -> None:
         """Take one more slice into account, whatever is made of it."""
         if conditions.tick_share > SHORT:
             return
@@ -66,7 +60,7 @@ class Usual:
         if conditions.steal_share is not None:
             self._steals.setdefault(place, []).append(conditions.steal_share)
 
-    def pressure(self, place: Place, conditions: Conditions) -> str:
+    def pressure(self, place: Place, conditions: SliceConditions) -> str:
         """Why the slice was under pressure, "" where it was not; asked before it is learned."""
         if conditions.tick_share > SHORT:
             return ""
@@ -74,22 +68,24 @@ class Usual:
         usual = statistics.median(steals) if len(steals) >= KNOWN else 0.0
         steal = conditions.steal_share
         if steal is not None and steal - conditions.tick_share > usual + STEAL_MORE:
-            return f"{REASON} (the hypervisor took {steal:.0%} of the CPUs' time, usual {usual:.0%})"
+            return (
+                f"taken under pressure (the hypervisor took {steal:.0%} of the CPUs' time, usual {usual:.0%})"
+            )
         stall = conditions.stall_share
         if stall is None or len(stalls) < KNOWN:
             return ""
         usual = statistics.median(stalls)
         if stall > usual + STALL_MORE:
-            return f"{REASON} (tasks waited for a CPU in {stall:.0%} of it, usual {usual:.0%})"
+            return f"taken under pressure (tasks waited for a CPU in {stall:.0%} of it, usual {usual:.0%})"
         return ""
 
 
 def repeated(samples: Sequence[Sample]) -> str:
     """A note for the run's reader: how many slices were taken again, on which arms; "" for none."""
-    again = {(one.order, one.take): one for one in samples if one.reason.startswith(REASON)}
+    again = {(one.order, one.take): one for one in samples if one.set_aside == "pressure"}
     if not again:
         return ""
-    arms = Counter(one.backend for one in again.values())
+    arms = Counter(one.arm for one in again.values())
     whole = len({(one.order, one.take) for one in samples})
     each = ", ".join(f"{arm} {count}" for arm, count in sorted(arms.items()))
     return f"{len(again)} of {whole} slices were taken under pressure and repeated ({each})"

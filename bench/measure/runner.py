@@ -1,7 +1,7 @@
-"""The walk over a plan: sessions, groups, blocks, turns. Nothing here knows what a slice does or where.
+"""Runs a plan: sessions, groups, blocks, turns. Nothing here knows what a slice does or where.
 
 A slice that fails becomes invalid samples with a reason, and the run goes on; an arm that fails three times
-in a row is set aside for the rest of its session. A run whose plan has looks judges its samples after a
+in a row is left out for the rest of its session. A run whose plan has looks judges its samples after a
 session: what is decided is left out from then on (bench.measure.interim), and the run ends when nothing is
 open that decides a claim. A resumed run takes up the same plan: steps that the journal has are skipped, looks
 are taken again from the same samples; what is left of a session that was cut gets fresh instances under the
@@ -24,23 +24,32 @@ import msgspec
 from bench.backends.base import Backend
 from bench.journal import ClosedLine, Contents, DropLine, Journal, MissingLine, NoteLine, StartLine
 from bench.measure.arm import Arm
-from bench.measure.family_resources import Maker, Places
-from bench.measure.interim import Costs, Course, Decide
+from bench.measure.family_resources import FamilyResources, Maker
+from bench.measure.interim import Decide, Interim
+from bench.measure.ledger import Ledger
 from bench.measure.noise import Gauge
-from bench.measure.observer import Watch
-from bench.measure.slices import Visits
+from bench.measure.observer import Observer
+from bench.measure.slices import SliceTaker
 from bench.measure.slow import SlowArms
-from bench.measure.time_budget import SECOND, Guard
-from bench.model import NotMeasured, Plan, Sample, Step
+from bench.measure.time_budget import SECOND, TimeBudget
+from bench.model import EndedBecause, NotMeasured, Plan, Step
 from bench.plan import OWN, forecast, warmups
-from bench.profiles import MIN_SESSIONS, Profile, pace, visit_s
+from bench.profiles import MIN_SESSIONS, Profile
 from bench.scenarios.base import Scenario, error_text
+
+_ENDED: dict[EndedBecause, str] = {
+    "decided": "everything that decides a claim is decided",
+    "nothing left": "nothing that is open can still be measured",
+    "last session": "the last session of the plan was measured",
+    "budget": "the time budget was spent",
+}
+"""For the reason of steps that are left out at the end."""
 
 
 class Site(msgspec.Struct, kw_only=True):
-    """What a plan's names stand for here. `places` make what a family's scenarios share, when needed.
+    """What a plan's names stand for here. `resources` make what a family's scenarios share, when needed.
 
-    decide: how far each (scenario, arm) is, asked after a session of a plan with looks; None: nobody looks.
+    decide: how far each (scenario, arm) is, asked after a session of a plan with looks; None: no looks.
     gauge: reads the host's conditions.
     """
 
@@ -49,23 +58,23 @@ class Site(msgspec.Struct, kw_only=True):
     scenarios: Mapping[str, Scenario]
     profile: Profile
     scratch: Path
-    places: Mapping[str, Maker] = {}
+    resources: Mapping[str, Maker] = {}
     clock: Callable[[], int] = time.monotonic_ns
     decide: Decide | None = None
     gauge: Gauge | None = None
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How it ended. Samples, notes, drops and closings are in the journal.
+class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run ended. Samples, notes, what was left out and what was closed are in the journal.
 
-    sessions: walked to their end, over all interruptions. why: what ended the run, in words.
+    steps, seconds: measured by this process. sessions: measured to their end, over all interruptions.
     """
 
     status: Literal["complete", "interrupted"]
     steps: int
     seconds: float
     sessions: int
-    why: str
+    ended_because: EndedBecause
 
 
 def run(
@@ -74,17 +83,19 @@ def run(
     journal: Journal,
     *,
     so_far: Contents | None = None,
-    watch: Watch | None = None,
-) -> Outcome:
+    observer: Observer | None = None,
+) -> RunOutcome:
     """Run all steps of `plan` that `so_far`, the journal of a run that was cut, has not settled.
 
     KeyboardInterrupt ends it in order, as `interrupted`. Raises StoreError when the journal cannot be
     written; instances are stopped then too.
     """
-    runner = _Runner(plan, site, journal, so_far, watch or Watch())
+    runner = _Runner(plan, site, journal, so_far, observer or Observer())
     collecting = gc.isenabled()
+    # A collection inside a slice would be measured with it. What exists by now is frozen, so that the
+    # collections between turns do not scan it and stay short.
     gc.disable()
-    gc.freeze()  # what is there by now is not looked at again, so a collection between turns takes no time
+    gc.freeze()
     try:
         return runner.run()
     finally:
@@ -94,168 +105,154 @@ def run(
 
 
 class _Runner:
+    """One run. chosen: the steps that the last look chose for the next session; None before the first."""
+
     def __init__(
-        self, plan: Plan, site: Site, journal: Journal, so_far: Contents | None, watch: Watch
+        self, plan: Plan, site: Site, journal: Journal, so_far: Contents | None, observer: Observer
     ) -> None:
         self.plan = plan
         self.site = site
         self.journal = journal
-        self.watch = watch
-        self.done = set(so_far.done) if so_far else set()
-        self.settled = set(so_far.settled) if so_far else set()
-        self.samples: list[Sample] = list(so_far.samples) if so_far else []
-        self.looked = set(so_far.looked) if so_far else set()
-        self.primary = {
-            scenario.name
-            for scenario in site.scenarios.values()
-            if any(metric.role == "primary" for metric in scenario.metrics)
-        }
-        self.todo = [step for step in plan.steps if step.order not in self.settled]
-        self.chosen: set[int] | None = None
-        self.measured = 0
+        self.observer = observer
         self.sessions = 0
-        self.closing = ExitStack()
-        self.places = Places(site.places, self.closing, self._note)
-        spent_s = so_far.elapsed if so_far else 0.0
-        seconds = so_far.seconds if so_far else {}
-        shares = forecast(plan, site.scenarios, site.profile)
-        self.core = plan.looks.first if plan.looks else plan.sessions
-        core = self.core if plan.looks else None
-        self.guard = Guard(shares, plan.budget_s, site.clock, core=core, spent_s=spent_s)
-        self.slow = SlowArms(self.todo, site.scenarios, plan.budget_s, _slow_s(plan, seconds))
-        self.costs = Costs(plan.steps, site.scenarios, seconds)
-        self.course = (
-            Course(self._not_dropped(), site.decide, so_far.closed if so_far else ())
+        self.chosen: set[int] | None = None
+        self.looked = set(so_far.looked) if so_far else set()
+        self.ledger = Ledger(plan, site.scenarios, so_far)
+        self.budget = TimeBudget(
+            forecast(plan, site.scenarios, site.profile),
+            plan.budget_s,
+            site.clock,
+            core=plan.core if plan.looks else None,
+            spent_s=so_far.elapsed if so_far else 0.0,
+            behind_s=self.ledger.behind_s,
+        )
+        self.slow = SlowArms(plan, site.scenarios, self.ledger)
+        self.interim = (
+            Interim(self.ledger.not_left_out(), site.decide, so_far.closed if so_far else ())
             if plan.looks is not None and site.decide is not None
             else None
         )
-        self.visits = Visits(
+        self.closing = ExitStack()
+        self.resources = FamilyResources(site.resources, self.closing, self._note)
+        self.slices = SliceTaker(
             site.run_id,
             plan,
             site.scenarios,
             site.clock,
-            self.guard,
+            self.budget,
             site.gauge or Gauge(plan.cpus),
             self._note,
-            self.places,
-            self.samples,
+            self.resources,
+            self.ledger.samples,
         )
 
-    def run(self) -> Outcome:
+    def run(self) -> RunOutcome:
         status: Literal["complete", "interrupted"] = "complete"
-        why = ""
-        before = (step for step in self.plan.steps if step.order in self.settled and step.session < self.core)
-        self.guard.passed(sum(self._forecast(step) for step in before))
-        self.watch.begin(len(self.todo), self.guard.seconds_left())
+        self.observer.begin(len(self.ledger.open(self.plan.steps)), self._seconds_left())
         try:
             with self.closing:
-                why = self._walk()
+                because = self._sessions()
             self._report_silent_arms()
         except KeyboardInterrupt:
-            status, why = "interrupted", f"interrupted after {self.sessions} whole sessions"
+            status, because = "interrupted", "interrupted"
         finally:
-            self.watch.end()
-        return Outcome(
+            self.observer.end()
+        return RunOutcome(
             status=status,
-            steps=self.measured,
-            seconds=self.guard.elapsed(),
+            steps=self.ledger.steps,
+            seconds=self.budget.elapsed(),
             sessions=self.sessions,
-            why=why,
+            ended_because=because,
         )
 
-    def _walk(self) -> str:
+    def _sessions(self) -> EndedBecause:
         """All sessions; returns what ended them."""
         for session in range(self.plan.sessions):
             steps = [step for step in self.plan.steps if step.session == session]
-            todo = [step for step in steps if step.order not in self.settled]
-            begun = any(step.order in self.done for step in steps)
-            if not begun and (not todo or not self.guard.session_allowed(session)):
-                return self._end(f"the time budget of {self.plan.budget_s:.0f} s was spent")
+            todo = self.ledger.open(steps)
+            # A session that was cut is finished whatever the time: half a session is half a cluster.
+            begun = any(step.order in self.ledger.done for step in steps)
+            if not begun and (not todo or not self.budget.session_allowed(session)):
+                return self._end("budget")
             if todo:
                 self._session(session, todo, begun)
             self.sessions = session + 1
             if self._look():
-                return self._end("nothing that can still be measured is open")
-        return self._end("the last session of the plan was measured")
+                return self._end("nothing left")
+        return self._end("last session")
 
-    def _end(self, why: str) -> str:
-        """Leave out what is left, if anything is; the sentence for the reader of the run."""
-        tally = self.course.tally(0.0) if self.course is not None else None
+    def _end(self, because: EndedBecause) -> EndedBecause:
+        """Leave out what is left. Where the last look left nothing to decide, that is what ended the run."""
+        tally = self.interim.tally(0.0) if self.interim is not None else None
         if tally is not None and 0 < tally.pairs == tally.decided:
-            why = "all that decides a claim is decided"
-        left = [step for step in self.plan.steps if step.order not in self.settled]
+            because = "decided"
+        left = self.ledger.open(self.plan.steps)
         if left:
-            self._drop(left, f"{why}, after session {self.sessions}")
-        told = (
-            f"; {tally.decided} of {tally.pairs} pairs of scenario and arm were decided"
-            if tally and tally.pairs
-            else ""
-        )
-        return f"{why}, after session {self.sessions} of at most {self.plan.sessions}{told}"
+            self._leave_out(left, f"{_ENDED[because]}, after session {self.sessions}")
+        return because
 
     def _look(self) -> bool:
-        """After a whole session: leave out what is decided; True when nothing is open that decides one."""
+        """After a whole session: leave out what is decided; True when nothing open decides a claim."""
         looks, done = self.plan.looks, self.sessions
-        if self.course is None or looks is None or done < looks.first:
+        if self.interim is None or looks is None or done < looks.first:
             return False
         ahead = [step for step in self.plan.steps if step.session >= done]
-        if done in self.looked and any(step.order in self.done for step in ahead):
-            return False  # a resumed run is already past this one
+        if done in self.looked and any(step.order in self.ledger.done for step in ahead):
+            return False  # a resumed run is past this look already, and what it chose was measured
         try:
-            found = self.course.look(self.samples, done)
+            found = self.interim.look(self.ledger.samples, done)
         except Exception as error:  # what was measured is worth more than the time that a look would save
-            self._note(
-                f"the look after session {done} failed, so nothing is left out any more: {error_text(error)}"
-            )
-            self.course = None
+            why = error_text(error)
+            self._note(f"the look after session {done} failed, so nothing is left out from here on: {why}")
+            self.interim = None
             return False
         if done not in self.looked:
             self.journal.append(ClosedLine(sessions=done, closed=found))
             self.looked.add(done)
-        left = [step for step in ahead if step.order not in self.settled]
-        self._leave_out(self.course, left)
-        self._choose(self.course, [step for step in left if step.session == done])
-        return done < looks.last and not self.course.undecided()
+        left = self.ledger.open(ahead)
+        self._leave_out_decided(self.interim, left)
+        self._choose(self.interim, [step for step in left if step.session == done])
+        return done < looks.last and not self.interim.undecided()
 
-    def _leave_out(self, course: Course, steps: Sequence[Step]) -> None:
-        """Drop what a look found decided, and what never gave a valid sample."""
-        out = [step for step in steps if not course.needs(step.scenario, step.arm)]
-        silent = [step for step in out if course.is_silent(step)]
-        decided = [step for step in out if not course.is_silent(step)]
+    def _leave_out_decided(self, interim: Interim, steps: Sequence[Step]) -> None:
+        """Leave out what a look found decided, and what never gave a valid sample."""
+        out = [step for step in steps if not interim.needs(step.scenario, step.arm)]
+        silent = [step for step in out if interim.is_silent(step)]
+        decided = [step for step in out if not interim.is_silent(step)]
         if decided:
-            self._drop(decided, f"decided after session {self.sessions}")
+            self._leave_out(decided, f"decided after session {self.sessions}")
         if silent:
-            self._drop(silent, f"no valid sample in {self.sessions} sessions")
+            self._leave_out(silent, f"no valid sample in {self.sessions} sessions")
 
-    def _choose(self, course: Course, steps: Sequence[Step]) -> None:
+    def _choose(self, interim: Interim, steps: Sequence[Step]) -> None:
         """What the next session takes of the steps that are open, and about how long the run goes on."""
-        kept, seconds = course.chosen(
-            [step for step in steps if step.order not in self.settled],
-            self.costs.visit(self.guard.elapsed()),
-            self.guard.left(),
+        kept, seconds = interim.chosen(
+            self.ledger.open(steps), self.ledger.prices(self.budget.elapsed()), self.budget.left()
         )
         self.chosen = {step.order for step in kept}
-        self.guard.expect(seconds)
-        self.watch.looked(course.tally(seconds))
+        self.budget.expect(seconds, self.ledger.behind_s)
+        self.observer.looked(interim.tally(seconds))
 
     def _session(self, session: int, steps: list[Step], begun: bool) -> None:
-        self.visits.strikes.clear()
+        self.slices.strikes.clear()
+        # The look's choice is for a whole session: one that was cut goes on with all that it had begun with.
         if self.chosen is not None and not begun:
             rest = [step for step in steps if step.order not in self.chosen]
             steps = [step for step in steps if step.order in self.chosen]
             if rest:
-                self._drop(rest, f"session {session}: the time goes to what is nearer to a verdict")
+                self._leave_out(rest, f"session {session}: the time goes to what is nearer to a verdict")
         for group, members in itertools.groupby(steps, key=lambda step: step.group):
             self._group(session, group, list(members))
         self.journal.sync()
 
     def _group(self, session: int, group: str, steps: list[Step]) -> None:
+        """Start the arms of a group, warm them up, take its turns, and stop them whatever happens."""
         steps = self._without_slow(session, group, steps)
         if not steps:
             return
         arms = self._make_arms(session, group, steps)
         try:
-            missing = self.places.need(self.site.scenarios[step.scenario].family for step in steps)
+            missing = self.resources.need(self.site.scenarios[step.scenario].family for step in steps)
             if missing:
                 for arm in arms.values():
                     arm.failure = missing
@@ -270,59 +267,58 @@ class _Runner:
             self._stop(arms)
 
     def _warm_up(self, step: Step, arm: Arm, open_here: set[tuple[str, str]]) -> None:
-        """A fresh instance's first slice is not counted. Of all scenarios only those that come are warmed."""
+        """A fresh instance's first slice does not count. Only scenarios that are still open are warmed up."""
         if self.site.profile.warmup == "all" and (step.arm, step.scenario) not in open_here:
             return
-        self.guard.passed(self._forecast(step))
-        self.visits.warm_up(step, arm)
+        self.ledger.warmed_up(step)
+        self.slices.warm_up(step, arm)
 
     def _without_slow(self, session: int, group: str, steps: list[Step]) -> list[Step]:
-        """The steps of a group, less those that slow arms have no time left for."""
+        """The steps of a group without those that slow arms have no time left for."""
         level = self.slow.level()
         out = [step for step in steps if not self.slow.keeps(step, level)]
         if out:
             arms = ", ".join(sorted({step.arm for step in out}))
             where = f"session {session}, {group}: {len(out)} visits of {arms}"
-            self._drop(out, f"{where}: slower than forecast, its share of the time budget allows no more")
+            why = "slower than forecast, its share of the time budget allows no more"
+            self._leave_out(out, f"{where}: {why}")
         return [step for step in steps if self.slow.keeps(step, level)]
 
     def _turns(self, session: int, group: str, steps: list[Step], arms: dict[str, Arm]) -> None:
         skipped: list[Step] = []
         for (block, name), members in itertools.groupby(steps, key=lambda step: (step.block, step.scenario)):
+            # A turn is run whole or not at all: each of its arms is half of a pair.
             turn = list(members)
-            core = session < MIN_SESSIONS and block == 0 and name in self.primary
-            if not core and not self.guard.turn_allowed(session, group):
+            always = session < MIN_SESSIONS and block == 0 and self._is_primary(name)
+            if not always and not self.budget.turn_allowed(session, group):
                 skipped += turn
                 continue
-            gc.collect()
+            gc.collect()  # between turns, so that no slice has to, and before all of its arms alike
             for step in turn:
                 self._step(step, arms[step.arm])
         if skipped:
             where = f"session {session}, {group}: {len({(s.block, s.scenario) for s in skipped})} turns"
-            self._drop(skipped, f"{where}: slower than forecast, the time budget allows no more")
+            self._leave_out(skipped, f"{where}: slower than forecast, the time budget allows no more")
 
     def _step(self, step: Step, arm: Arm) -> None:
-        self.watch.step(step, self.site.scenarios[step.scenario].family)
-        reason = self.visits.set_aside(step)
+        self.observer.step(step, self.site.scenarios[step.scenario].family)
+        reason = self.slices.given_up(step)
         if reason:
-            self._drop([step], reason)
+            self._leave_out([step], reason)
             return
-        visit = self.visits.visit(step, arm)
-        self.journal.step(step.order, visit.samples, visit.seconds, self.guard.elapsed())
-        self.samples += visit.samples
-        self.settled.add(step.order)
-        self.done.add(step.order)
-        self.measured += 1
-        self.costs.saw(step, visit.seconds)
-        self.guard.passed(self._forecast(step))
-        self.slow.ran(step, visit.seconds)
-        self.watch.visited(visit.samples[-1].take if visit.samples else 0)
-        self.watch.advanced(1, self.guard.seconds_left())
+        taken = self.slices.take(step, arm)
+        # The journal first: a resumed run measures what is not in it, so no sample is there twice.
+        self.journal.step(step.order, taken.samples, taken.seconds, self.budget.elapsed())
+        self.ledger.measured(step, taken)
+        self.observer.repeated(taken.samples[-1].take if taken.samples else 0)
+        self.observer.advanced(1, self._seconds_left())
 
     def _make_arms(self, session: int, group: str, steps: list[Step]) -> dict[str, Arm]:
         spec = None
         if group != OWN:
             spec = msgspec.structs.replace(self.site.scenarios[steps[0].scenario].spec(), cpus=self.plan.cpus)
+        # The size of the environment shifts a program's stack, which alone can change its speed by percents
+        # (Mytkowicz et al., ASPLOS 2009): drawn anew for each session, the same for all of its arms.
         pad = random.Random(f"{self.plan.seed}/{session}").randrange(4096)
         names = dict.fromkeys(step.arm for step in steps)
         return {
@@ -331,23 +327,22 @@ class _Runner:
         }
 
     def _start(self, session: int, group: str, arms: dict[str, Arm]) -> None:
-        """In an order of its own, so that no arm always has the oldest instance."""
+        """Start the instances in a random order of their own, so that no arm always has the oldest one."""
         names = sorted(arms)
         random.Random(f"{self.plan.seed}/{session}/{group}").shuffle(names)
         for name in names:
-            self.watch.starting(session, group, name)
+            self.observer.starting(session, group, name)
             arm, begun = arms[name], self.site.clock()
             arm.start()
             if arm.failure:
                 arm.start()
             seconds = (self.site.clock() - begun) / SECOND
-            self.guard.passed(pace(name).start_s)
-            self.slow.started(name, seconds)
+            self.ledger.started(name, seconds)
             self.journal.append(
                 StartLine(session=session, group=group, arm=name, seconds=seconds, failure=arm.failure)
             )
             if arm.failure:
-                self.visits.did_not_start(name, arm.failure)
+                self.slices.did_not_start(name, arm.failure)
                 self._note(f"session {session}, {group}: {name} did not start: {arm.failure}")
 
     def _stop(self, arms: dict[str, Arm]) -> None:
@@ -356,36 +351,25 @@ class _Runner:
             if wrong:
                 self._note(f"{arm.name} did not stop in order: {wrong}")
 
-    def _drop(self, steps: Sequence[Step], reason: str) -> None:
+    def _leave_out(self, steps: Sequence[Step], reason: str) -> None:
         self.journal.append(DropLine(orders=tuple(step.order for step in steps), reason=reason))
-        self.settled.update(step.order for step in steps)
-        self.slow.dropped(steps)
-        # What is ahead after the core is what the last look chose, and holds nothing that is dropped.
-        self.guard.passed(sum(self._forecast(step) for step in steps if step.session < self.core))
-        self.watch.advanced(len(steps), self.guard.seconds_left())
+        self.ledger.left_out(steps)
+        self.observer.advanced(len(steps), self._seconds_left())
 
-    def _not_dropped(self) -> Plan:
-        """The plan less what an interrupted run left out: an arm that is gone keeps no scenario open."""
-        kept = tuple(
-            one for one in self.plan.steps if one.order in self.done or one.order not in self.settled
-        )
-        return msgspec.structs.replace(self.plan, steps=kept)
+    def _seconds_left(self) -> float:
+        return self.budget.seconds_left(self.ledger.behind_s)
 
-    def _forecast(self, step: Step) -> float:
-        return visit_s(self.site.scenarios[step.scenario], step.arm)
+    def _is_primary(self, scenario: str) -> bool:
+        return any(metric.role == "primary" for metric in self.site.scenarios[scenario].metrics)
 
     def _note(self, text: str) -> None:
         self.journal.append(NoteLine(text=text))
-        self.watch.note(text)
+        self.observer.note(text)
 
     def _report_silent_arms(self) -> None:
         """An arm with steps and without one valid sample is missing, whatever the reason was."""
+        heard = {sample.arm for sample in self.ledger.samples if sample.valid}
         for name in dict.fromkeys(step.arm for step in self.plan.steps):
-            if name not in self.visits.good:
-                reason = self.visits.last_reason.get(name, "no valid sample")
-                self.journal.append(MissingLine(missing=NotMeasured(backend=name, metric="", reason=reason)))
-
-
-def _slow_s(plan: Plan, seconds: Mapping[int, float]) -> float:
-    """Seconds that slow arms took before a run was cut."""
-    return sum(seconds.get(step.order, 0.0) for step in plan.steps if pace(step.arm).slow)
+            if name not in heard:
+                reason = self.slices.last_reason.get(name, "no valid sample")
+                self.journal.append(MissingLine(missing=NotMeasured(arm=name, metric="", reason=reason)))

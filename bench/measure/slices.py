@@ -1,4 +1,4 @@
-"""One visit of the plan: the slice, what its failure means, the host's conditions, whether to repeat it."""
+"""One step of the plan: take its slice, handle a failure, record the host's conditions, repeat if needed."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import msgspec
 from bench.backends.base import BackendError
 from bench.journal import StoreError
 from bench.measure.arm import Arm
-from bench.measure.family_resources import Places
-from bench.measure.noise import Conditions, Gauge
+from bench.measure.family_resources import FamilyResources
+from bench.measure.noise import Gauge, SliceConditions
 from bench.measure.pressure import ONE_SHARE, REPEAT_SHARE, TAKES, Usual
-from bench.measure.time_budget import SECOND, Guard
+from bench.measure.time_budget import SECOND, TimeBudget
 from bench.model import Plan, Sample, Step
 from bench.scenarios.base import Context, Reading, Scenario, ScenarioError, error_text
 
 STRIKES = 3
-"""Failures in a row after which an arm is set aside for the rest of a session."""
+"""Failures in a row after which an arm is left out for the rest of a session."""
 
 
-class Visit(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a step: its samples of every take, and the seconds of all takes."""
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a step: its samples of every take, and the seconds of all takes."""
 
     samples: tuple[Sample, ...]
     seconds: float
 
 
-class Visits:
-    """Makes samples of slices. places: what a family shares, once it is open; before: earlier samples."""
+class SliceTaker:
+    """Runs slices and makes samples of them. resources: what families share; before: earlier samples."""
 
     def __init__(
         self,
@@ -38,21 +38,20 @@ class Visits:
         plan: Plan,
         scenarios: Mapping[str, Scenario],
         clock: Callable[[], int],
-        guard: Guard,
+        budget: TimeBudget,
         gauge: Gauge,
         note: Callable[[str], None],
-        places: Places,
+        resources: FamilyResources,
         before: Sequence[Sample] = (),
     ) -> None:
-        self._places = places
+        self._resources = resources
         self.strikes: dict[str, int] = {}
         self.last_reason: dict[str, str] = {}
-        self.good: set[str] = {one.backend for one in before if one.valid}
         self._run_id = run_id
         self._plan = plan
         self._scenarios = scenarios
         self._clock = clock
-        self._guard = guard
+        self._budget = budget
         self._gauge = gauge
         self._note = note
         self._metrics = {metric.name: metric for metric in plan.metrics}
@@ -60,11 +59,11 @@ class Visits:
         self._usual = Usual(before)
         self._repeated_s = _repeated_s(before)
 
-    def set_aside(self, step: Step) -> str:
-        """Why the step's arm is not to be measured any more in this session; "" while it is."""
+    def given_up(self, step: Step) -> str:
+        """Why the step's arm is not measured any more in this session; "" while it is."""
         if self.strikes.get(step.arm, 0) < STRIKES:
             return ""
-        reason = f"{step.arm} was set aside in session {step.session} after {STRIKES} failures in a row"
+        reason = f"{step.arm} was left out of session {step.session} after {STRIKES} failures in a row"
         return f"{reason}, the last: {self.last_reason.get(step.arm, '')}"
 
     def did_not_start(self, arm: str, failure: str) -> None:
@@ -72,8 +71,8 @@ class Visits:
         self.strikes[arm] = self.strikes.get(arm, 0) + 1
         self.last_reason[arm] = failure
 
-    def visit(self, step: Step, arm: Arm) -> Visit:
-        """Take a slice, and take it again at once while it was under pressure and the budget allows."""
+    def take(self, step: Step, arm: Arm) -> Taken:
+        """Take a slice, and take it again at once while it was under pressure and the budget allows it."""
         scenario = self._scenarios[step.scenario]
         samples: list[Sample] = []
         begun = self._clock()
@@ -85,13 +84,11 @@ class Visits:
             pressure = self._usual.pressure((step.scenario, step.arm), conditions)
             self._usual.learn((step.scenario, step.arm), conditions)
             taken = [self._sample(step, reading, conditions, take) for reading in readings]
-            if any(one.valid for one in taken):
-                self.good.add(arm.name)
             if not pressure or take + 1 == TAKES or not self._may_repeat(taken, duration / SECOND):
                 samples += taken
                 break
             samples += [_set_aside(one, pressure) for one in taken]
-        return Visit(samples=tuple(samples), seconds=(self._clock() - begun) / SECOND)
+        return Taken(samples=tuple(samples), seconds=(self._clock() - begun) / SECOND)
 
     def warm_up(self, step: Step, arm: Arm) -> None:
         """Run it and forget it: neither its readings nor its failure count."""
@@ -100,10 +97,10 @@ class Visits:
         self.strikes[arm.name] = strikes
 
     def _may_repeat(self, taken: Sequence[Sample], seconds: float) -> bool:
-        """Whether another take, as long again, fits into what repetitions may take; never after a failure."""
+        """Whether another take of that length fits into what repetitions may take; never after a failure."""
         budget = self._plan.budget_s
         fits = seconds <= ONE_SHARE * budget and self._repeated_s + seconds <= REPEAT_SHARE * budget
-        if not fits or seconds > self._guard.left() or not any(one.valid for one in taken):
+        if not fits or seconds > self._budget.left() or not any(one.valid for one in taken):
             return False
         self._repeated_s += seconds
         return True
@@ -120,7 +117,7 @@ class Visits:
             reason = str(error)
         except StoreError:
             raise
-        except Exception as error:  # a bug in one scenario must not cost the run of all the others
+        except Exception as error:  # a bug in one scenario must not cost the run of the others
             reason = error_text(error)
             self._note(f"step {step.order}: {''.join(traceback.format_exception(error, limit=-4))}")
         else:
@@ -136,8 +133,8 @@ class Visits:
             backend=arm.backend,
             instance=arm.instance,
             worker=arm.worker,
-            wire=self._places.get("network"),
-            registry=self._places.get("image"),
+            wire=self._resources.get("network"),
+            registry=self._resources.get("image"),
             session=step.session,
             block=step.block,
             cpus=self._plan.cpus,
@@ -158,25 +155,26 @@ class Visits:
             for metric in scenario.metrics
         ]
 
-    def _sample(self, step: Step, reading: Reading, conditions: Conditions, take: int) -> Sample:
+    def _sample(self, step: Step, reading: Reading, conditions: SliceConditions, take: int) -> Sample:
         metric = self._metrics[reading.metric]
         finite = math.isfinite(reading.value)
-        reason = reading.reason or ("" if finite else f"{step.scenario} gave {reading.value}")
+        valid = finite and reading.valid
         return Sample(
             run=self._run_id,
             session=step.session,
             block=step.block,
             order=step.order,
             scenario=step.scenario,
-            backend=step.arm,
+            arm=step.arm,
             metric=metric.name,
             unit=metric.unit,
             better=metric.better,
-            value=reading.value,
+            value=reading.value if finite else None,
             start_ns=reading.start_ns,
             duration_ns=reading.duration_ns,
-            valid=reading.valid and finite,
-            reason=reason,
+            valid=valid,
+            set_aside="" if valid else "rejected" if finite else "failed",
+            reason=reading.reason or ("" if finite else f"{step.scenario} gave {reading.value}"),
             stall_share=conditions.stall_share,
             steal_share=conditions.steal_share,
             frequency_mhz=conditions.frequency_mhz,
@@ -196,7 +194,9 @@ def _check(scenario: Scenario, readings: Sequence[Reading]) -> None:
 
 def _set_aside(sample: Sample, pressure: str) -> Sample:
     """An earlier take: it keeps its value and does not count. One that had failed keeps its own reason."""
-    return msgspec.structs.replace(sample, valid=False, reason=pressure) if sample.valid else sample
+    if not sample.valid:
+        return sample
+    return msgspec.structs.replace(sample, valid=False, set_aside="pressure", reason=pressure)
 
 
 def _repeated_s(samples: Iterable[Sample]) -> float:

@@ -1,9 +1,9 @@
-"""The wall-clock guard: the budget is a cap, shared out over the groups of the core as the forecast says.
+"""The time budget of a run: a cap, shared out over the groups of the core as the forecast says.
 
-A group of the core past its share of the clock loses the turns that a verdict can do without, so on a machine
+A group of the core past its share of the time loses the turns that a verdict can do without, so on a machine
 slower than forecast intervals get wider evenly and no metric is lost. Sessions after the core go on until the
-budget is spent; what they hold is chosen anew before each (bench.measure.looks). Only the first MIN_SESSIONS
-sessions' first blocks of primary metrics are run whatever it takes.
+budget is spent; what they hold is chosen anew before each (bench.measure.looks). Only the first blocks of
+primary metrics in the first MIN_SESSIONS sessions are run whatever they take.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ CORE_LIMIT = 0.85
 """Of the budget that the core may take on a slow machine: something is left for what the core leaves open."""
 
 
-class Guard:
+class TimeBudget:
     """Deadlines by (session, group). `shares` are (session, group, forecast seconds) in plan order.
 
-    core: sessions before the first look; None where the run does not look, so that all of it is the core.
-    spent_s: seconds of measuring before a run was cut and went on.
+    core: sessions before the first look; None where the run looks only at its end, so that all of it is core.
+    spent_s: seconds of measuring before a run was cut and went on. behind_s: forecast seconds of the work
+    that was over by then, as the ledger counts it.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Guard:
         *,
         core: int | None = None,
         spent_s: float = 0.0,
+        behind_s: float = 0.0,
     ) -> None:
         self._clock = clock
         self._start = clock() - int(spent_s * SECOND)
@@ -46,9 +48,7 @@ class Guard:
         for session, group, seconds in mine:
             spent += seconds
             self._deadline[session, group] = spent * cap / total
-        self._ahead = total
-        self._behind = 0.0
-        self._since = self.elapsed()
+        self.expect(max(0.0, total - behind_s), behind_s)
 
     def elapsed(self) -> float:
         """Seconds of measuring so far, those before an interruption included."""
@@ -59,26 +59,23 @@ class Guard:
         return max(0.0, self._budget - self.elapsed())
 
     def turn_allowed(self, session: int, group: str) -> bool:
-        """May a further turn of this group begin that is not run whatever it takes?"""
+        """May another turn of this group begin, if it is not one that is run in any case?"""
         return self.elapsed() <= self._deadline.get((session, group), self._budget)
 
     def session_allowed(self, session: int) -> bool:
-        """May a further session begin? The first MIN_SESSIONS always may: no verdict without them."""
+        """May another session begin? The first MIN_SESSIONS always may: there is no verdict without them."""
         return session < MIN_SESSIONS or self.elapsed() <= self._budget
 
-    def passed(self, seconds: float) -> None:
-        """So many forecast seconds of work are behind us, done or dropped."""
-        self._ahead = max(0.0, self._ahead - seconds)
-        self._behind += seconds
+    def expect(self, seconds: float, behind_s: float) -> None:
+        """Count on so many seconds from here on, where the ledger has `behind_s` behind it."""
+        self._ahead, self._behind, self._since = seconds, behind_s, self.elapsed()
 
-    def expect(self, seconds: float) -> None:
-        """So many seconds are ahead, as a look forecasts them from what was measured."""
-        self._ahead, self._behind, self._since = seconds, 0.0, self.elapsed()
-
-    def seconds_left(self) -> float:
+    def seconds_left(self, behind_s: float) -> float:
         """Forecast of the time that is left, at the pace seen so far, never beyond the budget."""
-        known = self._behind > 0.05 * (self._ahead + self._behind)
-        pace = (self.elapsed() - self._since) / self._behind if known else 1.0
-        if math.isclose(self._ahead, 0.0, abs_tol=1e-6):
+        done = behind_s - self._behind
+        ahead = max(0.0, self._ahead - done)
+        if math.isclose(ahead, 0.0, abs_tol=1e-6):
             return 0.0
-        return min(self._ahead * pace, self.left())
+        known = done > 0.05 * (ahead + done)
+        pace = (self.elapsed() - self._since) / done if known else 1.0
+        return min(ahead * pace, self.left())

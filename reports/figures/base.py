@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from reports import arms
-from reports.arms import INK
+from reports.arms import INK, Legend
 
 CLEAR = "rgba(0,0,0,0)"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
@@ -91,7 +90,7 @@ class Level(msgspec.Struct, frozen=True):
 
 def medians(samples: pd.DataFrame) -> list[Level]:
     """A Level for each (metric, arm) of the samples, in the order of their first rows."""
-    groups = samples.groupby(["metric", "backend"], sort=False, observed=True)
+    groups = samples.groupby(["metric", "arm"], sort=False, observed=True)
     return [
         Level(str(metric), str(arm), str(rows["unit"].iloc[0]), *_quartiles(rows["value"]), len(rows))
         for (metric, arm), rows in groups
@@ -108,6 +107,6 @@ def plain(text: object) -> str:
     return html.escape(str(text), quote=False)
 
 
-def named(arm: object) -> str:
+def named(legend: Legend, arm: object) -> str:
     """An arm's label, safe inside a chart."""
-    return plain(arms.label(str(arm)))
+    return plain(legend.label(str(arm)))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from reports.arms import INK, style
+from reports.arms import INK, STYLES
 from reports.figures.base import axis, blank
 from reports.figures.drift import SHORT_S
 
@@ -52,7 +52,7 @@ def frequency(slices: pd.DataFrame) -> go.Figure:
         y=rows["frequency_mhz"].to_numpy("float32"),
         mode="lines",
         name="clock",
-        line={"width": 1.6, "color": style("runtime").ink.light},
+        line={"width": 1.6, "color": STYLES["runtime"].ink.light},
         hovertemplate="%{y:,.0f} MHz<extra></extra>",
     )
     return blank(
@@ -89,7 +89,7 @@ def _line(drawn: pd.DataFrame, column: str, name: str, look: str) -> go.Scatter:
         y=rows[column].to_numpy("float32"),
         mode="lines",
         name=name,
-        line={"width": 1.6, "color": style(look).ink.light, "dash": style(look).dash},
+        line={"width": 1.6, "color": STYLES[look].ink.light, "dash": STYLES[look].dash},
         hovertemplate=f"{name}: %{{y:.1%}}<extra></extra>",
     )
 

@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from reports import arms
+from reports.arms import Legend
 from reports.figures.base import axis, blank, line_at, log_ticks, named, plain
 from reports.words import scale
 
@@ -22,6 +23,7 @@ SHORT_S = 180.0
 def run_order(
     samples: pd.DataFrame,
     span_ns: tuple[int, int],
+    legend: Legend,
     most: int = MOST_POINTS,
     far: pd.DataFrame | None = None,
 ) -> go.Figure:
@@ -36,17 +38,17 @@ def run_order(
     drawn = _placed(samples, span_ns[0], step, factor)
     valid = drawn[drawn["valid"]]
     traces = [
-        _points(str(arm), thin(rows.sort_values("order"), most), shown)
-        for arm, rows in valid.groupby("backend", sort=False, observed=True)
+        _points(legend, str(arm), thin(rows.sort_values("order"), most), shown)
+        for arm, rows in valid.groupby("arm", sort=False, observed=True)
     ]
     lost = drawn[~drawn["valid"]]
     if far is not None and len(far):
-        traces.append(_rings(_placed(far, span_ns[0], step, factor), shown))
+        traces.append(_rings(legend, _placed(far, span_ns[0], step, factor), shown))
     low, high = float(drawn["value"].min()), float(drawn["value"].max())
     scaling = log_ticks(low / 1.3, high * 1.3) if low > 0 and high / low > 20 else {}
     return blank(
         400,
-        [*traces, *([_invalid(lost, shown)] if len(lost) else [])],
+        [*traces, *([_invalid(legend, lost, shown)] if len(lost) else [])],
         showlegend=True,
         shapes=_sessions(drawn),
         xaxis=axis(f"{word} since the run's first sample", rangemode="tozero", showgrid=False),
@@ -77,8 +79,8 @@ def thin(rows: pd.DataFrame, most: int = MOST_POINTS) -> pd.DataFrame:
     return rows.iloc[kept]
 
 
-def _points(arm: str, rows: pd.DataFrame, unit: str) -> go.Scatter:
-    look, name = arms.style(arm), named(arm)
+def _points(legend: Legend, arm: str, rows: pd.DataFrame, unit: str) -> go.Scatter:
+    look, name = legend.style(arm), named(legend, arm)
     return go.Scatter(
         x=rows["at"].to_numpy("float32"),
         y=rows["value"].to_numpy("float32"),
@@ -91,19 +93,19 @@ def _points(arm: str, rows: pd.DataFrame, unit: str) -> go.Scatter:
     )
 
 
-def _invalid(rows: pd.DataFrame, unit: str) -> go.Scatter:
+def _invalid(legend: Legend, rows: pd.DataFrame, unit: str) -> go.Scatter:
     return go.Scatter(
         x=rows["at"].to_numpy("float32"),
         y=rows["value"].to_numpy("float32"),
         mode="markers",
         name="not counted",
         marker={"symbol": "x-thin", "size": 10, "line": {"width": 2, "color": arms.INK["refuted"].light}},
-        text=[f"{named(row.backend)}, not counted: {plain(row.reason)}" for row in rows.itertuples()],
+        text=[f"{named(legend, row.arm)}, not counted: {plain(row.reason)}" for row in rows.itertuples()],
         hovertemplate=f"%{{text}}<br>%{{y:.4~g}} {plain(unit)}<extra></extra>",
     )
 
 
-def _rings(rows: pd.DataFrame, unit: str) -> go.Scatter:
+def _rings(legend: Legend, rows: pd.DataFrame, unit: str) -> go.Scatter:
     return go.Scatter(
         x=rows["at"].to_numpy("float32"),
         y=rows["value"].to_numpy("float32"),
@@ -114,11 +116,16 @@ def _rings(rows: pd.DataFrame, unit: str) -> go.Scatter:
             "size": 13,
             "line": {"width": 2, "color": arms.INK["inconclusive"].light},
         },
-        text=[_told(row.backend, row.session, row.block, row.cause) for row in rows.itertuples()],
+        text=[
+            f"{named(legend, row.arm)}, session {row.session}, block {row.block}, {_lines(row.cause)}"
+            for row in rows.itertuples()
+        ],
         hovertemplate=f"%{{text}}<br>%{{y:.4~g}} {plain(unit)}<extra></extra>",
     )
 
 
-def _told(arm: object, session: object, block: object, cause: object) -> str:
-    words = plain(cause).replace(": ", ":<br>", 1).replace("), ", "),<br>")
-    return f"{named(arm)}, session {session}, block {block}, {words}"
+def _lines(cause: object) -> str:
+    """How far a pair is off, and each likely cause on a line of its own."""
+    assert isinstance(cause, tuple)
+    moved, *causes = map(plain, cause)
+    return f"{moved}:<br>{',<br>'.join(causes)}"

@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from reports import arms
+from reports.arms import Legend
 from reports.figures.base import Level, axis, blank, line_at, log_ticks, medians, named, plain
 from reports.words import quantity, scale
 
@@ -16,16 +17,16 @@ FAR = 12.0
 """Largest over smallest median from which an axis is logarithmic."""
 
 
-def cost_bars(samples: pd.DataFrame, title: str) -> go.Figure:
+def cost_bars(samples: pd.DataFrame, title: str, legend: Legend) -> go.Figure:
     """One bar an arm from zero to its median, labelled with the value; `samples` are of one metric."""
     table = medians(samples)
     factor, shown = scale(table[0].unit, max(level.median for level in table))
     bars = go.Bar(
         x=[level.median * factor for level in table],
-        y=[named(level.arm) for level in table],
+        y=[named(legend, level.arm) for level in table],
         orientation="h",
         width=0.62,
-        marker={"color": [arms.style(level.arm).ink.light for level in table]},
+        marker={"color": [legend.style(level.arm).ink.light for level in table]},
         text=[plain(quantity(level.median, level.unit)) for level in table],
         textposition="outside",
         cliponaxis=False,
@@ -42,7 +43,7 @@ def cost_bars(samples: pd.DataFrame, title: str) -> go.Figure:
     )
 
 
-def levels(samples: pd.DataFrame, rows: Mapping[str, str], title: str) -> go.Figure:
+def levels(samples: pd.DataFrame, rows: Mapping[str, str], title: str, legend: Legend) -> go.Figure:
     """A dot an arm with the middle half of its samples, a row a metric (`rows`: metric → row name).
 
     The axis begins at zero, or is logarithmic where the medians lie more than `FAR` apart.
@@ -56,7 +57,9 @@ def levels(samples: pd.DataFrame, rows: Mapping[str, str], title: str) -> go.Fig
     for number, arm in enumerate(systems):
         shift = (number - (len(systems) - 1) / 2) * 0.8 / len(systems)
         chosen = [level for level in table if level.arm == arm]
-        traces.append(_dots(arm, chosen, [places[level.metric] + shift for level in chosen], factor, rows))
+        traces.append(
+            _dots(legend, arm, chosen, [places[level.metric] + shift for level in chosen], factor, rows)
+        )
     scaling, note = _value_axis(table, factor, far)
     names = [rows[metric] for metric in places]
     span = [len(places) - 0.5, -0.5]
@@ -86,15 +89,20 @@ def _value_axis(table: Sequence[Level], factor: float, far: bool) -> tuple[dict[
 
 
 def _dots(
-    arm: str, chosen: Sequence[Level], y: Sequence[float], factor: float, rows: Mapping[str, str]
+    legend: Legend,
+    arm: str,
+    chosen: Sequence[Level],
+    y: Sequence[float],
+    factor: float,
+    rows: Mapping[str, str],
 ) -> go.Scatter:
-    look = arms.style(arm)
+    look = legend.style(arm)
     ink = look.ink.light
     return go.Scatter(
         x=[level.median * factor for level in chosen],
         y=y,
         mode="markers",
-        name=named(arm),
+        name=named(legend, arm),
         marker={"symbol": look.symbol, "size": 9, "color": ink, "line": {"width": 1, "color": ink}},
         error_x={
             "type": "data",
@@ -105,14 +113,14 @@ def _dots(
             "width": 0,
             "color": ink,
         },
-        text=[_note(level, rows[level.metric]) for level in chosen],
+        text=[_note(legend, level, rows[level.metric]) for level in chosen],
         hovertemplate="%{text}<extra></extra>",
     )
 
 
-def _note(level: Level, row: str) -> str:
+def _note(legend: Legend, level: Level, row: str) -> str:
     low, median, high = (
         plain(quantity(value, level.unit)) for value in (level.low, level.median, level.high)
     )
     where = f", {row}" if row else ""
-    return f"{named(level.arm)}{where}: {median} (middle half {low} to {high}, {level.count} samples)"
+    return f"{named(legend, level.arm)}{where}: {median} (middle half {low} to {high}, {level.count} samples)"

@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from reports import arms
+from reports.arms import STYLES, Legend
 from reports.figures.base import FONT, Level, axis, blank, line_at, log_ticks, medians, named, plain
 from reports.words import quantity, scale
 
 Floats = NDArray[np.float64]
 
-PHASE_INKS = ("runtime", "crun", "docker", "vm", "podman", "host-b", "vm-untuned", "host")
+PHASE_INKS = ("runtime", "crun", "docker", "vm", "nnd", "host-b", "vm-untuned", "host")
 
 
-def ecdf(samples: pd.DataFrame, mark: float | None = None) -> go.Figure:
+def ecdf(samples: pd.DataFrame, legend: Legend, mark: float | None = None) -> go.Figure:
     """Share of starts done after a time, an arm a step line, on a log axis. `samples` are of one metric.
 
     `mark` is a time in the metric's unit drawn as a vertical line (a claim's limit), when given.
@@ -30,8 +31,14 @@ def ecdf(samples: pd.DataFrame, mark: float | None = None) -> go.Figure:
     low = float(samples["value"].min()) * factor
     high = max(float(samples["value"].max()), mark or 0.0) * factor
     lines = [
-        _steps(str(arm), np.sort(rows["value"].to_numpy(dtype="float64")) * factor, plain(shown), high * 1.6)
-        for arm, rows in samples.groupby("backend", sort=False, observed=True)
+        _steps(
+            legend,
+            str(arm),
+            np.sort(rows["value"].to_numpy(dtype="float64")) * factor,
+            plain(shown),
+            high * 1.6,
+        )
+        for arm, rows in samples.groupby("arm", sort=False, observed=True)
     ]
     limit = line_at("x", (mark or 0.0) * factor, dash="dash", color=arms.INK["muted"].light)
     return blank(
@@ -50,21 +57,21 @@ def _thin(times: Floats, most: int = 800) -> tuple[Floats, Floats]:
     return times[ranks], (ranks + 1) / len(times)
 
 
-def _steps(arm: str, times: Floats, unit: str, end: float) -> go.Scatter:
-    look, size = arms.style(arm), len(times)
+def _steps(legend: Legend, arm: str, times: Floats, unit: str, end: float) -> go.Scatter:
+    look, size = legend.style(arm), len(times)
     at, done = _thin(times)
     return go.Scatter(
         x=np.concatenate([at[:1], at, [end]]).astype("float32"),
         y=np.concatenate([[0.0], done, [1.0]]).astype("float32"),
         mode="lines",
         line={"shape": "hv", "width": 2.2, "color": look.ink.light, "dash": look.dash},
-        name=named(arm),
-        hovertemplate=f"{named(arm)}: %{{y:.0%}} of {size} starts done after %{{x:.3~g}} {unit}"
+        name=named(legend, arm),
+        hovertemplate=f"{named(legend, arm)}: %{{y:.0%}} of {size} starts done after %{{x:.3~g}} {unit}"
         "<extra></extra>",
     )
 
 
-def phases(samples: pd.DataFrame) -> go.Figure:
+def phases(samples: pd.DataFrame, legend: Legend) -> go.Figure:
     """Median length of each phase in order of time, one bar and one linear axis an arm.
 
     `samples` hold metrics `startup.phase.<name>`. Axes differ: a VM's start takes a thousand containers'.
@@ -79,22 +86,22 @@ def phases(samples: pd.DataFrame) -> go.Figure:
         blank(height, barmode="stack", showlegend=False, uniformtext=hide, margin=margin).layout
     )
     for row, arm in enumerate(systems, start=1):
-        _stack(figure, row, [level for level in table if level.arm == arm])
+        _stack(figure, legend, row, [level for level in table if level.arm == arm])
     return figure
 
 
-def _stack(figure: go.Figure, row: int, parts: Sequence[Level]) -> None:
+def _stack(figure: go.Figure, legend: Legend, row: int, parts: Sequence[Level]) -> None:
     total = sum(level.median for level in parts)
     factor, shown = scale(parts[0].unit, total)
     for place, level in enumerate(parts):
-        ink = arms.style(PHASE_INKS[place % len(PHASE_INKS)]).ink.light
-        figure.add_trace(_segment(level, total, factor, ink), row=row, col=1)
+        ink = STYLES[PHASE_INKS[place % len(PHASE_INKS)]].ink.light
+        figure.add_trace(_segment(legend, level, total, factor, ink), row=row, col=1)
     figure.update_xaxes(
         axis(ticksuffix=f" {plain(shown)}", rangemode="tozero", showgrid=False, nticks=6), row=row, col=1
     )
     figure.update_yaxes(axis(showgrid=False, showticklabels=False, automargin=False), row=row, col=1)
     figure.add_annotation(
-        text=f"<b>{named(parts[0].arm)}</b>: {plain(quantity(total, parts[0].unit))}",
+        text=f"<b>{named(legend, parts[0].arm)}</b>: {plain(quantity(total, parts[0].unit))}",
         x=0,
         y=1,
         xref=f"x{'' if row == 1 else row} domain",
@@ -106,7 +113,7 @@ def _stack(figure: go.Figure, row: int, parts: Sequence[Level]) -> None:
     )
 
 
-def _segment(level: Level, total: float, factor: float, ink: str) -> go.Bar:
+def _segment(legend: Legend, level: Level, total: float, factor: float, ink: str) -> go.Bar:
     name = plain(level.metric.removeprefix("startup.phase.").replace("_", " "))
     length = plain(quantity(level.median, level.unit))
     part = f"{level.median / total:.0%}" if total else "–"
@@ -121,5 +128,5 @@ def _segment(level: Level, total: float, factor: float, ink: str) -> go.Bar:
         insidetextanchor="middle",
         textangle=0,
         marker={"color": ink, "line": {"width": 0}},
-        hovertemplate=f"{name}: {length} ({part})<extra>{named(level.arm)}</extra>",
+        hovertemplate=f"{name}: {length} ({part})<extra>{named(legend, level.arm)}</extra>",
     )

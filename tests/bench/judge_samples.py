@@ -42,7 +42,7 @@ def samples(
             "block": grid[2],
             "order": np.arange(count),
             "scenario": names,
-            "backend": np.array(arms)[grid[3]],
+            "arm": np.array(arms)[grid[3]],
             "metric": names,
             "unit": unit,
             "better": better,
@@ -65,9 +65,9 @@ SLOWED = -math.log(1.02)
 ALL_ARMS = {**ARMS, "runtime-b": 0.0, "host-2pct": SLOWED}
 
 
-def find(rows: list[Verdict], claim: str, metric: str, backend: str = "runtime") -> Verdict:
+def find(rows: list[Verdict], claim: str, metric: str, arm: str = "runtime") -> Verdict:
     """The one row of these names."""
-    return next(row for row in rows if (row.claim, row.metric, row.backend) == (claim, metric, backend))
+    return next(row for row in rows if (row.claim, row.metric, row.arm) == (claim, metric, arm))
 
 
 def image(before: str, after: str) -> ImageInfo:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
+
 from bench.model import ArmPlan, Closed, Looks, Metric, Plan, Step
+from bench.testing import fake_info
 
 LOOKS = Looks(first=5, last=24)
 
 ARMS = (
-    ArmPlan(name="host", backend="host", role="baseline"),
-    ArmPlan(name="host-b", backend="host", role="control", twin_of="host"),
-    ArmPlan(name="runtime", backend="runtime", role="arm"),
-    ArmPlan(name="runtime-b", backend="runtime", role="control", twin_of="runtime"),
-    ArmPlan(name="host-2pct", backend="host", role="positive", extra=0.02),
+    ArmPlan(name="host", backend="host", kind="host", role="baseline"),
+    ArmPlan(name="host-b", backend="host", kind="host", role="control", twin_of="host"),
+    ArmPlan(name="runtime", backend="runtime", kind="container", role="arm"),
+    ArmPlan(name="runtime-b", backend="runtime", kind="container", role="control", twin_of="runtime"),
+    ArmPlan(name="host-2pct", backend="host", kind="host", role="positive", extra=0.02),
 )
 HOST_ONLY = (ARMS[0], ARMS[1], ARMS[4])
 
@@ -52,6 +55,18 @@ def plan(
         budget_s=1.0,
         looks=looks,
     )
+
+
+def planned(frame: pd.DataFrame) -> Plan:
+    """The plan of a run with these samples that looks only at its end; other arms are of the fakes' kinds."""
+    known = {arm.name: arm for arm in ARMS}
+    arms = [known[name] if name in known else _system(str(name)) for name in frame["arm"].unique()]
+    return plan([str(name) for name in frame["scenario"].unique()], arms=arms, looks=None)
+
+
+def _system(name: str) -> ArmPlan:
+    info = fake_info(name)
+    return ArmPlan(name=name, backend=name, kind=info.kind, emulated=info.emulated, role="arm")
 
 
 def closed(scenario: str, arm: str, sessions: int) -> Closed:

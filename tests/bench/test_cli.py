@@ -103,18 +103,18 @@ def test_a_run_keeps_what_its_looks_closed_and_what_ended_it(events, tmp_path):
         ("cpu.integer", 5)
     }
     assert loaded.run.sessions_run == 5 == loaded.samples["session"].nunique()
-    assert any(note.startswith("ended: all that decides a claim is decided") for note in loaded.run.notes)
+    assert loaded.run.ended_because == "decided"
     assert "1 of 1 decided after session 5" in result.stderr
 
 
 def test_a_control_that_cannot_run_is_told_by_the_arm_it_copies(events, tmp_path):
     invoke("run", "--profile", "smoke", "--out", tmp_path / "run")
-    missing = {one.backend for one in store.load(tmp_path / "run").run.not_measured}
+    missing = {one.arm for one in store.load(tmp_path / "run").run.not_measured}
     assert not missing & {"host-b", "host-2pct", "runtime-b"}
 
 
 def test_a_missing_backend_is_named_as_not_measured(finished):
-    missing = {(one.backend, one.reason) for one in store.load(finished).run.not_measured}
+    missing = {(one.arm, one.reason) for one in store.load(finished).run.not_measured}
     assert ("docker", "no docker on this machine") in missing
 
 
@@ -137,7 +137,7 @@ def test_only_what_was_asked_for_is_measured_and_the_host(events, tmp_path):
         tmp_path / "r",
     )
     loaded = store.load(tmp_path / "r")
-    assert set(loaded.samples["backend"]) == {"host", "host-b", "host-2pct", "runtime", "runtime-b"}
+    assert set(loaded.samples["arm"]) == {"host", "host-b", "host-2pct", "runtime", "runtime-b"}
     assert {name.split(".")[0] for name in loaded.samples["scenario"]} == {"cpu", "memory"}
 
 
@@ -212,7 +212,7 @@ def test_a_backend_that_cannot_be_prepared_is_not_measured(events, tmp_path):
     )
     use(Dependencies.fake(worlds, fake_scenarios(), fake_image()))
     assert invoke("run", "--profile", "smoke", "--out", tmp_path / "run").exit_code == 0
-    missing = {one.backend: one.reason for one in store.load(tmp_path / "run").run.not_measured}
+    missing = {one.arm: one.reason for one in store.load(tmp_path / "run").run.not_measured}
     assert missing["runtime"] == "prepare: prepare runtime: no overlay"
 
 
@@ -244,15 +244,15 @@ def test_a_backend_with_a_bug_costs_only_itself(events, tmp_path):
     use(Dependencies.fake(worlds, fake_scenarios(), fake_image()))
     assert invoke("run", "--profile", "smoke", "--out", tmp_path / "run").exit_code == 0
     loaded = store.load(tmp_path / "run")
-    assert loaded.samples[loaded.samples["backend"] == "host"]["valid"].all()
-    reasons = {one.reason for one in loaded.run.not_measured if one.backend == "runtime"}
+    assert loaded.samples[loaded.samples["arm"] == "host"]["valid"].all()
+    reasons = {one.reason for one in loaded.run.not_measured if one.arm == "runtime"}
     assert any("KeyError: 512" in reason for reason in reasons)
 
 
 def test_a_control_that_fails_makes_the_run_invalid(events, tmp_path, monkeypatch):
     def judged(loaded):
         joint = next(one for one in concluding.judged(loaded) if one.metric == "joint")
-        return [msgspec.structs.replace(joint, verdict="refuted", reason="p = 0.001")]
+        return [msgspec.structs.replace(joint, verdict="refuted", notes=("p = 0.001",))]
 
     monkeypatch.setattr(verbs, "judged", judged)
     result = invoke("run", "--profile", "smoke", "--out", tmp_path / "run")

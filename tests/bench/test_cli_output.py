@@ -24,7 +24,7 @@ STEP = Step(order=0, session=0, block=0, group="own", scenario="startup.first_by
 VERDICT = Verdict(
     claim="performance",
     metric="cpu.integer",
-    backend="runtime",
+    arm="runtime",
     baseline="host",
     estimate=0.99871,
     low=0.9912,
@@ -34,7 +34,6 @@ VERDICT = Verdict(
     n_sessions=8,
     n_pairs=40,
     verdict="supported",
-    reason="",
 )
 
 
@@ -65,8 +64,8 @@ def test_looks_and_repetitions_are_told():
     where, piped = console(terminal=True), console()
     bar = Bar(where)
     bar.begin(10, 90)
-    bar.visited(0)
-    bar.visited(2)
+    bar.repeated(0)
+    bar.repeated(2)
     bar.looked(tally)
     bar.advanced(1, 75)
     bar.end()
@@ -89,23 +88,23 @@ def test_a_verdict_is_one_row_with_its_interval():
     assert "supported" in text(where)
 
 
-def test_what_was_not_measured_is_one_row_a_claim_and_backend():
+def test_what_was_not_measured_is_one_row_a_claim_and_arm():
     gaps = [
         msgspec.structs.replace(
-            VERDICT, metric=metric, verdict="not measured", estimate=None, reason="no fio [1]"
+            VERDICT, metric=metric, verdict="not measured", estimate=None, notes=("no fio [1]",)
         )
         for metric in ("cpu.float", "cpu.crypto")
     ]
     where = console()
     tables.verdicts(where, gaps)
     assert "2 rows" in text(where)
-    assert "no fio [1] (cpu.float, cpu.crypto)" in text(where)
+    assert "no fio [1]; cpu.float, cpu.crypto" in text(where)
 
 
 def test_gaps_with_one_reason_are_one_row():
     where = console()
     tables.not_measured(
-        where, [NotMeasured(backend="crun", metric=name, reason="no bridge") for name in ("a", "b")]
+        where, [NotMeasured(arm="crun", metric=name, reason="no bridge") for name in ("a", "b")]
     )
     assert "crun" in text(where)
     assert "no bridge" in text(where)

@@ -104,8 +104,8 @@ def test_nothing_is_decided_before_the_first_look() -> None:
 
 def test_an_arm_without_a_usable_sample_is_open_with_an_end_in_sight() -> None:
     frame = samples(["cpu.integer"], EFFECTS)
-    frame.loc[frame["backend"] == "runtime", ["valid", "value"]] = [False, math.nan]
-    for one in (frame, frame[frame["backend"] != "runtime"]):
+    frame.loc[frame["arm"] == "runtime", ["valid", "value"]] = [False, math.nan]
+    for one in (frame, frame[frame["arm"] != "runtime"]):
         found = look(one, 6)["cpu.integer", "runtime"]
         assert not found.decided
         assert math.isfinite(found.needed)
@@ -162,9 +162,7 @@ def test_what_a_look_closes_the_judge_finds_decided(seed: int, effect: float, se
     found = [one for one in look(frame, sessions).values() if one.arm == "runtime" and one.decided]
     ended = [closed(one.scenario, one.arm, sessions) for one in found]
     rows = judge(frame, CLAIMS, plan(names), closed=ended, sessions_run=sessions)
-    states = {
-        row.metric: row for row in rows if row.backend == "runtime" and row.n_pairs and row.metric != "*"
-    }
+    states = {row.metric: row for row in rows if row.arm == "runtime" and row.n_pairs and row.metric != "*"}
     for one in found:
         assert (
             states[one.scenario].verdict in ("supported", "refuted")

@@ -84,7 +84,7 @@ def test_neither_order_nor_unit_of_the_rows_matters(seed: int, factor: float) ->
 @given(st.floats(-0.1, 0.1), st.integers(0, 1000))
 def test_swapping_the_arms_inverts_the_ratio(effect: float, seed: int) -> None:
     frame = samples(["cpu.integer"], {**ARMS, "runtime": effect}, seed=seed)
-    swapped = frame.assign(backend=frame["backend"].replace({"host": "runtime", "runtime": "host"}))
+    swapped = frame.assign(arm=frame["arm"].replace({"host": "runtime", "runtime": "host"}))
     one, other = (find(judge(f, CLAIMS), "performance", "cpu.integer") for f in (frame, swapped))
     assert other.estimate == pytest.approx(1 / one.estimate)
     assert (other.low, other.high) == pytest.approx((1 / one.high, 1 / one.low))
@@ -92,15 +92,15 @@ def test_swapping_the_arms_inverts_the_ratio(effect: float, seed: int) -> None:
 
 def test_columns_as_categories_are_read_like_words() -> None:
     frame = samples(PRIMARY, {**ARMS, "docker": -0.02})
-    some = frame.astype({"metric": "category", "backend": "category"})
-    some = some[(some["backend"] != "docker") & (some["metric"] != "cpu.crypto")]
+    some = frame.astype({"metric": "category", "arm": "category"})
+    some = some[(some["arm"] != "docker") & (some["metric"] != "cpu.crypto")]
     plain = frame.loc[some.index]
     assert judge(some, CLAIMS) == judge(plain, CLAIMS)
 
 
 def test_an_outlier_stays_in_and_does_not_decide() -> None:
     frame = samples(["cpu.integer"], ARMS)
-    hit = frame[(frame["backend"] == "runtime") & (frame["block"] == 0)].index[0]
+    hit = frame[(frame["arm"] == "runtime") & (frame["block"] == 0)].index[0]
     frame.loc[hit, "value"] /= 10
     row = find(judge(frame, CLAIMS), "performance", "cpu.integer")
     assert (row.verdict, row.n_pairs) == ("supported", 24)
@@ -117,7 +117,7 @@ def test_many_readings_of_one_visit_are_one_pair() -> None:
 
 def test_invalid_samples_leave_their_pairs_and_are_counted() -> None:
     frame = samples(["cpu.integer"], ARMS)
-    mine = frame[frame["backend"] == "runtime"].index[:3]
+    mine = frame[frame["arm"] == "runtime"].index[:3]
     frame.loc[mine, ["valid", "reason"]] = [False, "steal 12 %"]
     row = find(judge(frame, CLAIMS), "performance", "cpu.integer")
     assert row.n_pairs == 21
@@ -127,7 +127,7 @@ def test_invalid_samples_leave_their_pairs_and_are_counted() -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_numbers_that_are_none_are_left_out(value: float) -> None:
     frame = samples(["cpu.integer"], ARMS)
-    frame.loc[frame[frame["backend"] == "host"].index[0], "value"] = value
+    frame.loc[frame[frame["arm"] == "host"].index[0], "value"] = value
     row = find(judge(frame, CLAIMS), "performance", "cpu.integer")
     assert row.n_pairs == 23
     assert "1 invalid sample of host left out (not a finite number)" in row.reason
@@ -136,7 +136,7 @@ def test_numbers_that_are_none_are_left_out(value: float) -> None:
 @pytest.mark.parametrize("value", [0.0, -1.0])
 def test_values_without_a_logarithm_are_left_out_of_ratios(value: float) -> None:
     frame = samples(["cpu.integer"], ARMS)
-    frame.loc[frame["backend"] == "runtime", "value"] = value
+    frame.loc[frame["arm"] == "runtime", "value"] = value
     row = find(judge(frame, CLAIMS), "performance", "cpu.integer")
     assert (row.verdict, row.estimate, row.n_pairs) == ("inconclusive", None, 0)
     assert "24 pairs of zero or below left out" in row.reason
@@ -167,7 +167,7 @@ def test_on_the_margin_the_judge_supports_one_metric_in_twenty() -> None:
     frame = samples(
         [f"cpu.sim{n}" for n in range(600)], {**ARMS, "runtime": math.log(0.99)}, sessions=4, luck=0.01
     )
-    states = [row.verdict for row in judge(frame, CLAIMS) if row.backend == "runtime" and row.n_pairs]
+    states = [row.verdict for row in judge(frame, CLAIMS) if row.arm == "runtime" and row.n_pairs]
     assert len(states) == 600
     for state in ("supported", "refuted"):
         assert states.count(state) / 600 < 0.05 + 0.02

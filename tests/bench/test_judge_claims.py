@@ -9,6 +9,7 @@ from bench.claims import load
 from bench.judge import judge
 from bench.model import NotMeasured, Verdict
 from tests.bench.judge_samples import ARMS, VM_ARMS, find, image, samples
+from tests.bench.looking import planned
 
 CLAIMS = load()
 PRIMARY = list(next(claim.primary for claim in CLAIMS.claim if claim.id == "performance"))
@@ -24,7 +25,7 @@ def test_all_primary_metrics_supported_support_the_claim() -> None:
 
 def test_one_slow_metric_refutes_the_claim_and_is_named() -> None:
     frame = samples(PRIMARY, ARMS)
-    slow = (frame["metric"] == "cpu.crypto") & (frame["backend"] == "runtime")
+    slow = (frame["metric"] == "cpu.crypto") & (frame["arm"] == "runtime")
     frame.loc[slow, "value"] *= 0.9
     row = find(judge(frame, CLAIMS), "performance", "*")
     assert row.verdict == "refuted"
@@ -39,7 +40,7 @@ def test_the_worst_of_many_noisy_metrics_of_an_equal_arm_is_seldom_refuted() -> 
     wrong, doubtful = 0, 0
     for seed in range(40):
         rows = judge(samples(PRIMARY, equal, noise=0.05, seed=seed), CLAIMS)
-        own = [row for row in rows if row.claim == "performance" and row.backend == "runtime"]
+        own = [row for row in rows if row.claim == "performance" and row.arm == "runtime"]
         wrong += any(row.verdict == "refuted" for row in own)
         doubtful += any(f"not as the worst of {len(PRIMARY)} metrics" in row.reason for row in own)
     assert wrong <= 6  # of 40 at 5 %: more come by chance in one of 200 cases
@@ -54,7 +55,7 @@ def test_a_missing_primary_metric_keeps_the_claim_open() -> None:
 
 def test_a_stress_metric_gets_a_verdict_and_does_not_decide() -> None:
     frame = samples([*PRIMARY, "cpu.syscall"], ARMS, noise=0.002)
-    frame.loc[(frame["metric"] == "cpu.syscall") & (frame["backend"] == "runtime"), "value"] *= 0.5
+    frame.loc[(frame["metric"] == "cpu.syscall") & (frame["arm"] == "runtime"), "value"] *= 0.5
     rows = judge(frame, CLAIMS)
     assert find(rows, "performance", "cpu.syscall").verdict == "refuted"
     assert find(rows, "performance", "*").verdict == "supported"
@@ -117,29 +118,31 @@ def test_a_unit_that_is_no_size_is_not_compared() -> None:
 
 def test_memory_of_a_container_is_judged_against_the_vm_and_an_emulated_one_is_labelled() -> None:
     frame = samples(["memory.per_instance"], VM_ARMS, unit="B", better="lower", blocks=1)
-    rows = judge(frame, CLAIMS)
+    rows = judge(frame, CLAIMS, planned(frame))
     row = find(rows, "memory.vs_vm", "memory.per_instance")
-    assert (row.baseline, row.verdict) == ("vm-tcg", "supported")
+    assert (row.baseline, row.verdict, row.emulated) == ("vm-tcg", "supported", True)
     assert row.estimate == pytest.approx(40.0, rel=0.02)
-    assert "emulated CPU" in row.reason
     missing = [row for row in rows if row.claim == "memory.vs_vm" and row.baseline == "vm-kvm"]
     assert [row.verdict for row in missing] == ["not measured"]
-    assert "no usable KVM" in missing[0].reason
+    assert "vm-kvm is not in this run" in missing[0].reason
 
 
 def test_a_vm_under_kvm_carries_no_label_and_needs_no_stand_in() -> None:
     arms = {**ARMS, "vm-kvm": math.log(40.0)}
-    rows = judge(samples(["memory.per_instance"], arms, unit="B", better="lower", blocks=1), CLAIMS)
+    frame = samples(["memory.per_instance"], arms, unit="B", better="lower", blocks=1)
+    rows = judge(frame, CLAIMS, planned(frame))
     row = find(rows, "memory.vs_vm", "memory.per_instance")
-    assert (row.baseline, row.verdict, row.reason) == ("vm-kvm", "supported", "")
+    assert (row.baseline, row.verdict, row.emulated, row.notes) == ("vm-kvm", "supported", False, ())
     assert not [row for row in rows if row.baseline == "vm-tcg"]
 
 
 def test_every_row_about_an_emulated_machine_is_labelled() -> None:
-    rows = judge(samples(PRIMARY, {**ARMS, "vm-tcg": -1.0, "vm-tcg-untuned": -1.0}), CLAIMS)
-    emulated = [row for row in rows if row.backend.startswith("vm-tcg") and row.n_pairs]
+    frame = samples(PRIMARY, {**ARMS, "vm-tcg": -1.0, "vm-tcg-untuned": -1.0})
+    rows = judge(frame, CLAIMS, planned(frame))
+    emulated = [row for row in rows if row.arm in ("vm-tcg", "vm-tcg-untuned") and row.n_pairs]
     assert len([row for row in emulated if row.claim == "performance"]) == 2 * (len(PRIMARY) + 1)
-    assert all("excluded from claims about virtual machines" in row.reason for row in emulated)
+    assert all(row.emulated and "not evidence about virtual machines" in row.reason for row in emulated)
+    assert not any(row.emulated for row in rows if row.arm == "runtime" and row.baseline == "host")
 
 
 # What was not measured
@@ -147,33 +150,33 @@ def test_every_row_about_an_emulated_machine_is_labelled() -> None:
 
 def test_what_the_measurement_could_not_do_is_listed_under_each_claim_that_misses_it() -> None:
     gaps = [
-        NotMeasured(backend="docker", metric="", reason="docker is not installed"),
-        NotMeasured(backend="runtime", metric="cpu.crypto", reason="openssl is missing"),
-        NotMeasured(backend="runtime", metric="gpu.flops", reason="no such device"),
+        NotMeasured(arm="docker", metric="", reason="docker is not installed"),
+        NotMeasured(arm="runtime", metric="cpu.crypto", reason="openssl is missing"),
+        NotMeasured(arm="runtime", metric="gpu.flops", reason="no such device"),
     ]
     rows = judge(samples(["cpu.integer"], ARMS), CLAIMS, not_measured=gaps)
     missing = [row for row in rows if row.verdict == "not measured"]
-    docker = {row.claim for row in missing if row.backend == "docker"}
+    docker = {row.claim for row in missing if row.arm == "docker"}
     assert {"startup.median", "performance", "disk.io", "memory.vs_vm"} <= docker
     assert find(missing, "performance", "cpu.crypto").reason == "openssl is missing"
     assert find(missing, "unclaimed", "gpu.flops").reason == "no such device"
 
 
 def test_what_broke_half_way_keeps_its_row_and_tells_why() -> None:
-    gaps = [NotMeasured(backend="runtime", metric="", reason="the daemon died")]
+    gaps = [NotMeasured(arm="runtime", metric="", reason="the daemon died")]
     rows = judge(samples(["cpu.integer"], ARMS), CLAIMS, not_measured=gaps)
-    mine = [row for row in rows if row.claim == "performance" and row.backend == "runtime" and row.n_pairs]
+    mine = [row for row in rows if row.claim == "performance" and row.arm == "runtime" and row.n_pairs]
     assert {row.metric for row in mine} == {"*", "cpu.integer"}
     assert all("not complete: the daemon died" in row.reason for row in mine)
-    assert [row.metric for row in rows if row.claim == "startup.median" and row.backend == "runtime"] == ["*"]
+    assert [row.metric for row in rows if row.claim == "startup.median" and row.arm == "runtime"] == ["*"]
 
 
 def test_a_metric_that_only_failed_is_one_row_not_two() -> None:
     frame = samples(["cpu.integer", "cpu.float"], ARMS)
-    frame.loc[(frame["metric"] == "cpu.float") & (frame["backend"] == "runtime"), "valid"] = False
-    gaps = [NotMeasured(backend="runtime", metric="cpu.float", reason="exit status 1")]
+    frame.loc[(frame["metric"] == "cpu.float") & (frame["arm"] == "runtime"), "valid"] = False
+    gaps = [NotMeasured(arm="runtime", metric="cpu.float", reason="exit status 1")]
     rows = judge(frame, CLAIMS, not_measured=gaps)
-    found = [row for row in rows if (row.metric, row.backend) == ("cpu.float", "runtime")]
+    found = [row for row in rows if (row.metric, row.arm) == ("cpu.float", "runtime")]
     assert [(row.verdict, row.reason) for row in found] == [("not measured", "exit status 1")]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.claims import load
 from bench.judge import judge
-from bench.judging.comparisons import Evidence
+from bench.judging.comparisons import RunSeries
 from bench.judging.control import joined
 from bench.judging.pairs import Series, collect
 from bench.judging.positive import positive_rows
@@ -32,7 +32,7 @@ def test_the_control_comes_first_its_joint_row_before_all() -> None:
     rows = judge(samples(PRIMARY, ARMS), CLAIMS)
     assert (rows[0].claim, rows[0].metric, rows[0].verdict) == ("control.aa", "joint", "supported")
     assert [row.metric for row in rows[1 : 1 + len(PRIMARY)]] == sorted(PRIMARY)
-    assert {row.backend for row in rows[: 1 + len(PRIMARY)]} == {"host-b"}
+    assert {row.arm for row in rows[: 1 + len(PRIMARY)]} == {"host-b"}
 
 
 def test_a_failed_control_takes_every_verdict_back() -> None:
@@ -66,7 +66,7 @@ def test_metrics_that_are_only_shown_are_neither_judged_nor_part_of_the_control(
 def test_each_pair_of_copies_has_rows_of_its_own_under_one_joint_row() -> None:
     rows = [row for row in judge(samples(PRIMARY, ALL_ARMS), CLAIMS) if row.claim == "control.aa"]
     assert [(row.metric, row.verdict) for row in rows if row.metric == "joint"] == [("joint", "supported")]
-    pairs = {(row.backend, row.baseline) for row in rows}
+    pairs = {(row.arm, row.baseline) for row in rows}
     assert pairs == {("host-b", "host"), ("runtime-b", "runtime")}
     assert len(rows) == 1 + 2 * len(PRIMARY)
     assert f"{2 * len(PRIMARY)} metrics of 2 pairs judged together" in rows[0].reason
@@ -74,7 +74,7 @@ def test_each_pair_of_copies_has_rows_of_its_own_under_one_joint_row() -> None:
 
 def test_a_copy_of_the_runtime_that_differs_in_one_metric_fails_the_run_and_is_named_with_the_size() -> None:
     frame = samples(PRIMARY, ALL_ARMS, sessions=12, noise=0.002)
-    frame.loc[(frame["metric"] == "cpu.crypto") & (frame["backend"] == "runtime-b"), "value"] *= 0.97
+    frame.loc[(frame["metric"] == "cpu.crypto") & (frame["arm"] == "runtime-b"), "value"] *= 0.97
     rows = judge(frame, CLAIMS)
     assert rows[0].verdict == "refuted"
     assert "two copies of one arm differ: cpu.crypto of runtime-b by -3." in rows[0].reason
@@ -93,16 +93,16 @@ def test_the_pairs_of_copies_are_the_plans() -> None:
     arms = (
         PLANNED[0],
         PLANNED[2],
-        ArmPlan(name="twin", backend="runtime", role="control", twin_of="runtime"),
+        ArmPlan(name="twin", backend="runtime", kind="container", role="control", twin_of="runtime"),
     )
     frame = samples(PRIMARY, {"host": 0.0, "runtime": 0.0, "twin": -0.05})
     rows = judge(frame, CLAIMS, plan(PRIMARY, arms=arms, looks=None))
-    assert (rows[0].backend, rows[0].baseline, rows[0].verdict) == ("twin", "runtime", "refuted")
-    assert "twin" not in {row.backend for row in rows if row.claim == "performance"}
+    assert (rows[0].arm, rows[0].baseline, rows[0].verdict) == ("twin", "runtime", "refuted")
+    assert "twin" not in {row.arm for row in rows if row.claim == "performance"}
 
 
 def test_a_pair_that_was_not_measured_is_told_and_the_other_still_decides() -> None:
-    gaps = [NotMeasured(backend="runtime-b", metric="", reason="it did not start")]
+    gaps = [NotMeasured(arm="runtime-b", metric="", reason="it did not start")]
     rows = judge(samples(PRIMARY, ARMS), CLAIMS, plan(PRIMARY, looks=None), not_measured=gaps)
     assert rows[0].verdict == "supported"
     assert "no runtime-b beside runtime to compare" in rows[0].reason
@@ -136,12 +136,12 @@ def test_the_extra_work_is_found_with_what_was_expected() -> None:
     joint = find(rows, "control.positive", "joint", "host-2pct")
     assert joint.verdict == "supported"
     assert joint.estimate == pytest.approx(math.exp(SLOWED), abs=0.002)
-    assert "host-2pct" not in {row.backend for row in rows if row.claim == "performance"}
+    assert "host-2pct" not in {row.arm for row in rows if row.claim == "performance"}
 
 
 def test_a_run_too_noisy_to_see_it_says_so_and_its_verdicts_stand() -> None:
     frame = samples(PRIMARY, {**ALL_ARMS, "runtime": -0.5, "runtime-b": -0.5}, noise=0.001)
-    loud = frame["metric"].str.startswith("cpu.") & (frame["backend"] == "host-2pct")
+    loud = frame["metric"].str.startswith("cpu.") & (frame["arm"] == "host-2pct")
     frame.loc[loud, "value"] *= np.exp(0.1 * np.random.default_rng(3).standard_normal(int(loud.sum())))
     rows = judge(frame, CLAIMS)
     joint = find(rows, "control.positive", "joint", "host-2pct")
@@ -155,7 +155,7 @@ def test_a_run_too_noisy_to_see_it_says_so_and_its_verdicts_stand() -> None:
 
 def test_a_metric_the_positive_arm_has_not_is_told_by_its_family() -> None:
     frame = samples(["cpu.integer", "cpu.syscall", "memory.latency"], ALL_ARMS, noise=0.03)
-    frame = frame[(frame["backend"] != "host-2pct") | (frame["metric"] == "cpu.integer")]
+    frame = frame[(frame["arm"] != "host-2pct") | (frame["metric"] == "cpu.integer")]
     rows = judge(frame, CLAIMS)
     assert "lacked the power to see 2 % in cpu" in find(rows, "performance", "cpu.syscall").reason
     assert "lacked the power" not in find(rows, "performance", "memory.latency").reason
@@ -196,7 +196,7 @@ def test_work_that_is_just_on_the_margin_is_called_absent_in_no_more_than_one_ru
     for seed in range(runs):
         effects = {"host": 0.0, "host-2pct": math.log(0.99)}
         frame = samples([f"cpu.sim{n}" for n in range(8)], effects, noise=0.005, luck=0.004, seed=seed)
-        joint = positive_rows(CLAIMS.positive, Evidence(collect(frame)), GATE, frozenset(), ONCE)[0]
+        joint = positive_rows(CLAIMS.positive, RunSeries(collect(frame)), GATE, frozenset(), ONCE)[0]
         failed += joint.verdict == "refuted"
     assert failed / runs <= 0.01 + 0.02
 
@@ -209,8 +209,8 @@ def guest(rate: float) -> pd.DataFrame:
     arms = {**ALL_ARMS, "vm-kvm": 0.0}
     clock = samples(["check.clock_rate"], arms, unit="ratio", level=1.0, blocks=1, noise=0.0001)
     rates = samples(["cpu.integer"], arms, noise=0.001)
-    clock.loc[clock["backend"] == "vm-kvm", "value"] *= rate
-    rates.loc[rates["backend"] == "vm-kvm", "value"] /= rate
+    clock.loc[clock["arm"] == "vm-kvm", "value"] *= rate
+    rates.loc[rates["arm"] == "vm-kvm", "value"] /= rate
     return pd.concat([rates, clock], ignore_index=True)
 
 
@@ -218,10 +218,10 @@ def checks(frame: pd.DataFrame) -> dict[tuple[str, str], Verdict]:
     rows = judge(
         frame, CLAIMS, plan(["cpu.integer"], arms=(*PLANNED, VM), looks=None, info=("check.clock_rate",))
     )
-    return {(row.backend, row.metric): row for row in rows if row.claim == "check.clock"}
+    return {(row.arm, row.metric): row for row in rows if row.claim == "check.clock"}
 
 
-VM = ArmPlan(name="vm-kvm", backend="vm", role="arm")
+VM = ArmPlan(name="vm-kvm", backend="vm", kind="vm", role="arm")
 
 
 def test_a_guests_clock_that_is_right_agrees_and_so_do_the_tools() -> None:
@@ -247,8 +247,8 @@ def test_a_guests_clock_that_is_wrong_shows_in_its_rate_and_in_the_tools_figures
 
 def test_cpu_time_that_the_figure_does_not_show_is_told() -> None:
     frame = samples(["cpu.integer"], ALL_ARMS, noise=0.001)
-    frame["busy_s"] = frame["duration_ns"] / 1e9 * np.where(frame["backend"] == "runtime", 1.1, 1.0)
-    found = {(row.backend, row.metric): row for row in judge(frame, CLAIMS) if row.claim == "check.clock"}
+    frame["busy_s"] = frame["duration_ns"] / 1e9 * np.where(frame["arm"] == "runtime", 1.1, 1.0)
+    found = {(row.arm, row.metric): row for row in judge(frame, CLAIMS) if row.claim == "check.clock"}
     assert ("runtime", "cpu.integer.clock") not in found
     assert found["runtime", "cpu.integer.cpu"].estimate == pytest.approx(1.1, rel=0.001)
 
@@ -265,6 +265,6 @@ def test_slices_whose_cpu_time_is_not_known_are_left_out() -> None:
 def test_a_check_decides_nothing(rate: float) -> None:
     def others(frame: pd.DataFrame) -> list[Verdict]:
         told = judge(frame, CLAIMS)
-        return [row for row in told if row.claim != "check.clock" and row.backend != "vm-kvm"]
+        return [row for row in told if row.claim != "check.clock" and row.arm != "vm-kvm"]
 
     assert others(guest(rate)) == others(guest(1.0))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.claims import Claims, load
 from bench.judge import judge
-from bench.judging.comparisons import Comparison, Evidence, ratio
+from bench.judging.comparisons import Comparison, RunSeries, ratio
 from bench.judging.deciding import progress
 from bench.judging.pairs import collect
 from bench.judging.spending import Spending, spending
@@ -30,7 +30,7 @@ SHORT = Looks(first=5, last=10)
 def pair(sessions: int) -> Comparison:
     """A comparison that was measured in so many sessions."""
     frame = samples(["s"], {"host": 0.0, "runtime": 0.0}, sessions=sessions, blocks=1)
-    return ratio(Evidence(collect(frame)), ("s", "runtime"), "primary", "host")
+    return ratio(RunSeries(collect(frame)), ("s", "runtime"), "primary", "host")
 
 
 PAIRS = {sessions: pair(sessions) for sessions in range(2, 25)}
@@ -101,7 +101,7 @@ def test_a_closed_arm_has_the_bounds_of_its_last_look_and_says_when_that_was() -
     assert "decided after 8 of 24 sessions" in row.reason
     assert row.alpha == 0.05
     frame = samples(["cpu.integer"], {**ALL_ARMS, "runtime": -0.003}, sessions=8, noise=0.003)
-    logs = Evidence(collect(frame)).ratios("host")["cpu.integer", "runtime"].locations
+    logs = RunSeries(collect(frame)).ratios("host")["cpu.integer", "runtime"].locations
     bounds = t_interval(logs, level(0.05, 8, LOOKS.first, LOOKS.last, final=False))
     assert (row.low, row.high) == pytest.approx((math.exp(bounds.low), math.exp(bounds.high)))
 
@@ -122,7 +122,7 @@ def test_an_open_row_says_how_far_the_run_came() -> None:
 def test_the_joint_row_reads_each_metric_at_its_own_look() -> None:
     frame = samples(PRIMARY, ALL_ARMS, sessions=12, noise=0.002)
     cut = [closed(name, "runtime", 6) for name in PRIMARY[:3]]
-    ended = frame["scenario"].isin(PRIMARY[:3]) & (frame["backend"] == "runtime") & (frame["session"] >= 6)
+    ended = frame["scenario"].isin(PRIMARY[:3]) & (frame["arm"] == "runtime") & (frame["session"] >= 6)
     rows = judge(frame[~ended], CLAIMS, plan(PRIMARY), closed=cut, sessions_run=12)
     joint = find(rows, "performance", "*")
     assert joint.verdict == "supported"
@@ -146,7 +146,7 @@ def walked(frame: pd.DataFrame, planned: Plan, claims: Claims = CLAIMS) -> tuple
                 and (one.scenario, one.arm) not in {(c.scenario, c.arm) for c in ended}
             ):
                 ended.append(closed(one.scenario, one.arm, sessions))
-        places = pd.Series(list(zip(kept["scenario"], kept["backend"], strict=True)), index=kept.index)
+        places = pd.Series(list(zip(kept["scenario"], kept["arm"], strict=True)), index=kept.index)
         over = places.map({(one.scenario, one.arm): one.sessions for one in ended})
         kept = kept[~(kept["session"] >= over)]
     return judge(kept, claims, planned, closed=ended, sessions_run=planned.looks.last), ended
@@ -159,7 +159,7 @@ def test_on_the_margin_looks_err_no_more_often_than_one_look() -> None:
     frame = samples(names, effects, sessions=SHORT.last, blocks=3, luck=0.01, noise=0.005, seed=7)
     rows, ended = walked(frame, plan(names, arms=arms, looks=SHORT))
     states = [
-        row.verdict for row in rows if row.claim == "performance" and row.backend == "runtime" and row.n_pairs
+        row.verdict for row in rows if row.claim == "performance" and row.arm == "runtime" and row.n_pairs
     ]
     assert len(states) == len(names)
     assert any(one.sessions < SHORT.last for one in ended)
@@ -180,9 +180,9 @@ def alike(effect: dict[str, float], arms: int) -> tuple[pd.DataFrame, Plan]:
     names = [f"arm{n}" for n in range(arms)]
     effects = {"host": 0.0, "host-b": 0.0, **dict.fromkeys(names, 0.0)}
     frame = samples(list(effect), effects, sessions=SHORT.last, blocks=1, noise=0.01)
-    frame.loc[frame["backend"] == "host", "value"] = 100.0
-    frame.loc[frame["backend"].isin(names), "value"] *= np.exp(frame["metric"].map(effect))
-    planned = [*ARMS[:2], *(ArmPlan(name=name, backend="x", role="arm") for name in names)]
+    frame.loc[frame["arm"] == "host", "value"] = 100.0
+    frame.loc[frame["arm"].isin(names), "value"] *= np.exp(frame["metric"].map(effect))
+    planned = [*ARMS[:2], *(ArmPlan(name=name, backend="x", kind="container", role="arm") for name in names)]
     return frame, plan(list(effect), arms=planned, looks=SHORT)
 
 

@@ -9,6 +9,7 @@ from bench.claims import load
 from bench.judge import judge
 from bench.model import NotMeasured
 from tests.bench.judge_samples import ARMS, find, samples
+from tests.bench.looking import planned
 
 CLAIMS = load()
 EVERYWHERE = {**ARMS, "runtime-b": 0.0, "vm-tcg": 0.0}
@@ -20,18 +21,19 @@ def digests(**how):
 
 
 def test_equal_everywhere_is_supported_for_each():
-    rows = judge(digests(), CLAIMS)
-    for backend in ("runtime", "vm-tcg"):
-        row = find(rows, "image.portable", SAME, backend)
+    frame = digests()
+    rows = judge(frame, CLAIMS, planned(frame))
+    for arm in ("runtime", "vm-tcg"):
+        row = find(rows, "image.portable", SAME, arm)
         assert (row.verdict, row.n_sessions, row.n_pairs) == ("supported", 6, 24)
         assert "the same as host" in row.reason
 
 
 def test_one_pair_that_differs_refutes():
     frame = digests()
-    other = frame.index[(frame["backend"] == "vm-tcg")][3]
+    other = frame.index[(frame["arm"] == "vm-tcg")][3]
     frame.loc[other, "value"] += 1
-    rows = judge(frame, CLAIMS)
+    rows = judge(frame, CLAIMS, planned(frame))
     assert find(rows, "image.portable", SAME, "vm-tcg").verdict == "refuted"
     assert find(rows, "image.portable", SAME, "vm-tcg").reason.startswith("1 of 24 pairs differ")
     assert find(rows, "image.portable", SAME, "runtime").verdict == "supported"
@@ -45,7 +47,7 @@ def test_too_few_pairs_are_inconclusive():
 
 def test_a_program_that_failed_is_told():
     frame = digests()
-    failed = frame["backend"] == "runtime"
+    failed = frame["arm"] == "runtime"
     frame.loc[failed, "valid"] = False
     frame.loc[failed, "reason"] = "no python3"
     row = find(judge(frame, CLAIMS), "image.portable", SAME)
@@ -54,9 +56,9 @@ def test_a_program_that_failed_is_told():
 
 
 def test_where_it_was_not_measured_the_row_says_so():
-    gap = NotMeasured(backend="vm-tcg", metric=SAME, reason="left out of the quick profile")
+    gap = NotMeasured(arm="vm-tcg", metric=SAME, reason="left out of the quick profile")
     frame = digests()
-    rows = judge(frame[frame["backend"] != "vm-tcg"], CLAIMS, not_measured=[gap])
+    rows = judge(frame[frame["arm"] != "vm-tcg"], CLAIMS, planned(frame), [gap])
     assert find(rows, "image.portable", SAME, "vm-tcg").verdict == "not measured"
 
 
@@ -89,7 +91,7 @@ def test_an_image_is_unchanged_when_no_file_differs(files, verdict):
 def test_claims_about_daemons_are_not_measured_where_none_was_in_the_run():
     rows = judge(samples(["cpu.integer"], {**ARMS, "runtime-b": 0.0}), CLAIMS)
     for claim in ("transfer", "image.unchanged", "startup.command"):
-        found = [(row.backend, row.verdict, row.reason) for row in rows if row.claim == claim]
+        found = [(row.arm, row.verdict, row.reason) for row in rows if row.claim == claim]
         assert found == [
             ("*", "not measured", "none of the systems it speaks of was in this run (nnd, docker)")
         ]

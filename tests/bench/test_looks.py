@@ -6,15 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.judging.progress import Progress
-from bench.measure.interim import Costs, Course
-from bench.measure.looks import Candidate, allocate, attending, judged_arms, seconds_ahead
+from bench.measure.interim import Interim
+from bench.measure.ledger import Ledger
+from bench.measure.looks import Candidate, allocate, attending, seconds_ahead
+from bench.measure.slices import Taken
 from bench.model import Closed, Sample
-from bench.plan import arms_for, make_plan
-from bench.profiles import PROFILES, visit_s
-from bench.testing import FakeScenario
+from bench.plan import make_plan
+from bench.profiles import PROFILES, pace, visit_s
+from bench.testing import FakeScenario, fake_arms
 
-ARMS = arms_for([("host", "host"), ("runtime", "runtime"), ("crun", "crun")])
-HOST = arms_for([("host", "host")])
+ARMS = fake_arms(runtime="runtime", crun="crun")
+HOST = fake_arms()
 SCENARIOS = [
     FakeScenario("cpu.a", "cpu"),
     FakeScenario("cpu.b", "cpu"),
@@ -40,22 +42,22 @@ candidates = st.lists(
 )
 
 
-def test_the_arms_a_run_is_for_are_its_arms_and_else_the_second_copy_of_the_host():
-    assert judged_arms(ARMS) == {"runtime", "crun"}
-    assert judged_arms(HOST) == {"host-b"}
+def test_the_arms_a_run_is_for_are_its_systems_or_else_the_second_copy_of_the_host():
+    assert PLAN.judged == {"runtime", "crun"}
+    assert make_plan(PROFILES["quick"], 1, HOST, SCENARIOS, cpus=(0,)).judged == {"host-b"}
 
 
 def test_controls_stay_while_what_they_serve_is_open():
     everyone = {arm.name for arm in ARMS}
-    assert attending(ARMS, {"runtime", "crun"}) == everyone
-    assert attending(ARMS, {"crun"}) == everyone - {"runtime", "runtime-b"}
-    assert attending(ARMS, {"runtime"}, found={"host-2pct"}) == everyone - {"crun", "host-2pct"}
-    assert attending(ARMS, ()) == frozenset()
+    assert attending(PLAN, {"runtime", "crun"}) == everyone
+    assert attending(PLAN, {"crun"}) == everyone - {"runtime", "runtime-b"}
+    assert attending(PLAN, {"runtime"}, found={"host-2pct"}) == everyone - {"crun", "host-2pct"}
+    assert attending(PLAN, ()) == frozenset()
 
 
 @given(st.sets(st.sampled_from(["runtime", "crun"])), st.sets(st.sampled_from([arm.name for arm in ARMS])))
 def test_the_baseline_of_an_open_arm_is_never_dropped(undecided, found):
-    there = attending(ARMS, undecided, found)
+    there = attending(PLAN, undecided, found)
     assert ("host" in there) == bool(undecided)
     assert {arm for arm in there if arm in ("runtime", "crun")} == undecided
 
@@ -113,7 +115,7 @@ def sample(step, value=1.0, valid=True) -> Sample:
         block=step.block,
         order=step.order,
         scenario=step.scenario,
-        backend=step.arm,
+        arm=step.arm,
         metric=step.scenario,
         unit="1/s",
         better="higher",
@@ -147,45 +149,45 @@ def decides(decided, primary=("cpu.a", "cpu.b"), needed=9.0):
 
 
 def test_a_decided_arm_leaves_and_its_scenario_stays_for_the_others():
-    course = Course(PLAN, decides({("cpu.a", "runtime")}))
-    assert course.look(SAMPLES, 5) == (Closed(scenario="cpu.a", arm="runtime", sessions=5),)
-    assert not course.needs("cpu.a", "runtime")
-    assert not course.needs("cpu.a", "runtime-b")
-    assert all(course.needs("cpu.a", arm) for arm in ("host", "host-b", "host-2pct", "crun"))
-    assert course.undecided() == [("cpu.a", "crun"), ("cpu.b", "crun"), ("cpu.b", "runtime")]
-    assert str(course.tally(90)) == "1 of 4 decided after session 5; about 90 s left"
+    interim = Interim(PLAN, decides({("cpu.a", "runtime")}))
+    assert interim.look(SAMPLES, 5) == (Closed(scenario="cpu.a", arm="runtime", sessions=5),)
+    assert not interim.needs("cpu.a", "runtime")
+    assert not interim.needs("cpu.a", "runtime-b")
+    assert all(interim.needs("cpu.a", arm) for arm in ("host", "host-b", "host-2pct", "crun"))
+    assert interim.undecided() == [("cpu.a", "crun"), ("cpu.b", "crun"), ("cpu.b", "runtime")]
+    assert str(interim.tally(90)) == "1 of 4 decided after session 5; about 90 s left"
 
 
 def test_a_positive_control_that_was_found_leaves_and_one_that_was_not_stays():
-    course = Course(PLAN, decides({("cpu.a", "host-2pct")}))
-    assert course.look(SAMPLES, 5) == (Closed(scenario="cpu.a", arm="host-2pct", sessions=5),)
-    assert not course.needs("cpu.a", "host-2pct")
-    assert course.needs("cpu.b", "host-2pct")
+    interim = Interim(PLAN, decides({("cpu.a", "host-2pct")}))
+    assert interim.look(SAMPLES, 5) == (Closed(scenario="cpu.a", arm="host-2pct", sessions=5),)
+    assert not interim.needs("cpu.a", "host-2pct")
+    assert interim.needs("cpu.b", "host-2pct")
 
 
 def test_a_control_never_holds_a_scenario_open():
-    course = Course(
+    interim = Interim(
         PLAN, decides({(name, arm) for name in ("cpu.a", "cpu.b") for arm in ("runtime", "crun")})
     )
-    course.look(SAMPLES, 5)
-    assert not any(course.needs("cpu.a", arm.name) for arm in ARMS)
-    assert not course.undecided()
+    interim.look(SAMPLES, 5)
+    assert not any(interim.needs("cpu.a", arm.name) for arm in ARMS)
+    assert not interim.undecided()
 
 
 def test_what_never_gave_a_valid_sample_does_not_hold_the_run_open():
     samples = [sample(step, valid=step.arm != "crun") for step in PLAN.steps]
-    course = Course(PLAN, decides({("cpu.a", "runtime"), ("cpu.b", "runtime")}))
-    course.look(samples, 5)
-    assert not course.undecided()
-    assert not course.needs("cpu.a", "host")
+    interim = Interim(PLAN, decides({("cpu.a", "runtime"), ("cpu.b", "runtime")}))
+    interim.look(samples, 5)
+    assert not interim.undecided()
+    assert not interim.needs("cpu.a", "host")
 
 
 def test_what_was_never_tried_is_open():
     samples = [sample(step) for step in PLAN.steps if step.scenario != "cpu.b"]
-    course = Course(PLAN, decides(set()))
-    course.look(samples, 5)
-    assert course.needs("cpu.b", "runtime")
-    assert ("cpu.b", "runtime") in course.undecided()
+    interim = Interim(PLAN, decides(set()))
+    interim.look(samples, 5)
+    assert interim.needs("cpu.b", "runtime")
+    assert ("cpu.b", "runtime") in interim.undecided()
 
 
 def test_a_look_taken_again_finds_the_same_and_sees_whole_sessions_only():
@@ -195,18 +197,18 @@ def test_a_look_taken_again_finds_the_same_and_sees_whole_sessions_only():
         seen.append(({one.session for one in samples}, tuple(closed)))
         return decides({("cpu.a", "runtime")})(samples, sessions, closed)
 
-    course = Course(PLAN, decide)
-    first = course.look(SAMPLES, 6)
-    assert course.look(SAMPLES, 6) == first
+    interim = Interim(PLAN, decide)
+    first = interim.look(SAMPLES, 6)
+    assert interim.look(SAMPLES, 6) == first
     assert seen == [(set(range(6)), ())] * 2
 
 
 def test_in_a_run_of_the_host_alone_its_second_copy_is_judged():
     plan = make_plan(PROFILES["quick"], 1, HOST, SCENARIOS, cpus=(0,))
-    course = Course(plan, decides({("cpu.a", "host-b"), ("cpu.a", "host")}))
-    course.look([sample(step) for step in plan.steps], 5)
-    assert {(one.scenario, one.arm) for one in course.closed} == {("cpu.a", "host-b"), ("cpu.a", "host")}
-    assert course.undecided() == [("cpu.b", "host-b")]
+    interim = Interim(plan, decides({("cpu.a", "host-b"), ("cpu.a", "host")}))
+    interim.look([sample(step) for step in plan.steps], 5)
+    assert {(one.scenario, one.arm) for one in interim.closed} == {("cpu.a", "host-b"), ("cpu.a", "host")}
+    assert interim.undecided() == [("cpu.b", "host-b")]
 
 
 pairs = st.sets(
@@ -216,36 +218,35 @@ pairs = st.sets(
 
 @given(pairs, st.floats(0, 300), st.integers(5, 11), st.floats(1, 30))
 def test_the_next_session_holds_nothing_closed_and_every_pair_whole(decided, left_s, sessions, needed):
-    course = Course(PLAN, decides(decided, needed=needed))
-    course.look(SAMPLES, sessions)
+    interim = Interim(PLAN, decides(decided, needed=needed))
+    interim.look(SAMPLES, sessions)
     steps = [step for step in PLAN.steps if step.session == sessions]
-    cost = Costs(PLAN.steps, {one.name: one for one in SCENARIOS}, {}).visit(0.0)
-    kept, seconds = course.chosen(steps, cost, left_s)
+    cost = Ledger(PLAN, {one.name: one for one in SCENARIOS}).prices(0.0)
+    kept, seconds = interim.chosen(steps, cost, left_s)
     assert 0 <= seconds <= left_s
-    closed = {(one.scenario, one.arm) for one in course.closed}
+    closed = {(one.scenario, one.arm) for one in interim.closed}
     assert not closed & {(step.scenario, step.arm) for step in kept}
     turns: dict[tuple[str, int], set[str]] = {}
     for step in kept:
         turns.setdefault((step.scenario, step.block), set()).add(step.arm)
     for (scenario, _), arms in turns.items():
         assert arms == {
-            arm for arm in {s.arm for s in steps if s.scenario == scenario} if course.needs(scenario, arm)
+            arm for arm in {s.arm for s in steps if s.scenario == scenario} if interim.needs(scenario, arm)
         }
         assert "host" in arms
-    if course.undecided():
+    if interim.undecided():
         assert kept
 
 
 def test_a_visit_costs_what_was_seen_and_what_lies_between():
-    scenarios = {one.name: one for one in SCENARIOS}
-    first = PLAN.steps[0]
-    costs = Costs(PLAN.steps, scenarios, {first.order: 2.0})
-    assert costs.visit(4.0)(first.scenario, first.arm) == 4.0
-    costs.saw(first, 4.0)
-    price = costs.visit(6.0)
+    ledger = Ledger(PLAN, {one.name: one for one in SCENARIOS})
+    first, other = PLAN.steps[0], next(one for one in SCENARIOS if one.name != PLAN.steps[0].scenario)
+    ledger.measured(first, Taken(samples=(), seconds=2.0))
+    assert ledger.prices(4.0)(first.scenario, first.arm) == 4.0
+    ledger.measured(first, Taken(samples=(), seconds=4.0))
+    price = ledger.prices(6.0)
     assert price(first.scenario, first.arm) == 3.0
-    other = next(one for one in SCENARIOS if one.name != first.scenario)
-    assert price(other.name, "crun") == visit_s(other, "crun")
+    assert price(other.name, "crun") == visit_s(other, pace(PLAN.arm["crun"]))
 
 
 def test_nothing_that_only_explains_is_visited_while_what_decides_is_thinned():

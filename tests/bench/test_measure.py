@@ -1,14 +1,13 @@
 """The executed order is the plan's; failures cost a sample and not a run; nothing stays up."""
 
 import gc
-import math
 
 import msgspec
 import pytest
 
 from bench import measure, plan
 from bench.journal import Journal
-from bench.measure.time_budget import Guard
+from bench.measure.time_budget import TimeBudget
 from bench.profiles import MIN_SESSIONS
 from bench.testing import FakeClock, FakeScenario, fake_scenarios
 from tests.bench.walking import SMALL, Bench
@@ -41,7 +40,7 @@ def test_the_executed_order_equals_the_plan(tmp_path):
 def test_samples_carry_their_step(tmp_path):
     bench = Bench(tmp_path)
     bench.run()
-    found = {s.order: (s.session, s.block, s.scenario, s.backend) for s in bench.read().samples}
+    found = {s.order: (s.session, s.block, s.scenario, s.arm) for s in bench.read().samples}
     assert found == {s.order: (s.session, s.block, s.scenario, s.arm) for s in bench.plan.steps}
 
 
@@ -65,23 +64,23 @@ def test_a_failed_slice_is_an_invalid_sample_with_its_reason(tmp_path):
     bench = Bench(tmp_path, fails=lambda event: "boom" if event == ("run", "runtime", "cpu.integer") else "")
     bench.run()
     bad = [s for s in bench.read().samples if not s.valid]
-    assert {(s.backend, s.metric, s.reason) for s in bad} == {
+    assert {(s.arm, s.metric, s.reason) for s in bad} == {
         ("runtime", "cpu.integer", "cpu.integer: run runtime: boom")
     }
-    assert all(math.isnan(s.value) for s in bad)
+    assert {(s.value, s.set_aside) for s in bad} == {(None, "failed")}
     assert len(bad) == sum(1 for s in bench.plan.steps if (s.arm, s.scenario) == ("runtime", "cpu.integer"))
 
 
-def test_an_arm_that_fails_three_times_in_a_row_is_set_aside_and_others_go_on(tmp_path):
+def test_an_arm_that_fails_three_times_in_a_row_is_left_out_and_others_go_on(tmp_path):
     bench = Bench(tmp_path, fails=lambda event: "gone" if event[:2] == ("run", "runtime") else "")
     bench.run()
     contents = bench.read()
     for session in range(bench.plan.sessions):
-        failed = [s for s in contents.samples if s.backend == "runtime" and s.session == session]
+        failed = [s for s in contents.samples if s.arm == "runtime" and s.session == session]
         assert len(failed) == 3
-    assert "runtime was set aside in session 0 after 3 failures in a row" in contents.dropped[0].reason
-    assert [item.backend for item in contents.missing] == ["runtime"]
-    host = sum(1 for s in contents.samples if s.backend == "host" and s.valid)
+    assert "runtime was left out of session 0 after 3 failures in a row" in contents.dropped[0].reason
+    assert [item.arm for item in contents.missing] == ["runtime"]
+    host = sum(1 for s in contents.samples if s.arm == "host" and s.valid)
     assert host == sum(1 for s in bench.plan.steps if s.arm == "host")
 
 
@@ -91,7 +90,7 @@ def test_an_arm_that_does_not_start_costs_its_own_samples_only(tmp_path):
     )
     bench.run()
     bad = [s for s in bench.read().samples if not s.valid]
-    assert {(s.backend, s.metric) for s in bad} == {("runtime", "network.throughput.bridge")}
+    assert {(s.arm, s.metric) for s in bad} == {("runtime", "network.throughput.bridge")}
     assert bad[0].reason == "start: start runtime: no bridge"
 
 
@@ -113,7 +112,7 @@ def test_a_worker_that_broke_is_replaced(tmp_path):
     assert bench.events[broke + 1][:2] == ("open", "runtime")
 
 
-class Interrupts(measure.Watch):
+class Interrupts(measure.Observer):
     """Ctrl-C before the given step."""
 
     def __init__(self, order: int) -> None:
@@ -127,7 +126,7 @@ class Interrupts(measure.Watch):
 @pytest.mark.parametrize("at", [0, 1, 40, 77])
 def test_ctrl_c_keeps_what_was_measured_and_stops_all(tmp_path, at):
     bench = Bench(tmp_path)
-    assert bench.run(watch=Interrupts(at)).status == "interrupted"
+    assert bench.run(observer=Interrupts(at)).status == "interrupted"
     assert bench.read().done == set(range(at))
     assert not any(backend.live for backend in bench.backends.values())
 
@@ -135,7 +134,7 @@ def test_ctrl_c_keeps_what_was_measured_and_stops_all(tmp_path, at):
 @pytest.mark.parametrize("at", [0, 13, 50])
 def test_a_resumed_run_has_every_sample_once(tmp_path, at):
     bench = Bench(tmp_path)
-    bench.run(watch=Interrupts(at))
+    bench.run(observer=Interrupts(at))
     bench.events.clear()
     assert bench.run(bench.read()).status == "complete"
     orders = [s.order for s in bench.read().samples]
@@ -164,7 +163,7 @@ def test_a_machine_slower_than_forecast_drops_later_blocks_evenly(tmp_path):
     outcome = bench.run()
     contents = bench.read()
     assert outcome.status == "complete"
-    assert {s.session for s in contents.samples if s.backend == "host"} >= set(range(MIN_SESSIONS))
+    assert {s.session for s in contents.samples if s.arm == "host"} >= set(range(MIN_SESSIONS))
     dropped = {order for line in contents.dropped for order in line.orders}
     assert dropped and dropped | contents.done == set(range(len(bench.plan.steps)))
     assert not dropped & contents.done
@@ -174,7 +173,7 @@ def test_a_machine_slower_than_forecast_drops_later_blocks_evenly(tmp_path):
 def test_a_slow_arm_that_is_slower_still_does_not_eat_the_time_of_the_others(tmp_path):
     class Crawls(FakeScenario):
         def run(self, context):
-            self.clock.advance(60 if context.backend.name.startswith("vm") else 0.1)
+            self.clock.advance(60 if context.backend.name == "vm" else 0.1)
             return super().run(context)
 
     scenarios = [
@@ -239,46 +238,44 @@ def test_the_wire_is_opened_once_and_closed(tmp_path):
         scenarios=bench.scenarios,
         profile=SMALL,
         scratch=tmp_path,
-        places={"network": wire},
+        resources={"network": wire},
     )
     with Journal(bench.path) as book:
         measure.run(bench.plan, site, book)
     assert said == ["open", "close"]
 
 
-def test_guard_deadlines_follow_the_forecast():
+def test_deadlines_follow_the_forecast():
     clock = FakeClock()
-    guard = Guard([(0, "a", 1.0), (0, "b", 3.0), (1, "a", 4.0)], 80.0, clock)
+    budget = TimeBudget([(0, "a", 1.0), (0, "b", 3.0), (1, "a", 4.0)], 80.0, clock)
     for seconds, allowed in [(9.0, True), (2.0, False)]:
         clock.advance(seconds)
-        assert guard.turn_allowed(0, "a") is allowed
-    assert guard.turn_allowed(0, "b")
+        assert budget.turn_allowed(0, "a") is allowed
+    assert budget.turn_allowed(0, "b")
     clock.advance(70)
-    assert guard.session_allowed(MIN_SESSIONS - 1)
-    assert not guard.session_allowed(MIN_SESSIONS)
+    assert budget.session_allowed(MIN_SESSIONS - 1)
+    assert not budget.session_allowed(MIN_SESSIONS)
 
 
 def test_seconds_left_follow_the_pace_seen_and_never_pass_the_budget():
     clock = FakeClock()
-    guard = Guard([(0, "a", 10.0)], 15.0, clock)
-    assert guard.seconds_left() == 10
-    guard.passed(5)
+    budget = TimeBudget([(0, "a", 10.0)], 15.0, clock)
+    assert budget.seconds_left(0) == 10
     clock.advance(2)
-    assert guard.seconds_left() == 2
+    assert budget.seconds_left(5) == 2
     clock.advance(8)
-    assert guard.seconds_left() == 5
-    guard.passed(5)
-    assert guard.seconds_left() == 0
+    assert budget.seconds_left(5) == 5
+    assert budget.seconds_left(10) == 0
 
 
 def test_progress_ends_at_nothing_left(tmp_path):
     told = []
 
-    class Listens(measure.Watch):
+    class Listens(measure.Observer):
         def advanced(self, steps, seconds_left):
             told.append((steps, seconds_left))
 
     bench = Bench(tmp_path)
-    bench.run(watch=Listens())
+    bench.run(observer=Listens())
     assert sum(steps for steps, _ in told) == len(bench.plan.steps)
     assert told[-1][1] == 0

@@ -42,7 +42,7 @@ def comparison(locations: np.ndarray, tail: float = 0.0, pairs: int = 4) -> Comp
         metric="m",
         shown="m",
         role="primary",
-        backend="runtime",
+        arm="runtime",
         baseline="host",
         series=series,
         bounds=bounds,
@@ -111,8 +111,8 @@ def reason(claim: Claim, effect: float, noise: float, **how: object) -> str:
 
 def test_a_verdict_that_lies_on_the_margin_is_not_promised_by_more_sessions() -> None:
     frame = samples(["cpu.integer"], {**ARMS, "runtime": MARGIN}, noise=0.02)
-    own = frame["backend"] == "runtime"
-    base = frame[frame["backend"] == "host"]["value"].to_numpy()
+    own = frame["arm"] == "runtime"
+    base = frame[frame["arm"] == "host"]["value"].to_numpy()
     frame.loc[own, "value"] = base * 0.99 * np.tile([1.02, 1 / 1.02], own.sum() // 2)
     frame.loc[own, "value"] *= np.where(frame[own]["session"] % 2 == 0, 1.01, 1 / 1.01)
     assert (

@@ -14,13 +14,14 @@ from bench.journal import DropLine, Journal
 from bench.judge import judge
 from bench.judging.deciding import progress
 from bench.judging.progress import Progress
-from bench.measure.interim import Course
+from bench.measure.interim import Interim
 from bench.model import Closed
 from bench.testing import FakeScenario, fake_scenarios
 from tests.bench.walking import SMALL, Bench
 
 LOOKING = msgspec.structs.replace(SMALL, sessions=8, first_look=4, slow_sessions=5, max_visits=2)
-NAMES = [("host", "host"), ("runtime", "runtime"), ("crun", "crun"), ("vm-tcg", "vm")]
+NAMES = {"runtime": "runtime", "crun": "crun", "vm": "vm-tcg"}
+TWO = {"runtime": "runtime", "crun": "crun"}
 INTERRUPTIONS = 12
 GENERATE = (Phase.explicit, Phase.reuse, Phase.generate)
 """A seed does not get simpler by being smaller."""
@@ -50,7 +51,7 @@ class Trouble:
         return ""
 
 
-class Looked(measure.Watch):
+class Looked(measure.Observer):
     """Ends the run right after a look now and then, and before a step."""
 
     def __init__(self, trouble: Trouble) -> None:
@@ -68,7 +69,7 @@ def whimsical(samples, sessions, closed):
     known = {(one.scenario, one.arm) for one in closed}
     values: dict[tuple[str, str], float] = {}
     for one in samples:
-        place = (one.scenario, one.backend)
+        place = (one.scenario, one.arm)
         values[place] = values.get(place, 0.0) + (one.value if one.valid else 0.123)
     return [
         Progress(
@@ -86,14 +87,14 @@ def by_the_judge(plan, samples, sessions, closed):
     return progress(store.frame(samples), claims.load(), plan, sessions, closed)
 
 
-def interrupted_and_resumed(bench: Bench, trouble: Trouble, decide) -> measure.Outcome:
+def interrupted_and_resumed(bench: Bench, trouble: Trouble, decide) -> measure.RunOutcome:
     """A run that is cut INTERRUPTIONS times; returns how it ended."""
     rng, so_far = trouble.rng, None
     for _ in range(INTERRUPTIONS):
         trouble.arm(max(2, 2 * len(bench.plan.steps) // INTERRUPTIONS))
         size = bench.path.stat().st_size if so_far else 0
         try:
-            bench.run(so_far, watch=Looked(trouble), decide=decide)
+            bench.run(so_far, observer=Looked(trouble), decide=decide)
         except Killed:
             data = bench.path.read_bytes()
             # Nothing that an earlier end made sure of is lost; of the rest a kill may tear off any byte.
@@ -110,13 +111,13 @@ def step_lines(bench: Bench) -> list[int]:
 
 def replayed(bench: Bench, samples, looked, decide) -> list[Closed]:
     """What looks at these samples close, in one go and in order."""
-    course = Course(bench.plan, decide)
+    interim = Interim(bench.plan, decide)
     for sessions in sorted(looked):
-        course.look(samples, sessions)
-    return course.closed
+        interim.look(samples, sessions)
+    return interim.closed
 
 
-def check(bench: Bench, outcome: measure.Outcome, decide) -> None:
+def check(bench: Bench, outcome: measure.RunOutcome, decide) -> None:
     contents = bench.read()
     planned = {step.order: step for step in bench.plan.steps}
     assert outcome.status == "complete"
@@ -127,7 +128,7 @@ def check(bench: Bench, outcome: measure.Outcome, decide) -> None:
     assert all(dropped.values()), "with a reason"
     counted = Counter((one.order, one.take, one.metric) for one in contents.samples)
     assert max(counted.values()) == 1, "no sample is there twice"
-    assert {(one.order, one.session, one.block, one.backend) for one in contents.samples} == {
+    assert {(one.order, one.session, one.block, one.arm) for one in contents.samples} == {
         (order, planned[order].session, planned[order].block, planned[order].arm) for order in contents.done
     }
     assert list(contents.looked) == sorted(set(contents.looked))
@@ -138,7 +139,7 @@ def check(bench: Bench, outcome: measure.Outcome, decide) -> None:
         assert step.session < closed.get((step.scenario, step.arm), step.session + 1)
     pairs = {(one.scenario, one.session, one.block): set() for one in contents.samples}
     for one in contents.samples:
-        pairs[one.scenario, one.session, one.block].add(one.backend)
+        pairs[one.scenario, one.session, one.block].add(one.arm)
     assert all("host" in arms for arms in pairs.values()), "no arm was measured without its baseline"
     assert not any(backend.live for backend in bench.backends.values())
 
@@ -161,7 +162,8 @@ def test_interrupted_at_random_moments_and_resumed(tmp_path_factory, seed):
 def test_interruptions_leave_no_mark_on_verdicts(tmp_path_factory, seed):
     """By the real judge: verdicts are those of the same samples in a run that was never cut."""
     trouble = Trouble(random.Random(seed))
-    bench = Bench(tmp_path_factory.mktemp("run"), scenarios(), LOOKING, trouble, NAMES[:2], seed % 1000)
+    where = tmp_path_factory.mktemp("run")
+    bench = Bench(where, scenarios(), LOOKING, trouble, {"runtime": "runtime"}, seed % 1000)
 
     def decide(samples, sessions, closed):
         return by_the_judge(bench.plan, samples, sessions, closed)
@@ -190,7 +192,7 @@ def test_a_clock_that_runs_out_leaves_nothing_untold_either(tmp_path_factory, se
     names = ("cpu.integer", "cpu.float", "memory.bandwidth", "disk.image")
     takes = [Takes(name, name.split(".")[0], cost_s=0.2) for name in names]
     profile = msgspec.structs.replace(LOOKING, budget_s=60.0)
-    bench = Bench(tmp_path_factory.mktemp("run"), takes, profile, trouble, NAMES[:3], seed % 1000)
+    bench = Bench(tmp_path_factory.mktemp("run"), takes, profile, trouble, TWO, seed % 1000)
     outcome = interrupted_and_resumed(bench, trouble, whimsical)
     check(bench, outcome, whimsical)
     contents = bench.read()
@@ -199,7 +201,7 @@ def test_a_clock_that_runs_out_leaves_nothing_untold_either(tmp_path_factory, se
 
 
 def test_every_end_is_told(tmp_path):
-    bench = Bench(tmp_path / "a", scenarios(), LOOKING, names=NAMES[:2])
+    bench = Bench(tmp_path / "a", scenarios(), LOOKING, names={"runtime": "runtime"})
 
     def all_of_it(samples, sessions, closed):
         return [
@@ -209,16 +211,12 @@ def test_every_end_is_told(tmp_path):
 
     outcome = bench.run(decide=all_of_it)
     assert outcome.sessions == 6
-    pairs = len(bench.plan.scenarios)
-    assert outcome.why == (
-        "all that decides a claim is decided, after session 6 of at most 8; "
-        f"{pairs} of {pairs} pairs of scenario and arm were decided"
-    )
+    assert outcome.ended_because == "decided"
     assert {line.reason for line in bench.read().dropped} == {"decided after session 6"}
 
 
 def test_a_run_in_which_nothing_is_decided_goes_on_to_its_last_session(tmp_path):
-    bench = Bench(tmp_path, scenarios(), LOOKING, names=NAMES[:2])
+    bench = Bench(tmp_path, scenarios(), LOOKING, names={"runtime": "runtime"})
 
     def nothing(samples, sessions, closed):
         return [
@@ -228,12 +226,12 @@ def test_a_run_in_which_nothing_is_decided_goes_on_to_its_last_session(tmp_path)
 
     outcome = bench.run(decide=nothing)
     assert (outcome.sessions, bench.read().closed) == (8, ())
-    assert outcome.why.startswith("the last session of the plan was measured, after session 8 of at most 8")
+    assert outcome.ended_because == "last session"
     assert bench.read().looked == (4, 5, 6, 7, 8)
 
 
 def test_a_judge_that_breaks_costs_no_measurement(tmp_path):
-    bench = Bench(tmp_path, scenarios(), LOOKING, names=NAMES[:2])
+    bench = Bench(tmp_path, scenarios(), LOOKING, names={"runtime": "runtime"})
 
     def broken(samples, sessions, closed):
         raise ZeroDivisionError("in the judge")
@@ -245,17 +243,18 @@ def test_a_judge_that_breaks_costs_no_measurement(tmp_path):
 
 
 def test_an_arm_that_is_gone_on_resume_holds_no_scenario_open(tmp_path):
-    bench = Bench(tmp_path, scenarios(), LOOKING, names=NAMES[:2])
+    bench = Bench(tmp_path, scenarios(), LOOKING, names={"runtime": "runtime"})
 
-    class Stops(measure.Watch):
+    class Stops(measure.Observer):
         def step(self, step, family):
             if step.session == 2:
                 raise KeyboardInterrupt
 
-    bench.run(watch=Stops(), decide=whimsical)
+    bench.run(observer=Stops(), decide=whimsical)
     gone = [step.order for step in bench.plan.steps if step.arm.startswith("runtime")]
     left = tuple(order for order in gone if order not in bench.read().done)
     with Journal(bench.path) as book:
         book.append(DropLine(orders=left, reason="runtime not available on resume"))
     outcome = bench.run(bench.read(), decide=whimsical)
     assert outcome.sessions == 4, "after the first look there is nothing left that decides"
+    assert outcome.ended_because == "nothing left"

@@ -23,8 +23,8 @@ def test_it_is_a_json_schema(name):
 def test_a_verdict_with_a_fifth_state_is_refused():
     rule = json.loads(schema.documents()["verdicts.json"])
     one = dict.fromkeys(field.name for field in msgspec.structs.fields(Verdict))
-    one |= {"claim": "c", "metric": "m", "backend": "b", "baseline": "host", "alpha": 0.05, "reason": ""}
-    one |= {"n_sessions": 1, "n_pairs": 1, "verdict": "supported"}
+    one |= {"claim": "c", "metric": "m", "arm": "b", "baseline": "host", "alpha": 0.05, "notes": ["why"]}
+    one |= {"n_sessions": 1, "n_pairs": 1, "verdict": "supported", "emulated": False}
     jsonschema.validate([one], rule)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate([one | {"verdict": "perhaps"}], rule)

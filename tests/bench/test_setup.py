@@ -6,10 +6,10 @@ import pytest
 
 from bench.backends.base import EngineBackend, InstanceSpec
 from bench.cli.setup import Stage, exclusions
-from bench.plan import PlanError, arms_for, make_plan
+from bench.plan import PlanError, make_plan
 from bench.profiles import profile
 from bench.scenarios.registry import SCENARIOS
-from bench.testing import FakeBackend, FakeScenario, fake_image
+from bench.testing import FakeBackend, FakeScenario, fake_arms, fake_image
 
 QUICK = profile("quick")
 
@@ -27,7 +27,7 @@ START = FakeScenario("startup.first_instruction", "startup", kind="instance")
 
 
 def stage(*backends):
-    arms = arms_for((backend.name, backend.name) for backend in backends)
+    arms = fake_arms(**{backend.name: backend.name for backend in backends if backend.name != "host"})
     by_name = {backend.name: backend for backend in backends}
     return Stage(
         arms=arms,
@@ -64,7 +64,7 @@ def test_a_quick_run_says_what_it_has_no_time_for():
     here = stage(FakeBackend("host"), FakeBackend("runtime"), Daemon("nnd"))
     excluded, missing = exclusions(here, [SLICE, START], (0,), QUICK)
     assert excluded == {("nnd", "cpu.integer")}
-    assert [(one.backend, one.metric) for one in missing] == [("nnd", "cpu.integer")]
+    assert [(one.arm, one.metric) for one in missing] == [("nnd", "cpu.integer")]
     assert missing[0].reason == "no time: left out of the quick profile for nnd; run --profile full"
 
 

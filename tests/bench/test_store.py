@@ -1,7 +1,6 @@
 """A results directory loses nothing: cut at any byte it is read from what is left, or says what to do."""
 
 import contextlib
-import math
 import os
 import shutil
 import subprocess
@@ -19,14 +18,14 @@ from bench.model import ArmPlan, Closed, Plan, Sample, Verdict
 from bench.testing import fake_run
 
 
-def sample(order: int = 0, value: float = 1.5, **changes: object) -> Sample:
+def sample(order: int = 0, value: float | None = 1.5, **changes: object) -> Sample:
     fields: dict[str, object] = {
         "run": "r",
         "session": 0,
         "block": 0,
         "order": order,
         "scenario": "cpu.integer",
-        "backend": "host",
+        "arm": "host",
         "metric": "cpu.integer",
         "unit": "1/s",
         "better": "higher",
@@ -40,7 +39,7 @@ def sample(order: int = 0, value: float = 1.5, **changes: object) -> Sample:
 PLAN = Plan(
     profile="quick",
     seed=2**63,
-    arms=(ArmPlan(name="host", backend="host", role="baseline"),),
+    arms=(ArmPlan(name="host", backend="host", kind="host", role="baseline"),),
     scenarios=("cpu.integer",),
     metrics=(),
     sessions=1,
@@ -54,7 +53,7 @@ PLANNED, ENDED = fake_run(PLAN), fake_run(PLAN, "complete")
 VERDICT = Verdict(
     claim="performance",
     metric="cpu.integer",
-    backend="runtime",
+    arm="runtime",
     baseline="host",
     estimate=1.0,
     low=0.99,
@@ -64,7 +63,7 @@ VERDICT = Verdict(
     n_sessions=5,
     n_pairs=50,
     verdict="supported",
-    reason="",
+    notes=("one", "two; three"),
 )
 
 
@@ -76,7 +75,7 @@ def complete(tmp_path: Path) -> Path:
     with Journal(directory / journal.NAME) as book:
         book.append(RunLine(run=PLANNED))
         book.step(0, [sample(0)])
-        book.step(1, [sample(1, math.nan, valid=False, reason="no fio")])
+        book.step(1, [sample(1, None, valid=False, set_aside="failed", reason="no fio")])
         book.append(NoteLine(text="a note with a line\nbreak"))
         book.step(2, [sample(2)])
         book.append(RunLine(run=ENDED))
@@ -87,8 +86,8 @@ def complete(tmp_path: Path) -> Path:
 
 def test_parquet_has_exactly_the_promised_columns(complete):
     promised = (
-        "run session block order scenario backend metric unit better value start_ns duration_ns valid reason "
-        "stall_share steal_share frequency_mhz switches busy_s take"
+        "run session block order scenario arm metric unit better value start_ns duration_ns valid set_aside "
+        "reason stall_share steal_share frequency_mhz switches busy_s take"
     )
     assert pq.read_schema(complete / store.SAMPLES).names == promised.split()
 
@@ -301,8 +300,8 @@ def test_history_sees_all_runs_and_names_the_broken_ones(complete):
     found = history.connect(complete.parent)
     assert found.sql("SELECT run, status, seed FROM runs").fetchall() == [(PLANNED.id, "complete", 2**63)]
     assert found.sql("SELECT count(*), sum(valid::int) FROM samples").fetchall() == [(3, 2)]
-    assert found.sql("SELECT run, verdict, estimate FROM verdicts").fetchall() == [
-        (PLANNED.id, "supported", 1.0)
+    assert found.sql("SELECT run, verdict, estimate, notes, emulated FROM verdicts").fetchall() == [
+        (PLANNED.id, "supported", 1.0, ["one", "two; three"], False)
     ]
     assert "run.json: cut off" in found.sql("SELECT reason FROM unreadable").fetchall()[0][0]
 

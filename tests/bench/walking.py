@@ -8,12 +8,12 @@ from bench import journal, measure, plan
 from bench.journal import Journal, RunLine
 from bench.model import Plan
 from bench.profiles import PROFILES, Profile
-from bench.testing import FakeBackend, FakeClock, fake_run, fake_scenarios
+from bench.testing import FakeBackend, FakeClock, fake_arms, fake_run, fake_scenarios
 
 SMALL = msgspec.structs.replace(
     PROFILES["quick"], sessions=5, first_look=0, max_visits=2, budget_s=1000.0, slow_sessions=4
 )
-NAMES = (("host", "host"), ("runtime", "runtime"), ("vm-tcg", "vm"))
+NAMES = {"runtime": "runtime", "vm": "vm-tcg"}
 
 
 class Bench:
@@ -26,7 +26,7 @@ class Bench:
         self.clock = FakeClock()
         self.profile = profile
         self.scenarios = {s.name: s for s in scenarios or fake_scenarios()}
-        arms = plan.arms_for(names)
+        arms = fake_arms(**names)
         slowness = {"runtime": 1.002, "vm": 5.0}
         self.backends = {
             arm.name: FakeBackend(
@@ -42,7 +42,7 @@ class Bench:
         self.path = directory / journal.NAME
         self.directory = directory
 
-    def run(self, so_far=None, watch=None, **site_more) -> measure.Outcome:
+    def run(self, so_far=None, observer=None, **site_more) -> measure.RunOutcome:
         site = measure.Site(
             run_id="r",
             backends=self.backends,
@@ -54,7 +54,7 @@ class Bench:
         )
         with Journal(self.path) as book:
             book.append(RunLine(run=fake_run(self.plan)))
-            return measure.run(self.plan, site, book, so_far=so_far, watch=watch)
+            return measure.run(self.plan, site, book, so_far=so_far, observer=observer)
 
     def read(self) -> journal.Contents:
         return journal.read(self.path)

@@ -124,7 +124,7 @@ def test_without_libvirt_the_vm_is_not_measured(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "libvirt", None)
     _, missing = setup.probe({"vm": BACKENDS["vm"](tmp_path)}, lambda text: None)
     reason = "libvirt-python is not installed; run `nox -s setup`, or pip install libvirt-python"
-    assert missing == [NotMeasured(backend="vm", metric="", reason=reason)]
+    assert missing == [NotMeasured(arm="vm", metric="", reason=reason)]
 
 
 @pytest.mark.root

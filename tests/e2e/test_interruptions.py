@@ -15,9 +15,9 @@ import pytest
 from bench import journal, store
 from bench.journal import Contents, DropLine, Journal, RunLine
 from bench.model import Plan, Sample
-from bench.plan import arms_for, make_plan
+from bench.plan import make_plan
 from bench.profiles import CORE_SHARE, PROFILES
-from bench.testing import fake_run, fake_scenarios
+from bench.testing import fake_arms, fake_run, fake_scenarios
 from tests.e2e.leftovers import Room
 from tests.e2e.real_runs import Ninetynine
 from tests.studies import interruptions
@@ -69,7 +69,7 @@ class Whole:
 
     def __init__(self, run: Path) -> None:
         small = msgspec.structs.replace(PROFILES["quick"], sessions=5, first_look=0, max_visits=1)
-        arms = arms_for([("host", "host"), ("runtime", "runtime")])
+        arms = fake_arms(runtime="runtime")
         self.plan: Plan = make_plan(small, 5, arms, fake_scenarios()[2:4], cpus=(0,))
         self.run = run
         first, *others = self.plan.steps
@@ -85,7 +85,7 @@ class Whole:
         step = self.plan.steps[order]
         return Sample(
             run="r", session=step.session, block=step.block, order=order, scenario=step.scenario,
-            backend=step.arm, metric=step.scenario, unit="s", better="lower", value=1.0, start_ns=order,
+            arm=step.arm, metric=step.scenario, unit="s", better="lower", value=1.0, start_ns=order,
             duration_ns=1,
         )  # fmt: skip
 

@@ -30,10 +30,10 @@ pytestmark = [
 ]
 
 COLUMNS = (
-    "run session block order scenario backend metric unit better value start_ns duration_ns valid reason "
-    "stall_share steal_share frequency_mhz switches busy_s take"
+    "run session block order scenario arm metric unit better value start_ns duration_ns "
+    "valid set_aside reason stall_share steal_share frequency_mhz switches busy_s take"
 )
-VERDICT = "claim metric backend baseline estimate low high margin alpha n_sessions n_pairs verdict reason"
+VERDICT = "claim metric arm baseline estimate low high margin alpha n_sessions n_pairs verdict notes emulated"
 FAMILIES = ("startup", "cpu", "memory", "network", "disk")
 
 
@@ -73,14 +73,14 @@ def test_samples_have_the_promised_columns_and_known_metrics(smoke: Finished, ru
     assert table.column_names == COLUMNS.split()
     assert set(table["metric"].to_pylist()) <= set(METRICS)
     assert set(table["run"].to_pylist()) == {run.id}
-    assert {"host", "host-b", "runtime"} <= set(table["backend"].to_pylist())
+    assert {"host", "host-b", "runtime"} <= set(table["arm"].to_pylist())
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_family_is_missing_without_a_reason(smoke: Finished, run: Run, family: str) -> None:
     rows = pq.read_table(smoke.directory / "samples.parquet").to_pylist()
-    measured = {row["backend"] for row in rows if row["valid"] and row["metric"].startswith(f"{family}.")}
-    excused = {gap.backend for gap in run.not_measured if gap.reason and gap.metric.startswith(f"{family}.")}
+    measured = {row["arm"] for row in rows if row["valid"] and row["metric"].startswith(f"{family}.")}
+    excused = {gap.arm for gap in run.not_measured if gap.reason and gap.metric.startswith(f"{family}.")}
     for arm in (arm for arm in run.plan.arms if arm.role != "positive"):  # it does more of slices alone
         assert arm.name in measured | excused, f"{arm.name} has no {family}"
     assert {"host", "runtime", "nnd"} <= measured
@@ -92,7 +92,7 @@ def test_verdicts_are_a_list_with_the_contracts_keys_and_none_is_given(smoke: Fi
     assert {tuple(row) for row in document} == {tuple(VERDICT.split())}
     assert {row["verdict"] for row in document} <= {"inconclusive", "not measured"}
     assert {"runtime", next(a.name for a in run.plan.arms if a.backend == "vm")} <= {
-        row["backend"] for row in document
+        row["arm"] for row in document
     }
 
 

@@ -40,7 +40,7 @@ def test_a_smoke_run_measures_and_leaves_nothing(guest: Guest) -> None:
     line = "ninetynine run --profile smoke --backends host,runtime,nnd --seed 7 --out /var/tmp/smoke --json"
     status, said = guest.run(f"{line} 2>/var/tmp/smoke.log", timeout_s=900)
     assert status == 0, said + guest.sh("cat /var/tmp/smoke.log")
-    measured = {row["backend"] for row in json.loads(said)["verdicts"]}
+    measured = {row["arm"] for row in json.loads(said)["verdicts"]}
     assert {"runtime", "nnd"} <= measured
     assert guest.changed_since(before) == {}
 

@@ -250,7 +250,7 @@ def _append(
             "block": block,
             "order": order,
             "scenario": metric.rsplit(".", 1)[0],
-            "backend": arm,
+            "arm": arm,
             "metric": metric,
             "unit": unit,
             "better": better,
@@ -258,6 +258,7 @@ def _append(
             "start_ns": 10**12 + order * 120_000_000,
             "duration_ns": 100_000_000,
             "valid": not pressed,
+            "set_aside": "rejected" if pressed else "",
             "reason": "CPU pressure 31 % during the slice" if pressed else "",
             "stall_share": round(stall, 3),
             "steal_share": round(float(rng.beta(0.5, 60)), 3),
@@ -268,7 +269,7 @@ def _append(
         }
     )
     if repeated:
-        aside = {"value": value * 0.8, "valid": False, "stall_share": 0.4, "take": 0}
+        aside = {"value": value * 0.8, "valid": False, "set_aside": "pressure", "stall_share": 0.4, "take": 0}
         rows.append({**rows[-1], **aside, "reason": "taken under pressure: CPU pressure 40 %, repeated"})
 
 
@@ -279,7 +280,7 @@ def verdicts(samples: pd.DataFrame, record: model.Run) -> list[model.Verdict]:
 
 def closed(samples: pd.DataFrame) -> tuple[model.Closed, ...]:
     """Every scenario of the quick arms decided by a look after 5 or 6 sessions, one left open."""
-    pairs = samples[["scenario", "backend"]].drop_duplicates().itertuples(index=False, name=None)
+    pairs = samples[["scenario", "arm"]].drop_duplicates().itertuples(index=False, name=None)
     return tuple(
         model.Closed(scenario=str(scenario), arm=str(arm), sessions=5 + place % 2)
         for place, (scenario, arm) in enumerate(pairs)
@@ -304,22 +305,27 @@ def metrics() -> tuple[model.Metric, ...]:
     )
 
 
+def arm(name: str) -> model.ArmPlan:
+    """The arm of that name, as a plan would have it."""
+    backend = name.split("-")[0]
+    kind: model.Kind = "vm" if backend == "vm" else "host" if backend in ("host", "again") else "container"
+    return model.ArmPlan(
+        name=name,
+        backend=backend,
+        kind=kind,
+        emulated=name == "vm-tcg",
+        role=ROLES.get(name, "arm"),
+        twin_of=name.removesuffix("-b") if name.endswith("-b") else "",
+        extra=EXTRA if name == "host-2pct" else 0.0,
+    )
+
+
 def run(**changes: Any) -> model.Run:
     """A complete run's `run.json`; keyword arguments replace fields."""
-    arms = tuple(
-        model.ArmPlan(
-            name=name,
-            backend=name.split("-")[0],
-            role=ROLES.get(name, "arm"),
-            twin_of=name.removesuffix("-b") if name.endswith("-b") else "",
-            extra=EXTRA if name == "host-2pct" else 0.0,
-        )
-        for name in ARMS
-    )
     plan = model.Plan(
         profile="quick",
         seed=20261124,
-        arms=arms,
+        arms=tuple(map(arm, ARMS)),
         scenarios=("startup", "cpu.integer"),
         metrics=metrics(),
         sessions=6,
@@ -345,25 +351,26 @@ def run(**changes: Any) -> model.Run:
             digest_after="sha256:" + "ab" * 32,
         ),
         backends=(
-            model.BackendInfo(name="host", version="chroot + exec"),
-            model.BackendInfo(name="runtime", version="0.1.0"),
+            model.BackendInfo(name="host", kind="host", version="chroot + exec"),
+            model.BackendInfo(name="runtime", kind="container", version="0.1.0"),
             model.BackendInfo(
                 name="vm-tcg",
+                kind="vm",
                 version="QEMU 10.0.2, libvirt 11.3.0",
                 accelerator="tcg",
                 limits=("no host network mode",),
             ),
-            model.BackendInfo(name="crun", version="1.21"),
+            model.BackendInfo(name="crun", kind="container", version="1.21"),
         ),
         not_measured=(
             model.NotMeasured(
-                backend="vm-kvm",
+                arm="vm-kvm",
                 metric="",
                 reason="/dev/kvm is there, but a guest run on it makes no progress (probe ended after 2 s)",
             ),
-            model.NotMeasured(backend="docker", metric="", reason="docker: no such program on PATH"),
+            model.NotMeasured(arm="docker", metric="", reason="docker: no such program on PATH"),
             model.NotMeasured(
-                backend="vm-tcg", metric="network.throughput.host", reason="a VM has no host network"
+                arm="vm-tcg", metric="network.throughput.host", reason="a VM has no host network"
             ),
         ),
         versions={

@@ -32,7 +32,7 @@ def test_what_could_not_be_read_is_said() -> None:
 
 def test_what_is_missing_for_one_reason_is_one_line_and_whole_systems_come_first() -> None:
     def gap(backend: str, metric: str, reason: str) -> model.NotMeasured:
-        return model.NotMeasured(backend=backend, metric=metric, reason=reason)
+        return model.NotMeasured(arm=backend, metric=metric, reason=reason)
 
     found = appendix.gaps(
         synthetic.run(not_measured=(gap("crun", "a", "x"), gap("crun", "b", "x"), gap("docker", "", "gone")))

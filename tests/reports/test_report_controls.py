@@ -19,7 +19,7 @@ def aa(metric: str, state: model.State, ratio: float = 1.0, arm: str = "runtime"
         "control.aa",
         metric,
         state,
-        backend=f"{arm}-b",
+        arm=f"{arm}-b",
         baseline=arm,
         estimate=ratio,
         low=ratio - 0.002,
@@ -32,15 +32,15 @@ def extra(metric: str, state: model.State, ratio: float = 0.98) -> model.Verdict
         "control.positive",
         metric,
         state,
-        backend="host-2pct",
+        arm="host-2pct",
         estimate=ratio,
         low=ratio - 0.003,
         high=ratio + 0.003,
-        reason="because",
+        notes=("because",),
     )
 
 
-PASSED = verdict("control.aa", "joint", "supported", backend="host-b")
+PASSED = verdict("control.aa", "joint", "supported", arm="host-b")
 
 
 def said(text: str) -> str:
@@ -48,7 +48,7 @@ def said(text: str) -> str:
 
 
 def test_a_failed_negative_control_names_the_pair_the_metric_and_by_how_much(evidence: Evidence) -> None:
-    joint = verdict("control.aa", "joint", "refuted", backend="host-b", reason="p = 0.0001")
+    joint = verdict("control.aa", "joint", "refuted", arm="host-b", notes=("p = 0.0001",))
     rows = (joint, aa("cpu.integer", "refuted", 0.971), aa("cpu.float", "supported"))
     found = controls(evidence_of(*rows, *sped("supported"), evidence=evidence))
 
@@ -64,7 +64,7 @@ def test_a_failed_negative_control_names_the_pair_the_metric_and_by_how_much(evi
 
 
 def test_a_bias_common_to_all_metrics_is_said_by_its_size(evidence: Evidence) -> None:
-    joint = verdict("control.aa", "joint", "refuted", backend="host-b", estimate=0.985)
+    joint = verdict("control.aa", "joint", "refuted", arm="host-b", estimate=0.985)
     found = controls(evidence_of(joint, aa("cpu.integer", "supported"), evidence=evidence))
 
     assert "all metrics together: 98.5 %" in said(found.failure)
@@ -136,7 +136,7 @@ def test_the_widest_of_a_systems_figures_is_no_disagreement_while_it_may_be_nois
 def test_the_page_of_an_invalid_run_says_so_at_its_head_and_shows_all_controls(
     evidence: Evidence, tmp_path: Path
 ) -> None:
-    joint = verdict("control.aa", "joint", "refuted", backend="host-b")
+    joint = verdict("control.aa", "joint", "refuted", arm="host-b")
     clock = verdict("check.clock", "cpu.integer", "supported", estimate=1.02)
     rows = (joint, aa("cpu.integer", "refuted", 0.9), extra("joint", "inconclusive"), clock)
     page = build(evidence_of(*rows, evidence=evidence), tmp_path / "report.html")

@@ -12,6 +12,7 @@ import pytest
 
 from bench import model, store
 from reports import conditions, looks
+from reports.arms import Legend
 from reports.figures import conditions as figure
 from reports.load import Evidence
 from reports.outliers import extremes
@@ -19,35 +20,35 @@ from reports.page import render
 from tests.reports import synthetic
 from tests.reports.test_report_verdicts import evidence_of, verdict
 
+LEGEND = Legend(synthetic.run().plan.arms)
+
 
 def course(evidence: Evidence, **run: Any) -> Evidence:
     return msgspec.structs.replace(evidence, run=synthetic.run(**run))
 
 
 def all_closed(evidence: Evidence) -> tuple[model.Closed, ...]:
-    pairs = evidence.samples[["scenario", "backend"]].drop_duplicates().itertuples(index=False, name=None)
+    pairs = evidence.samples[["scenario", "arm"]].drop_duplicates().itertuples(index=False, name=None)
     return tuple(model.Closed(scenario=str(s), arm=str(a), sessions=5) for s, a in pairs)
 
 
 @pytest.mark.parametrize(
-    ("closed", "more", "said"),
+    ("closed", "end", "said"),
     [
-        (True, {"sessions_run": 6}, "was decided, so the run ended after 6 sessions of at most 8"),
-        (False, {"sessions_run": 7}, "The time budget was spent after 7 sessions of at most 8"),
-        (False, {"sessions_run": 8}, "The last planned session ended the run: 8 sessions"),
-        (False, {"status": "interrupted", "sessions_run": 2}, "interrupted after 2 sessions of at most 8"),
+        (True, ("decided", 6), "Everything that decides a claim was decided after session 6 of"),
+        (False, ("budget", 4), "The time budget was spent after session 4 of at most 6; 0 of"),
+        (False, ("nothing left", 5), "Nothing that was open could still be measured after session 5 of"),
+        (False, ("last session", 6), "The last session of the plan was measured after session 6 of"),
+        (False, ("interrupted", 2), "The run was interrupted after session 2 of at most 6"),
+        (False, (None, None), "The run ended after session 6 of at most 6"),
     ],
 )  # fmt: skip
 def test_what_ended_the_run_is_said(
-    evidence: Evidence, closed: bool, more: dict[str, Any], said: str
+    evidence: Evidence, closed: bool, end: tuple[model.EndedBecause | None, int | None], said: str
 ) -> None:
-    assert said in looks.ended(course(evidence, closed=all_closed(evidence) if closed else (), **more))
+    pairs = all_closed(evidence) if closed else ()
 
-
-def test_the_runs_own_word_on_its_end_is_taken(evidence: Evidence) -> None:
-    told = course(evidence, notes=("ended: interrupted", "note", "ended: the time budget of 60 s was spent"))
-
-    assert looks.ended(told) == "The time budget of 60 s was spent."
+    assert said in looks.ended(course(evidence, closed=pairs, ended_because=end[0], sessions_run=end[1]))
 
 
 def test_a_closed_scenario_says_after_how_many_sessions(evidence: Evidence) -> None:
@@ -55,7 +56,7 @@ def test_a_closed_scenario_says_after_how_many_sessions(evidence: Evidence) -> N
     rows = (
         verdict("performance", "cpu.integer", "supported"),
         verdict("performance", "cpu.float", "inconclusive"),
-        verdict("performance", "cpu.integer", "refuted", backend="crun"),
+        verdict("performance", "cpu.integer", "refuted", arm="crun"),
     )
     found = looks.courses(evidence_of(*rows, evidence=evidence, closed=closed))
 
@@ -67,7 +68,7 @@ def test_a_closed_scenario_says_after_how_many_sessions(evidence: Evidence) -> N
 
 
 def test_controls_have_no_course(evidence: Evidence) -> None:
-    assert {one.verdict.backend for one in looks.courses(evidence)} == set(evidence.systems)
+    assert {one.verdict.arm for one in looks.courses(evidence)} == set(evidence.systems)
 
 
 def test_a_picture_a_system_with_the_planned_most(evidence: Evidence) -> None:
@@ -85,7 +86,7 @@ def test_a_run_that_looked_only_at_its_end_has_no_such_section(evidence: Evidenc
 
 
 def test_repeated_slices_are_counted_with_their_arms_and_their_time(evidence: Evidence) -> None:
-    aside = evidence.samples["reason"].str.startswith(conditions.UNDER_PRESSURE)
+    aside = evidence.samples["set_aside"] == "pressure"
     found = conditions.conditions(evidence)
     slices = conditions.slices(evidence.samples)
 
@@ -104,8 +105,8 @@ def test_no_line_is_drawn_across_a_pause(evidence: Evidence) -> None:
 
 
 def test_a_take_is_a_slice_of_its_own_and_readings_of_one_take_are_one(few: pd.DataFrame) -> None:
-    one = few.iloc[[0]].assign(order=7, take=0, valid=False, reason="taken under pressure: steal 9 %")
-    again = one.assign(take=1, valid=True, reason="", start_ns=one["start_ns"] + 10**9)
+    one = few.iloc[[0]].assign(order=7, take=0, valid=False, set_aside="pressure", reason="steal 9 %")
+    again = one.assign(take=1, valid=True, set_aside="", reason="", start_ns=one["start_ns"] + 10**9)
     found = conditions.slices(pd.concat([one, again, again.assign(metric="other")]))
 
     assert list(found["take"]) == [0, 1]
@@ -113,13 +114,17 @@ def test_a_take_is_a_slice_of_its_own_and_readings_of_one_take_are_one(few: pd.D
     assert found["seconds"].sum() == pytest.approx(0.2)
 
 
-def test_reasons_that_differ_only_in_numbers_are_one_kind(few: pd.DataFrame, evidence: Evidence) -> None:
-    lost = few.iloc[:3].assign(valid=False, reason=["stall 0.31, 9 s", "stall 0.4, 8 s", ""])
+def test_slices_that_were_repeated_count_as_one_reason(few: pd.DataFrame, evidence: Evidence) -> None:
+    kinds, reasons = ["pressure", "pressure", "failed"], ["stall 0.31, 9 s", "stall 0.4, 8 s", ""]
+    lost = few.iloc[:3].assign(valid=False, set_aside=kinds, reason=reasons)
     found = conditions.conditions(msgspec.structs.replace(evidence, samples=lost))
 
     assert found is not None
     assert found.invalid is not None
-    assert [row[:2] for row in found.invalid.rows] == [("stall …, … s", "2"), ("no reason given", "1")]
+    assert [row[:2] for row in found.invalid.rows] == [
+        ("taken under pressure and repeated", "2"),
+        ("no reason given", "1"),
+    ]
 
 
 def test_an_older_run_without_conditions_says_so(
@@ -135,8 +140,9 @@ def test_an_older_run_without_conditions_says_so(
 
 def test_a_file_from_before_conditions_were_recorded_makes_a_page(tmp_path: Path, few: pd.DataFrame) -> None:
     where = synthetic.write(tmp_path / "run", samples=few, judged=[])
-    newer = ["stall_share", "steal_share", "frequency_mhz", "switches", "busy_s", "take"]
-    few.drop(columns=newer).to_parquet(where / store.SAMPLES, index=False)
+    newer = ["set_aside", "stall_share", "steal_share", "frequency_mhz", "switches", "busy_s", "take"]
+    older = few.drop(columns=newer).rename(columns={"arm": "backend"})
+    older.to_parquet(where / store.SAMPLES, index=False)
 
     assert "recorded no conditions" in render(where).read_text()
 
@@ -145,7 +151,7 @@ def spoiled(few: pd.DataFrame, **conditions: float) -> pd.DataFrame:
     """One metric in which one visit of the runtime is a third slower, under these conditions."""
     rows = few[(few["metric"] == "cpu.integer") & few["valid"]].copy()
     rows[["stall_share", "steal_share", "frequency_mhz", "switches"]] = [0.01, 0.001, 2900.0, 100]
-    hit = (rows["backend"] == "runtime") & (rows["session"] == 2) & (rows["block"] == 1)
+    hit = (rows["arm"] == "runtime") & (rows["session"] == 2) & (rows["block"] == 1)
     rows.loc[hit, "value"] *= 0.67
     for name, value in conditions.items():
         rows.loc[hit, name] = value
@@ -165,20 +171,21 @@ def spoiled(few: pd.DataFrame, **conditions: float) -> pd.DataFrame:
 def test_an_extreme_pair_is_marked_with_its_likely_cause(
     few: pd.DataFrame, condition: dict[str, float], said: str
 ) -> None:
-    found = extremes(spoiled(few, **condition), "host")
+    found = extremes(spoiled(few, **condition), "host", LEGEND)
 
-    assert [(row.backend, row.session, row.block) for row in found.itertuples()] == [("runtime", 2, 1)]
-    assert "worse than its pairs usually are" in found["cause"].iloc[0]
-    assert said in found["cause"].iloc[0]
+    assert [(row.arm, row.session, row.block) for row in found.itertuples()] == [("runtime", 2, 1)]
+    moved, *causes = found["cause"].iloc[0]
+    assert "worse than its pairs usually are" in moved
+    assert any(said in cause for cause in causes)
 
 
 def test_a_neighbour_that_hits_both_sides_of_a_pair_makes_no_extreme(few: pd.DataFrame) -> None:
     rows = spoiled(few)
-    rows.loc[(rows["session"] == 2) & (rows["block"] == 1) & (rows["backend"] != "runtime"), "value"] *= 0.67
+    rows.loc[(rows["session"] == 2) & (rows["block"] == 1) & (rows["arm"] != "runtime"), "value"] *= 0.67
 
-    assert extremes(rows, "host").empty
+    assert extremes(rows, "host", LEGEND).empty
 
 
 def test_without_a_baseline_or_a_value_nothing_is_extreme(few: pd.DataFrame) -> None:
-    assert extremes(few[few["backend"] != "host"], "host").empty
-    assert extremes(few.assign(value=0.0), "host").empty
+    assert extremes(few[few["arm"] != "host"], "host", LEGEND).empty
+    assert extremes(few.assign(value=0.0), "host", LEGEND).empty

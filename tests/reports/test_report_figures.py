@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.testing import fake_arms
 from reports import arms
 from reports.figures import drift, forest, levels, startup
 from reports.figures.base import log_ticks
@@ -66,12 +68,12 @@ def test_states_differ_in_shape_and_not_in_colour_alone() -> None:
 
 def test_an_ecdf_ends_at_one_and_holds_every_start(evidence: Evidence) -> None:
     samples = evidence.of("startup.first_instruction")
-    figure = startup.ecdf(samples, mark=1.0)
-    runtime = next(trace for trace in figure.data if trace.name == arms.label("runtime"))
+    figure = startup.ecdf(samples, evidence.legend, mark=1.0)
+    runtime = next(trace for trace in figure.data if trace.name == evidence.legend.label("runtime"))
 
     assert figure.layout.xaxis.type == "log"
     assert runtime.y[-1] == 1.0
-    assert len(runtime.x) == (samples["backend"] == "runtime").sum() + 2
+    assert len(runtime.x) == (samples["arm"] == "runtime").sum() + 2
 
 
 def test_a_long_ecdf_is_thinned_and_keeps_both_ends() -> None:
@@ -84,24 +86,24 @@ def test_a_long_ecdf_is_thinned_and_keeps_both_ends() -> None:
 
 def test_phases_stack_to_the_sum_of_the_medians(evidence: Evidence) -> None:
     names = [name for name in evidence.metrics if name.startswith("startup.phase.")]
-    figure = startup.phases(evidence.of(*names))
+    figure = startup.phases(evidence.of(*names), evidence.legend)
 
     assert {trace.hovertemplate.split("<extra>")[1][:-8] for trace in figure.data} == {
-        arms.label(arm) for arm in ("runtime", "vm-tcg", "crun")
+        evidence.legend.label(arm) for arm in ("runtime", "vm-tcg", "crun")
     }
 
 
 def test_a_cost_of_nothing_is_drawn(few: pd.DataFrame) -> None:
     nothing = few[few["metric"] == "memory.per_instance"].assign(value=0.0)
 
-    assert set(levels.cost_bars(nothing, "memory").data[0].text) == {"0\u00a0bytes"}
+    assert set(levels.cost_bars(nothing, "memory", arms.Legend()).data[0].text) == {"0\u00a0bytes"}
 
 
 def test_levels_begin_at_zero_unless_far_apart(evidence: Evidence) -> None:
     near = levels.levels(
-        evidence.of("network.throughput.bridge"), {"network.throughput.bridge": "bridge"}, ""
+        evidence.of("network.throughput.bridge"), {"network.throughput.bridge": "bridge"}, "", evidence.legend
     )
-    far = levels.levels(evidence.of("disk.copy_up.time"), {"disk.copy_up.time": ""}, "")
+    far = levels.levels(evidence.of("disk.copy_up.time"), {"disk.copy_up.time": ""}, "", evidence.legend)
 
     assert near.layout.xaxis.range[0] == 0
     assert far.layout.xaxis.type == "log"
@@ -109,7 +111,7 @@ def test_levels_begin_at_zero_unless_far_apart(evidence: Evidence) -> None:
 
 def test_run_order_marks_what_was_not_counted_with_its_reason(evidence: Evidence) -> None:
     name = evidence.samples[~evidence.samples["valid"]]["metric"].iloc[0]
-    figure = drift.run_order(evidence.all_of(name), span_ns=(0, 10**12))
+    figure = drift.run_order(evidence.all_of(name), (0, 10**12), evidence.legend)
     crosses = next(trace for trace in figure.data if trace.name == "not counted")
 
     assert "CPU pressure" in crosses.text[0]
@@ -145,24 +147,13 @@ def contrast(first: str, second: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.mark.parametrize(
-    "arm",
-    [
-        "host",
-        "host-b",
-        "host-2pct",
-        "again",
-        "runtime",
-        "runtime-b",
-        "vm-kvm",
-        "vm-tcg-untuned",
-        "docker",
-        "crun",
-        "lxc",
-    ],
-)
+PLANNED = fake_arms(again="again", runtime="runtime", vm="vm-kvm", vm_untuned="vm-tcg-untuned")
+LEGEND = arms.Legend((*PLANNED, *fake_arms(nnd="nnd", docker="docker", crun="crun", lxc="lxc")[3:]))
+
+
+@pytest.mark.parametrize("arm", [*(arm.name for arm in PLANNED), "nnd", "docker", "crun", "lxc", "?"])
 def test_every_arm_stands_out_on_light_and_dark_paper(arm: str) -> None:
-    ink = arms.style(arm).ink
+    ink = LEGEND.style(arm).ink
 
     assert contrast(ink.light, "#ffffff") >= 3
     assert contrast(ink.dark, "#14181c") >= 3
@@ -177,19 +168,23 @@ def test_every_state_is_readable_on_light_and_dark_paper(state: str) -> None:
 def test_a_light_ink_has_one_dark_twin() -> None:
     inks = [
         *arms.INK.values(),
-        *(arms.style(name).ink for name in ("host", "host-b", "runtime", "vm", "crun")),
+        *(LEGEND.style(arm.name).ink for arm in PLANNED),
     ]
 
     assert all(arms.dark_inks()[ink.light] == ink.dark for ink in inks)
 
 
-def test_the_positive_control_says_how_much_more_it_does() -> None:
-    assert arms.label("host-2pct") == "host with 2 % more work"
-    assert arms.label("host-0.5pct") == "host with 0.5 % more work"
+def test_controls_say_what_they_are_and_how_much_more_they_do() -> None:
+    half = msgspec.structs.replace(PLANNED[2], name="x", extra=0.005)
+
+    assert LEGEND.label("host-2pct") == "host with 2 % more work"
+    assert arms.Legend([half]).label("x") == "host with 0.5 % more work"
+    assert LEGEND.label("host-b") == "host again (A/A)"
+    assert LEGEND.label("runtime-b") == "container again (A/A)"
 
 
-def test_an_emulated_machine_says_so_and_the_other_its_accelerator() -> None:
-    assert "TCG" in arms.label("vm-tcg")
-    assert "TCG" in arms.label("vm-tcg-untuned")
-    assert arms.label("vm-kvm") == "VM (KVM)"
-    assert not arms.emulated("vm-kvm")
+def test_a_virtual_machine_names_its_accelerator() -> None:
+    assert LEGEND.label("vm-kvm") == "VM (KVM)"
+    assert LEGEND.label("vm-tcg-untuned") == "VM (emulated, TCG, untuned)"
+    assert LEGEND.is_emulated("vm-tcg-untuned")
+    assert not LEGEND.is_emulated("vm-kvm")

@@ -8,8 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench import store
-from reports.errors import ReportError
-from reports.load import Evidence, load
+from reports.load import Evidence, ReportError, load
 from tests.reports import synthetic
 
 
@@ -21,12 +20,12 @@ def copy(run_dir: Path, tmp_path: Path) -> Path:
 def test_samples_come_in_run_order_and_arms_in_the_plans(evidence: Evidence) -> None:
     assert evidence.samples["order"].is_monotonic_increasing
     assert evidence.arms == synthetic.ARMS
-    assert list(evidence.all_of("cpu.integer")["backend"].unique()) == list(synthetic.ARMS)
+    assert list(evidence.all_of("cpu.integer")["arm"].unique()) == list(synthetic.ARMS)
 
 
 def test_controls_are_no_systems_under_test_but_the_host_once_more_is(evidence: Evidence) -> None:
     assert evidence.systems == ("runtime", "again", "vm-tcg", "crun")
-    assert list(evidence.of("cpu.integer")["backend"].unique()) == [evidence.baseline, *evidence.systems]
+    assert list(evidence.of("cpu.integer")["arm"].unique()) == [evidence.baseline, *evidence.systems]
 
 
 def test_samples_that_do_not_count_are_kept_apart(evidence: Evidence) -> None:

@@ -19,7 +19,7 @@ from plotly.offline import get_plotlyjs
 from bench import model, store
 from reports.bundle import plotly_bundle
 from reports.downloads import MOST_EMBEDDED, downloads
-from reports.errors import ReportError
+from reports.load import ReportError
 from reports.page import embedded_json, render
 from tests.reports import synthetic
 
@@ -147,8 +147,8 @@ def test_a_run_that_measured_nothing_is_a_page_without_charts(few: pd.DataFrame,
 
 
 def test_a_run_cut_after_any_arms_first_samples_is_a_page(few: pd.DataFrame, tmp_path: Path) -> None:
-    for number, arm in enumerate(few["backend"].unique()):
-        page = render(synthetic.write(tmp_path / str(number), samples=few[few["backend"] == arm]))
+    for number, arm in enumerate(few["arm"].unique()):
+        page = render(synthetic.write(tmp_path / str(number), samples=few[few["arm"] == arm]))
 
         assert Outline(page).of("h1")
 
@@ -177,7 +177,7 @@ def test_raw_data_too_large_is_linked_beside_the_page(tmp_path: Path) -> None:
 
 def test_a_hostile_run_stays_text(few: pd.DataFrame, tmp_path: Path) -> None:
     spoiled = few.assign(
-        backend=few["backend"].replace("crun", HOSTILE),
+        arm=few["arm"].replace("crun", HOSTILE),
         reason=HOSTILE,
         valid=few["order"] % 5 != 0,
         unit=few["unit"].replace("bytes", HOSTILE),
@@ -197,7 +197,7 @@ def test_a_hostile_run_stays_text(few: pd.DataFrame, tmp_path: Path) -> None:
 def test_any_text_in_a_run_leaves_the_page_whole(few: pd.DataFrame, tmp_path: Path, text: str) -> None:
     said = f"{text}</script><b>"
     host = msgspec.structs.replace(synthetic.fingerprint(), cpu_model=said)
-    gap = model.NotMeasured(backend=said, metric=said, reason=said)
+    gap = model.NotMeasured(arm=said, metric=said, reason=said)
     record = synthetic.run(host=host, id=said, not_measured=(gap,), notes=(said,), versions={said: said})
     where = synthetic.write(
         tmp_path / "run", samples=few[few["metric"] == "cpu.integer"], record=record, judged=[]
@@ -244,7 +244,7 @@ def test_daemons_have_charts_of_their_steps_and_of_what_they_moved(few: pd.DataF
         "image.disk_per_container.10": "B",
         "image.disk_per_container.100": "B",
     }
-    seen = few[(few["metric"] == "cpu.integer") & few["backend"].isin(["runtime", "crun"])]
+    seen = few[(few["metric"] == "cpu.integer") & few["arm"].isin(["runtime", "crun"])]
     own = [seen.assign(metric=name, unit=unit, better="lower") for name, unit in units.items()]
     page = Outline(render(small(tmp_path / "run", pd.concat([few, *own], ignore_index=True))))
 

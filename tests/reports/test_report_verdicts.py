@@ -14,20 +14,26 @@ from tests.reports import synthetic
 
 def verdict(claim: str, metric: str, state: model.State, **more: Any) -> model.Verdict:
     fields = {
-        "backend": "runtime",
+        "arm": "runtime",
         "baseline": "host",
         "estimate": 0.995,
         "low": 0.99,
         "high": 1.0,
         "margin": 0.99,
     }
-    fields |= {"alpha": 0.05, "n_sessions": 6, "n_pairs": 36, "reason": ""} | more
+    fields |= {"alpha": 0.05, "n_sessions": 6, "n_pairs": 36} | more
     return model.Verdict(claim=claim, metric=metric, verdict=state, **fields)
 
 
+def beside(*names: str) -> model.Plan:
+    """The plan of the drawn run with more systems."""
+    plan = synthetic.run().plan
+    return msgspec.structs.replace(plan, arms=(*plan.arms, *map(synthetic.arm, names)))
+
+
 def evidence_of(*rows: model.Verdict, evidence: Evidence, **run: Any) -> Evidence:
-    control = verdict("control.aa", "joint", "supported", backend="host-b")
-    given = rows if any(row.backend == "host-b" for row in rows) else (control, *rows)
+    control = verdict("control.aa", "joint", "supported", arm="host-b")
+    given = rows if any(row.arm == "host-b" for row in rows) else (control, *rows)
     return msgspec.structs.replace(evidence, verdicts=given, run=synthetic.run(**run))
 
 
@@ -64,9 +70,7 @@ def test_the_headline_says_what_was_found(
 
 
 def test_what_is_said_of_the_host_once_more_is_not_said_of_a_container(evidence: Evidence) -> None:
-    rows = [
-        msgspec.structs.replace(row, backend="again") for row in (*started("supported"), *sped("supported"))
-    ]
+    rows = [msgspec.structs.replace(row, arm="again") for row in (*started("supported"), *sped("supported"))]
     found = headline.banner(evidence_of(*rows, evidence=evidence))
 
     assert found.sentence.startswith(
@@ -97,7 +101,7 @@ def test_the_conditions_count_the_sessions_that_were_run(evidence: Evidence) -> 
 
 
 def test_a_failed_control_takes_the_headline(evidence: Evidence) -> None:
-    failed = verdict("control.aa", "joint", "refuted", backend="host-b", reason="p = 0.0001")
+    failed = verdict("control.aa", "joint", "refuted", arm="host-b", notes=("p = 0.0001",))
     spoiled = evidence_of(failed, *sped("supported"), evidence=evidence)
 
     assert "RUN INVALID: the negative control failed" in headline.banner(spoiled).sentence
@@ -174,9 +178,9 @@ def test_the_headline_says_how_long_a_start_takes_through_the_daemon(
 ) -> None:
     rows = (*started(daemons, 0.0061), *sped(daemons))
     paced = msgspec.structs.replace(rows[1], metric="startup.first_instruction.paced.p50", estimate=0.012)
-    ours = [msgspec.structs.replace(row, backend="nnd") for row in (*rows, paced)]
+    ours = [msgspec.structs.replace(row, arm="nnd") for row in (*rows, paced)]
     rows = (*started("supported"), *sped("supported"), *ours)
-    found = headline.banner(evidence_of(*rows, evidence=evidence))
+    found = headline.banner(evidence_of(*rows, evidence=evidence, plan=beside("nnd")))
 
     assert "in 1.10 milliseconds (median; 6.10 milliseconds through nnd)" in (
         found.sentence.replace("\u00a0", " ")
@@ -189,8 +193,9 @@ def test_the_headline_says_how_long_a_start_takes_through_the_daemon(
 
 
 def test_a_daemon_of_ours_speaks_for_the_runtime_in_the_banner(evidence: Evidence) -> None:
-    row = verdict("transfer", "*", "supported", backend="nnd")
-    more = msgspec.structs.replace(evidence, verdicts=[*evidence.verdicts, row])
+    row = verdict("transfer", "*", "supported", arm="nnd")
+    record = msgspec.structs.replace(evidence.run, plan=beside("nnd"))
+    more = msgspec.structs.replace(evidence, run=record, verdicts=(*evidence.verdicts, row))
     lines = {line.claim: line for line in headline.banner(more).lines}
 
     assert (lines["transfer"].state, lines["transfer"].about) == ("supported", "nnd (our daemon)")

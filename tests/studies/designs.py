@@ -160,11 +160,11 @@ def rows(interleaved: pd.DataFrame, apart: pd.DataFrame) -> tuple[Row, ...]:
     found = []
     for metric in dict.fromkeys(interleaved["metric"]):
         ours = _visits(interleaved[interleaved["metric"] == metric])
-        both = ours.pivot_table(index=["session", "block"], columns="backend", values="log").dropna()
-        instances = _visits(apart[apart["metric"] == metric]).groupby(["backend", "session"])["log"].median()
-        if {A, B} <= set(both.columns) and {A, B} <= set(instances.index.get_level_values("backend")):
+        both = ours.pivot_table(index=["session", "block"], columns="arm", values="log").dropna()
+        instances = _visits(apart[apart["metric"] == metric]).groupby(["arm", "session"])["log"].median()
+        if {A, B} <= set(both.columns) and {A, B} <= set(instances.index.get_level_values("arm")):
             ratios = (both[B] - both[A]).groupby(level="session").median().to_numpy(dtype=np.float64)
-            of_a, of_b = (instances.xs(arm, level="backend").to_numpy(dtype=np.float64) for arm in (A, B))
+            of_a, of_b = (instances.xs(arm, level="arm").to_numpy(dtype=np.float64) for arm in (A, B))
             if ratios.size >= FEWEST and np.ptp(ratios) > 0:
                 found.append(compare(str(metric), ratios, of_a, of_b))
     return tuple(found)
@@ -173,7 +173,7 @@ def rows(interleaved: pd.DataFrame, apart: pd.DataFrame) -> tuple[Row, ...]:
 def _visits(samples: pd.DataFrame) -> pd.DataFrame:
     """The logarithm of each visit's median, of samples that count."""
     usable = samples[samples["valid"].astype(bool) & (samples["value"] > 0)]
-    visits = usable.groupby(["backend", "session", "block"], observed=True)["value"].median().reset_index()
+    visits = usable.groupby(["arm", "session", "block"], observed=True)["value"].median().reset_index()
     return visits.assign(log=np.log(visits["value"]))
 
 
@@ -223,8 +223,8 @@ def design(
         max_visits=99,
     )
     arms = (
-        ArmPlan(name=A, backend="host", role="baseline"),
-        ArmPlan(name=B, backend="host", role="arm"),
+        ArmPlan(name=A, backend="host", kind="host", role="baseline"),
+        ArmPlan(name=B, backend="host", kind="host", role="arm"),
     )
     return make_plan(profile, seed, arms, scenarios, cpus=cpus), profile
 

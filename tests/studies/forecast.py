@@ -97,10 +97,10 @@ def from_doctor(path: Path) -> Forecast:
 def from_run(run: Run, samples: pd.DataFrame, arm: str) -> Forecast:
     """The forecast from the run's own noise: its second host arm against its first."""
     pairs = Pairs()
-    twins = {one.twin_of: one.name for one in run.plan.arms if one.role == "control"}
-    base = next(one.name for one in run.plan.arms if one.role == "baseline")
-    valid = samples[samples.valid & samples.backend.isin([base, twins[base]])]
-    visits = valid.groupby(["metric", "session", "block", "backend"]).value.median().unstack("backend")
+    twins = {original: copy for copy, original in run.plan.copies}
+    base = run.plan.baseline
+    valid = samples[samples.valid & samples.arm.isin([base, twins[base]])]
+    visits = valid.groupby(["metric", "session", "block", "arm"]).value.median().unstack("arm")
     for (metric, session, _block), values in visits.dropna().iterrows():
         pairs.add(session, {metric: values[base]}, {metric: values[twins[base]]})
     for (scenario, _order), seconds in valid.groupby(["scenario", "order"]).duration_ns.sum().items():

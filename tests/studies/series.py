@@ -26,7 +26,7 @@ from scipy.stats import binomtest
 
 from bench import store
 from bench.journal import NAME as JOURNAL
-from bench.model import Run, Verdict
+from bench.model import INSTRUMENT, Run, Verdict
 from tests.paths import REPOSITORY
 
 AGAIN = "again"
@@ -90,7 +90,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
 
     claim: str
     metric: str
-    backend: str
+    arm: str
     states: dict[str, int]
     sessions: float | None
 
@@ -149,7 +149,7 @@ def self_tests(entries: Sequence[Entry], primary: frozenset[str]) -> Iterable[Se
         (entry.name, row)
         for entry in entries
         for row in entry.verdicts
-        if row.backend == AGAIN and row.claim in AA_CLAIMS and _is_metric(row)
+        if row.arm == AGAIN and row.claim in AA_CLAIMS and _is_metric(row)
     ]
     roles: tuple[Literal["primary", "all"], ...] = ("primary", "all")
     for role in roles if rows else ():
@@ -202,17 +202,17 @@ def _tallies(entries: Sequence[Entry]) -> Iterable[Tally]:
     sessions: dict[tuple[str, str, str], list[int]] = {}
     for entry in entries:
         for row in entry.verdicts:
-            if row.verdict != "not measured" and not row.claim.startswith(("control.", "check.")):
-                key = (row.claim, row.metric, row.backend)
+            if row.verdict != "not measured" and row.claim not in INSTRUMENT:
+                key = (row.claim, row.metric, row.arm)
                 states.setdefault(key, Counter())[row.verdict] += 1
                 if row.verdict in ("supported", "refuted") and row.n_sessions:
                     sessions.setdefault(key, []).append(row.n_sessions)
-    for (claim, metric, backend), found in states.items():
-        took = sessions.get((claim, metric, backend))
+    for (claim, metric, arm), found in states.items():
+        took = sessions.get((claim, metric, arm))
         yield Tally(
             claim=claim,
             metric=metric,
-            backend=backend,
+            arm=arm,
             states=dict(found),
             sessions=median(took) if took else None,
         )
@@ -262,10 +262,7 @@ def markdown(found: Summary) -> str:
         *(f"  - {metric}: {_positive_words(states)}" for metric, states in found.positive_metrics.items()),
         f"- sessions until a look closed a scenario, median: {_words(found.decided)}",
         f"- supported in one run and refuted in another: {len(found.contradictions)}",
-        *(
-            f"  - {one.claim} {one.metric} {one.backend}: {_words(one.states)}"
-            for one in found.contradictions
-        ),
+        *(f"  - {one.claim} {one.metric} {one.arm}: {_words(one.states)}" for one in found.contradictions),
         "",
         "| claim | metric | system | supported | refuted | inconclusive | sessions |",
         "|---|---|---|---|---|---|---|",
@@ -311,7 +308,7 @@ def _words(counts: dict[str, int] | dict[str, float]) -> str:
 def _tally_line(one: Tally) -> str:
     counts = " | ".join(str(one.states.get(state, 0)) for state in ("supported", "refuted", "inconclusive"))
     sessions = "–" if one.sessions is None else f"{one.sessions:g}"
-    return f"| {one.claim} | {one.metric} | {one.backend} | {counts} | {sessions} |"
+    return f"| {one.claim} | {one.metric} | {one.arm} | {counts} | {sessions} |"
 
 
 def entries(directory: Path) -> list[Entry]:

@@ -80,7 +80,7 @@ def drawn(kind: str, drift: float, seed: int = 3) -> pd.DataFrame:
     at = {step.order: place / len(one.steps) for place, step in enumerate(one.steps)}
     rows = [
         {
-            "metric": step.scenario, "backend": step.arm, "session": step.session, "block": step.block,
+            "metric": step.scenario, "arm": step.arm, "session": step.session, "block": step.block,
             "valid": True, "value": float(np.exp(drift * np.sin(9 * at[step.order]) + rng.normal(0, 0.002))),
         }
         for step in one.steps
@@ -149,7 +149,7 @@ def test_a_whole_comparison_on_fakes(tmp_path: Path) -> None:
 
     assert ours["valid"].sum() == theirs["valid"].sum() == len(one.steps)
     assert set(ours["session"]) == set(range(one.sessions))
-    assert set(theirs.loc[theirs["backend"] == B, "session"]) == set(range(one.sessions, 2 * one.sessions))
+    assert set(theirs.loc[theirs["arm"] == B, "session"]) == set(range(one.sessions, 2 * one.sessions))
     found = designs.Comparison(
         started="now", rounds=one.sessions, seconds=bench.seconds, rows=designs.rows(ours, theirs)
     )

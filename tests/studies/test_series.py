@@ -17,14 +17,14 @@ from bench.model import SCHEMA_VERSION, ArmPlan, Closed, Fingerprint, Metric, Pl
 from tests.studies import series
 
 
-def verdict(metric: str, state: State, claim: str = "performance", backend: str = "again") -> Verdict:
+def verdict(metric: str, state: State, claim: str = "performance", arm: str = "again") -> Verdict:
     return Verdict(
-        claim=claim, metric=metric, backend=backend, baseline="host", estimate=0.97, low=0.96, high=0.98,
-        margin=0.99, alpha=0.05, n_sessions=6, n_pairs=30, verdict=state, reason="because",
+        claim=claim, metric=metric, arm=arm, baseline="host", estimate=0.97, low=0.96, high=0.98,
+        margin=0.99, alpha=0.05, n_sessions=6, n_pairs=30, verdict=state, notes=("because",),
     )  # fmt: skip
 
 
-HOST = ArmPlan(name="host", backend="host", role="baseline")
+HOST = ArmPlan(name="host", backend="host", kind="host", role="baseline")
 
 
 def run(**changes: Any) -> Run:
@@ -57,7 +57,7 @@ def test_refutations_of_the_host_against_itself_are_counted_by_role_and_claim() 
         verdict("cpu.syscall", "refuted"),
         verdict("disk.seqread.image", "supported", claim="disk.io"),
         verdict("startup.first_byte", "refuted", claim="startup.tail"),
-        verdict("cpu.float", "refuted", backend="runtime"),
+        verdict("cpu.float", "refuted", arm="runtime"),
     )
     primary, everything = series.self_tests([one], PRIMARY)
 
@@ -99,7 +99,7 @@ def test_a_verdict_that_flips_between_runs_is_a_contradiction_and_an_undecided_o
 
 
 def test_the_same_metric_on_two_systems_does_not_contradict_itself() -> None:
-    runs = [entry(verdict("x", "supported", backend="runtime"), verdict("x", "refuted", backend="crun"))]
+    runs = [entry(verdict("x", "supported", arm="runtime"), verdict("x", "refuted", arm="crun"))]
 
     assert series.summarise(runs, PRIMARY).contradictions == ()
 
@@ -107,10 +107,10 @@ def test_the_same_metric_on_two_systems_does_not_contradict_itself() -> None:
 def test_controls_are_counted_and_a_failed_one_is_named() -> None:
     def controls(aa: State, positive: State, found: State) -> tuple[Verdict, ...]:
         return (
-            verdict("joint", aa, claim="control.aa", backend="host-b"),
-            verdict("cpu.integer", "refuted", claim="control.aa", backend="host-b"),
-            verdict("joint", positive, claim="control.positive", backend="host-2pct"),
-            verdict("cpu.integer", found, claim="control.positive", backend="host-2pct"),
+            verdict("joint", aa, claim="control.aa", arm="host-b"),
+            verdict("cpu.integer", "refuted", claim="control.aa", arm="host-b"),
+            verdict("joint", positive, claim="control.positive", arm="host-2pct"),
+            verdict("cpu.integer", found, claim="control.positive", arm="host-2pct"),
         )
 
     runs = [

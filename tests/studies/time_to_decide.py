@@ -22,12 +22,11 @@ from bench import claims, measure
 from bench import plan as plans
 from bench.backends.base import InstanceSpec
 from bench.cli.execute import _decide
-from bench.measure.noise import Conditions, Gauge
-from bench.measure.noise import Reading as Counters
-from bench.profiles import PROFILES, visit_s
+from bench.measure.noise import Counters, Gauge, SliceConditions
+from bench.profiles import PROFILES, pace, visit_s
 from bench.scenarios.base import Context, Reading, Scenario
 from bench.scenarios.registry import SCENARIOS
-from bench.testing import FakeClock
+from bench.testing import FakeClock, fake_arms
 from tests.bench.walking import Bench
 
 SPREAD = {"cpu": 0.015, "memory": 0.025, "network": 0.002, "startup": 0.1, "disk": 0.05, "check": 0.001}
@@ -38,6 +37,9 @@ LUCK = 0.003
 
 DEAR = 0.15
 """What a container's network costs in CPU seconds, which spread like a disk's: a clear refutation."""
+
+
+PACES = {arm.backend: pace(arm) for arm in fake_arms(runtime="runtime")}
 
 
 class Simulated:
@@ -57,7 +59,7 @@ class Simulated:
     def run(self, context: Context) -> list[Reading]:
         """One reading of each metric, larger is better turned as the metric has it."""
         backend = str(context.backend.name)
-        self.clock.advance(visit_s(self._real, backend) * self._rng.uniform(0.8, 1.1) + 0.01)
+        self.clock.advance(visit_s(self._real, PACES[backend]) * self._rng.uniform(0.8, 1.1) + 0.01)
         return list(self._readings(backend, context))
 
     def _readings(self, backend: str, context: Context) -> Iterator[Reading]:
@@ -79,9 +81,9 @@ class Quiet(Gauge):
         """Nothing to read."""
         return Counters()
 
-    def conditions(self, before: Counters, after: Counters, duration_ns: int) -> Conditions:
+    def conditions(self, before: Counters, after: Counters, duration_ns: int) -> SliceConditions:
         """Nothing to tell."""
-        return Conditions()
+        return SliceConditions()
 
 
 def simulated(noise: float, seed: int) -> tuple[int, int, float]:
@@ -89,19 +91,19 @@ def simulated(noise: float, seed: int) -> tuple[int, int, float]:
     rng = random.Random(seed)
     families = ("cpu", "memory", "network")
     scenarios = [Simulated(one, rng, noise) for one in SCENARIOS if one.family in families]
-    names = [("host", "host"), ("runtime", "runtime")]
+    names = {"runtime": "runtime"}
     with tempfile.TemporaryDirectory() as where:
         bench = Bench(Path(where), scenarios, PROFILES["quick"], None, names, seed)
         for one in scenarios:
             one.clock = bench.clock
         told: list[measure.Tally] = []
 
-        class Listens(measure.Watch):
+        class Listens(measure.Observer):
             def looked(self, tally: measure.Tally) -> None:
                 told.append(tally)
 
         decide = functools.partial(_decide, claims.load(), bench.plan)
-        outcome = bench.run(watch=Listens(), gauge=Quiet(), decide=decide)
+        outcome = bench.run(observer=Listens(), gauge=Quiet(), decide=decide)
     return told[-1].decided, told[-1].pairs, outcome.seconds
 
 

@@ -37,11 +37,11 @@ def record(directory: Path, note: str) -> tuple[RecordingConditions, list[Record
 
 def series_of(samples: pd.DataFrame) -> list[RecordedSeries]:
     """Series of all metrics fit for it, by name."""
-    usable = samples[samples["valid"] & samples["backend"].isin(ARMS) & (samples["value"] > 0)]
+    usable = samples[samples["valid"] & samples["arm"].isin(ARMS) & (samples["value"] > 0)]
     found = []
     for metric, rows in usable.groupby("metric", observed=True):
         visits = rows.pivot_table(
-            index=["session", "block"], columns="backend", values="value", aggfunc="median", observed=True
+            index=["session", "block"], columns="arm", values="value", aggfunc="median", observed=True
         )
         if not set(ARMS) <= set(visits.columns):
             continue

@@ -17,10 +17,10 @@ from bench.testing import fake_run
 PRIMARY = ("cpu.integer", "cpu.float", "memory.bandwidth")
 STRESS = ("cpu.syscall",)
 ARMS = {
-    "host": ArmPlan(name="host", backend="host", role="baseline"),
-    "host-b": ArmPlan(name="host-b", backend="host", role="control", twin_of="host"),
-    "runtime": ArmPlan(name="runtime", backend="runtime", role="arm"),
-    "crun": ArmPlan(name="crun", backend="crun", role="arm"),
+    "host": ArmPlan(name="host", backend="host", kind="host", role="baseline"),
+    "host-b": ArmPlan(name="host-b", backend="host", kind="host", role="control", twin_of="host"),
+    "runtime": ArmPlan(name="runtime", backend="runtime", kind="container", role="arm"),
+    "crun": ArmPlan(name="crun", backend="crun", kind="container", role="arm"),
 }
 
 
@@ -67,7 +67,7 @@ def _sample(one: Metric, arm: str, session: int, block: int, value: float, order
         "block": block,
         "order": order,
         "scenario": one.name,
-        "backend": arm,
+        "arm": arm,
         "metric": one.name,
         "unit": one.unit,
         "better": one.better,
@@ -84,7 +84,7 @@ def record(samples: pd.DataFrame, metrics: Sequence[Metric] = METRICS, **changes
     plan = Plan(
         profile="quick",
         seed=1,
-        arms=tuple(ARMS[name] for name in dict.fromkeys(samples["backend"])),
+        arms=tuple(ARMS[name] for name in dict.fromkeys(samples["arm"])),
         scenarios=tuple(dict.fromkeys(samples["scenario"])),
         metrics=tuple(metrics),
         sessions=int(samples["session"].max()) + 1,

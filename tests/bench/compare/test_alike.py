@@ -9,6 +9,7 @@ from bench.model import BackendInfo, Fingerprint, ImageInfo
 from bench.testing import fake_host
 from tests.bench.compare.made import drawn, loaded, record
 
+CRUN = BackendInfo(name="crun", kind="container", version="1.20")
 SAMPLES = drawn(sessions=4, blocks=2)
 RUN = record(SAMPLES)
 
@@ -44,7 +45,7 @@ NOTED = {
     "python": host(python="3.13.0"),
     "host-tools": host(tools={"qemu": "fake 2.0"}),
     "packages": msgspec.structs.replace(RUN, versions={"ninetynine": "0.2.0"}),
-    "backends": msgspec.structs.replace(RUN, backends=(BackendInfo(name="crun", version="1.21"),)),
+    "backends": msgspec.structs.replace(RUN, backends=(msgspec.structs.replace(CRUN, version="1.21"),)),
     "profile": msgspec.structs.replace(RUN, plan=msgspec.structs.replace(RUN.plan, profile="full")),
 }
 

@@ -257,7 +257,7 @@ def test_live_cannot_tell_what_the_second_run_does_not_show(machine):
     result = live()
     found = json.loads(result.stdout)
     assert (result.exit_code, found["answer"]) == (2, "cannot tell")
-    assert "not confirmed by a second" in found["rows"][0]["verdict"]["reason"]
+    assert "not confirmed by a second" in found["rows"][0]["verdict"]["notes"][0]
 
 
 def test_an_interrupted_live_run_says_how_to_go_on(machine, tmp_path, monkeypatch):
@@ -284,7 +284,7 @@ def test_a_second_run_that_fails_confirms_nothing(machine, monkeypatch):
     result = live()
     found = json.loads(result.stdout)
     assert (result.exit_code, found["answer"]) == (2, "cannot tell")
-    assert "no space left on device" in found["rows"][0]["verdict"]["reason"]
+    assert "no space left on device" in found["rows"][0]["verdict"]["notes"][0]
 
 
 def test_live_does_not_measure_against_a_run_that_is_no_result(machine, tmp_path):
@@ -319,5 +319,5 @@ def test_the_made_runs_are_like_real_ones():
     """The plan of a made run names every arm and metric its samples have."""
     samples = drawn()
     plan = record(samples).plan
-    assert {arm.name for arm in plan.arms} == set(samples["backend"])
+    assert {arm.name for arm in plan.arms} == set(samples["arm"])
     assert {one.name for one in METRICS} == set(samples["metric"])

@@ -58,7 +58,7 @@ def test_stress_metrics_are_confirmed_too_and_the_host_is_not_asked(old, tmp_pat
     first = against(old, tmp_path, "new", effects=slower, drift=0.8, seed=2)
     assert [row.verdict.metric for row in live.suspects(first)] == ["cpu.syscall"]
     found = live.confirm(first, against(old, tmp_path, "again", seed=3))
-    states = {(row.verdict.metric, row.verdict.backend): row.state for row in found.rows}
+    states = {(row.verdict.metric, row.verdict.arm): row.state for row in found.rows}
     assert states["cpu.syscall", "runtime"] == "cannot tell"
     assert states["cpu.syscall", "host"] == "worse"
 

@@ -16,7 +16,7 @@ from tests.bench.compare.made import METRICS, drawn, loaded, metric, record
 
 
 def rows(result):
-    return {(row.verdict.metric, row.verdict.backend): row for row in result.rows}
+    return {(row.verdict.metric, row.verdict.arm): row for row in result.rows}
 
 
 def pair(tmp_path, old, new, metrics=METRICS, **how):
@@ -56,11 +56,9 @@ def test_a_gain_is_better(tmp_path):
 
 def test_a_host_that_drifts_between_the_runs_is_named_and_decides_nothing(tmp_path):
     found = pair(tmp_path, drawn(seed=1), drawn(drift=0.8, seed=2), margin=0.98)
-    by_arm = {
-        arm: {row.state for row in found.rows if row.verdict.backend == arm} for arm in ("host", "runtime")
-    }
+    by_arm = {arm: {row.state for row in found.rows if row.verdict.arm == arm} for arm in ("host", "runtime")}
     assert by_arm == {"host": {"worse"}, "runtime": {"not worse"}}
-    assert {row.role for row in found.rows if row.verdict.backend == "host"} == {"context"}
+    assert {row.role for row in found.rows if row.verdict.arm == "host"} == {"context"}
     assert "the host itself runs at 8" in rows(found)["cpu.float", "host"].sentence
     assert found.outcome.answer == "nothing worse"
 
@@ -68,13 +66,13 @@ def test_a_host_that_drifts_between_the_runs_is_named_and_decides_nothing(tmp_pa
 def test_controls_and_metrics_that_are_only_shown_have_no_row(tmp_path):
     metrics = (*METRICS, metric("startup.phase.spawn", "s", "lower", "info"))
     found = pair(tmp_path, drawn(metrics), drawn(metrics, seed=2), metrics)
-    assert {row.verdict.backend for row in found.rows} == {"host", "runtime"}
+    assert {row.verdict.arm for row in found.rows} == {"host", "runtime"}
     assert not any(row.verdict.metric.startswith("startup.phase") for row in found.rows)
 
 
 def test_what_new_does_not_have_is_gone_with_its_reason_and_what_old_had_not_is_new(tmp_path):
     old, new = drawn(arms=("host", "host-b", "crun")), drawn(seed=2)
-    gap = NotMeasured(backend="crun", metric="", reason="crun: no such program on PATH")
+    gap = NotMeasured(arm="crun", metric="", reason="crun: no such program on PATH")
     found = compare(
         loaded(tmp_path / "old", old[old["metric"] != "cpu.float"]),
         loaded(
@@ -170,7 +168,7 @@ def test_a_count_that_a_claim_limits_is_a_difference_by_the_claims_yardstick(tmp
 
 def test_without_the_hosts_own_value_the_arms_own_is_compared(tmp_path):
     frames = [drawn(seed=seed) for seed in (1, 2)]
-    alone = [f[(f["metric"] != "cpu.float") | (f["backend"] == "runtime")] for f in frames]
+    alone = [f[(f["metric"] != "cpu.float") | (f["arm"] == "runtime")] for f in frames]
     row = rows(pair(tmp_path, *alone, margin=0.98))["cpu.float", "runtime"]
     assert (row.scale, row.state) == ("value", "not worse")
 
@@ -188,11 +186,11 @@ def test_the_worst_of_many_is_not_picked_by_luck(tmp_path):
 def test_what_could_not_be_used_is_told(tmp_path):
     new = drawn(seed=2)
     of_float = new["metric"] == "cpu.float"
-    new.loc[of_float & (new["backend"] == "runtime") & (new["block"] == 0), ["valid", "reason"]] = (
+    new.loc[of_float & (new["arm"] == "runtime") & (new["block"] == 0), ["valid", "reason"]] = (
         False,
         "pressure",
     )
-    new.loc[of_float & (new["backend"] == "runtime") & (new["block"] == 1), "value"] = 0.0
+    new.loc[of_float & (new["arm"] == "runtime") & (new["block"] == 1), "value"] = 0.0
     row = rows(pair(tmp_path, drawn(), new, margin=0.97))["cpu.float", "runtime"]
     assert row.state == "not worse"
     assert row.verdict.reason == (
@@ -212,9 +210,7 @@ def test_whatever_is_missing_or_strange_it_answers_or_says_why_not(data):
         frame = drawn(METRICS[:2], sessions=5, blocks=2, seed=seed)
         for _ in range(data.draw(st.integers(0, 4))):
             chosen = np.array(frame["session"].isin(data.draw(st.sets(st.integers(0, 4)))))
-            chosen &= np.asarray(
-                frame["backend"] == data.draw(st.sampled_from(["host", "host-b", "runtime"]))
-            )
+            chosen &= np.asarray(frame["arm"] == data.draw(st.sampled_from(["host", "host-b", "runtime"])))
             what = data.draw(st.sampled_from(["drop", "value", "invalid"]))
             if what == "drop":
                 frame = frame[~chosen].reset_index(drop=True)
@@ -247,7 +243,7 @@ def test_only_the_backends_asked_for_are_compared(tmp_path):
     new = drawn(arms=arms, effects={("cpu.float", "crun"): 0.5}, seed=2)
     found = pair(tmp_path, drawn(arms=arms), new, margin=0.98, backends=("runtime",))
     assert found.outcome.answer == "nothing worse"
-    assert {row.verdict.backend for row in found.rows} == {"host", "runtime"}
+    assert {row.verdict.arm for row in found.rows} == {"host", "runtime"}
 
 
 def test_an_open_row_names_the_margin_that_could_have_been_told(tmp_path):

@@ -63,7 +63,7 @@ def test_a_run_that_stopped_by_looks_is_trusted_with_less(tmp_path):
     usual = compare(*(loaded(tmp_path / f"p{n}", f) for n, f in enumerate(frames)))
 
     def widths(found):
-        return {(r.verdict.metric, r.verdict.backend): r.verdict.high - r.verdict.low for r in found.rows}
+        return {(r.verdict.metric, r.verdict.arm): r.verdict.high - r.verdict.low for r in found.rows}
 
     assert all(widths(wide)[key] >= width for key, width in widths(usual).items())
     assert any(widths(wide)[key] > 1.01 * width for key, width in widths(usual).items())

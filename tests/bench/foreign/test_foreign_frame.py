@@ -36,7 +36,7 @@ def test_a_clear_truth_is_found_in_every_way_of_pairing(way: str, better: str, e
     assert found.verdict == verdict
     assert found.estimate == pytest.approx(math.exp(effect), abs=0.004)
     assert found.low < found.estimate < found.high
-    assert (found.claim, found.backend, found.baseline) == ("judge.ratio", "box", "host")
+    assert (found.claim, found.arm, found.baseline) == ("judge.ratio", "box", "host")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_the_reason_says_how_values_were_paired(way: str, says: str, sessions: i
 
 def test_paired_by_block_it_is_the_number_the_judge_of_runs_gives():
     frame = samples({"host": 0.0, "box": LOSS}, luck=0.003)
-    ours = frame.assign(run="r", backend=frame["system"], unit="s", valid=True, reason="")
+    ours = frame.assign(run="r", arm=frame["system"], unit="s", valid=True, reason="")
     interval = t_interval(ratio_series(collect(ours), "host")["m0", "box"].locations, 0.05)
     found = one(frame)
     assert np.log([found.estimate, found.low, found.high]) == pytest.approx(
@@ -179,7 +179,7 @@ def test_a_metric_without_the_baseline_is_inconclusive_and_one_without_a_system_
     frame = samples({"host": 0.0, "box": 0.0, "vm": 0.0}, metrics=3)
     gone = (frame["metric"] == "m1") & (frame["system"] == "host")
     gone |= (frame["metric"] == "m2") & (frame["system"] == "vm")
-    found = {(row.metric, row.backend): row for row in judge_frame(frame[~gone])}
+    found = {(row.metric, row.arm): row for row in judge_frame(frame[~gone])}
     assert len(found) == 6
     assert found["m1", "vm"].verdict == "inconclusive"
     assert "no samples of the baseline host for this metric" in found["m1", "vm"].reason

@@ -152,7 +152,7 @@ def test_the_benchmarks_of_one_file_are_systems():
     assert "BM_Sum/64" in found.systems
     assert metrics(found) == {"time"}
     rows = judge_table(found, "BM_Sum/4096", 0.99, 0.05)
-    (faster,) = (row for row in rows if row.backend == "BM_Sum/64")
+    (faster,) = (row for row in rows if row.arm == "BM_Sum/64")
     assert faster.verdict == "supported"
 
 
@@ -204,7 +204,7 @@ def test_two_files_of_pytest_benchmark_are_two_systems(made: list[str]):
 def test_the_benchmarks_of_one_file_are_systems_inside_their_groups(made: list[str]):
     found = gather(made[:1])
     assert metrics(found) == {"time", "sorting"}
-    rows = {row.backend: row for row in judge_table(found, "test_fold[sum-10]", 0.99, 0.05)}
+    rows = {row.arm: row for row in judge_table(found, "test_fold[sum-10]", 0.99, 0.05)}
     assert rows["test_fold[sum-1000]"].verdict == "refuted"
     assert rows["test_sort"].verdict == "inconclusive"
 

@@ -26,14 +26,14 @@ from bench.host.forecast import (
     stopping,
 )
 from bench.host.spread import Noise, Pairs, Spread, spreads
-from bench.measure import Watch
+from bench.measure import Observer
 from bench.model import Looks
-from bench.plan import arms_for, make_plan
+from bench.plan import make_plan
 from bench.profiles import PROFILES
 from bench.scenarios.base import Reading, ScenarioError
 from bench.scenarios.registry import SCENARIOS
 from bench.stats.power import session_sd
-from bench.testing import FakeBackend, FakeScenario, fake_backends, fake_image, fake_scenarios
+from bench.testing import FakeBackend, FakeScenario, fake_arms, fake_backends, fake_image, fake_scenarios
 
 LOOKS = Looks(first=5, last=12)
 
@@ -224,9 +224,7 @@ def test_whose_noise_speaks_for_a_metric(metric, family, expected):
 
 OFFERED = [one for one in SCENARIOS if one.family in selftest.FAMILIES]
 BY_NAME = {one.name: one for one in OFFERED}
-PLAN = make_plan(
-    PROFILES["quick"], 0, arms_for([("host", "host"), ("runtime", "runtime")]), OFFERED, cpus=(0, 1)
-)
+PLAN = make_plan(PROFILES["quick"], 0, fake_arms(runtime="runtime"), OFFERED, cpus=(0, 1))
 
 
 def whole(within: float, slices: dict[str, float] | None = None):
@@ -368,7 +366,7 @@ def test_a_run_does_what_the_self_test_before_it_said(tmp_path, monkeypatch, cv,
         fake_image(),
     )
     wanted = execute.Options(profile="quick", out=tmp_path / "run", seed=1, backends="host,runtime")
-    run = execute.start(world, wanted, Watch(), lambda text: None).run
+    run = execute.start(world, wanted, Observer(), lambda text: None).run
     ahead = forecast(found, run.plan, {one.name: one for one in scenarios}, PROFILES["quick"], "runtime")
     closed = {one.scenario for one in run.closed if one.arm == "runtime"}
     # The network has no noise of its own without a wire, so it is in the run and not in the forecast.
