@@ -1,1 +1,1 @@
-"""The command line `nn`: a client of the daemon."""
+"""`nn`: the command-line client of the daemon."""

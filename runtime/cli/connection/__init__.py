@@ -1,1 +1,1 @@
-"""The connection to a daemon, and a program's streams over it."""
+"""The connection to the daemon, and programs' streams over it."""

@@ -1,4 +1,4 @@
-"""The ways to a program over Docker's own API: attach and exec, with signals and sizes beside them."""
+"""A program's streams over Docker's own API (attach, exec); signals and sizes go in requests of their own."""
 
 from runtime.cli.connection.session import DetachedError
 from runtime.cli.errors import CliError
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class AttachStream:
     """An attached container or started exec.
 
-    path: `/containers/ID` or `/exec/ID`; signals: it gets them; heard: its output is attached, too.
+    path: `/containers/ID` or `/exec/ID`. signals: it can be sent signals. heard: its output is attached.
     """
 
     def __init__(
@@ -41,36 +41,36 @@ class AttachStream:
         self._frames = FrameReader() if framed else None
 
     def split(self, data: bytes) -> "Iterator[tuple[int, memoryview]]":
-        """Yield what is for our output (1) and error output (2)."""
+        """Yield the pieces for our standard output (1) and standard error (2)."""
         if self._frames is None:
             yield 1, memoryview(data)
             return
         for kind, piece, _ in self._frames.split(data):
             if kind > 3:
                 raise CliError(
-                    f"read the container's output: no frame begins with {kind}; see the daemon's log"
+                    f"read the container's output: a frame cannot begin with {kind}; see the daemon's log"
                 )
             yield (1 if kind == 1 else 2), piece
 
     def input(self, data: bytes) -> bytes:
-        """Input goes as it is; its end is that of our half of the connection."""
+        """Return input unchanged; at its end shut down our half of the connection."""
         if not data:
             try:  # noqa: SIM105 - contextlib is slow to import
                 self.sock.shutdown(1)
             except OSError:
                 pass
             if not self._heard:
-                raise DetachedError  # nothing else is to come
+                raise DetachedError  # no output will come
         return data
 
     def signal(self, number: int) -> bytes:
-        """Ask the daemon to send it."""
+        """Ask the daemon to send the signal."""
         if self.signals:
             self._aside("/kill", {"signal": str(number)})
         return b""
 
     def resize(self, rows: int, columns: int) -> bytes:
-        """Ask the daemon to set it."""
+        """Ask the daemon to set the terminal's size."""
         self._aside("/resize", {"h": rows, "w": columns})
         return b""
 
@@ -78,4 +78,4 @@ class AttachStream:
         try:  # noqa: SIM105
             self._client.post(self._path + what, query)
         except CliError:
-            pass  # not yet started, or over
+            pass  # the program has not started yet, or has ended

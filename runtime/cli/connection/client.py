@@ -1,4 +1,4 @@
-"""Requests to the daemon: one method a kind, errors as DaemonError in the daemon's own words."""
+"""Requests to the daemon: one method each kind; refusals are DaemonError with the daemon's message."""
 
 from runtime.cli.connection import jsontext
 from runtime.cli.connection.endpoint import DaemonEndpoint, environment
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 Value = str | int | bool | list[str] | None
 Query = dict[str, Value]
-"""Query parameters: None and False are left away, True is 1, a list is repeated."""
+"""Query parameters: None and False are left out, True is 1, a list is repeated."""
 
 
 class Client:
-    """One daemon. Connections are made when needed, and one that is free is kept for the next request.
+    """Sends requests to one daemon. It connects when needed and keeps one free connection.
 
-    sock: the first, where it is there already. private: the daemon ends with this command.
+    sock: a connection that is already open. private: the daemon ends with this command.
     """
 
     private = False
@@ -37,7 +37,7 @@ class Client:
 
     @property
     def endpoint(self) -> DaemonEndpoint:
-        """Its address; found out when it is needed, as some verbs ask no daemon."""
+        """The daemon's address; looked up when needed, since some verbs send no request."""
         if not isinstance(self._where, DaemonEndpoint):
             self._where = self._where()
         return self._where
@@ -49,7 +49,7 @@ class Client:
         return self.call("GET", path, query)
 
     def post(self, path: str, query: "Mapping[str, Value] | None" = None, body: "Any" = None) -> "Any":
-        """POST a document (or nothing) and return the one that is answered, None for none."""
+        """POST a document (or nothing) and return the answer's document, None for an empty answer."""
         return self.call("POST", path, query, body)
 
     def delete(self, path: str, query: "Mapping[str, Value] | None" = None) -> "Any":
@@ -88,7 +88,7 @@ class Client:
         body: "bytes | Iterable[bytes] | None",
         headers: "tuple[tuple[str, str], ...]",
     ) -> HttpConnection:
-        """Send a request, on the connection that was kept if the daemon has not closed it meanwhile."""
+        """Send a request, on the kept connection unless the daemon has closed it."""
         connection, self._idle = self._idle, None
         if connection is not None and not connection.waits():
             connection.close()
@@ -98,7 +98,7 @@ class Client:
         return connection
 
     def keep(self, answer: Answer) -> None:
-        """Keep the connection of an answer that was read to its end for the next request."""
+        """Keep an answer's connection for the next request; the answer was read to its end."""
         if answer.headers.get("connection", "").lower() == "close" or self._idle is not None:
             answer.connection.close()
         else:
@@ -112,7 +112,7 @@ class Client:
         body: "bytes | Iterable[bytes] | None" = None,
         headers: "tuple[tuple[str, str], ...]" = (),
     ) -> "Iterator[dict[str, Any]]":
-        """Yield the documents of an answer that is a stream of them, as they come."""
+        """Yield the documents of a streamed answer as they come."""
         answer = self.open(method, path, query, body, headers)
         left = b""
         for piece in answer.pieces():
@@ -126,7 +126,7 @@ class Client:
     def hijack(
         self, path: str, query: "Mapping[str, Value] | None" = None, body: "Any" = None, kind: str = "tcp"
     ) -> Answer:
-        """POST and take the connection over: the answer's connection then carries the stream."""
+        """POST and take over the connection: it then carries the program's stream."""
         headers = (("Connection", "Upgrade"), ("Upgrade", kind), ("Content-Type", "application/json"))
         data = b"" if body is None else jsontext.dumps(body).encode()
         connection = self._send("POST", path, query, data, headers)
@@ -162,7 +162,7 @@ def _accepted(answer: Answer) -> Answer:
 
 
 def refused(answer: Answer) -> DaemonError:
-    """Return the error that an answer tells; its connection is closed."""
+    """Return the error in an answer; close its connection."""
     text = answer.read().decode("utf-8", "replace").strip()
     answer.connection.close()
     try:

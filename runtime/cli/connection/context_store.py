@@ -18,7 +18,7 @@ FILES = ("ca", "cert", "key")
 
 
 class DaemonContext:
-    """A named daemon: its address, a description, and our copies of its PEM files in its directory."""
+    """A named daemon: its address, a description, and copies of its PEM files in its directory."""
 
     def __init__(self, name: str, host: str, description: str = "", skip_verify: bool = False) -> None:
         self.name = name
@@ -28,16 +28,16 @@ class DaemonContext:
 
     @property
     def directory(self) -> Path:
-        """Where it is kept."""
+        """The directory it is stored in."""
         return _directory() / self.name
 
     def files(self) -> dict[str, Path]:
-        """Its PEM files."""
+        """Return its PEM files by their kind."""
         paths = {one: self.directory / f"{one}.pem" for one in FILES}
         return {one: path for one, path in paths.items() if path.is_file()}
 
     def endpoint(self) -> DaemonEndpoint:
-        """Return how to reach it."""
+        """Return the address with its TLS settings."""
         found = DaemonEndpoint(self.host, context=self.name)
         files = {one: str(path) for one, path in self.files().items()}
         found.ca, found.cert, found.key = (files.get(one, "") for one in FILES)
@@ -63,7 +63,7 @@ def _directory() -> Path:
 
 
 def load(name: str) -> DaemonContext:
-    """Return a context. CliError when there is none of that name."""
+    """Return a context. CliError when it does not exist."""
     if name == "default":
         return DaemonContext(
             "default", environment("NN_HOST", "DOCKER_HOST") or DEFAULT_HOST, "Chosen by the environment"
@@ -81,21 +81,21 @@ def load(name: str) -> DaemonContext:
 
 
 def check_name(name: str) -> str:
-    """Return a context's name. CliError for one with other letters, or at its beginning a sign."""
+    """Return a context's name. CliError when it has other characters than docker allows."""
     if not name or not set(name) <= _LETTERS or name[0] in ".-+_":
-        raise CliError(f"context {name!r}: a name has letters, digits, and within them _ . + -", 1)
+        raise CliError(f"context {name!r}: a name has letters, digits and, not first, _ . + -", 1)
     return name
 
 
 def stored() -> list[str]:
-    """Return the names of all that were created."""
+    """Return the names of all stored contexts."""
     if not _directory().is_dir():
         return []
     return sorted(path.parent.name for path in _directory().glob("*/context.json"))
 
 
 def current() -> str:
-    """Return the name of the context that is used without flags."""
+    """Return the name of the context in use without flags."""
     if environment("NN_HOST", "DOCKER_HOST"):
         return "default"
     path = Path(config_directory()) / "current"
@@ -104,7 +104,7 @@ def current() -> str:
 
 
 def use(name: str) -> None:
-    """Make a context the one that is used without flags."""
+    """Make a context the one in use without flags."""
     path = Path(config_directory()) / "current"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -137,7 +137,7 @@ def write(made: DaemonContext, files: dict[str, bytes]) -> None:
 
 
 def remove(name: str) -> None:
-    """Remove a context. CliError when there is none of that name."""
+    """Remove a context. CliError when it does not exist."""
     if not (_directory() / check_name(name)).is_dir():
         raise CliError(f"there is no context {name}; `nn context ls` lists them", 1)
     was_current = name == current()

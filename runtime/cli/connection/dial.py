@@ -1,7 +1,7 @@
-"""The ways to a daemon that are no unix socket: TCP, TLS, ssh.
+"""Connect to a daemon by TCP, TLS or ssh.
 
-TLS and ssh end in one side of a socket pair, so that the rest of nn sees plain sockets only. A thread carries
-the bytes of TLS; Python's TLS sockets cannot be half-closed, so the end of input is a close_notify by hand.
+TLS and ssh end in a socket pair, so that the rest of nn handles plain sockets only. A thread carries the
+bytes of TLS. Python's TLS sockets cannot be half-closed, so close_notify is sent by hand.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def _split(endpoint: DaemonEndpoint, rest: str, port: int) -> tuple[str, int]:
 
 def _over_tls(plain: socket.socket, endpoint: DaemonEndpoint, name: str) -> _socket.socket:
     context = ssl.create_default_context(cafile=endpoint.ca or None)
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # of 3.13; docker takes what it refuses
+    context.verify_flags &= (
+        ~ssl.VERIFY_X509_STRICT
+    )  # the default since 3.13; it refuses certificates that docker accepts
     if not endpoint.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -81,7 +83,7 @@ def _over_tls(plain: socket.socket, endpoint: DaemonEndpoint, name: str) -> _soc
 
 
 class _Tls:
-    """TLS by hand between a TCP socket and a plain one."""
+    """Carries TLS between a TCP socket (outer) and a plain one (inner)."""
 
     def __init__(
         self, outer: socket.socket, inner: socket.socket, context: ssl.SSLContext, name: str
@@ -91,7 +93,7 @@ class _Tls:
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=name)
 
     def handshake(self) -> None:
-        """Agree with the other side. OSError (ssl.SSLError) when that fails."""
+        """Do the TLS handshake. OSError (ssl.SSLError) when it fails."""
         while True:
             try:
                 self.tls.do_handshake()
@@ -115,7 +117,7 @@ class _Tls:
         return bool(data)
 
     def carry(self) -> None:
-        """Move bytes until the daemon has ended."""
+        """Move bytes until the daemon's side ends."""
         with contextlib.suppress(OSError), self.outer, self.inner:
             waiting = [self.outer, self.inner]
             while self._deliver():
@@ -136,7 +138,7 @@ class _Tls:
         return bool(data)
 
     def _deliver(self) -> bool:
-        """Hand on what can be decrypted; False at the end."""
+        """Pass on what can be decrypted; False at the end."""
         try:
             while data := self.tls.read(_PIECE):
                 self.inner.sendall(data)
@@ -152,7 +154,7 @@ class _Tls:
 
 
 def _over_ssh(endpoint: DaemonEndpoint, rest: str) -> _socket.socket:
-    """Let ssh start `nn system dial-stdio` (or docker's) there: its stdin and stdout are the connection."""
+    """Run `nn system dial-stdio` (or docker's) there by ssh, whose stdin and stdout are the connection."""
     place = rest.partition("/")[0]
     name, _, port = place.rpartition(":") if place.rpartition(":")[2].isdecimal() else (place, "", "")
     if not name or name.startswith("-"):

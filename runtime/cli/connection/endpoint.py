@@ -13,7 +13,7 @@ FORMS = "write unix:///PATH, tcp://HOST[:PORT] or ssh://[USER@]HOST[:PORT]"
 
 
 class DaemonEndpoint:
-    """A daemon's address. ca, cert, key: PEM files; verify: its certificate must fit. context: its name."""
+    """A daemon's address. ca, cert, key: PEM files. verify: check its certificate. context: its name."""
 
     __slots__ = ("ca", "cert", "context", "host", "key", "tls", "verify")
 
@@ -26,7 +26,7 @@ class DaemonEndpoint:
 
 
 def environment(*names: str) -> str:
-    """Return the first of the variables that is set and not empty, else ""."""
+    """Return the first variable that is set and not empty, else ""."""
     for name in names:
         value = posix.environ.get(name.encode())
         if value:
@@ -35,7 +35,7 @@ def environment(*names: str) -> str:
 
 
 def config_directory() -> str:
-    """Return where contexts are kept: NN_CONFIG, else the user's configuration directory."""
+    """Return the directory of contexts: NN_CONFIG, else one in the user's configuration directory."""
     own = environment("NN_CONFIG")
     if own:
         return own
@@ -44,12 +44,12 @@ def config_directory() -> str:
 
 
 def docker_directory() -> str:
-    """Return where docker's config.json lies, which both clients read."""
+    """Return the directory of docker's config.json, which both clients read."""
     return environment("DOCKER_CONFIG") or (environment("HOME") or "/root") + "/.docker"
 
 
 def docker_setting(name: str) -> "Any":
-    """Return what docker's config.json says of a name, None for nothing. ValueError: it cannot be read."""
+    """Return a setting of docker's config.json, None when it is not set. ValueError: it cannot be read."""
     try:
         data = read_file(docker_directory() + "/config.json")
     except OSError as error:
@@ -60,12 +60,12 @@ def docker_setting(name: str) -> "Any":
 
     found = jsontext.loads(data)
     if not isinstance(found, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     return found.get(name)
 
 
 def docker_text(name: str) -> str:
-    """Return the text that docker's config.json has for a name; "" for none, and where it cannot be read."""
+    """Return a text of docker's config.json; "" when it is not set or the file cannot be read."""
     try:
         found = docker_setting(name)
     except ValueError:
@@ -74,7 +74,7 @@ def docker_text(name: str) -> str:
 
 
 def read_file(path: str) -> "bytes | None":
-    """Return the bytes of a small file, None where there is none."""
+    """Return the bytes of a small file, None when it does not exist."""
     try:
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
@@ -86,7 +86,7 @@ def read_file(path: str) -> "bytes | None":
 
 
 def unreachable(endpoint: DaemonEndpoint, cause: str) -> CliError:
-    """Return the error of a daemon that does not answer."""
+    """Return the error for a daemon that cannot be reached."""
     return CliError(
         f"connect to the daemon at {endpoint.host}: {cause}; "
         "start nnd, or choose another with -H or `nn context use`"

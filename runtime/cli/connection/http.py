@@ -1,6 +1,6 @@
-"""HTTP/1.1 as the daemon speaks it, over one connected socket: requests, streamed answers, upgrades.
+"""HTTP/1.1 over one connected socket: requests, streamed answers, upgrades.
 
-http.client would take three times as long to import as a container takes to start, and cannot be upgraded.
+http.client takes three times as long to import as a container to start, and cannot upgrade a connection.
 """
 
 import _socket
@@ -27,13 +27,13 @@ def quote(text: str, keep: bytes = b"") -> str:
 
 
 def target(path: str, query: "Iterable[tuple[str, str]]" = ()) -> str:
-    """Join a path and its query; the values are encoded, the path is taken as it is."""
+    """Join a path and its query; values are encoded, the path is used as it is."""
     pairs = "&".join([f"{name}={quote(value)}" for name, value in query])
     return f"{path}?{pairs}" if pairs else path
 
 
 class HttpConnection:
-    """A connection. It owns `sock` and closes it. Errors: CliError when the other side is gone or no HTTP."""
+    """A connection; it owns `sock`. CliError when the daemon is gone or what it sends is not HTTP."""
 
     __slots__ = ("host", "rest", "sock")
 
@@ -47,7 +47,7 @@ class HttpConnection:
         self.sock.close()
 
     def waits(self) -> bool:
-        """Whether the other side waits for a request: it has not closed, nor said what nobody asked."""
+        """Whether the connection can take a request: the daemon has neither closed it nor sent anything."""
         try:
             self.sock.recv(1, _PEEK)
         except BlockingIOError:
@@ -91,7 +91,7 @@ class HttpConnection:
         try:
             self.sock.sendall(data)
         except (BrokenPipeError, ConnectionResetError):
-            pass  # it may have said why before it closed: the answer tells
+            pass  # the daemon may have sent the reason before it closed
         except OSError as error:
             raise CliError(f"send to the daemon: {error.strerror}; is it still running?") from error
 
@@ -102,10 +102,10 @@ class HttpConnection:
                     self.sock.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
             self.sock.sendall(b"0\r\n\r\n")
         except (BrokenPipeError, ConnectionResetError):
-            pass  # it has answered before it read all; the answer says why
+            pass  # the daemon answered before it read everything; the answer has the reason
 
     def receive(self) -> bytes:
-        """Return what has come, at least a byte; b"" at the end."""
+        """Return received bytes, at least one; b"" at the end."""
         if self.rest:
             data, self.rest = self.rest, b""
             return data
@@ -115,15 +115,15 @@ class HttpConnection:
             return b""
 
     def line(self, *, begins: bool = False) -> bytes:
-        """Return a line without its end. begins: it is the first of an answer."""
+        """Return a line without its end. begins: it is the first line of an answer."""
         data = self.rest
         while (end := data.find(b"\n")) < 0:
             self.rest = b""
             more = self.receive()
             if not more and not data and begins:
                 raise CliError(
-                    "read the daemon's answer: the connection ended before it; is a daemon there, "
-                    "and what does its log say, or ssh above?"
+                    "read the daemon's answer: the connection ended before it; "
+                    "check that a daemon listens there, its log, and what ssh printed above"
                 )
             if not more or len(data) > _HEAD_MOST:
                 raise CliError(
@@ -134,12 +134,12 @@ class HttpConnection:
         return data[:end].rstrip(b"\r")
 
     def answer(self, method: str) -> "Answer":
-        """Return the answer to a request of that method, once its head has come."""
+        """Return the answer to a request of that method when its head has arrived."""
         while True:
             first = self.line(begins=True).split(b" ", 2)
             if len(first) < 2 or not first[0].startswith(b"HTTP/1.") or not first[1].isdigit():
                 raise CliError(
-                    "read the daemon's answer: it is no HTTP; is the address a daemon's, is TLS missing?"
+                    "read the daemon's answer: it is not HTTP; check the address, and whether it needs TLS"
                 )
             headers = {}
             while text := self.line():

@@ -1,4 +1,4 @@
-"""JSON without the json module, which imports re and so takes longer than a container's start."""
+"""JSON without the json module, whose import (of re) takes longer than a container's start."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def dumps(value: "Any") -> str:
 
 
 def _quoted(text: str) -> str:
-    """Quote a text; what needs no escapes, as most does, needs no library either."""
+    """Quote a text. Most need no escapes, and then no library either."""
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return f'"{text}"'
     import _json
@@ -30,7 +30,7 @@ def _quoted(text: str) -> str:
 
 
 def pretty(value: "Any", before: str = "\n") -> str:
-    """Encode with an indentation of four, as docker shows documents. before: the end of the line above."""
+    """Encode with an indentation of four, as docker shows documents. before: line break and indentation."""
     inner = before + "    "
     if isinstance(value, dict) and value:
         lines = [f"{pretty(key)}: {pretty(one, inner)}" for key, one in value.items()]
@@ -45,19 +45,19 @@ def pretty(value: "Any", before: str = "\n") -> str:
 
 
 class _Context:
-    """What the C scanner asks of its caller, in json.JSONDecoder's words."""
+    """The attributes that the C scanner reads, named as json.JSONDecoder has them."""
 
     strict = False
     object_hook = None
     object_pairs_hook = None
     parse_float = float
     parse_int = int
-    parse_constant = float  # NaN and Infinity, which nobody sends
+    parse_constant = float  # NaN and Infinity, which daemons do not send
     memo: "dict[str, str]" = {}  # noqa: RUF012
 
 
 def loads(text: "str | bytes") -> "Any":
-    """Decode one document. ValueError where it is none."""
+    """Decode one document. ValueError when it is not JSON."""
     import _json
 
     if isinstance(text, bytes):
@@ -66,7 +66,7 @@ def loads(text: "str | bytes") -> "Any":
     try:
         value, end = _json.make_scanner(_Context)(text, 0)  # type: ignore[arg-type]
     except StopIteration as error:
-        raise ValueError(f"no JSON at character {error.value}") from None
+        raise ValueError(f"not JSON at character {error.value}") from None
     if end != len(text):
         raise ValueError(f"more than one document: character {end}")
     return value

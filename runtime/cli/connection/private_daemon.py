@@ -28,7 +28,6 @@ DEFAULT_ROOT = "/var/lib/ninetynine/runtime"
 PLACE, REQUESTS, USERS, LOG = "local", "nnd.sock", "users.sock", "nnd.log"
 _PACKAGES = __file__.removesuffix("/runtime/cli/connection/private_daemon.py")
 _BACKLOG = 128
-_LOG_TAIL = 4096
 
 
 def need_root() -> None:
@@ -41,7 +40,7 @@ def need_root() -> None:
 
 
 class PrivateClient(Client):
-    """Asks a private daemon. leave() ends it, unless others use it.
+    """Sends requests to a private daemon. leave() ends it, unless other commands use it.
 
     root: its state; "" is NN_ROOT or the usual place.
     """
@@ -69,11 +68,11 @@ class PrivateClient(Client):
             self._place = os.open(root / PLACE, os.O_RDONLY | os.O_DIRECTORY)
             self._user = _join(root, self._place)
         except OSError as error:
-            raise CliError(f"open {root}: {error.strerror}; give a --root that can be written") from error
+            raise CliError(f"open {root}: {error.strerror}; give a writable --root") from error
         return DaemonEndpoint(f"unix://{_short(self._place, REQUESTS)}")
 
     def leave(self) -> None:
-        """Return when the daemon is gone, with all it made; at once when others use it."""
+        """Wait until the daemon and all it made are gone; return at once when other commands use it."""
         for connection in self._connections:  # the daemon waits for the reader of a stream that was cut off
             connection.close()
         if self._user is not None:
@@ -83,12 +82,12 @@ class PrivateClient(Client):
 
 
 def _short(place: int, name: str) -> str:
-    """A path that fits into the 107 bytes of a socket's address, however long the root's is."""
+    """Return a path that fits into the 107 bytes of a socket's address, however long the root's is."""
     return f"/proc/self/fd/{place}/{name}"
 
 
 def _join(root: Path, place: int) -> socket.socket:
-    """Return the connection of a user whom the daemon has greeted. Start the daemon if there is none."""
+    """Return a connection on which the daemon has sent its greeting. Start the daemon if none runs."""
     fcntl.flock(place, fcntl.LOCK_EX)
     try:
         while True:
@@ -96,7 +95,7 @@ def _join(root: Path, place: int) -> socket.socket:
                 user = _connected(place)
                 if _greeted(user):
                     return user
-                user.close()  # it was just ending
+                user.close()  # the daemon was just ending
                 continue
             user = _start(root, place)
             if _greeted(user):
@@ -117,7 +116,7 @@ def _connected(place: int) -> socket.socket:
 
 
 def _greeted(user: socket.socket) -> bool:
-    """Wait until the daemon is ready; false when it has ended."""
+    """Wait until the daemon is ready; False when it has ended."""
     try:
         return bool(user.recv(1))
     except ConnectionResetError:
@@ -125,10 +124,10 @@ def _greeted(user: socket.socket) -> bool:
 
 
 def _start(root: Path, place: int) -> socket.socket:
-    """Start a daemon and return the connection of its first user, which was there before it."""
+    """Start a daemon and return its first user's connection, which was made before it started."""
     with _listening(place, REQUESTS) as requests, _listening(place, USERS) as users:
         user = _connected(place)
-        # Without its site module, which nn does without, too: sys.path says where the packages are.
+        # Without the site module, as nn itself; PYTHONPATH names the packages.
         line = [sys.executable, "-SP", "-m", "runtime.api.private", str(root / PLACE)]
         line += [str(sock.fileno()) for sock in (requests, users)]
         log = str(root / PLACE / LOG)
@@ -143,24 +142,24 @@ def _start(root: Path, place: int) -> socket.socket:
 
 @contextlib.contextmanager
 def _listening(place: int, name: str) -> Iterator[socket.socket]:
-    """A listening socket for the daemon; what an earlier one has left there is replaced."""
+    """Yield a listening socket for the daemon, in place of what an earlier one left there."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(name, dir_fd=place)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.bind(_short(place, name))  # in a directory that is root's alone
+        sock.bind(_short(place, name))  # only root may enter the directory
         sock.listen(_BACKLOG)
         sock.set_inheritable(True)
         yield sock
 
 
 def _environment() -> dict[str, str]:
-    """Ours, for proxies and the like, but for what was said to us by who started us."""
+    """Return our environment, for proxies and the like, without what is meant for this process alone."""
     kept = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
     packages.activate()
     return kept | {"PYTHONPATH": os.pathsep.join((_PACKAGES, *sys.path))}
 
 
 def _last_words(place: int) -> str:
-    """The line in which a daemon that ended has said why."""
+    """Return the last line of the daemon's log: why it ended."""
     lines = Path(_short(place, LOG)).read_text("utf-8", "replace").strip().splitlines()
     return lines[-1].removeprefix("nnd: ") if lines else "the private daemon was killed while it started"

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 def find(host: str = "", context: str = "", tls: "dict[str, str] | None" = None) -> DaemonEndpoint:
     """Return the endpoint: -H or -c, NN_HOST, DOCKER_HOST, NN_CONTEXT, DOCKER_CONTEXT, `context use`.
 
-    tls: what flags say, by DaemonEndpoint's fields.
+    tls: what flags set, by DaemonEndpoint's fields.
     """
     if host and context:
-        raise CliError("-H and -c both name a daemon; leave out one of them")
+        raise CliError("use either -H or -c: both name a daemon")
     if not host and context in ("", "default"):
         host = environment("NN_HOST", "DOCKER_HOST")
     if host:

@@ -1,4 +1,4 @@
-"""Standard input and output joined to a socket: the far side of ssh://."""
+"""Join standard input and output to a socket: the remote end of ssh://."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def relay(sock: _socket.socket) -> None:
-    """Copy both ways; the end of our input closes the socket's half, the socket's end is ours."""
+    """Copy both ways until the socket ends; the end of our input shuts down its sending half."""
 
     def send() -> None:
         try:

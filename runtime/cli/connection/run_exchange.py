@@ -1,13 +1,13 @@
 """`POST /nn/run`: create, attach, start, wait and remove a container in one exchange. Only our daemon has it.
 
 Request: `Upgrade: nn-run` and a JSON body `{"Name": "", "Platform": "", "DetachKeys": "", "Create": {…}}`.
-Create is the body of `POST /containers/create`: its AttachStdin, AttachStdout, AttachStderr, OpenStdin and
-Tty say what to attach, its HostConfig.AutoRemove whether it goes at the end.
+Create is the body of `POST /containers/create`: AttachStdin, AttachStdout, AttachStderr, OpenStdin and Tty
+set what is attached, HostConfig.AutoRemove whether the container is removed at its end.
 
 Answer: an error of create or start as the API has it, `{"message": …}` with its status (404 for the image);
-a container that could not be started stays only without AutoRemove. Otherwise `101`, with the container's id
-in the header `Nn-Container`, once the program runs; from then on frames both ways, each an 8 byte head (kind,
-three zeros, length big-endian):
+a container that could not be started stays only without AutoRemove. Otherwise, when the program runs, `101`
+with the container's id in the header `Nn-Container`; from then on frames both ways, each with an 8 byte head
+(kind, three zeros, length big-endian):
 
 | to the client | |
 |---|---|
@@ -16,11 +16,11 @@ three zeros, length big-endian):
 
 | to the daemon | |
 |---|---|
-| 0 | standard input; without payload its end |
+| 0 | standard input; an empty frame is its end |
 | 5 | a signal, its number in one byte |
 | 6 | the terminal's size: rows and columns, two bytes each, big-endian |
 
-A connection that ends before kind 4 is a detach: the container goes on.
+Ending the connection before kind 4 detaches: the container keeps running.
 """
 
 from runtime.docker_syntax.frames import END, RESIZE, SIGNAL, STDERR, STDIN, STDOUT, FrameReader, frame
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class RunExchange:
-    """Our side of the exchange, after the answer's head. status: None before the end has come."""
+    """The client's side of the exchange, after the answer's head. status: None until the program ended."""
 
     signals = True
     __slots__ = ("_end", "_frames", "error", "rest", "sock", "status")
@@ -46,7 +46,7 @@ class RunExchange:
         self._end = b""
 
     def split(self, data: bytes) -> "Iterator[tuple[int, memoryview]]":
-        """Yield what is for our output (1) and error output (2), and take the end."""
+        """Yield the pieces for our standard output (1) and standard error (2); keep the end's status."""
         for kind, piece, ended in self._frames.split(data):
             if kind in (STDOUT, STDERR):
                 yield kind, piece
@@ -58,7 +58,7 @@ class RunExchange:
 
     def _read_end(self) -> None:
         if self._end.replace(b" ", b"") == b'{"StatusCode":0,"Error":""}':
-            self.status = 0  # without loading a library for it
+            self.status = 0  # the usual end, without loading a library
             return
         from runtime.cli.connection import jsontext
 
@@ -67,17 +67,17 @@ class RunExchange:
 
     @property
     def over(self) -> bool:
-        """Whether all has come."""
+        """Whether the end has arrived."""
         return self.status is not None
 
     def input(self, data: bytes) -> bytes:
-        """Input, b"" for its end."""
+        """Return the frame of input; b"" is its end."""
         return frame(STDIN, data)
 
     def signal(self, number: int) -> bytes:
-        """A signal."""
+        """Return the frame of a signal."""
         return frame(SIGNAL, bytes((number,)))
 
     def resize(self, rows: int, columns: int) -> bytes:
-        """The terminal's size."""
+        """Return the frame of the terminal's size."""
         return frame(RESIZE, rows.to_bytes(2, "big") + columns.to_bytes(2, "big"))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     class Link(Protocol):
         """A connection to a program. sock: blocking. rest: bytes that came with the answer's head.
 
-        signals: whether the program can be sent any.
+        signals: whether the program can be sent signals.
         """
 
         sock: _socket.socket
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
         signals: bool
 
         def split(self, data: bytes) -> Iterator[tuple[int, memoryview]]:
-            """Yield what is for our output (1) and error output (2)."""
+            """Yield the pieces for our standard output (1) and standard error (2)."""
 
         def input(self, data: bytes) -> bytes:
-            """Return what to send for input; b"" is its end. Returns b"" when it ended it by itself."""
+            """Return what to send for input; b"" is its end. Returns b"" when nothing is left to send."""
 
         def signal(self, number: int) -> bytes:
-            """Send a signal by itself, or return what to send."""
+            """Send a signal, or return what to send for it."""
 
         def resize(self, rows: int, columns: int) -> bytes:
-            """Send the size of our terminal by itself, or return what to send."""
+            """Send the size of our terminal, or return what to send for it."""
 
         @property
         def over(self) -> bool:
-            """Whether all has come."""
+            """Whether the program's end has arrived."""
 else:
     import _signal  # the C part alone: signal itself imports enum, which takes longer than a start
 
@@ -57,11 +57,11 @@ _KEPT = (
     _signal.SIGTTOU,
     _signal.SIGCONT,
 )
-"""Not passed on: job control stays ours, the others say something about us."""
+"""Signals that are not passed on: those of job control, and those about this process itself."""
 
 
 class DetachedError(Exception):
-    """The program goes on without us: the keys were typed, or our terminal or all we had for it is gone."""
+    """The program keeps running without us: the detach keys, a closed terminal, or the end of all it gets."""
 
 
 def serve(link: "Link", *, stdin: bool, tty: bool, keys: str = "", proxy: bool = True) -> bool:
@@ -75,15 +75,15 @@ def serve(link: "Link", *, stdin: bool, tty: bool, keys: str = "", proxy: bool =
 
 
 def _leave(*_: object) -> None:
-    """Our terminal is gone: its daemon keeps the program, and attach finds it again."""
+    """Detach when our terminal is closed: the program keeps running, and `nn attach` joins it again."""
     raise DetachedError
 
 
 class StdioSession:
-    """Serves one link. Used as a context, which puts signals and terminal back.
+    """Joins our standard streams to one link. As a context manager it restores signals and terminal.
 
-    stdin: read ours. tty: the program has a terminal; then ours is made raw as long as it is one, and `keys`
-    leave it. proxy: pass signals on.
+    stdin: send our input. tty: the program has a terminal; ours is then made raw, and `keys` detach. proxy:
+    pass signals on.
     """
 
     def __init__(self, link: "Link", *, stdin: bool, tty: bool, keys: str = "", proxy: bool = True) -> None:
@@ -92,7 +92,7 @@ class StdioSession:
         self._tty = tty
         self._matcher = _matcher(keys) if stdin and tty else None
         self._proxy = proxy
-        self._pending: list[bytes] = []  # what signals have to say, while a loop waits
+        self._pending: list[bytes] = []  # what signal handlers want to send while the loop waits
         self._wake = -1
         self._old: list[tuple[int, Any]] = []
         self._restore: Callable[[], None] | None = None
@@ -127,7 +127,7 @@ class StdioSession:
             pass
 
     def _tell(self, data: bytes) -> None:
-        """Send from a signal's handler: at once, or by the loop when it has input under way."""
+        """Send from a signal handler: at once, or through the loop when it is sending input."""
         if data and self._wake >= 0:
             self._pending.append(data)
         elif data:
@@ -145,7 +145,7 @@ class StdioSession:
     # ---- the loops -------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Serve until the output has ended. DetachedError; BrokenPipeError when nobody reads ours."""
+        """Serve until the output has ended. DetachedError; BrokenPipeError when our output has no reader."""
         if self._tty:
             self._tell(self._size())
         rest, self._link.rest = self._link.rest, b""
@@ -158,7 +158,7 @@ class StdioSession:
                 pass
 
     def _show(self, data: bytes) -> bool:
-        """Write what came; False when nothing more will."""
+        """Write received data; False after the end."""
         for kind, piece in self._link.split(data):
             write(kind, piece)
         return not self._link.over
@@ -177,7 +177,7 @@ class StdioSession:
             self._wake = -1
 
     def _poll(self, poll: "Any", readable: int, writable: int) -> None:
-        """Wait for all sides at once. Input is read only while nothing is left to send."""
+        """Wait for all sides at once. Input is read only when all earlier input is sent."""
         sock = self._link.sock
         number, reading, sending = sock.fileno(), True, memoryview(b"")
         poll.register(number, readable)
@@ -212,13 +212,13 @@ class StdioSession:
         except BlockingIOError:
             return data
         except OSError:
-            return memoryview(b"")  # it reads no more; what it still says is read
+            return memoryview(b"")  # the program reads no more; its output is still shown
 
     def _read_input(self) -> "bytes | None":
-        """Return what was typed: b"" at the end, None for keys that are held back."""
+        """Return input: b"" at its end, None while a possible start of the detach keys is held back."""
         try:
             data = posix.read(0, PIECE)
-        except OSError:  # a terminal that is gone
+        except OSError:  # the terminal is closed
             data = b""
         if self._matcher is None or not data:
             return data
@@ -230,7 +230,7 @@ class StdioSession:
 
 
 def receive(sock: "_socket.socket") -> bytes:
-    """Return what has come; b"" at the end, which is a reset where the other side left input unread."""
+    """Return received data; b"" at the end (a reset when the other side left input unread)."""
     try:
         return sock.recv(PIECE)
     except ConnectionResetError:
@@ -245,14 +245,14 @@ def _forget(poll: "Any", fd: int) -> None:
 
 
 def _matcher(keys: str) -> "KeyMatcher":
-    """Return what watches for the keys that leave a program; flags.detach_keys has checked them."""
+    """Return the matcher of the detach keys, which flags.detach_keys has checked."""
     from runtime.docker_syntax.detach_keys import KeyMatcher, parse
 
     return KeyMatcher(parse(keys))
 
 
 def write(fd: int, data: "bytes | memoryview") -> None:
-    """Write all of it. BrokenPipeError when nobody reads."""
+    """Write all of it. BrokenPipeError when the other end has no reader."""
     while data:
         try:
             data = data[posix.write(fd, data) :]

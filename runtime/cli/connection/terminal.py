@@ -1,4 +1,4 @@
-"""Our own terminal: raw while a program behind it has one. Only imported when there is one."""
+"""Our terminal: its size, and raw mode for a program that has a terminal. Imported only with -t."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOCAL = termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG
 
 
 def size() -> list[int] | None:
-    """Return rows and columns of the terminal that shows our output, None where there is none."""
+    """Return rows and columns of our terminal, None without one."""
     for fd in (1, 0, 2):
         try:
             columns, rows = os.get_terminal_size(fd)
@@ -27,7 +27,7 @@ def size() -> list[int] | None:
 
 
 def make_raw(fd: int) -> Callable[[], None] | None:
-    """Make it raw; return what puts it back, None where `fd` is no terminal."""
+    """Make a terminal raw; return what restores it, None when `fd` is not a terminal."""
     try:
         old = termios.tcgetattr(fd)
     except termios.error:

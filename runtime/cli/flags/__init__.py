@@ -1,1 +1,1 @@
-"""Flags: how they are parsed, and the values that they take."""
+"""Flags: their parser, their tables, and the values they take."""

@@ -1,4 +1,4 @@
-"""Flags of `run` and `create` → the body of `POST /containers/create`; the rest is in run_flag_values.py."""
+"""Flags of `run` and `create` → the body of `POST /containers/create`, with run_flag_values.py."""
 
 import posix
 
@@ -27,7 +27,7 @@ OURS = frozenset(
         "tty",
     )
 )
-"""Flags that say how nn goes about it, read elsewhere, and those that no longer mean anything."""
+"""Flags that are not part of the body: they control nn itself, or no longer have a meaning."""
 
 _CONFIG_TEXT = {
     "domainname": "Domainname",
@@ -80,7 +80,7 @@ _HOST_MANY = {
 
 
 def body(args: "Arguments", *, detach: bool = False) -> "dict[str, Any]":
-    """Return what is sent. words: image, then command. CliError for flags that do not fit together."""
+    """Return the body. args.words: image, then command. CliError for flags that exclude each other."""
     config: dict[str, Any] = {"Image": args.words[0]}
     host: dict[str, Any] = {}
     if len(args.words) > 1:
@@ -111,7 +111,7 @@ def body(args: "Arguments", *, detach: bool = False) -> "dict[str, Any]":
 
         run_flag_values.apply(args, config, host)
     if host.get("AutoRemove") and host.get("RestartPolicy", {}).get("Name", "no") != "no":
-        raise CliError("Conflicting options: --restart and --rm; leave one of them away")
+        raise CliError("Conflicting options: --restart and --rm; leave out one of them")
     config["HostConfig"] = host
     return config
 
@@ -122,7 +122,7 @@ def _is_name(networks: list[str]) -> bool:
 
 
 def _streams(args: "Arguments", config: "dict[str, Any]", host: "dict[str, Any]", detach: bool) -> None:
-    """Say what is attached and whether input stays open, as docker does."""
+    """Set what is attached and whether input stays open, as docker does."""
     config["Tty"] = tty = args.on("tty")
     config["OpenStdin"] = args.on("interactive")
     if tty:
@@ -143,10 +143,10 @@ def _streams(args: "Arguments", config: "dict[str, Any]", host: "dict[str, Any]"
 
 
 def environment(args: "Arguments") -> list[str]:
-    """Return the variables of --env-file and --env; those without a value have ours.
+    """Return the variables of --env-file and --env; those without a value get that of our environment.
 
-    Where we have none, one of --env-file is left away; one of --env goes by its name alone, which takes it
-    from the container.
+    Where it has none, a variable of --env-file is left out; one of --env is sent by its name alone, which
+    removes it from the container.
     """
     lines: list[str] = []
     if args.given("env-file"):
@@ -155,13 +155,13 @@ def environment(args: "Arguments") -> list[str]:
         lines = [line for file in args.many("env-file") for line in read_lines("--env-file", file)]
         for line in lines:
             if any(letter.isspace() for letter in line.partition("=")[0]):
-                raise CliError(f'--env-file: "{line}" has a blank in its name; write NAME=VALUE')
+                raise CliError(f'--env-file: "{line}" has white space in its name; write NAME=VALUE')
     named = [_with_value(text) for text in args.many("env")]
     return [text for text in map(_with_value, lines) if "=" in text] + named
 
 
 def _with_value(text: str) -> str:
-    """`NAME` → `NAME=VALUE` where we have that variable."""
+    """`NAME` → `NAME=VALUE` if our environment has that variable."""
     name, equals, _ = text.partition("=")
     if not name:
         raise CliError(f"invalid environment variable: {text}; write NAME=VALUE or NAME")

@@ -1,11 +1,11 @@
-"""Sizes, times and other words of flags → numbers. Pure; CliError (125) names the flag and what to write."""
+"""Values of flags (sizes, times, labels, limits, …) → the API's forms. CliError (125) names the flag."""
 
 from runtime.cli.errors import misuse
 from runtime.docker_syntax import MalformedError
 
 
 def size(flag: str, text: str) -> int:
-    """`512m`, `1.5GiB`, `4096` → bytes; `-1`, no limit, only of swap."""
+    """`512m`, `1.5GiB`, `4096` → bytes; `-1` (no limit) only for swap."""
     from runtime.docker_syntax import sizes
 
     try:
@@ -55,19 +55,19 @@ def mapping(flag: str, texts: list[str]) -> dict[str, str]:
 
 
 def labels(texts: list[str], files: "list[str] | tuple[str, ...]" = ()) -> dict[str, str]:
-    """`name=value` or `name` (an empty value), files' lines first."""
+    """`name=value` or `name` (an empty value) → a dict; lines of files first."""
     lines = [line for file in files for line in read_lines("--label-file", file)]
     found = {}
     for text in (*lines, *texts):
         name, _, value = text.partition("=")
         if not name or " " in name.lstrip(" \t") or "\t" in name.lstrip(" \t"):
-            raise misuse("--label", text, "write NAME=VALUE, without blanks in NAME")
+            raise misuse("--label", text, "write NAME=VALUE, without white space in NAME")
         found[name] = value
     return found
 
 
 def read_lines(flag: str, path: str) -> list[str]:
-    """Return a file's lines without comments and empty ones."""
+    """Return a file's lines, without comments and empty lines."""
     try:
         with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib is slow to import
             lines = file.read().splitlines()

@@ -1,4 +1,4 @@
-"""`-v`, `--mount`, `--tmpfs`, `--device` → the API's forms. Pure but for the working directory."""
+"""`-v`, `--mount`, `--tmpfs`, `--device` → the API's forms. Reads only the working directory and HOME."""
 
 import posix
 
@@ -23,7 +23,7 @@ def volumes(texts: list[str]) -> "tuple[list[str], dict[str, dict[str, str]]]":
         if not colon:
             if not text.startswith("/"):
                 raise misuse(
-                    "--volume", text, "write SOURCE:PATH[:ro], or an absolute PATH for an anonymous one"
+                    "--volume", text, "write SOURCE:PATH[:ro], or an absolute PATH for an anonymous volume"
                 )
             anonymous[text] = {}
             continue
@@ -34,7 +34,7 @@ def volumes(texts: list[str]) -> "tuple[list[str], dict[str, dict[str, str]]]":
 
 
 def absolute(source: str) -> str:
-    """A path as it is seen from here (`.`, `./x`, `~/x`) → an absolute one; names of volumes as they are."""
+    """Make a local path (`.`, `./x`, `~/x`) absolute; leave names of volumes as they are."""
     if source.startswith("~/"):
         home = posix.environ.get(b"HOME", b"").decode()
         return home + source[1:] if home else source
@@ -46,7 +46,7 @@ def absolute(source: str) -> str:
 
 
 def fields(flag: str, text: str) -> list[str]:
-    """Split a line of comma-separated fields, with CSV's quotes."""
+    """Split comma-separated fields, with CSV's quotes."""
     if '"' not in text:
         return text.split(",")
     import csv
@@ -72,7 +72,7 @@ def mount(text: str) -> "dict[str, Any]":
         raise misuse("--mount", text, _MOUNT)
     foreign = [name for name, options in parts.items() if options and name != kind]
     if foreign:
-        raise misuse("--mount", text, f"it has options of another type than {asked['Type']}")
+        raise misuse("--mount", text, f"it has options that type={asked['Type']} does not have")
     if parts[kind]:
         asked[kind] = parts[kind]
     return asked
@@ -81,7 +81,7 @@ def mount(text: str) -> "dict[str, Any]":
 def _set(
     text: str, asked: "dict[str, Any]", parts: "dict[str, dict[str, Any]]", name: str, value: str
 ) -> None:
-    """Put one field in its place."""
+    """Set one field."""
     bind, volume, tmpfs = parts["BindOptions"], parts["VolumeOptions"], parts["TmpfsOptions"]
     match name:
         case "type":
@@ -122,7 +122,7 @@ def _set(
         case "tmpfs-mode" if value and set(value) <= set("01234567"):
             tmpfs["Mode"] = int(value, 8)
         case _:
-            raise misuse("--mount", text, f"{name}={value} is not known; {_MOUNT}")
+            raise misuse("--mount", text, f"{name}={value} is unknown; {_MOUNT}")
 
 
 def _on(text: str, value: str) -> bool:
@@ -131,7 +131,7 @@ def _on(text: str, value: str) -> bool:
     try:
         return booleans.parse(value)
     except MalformedError:
-        raise misuse("--mount", text, f"{value} is neither true nor false") from None
+        raise misuse("--mount", text, f"{value} is not true or false") from None
 
 
 def tmpfs(texts: list[str]) -> dict[str, str]:
@@ -163,5 +163,5 @@ def device(text: str) -> dict[str, str]:
 
 
 def _are_rights(text: str) -> bool:
-    """Whether it is some of r, w and m, each once."""
+    """Whether the text has only r, w and m, each at most once."""
     return bool(text) and set(text) <= set("rwm") and len(set(text)) == len(text)

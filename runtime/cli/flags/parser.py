@@ -1,7 +1,7 @@
-"""Flags as docker reads them: `-it`, `-p80:80`, `--name=x`, `--rm=false`, flags of the program left alone.
+"""Parse flags as docker does: `-it`, `-p80:80`, `--name=x`, `--rm=false`; leave the program's flags alone.
 
-A verb's flags are one constant table, which the parser, the help and the completion read. argparse alone
-takes longer to import than a container to start.
+A verb's flags are one constant table, which the parser, the help and the completion read. argparse takes
+longer to import than a container to start.
 """
 
 from runtime.cli.errors import CliError
@@ -17,31 +17,31 @@ Flag = tuple[str, str, str, str, str]
 
 GLOBAL: tuple[Flag, ...] = (
     ("host", "H", "text", "ADDRESS", "the daemon: unix:///PATH, tcp://HOST:PORT, ssh://HOST"),
-    ("context", "c", "text", "NAME", "the daemon, by a name that `nn context create` gave it"),
+    ("context", "c", "text", "NAME", "the daemon, by the name of a context"),
     ("config", "", "text", "DIR", "where contexts are kept, and docker's config.json"),
-    ("tls", "", "bool", "", "use TLS, trust any certificate"),
+    ("tls", "", "bool", "", "use TLS and accept any certificate"),
     ("tlsverify", "", "bool", "", "use TLS and check the daemon's certificate"),
-    ("tlscacert", "", "text", "FILE", "authority that signed it"),
+    ("tlscacert", "", "text", "FILE", "certificate of the authority that signed it"),
     ("tlscert", "", "text", "FILE", "our certificate"),
     ("tlskey", "", "text", "FILE", "our key"),
-    ("debug", "D", "bool", "", "show tracebacks of our own bugs"),
-    ("log-level", "l", "text", "LEVEL", "for docker's sake: nn keeps no log"),
-    ("local", "", "bool", "", "ask a daemon that is there for this command alone"),
-    ("root", "", "text", "DIR", "state of --local, which it implies (/var/lib/ninetynine/runtime)"),
-    ("version", "v", "bool", "", "our version"),
+    ("debug", "D", "bool", "", "show tracebacks of bugs in nn"),
+    ("log-level", "l", "text", "LEVEL", "accepted and ignored: nn has no log"),
+    ("local", "", "bool", "", "use a private daemon, started for this command"),
+    ("root", "", "text", "DIR", "state of the private daemon; implies --local (/var/lib/ninetynine/runtime)"),
+    ("version", "v", "bool", "", "show nn's version"),
 )
 """The flags before the verb."""
 
 FORMAT: Flag = ("format", "", "text", "TEMPLATE", "table, json, or a Go template such as '{{.ID}}'")
-FILTER: Flag = ("filter", "f", "many", "NAME=VALUE", "show only what fits")
+FILTER: Flag = ("filter", "f", "many", "NAME=VALUE", "show only what matches")
 QUIET: Flag = ("quiet", "q", "bool", "", "ids only")
 NO_TRUNC: Flag = ("no-trunc", "", "bool", "", "do not shorten")
-JSON: Flag = ("json", "", "bool", "", "the API's own documents, as a JSON array")
+JSON: Flag = ("json", "", "bool", "", "the API's documents, as a JSON array")
 FORCE: Flag = ("force", "f", "bool", "", "do not ask")
 
 
 class Arguments:
-    """Parsed words: flags by their key, and what is left."""
+    """A parsed command line: flags by their key, and the other words."""
 
     __slots__ = ("_found", "words")
 
@@ -50,15 +50,15 @@ class Arguments:
         self.words: list[str] = []
 
     def add(self, key: str, value: str) -> None:
-        """Note a value; of flags that take one the last holds."""
+        """Add a value; for flags that take one, the last counts."""
         self._found.setdefault(key, []).append(value)
 
     def __iter__(self) -> "Iterator[str]":
-        """Yield the keys of all flags that were there."""
+        """Yield the keys of all given flags."""
         return iter(self._found)
 
     def given(self, key: str) -> bool:
-        """Whether the flag was there."""
+        """Whether the flag was given."""
         return key in self._found
 
     def on(self, key: str, default: bool = False) -> bool:
@@ -74,15 +74,15 @@ class Arguments:
         return self._found.get(key, [])
 
     def number(self, key: str) -> "int | None":
-        """Return the value of an int, None where it is not given."""
+        """Return the value of an int, None when it was not given."""
         return int(self._found[key][-1]) if key in self._found else None
 
 
 class Verb:
     """A verb: its flags, how many words it takes (most -1: any number) and what it does.
 
-    usage: the words of the synopsis. program: flags end at the first word, the rest is a program's. raw: all
-    words are somebody else's.
+    usage: the words of the synopsis. program: flags end at the first word, the rest belongs to a program.
+    raw: no word is parsed.
     """
 
     __slots__ = ("act", "example", "flags", "least", "most", "program", "raw", "usage")
@@ -110,11 +110,11 @@ class Verb:
 
 
 class HelpAskedError(Exception):
-    """`--help` was among the words."""
+    """`--help` was given."""
 
 
 def parse(name: str, verb: Verb, words: "Sequence[str]") -> Arguments:
-    """Read the words of a verb. CliError (125) for what does not fit, HelpAskedError for --help."""
+    """Parse the words of a verb. CliError (125) for wrong flags, HelpAskedError for --help."""
     if verb.raw:
         args = Arguments()
         args.words = list(words)
@@ -130,7 +130,7 @@ def parse(name: str, verb: Verb, words: "Sequence[str]") -> Arguments:
 
 
 def parse_flags(name: str, flags: tuple[Flag, ...], words: "Sequence[str]", *, program: bool) -> Arguments:
-    """Read flags; program: up to the first word that is none."""
+    """Parse flags; program: only up to the first word that is not a flag."""
     long, short = _by_name(flags)
     args = Arguments()
     at = 0
@@ -161,7 +161,7 @@ def _by_name(flags: tuple[Flag, ...]) -> tuple[dict[str, Flag], dict[str, Flag]]
 def _letters(
     name: str, args: Arguments, short: dict[str, Flag], word: str, words: "Sequence[str]", at: int
 ) -> int:
-    """Read `-it`, `-p80:80`, `-p 80:80`, `-i=false`."""
+    """Parse `-it`, `-p80:80`, `-p 80:80`, `-i=false`."""
     place = 1
     while place < len(word):
         letter = word[place]
@@ -186,7 +186,7 @@ def _take(
     words: "Sequence[str]",
     at: int,
 ) -> int:
-    """Note one flag, with the next word where it needs one; return the new place."""
+    """Add one flag, with the next word as its value where it needs one; return the new position."""
     if flag is None:
         if shown == "--help":
             raise HelpAskedError

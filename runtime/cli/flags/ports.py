@@ -1,10 +1,10 @@
-"""`-p` and `--expose` → the API's forms. Pure functions; CliError says what to write."""
+"""`-p` and `--expose` → the API's forms."""
 
 from runtime.cli.errors import CliError, misuse
 from runtime.docker_syntax import MalformedError
 from runtime.docker_syntax.ports import parse
 
-_PUBLISH = "write [[IP:]HOST:]PORT[/udp], from 1 to 65535, both may be ranges as in 8000-8010:80-90"
+_PUBLISH = "write [[IP:]HOST:]PORT[/udp], from 1 to 65535; both may be ranges, as in 8000-8010:80-90"
 Bindings = dict[str, list[dict[str, str]]]
 
 
@@ -32,7 +32,7 @@ def published(texts: list[str]) -> Bindings:
 
 
 def _split(text: str, places: str) -> tuple[str, str, str]:
-    """`ip:host:port` → its parts, "" for those that are missing."""
+    """`ip:host:port` → its parts, "" for missing ones."""
     if places.startswith("["):
         address, bracket, rest = places[1:].partition("]:")
         if not bracket:
@@ -41,25 +41,25 @@ def _split(text: str, places: str) -> tuple[str, str, str]:
         return address, host, inside
     parts = places.rsplit(":", 2)
     if len(parts) == 3 and ":" in parts[0]:
-        raise misuse("--publish", text, "put an IPv6 address into brackets, as in [::1]:8080:80")
+        raise misuse("--publish", text, "write an IPv6 address in brackets, as in [::1]:8080:80")
     address, host, inside = ["", "", *parts][-3:]
     return address, host, inside
 
 
 def _hosts(text: str, host: str, count: int) -> list[str]:
-    """The host's port for each of `count` ports; a range for a single one means: the first that is free."""
+    """Return the host's port for each of `count` ports; a range for one port means its first free port."""
     if not host:
         return [""] * count
     first, last, _ = _read("--publish", text, host)
     if count == 1:
         return [str(first) if first == last else host]
     if last - first + 1 != count:
-        raise misuse("--publish", text, "both ranges need the same length")
+        raise misuse("--publish", text, "both ranges must have the same length")
     return [str(number) for number in range(first, last + 1)]
 
 
 def _read(flag: str, text: str, part: str) -> tuple[int, int, str]:
-    """Read ports of a flag's text. docker has words of its own for --expose."""
+    """Parse ports. The message for --expose is docker's."""
     try:
         first, last, protocol = parse(part)
     except MalformedError:

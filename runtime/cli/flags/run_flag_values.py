@@ -1,4 +1,4 @@
-"""Flags of `run` and `create` whose value has a form of its own: mounts, ports, sizes, networks, health, …"""
+"""Flags of `run` and `create` whose values need parsing: mounts, ports, sizes, networks, health, …"""
 
 from runtime.cli.connection import jsontext
 from runtime.cli.errors import CliError, misuse
@@ -26,7 +26,7 @@ _RATES = {
 
 
 def apply(args: "Arguments", config: "dict[str, Any]", host: "dict[str, Any]") -> None:
-    """Put all of them into the two parts of the body."""
+    """Add all of them to the two parts of the body."""
     for key, name in _SIZES.items():
         if args.given(key):
             host[name] = flag_values.size("--" + key, args.text(key))
@@ -174,7 +174,7 @@ def _network(args: "Arguments", config: "dict[str, Any]", host: "dict[str, Any]"
         host["NetworkMode"] = asked[0][0]
     own = _endpoint(args)
     if own and any(settings for _, settings in asked):
-        raise CliError("say addresses and aliases in --network, or in --ip and --network-alias, not in both")
+        raise CliError("give addresses and aliases either in --network, or in --ip and --network-alias")
     if own:
         asked = [(asked[0][0] if asked else "default", own), *asked[1:]]
     if own or len(asked) > 1 or any(settings for _, settings in asked):
@@ -234,7 +234,7 @@ def network(text: str) -> "tuple[str, dict[str, Any]]":
             option, setting = flag_values.pair("--network driver-opt", value)
             settings.setdefault("DriverOpts", {})[option] = setting
         else:
-            raise misuse("--network", text, f"{key} is not known; write NAME, or name=NAME,alias=ALIAS,ip=IP")
+            raise misuse("--network", text, f"{key} is unknown; write NAME, or name=NAME,alias=ALIAS,ip=IP")
     if not name:
         raise misuse("--network", text, "the name is missing; write name=NAME,…")
     return name, settings
@@ -244,7 +244,7 @@ def health(args: "Arguments") -> "dict[str, Any]":
     """`--health-…` → the API's form."""
     if args.on("no-healthcheck"):
         if any(key.startswith("health-") for key in args):
-            raise CliError("--no-healthcheck conflicts with --health-* options; leave one of them away")
+            raise CliError("--no-healthcheck conflicts with --health-* options; leave out one of them")
         return {"Test": ["NONE"]}
     found: dict[str, Any] = {}
     if args.given("health-cmd"):

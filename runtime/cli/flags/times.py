@@ -1,4 +1,4 @@
-"""Moments: what --since and --until take, what the API answers, and how docker says how long ago that is."""
+"""Times: of --since and --until, of the API's answers, and as docker's tables show them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def moment(flag: str, text: str) -> str:
 
 
 def ago(seconds: float) -> str:
-    """A span as docker words it, without `ago`."""
+    """Return a time span in docker's words, without `ago`."""
     return durations.words(int(seconds * 10**9))
 
 
 def since(when: float | str) -> str:
-    """Seconds since 1970, or an RFC 3339 time → `3 hours ago`; "N/A" for a time that never was."""
+    """Seconds since 1970, or an RFC 3339 time → `3 hours ago`; "N/A" for no time."""
     from runtime.docker_syntax import times
 
     try:
@@ -39,7 +39,7 @@ def since(when: float | str) -> str:
 
 
 def shown(when: float) -> str:
-    """Seconds since 1970 → `2026-01-31 10:00:00 +0100 CET`, as docker's tables have it."""
+    """Seconds since 1970 → `2026-01-31 10:00:00 +0100 CET`, as in docker's tables."""
     return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(when))
 
 
@@ -54,7 +54,7 @@ def rfc3339(nanosecond: int, *, fraction: bool = True) -> str:
 
 
 def utc(text: str) -> str:
-    """An RFC 3339 time → `2026-01-31 10:00:00.5 +0000 UTC`; what is none stays as it is."""
+    """An RFC 3339 time → `2026-01-31 10:00:00.5 +0000 UTC`; other texts stay as they are."""
     from runtime.docker_syntax import times
 
     try:

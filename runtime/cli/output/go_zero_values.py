@@ -1,8 +1,9 @@
-"""What docker's `inspect -f` shows where a document has nothing: its client reads documents into Go's types.
+"""Absent fields in `inspect -f` and `events --format`: shown as docker does, as zero values of Go's types.
 
-There an absent list is `[]`, an absent map `map[]`, an absent pointer `<nil>` and an absent text empty,
-whether the document says null or leaves the field away; each element of a set (JSON's `{"80/tcp": {}}`)
-is `{}`, and a duration `1m30s`.
+Docker's client decodes documents into Go types before a template sees them. There an absent list is `[]`,
+an absent map `map[]`, an absent pointer `<nil>` and an absent text empty, whether the document has null or
+leaves out the field; an element of a set (JSON's `{"80/tcp": {}}`) is `{}`, and a duration `1m30s`. Scripts
+compare with these: tests/runtime/api/test_client_templates.py holds both clients to them.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _OMITTED = frozenset((
     "StopTimeout", "StorageOpt", "Sysctls", "Tmpfs", "TmpfsOptions", "UsageData", "Variant",
     "VolumeOptions",
 ))  # fmt: skip
-"""What a document leaves away where there is nothing; all else is null."""
+"""Fields that a document leaves out when they are empty; others are null."""
 
 _LIST, _MAP, _POINTER = Nil("[]"), Nil("map[]"), Nil("<nil>")
 
@@ -60,27 +61,27 @@ _KINDS: dict[str, dict[str, Any]] = {
     "Target": {"Consistency": "", "ReadOnly": False, "Source": ""},
     "WorkingDir": {"ArgsEscaped": False, "NetworkDisabled": False},
 }
-"""A field that every event, image, mount, … has → what such a document leaves away when it is nothing."""
+"""A field that every event, image, mount, … has → zero values of what such a document may leave out."""
 _LOOSE: tuple[dict[str, Any], ...] = (
     {"Interval": 0, "Retries": 0, "StartInterval": 0, "StartPeriod": 0, "Test": _LIST, "Timeout": 0},
     {"IPv4Address": "", "IPv6Address": "", "LinkLocalIPs": _LIST},
 )
-"""The same of documents that may leave away every field."""
+"""The same for documents that may leave out every field."""
 
 
 class _Map(dict):  # type: ignore[type-arg]
-    """Names that somebody chose, as opposed to fields: one that is not there is no mistake."""
+    """A map with names that users choose, not fields: a missing name is not an error."""
 
 
 class Duration(int):
-    """Nanoseconds, shown as Go shows them: 1m30s, 1.5ms. In JSON they are the number."""
+    """Nanoseconds, shown as Go does: 1m30s, 1.5ms. In JSON a number."""
 
     def __str__(self) -> str:
         return durations.text_of(int(self))
 
 
 def field(value: Any, name: str) -> Any:
-    """Return a field of a document, as docker's client has it."""
+    """Return a field of a document, as docker's client shows it."""
     if value is _MAP:
         return None
     if isinstance(value, _Map):
@@ -106,7 +107,7 @@ def _member(value: Any, name: str) -> Any:
 
 
 def _nothing(value: dict[str, Any]) -> dict[str, Any]:
-    """What a document has, by its kind, where it leaves a field away."""
+    """Return the zero values of the fields that a document of this kind may leave out."""
     known: dict[str, Any] = {}
     for mark, fields in _KINDS.items():
         if mark in value:

@@ -1,4 +1,4 @@
-"""Progress: the daemon's lines about layers, and bytes of a stream; bars on a terminal, else plain lines."""
+"""Progress of layers (from the daemon's lines) and of streams: bars on a terminal, else plain lines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Message = dict[str, Any]
 
 
 def failure_of(message: Message) -> CliError | None:
-    """Return the error that a line tells, if it tells one."""
+    """Return the error in a line, None without one."""
     detail = message.get("errorDetail") or {}
     text = detail.get("message") or message.get("error")
     return (
@@ -31,7 +31,7 @@ def failure_of(message: Message) -> CliError | None:
 
 
 def follow(messages: Iterable[Message], *, quiet: bool = False, out: TextIO | None = None) -> list[Message]:
-    """Show lines as they come; return those with `aux`. CliError for a line that tells an error."""
+    """Show lines as they come; return those with `aux`. CliError for a line with an error."""
     stream = out or sys.stdout
     shown = SilentProgress() if quiet else BarProgress(stream) if stream.isatty() else PlainProgress(stream)
     extras = []
@@ -57,17 +57,17 @@ class SilentProgress:
         pass
 
     def show(self, message: Message) -> None:
-        """Take a line."""
+        """Show one line."""
 
 
 class PlainProgress(SilentProgress):
-    """A line for each change of state; how far a layer is would be too much."""
+    """A line for each change of state, without how much of a layer is done."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def show(self, message: Message) -> None:
-        """Print it, unless it only tells how far something is."""
+        """Print a line, unless it only reports how much is done."""
         if message.get("stream") is not None:
             self._stream.write(message["stream"])
         elif not (message.get("progressDetail") or message.get("progress")):
@@ -83,7 +83,7 @@ class BarProgress(SilentProgress):
         self._stream = stream
         self._progress = bars(stream)
         self._tasks: dict[str, TaskID] = {}
-        self._moved: dict[str, int] = {}  # bytes of each that were to move
+        self._moved: dict[str, int] = {}  # size of each in bytes
 
     def __enter__(self) -> BarProgress:
         self._progress.start()
@@ -110,7 +110,7 @@ class BarProgress(SilentProgress):
             )
 
     def _how_far(self, identity: str, status: str, detail: dict[str, int]) -> dict[str, Any]:
-        """Return what a line changes of its bar, which is full when its layer says so."""
+        """Return what a line changes of its bar, which is full when the layer is done."""
         done, total = detail.get("current"), detail.get("total")
         if done is not None:
             self._moved[identity] = max(done, total or 0)
@@ -122,11 +122,11 @@ class BarProgress(SilentProgress):
 
 
 _FULL = ("complete", "exists", "pushed", "mounted", "loaded", "done")
-"""What a line says of a layer that is through."""
+"""Words in the status of a layer that is done."""
 
 
 def moved(done: float, total: float | None) -> str:
-    """`12.3MB/60MB`; only how much where it is not known of how much."""
+    """`12.3MB/60MB`; without a total only the first."""
     return units.size(done, 3) + (f"/{units.size(total, 3)}" if total else "")
 
 
@@ -147,7 +147,7 @@ def bars(stream: TextIO) -> Progress:
 def counted(
     pieces: Iterable[bytes], what: str, total: int | None = None, *, quiet: bool = False
 ) -> Iterator[bytes]:
-    """Yield pieces of a stream; on a terminal show how far it is."""
+    """Yield pieces of a stream; on a terminal show how much is done."""
     if quiet or not sys.stderr.isatty():
         yield from pieces
         return

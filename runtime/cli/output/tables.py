@@ -1,4 +1,4 @@
-"""Rows on the screen: as a table, through a Go template, as ids only, or as JSON."""
+"""Print rows: as a table, through a Go template, as ids only, or as JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NARROWEST, _BETWEEN = 10, 3
 
 
 def choose_format(args: Arguments, name: str) -> None:
-    """Without --format, -q and --json take what docker's config.json has by that name for --format."""
+    """Without --format, -q and --json use the format of that name in docker's config.json."""
     if args.on("quiet") or args.on("json") or args.given("format"):
         return
     form = docker_text(name)
@@ -37,9 +37,9 @@ def show(
     *,
     key: str = "ID",
 ) -> int:
-    """Print rows as the flags ask. columns: fields of the usual table; headings: where not the field's name.
+    """Print rows as the flags ask. columns: fields of the usual table; headings: where not the name.
 
-    key: the field that -q prints. --json is the caller's matter.
+    key: the field that -q prints. The caller handles --json.
     """
     form = args.text("format", "table")
     if args.on("quiet") and form in ("table", "json"):
@@ -49,7 +49,7 @@ def show(
         form = "{{json .}}"
     if "json" in form:
         rows = [dict(sorted(row.items())) for row in rows]
-    if form == "table":  # without templates, which take longer to load than docker's client to end
+    if form == "table":  # without templates, whose import takes longer than docker's client needs to end
         titles = Headings(headings)
         cells = [[titles[name] for name in columns], *([str(row[name]) for name in columns] for row in rows)]
         sys.stdout.write(aligned(cells))
@@ -59,7 +59,7 @@ def show(
 
 
 def unescaped(form: str) -> str:
-    """Return a list's template as docker reads it: a shell hands `\\t` and `\\n` on as they are."""
+    """Return a list's template with `\\t` and `\\n` replaced, as docker does."""
     return form.strip(" ").replace("\\t", "\t").replace("\\n", "\n")
 
 
@@ -71,7 +71,7 @@ def render(
 ) -> None:
     """Print each row through a template; one that begins with `table` gets headings and columns.
 
-    field: what looks a row's field up, see Template.
+    field: looks up a row's field, see Template.
     """
     from runtime.cli.output.templates import Template
 
@@ -104,7 +104,7 @@ class Headings(dict):  # type: ignore[type-arg]
 
 
 def aligned(lines: Iterable[Sequence[str]], narrowest: int = _NARROWEST) -> str:
-    """Return lines of cells in columns: each as wide as its widest cell and three blanks, or `narrowest`."""
+    """Return lines of cells in columns: each as wide as its widest cell and three spaces, or `narrowest`."""
     lines = list(lines)
     widths: list[int] = []
     for cells in lines:
@@ -119,7 +119,7 @@ def aligned(lines: Iterable[Sequence[str]], narrowest: int = _NARROWEST) -> str:
 
 
 def documents(found: Any) -> int:
-    """Print the API's own documents, indented."""
+    """Print the API's documents, indented."""
     print(jsontext.pretty(found))
     return 0
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Nil:
-    """What Go knows the type of, and has none: it is shown as that type's nothing, and is null in JSON."""
+    """An absent value whose Go type is known: shown as that type's zero value, null in JSON."""
 
     __slots__ = ("text",)
 
@@ -60,12 +60,12 @@ def _plain(value: Any) -> str:
 
 
 def true(value: Any) -> bool:
-    """Return what `if` makes of a value."""
+    """Return whether `if` takes a value for true."""
     return bool(value)
 
 
 def as_json(value: Any) -> str:
-    """Return a value on one line; methods of rows are left away."""
+    """Return a value as JSON on one line, without rows' methods."""
     if isinstance(value, Nil):
         return "null"
     import json
@@ -74,7 +74,7 @@ def as_json(value: Any) -> str:
 
 
 def _without_methods(value: Any) -> Any:
-    """Rows have them, and a document may be made of rows."""
+    """Return a document without methods, which its rows may have."""
     if isinstance(value, list):
         return [_without_methods(one) for one in value]
     if not isinstance(value, dict):
@@ -84,7 +84,7 @@ def _without_methods(value: Any) -> Any:
 
 
 def index(value: Any, *keys: Any) -> Any:
-    """Return an element; of a map of texts one that is not there is empty."""
+    """Return an element; a missing one of a map of texts is empty."""
     for key in keys:
         if isinstance(value, dict):
             texts = all(isinstance(one, str) for one in value.values())

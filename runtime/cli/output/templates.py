@@ -74,7 +74,7 @@ class Called:
 
 
 class Block:
-    """if, range or with; `other` is what stands behind else."""
+    """if, range or with; `other` is the part after else."""
 
     __slots__ = ("body", "kind", "other", "pipe")
 
@@ -86,9 +86,9 @@ class Block:
 
 
 class Template:
-    """A parsed template. CliError when it cannot be understood, or names a field that is not there.
+    """A parsed template. CliError when it cannot be parsed, or names a field that does not exist.
 
-    field: what looks a field up, where the values are no plain documents.
+    field: looks up a field, where values are not plain documents.
     """
 
     def __init__(self, text: str, field: Callable[[Any, str], Any] | None = None) -> None:
@@ -266,7 +266,7 @@ class Template:
         if callable(found):
             return found(*arguments, *last)
         if arguments or last:
-            raise TypeError(f"{_named(first)} is no function and takes no arguments")
+            raise TypeError(f"{_named(first)} is not a function and takes no arguments")
         return found
 
     def _operand_value(self, operand: Any, dot: Any, names: dict[str, Any]) -> Any:
@@ -289,7 +289,7 @@ class Template:
 
 
 def member(value: Any, name: str) -> Any:
-    """Return a field. Docker's client knows some by Go's names, .ID for Id, hence the second look."""
+    """Return a field, by its name in any case: docker's client has Go's names for some, .ID for Id."""
     if isinstance(value, dict):
         if name in value:
             return value[name]
@@ -300,7 +300,7 @@ def member(value: Any, name: str) -> Any:
 
 
 def _pieces(text: str) -> Iterator[str | list[TemplateToken]]:
-    """Cut a template into texts and actions; `{{-` and `-}}` take the blanks beside them away."""
+    """Cut a template into texts and actions; `{{-` and `-}}` remove white space beside them."""
     at, trim = 0, False
     for found in _ACTION.finditer(text):
         before = text[at : found.start()]
@@ -350,7 +350,7 @@ def _pairs(value: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def _offered(value: Any) -> str:
-    """What fields there are, for a message."""
+    """Return the fields that exist, for a message."""
     if isinstance(value, dict) and value:
         return ", but " + ", ".join(f".{name}" for name in sorted(value))
     return ""

@@ -30,5 +30,5 @@ def shorten(text: str, most: int) -> str:
 
 
 def short_id(text: str) -> str:
-    """Return the 12 characters of an id that tables show."""
+    """Return the first 12 characters of an id, as tables show it."""
     return text.removeprefix("sha256:")[:12]

@@ -1,4 +1,4 @@
-"""Completion: scripts for three shells, which all ask `nn __complete WORDS…` what may come next."""
+"""Shell completion: scripts for three shells, which call `nn __complete WORDS…` for the candidates."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ _LISTS = {
     "NAME": "contexts",
     "SOURCE": "containers",
 }
-"""First word of a verb's usage → what is listed there."""
+"""First word of a verb's usage → which objects are listed."""
 
 
 def completion(_client: Client, args: Arguments) -> int:
     """Print the script for a shell."""
     shell = args.words[0]
     if shell not in SCRIPTS:
-        raise CliError(f"no completion for {shell}; there is one for {', '.join(SCRIPTS)}")
+        raise CliError(f"no completion for {shell}; choose from {', '.join(SCRIPTS)}")
     print(SCRIPTS[shell], end="")
     return 0
 
 
 def complete(client: Client, args: Arguments) -> int:
-    """Print what the last word may become, a line each. Errors are silence: a shell asks, not a person."""
+    """Print the candidates for the last word, one a line. Errors print nothing, since a shell reads this."""
     try:
         words = args.words or [""]
         last = words[-1]
@@ -79,7 +79,7 @@ def complete(client: Client, args: Arguments) -> int:
 
 
 def candidates(client: Client, before: list[str], last: str) -> Iterator[str]:
-    """What may stand after the words `before`."""
+    """Yield the words that may follow `before`."""
     words = _globals(before).words
     if not words:
         yield from (name for name in (*index.VERBS, *index.SHORT, *index.GROUPS) if " " not in name)
@@ -102,7 +102,7 @@ def candidates(client: Client, before: list[str], last: str) -> Iterator[str]:
 
 
 def _globals(before: list[str]) -> Arguments:
-    """Flags before the verb; words: from the verb on."""
+    """Parse the flags before the verb; words: from the verb on."""
     return parser.parse_flags("", GLOBAL, before, program=True)
 
 
@@ -111,7 +111,7 @@ def _flag_names(table: tuple[Flag, ...]) -> list[str]:
 
 
 def _flag_before(verb: Verb, rest: list[str]) -> Flag | None:
-    """The flag that waits for its value."""
+    """Return the flag whose value comes next, None for none."""
     last = rest[-1] if rest else ""
     for flag in verb.flags:
         long = last.startswith("--") and "=" not in last and last[2:] in flag[0].split("|")
@@ -122,7 +122,7 @@ def _flag_before(verb: Verb, rest: list[str]) -> Flag | None:
 
 
 def _values(client: Client, flag: Flag) -> list[str]:
-    """Values that a flag may have."""
+    """Return the values that a flag may have."""
     name = flag[0].partition("|")[0]
     known = {
         "restart": ["no", "always", "unless-stopped", "on-failure"],
@@ -142,7 +142,7 @@ def _values(client: Client, flag: Flag) -> list[str]:
 
 
 def _objects(client: Client, name: str, verb: Verb) -> list[str]:
-    """What a verb works on: the last capital word of its usage that says so."""
+    """Return names of what a verb works on, by the first word of its usage."""
     if name.startswith("network ") and "CONTAINER" in verb.usage:
         return [*_listed(client, "networks"), *_listed(client, "containers")]
     if name == "inspect":
@@ -159,7 +159,7 @@ def _objects(client: Client, name: str, verb: Verb) -> list[str]:
 
 
 def _listed(client: Client, kind: str) -> list[str]:
-    """Names of what the daemon has."""
+    """Return the names of the daemon's objects of a kind."""
     if kind == "contexts":
         from runtime.cli.connection import context_store
 

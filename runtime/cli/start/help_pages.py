@@ -1,4 +1,4 @@
-"""Help pages, made of the tables that the parser reads."""
+"""Help pages, made from the tables that the parser reads."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.cli.flags.parser import Flag
 
-_EXIT = """exit status: of run, exec and start -a the program's own, with 126 when it cannot be executed and
-127 when it was not found; 125 for wrong flags; 1 when the daemon refused.
+_EXIT = """exit status: that of the program for run, exec and start -a, where 126 means that it cannot be
+executed and 127 that it was not found; 125 for wrong flags; 1 when the daemon refused.
 """
 _EXAMPLES = """examples:
   nn run -it --rm debian bash

@@ -1,14 +1,15 @@
-/* How `nn` starts: `nn run --rm` with the flags of FLAGS is done here, all else by Python.
+/* The program `nn`: it does `nn run --rm` with the flags of FLAGS itself and leaves everything else to Python.
  *
- * Python takes longer to start than a container. So this program asks the daemon by itself (POST /nn/run;
- * run_exchange.py describes it) and shows what it answers. Whatever it does not know for sure is Python's, from
- * the beginning: other flags or forms of them, a terminal, standard input, an address that is no unix socket,
- * contexts, texts that are not ASCII, and a refusal, which pulls the image or is told. A request that was
- * refused has run nothing, and with --rm it has left nothing, so that Python can ask again.
+ * Python takes longer to start than a container. So this program sends the request (POST /nn/run, described in
+ * run_exchange.py) and shows the answer. It leaves a command to Python, from the beginning, when anything is
+ * unusual: other flags or forms of them, a terminal, standard input, an address other than a unix socket,
+ * contexts, texts that are not ASCII, and a refusal, after which Python pulls the image or prints the error. A
+ * refused request has run nothing and with --rm leaves nothing, so Python can send it again.
  *
- * tests/runtime/cli/start/test_nn_without_python.py holds requests, output and statuses to those of the Python client.
- * setup.py writes launcher.h: LAUNCHER, a program for Python, and PYTHON, the interpreter that it was built by,
- * which is asked where there is none beside this program: what builds may be gone once it has built. */
+ * tests/runtime/cli/start/test_nn_without_python.py holds requests, output and statuses to those of the Python
+ * client.
+ * setup.py writes launcher.h: LAUNCHER, a program for Python, and PYTHON, the interpreter of the build. That one
+ * is used only when none is beside this program: a build's interpreter may be gone after the build. */
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -31,7 +32,7 @@
 #define READER_LEFT 141
 enum { MOST_GIVEN = 256, MOST_REQUEST = 1 << 16, MOST_HEAD = 256, PIECE = 1 << 16, HEAD = 8 };
 
-/* ---- flags: those whose value goes as it is into the body of POST /containers/create -------------------- */
+/* ---- flags whose value is copied unchanged into the body of POST /containers/create --------------------- */
 
 enum kind { BOOL, TEXT, MANY, NUMBER };
 enum place { ASKED, CONFIG, HOST };
@@ -80,7 +81,7 @@ static int was_given(const struct flag *flag)
     return times;
 }
 
-/* Whether the value means the same to us as to Python. */
+/* Whether the value means the same here as in Python. */
 static int is_plain(const struct flag *flag, const char *value)
 {
     size_t length = strlen(value);
@@ -95,7 +96,7 @@ static int is_plain(const struct flag *flag, const char *value)
     return length > 0;
 }
 
-/* Read all words; false for what is Python's. */
+/* Parse all words; false leaves them to Python. */
 static int understand(char **argv)
 {
     if (*argv && argv[1] && (!strcmp(*argv, "-H") || !strcmp(*argv, "--host"))) {
@@ -129,7 +130,7 @@ static int understand(char **argv)
 
 static char request[MOST_REQUEST + MOST_HEAD];
 static size_t size;
-static int strange; /* it is too long, or has a letter that is left to Python */
+static int strange; /* too long, or has a character that is left to Python */
 
 static void put(const char *text)
 {
@@ -173,7 +174,7 @@ static void put_values(const struct flag *flag)
     put(flag->kind == MANY ? "]" : "");
 }
 
-/* The flags of one place, each with a comma behind it. */
+/* The flags of one place, each followed by a comma. */
 static void put_flags(enum place place)
 {
     for (int i = 0; i < FLAG_COUNT; i++)
@@ -183,7 +184,7 @@ static void put_flags(enum place place)
         }
 }
 
-/* Write the body; false for what is Python's. */
+/* Write the body; false leaves the command to Python. */
 static int compose(void)
 {
     put("{");
@@ -214,7 +215,7 @@ static const char *environment(const char *name, const char *other)
     return value && *value ? value : NULL;
 }
 
-/* The socket of the daemon that is meant; NULL where Python has to find out. */
+/* The daemon's socket; NULL when Python has to find it. */
 static const char *find_socket(void)
 {
     char current[4096];
@@ -269,7 +270,7 @@ static int send_all(int sock, const char *data, size_t left)
 static char piece[PIECE + 1];
 static size_t received; /* of the stream, at the start of `piece` */
 
-/* Ask; true when the program runs, false when the daemon refused. */
+/* Send the request; true when the program runs, false when the daemon refused. */
 static int ask(int sock)
 {
     char head[MOST_HEAD], *end;
@@ -278,7 +279,7 @@ static int ask(int sock)
                           "Upgrade: nn-run\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n", size);
     memmove(request + length, request, size);
     memcpy(request, head, length);
-    send_all(sock, request, size + length); /* it may have said why before it closed: the answer tells */
+    send_all(sock, request, size + length); /* on failure too: the daemon may have sent the reason before it closed */
     while (!(end = strstr(piece, "\r\n\r\n"))) {
         ssize_t got = received < PIECE ? recv(sock, piece + received, PIECE - received, 0) : 0;
         if (got <= 0 && !(got < 0 && errno == EINTR))
@@ -295,7 +296,7 @@ static int ask(int sock)
 
 /* ---- the program's life ---------------------------------------------------------------------------------- */
 
-/* Take the signals that are the program's: all but those about ourselves and job control. */
+/* Take the signals to pass on: all but those about this process and job control. */
 static int take_signals(void)
 {
     static const int KEPT[] = {SIGKILL, SIGCHLD, SIGPIPE, SIGURG, SIGWINCH, SIGSTOP, SIGTSTP,
@@ -304,7 +305,7 @@ static int take_signals(void)
     for (size_t i = 0; i < sizeof KEPT / sizeof *KEPT; i++)
         mask &= ~(1ULL << (KEPT[i] - 1));
     signal(SIGPIPE, SIG_IGN);
-    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask); /* libc hides signals of its own */
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask); /* libc's wrapper hides signals 32 and 33 */
     return syscall(SYS_signalfd4, -1, &mask, sizeof mask, SOCK_CLOEXEC);
 }
 
@@ -346,7 +347,7 @@ static _Noreturn void end(char *text)
     fail(status ? status : OUR_FAILURE, text);
 }
 
-/* Take the frames apart as they come; does not return once the end is there. */
+/* Split the frames as they come; does not return after the end. */
 static void take(const char *data, size_t length)
 {
     static unsigned char head[HEAD];
@@ -424,7 +425,7 @@ int main(int argc, char **argv)
 {
     int sock;
     while ((sock = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0 && sock <= 2)
-        fcntl(sock, F_SETFD, 0); /* ours were closed: nothing else must take their numbers */
+        fcntl(sock, F_SETFD, 0); /* standard streams that were closed: no other file may get their numbers */
     close(sock);
     if (argc && understand(argv + 1) && compose() && (sock = reach()) >= 0 && ask(sock))
         serve(sock);

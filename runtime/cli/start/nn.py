@@ -1,7 +1,7 @@
-"""`nn`: docker's verbs and flags, asked of a daemon; with `--local` of one for this command alone.
+"""`nn`: docker's verbs and flags, sent to a daemon; with `--local`, to one started for this command alone.
 
-Nothing is imported that a verb does not need: `nn run` has a few milliseconds, and most are Python's own.
-Exit status as docker's: the program's own for run and exec; 125 wrong flags or nn failed; 1 else.
+A verb imports only what it needs: `nn run` takes a few milliseconds, most of them Python's own start.
+Exit status as docker's: that of the program for run and exec; 125 for wrong flags or when nn failed; else 1.
 """
 
 import gc
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def main(argv: "Sequence[str] | None" = None) -> int:
-    """Run `nn` and return its exit status; no error leaves it as a traceback."""
+    """Run `nn` and return its exit status. Errors are printed, not raised."""
     try:
         return _main(list(sys.argv[1:] if argv is None else argv))
     except CliError as error:
         _flush()
         print(f"nn: {error}", file=sys.stderr)
         return error.status
-    except BrokenPipeError:  # a reader such as head has left
+    except BrokenPipeError:  # a reader such as head has ended
         posix.dup2(posix.open("/dev/null", posix.O_WRONLY), 1)
         return 141
     except KeyboardInterrupt:
@@ -66,7 +66,7 @@ def _main(argv: list[str]) -> int:
 
 
 def _run(words: list[str]) -> int:
-    """Do the verb that has no time to lose."""
+    """Run `nn run`, the verb whose start time matters."""
     from runtime.cli.connection.reach import find, preconnect
 
     endpoint, sock = preconnect()  # before the imports below: the daemon accepts meanwhile
@@ -77,7 +77,7 @@ def _run(words: list[str]) -> int:
 
 
 def _perform(name: str, words: list[str], given: "Arguments", *, local: bool) -> int:
-    """Do one verb."""
+    """Run one verb."""
     from runtime.cli.connection.client import Client
     from runtime.cli.connection.reach import find
     from runtime.cli.start import index
@@ -92,9 +92,9 @@ def _perform(name: str, words: list[str], given: "Arguments", *, local: bool) ->
 
 
 def _perform_locally(name: str, words: list[str], given: "Arguments") -> int:
-    """Do one verb with a daemon of its own, which is started when the verb asks for it."""
+    """Run one verb with a private daemon, which starts at the verb's first request."""
     if given.given("host") or given.given("context"):
-        raise CliError("--local and -H or -c each name a daemon; leave one out")
+        raise CliError("use either --local, or -H or -c: each names a daemon")
     from runtime.cli.connection.private_daemon import PrivateClient
     from runtime.cli.start import index
 
@@ -118,7 +118,7 @@ def _act(name: str, verb: "Verb", words: list[str], client: "Client") -> int:
 
 
 def _tls(given: "Arguments") -> "dict[str, str]":
-    """What the global flags say of TLS, by DaemonEndpoint's fields."""
+    """Return what the global flags set of TLS, by DaemonEndpoint's fields."""
     names = {"tlscacert": "ca", "tlscert": "cert", "tlskey": "key"}
     found = {field: given.text(name) for name, field in names.items() if given.given(name)}
     if given.on("tls") or given.on("tlsverify"):
@@ -134,7 +134,7 @@ def _help(words: list[str]) -> int:
 
 
 def script() -> None:
-    """Be the program `nn`: like main, but without the time Python takes to tidy up after itself."""
+    """Run main as the program `nn`, and exit without Python's clean-up, which takes time."""
     gc.disable()  # nothing lives long enough to need it
     status = main()
     _flush()

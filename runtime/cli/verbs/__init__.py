@@ -1,1 +1,1 @@
-"""The verbs of `nn`, one module a subject."""
+"""The verbs of `nn`, one module for each subject."""

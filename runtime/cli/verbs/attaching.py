@@ -1,4 +1,4 @@
-"""`nn attach`, `nn exec`, `nn start`: our terminal or pipes at a program that the daemon runs."""
+"""`nn attach`, `nn exec`, `nn start`: join our terminal or pipes to a program that the daemon runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runtime.cli.connection.client import Client
     from runtime.cli.flags.parser import Arguments, Flag
 
-_KEYS: Flag = ("detach-keys", "", "text", "KEYS", "keys that leave it running, as in ctrl-p,ctrl-q")
+_KEYS: Flag = ("detach-keys", "", "text", "KEYS", "keys to detach, as in ctrl-p,ctrl-q")
 _PROXY: Flag = ("sig-proxy", "", "bool", "", "pass signals on (on by default)")
 
 
@@ -30,7 +30,7 @@ def _need_terminal(stdin: bool, tty: bool) -> None:
 
 
 def attach(client: Client, args: Arguments) -> int:
-    """Join a running container; return its exit status when it ends meanwhile."""
+    """Join a running container; return its exit status if it ends meanwhile, else 0."""
     name = args.words[0]
     found = client.get(f"/containers/{quote(name)}/json")
     state = found["State"]
@@ -45,7 +45,7 @@ def attach(client: Client, args: Arguments) -> int:
 
 
 def _attached(client: Client, args: Arguments, found: dict[str, Any], *, stdin: bool, begin: bool) -> int:
-    """Attach to a container, start it when it shall begin, and serve it."""
+    """Attach to a container, start it if `begin`, and serve it to its end."""
     container, tty = found["Id"], bool(found["Config"].get("Tty"))
     _need_terminal(stdin, tty)
     detach_keys.choose(args, terminal=stdin and tty)
@@ -75,7 +75,7 @@ def start(client: Client, args: Arguments) -> int:
         stdin = args.on("interactive") and bool(found["Config"].get("OpenStdin"))
         return _attached(client, args, found, stdin=stdin, begin=not found["State"]["Running"])
     if client.private:
-        raise CliError("start: with --local a container ends with its command; give -a or -i")
+        raise CliError("start: with --local a container ends with the command; give -a or -i")
     return batch.in_order(args.words, lambda name: client.post(f"/containers/{quote(name)}/start"))
 
 
@@ -125,7 +125,7 @@ def _exec_body(args: Arguments, stdin: bool, detach: bool) -> dict[str, Any]:
 
 
 _EXEC_FLAGS: tuple[Flag, ...] = (
-    ("detach", "d", "bool", "", "do not wait for it"),
+    ("detach", "d", "bool", "", "run it in the background"),
     _KEYS,
     ("env", "e", "many", "NAME[=VALUE]", "set a variable"),
     ("env-file", "", "many", "FILE", "set variables, one a line"),
@@ -136,12 +136,16 @@ _EXEC_FLAGS: tuple[Flag, ...] = (
     ("workdir", "w", "text", "DIR", "working directory"),
 )
 _START_FLAGS: tuple[Flag, ...] = (
-    ("attach", "a", "bool", "", "show its output, pass signals on, end with its status"),
-    ("interactive", "i", "bool", "", "attach our standard input, too"),
+    ("attach", "a", "bool", "", "attach to its output and signals, exit with its status"),
+    ("interactive", "i", "bool", "", "attach standard input, too"),
     _KEYS,
     _PROXY,
 )
-_ATTACH_FLAGS: tuple[Flag, ...] = (("no-stdin", "", "bool", "", "do not attach our input"), _KEYS, _PROXY)
+_ATTACH_FLAGS: tuple[Flag, ...] = (
+    ("no-stdin", "", "bool", "", "do not attach standard input"),
+    _KEYS,
+    _PROXY,
+)
 ATTACH = Verb(attach, "CONTAINER", _ATTACH_FLAGS, least=1, most=1, example="nn attach web")
 EXEC = Verb(
     execute,

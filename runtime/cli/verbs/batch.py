@@ -1,6 +1,6 @@
-"""The same for each of several words: what can be done is done, the rest is told, and the status is 1.
+"""Do the same for each of several words: print failures and go on; the status is then 1.
 
-forced: what is not there is told all the same, but is no failure, as docker's --force has it.
+forced: a missing object is reported, but is not a failure, as with docker's --force.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def in_order(words: Sequence[str], act: Callable[[str], object], *, forced: bool = False) -> int:
-    """Do it in turn; print each word that worked, or the text that `act` returns."""
+    """Act on one word after the other; print each word that worked, or the text that `act` returns."""
     status = 0
     for word in words:
         status = max(status, _one(word, act, forced))
@@ -24,9 +24,9 @@ def in_order(words: Sequence[str], act: Callable[[str], object], *, forced: bool
 
 
 def in_parallel(words: Sequence[str], act: Callable[[str], object], *, forced: bool = False) -> int:
-    """Do it for all words at the same time, for what may take long; the order of lines is that of the words.
+    """Act on all words at the same time, for what may take long; the output is in the order of the words.
 
-    `act` uses a client of its own: a connection serves one request at a time.
+    `act` makes its own client, since a connection serves one request at a time.
     """
     if len(words) == 1:
         return in_order(words, act, forced=forced)
@@ -43,12 +43,12 @@ def _resulting(future: Future[object]) -> Callable[[str], object]:
 
 def _one(word: str, act: Callable[[str], object], forced: bool) -> int:
     try:
-        said = act(word)
+        result = act(word)
     except CliError as error:
         sys.stdout.flush()
         print(f"nn: {error}", file=sys.stderr)
         return 0 if forced and isinstance(error, DaemonError) and error.code == 404 else 1
-    text = said if isinstance(said, str) else word
+    text = result if isinstance(result, str) else word
     if text:
         print(text)
     return 0

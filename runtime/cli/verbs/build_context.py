@@ -1,4 +1,4 @@
-"""What `nn build` sends: a directory without the files of .dockerignore, or what standard input holds."""
+"""The context that `nn build` sends: a directory without what .dockerignore names, or standard input."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def from_directory(context: str, file: str) -> tuple[Iterator[bytes], str]:
 
 
 def from_repository(root: Path, file: str) -> tuple[Iterator[bytes], str]:
-    """The same of a clone, which reads no Dockerfile outside of itself."""
+    """The same for a clone; its Dockerfile has to be inside it."""
     if file == "-":
         return _with_dockerfile(root, sys.stdin.buffer.read())
     name = _within(root, root / file if file else _usual(root))
@@ -51,17 +51,17 @@ def from_repository(root: Path, file: str) -> tuple[Iterator[bytes], str]:
 
 
 def _usual(root: Path) -> Path:
-    """The Dockerfile where none is named: docker takes one in small letters, too."""
+    """Return the Dockerfile when -f does not name one; docker accepts `dockerfile`, too."""
     small = root / "dockerfile"
     return small if small.exists() and not os.path.lexists(root / "Dockerfile") else root / "Dockerfile"
 
 
 def _within(root: Path, dockerfile: Path) -> str | None:
-    """Return the Dockerfile's name in a context, None when it lies elsewhere."""
+    """Return the Dockerfile's name in a context, None when it is outside."""
     whole, top = Path(os.path.realpath(dockerfile)), root.resolve()
     inside = whole.is_relative_to(top)
     if not whole.is_file():
-        raise CliError(f"there is no Dockerfile {dockerfile}; -f FILE names another", 1)
+        raise CliError(f"there is no Dockerfile {dockerfile}; name another with -f FILE", 1)
     return whole.relative_to(top).as_posix() if inside else None
 
 
@@ -70,7 +70,7 @@ def _packed(root: Path, name: str) -> tuple[Iterator[bytes], str]:
 
 
 def _with_dockerfile(root: Path, data: bytes) -> tuple[Iterator[bytes], str]:
-    """A context whose Dockerfile lies elsewhere: it comes first, by a name that is free and never copied."""
+    """Return a context with a Dockerfile from elsewhere: first, under a free name that is not copied."""
     name = f".dockerfile.{secrets.token_hex(8)}"
     files = (one for one in context_files(root, rules(root, name)) if one[1] != ".dockerignore")
     path = root / ".dockerignore"
@@ -80,7 +80,7 @@ def _with_dockerfile(root: Path, data: bytes) -> tuple[Iterator[bytes], str]:
 
 
 def from_input(file: str) -> tuple[Iterator[bytes], str]:
-    """Standard input: an archive (as its first bytes tell), or a Dockerfile without a context."""
+    """Return what standard input has: an archive, by its first bytes, or a Dockerfile without a context."""
     pieces = read("-")
     first = b""
     for piece in pieces:
@@ -100,9 +100,9 @@ def from_input(file: str) -> tuple[Iterator[bytes], str]:
 
 
 def rules(root: Path, dockerfile: str) -> Ignored:
-    """Return what the file beside the Dockerfile, or else the one in the root, leaves out.
+    """Return the rules of DOCKERFILE.dockerignore, or else of .dockerignore.
 
-    The daemon needs that file and the Dockerfile, so both go in any case; it removes them if they are named.
+    The daemon needs both files, so they are always sent; it removes them if a rule names them.
     """
     paths = (root / f"{dockerfile}.dockerignore", root / ".dockerignore")
     text = next((path.read_text("utf-8", "surrogateescape") for path in paths if path.is_file()), "")
@@ -117,7 +117,7 @@ def rules(root: Path, dockerfile: str) -> Ignored:
 
 
 def context_files(root: Path, ignored: Ignored) -> Iterator[tuple[Path, str]]:
-    """Yield what of a directory is sent, as (path, name), sorted."""
+    """Yield the files of a directory to send, as (path, name), sorted."""
     yield from _below(root, "", ignored, None)
 
 

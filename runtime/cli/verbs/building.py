@@ -1,4 +1,4 @@
-"""`nn build`: the classic builder, which gets the whole context as a tar."""
+"""`nn build`: send the context as a tar to the daemon's classic builder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def build(client: Client, args: Arguments) -> int:
-    """Build an image; print what the steps print, with -q its id only."""
+    """Build an image; print the steps' output, with -q only the image's id."""
     context, file = args.words[0], args.text("file")
     query = _query(args)
     if file == "-" == context:
@@ -36,7 +36,7 @@ def build(client: Client, args: Arguments) -> int:
         return _send(client, args, query, *from_input(file))
     if os.path.lexists(context):
         return _send(client, args, query, *from_directory(context, file))
-    from runtime.cli.verbs import cloning  # it takes long to load
+    from runtime.cli.verbs import cloning  # slow to import
 
     if cloning.is_git(context):
         with cloning.cloned(context) as root:
@@ -54,25 +54,25 @@ def build(client: Client, args: Arguments) -> int:
 def _send(
     client: Client, args: Arguments, query: Query, body: Iterator[bytes] | None, dockerfile: str
 ) -> int:
-    """Send a context with the Dockerfile's name in it, and show what comes of it."""
+    """Send a context and the Dockerfile's name in it; show the build."""
     query["dockerfile"] = dockerfile or None
     out = io.StringIO() if args.on("quiet") else sys.stdout
-    body = _told(body, out) if body is not None else None
+    body = _with_progress(body, out) if body is not None else None
     headers = (("Content-Type", "application/x-tar"), *all_headers())
     lines = client.lines("POST", "/build", query, body, headers)
     try:
         extras = progress.follow(_identity_of(lines) if args.on("quiet") else lines, out=out)
     except CliError as error:
         if isinstance(out, io.StringIO):
-            sys.stderr.write(out.getvalue())  # what was to be quiet tells why it failed
+            sys.stderr.write(out.getvalue())  # with -q the output is shown only when the build fails
         if any(repr(name) in error.message for name in args.many("tag")):
-            raise CliError(error.message) from error  # a flag that is wrong, which only the daemon can tell
+            raise CliError(error.message) from error  # a wrong flag, which only the daemon finds: status 125
         raise
     return _finish(args, extras)
 
 
-def _told(pieces: Iterator[bytes], out: TextIO) -> Iterator[bytes]:
-    """Yield a context's pieces; show how far they are, or without a terminal how many bytes they were."""
+def _with_progress(pieces: Iterator[bytes], out: TextIO) -> Iterator[bytes]:
+    """Yield a context's pieces and show progress; without a terminal only the total at the end."""
     if out is sys.stdout and sys.stderr.isatty():
         yield from progress.counted(pieces, "sending build context")
         return
@@ -84,7 +84,7 @@ def _told(pieces: Iterator[bytes], out: TextIO) -> Iterator[bytes]:
 
 
 def _identity_of(lines: Iterator[progress.Message]) -> Iterator[progress.Message]:
-    """With q=1 the daemon's stream is the id alone, or what led to a failure."""
+    """Turn the stream of q=1, which is the id alone or the output of a failed build, into messages."""
     for line in lines:
         text = str(line.get("stream") or "").strip()
         yield {"aux": {"ID": text}} if text.startswith("sha256:") else line
@@ -100,7 +100,7 @@ def _finish(args: Arguments, extras: list[progress.Message]) -> int:
 
 
 def _write_id(args: Arguments, identity: str) -> None:
-    """Write the image's id to --iidfile; for "" remove it, lest an old one is left when the build fails."""
+    """Write the image's id to --iidfile; for "" remove the file, so that a failed build leaves no old id."""
     path = Path(args.text("iidfile"))
     try:
         if identity:
@@ -151,33 +151,33 @@ def _query(args: Arguments) -> Query:
 
 
 _FLAGS: tuple[Flag, ...] = (
-    ("add-host", "", "many", "NAME:IP", "a line of /etc/hosts"),
+    ("add-host", "", "many", "NAME:IP", "add a line to /etc/hosts"),
     ("build-arg", "", "many", "NAME[=VALUE]", "set a variable of ARG"),
-    ("cache-from", "", "many", "IMAGE", "images whose steps may be taken"),
+    ("cache-from", "", "many", "IMAGE", "images whose steps may be reused"),
     ("cgroup-parent", "", "text", "CGROUP", "parent cgroup of the steps"),
-    ("compress", "", "bool", "", "for docker's sake: the way to a socket needs none"),
+    ("compress", "", "bool", "", "accepted and ignored: the context is not compressed"),
     ("cpu-period", "", "int", "US", "period of the CPU quota"),
     ("cpu-quota", "", "int", "US", "CPU time in each period"),
     ("cpu-shares", "c", "int", "N", "relative weight, 1024 is usual"),
     ("cpuset-cpus", "", "text", "LIST", "cores it may run on, as in 0-1,3"),
     ("cpuset-mems", "", "text", "LIST", "memory nodes it may use"),
-    ("disable-content-trust", "", "bool", "", "for docker's sake: nn knows no content trust"),
+    ("disable-content-trust", "", "bool", "", "accepted and ignored: nn has no content trust"),
     ("file", "f", "text", "FILE", "the Dockerfile, - for standard input"),
     ("force-rm", "", "bool", "", "remove a failed step's container, too"),
     ("iidfile", "", "text", "FILE", "write the image's id to a file"),
-    ("isolation", "", "text", "KIND", "only 'default' is known"),
+    ("isolation", "", "text", "KIND", "only 'default' is supported"),
     ("label", "", "many", "NAME=VALUE", "set a label"),
-    ("memory", "m", "text", "BYTES", "most memory of a step"),
-    ("memory-swap", "", "text", "BYTES", "most memory and swap together"),
+    ("memory", "m", "text", "BYTES", "memory limit of a step"),
+    ("memory-swap", "", "text", "BYTES", "limit of memory and swap together"),
     ("network", "", "text", "NETWORK", "network of RUN's containers"),
-    ("no-cache", "", "bool", "", "do every step again"),
+    ("no-cache", "", "bool", "", "run every step again"),
     ("platform", "", "text", "OS/ARCH", "which of an image's platforms"),
     ("pull", "", "bool", "", "get newer base images"),
     ("quiet", "q", "bool", "", "print the image's id only"),
     ("rm", "", "bool", "", "remove steps' containers (on by default)"),
-    ("security-opt", "", "many", "OPTION", "weaken or harden the steps"),
+    ("security-opt", "", "many", "OPTION", "security option of the steps"),
     ("shm-size", "", "text", "BYTES", "size of /dev/shm"),
-    ("squash", "", "bool", "", "one layer of all"),
+    ("squash", "", "bool", "", "make one layer of all steps"),
     ("tag", "t", "many", "NAME[:TAG]", "give it a name"),
     ("target", "", "text", "STAGE", "build up to this stage"),
     ("ulimit", "", "many", "NAME=SOFT[:HARD]", "a resource limit"),

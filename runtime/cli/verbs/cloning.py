@@ -1,7 +1,7 @@
-"""`nn build URL.git[#REF[:DIR]]`: cloned here, as docker's client does, with the host's git.
+"""`nn build URL.git[#REF[:DIR]]`: clone with the host's git, as docker's client does.
 
-Whose repository it is, is not known: git gets no shell and no word that could be an option, asks nobody for a
-password, and takes no way but those of docker's; links of the repository lead nowhere outside of it.
+The repository is not trusted: git runs without a shell, gets no word that could be an option, does not ask
+for a password and uses only the protocols that docker allows; links in the repository cannot lead out of it.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _MOST_LINKS = 255
 
 
 def is_git(context: str) -> bool:
-    """Whether docker takes a context for a repository to clone."""
+    """Whether docker would clone this context."""
     return _URL.fullmatch(context) is not None
 
 
 @contextlib.contextmanager
 def cloned(url: str) -> Iterator[Path]:
-    """Clone into a directory that goes in the end; yield the one to build in. CliError (1) if it fails."""
+    """Clone into a temporary directory; yield the directory to build in. CliError (1) if it fails."""
     remote, reference, directory = parse(url)
     found = shutil.which("git")
-    if found is None or not Path(found).is_absolute():  # a PATH with an empty part names where we are
+    if found is None or not Path(found).is_absolute():  # an empty part of PATH is the working directory
         raise CliError(
             "unable to prepare context: unable to find 'git': executable file not found in $PATH; install it",
             1,
@@ -52,9 +52,9 @@ def cloned(url: str) -> Iterator[Path]:
 
 
 def parse(url: str) -> tuple[str, str, str]:
-    """`URL#REF:DIR` → the URL, what to check out (`master` for want of another), the directory in it."""
+    """`URL#REF:DIR` → the URL, what to check out (default `master`), the directory in it."""
     remote, _, fragment = url.partition("#")
-    fragment = fragment if remote.startswith("git@") else unquote(fragment)  # scp's form is no URL
+    fragment = fragment if remote.startswith("git@") else unquote(fragment)  # scp's form is not a URL
     reference, _, directory = fragment.partition(":")
     if not remote.startswith(_SCHEMES):
         remote = f"https://{remote}"
@@ -76,7 +76,7 @@ class _Git:
         }
 
     def run(self, *words: str) -> str:
-        """Run it; return what it says when it fails, "" else."""
+        """Run git; return its output when it fails, else ""."""
         done = subprocess.run(
             [self._program, *words],
             cwd=self._root,
@@ -86,31 +86,33 @@ class _Git:
             stderr=subprocess.STDOUT,
             check=False,
         )
-        said = done.stdout.decode(errors="replace").strip()
-        return (said or f"exit status {done.returncode}") if done.returncode else ""
+        output = done.stdout.decode(errors="replace").strip()
+        return (output or f"exit status {done.returncode}") if done.returncode else ""
 
 
 def _clone(git: _Git, remote: str, reference: str) -> None:
-    """Get one commit and its submodules, by docker's steps."""
+    """Fetch one commit and its submodules, in docker's steps."""
     _must("failed to init repo", git.run("init"))
     _must("failed add origin repo", git.run("remote", "add", "--", "origin", remote))
     if git.run("fetch", "--depth", "1", "origin", "--", reference):
-        # a server of plain files cannot cut the history short
+        # a server of plain files cannot send a part of the history
         _must("error fetching", git.run("fetch", "origin", "--", reference))
-    said = git.run("checkout", reference, "--")
-    if said and git.run("checkout", "FETCH_HEAD", "--"):
-        _must(f"error checking out {reference}", said)
+    failure = git.run("checkout", reference, "--")
+    if failure and git.run("checkout", "FETCH_HEAD", "--"):
+        _must(f"error checking out {reference}", failure)
     submodules = ("submodule", "update", "--init", "--recursive", "--depth=1")
     _must("error initializing submodules", git.run(*submodules))
 
 
-def _must(step: str, said: str) -> None:
-    if said:
-        raise CliError(f"unable to prepare context: unable to 'git clone' to a directory: {step}: {said}", 1)
+def _must(step: str, failure: str) -> None:
+    if failure:
+        raise CliError(
+            f"unable to prepare context: unable to 'git clone' to a directory: {step}: {failure}", 1
+        )
 
 
 def _inside(root: Path, directory: str) -> Path:
-    """Return a directory of a clone, whose links are followed as if the clone were all there is."""
+    """Return a directory of a clone; its links are followed as if the clone were the root."""
     found, rest, links = root, directory.split("/")[::-1], 0
     while rest:
         part = rest.pop()
@@ -135,7 +137,7 @@ def _inside(root: Path, directory: str) -> Path:
 
 
 def _contain_rules(root: Path) -> None:
-    """Refuse a .dockerignore that is a link out of the clone: its lines may be sent."""
+    """Refuse a .dockerignore that links out of the clone: its lines could be sent."""
     for path in root.rglob("*.dockerignore"):
         if not Path(os.path.realpath(path)).is_relative_to(root):  # resolve() raises for a loop of links
             raise CliError(

@@ -86,7 +86,7 @@ def top(client: Client, args: Arguments) -> int:
 
 
 def diff(client: Client, args: Arguments) -> int:
-    """List what a container changed: C changed, A added, D deleted."""
+    """List the files that a container changed: C changed, A added, D deleted."""
     found = client.get(f"/containers/{quote(args.words[0])}/changes") or []
     if args.on("json"):
         return tables.documents(found)
@@ -99,7 +99,7 @@ def diff(client: Client, args: Arguments) -> int:
 
 
 def logs(client: Client, args: Arguments) -> int:
-    """Show what a container printed, its errors on our standard error."""
+    """Show a container's output, its standard error on ours."""
     name = args.words[0]
     query: Query = {
         "stdout": True,
@@ -126,7 +126,7 @@ def logs(client: Client, args: Arguments) -> int:
 
 
 def _framed(client: Client, name: str, kind: str) -> bool:
-    """Whether both streams come in one, in frames; only newer daemons say so in the content type."""
+    """Whether the log is in frames of both streams; only newer daemons have that in the content type."""
     if "multiplexed" in kind:
         return True
     return not Client(client.endpoint).get(f"/containers/{quote(name)}/json")["Config"].get("Tty")
@@ -136,7 +136,7 @@ def _framed(client: Client, name: str, kind: str) -> bool:
 
 
 def update_body(args: Arguments) -> dict[str, Any]:
-    """Flags → the body of `POST /containers/ID/update`; only what was given."""
+    """Flags → the body of `POST /containers/ID/update`; only given ones."""
     found: dict[str, Any] = {name: args.number(key) for key, name in _NUMBERS.items() if args.given(key)}
     found |= {name: args.text(key) for key, name in _TEXTS.items() if args.given(key)}
     for key, name in _SIZES.items():
@@ -177,11 +177,11 @@ TOP = Verb(
 DIFF = Verb(diff, "CONTAINER", (JSON,), least=1, most=1, example="nn diff web")
 _LOGS_FLAGS: tuple[Flag, ...] = (
     ("details", "", "bool", "", "show the log's extra attributes"),
-    ("follow", "f", "bool", "", "go on while it runs"),
-    ("since", "", "text", "TIME", "from then on: 2026-01-31T10:00:00Z, or 10m ago"),
+    ("follow", "f", "bool", "", "follow the log while it runs"),
+    ("since", "", "text", "TIME", "from this time on, as in 2026-01-31T10:00:00Z or 10m (ago)"),
     ("tail", "n", "text", "N", "the last N lines"),
-    ("timestamps", "t", "bool", "", "show when each line was printed"),
-    ("until", "", "text", "TIME", "up to then"),
+    ("timestamps", "t", "bool", "", "show the time of each line"),
+    ("until", "", "text", "TIME", "up to this time"),
 )
 LOGS = Verb(logs, "CONTAINER", _LOGS_FLAGS, least=1, most=1, example="nn logs -f --tail 100 web")
 UPDATE = Verb(

@@ -22,10 +22,10 @@ _FIELDS = "write host=ADDRESS[,ca=FILE,cert=FILE,key=FILE,skip-tls-verify=true],
 
 
 def create(_client: Client, args: Arguments) -> int:
-    """Keep a daemon's address under a name."""
+    """Store a daemon's address under a name."""
     name = check_name(args.words[0])
     if name == "default" or name in stored():
-        raise CliError(f"context {name} is there already; `nn context update {name}` changes it", 1)
+        raise CliError(f"context {name} already exists; change it with `nn context update {name}`", 1)
     _save(name, args, DaemonContext(name, DEFAULT_HOST), {})
     print(name)
     return 0
@@ -35,7 +35,7 @@ def update(_client: Client, args: Arguments) -> int:
     """Change a context."""
     name = args.words[0]
     if name == "default":
-        raise CliError("the context default is what the environment says; create one of another name", 1)
+        raise CliError("the context default is set by the environment; create one with another name", 1)
     old = load(name)
     _save(name, args, old, {one: path.read_bytes() for one, path in old.files().items()})
     print(name)
@@ -43,7 +43,7 @@ def update(_client: Client, args: Arguments) -> int:
 
 
 def _save(name: str, args: Arguments, old: DaemonContext, files: dict[str, bytes]) -> None:
-    """Write a context: what flags say, in place of what was there."""
+    """Store a context: its old settings, changed by the flags."""
     made = DaemonContext(name, old.host, args.text("description", old.description), old.skip_verify)
     source = args.text("from")
     for field, value in _fields(args.text("docker")):
@@ -115,7 +115,7 @@ def use(_client: Client, args: Arguments) -> int:
     if chosen:
         import sys
 
-        print(f"nn: warning: {chosen[0]} is set and goes before it; unset it", file=sys.stderr)
+        print(f"nn: warning: {chosen[0]} is set and takes precedence; unset it", file=sys.stderr)
     return 0
 
 
@@ -139,7 +139,7 @@ def remove(_client: Client, args: Arguments) -> int:
 
 
 def inspect(_client: Client, args: Arguments) -> int:
-    """Show all of contexts, the one in use without a name."""
+    """Show contexts' details; without a name those of the context in use."""
     found = [load(name).document() for name in args.words or [current()]]
     form = args.text("format")
     if form:
@@ -149,9 +149,9 @@ def inspect(_client: Client, args: Arguments) -> int:
 
 
 _SAVED: tuple[Flag, ...] = (
-    ("description", "", "text", "TEXT", "for people"),
+    ("description", "", "text", "TEXT", "a description"),
     ("docker", "", "text", "FIELDS", _FIELDS.removeprefix("write ")),
-    ("from", "", "text", "CONTEXT", "copy another one"),
+    ("from", "", "text", "CONTEXT", "copy another context"),
 )
 _FORM: Flag = ("format", "f", "text", "TEMPLATE", FORMAT[4])
 _NEW = "nn context create far --docker host=ssh://admin@far"
@@ -165,7 +165,7 @@ SHOW = Verb(show, "", example="nn context show")
 RM = Verb(
     remove,
     "NAME...",
-    (("force", "f", "bool", "", "although it is in use"),),
+    (("force", "f", "bool", "", "remove it even if it is in use"),),
     least=1,
     most=-1,
     example="nn context rm far",

@@ -1,4 +1,4 @@
-"""`nn cp`, by docker's rules: https://docs.docker.com/reference/cli/docker/container/cp/."""
+"""`nn cp`, with docker's rules: https://docs.docker.com/reference/cli/docker/container/cp/."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 _DIRECTORY, _LINK = 1 << 31, 1 << 27  # Go's bits of os.FileMode
 _AS_DIRECTORY = ("/", "/.")
-"""Ends of a path that can only be a directory's."""
+"""Ends of a path that names a directory."""
 
 
 class Place(NamedTuple):
-    """One side of a copy. container: "" for here. path: as written, perhaps with `/` or `/.` at its end."""
+    """One side of a copy. container: "" for this host. path: as written, with `/` or `/.` at its end."""
 
     container: str
     path: str
 
 
 def place(text: str) -> Place:
-    """`web:/etc/hosts`, `./a:b`, `-` → where that is."""
+    """`web:/etc/hosts`, `./a:b`, `-` → its place."""
     container, colon, path = text.partition(":")
     if not colon or text.startswith((".", "/")) or not container:
         return Place("", text)
@@ -47,12 +47,10 @@ def place(text: str) -> Place:
 
 
 def copy(client: Client, args: Arguments) -> int:
-    """Copy between a container and here."""
+    """Copy between a container and this host."""
     source, target = (place(word) for word in args.words)
     if source.container and target.container:
-        raise CliError(
-            "copying between containers is not supported; copy to a place here and on from there", 1
-        )
+        raise CliError("copying between containers is not supported; copy to this host first", 1)
     if not (source.container or target.container):
         raise CliError(
             "must specify at least one container source or target; write CONTAINER:PATH for one", 1
@@ -78,20 +76,20 @@ def _stat_of(headers: dict[str, str]) -> dict[str, Any]:
 
 
 def _stat(client: Client, container: str, path: str) -> dict[str, Any] | None:
-    """Look at a path of a container; None when it is not there."""
+    """Return the stat of a container's path, None when it does not exist."""
     try:
         answer = client.open("HEAD", _archive(container), {"path": path})
     except DaemonError as error:
         if error.code != 404:
             raise
-        client.get(f"/containers/{quote(container)}/json")  # says so when it is the container that is missing
+        client.get(f"/containers/{quote(container)}/json")  # raises when the container does not exist
         return None
     client.keep(answer)
     return _stat_of(answer.headers)
 
 
 def _followed(client: Client, container: str, path: str) -> str:
-    """The path that a link at its end leads to."""
+    """Return a path with the link at its end followed."""
     found = _stat(client, container, path)
     if found is None or not found["mode"] & _LINK or not found.get("linkTarget"):
         return path
@@ -106,7 +104,7 @@ def _out(client: Client, args: Arguments, source: Place, target: str) -> int:
     answer = client.open("GET", _archive(source.container), {"path": path})
     if target == "-":
         if sys.stdout.isatty():
-            raise CliError("a tar on a terminal is of no use; redirect the output", 1)
+            raise CliError("a terminal cannot show a tar; redirect the output", 1)
         for piece in answer.pieces():
             write(1, piece)
         return 0
@@ -114,21 +112,21 @@ def _out(client: Client, args: Arguments, source: Place, target: str) -> int:
     base, content_only = _target_of(source.path, target, directory)
     stream = packing.PieceReader(answer.pieces())
     _unpack(stream, base, content_only=content_only, keep_owner=args.on("archive"))
-    while stream.read(PIECE):  # what is behind the tar's end
+    while stream.read(PIECE):  # what follows the tar's end
         pass
     return stream.count
 
 
 def _target_of(source: str, target: str, directory: bool) -> tuple[Path, bool]:
-    """Where the first part of the tar's names comes to lie, and whether it is a directory's content only."""
-    path = _led_to(Path(target))
+    """Return the path of the tar's topmost name here, and whether only a directory's content is copied."""
+    path = _link_target(Path(target))
     if path.is_dir():
         content_only = PurePosixPath(source).name in ("", ".") or source.endswith("/.")
         return (path, True) if content_only else (path / _last(source), False)
     if path.exists() and directory:
-        raise CliError(f"copy {source} to {target}: cannot copy directory, for there is a file", 1)
+        raise CliError(f"copy {source} to {target}: cannot copy directory over a file", 1)
     if path.exists() and target.endswith(_AS_DIRECTORY):
-        raise CliError(f"copy {source} to {target}: not a directory, as its end says", 1)
+        raise CliError(f"copy {source} to {target}: it ends in /, so it must be a directory", 1)
     if _needs_directory(target, directory):
         raise CliError(f"copy {source} to {target}: there is no such directory; make it first", 1)
     if not path.parent.is_dir():
@@ -137,18 +135,18 @@ def _target_of(source: str, target: str, directory: bool) -> tuple[Path, bool]:
 
 
 def _needs_directory(target: str, directory: bool) -> bool:
-    """Whether a target has to be a directory that is there: one that comes makes `new/`, but not `new/.`."""
+    """Whether a missing target must be an existing directory: copying one creates `new/`, but not `new/.`."""
     return target.endswith("/.") or (target.endswith("/") and not directory)
 
 
-def _led_to(path: Path) -> Path:
-    """What a link at the end of a target leads to: the link stays, and need not lead to anything yet."""
+def _link_target(path: Path) -> Path:
+    """Return what a link at a target's end leads to; it need not exist, and the link stays."""
     if not path.is_symlink():
         return path
-    led = Path(os.path.realpath(path))
-    if led.is_symlink():
-        raise CliError(f"copy to {path}: too many symlinks, as they lead in a circle", 1)
-    return led
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise CliError(f"copy to {path}: too many symlinks: they lead in a circle", 1)
+    return target
 
 
 def _last(source: str) -> str:
@@ -156,7 +154,7 @@ def _last(source: str) -> str:
 
 
 def _unpack(stream: io.RawIOBase, base: Path, *, content_only: bool, keep_owner: bool) -> None:
-    """Extract so that the tar's topmost name becomes `base`. Nothing is written outside of it."""
+    """Extract a tar with `base` as its topmost name. Nothing is written outside of it."""
     try:
         with tarfile.open(fileobj=io.BufferedReader(stream, PIECE), mode="r|") as archive:
             for member in archive:
@@ -172,7 +170,7 @@ def _extract(
         return
     target = _target(base, member.name)
     if target.is_dir() and not target.is_symlink() and not member.isdir():
-        raise CliError(f"copy to {target}: it is a directory, and what comes is none", 1)
+        raise CliError(f"copy to {target}: cannot replace a directory with a file", 1)
     if member.islnk():
         source = _target(base, member.linkname)
         target.unlink(missing_ok=True)
@@ -189,17 +187,17 @@ def _extract(
 
 
 def _target(base: Path, name: str) -> Path:
-    """Where a name of the tar lies here. CliError when that is outside of `base`, links followed."""
+    """Return the path for a name of the tar. CliError when it is outside of `base`, links followed."""
     rest = _below_top(name)
     target = base / rest
     within = base.resolve() if rest.parts else base.parent.resolve()
     if ".." in rest.parts or not target.parent.resolve().is_relative_to(within):
-        raise CliError(f"copy to {base}: the tar holds {name}, which lies outside; nothing more is copied", 1)
+        raise CliError(f"copy to {base}: the tar holds {name}, which is outside; nothing more is copied", 1)
     return target
 
 
 def _below_top(name: str) -> PurePosixPath:
-    """A member's name without its topmost part; of `dir/.` there is none in the tar."""
+    """Return a member's name without its topmost part, which tars of `dir/.` do not have."""
     path = PurePosixPath(name)
     parts = [part for part in path.parts if part not in ("/", ".")]
     dotted = name.startswith("./") or name == "."
@@ -216,7 +214,9 @@ def _in(client: Client, args: Arguments, source: str, target: Place) -> int:
     counted = Counted()
     if source == "-":
         if not directory:
-            raise CliError(f"{target.container}:{target.path} is no directory, as it has to be for a tar", 1)
+            raise CliError(
+                f"{target.container}:{target.path} is not a directory, where a tar could be unpacked", 1
+            )
         _put(client, args, target.container, path, counted.count(_standard_input()))
         return counted.bytes
     local = _source(source, follow=args.on("follow-link"))
@@ -231,7 +231,7 @@ def _source(text: str, *, follow: bool) -> Path:
     if not path.exists() and not path.is_symlink():
         raise CliError(f"{text} does not exist here", 1)
     if text.endswith("/") and not path.is_dir():
-        raise CliError(f"{text} is no directory", 1)
+        raise CliError(f"{text} is not a directory", 1)
     return path.resolve() if follow or text.endswith(("/", "/.")) or text in (".", "..") else path
 
 
@@ -242,7 +242,7 @@ def _into(local: Path, source: str, path: str, *, exists: bool, directory: bool)
         content_only = source.endswith("/.") or source == "."
         return path, "." if content_only else (Path(source).name or local.name)
     if exists and is_dir:
-        raise CliError(f"copy {source} to {path}: cannot copy directory, for there is a file", 1)
+        raise CliError(f"copy {source} to {path}: cannot copy directory over a file", 1)
     if not exists and _needs_directory(path, is_dir):
         raise CliError(f"copy {source} to {path}: there is no such directory; make it first", 1)
     pure = PurePosixPath(path)
@@ -268,13 +268,13 @@ def _standard_input() -> Iterator[bytes]:
 
 
 class Counted:
-    """Counts the bytes that pass."""
+    """Counts the bytes of a stream."""
 
     def __init__(self) -> None:
         self.bytes = 0
 
     def count(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield them."""
+        """Yield the pieces."""
         for piece in pieces:
             self.bytes += len(piece)
             yield piece
@@ -282,8 +282,8 @@ class Counted:
 
 _FLAGS: tuple[Flag, ...] = (
     ("archive", "a", "bool", "", "keep owners"),
-    ("follow-link", "L", "bool", "", "copy what a link at the source leads to"),
-    ("quiet", "q", "bool", "", "say nothing, as without a terminal"),
+    ("follow-link", "L", "bool", "", "follow a link at the source's end"),
+    ("quiet", "q", "bool", "", "print nothing, as without a terminal"),
 )
 CP = Verb(
     copy, "SOURCE TARGET", _FLAGS, least=2, most=2, example="nn cp web:/etc/hosts . && nn cp ./site web:/srv"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def verify(client: Client, args: Arguments) -> int:
-    """Check images against their digests; those of a daemon's root as well, while it runs."""
+    """Check images against their digests, also in the root of a running daemon."""
     root = _root_of(client)
     from runtime.image import ImageError, ImageStore
 
@@ -38,7 +38,7 @@ def verify(client: Client, args: Arguments) -> int:
 
 
 def _root_of(client: Client) -> Path:
-    """Return the root that a verb works on, which only `nn --local` names, and make ready to open it."""
+    """Return the root of `nn --local`, ready to be opened: as root, with installed packages importable."""
     assert isinstance(client, PrivateClient)
     need_root()
     packages.activate()
@@ -46,7 +46,7 @@ def _root_of(client: Client) -> Path:
 
 
 def sweep(client: Client, args: Arguments) -> int:
-    """Free what killed daemons have left: containers, cgroups, links, tables, half-done imports."""
+    """Free what killed daemons have left: containers, cgroups, links, tables, unfinished imports."""
     root = _root_of(client)
     from runtime.api.daemon.locking import only_one
     from runtime.engine.engine import Engine
@@ -67,7 +67,7 @@ def sweep(client: Client, args: Arguments) -> int:
 
 
 def registry(_client: Client, args: Arguments) -> int:
-    """Hand all words to the server, which has flags and a help of its own."""
+    """Pass all words to the server, which has its own flags and help."""
     packages.activate()
     from runtime.image.server.__main__ import main
 

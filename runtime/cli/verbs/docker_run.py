@@ -1,4 +1,4 @@
-"""`run`, `create` and `start` in the API's own requests, as docker makes them, for any daemon."""
+"""`run`, `create` and `start` by the requests that docker's command makes, for any daemon."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def start(client: Client, container: str) -> None:
 
 
 def failure(error: DaemonError) -> CliError:
-    """Return the error of a container that did not start, with docker's exit status."""
+    """Return the error for a container that did not start, with docker's exit status."""
     text = error.message.lower()
     status = OUR_FAILURE
     if "executable file not found" in text or "no such file or directory" in text or "cannot find" in text:
@@ -70,13 +70,13 @@ def run(client: Client, container: str, body: dict[str, Any], *, keys: str, prox
 
 
 class Waiting:
-    """A wait that was asked for before the container is started."""
+    """A wait for a container's end, requested before its start."""
 
     def __init__(self, client: Client, container: str, condition: str) -> None:
         self._answer = client.open("POST", f"/containers/{container}/wait", {"condition": condition})
 
     def status(self) -> int:
-        """Return the exit status when it has come."""
+        """Wait for the end; return the exit status."""
         from runtime.cli.connection import jsontext
 
         document = jsontext.loads(self._answer.read())

@@ -24,7 +24,7 @@ _SEARCH_HEADINGS = {"StarCount": "STARS", "IsOfficial": "OFFICIAL"}
 
 
 def images(client: Client, args: Arguments) -> int:
-    """List images: a row for each name, or for each image without one."""
+    """List images: a row for each name, or one for an image without names."""
     tables.choose_format(args, "imagesFormat")
     wanted = list(args.many("filter"))
     if args.words:
@@ -80,7 +80,7 @@ def _or_unknown(shared: int, whole: int | None = None) -> str:
 
 
 def remove(client: Client, args: Arguments) -> int:
-    """Remove images; print what went."""
+    """Remove images; print what was removed."""
     query: Query = {"force": args.on("force"), "noprune": args.on("no-prune")}
 
     def act(name: str) -> str:
@@ -103,9 +103,9 @@ def tag(client: Client, args: Arguments) -> int:
 
 
 def split_tag(name: str) -> tuple[str, str]:
-    """`host:5000/app:1` → `host:5000/app`, `1`; "" for no tag. A digest counts as one.
+    """`host:5000/app:1` → `host:5000/app`, `1`; "" for no tag. A digest counts as a tag.
 
-    What has one colon too many stays whole, for the daemon to refuse.
+    A name with a colon too many stays whole, so that the daemon refuses it.
     """
     if "@" in name:
         repository, _, digest = name.partition("@")
@@ -146,11 +146,11 @@ def history(client: Client, args: Arguments) -> int:
 
 
 def commit(client: Client, args: Arguments) -> int:
-    """Make an image of a container's changes; print its id."""
+    """Make an image from a container's changes; print its id."""
     container, *target = args.words
     repository, name = split_tag(target[0]) if target else ("", "")
     if "@" in "".join(target):
-        raise CliError(f"{target[0]} has a digest, which the image itself decides; write NAME[:TAG]", 1)
+        raise CliError(f"{target[0]} has a digest, which cannot be chosen; write NAME[:TAG]", 1)
     query: Query = {
         "container": container,
         "repo": repository or None,
@@ -165,7 +165,7 @@ def commit(client: Client, args: Arguments) -> int:
 
 
 def search(client: Client, args: Arguments) -> int:
-    """Ask a registry, Docker Hub where the term names none, for images by a word of their name."""
+    """Search a registry (Docker Hub unless the term names one) for images by a word of their name."""
     query: Query = {
         "term": args.words[0],
         "limit": args.number("limit"),
@@ -182,7 +182,7 @@ def search(client: Client, args: Arguments) -> int:
 
 
 def _search_row(found: Mapping[str, Any], marks: tuple[str, str], *, truncate: bool) -> dict[str, Any]:
-    """One image. marks: how no and yes are told."""
+    """One image found. marks: the words for no and yes."""
     described = " ".join((found.get("description") or "").split())
     return {
         "Name": found["name"],
@@ -203,19 +203,19 @@ _LS_FLAGS: tuple[Flag, ...] = (
     QUIET,
 )
 _RM_FLAGS: tuple[Flag, ...] = (
-    ("force", "f", "bool", "", "although it is used by stopped containers or has several names"),
+    ("force", "f", "bool", "", "even if stopped containers use it or it has several names"),
     ("no-prune", "", "bool", "", "keep parents without a name"),
 )
 _HISTORY_FLAGS: tuple[Flag, ...] = (
     FORMAT,
-    ("human", "H", "bool", "", "sizes and times for people (on by default)"),
+    ("human", "H", "bool", "", "readable sizes and times (on by default)"),
     JSON,
     NO_TRUNC,
     QUIET,
 )
 _COMMIT_FLAGS: tuple[Flag, ...] = (
-    ("author", "a", "text", "NAME", "who made it"),
-    ("change", "c", "many", "LINE", "a Dockerfile's line, as in 'CMD [\"sh\"]'"),
+    ("author", "a", "text", "NAME", "its author"),
+    ("change", "c", "many", "LINE", "a Dockerfile instruction, as in 'CMD [\"sh\"]'"),
     ("message", "m", "text", "TEXT", "a comment"),
     ("pause", "p", "bool", "", "freeze the container meanwhile (on by default)"),
 )
@@ -235,7 +235,7 @@ _SEARCH_FLAGS: tuple[Flag, ...] = (
     FILTER,
     FORMAT,
     JSON,
-    ("limit", "", "int", "N", "at most so many"),
+    ("limit", "", "int", "N", "show at most N"),
     NO_TRUNC,
 )
 SEARCH = Verb(search, "TERM", _SEARCH_FLAGS, least=1, most=1, example="nn search --filter stars=10 nginx")

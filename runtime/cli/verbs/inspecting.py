@@ -1,4 +1,4 @@
-"""`nn inspect`, and `inspect` of each kind: the API's documents, or a template of each."""
+"""`nn inspect`, and `inspect` of each kind: the API's documents, or each through a template."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _fetch(client: Client, kind: str, name: str, args: Arguments) -> Any:
 
 
 def inspect(client: Client, args: Arguments) -> int:
-    """Show anything: the first kind that has the name."""
+    """Show an object: the first kind that has the name."""
     asked = args.text("type")
     if asked and asked not in KINDS:
         raise CliError(f'"{asked}" is not a valid value for --type; write {", ".join(KINDS)}', 1)
@@ -49,7 +49,8 @@ def _find(client: Client, kinds: tuple[str, ...], name: str, args: Arguments) ->
             if error.code not in (400, 404, 501) or len(kinds) == 1:
                 raise
     raise CliError(
-        f"Error: No such object: {name}; nn ps -a, nn images, nn network ls and nn volume ls list what is", 1
+        f"Error: No such object: {name}; nn ps -a, nn images, nn network ls and nn volume ls list them",
+        1,
     )
 
 
@@ -58,7 +59,7 @@ def _of(kind: str) -> Callable[[Client, Arguments], int]:
 
 
 def _all(args: Arguments, fetch: Callable[[str], Any]) -> int:
-    """Show what is found, tell what is not."""
+    """Show found objects, then report missing ones."""
     found, status = [], 0
     faults = []
     for name in args.words:
@@ -83,9 +84,9 @@ def _all(args: Arguments, fetch: Callable[[str], Any]) -> int:
 
 
 _FORMAT: Flag = ("format", "f", "text", "TEMPLATE", FORMAT[4])
-_SIZE: Flag = ("size", "s", "bool", "", "how large a container's layers are")
+_SIZE: Flag = ("size", "s", "bool", "", "show the size of a container's layers")
 _TYPE: Flag = ("type", "", "text", "KIND", ", ".join(KINDS))
-_VERBOSE: Flag = ("verbose", "v", "bool", "", "for docker's sake: there is nothing more")
+_VERBOSE: Flag = ("verbose", "v", "bool", "", "accepted and ignored: there is nothing more to show")
 _HINT = "-f '{{.State.Status}}'"
 ANY = Verb(inspect, "NAME...", (_FORMAT, _SIZE, _TYPE), least=1, most=-1, example=f"nn inspect {_HINT} web")
 CONTAINER = Verb(

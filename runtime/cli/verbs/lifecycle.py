@@ -12,12 +12,18 @@ if TYPE_CHECKING:
     from runtime.cli.connection.client import Query
     from runtime.cli.flags.parser import Arguments, Flag
 
-_TIME: Flag = ("time|timeout", "t", "int", "SECONDS", "time to stop before it is killed; -1: wait forever")
+_TIME: Flag = (
+    "time|timeout",
+    "t",
+    "int",
+    "SECONDS",
+    "time it may take to stop before KILL; -1: wait forever",
+)
 _SIGNAL: Flag = ("signal", "s", "text", "SIGNAL", "signal to send")
 
 
 def _change(client: Client, args: Arguments, verb: str, query: Query | None = None) -> int:
-    """POST the same to every container, at once."""
+    """POST the same request for every container, in parallel."""
 
     def act(name: str) -> None:
         Client(client.endpoint).post(f"/containers/{quote(name)}/{verb}", query)
@@ -75,7 +81,7 @@ def wait(client: Client, args: Arguments) -> int:
 
 _WORDS = "CONTAINER..."
 _RM_FLAGS: tuple[Flag, ...] = (
-    ("force", "f", "bool", "", "kill it when it runs"),
+    ("force", "f", "bool", "", "kill it if it runs"),
     ("link", "l", "bool", "", "remove the link of that name, not the container"),
     ("volumes", "v", "bool", "", "remove its anonymous volumes, too"),
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from runtime.cli.connection import jsontext
 from runtime.cli.connection.client import filters
 from runtime.cli.flags import times
@@ -76,7 +74,7 @@ def row(found: Mapping[str, Any], *, truncate: bool = True) -> dict[str, Any]:
 
 
 def names(found: Any, truncate: bool) -> str:
-    """`/web`, `/other/alias` → `web`; links too when not truncated."""
+    """`/web`, `/other/alias` → `web`; links, too, unless truncated."""
     bare = [name.lstrip("/") for name in found]
     return ",".join(name for name in bare if not truncate or "/" not in name)
 
@@ -122,21 +120,16 @@ def _range(kind: str, address: str, inside: int, outside: int, more: int) -> str
     return f"{host}:{published}->{within}/{kind}"
 
 
-def seconds_since(started: float) -> str:
-    """How long something runs, as docker words it."""
-    return times.ago(time.time() - started)
-
-
 _FLAGS: tuple[Flag, ...] = (
-    ("all", "a", "bool", "", "those that do not run, too"),
+    ("all", "a", "bool", "", "show stopped ones, too"),
     FILTER,
     FORMAT,
     JSON,
-    ("last", "n", "int", "N", "the N newest, whatever their state"),
-    ("latest", "l", "bool", "", "the newest, whatever its state"),
+    ("last", "n", "int", "N", "show the N newest, in any state"),
+    ("latest", "l", "bool", "", "show the newest, in any state"),
     NO_TRUNC,
     QUIET,
-    ("size", "s", "bool", "", "how large their layers are"),
+    ("size", "s", "bool", "", "show the size of their layers"),
 )
 LS = Verb(
     containers, "", _FLAGS, example="nn ps -a --filter status=exited --format '{{.Names}}: {{.Status}}'"

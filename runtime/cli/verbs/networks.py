@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def create(client: Client, args: Arguments) -> int:
-    """Make a network; print its id."""
+    """Create a network; print its id."""
     body: dict[str, Any] = {
         "Name": args.words[0],
         "CheckDuplicate": True,
@@ -41,7 +41,7 @@ def create(client: Client, args: Arguments) -> int:
 
 
 def _ipam(args: Arguments) -> list[dict[str, Any]]:
-    """Subnets, each with the range, gateway and other addresses that lie in it."""
+    """Return the subnets, each with the range, gateway and other addresses within it."""
     import ipaddress
 
     pools: list[tuple[Any, dict[str, Any]]] = []
@@ -67,7 +67,7 @@ def _ipam(args: Arguments) -> list[dict[str, Any]]:
         for network, pool in pools:
             if address.version == network.version and address in network:
                 return pool
-        raise CliError(f'{flag} "{text}": it lies in no --subnet; give one that holds it', 1)
+        raise CliError(f'{flag} "{text}": no --subnet contains it; give one that does', 1)
 
     for flag, field, what in (("ip-range", "IPRange", "ranges"), ("gateway", "Gateway", "gateways")):
         for text in args.many(flag):
@@ -152,28 +152,28 @@ def disconnect(client: Client, args: Arguments) -> int:
 
 
 _CREATE_FLAGS: tuple[Flag, ...] = (
-    ("attachable", "", "bool", "", "for docker's sake: every network is"),
+    ("attachable", "", "bool", "", "accepted and ignored: every network is"),
     ("aux-address", "", "many", "NAME=IP", "an address that containers do not get"),
     ("driver", "d", "text", "DRIVER", "bridge (default)"),
     ("gateway", "", "many", "IP", "the bridge's own address"),
-    ("internal", "", "bool", "", "no way out of it"),
+    ("internal", "", "bool", "", "no traffic leaves it"),
     ("ip-range", "", "many", "SUBNET", "where containers' addresses come from"),
-    ("ipam-driver", "", "text", "DRIVER", "only 'default' is known"),
-    ("ipam-opt", "", "many", "NAME=VALUE", "option of it"),
-    ("ipv6", "", "bool", "", "IPv6, too"),
+    ("ipam-driver", "", "text", "DRIVER", "only 'default' is supported"),
+    ("ipam-opt", "", "many", "NAME=VALUE", "option of the IPAM driver"),
+    ("ipv6", "", "bool", "", "enable IPv6"),
     ("label", "", "many", "NAME=VALUE", "set a label"),
     ("opt", "o", "many", "NAME=VALUE", "option of the driver"),
     ("subnet", "", "many", "SUBNET", "as in 10.5.0.0/24"),
 )
 _CONNECT_FLAGS: tuple[Flag, ...] = (
-    ("alias", "", "many", "NAME", "a further name there"),
+    ("alias", "", "many", "NAME", "another name there"),
     ("driver-opt", "", "many", "NAME=VALUE", "option of the driver"),
     ("ip", "", "text", "IP", "its IPv4 address"),
     ("ip6", "", "text", "IP", "its IPv6 address"),
     ("link", "", "many", "NAME[:ALIAS]", "link to another container"),
     ("link-local-ip", "", "many", "IP", "link-local address"),
 )
-_FORCE: Flag = ("force", "f", "bool", "", "no error when it is not there")
+_FORCE: Flag = ("force", "f", "bool", "", "no error when it does not exist")
 LS = Verb(
     networks, "", (FILTER, FORMAT, JSON, NO_TRUNC, QUIET), example="nn network ls --filter driver=bridge"
 )

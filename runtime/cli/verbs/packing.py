@@ -1,4 +1,4 @@
-"""Local files → a tar, as a stream: headers and pieces of files, so that nothing big is kept in memory."""
+"""Pack local files into a tar, as a stream, so that memory use stays small."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def pack(entries: Iterable[tuple[Path, str]], *, root_owned: bool = False) -> It
 
 
 def _content(path: Path, size: int) -> Iterator[bytes]:
-    """Yield exactly `size` bytes, whatever happens to the file, and fill the last block."""
+    """Yield exactly `size` bytes, even if the file changes, and fill the last block."""
     left = size
     try:
         with path.open("rb", buffering=0) as file:
@@ -58,7 +58,7 @@ def _content(path: Path, size: int) -> Iterator[bytes]:
 
 
 def single(name: str, data: bytes) -> Iterator[bytes]:
-    """Yield the entry of one file that is in memory, without the end of a tar."""
+    """Yield the entry of one file in memory, without the end of a tar."""
     info = tarfile.TarInfo(name)
     info.size, info.mode = len(data), 0o644
     yield info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
@@ -66,7 +66,7 @@ def single(name: str, data: bytes) -> Iterator[bytes]:
 
 
 def tree(root: Path, base: str) -> Iterator[tuple[Path, str]]:
-    """Yield `root` as `base` and all below it, sorted; directories before what is in them."""
+    """Yield `root` as `base` and all below it, sorted; directories before their content."""
     yield root, base
     if root.is_symlink() or not root.is_dir():
         return
@@ -87,11 +87,11 @@ class PieceReader(io.RawIOBase):
         self.count = 0
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: object) -> int:
-        """Fill a buffer as far as a piece goes."""
+        """Read at most one piece into a buffer."""
         target = memoryview(buffer)  # type: ignore[arg-type]
         while not self._left:
             piece = next(self._pieces, None)

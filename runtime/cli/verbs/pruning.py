@@ -1,4 +1,4 @@
-"""`prune` of each kind: asks first, then says what is gone and how much space that gives."""
+"""`prune` of each kind: ask, remove, print what was removed and how much space that freed."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ def ask(question: str) -> bool:
 
 
 def _agreed(args: Arguments, warning: str, wanted: list[str]) -> bool:
-    only = f", of these only what fits {', '.join(wanted)}" if wanted else ""
+    only = f", if it matches {', '.join(wanted)}" if wanted else ""
     return args.on("force") or ask(f"WARNING! This will remove {warning}{only}.")
 
 
 def _wanted(args: Arguments) -> list[str]:
-    """Return --filter, and of the pruneFilters in docker's config.json what does not say the opposite."""
+    """Return --filter, and those pruneFilters of docker's config.json that no --filter contradicts."""
     try:
         standing = docker_setting("pruneFilters") or []
         if not isinstance(standing, list) or not all(isinstance(one, str) for one in standing):
-            raise ValueError("pruneFilters is no list of texts")
-    except ValueError as error:  # not left aside: it may spare what the user cannot do without
+            raise ValueError("pruneFilters is not a list of strings")
+    except ValueError as error:  # fatal: a filter may protect what the user needs
         raise CliError(f"read {docker_directory()}/config.json: {error}; correct it", 1) from error
     given = args.many("filter")
     return [*given, *(one for one in standing if "=" in one and _opposite(one) not in given)]
 
 
 def _opposite(wanted: str) -> str:
-    """`label=a` → `label!=a`, and back; "" for what has none."""
+    """`label=a` → `label!=a`, and back; "" for other filters."""
     name, _, value = wanted.partition("=")
     other = {"label": "label!", "label!": "label"}.get(name)
     return f"{other}={value}" if other else ""
 
 
 def _prune(client: Client, kind: str, wanted: list[str], **more: list[str]) -> int:
-    """Prune one kind, print what went, return the bytes."""
+    """Prune one kind, print what was removed, return the freed bytes."""
     answer: dict[str, Any] = client.post(f"/{kind}/prune", {"filters": filters(wanted, **more)}) or {}
     field, title = _KINDS[kind]
     gone = answer.get(field) or []
@@ -99,7 +99,7 @@ def images(client: Client, args: Arguments) -> int:
 def networks(client: Client, args: Arguments) -> int:
     """Remove networks without containers."""
     wanted = _wanted(args)
-    if _agreed(args, "all networks of your own that no container uses", wanted):
+    if _agreed(args, "all custom networks that no container uses", wanted):
         _prune(client, "networks", wanted)
     return 0
 
@@ -115,7 +115,7 @@ def volumes(client: Client, args: Arguments) -> int:
 
 
 def builder(client: Client, args: Arguments) -> int:
-    """Forget the build cache."""
+    """Remove the build cache."""
     wanted = _wanted(args)
     if not _agreed(args, "the build cache", wanted):
         return 0
@@ -130,7 +130,7 @@ def system(client: Client, args: Arguments) -> int:
     """Remove all that is unused; volumes only when asked."""
     wanted = _wanted(args)
     if args.on("volumes") and any(one.startswith("until=") for one in args.many("filter")):
-        raise CliError('volumes have no age: leave out --volumes or the filter "until"')
+        raise CliError('volumes have no age; leave out --volumes or the filter "until"')
     parts = ["all stopped containers", "all networks that no container uses"]
     parts += ["all anonymous volumes that no container uses"] if args.on("volumes") else []
     parts += ["all images that no container uses" if args.on("all") else "all images without a name"]
@@ -152,19 +152,19 @@ def _cache(client: Client, wanted: list[str]) -> int:
         answer = client.post("/build/prune", {"filters": filters(wanted)}) or {}
     except DaemonError as error:
         if error.code in (404, 501):
-            return 0  # a daemon without one
+            return 0  # a daemon without a build cache
         raise
     return int(answer.get("SpaceReclaimed") or 0)
 
 
-_FILTER: Flag = ("filter", "", "many", "NAME=VALUE", "only what fits, as in until=24h or label=a=b")
-_ALL: Flag = ("all", "a", "bool", "", "not only those without a name")
+_FILTER: Flag = ("filter", "", "many", "NAME=VALUE", "only what matches, as in until=24h or label=a=b")
+_ALL: Flag = ("all", "a", "bool", "", "those with a name, too")
 _COMMON = (FORCE, _FILTER)
 CONTAINERS = Verb(containers, "", _COMMON, example="nn container prune -f --filter until=24h")
 IMAGES = Verb(images, "", (*_COMMON, _ALL), example="nn image prune -af")
 NETWORKS = Verb(networks, "", _COMMON, example="nn network prune -f")
 VOLUMES = Verb(volumes, "", (*_COMMON, _ALL), example="nn volume prune -f")
-_KEEP: Flag = ("keep-storage", "", "text", "BYTES", "leave so much of it")
+_KEEP: Flag = ("keep-storage", "", "text", "BYTES", "keep this much of it")
 BUILDER = Verb(builder, "", (*_COMMON, _ALL, _KEEP), example="nn builder prune -f")
 SYSTEM = Verb(
     system,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def credentials() -> ModuleType:
-    """Return the module that keeps them; it needs installed packages."""
+    """Return the module that reads and writes credentials; it needs installed packages."""
     packages.activate()
     from runtime.image.registry import credentials as module
 
@@ -32,7 +32,7 @@ def credentials() -> ModuleType:
 
 
 def config_path() -> Path:
-    """Return where they are kept."""
+    """Return the file that has the credentials."""
     return Path(docker_directory()) / "config.json"
 
 
@@ -43,7 +43,7 @@ def host_of(image: str) -> str:
 
 
 def header(image: str) -> tuple[tuple[str, str], ...]:
-    """Return the header X-Registry-Auth for an image's registry; none when no user is known there."""
+    """Return the header X-Registry-Auth for an image's registry; none without credentials for it."""
     if not _configured():
         return ()
     keeper = credentials()
@@ -73,14 +73,14 @@ def all_headers() -> tuple[tuple[str, str], ...]:
 
 
 def _configured() -> bool:
-    """Whether there is docker's config.json, without which nobody has logged in."""
-    from os.path import isfile  # unlike pathlib's, False where we may not look
+    """Whether docker's config.json exists; without it there are no credentials."""
+    from os.path import isfile  # unlike pathlib's, False without permission
 
     return isfile(config_path())  # noqa: PTH113
 
 
 def _guarded(look: Callable[[], Any]) -> Any:
-    """Look up; what a broken helper says becomes our own error."""
+    """Look up credentials; turn a helper's failure into a CliError."""
     try:
         return look()
     except Exception as error:
@@ -90,11 +90,11 @@ def _guarded(look: Callable[[], Any]) -> Any:
 
 
 def login(client: Client, args: Arguments) -> int:
-    """Ask the daemon to try user and password at a registry, and keep them when they are right."""
+    """Let the daemon try user and password at a registry; store them if they are right."""
     keeper = credentials()
     host = keeper.key_of(args.words[0] if args.words else "")
     if args.given("password") and args.on("password-stdin"):
-        raise CliError("--password and --password-stdin exclude each other; leave one of them away")
+        raise CliError("use either --password or --password-stdin")
     known = keeper.lookup(host, config_path())
     user = args.text("username") or (known.username if known else "") or _ask("Username: ")
     password = _password(args)
@@ -108,7 +108,7 @@ def login(client: Client, args: Arguments) -> int:
     kept = keeper.Credential(user, "" if token else password, token)
     where = keeper.store(host, kept, config_path())
     print(answer.get("Status") or "Login Succeeded")
-    print(f"kept in {where}", file=sys.stderr)
+    print(f"stored in {where}", file=sys.stderr)
     return 0
 
 
@@ -131,7 +131,7 @@ def _ask(prompt: str) -> str:
 
 
 def logout(_client: Client, args: Arguments) -> int:
-    """Forget what login kept."""
+    """Remove what login stored."""
     keeper = credentials()
     host = keeper.key_of(args.words[0] if args.words else "")
     if keeper.erase(host, config_path()):

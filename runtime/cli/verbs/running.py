@@ -22,10 +22,10 @@ _PULL = ("missing", "always", "never")
 
 
 def run(client: "Client", args: "Arguments") -> int:
-    """Make a container and run a program in it; return the program's exit status."""
+    """Create a container and run a program in it; return the program's exit status."""
     detach = args.on("detach")
     if detach and client.private:
-        raise CliError("-d: with --local a container ends with its command; leave one of them out")
+        raise CliError("-d: with --local a container ends with the command; leave out one of them")
     body = _prepare(args, detach, joins=not detach)
     if detach or not (body["AttachStdout"] or body["AttachStderr"]):
         return _in_steps(client, args, body, detach=detach)
@@ -87,11 +87,11 @@ def _created(client: "Client", args: "Arguments", body: "dict[str, Any]") -> str
 
 
 def _prepare(args: "Arguments", detach: bool, *, joins: bool) -> "dict[str, Any]":
-    """Check what needs no daemon and return the body of create. joins: this process is to be its terminal."""
+    """Check what needs no daemon; return the body of create. joins: nn will attach its terminal."""
     if args.text("pull", "missing") not in _PULL:
         raise CliError(f'--pull "{args.text("pull")}": write missing, always or never')
     if detach and args.given("attach"):
-        raise CliError("Conflicting options: -a and -d; leave one of them away", 1)
+        raise CliError("Conflicting options: -a and -d; leave out one of them", 1)
     terminal = joins and args.on("tty") and args.on("interactive")
     if terminal and not _is_terminal(0):
         raise CliError("the input device is not a TTY; leave out -t, or run nn in a terminal", 1)
@@ -101,14 +101,14 @@ def _prepare(args: "Arguments", detach: bool, *, joins: bool) -> "dict[str, Any]
         detach_keys.choose(args, terminal=terminal)
     path = args.text("cidfile")
     if path and _exists(path):
-        raise CliError(f"--cidfile {path}: it exists; remove it, or choose another")
+        raise CliError(f"--cidfile {path}: the file exists; remove it, or name another")
     body = create_body.body(args, detach=detach)
     _warn(body["HostConfig"])
     return body
 
 
 def _warn(host: "dict[str, Any]") -> None:
-    """Say what docker's command warns of."""
+    """Print the warnings of docker's command."""
     import sys
 
     if host.get("OomKillDisable") and not host.get("Memory"):
@@ -137,7 +137,7 @@ def _exists(path: str) -> bool:
 
 
 def _note_id(args: "Arguments", container: str) -> None:
-    """Write the container's id where --cidfile says."""
+    """Write the container's id to --cidfile."""
     path = args.text("cidfile")
     if not path:
         return
@@ -149,14 +149,17 @@ def _note_id(args: "Arguments", container: str) -> None:
 
 
 def _with_image(client: "Client", args: "Arguments", act: "Callable[[], T]") -> "T":
-    """Do what needs an image; get the image when it is missing, or before, as --pull says."""
+    """Do what needs an image; pull the image when it is missing, or always, as --pull asks."""
     when = args.text("pull", "missing")
     if when == "always":
         _pull(client, args)
     try:
         return act()
     except DaemonError as error:
-        unfit = ("no such image", "image with reference")  # the other one is here for another platform
+        unfit = (
+            "no such image",
+            "image with reference",
+        )  # the second: the image here is for another platform
         if when != "missing" or error.code != 404 or not error.message.lower().startswith(unfit):
             raise
         if not args.on("quiet"):
@@ -177,7 +180,7 @@ def _pull(client: "Client", args: "Arguments") -> None:
 
 
 def create(client: "Client", args: "Arguments") -> int:
-    """Make a container and print its id."""
+    """Create a container and print its id."""
     body = _prepare(args, False, joins=False)
     try:
         print(_created(client, args, body))

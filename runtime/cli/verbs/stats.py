@@ -1,4 +1,4 @@
-"""`nn stats`: what containers use, once or live."""
+"""`nn stats`: containers' resource use, once or live."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _COLUMNS = ("ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", 
 
 
 def stats(client: Client, args: Arguments) -> int:
-    """Show containers' use of the machine; without --no-stream again every second until interrupted."""
+    """Show containers' resource use; without --no-stream every second until interrupted."""
     tables.choose_format(args, "statsFormat")
     every = args.on("all")
     names = args.words or _running(client, every)
@@ -50,7 +50,7 @@ def _running(client: Client, every: bool) -> list[str]:
 
 
 def _once(client: Client, names: list[str]) -> list[dict[str, Any]]:
-    """Ask for all at the same time: the daemon takes a second for each, as it compares two moments."""
+    """Request all in parallel: the daemon takes a second for each, to compare two samples."""
     from concurrent.futures import ThreadPoolExecutor
 
     def ask(name: str) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def _live(client: Client, args: Arguments, every: bool) -> int:
 
 
 class StatsStreams:
-    """Streams of several containers, each read by a thread; the newest document of each is kept."""
+    """Streams of several containers, each read by a thread that keeps the newest document."""
 
     def __init__(self, client: Client, names: list[str]) -> None:
         self._client = client
@@ -94,7 +94,7 @@ class StatsStreams:
             time.sleep(0.05)
 
     def follow(self, names: list[str]) -> None:
-        """Watch these, too; forget those that are not among them."""
+        """Read these streams, and stop reading all others."""
         for name in names:
             if name not in self._threads:
                 self._threads[name] = threading.Thread(target=self._read, args=(name,), daemon=True)
@@ -116,16 +116,16 @@ class StatsStreams:
 
     @property
     def busy(self) -> bool:
-        """Whether any of them is still there."""
+        """Whether any stream is still open."""
         return any(thread.is_alive() for thread in list(self._threads.values()))
 
     def latest(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return names and the newest document of each, in the order in which they were asked for."""
+        """Return names and the newest document of each, in the order they were given."""
         return [(name, self._found[name]) for name in list(self._threads) if name in self._found]
 
 
 def row(found: Mapping[str, Any], args: Arguments, asked: str) -> dict[str, Any]:
-    """One document of the API → fields by docker's names. asked: what it was asked for by."""
+    """One document of the API → fields by docker's names. asked: the name it was requested by."""
     identity = found.get("id") or ""
     used, limit = memory(found.get("memory_stats") or {})
     networks = (found.get("networks") or {}).values()
@@ -146,7 +146,7 @@ def row(found: Mapping[str, Any], args: Arguments, asked: str) -> dict[str, Any]
 
 
 def cpu(found: Mapping[str, Any]) -> float:
-    """CPU time between the document's two moments, in percent of one core."""
+    """CPU time between the document's two samples, in percent of one core."""
     now, before = found.get("cpu_stats") or {}, found.get("precpu_stats") or {}
     used = now["cpu_usage"]["total_usage"] - (before.get("cpu_usage") or {}).get("total_usage", 0)
     passed = now.get("system_cpu_usage", 0) - before.get("system_cpu_usage", 0)
@@ -155,7 +155,7 @@ def cpu(found: Mapping[str, Any]) -> float:
 
 
 def memory(found: Mapping[str, Any]) -> tuple[int, int]:
-    """Memory in use without the file cache that can be dropped, and its limit."""
+    """Memory in use without file cache that can be dropped, and the limit (bytes)."""
     details = found.get("stats") or {}
     usage = found.get("usage") or 0
     for name in ("total_inactive_file", "inactive_file"):  # cgroup v1, v2
@@ -175,10 +175,10 @@ def _blocks(found: Mapping[str, Any]) -> tuple[int, int]:
 
 
 _FLAGS: tuple[Flag, ...] = (
-    ("all", "a", "bool", "", "those that do not run, too"),
+    ("all", "a", "bool", "", "show stopped ones, too"),
     FORMAT,
     JSON,
-    ("no-stream", "", "bool", "", "once, not again and again"),
+    ("no-stream", "", "bool", "", "show once and end"),
     NO_TRUNC,
 )
 STATS = Verb(stats, "[CONTAINER...]", _FLAGS, most=-1, example="nn stats --no-stream web db")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 API_VERSION = "1.45"
 _BAD_FORMAT = 64
-"""Docker's exit status of `events` for it."""
+"""Docker's exit status of `events` for a wrong template."""
 _NO_EVENT: dict[str, Any] = {
     "Type": "", "Action": "", "Actor": {"ID": "", "Attributes": {}}, "time": 0, "timeNano": 0
 }  # fmt: skip
@@ -33,7 +33,7 @@ _NO_EVENT: dict[str, Any] = {
 
 
 def version(client: Client, args: Arguments) -> int:
-    """Show our version and the daemon's."""
+    """Show the versions of nn and the daemon."""
     fault: CliError | None = None
     server: dict[str, Any] | None = None
     try:
@@ -57,7 +57,7 @@ def version(client: Client, args: Arguments) -> int:
 
 
 def own_version() -> str:
-    """Return the version of the installed distribution: by its directory's name, which takes no libraries."""
+    """Return the installed version, from the name of its .dist-info directory: importlib.metadata is slow."""
     ours = __file__.rpartition("/runtime/")[0]
     python = sys.executable.rpartition("/bin/")[0]
     for place in (
@@ -123,7 +123,7 @@ def _facts(rows: list[tuple[str, Any]]) -> None:
 
 
 def info(client: Client, args: Arguments) -> int:
-    """Show the daemon's facts."""
+    """Show facts about the daemon."""
     found = client.get("/info")
     found["ClientInfo"] = {**_own(client), "Plugins": [], "Warnings": None}
     form = args.text("format")
@@ -199,7 +199,7 @@ def _yes(value: object) -> str:
 
 
 def _commit(found: dict[str, Any], field: str) -> str:
-    """Which version it is; our daemon works without."""
+    """Return a component's version; our daemon does not use any."""
     return str((found.get(field) or {}).get("ID") or "none")
 
 
@@ -216,7 +216,7 @@ def _pools(found: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _listed(title: str, below: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """A title and what is indented below it; nothing when nothing is."""
+    """Return a title and the rows below it, indented; nothing without rows."""
     return [(title + ":", None), *[(" " + name, value) for name, value in below]] if below else []
 
 
@@ -230,7 +230,7 @@ def _security(text: str) -> list[tuple[str, Any]]:
 
 
 def events(client: Client, args: Arguments) -> int:
-    """Show what happens, as it happens; with --until the past only, then end."""
+    """Show events as they happen; with --until end there."""
     query: Query = {"filters": filters(args.many("filter"))}
     for key in ("since", "until"):
         if args.given(key):
@@ -245,7 +245,7 @@ def events(client: Client, args: Arguments) -> int:
 
 
 def _event_template(form: str) -> Template:
-    """Read a template, and try it: what is wrong with it is told before anything happens."""
+    """Parse a template and try it, so that its errors are reported before the first event."""
     from runtime.cli.output import go_zero_values
     from runtime.cli.output.templates import Template
 
@@ -268,7 +268,7 @@ def event_line(event: dict[str, Any]) -> str:
     return f"{text} ({attributes})" if attributes else text
 
 
-# ---- the far side of ssh -----------------------------------------------------------------------------------
+# ---- the remote end of ssh --------------------------------------------------------------------------------
 
 
 def dial(client: Client, _options: Arguments) -> int:
@@ -284,8 +284,8 @@ _EVENT_FLAGS: tuple[Flag, ...] = (
     FILTER,
     ("format", "", "text", "TEMPLATE", "json, or a Go template such as '{{.Actor.ID}}'"),
     JSON,
-    ("since", "", "text", "TIME", "from then on: 2026-01-31T10:00:00Z, or 10m ago"),
-    ("until", "", "text", "TIME", "up to then, and end"),
+    ("since", "", "text", "TIME", "from this time on, as in 2026-01-31T10:00:00Z or 10m (ago)"),
+    ("until", "", "text", "TIME", "end at this time"),
 )
 VERSION = Verb(version, "", (_FORM, JSON), example="nn version -f '{{.Server.Version}}'")
 INFO = Verb(info, "", (_FORM, JSON), example="nn info -f '{{.ContainersRunning}}'")

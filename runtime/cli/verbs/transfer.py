@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runtime.cli.connection.client import Client, Query
     from runtime.cli.flags.parser import Arguments, Flag
 
-_NO_AUTH = (("X-Registry-Auth", "e30="),)  # {}: docker's daemon wants the header in any case
+_NO_AUTH = (("X-Registry-Auth", "e30="),)  # {}: docker's daemon requires the header
 _BYTES = (("Content-Type", "application/x-tar"),)
 
 
@@ -29,10 +29,10 @@ _BYTES = (("Content-Type", "application/x-tar"),)
 
 
 def pull(client: Client, args: Arguments) -> int:
-    """Get an image."""
+    """Pull an image."""
     name = args.words[0]
     if args.on("all-tags") and split_tag(name)[1]:
-        raise CliError(f"-a gets every tag, but {name} names one; leave one of them away", 1)
+        raise CliError(f"-a pulls every tag, but {name} names one; leave out one of them", 1)
     quiet = args.on("quiet")
     if not split_tag(name)[1] and not args.on("all-tags") and not quiet:
         print("Using default tag: latest")
@@ -44,7 +44,7 @@ def pull(client: Client, args: Arguments) -> int:
 def pull_image(
     client: Client, name: str, *, platform: str = "", quiet: bool = False, every: bool = False, out: int = 2
 ) -> None:
-    """Get an image, showing progress on our output or (out=2) error output."""
+    """Pull an image; show progress on standard output or (out=2) standard error."""
     repository, tag = split_tag(name)
     query: Query = {
         "fromImage": repository,
@@ -69,12 +69,12 @@ def full_name(name: str, *, tagged: bool = True) -> str:
 
 
 def push(client: Client, args: Arguments) -> int:
-    """Send an image."""
+    """Push an image."""
     name = args.words[0]
     repository, tag = split_tag(name)
     every, quiet = args.on("all-tags"), args.on("quiet")
     if every and tag:
-        raise CliError(f"-a sends every tag, but {name} names one; leave one of them away", 1)
+        raise CliError(f"-a pushes every tag, but {name} names one; leave out one of them", 1)
     if not tag and not every and not quiet:
         print("Using default tag: latest")
     query: Query = {"tag": None if every else tag or "latest", "platform": args.text("platform") or None}
@@ -89,7 +89,7 @@ def push(client: Client, args: Arguments) -> int:
 
 
 def travelled(extras: Iterable[progress.Message]) -> Iterator[str]:
-    """What each pull or push moved, as our daemon tells it: `Received 60MB: 2 blobs; 1 was here`."""
+    """Yield what each pull or push moved, as our daemon reports: `Received 60MB: 2 blobs; 1 was here`."""
     for extra in extras:
         found = extra["aux"].get("Transfer") if isinstance(extra["aux"], dict) else None
         if not found:
@@ -128,7 +128,7 @@ def _check_output(args: Arguments) -> None:
 
 
 def _keep(args: Arguments, pieces: Iterable[bytes], what: str) -> int:
-    """Write a stream to -o FILE, which appears when it is whole, or to our output."""
+    """Write a stream to -o FILE, which appears when it is complete, or to standard output."""
     target = args.text("output")
     if not target:
         for piece in pieces:
@@ -149,7 +149,7 @@ def _keep(args: Arguments, pieces: Iterable[bytes], what: str) -> int:
 
 
 def load(client: Client, args: Arguments) -> int:
-    """Take in images that save wrote."""
+    """Load images that save wrote."""
     source = args.text("input")
     if not source and sys.stdin.isatty():
         raise CliError(
@@ -163,7 +163,7 @@ def load(client: Client, args: Arguments) -> int:
 
 
 def import_tar(client: Client, args: Arguments) -> int:
-    """Make an image of a tar, a directory or what a URL gives; print its id."""
+    """Make an image from a tar, a directory or a URL; print its id."""
     source, *target = args.words
     repository, tag = split_tag(target[0]) if target else ("", "")
     remote = source.startswith(("http://", "https://"))
@@ -183,7 +183,7 @@ def import_tar(client: Client, args: Arguments) -> int:
 
 
 def size_of(source: str) -> int | None:
-    """Bytes of a file, None where that cannot be known."""
+    """Return a file's size in bytes, None when it is unknown."""
     path = Path(source or "-")
     return path.stat().st_size if path.is_file() else None
 
@@ -213,14 +213,14 @@ def _read(fd: int) -> Iterator[bytes]:
 
 _PLATFORM: Flag = ("platform", "", "text", "OS/ARCH", "which of an image's platforms")
 _ALL: Flag = ("all-tags", "a", "bool", "", "every tag of the repository")
-_TRUST: Flag = ("disable-content-trust", "", "bool", "", "for docker's sake: nn knows no content trust")
-_OUTPUT: Flag = ("output", "o", "text", "FILE", "write there, not to our output")
+_TRUST: Flag = ("disable-content-trust", "", "bool", "", "accepted and ignored: nn has no content trust")
+_OUTPUT: Flag = ("output", "o", "text", "FILE", "write to a file, not to standard output")
 _IMPORT_FLAGS: tuple[Flag, ...] = (
-    ("change", "c", "many", "LINE", "a Dockerfile's line, as in 'CMD [\"sh\"]'"),
+    ("change", "c", "many", "LINE", "a Dockerfile instruction, as in 'CMD [\"sh\"]'"),
     ("message", "m", "text", "TEXT", "a comment"),
     _PLATFORM,
 )
-_LOAD_FLAGS: tuple[Flag, ...] = (("input", "i", "text", "FILE", "read it, not our input"), QUIET)
+_LOAD_FLAGS: tuple[Flag, ...] = (("input", "i", "text", "FILE", "read a file, not standard input"), QUIET)
 PULL = Verb(
     pull, "IMAGE[:TAG]", (_ALL, _TRUST, _PLATFORM, QUIET), least=1, most=1, example="nn pull debian:12"
 )

@@ -1,4 +1,4 @@
-"""`nn system df`: what takes up space, and what of it could go."""
+"""`nn system df`: disk use, and how much of it can be reclaimed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def usage(client: Client, args: Arguments) -> int:
 
 
 def rows(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row a kind."""
+    """Return one row for each kind."""
     made, containers = found.get("Images") or [], found.get("Containers") or []
     named, cache = found.get("Volumes") or [], found.get("BuildCache") or []
     layers = found.get("LayersSize") or 0
@@ -162,5 +162,5 @@ def _table(headings: tuple[str, ...], lines: list[tuple[str, ...]]) -> None:
     print(tables.aligned([headings, *lines]), end="")
 
 
-_VERBOSE: Flag = ("verbose", "v", "bool", "", "each image, container and volume")
+_VERBOSE: Flag = ("verbose", "v", "bool", "", "show each image, container and volume")
 DF = Verb(usage, "", (FORMAT, JSON, _VERBOSE), example="nn system df -v")

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def create(client: Client, args: Arguments) -> int:
-    """Make a volume; print its name."""
+    """Create a volume; print its name."""
     if args.words and args.given("name"):
-        raise CliError("the name stands twice; leave out --name")
+        raise CliError("give the name once: as argument or with --name")
     body = {
         "Name": args.words[0] if args.words else args.text("name"),
         "Driver": args.text("driver", "local"),
@@ -75,10 +75,10 @@ def remove(client: Client, args: Arguments) -> int:
 _CREATE_FLAGS: tuple[Flag, ...] = (
     ("driver", "d", "text", "DRIVER", "local (default)"),
     ("label", "", "many", "NAME=VALUE", "set a label"),
-    ("name", "", "text", "NAME", "its name, as the word"),
+    ("name", "", "text", "NAME", "its name, as the argument"),
     ("opt", "o", "many", "NAME=VALUE", "option of the driver"),
 )
-_FORCE: Flag = ("force", "f", "bool", "", "no error when it is not there")
+_FORCE: Flag = ("force", "f", "bool", "", "no error when it does not exist")
 CREATE = Verb(create, "[VOLUME]", _CREATE_FLAGS, most=1, example="nn volume create --label tier=db data")
 LS = Verb(volumes, "", (FILTER, FORMAT, JSON, QUIET), example="nn volume ls --filter dangling=true")
 RM = Verb(remove, "VOLUME...", (_FORCE,), least=1, most=-1, example="nn volume rm data")

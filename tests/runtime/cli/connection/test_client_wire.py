@@ -67,7 +67,7 @@ def test_head_has_no_body_whatever_its_length_says():
     [
         (b"", "ended before it"),
         (b"HTTP/1.1 200 OK\r\nContent-Le", "ended within it"),
-        (b"SSH-2.0-OpenSSH\r\n\r\n", "is no HTTP"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", "is not HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", "4 bytes are missing"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", "3 bytes are missing"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", "ended within it"),

@@ -91,7 +91,7 @@ def test_contexts_are_created_listed_used_changed_and_removed(tmp_path: Path):
     ("words", "said"),
     [
         (("create", "../x"), b"a name has letters"),
-        (("create", "default"), b"is there already"),
+        (("create", "default"), b"already exists"),
         (("create", "x", "--docker", "port=1"), b"write host=ADDRESS"),
         (("create", "x", "--docker", "host=nope"), b"write unix:///PATH"),
         (("create", "x", "--docker", "host=tcp://x,ca=/no/such"), b"name a PEM file"),

@@ -240,7 +240,7 @@ def test_the_id_is_written_where_cidfile_says(daemon: Daemon, tmp_path: Path):
     call("run", "--cidfile", tmp_path / "id", "img", config=tmp_path, host=daemon.host)
     assert (tmp_path / "id").read_text() == "c" * 64
     again = call("run", "--cidfile", tmp_path / "id", "img", config=tmp_path, host=daemon.host)
-    assert (again.returncode, b"it exists" in again.stderr) == (125, True)
+    assert (again.returncode, b"the file exists" in again.stderr) == (125, True)
 
 
 def test_a_closed_pipe_ends_quietly(daemon: Daemon, tmp_path: Path):

@@ -155,11 +155,11 @@ def test_images_come_from_directories_tars_and_archives(local: Local):
     [
         (
             ("run", "-d", "busybox"),
-            "-d: with --local a container ends with its command; leave one of them out",
+            "-d: with --local a container ends with the command; leave out one of them",
         ),
-        (("start", "any"), "start: with --local a container ends with its command; give -a or -i"),
+        (("start", "any"), "start: with --local a container ends with the command; give -a or -i"),
         (("run", "--memry", "1", "busybox"), "unknown flag: --memry"),
-        (("-H", "unix:///nowhere", "ps"), "--local and -H or -c each name a daemon; leave one out"),
+        (("-H", "unix:///nowhere", "ps"), "use either --local, or -H or -c: each names a daemon"),
     ],
 )
 def test_what_cannot_be_is_refused_without_a_daemon(local: Local, words: tuple[str, ...], said: str):

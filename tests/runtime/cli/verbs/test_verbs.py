@@ -109,8 +109,8 @@ def test_the_front_page_names_every_verb_and_flag(tmp_path: Path):
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (("nope",), 1, b"'nope' is no verb"),
-        (("image", "nope"), 1, b"'image nope' is no verb"),
+        (("nope",), 1, b"'nope' is not a verb"),
+        (("image", "nope"), 1, b"'image nope' is not a verb"),
         (("verify", "img"), 1, b"nn --local [--root DIR] verify"),
         (("--nope", "ps"), 125, b"unknown flag: --nope"),
         (("ps", "--nope"), 125, b"see 'nn ps --help'"),
