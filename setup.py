@@ -1,4 +1,4 @@
-"""Builds what is not Python: the extension `runtime.spawn._tape`, the containers' init, the start of `nn`."""
+"""Build what is not Python: the extension `runtime.spawn._tape`, the containers' init, the program `nn`."""
 
 from __future__ import annotations
 
@@ -39,21 +39,15 @@ class BuildNative(build_ext):
             self.spawn([*compiler, *INIT_FLAGS, "-o", str(target.with_suffix(".elf")), str(source)])
 
 
-LAUNCHER = """\
-import sys
-
-sys.path.insert(0, {place!r})
-from runtime.cli.start.nn import script
-
-script()
-"""
+LAUNCHER = "import sys; sys.path.insert(0, {place!r}); from runtime.cli.start.nn import script; script()"
+"""How nn.c starts Python. bin/nn, the `nn` of a wheel, has to look for the packages first."""
 
 
 def compile_nn(source: Path, target: Path, python: str, place: str) -> None:
-    """Compile the start of `nn`, with musl where there is one: its static programs start soonest.
+    """Compile the program `nn`, with musl if it is installed: its static programs start fastest.
 
-    source: nn.c; place: the directory of the package, for all that is left to Python; python:
-    the interpreter where there is none beside it.
+    source: nn.c. place: the directory of our packages, for what is left to Python. python: the interpreter to
+    use when there is none beside the program.
     """
     compiler = ["musl-gcc"] if shutil.which("musl-gcc") else shlex.split(os.environ.get("CC", "cc"))
     with tempfile.TemporaryDirectory() as include:
@@ -65,17 +59,17 @@ def compile_nn(source: Path, target: Path, python: str, place: str) -> None:
 
 
 class BuildScripts(Distribution().get_command_class("build_scripts")):  # type: ignore[misc]
-    """build_scripts that, for an editable install, compiles `nn`.
+    """build_scripts that compiles `nn` for an editable install.
 
-    Python takes longer to start than a container, so the program that starts it does the everyday `nn run`
-    by itself. An editable install belongs to one place, which is written down; a wheel gets bin/nn, which is
-    Python alone and looks for its packages.
+    Python takes longer to start than a container, so a C program does the common `nn run` itself and starts
+    Python for the rest. It is compiled with the checkout's path; a wheel, whose path is unknown, gets bin/nn,
+    which is all Python.
     """
 
     editable_mode = False
 
     def run(self) -> None:
-        """Copy the scripts, then write over the one."""
+        """Copy the scripts, then replace nn."""
         super().run()
         if self.editable_mode:
             target = Path(self.build_dir) / "nn"

@@ -56,17 +56,6 @@ class HttpConnection:
             pass
         return False
 
-    def ask(
-        self,
-        method: str,
-        where: str,
-        body: "bytes | Iterable[bytes] | None" = None,
-        headers: "tuple[tuple[str, str], ...]" = (),
-    ) -> "Answer":
-        """Send a request and return its answer when the head is there."""
-        self.send(method, where, body, headers)
-        return self.answer(method)
-
     def send(
         self,
         method: str,

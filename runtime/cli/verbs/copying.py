@@ -126,7 +126,7 @@ def _target_of(source: str, target: str, directory: bool) -> tuple[Path, bool]:
     if path.exists() and directory:
         raise CliError(f"copy {source} to {target}: cannot copy directory over a file", 1)
     if path.exists() and target.endswith(_AS_DIRECTORY):
-        raise CliError(f"copy {source} to {target}: it ends in /, so it must be a directory", 1)
+        raise CliError(f"copy {source} to {target}: not a directory, but it ends in /", 1)
     if _needs_directory(target, directory):
         raise CliError(f"copy {source} to {target}: there is no such directory; make it first", 1)
     if not path.parent.is_dir():

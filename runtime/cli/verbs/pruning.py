@@ -33,7 +33,7 @@ def ask(question: str) -> bool:
 
 
 def _agreed(args: Arguments, warning: str, wanted: list[str]) -> bool:
-    only = f", if it matches {', '.join(wanted)}" if wanted else ""
+    only = f"; only what matches {', '.join(wanted)}" if wanted else ""
     return args.on("force") or ask(f"WARNING! This will remove {warning}{only}.")
 
 

@@ -121,7 +121,7 @@ def test_a_question_names_the_filters(
 ):
     configured({"pruneFilters": ["label!=spare"]})
     done = call("system", "prune", config=tmp_path, host=f"unix://{tmp_path}/sock", stdin=b"n\n")
-    assert b"only what fits label!=spare." in done.stdout
+    assert b"only what matches label!=spare." in done.stdout
     assert not server.requests
 
 

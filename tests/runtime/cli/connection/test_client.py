@@ -30,7 +30,7 @@ def answered(raw: bytes, cuts: list[int], method: str = "GET") -> tuple[int, byt
             at = max(at, cut)
         theirs.sendall(raw[at:])
         theirs.shutdown(socket.SHUT_WR)
-        answer = HttpConnection(ours, "x").ask(method, "/")  # type: ignore[arg-type]
+        answer = HttpConnection(ours, "x").answer(method)  # type: ignore[arg-type]
         return answer.status, answer.read()
 
 
