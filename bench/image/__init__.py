@@ -21,7 +21,7 @@ from bench.backends.resources import owned
 from bench.image import assemble, imported, recipe
 from bench.image.bootstrap import bootstrap, require
 from bench.image.recipe import ImageError
-from runtime import image as oci
+from runtime.image import errors
 
 __all__ = ["ImageError", "build", "digest", "is_built"]
 
@@ -83,7 +83,7 @@ def _room(images: Path, tell: Progress) -> Iterator[tuple[Path, int]]:
                 yield work, lock
             finally:
                 owned.remove(work)
-    except oci.ImageError as error:
+    except errors.ImageError as error:
         raise ImageError(f"build the bench image in {images}: {error}") from error
     except OSError as error:
         what = f"{error.strerror}: {error.filename}" if error.filename else str(error)

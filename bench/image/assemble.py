@@ -16,7 +16,9 @@ from bench.backends.base import BenchImage
 from bench.image import trim, workloads
 from bench.image.difference import difference
 from bench.image.recipe import ImageError, Recipe, sources
-from runtime import image as oci
+from runtime.image import errors
+from runtime.image.documents import Execution, ImageConfig
+from runtime.image.store.image_store import ImageStore
 
 RECORD = "image.json"
 NAME = "ninetynine/bench"
@@ -33,7 +35,7 @@ def has_system(images: Path, recipe: Recipe) -> bool:
     """Say whether the layers of this recipe's bootstrap are in the layout already."""
     try:
         store(images).resolve(_system_reference(recipe))
-    except oci.ImageError:
+    except errors.ImageError:
         return False
     return True
 
@@ -54,8 +56,8 @@ def add_image(images: Path, recipe: Recipe, work: Path) -> Path:
     layout = store(images)
     system = layout.resolve(_system_reference(recipe))
     reference = f"{NAME}:{recipe.digest[:16]}"
-    execution = oci.Execution(cmd=["/opt/ninetynine/idle"], env=["PATH=/usr/sbin:/usr/bin:/sbin:/bin"])
-    layout.create(reference, (*system.layers, programs), oci.ImageConfig(config=execution))
+    execution = Execution(cmd=["/opt/ninetynine/idle"], env=["PATH=/usr/sbin:/usr/bin:/sbin:/bin"])
+    layout.create(reference, (*system.layers, programs), ImageConfig(config=execution))
     final = directory_of(images, recipe.digest)
     finish(images, reference, f"mmdebstrap {recipe.distribution} {recipe.suite} {recipe.machine}", final)
     return final
@@ -90,9 +92,9 @@ def is_complete(directory: Path) -> bool:
     return (directory / RECORD).exists()
 
 
-def store(images: Path) -> oci.ImageStore:
+def store(images: Path) -> ImageStore:
     """Return the OCI image layout that all images of a cache share."""
-    return oci.ImageStore(images / "layout")
+    return ImageStore(images / "layout")
 
 
 def load(directory: Path) -> BenchImage:
@@ -100,7 +102,7 @@ def load(directory: Path) -> BenchImage:
     record = msgspec.json.decode((directory / RECORD).read_bytes(), type=_ImageRecord)
     try:
         found = store(directory.parent).resolve(record.reference)
-    except oci.ImageError as error:
+    except errors.ImageError as error:
         raise ImageError(f"load the bench image: {error}; remove {directory} and build again") from error
     return BenchImage(
         layout=directory.parent / "layout",
@@ -116,8 +118,8 @@ def load(directory: Path) -> BenchImage:
 def digest_of(image: BenchImage) -> str:
     """Hash blobs and unpacked layers again; ImageError names what changed."""
     try:
-        return oci.ImageStore(image.layout).verify(image.reference).digest
-    except oci.ImageError as error:
+        return ImageStore(image.layout).verify(image.reference).digest
+    except errors.ImageError as error:
         raise ImageError(f"the bench image is not what it was: {error}") from error
 
 

@@ -24,7 +24,9 @@ from runtime.engine.resources import EngineResources, takes_network
 from runtime.oci.spec import NamespaceType
 
 if TYPE_CHECKING:
-    from runtime.image import Execution, Image, ImageStore
+    from runtime.image.documents import Execution
+    from runtime.image.store.image import Image
+    from runtime.image.store.image_store import ImageStore
 
 _PATIENCE_S, _LEAST_PATIENCE_S = 10.0, 0.2
 DEFAULT_ROOT = Path("/var/lib/ninetynine/runtime")
@@ -65,7 +67,7 @@ class Engine:
     @functools.cached_property
     def images(self) -> ImageStore:
         """The images below the root, opened at first need."""
-        from runtime.image import ImageStore
+        from runtime.image.store.image_store import ImageStore
 
         return ImageStore(self.root / "images")
 

@@ -13,7 +13,7 @@ import pytest
 from bench.backends.base import BenchImage
 from bench.image import ImageError, build, digest, imported, recipe, trim, workloads
 from bench.image.difference import difference
-from runtime.image import ImageStore
+from runtime.image.store.image_store import ImageStore
 
 
 def write(root: Path, **files: str) -> Path:

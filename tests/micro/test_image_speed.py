@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from runtime.image import ImageStore, UnpackLimits
-from runtime.image.layers.layer_reader import LayerReader
+from runtime.image.layers.layer_reader import LayerReader, UnpackLimits
 from runtime.image.layers.pack import BlobWriter, Compression, tar_pieces
 from runtime.image.layers.tree import tree_digest
 from runtime.image.layers.unpack import unpack
+from runtime.image.store.image_store import ImageStore
 
 pytestmark = [pytest.mark.micro, pytest.mark.root]
 

@@ -18,8 +18,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.image import ImageStore
 from runtime.image.documents import Execution, ImageConfig
+from runtime.image.store.image_store import ImageStore
 from runtime.spawn.owner import Owner
 from tests.paths import REPOSITORY
 from tests.runtime.container_rootfs import build_rootfs

@@ -28,10 +28,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
-from runtime.image import ImageStore
 from runtime.image.archives.loading import load
 from runtime.image.archives.saving import choose, save
 from runtime.image.registry.client import RegistryClient
+from runtime.image.store.image_store import ImageStore
 from tests.runtime.daemon_process import running_daemon
 from tests.runtime.registries import Relay, distribution, has_distribution, ours
 

@@ -34,9 +34,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from runtime.image import ImageStore
 from runtime.image.layers.tree import file_digest
 from runtime.image.registry.client import RegistryClient
+from runtime.image.store.image_store import ImageStore
 from tests.runtime.daemon_process import running_daemon
 from tests.runtime.registries import ours
 

@@ -15,8 +15,8 @@ from bench.backends.daemons.instance import DaemonInstance
 from bench.backends.programs.started import Started
 from bench.backends.resources import owned
 from bench.model import BackendInfo
-from runtime.image import ImageStore
 from runtime.image.archives.saving import Chosen, save
+from runtime.image.store.image_store import ImageStore
 from runtime.spawn.owner import Owner
 
 _REPOSITORY = "ninetynine-bench"

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def verify(client: Client, args: Arguments) -> int:
     """Check images against their digests, also in the root of a running daemon."""
     root = _root_of(client)
-    from runtime.image import ImageError, ImageStore
+    from runtime.image.errors import ImageError
+    from runtime.image.store.image_store import ImageStore
 
     status = 0
     try:
@@ -51,7 +52,7 @@ def sweep(client: Client, args: Arguments) -> int:
     from runtime.api.daemon.locking import only_one
     from runtime.engine.engine import Engine
     from runtime.engine.errors import EngineError
-    from runtime.image import ImageError
+    from runtime.image.errors import ImageError
 
     try:
         with only_one(root), Engine(root) as engine:  # making one frees the dead engines' containers

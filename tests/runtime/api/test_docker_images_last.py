@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.image import ImageStore
 from runtime.image.layers.tree import file_digest, tree_digest
+from runtime.image.store.image_store import ImageStore
 from tests.runtime.daemon_process import Daemon, running_daemon
 
 pytestmark = [

@@ -6,10 +6,10 @@ from urllib.parse import quote
 
 import pytest
 
-from runtime.image import ImageStore
 from runtime.image.registry.client import RegistryClient
 from runtime.image.registry.credentials import Credential, encode_header
 from runtime.image.registry.options import RegistryOptions
+from runtime.image.store.image_store import ImageStore
 from tests.runtime.api.serving import with_api
 from tests.runtime.registries import Fake, digest_of, make_image, ours, send, tar_of
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.image import ImageError, LayerError
+from runtime.image.errors import ImageError, LayerError
 from runtime.image.layers.entry_names import entry_path, whiteout_target
 from runtime.image.references import named_reference
 

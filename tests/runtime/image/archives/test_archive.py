@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.image import ImageError, ImageStore
 from runtime.image.archives.loading import load
+from runtime.image.errors import ImageError
+from runtime.image.store.image_store import ImageStore
 from tests.runtime.tars import directory, entry, symlink, tar
 
 pytestmark = pytest.mark.root

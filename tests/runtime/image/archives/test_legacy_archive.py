@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from runtime.image import ImageError, ImageStore
 from runtime.image.archives.loading import load
+from runtime.image.errors import ImageError
+from runtime.image.store.image_store import ImageStore
 from tests.runtime.tars import entry, tar
 
 pytestmark = pytest.mark.root

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from runtime.image import Execution, ImageConfig, ImageError, ImageNotFoundError, ImageStore
 from runtime.image.archives.loading import Loaded, load
 from runtime.image.archives.saving import choose, save
-from runtime.image.documents import HistoryRow, RootFs, encode
+from runtime.image.documents import Execution, HistoryRow, ImageConfig, RootFs, encode
+from runtime.image.errors import ImageError, ImageNotFoundError
+from runtime.image.store.image_store import ImageStore
 from tests.runtime.tars import directory, entry, tar
 
 pytestmark = pytest.mark.root

@@ -12,8 +12,9 @@ import zstandard
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from runtime.image import LayerError, UnpackLimits
+from runtime.image.errors import LayerError
 from runtime.image.layers.compression import PlainReader, Readable, compression_of
+from runtime.image.layers.layer_reader import UnpackLimits
 
 COMPRESS = {
     "": bytes,

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from runtime.image import ImageStore, LayerError, UnpackLimits
+from runtime.image.errors import LayerError
+from runtime.image.layers.layer_reader import UnpackLimits
 from runtime.image.layers.metadata import is_opaque
+from runtime.image.store.image_store import ImageStore
 from tests.runtime.tars import directory, entry, hardlink, symlink, tar, unpack_bytes
 
 pytestmark = pytest.mark.root

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.image import ImageError
+from runtime.image.errors import ImageError
 from runtime.image.layers.flatten import squash
 from runtime.image.layers.layer_view import LayerView
 from runtime.image.layers.metadata import OPAQUE_XATTR

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.image import ImageError
+from runtime.image.errors import ImageError
 from runtime.image.layers import metadata
 from runtime.image.layers.pack import BlobWriter, tar_pieces
 from runtime.image.layers.tree import tree_digest

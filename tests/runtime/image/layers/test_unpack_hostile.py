@@ -14,8 +14,9 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.image import ImageError, ImageStore, LayerError, UnpackLimits
-from runtime.image.layers.layer_reader import LayerReader
+from runtime.image.errors import ImageError, LayerError
+from runtime.image.layers.layer_reader import LayerReader, UnpackLimits
+from runtime.image.store.image_store import ImageStore
 from tests.runtime.tars import directory, entry, hardlink, symlink, tar, unpack_bytes
 
 pytestmark = pytest.mark.root

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.image import ImageStore
 from runtime.image.registry.client import RegistryClient
 from runtime.image.registry.options import RegistryOptions
+from runtime.image.store.image_store import ImageStore
 from tests.runtime.registries import Fake
 
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from runtime.image import ImageStore
+from runtime.image.store.image_store import ImageStore
 from tests.runtime.registries import Relay, distribution, has_distribution, ours, tar_of
 
 BASE, CHANGED = 24 << 20, 1_000_000

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.image import ImageStore, UnpackLimits
 from runtime.image.errors import ImageError
+from runtime.image.layers.layer_reader import UnpackLimits
 from runtime.image.registry.client import RegistryClient
 from runtime.image.registry.manifests import OCI_MANIFEST, choose, read_document, read_manifest
 from runtime.image.registry.platforms import parse_platform
@@ -22,6 +22,7 @@ from runtime.image.registry.registry_errors import (
     RedirectRefusedError,
     RegistryError,
 )
+from runtime.image.store.image_store import ImageStore
 from tests.runtime.registries import Fake, compress, cut, digest_of, make_image, send, tar_of
 
 TAR = tar_of({"file": b"x" * 3000})

@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from runtime.image import ImageStore
 from runtime.image.registry.cancel import CancelToken
 from runtime.image.registry.client import RegistryClient
 from runtime.image.registry.options import RegistryOptions
 from runtime.image.registry.registry_errors import RegistryNotFoundError, TransferCancelledError
+from runtime.image.store.image_store import ImageStore
 from tests.runtime.registries import compress, cut, digest_of, make_image, ours, send, tar_of
 
 BASE, TOP = tar_of({"base": b"b" * 5000}), tar_of({"top": b"t" * 300})

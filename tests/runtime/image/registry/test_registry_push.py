@@ -5,11 +5,11 @@ import os
 
 import pytest
 
-from runtime.image import ImageStore
 from runtime.image.registry.client import RegistryClient
 from runtime.image.registry.credentials import Credential
 from runtime.image.registry.options import RegistryOptions
 from runtime.image.registry.registry_errors import RedirectRefusedError, RegistryError, RegistryNotFoundError
+from runtime.image.store.image_store import ImageStore
 from tests.runtime.registries import (
     Fake,
     Relay,

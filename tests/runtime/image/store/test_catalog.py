@@ -7,8 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from runtime.image import ImageConflictError, ImageNotFoundError
 from runtime.image.documents import MANIFEST, Descriptor
+from runtime.image.errors import ImageConflictError, ImageNotFoundError
 from runtime.image.store import catalog
 from runtime.image.store.removal import Use, plan_prune, plan_removal
 

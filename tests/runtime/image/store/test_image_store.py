@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from runtime.image import Execution, ImageConfig, ImageError, ImageStore
+from runtime.image.documents import Execution, ImageConfig
+from runtime.image.errors import ImageError
 from runtime.image.layers import store_files
 from runtime.image.layers.tree import tree_digest
+from runtime.image.store.image_store import ImageStore
 from tests.paths import REPOSITORY
 from tests.runtime.tars import directory, entry, tar
 
@@ -229,7 +231,7 @@ def test_sweep_frees_the_work_of_the_dead_only(store: ImageStore) -> None:
 def test_several_processes_may_fill_one_store_at_once(store: ImageStore) -> None:
     script = (
         "import io, sys; from pathlib import Path; from tests.runtime.tars import entry, tar\n"
-        "from runtime.image import ImageStore\n"
+        "from runtime.image.store.image_store import ImageStore\n"
         f"store = ImageStore(Path({str(store.root)!r})); me = sys.argv[1]\n"
         "layers = [tar(entry('same')), tar(entry(me))]\n"
         "for number in range(5):\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.image import ImageStore
+from runtime.image.store.image_store import ImageStore
 from tests.paths import REPOSITORY
 from tests.runtime.tars import directory, entry, tar
 
@@ -24,7 +24,7 @@ CALLS = (
 SCRIPT = """
 import io, os, pathlib, shutil, sys
 from tests.runtime.tars import directory, entry, tar
-from runtime.image import ImageStore
+from runtime.image.store.image_store import ImageStore
 module, _, name = sys.argv[1].rpartition(".")
 owner = {"os": os, "shutil": shutil, "pathlib.Path": pathlib.Path}[module]
 real, left = getattr(owner, name), [int(sys.argv[2])]

@@ -27,9 +27,11 @@ from runtime.engine.service.host.events import EventBus
 from runtime.engine.service.images import images
 from runtime.engine.service.images.image_config import read_document
 from runtime.engine.service.model.progress import run_reporting
-from runtime.image import Image, ImageError, ImageStore
 from runtime.image.archives.loading import load
+from runtime.image.errors import ImageError
 from runtime.image.layers.layer_view import LayerView
+from runtime.image.store.image import Image
+from runtime.image.store.image_store import ImageStore
 
 pytestmark = pytest.mark.root
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.image import ImageStore
+from runtime.image.store.image_store import ImageStore
 from tests.runtime.daemon_process import Daemon, add_busybox, running_daemon
 
 pytestmark = pytest.mark.root

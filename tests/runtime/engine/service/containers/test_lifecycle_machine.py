@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from runtime.image import ImageStore
+from runtime.image.store.image_store import ImageStore
 from tests.runtime.daemon_process import running_daemon
 from tests.runtime.engine.service.containers import holdings
 from tests.runtime.engine.service.containers.lifecycle_operations import Operations
