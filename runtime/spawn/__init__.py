@@ -1,1 +1,1 @@
-"""The child's way from clone3 to execve: a tape of named system calls, and the mechanisms it is made of."""
+"""Start a process in namespaces: a tape of named system calls from clone3 to execve, and its parts."""

@@ -1,15 +1,14 @@
-/* The child's way from clone3 to execve: walk an array of prepared system calls.
+/* Start a process that walks an array of prepared system calls, from clone3 to execve.
  *
- * All policy (which calls, with which arguments, under which names) is Python's: runtime/spawn/tape.py.
- * This file only starts a process and makes the calls. Between clone3 and execve no Python, no libc, no
- * allocator and no lock is touched, so a child cannot meet a lock that another thread of the parent holds.
+ * All policy (which calls, with which arguments, under which names) is in Python: runtime/spawn/tape.py. This
+ * file only starts the process and makes the calls. Between clone3 and execve it uses no Python, no libc, no
+ * allocator and no lock, so the child cannot block on a lock that another thread of the parent holds.
  *
- * Why the child needs a stack of its own. With CLONE_VM the child shares the parent's memory; on the parent's
- * stack it would overwrite the frame that the parent returns into. The kernel's vfork semantics would make
- * that survivable (the parent sleeps), but only as long as the compiler spills nothing it wants back. So the
- * buffer that holds the tape carries STACK_BYTES more at its end, the child enters `child` there, and never
- * returns. It calls nothing, takes no signal (CLONE_CLEAR_SIGHAND leaves no handler) and reads no TLS (no stack
- * protector), so a few hundred bytes of stack are ample.
+ * The child needs its own stack. With CLONE_VM it shares the parent's memory, and on the parent's stack it would
+ * overwrite the frame that the parent returns into. That would only work as long as the parent sleeps (vfork)
+ * and the compiler spills nothing that the parent reads later. So the tape's buffer has STACK_BYTES more at its
+ * end, on which the child enters `child` and never returns. It makes no function calls, gets no signal
+ * (CLONE_CLEAR_SIGHAND leaves no handler) and reads no TLS (no stack protector): a few hundred bytes suffice.
  */
 #define Py_LIMITED_API 0x030b0000
 #define PY_SSIZE_T_CLEAN
@@ -24,14 +23,14 @@
 /* One prepared call: 64 bytes, laid out by tape.py as eight little-endian words. */
 struct step {
     int32_t nr;      /* system call number; negative ends the tape */
-    uint16_t refs;   /* bit i: arg[i] is the index of an earlier step whose result is meant */
+    uint16_t refs;   /* bit i: arg[i] is the index of an earlier step, whose result is passed */
     uint8_t forgive[2]; /* these errnos count as success with result 0 (EEXIST of a mkdir, say) */
     uint64_t arg[6];
-    int64_t ret; /* written by whoever walks; the parent reads it, for the memory is shared */
+    int64_t ret; /* written by the walker; the parent can read it, as the memory is shared */
 };
 _Static_assert(sizeof(struct step) == 64, "tape.py packs steps of eight words");
 
-/* The kernel's struct clone_args up to `cgroup` (Linux 5.7); own copy, since old headers lack fields. */
+/* The kernel's struct clone_args up to `cgroup` (Linux 5.7); copied, since old headers lack fields. */
 struct clone_request {
     uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
 };
@@ -55,7 +54,7 @@ static inline __attribute__((always_inline)) long raw_call(long nr, const uint64
     return ret;
 }
 
-/* A system call keeps rdx and r8. The child wakes behind the same `syscall` with rax = 0 on its own stack. */
+/* A system call preserves rdx and r8. The child continues behind the same `syscall`, with rax = 0 and its own stack. */
 static long clone_into(struct clone_request *request, struct step *tape, void (*child)(struct step *))
 {
     long ret;
@@ -94,7 +93,7 @@ static inline __attribute__((always_inline)) long raw_call(long nr, const uint64
     return (long)x0;
 }
 
-/* A system call changes x0 only. The child wakes behind the same `svc` with x0 = 0 on its own stack. */
+/* A system call changes only x0. The child continues behind the same `svc`, with x0 = 0 and its own stack. */
 static long clone_into(struct clone_request *request, struct step *tape, void (*child)(struct step *))
 {
     register uint64_t x8 __asm__("x8") = SYS_CLONE3;
@@ -117,10 +116,10 @@ static long clone_into(struct clone_request *request, struct step *tape, void (*
 }
 
 #else
-#error "runtime.spawn._tape knows x86_64 and aarch64"
+#error "runtime.spawn._tape supports x86_64 and aarch64"
 #endif
 
-/* Walk until a call fails or the tape ends. Returns the index of the step it stopped at. */
+/* Walk until a call fails or the tape ends. Return the index of the step where it stopped. */
 static inline __attribute__((always_inline)) long walk(struct step *tape)
 {
     struct step *s = tape;
@@ -138,7 +137,7 @@ static inline __attribute__((always_inline)) long walk(struct step *tape)
     return s - tape;
 }
 
-/* The child's whole life until its execve takes over; a failed step ends it. Entered on its own stack. */
+/* The child: walks the tape, whose execve does not return; exits if a step fails. Entered on its own stack. */
 __attribute__((noinline, noreturn)) static void child(struct step *tape)
 {
     static const uint64_t failed[6] = {FAILED_EXIT};
@@ -147,7 +146,7 @@ __attribute__((noinline, noreturn)) static void child(struct step *tape)
         raw_call(SYS_EXIT_GROUP, failed);
 }
 
-/* The number of steps a buffer can hold, with an error set when it is not a tape of ours. */
+/* Return the number of steps in a buffer; -1 with an exception set if it is not a tape. */
 static Py_ssize_t steps_of(const Py_buffer *buffer, size_t extra)
 {
     size_t size = (size_t)buffer->len;
@@ -158,7 +157,7 @@ static Py_ssize_t steps_of(const Py_buffer *buffer, size_t extra)
     }
     Py_ssize_t count = (Py_ssize_t)((size - extra) / sizeof(struct step));
     if (((struct step *)buffer->buf)[count - 1].nr >= 0) {
-        PyErr_SetString(PyExc_ValueError, "not a tape: the last step is no end mark");
+        PyErr_SetString(PyExc_ValueError, "not a tape: the last step is not an end mark");
         return -1;
     }
     return count;
@@ -167,9 +166,9 @@ static Py_ssize_t steps_of(const Py_buffer *buffer, size_t extra)
 PyDoc_STRVAR(spawn_doc,
              "spawn(tape, flags, cgroup_fd, release_gil) -> (pid or -errno, pidfd)\n\n"
              "clone3 with `flags`; the child walks `tape` (a writable buffer: steps, an end mark, STACK_BYTES).\n"
-             "With CLONE_VFORK it returns when the child has exec'ed or died. The buffer, and all it points to,\n"
-             "must live until then. release_gil: let other threads run meanwhile; without it the caller saves the\n"
-             "wait for the GIL behind a busy thread, and a step that hangs stops the whole interpreter.");
+             "With CLONE_VFORK it returns when the child has exec'ed or died. The buffer and everything it points to\n"
+             "must live until then. release_gil: let other threads run meanwhile; if false, the caller need not wait\n"
+             "for the GIL behind a busy thread, but a step that hangs stops the whole interpreter.");
 
 static PyObject *tape_spawn(PyObject *module, PyObject *args)
 {
@@ -202,8 +201,8 @@ static PyObject *tape_spawn(PyObject *module, PyObject *args)
 }
 
 PyDoc_STRVAR(walk_doc,
-             "walk(tape) -> index of the step that stopped it\n\n"
-             "Make the calls of `tape` (steps and an end mark) in the calling thread, GIL released.");
+             "walk(tape) -> index of the step where it stopped\n\n"
+             "Make the calls of `tape` (steps and an end mark) in the calling thread, with the GIL released.");
 
 static PyObject *tape_walk(PyObject *module, PyObject *arg)
 {
@@ -225,7 +224,7 @@ static PyObject *tape_walk(PyObject *module, PyObject *arg)
 
 PyDoc_STRVAR(address_doc,
              "address(buffer) -> int\n\n"
-             "Where the bytes of `buffer` lie. Valid while the object lives and is not resized.");
+             "The address of the bytes of `buffer`, valid while the object lives and is not resized.");
 
 static PyObject *tape_address(PyObject *module, PyObject *arg)
 {

@@ -1,4 +1,4 @@
-"""AppArmor: the profile that containers have where the kernel enforces it, and a program's way into one."""
+"""AppArmor: the containers' profile, where the kernel enforces profiles, and how a program enters one."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ profile NAME flags=(attach_disconnected, mediate_deleted) {
   umount,
   deny mount,
 
-  # From the daemon, and among themselves: nobody outside is reached.
+  # Signals and ptrace only among themselves, and signals from unconfined processes (the daemon).
   signal (receive) peer=unconfined,
   signal (send, receive) peer=NAME,
   ptrace (read, trace, readby, tracedby) peer=NAME,
 
-  # Of /proc: the processes' own directories, and of its settings those of System V's shared memory.
+  # In /proc, write only to the processes' directories and to the settings of System V shared memory.
   deny /proc/* w,
   deny /proc/[^1-9s]*/** w,
   deny /proc/s[^ey]*/** w,
@@ -39,7 +39,7 @@ profile NAME flags=(attach_disconnected, mediate_deleted) {
   deny /proc/sys/kernel/sh[^m]** w,
   deny /proc/{sysrq-trigger,kcore,kmem,mem} rwklx,
 
-  # Of /sys: its control group.
+  # In /sys, write only to the cgroup.
   deny /sys/[^f]*/** wklx,
   deny /sys/f[^s]*/** wklx,
   deny /sys/fs/[^c]*/** wklx,
@@ -55,7 +55,7 @@ class AppArmorError(OSError):
 
 @functools.cache
 def is_on() -> bool:
-    """Say whether the kernel enforces profiles, and there is a program to load one with."""
+    """Return whether the kernel enforces profiles and apparmor_parser is installed."""
     try:
         enforced = _ENABLED.read_text().startswith("Y") and _KERNELS.is_dir()
     except OSError:
@@ -64,9 +64,9 @@ def is_on() -> bool:
 
 
 def load(name: str = NAME) -> None:
-    """Give the kernel the profile of containers, unless it has it.
+    """Load the containers' profile into the kernel, unless it is loaded.
 
-    It stays loaded, as dockerd's does: containers of other daemons may be in it. Raises AppArmorError.
+    It stays loaded, as dockerd's does: containers of other daemons may use it. Raises AppArmorError.
     """
     if f"{name} (enforce)" in (_KERNELS / "profiles").read_text().splitlines():
         return
@@ -80,15 +80,15 @@ def load(name: str = NAME) -> None:
 
 
 def add_open(tape: Tape) -> Result:
-    """Append the opening of what a program's profile is written to, in the host's /proc.
+    """Append an open of the file that sets a program's profile, in the host's /proc.
 
-    A container may have mounted something else on its own, as an exec into it would find (CVE-2019-16884).
+    An exec that opened it in the container's /proc might find something else mounted there (CVE-2019-16884).
     """
     path = "/proc/self/attr/apparmor/exec"
     return tape.add("open own AppArmor attribute", "openat", AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0)
 
 
 def add_enter(tape: Tape, attribute: Result, name: str) -> None:
-    """Append that the next execve enters the profile `name`: ENOENT where that is not loaded."""
+    """Append that the next execve enters the profile `name`; ENOENT if it is not loaded."""
     text = f"exec {name}".encode()
     tape.add(f"enter AppArmor profile {name}", "write", attribute, text, len(text))

@@ -32,15 +32,15 @@ DEFAULT = (
     "CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP",
     "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE",
 )  # fmt: skip
-"""What a Docker container has when nothing else was asked for."""
+"""The capabilities of a Docker container by default."""
 
 
 class UnknownCapabilityError(ValueError):
-    """A name that is no capability."""
+    """A name that is not a capability."""
 
 
 class CapabilitySets(msgspec.Struct, frozen=True):
-    """Five bit masks, bit n = capability n. The default is none at all."""
+    """Five bit masks, bit n = capability n. The default is no capabilities."""
 
     bounding: int = 0
     effective: int = 0
@@ -50,10 +50,10 @@ class CapabilitySets(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, names: Iterable[str]) -> CapabilitySets:
-        """Return the sets of a container that may use `names`: inheritable and ambient stay empty.
+        """Return the sets of a container that may use `names`; inheritable and ambient stay empty.
 
-        A non-empty inheritable set would let a file's inheritable capabilities raise a process that had
-        given them up (CVE-2022-29162).
+        With a non-empty inheritable set a file's inheritable capabilities could restore ones that a process
+        had dropped (CVE-2022-29162).
         """
         bits = mask(names)
         return cls(bounding=bits, effective=bits, permitted=bits)
@@ -90,13 +90,13 @@ def all_capabilities() -> int:
 
 @cache
 def grantable() -> int:
-    """Return the mask of the capabilities this process has and can hand on: all, unless it is confined."""
+    """Return the mask of capabilities that this process has and can pass on: all, unless it is confined."""
     return _own("CapPrm:") & _own("CapBnd:") & all_capabilities()
 
 
 @cache
 def bounding() -> int:
-    """Return the mask of the capabilities that root can have here: all, unless this process is confined."""
+    """Return the mask of capabilities that root can have here: all, unless this process is confined."""
     return _own("CapBnd:") & all_capabilities()
 
 
@@ -106,7 +106,7 @@ def _own(line: str) -> int:
 
 
 def add_bounding(tape: Tape, sets: CapabilitySets) -> None:
-    """Append the drops from the bounding set: without them uid 0 regains everything at execve."""
+    """Append the drops from the bounding set: without them uid 0 regains all capabilities at execve."""
     for number in range(last_capability() + 1):
         if not sets.bounding >> number & 1:
             name = NAMES[number] if number < len(NAMES) else str(number)
@@ -114,9 +114,9 @@ def add_bounding(tape: Tape, sets: CapabilitySets) -> None:
 
 
 def add_identity(tape: Tape, sets: CapabilitySets, uid: int, gid: int, groups: tuple[int, ...]) -> None:
-    """Append the change of user and groups, then the capability sets that remain.
+    """Append the change of user and groups, then the remaining capability sets.
 
-    Leaving uid 0 clears the permitted set unless it is kept, and it is needed for ambient capabilities.
+    A change from uid 0 clears the permitted set unless it is kept, and ambient capabilities need it.
     """
     if uid:
         tape.add("keep capabilities over setuid", "prctl", PR_SET_KEEPCAPS, 1, 0, 0, 0)

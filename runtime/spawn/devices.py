@@ -1,4 +1,4 @@
-"""The container's /dev: device nodes and the links every program expects."""
+"""The container's /dev: device nodes and the links that every program expects."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ LINKS = (
 
 
 def add_bound_nodes(tape: Tape, root: Result, nodes: tuple[DeviceNode, ...]) -> None:
-    """Append the nodes as binds of the host's, and the links: a user namespace may make no device nodes.
+    """Append binds of the host's nodes, and the links, for a user namespace, which may not make nodes.
 
-    Slots: `device0`… are detached mounts of the host's nodes of the same paths.
+    Slots: `device0`… are detached mounts of the host's nodes at the same paths.
     """
     for number, node in enumerate(nodes):
         add_attach(tape, root, node.path, f"device{number}", directory=False)
@@ -58,7 +58,7 @@ def add_bound_nodes(tape: Tape, root: Result, nodes: tuple[DeviceNode, ...]) -> 
 
 
 def add_nodes(tape: Tape, root: Result, nodes: tuple[DeviceNode, ...]) -> None:
-    """Append the nodes and links to a /dev that this tape has just mounted. They need CAP_MKNOD."""
+    """Append making the nodes and links in a /dev that this tape has just mounted. Needs CAP_MKNOD."""
     tape.add("umask 0", "umask", 0)
     for node in nodes:
         where: int | Result = AT_FDCWD
@@ -67,7 +67,7 @@ def add_nodes(tape: Tape, root: Result, nodes: tuple[DeviceNode, ...]) -> None:
             parent, _, path = path.rpartition("/")
             add_directory(tape, root, parent)
             where = add_open(tape, root, parent or "/")
-        # Outside of /dev it may be there already, from the container's last start.
+        # Outside /dev it may already exist, from the container's last start.
         kept = () if node.path.startswith("/dev/") else (errno.EEXIST,)
         mode, device = _KIND[node.kind] | node.mode, os.makedev(node.major, node.minor)
         tape.add(f"mknod {node.path}", "mknodat", where, path, mode, device, forgive=kept)

@@ -1,4 +1,4 @@
-"""User namespaces and their id maps, which only a parent can write."""
+"""User namespaces and their id maps, which only the parent process can write."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runtime.spawn.tape import Paused, StepError, StepKilledError, Tape, pointer
 
 
 class IdRange(NamedTuple):
-    """`size` ids from `inside` on in the namespace are those from `outside` on in the host's."""
+    """Map `size` ids from `inside` on in the namespace to those from `outside` on in the host's."""
 
     inside: int
     outside: int
@@ -30,7 +30,7 @@ class IdMaps(NamedTuple):
     gids: tuple[IdRange, ...]
 
     def outside(self, uid: int, gid: int) -> tuple[int, int]:
-        """Return what a user and group of the namespace are on the host; KeyError for unmapped ones."""
+        """Return the host's ids of a user and group of the namespace; KeyError if they are not mapped."""
         return _outside(self.uids, uid), _outside(self.gids, gid)
 
 
@@ -53,7 +53,7 @@ def write_maps(pid: int, maps: IdMaps) -> None:
 
 @contextlib.contextmanager
 def mapping_pipe() -> Iterator[tuple[int, int]]:
-    """Give a pipe whose read end is slot `mapped`."""
+    """Make a pipe whose read end is for slot `mapped`."""
     read, write = os.pipe2(os.O_CLOEXEC)
     try:
         yield read, write
@@ -75,9 +75,9 @@ def let_go(paused: Paused, maps: IdMaps, go_fd: int) -> None:
 
 
 def make_user_namespace(maps: IdMaps) -> int:
-    """Return a descriptor of a user namespace with `maps`, for mounts with mapped owners.
+    """Return a descriptor of a new user namespace with `maps`, for mounts with mapped owners.
 
-    Raises StepError; EPERM where this process is in a chroot, or may make none.
+    Raises StepError; EPERM if this process is in a chroot or may not make user namespaces.
     """
     tape = Tape()
     add_wait_for_maps(tape)

@@ -1,9 +1,9 @@
-/* The container's pid 1: starts the program, forwards signals to it, reaps whoever is left to it, and ends with
- * the program's status. Freestanding and static: it runs in any image, from a sealed memfd, so no container can
- * write to it through /proc/1/exe (CVE-2019-5736).
+/* The container's pid 1: starts the program, forwards signals to it, reaps orphans, and exits with the program's
+ * status. Freestanding and static: it runs in any image, from a sealed memfd, so no container can write to it
+ * through /proc/1/exe (CVE-2019-5736).
  *
- * argv[1…] is the program. All signals stay blocked here and are fetched one by one: no handler, no race; and a
- * blocked signal reaches pid 1 although pid 1 has no handler for it.
+ * argv[1…] is the program. All signals stay blocked and are fetched one by one: no handler, no race. A blocked
+ * signal reaches pid 1 although pid 1 has no handler for it.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -56,7 +56,7 @@ static long call(long nr, long a, long b, long c, long d)
     return x0;
 }
 #else
-#error "the init knows x86_64 and aarch64"
+#error "the init supports x86_64 and aarch64"
 #endif
 
 static size_t length(const char *text)
@@ -80,7 +80,7 @@ static const char *path_of(char **env)
     return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 }
 
-/* execvp: the errno of the attempt that says most (a file that is there but may not be run). */
+/* execvp. Returns the most telling errno: of a file that exists but cannot be run, else ENOENT. */
 static long execute(char **argv, char **env)
 {
     char file[4096];
@@ -111,7 +111,7 @@ static void begin(char **argv, char **env)
     static const uint64_t none;
     int group = (int)call(SYS_getpid, 0, 0, 0, 0);
     call(SYS_setpgid, 0, 0, 0, 0);
-    /* To a terminal's foreground: allowed from the background, SIGTTOU is blocked. Fails without a terminal. */
+    /* Become the terminal's foreground group: SIGTTOU is blocked, so this works. It fails without a terminal. */
     call(SYS_ioctl, 0, TIOCSPGRP, (long)&group, 0);
     call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, 8);
     long error = execute(argv, env);
@@ -121,10 +121,10 @@ static void begin(char **argv, char **env)
     call(SYS_exit_group, error == ENOENT ? 127 : 126, 0, 0, 0);
 }
 
-/* Reap all that ended; the program's wait status, or -1 while it runs.
+/* Reap all children that have ended. Returns the program's wait status, or -1 while it runs.
  *
- * Threads, too: one that has called PTRACE_TRACEME is traced by us. Dead, it keeps its process from ending until
- * it is reaped; stopped, it waits to be let go, with its signal, unless that only says that it has called execve.
+ * Threads, too: one that has called PTRACE_TRACEME is traced by us. A dead one keeps its process from ending until
+ * it is reaped; a stopped one waits to be detached, with its signal, except for the SIGTRAP of its execve.
  */
 static long reap(long program)
 {

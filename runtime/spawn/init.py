@@ -1,4 +1,4 @@
-"""The init a container may have as pid 1, as a descriptor to execute: see init.c for what it does."""
+"""The optional init of a container, as a descriptor to execute; init.c says what it does."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 
 
 class InitError(OSError):
-    """The init cannot be provided."""
+    """The init is not available."""
 
     def __str__(self) -> str:
         return str(self.strerror)
 
 
 def open_init() -> int:
-    """Return a descriptor of a sealed in-memory copy of the init: nobody can write to it, not even root.
+    """Return a descriptor of a sealed in-memory copy of the init, which not even root can write to.
 
-    Raises InitError when the init was not built, or where vm.memfd_noexec=2 forbids executable memory files.
+    Raises InitError if the init was not built, or if vm.memfd_noexec=2 forbids executable memory files.
     """
     image = resources.files(__package__).joinpath("init.elf")
     if not image.is_file():

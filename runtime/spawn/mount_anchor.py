@@ -1,7 +1,7 @@
-"""The anchor: a mount namespace that holds an empty, read-only tmpfs and nothing else.
+"""The anchor: a mount namespace with a single mount, an empty read-only tmpfs.
 
-A new mount namespace is a copy of its maker's. Copied from the host it starts with all the host's mounts,
-which then have to be detached; copied from the anchor it starts with one.
+A new mount namespace is a copy of its creator's. A copy of the host's has all the host's mounts, which must
+then be detached; a copy of the anchor has one.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from runtime.spawn.tape import Tape
 
 
 def make_anchor(mountpoint: str) -> int:
-    """Return a descriptor of a new anchor; it lives as long as the descriptor. The caller closes it.
+    """Return a descriptor of a new anchor, which lives as long as the descriptor. The caller closes it.
 
-    mountpoint: a directory of the host, used in the new namespace only. Raises StepError.
+    mountpoint: a directory of the host, mounted on only in the new namespace. Raises StepError.
     """
-    # unshare and pivot_root then concern that thread only.
+    # unshare and pivot_root then affect only that thread.
     return in_own_thread("anchor", lambda: _tape(mountpoint).walk({})[_NAMESPACE])
 
 
@@ -69,10 +69,10 @@ def _tape(mountpoint: str) -> Tape:
 
 
 def _add_way_up(tape: Tape, below: str) -> None:
-    """Append the way to the namespace's real root, for a host process that is itself in a chroot.
+    """Append the way to the namespace's real root, for a process that is itself in a chroot.
 
-    In a chroot `/` is no mount, so its propagation cannot be cut and pivot_root refuses. With the root moved
-    to `below`, the working directory is outside of it, and `..` is held by nothing.
+    In a chroot `/` is not a mount point, so its propagation cannot be changed and pivot_root refuses. After a
+    chroot to `below` the working directory is outside the root, and nothing stops `..`.
     """
     tape.add("go to /", "chdir", "/")
     tape.add(f"change root to {below}", "chroot", below)

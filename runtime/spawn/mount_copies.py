@@ -1,4 +1,4 @@
-"""Copies of the host's mounts as descriptors, to be attached in a container: the source of a bind mount."""
+"""Detached copies of the host's mounts, to be attached in a container: the sources of bind mounts."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ def clone_mount(
     propagation: int = MS_PRIVATE,
     shallow: bool = False,
 ) -> int:
-    """Return a descriptor of a detached copy of the mount at `path`, MOUNT_ATTR_* `attributes` set.
+    """Return a descriptor of a detached copy of the mount at `path`, with MOUNT_ATTR_* `attributes` set.
 
-    propagation: MS_PRIVATE, MS_SLAVE, or MS_SHARED, which leaves a copy of a shared mount its peer. All reach
-    the mounts below too when recursive; shallow leaves their attributes. The caller closes the descriptor.
-    Raises StepError.
+    propagation: MS_PRIVATE, MS_SLAVE, or MS_SHARED, with which a copy of a shared mount stays its peer. If
+    recursive, all of it applies to the mounts below, too; shallow leaves their attributes alone. The caller
+    closes the descriptor. Raises StepError.
     """
     return _tape(attributes, recursive, propagation, shallow).walk({"path": os.fsencode(path)})[0]
 
 
 def clone_mount_beneath(path: str, part: str, attributes: int = 0, *, recursive: bool = True) -> int:
-    """Like clone_mount, of `part` below the directory `path`, out of which no link and no `..` leads.
+    """Like clone_mount, for `part` below the directory `path`; no link or `..` may lead out of `path`.
 
-    Who changes that directory meanwhile gains nothing. Raises StepError.
+    Changing that directory meanwhile gains nothing. Raises StepError.
     """
     deep = AT_RECURSIVE if recursive else 0
     tape = Tape()
-    whole = tape.add("open the whole", "openat", AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+    whole = tape.add("open the directory", "openat", AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
     inner = tape.add(f"open {part} beneath it", "openat2", whole, part, _BENEATH, len(_BENEATH))
     clone = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | deep
     tree = tape.add("take the mount", "open_tree", inner, "", clone)
@@ -63,9 +63,9 @@ def clone_mount_beneath(path: str, part: str, attributes: int = 0, *, recursive:
 
 
 def clone_mapped_mount(path: str, user_namespace_fd: int) -> int:
-    """Like clone_mount, with owners seen through the id maps of a user namespace: 0 on disk is its 0.
+    """Like clone_mount, with owners mapped by a user namespace: 0 on disk is its 0.
 
-    Raises StepError; EINVAL where the file system cannot map.
+    Raises StepError; EINVAL if the file system does not support mapping.
     """
     attr = _ATTR.pack(MOUNT_ATTR_IDMAP, 0, MS_PRIVATE, user_namespace_fd)
     tape = Tape()

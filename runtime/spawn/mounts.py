@@ -1,9 +1,9 @@
-"""Steps that build a container's tree of mounts: overlay root, its entry, kernel file systems, masks, binds.
+"""Steps that build a container's mounts: root, kernel file systems, masks, binds.
 
-Everything is symlink-safe by construction: once the root has changed no path leads out of the container's
-root but a magic link of /proc, and every target is opened with openat2 beneath the root, without magic links,
-and then mounted on by descriptor. Targets of proc and sysfs may hold no symlink at all: masks laid over a
-/proc that is really /elsewhere would protect nothing (CVE-2019-19921).
+Everything is symlink-safe by construction. Once the root has changed, only magic links of /proc lead out of
+it; every target is opened with openat2 beneath the root, without magic links, and mounted on by descriptor.
+Paths to proc and sysfs may contain no symlink at all: masks over a /proc that is really /elsewhere would
+protect nothing (CVE-2019-19921).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _HOW = struct.Struct("<QQQ")
 
 
 def add_enter_anchor(tape: Tape) -> Result:
-    """Append the entry into a copy of the anchor, with the mount in slot `root` as root; its descriptor.
+    """Append entering a copy of the anchor with the mount in slot `root` as root; return its descriptor.
 
     The anchor (slot `anchor`, see runtime.spawn.mount_anchor) is a mount namespace with one empty tmpfs.
     Copying it costs one mount, however many the host has, and none of the host's mounts has to be detached
@@ -60,9 +60,9 @@ def add_enter_anchor(tape: Tape) -> Result:
 
 
 def add_enter_chroot(tape: Tape) -> Result:
-    """Append a plain chroot into the mount in slot `root`, without a mount namespace; its descriptor.
+    """Append a plain chroot into the mount in slot `root`, without a mount namespace; return its descriptor.
 
-    Nothing can be mounted in it (an ablation: a chroot is no boundary for a program with CAP_SYS_CHROOT).
+    Nothing can be mounted in it. For measuring only: CAP_SYS_CHROOT is enough to leave a chroot.
     """
     tape.add("go to rootfs", "fchdir", Slot("root"))
     tape.add("change root", "chroot", ".")
@@ -70,16 +70,16 @@ def add_enter_chroot(tape: Tape) -> Result:
 
 
 def add_open_root(tape: Tape) -> Result:
-    """Append an open of the working directory, the container's root."""
+    """Append an open of the working directory, which is the container's root."""
     return tape.add("open /", "openat", AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
 
 
 def add_enter_pivot(tape: Tape, propagation: int) -> Result:
-    """Append the attachment of slot `root` and pivot_root, in a copy of the host's mount namespace.
+    """Append attaching slot `root` and pivot_root, in a copy of the host's mount namespace.
 
-    For a user namespace, which may not enter the anchor. The host's tree is still there, over the new root:
-    a proc or sysfs may only be mounted where a full one is in sight (see add_detach_host). Slot `mountpoint`:
-    any directory of the host; each container has its own mount namespace, so all use one. propagation:
+    For a user namespace, which may not enter the anchor. The host's tree stays mounted over the new root, as
+    proc and sysfs may only be mounted where a full one is visible, until add_detach_host. Slot `mountpoint`:
+    any directory of the host; containers can share it, since each has its own mount namespace. propagation:
     MS_PRIVATE or MS_SLAVE.
     """
     root, target = Slot("root"), Slot("mountpoint")
@@ -92,18 +92,18 @@ def add_enter_pivot(tape: Tape, propagation: int) -> Result:
 
 
 def add_detach_host(tape: Tape) -> None:
-    """Append the detach of the host's tree, which pivot_root has left over the new root."""
+    """Append detaching the host's tree, which pivot_root has left over the new root."""
     tape.add("detach the host's mounts", "umount2", "/", MNT_DETACH)
 
 
 def add_open(tape: Tape, root: Result, path: str, *, strict: bool = False, flags: int = O_PATH) -> Result:
-    """Append an open of `path` beneath `root`; with `strict` a symlink anywhere in it is an error (ELOOP)."""
+    """Append an open of `path` beneath `root`; if `strict`, a symlink anywhere in it is an error (ELOOP)."""
     how = _HOW.pack(flags | O_CLOEXEC, 0, STRICT if strict else BENEATH)
     return tape.add(f"open {path} beneath the root", "openat2", root, path.strip("/") or ".", how, _HOW.size)
 
 
 def add_directory(tape: Tape, root: Result, path: str, mode: int = 0o755) -> None:
-    """Append mkdir -p of `path` beneath `root`, one component at a time; what exists is left alone."""
+    """Append mkdir -p of `path` beneath `root`, one component at a time; existing ones are kept."""
     parent, done = root, ""
     parts = [part for part in path.split("/") if part]
     for index, part in enumerate(parts):
@@ -114,7 +114,7 @@ def add_directory(tape: Tape, root: Result, path: str, mode: int = 0o755) -> Non
 
 
 def add_file(tape: Tape, root: Result, path: str) -> None:
-    """Append the making of an empty regular file to mount on, with its parents; what exists is left alone."""
+    """Append making an empty regular file to mount on, with its parents; existing files stay as they are."""
     parent, _, name = path.rstrip("/").rpartition("/")
     add_directory(tape, root, parent)
     where = add_open(tape, root, parent)
@@ -135,9 +135,9 @@ def add_mount(
     strict: bool = False,
     propagation: int = 0,
 ) -> None:
-    """Append the mount of a new file system of type `kind` on `path`, made if missing, by descriptor.
+    """Append mounting a new file system of type `kind` on `path`, made if missing, by descriptor.
 
-    propagation: MS_SHARED and its kin, 0 for that of the mount around.
+    propagation: MS_SHARED or the like, 0 for that of the parent mount.
     """
     add_directory(tape, root, path)
     target = add_open(tape, root, path, strict=strict, flags=O_PATH | O_DIRECTORY)
@@ -150,13 +150,13 @@ def add_mount(
 
 
 def add_mount_in_fresh(tape: Tape, path: str, kind: str, source: str, flags: int, data: str) -> None:
-    """Like add_mount, inside a file system mounted by this very tape, where no symlink can be."""
+    """Like add_mount, inside a file system that this tape has mounted, so it contains no symlink."""
     tape.add(f"mkdir {path}", "mkdirat", AT_FDCWD, path, 0o755, forgive=(errno.EEXIST,))
     tape.add(f"mount {kind} on {path}", "mount", source, path, kind, flags, data or 0)
 
 
 def add_attach(tape: Tape, root: Result, path: str, slot: str, *, directory: bool) -> None:
-    """Append the attachment of a detached mount (its descriptor in `slot`) on `path`, made if missing."""
+    """Append attaching a detached mount (its descriptor in `slot`) to `path`, made if missing."""
     (add_directory if directory else add_file)(tape, root, path)
     target = add_open(tape, root, path)
     flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
@@ -170,9 +170,9 @@ def add_attach_in_fresh(tape: Tape, path: str, mount: Result) -> None:
 
 
 def add_take_shm(tape: Tape, slot: str) -> Result:
-    """Append a copy of the /dev/shm of the container whose pidfd is in `slot`; the mount, attached nowhere.
+    """Append copying the /dev/shm of the container whose pidfd is in `slot`; return the detached mount.
 
-    A mount can only be copied inside its own namespace. The step after this one must leave it again.
+    A mount can only be copied inside its own namespace. The next step must leave that namespace again.
     """
     tape.add("enter the other container's mounts", "setns", Slot(slot), CLONE_NEWNS)
     how = _HOW.pack(O_PATH | O_DIRECTORY | O_CLOEXEC, 0, STRICT)
@@ -182,10 +182,10 @@ def add_take_shm(tape: Tape, slot: str) -> Result:
 
 
 def add_cgroups(tape: Tape, root: Result, names: tuple[str, ...]) -> None:
-    """Append the attachment of the container's cgroup directories (slots `cgroupfs0`…) on /sys/fs/cgroup.
+    """Append attaching the container's cgroup directories (slots `cgroupfs0`…) to /sys/fs/cgroup.
 
-    names: of the v1 hierarchies' mount points, each a directory in a small tmpfs, with a link for each
-    controller of `cpu,cpuacct`; "" alone for the one v2 tree.
+    names: the mount points of the v1 hierarchies, each a directory in a small tmpfs, with a link for each
+    controller of `cpu,cpuacct`; ("",) for the v2 tree.
     """
     place = "/sys/fs/cgroup"
     if names == ("",):
@@ -207,10 +207,10 @@ def add_cgroups(tape: Tape, root: Result, names: tuple[str, ...]) -> None:
 
 
 def add_mask(tape: Tape, path: str) -> None:
-    """Append a mask over `path`: /dev/null over a file, an empty read-only tmpfs over a directory.
+    """Append masking `path`: /dev/null over a file, an empty read-only tmpfs over a directory.
 
-    The /dev/null is the node this tape made a moment ago in a /dev that no other process has seen
-    (CVE-2025-31133). What the kernel does not have is skipped: /proc and /sys are the same on the host.
+    The /dev/null is the node that this tape has just made, in a /dev that no other process has seen
+    (CVE-2025-31133). Paths of /proc and /sys that the kernel does not have are skipped: the host shows them.
     """
     step, absent = f"mask {path}", (errno.ENOENT, errno.ENOTDIR)
     kernel = path.startswith(("/proc/", "/sys/"))
@@ -223,7 +223,7 @@ def add_mask(tape: Tape, path: str) -> None:
 
 
 def add_read_only(tape: Tape, path: str) -> None:
-    """Append a read-only view of `path` onto itself."""
+    """Append mounting `path` read-only onto itself."""
     if path.startswith(("/proc/", "/sys/")) and not Path(path).exists():
         return
     flags = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC
@@ -233,5 +233,5 @@ def add_read_only(tape: Tape, path: str) -> None:
 
 
 def add_read_only_root(tape: Tape) -> None:
-    """Append the remount of / as read-only; the mounts on it keep their own flags."""
+    """Append remounting / read-only; the mounts on it keep their flags."""
     tape.add("make / read-only", "mount", 0, "/", 0, MS_BIND | MS_REMOUNT | MS_RDONLY, 0)

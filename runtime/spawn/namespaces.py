@@ -1,4 +1,4 @@
-"""Namespaces by the OCI spec's names, and the steps that join them."""
+"""Namespaces by the OCI spec's names, and the steps that make and join them."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ ALL = tuple(FLAGS)
 
 
 def clone_flags(names: frozenset[str] | tuple[str, ...]) -> int:
-    """Return the CLONE_NEW* flags to give clone3 for `names`.
+    """Return the CLONE_NEW* flags for clone3 of `names`, but for cgroup and time (see add_late).
 
-    Not cgroup and time: a cgroup namespace must be made after joining the cgroup, its root is where the
-    process then is (see add_late); time is refused beside CLONE_VM by older kernels, and comes at execve.
+    A cgroup namespace must be made after joining the cgroup, which becomes its root. Older kernels refuse a
+    new time namespace together with CLONE_VM; made by unshare it takes effect at execve.
     """
     flags = 0
     for name in names:
@@ -55,7 +55,7 @@ def clone_flags(names: frozenset[str] | tuple[str, ...]) -> int:
 
 
 def add_late(tape: Tape, names: frozenset[str] | tuple[str, ...]) -> None:
-    """Append the namespaces that can only be made from inside, after the cgroup was joined."""
+    """Append the namespaces that can only be made by the child, after it has joined the cgroup."""
     if "cgroup" in names:
         tape.add("new cgroup namespace", "unshare", CLONE_NEWCGROUP)
     if "time" in names:
@@ -63,25 +63,25 @@ def add_late(tape: Tape, names: frozenset[str] | tuple[str, ...]) -> None:
 
 
 def add_wait_for_maps(tape: Tape) -> None:
-    """Append the wait for a byte in slot `mapped`: the parent writes the id maps of a new user namespace."""
+    """Append waiting for a byte from slot `mapped`, while the parent writes the id maps."""
     tape.add("wait for the id maps", "read", Slot("mapped"), tape.room(8), 1)
 
 
 def add_become_root(tape: Tape) -> None:
-    """Append the change to user and group 0 of a new user namespace, once it has its maps."""
+    """Append becoming user and group 0 of a new user namespace, once it has its maps."""
     tape.add("become group 0 of the user namespace", "setresgid", 0, 0, 0)
     tape.add("become user 0 of the user namespace", "setresuid", 0, 0, 0)
 
 
 def add_loopback(tape: Tape) -> None:
-    """Append switching on the loopback link of a new network namespace."""
+    """Append bringing up the loopback link of a new network namespace."""
     fd = tape.add("open a socket", "socket", _AF_INET, _SOCK_DGRAM | O_CLOEXEC, 0)
     request = struct.pack("16sH14x", b"lo", _IFF_UP | _IFF_RUNNING)
     tape.add("switch lo on", "ioctl", fd, _SIOCSIFFLAGS, request)
 
 
 def add_time_offset(tape: Tape, clock: str, seconds: int, nanoseconds: int) -> None:
-    """Append what a clock (`monotonic` or `boottime`) shows more than the host's; before any new process."""
+    """Append setting a clock's offset (`monotonic` or `boottime`) to the host's; before any new process."""
     path, line = "/proc/self/timens_offsets", f"{clock} {seconds} {nanoseconds}".encode()
     fd = tape.add("open timens_offsets", "openat", AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0)
     tape.add(f"set the offset of the {clock} clock", "write", fd, line, len(line))
@@ -94,10 +94,10 @@ def add_join(tape: Tape, name: str, slot: str) -> None:
 
 @contextlib.contextmanager
 def children_in_pid_namespace(target_fd: int, own_fd: int) -> Iterator[None]:
-    """Let children that the calling thread starts be born in the pid namespace of `target_fd`.
+    """Let children of the calling thread start in the pid namespace of `target_fd`.
 
-    target_fd may be a pidfd or a namespace descriptor, own_fd is /proc/self/ns/pid. Only the calling
-    thread is concerned, and only for its children: setns with CLONE_NEWPID never moves the caller itself.
+    target_fd may be a pidfd or a namespace descriptor, own_fd is /proc/self/ns/pid. This affects only
+    children of the calling thread: setns with CLONE_NEWPID never moves the caller itself.
     """
     _enter_pid_namespace(target_fd)
     try:
@@ -115,7 +115,7 @@ def _enter_pid_namespace(fd: int) -> None:
 def in_own_thread(name: str, work: Callable[[], T]) -> T:
     """Do `work` in a new thread, and return what it returns or raise what it raises.
 
-    Namespaces and root that the work enters are that thread's own, and end with it.
+    Namespaces and a root that the work enters then affect only that thread.
     """
     done: list[T] = []
     failed: list[BaseException] = []

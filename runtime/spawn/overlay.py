@@ -1,4 +1,4 @@
-"""Overlay mounts by the new mount API, as descriptors attached nowhere yet."""
+"""Overlay mounts, made by the new mount API and returned as detached mounts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from runtime.spawn.namespaces import in_own_thread
 from runtime.spawn.tape import Slot, SlotValue, StepError, Tape
 
 LONGEST_OPTION = 255
-"""Bytes of a path that an fsconfig string holds; a longer one is given as /proc/self/fd/N."""
+"""Bytes that an fsconfig string holds; a longer path is passed as /proc/self/fd/N."""
 
 
 _open = Tape()
@@ -36,21 +36,21 @@ def make_overlay(layers: Sequence[str], upper: str, work: str) -> int:
     """Return a descriptor of an overlay of `layers`, lowest first, below the writable `upper`.
 
     upper and work are empty directories on one file system. The caller closes the descriptor. Raises
-    StepError, or OSError when a path cannot be opened.
+    StepError, or OSError if a path cannot be opened.
     """
     return _make(layers, {"upper": upper, "work": work})
 
 
 def make_read_only_overlay(layers: Sequence[str]) -> int:
-    """Like make_overlay, of two layers or more and nothing to write to."""
+    """Like make_overlay, read-only, of at least two layers."""
     return _make(layers, {})
 
 
 def make_mapped_overlay(layers: Sequence[str], upper: str, work: str, user_namespace_fd: int) -> int:
-    """Like make_overlay, with the owners of the layers seen through the id maps of a user namespace.
+    """Like make_overlay, with the owners of the layers mapped by a user namespace.
 
-    Overlay takes no detached mount as a layer before Linux 6.15. So each mapped copy is attached over its
-    layer, in a mount namespace that ends with this; the overlay has copies of its own. Raises StepError.
+    Before Linux 6.15 overlay takes no detached mount as a layer. So each mapped copy is attached over its
+    layer, in a temporary mount namespace; the overlay keeps its own copies. Raises StepError.
     """
 
     def make() -> int:
@@ -91,9 +91,9 @@ def _make(layers: Sequence[str], writable: dict[str, str]) -> int:
 
 @cache
 def appends_layers() -> bool:
-    """Say whether the kernel takes one layer at a time (`lowerdir+`, Linux 6.8).
+    """Return whether the kernel takes one layer at a time (`lowerdir+`, Linux 6.8).
 
-    Before, all share one option's 255 bytes: as /proc/self/fd/N, that is a dozen.
+    Older kernels take all layers in one option of 255 bytes: a dozen, as /proc/self/fd/N.
     """
     asking = Tape()
     asking.add("append a layer", "fsconfig", Slot("fs"), FSCONFIG_SET_STRING, "lowerdir+", "/", 0)

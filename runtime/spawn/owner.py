@@ -1,8 +1,9 @@
-"""Who made a thing on the host, so that a sweep frees what the dead left and never what the living use.
+"""The owner of a resource on the host, so that a sweep frees what dead processes left and nothing else.
 
-An owner is a process: its pid, its start time, and the pid namespace both were read in. The text form
-(`4711-8812345-f0000000`) goes into names of cgroups and nft tables and into the alias of links: what exists
-says itself whose it is, and no state file can disagree. Stdlib and msgspec only.
+An owner is a process: its pid, its start time, and the pid namespace in which both were read. Its text form
+(`4711-8812345-f0000000`) is part of the names of cgroups and nft tables and of the alias of links: the
+resource itself names its owner, and no state file can contradict it. Imports only the standard library and
+msgspec.
 """
 
 from __future__ import annotations
@@ -44,17 +45,17 @@ class Owner(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Owner | None:
-        """Find an owner as str() writes it inside `text` (`-` or `_` between the parts), else None."""
+        """Find an owner, as written by str() or with `_` for `-`, inside `text`; None if there is none."""
         found = _TEXT.search(text)
         if not found:
             return None
         return cls(int(found[1]), int(found[2]), int(found[3], 16))
 
     def is_alive(self) -> bool:
-        """Say whether this process still runs; a pid of another pid namespace counts as alive.
+        """Return whether this process still runs; a pid of another pid namespace counts as alive.
 
-        One that is exiting counts as dead, as a zombie does: it can free nothing any more, and its closed
-        socket may be what the caller noticed first. Pids are reused, hence the start time.
+        A zombie or an exiting process counts as dead: it frees nothing any more, and its closed socket may be
+        what the caller noticed first. Pids are reused, hence the start time.
         """
         if self.pid_namespace != _pid_namespace():
             return True
@@ -69,7 +70,7 @@ def _start_ticks(pid: int) -> int | None:
 
 
 def _ticks_in(stat: bytes) -> int | None:
-    """When the process of a /proc/PID/stat was started, None when it is exiting or a zombie."""
+    """Return the start time from a /proc/PID/stat, None if the process is exiting or a zombie."""
     fields = stat[stat.rindex(b")") + 2 :].split()
     gone = fields[0] in (b"Z", b"X") or int(fields[6]) & _PF_EXITING
     return None if gone else int(fields[19])

@@ -1,4 +1,4 @@
-"""Steps that concern the process itself: stdio, session, signals, limits, working directory, execve."""
+"""Steps that set up the process itself: stdio, session, signals, limits, working directory, execve."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def ignored_signals() -> tuple[int, ...]:
-    """Return the signals this process ignores, plus the two that Python does: execve keeps them ignored."""
+    """Return the signals that this process or Python ignores: execve keeps them ignored."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("SigIgn:"):
             bits = int(line.split()[1], 16)
@@ -39,9 +39,9 @@ def ignored_signals() -> tuple[int, ...]:
 
 
 def add_stdio(tape: Tape, nulls: tuple[int, ...]) -> None:
-    """Append descriptors 0, 1, 2 from slots `fd0`…`fd2`, which must be 3 or more (dup3 of n onto n fails).
+    """Append setting descriptors 0, 1, 2 to slots `fd0`…`fd2`, which must be 3 or more (dup3(n, n) fails).
 
-    Those in `nulls` come later, from add_null_stdio.
+    Those in `nulls` are left to add_null_stdio.
     """
     for number, name in enumerate(_STDIO):
         if number not in nulls:
@@ -49,9 +49,9 @@ def add_stdio(tape: Tape, nulls: tuple[int, ...]) -> None:
 
 
 def add_null_stdio(tape: Tape, nulls: tuple[int, ...]) -> None:
-    """Append descriptors that are the /dev/null seen now, the container's own.
+    """Append setting the descriptors `nulls` to the container's own /dev/null.
 
-    Not the host's: /dev/stdin leads to it, so a container's chown or chmod would change the host's node.
+    Not to the host's: /dev/stdin leads to it, so a chown or chmod in the container would change its node.
     """
     if not nulls:
         return
@@ -61,13 +61,13 @@ def add_null_stdio(tape: Tape, nulls: tuple[int, ...]) -> None:
 
 
 def add_session_keyring(tape: Tape) -> None:
-    """Append an empty session keyring of its own, so that the program does not hold the engine's keys."""
+    """Append joining a new, empty session keyring, so that the program does not hold the engine's keys."""
     absent = (errno.ENOSYS, errno.EDQUOT)
     tape.add("new session keyring", "keyctl", _KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0, forgive=absent)
 
 
 def add_signals(tape: Tape, ignored: tuple[int, ...]) -> None:
-    """Append the default action for signals the parent ignores, and an empty signal mask."""
+    """Append resetting ignored signals to their default action, and an empty signal mask."""
     zero = bytes(32)
     for number in ignored:
         tape.add(f"default action for signal {number}", "rt_sigaction", number, zero, 0, 8)
@@ -75,14 +75,14 @@ def add_signals(tape: Tape, ignored: tuple[int, ...]) -> None:
 
 
 def add_rlimit(tape: Tape, name: str, soft: int, hard: int) -> None:
-    """Append a resource limit: `RLIMIT_NOFILE` and the like. Raising a hard one needs CAP_SYS_RESOURCE."""
+    """Append setting a resource limit, such as `RLIMIT_NOFILE`. Raising a hard one needs CAP_SYS_RESOURCE."""
     number = getattr(resource, name)
     limits = struct.pack("<QQ", soft & 0xFFFFFFFFFFFFFFFF, hard & 0xFFFFFFFFFFFFFFFF)
     tape.add(f"set {name} to {soft}:{hard}", "prlimit64", 0, number, limits, 0)
 
 
 def add_oom_score(tape: Tape, score: int) -> None:
-    """Append the OOM score adjustment, -1000…1000. Needs /proc, and to lower it CAP_SYS_RESOURCE."""
+    """Append setting the OOM score adjustment, -1000…1000. Needs /proc, and CAP_SYS_RESOURCE to lower it."""
     fd = tape.add(
         "open oom_score_adj", "openat", AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC, 0
     )
@@ -91,7 +91,7 @@ def add_oom_score(tape: Tape, score: int) -> None:
 
 
 def add_sysctl(tape: Tape, root: Result, name: str, value: str) -> None:
-    """Append a kernel parameter of the container's namespaces, in the /proc this tape has mounted."""
+    """Append setting a sysctl of the container's namespaces, in the /proc that this tape has mounted."""
     path = "/proc/sys/" + name.replace(".", "/")
     fd = add_open(tape, root, path, strict=True, flags=O_WRONLY)
     data = value.encode()
@@ -99,9 +99,9 @@ def add_sysctl(tape: Tape, root: Result, name: str, value: str) -> None:
 
 
 def add_working_directory(tape: Tape, root: Result, path: str, *, make: bool) -> None:
-    """Append the change to `path` beneath the container's root, made if missing and asked for.
+    """Append changing to `path` beneath the container's root, made if missing and `make`.
 
-    Opened without magic links, so that /proc/self/fd/N cannot lead out (CVE-2024-21626).
+    It is opened without magic links, so that /proc/self/fd/N cannot lead out (CVE-2024-21626).
     """
     if make and path.strip("/"):
         add_directory(tape, root, path)
@@ -110,29 +110,29 @@ def add_working_directory(tape: Tape, root: Result, path: str, *, make: bool) ->
 
 
 def add_close_on_exec(tape: Tape) -> None:
-    """Append the marking of all descriptors but 0, 1, 2: the program inherits nothing else."""
+    """Append marking all descriptors but 0, 1, 2 close-on-exec: the program inherits no others."""
     tape.add("close other descriptors", "close_range", 3, 0xFFFFFFFF, CLOSE_RANGE_CLOEXEC)
 
 
 def add_no_new_privileges(tape: Tape) -> None:
-    """Append no_new_privs: set-user-id files and file capabilities raise nothing any more."""
+    """Append setting no_new_privs: set-user-id files and file capabilities grant nothing any more."""
     tape.add("no_new_privs", "prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def add_execve(tape: Tape, attempts: int) -> None:
-    """Append one execve per place to look in (slots `path0`…), as execvp does; slots `argv`, `env`."""
+    """Append one execve per path to try (slots `path0`…), as execvp does; slots `argv`, `env`."""
     for number in range(attempts):
         absent = () if number == attempts - 1 else (errno.ENOENT, errno.ENOTDIR)
         tape.add("execve", "execve", Slot(f"path{number}"), Slot("argv"), Slot("env"), forgive=absent)
 
 
 def add_execve_descriptor(tape: Tape) -> None:
-    """Append the execution of the file open in slot `init` (a sealed memfd)."""
+    """Append executing the file in slot `init` (a sealed memfd)."""
     tape.add("execve init", "execveat", Slot("init"), "", Slot("argv"), Slot("env"), AT_EMPTY_PATH)
 
 
 def search_path(program: str, env: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the paths execve tries for `program`: itself when it holds a slash, else along PATH of `env`."""
+    """Return the paths to try for `program`: itself if it contains a slash, else along PATH of `env`."""
     if "/" in program:
         return (program,)
     path = next((e[5:] for e in env if e.startswith("PATH=")), DEFAULT_PATH)

@@ -1,4 +1,4 @@
-"""Numbers of system calls by machine, from the kernel's own headers (Linux 6.17)."""
+"""System call numbers by machine, from the kernel's headers (Linux 6.17)."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def table(machine: str) -> dict[str, int]:
 
 
 def number(name: str) -> int:
-    """Return this machine's number of the call `name`; KeyError when it has no such call."""
+    """Return this machine's number of the call `name`; KeyError if it has no such call."""
     return table(MACHINE)[name]

@@ -1,7 +1,7 @@
 """A tape: the system calls of a process between clone3 and execve, prepared and named in advance.
 
 Python decides everything and lays it out as an array; `_tape.c` clones and makes the calls. No Python runs
-in the child. A tape is a template: built once per shape of container, spawned many times with other
+in the child. A tape is a template: built once per shape of container and spawned many times, with different
 *slots*.
 
     tape = Tape()
@@ -30,7 +30,7 @@ from runtime.spawn.syscalls import number
 WORDS = 8
 RESULT = 7
 UNTOUCHED = 1 << 62
-"""What a result holds before its step ran; no system call used here returns it."""
+"""The value of a result before its step runs; no system call used here returns it."""
 
 _OPENERS = frozenset({"openat", "openat2", "open_tree", "fsopen", "fsmount", "socket"})
 _WORD = 0xFFFF_FFFF_FFFF_FFFF
@@ -59,13 +59,13 @@ class StepKilledError(ChildProcessError):
 
 
 class Slot(str):
-    """An argument given at spawn time, by name: an int, or bytes whose address is meant."""
+    """An argument given at spawn time, by name: an int, or bytes that are passed by address."""
 
     __slots__ = ()
 
 
 class Result(int):
-    """The result of an earlier step (a descriptor, mostly) as an argument of a later one."""
+    """The result of an earlier step (mostly a descriptor) as an argument of a later one."""
 
     __slots__ = ()
 
@@ -78,7 +78,7 @@ class Pointers(NamedTuple):
 
 
 class Spawned(NamedTuple):
-    """A started process. `pidfd` belongs to the caller, who must close it and reap the process."""
+    """A started process. The caller owns `pidfd`: it must close it and reap the process."""
 
     pid: int
     pidfd: int
@@ -96,7 +96,7 @@ def pointers(strings: Iterable[str | bytes]) -> Pointers:
 
 
 class Tape:
-    """An array of named system calls. Not to be changed any more once it was spawned or walked."""
+    """An array of named system calls. Must not be changed once it was spawned or walked."""
 
     def __init__(self) -> None:
         self.steps: list[str] = []
@@ -111,7 +111,7 @@ class Tape:
         """Append one call under the name `step` and return a handle to its result.
 
         str and bytes are passed by address (CPython ends every bytes object with a NUL). `forgive` holds up
-        to two errnos that count as success (the result is then 0). Execve calls come last, side by side.
+        to two errnos that count as success (the result is then 0). The last calls are one or more execve.
         """
         index = len(self.steps)
         if self.first_exec < 0 and call in ("execve", "execveat"):
@@ -144,12 +144,12 @@ class Tape:
         return _tape.address(argument.array if isinstance(argument, Pointers) else argument)
 
     def address_of(self, data: bytes) -> int:
-        """Return where `data` lies, kept alive with the tape: for structs that hold pointers."""
+        """Return the address of `data`, which lives as long as the tape: for structs that hold pointers."""
         self._keep.append(data)
         return _tape.address(data)
 
     def room(self, size: int) -> int:
-        """Return the address of `size` bytes that a step may write to; what it writes there is not kept."""
+        """Return the address of `size` bytes that a step may write to and nobody reads."""
         room = bytearray(size)
         self._keep.append(room)
         return _tape.address(room)
@@ -162,7 +162,7 @@ class Tape:
         return self._template
 
     def fill(self, words: memoryview, slots: Mapping[str, SlotValue]) -> None:
-        """Write the slots into a private copy of the template. TypeError when one is missing or unknown."""
+        """Write the slots into a private copy of the template. TypeError if one is missing or unknown."""
         if slots.keys() != self.slots.keys():
             raise TypeError(f"slots given: {sorted(slots)}; the tape wants: {sorted(self.slots)}")
         for name, value in slots.items():
@@ -173,7 +173,7 @@ class Tape:
                 words[where] = word
 
     def failure(self, words: memoryview) -> tuple[str, int] | None:
-        """Return (step, errno) of the step that failed, (step, 0) of one that never returned, else None."""
+        """Return (step, errno) of the step that failed, (step, 0) of one that did not return, else None."""
         for index, step in enumerate(self.steps):
             result = words[index * WORDS + RESULT]
             if result >= _NEGATIVE:
@@ -183,9 +183,9 @@ class Tape:
         return None
 
     def walk(self, slots: Mapping[str, SlotValue]) -> list[int]:
-        """Make the calls here, in the calling thread, and return all results.
+        """Make the calls in the calling thread, and return all results.
 
-        Raises StepError; what the steps before had opened is then closed again.
+        Raises StepError; descriptors that earlier steps had opened are then closed.
         """
         copy = bytearray(self.template()[: -_tape.STACK_BYTES])
         words = memoryview(copy).cast("Q")
@@ -211,14 +211,13 @@ def spawn(
 ) -> Spawned:
     """Start a process that walks `tape`; return once its last step, the execve, has succeeded.
 
-    slots: a value for each Slot of the tape; bytes go by address. flags are CLONE_NEW*; cgroup_fd is a
-    directory of the v2 tree to start in. With `share_memory` the child is a vfork: nothing is copied,
-    however large the parent. Without, it gets a copy of the parent's memory (for what the kernel refuses
-    to a sharing child, setns into a time namespace); the results stay shared either way. Only the calling
-    thread waits; `release_gil=False` keeps the other Python threads waiting too, and saves up to a switch
-    interval when they are busy.
+    slots: a value for each Slot of the tape; bytes are passed by address. flags: CLONE_NEW*. cgroup_fd: a
+    directory of the v2 tree to start in. share_memory: the child is a vfork and copies nothing, however large
+    the parent. Otherwise it gets a copy of the parent's memory, as setns into a time namespace requires; the
+    results stay shared either way. Only the calling thread waits; with release_gil=False the other Python
+    threads wait too, which saves up to a switch interval when they are busy.
 
-    Raises StepError, or StepKilledError; the child is then reaped already.
+    Raises StepError, or StepKilledError; the child is then already reaped.
     """
     template = tape.template()
     if share_memory:
@@ -248,11 +247,11 @@ def _clone(
 
 
 class Paused:
-    """A child that walks its tape beside its parent. finish() must be called, once.
+    """A child that walks its tape while its parent runs on. finish() must be called, once.
 
-    `pid` is there at once, for what only the parent can do for the child (the id maps of a user namespace);
-    the tape waits for that by itself. done_fd can be read once the execve has succeeded or failed: nobody has
-    to wait for it before. finish() closes it, and the pidfd if the child has failed.
+    `pid` is available at once, for what only the parent can do for the child (the id maps of a user
+    namespace); a step of the tape waits for that. done_fd becomes readable when the execve has succeeded or
+    failed. finish() closes it, and the pidfd if the child has failed.
     """
 
     def __init__(self, tape: Tape, slots: Mapping[str, SlotValue], flags: int, cgroup_fd: int | None) -> None:
@@ -287,7 +286,7 @@ class Paused:
 
 
 def _reached_execve(tape: Tape, words: memoryview) -> bool:
-    """Say whether an execve was entered and did not come back: all before it succeeded, it did not return."""
+    """Return whether an execve succeeded: all steps before it did, and it did not return."""
     if tape.first_exec < 0:
         return False
     before = tape.first_exec * WORDS - 1
@@ -304,7 +303,7 @@ def _raise_failure(tape: Tape, words: memoryview, pid: int, pidfd: int) -> None:
     status = os.waitpid(pid, 0)[1]
     failed = tape.failure(words)
     if failed is None:
-        raise ValueError("the tape ran out: its last step must be execve")
+        raise ValueError("the tape has no execve as its last step; add one")
     if failed[1] == 0:
         raise StepKilledError(failed[0], status)
     raise StepError(*failed)

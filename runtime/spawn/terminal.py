@@ -1,4 +1,4 @@
-"""Pseudo-terminals, made and opened by descriptor only: no path in a container can stand in for one."""
+"""Pseudo-terminals, made and opened only by descriptor, so that no path in a container can replace one."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _TIOCSPTLCK = 0x40045431
 
 
 class Terminal(NamedTuple):
-    """Both ends of a pseudo-terminal: the host's, and the program's. Both belong to the caller."""
+    """Both ends of a pseudo-terminal: the host's and the program's. The caller owns both."""
 
     master_fd: int
     peer_fd: int
 
 
 def make_devpts() -> int:
-    """Make a devpts instance, attached nowhere yet, and return its descriptor. Raises StepError."""
+    """Make a detached devpts instance and return its descriptor. Raises StepError."""
     tape = Tape()
     fs = tape.add("open devpts", "fsopen", "devpts", FSOPEN_CLOEXEC)
     for key, value in (("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")):
@@ -54,12 +54,12 @@ def make_devpts() -> int:
 def open_terminal(devpts_fd: int) -> Terminal:
     """Open a new pseudo-terminal of the devpts instance at `devpts_fd`.
 
-    Raises OSError, also when the directory holds something else in the place of ptmx (CVE-2025-52565).
+    Raises OSError, also if the directory holds something else instead of ptmx (CVE-2025-52565).
     """
     master = os.open("ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=devpts_fd)
     try:
         if os.fstat(master).st_rdev != _PTMX:
-            raise OSError(errno.ENXIO, "the container's /dev/pts/ptmx is no pseudo-terminal multiplexer")
+            raise OSError(errno.ENXIO, "the container's /dev/pts/ptmx is not a pseudo-terminal multiplexer")
         fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
         peer = fcntl.ioctl(master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     except BaseException:
@@ -74,12 +74,12 @@ def resize(master_fd: int, rows: int, columns: int) -> None:
 
 
 def add_controlling(tape: Tape) -> None:
-    """Append making stdin the controlling terminal; after setsid."""
+    """Append making stdin the controlling terminal; must follow setsid."""
     tape.add("set controlling terminal", "ioctl", 0, TIOCSCTTY, 0)
 
 
 def add_console(tape: Tape, root: Result) -> None:
-    """Append a bind of stdin, a terminal, on /dev/console."""
+    """Append binding stdin, a terminal, to /dev/console."""
     add_file(tape, root, "/dev/console")
     clone = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH
     tree = tape.add("take the terminal's mount", "open_tree", 0, "", clone)
@@ -89,7 +89,7 @@ def add_console(tape: Tape, root: Result) -> None:
 
 
 def add_devpts(tape: Tape, root: Result) -> None:
-    """Append the attachment of the devpts instance in slot `devpts` on /dev/pts."""
+    """Append attaching the devpts instance in slot `devpts` to /dev/pts."""
     target = add_open(tape, root, "/dev/pts", strict=True)
     flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
     tape.add("mount devpts on /dev/pts", "move_mount", Slot("devpts"), "", target, "", flags)

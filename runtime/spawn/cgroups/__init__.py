@@ -1,6 +1,6 @@
-"""Control groups, v1, v2 and hybrid, behind one small face: CgroupManager makes a Cgroup from Limits.
+"""Control groups, v1, v2 and hybrid, behind one small interface: CgroupManager makes a Cgroup from Limits.
 
-Stdlib and msgspec only, so that a plain script can use it in a bare guest.
+Imports only the standard library and msgspec, so that a plain script can use it in a bare guest.
 """
 
 from runtime.spawn.cgroups.group import Cgroup

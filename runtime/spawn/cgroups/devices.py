@@ -1,8 +1,8 @@
-"""Which device nodes a container may open: v1's devices list, and the same as a BPF program for v2.
+"""The device nodes that a container may open: v1's devices list, and a BPF program for v2.
 
-Both are set once on the parent of all our cgroups, since children inherit: nothing is paid per container,
-unless it has rules of its own. mknod is allowed for every device (a node is harmless while it cannot be
-opened), as Docker does.
+Both are set once on the parent of all our cgroups, and children inherit them: a container costs nothing more,
+unless it has its own rules. As in Docker, mknod is allowed for every device, since a node is harmless while
+it cannot be opened.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _USUAL = (
 
 
 def confine_v1(path: str, rules: Sequence[DeviceRule] = ()) -> None:
-    """Set the devices list of the v1 cgroup `path`: the usual ones, and `rules`."""
+    """Set the devices list of the v1 cgroup `path`: the usual devices, and `rules`."""
     put(f"{path}/devices.deny", "a")
     for rule in (*_USUAL, *rules):
         numbers = ":".join("*" if number is None else str(number) for number in (rule.major, rule.minor))
@@ -44,7 +44,7 @@ def confine_v1(path: str, rules: Sequence[DeviceRule] = ()) -> None:
 
 
 def confine_v2(path: str, rules: Sequence[DeviceRule] = ()) -> None:
-    """Attach a program to the v2 cgroup `path`; it lives and dies with that cgroup."""
+    """Attach the program to the v2 cgroup `path`; it lives as long as the cgroup."""
     program = _load(_program((*_USUAL, *rules)), path)
     try:
         target = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -58,7 +58,7 @@ def confine_v2(path: str, rules: Sequence[DeviceRule] = ()) -> None:
 
 
 def _program(rules: Sequence[DeviceRule]) -> bytes:
-    """Allow what one of `rules` does, nothing else.
+    """Return a program that allows what one of `rules` allows, and nothing else.
 
     Context (struct bpf_cgroup_dev_ctx): u32 access << 16 | type, u32 major, u32 minor. r0 = 1 allows.
     """
@@ -75,7 +75,7 @@ _EXIT = 0x95
 
 
 def _allow(rule: DeviceRule) -> bytes:
-    """End with 1 when the rule covers all of the access asked for, else go on behind it."""
+    """Return 1 if the rule covers all of the requested access, else fall through."""
     jump_unequal, jump_any_bit, move32 = 0x55, 0x45, 0xB4
     denied = 7 & ~sum(_ACCESS[letter] for letter in set(rule.access))
     code = _op(move32, 0, value=1) + _op(_EXIT)
@@ -109,7 +109,9 @@ def _load(program: bytes, path: str) -> int:
 def _bpf(command: int, attributes: bytes, operation: str, path: str) -> int:
     number = _BPF_NUMBERS.get(platform.machine())
     if number is None:
-        raise CgroupError(operation, path, errno.ENOSYS, f"no bpf number known for {platform.machine()}")
+        raise CgroupError(
+            operation, path, errno.ENOSYS, f"no number of bpf(2) known for {platform.machine()}"
+        )
     buffer = ctypes.create_string_buffer(attributes + bytes(64))
     libc = ctypes.CDLL(None, use_errno=True)
     result: int = libc.syscall(number, command, buffer, len(buffer) - 1)

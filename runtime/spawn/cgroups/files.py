@@ -1,4 +1,4 @@
-"""Reading and writing control files: one open, one write, one close, and an error that names the path."""
+"""Read and write control files: one open, one write, one close, and an error that names the path."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def put(path: str, value: str) -> None:
 
 
 def get(path: str) -> str | None:
-    """Read the control file `path`, None when it does not exist; CgroupError on other failures."""
+    """Read the control file `path`, None if it does not exist; CgroupError on other failures."""
     try:
         with open(path, encoding="ascii") as file:  # noqa: PTH123 - no Path object on this path: it is hot
             return file.read()
@@ -34,13 +34,13 @@ def get(path: str) -> str | None:
 
 
 def get_int(path: str) -> int | None:
-    """Read one number, None when the file does not exist or holds `max`."""
+    """Read one number, None if the file does not exist or contains `max`."""
     text = get(path)
     return int(text) if text and text.strip().lstrip("-").isdigit() else None
 
 
 def get_table(path: str) -> dict[str, int]:
-    """Read lines of `key number` (cpu.stat, memory.stat, memory.events); {} when the file does not exist."""
+    """Read lines of `key number` (cpu.stat, memory.stat, memory.events); {} if the file does not exist."""
     rows = (line.split() for line in (get(path) or "").splitlines())
     return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].lstrip("-").isdigit()}
 
@@ -57,9 +57,9 @@ def make(path: str, *, exist_ok: bool = False) -> None:
 
 
 def remove(path: str, patience_s: float = 5.0) -> None:
-    """Remove a cgroup and the cgroups that its processes made below it; nothing to do when it is gone.
+    """Remove a cgroup and all cgroups below it, if it exists.
 
-    A process that was just reaped is still leaving for a moment (EBUSY): tried again for `patience_s`.
+    It is busy for a moment after its last process was reaped (EBUSY): try again for `patience_s`.
     """
     deadline, pause = time.monotonic() + patience_s, 0.0002
     while True:
@@ -80,9 +80,9 @@ def remove(path: str, patience_s: float = 5.0) -> None:
 
 
 def remove_all(paths: Iterable[str], patience_s: float = 5.0) -> None:
-    """Remove several cgroups, within `patience_s` for all. One that cannot go keeps no other from going.
+    """Remove several cgroups, within `patience_s` in total. One that stays does not keep others from going.
 
-    Raises CgroupError, of the first that stays.
+    Raises the CgroupError of the first that stays.
     """
     deadline, failed = time.monotonic() + patience_s, None
     for path in paths:
@@ -95,7 +95,7 @@ def remove_all(paths: Iterable[str], patience_s: float = 5.0) -> None:
 
 
 def children(path: str) -> list[str]:
-    """Paths of the cgroups directly below `path`."""
+    """Return the paths of the cgroups directly below `path`."""
     try:
         with os.scandir(path) as entries:
             return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -104,7 +104,7 @@ def children(path: str) -> list[str]:
 
 
 def pids_below(path: str, file: str = "cgroup.procs") -> set[int]:
-    """Pids in `path` and all cgroups below it."""
+    """Return the pids in `path` and all cgroups below it."""
     found = {int(line) for line in (get(f"{path}/{file}") or "").split()}
     for child in children(path):
         found |= pids_below(child, file)

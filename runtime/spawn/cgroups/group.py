@@ -1,4 +1,4 @@
-"""One container's cgroup: a directory in every hierarchy in use, seen as one thing."""
+"""One container's cgroup: its directories in all hierarchies, handled as one."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from runtime.spawn.cgroups.limits import CgroupError, Limits, Stats
 
 _PATIENCE_S = 10.0
 _OPTIONAL = frozenset({"blkio.bfq.weight", "io.bfq.weight"})
-"""Of an I/O scheduler that may not be there: the weight then means nothing, and Docker drops it too."""
+"""Files of an I/O scheduler that may be missing: the weight then has no effect, and Docker drops it too."""
 
 
 class Cgroup:
-    """Made by CgroupManager.create(). Not safe for use from several threads at once.
+    """Made by CgroupManager.create(). Not thread-safe.
 
     container_id: also the name of its directories.
     v1_dirs: controller to directory; those of one hierarchy (cpu,cpuacct) have the same.
-    join_fds: one for each v1 hierarchy. The child writes "0" to each by itself: a parent that writes the
-        child's pid waits for an RCU grace period, 6 ms each.
-    v2_top: where the v2 tree is mounted that v2_dir is in.
+    join_fds: one for each v1 hierarchy. The child writes "0" to each itself: a parent that writes the child's
+        pid waits for an RCU grace period, 6 ms each.
+    v2_top: the mount point of the v2 tree that v2_dir is in.
     v2_fd: directory fd for clone3's CLONE_INTO_CGROUP, None without a v2 tree.
-    shown: detached mounts of its directories, where its maker got them ready for the container to look at.
+    shown: detached mounts of its directories for /sys/fs/cgroup in the container, if they were prepared.
     close_fds() may be called as soon as the child runs; remove() calls it too.
     """
 
@@ -44,7 +44,7 @@ class Cgroup:
         self.shown: tuple[int, ...] = ()
 
     def open_fds(self) -> None:
-        """Open what the child needs to join; called once by the manager."""
+        """Open the descriptors for joining; called once by the manager."""
         fds: list[int] = []
         try:
             fds.extend(os.open(f"{path}/tasks", os.O_WRONLY | os.O_CLOEXEC) for path in self.hierarchies)
@@ -57,7 +57,7 @@ class Cgroup:
         self.join_fds = tuple(fds)
 
     def close_fds(self) -> None:
-        """Close the fds used to join, and those to be shown. Idempotent."""
+        """Close `join_fds`, `v2_fd` and `shown`. Idempotent."""
         for fd in (*self.join_fds, *self.shown):
             os.close(fd)
         if self.v2_fd is not None:
@@ -66,7 +66,7 @@ class Cgroup:
 
     @property
     def hierarchies(self) -> tuple[str, ...]:
-        """Its directories on v1, one for each hierarchy."""
+        """The directories on v1, one for each hierarchy."""
         return tuple(dict.fromkeys(self.v1_dirs.values()))
 
     @property
@@ -75,7 +75,7 @@ class Cgroup:
         return (*self.hierarchies, *((self.v2_dir,) if self.v2_dir else ()))
 
     def update(self, limits: Limits) -> None:
-        """Set the limits that are not None; the others stay. CgroupError names the one that failed."""
+        """Set the limits that are not None and keep the others. CgroupError names the one that failed."""
         v2_wanted = set(limits.controllers())
         for controller, path in self.v1_dirs.items():
             self._write(path, v1.limit_writes(controller, limits))
@@ -89,35 +89,35 @@ class Cgroup:
             for file, value in writes:
                 files.put(f"{path}/{file}", value)
         except CgroupError:
-            # v1 keeps memory <= memory+swap at every moment: raising both has to go the other way round.
+            # v1 requires memory <= memory+swap at all times: to raise both, write them in reverse order.
             if not any("memsw" in file for file, _ in writes):
                 raise
             for file, value in reversed(writes):
                 files.put(f"{path}/{file}", value)
 
     def stats(self) -> Stats:
-        """Read what has been used so far."""
+        """Return what has been used so far."""
         found = v2.read_stats(self.v2_dir) if self.v2_dir is not None else {}
         return Stats(**(found | v1.read_stats(self.v1_dirs)))
 
     def oom_kills(self) -> int | None:
-        """Count the processes inside that were killed for want of memory; None where nobody counts."""
+        """Return the number of OOM-killed processes; None if the kernel does not count them."""
         if "memory" in self.v1_dirs:
             return files.get_table(f"{self.v1_dirs['memory']}/memory.oom_control").get("oom_kill")
         return files.get_table(f"{self.v2_dir}/memory.events").get("oom_kill")
 
     def procs(self) -> tuple[int, ...]:
-        """Pids inside, also in cgroups made below, as seen from this process's pid namespace."""
-        # Both trees are asked: a child that could not be cloned into the v2 cgroup is only in the v1 ones.
+        """Return the pids inside, also in cgroups below, as seen from this process's pid namespace."""
+        # In both trees: a child that could not be cloned into the v2 cgroup is only in the v1 ones.
         trees = [path for path in (self.v2_dir, self.v1_dirs.get("pids")) if path is not None]
         trees = trees or list(self.v1_dirs.values())[:1]
         return tuple(sorted(set[int]().union(*map(files.pids_below, trees))))
 
     def kill(self, *, wait_s: float = _PATIENCE_S) -> None:
-        """SIGKILL everything inside and wait until it is gone (zombies left to their parents count as gone).
+        """SIGKILL all processes inside and wait until they are gone (zombies count as gone).
 
-        One write where the kernel has cgroup.kill (5.14), else again and again until nothing is left, frozen
-        meanwhile where that works, so that a fork bomb cannot outrun it.
+        One write where the kernel has cgroup.kill (5.14). Otherwise repeat until none is left, frozen
+        meanwhile if possible, so that a fork bomb cannot outrun it.
         """
         if not self._kill_file() or self._living():
             self._kill_one_by_one()
@@ -130,16 +130,16 @@ class Cgroup:
             pause = min(2 * pause, 0.02)
 
     def kill_now(self) -> None:
-        """SIGKILL everything inside, once, and wait for nothing: what forks meanwhile needs another call."""
+        """SIGKILL all processes inside once, without waiting: what forks meanwhile needs another call."""
         self._kill_file()
         for pid in self.living():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if "freezer" in self.v1_dirs and self.v2_dir is None:
-            self.request_frozen(False)  # v1 lets no frozen process die
+            self.request_frozen(False)  # on v1 a frozen process does not die
 
     def living(self) -> list[int]:
-        """Pids inside that are no zombies."""
+        """Return the pids inside that are not zombies."""
         return self._living()
 
     def _living(self) -> list[int]:
@@ -170,11 +170,11 @@ class Cgroup:
                 return
 
     def freeze(self) -> None:
-        """Stop all processes inside, and return when they have stopped."""
+        """Freeze all processes inside, and return when they are frozen."""
         self._set_frozen(True)
 
     def thaw(self) -> None:
-        """Let frozen processes go on."""
+        """Thaw all processes inside."""
         self._set_frozen(False)
 
     def _set_frozen(self, frozen: bool) -> None:
@@ -182,7 +182,7 @@ class Cgroup:
         _until(*self._frozen_file(frozen))
 
     def request_frozen(self, frozen: bool) -> None:
-        """Ask for the freeze (or thaw) and return before it is complete; is_frozen() says when."""
+        """Request the freeze (or thaw) and return before it is complete; see is_frozen()."""
         if self.v2_dir is not None:
             files.put(f"{self.v2_dir}/cgroup.freeze", "1" if frozen else "0")
         elif "freezer" in self.v1_dirs:
@@ -191,7 +191,7 @@ class Cgroup:
             raise CgroupError("freeze", self.dirs[0], advice="mount the freezer hierarchy or a cgroup2 tree")
 
     def is_frozen(self) -> bool:
-        """Say whether all processes inside stand still."""
+        """Return whether all processes inside are frozen."""
         path, word = self._frozen_file(True)
         return word in (files.get(path) or "")
 
@@ -203,7 +203,8 @@ class Cgroup:
     def remove(self, *, patience_s: float = 5.0) -> None:
         """Remove all directories; the processes inside must have ended (kill() them first). Idempotent.
 
-        CgroupError when they are not gone after `patience_s`: a process just reaped is leaving for a moment.
+        CgroupError if they are still busy after `patience_s`, as they are for a moment after the last
+        process.
         """
         self.close_fds()
         files.remove_all(self.dirs, patience_s)

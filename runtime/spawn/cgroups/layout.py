@@ -1,4 +1,4 @@
-"""Find out at run time how this machine mounts its cgroups: v2, v1, or both side by side (hybrid)."""
+"""Find out how this machine mounts its cgroups: v2, v1, or both (hybrid)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ V1_CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "devices", "blkio", "cpuacc
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """Where cgroups are mounted. `v1`: controller to mount point, in the order of V1_CONTROLLERS; `v2`: the
-    unified tree's, or None.
+    mount point of the unified tree, or None.
 
-    `v2_controllers` is empty in the usual hybrid layout, where v1 holds the controllers; that tree is still
-    of use: it kills and freezes in one write, accounts CPU time, and takes a child in clone3.
+    `v2_controllers` is empty in the usual hybrid layout, where v1 has the controllers. The v2 tree is still
+    useful: it kills and freezes in one write, accounts CPU time, and takes a child in clone3.
     """
 
     v1: dict[str, str]
@@ -28,7 +28,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def kind(self) -> Literal["v1", "v2", "hybrid"]:
-        """Name the layout as `ninetynine doctor` and results show it."""
+        """The name of the layout, as `ninetynine doctor` and results show it."""
         if not self.v1:
             return "v2"
         return "hybrid" if self.v2 else "v1"
@@ -37,7 +37,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 def find_layout(mountinfo: str | None = None) -> Layout:
     """Read the mounts of this process (or `mountinfo`, in the format of /proc/self/mountinfo).
 
-    Raises CgroupError when nothing is mounted at all.
+    Raises CgroupError if no cgroup file system is mounted.
     """
     text = Path("/proc/self/mountinfo").read_text() if mountinfo is None else mountinfo
     v1: dict[str, str] = {}
@@ -56,11 +56,11 @@ def find_layout(mountinfo: str | None = None) -> Layout:
 
 
 def find_delegated(layout: Layout, own: str | None = None) -> str:
-    """Return the path of the cgroup that systemd has left to the unit of this process, "" without one.
+    """Return the path of the cgroup that systemd has delegated to the unit of this process, "" without one.
 
-    Only on v2, and only the one directly above our own: a cgroup with processes in it hands nothing down, so
-    the unit has to have DelegateSubgroup= beside Delegate=, and what is further above was delegated to
-    another (a user's session). own: this process's, as in /proc/self/cgroup.
+    Only on v2, and only the parent of our own: a cgroup with processes in it cannot pass controllers on, so
+    the unit needs DelegateSubgroup= besides Delegate=, and a cgroup further above was delegated to something
+    else (a user's session). own: this process's cgroup, as in /proc/self/cgroup.
 
     Source: https://systemd.io/CGROUP_DELEGATION/ ("Delegation", the attribute `user.delegate`).
     """
@@ -78,7 +78,7 @@ def find_delegated(layout: Layout, own: str | None = None) -> str:
 
 
 def _preferred(old: str | None, new: str) -> str:
-    """The same hierarchy may be bound elsewhere too (a chroot): take the usual place."""
+    """Choose between two mount points of a hierarchy, which may be bound elsewhere too (a chroot)."""
     return (
         old if old is not None and (old.startswith("/sys/fs/cgroup") or not new.startswith("/sys")) else new
     )
@@ -96,7 +96,7 @@ def _mounts(text: str) -> list[tuple[str, str, list[str]]]:
 
 
 def controllers_at(path: str | None) -> frozenset[str]:
-    """Return the controllers that the cgroup `path` of a v2 tree has."""
+    """Return the controllers of the cgroup `path` of a v2 tree."""
     if path is None:
         return frozenset()
     try:

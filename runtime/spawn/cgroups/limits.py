@@ -1,4 +1,4 @@
-"""What a cgroup is asked to hold and what it reports, equal for v1 and v2; and the error with its path."""
+"""Limits and statistics of a cgroup, the same for v1 and v2, and the error of a failed operation."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _ADVICE = {
     errno_names.ENOENT: "the cgroup is gone or its controller is not enabled there: see cgroup.controllers",
     errno_names.ENODEV: "the cgroup was removed, or the device has no request queue",
     errno_names.EINVAL: "the kernel does not accept this value",
-    errno_names.ERANGE: "this machine does not have that: see nproc for its CPUs, and take a smaller value",
-    errno_names.EBUSY: "processes are still inside: kill() first, and for subtree_control see evacuate=True",
+    errno_names.ERANGE: "out of range on this machine: see nproc for its CPUs, and take a smaller value",
+    errno_names.EBUSY: "processes are still inside: kill() them first; for subtree_control see evacuate=True",
     errno_names.ENOSPC: "no room: cpuset.cpus or cpuset.mems is empty, or cgroup.max.descendants is met",
     errno_names.EEXIST: "a cgroup of this id exists: choose another id, or remove() it first",
 }
@@ -26,7 +26,7 @@ _ADVICE = {
 class CgroupError(Exception):
     """A cgroup operation failed: the message names operation, path, errno and what to do next.
 
-    `errno` is None where the kernel was not asked at all (a limit whose controller does not exist).
+    `errno` is None if no system call was made (for a limit whose controller does not exist).
     """
 
     def __init__(self, operation: str, path: str, errno: int | None = None, advice: str = "") -> None:
@@ -37,7 +37,7 @@ class CgroupError(Exception):
 
 
 class IoLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes and operations a second on one block device, None for no limit."""
+    """Bytes and operations per second on one block device, None for no limit."""
 
     major: int
     minor: int
@@ -48,7 +48,7 @@ class IoLimit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeviceRule(msgspec.Struct, frozen=True, kw_only=True):
-    """Device nodes that may be used. kind: c, b, or a for both; None is any number; access: of r, w and m."""
+    """Device nodes that may be used. kind: c, b, or a for both; None: any number; access: of r, w and m."""
 
     kind: Literal["a", "b", "c"] = "a"
     major: int | None = None
@@ -57,17 +57,18 @@ class DeviceRule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a container may use; None leaves the kernel's default (no limit).
+    """The limits of a container; None leaves the kernel's default (no limit).
 
     cpu_quota_us: µs of CPU in each cpu_period_us, over all cores (150 000 of 100 000 = 1.5 cores); the period
-    is 100 000 unless given.
-    cpu_weight: 1…10 000, default 100 (v1: shares = weight x 10.24). cpu_shares: v1's own, in place of them.
-    cpuset_cpus, cpuset_mems: lists as the kernel writes them, `0-1,3`.
-    memory_max: bytes of memory; swap_max: bytes of swap beyond it; -1 takes a limit away again, pids_max too.
-    memory_low: bytes that reclaim spares while it finds others (v1: the soft limit). swappiness: 0…100, v1.
-    oom_kill_disable: stop instead of killing when the memory is full, v1. io_weight: 1…1000, 500 is usual.
-    confine_devices: only the nodes that every container has in /dev may be opened (see runtime.spawn.cgroups.
-    devices), and those of `devices`.
+    is 100 000 by default.
+    cpu_weight: 1…10 000, default 100 (v1: shares = weight x 10.24). cpu_shares: v1's unit, instead of it.
+    cpuset_cpus, cpuset_mems: lists in the kernel's form, `0-1,3`.
+    memory_max: bytes of memory; swap_max: bytes of swap beyond it; -1 removes a limit, also pids_max.
+    memory_low: bytes that reclaim spares as long as it can (v1: the soft limit). swappiness: 0…100, v1 only.
+    oom_kill_disable: stop processes instead of killing them when memory is full, v1 only. io_weight: 1…1000,
+    default 500.
+    confine_devices: allow only the nodes that every container has in /dev (see cgroups.devices), and
+    `devices`.
     """
 
     cpu_quota_us: int | None = None
@@ -89,13 +90,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cpu_bandwidth(self) -> tuple[int | None, int] | None:
-        """Quota and period, None where neither is given."""
+        """Quota and period, None if neither is given."""
         if self.cpu_quota_us is None and self.cpu_period_us is None:
             return None
         return self.cpu_quota_us, self.cpu_period_us or 100_000
 
     def controllers(self) -> frozenset[str]:
-        """Name the controllers (v2 names) that these limits cannot do without."""
+        """Return the controllers (v2 names) that these limits need."""
         wanted = {
             "cpu": self.cpu_bandwidth is not None or self.cpu_weight is not None,
             "cpuset": self.cpuset_cpus is not None or self.cpuset_mems is not None,

@@ -1,8 +1,8 @@
-"""Makes, pools and sweeps the cgroups of one process.
+"""Make, pool and sweep the cgroups of one process.
 
-Every hierarchy gets one directory of ours, `<prefix>-<owner>`, with a directory for each container below it,
-called by its id: so the host's tools know it.
-A process that was killed leaves them behind; their name says whose they were, so a later sweep() frees them.
+Each hierarchy gets one directory, `<prefix>-<owner>`, with a directory for each container below it, named by
+the container's id so that the host's tools can find it. A killed process leaves them behind; since the name
+holds the owner, a later sweep() removes them.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
 class CgroupManager:
-    """Cgroups of this process, in whichever layout the machine has (see `layout`).
+    """The cgroups of this process, in any layout (see `layout`).
 
-    pool_size: how many refill() keeps ready at most; with its own at hand, create() only writes limits.
-    parent: path below each mount point to work in, made where it is missing: for delegated trees, and for
-    cgroups that share a limit. delegated: it is ours to use, and what is above it is not.
-    evacuate: on v2, move processes out of `parent` when they stand in the way of its controllers.
-    Raises CgroupError when a directory cannot be made (no root, read-only tree).
+    pool_size: how many refill() keeps ready at most; create() of a pooled one only writes limits.
+    parent: path below each mount point to work in, made if missing: for delegated trees, and for cgroups that
+    share a limit. delegated: `parent` is ours, and what is above it must not be changed.
+    evacuate: on v2, move processes out of `parent` if they keep it from enabling controllers.
+    Raises CgroupError if a directory cannot be made (not root, read-only tree).
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class CgroupManager:
             self._make_parents()
         self._v1 = {name: self._root(mount) for name, mount in self.joined.items()}
         self._v2 = self._root(self.layout.v2) if self.layout.v2 else None
-        # Below a delegated cgroup there are only the controllers that were handed to it.
+        # A delegated cgroup has only the controllers that were enabled for it.
         handed = files.get(f"{self._v2.rpartition('/')[0]}/cgroup.controllers") if self._v2 else None
         self._wanted = frozenset((handed or "").split()) & frozenset(v2.CONTROLLERS)
         self.controllers = frozenset("io" if c == "blkio" else c for c in self.layout.v1) | self._wanted
@@ -86,7 +86,7 @@ class CgroupManager:
             raise
 
     def _make_parents(self) -> None:
-        """Make what is missing above our own directories, and hand controllers down to there."""
+        """Make missing parents of our own directories, and enable controllers down to there."""
         hierarchies = self.joined | ({"": self.layout.v2} if self.layout.v2 else {})
         for name, mount in hierarchies.items():
             above, path = mount.rstrip("/"), mount.rstrip("/")
@@ -116,23 +116,23 @@ class CgroupManager:
             devices.confine_v2(base)
 
     def close(self) -> None:
-        """Remove the pool and our directories; cgroups that create() gave out must be removed before.
+        """Remove the pool and our directories; cgroups from create() must be removed before.
 
-        Controllers stay handed down above them: a cgroup beside ours, which may be systemd's, would lose its
-        limits without a word if they were taken back.
+        Controllers stay enabled above them: disabling them would silently remove the limits of cgroups beside
+        ours, which may be systemd's.
         """
         while self._pool:
             self._pool.popitem()[1].remove()
         own = [*self._v1.values(), *([self._v2] if self._v2 else [])]
         files.remove_all([*own, *(path + _UNCONFINED for path in own)])
         while self._parents:
-            with contextlib.suppress(OSError):  # others are in it by now
+            with contextlib.suppress(OSError):  # others use it by now
                 os.rmdir(self._parents.pop())  # noqa: PTH106
 
     # ---- containers ------------------------------------------------------------------------------------
 
     def create(self, container_id: str, limits: Limits | None = None) -> Cgroup:
-        """Make the cgroup of a container with `limits` set and its fds open; on failure nothing is left.
+        """Make the cgroup of a container, with `limits` set and its fds open; on failure nothing is left.
 
         Raises CgroupError, also for a limit whose controller this machine does not have.
         """
@@ -161,12 +161,12 @@ class CgroupManager:
         return group
 
     def _take(self, container_id: str, limits: Limits) -> Cgroup | None:
-        """The one that is ready, unless the container is to have other devices than most."""
+        """Take the pooled cgroup, unless the container has its own device rules."""
         if limits.confine_devices and not limits.devices:
             return self._pool.pop(container_id, None)
         if (
             self._v1 and container_id in self._pool
-        ):  # in the way: only the devices' directory is elsewhere then
+        ):  # in the way: only the devices directory would be elsewhere
             self._pool.pop(container_id).remove()
         return None
 
@@ -198,7 +198,7 @@ class CgroupManager:
             devices.confine_v2(group.v2_dir, rules)
 
     def _unconfined_bases(self) -> tuple[dict[str, str], str | None]:
-        """Make the directories beside ours that carry no device rules, where the rules hang on ours."""
+        """Make base directories beside ours that have no device rules, in the hierarchy that has them."""
         bases, v2_base = dict(self._v1), self._v2
         if "devices" in bases:
             mount = bases["devices"]
@@ -213,10 +213,10 @@ class CgroupManager:
     def refill(
         self, ids: Iterable[str], most: int | None = None, show: Callable[[Cgroup], None] | None = None
     ) -> bool:
-        """Make cgroups ready for containers to come, `most` in this call; call it outside the start path.
+        """Make cgroups for future containers, at most `most` in this call; call it outside the start path.
 
-        What is ready for others that did not come goes when there are too many, the oldest first.
-        show: called with each, to make what its container will see of it. True when all are ready.
+        If the pool is full, the oldest cgroups in it are removed. show: called with each new one, to make the
+        mounts that its container will see. Returns whether all of `ids` are ready.
         """
         missing = [one for one in ids if one not in self._pool]
         for one in missing[:most]:
@@ -230,7 +230,7 @@ class CgroupManager:
         try:
             group = self._make(container_id, Limits())
         except CgroupError as error:
-            if error.errno == errno.EEXIST:  # another thread was quicker
+            if error.errno == errno.EEXIST:  # another thread was faster
                 return
             raise
         try:
@@ -251,7 +251,7 @@ class CgroupManager:
 def sweep(prefix: str = "nn", layout: Layout | None = None, parent: str = "") -> list[str]:
     """Kill and remove the cgroups that dead processes left under `prefix`; return the removed directories.
 
-    Also those anywhere below, where a manager had another `parent`.
+    They are searched for in the whole tree, as managers may have had other parents.
     """
     layout = layout or find_layout()
     mounts = [*dict.fromkeys(layout.v1.values()), *([layout.v2] if layout.v2 else [])]
@@ -265,7 +265,7 @@ def sweep(prefix: str = "nn", layout: Layout | None = None, parent: str = "") ->
         dirs = {str(number): path for number, path in enumerate(paths)}
         in_v2 = layout.v2 is not None and paths[-1].startswith(layout.v2)
         groups = [Cgroup("sweep", dirs, None), *([Cgroup("sweep", {}, paths[-1])] if in_v2 else [])]
-        # What is stuck in the kernel is left to the next sweep.
+        # Processes stuck in the kernel are left to the next sweep.
         with contextlib.suppress(CgroupError):
             for group in groups:
                 group.kill(wait_s=_PATIENCE_S)
@@ -276,7 +276,7 @@ def sweep(prefix: str = "nn", layout: Layout | None = None, parent: str = "") ->
 
 
 def _owned_below(top: str, prefix: str) -> Iterator[tuple[str, Owner]]:
-    """Yield the directories below `top` that say whose they are; what is in them is theirs too."""
+    """Yield the directories below `top` that name an owner, who also owns what is in them."""
     for path in files.children(top):
         name = path.rpartition("/")[2]
         owner = Owner.parse(name.removeprefix(prefix)) if name.startswith(prefix) else None
@@ -287,16 +287,16 @@ def _owned_below(top: str, prefix: str) -> Iterator[tuple[str, Owner]]:
 
 
 def joined_v1(layout: Layout) -> dict[str, str]:
-    """Return v1's controllers that every container joins, and where they are mounted.
+    """Return v1's controllers that every container joins, and their mount points.
 
-    They are the same for all, so that one tape serves them; each join is a part of each start. OpenJDK takes
-    no limits without cpu, cpuset, memory and cpuacct. The freezer is for where no v2 freezes better.
+    They are the same for all containers, so that one tape serves all; each join adds to each start. OpenJDK
+    sees no limits without cpu, cpuset, memory and cpuacct. The freezer is only needed without a v2 tree.
     """
     return {name: mount for name, mount in layout.v1.items() if name != "freezer" or layout.v2 is None}
 
 
 def _prepare_cpuset(path: str) -> None:
-    """v1 makes a cpuset empty, and an empty one takes no process: copy the parent's, also for all below."""
+    """Copy the parent's cpuset, also for children: v1 makes an empty one, which takes no process."""
     parent = path.rpartition("/")[0]
     for file in ("cpuset.cpus", "cpuset.mems"):
         files.put(f"{path}/{file}", (files.get(f"{parent}/{file}") or "").strip())

@@ -1,4 +1,4 @@
-"""Being told that the memory of a cgroup has run out, while its processes live on."""
+"""Watch for a cgroup running out of memory while its processes live on."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from runtime.spawn.cgroups.layout import Layout
 
 
 class OomWatch:
-    """Watches the memory of the cgroup that a process is in. `fd` can be read once happened() is to be asked.
+    """Watches the memory of a process's cgroup. When `fd` becomes readable, call happened().
 
-    v1 tells of each time it was full, v2 counts those killed for it. What was before is told once, too.
-    Raises OSError where nobody tells.
+    v1 reports each time that the memory is full, v2 the number of processes killed. An earlier OOM is
+    reported once, too. Raises OSError if the kernel does not report any.
     """
 
     def __init__(self, pid: int, layout: Layout) -> None:
@@ -38,20 +38,20 @@ class OomWatch:
         return told
 
     def _ask_v2(self) -> int:
-        # What changed is "urgent" until it is read; a loop that only waits for readable ones sees the poll's.
+        # A change is EPOLLPRI until it is read; for loops that only wait for readable files: the epoll's fd.
         self._poll = select.epoll()
         self._poll.register(self._file, select.EPOLLPRI)
         return self._poll.fileno()
 
     def happened(self) -> bool:
-        """Say whether the memory ran out since this was asked last. Never waits.
+        """Return whether the memory has run out since the last call. Never waits.
 
-        Raises OSError once the cgroup is gone; `fd` stays readable then.
+        Raises OSError once the cgroup is gone; `fd` then stays readable.
         """
         before, self._kills = self._kills, self._count()
         if not self._is_v1:
             return self._kills > before
-        first, self._first = self._first, False  # later ones are counted only after they were told
+        first, self._first = self._first, False  # later kills are counted only after they were reported
         return self._is_told() or (first and self._kills > 0)
 
     def _is_told(self) -> bool:
@@ -65,7 +65,7 @@ class OomWatch:
         return next((int(row[1]) for row in rows if row[0] == "oom_kill"), 0)
 
     def close(self) -> None:
-        """Watch no more. Call it once."""
+        """Stop watching. Call it once."""
         if self._is_v1:
             os.close(self.fd)
         else:
@@ -74,7 +74,7 @@ class OomWatch:
 
 
 def memory_group(text: str, layout: Layout) -> tuple[str, bool]:
-    """Return where the process of a /proc/PID/cgroup has its memory accounted, and whether v1 does it."""
+    """Return the memory cgroup of the process of a /proc/PID/cgroup, and whether it is on v1."""
     paths = {name: path for _, names, path in _rows(text) for name in names.split(",")}
     if "memory" in layout.v1 and "memory" in paths:
         return layout.v1["memory"] + paths["memory"], True

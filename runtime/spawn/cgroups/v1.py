@@ -1,4 +1,4 @@
-"""cgroup v1: which control file holds which limit, and where usage is read."""
+"""cgroup v1: control files for limits and usage."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from runtime.spawn.cgroups.files import get_int, get_table
 from runtime.spawn.cgroups.limits import Limits
 
-NAMES = {"io": "blkio"}  # where v1 calls a v2 controller otherwise
+NAMES = {"io": "blkio"}  # v2's name of a controller → v1's, where they differ
 
 Writes = list[tuple[str, str]]
 
 
 def limit_writes(controller: str, limits: Limits) -> Writes:
-    """Return (control file, value) in the order to write them; `controller` is v1's name."""
+    """Return (control file, value) pairs in the order to write them; `controller` is v1's name."""
     if controller == "cpu":
         return _cpu(limits)
     if controller == "memory":

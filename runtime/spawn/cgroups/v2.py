@@ -1,4 +1,4 @@
-"""cgroup v2: which file holds which limit, where usage is read, and how controllers are handed down."""
+"""cgroup v2: control files for limits and usage, and how controllers are enabled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "io")
 
 
 def limit_writes(limits: Limits) -> list[tuple[str, str]]:
-    """Return (control file, value) in the order to write them."""
+    """Return (control file, value) pairs in the order to write them."""
     writes = []
     if limits.cpu_bandwidth is not None:
         quota, period = limits.cpu_bandwidth
@@ -59,10 +59,10 @@ def read_stats(path: str) -> dict[str, int | None]:
 
 
 def enable(path: str, wanted: frozenset[str], *, leaf: str | None = None) -> None:
-    """Hand controllers down to the children of `path`.
+    """Enable controllers for the children of `path`.
 
     The kernel refuses (EBUSY) while processes are in `path` itself, unless it is the real root: the
-    *no internal process* rule. With `leaf`, they are first moved to that child; else CgroupError says so.
+    *no internal process* rule. With `leaf`, they are first moved to that child. Raises CgroupError.
     """
     have = frozenset((get(f"{path}/cgroup.subtree_control") or "").split())
     missing = wanted - have
@@ -76,13 +76,13 @@ def enable(path: str, wanted: frozenset[str], *, leaf: str | None = None) -> Non
             raise
         if leaf is None:
             advice = f"processes are in {path} itself: move them to a cgroup below it, or pass evacuate=True"
-            raise CgroupError("hand controllers down in", path, errno.EBUSY, advice) from error
+            raise CgroupError("enable controllers in", path, errno.EBUSY, advice) from error
         evacuate(path, f"{path}/{leaf}")
         put(f"{path}/cgroup.subtree_control", line)
 
 
 def evacuate(source: str, leaf: str) -> None:
-    """Move all processes of `source` to its child `leaf`; kernel threads, which cannot move, stay."""
+    """Move all processes of `source` to its child `leaf`, except kernel threads, which cannot move."""
     make(leaf, exist_ok=True)
     for _ in range(10):  # processes may fork meanwhile
         movable = [pid for pid in (get(f"{source}/cgroup.procs") or "").split() if _move(pid, leaf)]

@@ -1,4 +1,4 @@
-"""seccomp filters: a default profile equal in effect to Docker's, compiled to BPF by us."""
+"""seccomp filters: a default profile equal in effect to Docker's, compiled to BPF."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Filter", "FilterError", "add_filter", "compile_filter", "default_fil
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """A compiled filter: `code` is BPF, 8 bytes an instruction; `flags` are SECCOMP_FILTER_FLAG_*."""
+    """A compiled filter: `code` is BPF, 8 bytes per instruction; `flags` are SECCOMP_FILTER_FLAG_*."""
 
     code: bytes
     flags: int = 0
@@ -27,8 +27,8 @@ def default_filter(caps: int, *, spec_allow: bool = True) -> Filter:
     """Return the default filter of a container with the bounding set `caps`.
 
     spec_allow: leave the speculative-store-bypass mitigation as it is. Without the flag, kernels before 5.16
-    (and later ones booted with spec_store_bypass_disable=seccomp) switch it on together with the filter,
-    which slows memory access down; runc and Docker set the flag too.
+    (and later ones booted with spec_store_bypass_disable=seccomp) enable it together with the filter, which
+    slows down memory access; runc and Docker set the flag, too.
     """
     flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW if spec_allow else 0
     return Filter(compile_filter(default_machines(caps)), flags)

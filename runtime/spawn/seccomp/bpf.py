@@ -1,10 +1,10 @@
 """A classic-BPF compiler for seccomp: verdicts on system call numbers become a balanced tree.
 
-N comparisons in a row cost each call N/2 instructions, and the kernel's own pass over all numbers at load
-time the same for each; ranges of equal verdicts in a tree cost log2 of the number of ranges.
+A list of N comparisons costs each call N/2 instructions, and the same for each number in the kernel's own
+pass over all numbers at load time; a tree of ranges with equal verdicts costs log2 of the number of ranges.
 
-Code is put together from blocks with relative, forward-only jumps. Conditional jumps reach 255 instructions;
-where a subtree is longer, an unconditional one is put in between.
+Code is assembled from blocks with relative, forward-only jumps. Conditional jumps reach 255 instructions;
+over a longer subtree an unconditional one is inserted.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _INSTRUCTION = struct.Struct("<HBBI")
 
 
 class FilterError(ValueError):
-    """A filter that cannot be compiled."""
+    """The filter cannot be compiled."""
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -49,7 +49,7 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """`action` when all conditions hold."""
+    """`action` if all conditions hold."""
 
     action: int
     conditions: tuple[Condition, ...] = ()
@@ -60,7 +60,7 @@ Verdict = int | tuple[Rule, ...]
 
 
 class Instruction(NamedTuple):
-    """One BPF instruction; a jump of None leads to the end of its rule."""
+    """One BPF instruction; a jump of None goes to the end of its rule."""
 
     code: int
     k: int
@@ -74,7 +74,7 @@ Block = list[Instruction]
 class SyscallTable(msgspec.Struct, frozen=True):
     """The verdicts of one system call table. Numbers above the highest listed get `newer`.
 
-    The table of x86_64 holds x32's own calls (512…547) too; those both ABIs have go by the same numbers.
+    The table of x86_64 also holds x32's own calls (512…547); calls of both ABIs have the same numbers.
     """
 
     verdicts: Mapping[int, Verdict]
@@ -102,14 +102,14 @@ def compile_filter(machines: Mapping[str, SyscallTable]) -> bytes:
 
 
 def _unless(test: Instruction, body: Block) -> Block:
-    """Run `body` when the test holds, else fall through behind it."""
+    """Run `body` if the test holds, else skip it."""
     if len(body) <= _REACH:
         return [test._replace(true=0, false=len(body)), *body]
     return [test._replace(true=1, false=0), Instruction(_JUMP, len(body)), *body]
 
 
 def _segments(machine: SyscallTable) -> list[tuple[int, Verdict]]:
-    """Ranges of equal verdicts as (first number, verdict), ascending from 0."""
+    """Return ranges of equal verdicts as (first number, verdict), ascending from 0."""
     segments: list[tuple[int, Verdict]] = []
     last = max(machine.verdicts, default=-1)
     for number in range(last + 2):
@@ -120,9 +120,9 @@ def _segments(machine: SyscallTable) -> list[tuple[int, Verdict]]:
 
 
 def _numbers(machine: SyscallTable) -> Block:
-    """The tree of a table: comparisons first, then each verdict's code once, where all leaves jump to.
+    """Return the tree of a table: comparisons first, then each verdict's code once, to which all leaves jump.
 
-    The kernel compiles a filter anew in every process that loads it, so its length is part of each start.
+    The kernel compiles a filter again for each process that loads it, so its length adds to each start.
     """
     segments = _segments(machine)
     nodes = _tree(segments, 0)
@@ -141,7 +141,7 @@ def _numbers(machine: SyscallTable) -> Block:
 
 
 class _Node(NamedTuple):
-    """`number` and above go to `high`, below to `low`: a node's index, or a verdict in a tuple of one."""
+    """`number` and above go to `high`, lower ones to `low`: a node's index or a one-tuple of a verdict."""
 
     number: int
     high: int | tuple[Verdict]
@@ -149,7 +149,7 @@ class _Node(NamedTuple):
 
 
 def _tree(segments: list[tuple[int, Verdict]], start: int) -> list[_Node]:
-    """The nodes of a balanced tree over `segments`; its first one has the index `start`."""
+    """Return the nodes of a balanced tree over `segments`; the first has the index `start`."""
     if len(segments) == 1:
         return []
     middle = len(segments) // 2
@@ -169,7 +169,7 @@ def _distance(at: int, target: int | tuple[Verdict], leaves: Mapping[Verdict, in
 
 
 def _plain_tree(segments: list[tuple[int, Verdict]]) -> Block:
-    """The tree of a table too long for jumps to shared leaves: each leaf has its own."""
+    """Return the tree of a table that is too long for jumps to shared code: each leaf has its own."""
     if len(segments) == 1:
         return _leaf(segments[0][1])
     middle = len(segments) // 2
@@ -190,7 +190,7 @@ def _leaf(verdict: Verdict) -> Block:
 
 
 def _rule(rule: Rule) -> Block:
-    """Test all conditions, then return; a jump to None skips to the next rule."""
+    """Test all conditions, then return the action; a jump to None goes to the next rule."""
     block: Block = []
     for condition in rule.conditions:
         block += _condition(condition)
@@ -206,7 +206,7 @@ def _rule(rule: Rule) -> Block:
 
 
 def _condition(c: Condition) -> Block:
-    """Compare 64 bits in two halves; None is the jump for "does not hold"."""
+    """Compare 64 bits in two halves; a jump to None means that the condition does not hold."""
     high, low = c.value >> 32, c.value & 0xFFFFFFFF
     load_low = Instruction(_LOAD, _ARGS + 8 * c.index)
     load_high = Instruction(_LOAD, _ARGS + 8 * c.index + 4)
@@ -236,7 +236,7 @@ def _condition(c: Condition) -> Block:
                 last,
             ]
         case _:
-            raise FilterError(f"no comparison is called {c.op!r}; known: eq ne lt le ge gt masked")
+            raise FilterError(f"unknown comparison {c.op!r}; use eq, ne, lt, le, ge, gt or masked")
 
 
 def _masked(load: Instruction, mask: int, value: int) -> Block:

@@ -1,8 +1,8 @@
-"""The default filter: what a container may ask of the kernel, equal in effect to Docker's profile (mid 2026).
+"""The default filter, equal in effect to Docker's profile (mid 2026).
 
-Docker lists what is allowed; the same set is said here by what is missing, which is shorter and shows the
-reasons. Every known call up to NEWEST is allowed but those below; a number the table does not have is EPERM;
-a number above the newest is ENOSYS, so that programs fall back instead of failing.
+Docker lists the allowed calls; this lists the others, which is shorter and shows the reasons. Every known
+call up to NEWEST is allowed except those below. An unknown lower number gives EPERM; a number above the
+newest gives ENOSYS, so that programs fall back instead of failing.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from runtime.spawn.syscalls import MACHINE, table
 
 EPERM, ENOSYS = 1, 38
 NEWEST = "removexattrat"
-"""The newest call Docker's profile knows."""
+"""The newest call in Docker's profile."""
 
 FIRST_X32 = 512
 AF_ALG, AF_VSOCK = 38, 40
 PERSONALITIES = (0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
-"""PER_LINUX, PER_LINUX32, both with UNAME26, and the value that only asks."""
+"""PER_LINUX, PER_LINUX32, both with UNAME26, and the value that only queries."""
 
 REFUSED = frozenset(
     {
-        # keyrings, kernel images, swap and NUMA moves of other processes: not namespaced
+        # not namespaced: keyrings, kernel images, swap, NUMA moves of other processes
         *("add_key", "keyctl", "request_key", "kexec_load", "kexec_file_load", "swapon", "swapoff"),
         *("migrate_pages", "move_pages", "pivot_root"),
-        # large attack surface for what programs gain
+        # a large attack surface for little gain
         *("io_uring_enter", "io_uring_register", "io_uring_setup", "userfaultfd"),
         # obsolete, or answered with ENOSYS by the kernel anyway
         *(
@@ -95,13 +95,13 @@ NEEDS = {
     "BPF": "bpf",
     "PERFMON": "perf_event_open",
 }
-"""Capability → calls that are refused without it (a call listed twice needs one of both)."""
+"""Capability → calls that are refused without it (a call listed twice needs one of the two)."""
 
 _NEW_NAMESPACES = (
     CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET
 )
 TABLES = {"x86_64": ("x86_64", "i386"), "aarch64": ("aarch64",)}
-"""The tables a filter covers by machine: a 64-bit x86 kernel also runs 32-bit programs, and x32 ones."""
+"""The tables that a filter covers, by machine: a 64-bit x86 kernel also runs 32-bit and x32 programs."""
 
 
 @lru_cache
@@ -135,6 +135,6 @@ def _machine(name: str, missing: frozenset[str], may_make_namespaces: bool) -> S
     if not may_make_namespaces:
         no_flags = (Condition(0, "masked", 0, _NEW_NAMESPACES),)
         verdicts[numbers["clone"]] = (Rule(ALLOW, no_flags), Rule(ERRNO | EPERM))
-        # its flags lie behind a pointer, where a filter cannot look; glibc then falls back to clone
+        # a filter cannot read its flags, which are behind a pointer; on ENOSYS glibc falls back to clone
         verdicts[numbers["clone3"]] = ERRNO | ENOSYS
     return SyscallTable(verdicts, default=ERRNO | ENOSYS, newer=ERRNO | ENOSYS)
