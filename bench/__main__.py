@@ -1,17 +1,17 @@
-"""`python -m bench` is `ninetynine`. Ctrl-C ends it in order while its libraries load, too."""
+"""`python -m bench` is `ninetynine`. Ctrl-C also works while its libraries are loading."""
 
 import sys
 
 
 def main() -> None:
-    """Entry point of the distribution."""
+    """Entry point of the command `ninetynine`."""
     try:
         from bench.cli import main as run
 
         run()
     except KeyboardInterrupt:
         print("ninetynine: error: interrupted", file=sys.stderr)
-        sys.exit(130)  # bench.cli.errors.INTERRUPTED, which may be what did not load
+        sys.exit(130)  # bench.cli.errors.INTERRUPTED, which may not be loaded yet
 
 
 if __name__ == "__main__":

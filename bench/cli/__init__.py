@@ -16,7 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
-    help="Does a container start in a second and give you 99 % of the host? Measure it here.",
+    help="Does a container start in a second and give you 99 % of the host's performance? Measure it here.",
 )
 
 _RUN = "results/20261124-090000-ab12cd"
@@ -45,7 +45,7 @@ app.command("show", epilog=f"Example: ninetynine show {_RUN} --json")(verbs.show
 
 
 def main() -> None:
-    """The whole command line. A terminal that knows only ASCII gets escapes, not an error."""
+    """Run the command line. A terminal that knows only ASCII gets escapes, not an error."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     app()

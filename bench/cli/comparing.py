@@ -1,4 +1,4 @@
-"""The verb `compare`: is NEW worse than OLD? Its exit statuses are a gate's, and nothing else uses them."""
+"""The verb `compare`: is NEW worse than OLD? It has exit statuses of its own, for use as a gate."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ _STYLE: dict[RowState, str] = {
 
 
 class Gated(TyperCommand):
-    """A command whose wrong use exits with 3: its 2 means "cannot tell"."""
+    """A command that exits with 3 on usage error, because its 2 means "cannot tell"."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """Parse, with the status of a usage error changed."""
+        """Parse the arguments; a usage error gets status 3."""
         try:
             return super().make_context(info_name, args, parent, **extra)
         except Exception as error:
@@ -55,7 +55,7 @@ class Gated(TyperCommand):
 
 
 def gated(verb: Callable[P, int]) -> Callable[P, None]:
-    """`guarded`, and whatever is not a result of the verb exits with 3 (an interrupt with 130)."""
+    """Like `guarded`, but anything other than a result exits with 3 (an interrupt with 130)."""
 
     @functools.wraps(verb)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -77,7 +77,7 @@ def gated(verb: Callable[P, int]) -> Callable[P, None]:
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """How to compare; budget (seconds), out and quiet are for a run that is measured now."""
+    """How to compare. budget (seconds), out and quiet apply to --live only."""
 
     margin: float
     alpha: float
@@ -89,7 +89,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):
-    """The second run of a live comparison: where it is and what it says alone (None: no result)."""
+    """The second run of a live comparison: its directory and its own comparison (None: no result)."""
 
     directory: Path
     comparison: RunComparison | None
@@ -97,40 +97,40 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
 
 @gated
 def compare_runs(
-    old: Annotated[Path, typer.Argument(metavar="OLD", help="A run directory: what was.")],
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="The run directory to compare with.")],
     new: Annotated[
-        Path | None, typer.Argument(metavar="NEW", help="A run directory of the same host: what is.")
+        Path | None, typer.Argument(metavar="NEW", help="The run directory to check, of the same host.")
     ] = None,
     gate: Annotated[
-        bool, typer.Option("--gate", help="Exit with 1 when worse, 2 when it cannot tell.")
+        bool, typer.Option("--gate", help="Exit with 1 if something is worse, 2 if it cannot tell.")
     ] = False,
-    margin: Annotated[
-        float, typer.Option(help="The share of OLD's performance that NEW has to keep.")
-    ] = 0.99,
+    margin: Annotated[float, typer.Option(help="The share of OLD's performance that NEW must keep.")] = 0.99,
     alpha: Annotated[
-        float, typer.Option(help="Chance of a false `worse` over all primary metrics, and of a bound.")
+        float, typer.Option(help="The chance of a false `worse` over all primary metrics, and of each bound.")
     ] = 0.05,
     allow: Annotated[
-        list[str] | None, typer.Option(metavar="ITEM", help="Compare although ITEM differs, as `kernel`.")
+        list[str] | None,
+        typer.Option(metavar="ITEM", help="Compare although ITEM differs, for example `kernel`. Repeatable."),
     ] = None,
     backends: Annotated[
-        str | None, typer.Option(help="Only these, separated by commas. All of OLD's by default.")
+        str | None, typer.Option(help="Only these backends, separated by commas. Default: all of OLD.")
     ] = None,
     is_live: Annotated[
-        bool, typer.Option("--live", help="Measure NEW now, as OLD was, and what is worse once more.")
+        bool,
+        typer.Option("--live", help="Measure NEW now, as OLD was measured; measure what is worse again."),
     ] = False,
     budget: Annotated[
-        float | None, typer.Option(help="With --live: seconds of measuring for a run. OLD's by default.")
+        float | None, typer.Option(help="With --live: seconds of measuring per run. Default: as OLD.")
     ] = None,
     out_dir: Annotated[
-        Path | None, typer.Option("--out", help="With --live: where to keep NEW; new or empty.")
+        Path | None, typer.Option("--out", help="With --live: the directory for NEW; new or empty.")
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Say of each metric whether NEW is worse than OLD: two runs of one host.
+    """Compare two runs of one host: is NEW worse than OLD in any metric?
 
-    Exit status: 0 compared; 3 no comparison (unreadable, another host, a failed control, wrong use).
-    With --gate: 0 nothing worse, 1 worse, 2 cannot tell, 3 as above. 130 interrupted.
+    Exit status: 0 compared; 3 not comparable (unreadable, another host, a failed control, usage error);
+    130 interrupted. With --gate: 0 nothing worse, 1 worse, 2 cannot tell.
     """
     choice = Choice(
         margin=margin,
@@ -164,7 +164,9 @@ def _check_use(new: Path | None, is_live: bool, choice: Choice) -> None:
     if (new is None) != is_live:
         raise CliError("give either NEW, or --live to measure it now", BROKEN)
     if not is_live and (choice.out, choice.budget) != (None, None):
-        raise CliError("--out and --budget are of a run that is measured now: give them with --live", BROKEN)
+        raise CliError(
+            "--out and --budget apply to a run that is measured now: give them with --live", BROKEN
+        )
 
 
 def _between(old: Loaded, new: Loaded, choice: Choice) -> RunComparison:
@@ -174,7 +176,7 @@ def _between(old: Loaded, new: Loaded, choice: Choice) -> RunComparison:
 
 
 def _live(old: Loaded, choice: Choice) -> tuple[RunComparison, Live | None]:
-    """Measure NEW as OLD was; what is worse in it must be worse in a second run as well."""
+    """Measure NEW as OLD was measured; what is worse must be worse in a second run, too."""
     check_numbers(choice.margin, choice.alpha)
     believed(old)
     here = msgspec.structs.replace(old.run, host=fingerprint(cache_dir()))
@@ -200,7 +202,7 @@ def _live(old: Loaded, choice: Choice) -> tuple[RunComparison, Live | None]:
 
 
 def _free(new: Path) -> Path:
-    """A directory beside NEW that is not there yet."""
+    """Return a directory beside NEW that does not exist yet."""
     endings = itertools.chain(["again"], (f"again-{number}" for number in itertools.count(2)))
     places = (new.with_name(f"{new.name}-{ending}") for ending in endings)
     return next(path for path in places if not path.exists())
@@ -209,7 +211,7 @@ def _free(new: Path) -> Path:
 def _measure(
     old: Loaded, choice: Choice, families: list[str], directory: Path | None, watch: Progressing
 ) -> Path:
-    """One run with OLD's profile, backends and CPUs. Raises CliError when it is interrupted."""
+    """Measure with OLD's profile, backends and CPUs. Raises CliError when interrupted."""
     plan = old.run.plan
     asked = dict.fromkeys(choice.backends or (plan.arm[name].backend for name in plan.systems))
     options = execute.Options(
@@ -225,7 +227,7 @@ def _measure(
         judged(store.load(ended.directory))
     if ended.run.status == "interrupted":
         raise CliError(
-            f"interrupted; go on with `ninetynine run --resume {ended.directory}`, "
+            f"interrupted; continue with `ninetynine run --resume {ended.directory}`, "
             f"then `ninetynine compare {old.directory} {ended.directory}`",
             INTERRUPTED,
         )
@@ -292,7 +294,7 @@ def _show(found: RunComparison, second: Live | None) -> None:
     slower = [row for row in found.rows if row.role == "context" and row.state == "worse"]
     if slower:
         parts = ", ".join(f"{row.verdict.metric} at {words.percent(row.verdict.estimate)}" for row in slower)
-        line(f"the host itself is slower in NEW, which no ratio inside a run sees: {parts}", "yellow")
+        line(f"the host itself is slower in NEW, which ratios within a run cannot show: {parts}", "yellow")
     if second is not None:
         line(f"measured again: {second.directory}")
     line(_answer(found), "bold")

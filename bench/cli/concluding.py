@@ -1,4 +1,4 @@
-"""After the measuring: what is missing, the verdicts, the report, and what the run's exit status says."""
+"""After the measurement: list what is missing, judge, write the report, decide the exit status."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SMOKE = "the smoke profile never gives a verdict"
 
 
 def conclude(plan: Plan, contents: Contents, status: str) -> list[NotMeasured]:
-    """Planned (arm, metric) pairs without one valid sample, each with the reason that is known."""
+    """Return the planned (arm, metric) pairs without a valid sample, with the reason."""
     found = list(contents.missing)
     whole = {item.arm for item in found if not item.metric}
     known = {metric.name for metric in plan.metrics}
@@ -51,14 +51,15 @@ def judged(loaded: Loaded) -> list[Verdict]:
 
 
 def _withheld(one: Verdict) -> Verdict:
-    """The smoke profile never gives a verdict, exact comparisons (the image's digest) included."""
+    """Withhold a verdict: the smoke profile gives none, not even on exact comparisons (the image's
+    digest)."""
     if one.verdict in ("inconclusive", "not measured"):
         return one
     return msgspec.structs.replace(one, verdict="inconclusive", notes=(_SMOKE, *one.notes))
 
 
 def reported(directory: Path, out: Path | None = None) -> Path:
-    """Render `report.html`; the one place where bench reaches up to reports."""
+    """Write `report.html`: the only place where bench imports reports."""
     from reports.load import ReportError
     from reports.page import render
 
@@ -69,6 +70,6 @@ def reported(directory: Path, out: Path | None = None) -> Path:
 
 
 def control_failed(verdicts: Sequence[Verdict]) -> Verdict | None:
-    """The joint verdict of the control that failed, if one did: the run is invalid."""
+    """Return the joint verdict of the control that failed, if any; the run is then invalid."""
     found = (one for one in verdicts if one.claim in CONTROLS and one.metric == JOINT)
     return next((one for one in found if one.verdict == "refuted"), None)

@@ -1,4 +1,4 @@
-"""Where a verb writes: results to standard output, everything else to standard error."""
+"""Output of the verbs: results to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to standard output.")]
 
 _PIPE_WIDTH = 200
 """Columns of a table that goes into a file or a pipe."""
@@ -26,11 +26,11 @@ def err() -> Console:
 
 
 def complain(text: object) -> None:
-    """One line on standard error, as every error of ours looks."""
+    """Print an error to standard error, in the form that all errors have."""
     err().print(f"ninetynine: error: {text}", markup=False, highlight=False)
 
 
 def print_json(value: object) -> None:
-    """One document; paths as text."""
+    """Print one JSON document; paths become text."""
     data = msgspec.json.encode(value, enc_hook=str)
     sys.stdout.write(msgspec.json.format(data, indent=1).decode() + "\n")

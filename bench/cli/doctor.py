@@ -1,4 +1,4 @@
-"""The verb `doctor`: checks of the host, a self-test of its noise, and the minutes a verdict takes here."""
+"""The verb `doctor`: check the host, test its noise, and forecast how long a verdict takes here."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from bench.profiles import profile
 from bench.scenarios.base import error_text
 
 NOISY = 4
-"""Exit status: all can be measured, and a quick run will more likely than not end without a 1 % verdict."""
+"""Exit status: everything can be measured, but a quick run will probably end without a 1 % verdict."""
 
 PROFILE, ARM = "quick", "runtime"
 ROOT = Path("/")
@@ -50,17 +50,17 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
 
 @guarded
 def doctor(
-    quick: Annotated[bool, typer.Option("--quick", help="Only look; no self-test, no forecast.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Only check; no self-test, no forecast.")] = False,
     seconds: Annotated[
-        float, typer.Option(min=1.0, max=600.0, help="How long the self-test may measure.")
+        float, typer.Option(min=1.0, max=600.0, help="Seconds of measuring for the self-test.")
     ] = selftest.SECONDS,
-    cpus: Annotated[str | None, typer.Option(help="CPUs as for `run`. The first two by default.")] = None,
+    cpus: Annotated[str | None, typer.Option(help="CPUs, as for `run`. Default: the first two.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Say what can spoil or prevent a measurement here, how noisy it is, and how long a 1 % verdict takes.
+    """Check what this machine can measure, how noisy it is, and how long a verdict on 1 % takes here.
 
-    Exit status: 0 fine; 1 something prevents measuring; 4 so noisy that a quick run will hardly tell 1 %;
-    2 wrong use.
+    Exit status: 0 fine; 1 something prevents measuring; 2 usage error; 4 too noisy for a quick run to decide
+    1 %.
     """
     deps, cache = current(), cache_dir()
     chosen = names.cpus(cpus, os.sched_getaffinity(0)) if cpus else planned()
@@ -84,7 +84,7 @@ def doctor(
 
 
 def all_checks(deps: Dependencies, cache: Path, cpus: Sequence[int]) -> Iterator[Check]:
-    """The host, its tools, KVM, and the backends."""
+    """Check the host, its tools, KVM and the backends."""
     yield from host_checks(cache, ROOT, cpus)
     yield from tools.checks(host_tools())
     probed = probe(deps, cache)
@@ -96,25 +96,25 @@ def all_checks(deps: Dependencies, cache: Path, cpus: Sequence[int]) -> Iterator
 
 
 def probe(deps: Dependencies, cache: Path) -> dict[str, BackendInfo | NotAvailable]:
-    """What each backend says of itself, by the name a user types."""
+    """Probe each backend; return the answers by the name a user types."""
     return {name: setup.probe_one(make(cache / "backends")) for name, make in deps.backends.items()}
 
 
 def backend_checks(probed: dict[str, BackendInfo | NotAvailable]) -> list[Check]:
-    """A line for each backend: available with its version, or not, with the reason."""
+    """Return one check per backend: its version, or why it is not available."""
     checks: list[Check] = []
     for name, found in probed.items():
-        effect = f"{name}: not measured where it is not available"
+        effect = f"{name}: not measured if not available"
         if isinstance(found, NotAvailable):
             state, fix = (
                 ("bad" if name == "host" else "warn"),
-                "do what the reason says, or measure the others",
+                "follow the reason, or measure the others",
             )
             checks.append(
                 Check(name=f"backend {name}", state=state, found=found.reason, effect=effect, fix=fix)  # type: ignore[arg-type]
             )
         else:
-            limits = f"; cannot: {', '.join(found.limits)}" if found.limits else ""
+            limits = f"; limits: {', '.join(found.limits)}" if found.limits else ""
             version = f"{found.name}: {found.version}{limits}"
             checks.append(Check(name=f"backend {name}", state="ok", found=version, effect=effect))
     return checks
@@ -123,7 +123,7 @@ def backend_checks(probed: dict[str, BackendInfo | NotAvailable]) -> list[Check]
 def self_test(
     deps: Dependencies, cache: Path, cpus: tuple[int, ...], seconds: float, *, quiet: bool
 ) -> Noise:
-    """The noise here: with the suite's own slices where the image is there, else with built-in work."""
+    """Measure the noise: with the suite's own slices if the image is built, else with built-in work."""
     with _bar(err(), quiet) as tell:
         try:
             return _with_image(deps, cache, cpus, seconds, tell)
@@ -133,16 +133,16 @@ def self_test(
 
 
 def _beside_others(noise: Noise, checks: Sequence[Check]) -> Noise:
-    """The noise, with a word where it is other work's: that is what to end first."""
+    """Note in the result if other work was running: it explains the noise and should end first."""
     busy = [one.name for one in checks if one.name in _BUSY and one.state == "warn"]
     if not busy:
         return noise
-    words = f"taken beside other work ({', '.join(busy)}): without it, less noise and fewer minutes"
+    words = f"measured while other work ran ({', '.join(busy)}); without it there is less noise"
     return msgspec.structs.replace(noise, trouble=(words, *noise.trouble))
 
 
 class _NoImageError(Exception):
-    """The suite's own slices cannot be tried; says why."""
+    """The suite's own slices cannot run; the message says why."""
 
 
 def _with_image(
@@ -155,7 +155,7 @@ def _with_image(
         raise _NoImageError(f"rough, since the host backend is not available: {found.reason}")
     built = image_there(deps, cache)
     if built is None:
-        raise _NoImageError("rough, since the bench image is not built yet: the first run builds it")
+        raise _NoImageError("rough, since the bench image is not built yet (the first run builds it)")
     tell(0.0, "preparing the image")
     scenarios = selftest.chosen(deps.scenarios)
     try:
@@ -170,7 +170,7 @@ def _with_image(
 
 
 def image_there(deps: Dependencies, cache: Path) -> BenchImage | None:
-    """The image where having it costs nothing: the real one may take half a minute and a network to build."""
+    """Return the image if it is built; building it may take half a minute and a network."""
     if deps.build_image is image.build and not image.is_built(cache):
         return None
     return deps.build_image(cache, lambda text: None)
@@ -180,19 +180,19 @@ def image_there(deps: Dependencies, cache: Path) -> BenchImage | None:
 def _wire(
     deps: Dependencies, built: BenchImage, cpus: tuple[int, ...]
 ) -> Iterator[tuple[object | None, list[str]]]:
-    """The wire to the peer, or None and why not."""
+    """Yield the wire to the peer (None if it cannot be opened) and the reasons."""
     with contextlib.ExitStack() as stack:
         trouble: list[str] = []
         wire: object | None = None
         try:
             wire = stack.enter_context(deps.wire(built.rootfs, cpus)) if deps.wire else None
-        except Exception as error:  # whatever it is, the CPU and the memory can be tried
-            trouble.append(f"network not tried: {error_text(error)}")
+        except Exception as error:  # whatever it is, CPU and memory can still be tested
+            trouble.append(f"network not tested: {error_text(error)}")
         yield wire, trouble
 
 
 def forecast_of(deps: Dependencies, noise: Noise, cpus: tuple[int, ...]) -> Forecast:
-    """The forecast for a quick run of the host and the runtime over the families of the self-test."""
+    """Forecast a quick run of the host and the runtime over the families of the self-test."""
     chosen = profile(PROFILE)
     offered = [one for one in deps.scenarios if one.family in selftest.FAMILIES] or list(deps.scenarios)
     arms = arms_for({ARM: BackendInfo(name=ARM, kind="container", version="")})
@@ -206,7 +206,7 @@ def _bar(console: Console, quiet: bool) -> Iterator[Callable[[float, str], None]
         yield lambda share, words: None
         return
     columns = (TextColumn("self-test: {task.description:<34}"), BarColumn(bar_width=None))
-    # Drawn between slices only: a bar that moves by itself is a thread that works beside them.
+    # Drawn between slices only: a bar that moves by itself is a thread that disturbs them.
     with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
         task = progress.add_task("", total=1.0)
         yield lambda share, words: progress.update(task, completed=share, description=words, refresh=True)
@@ -221,14 +221,14 @@ def _show(console: Console, found: Diagnosis) -> None:
         )
         for one in found.checks
     ]
-    tables.plain(console, ("state", "check", "found", "what it can do to which metric", "fix"), rows)
+    tables.plain(console, ("state", "check", "found", "effect on metrics", "fix"), rows)
     if found.noise is not None and found.forecast is not None:
         _show_noise(console, found.noise, found.forecast)
 
 
 def _show_noise(console: Console, noise: Noise, ahead: Forecast) -> None:
     console.print()
-    kind = "host against host, the suite's own slices" if noise.kind == "image" else "ROUGH, built-in work"
+    kind = "host against host, the suite's own slices" if noise.kind == "image" else "ROUGH: built-in work"
     console.print(f"self-test ({kind}, {noise.seconds:.0f} s)", style="bold", highlight=False)
     for trouble in noise.trouble:
         console.print(f"! {trouble}", markup=False, highlight=False, soft_wrap=True)
@@ -246,7 +246,7 @@ def _show_noise(console: Console, noise: Noise, ahead: Forecast) -> None:
         "metric",
         "pairs in sessions",
         "noise of a pair",
-        "of a session",
+        "noise of a session",
         "sessions",
         "minutes to a 1 % verdict",
     )
@@ -257,7 +257,7 @@ def _show_noise(console: Console, noise: Noise, ahead: Forecast) -> None:
 
 def _times(one: MetricForecast | None) -> tuple[str, str]:
     if one is None or one.sessions is None or one.minutes is None:
-        return "", "not in sight" if one is not None else ""
+        return "", "out of reach" if one is not None else ""
     most = f" (9 of 10 runs: {one.minutes_most:.1f})" if one.minutes_most is not None else ""
     return f"{one.sessions:.0f}", f"{one.minutes:.1f}{most}"
 
@@ -265,9 +265,8 @@ def _times(one: MetricForecast | None) -> tuple[str, str]:
 def _sentence(ahead: Forecast) -> str:
     what = f"`ninetynine run --backends host,{ARM} --families {','.join(ahead.families)}`"
     if ahead.minutes is None:
-        return f"{what}: a verdict on 1 % is not in sight on a host as noisy as this; quieten it first"
+        return f"{what}: a verdict on 1 % is out of reach on a host as noisy as this one; quieten it first"
     most = f", in 9 runs of 10 by {ahead.minutes_most:.1f}" if ahead.minutes_most is not None else ""
-    budget = f"the profile has {ahead.budget_minutes:.1f} and decides all in {ahead.share:.0%} of runs"
-    return (
-        f"{what}: every metric decided at 1 % after {ahead.minutes:.1f} minutes of measuring{most}; {budget}"
-    )
+    budget = f"the profile has {ahead.budget_minutes:.1f} minutes, enough in {ahead.share:.0%} of runs"
+    decided = f"every metric is decided at 1 % after {ahead.minutes:.1f} minutes of measuring{most}"
+    return f"{what}: {decided}; {budget}"

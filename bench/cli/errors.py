@@ -1,4 +1,4 @@
-"""Exit statuses, and the one place where an expected error becomes a line on standard error and a status."""
+"""Exit statuses, and the place that turns expected errors into a message and a status."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class CliError(Exception):
-    """A request that cannot be served, with the status to exit with."""
+    """The request cannot be served; `status` is the exit status."""
 
     def __init__(self, message: str, status: int = BROKEN) -> None:
         super().__init__(message)
@@ -57,7 +57,7 @@ EXPECTED = (
 
 
 def guarded(verb: Callable[P, int]) -> Callable[P, None]:
-    """Make a verb that returns its exit status into a typer command that prints expected errors."""
+    """Turn a verb that returns its exit status into a typer command that prints expected errors."""
 
     @functools.wraps(verb)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -86,7 +86,7 @@ def guarded(verb: Callable[P, int]) -> Callable[P, None]:
 
 
 def _forget_output() -> None:
-    """What is still in the buffer has nowhere to go, and must not fail again when the process ends."""
+    """Drop what is still buffered, so that flushing it at exit does not fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,5 +1,5 @@
-"""The life of a run: set up, plan, measure, close, judge, show. Each phase is one function; `run` and
-`resume` differ only in where the plan comes from."""
+"""A run from start to end: set up, plan, measure, close. `start` and `resume` differ only in where the plan
+comes from."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from bench.profiles import Profile, profile
 from bench.scenarios.base import Scenario
 
 LEAST_BUDGET_S, MOST_BUDGET_S = 10, 86_400
-"""Of --budget: a session of one family takes about ten seconds; a run of more than a day is two runs."""
+"""Limits of --budget: a session of one family takes about ten seconds; more than a day is two runs."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for on the command line."""
+    """The options of `ninetynine run`."""
 
     profile: str = "quick"
     backends: str | None = None
@@ -48,7 +48,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that came to its end, or was interrupted: its directory and what `run.json` says."""
+    """A run that is complete or interrupted: its directory and the content of `run.json`."""
 
     directory: Path
     run: Run
@@ -58,7 +58,8 @@ Say = Callable[[str], None]
 
 
 def start(deps: Dependencies, options: Options, observer: measure.Observer, say: Say) -> Ended:
-    """A new run, from names to a closed directory. Raises CliError, StoreError, BackendError, PlanError."""
+    """Carry out a new run, from names to a closed directory. Raises CliError, StoreError, BackendError,
+    PlanError."""
     chosen = _within(profile(options.profile), options.budget)
     typed = names.backends(options.backends, chosen.backends, list(deps.backends))
     offered = names.scenarios(options.families, deps.scenarios)
@@ -79,10 +80,10 @@ def start(deps: Dependencies, options: Options, observer: measure.Observer, say:
 
 
 def resume(deps: Dependencies, directory: Path, observer: measure.Observer, say: Say) -> Ended:
-    """Go on with a run that was interrupted or killed, by the same plan. Raises as `start`."""
+    """Continue a run that was interrupted or killed, by the same plan. Raises as `start`."""
     require_root(deps)
     if not (directory / journal.NAME).exists():
-        raise CliError(f"{directory}: holds no journal of a run, so there is nothing to resume", USAGE)
+        raise CliError(f"{directory}: has no journal of a run, so there is nothing to resume", USAGE)
     with Journal(directory / journal.NAME) as book:
         contents = journal.read(directory / journal.NAME)
         old = contents.run
@@ -106,7 +107,7 @@ def resume(deps: Dependencies, directory: Path, observer: measure.Observer, say:
 
 
 def require_root(deps: Dependencies) -> None:
-    """Raises CliError without root: even the host baseline enters the image by chroot."""
+    """Raise CliError without root, which even the host baseline needs, for chroot."""
     if deps.needs_root and os.geteuid() != 0:
         raise CliError(
             "measuring needs root (even the host baseline enters the image by chroot, and containers need "
@@ -178,10 +179,10 @@ def _resources(deps: Dependencies, stage: setup.Stage, plan: Plan) -> dict[str, 
 def _decide(
     known: claims.Claims, plan: Plan, samples: Sequence[Sample], sessions: int, closed: Sequence[Closed]
 ) -> Sequence[Progress]:
-    """What a look asks, answered by the judge's own rule.
+    """Answer a look by the judge's own rule.
 
-    Readings that are only shown are left out where a scenario has others: the phases of starts are most of
-    all samples, and would take most of a look's time.
+    Metrics that are only shown are left out where a scenario has others: the phases of starts are most of all
+    samples, and would take most of the time of a look.
     """
     judged = {one.scenario for one in samples if one.metric not in plan.shown_only}
     asked = [one for one in samples if one.metric not in plan.shown_only or one.scenario not in judged]
@@ -189,7 +190,7 @@ def _decide(
 
 
 def _within(chosen: Profile, budget_s: float | None) -> Profile:
-    """The profile with another budget. Raises CliError (status 2) for one that makes no sense."""
+    """Return the profile with another budget. Raises CliError (status 2) for one out of range."""
     if budget_s is None:
         return chosen
     if not LEAST_BUDGET_S <= budget_s <= MOST_BUDGET_S:
@@ -202,7 +203,7 @@ def _within(chosen: Profile, budget_s: float | None) -> Profile:
 def _ended(
     deps: Dependencies, directory: Path, run: Run, stage: setup.Stage, outcome: measure.RunOutcome
 ) -> Run:
-    """The run with all that is known at its end; the image's digest is computed anew from its bytes."""
+    """Return the run as it is at its end, with the image's digest recomputed from its bytes."""
     contents = journal.read(directory / journal.NAME)
     image = run.image
     if image is not None and outcome.status == "complete":
@@ -223,7 +224,7 @@ def _ended(
 
 
 def _digest_after(deps: Dependencies, stage: setup.Stage) -> str:
-    """The image's digest now; bytes that no longer fit their digests are told in its place."""
+    """Return the image's digest now, or what changed in the image."""
     try:
         return deps.digest(stage.image)
     except ImageError as error:
@@ -231,13 +232,13 @@ def _digest_after(deps: Dependencies, stage: setup.Stage) -> str:
 
 
 def _preflight() -> tuple[str, ...]:
-    """What about the host may spoil this run, as notes for its reader."""
+    """Return notes on what may spoil a measurement on this host."""
     worse = [check for check in host_checks(cache_dir()) if check.state in ("warn", "bad")]
     return tuple(f"preflight: {check.name}: {check.found} ({check.effect})" for check in worse)
 
 
 def _same_place(directory: Path, old: Run, stage: setup.Stage) -> None:
-    """Raises StoreError when the host or the image is not the one the run began on."""
+    """Raise StoreError if the host or the image is not the one the run began with."""
     here = fingerprint(cache_dir())
     if (here.machine_id, here.kernel) != (old.host.machine_id, old.host.kernel):
         raise StoreError(
@@ -252,7 +253,7 @@ def _same_place(directory: Path, old: Run, stage: setup.Stage) -> None:
 
 
 def _drop_gone(book: Journal, plan: Plan, stage: setup.Stage, contents: Contents) -> None:
-    """Steps of arms that are no longer available, recorded as dropped."""
+    """Record the steps of arms that are no longer available as dropped."""
     steps = [
         step for step in plan.steps if step.arm not in stage.backends and step.order not in contents.settled
     ]
@@ -275,7 +276,7 @@ def _by_name(scenarios: Sequence[Scenario], plan: Plan) -> dict[str, Scenario]:
 
 @contextlib.contextmanager
 def _removed_while_empty(directory: Path) -> Iterator[None]:
-    """A run that fails before it measured anything leaves no empty directory."""
+    """Remove the run directory if the run fails before it measures anything."""
     try:
         yield
     except BaseException:

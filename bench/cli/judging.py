@@ -1,4 +1,4 @@
-"""The verb `judge`: a run again from its samples, or samples that others measured with any tool."""
+"""The verb `judge`: judge a run again, or samples measured with any other tool."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from bench.model import Verdict
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True):
-    """How to judge samples that no claim of ours speaks of; None where nothing was typed."""
+    """How to judge samples that belong to none of our claims; None for an option that was not given."""
 
     baseline: str | None
     margin: float | None
@@ -37,7 +37,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def typed(self) -> list[str]:
-        """The options that were given, as they are typed."""
+        """The options that were given, with their dashes."""
         return [
             f"--{name}" for name, value in msgspec.structs.asdict(self).items() if value not in (None, False)
         ]
@@ -49,40 +49,42 @@ def judge(
         list[str],
         typer.Argument(
             metavar="FILE",
-            help="A run directory; or samples: a CSV, Parquet, hyperfine's, pytest-benchmark's or Google "
-            "Benchmark's JSON, as FILE, as NAME=FILE, or - for standard input.",
+            help="A run directory; or samples as CSV, Parquet, or JSON of hyperfine, pytest-benchmark or "
+            "Google Benchmark. NAME=FILE names the system; - is standard input.",
         ),
     ],
     baseline: Annotated[
-        str | None, typer.Option(help=f"The system to compare with: {BASELINE} by default.")
+        str | None, typer.Option(help=f"The system to compare with. Default: {BASELINE}.")
     ] = None,
     margin: Annotated[
-        float | None, typer.Option(help=f"The share of its performance to have: {MARGIN} by default.")
+        float | None, typer.Option(help=f"The share of its performance to reach. Default: {MARGIN}.")
     ] = None,
     alpha: Annotated[
-        float | None, typer.Option(help=f"Chance of a false verdict, for each bound: {ALPHA} by default.")
+        float | None, typer.Option(help=f"The chance of a false verdict, for each bound. Default: {ALPHA}.")
     ] = None,
     by: Annotated[
-        str | None, typer.Option(help="The parameter of the benchmarks whose values are the systems.")
+        str | None, typer.Option(help="The benchmark parameter whose values name the systems.")
     ] = None,
     holm: Annotated[
-        bool, typer.Option("--holm", help="Hold alpha over all rows together, not for each.")
+        bool,
+        typer.Option("--holm", help="Apply alpha to all rows together (Holm's method), not to each row."),
     ] = False,
     out_file: Annotated[
-        Path | None, typer.Option("--out", help="Write the verdicts (as --json prints them) to a file, too.")
+        Path | None,
+        typer.Option("--out", help="Also write the verdicts to this file, as --json prints them."),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Judge a run again and write its verdicts.json; or judge samples measured by anyone with any tool.
+    """Judge a run again and write its verdicts.json; or judge samples measured with any other tool.
 
-    Exit status: 0 judged, whatever the verdicts; 1 a file cannot be judged, or was cut off (a run's file is
-    whole afterwards); 2 wrong use; 3 the control of the run failed.
+    Exit status: 0 judged, whatever the verdicts; 1 a file cannot be judged, or was cut off (a run's files are
+    repaired); 2 usage error; 3 a control of the run failed.
     """
     choices = Choices(baseline=baseline, margin=margin, alpha=alpha, by=by, holm=holm, out=out_file)
     if len(files) == 1 and os.path.isdir(files[0]):  # noqa: PTH112  (is_dir() raises where a parent is closed)
         if choices.typed:
             raise CliError(
-                f"{files[0]}: a run is judged by claims.toml, so leave {' '.join(choices.typed)} away; "
+                f"{files[0]}: a run is judged by claims.toml, so leave out {' '.join(choices.typed)}; "
                 "to choose a margin, judge its samples.parquet",
                 USAGE,
             )
@@ -93,7 +95,7 @@ def judge(
 def _run(directory: Path, as_json: bool) -> int:
     if not any((directory / name).exists() for name in (store.RUN, journal.NAME)):
         raise CliError(
-            f"{directory}: a directory without a run ({store.RUN}); give a run's, or a file with samples"
+            f"{directory}: not a run directory (no {store.RUN}); give a run directory or a file with samples"
         )
     loaded = store.load(directory)
     if loaded.recovered:
@@ -107,7 +109,7 @@ def _run(directory: Path, as_json: bool) -> int:
 
 def _samples(files: list[str], choices: Choices, as_json: bool) -> int:
     if choices.out is not None and os.path.realpath(choices.out) in map(os.path.realpath, files):
-        raise CliError(f"--out {choices.out} is a file to judge; choose another", USAGE)
+        raise CliError(f"--out {choices.out} is one of the files to judge; choose another", USAGE)
     alpha = ALPHA if choices.alpha is None else choices.alpha
     margin = MARGIN if choices.margin is None else choices.margin
     try:

@@ -17,7 +17,7 @@ from bench.journal import StoreError
 
 
 class Subject(StrEnum):
-    """What `list` can list."""
+    """What can be listed."""
 
     backends = "backends"
     scenarios = "scenarios"
@@ -27,13 +27,11 @@ class Subject(StrEnum):
 
 @guarded
 def show_list(
-    subject: Annotated[
-        Subject | None, typer.Argument(help="One of these; all of them when not given.")
-    ] = None,
-    results: Annotated[Path, typer.Option(help="Where the runs are.")] = Path("results"),
+    subject: Annotated[Subject | None, typer.Argument(help="What to list. Default: everything.")] = None,
+    results: Annotated[Path, typer.Option(help="The directory with the runs.")] = Path("results"),
     as_json: AsJson = False,
 ) -> int:
-    """List backends (and whether they run here), scenarios, metrics (with definitions) or runs."""
+    """List backends (and whether they work here), scenarios, metrics with definitions, and runs."""
     subjects = [subject] if subject else list(Subject)
     found = {one.value: _LISTS[one](results) for one in subjects}
     if as_json:

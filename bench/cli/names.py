@@ -1,4 +1,4 @@
-"""What the user typed → backends, scenarios, a profile; unknown names are answered with the known ones."""
+"""Parse the names a user typed: backends, families, CPUs. Errors list the known names."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from bench.scenarios.check import FAMILY as CHECKS
 
 
 def split(text: str | None) -> list[str]:
-    """A comma- or space-separated option → its words, in order, each once."""
+    """Split a comma- or space-separated option into words, in order, each once."""
     return list(dict.fromkeys((text or "").replace(",", " ").split()))
 
 
 def known(kind: str, typed: Iterable[str], names: Sequence[str]) -> list[str]:
-    """The typed names, all of them known. Raises CliError (status 2) naming the known ones."""
+    """Return the typed names. Raises CliError (status 2), which lists the known ones, if one is unknown."""
     found = list(typed)
     strangers = [name for name in found if name not in names]
     if strangers:
@@ -26,15 +26,15 @@ def known(kind: str, typed: Iterable[str], names: Sequence[str]) -> list[str]:
 
 
 def backends(typed: str | None, profile_default: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Backends to measure, the host always first: it is the baseline of every ratio."""
+    """Return the backends to measure; the host comes first, as the baseline of every ratio."""
     wanted = known("backend", split(typed), names) or [name for name in profile_default if name in names]
     return ["host", *(name for name in wanted if name != "host")]
 
 
 def scenarios(typed: str | None, offered: Sequence[Scenario]) -> list[Scenario]:
-    """Scenarios of the families typed; all of them when none was typed.
+    """Return the scenarios of the typed families, of all families if none was typed.
 
-    Where programs are to tell their own figures, the checks of what they go by come along.
+    Most slices use figures that a program reports by its own clock, so the check of that clock is added.
     """
     families = list(dict.fromkeys(scenario.family for scenario in offered))
     wanted = known("family", split(typed), families) or families
@@ -44,7 +44,7 @@ def scenarios(typed: str | None, offered: Sequence[Scenario]) -> list[Scenario]:
 
 
 def cpus(typed: str | None, allowed: Iterable[int]) -> tuple[int, ...]:
-    """CPUs for every arm: those typed (`0,1`), or the first two we may use. Raises CliError (status 2)."""
+    """Return the CPUs for every arm: those typed (`0,1`), else the first two allowed. Raises CliError."""
     free = sorted(allowed)
     if typed is None:
         return tuple(free[:2])

@@ -1,4 +1,4 @@
-"""What a person sees while a run is measured: a bar, the time left, the family and arm of the moment."""
+"""Progress of a run in the terminal: a bar with the time left and the current family and arm."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.model import Step
 
 
 class Bar(Observer):
-    """A rich bar on standard error. `say` prints one line of set-up above it."""
+    """A progress bar on standard error. `say` prints a line above it."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -26,7 +26,7 @@ class Bar(Observer):
         self._repeats = 0
 
     def say(self, text: str) -> None:
-        """One line of set-up."""
+        """Print a line about the set-up."""
         self.console.print(f"· {text}", markup=False, highlight=False)
 
     def begin(self, steps: int, seconds: float) -> None:
@@ -35,11 +35,11 @@ class Bar(Observer):
         self._progress.start()
 
     def starting(self, session: int, group: str, arm: str) -> None:
-        """Name the instance that is being started."""
+        """Show which instance is being started."""
         self._progress.update(self._task, description=f"session {session + 1}: start {arm}")
 
     def step(self, step: Step, family: str) -> None:
-        """Name what is being measured."""
+        """Show what is being measured."""
         self._progress.update(self._task, description=f"session {step.session + 1}: {family} on {step.arm}")
 
     def advanced(self, steps: int, seconds_left: float) -> None:
@@ -48,19 +48,19 @@ class Bar(Observer):
         self._progress.update(self._task, advance=steps, left=_left(seconds_left) + again)
 
     def repeated(self, takes: int) -> None:
-        """Count the slices that were taken again."""
+        """Count the slices that were repeated."""
         self._repeats += takes
 
     def looked(self, tally: Tally) -> None:
-        """What the look found, above the bar."""
+        """Print the result of a look above the bar."""
         self.console.print(f"· {tally}", markup=False, highlight=False)
 
     def note(self, text: str) -> None:
-        """Show the first line of a note above the bar."""
+        """Print the first line of a note above the bar."""
         self.console.print(f"! {text.splitlines()[0]}", markup=False, highlight=False, style="yellow")
 
     def end(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._progress.stop()
 
 
@@ -70,43 +70,43 @@ def _left(seconds: float) -> str:
 
 
 class Lines(Observer):
-    """For logs and pipes: a line for each session and one for each look, nothing else."""
+    """For logs and pipes: one line per session and per look."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self._session = -1
 
     def say(self, text: str) -> None:
-        """One line of set-up."""
+        """Print a line about the set-up."""
         self.console.print(f"· {text}", markup=False, highlight=False)
 
     def starting(self, session: int, group: str, arm: str) -> None:
-        """Say when a session begins."""
+        """Print when a session begins."""
         if session != self._session:
             self._session = session
             self.console.print(f"· session {session + 1}", highlight=False)
 
     def looked(self, tally: Tally) -> None:
-        """What the look found."""
+        """Print the result of a look."""
         self.console.print(f"· {tally}", markup=False, highlight=False)
 
     def note(self, text: str) -> None:
-        """The first line of a note."""
+        """Print the first line of a note."""
         self.console.print(f"! {text.splitlines()[0]}", markup=False, highlight=False)
 
 
 class Silent(Observer):
-    """For --json: nothing at all."""
+    """For --json: print nothing."""
 
     def say(self, text: str) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 Progressing = Bar | Lines | Silent
 
 
 def progress(console: Console, quiet: bool) -> Progressing:
-    """The observer that fits: a bar on a terminal, lines elsewhere, nothing for --json."""
+    """Return a bar for a terminal, lines for anything else, silence for --json."""
     if quiet:
         return Silent()
     return Bar(console) if console.is_terminal else Lines(console)

@@ -1,7 +1,7 @@
-"""From names to arms that are ready to start: sweep, probe, image, prepare. Each phase is one function.
+"""Make the named backends ready to start: sweep, probe, build the image, prepare. One function per phase.
 
-What cannot take part becomes NotMeasured with its reason, and the rest goes on, whatever a backend raises: a
-bug in one system must not cost the measurement of all others. Only the host must be there.
+A backend that fails becomes NotMeasured with the reason, whatever it raises: a bug in one system must not
+prevent measuring the others. Only the host is indispensable.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REGISTRIES = "registries"
 
 
 class Stage(msgspec.Struct, kw_only=True):
-    """What is ready: backends by the name of their arm (`host` and `host-b` share one), and what is not.
+    """What is ready, and what is missing. backends: by arm; `host` and `host-b` share one.
 
     scratch: a directory of this process, for the arms' volumes. registries: the parent of the
     directories in which runs keep their counting registries.
@@ -46,7 +46,7 @@ class Stage(msgspec.Struct, kw_only=True):
 
 @contextmanager
 def stage(deps: Dependencies, names: Sequence[str], cache: Path, say: Say) -> Iterator[Stage]:
-    """Backends ready to start, freed again on every way out (an interrupt, an error, the end).
+    """Yield backends that are ready to start; clean up however the block ends.
 
     Raises CliError when the host itself is not ready.
     """
@@ -90,7 +90,7 @@ def _ready(
 
 
 def _require(names: Sequence[str], infos: Mapping[str, BackendInfo], missing: Sequence[NotMeasured]) -> None:
-    """Raises CliError without the host, and where of all others that were asked for none is there."""
+    """Raise CliError if the host is not available, or none of the other requested backends is."""
     reasons = "; ".join(f"{item.arm}: {item.reason}" for item in missing)
     if "host" not in infos:
         raise CliError(f"the host backend is the baseline of everything and is not available: {reasons}")
@@ -101,7 +101,7 @@ def _require(names: Sequence[str], infos: Mapping[str, BackendInfo], missing: Se
 
 
 def sweep(backends: Mapping[str, Backend], sweep_wire: Callable[[], object], say: Say) -> None:
-    """Free what earlier runs left behind after a kill -9. A failure is told and is no reason not to run."""
+    """Free what earlier runs left after a kill -9. A failure is reported and does not stop the run."""
     try:
         sweep_wire()
     except Exception as error:
@@ -114,7 +114,7 @@ def sweep(backends: Mapping[str, Backend], sweep_wire: Callable[[], object], say
 
 
 def probe(backends: Mapping[str, Backend], say: Say) -> tuple[dict[str, BackendInfo], list[NotMeasured]]:
-    """Ask each backend whether it runs here: infos by typed name, and why others do not."""
+    """Probe each backend; return infos by typed name, and why the others are not available."""
     infos: dict[str, BackendInfo] = {}
     missing: list[NotMeasured] = []
     for name, backend in backends.items():
@@ -128,7 +128,7 @@ def probe(backends: Mapping[str, Backend], say: Say) -> tuple[dict[str, BackendI
 
 
 def probe_one(backend: Backend) -> BackendInfo | NotAvailable:
-    """probe(), where a backend that fails to answer is not available."""
+    """Probe one backend; any exception counts as not available."""
     try:
         return backend.probe()
     except Exception as error:
@@ -138,7 +138,7 @@ def probe_one(backend: Backend) -> BackendInfo | NotAvailable:
 def exclusions(
     stage: Stage, scenarios: Sequence[Scenario], cpus: tuple[int, ...], profile: Profile
 ) -> tuple[Excluded, list[NotMeasured]]:
-    """(arm, scenario) pairs that cannot or shall not run, and the metrics that are therefore not measured."""
+    """Return the (arm, scenario) pairs to leave out, and the metrics that are therefore not measured."""
     reasons: dict[tuple[str, str], str] = {}
     foreign: set[tuple[str, str]] = set()
     for scenario in scenarios:
@@ -159,7 +159,7 @@ def exclusions(
         NotMeasured(arm=arm.name, metric=metric.name, reason=reasons[arm.name, scenario.name])
         for scenario in scenarios
         for arm in stage.arms
-        if not arm.is_control  # what a control lacks, the arm that it copies lacks as well
+        if not arm.is_control  # a control lacks what the arm it copies lacks
         and (arm.name, scenario.name) in reasons
         for metric in scenario.metrics
     ]
@@ -167,7 +167,7 @@ def exclusions(
 
 
 def _is_foreign(backend: Backend, spec: InstanceSpec) -> bool:
-    """Whether a scenario is about daemons and the system has none: nothing is missing without it then."""
+    """Whether a scenario is about daemons and the system has none; then nothing is missing."""
     return spec.engine and not isinstance(backend, EngineBackend)
 
 
@@ -179,7 +179,7 @@ def _unsupported(backend: Backend, spec: InstanceSpec) -> str | None:
 
 
 def image_info(image: BenchImage) -> ImageInfo:
-    """The image's identity as it goes into a result."""
+    """Return the image's identity for the result."""
     return ImageInfo(
         reference=image.reference, digest=image.digest, layers=image.layer_digests, source=image.source
     )

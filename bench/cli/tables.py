@@ -1,4 +1,4 @@
-"""Verdicts, backends, scenarios and runs as tables for a terminal."""
+"""Tables for the terminal: verdicts, backends, scenarios, runs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _STYLE = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "not
 
 
 def damaged(loaded: Loaded) -> bool:
-    """Whether a file of the run was cut off; each is named on standard error."""
+    """Return whether a file of the run was cut off; name each on standard error."""
     for sentence in loaded.recovered:
         complain(sentence)
     return bool(loaded.recovered)
 
 
 def show_run(run: Run, found: list[Verdict], as_json: bool) -> None:
-    """The run's heading, its verdicts, and what was not measured."""
+    """Print a run's heading, its verdicts, and what was not measured."""
     if as_json:
         print_json({"run": run.id, "status": run.status, "verdicts": found, "not_measured": run.not_measured})
         return
@@ -34,7 +34,7 @@ def show_run(run: Run, found: list[Verdict], as_json: bool) -> None:
 
 
 def verdicts(console: Console, found: Sequence[Verdict]) -> None:
-    """A row a verdict, in the order of the claims; what was not measured in a row a claim and arm."""
+    """One row per verdict, in the order of the claims; not-measured ones share a row per claim and arm."""
     table = _table("claim", "arm", "metric", "estimate [interval]", "margin", "verdict", "why")
     for one in _gathered(found):
         table.add_row(
@@ -50,7 +50,7 @@ def verdicts(console: Console, found: Sequence[Verdict]) -> None:
 
 
 def deciding(run: Run, found: Sequence[Verdict]) -> list[Verdict]:
-    """The rows a reader wants first: no stress metric, and of the controls only what they say as a whole."""
+    """Select the rows to show first: no stress metrics, and of the controls only the joint result."""
     stress = {metric.name for metric in run.plan.metrics if metric.role != "primary"}
     return [
         one
@@ -60,7 +60,7 @@ def deciding(run: Run, found: Sequence[Verdict]) -> list[Verdict]:
 
 
 def not_measured(console: Console, missing: Iterable[NotMeasured]) -> None:
-    """What is absent and why, a row an arm and reason; nothing when all is there."""
+    """One row per arm and reason; nothing if everything was measured."""
     groups: dict[tuple[str, str], list[str]] = {}
     for one in missing:
         groups.setdefault((one.arm, one.reason), []).append(one.metric or "everything")
@@ -71,7 +71,7 @@ def not_measured(console: Console, missing: Iterable[NotMeasured]) -> None:
 
 
 def plain(console: Console, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table of texts."""
+    """Print a table of texts."""
     table = _table(*heads)
     for row in rows:
         table.add_row(*row)
@@ -79,7 +79,7 @@ def plain(console: Console, heads: Sequence[str], rows: Iterable[Sequence[str]])
 
 
 def heading(console: Console, run: Run) -> None:
-    """Who, when, on what."""
+    """Print the run's id, profile and host."""
     console.print(
         f"run {run.id} ({run.plan.profile}, seed {run.plan.seed}, {run.status}) on {run.host.hostname}: "
         f"{run.host.cpu_model}, kernel {run.host.kernel}, cgroups {run.host.cgroup_layout}",
@@ -105,12 +105,12 @@ def _counted(rows: list[Verdict]) -> Verdict:
 
 
 def state(one: Verdict) -> str:
-    """The verdict in its colour."""
+    """Return the verdict in its colour."""
     return f"[{_STYLE[one.verdict]}]{one.verdict}[/]"
 
 
 def plainly(text: str) -> str:
-    """Text that may hold brackets, as rich has to be given it."""
+    """Escape brackets, which rich would read as markup."""
     return text.replace("[", r"\[")
 
 

@@ -1,4 +1,4 @@
-"""The verbs `tune` and `untune`: a quieter host for as long as a command runs, or until it is put back."""
+"""The verbs `tune` and `untune`: make the host quieter while a command runs, or until it is put back."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from bench.host.settings import LEFT, PlannedChange
 from bench.host.tuning import SIGNALS, Done, TuneError, Tuner, TuneRecord
 
 OURS = 125
-"""Exit status of `tune -- COMMAND` where it is not the command's: as `env`, `nohup` and `nn run` have it."""
+"""Exit status of `tune -- COMMAND` if the command did not run: the same as of `env` and `nohup`."""
 
-_STATE = {"change": "would change", "fine": "fine", "absent": "not here", "refused": "cannot"}
+_STATE = {"change": "would change", "fine": "fine", "absent": "not here", "refused": "cannot change"}
 
 Say = Callable[[str], None]
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """`tune --show --json`: what is recorded as changed, what would be, and what is left alone and why."""
+    """`tune --show --json`: what is changed now, what would be, and what is left alone and why."""
 
     tuned: TuneRecord | None
     settings: list[PlannedChange]
@@ -36,34 +36,38 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """`tune --json` and `untune --json`: what became of each file."""
+    """`tune --json` and `untune --json`: the outcome for each file."""
 
     files: list[Done]
 
 
 def tuner(cpus: Sequence[int] = ()) -> Tuner:
-    """This machine's. Tests put another in its place."""
+    """Return the tuner of this machine. Tests replace it."""
     return Tuner(cpus=cpus)
 
 
 @guarded
 def tune(
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="-- COMMAND…", help="Tuned while it runs, then put back.")
+        list[str] | None,
+        typer.Argument(metavar="-- COMMAND…", help="Tune while this command runs, then put everything back."),
     ] = None,
-    show: Annotated[bool, typer.Option("--show", help="Change nothing; say what would be changed.")] = False,
-    cpus: Annotated[str | None, typer.Option(help="CPUs as for `run`; interrupts go to the others.")] = None,
+    show: Annotated[bool, typer.Option("--show", help="Change nothing; show what would be changed.")] = False,
+    cpus: Annotated[
+        str | None, typer.Option(help="CPUs, as for `run`; interrupts move to the others.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Make the host quieter: governor, turbo, and what moves pages and interrupts. Needs root.
+    """Make the host quieter (governor, turbo, page migration, interrupts) and put it back later. Needs root.
 
-    With a command: until it ends, however it ends; its exit status is passed on (125: it could not be tuned
-    or started). Without: until `ninetynine untune` or the next boot. Changes are recorded first.
+    With a command, the host stays tuned until the command ends, and its exit status is returned (125: the
+    host could not be tuned, or the command not started). Without one, until `ninetynine untune` or the next
+    boot.
     """
     ours = tuner(names.cpus(cpus, os.sched_getaffinity(0)))
     if show:
         if command:
-            raise CliError("tune --show runs no command: leave one of the two away", USAGE)
+            raise CliError("tune --show runs no command: give one of the two", USAGE)
         return _show(ours, as_json)
     if command:
         try:
@@ -73,14 +77,15 @@ def tune(
     with ours.locked():
         left = ours.settle()
         done = ours.tune(kept=True)
-    return _told([*left, *done], as_json, "nothing to change: the host is as quiet as tune makes it")
+    return _told([*left, *done], as_json, "nothing to change: the host is already tuned, as far as it can be")
 
 
 @guarded
 def untune(as_json: AsJson = False) -> int:
-    """Put back all that `tune` changed, and what a killed one left. Needs root where there is something.
+    """Put back everything that `tune` changed, also if it was killed. Needs root if there is something to do.
 
-    A setting that somebody else changed meanwhile is left and named. Exit status 1: one was not put back.
+    A setting that someone else changed since then is left alone and listed. Exit status: 0 done; 1 a setting
+    could not be put back.
     """
     ours = tuner()
     if ours.record() is None and not ours.directory.exists():
@@ -91,12 +96,12 @@ def untune(as_json: AsJson = False) -> int:
 
 
 def run_tuned(ours: Tuner, command: Sequence[str], say: Say) -> int:
-    """The exit status of `command` (128 + n: signal n ended it), run on a host that is tuned meanwhile."""
+    """Run `command` while the host is tuned; return its exit status, 128 + n if signal n ended it."""
     child: subprocess.Popen[bytes] | None = None
     pending: list[int] = []
 
     def hand_on(number: int, frame: FrameType | None) -> None:
-        """To the command, which decides what it means; Ctrl-C on a terminal has reached it by itself."""
+        """Forward the signal: the command decides what it means. A terminal's Ctrl-C reaches it by itself."""
         if child is None:
             pending.append(number)
         elif number != signal.SIGINT or not _in_foreground():
@@ -130,7 +135,7 @@ def _spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
 
 
 def _in_foreground() -> bool:
-    """Whether the terminal sends Ctrl-C to our whole process group."""
+    """Whether the terminal sends Ctrl-C to our process group."""
     try:
         return os.tcgetpgrp(0) == os.getpgrp()
     except OSError:
@@ -139,10 +144,10 @@ def _in_foreground() -> bool:
 
 @contextmanager
 def tuned_for_a_run(wanted: bool, cpus: str | None, say: Say) -> Iterator[None]:
-    """Around a run: put back what a killed one left, and with `wanted` hold the host tuned meanwhile.
+    """Put back what a killed process left; if `wanted`, keep the host tuned during the block.
 
-    Leftovers that cannot be put back are told and are no reason not to measure; the doctor's checks note them
-    in the run, as they note what is tuned. Raises TuneError where tuning was asked for and cannot be had.
+    Leftovers that cannot be put back are reported and do not stop the run; the checks of the host note them
+    in the run. Raises TuneError if tuning was requested and is not possible.
     """
     if not wanted:
         _settle(tuner(), say)

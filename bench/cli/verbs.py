@@ -1,5 +1,4 @@
-"""The verbs about a run: `run`, `report`, `show`. Each reads its options, calls one function, prints, and
-returns an exit status."""
+"""The verbs `run`, `report` and `show`: read options, call one function, print, return an exit status."""
 
 from __future__ import annotations
 
@@ -24,50 +23,56 @@ from bench.cli.tuning import tuned_for_a_run
 from bench.model import Verdict
 
 RunDir = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run directory: results/… or what --out named.")
+    Path, typer.Argument(metavar="RUN", help="A run directory: results/…, or the one given to --out.")
 ]
 
 
 @guarded
 def run(
     backends: Annotated[
-        str | None, typer.Option(help="Names separated by commas: `ninetynine list backends`.")
+        str | None, typer.Option(help="Backends, separated by commas; see `ninetynine list backends`.")
     ] = None,
     families: Annotated[
-        str | None, typer.Option(help="startup,cpu,memory,network,disk,engine,image. All by default.")
+        str | None, typer.Option(help="Some of startup,cpu,memory,network,disk,engine,image. Default: all.")
     ] = None,
     profile: Annotated[
-        str, typer.Option(help="smoke (under a minute, no verdict), quick (6 minutes), full (publication).")
+        str,
+        typer.Option(
+            help="smoke (under a minute, no verdicts), quick (6 minutes) or full (for publication)."
+        ),
     ] = "quick",
-    seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same plan. Random by default.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The same seed gives the same plan. Default: random.")
+    ] = None,
     cpus: Annotated[
-        str | None, typer.Option(help="CPUs for every arm, as 0,1. The first two by default.")
+        str | None, typer.Option(help="CPUs for every backend, such as 0,1. Default: the first two.")
     ] = None,
     budget: Annotated[
-        float | None, typer.Option(help="Seconds of measuring at most, in place of the profile's own.")
+        float | None, typer.Option(help="Measure for at most so many seconds. Default: the profile's.")
     ] = None,
     out_dir: Annotated[
-        Path | None, typer.Option("--out", help="The run directory itself; new or empty.")
+        Path | None, typer.Option("--out", help="The run directory; new or empty. Default: below results/.")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Go on with an interrupted run in this directory.")
+        Path | None, typer.Option(help="Continue the interrupted run in this directory.")
     ] = None,
     tune: Annotated[
-        bool, typer.Option("--tune", help="Tune the host meanwhile; see `ninetynine tune --show`.")
+        bool, typer.Option("--tune", help="Tune the host during the run; see `ninetynine tune --show`.")
     ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Measure every backend against the host and give verdicts. Needs root.
+    """Measure backends against the host, judge the claims and write a report. Needs root.
 
-    Exit status: 0 done, whatever the verdicts; 3 the control failed, so the run is invalid; 130 interrupted;
-    1 broken; 2 wrong use.
+    Exit status: 0 complete, whatever the verdicts; 1 error; 2 usage error; 3 a control failed, so the run is
+    invalid; 130 interrupted.
     """
     watch = progress(err(), quiet=as_json)
     with interruptible(), tuned_for_a_run(tune, cpus, watch.say):
         if resume is not None:
             if any(one is not None for one in (backends, families, seed, cpus, budget, out_dir)):
                 raise CliError(
-                    "--resume goes on with the plan that is there: give it without other choices", USAGE
+                    "--resume continues the plan of that run: give it without options that change the plan",
+                    USAGE,
                 )
             ended = execute.resume(current(), resume, watch, watch.say)
         else:
@@ -93,9 +98,13 @@ def run(
 
 @guarded
 def report(
-    run_dir: RunDir, out_file: Annotated[Path | None, typer.Option("--out", help="Where to write it.")] = None
+    run_dir: RunDir,
+    out_file: Annotated[
+        Path | None,
+        typer.Option("--out", help="The file to write. Default: report.html in the run directory."),
+    ] = None,
 ) -> int:
-    """Write the run's page (report.html) again."""
+    """Write a run's report (report.html) again."""
     loaded = store.load(run_dir)
     out().print(str(reported(run_dir, out_file)), markup=False, highlight=False, soft_wrap=True)
     return BROKEN if damaged(loaded) else COMPLETE
@@ -103,7 +112,7 @@ def report(
 
 @guarded
 def show(run_dir: RunDir, as_json: AsJson = False) -> int:
-    """Print a run's verdicts and what was not measured."""
+    """Show a run's verdicts, and what was not measured and why."""
     loaded = store.load(run_dir)
     show_run(loaded.run, store.load_verdicts(run_dir), as_json)
     return BROKEN if damaged(loaded) else COMPLETE
@@ -127,7 +136,7 @@ def _show_end(ended: execute.Ended, verdicts: list[Verdict], page: Path | None, 
     failed = control_failed(verdicts)
     console = out()
     if failed is not None:
-        text = f"INVALID RUN: {failed.claim} failed, so no verdict of it counts: {failed.reason}"
+        text = f"INVALID RUN: {failed.claim} failed, so none of the verdicts counts: {failed.reason}"
         console.print(text, style="bold red", markup=False, soft_wrap=True)
     if rest := len(verdicts) - len(first):
         text = (
@@ -135,27 +144,27 @@ def _show_end(ended: execute.Ended, verdicts: list[Verdict], page: Path | None, 
         )
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     if ended.run.status == "interrupted":
-        text = f"interrupted; go on with: ninetynine run --resume {ended.directory}"
+        text = f"interrupted; continue with: ninetynine run --resume {ended.directory}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     if page is not None:
         console.print(f"report: {page}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _page(directory: Path) -> Path | None:
-    """The report; a page that cannot be written costs neither the measurements nor the verdicts."""
+    """Write the report. A failure is printed and does not fail the run: samples and verdicts are on disk."""
     try:
         return reported(directory)
     except Exception as error:
         complain(
-            f"the report could not be written ({type(error).__name__}: {error}); all else is in {directory}, "
-            f"try again with `ninetynine report {directory}`"
+            f"the report could not be written ({type(error).__name__}: {error}); samples and verdicts are in "
+            f"{directory}; try again with `ninetynine report {directory}`"
         )
         return None
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM is treated as Ctrl-C; once one came, further ones are ignored so that the clean-up ends."""
+    """Treat SIGTERM as Ctrl-C. After the first one, ignore others, so that the clean-up can finish."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -151,9 +151,9 @@ def test_only_what_was_asked_for_is_measured_and_the_host(events, tmp_path):
         (["--cpus", "4096"], "--cpus 4096: this process may use only "),
         (["--budget", "3"], "--budget 3: give seconds of measuring, 10 to 86400"),
         (["--budget", "nan"], "--budget nan: give seconds of measuring, 10 to 86400"),
-        (["--resume", "x", "--budget", "60"], "--resume goes on with the plan that is there"),
-        (["--resume", "x", "--seed", "1"], "--resume goes on with the plan that is there"),
-        (["--resume", "nowhere"], "nowhere: holds no journal of a run, so there is nothing to resume"),
+        (["--resume", "x", "--budget", "60"], "--resume continues the plan of that run"),
+        (["--resume", "x", "--seed", "1"], "--resume continues the plan of that run"),
+        (["--resume", "nowhere"], "nowhere: has no journal of a run, so there is nothing to resume"),
     ],
 )
 def test_wrong_use_is_answered_with_status_2_and_makes_nothing(events, tmp_path, arguments, message):
@@ -257,7 +257,7 @@ def test_a_control_that_fails_makes_the_run_invalid(events, tmp_path, monkeypatc
     monkeypatch.setattr(verbs, "judged", judged)
     result = invoke("run", "--profile", "smoke", "--out", tmp_path / "run")
     assert result.exit_code == 3
-    assert "INVALID RUN: control.aa failed, so no verdict of it counts: p = 0.001" in result.stdout
+    assert "INVALID RUN: control.aa failed, so none of the verdicts counts: p = 0.001" in result.stdout
 
 
 @pytest.mark.parametrize("verb", ["show", "judge", "report"])

@@ -96,7 +96,7 @@ def test_unlike_hosts_are_refused_item_by_item(runs, tmp_path):
         (["old", "same", "--allow", "weather"], "cannot allow 'weather' to differ: choose from cpu"),
         (["old"], "give either NEW, or --live to measure it now"),
         (["old", "same", "--live"], "give either NEW, or --live to measure it now"),
-        (["old", "same", "--out", "x"], "--out and --budget are of a run that is measured now"),
+        (["old", "same", "--out", "x"], "--out and --budget apply to a run that is measured now"),
         (["old", "nowhere"], "nowhere: no such run directory"),
     ],
 )

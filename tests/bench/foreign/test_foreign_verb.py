@@ -76,7 +76,7 @@ def test_out_never_replaces_a_file_to_judge_and_says_where_it_cannot_write(slow:
     before = slow.read_bytes()
     result = invoke(slow, "--out", slow)
     assert (result.exit_code, slow.read_bytes()) == (2, before)
-    assert "is a file to judge" in result.stderr
+    assert "is one of the files to judge" in result.stderr
     result = invoke(slow, "--out", tmp_path / "no" / "where.json")
     assert result.exit_code == 1
     assert "where.json" in result.stderr
@@ -175,7 +175,7 @@ def test_a_run_is_judged_by_its_claims_and_takes_no_margin(tmp_path: Path):
     assert "leave --margin --holm away" in result.stderr
     result = invoke(tmp_path)
     assert result.exit_code == 1
-    assert f"{tmp_path}: a directory without a run (run.json)" in result.stderr
+    assert f"{tmp_path}: not a run directory (no run.json)" in result.stderr
 
 
 @pytest.mark.parametrize(
