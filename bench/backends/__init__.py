@@ -1,1 +1,1 @@
-"""Where work runs: one file a system under test, all behind `bench.backends.base`."""
+"""Where work runs: one file per system under test, all behind `bench.backends.base`."""

@@ -1,6 +1,6 @@
 """The Backend protocol: the only way the suite reaches a system under test.
 
-A backend translates; it does not measure, retry, average or decide. A new system is one new file here.
+A backend only starts instances and runs programs; it does not measure, retry, average or decide.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from bench.model import BackendInfo, NetworkMode
 
 
 class BackendError(Exception):
-    """A backend could not do what was asked: names the operation, the object, and what to do next."""
+    """An operation of a backend failed: names the operation, the object, and what to do next."""
 
 
 class NotAvailable(msgspec.Struct, frozen=True):
-    """This system cannot run here; `reason` is shown to the reader as it stands."""
+    """This system cannot run here; `reason` is shown to users as it is."""
 
     reason: str
 
 
 class BenchImage(msgspec.Struct, frozen=True, kw_only=True):
-    """The one image, unpacked once. `layers` are directories, lowest first, in overlay form (whiteouts as
-    character devices); `rootfs` is the same content flattened, never written to by an arm; `layout` is the
-    OCI image layout; `tar` is made only for peers that import one."""
+    """The image that all arms run, unpacked once. `layers` are directories, lowest first, in overlay form
+    (whiteouts as character devices). `rootfs` is the same content flattened; no arm writes to it. `layout` is
+    the OCI image layout."""
 
     layout: Path
     reference: str
@@ -39,12 +39,12 @@ class BenchImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What to start. Equal for all backends; a backend that cannot honour a field raises BackendError.
+    """What to start, the same for all backends; one that cannot honour a field raises BackendError.
 
     `argv` is the main program, () an idle instance. With `until_output`, start() returns once the first byte
-    of the program's standard output has reached the host. `volume` is a host directory seen at /volume
-    (a VM gets a disk of its own there). `cpus` is the same set for every arm. `engine` asks for a system that
-    keeps images and containers by itself (see EngineBackend); nothing is started for it.
+    of the program's standard output has reached the host. `volume` is a host directory, mounted at /volume
+    (for a VM: a disk whose file is in that directory). `cpus` is the same set for every arm. `engine` asks
+    for a system that keeps images and containers itself (see EngineBackend); nothing is started for it.
     """
 
     argv: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True):
 class StartRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Stamps of one start, host CLOCK_MONOTONIC ns. `phases` are (name, duration_ns) in order of time.
 
-    ready_ns: the instance takes exec and open. first_output_ns: None unless `until_output` was asked for.
+    ready_ns: exec and open work from then on. first_output_ns: None without `until_output`.
     """
 
     requested_ns: int
@@ -69,7 +69,7 @@ class StartRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Completed(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished program; a signal death is 128 + signal. Stamps are the host's."""
+    """A finished program; exit_code is 128 + n if signal n ended it. Stamps are the host's."""
 
     argv: tuple[str, ...]
     exit_code: int
@@ -80,14 +80,14 @@ class Completed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Footprint(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes of memory or disk, with the method that gave them (`pss`, `overlay upperdir by inode`)."""
+    """Bytes of memory or disk, and how they were counted (`pss`, `overlay upperdir by inode`)."""
 
     bytes: int
     method: str
 
 
 class Channel(Protocol):
-    """A long-lived program inside an instance, spoken to through its standard input and output."""
+    """A long-lived program inside an instance, used through its standard input and output."""
 
     def write(self, data: bytes) -> None:
         """Send all of `data` to the program's standard input; BackendError when it has ended."""
@@ -106,7 +106,7 @@ class Instance(Protocol):
 
     @property
     def address(self) -> str | None:
-        """IPv4 address where the host reaches a server inside, or None without a network."""
+        """The IPv4 address at which the host reaches a server inside; None without a network."""
 
     def exec(self, argv: Sequence[str], stdin: bytes = b"", timeout_s: float = 120.0) -> Completed:
         """Run a program beside the main one, to its end."""
@@ -115,91 +115,92 @@ class Instance(Protocol):
         """Start a long-lived program (the worker that runs short slices)."""
 
     def memory(self) -> Footprint:
-        """Host memory this instance costs now."""
+        """Return the host memory that this instance uses now."""
 
     def disk(self) -> Footprint:
-        """Host disk this instance costs beyond the shared image, blocks on disk by inode."""
+        """Return the host disk that this instance uses beyond the shared image, in blocks by inode."""
 
     def stop(self) -> None:
-        """End it and free all it held. Idempotent."""
+        """End the instance and free everything it held. Idempotent."""
 
 
 class Backend(Protocol):
-    """A system under test. `name` is what the user types; probe() gives the final name (`vm` → `vm-tcg`)."""
+    """A system under test. `name` is what users type; probe() returns the final name (`vm` → `vm-tcg`)."""
 
     name: str
 
     def probe(self) -> BackendInfo | NotAvailable:
-        """Find out whether it runs here, by trying; cheap enough for `ninetynine doctor`."""
+        """Find out by trying whether it runs here; cheap enough for `ninetynine doctor`."""
 
     def unsupported(self, spec: InstanceSpec) -> str | None:
-        """Why this system cannot start `spec` (a VM has no host network mode), or None when it can."""
+        """Return why this system cannot start `spec` (a VM has no host network mode), or None."""
 
     def prepare(self, image: BenchImage) -> None:
-        """Bring the image into this system's form, cached by digest. Idempotent."""
+        """Convert the image for this system, cached by digest. Idempotent."""
 
     def start(self, spec: InstanceSpec) -> Instance:
-        """Start one instance; on failure nothing is left behind."""
+        """Start one instance. A failed start leaves nothing behind."""
 
     def cleanup(self) -> None:
-        """Free everything of this backend, also what a killed run left. Idempotent."""
+        """Free everything that this backend holds, and what killed runs left. Idempotent."""
 
 
 class Engine(Protocol):
-    """A daemon that keeps images and containers, as Docker's does. References and container ids are its own.
+    """A daemon that keeps images and containers, as Docker's does. References and container ids are the
+    daemon's.
 
-    All methods block until the daemon has done it, and raise BackendError with the daemon's words.
+    All methods block until the daemon is done, and raise BackendError with the daemon's message.
     """
 
     image: str
-    """The run's image there."""
+    """The reference of the run's image in the daemon."""
 
     def pull(self, reference: str) -> None:
-        """Bring an image from its registry."""
+        """Pull an image from its registry."""
 
     def push(self, reference: str) -> None:
-        """Send an image to its registry."""
+        """Push an image to its registry."""
 
     def remove_image(self, reference: str) -> None:
-        """Remove an image with the layers nobody else needs. One that is not there is no error."""
+        """Remove an image and the layers that no other image needs. A missing image is not an error."""
 
     def contents(self, reference: str) -> dict[str, str]:
-        """Name → sha256 of every file of the image as the daemon would save it, read anew."""
+        """Return name → sha256 of every file in the archive that the daemon saves of the image."""
 
     def create(self, reference: str, argv: Sequence[str]) -> str:
-        """Make a container without a network or a log; return its id."""
+        """Create a container without a network or a log; return its id."""
 
     def start(self, container: str) -> None:
-        """Start it."""
+        """Start a container."""
 
     def wait(self, container: str) -> int:
-        """Wait for its end; return its exit status."""
+        """Wait until a container ends; return its exit status."""
 
     def stop(self, container: str) -> None:
-        """End it by its stop signal, without a grace."""
+        """Stop a container by its stop signal, without a grace period."""
 
     def remove(self, container: str) -> None:
-        """Remove it, running or not."""
+        """Remove a container, running or not."""
 
     def write(self, container: str, path: str, data: bytes) -> None:
-        """Put a file into it."""
+        """Write a file into a container."""
 
     def commit(self, container: str, reference: str) -> None:
-        """Make an image of it."""
+        """Make an image of a container."""
 
     def command(self, *arguments: str) -> tuple[str, ...]:
-        """Return the command line of its client, for these arguments."""
+        """Return the command line of the daemon's client for these arguments."""
 
     def disk_bytes(self) -> int:
-        """Blocks on disk of all it keeps."""
+        """Return the bytes of all blocks on disk that the daemon uses."""
 
     def memory(self) -> Footprint:
-        """Host memory of all its own processes; those in containers are not among them."""
+        """Return the host memory of the daemon's processes, without those in containers."""
 
 
 @runtime_checkable
 class EngineBackend(Backend, Protocol):
-    """A backend whose system has a daemon of its own."""
+    """A backend whose system is a daemon."""
 
     def engine(self) -> Engine:
-        """The daemon, ready since prepare()."""
+        """Return the daemon, which prepare() made ready."""

@@ -1,9 +1,9 @@
 """crun, an OCI runtime in C, on bundles we write: `crun run --detach`, `crun exec`, `crun delete`.
 
-It gets the image's layers as an overlay, and namespaces, seccomp filter, capabilities and mounts equal to
-our own runtime's. The bundle is written before the request's stamp (a container manager would have it
-ready); the overlay mount and crun's own start are inside. crun makes no networks; for bridge and nat it
-joins a namespace that our runtime's network pool has ready, also before the stamp.
+It gets the image's layers as an overlay, and the same namespaces, seccomp filter, capabilities and mounts as
+our own runtime. The bundle is written before the start is stamped, as a container manager would have it
+ready; the overlay mount and crun's own start are measured. crun makes no networks; for bridge and nat it
+joins a namespace from our runtime's pool, which is also ready before the stamp.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _CGROUP_PREFIX = "nncrun-"
 
 
 class CrunBackend:
-    """Bundles and crun's state below one directory of this process."""
+    """Keeps bundles and crun's state below one directory of this process."""
 
     name = "crun"
 
@@ -53,7 +53,7 @@ class CrunBackend:
         self._started = Started()
 
     def probe(self) -> BackendInfo | NotAvailable:
-        """Ask for its version."""
+        """Ask crun for its version."""
         program = shutil.which("crun")
         if program is None:
             return NotAvailable(
@@ -69,7 +69,7 @@ class CrunBackend:
         limits = []
         if mount_namespace.hybrid_unified():
             limits.append(
-                "run in a mount namespace without the unified hierarchy, since it refuses hybrid cgroups"
+                "run in a mount namespace without the unified hierarchy, because it refuses hybrid cgroups"
             )
         return BackendInfo(
             name=self.name,
@@ -80,7 +80,7 @@ class CrunBackend:
         )
 
     def unsupported(self, spec: InstanceSpec) -> str | None:
-        """All of a spec can be honoured."""
+        """None: every spec can be started."""
         return None
 
     def prepare(self, image: BenchImage) -> None:
@@ -112,7 +112,7 @@ class CrunBackend:
 
 
 class _Workspace:
-    """Where one process's containers live: bundles, crun's state, the mount namespace of their overlays."""
+    """The containers of one process: bundles, crun's state, the mount namespace of their overlays."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -133,7 +133,7 @@ class _Workspace:
         cpus: bytes,
         overlay: tuple[str, str] | None = None,
     ) -> HostChild:
-        """Start crun with these arguments in the mount namespace."""
+        """Start crun in the mount namespace with these arguments."""
         whole = [self.program, "--cgroup-manager", "cgroupfs", "--root", str(self.state), *argv]
         return launch.start(
             self.program,
@@ -211,7 +211,7 @@ class CrunInstance(PipedPrograms):
         return "127.0.0.1" if self._shares_network else None
 
     def memory(self) -> Footprint:
-        """Proportional set size of the processes in its pid namespace; crun itself has gone."""
+        """Proportional set size of the processes in its pid namespace; crun itself has ended."""
         self._drain()
         return processes.pss(processes.in_pid_namespace_of(self._pid))
 
@@ -284,7 +284,7 @@ class CrunInstance(PipedPrograms):
 
 
 def _remove_cgroups(owner_and_number: str) -> None:
-    """Kill and remove what a crashed crun left in cgroups of our naming; other owners' are not touched."""
+    """Kill and remove what a crashed crun left in our cgroups; those of other owners are not touched."""
     for group in Path("/sys/fs/cgroup").glob(f"*/{_CGROUP_PREFIX}{owner_and_number}"):
         with contextlib.suppress(FileNotFoundError):
             processes.kill_all(partial(_members, group), f"cgroup {group}")

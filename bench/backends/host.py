@@ -1,12 +1,12 @@
-"""The host itself: the image's files through chroot and exec, no isolation. The baseline of every ratio.
+"""The host itself: the image's files through chroot and exec, without isolation. The baseline of every ratio.
 
-No namespace, cgroup, seccomp filter or capability change; the programs are started by the same tape as a
-container's, so a ratio shows isolation and nothing else. The arms run on a copy of the image's flattened
-root (equal bytes, made once per run by `prepare`), so that what they write does not reach the image. /proc,
-/sys (read-only) and a tmpfs on /dev/shm are mounted in that copy for the whole run, since the tools expect
-them; the device nodes are the image's. An instance with a volume gets a bind mount of the copy of its own,
-with the volume on /volume: two more mounts, outside of what a bare start pays. Every network mode is the
-host's own network: it is the baseline of host, bridge and nat.
+There is no namespace, cgroup, seccomp filter or capability change. Programs are started by the same tape as a
+container's, so a ratio shows isolation and nothing else. They run in a copy of the image's flattened root
+(equal bytes, made once per run by `prepare`), so that they do not write to the image. /proc, /sys (read-only)
+and a tmpfs on /dev/shm are mounted in that copy for the whole run, because the tools expect them; the device
+nodes are the image's. An instance with a volume gets its own bind mount of the copy, with the volume on
+/volume: two more mounts, which bare starts do not pay for. Every network mode is the host's own network: it
+is the baseline of host, bridge and nat.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from runtime.spawn import linux
 from runtime.spawn.tape import pointers
 
 _CLOCK_REALTIME_COARSE = 5
-"""The clock of file times."""
+"""The clock of file timestamps."""
 
 
 class HostBackend:
@@ -53,7 +53,7 @@ class HostBackend:
         self._started = Started()
 
     def probe(self) -> BackendInfo | NotAvailable:
-        """Root is all it takes."""
+        """Check for root, the only requirement."""
         if os.geteuid() != 0:
             return NotAvailable("chroot into the bench image needs root; run as root")
         return BackendInfo(
@@ -64,8 +64,8 @@ class HostBackend:
         )
 
     def unsupported(self, spec: InstanceSpec) -> str | None:
-        """A plain process has no limits of its own."""
-        return "the host has no memory limit for one program" if spec.memory_max else None
+        """A plain process has no limits."""
+        return "the host cannot limit the memory of one program" if spec.memory_max else None
 
     def prepare(self, image: BenchImage) -> None:
         """Copy the image's root once per process and mount /proc, /sys and /dev/shm in it."""
@@ -83,7 +83,8 @@ class HostBackend:
         return self._started.add(HostInstance(self._tree, spec))
 
     def cleanup(self) -> None:
-        """Stop our instances, drop the copy unless another backend here uses it, sweep the dead's."""
+        """Stop our instances, delete the copy unless another backend uses it, and sweep those of dead
+        processes."""
         tree, self._tree = self._tree, None
         with contextlib.ExitStack() as stack:
             stack.callback(owned.sweep, self._parent)
@@ -106,7 +107,7 @@ class _Tree:
 
     @classmethod
     def shared(cls, directory: Path, image: BenchImage) -> _Tree:
-        """Return the copy at `directory`, made when this process has none yet."""
+        """Return the copy at `directory`; make it if this process has none yet."""
         if directory not in cls._all:
             tree = cls(directory, image.rootfs)
             try:
@@ -119,7 +120,7 @@ class _Tree:
         return cls._all[directory]
 
     def release(self, user: object) -> None:
-        """Forget `user`; the last one takes the copy with it."""
+        """Remove `user`; with the last one, delete the copy."""
         self.users.discard(user)
         if not self.users:
             self._all.pop(self.directory, None)
@@ -139,7 +140,7 @@ class _Tree:
             )
 
     def own_root(self, volume: Path) -> Path:
-        """Return another mount of the copy, with `volume` on its /volume."""
+        """Mount the copy once more, with `volume` on its /volume, and return the mount point."""
         root = self.directory / f"mount-{next(self.numbers)}"
         root.mkdir()
         try:
@@ -161,7 +162,7 @@ def mount_system(root: Path) -> None:
 
 
 class HostInstance(PipedPrograms):
-    """Processes with the copy as their root, marked by one environment variable."""
+    """Processes whose root is the copy, marked by an environment variable."""
 
     def __init__(self, tree: _Tree, spec: InstanceSpec) -> None:
         super().__init__()
@@ -194,12 +195,12 @@ class HostInstance(PipedPrograms):
         return processes.pss(self._members())
 
     def disk(self) -> Footprint:
-        """Blocks that files made or grown in the copy since the start have beyond the image's."""
+        """Blocks of files created or grown in the copy since the start, less the image's."""
         added = added_bytes(self._tree.root, self._tree.image, self._since_ns)
         return Footprint(bytes=added, method="blocks of files made or grown since the start")
 
     def stop(self) -> None:
-        """Kill all processes of this instance and take its mounts away. Idempotent."""
+        """Kill all processes of this instance and remove its mounts. Idempotent."""
         if self.stopped:
             return
         self.stopped = True
@@ -249,7 +250,7 @@ class HostInstance(PipedPrograms):
         processes.kill_all(find, f"session {session}")
 
     def _members(self) -> list[int]:
-        """Return our processes: by root, then by session, mark or parent (a daemon has left the session)."""
+        """Return our processes: by root, then by session, mark or parent (a daemon leaves its session)."""
         rooted = processes.rooted_below(self._root)
         if self._own_root:
             return list(rooted)
@@ -265,10 +266,11 @@ class HostInstance(PipedPrograms):
 
 
 def added_bytes(root: Path, image: Path, since_ns: int) -> int:
-    """Return the blocks that files below `root`, changed since `since_ns` (epoch), have beyond `image`'s.
+    """Return the bytes of blocks by which files below `root`, changed since `since_ns` (epoch), exceed
+    `image`'s.
 
-    A file rewritten in place costs a host nothing; a new one, or one that grew, costs its blocks. Other file
-    systems mounted below are not entered.
+    A file rewritten in place costs the host nothing; a new one costs its blocks, one that grew the
+    difference. Other file systems mounted below are not counted.
     """
     device = root.stat().st_dev
     added: dict[int, int] = {}

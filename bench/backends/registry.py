@@ -1,4 +1,4 @@
-"""The systems under test, by the name a user types. A new one is one file here and one line below."""
+"""The systems under test, by the name a user types. A new system is one file and one line here."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from bench.backends.runtime import RuntimeBackend
 from bench.backends.vm import VmBackend
 
 Factory = Callable[[Path], Backend]
-"""Makes a backend whose files live below the given directory; nothing is touched until it is used."""
+"""Makes a backend whose files are below the given directory; it does nothing until it is used."""
 
 
 def _again(root: Path) -> HostBackend:
-    """The host under another name: an arm that must come out equal, for runs that test the suite itself."""
+    """Return the host under another name: its verdicts must come out equal, which tests the suite itself."""
     backend = HostBackend(root)
     backend.name = "again"
     return backend

@@ -1,8 +1,8 @@
-"""Containers of our own runtime, made in this process by `runtime.engine`.
+"""Containers of our own runtime, started in this process by `runtime.engine`, without a daemon.
 
-Every namespace Docker makes, an overlay of the image's layers, a cgroup, Docker's seccomp filter and
-capabilities. A start counts from before the engine's create(): planning is part of it. The phases after
-that are the engine's own.
+They have all namespaces that Docker makes, an overlay of the image's layers, a cgroup, and Docker's seccomp
+filter and capabilities. A start is stamped before the engine's create(), so planning is part of it; the
+phases after that are the engine's own.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class RuntimeBackend:
         self._started = Started()
 
     def probe(self) -> BackendInfo | NotAvailable:
-        """Make an engine and take it down: root, cgroups and a place for overlays are what it needs."""
+        """Open and close an engine, which checks for root, cgroups and a file system for overlays."""
         if os.geteuid() != 0:
             return NotAvailable("containers need root here (namespaces, overlay, cgroups); run as root")
         try:
@@ -67,11 +67,11 @@ class RuntimeBackend:
         )
 
     def unsupported(self, spec: InstanceSpec) -> str | None:
-        """All of a spec can be honoured."""
+        """None: every spec can be started."""
         return None
 
     def prepare(self, image: BenchImage) -> None:
-        """Open the engine, which also frees what dead ones left."""
+        """Open the engine, which also frees what dead engines left."""
         self._layers = tuple(str(layer) for layer in image.layers)
         if self._engine is None:
             self._engine = Engine(self._root)
@@ -187,7 +187,7 @@ def _config(
         namespaces=tuple(n for n in NAMESPACES if not (n == "network" and spec.network == "host")),
         mounts=(bind(spec.volume, "/volume"),) if spec.volume else (),
         limits=Limits(memory_max=spec.memory_max),
-        cgroup_view=True,  # as every container of nnd has it
+        cgroup_view=True,  # as in every container of nnd
     )
 
 

@@ -1,10 +1,10 @@
-"""Virtual machines through libvirt and QEMU, booted by `vm.harness`: `vm` is tuned, `vm-untuned` what a
-default tool writes.
+"""Virtual machines through libvirt and QEMU, booted by `vm.harness`. `vm` is tuned; `vm-untuned` has the
+settings of a default tool.
 
-The final name carries the accelerator (`vm-kvm`, `vm-tcg-untuned`): a figure from emulation never speaks
-about virtual machines in general. The guest's root is the image's flattened root in an ext4 base disk, with
-a copy-on-write overlay per VM; a volume is a disk of its own whose file lies in the directory given. A
-start is from the request to the first byte of the program on the host, firmware and kernel included.
+The final name contains the accelerator (`vm-kvm`, `vm-tcg-untuned`), because a figure from emulation says
+nothing about virtual machines in general. The guest's root is an ext4 base disk made from the image, with a
+copy-on-write overlay per VM. A volume is a disk whose file is in the given directory. A start lasts from the
+request to the first byte of the program on the host, firmware and kernel included.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LONGEST_ROOT = 50
 
 
 class VmBackend:
-    """Holds one harness for the life of the run."""
+    """Keeps one harness open for the whole run."""
 
     def __init__(self, root: Path, profile: Profile = "tuned") -> None:
         self.name = "vm" if profile == "tuned" else "vm-untuned"
@@ -52,7 +52,7 @@ class VmBackend:
         self._started = Started()
 
     def probe(self) -> BackendInfo | NotAvailable:
-        """Run guest code under KVM to decide on the accelerator, and ask libvirt for its version."""
+        """Run guest code under KVM to choose the accelerator, and ask libvirt for its version."""
         if reason := _missing():
             return NotAvailable(reason)
         kvm = usable_kvm()
@@ -65,7 +65,7 @@ class VmBackend:
         finally:
             harness.close()
         suffix = "" if self._profile == "tuned" else "-untuned"
-        limits = () if kvm.usable else (f"emulated CPU (TCG), since KVM is not usable: {kvm.reason}",)
+        limits = () if kvm.usable else (f"emulated CPU (TCG), because KVM cannot be used: {kvm.reason}",)
         return BackendInfo(
             name=f"vm-{accelerator}{suffix}",
             kind="vm",
@@ -76,13 +76,13 @@ class VmBackend:
         )
 
     def unsupported(self, spec: InstanceSpec) -> str | None:
-        """A guest has a kernel of its own, hence no host network."""
+        """A guest has its own kernel and so cannot use the host's network."""
         if spec.network == "host":
-            return "a virtual machine has a network stack of its own and cannot use the host's"
+            return "a virtual machine has its own network stack and cannot use the host's"
         return None
 
     def prepare(self, image: BenchImage) -> None:
-        """Make kernel, initramfs and base disk, cached by the image's digest; open libvirt."""
+        """Make kernel, initramfs and base disk, cached by the image's digest, and open libvirt."""
         try:
             if self._harness is None:
                 self._harness = Harness(self._run_root(), self._root / "vm")
@@ -137,7 +137,8 @@ class VmBackend:
             raise BackendError(f"clean up after VMs: {error}") from error
 
     def _run_root(self) -> Path:
-        """Return where sockets and overlays live; libvirt's socket paths hold 107 bytes only."""
+        """Return the directory for sockets and overlays, a short one: socket paths are limited to 107
+        bytes."""
         root = self._root / "vm" / "run"
         return root if len(str(root)) <= _LONGEST_ROOT else Path("/var/tmp/ninetynine-vm")
 
@@ -150,7 +151,7 @@ def _tap(place: networks.Address) -> VmNetwork:
 
 
 class VmInstance:
-    """One guest, with the agent's channel as the way in."""
+    """One guest; programs in it are started by the agent."""
 
     def __init__(self, guest: Vm, env: dict[str, str], network: networks.Address | None) -> None:
         self.stopped = False
@@ -217,7 +218,7 @@ class VmInstance:
                 self._network.close()
 
     def _drain(self) -> None:
-        """Take what the main program has printed, or it would wait for a reader once its window is full."""
+        """Read what the main program has printed, or it would block once the agent's window is full."""
         main = self._guest.main
         if main is not None:
             with contextlib.suppress(VmError):
@@ -226,7 +227,7 @@ class VmInstance:
 
 
 class _GuestChannel:
-    """The agent's stream with this suite's errors."""
+    """The agent's stream, with errors of this suite."""
 
     def __init__(self, stream: VmChannel) -> None:
         self._stream = stream
@@ -251,7 +252,7 @@ class _GuestChannel:
 
 
 def _missing() -> str:
-    """Say what is not installed, "" when all is there."""
+    """Return what is missing on this machine, "" if nothing is."""
     if importlib.util.find_spec("libvirt") is None:
         return "libvirt-python is not installed; run `nox -s setup`, or pip install libvirt-python"
     if shutil.which(f"qemu-system-{os.uname().machine}") is None:

@@ -1,4 +1,4 @@
-"""What backends of daemons that speak Docker's API share: find or start the daemon, load the image, sweep."""
+"""The backend of any daemon with Docker's API: find or start the daemon, load the image, sweep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process of a daemon that a run starts for itself: its log, its first answer, its end."""
+"""A daemon that the run starts itself: its process, its log, its first answer, its end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ _EVERY_S = 0.01
 
 
 class DaemonProcess:
-    """A daemon that answers on `api`. mark: the variable that tells all its processes' owner."""
+    """A daemon that answers on `api`. mark: the environment variable that names the owner of its
+    processes."""
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class DaemonProcess:
             close_all(log, null)
 
     def wait_for_answer(self) -> None:
-        """Wait until it answers. Raises BackendError with its last words when it does not."""
+        """Wait until it answers. Raises BackendError, with the end of its log, if it does not."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._api.alive():
             if self._process.ended() or time.monotonic() > deadline:
@@ -59,7 +60,7 @@ class DaemonProcess:
             time.sleep(_EVERY_S)
 
     def end(self) -> None:
-        """Ask it to end, and kill it when it has not after a while."""
+        """Send SIGTERM, and SIGKILL if the daemon does not end in START_TIMEOUT_S."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._process.pidfd, signal.SIGTERM)
         deadline = time.monotonic() + START_TIMEOUT_S

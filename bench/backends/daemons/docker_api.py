@@ -1,4 +1,4 @@
-"""As much of Docker's HTTP API as the adapter needs, over a unix socket and without Docker's own client."""
+"""A client for the part of Docker's HTTP API that the backends use, over a unix socket."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _STDERR = 2
 
 
 class DockerApi:
-    """Requests to one daemon; each takes a connection of its own."""
+    """Sends requests to one daemon, each over a new connection."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def alive(self) -> bool:
-        """Say whether a daemon answers here."""
+        """Return whether a daemon answers here."""
         try:
             with self._answered("GET", "/_ping", None, {}) as response:
                 return response.status == 200
@@ -34,9 +34,9 @@ class DockerApi:
             return False
 
     def ask(self, method: str, path: str, body: object = None, *, allow: tuple[int, ...] = ()) -> Any:
-        """Send a request and return the decoded answer, None when it is empty. BackendError when refused.
+        """Send a request and return the decoded answer, None if it is empty. Raises BackendError.
 
-        allow: statuses of 400 and above that are no error; the answer is then None.
+        allow: statuses of 400 and above that are not errors; the answer is then None.
         """
         with self._answered(method, path, _encoded(body), _headers(body)) as response:
             answer = response.read()
@@ -46,7 +46,7 @@ class DockerApi:
         return json.loads(answer) if answer else None
 
     def upload(self, method: str, path: str, body: bytes | Iterable[bytes]) -> bytes:
-        """Send a tar, whole or in pieces as it is made; return the answer as it stands."""
+        """Send a tar archive, whole or in pieces; return the answer as it is."""
         with self._answered(method, path, body, {"Content-Type": "application/x-tar"}) as response:
             answer = response.read()
             _check(method, path, response.status, answer)
@@ -54,14 +54,14 @@ class DockerApi:
 
     @contextlib.contextmanager
     def download(self, method: str, path: str) -> Iterator[http.client.HTTPResponse]:
-        """The body of an answer, as a file to read from."""
+        """Yield the body of an answer as a file."""
         with self._answered(method, path, None, {}) as response:
             if response.status >= 400:
                 _check(method, path, response.status, response.read())
             yield response
 
     def lines(self, method: str, path: str, headers: dict[str, str]) -> Iterator[bytes]:
-        """The lines of an answer as they come."""
+        """Yield the lines of an answer as they arrive."""
         with self._answered(method, path, None, headers) as response:
             if response.status >= 400:
                 _check(method, path, response.status, response.read())
@@ -107,7 +107,7 @@ class _Connection(http.client.HTTPConnection):
 
 
 class AttachedOutput:
-    """The main program's outputs, as the daemon streams them: frames of (stream, length, bytes)."""
+    """The main program's output as the daemon streams it: frames of (stream, length, bytes)."""
 
     def __init__(self, api: DockerApi, container: str) -> None:
         self.errors = bytearray()
@@ -124,7 +124,9 @@ class AttachedOutput:
         while b"\r\n\r\n" not in self._held:
             data = self._socket.recv(4096)
             if not data:
-                raise BackendError(f"docker attach to {container}: the daemon hung up; see its log")
+                raise BackendError(
+                    f"docker attach to {container}: the daemon closed the connection; see its log"
+                )
             self._held += data
         head, _, rest = bytes(self._held).partition(b"\r\n\r\n")
         if b" 101 " not in head.splitlines()[0]:
@@ -132,7 +134,7 @@ class AttachedOutput:
         self._held = bytearray(rest)
 
     def first_output(self, timeout_s: float) -> int | None:
-        """Return the host's stamp of the first byte on stdout, None at the end or after `timeout_s`."""
+        """Return the host's stamp of the first byte on stdout, None at its end or after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         stamp = time.monotonic_ns()
         while not self._take_frames():
@@ -148,7 +150,7 @@ class AttachedOutput:
         return stamp
 
     def drain(self) -> None:
-        """Drop what has come since."""
+        """Drop the output that has arrived since."""
         try:
             while self._socket.recv(1 << 16):
                 pass
@@ -156,11 +158,11 @@ class AttachedOutput:
             return
 
     def close(self) -> None:
-        """Hang up. Idempotent."""
+        """Close the connection. Idempotent."""
         self._socket.close()
 
     def _take_frames(self) -> bool:
-        """Take whole frames off; True when one was of standard output."""
+        """Remove whole frames from the buffer; return True at the first one of standard output."""
         while len(self._held) >= _HEADER:
             size = int.from_bytes(self._held[4:8], "big")
             if self._held[0] != _STDERR and len(self._held) > _HEADER:

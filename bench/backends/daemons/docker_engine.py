@@ -1,4 +1,4 @@
-"""Images and containers of a daemon that speaks Docker's API, for what is measured of the daemon itself."""
+"""Images and containers of a daemon with Docker's API, for the families that measure the daemon itself."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from bench.backends.resources import owned
 
 LABEL = "ninetynine.owner"
 _NO_LOGIN = "e30="
-"""An empty object: push asks for the header even where nobody is to log in."""
+"""An empty JSON object in base64: push requires the header even without a login."""
 
 
 class DockerEngine:
-    """One daemon. kept: the directory in which all it keeps is; pids: asks for its processes.
+    """One daemon. kept: the directory of its images and containers; pids: returns its processes.
 
-    client: its command line's beginning.
+    client: the start of its client's command lines.
     """
 
     def __init__(
@@ -43,23 +43,23 @@ class DockerEngine:
         self._owner = owner
 
     def pull(self, reference: str) -> None:
-        """Bring an image from its registry."""
+        """Pull an image from its registry."""
         name, _, tag = reference.rpartition(":")
         self._stream("POST", f"/images/create?fromImage={quote(name, safe='')}&tag={quote(tag)}", reference)
 
     def push(self, reference: str) -> None:
-        """Send an image to its registry."""
+        """Push an image to its registry."""
         name, _, tag = reference.rpartition(":")
         self._stream(
             "POST", f"/images/{name}/push?tag={quote(tag)}", reference, {"X-Registry-Auth": _NO_LOGIN}
         )
 
     def remove_image(self, reference: str) -> None:
-        """Remove an image with the layers nobody else needs."""
+        """Remove an image and the layers that no other image needs."""
         self._api.ask("DELETE", f"/images/{reference}?force=1", allow=(404,))
 
     def contents(self, reference: str) -> dict[str, str]:
-        """Name → sha256 of every file of the saved image."""
+        """Return name → sha256 of every file of the saved image."""
         with (
             self._api.download("GET", f"/images/{reference}/get") as body,
             tarfile.open(fileobj=body, mode="r|") as saved,
@@ -67,7 +67,7 @@ class DockerEngine:
             return dict(_digests(saved))
 
     def create(self, reference: str, argv: Sequence[str]) -> str:
-        """Make a container without a network or a log."""
+        """Create a container without a network or a log."""
         body = {
             "Image": reference,
             "Cmd": list(argv),
@@ -77,23 +77,23 @@ class DockerEngine:
         return str(self._api.ask("POST", "/containers/create", body)["Id"])
 
     def start(self, container: str) -> None:
-        """Start it."""
+        """Start a container."""
         self._api.ask("POST", f"/containers/{container}/start")
 
     def wait(self, container: str) -> int:
-        """Wait for its end."""
+        """Wait until a container ends; return its exit status."""
         return int(self._api.ask("POST", f"/containers/{container}/wait")["StatusCode"])
 
     def stop(self, container: str) -> None:
-        """End it: the stop signal, and SIGKILL at once when it is still there."""
+        """Stop a container: its stop signal, directly followed by SIGKILL."""
         self._api.ask("POST", f"/containers/{container}/stop?t=0")
 
     def remove(self, container: str) -> None:
-        """Remove it, running or not."""
+        """Remove a container, running or not."""
         self._api.ask("DELETE", f"/containers/{container}?force=1")
 
     def write(self, container: str, path: str, data: bytes) -> None:
-        """Put a file into it."""
+        """Write a file into a container."""
         place = PurePosixPath(path)
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:
@@ -104,29 +104,29 @@ class DockerEngine:
         self._api.upload("PUT", query, packed.getvalue())
 
     def commit(self, container: str, reference: str) -> None:
-        """Make an image of it."""
+        """Make an image of a container."""
         repository, _, tag = reference.rpartition(":")
         query = f"container={container}&repo={quote(repository, safe='')}&tag={quote(tag)}"
         self._api.ask("POST", f"/commit?{query}", {})
 
     def command(self, *arguments: str) -> tuple[str, ...]:
-        """The client's command line."""
+        """Return the client's command line."""
         return (*self._client, *arguments)
 
     def disk_bytes(self) -> int:
-        """Blocks on disk of all it keeps."""
+        """Return the bytes of all blocks on disk that the daemon uses."""
         return owned.disk_bytes(self._kept)
 
     def memory(self) -> Footprint:
-        """Proportional set size of all its processes, not of those in containers."""
+        """Return the proportional set size of the daemon's processes, without those in containers."""
         return processes.pss(self._pids())
 
     def _stream(self, method: str, path: str, reference: str, headers: dict[str, str] | None = None) -> None:
-        """A request that is answered by lines of JSON, of which one may be an error."""
+        """Send a request that is answered by lines of JSON, one of which may be an error."""
         for line in self._api.lines(method, path, headers or {}):
-            told: dict[str, Any] = json.loads(line)
-            if "error" in told:
-                raise BackendError(f"docker {method} {reference}: {told['error']}")
+            progress: dict[str, Any] = json.loads(line)
+            if "error" in progress:
+                raise BackendError(f"docker {method} {reference}: {progress['error']}")
 
 
 def _digests(saved: tarfile.TarFile) -> Iterator[tuple[str, str]]:

@@ -1,9 +1,9 @@
-"""A Docker daemon: the one that runs on this host, or one of our own that leaves the host's network alone.
+"""Docker's daemon: the one that runs on this host, or one started for the run.
 
-Our own runs in a mount namespace with an empty /run, so its mounts, sockets and state end with it. It makes
-no bridge and no firewall rule (either would change the host), hence it has the network modes none and host
-only. Its processes carry its owner in their environment, its containers in their cgroups' parent: that is
-how a sweep finds them.
+A dockerd started for the run lives in a mount namespace with an empty /run, so its mounts, sockets and state
+end with it. It makes no bridge and no firewall rule, since both would change the host; so it has the network
+modes none and host only. A sweep finds its processes by their environment, its containers by the parent of
+their cgroups: both name the owner.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ _NAMES = ("dockerd", "docker-proxy", "containerd")
 
 
 class Daemon(Protocol):
-    """A daemon of this process. kept: where all it keeps is."""
+    """A daemon started by this process. kept: the directory of its images and containers."""
 
     api: DockerApi
     kept: Path
 
     def pids(self) -> list[int]:
-        """Its processes and those of its helpers, not those in containers."""
+        """Return the processes of the daemon and its helpers, without those in containers."""
 
     def close(self) -> None:
-        """End it and free all it held."""
+        """End it and free everything it held."""
 
 
 def kept(api: DockerApi) -> Path:
-    """Where a daemon says that it keeps what it has."""
+    """Return the directory in which a daemon keeps its images and containers, as the daemon says."""
     return Path(str(api.ask("GET", "/info")["DockerRootDir"]))
 
 
@@ -53,12 +53,13 @@ def system_daemon() -> DockerApi | None:
 
 
 def system_pids() -> list[int]:
-    """Processes of the host's Docker, by their names: its API gives no pids, and containerd may be a unit."""
+    """Return the processes of the host's Docker, by name: the API reports no pids, and containerd may be a
+    systemd unit."""
     return [pid for pid in processes.pids() if processes.name_of(pid).startswith(_NAMES)]
 
 
 class OwnDaemon:
-    """A dockerd of this process. Its files lie in `directory`, which is named after the owner."""
+    """A dockerd started by this process. Its files are in `directory`, which is named after the owner."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -75,11 +76,11 @@ class OwnDaemon:
             raise
 
     def pids(self) -> list[int]:
-        """dockerd, containerd, and the shims of containers."""
+        """Return dockerd, containerd, and the shims of containers."""
         return _pids(self.directory)
 
     def close(self) -> None:
-        """End the daemon and free all it held."""
+        """End the daemon and free everything it held."""
         self._process.end()
         close_all(self._namespace)
         remove(self.directory)
@@ -91,7 +92,7 @@ def _pids(directory: Path) -> list[int]:
 
 
 def remove(directory: Path) -> None:
-    """Kill the containers and processes of the daemon that had `directory`, and delete it. Idempotent."""
+    """Kill the containers and processes of the daemon that used `directory`, and delete it. Idempotent."""
     for group in Path("/sys/fs/cgroup").glob(f"*/{_CGROUP_PREFIX}{directory.name}"):
         processes.kill_all(partial(_below, group), f"containers in {group}")
     processes.kill_all(partial(_pids, directory), "dockerd and its helpers")
@@ -105,7 +106,7 @@ def _argv(program: str, directory: Path) -> list[str]:
         program,
         f"--config-file={directory}/daemon.json",
         f"--data-root={directory}/data",
-        "--exec-root=/run/docker",  # in the namespace: socket paths hold 107 bytes
+        "--exec-root=/run/docker",  # in the namespace: socket paths are limited to 107 bytes
         "--pidfile=/run/dockerd.pid",
         f"--host=unix://{directory}/docker.sock",
         f"--cgroup-parent=/{_CGROUP_PREFIX}{directory.name}",

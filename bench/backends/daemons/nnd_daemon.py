@@ -1,4 +1,4 @@
-"""A daemon of this project for one run: its processes carry their owner, all it keeps is one directory."""
+"""An nnd for one run: its processes carry their owner, everything it keeps is in one directory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MARK = "NINETYNINE_NND"
 
 
 class NndDaemon:
-    """A daemon of this process. Its files lie in `directory`, which is named after the owner."""
+    """An nnd started by this process. Its files are in `directory`, which is named after the owner."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -35,17 +35,18 @@ class NndDaemon:
             raise
 
     def pids(self) -> list[int]:
-        """The daemon and its spawner."""
+        """Return the daemon and its spawner."""
         return _pids(self.directory)
 
     def close(self) -> None:
-        """End the daemon and free all it held."""
+        """End the daemon and free everything it held."""
         self._process.end()
         remove(self.directory)
 
 
 def _pids(directory: Path) -> list[int]:
-    """The spawner is known by the root it is started for: it keeps nothing of the daemon's environment."""
+    """Return the daemon, found by its environment, and the spawner, which has another one and is found by its
+    argument."""
     mark, root = f"{_MARK}={directory.name}".encode(), os.fsencode(directory / "data")
     return [
         pid
@@ -55,7 +56,8 @@ def _pids(directory: Path) -> list[int]:
 
 
 def remove(directory: Path) -> None:
-    """End daemon and spawner that had `directory`, free what their containers held, delete it. Idempotent."""
+    """End the daemon and spawner that used `directory`, free what their containers held, and delete it.
+    Idempotent."""
     processes.kill_all(partial(_pids, directory), "nnd and its spawner")
     if (directory / "data").exists():
         sweep(directory / "data")

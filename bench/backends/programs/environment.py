@@ -1,4 +1,4 @@
-"""What every arm's programs find alike: environment, search path, idle program."""
+"""What programs find in every arm alike: environment, search path, idle program."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.backends.base import BackendError
 
 IDLE = ("/opt/ninetynine/idle",)
-"""The main program of an instance that was asked for none."""
+"""The main program of an instance for which none was requested."""
 
 SEARCH_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
@@ -17,8 +17,8 @@ MARK = "NINETYNINE_INSTANCE"
 
 
 def instance_mark() -> str:
-    """Return `NINETYNINE_INSTANCE=` and 16 random digits: equally long in all arms, for the size of the
-    environment moves the stack and with it some results."""
+    """Return `NINETYNINE_INSTANCE=` and 16 random digits: the same length in all arms, because the size of
+    the environment shifts the stack and with it some results."""
     return f"{MARK}={secrets.token_hex(8)}"
 
 

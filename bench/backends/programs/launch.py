@@ -1,7 +1,7 @@
-"""Start a program of the host by the same vfork tape as a container's, with what a backend needs around it.
+"""Start a program on the host by the same tape (vfork to execve) as a container's.
 
-The steps are: new session, CPUs, standard streams, default signals, then optionally another mount namespace
-with one more mount in it, another root, and execve.
+The steps: new session, CPUs, standard streams, default signals, optionally another mount namespace with one
+more mount in it, another root, execve.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def start(
 ) -> HostChild:
     """Start `path` (absolute, inside `root`) and return once its execve has succeeded.
 
-    `cpus` is a mask of `cpu_mask`. With `mount_namespace`, a descriptor, the program runs in there;
+    `cpus` is a mask made by `cpu_mask`. `mount_namespace` is a descriptor of the namespace to run in;
     `overlay`, (mount point, options), is mounted there first. BackendError names the step and the errno.
     """
     slots: dict[str, SlotValue] = {
@@ -58,14 +58,17 @@ def start(
 
 
 def cpu_mask(cpus: Sequence[int]) -> bytes:
-    """Return a cpu_set_t (1024 bits) of `cpus`; of this process's own when there are none."""
+    """Return a cpu_set_t (1024 bits) of `cpus`, or of this process's CPUs if there are none."""
     chosen = cpus or os.sched_getaffinity(0)
     return sum(1 << cpu for cpu in chosen).to_bytes(_CPU_SET_BYTES, "little")
 
 
 @contextmanager
 def pinned(cpus: Sequence[int]) -> Iterator[None]:
-    """Keep the calling thread on `cpus` inside the block; () or the present set changes nothing."""
+    """Keep the calling thread on `cpus` inside the block, for programs started there to inherit.
+
+    () or the present set changes nothing.
+    """
     before = os.sched_getaffinity(0)
     if not cpus or set(cpus) == before:
         yield
@@ -78,10 +81,10 @@ def pinned(cpus: Sequence[int]) -> Iterator[None]:
 
 
 def add_stdio(tape: Tape) -> None:
-    """Append what every program of ours starts with: slots `fd0` to `fd2` as stdio, nothing else, default
-    signals.
+    """Append the first steps of every program: slots `fd0` to `fd2` as stdio, no other descriptors, default
+    signal actions.
 
-    Ignored signals survive execve, and Python ignores SIGPIPE and SIGXFSZ: hence their default actions.
+    Ignored signals survive execve, and Python ignores SIGPIPE and SIGXFSZ, so these are reset.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         tape.add(f"set {name}", "dup3", Slot(f"fd{number}"), number, 0)

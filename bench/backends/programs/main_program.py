@@ -17,10 +17,10 @@ _PIPE_BYTES = 1 << 20
 
 
 class MainStreams:
-    """Descriptors for the main program: nothing to read, its output awaited or dropped, its errors kept.
+    """Descriptors of the main program: empty input, output awaited or dropped, errors kept.
 
-    With `until_output` the output is a pipe. What comes after the first byte is read and dropped whenever the
-    instance is used; in between the pipe holds 1 MiB, so that no thread has to listen.
+    With `until_output` the output is a pipe. Output after the first byte is read and dropped whenever the
+    instance is used. The pipe holds 1 MiB in between, so that no thread has to read it.
     """
 
     def __init__(self, until_output: bool) -> None:
@@ -37,14 +37,14 @@ class MainStreams:
         return self._null, self._null if self._read < 0 else self._write, self._errors
 
     def program_has_them(self) -> None:
-        """Close our copy of the pipe's write end, so that the end of the program is seen."""
+        """Close our copy of the pipe's write end, so that the program's end is noticed."""
         close_all(self._write)
         self._write = -1
 
     def first_output(self, what: str, timeout_s: float = FIRST_OUTPUT_TIMEOUT_S) -> int:
-        """Return the host's stamp of the first byte, taken right after read() gave it.
+        """Return the host's stamp of the first byte, taken right after read() returned.
 
-        BackendError, in terms of `what`, when the program ended before or was silent for `timeout_s`.
+        Raises BackendError, which names `what`, if the program ends first or prints nothing in `timeout_s`.
         """
         poll = select.poll()
         poll.register(self._read, select.POLLIN)
@@ -58,7 +58,7 @@ class MainStreams:
         return stamp
 
     def drain(self) -> None:
-        """Drop what has come since, so that the program never waits for a reader."""
+        """Drop the output since then, so that the program never blocks."""
         if self._read >= 0:
             with contextlib.suppress(BlockingIOError):
                 while os.read(self._read, CHUNK):
@@ -69,6 +69,6 @@ class MainStreams:
         return f"its last words: {last_words(read_memfd(self._errors))}"
 
     def close(self) -> None:
-        """Close all. Idempotent."""
+        """Close all descriptors. Idempotent."""
         close_all(self._null, self._errors, self._read, self._write)
         self._null = self._errors = self._read = self._write = -1

@@ -1,4 +1,4 @@
-"""exec() and open() of an instance whose programs hang on pipes of this process."""
+"""exec() and open() of instances whose programs are connected to this process by pipes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.backends.programs.streams import Child, PipeChannel, run
 
 
 class PipedPrograms(abc.ABC):
-    """What such instances share: how a program is started on three descriptors is all that differs."""
+    """Base class of such instances, which differ only in how they start a program on three descriptors."""
 
     def __init__(self) -> None:
         self._channels: list[PipeChannel] = []
@@ -33,10 +33,10 @@ class PipedPrograms(abc.ABC):
 
     @abc.abstractmethod
     def _drain(self) -> None:
-        """Drop what the main program has printed since, so that it never waits for a reader."""
+        """Drop what the main program has printed, so that it never blocks."""
 
     def _close_channels(self) -> None:
-        """Close all, latest first, also when one fails; its error is raised at the end."""
+        """Close all, latest first, even if one fails; the error is raised at the end."""
         with contextlib.ExitStack() as stack:
             for channel in self._channels:
                 stack.callback(channel.close)

@@ -1,4 +1,4 @@
-"""Processes of this host: find those of an instance, kill and reap them, weigh their memory."""
+"""Processes of this host: find those of an instance, kill and reap them, sum up their memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class HostChild:
             try:
                 info = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
             except ChildProcessError as error:
-                raise BackendError(f"wait for process {self.pid}: somebody else has reaped it") from error
+                raise BackendError(f"wait for process {self.pid}: another thread has reaped it") from error
             finally:
                 self._close()
             assert info is not None
@@ -40,11 +40,11 @@ class HostChild:
         return self._code
 
     def ended(self) -> bool:
-        """Say whether it has ended, reaped or not."""
+        """Return whether it has ended, reaped or not."""
         return self._code is not None or _has_ended(self.pidfd)
 
     def kill(self) -> None:
-        """Send SIGKILL; nothing happens when it has ended."""
+        """Send SIGKILL; does nothing if it has ended."""
         if self._code is None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
@@ -58,7 +58,7 @@ class HostChild:
 
 
 def die_with_parent() -> None:
-    """Let the kernel kill this process with its parent: a copy that goes on after it hinders the sweep."""
+    """Let the kernel kill this process with its parent: `cp` must not continue while the next run sweeps."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
@@ -80,7 +80,7 @@ def pids() -> list[int]:
 
 
 def session_of(pid: int) -> int:
-    """Return the session id of `pid`, 0 when it is gone."""
+    """Return the session id of `pid`, 0 if it is gone."""
     try:
         return os.getsid(pid)
     except ProcessLookupError:
@@ -88,7 +88,7 @@ def session_of(pid: int) -> int:
 
 
 def parent_of(pid: int) -> int:
-    """Return the parent's id of `pid`, 0 when it is gone."""
+    """Return the parent's id of `pid`, 0 if it is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
@@ -97,7 +97,7 @@ def parent_of(pid: int) -> int:
 
 
 def has_variable(pid: int, assignment: bytes) -> bool:
-    """Say whether `NAME=value` is in the environment `pid` was started with."""
+    """Return whether `NAME=value` is in the environment that `pid` was started with."""
     try:
         return assignment in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
@@ -105,7 +105,7 @@ def has_variable(pid: int, assignment: bytes) -> bool:
 
 
 def has_argument(pid: int, argument: bytes) -> bool:
-    """Say whether the command line of `pid` has this argument, whole."""
+    """Return whether the command line of `pid` contains exactly this argument."""
     try:
         return argument in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
@@ -113,7 +113,7 @@ def has_argument(pid: int, argument: bytes) -> bool:
 
 
 def name_of(pid: int) -> str:
-    """Return the name of its program as the kernel has it, "" when it is gone."""
+    """Return the kernel's name of its program, "" if it is gone."""
     try:
         return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
     except OSError:
@@ -121,10 +121,9 @@ def name_of(pid: int) -> str:
 
 
 def kill_all(find: Callable[[], Collection[int]], what: str, timeout_s: float = 30.0) -> None:
-    """Kill what `find` returns until nothing of it lives. BackendError after `timeout_s`.
+    """Kill what `find` returns until none of it is alive. Raises BackendError after `timeout_s`.
 
-    A process found once may fork before it dies, hence the loop; a zombie that somebody else has to reap
-    counts as dead.
+    A process may fork before it dies, so `find` is called again. A zombie counts as dead.
     """
     deadline = time.monotonic() + timeout_s
     while alive := [pid for pid in find() if _kill(pid, find)]:
@@ -136,7 +135,7 @@ def kill_all(find: Callable[[], Collection[int]], what: str, timeout_s: float = 
 
 
 def _kill(pid: int, find: Callable[[], Collection[int]]) -> bool:
-    """Kill one process by pidfd, once sure that the pid still is one of ours. False when it is dead."""
+    """Kill one process by pidfd, after checking that the pid is still one of ours. False if it is dead."""
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -153,12 +152,13 @@ def _kill(pid: int, find: Callable[[], Collection[int]]) -> bool:
 
 
 def _has_ended(pidfd: int) -> bool:
-    """Say whether the process is gone or a zombie, which still takes a signal and keeps its namespaces."""
+    """Return whether the process is gone or a zombie, which still accepts signals and keeps its
+    namespaces."""
     return bool(select.select([pidfd], [], [], 0)[0])
 
 
 def pss(processes: Collection[int]) -> Footprint:
-    """Return the proportional set size of `processes`, summed: shared pages count by their share."""
+    """Return the sum of the proportional set sizes: a page shared by n processes counts as 1/n in each."""
     total = sum(_pss_bytes(pid) for pid in processes)
     return Footprint(bytes=total, method="pss")
 

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 
 class Stoppable(Protocol):
-    """What can be stopped more than once and says whether it was."""
+    """Can be stopped more than once and knows whether it was."""
 
     stopped: bool
 
@@ -19,7 +19,7 @@ Kind = TypeVar("Kind", bound=Stoppable)
 
 
 class Started:
-    """Remembers instances, so that cleanup() finds those nobody stopped."""
+    """Remembers instances, so that cleanup() can stop those still running."""
 
     def __init__(self) -> None:
         self._instances: list[Stoppable] = []
@@ -31,7 +31,7 @@ class Started:
         return instance
 
     def stop(self) -> None:
-        """Stop all, latest first, also when one fails; its error is raised at the end."""
+        """Stop all, latest first, even if one fails; the error is raised at the end."""
         with contextlib.ExitStack() as stack:
             for instance in self._instances:
                 stack.callback(instance.stop)

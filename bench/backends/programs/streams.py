@@ -1,7 +1,7 @@
-"""Programs and pipes: run one to its end, or keep one open and talk to it. Shared by the backends.
+"""Programs connected by pipes: run one to its end, or keep one open and exchange data with it.
 
-A backend says how to start a program on three descriptors; what is read from them, and when a stamp is
-taken, is the same for all. Every stamp is taken right after the system call it belongs to has returned.
+A backend starts a program on three descriptors; reading them and taking stamps is the same for all backends.
+Every stamp is taken right after the system call that it belongs to has returned.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CHUNK = 1 << 16
 
 
 class Child(Protocol):
-    """A started program. `pidfd` becomes readable when it has ended."""
+    """A started program. `pidfd` becomes readable when it ends."""
 
     pid: int
     pidfd: int
@@ -29,21 +29,22 @@ class Child(Protocol):
         """Reap it and return its exit code, 128 + signal for a death by signal. May be called again."""
 
     def kill(self) -> None:
-        """Kill it (and all it has started, where the backend can tell). Nothing happens when it has ended."""
+        """Kill it, and what it started if the backend can find that. Does nothing if it has ended."""
 
 
 Launch = Callable[[int, int, int], Child]
-"""Start a program on (stdin, stdout, stderr). The descriptors stay the caller's."""
+"""Starts a program on (stdin, stdout, stderr). The caller keeps its descriptors."""
 
 
 def pipe() -> tuple[int, int]:
-    """Return a close-on-exec pipe (read, write) whose ends are above 2: a child's dup3(x, x) would fail."""
+    """Return a close-on-exec pipe (read, write) with both ends above 2, because a child's dup3(x, x)
+    fails."""
     read, write = os.pipe2(os.O_CLOEXEC)
     return above_stdio(read), above_stdio(write)
 
 
 def above_stdio(descriptor: int) -> int:
-    """Return `descriptor`, moved above 2 when it is not (a caller may run with its own stdio closed)."""
+    """Return `descriptor`, moved above 2 if necessary (this process may run with its stdio closed)."""
     if descriptor > 2:
         return descriptor
     moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
@@ -65,10 +66,10 @@ def run(
     timeout_s: float,
     started: Callable[[], None] | None = None,
 ) -> Completed:
-    """Start `argv` by `launch`, feed it `stdin`, collect both outputs and return when it has ended.
+    """Start `argv` by `launch`, feed it `stdin`, collect both outputs, and return when it has ended.
 
-    Output that a daemonised grandchild writes after the end is not waited for. BackendError after
-    `timeout_s`; the program is then killed.
+    Output that a daemonised grandchild writes later is not waited for. After `timeout_s` the program is
+    killed and BackendError raised.
     """
     in_read, in_write = pipe()
     out_read, out_write = pipe()
@@ -101,7 +102,7 @@ def run(
 
 
 class _Exchange:
-    """One program's three pipes, served until it ends. Owns and closes `stdin_fd`."""
+    """Serves one program's three pipes until it ends. Owns and closes `stdin_fd`."""
 
     def __init__(self, child: Child, stdin_fd: int, stdout_fd: int, stderr_fd: int, stdin: bytes) -> None:
         self.stdout = bytearray()
@@ -121,7 +122,7 @@ class _Exchange:
         self._feed()
 
     def to_the_end(self, deadline: float) -> bool:
-        """Serve until the program has ended; False when the deadline came first."""
+        """Serve until the program has ended; return False if the deadline came first."""
         while True:
             left_s = deadline - time.monotonic()
             events = dict(self._poll.poll(max(0.0, left_s) * 1000))
@@ -142,7 +143,7 @@ class _Exchange:
                     self._take(descriptor)
 
     def tail(self) -> str:
-        """Return the end of what was printed, for an error message."""
+        """Return the end of the output, for an error message."""
         return last_words(bytes(self.stderr) or bytes(self.stdout))
 
     def _feed(self) -> None:
@@ -162,7 +163,7 @@ class _Exchange:
             self._stdin_fd = -1
 
     def _take(self, descriptor: int) -> bool:
-        """Read once; False when there is nothing more for now or for ever."""
+        """Read once; return False if there is nothing to read, now or ever."""
         try:
             data = os.read(descriptor, CHUNK)
         except BlockingIOError:
@@ -175,7 +176,7 @@ class _Exchange:
 
 
 class PipeChannel:
-    """A long-lived program spoken to through pipes (`bench.backends.base.Channel`)."""
+    """A long-lived program connected by pipes (`bench.backends.base.Channel`)."""
 
     def __init__(self, launch: Launch, argv: Sequence[str]) -> None:
         in_read, self._stdin = pipe()
@@ -239,7 +240,7 @@ class PipeChannel:
         close_all(self._stdin, self._stdout, self._stderr)
 
     def _require_open(self, operation: str) -> None:
-        """A closed descriptor's number may be another file's by now."""
+        """Refuse a closed channel: the number of its descriptor may belong to another file by now."""
         if self._closed:
             raise BackendError(f"{operation} {self._name}: the channel is closed; open another one")
 

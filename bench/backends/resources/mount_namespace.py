@@ -1,7 +1,8 @@
-"""A mount namespace held by a descriptor alone: no process lives in it, and it ends with the descriptor.
+"""A mount namespace that is kept alive by a descriptor only, and ends with it.
 
-Peers' overlays are mounted in there, so the host's mount table stays clean even after kill -9. The unified
-cgroup hierarchy of a hybrid host is unmounted in there too: crun refuses to work where it sees both.
+Overlays of crun and mounts of dockerd are made there, so the host's mount table stays clean even after
+kill -9. The unified cgroup hierarchy of a hybrid host is unmounted there, because crun refuses to work where
+it finds both kinds.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from runtime.spawn.tape import Slot, StepError, Tape, pointers, spawn
 
 
 def make(empty: tuple[str, ...] = ()) -> int:
-    """Return a descriptor of a new mount namespace, private and without a hybrid host's unified hierarchy.
+    """Return a descriptor of a new private mount namespace, without a hybrid host's unified hierarchy.
 
-    The directories of `empty` are covered by an empty tmpfs each.
+    Each directory of `empty` is covered by an empty tmpfs.
     """
     read, write = pipe()
     try:
@@ -43,20 +44,21 @@ def make(empty: tuple[str, ...] = ()) -> int:
 
 
 def hybrid_unified() -> Path | None:
-    """Return where a hybrid host mounts the unified hierarchy, None on a host that has only one kind."""
+    """Return the mount point of a hybrid host's unified hierarchy, None on other hosts."""
     unified = Path("/sys/fs/cgroup/unified")
     return unified if os.path.ismount(unified) else None
 
 
 def why_unavailable(mountinfo: str | None = None) -> str:
-    """Say why no namespace of ours can be made here, "" where it can: a plain chroot's root is no mount.
+    """Return why no mount namespace can be used here, "" if it can.
 
-    mountinfo: the text of /proc/self/mountinfo (proc(5)), by default this process's.
+    In a plain chroot the root is not a mount point, so it cannot be made private. mountinfo: the text of
+    /proc/self/mountinfo (proc(5)), by default this process's.
     """
     text = Path("/proc/self/mountinfo").read_text() if mountinfo is None else mountinfo
     if any(line.split()[4] == "/" for line in text.splitlines()):
         return ""
-    return "this root is a plain chroot, no mount of its own, so that mounts cannot be kept from the host"
+    return "this root is a plain chroot and not a mount point, so mounts cannot be hidden from the host"
 
 
 def _tape(empty: tuple[str, ...]) -> Tape:

@@ -1,4 +1,4 @@
-"""Mounts a backend makes for itself on the host, and their end. All lie below our own directory."""
+"""Mounts that a backend makes on the host, all below our own directory, and their removal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def mount(source: str, target: Path, kind: str, flags: int = 0, options: str = "
 
 
 def bind(source: Path, target: Path) -> None:
-    """Show the directory `source` at `target` too (what is mounted below `source` is not shown)."""
+    """Bind mount the directory `source` on `target`, without the mounts below `source`."""
     tape = Tape()
     tape.add(f"bind {source} on {target}", "mount", str(source), str(target), 0, linux.MS_BIND, 0)
     tape.add(f"make {target} private", "mount", 0, str(target), 0, linux.MS_PRIVATE, 0)
@@ -39,7 +39,7 @@ def below(directory: Path) -> list[Path]:
 
 
 def unmount_below(directory: Path) -> None:
-    """Unmount all at or below `directory`. Idempotent; BackendError when one stays."""
+    """Unmount everything at or below `directory`. Idempotent; BackendError if a mount stays."""
     tape = Tape()
     for target in below(directory):
         tape.add(f"unmount {target}", "umount2", str(target), linux.MNT_DETACH)
@@ -53,4 +53,4 @@ def _walk(tape: Tape) -> None:
     try:
         tape.walk({})
     except StepError as error:
-        raise BackendError(f"{error}; root is needed, and no other program may hold this place") from error
+        raise BackendError(f"{error}; root is needed, and no other program may use this directory") from error

@@ -1,8 +1,7 @@
-"""A place on the bridges of this process for systems that make no networks of their own: VMs and bare OCI
-runtimes.
+"""Connections to this process's bridges for systems that make no networks: VMs and bare OCI runtimes.
 
-The bridges are those of our runtime's engines in this process, so a tap, a peer's veth and our containers'
-veths meet on the same one and have the same way to the wire.
+The bridges are those of our runtime's engines in this process, so taps, crun's veths and our containers'
+veths are on the same bridge and take the same route to the wire.
 """
 
 from __future__ import annotations
@@ -28,7 +27,8 @@ def bridged(mode: NetworkMode) -> BridgedMode | None:
 
 
 class Namespace:
-    """A network namespace that is attached already, to be joined by its descriptor. Raises BackendError."""
+    """A network namespace that is attached already and can be joined by its descriptor. Raises
+    BackendError."""
 
     def __init__(self, mode: BridgedMode) -> None:
         with _Errors(f"attach to the {mode} network"):
@@ -43,7 +43,7 @@ class Namespace:
         self.address = self._attachment.address
 
     def close(self) -> None:
-        """Give it back, once nothing runs in there. Idempotent."""
+        """Return it to the pool, once no process runs in it. Idempotent."""
         if self._attachment is not None:
             with _Errors("leave a network"):
                 process_resources.networks().detach(self._attachment)
@@ -68,7 +68,7 @@ class Address:
                 raise
 
     def close(self) -> None:
-        """Give it back. Idempotent."""
+        """Release it. Idempotent."""
         if self._open:
             self._open = False
             with _Errors("leave a network"):
@@ -84,7 +84,7 @@ def sweep() -> None:
 
 
 class _Errors:
-    """Turns the runtime's errors into this suite's."""
+    """Turns errors of the runtime into BackendError."""
 
     def __init__(self, operation: str) -> None:
         self._operation = operation

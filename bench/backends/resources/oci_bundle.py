@@ -1,7 +1,7 @@
-"""The `config.json` a peer gets, so that it isolates as much as our own runtime does and no more.
+"""The `config.json` for an OCI runtime, which asks for the same isolation as our own runtime has.
 
-Mounts, masks, capabilities and the seccomp profile are our runtime's own defaults (Docker's), written in
-the OCI runtime-spec's terms.
+Mounts, masks, capabilities and the seccomp profile are our runtime's defaults (Docker's), in the terms of
+the OCI runtime-spec.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def write(
 
 
 def _without_blanks(part: Any) -> Any:
-    """Leave out what is empty: crun takes an empty path for a path."""
+    """Leave out empty values: crun takes an empty path for a path."""
     if isinstance(part, dict):
         return {key: _without_blanks(value) for key, value in part.items() if value not in ("", None, (), [])}
     if isinstance(part, (list, tuple)):
@@ -136,9 +136,9 @@ def _syscall(name: str, args: tuple[SeccompArg, ...]) -> SeccompSyscall:
 
 
 def _arguments(rule: bpf.Rule) -> Iterator[tuple[SeccompArg, ...]]:
-    """Yield the argument lists of an allowing rule; what it refuses is the default action anyway.
+    """Yield the argument lists of an allowing rule; refusing is the default action anyway.
 
-    libseccomp takes an argument once per rule, so "neither 38 nor 40" becomes three rules.
+    libseccomp accepts an argument once per rule, so "neither 38 nor 40" becomes three rules.
     """
     if rule.action != bpf.ALLOW:
         return

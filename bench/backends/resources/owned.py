@@ -1,4 +1,4 @@
-"""Directories that one process owns: made under its name, removed by it, or by anybody once it is dead."""
+"""Directories owned by one process: named after it, removed by it, or by any process once it is dead."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from runtime.spawn.owner import Owner
 
 
 def directory(parent: Path) -> Path:
-    """Return this process's own directory below `parent`, made when missing."""
+    """Return this process's directory below `parent`; make it if missing."""
     own = path(parent)
     own.mkdir(parents=True, exist_ok=True)
     return own
 
 
 def path(parent: Path) -> Path:
-    """Return where this process's own directory below `parent` is or would be."""
+    """Return the path of this process's directory below `parent`, which may not exist."""
     return parent.resolve() / str(Owner.current())
 
 
@@ -36,15 +36,15 @@ def abandoned(parent: Path) -> Iterator[Path]:
 
 
 def sweep(parent: Path) -> None:
-    """Remove what dead owners left below `parent`."""
+    """Remove the directories of dead owners below `parent`."""
     for tree in abandoned(parent):
         remove(tree)
 
 
 def remove(tree: Path) -> None:
-    """Kill what has its root below `tree`, unmount all below it, and delete it. Idempotent.
+    """Kill the processes rooted below `tree`, unmount everything below it, and delete it. Idempotent.
 
-    The order matters: a delete while a volume is still bound below would delete the user's files.
+    The order matters: deleting while a volume is still mounted would delete the user's files.
     """
     processes.kill_all(lambda: processes.rooted_below(tree), f"processes rooted below {tree}")
     mounts.unmount_below(tree)
@@ -53,7 +53,7 @@ def remove(tree: Path) -> None:
 
 
 def remove_mount(target: Path) -> None:
-    """Unmount all at and below `target` and remove the empty directory it was mounted on."""
+    """Unmount everything at and below `target`, and remove the empty directory."""
     processes.kill_all(lambda: processes.rooted_below(target), f"processes rooted below {target}")
     mounts.unmount_below(target)
     if target.exists():
@@ -61,7 +61,7 @@ def remove_mount(target: Path) -> None:
 
 
 def disk_bytes(directory: Path) -> int:
-    """Return the blocks on disk of `directory` and all below it, each inode once, in bytes."""
+    """Return the bytes of the blocks on disk of `directory` and everything below it, each inode once."""
     blocks: dict[int, int] = {}
     for where, names, files in os.walk(directory):
         for name in ("", *names, *files):
