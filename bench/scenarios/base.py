@@ -1,4 +1,4 @@
-"""What a workload is: named metrics, the instance it needs, and one short measurement of it."""
+"""The Scenario protocol: named metrics, the instance they need, and one short measurement."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.model import Metric
 
 
 class ScenarioError(Exception):
-    """A slice failed: names the program and what it printed. Becomes an invalid sample, not a crash."""
+    """A slice failed: names the program and what it printed. It becomes an invalid sample, not a crash."""
 
 
 def error_text(error: Exception) -> str:
@@ -33,12 +33,12 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Context(msgspec.Struct, kw_only=True):
-    """What a slice may use. `instance` and `worker` are None for scenarios that start their own instances.
+    """What a slice may use. `instance` and `worker` are None for scenarios that start instances themselves.
 
     `worker` is a shell inside the instance, kept for the session (see bench.scenarios.worker). The network
     family has `wire`, the link to the remote peer (bench.wire.Wire); the image family has `registry`
     (bench.counting_registry.CountingRegistry). Both are typed loosely: scenarios may not import them.
-    extra: the share of more work that the positive control does (0.02 = 2 %), 0 for all other arms.
+    extra: the share of additional work that the positive control does (0.02 = 2 %), 0 for all other arms.
     """
 
     backend: Backend
@@ -53,16 +53,16 @@ class Context(msgspec.Struct, kw_only=True):
 
 
 class Scenario(Protocol):
-    """One workload. A new one is one new entry in a file of bench/scenarios/."""
+    """One workload. A new one is an entry in a file of bench/scenarios/."""
 
     name: str
     family: str
     metrics: tuple[Metric, ...]
     kind: Literal["slice", "instance"]
-    """slice: short fixed work in the session's long-lived instance; instance: starts and stops its own."""
+    """slice: short fixed work in the session's instance; instance: starts and stops instances itself."""
 
     cost_s: float
-    """Expected seconds of one visit on the host; the planner fits the blocks to the budget with it."""
+    """Expected seconds of one visit on the host, from which the plan fits blocks into the budget."""
 
     every: int
     """Visited in every n-th block of a session (1 = in all)."""
@@ -71,7 +71,7 @@ class Scenario(Protocol):
     """Does a slice do `context.extra` more work when asked to? The positive control takes only those."""
 
     def spec(self) -> InstanceSpec:
-        """The instance a slice runs in, without cpus (the plan adds them). Equal specs share one instance."""
+        """Return the instance that a slice needs; the plan adds cpus. Equal specs share one instance."""
 
     def run(self, context: Context) -> list[Reading]:
         """Measure once. Raises ScenarioError."""

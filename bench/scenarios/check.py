@@ -1,8 +1,8 @@
-"""Checks of the measuring itself: does an instance's clock run as fast as the host's?
+"""A check of the measurement itself: does an instance's clock run as fast as the host's?
 
-A virtual machine has a clock of its own, and most tools tell figures by the clock of where they run. So that
-clock is read between two stamps of the host, over and over. Containers and the host share one clock: there
-the same check shows what it cannot tell.
+A virtual machine has its own clock, and most tools report figures by the clock of the place they run in. So
+that clock is read between two stamps of the host, repeatedly. Containers share the host's clock; for them the
+same check shows its own resolution.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from bench.scenarios.tool import VOLUME
 FAMILY = "check"
 CLOCK = ("/opt/ninetynine/clock",)
 WANTED_ERROR = 0.001
-"""A tenth of the 1 % that verdicts are about; once the bound is so low the check ends."""
+"""A tenth of the 1 % that verdicts are about; the check ends once its error bound is this low."""
 
 LONGEST_S = 2.0
 MOST_ERROR = 0.005
-"""With a wider bound after the longest time the reading is invalid: it could not tell 1 %."""
+"""If the bound is still wider after LONGEST_S the reading is invalid: it could not detect 1 %."""
 
 _SETTLE = 10
-"""First answers that are passed over: the program's pages come in and the way is warmed up."""
+"""First answers that are ignored, while the program's pages are read in and the channel warms up."""
 
 _TIMEOUT_S = 10.0
 
@@ -46,7 +46,7 @@ CLOCK_RATE = Metric(
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """One reading: the instance's clock, and the host's just before and just after it, ns."""
+    """One reading of the instance's clock, with the host's clock just before and after it, ns."""
 
     before_ns: int
     there_ns: int
@@ -54,27 +54,27 @@ class Moment(msgspec.Struct, frozen=True):
 
     @property
     def width_ns(self) -> int:
-        """How long the question took; the reading was taken at some time within."""
+        """How long the question took; the clock was read at some point during it."""
         return self.after_ns - self.before_ns
 
     @property
     def middle_ns(self) -> float:
-        """The best guess of when on the host; off by half the width at most."""
+        """The host's time of the reading, off by half the width at most."""
         return (self.before_ns + self.after_ns) / 2
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """Seconds there for each second here, `error` at most away from the truth."""
+    """Seconds there per second here; `error` bounds the distance from the truth."""
 
     value: float
     error: float
 
 
 def rate(first: Moment, last: Moment) -> Rate:
-    """The rate between two moments.
+    """Return the rate between two moments.
 
-    Each end lies within half its width of the middle, so the host's time between them is known to within
-    e = (width + width) / 2, and with it the ratio to within ratio x e / (time - e).
+    Each moment is within half its width of its middle, so the host's time between them is known to within
+    e = (width + width) / 2, and the ratio to within ratio x e / (time - e).
     """
     here_ns = last.middle_ns - first.middle_ns
     off_ns = (first.width_ns + last.width_ns) / 2
@@ -83,9 +83,9 @@ def rate(first: Moment, last: Moment) -> Rate:
 
 
 def observe(look: Callable[[], Moment], longest_s: float = LONGEST_S) -> tuple[Rate, Moment, Moment]:
-    """Look until two moments bound the rate well enough or the time is up; the best pair found.
+    """Read until two moments bound the rate well enough, or for `longest_s`; return the best pair.
 
-    The first end is the tightest of the first looks; every later look is a candidate for the other end.
+    The first end is the tightest of the first readings; every later one is a candidate for the other end.
     """
     first = min((look() for _ in range(_SETTLE)), key=lambda moment: moment.width_ns)
     last = look()
@@ -97,7 +97,7 @@ def observe(look: Callable[[], Moment], longest_s: float = LONGEST_S) -> tuple[R
 
 
 class ClockRate(msgspec.Struct, kw_only=True):
-    """Asks a small program in the instance for its clock."""
+    """Reads the clock by a small program in the instance."""
 
     name: str = "check.clock"
     family: str = FAMILY
@@ -108,11 +108,11 @@ class ClockRate(msgspec.Struct, kw_only=True):
     kind: Literal["slice", "instance"] = "slice"
 
     def spec(self) -> InstanceSpec:
-        """The instance of all slices without a network."""
+        """Return the instance that all slices without a network share."""
         return InstanceSpec(volume=VOLUME)
 
     def run(self, context: Context) -> list[Reading]:
-        """One comparison. Raises ScenarioError."""
+        """Compare the clocks once. Raises ScenarioError."""
         if context.instance is None:
             raise ScenarioError(f"{self.name}: the slice needs an instance and the session started none")
         channel = context.instance.open(CLOCK)
@@ -128,7 +128,7 @@ class ClockRate(msgspec.Struct, kw_only=True):
 
 
 def ask(channel: Channel) -> Moment:
-    """Read the instance's clock once. Raises BackendError, and ValueError for an answer that is no number."""
+    """Read the instance's clock once. Raises BackendError, and ValueError if the answer is not a number."""
     before_ns = time.monotonic_ns()
     channel.write(b"?")
     answer = channel.read_until(b"\n", _TIMEOUT_S)
@@ -136,7 +136,7 @@ def ask(channel: Channel) -> Moment:
 
 
 def reading(found: Rate, first: Moment, last: Moment) -> Reading:
-    """The reading, invalid where the bound is too wide to tell anything."""
+    """Return the reading; it is invalid if the bound is too wide to be of use."""
     reason = ""
     if found.error > MOST_ERROR:
         reason = f"the clock's rate is known to within {found.error:.1%} only: the host is too busy"

@@ -75,9 +75,10 @@ def _float(output: Output) -> dict[str, float]:
 
 
 class Crypto(msgspec.Struct, kw_only=True):
-    """openssl for one iteration, twice, and then for all.
+    """openssl for one iteration, twice, then for all of them.
 
-    Not `openssl speed`: it works for whole seconds and reads its clock in steps of 10 ms, too coarse for 1 %.
+    Not `openssl speed`, which works for whole seconds and reads its clock in steps of 10 ms, too coarse for
+    1 %.
     """
 
     name: str = CRYPTO.name
@@ -89,13 +90,13 @@ class Crypto(msgspec.Struct, kw_only=True):
     kind: Literal["slice", "instance"] = "slice"
 
     def spec(self) -> InstanceSpec:
-        """The instance of all slices without a network."""
+        """Return the instance that all slices without a network share."""
         return InstanceSpec(volume=VOLUME)
 
     def run(self, context: Context) -> list[Reading]:
-        """One measurement. Raises ScenarioError with openssl's words."""
+        """Measure once. Raises ScenarioError with openssl's message."""
         worker = Worker.of(context)
-        # The shorter of two: one that was preempted would make the work look faster than it is.
+        # The shorter of two: a start that was preempted would be subtracted and make the work look faster.
         start_ns = min(worker.run(derivation(1)).duration_ns for _ in range(2))
         work = Work(ITERATIONS, context.extra)
         whole = worker.run(derivation(work.done))
@@ -113,7 +114,7 @@ class Crypto(msgspec.Struct, kw_only=True):
 
 
 def derivation(iterations: int) -> tuple[str, ...]:
-    """The command line that derives a key."""
+    """Return the command line that derives a key."""
     return (
         *(*PIN, "openssl", "kdf", "-keylen", "32", "-kdfopt", "digest:SHA256", "-kdfopt", "pass:ninetynine"),
         *("-kdfopt", "salt:ninetynine", "-kdfopt", f"iter:{iterations}", "PBKDF2"),
@@ -148,7 +149,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         units=MATRICES,
         command=lambda products: (
             *(*PIN, "stress-ng", "--cpu", "1", "--cpu-method", "matrixprod", "--cpu-ops", str(products)),
-            # Else it fills a buffer as large as the last cache, for other stressors: up to 0.3 s for nothing.
+            # Otherwise it fills a buffer as large as the last-level cache first, in up to 0.3 s.
             *("--cache-size", "64K", "--no-rand-seed", "--temp-path", "/tmp"),
             *("--metrics", "--yaml", "/dev/stdout"),
         ),

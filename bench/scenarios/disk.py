@@ -1,12 +1,12 @@
 """Disk: bytes of an extra instance, copy-up, and fio in the image, the writable layer and a volume.
 
-fio reads and writes past the page cache (`direct=1`) with one request at a time, so what is timed is the way
-to the disk and back. In a VM that way ends at the host's cache unless its disk is opened with cache=none: the
-`vm` backend's tuned profile does so, the untuned one does not, and its figures can then exceed the host's.
-The host's arm reads and writes its own copy of the same files, on the same file system as the containers'.
+fio bypasses the page cache (`direct=1`) with one request at a time, so the path to the disk and back is
+timed. In a VM that path ends at the host's cache unless its disk is opened with cache=none. The tuned profile
+of the `vm` backend does that; the untuned one does not, so its figures can exceed the host's. The host's arm
+reads and writes its own copy of the same files, on the same file system as the containers'.
 
-fio takes 0.3 s to start and to end, work apart, so reading and writing share a run: reads and writes
-alternate at random, and each has its own figure, the inverse of the mean time of one operation.
+fio needs 0.3 s to start and to end, so reading and writing share a run: reads and writes alternate at random,
+and each has its own figure, the inverse of the mean time of one operation.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bench.scenarios.worker import Output
 FAMILY = "disk"
 INSTANCES = 2
 IMAGE_FILE = "/usr/bin/stress-ng"
-"""The largest program of the image (some 14 MB): all arms have it, and nothing runs it in a disk slice."""
+"""The largest program of the image (some 14 MB), which all arms have and no disk slice runs."""
 
 LAYER_FILE = "/var/tmp/ninetynine.fio"
 VOLUME_FILE = "/volume/ninetynine.fio"
@@ -44,7 +44,7 @@ _KINDS = {
 }
 RAND_BLOCK, SEQ_BLOCK = 4 << 10, 1 << 20
 ROUNDS, RAND_A_ROUND = 50, 20
-"""A round of fio's work is one sequential and twenty random blocks, done in two jobs."""
+"""A round of fio's work is one sequential and twenty random blocks, in two jobs."""
 
 
 def _metric(name: str, unit: str, better: Better, role: Role, definition: str) -> Metric:
@@ -99,7 +99,7 @@ def _io_metric(kind: str, action: str, place: str) -> Metric:
 
 
 class ExtraInstance(msgspec.Struct, kw_only=True):
-    """Two idle instances: their bytes, then the bytes and the time of a copy-up in one of them."""
+    """Two idle instances: their bytes, then bytes and time of a copy-up in one of them."""
 
     name: str = EXTRA.name
     family: str = FAMILY
@@ -110,11 +110,11 @@ class ExtraInstance(msgspec.Struct, kw_only=True):
     kind: Literal["slice", "instance"] = "instance"
 
     def spec(self) -> InstanceSpec:
-        """An idle instance without a network."""
+        """Return an idle instance without a network."""
         return InstanceSpec()
 
     def run(self, context: Context) -> list[Reading]:
-        """Two starts and one write. A failed start raises BackendError."""
+        """Start two instances and write once. A failed start raises BackendError."""
         spec = msgspec.structs.replace(self.spec(), cpus=context.cpus)
         start_ns = time.monotonic_ns()
         with started(context.backend, spec) as first:
@@ -148,11 +148,11 @@ class ExtraInstance(msgspec.Struct, kw_only=True):
 
 
 def fio(place: str, rounds: int = ROUNDS) -> tuple[str, ...]:
-    """The command line: a random and then a sequential job on the file of a place, JSON out."""
+    """Return the command line: a random, then a sequential job on the file of a place, with JSON output."""
     path = {"image": IMAGE_FILE, "layer": LAYER_FILE, "volume": VOLUME_FILE}[place]
     image = place == "image"
     size = IMAGE_MIB if image else FILE_MIB
-    # Without `overwrite`, writes go to blocks that are reserved but not written yet, which costs more.
+    # Without `overwrite`, writes go to blocks that are reserved but not yet written, which costs more.
     access = ("--readonly",) if image else ("--overwrite=1",)
     return (
         *("fio", "--ioengine=psync", "--direct=1", "--thread", "--output-format=json", "--disk_util=0"),
@@ -165,7 +165,7 @@ def fio(place: str, rounds: int = ROUNDS) -> tuple[str, ...]:
 
 
 def actions(place: str) -> tuple[str, ...]:
-    """What is done in a place: nobody writes to the image."""
+    """Return what is done in a place; the image is not written to."""
     return ("read",) if place == "image" else ("read", "write")
 
 

@@ -1,4 +1,4 @@
-"""Does the same image do the same everywhere? One program's result and the image's files, as one digest."""
+"""Does the image behave the same everywhere? A digest of a program's result and of the image's files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.scenarios.worker import Output, Worker
 
 FAMILY = "check"
 DIGITS = 12
-"""Hexadecimal digits of the digest that are told: 48 bits, which a double holds exactly."""
+"""Hexadecimal digits of the digest in a reading: 48 bits, which a double represents exactly."""
 
 _SUM = "import math; print(math.fsum(math.sin(i) * math.exp(-i / 999) for i in range(9999)).hex())"
 _FILES = "/usr/bin/openssl /usr/bin/redis-server /usr/bin/python3 /opt/ninetynine/*"
@@ -44,11 +44,11 @@ class SameOutput(msgspec.Struct, kw_only=True):
     kind: Literal["slice", "instance"] = "slice"
 
     def spec(self) -> InstanceSpec:
-        """The instance of all slices without a network."""
+        """Return the instance that all slices without a network share."""
         return InstanceSpec(volume=VOLUME)
 
     def run(self, context: Context) -> list[Reading]:
-        """One digest. Raises ScenarioError."""
+        """Compute the digest once. Raises ScenarioError."""
         output = Worker.of(context).script(SCRIPT)
         return [
             Reading(
@@ -61,7 +61,7 @@ class SameOutput(msgspec.Struct, kw_only=True):
 
 
 def digest(output: Output) -> float:
-    """The number that a line of sha256sum begins with. Raises ScenarioError."""
+    """Return the number at the start of sha256sum's output. Raises ScenarioError."""
     found = re.fullmatch(r"\s*([0-9a-f]{64})\s+-\s*", output.text)
     if not found:
         raise output.error("it printed no sha256")

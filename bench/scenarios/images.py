@@ -1,8 +1,8 @@
-"""Images: what travels on pull and push, a commit, the disk of many containers, whether they change it.
+"""Images: bytes of pulls and pushes, a commit, the disk of many containers, whether these change the image.
 
-Transfers go to the run's own registry (bench.counting_registry), whose relay counts the bytes: TCP's payload,
-HTTP headers and the manifest included. The image there has layers A and B of 12 MiB and a last one of 1 MiB;
-the changed image has another last layer. Nothing in them can be compressed.
+Transfers use the run's own registry (bench.counting_registry), whose relay counts the payload of TCP, with
+HTTP headers and manifests. The image has layers A and B of 12 MiB and a last one of 1 MiB; the changed image
+has another last layer. Nothing in them can be compressed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CHANGE = 1 << 20
 
 COUNTS = (1, 10, 100)
 STARTED = 10
-"""Of the containers whose disk is counted, so many run their program, which writes one byte to its output."""
+"""So many of the counted containers run their program, which writes one byte to its output."""
 
 PROGRAM = ("/first",)
 
@@ -123,7 +123,7 @@ class TransferCounts(Protocol):
 
 @runtime_checkable
 class ImageSource(Protocol):
-    """As much of bench.counting_registry.CountingRegistry as a transfer needs."""
+    """The part of bench.counting_registry.CountingRegistry that a transfer needs."""
 
     @property
     def base(self) -> Image: ...  # noqa: D102
@@ -132,17 +132,18 @@ class ImageSource(Protocol):
     def changed(self) -> Image: ...  # noqa: D102
 
     def moved(self) -> TransferCounts:
-        """What has passed so far."""
+        """Return the bytes so far."""
 
     def reference(self, tag: str) -> str:
-        """An image's name there."""
+        """Return the reference of an image there."""
 
     def last_layer(self, tag: str) -> int:
-        """Bytes of the last layer of an image that was pushed."""
+        """Return the bytes of the last layer of a pushed image."""
 
 
 class ImageTransfer(msgspec.Struct, kw_only=True):
-    """Pull, pull again, pull the changed image, change it, commit, push, push again; all is removed after."""
+    """Pull, pull again, pull the changed image, change it, commit, push, push again; then remove
+    everything."""
 
     name: str = "image.transfer"
     metrics: tuple[Metric, ...] = (
@@ -156,11 +157,11 @@ class ImageTransfer(msgspec.Struct, kw_only=True):
     kind: Literal["slice", "instance"] = "instance"
 
     def spec(self) -> InstanceSpec:
-        """A daemon."""
+        """Ask for a daemon."""
         return InstanceSpec(engine=True)
 
     def run(self, context: Context) -> list[Reading]:
-        """One round. Raises BackendError, ScenarioError."""
+        """Go through it once. Raises BackendError, ScenarioError."""
         engine, source = engine_of(context), source_of(context)
         pushed = source.reference(f"s{context.session}b{context.block}-{os.urandom(4).hex()}")
         mine = (source.base.reference, source.changed.reference, pushed)
@@ -200,20 +201,20 @@ class ImageTransfer(msgspec.Struct, kw_only=True):
 
 
 class Move(msgspec.Struct, kw_only=True):
-    """Takes the time and the bytes of transfers."""
+    """Measures time and bytes of transfers."""
 
     source: ImageSource
     timed: Timed
 
     def take(self, action: Action, time_metric: Metric, moved_metric: Metric, size: int = 1) -> None:
-        """Do it; bytes are told for each of `size`."""
+        """Do it; bytes are given per `size` bytes."""
         start_ns, before = time.monotonic_ns(), self.source.moved()
         with self.timed.step(time_metric):
             action()
         self.count(moved_metric, start_ns, before, size)
 
     def count(self, metric: Metric, start_ns: int, before: TransferCounts, size: int = 1) -> None:
-        """Read the relay again."""
+        """Read the relay again and add the bytes since `before`."""
         now = self.source.moved()
         moved = now.to_registry + now.from_registry - before.to_registry - before.from_registry
         self.timed.readings.append(
@@ -227,14 +228,14 @@ class Move(msgspec.Struct, kw_only=True):
 
 
 class Action(Protocol):
-    """Something to be done."""
+    """A transfer."""
 
     def __call__(self) -> object:
         """Do it."""
 
 
 class ManyContainers(msgspec.Struct, kw_only=True):
-    """A hundred containers of one image: what they cost on disk, and whether the image is as it was."""
+    """A hundred containers of one image: their disk, and whether the image is unchanged."""
 
     name: str = "image.containers"
     metrics: tuple[Metric, ...] = (*PER_CONTAINER.values(), CHANGED_FILES)
@@ -245,11 +246,11 @@ class ManyContainers(msgspec.Struct, kw_only=True):
     kind: Literal["slice", "instance"] = "instance"
 
     def spec(self) -> InstanceSpec:
-        """A daemon."""
+        """Ask for a daemon."""
         return InstanceSpec(engine=True)
 
     def run(self, context: Context) -> list[Reading]:
-        """Make, count, remove, compare. Raises BackendError, ScenarioError."""
+        """Create, count, remove, compare. Raises BackendError, ScenarioError."""
         engine, reference = engine_of(context), source_of(context).base.reference
         engine.pull(reference)
         containers: list[str] = []
@@ -296,7 +297,7 @@ def _changed(before: dict[str, str], after: dict[str, str], start_ns: int) -> Re
 
 
 def source_of(context: Context) -> ImageSource:
-    """The counting registry of a run. Raises ScenarioError when there is none."""
+    """Return the run's counting registry. Raises ScenarioError if there is none."""
     if not isinstance(context.registry, ImageSource):
         raise ScenarioError("the image family needs the counting registry, and there is none")
     return context.registry

@@ -1,7 +1,7 @@
-"""A container's life as its user waits for it: each step through the daemon's API and through its client.
+"""The steps of a container's life as a user waits for them, by the daemon's API and by its client.
 
-The image is present, the container has no network and no log. Containers are made one after the other, and
-removed again. Only systems with a daemon of their own have these figures.
+The image is present; the container has no network and no log. Containers are created one after the other and
+removed again. Only systems with a daemon have these figures.
 """
 
 from __future__ import annotations
@@ -73,13 +73,13 @@ MEMORY_EACH = Metric(
 
 
 class Timed(msgspec.Struct):
-    """Collects readings of one visit."""
+    """Collects the readings of one visit."""
 
     readings: list[Reading]
 
     @contextlib.contextmanager
     def step(self, metric: Metric) -> Iterator[None]:
-        """Time what is done inside."""
+        """Time the block."""
         start_ns = time.monotonic_ns()
         yield
         duration_ns = time.monotonic_ns() - start_ns
@@ -89,7 +89,7 @@ class Timed(msgspec.Struct):
 
 
 class RunCommand(msgspec.Struct, kw_only=True):
-    """Whole runs by the client."""
+    """Whole `run` commands of the client."""
 
     name: str = RUN.name
     metrics: tuple[Metric, ...] = (RUN,)
@@ -101,11 +101,11 @@ class RunCommand(msgspec.Struct, kw_only=True):
     kind: Literal["slice", "instance"] = "instance"
 
     def spec(self) -> InstanceSpec:
-        """A daemon."""
+        """Ask for a daemon."""
         return InstanceSpec(engine=True)
 
     def run(self, context: Context) -> list[Reading]:
-        """Some runs, one after the other. Raises BackendError, ScenarioError."""
+        """Run some, one after the other. Raises BackendError, ScenarioError."""
         engine, timed = engine_of(context), Timed([])
         argv = engine.command("run", "--rm", "--network", "none", engine.image, *PROGRAM)
         for _ in range(self.runs):
@@ -115,7 +115,7 @@ class RunCommand(msgspec.Struct, kw_only=True):
 
 
 class Life(msgspec.Struct, kw_only=True):
-    """One container through the API, then one through the client."""
+    """One container by the API, then one by the client."""
 
     name: str = "engine.life"
     metrics: tuple[Metric, ...] = (*API.values(), *CLI.values())
@@ -126,11 +126,11 @@ class Life(msgspec.Struct, kw_only=True):
     kind: Literal["slice", "instance"] = "instance"
 
     def spec(self) -> InstanceSpec:
-        """A daemon."""
+        """Ask for a daemon."""
         return InstanceSpec(engine=True)
 
     def run(self, context: Context) -> list[Reading]:
-        """Two containers. Raises BackendError, ScenarioError."""
+        """Go through both. Raises BackendError, ScenarioError."""
         engine, timed = engine_of(context), Timed([])
         self._by_api(engine, timed)
         self._by_client(engine, timed)
@@ -160,7 +160,7 @@ class Life(msgspec.Struct, kw_only=True):
 
 
 class Memory(msgspec.Struct, kw_only=True):
-    """What the daemon itself takes, and what each container that it holds adds to that."""
+    """Memory of the daemon itself, and what each container adds to it."""
 
     name: str = MEMORY.name
     metrics: tuple[Metric, ...] = (MEMORY, MEMORY_EACH)
@@ -171,11 +171,11 @@ class Memory(msgspec.Struct, kw_only=True):
     kind: Literal["slice", "instance"] = "instance"
 
     def spec(self) -> InstanceSpec:
-        """A daemon."""
+        """Ask for a daemon."""
         return InstanceSpec(engine=True)
 
     def run(self, context: Context) -> list[Reading]:
-        """Weigh it before and while containers run. Raises BackendError, ScenarioError."""
+        """Read it before and while containers run. Raises BackendError, ScenarioError."""
         engine, start_ns, containers = engine_of(context), time.monotonic_ns(), list[str]()
         before = engine.memory().bytes
         weighed_ns = time.monotonic_ns()
@@ -198,7 +198,7 @@ class Memory(msgspec.Struct, kw_only=True):
 
 @contextlib.contextmanager
 def removed(engine: Engine, *containers: str) -> Iterator[None]:
-    """Remove containers where what is done inside fails; there it has removed them itself."""
+    """Remove containers if the block fails; otherwise the block has removed them."""
     try:
         yield
     except BaseException:
@@ -209,14 +209,14 @@ def removed(engine: Engine, *containers: str) -> Iterator[None]:
 
 
 def engine_of(context: Context) -> Engine:
-    """The daemon of an arm. Raises ScenarioError where the arm has none."""
+    """Return the daemon of an arm. Raises ScenarioError if it has none."""
     if not isinstance(context.backend, EngineBackend):
         raise ScenarioError(f"{context.backend.name} has no daemon that keeps images and containers")
     return context.backend.engine()
 
 
 def command(argv: tuple[str, ...]) -> str:
-    """Run a client to its end; what it printed, stripped. Raises ScenarioError with its last words."""
+    """Run a client to its end; return its output, stripped. Raises ScenarioError with its message."""
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE_S)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -1,4 +1,4 @@
-"""Memory: bandwidth, latency, and what an idle instance costs the host."""
+"""Memory: bandwidth, latency, and what an idle instance uses on the host."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _latency(output: Output) -> dict[str, float]:
 
 
 class IdleMemory(msgspec.Struct, kw_only=True):
-    """Starts an idle instance, reads what it costs, and stops it."""
+    """Starts an idle instance, reads its memory, and stops it."""
 
     name: str = "memory.per_instance"
     family: str = FAMILY
@@ -66,11 +66,11 @@ class IdleMemory(msgspec.Struct, kw_only=True):
     kind: Literal["slice", "instance"] = "instance"
 
     def spec(self) -> InstanceSpec:
-        """An idle instance without a network."""
+        """Return an idle instance without a network."""
         return InstanceSpec()
 
     def run(self, context: Context) -> list[Reading]:
-        """One start, one reading. A failed start raises BackendError."""
+        """Start one and read once. A failed start raises BackendError."""
         start_ns = time.monotonic_ns()
         with started(context.backend, msgspec.structs.replace(self.spec(), cpus=context.cpus)) as instance:
             time.sleep(SETTLE_S)

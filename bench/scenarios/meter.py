@@ -1,4 +1,4 @@
-"""CPU seconds for each GiB on the wire, counted on the host while the middle of a transfer crosses it."""
+"""CPU seconds of the host per GiB on the wire, counted during the middle of a transfer."""
 
 from __future__ import annotations
 
@@ -11,27 +11,26 @@ from bench.scenarios.base import Reading, ScenarioError
 GIB = 1 << 30
 BACKGROUND_S = 0.03
 MOST_BACKGROUND = 0.2
-"""Share of the host's CPUs that may go to what is neither idle, nor a bystander, nor the transfer: processes
-that come and go. Counted as the transfer's it would make all arms alike; so it is subtracted, and beyond this
-share the reading is invalid."""
+"""Share of the host's CPUs that short-lived other processes may use. Their time would make all arms look
+alike if it counted as the transfer's, so it is subtracted; beyond this share the reading is invalid."""
 
 _POLL_S = 0.004
 _PATIENCE_S = 30.0
 
 
 class Counter(Protocol):
-    """What counts the bytes on the wire."""
+    """Counts the bytes on the wire."""
 
     def sent_bytes(self) -> int:
-        """Bytes carried towards the peer so far."""
+        """Return the bytes sent to the peer so far."""
 
 
 class Meter:
-    """The count of one transfer of `total_bytes`: background(), then watch() beside it, then background().
+    """Measures one transfer of `total_bytes`: background(), watch() during the transfer, background().
 
-    The window opens when an eighth of the bytes have left and closes at seven eighths, so that neither the
-    start of iperf3 nor its end and report are in it. From its busy time that of the background is taken away,
-    which is the mean of a moment before and one after.
+    The window opens after an eighth of the bytes and closes after seven eighths, so that it contains neither
+    the start of iperf3 nor its end and report. The background, which is the mean of a moment before and one
+    after, is subtracted from the window's busy time.
     """
 
     def __init__(self, wire: Counter, total_bytes: int) -> None:
@@ -41,14 +40,14 @@ class Meter:
         self._window: tuple[host_cpu_time.Busy, host_cpu_time.Busy, int] | None = None
 
     def background(self) -> None:
-        """Count for a moment what the host does without us."""
+        """Measure briefly what the host does without the transfer."""
         first = host_cpu_time.read()
         time.sleep(BACKGROUND_S)
         last = host_cpu_time.read()
         self._backgrounds.append(last.since(first) / ((last.at_ns - first.at_ns) / 1e9))
 
     def watch(self) -> None:
-        """Follow a transfer that was just asked for; returns after the window, or when nothing moves."""
+        """Follow a transfer that has just been started; return after the window, or if no bytes move."""
         before = self._wire.sent_bytes()
         if not self._reach(before + self._total // 8):
             return
@@ -57,7 +56,7 @@ class Meter:
             self._window = first, host_cpu_time.read(), self._wire.sent_bytes() - first_bytes
 
     def reading(self, metric: str) -> Reading:
-        """What was counted. Raises ScenarioError when the transfer did not cross the wire in time."""
+        """Return the result. Raises ScenarioError if the transfer did not cross the wire in time."""
         if self._window is None:
             raise ScenarioError(
                 f"{metric}: the middle of the transfer did not cross the wire within {_PATIENCE_S:g} s; is "
@@ -70,7 +69,7 @@ class Meter:
         share = background / first.cpus
         reason = ""
         if share > MOST_BACKGROUND or own_s == 0:
-            reason = f"processes that came and went used {share:.0%} of the host's CPUs beside the transfer"
+            reason = f"short-lived processes used {share:.0%} of the host's CPUs during the transfer"
         return Reading(
             metric=metric,
             value=own_s / sent * GIB,

@@ -1,9 +1,9 @@
-"""Network: one wire to one remote peer for all arms; host, bridge and NAT apart; loopback apart.
+"""Network: all arms use one wire to one remote peer, by host network, bridge or NAT; loopback is separate.
 
-iperf3's figures are the receiver's, so bytes that still wait in a queue when the sender is done do not count.
-`-b 100G` is no limit here: iperf3 3.16 and later looks whether `-n` bytes are through only every 100 ms and,
-with a rate set, goes on sending until then; without, it would idle and count that as time. So a slice ends at
-the first tenth of a second after its bytes, and its figure is bytes over the time they took.
+iperf3's figures are the receiver's, so bytes still in a queue when the sender is done do not count. `-b 100G`
+is not a limit here. iperf3 3.16 and later checks only every 100 ms whether `-n` bytes are sent; with a rate
+set it keeps sending until then, without one it would idle and count that as time. So a slice ends at the
+first tenth of a second after its bytes, and its figure is the bytes over the time they took.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _WAY = {
 
 @runtime_checkable
 class Peer(Protocol):
-    """What a slice needs of the wire (bench.wire.Wire)."""
+    """The part of the wire (bench.wire.Wire) that a slice needs."""
 
     @property
     def peer_address(self) -> str:
@@ -47,20 +47,20 @@ class Peer(Protocol):
         """Set the rate of the wire."""
 
     def sent_bytes(self) -> int:
-        """Bytes carried towards the peer so far."""
+        """Return the bytes sent to the peer so far."""
 
     def iperf_port(self) -> int:
-        """The port of an iperf3 server that is free."""
+        """Return the port of a free iperf3 server."""
 
     def restart_servers(self) -> None:
-        """Fresh servers, after a client that died."""
+        """Restart the servers after a client was killed."""
 
 
 class TransferKind(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of iperf3 slice. `megabytes` are its `-n`, 0.1 to 0.2 s of the wire; `rate` None: unshaped.
+    """One kind of iperf3 slice. `megabytes` is its `-n`, 0.1 to 0.2 s on the wire; `rate` None: not shaped.
 
-    Where it `counts_cpu`, the host's CPU time is the second metric: at 10 Gbit/s, since a slice at 1 Gbit/s
-    takes so little of it that whatever else the host does drowns it.
+    With `counts_cpu`, the host's CPU time is a second metric. That is done at 10 Gbit/s, because a slice at
+    1 Gbit/s uses so little CPU time that other work on the host would hide it.
     """
 
     stem: str
@@ -132,7 +132,7 @@ TRANSFERS = (
 
 
 class OnWire(msgspec.Struct, kw_only=True):
-    """What slices over the wire have in common."""
+    """Base class of slices over the wire."""
 
     name: str
     metrics: tuple[Metric, ...]
@@ -144,18 +144,18 @@ class OnWire(msgspec.Struct, kw_only=True):
     kind: Literal["slice", "instance"] = "slice"
 
     def spec(self) -> InstanceSpec:
-        """An instance on this slice's kind of network."""
+        """Return an instance on this slice's kind of network."""
         return InstanceSpec(network=self.mode)
 
 
 class NetworkSlice(OnWire, kw_only=True):
-    """One iperf3 client in the instance, against the server in the peer."""
+    """An iperf3 client in the instance and a server in the peer."""
 
     transfer: TransferKind
     loads: bool = True
 
     def run(self, context: Context) -> list[Reading]:
-        """One transfer. Raises ScenarioError; the peer's servers are then started anew."""
+        """Transfer once. Raises ScenarioError, after restarting the peer's servers."""
         peer = peer_of(context)
         peer.shape(self.transfer.rate)
         work = Work(self.transfer.megabytes * MEGABYTE, context.extra)
@@ -176,7 +176,7 @@ class NetworkSlice(OnWire, kw_only=True):
         return [*readings(output, self._parse), meter.reading(self.metrics[1].name)]
 
     def argv(self, peer: Peer, size: int) -> tuple[str, ...]:
-        """The command line of a client that sends (or, reversed, takes) `size` bytes."""
+        """Return the command line of a client that sends (reversed: receives) `size` bytes."""
         return (
             *(
                 *PIN,
@@ -196,13 +196,13 @@ class NetworkSlice(OnWire, kw_only=True):
 
 
 class Latency(OnWire, kw_only=True):
-    """Round trips of one byte to the peer."""
+    """Round trips of one byte to the peer and back."""
 
     cost_s: float = 0.07
     every: int = 2
 
     def run(self, context: Context) -> list[Reading]:
-        """One series of round trips over the wire without a rate. Raises ScenarioError."""
+        """Measure one series of round trips over the unshaped wire. Raises ScenarioError."""
         peer = peer_of(context)
         peer.shape(None)
         argv = (
@@ -222,7 +222,7 @@ class Latency(OnWire, kw_only=True):
 
 
 class Loopback(msgspec.Struct, kw_only=True):
-    """iperf3 against itself inside the instance: no device, no bridge, no wire."""
+    """iperf3 client and server inside the instance: no device, bridge or wire."""
 
     name: str = "network.loopback"
     metrics: tuple[Metric, ...] = (
@@ -242,11 +242,11 @@ class Loopback(msgspec.Struct, kw_only=True):
     kind: Literal["slice", "instance"] = "slice"
 
     def spec(self) -> InstanceSpec:
-        """An instance on a bridge: it exists for the other slices anyway."""
+        """Return an instance on a bridge, which exists for other slices anyway."""
         return InstanceSpec(network="bridge")
 
     def run(self, context: Context) -> list[Reading]:
-        """One transfer. Raises ScenarioError."""
+        """Transfer once. Raises ScenarioError."""
         return readings(Worker.of(context).script(loopback_script()), self._parse)
 
     def _parse(self, output: Output) -> dict[str, float]:
@@ -254,7 +254,7 @@ class Loopback(msgspec.Struct, kw_only=True):
 
 
 def loopback_script() -> str:
-    """Shell text: a server for one test, a client that tries until it is there, and the client's JSON."""
+    """Return shell text: a server for one test, a client that retries until it is up, the client's JSON."""
     client = f"iperf3 -c 127.0.0.1 -p {LOOPBACK_PORT} -J -i 0.1 -n 40M -b 100G"
     return (
         f"iperf3 -s -1 -p {LOOPBACK_PORT} >/dev/null 2>&1 & server=$!\n"
@@ -268,7 +268,7 @@ def loopback_script() -> str:
 
 
 def peer_of(context: Context) -> Peer:
-    """The wire of a slice. Raises ScenarioError when there is none."""
+    """Return the wire of a slice. Raises ScenarioError if there is none."""
     if not isinstance(context.wire, Peer):
         raise ScenarioError("the network family needs the wire to the remote peer, and there is none")
     return context.wire

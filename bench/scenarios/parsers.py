@@ -1,6 +1,6 @@
-"""What the tools print → numbers. Pure functions on the text of one run; ParseError says what is missing.
+"""Parse the output of the tools. Pure functions on the text of one run; ParseError names what is missing.
 
-Checked on recorded output of sysbench 1.0.20, stress-ng 0.19, dd (coreutils 9), iperf 3.18, fio 3.39.
+Checked with recorded output of sysbench 1.0.20, stress-ng 0.19, dd (coreutils 9), iperf 3.18, fio 3.39.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.scenarios.tool import ParseError, positive
 
-# A figure is followed by something: an output that was cut may end inside a number.
+# Each pattern requires text after the figure: output that was cut off may end inside a number.
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)"
 _EVENTS = re.compile(rf"events per second:\s+{_NUMBER}\n")
 _MEMORY = re.compile(rf"MiB transferred \({_NUMBER} MiB/sec\)")
@@ -44,7 +44,7 @@ def dd_blocks(text: str, block_bytes: int) -> float:
 
 
 def derived_key(text: str) -> str:
-    """The 32-byte key that `openssl kdf` printed: proof that it did the work."""
+    """Return the 32-byte key that `openssl kdf` printed, as proof that it did the work."""
     found = _KEY.search(text)
     if found is None:
         raise ParseError("no 32-byte key of openssl kdf in the output")
@@ -52,19 +52,19 @@ def derived_key(text: str) -> str:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """Return the JSON object in a tool's output; lines that the tool prints around it are passed over."""
+    """Return the JSON object in a tool's output; lines around it are ignored."""
     start, end = text.find("{"), text.rfind("}")
     try:
         found = json.loads(text[start : end + 1])
     except ValueError as error:
         raise ParseError(f"no JSON object in the output: {error}") from error
     if not isinstance(found, dict):
-        raise ParseError("the JSON in the output is no object")
+        raise ParseError("the JSON in the output is not an object")
     return found
 
 
 def iperf3_received(text: str) -> float:
-    """Bits per second that the receiver took, of `iperf3 -J`. Raises ParseError with iperf3's own error."""
+    """Return the receiver's bits per second, from `iperf3 -J`. Raises ParseError with iperf3's own error."""
     tree = json_object(text)
     if "error" in tree:
         raise ParseError(f"iperf3 says: {tree['error']}")
@@ -72,7 +72,7 @@ def iperf3_received(text: str) -> float:
 
 
 def fio_jobs(text: str) -> dict[str, Any]:
-    """The jobs of fio's JSON by name. Raises ParseError, also for a job that ended with an error."""
+    """Return the jobs of fio's JSON by name. Raises ParseError, also if a job ended with an error."""
     jobs = json_object(text).get("jobs")
     if not isinstance(jobs, list):
         raise ParseError("no jobs in fio's output")
@@ -87,9 +87,9 @@ def fio_jobs(text: str) -> dict[str, Any]:
 
 
 def fio_rate(jobs: dict[str, Any], name: str, action: str) -> float:
-    """Operations per second of a job's reads or writes: the inverse of their mean latency.
+    """Return operations per second of a job's reads or writes: the inverse of their mean latency.
 
-    fio's own `iops` divides by a run time in whole milliseconds and counts the other action's time too.
+    fio's own `iops` divides by a run time in whole milliseconds, which includes the other action.
     """
     return 1e9 / number(jobs, name, action, "lat_ns", "mean")
 

@@ -1,4 +1,4 @@
-"""All workloads and all metrics, by family. A new workload is one entry in a family's file."""
+"""All workloads and all metrics. A new workload is one entry in the file of its family."""
 
 from __future__ import annotations
 

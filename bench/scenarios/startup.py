@@ -1,8 +1,9 @@
-"""Start: request → first instruction, back to back, in phases, and after a gap; → first byte of a server.
+"""Start: from the request to the first instruction (back to back, by phase, after a gap) or a server's first
+byte.
 
-All stamps are the host's. The image is present and the page cache warm; cold starts and pulls are other
-metrics. A visit takes as many starts as fit in a fixed time, at least one, so that a start of a millisecond
-gives many samples for its tail and a start of seconds does not eat the run.
+All stamps are the host's. The image is present and the page cache warm; pulls are other metrics. A visit
+makes as many starts as fit into a fixed time, at least one. So starts of a millisecond give many samples for
+the tail, and starts of seconds do not use up the run.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from bench.scenarios.base import Context, Reading, ScenarioError
 FAMILY = "startup"
 FIRST = ("/opt/ninetynine/first",)
 BACK_TO_BACK_S, MOST_STARTS = 0.4, 40
-"""Per visit; so many that a quick run has the four hundred starts that a bound on p99 takes."""
+"""Per visit: enough for a quick run to have the four hundred starts that a bound on p99 needs."""
 GAP_S, GAPS = 0.1, 2
 PORT = 6399
 POLL_S = 0.0002
@@ -76,7 +77,7 @@ PHASES = {
 
 
 class FirstInstruction(msgspec.Struct, kw_only=True):
-    """Starts of the smallest program. With a gap before each they are `paced` and give no phases."""
+    """Starts of the smallest program. With a gap before each start they are `paced` and report no phases."""
 
     name: str
     metrics: tuple[Metric, ...]
@@ -90,11 +91,11 @@ class FirstInstruction(msgspec.Struct, kw_only=True):
     kind: Literal["slice", "instance"] = "instance"
 
     def spec(self) -> InstanceSpec:
-        """An instance whose main program writes one byte and ends."""
+        """Return an instance whose main program writes one byte and ends."""
         return InstanceSpec(argv=FIRST, until_output=True)
 
     def run(self, context: Context) -> list[Reading]:
-        """As many starts as fit. A failed start raises BackendError."""
+        """Make as many starts as fit. A failed start raises BackendError."""
         spec = msgspec.structs.replace(self.spec(), cpus=context.cpus)
         readings: list[Reading] = []
         end = time.monotonic() + self.time_s
@@ -115,7 +116,7 @@ class FirstInstruction(msgspec.Struct, kw_only=True):
 
 
 class FirstByte(msgspec.Struct, kw_only=True):
-    """Starts of redis-server, until it answers the host."""
+    """Starts of redis-server, each until it answers the host."""
 
     name: str = FIRST_BYTE.name
     metrics: tuple[Metric, ...] = (FIRST_BYTE,)
@@ -126,12 +127,12 @@ class FirstByte(msgspec.Struct, kw_only=True):
     kind: Literal["slice", "instance"] = "instance"
 
     def spec(self) -> InstanceSpec:
-        """An instance on a bridge with redis-server as its main program."""
+        """Return an instance on a bridge with redis-server as its main program."""
         return InstanceSpec(argv=server("0" * 16), network="bridge")
 
     def run(self, context: Context) -> list[Reading]:
-        """One start. Raises BackendError, or ScenarioError when the server never answers."""
-        # The host's arm listens on the host's own addresses for a moment: nobody else is to get in.
+        """Start once. Raises BackendError, or ScenarioError if the server never answers."""
+        # The host's arm listens on the host's own addresses for a moment, so a password keeps others out.
         password = secrets.token_hex(8)
         spec = msgspec.structs.replace(self.spec(), argv=server(password), cpus=context.cpus)
         with started(context.backend, spec) as instance:
@@ -143,7 +144,7 @@ class FirstByte(msgspec.Struct, kw_only=True):
 
 
 def server(password: str) -> tuple[str, ...]:
-    """The command line of redis-server: no persistence, all addresses, a password."""
+    """Return the command line of redis-server: no persistence, all addresses, a password."""
     return (
         *("redis-server", "--port", str(PORT), "--bind", "0.0.0.0", "--requirepass", password),
         *("--save", "", "--appendonly", "no", "--dir", "/tmp"),
@@ -152,7 +153,7 @@ def server(password: str) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def started(backend: Backend, spec: InstanceSpec) -> Iterator[Instance]:
-    """An instance that is stopped again."""
+    """Start an instance; stop it after the block."""
     instance = backend.start(spec)
     try:
         yield instance
@@ -161,7 +162,7 @@ def started(backend: Backend, spec: InstanceSpec) -> Iterator[Instance]:
 
 
 def phase_readings(record: StartRecord) -> list[Reading]:
-    """The phases of a start; those without a name here are summed under `other`."""
+    """Return the phases of a start; unknown ones are summed under `other`."""
     lengths: dict[str, int] = {}
     for name, length_ns in record.phases:
         known = name if name in PHASES else "other"
@@ -174,15 +175,15 @@ def phase_readings(record: StartRecord) -> list[Reading]:
 
 
 def first_answer(address: str, port: int, question: bytes, patience_s: float = PATIENCE_S) -> int:
-    """Connect and ask until the first byte of an answer is there; its CLOCK_MONOTONIC stamp, ns.
+    """Connect and ask until a byte of an answer arrives; return its CLOCK_MONOTONIC stamp, ns.
 
     Raises ScenarioError after `patience_s`, naming the last failure.
     """
     deadline = time.monotonic() + patience_s
     while True:
         try:
-            # A short timeout: a SYN that got lost while the instance's link came up is sent again only
-            # after a second.
+            # A short timeout, because a SYN that is lost while the instance's link comes up is sent again
+            # only after a second.
             with socket.create_connection((address, port), timeout=0.1) as connection:
                 connection.settimeout(max(0.1, deadline - time.monotonic()))
                 connection.sendall(question)

@@ -1,6 +1,6 @@
-"""A slice that is one run of one well-known program: its command line, and how its own figures are read.
+"""A slice that runs one well-known program: its command line, and how its figures are read.
 
-The command line is the same in every environment and its work is fixed, so that only the time can differ.
+The command line is the same for every arm and the work is fixed, so that only the time can differ.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from bench.scenarios.work import Work
 from bench.scenarios.worker import Output, Worker
 
 Command = Callable[[int], tuple[str, ...]]
-"""Units of work → the whole command line that does them."""
+"""Returns the command line for so many units of work."""
 
 Parse = Callable[[Output], Mapping[str, float]]
-"""What a program printed → {metric: value}. Raises ParseError, which is turned into a ScenarioError."""
+"""Parses a program's output into {metric: value}. Raises ParseError, which becomes a ScenarioError."""
 
 PIN = ("/opt/ninetynine/pin",)
-"""Before a program of one thread, and a network's client: the lowest CPU that it may use, in every arm.
+"""Runs a program of one thread, or a network client, on the lowest CPU that it may use, in every arm.
 
-Left to the scheduler a slice is moved or not, by chance: slices of one host then differ by 5 instead of 2 %
+The scheduler would move some slices and not others: slices of one host then differ by 5 instead of 2 %
 (memory.bandwidth), by 1.9 instead of 0.2 to 0.9 % (cpu.integer).
 """
 
 VOLUME = Path("/volume")
-"""Stands in a spec for "a volume"; the measurement puts a directory of the run in its place."""
+"""A placeholder in specs; the measurement replaces it by a directory of the run."""
 
 
 class ParseError(ValueError):
-    """A program's output lacks a figure; the message says which."""
+    """A figure is missing in a program's output; the message names it."""
 
 
 class ToolSlice(msgspec.Struct, kw_only=True):
     """One program, run once in the session's instance. See `bench.scenarios.base.Scenario`.
 
-    `command` gives the command line that does so many `units` of work; `parse` reads figures per unit from
-    its output. All have the same spec and so share one instance a session: without a network, and with the
+    `command` returns the command line for so many `units` of work; `parse` reads the figures per unit from
+    its output. All have the same spec, so they share one instance per session: without a network, with the
     volume that the disk family needs.
     """
 
@@ -58,11 +58,11 @@ class ToolSlice(msgspec.Struct, kw_only=True):
     kind: Literal["slice", "instance"] = "slice"
 
     def spec(self) -> InstanceSpec:
-        """The instance it runs in."""
+        """Return the instance that all slices without a network share."""
         return InstanceSpec(volume=VOLUME)
 
     def run(self, context: Context) -> list[Reading]:
-        """Run the program once. Raises ScenarioError with the program's words."""
+        """Run the program once. Raises ScenarioError with the program's output."""
         work = Work(self.units, context.extra)
         output = Worker.of(context).run(self.command(work.done))
         return work.nominal(readings(output, self.parse), self.metrics)
@@ -81,7 +81,7 @@ def readings(output: Output, parse: Parse) -> list[Reading]:
 
 
 def positive(value: float, what: str) -> float:
-    """Return `value`, which has to be a finite number above 0. Raises ParseError."""
+    """Return `value`, which must be finite and above 0. Raises ParseError."""
     if not 0.0 < value < float("inf"):
         raise ParseError(f"{what} is {value}, expected a number above 0")
     return value

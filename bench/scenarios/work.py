@@ -1,7 +1,7 @@
-"""Fixed work in whole units, and more of it for the positive control.
+"""Fixed work in whole units, and additional work for the positive control.
 
-The control does `extra` more real work in a slice and its figure is told as if it had done the nominal work
-alone. So its true performance is units / done of the host's, and a run with enough power has to find it.
+The control really does `extra` more work in a slice, but its figure is computed as if it had done the nominal
+work. So its true performance is units / done of the host's, which a run with enough power must detect.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bench.scenarios.base import Reading
 
 
 class Work(msgspec.Struct, frozen=True):
-    """`units` of nominal work, and a share `extra` of it on top.
+    """`units` of nominal work, and the share `extra` on top.
 
     Every slice has units that are a multiple of 50, for which 2 % is a whole number of units.
     """
@@ -25,19 +25,19 @@ class Work(msgspec.Struct, frozen=True):
 
     @property
     def done(self) -> int:
-        """Units that are really done: the nearest whole number."""
+        """Units that are really done, rounded to a whole number."""
         return self.units + round(self.units * self.extra)
 
     @property
     def factor(self) -> float:
-        """Work done for each unit of nominal work: 1 without extra work, 1.02 with 2 % of it."""
+        """Work done per unit of nominal work: 1 without extra work, 1.02 with 2 %."""
         return self.done / self.units
 
     def nominal(self, readings: Iterable[Reading], metrics: Sequence[Metric]) -> list[Reading]:
-        """Figures per unit of work that was done → figures per unit of nominal work.
+        """Convert figures per unit of work done to figures per unit of nominal work.
 
-        A rate (higher is better) falls by `factor`, a time or cost for each unit rises by it. Without extra
-        work all stay as they are.
+        A rate (higher is better) is divided by `factor`, a time or cost per unit multiplied. Without extra
+        work nothing changes.
         """
         if self.done == self.units:
             return list(readings)

@@ -1,13 +1,13 @@
-"""A shell inside an instance that runs one program after another and says where each ends.
+"""A shell inside an instance that runs one program after another and marks the end of each.
 
-The shell is any POSIX `sh` that reads commands from its standard input. It is told to run each program in a
-child of its own, with standard error joined to standard output and no input, and then to print the exit
-status and a marker that no program can know:
+The shell is any POSIX `sh` that reads commands from its standard input. It runs each program in a child, with
+standard error joined to standard output and no input, and then prints the exit status and a marker that no
+program can guess:
 
     (exec sysbench cpu run) </dev/null 2>&1; printf '\\n%d %s\\n' $? 7c0e…
 
-The line break before the status is ours: output that lacks a final one cannot hide the marker. A `Worker`
-keeps no state, so that wrapping a channel costs nothing and needs no greeting.
+The line break before the status is ours, so that output without a final one cannot hide the marker. A
+`Worker` keeps no state, so wrapping a channel costs nothing.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from bench.backends.base import BackendError, Channel
 from bench.scenarios.base import Context, ScenarioError
 
 SHELL = ("/bin/sh",)
-"""What to `Instance.open` for a worker."""
+"""The program to `Instance.open` for a worker."""
 
 TIMEOUT_S = 60.0
-"""Far beyond any slice, also under emulation: a slice that takes so long is broken."""
+"""Far more than any slice needs, even under emulation."""
 
 _SHOWN = 600
-"""Bytes of a failed program's output that its error message shows."""
+"""Bytes of a failed program's output in its error message."""
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
     """What a program printed (both outputs in order), and host stamps around it, nanoseconds.
 
-    `start_ns` is taken before the command is sent and `end_ns` when the marker has come back, so the stamps
-    enclose the shell's fork and the channel's way there and back.
+    `start_ns` is taken before the command is sent and `end_ns` when the marker has arrived, so the stamps
+    include the shell's fork and the channel's round trip.
     """
 
     argv: tuple[str, ...]
@@ -78,7 +78,8 @@ class Worker:
     ) -> Output:
         """Run a program to its end. Raises ScenarioError on exit status ≠ 0, a timeout, or a dead shell.
 
-        `meanwhile` is called on the host once the program was asked for; it should be back before its end.
+        `meanwhile` is called on the host after the command was sent; it should return before the program
+        ends.
         """
         return self._run(tuple(argv), f"exec {shlex.join(argv)}", timeout_s, meanwhile)
 
@@ -107,7 +108,7 @@ class Worker:
 
 
 def split_answer(raw: bytes, marker: str) -> tuple[str, int]:
-    """Split what came back into the program's own output and its exit status.
+    """Split the answer into the program's own output and its exit status.
 
     Raises ScenarioError when the last line is not `STATUS MARKER`.
     """

@@ -35,7 +35,7 @@ def test_stat_takes_idle_with_iowait_and_stolen_of_all_cpus():
     assert host_cpu_time.parse_stat(text, 100) == (2030 * 10_000_000, 9 * 10_000_000)
 
 
-def test_stolen_and_bystanders_time_is_not_busy():
+def test_stolen_and_other_processes_time_is_not_busy():
     earlier = host_cpu_time.Busy(0, 0, 2, 0, {7: 100, 8: 50})
     later = host_cpu_time.Busy(1_000, 300, 2, 200, {7: 400, 9: 5})
     assert later.since(earlier) == pytest.approx((2_000 - 300 - 200 - 300 - 5) / 1e9)
@@ -59,7 +59,7 @@ def test_a_childs_work_is_counted_and_our_own_is_not():
     first, end = host_cpu_time.read(), time.process_time() + 0.15
     while time.process_time() < end:
         pass
-    earlier, later = (one.bystanders[os.getpid()] for one in (first, host_cpu_time.read()))
+    earlier, later = (one.others[os.getpid()] for one in (first, host_cpu_time.read()))
     assert later - earlier > 100_000_000
 
 
@@ -97,4 +97,4 @@ def test_a_background_beyond_its_share_makes_the_reading_invalid():
     meter._backgrounds = [host_cpu_time.read().cpus * 0.5]
     reading = meter.reading("network.cpu_per_gib.host")
     assert not reading.valid
-    assert reading.reason == ("processes that came and went used 50% of the host's CPUs beside the transfer")
+    assert reading.reason == ("short-lived processes used 50% of the host's CPUs during the transfer")

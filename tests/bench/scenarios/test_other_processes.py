@@ -1,6 +1,6 @@
 import os
 
-from bench.scenarios.idle_containers import Bystanders, spent_ns
+from bench.scenarios.other_processes import OtherProcesses, spent_ns
 
 
 def process(proc, pid, parent, ns=0, namespace="pid:[1]"):
@@ -13,7 +13,7 @@ def process(proc, pid, parent, ns=0, namespace="pid:[1]"):
     (home / "ns/pid").symlink_to(namespace)
 
 
-def test_neither_kernel_threads_nor_descendants_nor_containers_are_bystanders(tmp_path):
+def test_neither_kernel_threads_nor_descendants_nor_containers_are_counted(tmp_path):
     process(tmp_path, 1, 0, 10)
     process(tmp_path, 2, 0)
     process(tmp_path, 3, 2)
@@ -22,20 +22,20 @@ def test_neither_kernel_threads_nor_descendants_nor_containers_are_bystanders(tm
     process(tmp_path, 61, 60)
     process(tmp_path, 70, 1, 700)
     process(tmp_path, 80, 70, namespace="pid:[2]")
-    assert Bystanders(50, tmp_path).read() == {1: 10, 50: 500, 70: 700}
+    assert OtherProcesses(50, tmp_path).read() == {1: 10, 50: 500, 70: 700}
 
 
 def test_a_descendant_stays_one_when_its_parent_is_gone(tmp_path):
     process(tmp_path, 50, 1)
     process(tmp_path, 60, 50)
-    bystanders = Bystanders(50, tmp_path)
-    assert 60 not in bystanders.read()
+    others = OtherProcesses(50, tmp_path)
+    assert 60 not in others.read()
     (tmp_path / "60/stat").write_text("60 (name) S 1 0 0")
-    assert 60 not in bystanders.read()
+    assert 60 not in others.read()
 
 
 def test_here_we_are_one_ourselves():
-    first = Bystanders().read()
+    first = OtherProcesses().read()
     assert first[os.getpid()] > 0
 
 

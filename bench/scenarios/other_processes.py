@@ -1,8 +1,9 @@
-"""CPU time of processes that have nothing to do with a transfer, so that it can be taken out of the host's.
+"""CPU time of processes that have nothing to do with a transfer, to be subtracted from the host's.
 
-A bystander is this process itself, or a process of the host that does not descend from it: not a kernel
-thread (whose work may well be the transfer's), and not in a pid namespace of its own (a container of a daemon
-that was there before us). What comes and goes within a window is missed; the background takes its share.
+These are this process itself, and processes of the host that do not descend from it. Kernel threads are not
+among them, because their work may belong to the transfer; nor are processes in another pid namespace, which
+may be the container of a daemon that was running before. Processes that start and end within a window are
+missed; the background measurement covers them.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from pathlib import Path
 _KTHREADD = 2
 
 
-class Bystanders:
-    """Finds bystanders and reads their CPU time; remembers who is one, for a process's parent may change."""
+class OtherProcesses:
+    """Finds these processes and reads their CPU time; remembers them, because a process's parent may
+    change."""
 
     def __init__(self, own: int | None = None, proc: Path = Path("/proc")) -> None:
         self._own = os.getpid() if own is None else own
@@ -22,12 +24,12 @@ class Bystanders:
         self._known: dict[int, bool] = {}
 
     def read(self) -> dict[int, int]:
-        """Nanoseconds on a CPU so far, by pid."""
+        """Return nanoseconds on a CPU so far, by pid."""
         pids = [int(name) for name in os.listdir(self._proc) if name.isdigit()]  # noqa: PTH208 - a Path each is slow
         self._known = {pid: self._known[pid] for pid in pids if pid in self._known}
-        return {pid: self._on_cpu_ns(pid) for pid in pids if self._is_bystander(pid)}
+        return {pid: self._on_cpu_ns(pid) for pid in pids if self._is_other(pid)}
 
-    def _is_bystander(self, pid: int) -> bool:
+    def _is_other(self, pid: int) -> bool:
         known = self._known.get(pid)
         if known is None:
             known = self._known[pid] = self._classify(pid)
@@ -59,7 +61,7 @@ class Bystanders:
             return True
 
     def _on_cpu_ns(self, pid: int) -> int:
-        """Of all its threads; 0 where the kernel does not count it, or the process is gone."""
+        """Return the sum over its threads; 0 if the kernel does not count it, or the process is gone."""
         try:
             threads = os.listdir(f"{self._proc}/{pid}/task")  # noqa: PTH208 - as above
         except OSError:
@@ -81,5 +83,5 @@ class Bystanders:
 
 
 def spent_ns(earlier: dict[int, int], later: dict[int, int]) -> int:
-    """CPU time between two readings, of those that are in the later one. New ones count from their start."""
+    """Return the CPU time between two readings of the processes in the later one; new ones count in full."""
     return sum(max(0, now - earlier.get(pid, 0)) for pid, now in later.items())
