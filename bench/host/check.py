@@ -1,7 +1,7 @@
-"""One line of the doctor, and how most of them are made: read a small file, compare, say what it does.
+"""A check of the doctor, and helpers for checks: most read a small file and compare its content.
 
 `bad` prevents measuring, `warn` makes results worse or less comparable, `ok` is fine, `unknown` means that
-the host does not tell. `effect` begins with the metrics or families it touches and a colon.
+the host does not show it. `effect` begins with the affected metrics or families and a colon.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ State = Literal["ok", "warn", "bad", "unknown"]
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found, what it can do to which metrics, and how to fix it ("" where nothing has to be)."""
+    """What was found, its effect on metrics, and how to fix it ("" if there is nothing to fix)."""
 
     name: str
     state: State
@@ -27,10 +27,10 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """A check that is one file below /proc or /sys: the first of `paths` that is there.
+    """A check of one file below /proc or /sys: the first of `paths` that exists.
 
-    fine: whether its text, stripped, is harmless. fix: what helps when it is not; `{path}` is the file.
-    absent: what to say where no such file is.
+    fine: whether its text, stripped, is harmless. fix: what to do if not; `{path}` is the file. absent: what
+    to show if there is no such file.
     """
 
     name: str
@@ -38,11 +38,11 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     fine: Callable[[str], bool]
     effect: str
     fix: str
-    absent: str = "the host does not tell"
+    absent: str = "the host does not show it"
     shown: Callable[[str], str] = str
 
     def look(self, root: Path = Path("/")) -> Check:
-        """The check of the host whose files lie below `root`."""
+        """Check the host whose files are below `root`."""
         for path in self.paths:
             if found := text(root / path):
                 fine = self.fine(found)
@@ -54,12 +54,12 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def one_of(*texts: str) -> Callable[[str], bool]:
-    """A file is fine when it says one of these."""
+    """Return a test for `Fact.fine`: the text is one of these."""
     return lambda found: found in texts
 
 
 def text(path: Path) -> str:
-    """A small file's text, stripped; "" where it cannot be read."""
+    """Return a small file's text, stripped; "" if it cannot be read."""
     try:
         return path.read_text(errors="replace").strip()
     except OSError:
@@ -67,19 +67,19 @@ def text(path: Path) -> str:
 
 
 def number(path: Path) -> int | None:
-    """A file that is one whole number; None where it is not."""
+    """Return the whole number in a file, None if it contains anything else."""
     found = text(path)
     return int(found) if re.fullmatch(r"-?\d+", found) else None
 
 
 def chosen(found: str) -> str:
-    """`always [madvise] never` → `madvise`; a text without brackets as it is."""
+    """`always [madvise] never` → `madvise`; text without brackets is returned as it is."""
     picked = re.search(r"\[([^\]]+)\]", found)
     return picked[1] if picked else found
 
 
 def cpu_set(found: str) -> frozenset[int]:
-    """The kernel's list form, `0-3,8` → {0, 1, 2, 3, 8}; what is no list gives the empty set."""
+    """Parse the kernel's list format: `0-3,8` → {0, 1, 2, 3, 8}; anything else gives the empty set."""
     if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", found):
         return frozenset()
     cpus: set[int] = set()
@@ -101,6 +101,6 @@ def cpu_list(cpus: Iterable[int]) -> str:
 
 
 def meminfo(root: Path, key: str) -> int | None:
-    """A figure of /proc/meminfo in bytes, None where it is not there."""
+    """Return a figure of /proc/meminfo in bytes, None if it is missing."""
     found = re.search(rf"^{re.escape(key)}:\s+(\d+) kB", text(root / "proc/meminfo"), re.MULTILINE)
     return int(found[1]) * 1024 if found else None

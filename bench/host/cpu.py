@@ -1,4 +1,4 @@
-"""Processors: what moves their clock, which share a core or a node, and which the arms will run on."""
+"""Checks of processors: clock frequency, shared cores and nodes, the CPUs for the arms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FACTS = (
         name="turbo",
         paths=(f"{CPUS}/intel_pstate/no_turbo",),
         fine=one_of("1"),
-        effect="cpu, memory: the clock depends on heat and on the neighbour's work",
+        effect="cpu, memory: the clock frequency depends on heat and on work on other cores",
         fix="ninetynine tune, or: echo 1 > {path}",
         shown=lambda found: "off" if found == "1" else "on",
     ),
@@ -25,7 +25,7 @@ FACTS = (
         name="turbo",
         paths=(f"{CPUS}/cpufreq/boost",),
         fine=one_of("0"),
-        effect="cpu, memory: the clock depends on heat and on the neighbour's work",
+        effect="cpu, memory: the clock frequency depends on heat and on work on other cores",
         fix="ninetynine tune, or: echo 0 > {path}",
         shown=lambda found: "off" if found == "0" else "on",
         absent="neither intel_pstate nor a boost switch here (usual inside a VM)",
@@ -34,14 +34,14 @@ FACTS = (
         name="clocksource",
         paths=("sys/devices/system/clocksource/clocksource0/current_clocksource",),
         fine=one_of(*FAST_CLOCKS),
-        effect="startup, network.latency: a slow clock takes a system call for each stamp",
+        effect="startup, network.latency: a slow clock needs a system call for each stamp",
         fix="boot with clocksource=tsc",
     ),
     Fact(
         name="nmi watchdog",
         paths=("proc/sys/kernel/nmi_watchdog",),
         fine=one_of("0"),
-        effect="cpu: an interrupt of every CPU every few seconds, and one performance counter less",
+        effect="cpu: an interrupt on every CPU every few seconds",
         fix="ninetynine tune, or: sysctl kernel.nmi_watchdog=0",
         shown=lambda found: "off" if found == "0" else "on",
     ),
@@ -49,7 +49,7 @@ FACTS = (
 
 
 def checks(root: Path, cpus: Sequence[int]) -> Iterator[Check]:
-    """All checks of this module. cpus: those planned for every arm."""
+    """Yield all checks of this module. cpus: those planned for every arm."""
     yield placement(root, cpus)
     yield governor(root, cpus)
     intel, boost, *others = FACTS
@@ -63,7 +63,7 @@ def checks(root: Path, cpus: Sequence[int]) -> Iterator[Check]:
 
 
 def placement(root: Path, cpus: Sequence[int]) -> Check:
-    """Which CPUs every arm gets, and whether anything else is kept off them."""
+    """Check which CPUs every arm gets, and whether other work is kept off them."""
     isolated = cpu_set(text(root / CPUS / "isolated"))
     online = cpu_set(text(root / CPUS / "online"))
     found = f"CPUs {cpu_list(cpus)} for every arm: the first two this process may use, or --cpus"
@@ -71,7 +71,7 @@ def placement(root: Path, cpus: Sequence[int]) -> Check:
         found += f"; network: clients on {cpus[0]}, the peer's servers on {cpus[-1]}"
     if online:
         found += f"; online: {cpu_list(online)}"
-    effect = "all metrics: every other process may run on the same CPUs in the middle of a slice"
+    effect = "all metrics: other processes may run on the same CPUs during a slice"
     if cpus and set(cpus) <= isolated:
         return Check(name="placement", state="ok", found=f"{found}; isolated", effect=effect)
     if len(cpus) < 2:
@@ -82,8 +82,8 @@ def placement(root: Path, cpus: Sequence[int]) -> Check:
 
 
 def governor(root: Path, cpus: Sequence[int]) -> Check:
-    """The frequency governors of the planned CPUs."""
-    effect = "cpu, memory, startup: the clock rises during a slice"
+    """Check the frequency governors of the planned CPUs."""
+    effect = "cpu, memory, startup: the clock frequency rises during a slice"
     found = {text(root / CPUS / f"cpu{cpu}/cpufreq/scaling_governor") for cpu in cpus} - {""}
     if not found:
         absent = "no cpufreq here (usual inside a VM)"
@@ -96,12 +96,12 @@ def governor(root: Path, cpus: Sequence[int]) -> Check:
 
 
 def smt(root: Path, cpus: Sequence[int]) -> Check:
-    """Hardware threads that share a core, with each other or with work that is not ours."""
+    """Check for hardware threads that share a core, with each other or with other work."""
     effect = "cpu, memory: a busy sibling thread takes up to half of a core"
     control = text(root / CPUS / "smt/control")
     siblings = {cpu: cpu_set(text(root / CPUS / f"cpu{cpu}/topology/thread_siblings_list")) for cpu in cpus}
     if not control and not any(siblings.values()):
-        return Check(name="smt", state="unknown", found="the host does not tell", effect=effect)
+        return Check(name="smt", state="unknown", found="the host does not show it", effect=effect)
     shared = sorted({cpu_list(group) for group in siblings.values() if len(group) > 1})
     if not shared:
         return Check(
@@ -118,8 +118,8 @@ def smt(root: Path, cpus: Sequence[int]) -> Check:
 
 
 def numa(root: Path, cpus: Sequence[int]) -> Check:
-    """Whether the planned CPUs lie on one memory node."""
-    effect = "memory, cpu: memory of another node is up to twice as far"
+    """Check whether the planned CPUs are on one memory node."""
+    effect = "memory, cpu: memory of another node takes up to twice as long"
     folders = sorted((root / "sys/devices/system/node").glob("node[0-9]*"))
     nodes = {folder.name: cpu_set(text(folder / "cpulist")) for folder in folders}
     if not nodes:
@@ -133,8 +133,8 @@ def numa(root: Path, cpus: Sequence[int]) -> Check:
 
 
 def throttling(root: Path, cpus: Sequence[int]) -> Check:
-    """How often cores were slowed down for heat, and how hot the zones are."""
-    effect = "cpu, memory: the clock falls as the machine gets hot, in later slices more than in early ones"
+    """Check how often cores were throttled for heat, and how hot the zones are."""
+    effect = "cpu, memory: the clock frequency falls as the machine gets hot, so later slices are slower"
     counts = [
         count
         for cpu in cpus
@@ -159,17 +159,17 @@ def throttling(root: Path, cpus: Sequence[int]) -> Check:
 
 
 def kernel(root: Path) -> Check:
-    """How often the kernel ticks and whether it preempts itself."""
+    """Check the frequency of the kernel's tick, and preemption."""
     effect = "startup, network.latency: ticks and preemption decide when a woken program runs"
     version = text(root / "proc/sys/kernel/version")
     preempt = re.search(r"PREEMPT\w*", version)
     dynamic = chosen(text(root / "sys/kernel/debug/sched/preempt"))
     tick = re.search(r"^CONFIG_HZ=(\d+)$", _config(root), re.MULTILINE)
-    parts = [preempt[0].lower() if preempt else "no preemption named"] if version else []
+    parts = [preempt[0].lower() if preempt else "no preemption shown"] if version else []
     parts += [f"now {dynamic}"] if dynamic else []
     parts += [f"{tick[1]} Hz"] if tick else []
     if not parts:
-        return Check(name="kernel", state="unknown", found="the kernel does not tell", effect=effect)
+        return Check(name="kernel", state="unknown", found="the kernel does not show it", effect=effect)
     return Check(name="kernel", state="ok", found=", ".join(parts), effect=effect)
 
 

@@ -1,6 +1,6 @@
-"""Who the host is: all that two runs must share to be compared, and all that may explain a result.
+"""The host's identity: what two runs must share to be comparable, and what may explain a result.
 
-Read from /proc, /sys and the tools' own `--version`; nothing is changed. Missing facts are "" or "unknown".
+Read from /proc, /sys and the tools' `--version`; nothing is changed. Missing facts are "" or "unknown".
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ IMAGE_TOOLS = (
 
 
 def fingerprint(storage: Path, root: Path = Path("/")) -> Fingerprint:
-    """The host as it is now. `storage` is where images and writable layers lie; `root` is for tests."""
+    """Return the host as it is now. `storage` is the directory of images and layers; `root` is for tests."""
     uname = platform.uname()
     return Fingerprint(
         machine_id=_machine_id(root),
@@ -84,7 +84,7 @@ def fingerprint(storage: Path, root: Path = Path("/")) -> Fingerprint:
 
 
 def versions(rootfs: Path) -> dict[str, str]:
-    """Versions of what a result depends on: our packages, and the tools inside the image (`image/fio`)."""
+    """Return versions of what a result depends on: our packages, and tools in the image (`image/fio`)."""
     found: dict[str, str] = {}
     for name in PACKAGES:
         try:
@@ -95,7 +95,7 @@ def versions(rootfs: Path) -> dict[str, str]:
 
 
 def image_tools(rootfs: Path) -> dict[str, str]:
-    """Versions of the workload tools, from the image's own package database."""
+    """Return versions of the workload tools, from the image's package database."""
     try:
         text = (rootfs / "var/lib/dpkg/status").read_text(errors="replace")
     except OSError:
@@ -110,7 +110,7 @@ def image_tools(rootfs: Path) -> dict[str, str]:
 
 
 def host_tools() -> dict[str, str]:
-    """First line of each tool's version output; a tool that is not there is left out."""
+    """Return the first line of each tool's version output; a missing tool is left out."""
     found: dict[str, str] = {}
     for name, argv in TOOLS.items():
         path = shutil.which(argv[0], path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
@@ -127,7 +127,7 @@ def host_tools() -> dict[str, str]:
 
 
 def cgroup_layout(root: Path = Path("/")) -> str:
-    """`v2`, `v1`, `hybrid` (v1 controllers beside a v2 tree) or `none`, from the mount table."""
+    """Return `v2`, `v1`, `hybrid` (v1 controllers and a v2 tree) or `none`, from the mount table."""
     kinds = {kind for _, _, kind in mounts(root)}
     if "cgroup2" in kinds:
         return "hybrid" if "cgroup" in kinds else "v2"
@@ -135,7 +135,7 @@ def cgroup_layout(root: Path = Path("/")) -> str:
 
 
 def filesystem(path: Path, root: Path = Path("/")) -> str:
-    """`ext4 (/dev/sda1)` of the mount that `path` (or its nearest existing parent) lies on."""
+    """Return `ext4 (/dev/sda1)` of the mount that contains `path` or its nearest existing parent."""
     real = path.resolve()
     best = ("", "unknown", "")
     for source, target, kind in mounts(root):
@@ -146,7 +146,7 @@ def filesystem(path: Path, root: Path = Path("/")) -> str:
 
 
 def mounts(root: Path = Path("/")) -> list[tuple[str, str, str]]:
-    """(source, target, type) of each mount of this process, in mount order."""
+    """Return (source, target, type) of each mount of this process, in mount order."""
     try:
         lines = (root / "proc/self/mounts").read_text().splitlines()
     except OSError:
@@ -156,7 +156,7 @@ def mounts(root: Path = Path("/")) -> list[tuple[str, str, str]]:
 
 
 def _machine_id(root: Path) -> str:
-    """systemd's machine id hashed (it is meant to stay private), or else what the hardware says of itself."""
+    """Return a hash of systemd's machine id (which should stay private), else of facts on the hardware."""
     known = _text(root / "etc/machine-id") or _text(root / "var/lib/dbus/machine-id")
     if not known:
         known = "/".join((socket.gethostname(), _cpu_model(root), str(_memory_bytes(root))))
@@ -187,7 +187,7 @@ def _mitigations(root: Path) -> dict[str, str]:
 
 
 def virtualization(root: Path) -> str:
-    """What this host itself runs in, as far as the CPU and the firmware tell."""
+    """Return whether this host is a virtual machine, as far as CPU and firmware show it."""
     hypervisor = " hypervisor" in _text(root / "proc/cpuinfo")
     vendor = _text(root / "sys/class/dmi/id/sys_vendor")
     product = _text(root / "sys/class/dmi/id/product_name")

@@ -1,9 +1,8 @@
-"""From this host's noise to the minutes of measuring that a verdict on 1 % will take here.
+"""Forecast the minutes of measuring that a verdict on 1 % takes on this host, from its noise.
 
 Runs are simulated: an arm that truly loses between nothing and half of the margin, session medians as noisy
-as the self-test found them, looks as the plan has them, and each session as long as its slices that are still
-undecided. So the forecast holds what a run does: all metrics must be decided, and the noisiest decides the
-time. Pure.
+as in the self-test, the plan's looks, and each session as long as its undecided slices. So the forecast
+models a whole run: all metrics must be decided, and the noisiest one determines the time. Pure.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ from bench.stats.sequential import level
 
 MARGIN, ALPHA = 0.99, 0.05
 LOSS = 0.5
-"""The most a simulated arm loses, as a share of the margin. Nothing at all would be the best case, not the
-usual one: who loses 0.3 % of the 1 % needs twice the sessions of who loses nothing."""
+"""The most that a simulated arm loses, as a share of the margin. No loss would be the best case, not the
+usual one: an arm that loses 0.3 % needs twice the sessions of one that loses nothing."""
 
 RUNS = 2000
-"""Simulated runs: the median number of sessions is then known to one session."""
+"""Simulated runs: enough to know the median number of sessions to one session."""
 
 TYPICAL, NEARLY_ALL = 0.5, 0.9
-"""Shares of runs that are decided by the two times that are told."""
+"""Shares of runs that are decided by the two reported times."""
 
 Floats = NDArray[np.float64]
 
@@ -43,7 +42,7 @@ Floats = NDArray[np.float64]
 class MetricForecast(msgspec.Struct, frozen=True, kw_only=True):
     """One metric of one arm. sessions, minutes: half of the runs have its verdict by then; *_most: 9 of 10.
 
-    session_sd: of a session's median log-ratio. from_metric: whose noise was taken. `inf` is told as None.
+    session_sd: of a session's median log-ratio. from_metric: whose noise was used. None stands for infinite.
     """
 
     metric: str
@@ -58,7 +57,7 @@ class MetricForecast(msgspec.Struct, frozen=True, kw_only=True):
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     """All primary metrics of the families; minutes: until every one is decided, in half and in 9 of 10 runs.
 
-    share: of simulated runs that decide all of them inside the profile's sessions and budget.
+    share: of simulated runs that decide all of them within the profile's sessions and budget.
     """
 
     profile: str
@@ -74,14 +73,14 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fits(self) -> bool:
-        """Whether a run of this profile decides all of them more often than not."""
+        """Whether most runs of this profile decide all of them."""
         return self.share >= TYPICAL
 
 
 class SessionCosts(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds of one session: for each scenario, and what is spent whatever is measured.
+    """Seconds of one session: by scenario, and the overhead that does not depend on them.
 
-    fit: the share of the planned visits that the run's clock has room for, at the pace of this host.
+    fit: the share of the planned visits that fit into the budget at the pace of this host.
     """
 
     scenarios: dict[str, float]
@@ -92,7 +91,7 @@ class SessionCosts(msgspec.Struct, frozen=True, kw_only=True):
 def forecast(
     noise: Noise, plan: Plan, scenarios: Mapping[str, Scenario], profile: Profile, arm: str
 ) -> Forecast:
-    """The minutes by metric for `arm` in this plan. A metric without any noise known is left out."""
+    """Forecast the minutes by metric for `arm` in this plan. Metrics without known noise are left out."""
     cost = session_costs(plan, scenarios, profile, noise.slices)
     looks = plan.looks or Looks(first=plan.sessions, last=plan.sessions)
     rng = np.random.default_rng(plan.seed)
@@ -132,14 +131,15 @@ def forecast(
 
 
 def _asks_for_one_percent(scenario: Scenario) -> bool:
-    """Not what a whole instance costs: those claims have other margins."""
+    """Whether its claims are on 1 %: those on whole instances have other margins."""
     return scenario.family in FAMILIES and scenario.kind == "slice"
 
 
 def session_costs(
     plan: Plan, scenarios: Mapping[str, Scenario], profile: Profile, slices: Mapping[str, float]
 ) -> SessionCosts:
-    """Seconds of a session of the plan, its slices taken as long as they were here (`slices`, seconds)."""
+    """Return the seconds of a session of the plan, with slices as long as measured here (`slices`,
+    seconds)."""
     usual = [slices[name] / scenarios[name].cost_s for name in slices if name in scenarios]
     slower = float(np.median(usual)) if usual else 1.0
     visits: dict[str, float] = {}
@@ -162,8 +162,8 @@ def session_costs(
 
 
 def noise_of(metric: str, family: str, spreads: Sequence[Spread]) -> Spread | None:
-    """The noise that speaks for a metric: its own, that of another way of the same kind (`….host` for
-    `….bridge`), else the noisiest of its family; None where the family was not tested."""
+    """Return the noise to use for a metric: its own, that of another network mode (`….host` for `….bridge`),
+    else the noisiest of its family; None if the family was not tested."""
     own = {one.metric: one for one in spreads}
     if metric in own:
         return own[metric]
@@ -174,7 +174,7 @@ def noise_of(metric: str, family: str, spreads: Sequence[Spread]) -> Spread | No
 
 
 def stopping(sd: float, looks: Looks, rng: np.random.Generator, runs: int = RUNS) -> Floats:
-    """Sessions after which each simulated run has its verdict, shape (runs,); inf: not by the last look."""
+    """Return after how many sessions each simulated run has its verdict, shape (runs,); inf: never."""
     last = looks.last
     truth = rng.uniform(LOSS * math.log(MARGIN), 0.0, (runs, 1))
     medians = truth + rng.normal(0.0, max(sd, 1e-9), (runs, last))
@@ -193,14 +193,14 @@ def stopping(sd: float, looks: Looks, rng: np.random.Generator, runs: int = RUNS
 
 
 class Timeline:
-    """When a session of a simulated run ends, given after which session each scenario is left out."""
+    """When each session of a simulated run ends, given the session after which each scenario is left out."""
 
     def __init__(self, cost: SessionCosts, stops: Mapping[str, Floats], looks: Looks) -> None:
         self.cost = cost
         self.looks = looks
         spent = np.zeros((RUNS, looks.last + 1))
         numbers = np.arange(1, looks.last + 1)
-        # What decides no claim is measured up to the first look only.
+        # Scenarios that decide no claim are measured up to the first look only.
         first = np.full(RUNS, float(looks.first))
         for name, seconds in cost.scenarios.items():
             present = numbers[None, :] <= stops.get(name, first)[:, None]
@@ -209,14 +209,14 @@ class Timeline:
         self._end = np.cumsum(spent, axis=1)
 
     def seconds(self, sessions: Floats) -> Floats:
-        """Seconds until session `sessions` of each run is over; inf stays inf."""
+        """Return the seconds until session `sessions` of each run ends; inf stays inf."""
         finite = np.isfinite(sessions)
         index = np.where(finite, sessions, 0).astype(np.int64)
         ends = self._end[np.arange(len(sessions)) % RUNS, index]
         return np.where(finite, ends, np.inf)
 
     def longer(self, scenario: str, sessions: float) -> float:
-        """Seconds of a run that goes on beyond the last look, for one scenario alone."""
+        """Return the seconds of a run that continues after the last look, for one scenario only."""
         planned = float(np.median(self._end[:, self.looks.last]))
         each = self.cost.overhead + self.cost.scenarios.get(scenario, 0.0)
         return planned + max(0.0, sessions - self.looks.last) * each
@@ -241,15 +241,15 @@ def _metric(
         metric=metric,
         from_metric=known.metric,
         session_sd=round(sd, 5),
-        sessions=_told(sessions[0], 0),
-        sessions_most=_told(sessions[1], 0),
-        minutes=_told(minutes[0], 2),
-        minutes_most=_told(minutes[1], 2),
+        sessions=_finite(sessions[0], 0),
+        sessions_most=_finite(sessions[1], 0),
+        minutes=_finite(minutes[0], 2),
+        minutes_most=_finite(minutes[1], 2),
     )
 
 
 def _beyond(seconds: Floats, share: float, by_metric: Sequence[float | None]) -> float | None:
-    """The time until all are decided; beyond the plan, that of the slowest metric."""
+    """Return the time until all are decided; if that is after the plan's end, the slowest metric's time."""
     found = float(np.quantile(seconds, share, method="higher"))
     if math.isfinite(found):
         return round(found / 60, 2)
@@ -257,5 +257,5 @@ def _beyond(seconds: Floats, share: float, by_metric: Sequence[float | None]) ->
     return max(known) if known and len(known) == len(by_metric) else None
 
 
-def _told(value: float, digits: int) -> float | None:
+def _finite(value: float, digits: int) -> float | None:
     return round(value, digits) if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Memory: how much is free, and what moves, merges or swaps pages behind a slice's back."""
+"""Checks of memory: how much is free, and what moves, merges or swaps pages during a slice."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from bench.host.check import Check, Fact, chosen, meminfo, one_of
 
 MIB = 1 << 20
 NEEDED = 2 << 30
-"""Bytes available for the idle instances of all arms and the memory family's buffers."""
+"""Bytes needed for the idle instances of all arms and the buffers of the memory family."""
 
 SWAPPED = 64 * MIB
-"""Bytes in swap from which pages of a slice may well be among them."""
+"""With more bytes in swap, pages of a slice may be among them."""
 
 FACTS = (
     Fact(
         name="thp",
         paths=("sys/kernel/mm/transparent_hugepage/enabled",),
         fine=lambda found: chosen(found) != "always",
-        effect="memory, cpu.page_fault: with `always`, luck with large pages differs from session to session",
-        fix="echo madvise > {path}; ninetynine leaves it alone, since programs are used with it as it is",
+        effect="memory, cpu.page_fault: with `always`, the share of huge pages differs between sessions",
+        fix="echo madvise > {path}; `tune` leaves it alone, because programs are used with it",
         shown=chosen,
     ),
     Fact(
         name="aslr",
         paths=("proc/sys/kernel/randomize_va_space",),
         fine=one_of("2"),
-        effect="cpu, memory: with it off, every session shares one layout, and its luck looks like a fact",
+        effect="cpu, memory: if off, all sessions share one memory layout, which may be a lucky one",
         fix="sysctl kernel.randomize_va_space=2",
         shown=lambda found: {"0": "off", "1": "without the heap", "2": "on"}.get(found, found),
     ),
@@ -35,7 +35,7 @@ FACTS = (
         name="numa balancing",
         paths=("proc/sys/kernel/numa_balancing",),
         fine=one_of("0"),
-        effect="memory: pages are unmapped to see who touches them, and moved, inside a slice",
+        effect="memory: pages are unmapped and moved during a slice",
         fix="ninetynine tune, or: sysctl kernel.numa_balancing=0",
         shown=lambda found: "off" if found == "0" else "on",
     ),
@@ -43,7 +43,7 @@ FACTS = (
         name="ksm",
         paths=("sys/kernel/mm/ksm/run",),
         fine=one_of("0"),
-        effect="memory.per_instance, cpu: equal pages of VMs are looked for and merged in the background",
+        effect="memory.per_instance, cpu: equal pages of VMs are merged in the background",
         fix="ninetynine tune, or: echo 0 > {path}",
         shown=lambda found: "off" if found == "0" else "on",
     ),
@@ -51,15 +51,15 @@ FACTS = (
 
 
 def checks(root: Path) -> Iterator[Check]:
-    """All checks of this module."""
+    """Yield all checks of this module."""
     yield available(root)
     yield swap(root)
     yield from (fact.look(root) for fact in FACTS)
 
 
 def available(root: Path) -> Check:
-    """Memory that is available now."""
-    effect = "memory, vm: with too little, reclaim and swapping during a slice"
+    """Check the available memory."""
+    effect = "memory, vm: with too little, pages are reclaimed and swapped during a slice"
     size = meminfo(root, "MemAvailable")
     if size is None:
         found = "no MemAvailable in /proc/meminfo"
@@ -71,8 +71,8 @@ def available(root: Path) -> Check:
 
 
 def swap(root: Path) -> Check:
-    """Whether pages are in swap."""
-    effect = "memory, startup: pages come back from disk in the middle of a slice"
+    """Check whether pages are in swap."""
+    effect = "memory, startup: pages are read back from disk during a slice"
     total, free = meminfo(root, "SwapTotal"), meminfo(root, "SwapFree")
     if total is None or free is None:
         return Check(name="swap", state="unknown", found="no swap in /proc/meminfo", effect=effect)

@@ -1,4 +1,4 @@
-"""Other work: load, who makes it, what waits (PSI), and what a hypervisor takes."""
+"""Checks of other work: load, the busiest processes, pressure (PSI), time stolen by a hypervisor."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ WATCHED_S = 0.25
 """Seconds between two readings of counters: some 25 ticks of each CPU's clock."""
 
 PATIENT = 10.0
-"""Per cent of ten seconds in which some task may wait before slices feel it."""
+"""Per cent of ten seconds in which some task may wait before slices are affected."""
 
 STOLEN = 2.0
-"""Per cent of CPU time stolen at which a ratio of 1 % needs many sessions more."""
+"""Per cent of stolen CPU time at which a verdict on 1 % needs many more sessions."""
 
 BUSY = 0.05
-"""Share of one CPU from which another process is named: five times what a verdict on 1 % can bear."""
+"""Share of one CPU above which another process is named: five times what a verdict on 1 % tolerates."""
 
 
 class Counters(msgspec.Struct, frozen=True, kw_only=True):
-    """Ticks since boot: stolen, in all, and used by each process, by (pid, name)."""
+    """Ticks since boot: stolen, total, and used by each process, by (pid, name)."""
 
     stolen: int | None
     total: int
@@ -34,7 +34,7 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def checks(root: Path, seconds: float = WATCHED_S) -> Iterator[Check]:
-    """All checks of this module; takes `seconds`, in which counters are watched."""
+    """Yield all checks of this module. Takes `seconds`, to watch counters."""
     yield load(root)
     for resource in ("cpu", "memory", "io"):
         yield pressure(root, resource)
@@ -46,8 +46,8 @@ def checks(root: Path, seconds: float = WATCHED_S) -> Iterator[Check]:
 
 
 def load(root: Path) -> Check:
-    """Tasks that ran or waited, over the last minute."""
-    effect = "all metrics: wider intervals, so more minutes for the same verdict"
+    """Check the number of tasks that ran or waited, over the last minute."""
+    effect = "all metrics: wider intervals, so a verdict takes longer"
     found = text(root / "proc/loadavg").split()
     cpus = os.cpu_count() or 1
     try:
@@ -61,18 +61,18 @@ def load(root: Path) -> Check:
 
 
 _PRESSED = {
-    "cpu": ("all metrics: slowdown follows this figure closely", "end other work first"),
-    "memory": ("memory, startup: pages are reclaimed inside a slice", "end what uses the memory"),
-    "io": ("disk, startup: other work's reads and writes come first", "end what uses the disk"),
+    "cpu": ("all metrics: slices slow down by about this share", "end other work first"),
+    "memory": ("memory, startup: pages are reclaimed during a slice", "end what uses the memory"),
+    "io": ("disk, startup: slices wait for other work's reads and writes", "end what uses the disk"),
 }
 
 
 def pressure(root: Path, resource: str) -> Check:
-    """Tasks that waited for the CPU, for memory or for a disk, over the last ten seconds."""
+    """Check for tasks that waited for CPU, memory or disk, over the last ten seconds."""
     name, (effect, fix) = f"pressure {resource}", _PRESSED[resource]
     share = re.search(r"^some avg10=(\d+(?:\.\d+)?)", text(root / f"proc/pressure/{resource}"))
     if share is None:
-        off = "the kernel does not tell (PSI is off; boot with psi=1)"
+        off = "the kernel does not show it (PSI is off; boot with psi=1)"
         return Check(name=name, state="unknown", found=off, effect=effect)
     waited = float(share[1])
     found = f"some task waited {waited:.1f} % of the last 10 s"
@@ -82,7 +82,7 @@ def pressure(root: Path, resource: str) -> Check:
 
 
 def steal(before: Counters, after: Counters) -> Check:
-    """Time the hypervisor gave to others, between two readings."""
+    """Check the time that the hypervisor gave to other guests, between two readings."""
     effect = "all metrics: wider intervals; a whole slice may be lost to another guest"
     if before.stolen is None or after.stolen is None:
         found = "no steal time in /proc/stat"
@@ -91,13 +91,13 @@ def steal(before: Counters, after: Counters) -> Check:
     found = f"{share:.1f} % of CPU time stolen"
     if share < STOLEN:
         return Check(name="steal", state="ok", found=found, effect=effect)
-    fix = "use a machine, or an instance type, with CPUs of its own"
+    fix = "use a machine or an instance type with dedicated CPUs"
     return Check(name="steal", state="warn", found=found, effect=effect, fix=fix)
 
 
 def busiest(before: Counters, after: Counters, seconds: float, most: int = 3) -> Check:
-    """The other processes that used most CPU time between two readings."""
-    effect = "all metrics: they run beside the slices, on the same caches if not on the same CPUs"
+    """Check which other processes used the most CPU time between two readings."""
+    effect = "all metrics: they use the same caches as the slices, or the same CPUs"
     ticks = os.sysconf("SC_CLK_TCK") * max(seconds, 1e-9)
     shares = {
         who: (used - before.used[who]) / ticks
@@ -116,7 +116,7 @@ def busiest(before: Counters, after: Counters, seconds: float, most: int = 3) ->
 
 
 def read(root: Path) -> Counters:
-    """The counters now; empty where /proc is not there."""
+    """Read the counters; they are empty without /proc."""
     fields = text(root / "proc/stat").split("\n", 1)[0].split()[1:]
     ticks = [int(field) for field in fields[:8] if field.isdigit()]
     used: dict[tuple[int, str], int] = {}

@@ -1,6 +1,7 @@
-"""What about this host can spoil a measurement, or prevent it: all checks in the order they are shown.
+"""All checks of the host that may spoil or prevent a measurement, in the order in which they are shown.
 
-A check changes nothing. The ideas are in `cpu`, `memory`, `noise`, `storage`, `system` and `tools`.
+A check changes nothing. The checks are in `cpu`, `memory`, `noise`, `storage`, `system`, `tools` and
+`tuning`.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ __all__ = ["Check", "host_checks", "planned"]
 
 
 def planned() -> tuple[int, ...]:
-    """The CPUs every arm gets unless `--cpus` says otherwise: the first two this process may use."""
+    """Return the CPUs that every arm gets without `--cpus`: the first two that this process may use."""
     return tuple(sorted(os.sched_getaffinity(0))[:2])
 
 
 def host_checks(storage_at: Path, root: Path = Path("/"), cpus: Sequence[int] | None = None) -> list[Check]:
-    """All checks of the host itself, in about a third of a second.
+    """Check the host itself, in about a third of a second.
 
-    storage_at: where images lie. cpus: those planned for every arm. root: for tests.
+    storage_at: the directory of images. cpus: those planned for every arm. root: for tests.
     """
     chosen = planned() if cpus is None else cpus
     return [

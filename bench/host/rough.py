@@ -1,7 +1,7 @@
-"""A self-test without root and without the image: three small works in this process, in pairs of equal work.
+"""A self-test without root and image: pairs of equal work in this process.
 
-Rough: one process has no sessions of its own, so pieces of time stand for them, and what fresh instances add
-(page placement, a boot's luck) is not seen. It errs on the quiet side.
+It is rough. One process has no sessions, so pieces of time replace them, and the noise of fresh instances
+(page placement, for example) is not seen. So it reports too little noise rather than too much.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bench.host.selftest import SECONDS, Tell
 from bench.host.spread import Noise, Pairs
 
 PARTS = 4
-"""Pieces of time that stand for sessions."""
+"""Pieces of time that replace sessions."""
 
 ITERATIONS = 60_000
 COPIED = 64 << 20
@@ -25,19 +25,19 @@ CHUNK = 1 << 20
 
 
 def crypto() -> None:
-    """A key derivation, some 0.02–0.1 s."""
+    """Derive a key, in 0.02 to 0.1 s."""
     hashlib.pbkdf2_hmac("sha256", b"ninetynine", b"ninetynine", ITERATIONS)
 
 
 def copying() -> None:
-    """Four copies of a buffer far larger than most caches."""
+    """Copy a buffer that is far larger than most caches, four times."""
     source = bytearray(COPIED)
     for _ in range(4):
         bytes(source)
 
 
 def sending() -> None:
-    """Bytes through a pair of sockets, from one thread to another: the kernel's way, no device."""
+    """Send bytes through a pair of sockets from one thread to another, without a device."""
     near, far = socket.socketpair()
 
     def drain() -> None:
@@ -59,11 +59,11 @@ WORKS: dict[str, Callable[[], None]] = {
     "memory.bandwidth": copying,
     "network.loopback": sending,
 }
-"""The metric each one stands in for → the work."""
+"""The metric that each work replaces → the work."""
 
 
 def run(seconds: float = SECONDS, tell: Tell = lambda share, words: None) -> Noise:
-    """The noise of the built-in work."""
+    """Measure the noise of the built-in work."""
     begun = time.monotonic()
     pairs = Pairs()
     for session in range(PARTS):

@@ -1,7 +1,7 @@
-"""Host against host, some twenty seconds: what this machine's noise is for the slices a run would take.
+"""Host against host for twenty seconds: the noise of this machine for the slices of a run.
 
-As a run does it: fresh instances of two arms for each session, every slice of both arms one directly after
-the other in random order, in random blocks. Both arms are the bare host, so any difference is noise.
+It measures as a run does: fresh instances of two arms for each session, in each block every slice of both
+arms one directly after the other, in random order. Both arms are the bare host, so any difference is noise.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from bench.scenarios.worker import SHELL
 SECONDS = 20.0
 FAMILIES = ("cpu", "memory", "network")
 USUAL_SESSIONS, MAX_SESSIONS = 4, 12
-"""Twenty seconds are four sessions of two blocks on the machines it was tried on. On one that is slower there
-are fewer, and on one so slow that LEAST_SESSIONS of one block each do not fit, it takes longer."""
+"""Twenty seconds are four sessions of two blocks on the machines tried. A slower machine has fewer sessions,
+and if LEAST_SESSIONS of one block each do not fit, the test takes longer."""
 
 ARMS = ("host", "host-b")
 
 Tell = Callable[[float, str], None]
-"""Called between slices with the share that is done, 0..1, and a few words."""
+"""Called between slices with the share done, 0..1, and a few words."""
 
 
 def chosen(scenarios: Sequence[Scenario]) -> list[Scenario]:
-    """The slices with a primary metric of the families that claims at 1 % are about; of the network one way.
+    """Return the slices with a primary metric of the families with claims on 1 %; one network mode only.
 
-    On the host every network mode is the same wire, so the first mode speaks for all.
+    On the host all network modes are the same wire, so the first mode represents all.
     """
     primary = [
         one
@@ -60,9 +60,9 @@ def run(
     tell: Tell = lambda share, words: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Noise:
-    """The noise of `scenarios` here. backend: the host, prepared. wire: for network slices, which need one.
+    """Measure the noise of `scenarios`. backend: the host, prepared. wire: required for network slices.
 
-    Raises BackendError when instances cannot be started; a slice that fails is left out and told.
+    Raises BackendError if instances cannot be started; a slice that fails is left out and reported.
     """
     begun = clock()
     test = _Test(backend, _able(scenarios, wire), cpus, wire, random.Random(seed))
@@ -83,7 +83,7 @@ def run(
 
 
 def sessions_for(seconds: float, first: float) -> int:
-    """How many sessions fit, when the first took `first` seconds."""
+    """Return how many sessions fit, given that the first took `first` seconds."""
     return min(MAX_SESSIONS, max(LEAST_SESSIONS, round(seconds / max(first, 1e-3))))
 
 
@@ -114,13 +114,13 @@ class _Test:
         self.trouble: dict[str, str] = {}
 
     def session(self, session: int, more: Callable[[], bool]) -> None:
-        """Fresh instances; one block, and then pairs while there is `more` time."""
+        """Start fresh instances; measure one block, then pairs while there is `more` time."""
         with contextlib.ExitStack() as stack:
             arms = {name: stack.enter_context(self._arm()) for name in ARMS}
             cheapest = min(self.scenarios, key=lambda one: one.cost_s, default=None)
             for instance, worker in arms.values():
                 if cheapest is not None:
-                    self._values(cheapest, instance, worker, session, 0)  # warms up, is not counted
+                    self._values(cheapest, instance, worker, session, 0)  # to warm up; not counted
             for block in itertools.count():
                 able = [one for one in self.scenarios if one.name not in self.trouble]
                 for scenario in self.rng.sample(able, len(able)):
@@ -164,7 +164,7 @@ class _Test:
 
     @contextlib.contextmanager
     def _arm(self) -> Iterator[tuple[Instance, Channel]]:
-        """An instance with a shell in it; its environment moves the stacks, as a run's does."""
+        """Start an instance with a shell; the padded environment shifts the stack, as in a run."""
         spec = msgspec.structs.replace(InstanceSpec(network="host"), cpus=self.cpus)
         instance = self.backend.start(spec)
         try:

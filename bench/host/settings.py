@@ -1,7 +1,7 @@
-"""What `ninetynine tune` changes, as data: which file, to what, and what that does to which metric.
+"""What `ninetynine tune` changes, as data: the file, the value, and the effect on metrics.
 
-Only settings with a stated effect on a metric, whose change leaves the programs under test as they are used.
-What is not touched, though other tools do, stands in LEFT with the reason.
+A setting is here only if it has an effect on a metric and programs behave as usual with it. LEFT lists
+settings that other tools change and `tune` does not, with the reason.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from bench.host.check import cpu_list, cpu_set, text
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting of the kernel's.
+    """One setting of the kernel.
 
-    files: a path below / that may hold wildcards. wanted: what is written; None: the CPUs that no arm uses,
-    as a list. least: a present value that is this or smaller is left alone (for figures).
+    files: a path below / with wildcards. wanted: the value to write; None: the CPUs that no arm uses, as a
+    list. least: leave the present number alone if it is no greater than `wanted`.
     """
 
     name: str
@@ -35,50 +35,50 @@ SETTINGS: tuple[Setting, ...] = (
         name="governor",
         files="sys/devices/system/cpu/cpufreq/policy[0-9]*/scaling_governor",
         wanted="performance",
-        effect="cpu, memory, startup: the clock no longer rises during a slice",
+        effect="cpu, memory, startup: the clock frequency no longer rises during a slice",
     ),
     Setting(
         name="turbo (intel)",
         files="sys/devices/system/cpu/intel_pstate/no_turbo",
         wanted="1",
-        effect="cpu, memory: the clock no longer depends on heat and on the neighbour's work",
+        effect="cpu, memory: the clock frequency no longer depends on heat and on other cores",
     ),
     Setting(
         name="turbo",
         files="sys/devices/system/cpu/cpufreq/boost",
         wanted="0",
-        effect="cpu, memory: the clock no longer depends on heat and on the neighbour's work",
+        effect="cpu, memory: the clock frequency no longer depends on heat and on other cores",
     ),
     Setting(
         name="numa balancing",
         files="proc/sys/kernel/numa_balancing",
         wanted="0",
-        effect="memory: pages are no longer unmapped and moved inside a slice",
+        effect="memory: pages are no longer unmapped and moved during a slice",
     ),
     Setting(
         name="ksm",
         files="sys/kernel/mm/ksm/run",
         wanted="0",
-        effect="memory.per_instance, cpu: pages of VMs are no longer compared and merged in the background",
+        effect="memory.per_instance, cpu: pages of VMs are no longer merged in the background",
     ),
     Setting(
         name="compaction",
         files="proc/sys/vm/compaction_proactiveness",
         wanted="0",
-        effect="memory, startup: pages are no longer moved together ahead of need, inside a slice",
+        effect="memory, startup: memory is no longer compacted in advance, during a slice",
     ),
     Setting(
         name="swappiness",
         files="proc/sys/vm/swappiness",
         wanted="1",
-        effect="memory, startup: pages of idle instances stay while page cache can go",
+        effect="memory, startup: page cache is dropped before pages of idle instances",
         least=True,
     ),
     Setting(
         name="nmi watchdog",
         files="proc/sys/kernel/nmi_watchdog",
         wanted="0",
-        effect="cpu: no interrupt of every CPU every few seconds, and its performance counter is free",
+        effect="cpu: no interrupt on every CPU every few seconds",
     ),
     Setting(
         name="interrupts",
@@ -89,19 +89,19 @@ SETTINGS: tuple[Setting, ...] = (
 )
 
 LEFT: Mapping[str, str] = {
-    "aslr": "stays on: layouts are randomised from session to session on purpose: no lucky one decides",
-    "smt": "is reported only: CPUs that are switched off are gone for everything that runs here; use --cpus",
-    "thp": "is reported only: programs are used with the host's setting, so they are measured with it",
-    "mitigations": "are reported only: they are part of what a container costs",
-    "idle states": "are reported only: without them a wake-up is faster than on any host in use",
+    "aslr": "stays on: memory layouts differ between sessions on purpose, so that no lucky one decides",
+    "smt": "is only reported: switching CPUs off affects everything that runs here; use --cpus",
+    "thp": "is only reported: programs are used with the host's setting, so they are measured with it",
+    "mitigations": "are only reported: they are part of what a container costs",
+    "idle states": "are only reported: without them wake-ups are faster than on hosts in use",
     "perf_event_paranoid": "has no effect on a metric: the suite uses no performance counters",
 }
-"""What is not touched → why."""
+"""Settings that are left alone → why."""
 
 
 class PlannedChange(msgspec.Struct, frozen=True, kw_only=True):
-    """One file of a setting. do: `change` it, or leave it because it is `fine`, `absent` or `refused`, with
-    the reason in `why`. path has no leading slash."""
+    """One file of a setting. do: `change` it, or leave it alone because it is `fine`, `absent` or `refused`,
+    for the reason in `why`. path has no leading slash."""
 
     setting: str
     path: str
@@ -115,7 +115,7 @@ class PlannedChange(msgspec.Struct, frozen=True, kw_only=True):
 def plan(
     root: Path = Path("/"), cpus: Sequence[int] = (), settings: Sequence[Setting] = SETTINGS
 ) -> Iterator[PlannedChange]:
-    """What would be done here. cpus: those planned for the arms. Changes nothing."""
+    """Yield what would be done here; changes nothing. cpus: those planned for the arms."""
     for setting in settings:
         wanted, why = _wanted(setting, root, cpus)
         paths = sorted(root.glob(setting.files))
@@ -131,9 +131,9 @@ def _file(setting: Setting, root: Path, path: Path, wanted: str) -> PlannedChang
     if not present:
         return _item(setting, relative, present, wanted, "refused", "it cannot be read")
     if present == wanted or (setting.least and present.isdigit() and int(present) <= int(wanted)):
-        return _item(setting, relative, present, wanted, "fine", "it is so already")
+        return _item(setting, relative, present, wanted, "fine", "already so")
     if setting.wanted is None and cpu_set(present) and cpu_set(present) <= cpu_set(wanted):
-        return _item(setting, relative, present, wanted, "fine", "it is off the planned CPUs already")
+        return _item(setting, relative, present, wanted, "fine", "already off the planned CPUs")
     if not os.access(path, os.W_OK):
         return _item(setting, relative, present, wanted, "refused", "it cannot be written")
     return _item(setting, relative, present, wanted, "change", "")
@@ -159,7 +159,7 @@ def _item(
 
 
 def _wanted(setting: Setting, root: Path, cpus: Sequence[int]) -> tuple[str, str]:
-    """What to write, and why nothing can be ("" where it can)."""
+    """Return the value to write, and why it cannot be changed ("" if it can)."""
     if setting.wanted is not None:
         return setting.wanted, ""
     free = cpu_set(text(root / "sys/devices/system/cpu/online")) - set(cpus)

@@ -1,4 +1,4 @@
-"""What a self-test found: how far two copies of the same thing differ on this host, by metric."""
+"""The result of a self-test: by how much two copies of the same arm differ on this host, by metric."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ import numpy as np
 from bench.stats.location import Floats
 
 LEAST_SESSIONS = 3
-"""Sessions from which a noise is told at all."""
-
+"""With fewer sessions no noise is reported."""
 
 OUTLYING = 3.0
-"""Standard deviations beyond which a pair says something of a moment and not of the host."""
+"""Standard deviations beyond which a pair reflects a single event and not the host."""
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
     """One metric's noise: standard deviations of log-ratios host / host, so 0.01 is 1 %.
 
-    between: from session to session beyond what the pairs explain. within: a pair inside a session.
+    between: of sessions, beyond what the pairs explain. within: of pairs inside a session.
     """
 
     metric: str
@@ -36,9 +35,9 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 class Noise(msgspec.Struct, frozen=True, kw_only=True):
     """A self-test's result.
 
-    kind: `image` where the suite's own slices ran in host instances, `rough` for the built-in work.
-    seconds: it took in all. spreads: by metric. slices: median seconds of a slice, by scenario, as it was
-    here. trouble: what could not be tried, and why.
+    kind: `image` if the suite's own slices ran in host instances, `rough` for the built-in work. seconds: the
+    total time. spreads: by metric. slices: median seconds of a slice, by scenario. trouble: what could not be
+    tested, and why.
     """
 
     kind: Literal["image", "rough"]
@@ -56,7 +55,7 @@ class Pairs:
         self._seconds: dict[str, list[float]] = {}
 
     def add(self, session: int, first: Mapping[str, float], second: Mapping[str, float]) -> None:
-        """One pair of slices: {metric: value} of each. Values that are not above 0 form no pair."""
+        """Add one pair of slices: {metric: value} of each. Values that are not above 0 are ignored."""
         for metric in first.keys() & second.keys():
             if first[metric] > 0 and second[metric] > 0:
                 ratio = math.log(second[metric] / first[metric])
@@ -72,17 +71,18 @@ class Pairs:
         return spreads({metric: one for metric, one in known.items() if len(one) >= LEAST_SESSIONS})
 
     def slices(self) -> dict[str, float]:
-        """Median seconds of a slice by scenario."""
+        """Return the median seconds of a slice, by scenario."""
         return {name: round(median(seconds), 4) for name, seconds in self._seconds.items()}
 
 
 def spreads(found: Mapping[str, Sequence[Sequence[float]]]) -> tuple[Spread, ...]:
-    """The noise by metric from log-ratios, a list of pairs for each session.
+    """Return the noise by metric from log-ratios, a list of pairs for each session.
 
-    A few pairs a metric cannot tell apart what comes from sessions and what from pairs. So each metric gives
-    its own total, about a mean that is known (two copies of one thing: 0), and all together give the share of
-    sessions in it: one less the mean square inside sessions over the mean square in all, at least 0 (analysis
-    of variance; Searle, Casella & McCulloch 1992, §3.6), as if fresh instances added an equal share to all.
+    A few pairs per metric cannot separate the variance of sessions from that of pairs. So each metric gives
+    its own total, about the known mean 0 (both arms are the same), and all metrics together give the share of
+    sessions in it: 1 less the mean square inside sessions over the total mean square, at least 0 (analysis of
+    variance; Searle, Casella & McCulloch 1992, §3.6). This assumes that sessions have the same share
+    everywhere.
     """
     arrays = {
         metric: [np.asarray(one, dtype=np.float64) for one in sessions] for metric, sessions in found.items()
@@ -111,6 +111,7 @@ def spreads(found: Mapping[str, Sequence[Sequence[float]]]) -> tuple[Spread, ...
 
 
 def _root_mean_square(values: Floats) -> float:
-    """About 0; values beyond OUTLYING typical ones count as that: the judge's medians bear such ones too."""
+    """Root mean square about 0; larger values are cut to OUTLYING typical ones, since medians ignore them,
+    too."""
     usual = 1.4826 * float(np.median(np.abs(values)))
     return float(np.sqrt(np.mean(np.minimum(np.abs(values), OUTLYING * usual) ** 2)))

@@ -15,21 +15,21 @@ NEEDED = 3 << 30
 """Bytes for the image, its forms for containers and VMs, and the writable layers of a run."""
 
 NO_LAYERS = ("overlay", "nfs", "fuse", "vfat", "9p", "virtiofs")
-"""Kinds of file system that an overlay's writable layer cannot, or should not, lie on."""
+"""File systems on which an overlay's writable layer cannot, or should not, be."""
 
 IN_MEMORY = ("tmpfs", "ramfs")
 
 
 def checks(storage: Path, root: Path) -> Iterator[Check]:
-    """All checks of this module. storage: where images and writable layers lie."""
+    """Yield all checks of this module. storage: the directory of images and writable layers."""
     yield room(storage)
     yield filesystem(storage, root)
     yield device(storage, root)
 
 
 def room(storage: Path) -> Check:
-    """Free space where images lie."""
-    effect = "disk, vm: without it the image or a VM's disk cannot be made"
+    """Check the free space for images."""
+    effect = "disk, vm: with too little, the image or a VM's disk cannot be made"
     place = next((path for path in (storage, *storage.parents) if path.exists()), Path("/"))
     free = shutil.disk_usage(place).free
     found = f"{free // MIB} MiB free below {storage}"
@@ -40,16 +40,14 @@ def room(storage: Path) -> Check:
 
 
 def filesystem(storage: Path, root: Path) -> Check:
-    """Whether overlay layers can lie on the file system, and whether that is a disk at all."""
-    effect = (
-        "disk, startup: an overlay needs a file system below that can carry one, and a real one to measure"
-    )
+    """Check whether the file system can hold overlay layers, and whether it is on a disk."""
+    effect = "disk, startup: an overlay's layers need a suitable file system, on a real disk to be measured"
     kind = facts.filesystem(storage, root)
     if kind == "unknown":
         return Check(name="file system", state="unknown", found="no mount table", effect=effect)
     known = re.search(r"\boverlay$", text(root / "proc/filesystems"), re.MULTILINE)
     if kind.startswith(NO_LAYERS):
-        found = f"{kind}: an overlay's writable layer cannot lie on it"
+        found = f"{kind}: an overlay's writable layer cannot be on it"
         fix = "put the cache on a local disk with NINETYNINE_CACHE"
         return Check(name="file system", state="warn", found=found, effect=effect, fix=fix)
     if kind.startswith(IN_MEMORY):
@@ -60,25 +58,25 @@ def filesystem(storage: Path, root: Path) -> Check:
 
 
 def device(storage: Path, root: Path) -> Check:
-    """What kind of disk it is: one that turns has the seeks of the last user in every figure."""
-    effect = "disk: on a disk that turns, latencies follow where the heads were"
+    """Check the kind of disk: on a rotating one every figure depends on earlier seeks."""
+    effect = "disk: on a rotating disk, latencies depend on the position of the heads"
     source = re.search(r"\(/dev/([^)]+)\)", facts.filesystem(storage, root))
     queue = _queue(source[1], root) if source else None
     if source is None or queue is None:
-        found = "no block device of its own (a device mapper, a network, or memory)"
+        found = "not directly on a block device (a device mapper, a network, or memory)"
         return Check(name="disk device", state="unknown", found=found, effect=effect)
     turns = text(queue / "rotational") == "1"
     kind = "nvme" if source[1].startswith("nvme") else "virtual" if source[1].startswith("vd") else "disk"
     scheduler = chosen(text(queue / "scheduler")) or "unknown"
-    found = f"{source[1]}: {kind}, {'says it turns' if turns else 'solid state'}, scheduler {scheduler}"
-    if not turns or kind == "virtual":  # a virtual disk's flag says nothing of what is below
+    found = f"{source[1]}: {kind}, {'rotating, it says' if turns else 'solid state'}, scheduler {scheduler}"
+    if not turns or kind == "virtual":  # a virtual disk's flag says nothing about the disk below
         return Check(name="disk device", state="ok", found=found, effect=effect)
     fix = "put the cache on a solid state disk with NINETYNINE_CACHE"
     return Check(name="disk device", state="warn", found=found, effect=effect, fix=fix)
 
 
 def _queue(name: str, root: Path) -> Path | None:
-    """The queue of a disk, or of the disk a partition (`sda1`, `nvme0n1p2`) is on."""
+    """Return the queue of a disk, or of the disk of a partition (`sda1`, `nvme0n1p2`)."""
     whole = re.sub(r"(?<=\d)p\d+$|(?<=[a-z])\d+$", "", name)
     for disk in (name, whole):
         if (root / "sys/block" / disk / "queue").is_dir():

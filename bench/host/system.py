@@ -1,4 +1,4 @@
-"""The system as a whole: rights, cgroups, virtualization, mitigations."""
+"""Checks of the system: rights, cgroups, virtualization, mitigations."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from bench.host import fingerprint as facts
 from bench.host.check import Check, text
 
 CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "io")
-"""What the container backends limit and account with."""
+"""The controllers that the container backends use."""
 
 
 def checks(root: Path) -> Iterator[Check]:
-    """All checks of this module."""
+    """Yield all checks of this module."""
     yield privilege()
     yield cgroups(root)
     yield virtualization(root)
@@ -22,17 +22,15 @@ def checks(root: Path) -> Iterator[Check]:
 
 
 def privilege(uid: int | None = None) -> Check:
-    """Root, without which nothing can be measured."""
-    effect = (
-        "all metrics: nothing is measured without it; the host baseline needs chroot, containers namespaces"
-    )
+    """Check for root, without which nothing can be measured."""
+    effect = "all metrics: nothing is measured without root, which chroot and namespaces need"
     if (os.geteuid() if uid is None else uid) == 0:
         return Check(name="root", state="ok", found="running as root", effect=effect)
     return Check(name="root", state="bad", found="not root", effect=effect, fix="run it again with sudo")
 
 
 def cgroups(root: Path) -> Check:
-    """The layout that containers are limited by, and the controllers that can be used in it."""
+    """Check the cgroup layout and the controllers that can be used."""
     found = facts.cgroup_layout(root)
     if found == "none":
         effect = "runtime, docker, crun: no limits, no memory figures"
@@ -43,7 +41,7 @@ def cgroups(root: Path) -> Check:
     words = f"{found}; controllers: {' '.join(sorted(there)) or 'none'}"
     effect = "startup: joining a v1 group waits for an RCU grace period"
     if lacking:
-        words += f"; lacking: {' '.join(lacking)}"
+        words += f"; missing: {' '.join(lacking)}"
         effect = f"runtime, docker, crun: no limits of {', '.join(lacking)}"
     if found == "v2" and not lacking:
         return Check(name="cgroups", state="ok", found=words, effect=effect)
@@ -56,7 +54,7 @@ def cgroups(root: Path) -> Check:
 
 
 def controllers(root: Path) -> set[str]:
-    """Controllers that are mounted (v1) or that the v2 tree's root offers here."""
+    """Return the controllers that are mounted (v1) or offered by the root of the v2 tree."""
     found: set[str] = set()
     for target, kind, options in _mounted(root):
         if kind == "cgroup2":
@@ -74,8 +72,8 @@ def _mounted(root: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def virtualization(root: Path) -> Check:
-    """Whether the host is itself a guest."""
-    effect = "vm: a guest in a guest is slower than one on metal"
+    """Check whether the host is itself a virtual machine."""
+    effect = "vm: nested virtualization is slower than virtualization on bare metal"
     found = facts.virtualization(root)
     if not found.startswith("virtual"):
         return Check(name="virtualization", state="ok", found=found, effect=effect)
@@ -84,18 +82,18 @@ def virtualization(root: Path) -> Check:
 
 
 def mitigations(root: Path) -> Check:
-    """What the kernel does against flaws of the CPU: part of what is measured, and of who is compared."""
+    """Check the mitigations of CPU vulnerabilities, which are part of what is measured."""
     effect = (
-        "cpu.syscall, startup, network: each entry into the kernel pays; runs with others cannot be compared"
+        "cpu.syscall, startup, network: each kernel entry costs more; compare only runs with the same ones"
     )
     folder = root / "sys/devices/system/cpu/vulnerabilities"
     states = {path.name: text(path) for path in sorted(folder.glob("*"))} if folder.is_dir() else {}
     if not states:
-        return Check(name="mitigations", state="unknown", found="the host does not tell", effect=effect)
+        return Check(name="mitigations", state="unknown", found="the host does not show it", effect=effect)
     active = [name for name, state in states.items() if state.startswith("Mitigation")]
     open_ = [name for name, state in states.items() if state.startswith("Vulnerable")]
     found = f"{len(active)} active, {len(open_)} open of {len(states)}"
     if "mitigations=off" in text(root / "proc/cmdline").split():
-        fix = "boot without mitigations=off: hardly any host is run like that"
+        fix = "boot without mitigations=off, which few hosts use"
         return Check(name="mitigations", state="warn", found=f"{found}; switched off", effect=effect, fix=fix)
     return Check(name="mitigations", state="ok", found=found, effect=effect)

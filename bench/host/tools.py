@@ -1,4 +1,4 @@
-"""Container and VM tools with their versions, and whether KVM can be used."""
+"""Checks of container and VM tools, and of KVM."""
 
 from __future__ import annotations
 
@@ -9,32 +9,35 @@ from bench.host.check import Check
 
 WANTED: Mapping[str, str] = {
     "docker": "docker: not measured without it",
-    "podman": "all metrics: none; named since its containers may run beside ours",
+    "podman": "all metrics: none; listed because its containers may run at the same time",
     "crun": "crun: not measured without it",
-    "runc": "docker: which runtime starts its containers",
+    "runc": "docker: the runtime that starts its containers",
     "qemu": "vm: not measured without it",
-    "libvirt": "vm: the daemon is not needed, the embedded driver (libvirt-daemon-driver-qemu) is",
+    "libvirt": "vm: needs the embedded driver (libvirt-daemon-driver-qemu), not the daemon",
     "mmdebstrap": "all metrics: the bench image cannot be built without it",
     "nft": "network: no NAT without it",
-    "ip": "network: not needed by us, handy to look",
+    "ip": "network: not needed, useful to inspect links",
 }
 """Tool → what it is needed for."""
 
 
 def checks(found: Mapping[str, str]) -> Iterator[Check]:
-    """A line for each tool. found: version texts by name (`bench.host.fingerprint.host_tools`)."""
+    """Yield a check per tool. found: version texts by name (`bench.host.fingerprint.host_tools`)."""
     for name, effect in WANTED.items():
         if name in found:
             yield Check(name=f"tool {name}", state="ok", found=found[name], effect=effect)
         else:
-            fix = f"install it where you want to measure {name}" if name in effect else ""
+            fix = f"install it to measure {name}" if name in effect else ""
             yield Check(name=f"tool {name}", state="unknown", found="not installed", effect=effect, fix=fix)
 
 
 def kvm(root: Path, accelerator: str | None, why: str = "") -> Check:
-    """Whether guest code really runs under KVM. accelerator: what the VM backend found by running some
-    (`kvm`, `tcg`), None where it could not try, for the reason `why`."""
-    effect = "vm: without KVM a guest is emulated (TCG), ten times slower, and no claim about VMs is judged"
+    """Check whether guest code really runs under KVM.
+
+    accelerator: what the VM backend found by running some (`kvm`, `tcg`); None if it could not try, because
+    of `why`.
+    """
+    effect = "vm: without KVM guests are emulated (TCG), ten times slower, and no claim on VMs is judged"
     device = "/dev/kvm is there" if (root / "dev/kvm").exists() else "no /dev/kvm"
     if accelerator == "kvm":
         return Check(name="kvm", state="ok", found=f"guest code runs ({device})", effect=effect)

@@ -1,12 +1,12 @@
 """Change settings of the host for a measurement and put back exactly what was there, whatever happens.
 
-Before the first change, all that will be changed is on disk with its present values: the *record*. It goes
-away when the last value is back. A settings file is machine-wide and gone at the next boot, so the record is
-one for the machine and lies in /run; it names its boot, where /run is not cleared. Who tunes holds a lock for
-as long as the settings are meant to stay, so a record without a holder is what a kill -9 left, and the next
-start puts it back. A *kept* record (`ninetynine tune`) stays without a holder until `untune`.
+Before the first change, all present values are written to disk: the *record*. It is deleted when the last
+value is put back. Settings are machine-wide and lost at the next boot, so there is one record per machine, in
+/run, with the id of the boot in case /run is not cleared. A process holds a lock for as long as its settings
+should stay. So a record without a lock was left by a kill -9, and the next start puts it back. A *kept*
+record (`ninetynine tune`) stays without a lock until `untune`.
 
-A value that is not the one we wrote was changed by somebody else meanwhile: it is left and told.
+A value that is not the one we wrote was changed by someone else since then; it is left alone and reported.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class TuneError(Exception):
 
 
 class RecordedChange(msgspec.Struct, frozen=True, kw_only=True):
-    """One file below /, what it said before, and what we write."""
+    """One file below /, its content before, and what we write."""
 
     setting: str
     path: str
@@ -46,7 +46,8 @@ class RecordedChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TuneRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is changed now, or is about to be. pid: who did it. kept: meant to stay without a holder."""
+    """Everything that is changed, or about to be. pid: of the process that tunes. kept: stays without a
+    lock."""
 
     boot: str
     pid: int
@@ -66,8 +67,8 @@ class TuneRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one file: `changed`, `put back`, `as it was` (nothing to do), left as `foreign`, `gone`
-    (the file is not there any more), or `failed`."""
+    """The outcome for one file: `changed`, `put back`, `as it was` (nothing to do), `foreign` (changed by
+    someone else, left alone), `gone` (the file no longer exists), or `failed`."""
 
     setting: str
     path: str
@@ -76,7 +77,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tuner:
-    """Tunes one machine, whose files lie below `root`. cpus: those planned for the arms."""
+    """Tunes one machine, whose files are below `root`. cpus: those planned for the arms."""
 
     def __init__(
         self, root: Path = Path("/"), cpus: Sequence[int] = (), settings: Sequence[Setting] = SETTINGS
@@ -87,11 +88,12 @@ class Tuner:
         self.settings = tuple(settings)
 
     def plan(self) -> list[PlannedChange]:
-        """What would be changed, and what not and why."""
+        """Return what would be changed, and what not and why."""
         return list(plan(self.root, self.cpus, self.settings))
 
     def record(self) -> TuneRecord | None:
-        """What is recorded as changed, None when nothing is. A record of an earlier boot counts as none."""
+        """Return what is recorded as changed, None if nothing is. A record of an earlier boot does not
+        count."""
         try:
             data = (self.directory / RECORD).read_bytes()
         except FileNotFoundError:
@@ -108,7 +110,7 @@ class Tuner:
         return found if found.boot == self._boot() else None
 
     def busy(self) -> bool:
-        """Whether somebody holds the lock now; needs no rights."""
+        """Return whether a process holds the lock now. Needs no root."""
         try:
             with (self.directory / LOCK).open() as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -120,7 +122,7 @@ class Tuner:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the machine's tuning. Raises TuneError when another process does, or without the rights."""
+        """Hold the lock. Raises TuneError if another process holds it, or without root."""
         try:
             self.directory.mkdir(mode=0o755, parents=True, exist_ok=True)
             file = (self.directory / LOCK).open("w")
@@ -131,15 +133,16 @@ class Tuner:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise TuneError(
-                    "tune this host: another ninetynine has it tuned now and puts it back when it ends; "
+                    "tune this host: another ninetynine has tuned it and will put it back when it ends; "
                     "wait for it"
                 ) from None
             yield
 
     def tune(self, *, kept: bool = False) -> list[Done]:
-        """Record and make all changes. The caller holds the lock and has settled what was left.
+        """Record and make all changes. The caller holds the lock and has put back leftovers.
 
-        What cannot be written is told and is no error. On an exception the record says what to put back.
+        A file that cannot be written is reported and not an error. After an exception the record says what to
+        put back.
         """
         old = self.record()
         changes = {one.path: one for one in old.changes} if old else {}
@@ -161,9 +164,9 @@ class Tuner:
         return done
 
     def put_back(self) -> list[Done]:
-        """Put back all that is recorded, last change first; the caller holds the lock.
+        """Put back everything recorded, last change first; the caller holds the lock.
 
-        What cannot be put back stays recorded for the next time. Not to be interrupted by a signal.
+        What cannot be put back stays recorded. Signals are held back meanwhile.
         """
         with undisturbed():
             record = self.record()
@@ -183,15 +186,15 @@ class Tuner:
             return done
 
     def settle(self) -> list[Done]:
-        """Put back what a killed process left; a kept tuning stays. The caller holds the lock."""
+        """Put back what a killed process left; kept settings stay. The caller holds the lock."""
         record = self.record()
         return [] if record is not None and record.kept else self.put_back()
 
     @contextlib.contextmanager
     def held(self) -> Iterator[tuple[list[Done], list[Done]]]:
-        """Tuned inside the block, as before after it: (what a killed process had left, what was changed).
+        """Tune for the block: yields (what a killed process had left, what was changed).
 
-        Where the host is kept tuned it stays so. What was put back is appended to the second list.
+        Kept settings stay. What is put back after the block is appended to the second list.
         """
         with self.locked():
             left = self.settle()
@@ -208,7 +211,7 @@ class Tuner:
     def _apply(self, change: RecordedChange) -> Done:
         here = self.root / change.path
         if text(here) != change.before:
-            return _done(change, "foreign", f"somebody changed it this moment to {text(here)!r}; left")
+            return _done(change, "foreign", f"someone has just changed it to {text(here)!r}; left alone")
         try:
             self._write(here, change.wanted)
         except OSError as error:
@@ -218,7 +221,7 @@ class Tuner:
         return _done(change, "changed", f"{change.before} → {change.wanted}")
 
     def _unlike(self, change: RecordedChange) -> Done:
-        """The kernel took our value and made another one of it: go back at once."""
+        """Put back a value that the kernel changed into another one."""
         became = text(self.root / change.path)
         with contextlib.suppress(OSError):
             self._write(self.root / change.path, change.before)
@@ -228,11 +231,11 @@ class Tuner:
         here = self.root / change.path
         present = text(here)
         if not here.exists():
-            return _done(change, "gone", "the file is gone, and its setting with it")
+            return _done(change, "gone", "the file no longer exists")
         if present == change.before:
             return _done(change, "as it was", present)
         if present != change.wanted:
-            words = f"it says {present}, which ninetynine did not write; left (it was {change.before})"
+            words = f"it is {present}, which ninetynine did not write; left alone (it was {change.before})"
             return _done(change, "foreign", words)
         try:
             self._write(here, change.before)
@@ -244,14 +247,15 @@ class Tuner:
         path.write_text(value + "\n")
 
     def _write_record(self, record: TuneRecord) -> None:
-        """Atomic and on disk before it returns: the old record, or the new one, never a half."""
+        """Write the record atomically, on disk before this returns: a crash leaves the old one or the new
+        one."""
         final = self.directory / RECORD
         try:
             self.directory.mkdir(mode=0o755, parents=True, exist_ok=True)
             output.write(final, msgspec.json.encode(record))
         except OSError as error:
             raise TuneError(
-                f"write {final}: {error.strerror}; nothing was changed that it does not hold, free some space"
+                f"write {final}: {error.strerror}; only recorded changes were made; free some space"
             ) from error
 
     def _boot(self) -> str:
@@ -259,15 +263,15 @@ class Tuner:
 
 
 def check(tuner: Tuner) -> Check:
-    """The doctor's line: whether the host is as it usually is."""
-    effect = "all metrics: a tuned host is quieter than the one others have; compare like with like"
+    """Check whether the host is tuned."""
+    effect = "all metrics: a tuned host is quieter; compare only with runs on a tuned host"
     try:
         record = tuner.record()
     except TuneError as error:
-        return Check(name="tuning", state="warn", found=str(error), effect=effect, fix="as it says")
+        return Check(name="tuning", state="warn", found=str(error), effect=effect, fix="follow the message")
     if record is None:
         able = [item for item in tuner.plan() if item.do == "change"]
-        found = f"nothing is changed; {len(able)} settings could be (ninetynine tune --show)"
+        found = f"not tuned; {len(able)} settings could be changed (ninetynine tune --show)"
         return Check(name="tuning", state="ok", found=found, effect=effect)
     words = record.words()
     if tuner.busy():
@@ -276,7 +280,7 @@ def check(tuner: Tuner) -> Check:
         found, fix = f"tuned until `ninetynine untune`: {words}", "ninetynine untune"
     else:
         found = f"left tuned by process {record.pid}, which was killed: {words}"
-        fix = "ninetynine untune; the next run or tune does it too"
+        fix = "ninetynine untune; the next run or tune also does it"
     return Check(name="tuning", state="warn", found=found, effect=effect, fix=fix)
 
 
@@ -290,9 +294,9 @@ def _done(
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Hold back Ctrl-C, SIGTERM and SIGHUP until the block is over; in the main thread, where they arrive.
+    """Hold back Ctrl-C, SIGTERM and SIGHUP during the block, if it runs in the main thread.
 
-    By handlers, not by a mask: a mask is one thread's, and numerical libraries have threads that lack it.
+    By handlers, not by a signal mask, which belongs to one thread: numerical libraries have other threads.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

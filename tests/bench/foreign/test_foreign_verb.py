@@ -172,7 +172,7 @@ def test_a_parquet_file_with_the_columns_of_the_csv_is_judged(slow: Path, tmp_pa
 def test_a_run_is_judged_by_its_claims_and_takes_no_margin(tmp_path: Path):
     result = invoke(tmp_path, "--margin", 0.9, "--holm")
     assert result.exit_code == 2
-    assert "leave --margin --holm away" in result.stderr
+    assert "leave out --margin --holm" in result.stderr
     result = invoke(tmp_path)
     assert result.exit_code == 1
     assert f"{tmp_path}: not a run directory (no run.json)" in result.stderr

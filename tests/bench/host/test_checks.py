@@ -204,7 +204,7 @@ def test_too_little_room_is_a_worry(monkeypatch, tmp_path):
     ("mounts", "controllers", "expected", "says"),
     [
         ("c /cg cgroup2 rw 0 0", "cpu cpuset memory pids io", "ok", "v2"),
-        ("c /cg cgroup2 rw 0 0", "cpu memory", "warn", "lacking: cpuset pids io"),
+        ("c /cg cgroup2 rw 0 0", "cpu memory", "warn", "missing: cpuset pids io"),
         ("c /c cgroup rw,cpu,cpuset,memory,pids,blkio 0 0", "", "warn", "v1"),
         ("c /cg cgroup2 rw 0 0\nd /d cgroup rw,cpu,cpuset,memory,pids 0 0", "io", "warn", "hybrid"),
     ],

@@ -169,7 +169,7 @@ def test_a_value_the_kernel_makes_another_of_is_taken_back(root, tuner, monkeypa
 def test_only_one_tunes_at_a_time(root, tuner):
     with tuner.held():
         assert tuner.busy()
-        with pytest.raises(TuneError, match="another ninetynine has it tuned"), Tuner(root).held():
+        with pytest.raises(TuneError, match="another ninetynine has tuned it"), Tuner(root).held():
             pass
         assert read(root) == TREE | TUNED
     assert not tuner.busy()
