@@ -1,12 +1,12 @@
 """The verbs on fakes: what they print, what they leave, and their exit statuses."""
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jsonschema
@@ -19,6 +19,7 @@ from bench.cli import app, concluding, tables, verbs
 from bench.cli.dependencies import Dependencies, use
 from bench.testing import FakeBackend, fake_backends, fake_image, fake_scenarios
 from tests.paths import REPOSITORY
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -344,15 +345,12 @@ def process(tmp_path: Path, *arguments: object, slice_s: float = 0.05) -> subpro
 
 
 def wait_for_steps(directory: Path, count: int) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        try:
-            if len(journal.read(directory / journal.NAME).done) >= count:
-                return
-        except store.StoreError:
-            pass
-        time.sleep(0.02)
-    raise AssertionError(f"{directory} never had {count} steps")
+    def steps() -> int:
+        with contextlib.suppress(store.StoreError):
+            return len(journal.read(directory / journal.NAME).done)
+        return 0
+
+    eventually(lambda: steps() >= count)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

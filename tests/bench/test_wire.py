@@ -2,7 +2,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from bench.wire import IPERF_PORTS, Wire, WireError, sweep
 from bench.wire.links import RANGE, bucket, free_subnets
 from bench.wire.servers import listens
 from tests.paths import REPOSITORY
+from tests.waiting import eventually
 
 GBIT = 1_000_000_000
 LINKS = Path("/sys/class/net")
@@ -160,11 +160,6 @@ def test_sweep_spares_the_living_and_a_killed_owner_leaves_nothing(bench_image):
         assert link not in sweep()
         assert (LINKS / link).exists()
         holder.kill()
-    deadline = time.monotonic() + 60
-    while any(Path(f"/proc/{pid}").exists() for pid in servers) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    eventually(lambda: any(Path(f"/proc/{pid}").exists() for pid in servers), False)
     sweep()
-    while (LINKS / link).exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not (LINKS / link).exists()
-    assert not any(Path(f"/proc/{pid}").exists() for pid in servers)
+    eventually((LINKS / link).exists, False)

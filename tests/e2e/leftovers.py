@@ -12,11 +12,11 @@ import ctypes
 import os
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from runtime.spawn.owner import Owner
+from tests.waiting import at_last
 from vm.network import ALIAS
 from vm.owner import parse as parse_vm_owner
 
@@ -66,9 +66,7 @@ class Room:
 
     def settled(self, before: frozenset[str]) -> frozenset[str]:
         """The census once it is as before; the last one when it does not get there."""
-        deadline = time.monotonic() + _PATIENCE_S
-        while (found := self.census()) != before and time.monotonic() < deadline:
-            time.sleep(0.1)
+        found: frozenset[str] = at_last(self.census, before, every_s=0.1)
         return found
 
     def watch(self, child: subprocess.Popen[str]) -> tuple[frozenset[str], str, str]:

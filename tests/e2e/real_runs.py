@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -60,15 +58,6 @@ class Ninetynine:
         child = self.start(*arguments)
         stdout, stderr = child.communicate(timeout=PATIENCE_S)
         return child.returncode, stdout, stderr
-
-
-def wait_for(condition: Callable[[], bool], child: subprocess.Popen[str]) -> None:
-    """Wait until `condition` holds while `child` runs; fails with its words when it ends before."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert child.poll() is None, f"ended too early: {child.communicate()}"
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def steps_of(run: Path) -> int:

@@ -13,7 +13,8 @@ from bench import journal, store
 from bench.cli import dependencies, setup
 from bench.store import Loaded
 from tests.e2e.leftovers import Room, kinds
-from tests.e2e.real_runs import Finished, Ninetynine, arms_started, steps_of, wait_for
+from tests.e2e.real_runs import Finished, Ninetynine, arms_started, steps_of
+from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.root,
@@ -37,7 +38,7 @@ def test_ctrl_c_leaves_nothing_and_resume_completes_the_run(
 ) -> None:
     run, before = tmp_path / "run", room.census()
     child = ninetynine.start(*SMOKE, "--backends", "host,runtime", "--out", run)
-    wait_for(lambda: steps_of(run) >= 2, child)
+    eventually(lambda: steps_of(run) >= 2, child=child)
     child.send_signal(signal.SIGINT)
     stdout, stderr = child.communicate()
     assert child.returncode == 130, stderr
@@ -55,7 +56,7 @@ def test_kill_9_is_cleaned_up_by_the_next_start_and_resume_completes_the_run(
 ) -> None:
     run, before = tmp_path / "run", room.census()
     child = ninetynine.start(*SMOKE, "--backends", "host,runtime,vm", "--out", run)
-    wait_for(lambda: {"runtime", "vm"} <= {arm.partition("-")[0] for arm in arms_started(run)}, child)
+    eventually(lambda: {"runtime", "vm"} <= {arm.partition("-")[0] for arm in arms_started(run)}, child=child)
     assert any("guest=nv" in item for item in room.census())
     child.kill()
     child.communicate()
@@ -77,7 +78,7 @@ def test_kill_9_in_the_middle_of_a_copy_does_not_hinder_the_next_start(
 ) -> None:
     before = room.census()
     child = ninetynine.start(*SMOKE, "--backends", "host,runtime", "--out", tmp_path / "run")
-    wait_for(lambda: any(room.path.glob("backends/host/*/root/usr")), child)
+    eventually(lambda: any(room.path.glob("backends/host/*/root/usr")), child=child)
     child.kill()
     child.communicate()
     assert start_and_end(room) == []
@@ -89,7 +90,7 @@ def test_ctrl_c_in_the_middle_of_a_copy_leaves_nothing(
 ) -> None:
     before = room.census()
     child = ninetynine.start(*SMOKE, "--backends", "host,runtime", "--out", tmp_path / "run")
-    wait_for(lambda: any(room.path.glob("backends/host/*/root/usr")), child)
+    eventually(lambda: any(room.path.glob("backends/host/*/root/usr")), child=child)
     child.send_signal(signal.SIGINT)
     child.communicate()
     assert child.returncode == 130

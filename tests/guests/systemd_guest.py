@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 
+from tests.waiting import at_last, eventually
 from vm import Vm
 
 ENVIRONMENT = {
@@ -40,10 +40,6 @@ PATIENCE_S = 300.0
 """What takes longer hangs, also on a busy host that emulates."""
 
 
-SETTLING_S = 60.0
-"""The kernel takes links and control groups apart in its own time."""
-
-
 class Guest:
     """The guest, by its shell."""
 
@@ -71,18 +67,15 @@ class Guest:
 
     def changed_since(self, before: dict[str, set[str]]) -> dict[str, set[str]]:
         """What has come or gone since a census, once nothing has, or after a while."""
-        deadline = time.monotonic() + SETTLING_S
-        while True:
+
+        def changed() -> dict[str, set[str]]:
             now = self.census()
-            changed = {kind: lines ^ before[kind] for kind, lines in now.items() if lines != before[kind]}
-            if not changed or time.monotonic() > deadline:
-                return changed
-            time.sleep(1)
+            return {kind: lines ^ before[kind] for kind, lines in now.items() if lines != before[kind]}
+
+        found: dict[str, set[str]] = at_last(changed, {}, every_s=1)
+        return found
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.5)
+    """Wait for a condition, which a shell in the guest looks at."""
+    eventually(condition, patience_s=PATIENCE_S, every_s=0.5)

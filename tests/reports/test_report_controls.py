@@ -11,7 +11,7 @@ from reports.controls import controls
 from reports.load import Evidence
 from reports.page import build
 from tests.reports import synthetic
-from tests.reports.test_report_verdicts import evidence_of, sped, verdict
+from tests.reports.made_verdicts import evidence_of, sped, verdict
 
 
 def aa(metric: str, state: model.State, ratio: float = 1.0, arm: str = "runtime") -> model.Verdict:

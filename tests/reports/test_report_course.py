@@ -18,7 +18,7 @@ from reports.load import Evidence
 from reports.outliers import extremes
 from reports.page import render
 from tests.reports import synthetic
-from tests.reports.test_report_verdicts import evidence_of, verdict
+from tests.reports.made_verdicts import evidence_of, verdict
 
 LEGEND = Legend(synthetic.run().plan.arms)
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.paths import REPOSITORY
@@ -71,14 +70,6 @@ class Client:
     def detached(self, *words: object) -> str:
         """Start a container without a network that ends at once when it is stopped; return its id."""
         return self("run", "-d", "--network", "none", "--stop-timeout", "0", *words).strip()
-
-
-def eventually(found: Callable[[], object], wanted: object) -> None:
-    """Look again and again until this is found."""
-    deadline = time.monotonic() + _PATIENCE_S
-    while (last := found()) != wanted:
-        assert time.monotonic() < deadline, f"{last!r} never became {wanted!r}"
-        time.sleep(0.05)
 
 
 def names() -> list[str]:

@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,10 +22,10 @@ from runtime.image.store.image_store import ImageStore
 from runtime.spawn.owner import Owner
 from tests.paths import REPOSITORY
 from tests.runtime.container_rootfs import build_rootfs
+from tests.waiting import at_last
 
 CHECKED = "tests.runtime.checked_nnd"
 BUSYBOX = "busybox:latest"
-_PATIENCE_S = 60.0
 
 
 class Daemon:
@@ -155,9 +154,7 @@ def add_busybox(root: Path, rootfs: Path) -> None:
 
 def settled(root: Path, owners: set[int]) -> set[str]:
     """What is left of a daemon that has ended, once the kernel has had its time."""
-    deadline = time.monotonic() + _PATIENCE_S
-    while (left := leftovers(root, owners)) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    left: set[str] = at_last(lambda: leftovers(root, owners), set(), every_s=0.1)
     return left
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.paths import REPOSITORY
-from tests.vm.vm_builders import busybox_layer
+from tests.runtime.container_rootfs import build_rootfs
 from vm.cgroup2_guest import CONTENT, stage, v2_guest
 from vm.initramfs import CONTAINER_MODULES
 
@@ -53,9 +53,12 @@ def content(tmp_path_factory):
     stage(content, [REPOSITORY / "runtime", REPOSITORY / "pyproject.toml", pyroute2, CHECKS])
     stage(
         content / "tests",
-        [REPOSITORY / "tests" / name for name in ("__init__.py", "conftest.py", "paths.py", "runtime")],
+        [
+            REPOSITORY / "tests" / name
+            for name in ("__init__.py", "conftest.py", "paths.py", "waiting.py", "runtime")
+        ],
     )
-    busybox_layer(content / "layer")
+    build_rootfs(content / "layer")
     return content
 
 

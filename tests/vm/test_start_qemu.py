@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import eventually
 from vm import GuestTimeoutError, Harness, VmConfig, VmError
 from vm.leftovers import qemu_processes, sweep_root
 from vm.network import point_to_point
@@ -175,7 +176,7 @@ def test_kill_9_of_the_caller_ends_everything_by_itself(killed, short_root):
     assert traces(name, short_root) != []
     child.send_signal(signal.SIGKILL)
     child.wait()
-    assert wait_until(lambda: traces(name, short_root) == []), traces(name, short_root)
+    eventually(lambda: traces(name, short_root), [])
 
 
 def test_kill_9_of_caller_and_driver_is_swept_by_the_next_start(killed, short_root):
@@ -193,12 +194,3 @@ def traces(name: str, root: Path) -> list[str]:
     found = [f"process {pid}" for pid in qemu_processes(name)]
     found += [f"link {name}"] if Path(f"/sys/class/net/{name}").exists() else []
     return found + [str(path) for path in root.rglob(f"*{name}*") if "log" not in path.parts]
-
-
-def wait_until(condition, timeout_s: float = 60.0) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.1)
-    return False

@@ -1,7 +1,5 @@
 """Small values for tests of the VM harness."""
 
-import shutil
-import subprocess
 from pathlib import Path
 
 from vm.config import VmConfig, VmImage
@@ -41,17 +39,3 @@ def request(accel="kvm", host_=None, **config) -> DomainSpec:
     return DomainSpec(
         name="nv00c0ffee", config=settings, accel=accel, files=files, host=host_ or host(), owner=Owner(7, 42)
     )
-
-
-def busybox_layer(path: Path) -> Path:
-    """A root for containers: busybox-static of the host under all its names."""
-    busybox = shutil.which("busybox")
-    assert busybox is not None, "install the package busybox-static"
-    for name in ("bin", "dev", "etc", "proc", "sys", "tmp"):
-        (path / name).mkdir(parents=True)
-    shutil.copy(busybox, path / "bin/busybox")
-    for name in subprocess.check_output([busybox, "--list"], text=True).split():
-        if name != "busybox":
-            (path / "bin" / name).symlink_to("busybox")
-    (path / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
-    return path

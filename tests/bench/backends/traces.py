@@ -6,7 +6,6 @@ Other runs on this machine come and go, so nothing is counted that is not this o
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 from bench.backends.programs import processes
@@ -14,6 +13,7 @@ from bench.backends.resources import mounts
 from runtime.network.host.settings import DIRECTORY
 from runtime.network.kernel.nft import Nft
 from runtime.spawn.owner import Owner
+from tests.waiting import at_last
 
 Traces = dict[str, set[str]]
 
@@ -43,19 +43,19 @@ def traces(owner: str, state: Path) -> Traces:
     }
 
 
-def left_of(before: Traces, owner: str, state: Path, patience_s: float = 60.0) -> Traces:
+def left_of(before: Traces, owner: str, state: Path) -> Traces:
     """What is still there of `before`, or carries `owner` now; a killed process gets a moment to be gone."""
-    deadline = time.monotonic() + patience_s
-    while True:
+
+    def left() -> Traces:
         now = traces(owner, state)
         now["processes"] |= {text for text in before["processes"] if _alive(text)}
         now["links"] |= before["links"] & set(_links())
         now["tables"] |= before["tables"] & _tables()
         now["settings"] |= before["settings"] & _users_of_settings()
-        left = {kind: found for kind, found in now.items() if found}
-        if not left or time.monotonic() > deadline:
-            return left
-        time.sleep(0.05)
+        return {kind: found for kind, found in now.items() if found}
+
+    found: Traces = at_last(left, {})
+    return found
 
 
 def _links() -> dict[str, str]:

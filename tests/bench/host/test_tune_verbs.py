@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from bench.cli.dependencies import Dependencies, use
 from bench.host.tuning import LOCK, RECORD, Tuner
 from bench.testing import fake_backends, fake_image, fake_scenarios
 from tests.paths import REPOSITORY
+from tests.waiting import eventually
 
 SWAPPINESS = "proc/sys/vm/swappiness"
 PATIENCE_S = 120.0
@@ -66,14 +66,6 @@ def start(root: Path, *arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def wait_until_tuned(root: Path, child: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while value(root) != "1":
-        assert child.poll() is None, child.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_show_changes_nothing(here):
     shown = json.loads(invoke("tune", "--show", "--json").stdout)
     would = [
@@ -120,7 +112,7 @@ def test_show_takes_no_command(here):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_goes_to_the_command_and_all_is_put_back(root, number):
     child = start(root, "tune", "--", "sleep", PATIENCE_S)
-    wait_until_tuned(root, child)
+    eventually(lambda: value(root), "1", child=child)
     child.send_signal(number)
     child.communicate(timeout=PATIENCE_S)
     assert child.returncode == 128 + number
@@ -130,7 +122,7 @@ def test_a_signal_goes_to_the_command_and_all_is_put_back(root, number):
 
 def test_after_a_kill_the_next_start_puts_it_back(root):
     child = start(root, "tune", "--", "sh", "-c", "echo $$; exec sleep 600")
-    wait_until_tuned(root, child)
+    eventually(lambda: value(root), "1", child=child)
     orphan = int(child.stdout.readline())
     child.kill()
     child.wait(timeout=PATIENCE_S)

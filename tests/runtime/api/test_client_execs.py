@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from tests.runtime.clients import Client, eventually
+from tests.runtime.clients import Client
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.root
 

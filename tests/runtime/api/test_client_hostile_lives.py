@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.clients import Client, eventually
+from tests.runtime.clients import Client
 from tests.runtime.daemon_process import Daemon, running_daemon, settled
 from tests.runtime.hostile_program import PROGRAM, STATUS, build_hostile, dead_filesystem
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.root
 

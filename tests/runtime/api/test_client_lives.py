@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from tests.runtime.clients import Client, eventually
+from tests.runtime.clients import Client
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.root
 
@@ -99,7 +100,7 @@ def test_a_failure_is_tried_again_as_often_as_asked(client: Client):
 
 def test_always_means_until_somebody_stops_it(client: Client):
     detached(client, "--name", "aa", "--restart", "always", "busybox", "sh", "-c", "sleep 0.1; exit 1")
-    eventually(lambda: int(state(client, "aa", "{{.RestartCount}}")) >= 2, True)
+    eventually(lambda: int(state(client, "aa", "{{.RestartCount}}")) >= 2)
     client("stop", "-t", "0", "aa")
     assert state(client, "aa", "{{.State.Status}}") == "exited"
     client("update", "--restart", "no", "aa")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
-from collections.abc import Callable
 
 import pytest
 
 from tests.runtime.daemon_process import Daemon, running_daemon
 from tests.runtime.own_host import HOST4, World, connect, own_host, run
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
@@ -23,13 +22,6 @@ def says_hello(port: str, world: World) -> bool:
     return False
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def port_of(daemon: Daemon, name: str) -> str:
     return daemon.docker("port", name).splitlines()[0].rpartition(":")[2]
 
@@ -38,18 +30,18 @@ def test_containers_are_reached_again_after_a_flush() -> None:
     with own_host() as world, running_daemon("--live-restore") as daemon:
         daemon.docker("run", "-d", "--name", "pub", "-p", "80", *SERVE)
         port = port_of(daemon, "pub")
-        until(lambda: says_hello(port, world))
+        eventually(lambda: says_hello(port, world))
         run("nft", "flush", "ruleset")
-        until(lambda: says_hello(port, world))
+        eventually(lambda: says_hello(port, world))
         run("nft", "flush", "ruleset")
         daemon.docker("run", "-d", "--name", "second", "-p", "80", *SERVE)
         daemon.docker("restart", "-t", "0", "pub")
-        until(lambda: says_hello(port_of(daemon, "second"), world))
-        until(lambda: says_hello(port_of(daemon, "pub"), world))
+        eventually(lambda: says_hello(port_of(daemon, "second"), world))
+        eventually(lambda: says_hello(port_of(daemon, "pub"), world))
         daemon.terminate()
         run("nft", "flush", "ruleset")
         daemon.start()
-        until(lambda: says_hello(port_of(daemon, "second"), world))
+        eventually(lambda: says_hello(port_of(daemon, "second"), world))
         daemon.docker("rm", "-f", "pub", "second")
         run("nft", "flush", "ruleset")  # its end is no error, see Daemon.stop()
 

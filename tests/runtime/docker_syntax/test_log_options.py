@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from runtime.docker_syntax import MalformedError
 from runtime.docker_syntax.log_options import LogOptions, parse
+from tests.runtime.docker_syntax.refused import LOG_OPTIONS
 
 CASES = [
     ("", {}, LogOptions()),
@@ -21,28 +22,6 @@ CASES = [
     ("local", {"max-size": "1k", "max-file": "1"}, LogOptions(1000, 1)),
     ("none", {"anything": "goes"}, None),
 ]
-REFUSED = [
-    ("json-file", {"max-size": "0"}, "max-size must be a positive number"),
-    ("json-file", {"max-size": "0.1b"}, "max-size must be a positive number"),
-    ("json-file", {"max-size": "much"}, "invalid size: 'much'"),
-    ("json-file", {"max-size": ""}, "invalid size: ''"),
-    ("json-file", {"max-size": "-5"}, "invalid size: '-5'"),
-    ("json-file", {"max-file": "0"}, "max-file cannot be less than 1"),
-    ("json-file", {"max-file": "-2"}, "max-file cannot be less than 1"),
-    ("json-file", {"max-file": "x"}, 'strconv.Atoi: parsing "x": invalid syntax'),
-    ("json-file", {"compress": "yes"}, 'strconv.ParseBool: parsing "yes": invalid syntax'),
-    ("json-file", {"compress": "true"},
-     "compress cannot be true when max-file is less than 2 or max-size is not set"),
-    ("json-file", {"mode": "x"}, "logger: logging mode not supported: x"),
-    ("json-file", {"max-buffer-size": "1m"},
-     "logger: max-buffer-size option is only supported with 'mode=non-blocking'"),
-    ("json-file", {"mode": "non-blocking", "max-buffer-size": "x"},
-     "error parsing option max-buffer-size: invalid size: 'x'"),
-    ("json-file", {"size": "1"}, "unknown log opt 'size' for json-file log driver"),
-    ("local", {"size": "1"}, "unknown log opt 'size' for log driver local"),
-    ("bogus", {}, 'error looking up logging plugin bogus: plugin "bogus" not found'),
-]  # fmt: skip
-"""In dockerd's own words; test_refusals_beside_dockerd.py asks it."""
 
 
 @pytest.mark.parametrize(("driver", "options", "wanted"), CASES)
@@ -50,7 +29,7 @@ def test_options_say_when_a_log_rotates(driver: str, options: dict[str, str], wa
     assert parse(driver, options) == wanted
 
 
-@pytest.mark.parametrize(("driver", "options", "words"), REFUSED)
+@pytest.mark.parametrize(("driver", "options", "words"), LOG_OPTIONS)
 def test_what_cannot_be_used_is_refused_in_dockerds_words(driver: str, options: dict[str, str], words: str):
     with pytest.raises(MalformedError) as caught:
         parse(driver, options)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.docker_syntax import MalformedError, mounts
+from tests.runtime.docker_syntax.refused import TMPFS_OPTIONS
 
 DEFAULTS = ("nosuid", "nodev", "noexec")
 
@@ -34,13 +35,7 @@ def test_options_override_dockers_own(text: str, options: tuple[str, ...]):
     assert mounts.tmpfs_options(text) == options
 
 
-WRONG = ["bogus", "size", "size=", "size=1q", "size=1e3", "size=-1", "size=1kb", "mode=9", "mode=",
-         "mode=0x1", "uid=x", "uid=-1", "gid=99999999999", "nr_inodes=x", "nr_inodes=5%", "exec=1",
-]  # fmt: skip
-"""What the kernel, and so dockerd at the start, refuses; the table of test_refusals_beside_dockerd.py too."""
-
-
-@pytest.mark.parametrize("text", WRONG)
+@pytest.mark.parametrize("text", TMPFS_OPTIONS)
 def test_what_the_kernel_would_not_take_is_refused(text: str):
     with pytest.raises(MalformedError) as caught:
         mounts.tmpfs_options(f"ro,{text}")

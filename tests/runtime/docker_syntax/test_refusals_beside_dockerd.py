@@ -16,8 +16,7 @@ import pytest
 from bench.backends.daemons.dockerd import OwnDaemon
 from tests.runtime.container_rootfs import build_rootfs
 from tests.runtime.daemon_process import Daemon
-from tests.runtime.docker_syntax.test_log_options import REFUSED as LOG_OPTIONS
-from tests.runtime.docker_syntax.test_mount_words import WRONG as TMPFS_OPTIONS
+from tests.runtime.docker_syntax.refused import LOG_OPTIONS, TMPFS_OPTIONS
 
 pytestmark = [
     pytest.mark.root,

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from runtime.engine import ContainerConfig, Engine, EngineError
 from runtime.spawn.cgroups import find_layout
 from tests.runtime.host_traces import cgroups_of, links_of
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.root
 
@@ -100,10 +100,7 @@ def test_the_next_engine_frees_what_a_killed_one_left(tmp_path, rootfs, network)
     assert cgroups_of(victim.pid)
     assert bool(links_of(victim.pid)) == (network == "nat")
     with Engine(tmp_path):
-        deadline = time.monotonic() + 60
-        while any(is_running(pid) for pid in pids) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert not any(is_running(pid) for pid in pids)
+        eventually(lambda: any(is_running(pid) for pid in pids), False)
     assert not list((tmp_path / "run").iterdir())
     assert not cgroups_of(victim.pid)
     assert not links_of(victim.pid)

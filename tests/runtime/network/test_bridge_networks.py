@@ -28,8 +28,8 @@ from runtime.network.model import Endpoint, NetworkSpec, Port
 from runtime.spawn.owner import Owner
 from tests.paths import REPOSITORY
 from tests.runtime.free_ports import free_port
-from tests.runtime.network.wires import wait_for
 from tests.runtime.own_host import HOST4, HOST6, OUTSIDE4, OUTSIDE6, World, connect, listen, meets, run
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
@@ -83,7 +83,7 @@ def networks(world: World) -> Iterator[BridgeNetworks]:
     yield made
     made.close()
     made.close()  # idempotent
-    wait_for(lambda: links() == {"lo", "up0"})  # the kernel reaps namespaces beside us
+    eventually(links, {"lo", "up0"})  # the kernel reaps namespaces beside us
     assert "nn_" not in run("nft", "list", "tables")
 
 
@@ -449,7 +449,7 @@ def test_a_failed_attach_leaves_nothing(networks: BridgeNetworks) -> None:
             endpoint(ONE, 2), endpoint(TWO, 2, "eth1", network="9" * 64), ports=(Port(host=0, container=1),)
         )
     one.namespace.close()
-    wait_for(lambda: links() == before)
+    eventually(links, before)
     with pytest.raises(NetworkError, match="make bridge up0"):
         networks.up(msgspec.structs.replace(TWO, id="5" * 64, link="up0"))
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import dns.asyncquery
@@ -19,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.network.dns import NameServer, Resolver
+from tests.waiting import in_loop
 
 
 class Neighbours:
@@ -40,14 +40,6 @@ class Neighbours:
 
     def servers(self) -> Sequence[str]:
         return self._servers
-
-
-def in_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    @functools.wraps(test)
-    def run(*args: object, **kwargs: object) -> None:
-        asyncio.run(test(*args, **kwargs))  # type: ignore[arg-type]
-
-    return run
 
 
 def descriptors() -> int:

@@ -15,8 +15,8 @@ from runtime.network.ipam import AddressPool, next_address
 from runtime.network.kernel.nft import reserve_descriptors
 from runtime.network.model import Endpoint, NetworkSpec, Port
 from runtime.network.modes import NetworkModes
-from tests.runtime.network.wires import wait_for
 from tests.runtime.own_host import OUTSIDE4, World, connect, listen, meets, run
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
@@ -47,7 +47,7 @@ def networks(world: World) -> Iterator[BridgeNetworks]:
         made.up(spec)
     yield made
     made.close()
-    wait_for(lambda: links() == {"lo", "up0"})
+    eventually(links, {"lo", "up0"})
     assert descriptors() == before
 
 
@@ -142,7 +142,7 @@ def test_a_network_that_is_gone_has_no_spares(networks: BridgeNetworks) -> None:
     networks.down(NET.id)
     networks.pool.give_back(held)
     assert networks.pool.refill(NET.id, 9)  # plain ones in their place
-    wait_for(lambda: not any(name.startswith("nne") for name in links()))
+    eventually(lambda: not any(name.startswith("nne") for name in links()))
     assert networks.pool.addresses(NET.id) == set()
     other = networks.pool.take(NET.id)
     assert inner(other) == ""
@@ -194,7 +194,7 @@ def test_modes_give_an_address_once(world: World) -> None:
             modes.detach(held.pop(number % len(held)))
         assert len({one.address for one in held}) == len(held)
     modes.close()
-    wait_for(lambda: links() == {"lo", "up0"})
+    eventually(links, {"lo", "up0"})
 
 
 @pytest.mark.parametrize(

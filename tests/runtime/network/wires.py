@@ -7,8 +7,6 @@ import os
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -54,10 +52,3 @@ def traces() -> tuple[set[str], set[str], set[str]]:
     tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
     mine = {line for line in tables.splitlines() if f"nn_{os.getpid()}_" in line}
     return links_of(os.getpid()), mine, {path.name for path in Path("/proc/self/fd").iterdir()}
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

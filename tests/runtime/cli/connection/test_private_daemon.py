@@ -16,9 +16,9 @@ import pytest
 
 from runtime.cli.connection.private_daemon import PrivateClient
 from tests.runtime.cli.nn_process import LINE, environment
-from tests.runtime.clients import eventually
 from tests.runtime.daemon_process import Daemon, _commands, add_busybox, settled
 from tests.runtime.terminals import Terminal
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")]
 
@@ -218,7 +218,7 @@ def test_nothing_outlives_a_killed_command(local: Local, killed: tuple[str, ...]
     if len(killed) == 2:
         assert "freed: " in local.says("sweep")
     for pid in pids:
-        eventually(lambda pid=pid: gone(pid), True)
+        eventually(lambda pid=pid: gone(pid))
     assert not settled(local.root, local.owners)
     expected = "exited 137" if killed else "exited 5"
     assert local.says("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "box") == f"{expected}\n"

@@ -12,7 +12,7 @@ import subprocess
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,66 +20,21 @@ import pytest
 from runtime.cli.errors import CliError
 from runtime.cli.flags import detach_keys
 from runtime.cli.flags.parser import Arguments
-from runtime.docker_syntax.frames import END, RESIZE, SIGNAL, STDERR, STDIN, STDOUT, frame
+from runtime.docker_syntax.frames import RESIZE, SIGNAL, STDERR, STDIN, STDOUT, frame
 from tests.runtime.cli.nn_process import LINE, call, environment
+from tests.runtime.cli.played_daemon import END_0, PlayedDaemon, end, read_frame
 from tests.runtime.terminals import Terminal
-from tests.runtime.tiny_server import Request, TinyServer, on_unix
-
-END_0 = frame(END, b'{"StatusCode": 0, "Error": ""}')
-
-
-def end(status: int, error: str = "") -> bytes:
-    return frame(END, json.dumps({"StatusCode": status, "Error": error}).encode())
-
-
-def read_frame(request: Request) -> tuple[int, bytes]:
-    head = exactly(request, 8)
-    return head[0], exactly(request, int.from_bytes(head[4:], "big"))
-
-
-def exactly(request: Request, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        more = request.sock.recv(size - len(data))
-        if not more:
-            raise ConnectionError
-        data += more
-    return data
-
-
-Play = Callable[[Request], None]
-
-
-class Daemon:
-    def __init__(self, path: Path) -> None:
-        self.play: dict[str, Play] = {}
-        self.over = threading.Event()
-        self.server: TinyServer = on_unix(path, self._answer)
-        self.host = f"unix://{path}"
-
-    def _answer(self, request: Request) -> None:
-        play = self.play.get(f"{request.method} {request.path}")
-        if play is None:
-            request.reply('{"message":"page not found"}', 404)
-        else:
-            play(request)
-
-    def run(self, play: Play) -> None:
-        def upgraded(request: Request) -> None:
-            request.upgrade(Nn_Container="c" * 64)
-            play(request)
-
-        self.play["POST /nn/run"] = upgraded
+from tests.runtime.tiny_server import Request
 
 
 @pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    made = Daemon(tmp_path / "s")
+def daemon(tmp_path: Path) -> Iterator[PlayedDaemon]:
+    made = PlayedDaemon(tmp_path / "s")
     yield made
     made.server.close()
 
 
-def test_output_goes_where_it_belongs_and_the_status_is_the_programs(daemon: Daemon, tmp_path: Path):
+def test_output_goes_where_it_belongs_and_the_status_is_the_programs(daemon: PlayedDaemon, tmp_path: Path):
     daemon.run(
         lambda request: request.sock.sendall(frame(STDOUT, b"out\n") + frame(STDERR, b"err\n") + end(7))
     )
@@ -91,13 +46,13 @@ def test_output_goes_where_it_belongs_and_the_status_is_the_programs(daemon: Dae
     assert daemon.server.requests[0].headers["upgrade"] == "nn-run"
 
 
-def test_a_whole_run_is_one_request(daemon: Daemon, tmp_path: Path):
+def test_a_whole_run_is_one_request(daemon: PlayedDaemon, tmp_path: Path):
     daemon.run(lambda request: request.sock.sendall(END_0))
     assert call("run", "img", config=tmp_path, host=daemon.host).returncode == 0
     assert len(daemon.server.requests) == 1
 
 
-def test_input_is_passed_on_and_ended(daemon: Daemon, tmp_path: Path):
+def test_input_is_passed_on_and_ended(daemon: PlayedDaemon, tmp_path: Path):
     def echo(request: Request) -> None:
         while True:
             kind, data = read_frame(request)
@@ -114,7 +69,7 @@ def test_input_is_passed_on_and_ended(daemon: Daemon, tmp_path: Path):
     assert done.stdout == sent
 
 
-def test_a_program_that_does_not_read_holds_nothing_up(daemon: Daemon, tmp_path: Path):
+def test_a_program_that_does_not_read_holds_nothing_up(daemon: PlayedDaemon, tmp_path: Path):
     """Input that nobody takes fills the socket; output has to come through all the same."""
 
     def deaf(request: Request) -> None:
@@ -126,7 +81,7 @@ def test_a_program_that_does_not_read_holds_nothing_up(daemon: Daemon, tmp_path:
     assert (len(done.stdout), done.returncode) == (1 << 20, 3)
 
 
-def test_without_i_input_is_not_touched(daemon: Daemon, tmp_path: Path):
+def test_without_i_input_is_not_touched(daemon: PlayedDaemon, tmp_path: Path):
     daemon.run(lambda request: request.sock.sendall(END_0))
     with subprocess.Popen(
         ["sh", "-c", '"$@"; cat', "sh", *LINE, "run", "img"],
@@ -138,7 +93,7 @@ def test_without_i_input_is_not_touched(daemon: Daemon, tmp_path: Path):
 
 
 @pytest.mark.parametrize("flags", [(), ("-i",)])
-def test_signals_are_passed_on(daemon: Daemon, tmp_path: Path, flags: tuple[str, ...]):
+def test_signals_are_passed_on(daemon: PlayedDaemon, tmp_path: Path, flags: tuple[str, ...]):
     def wait_for_signal(request: Request) -> None:
         request.sock.sendall(frame(STDOUT, b"ready\n"))
         kind, number = read_frame(request)
@@ -158,7 +113,7 @@ def test_signals_are_passed_on(daemon: Daemon, tmp_path: Path, flags: tuple[str,
         assert process.wait() == 128 + signal.SIGTERM
 
 
-def test_without_sig_proxy_a_signal_is_for_nn(daemon: Daemon, tmp_path: Path):
+def test_without_sig_proxy_a_signal_is_for_nn(daemon: PlayedDaemon, tmp_path: Path):
     def ready(request: Request) -> None:
         request.sock.sendall(frame(STDOUT, b"ready\n"))
         request.received()
@@ -185,20 +140,22 @@ def test_without_sig_proxy_a_signal_is_for_nn(daemon: Daemon, tmp_path: Path):
         ("driver failed programming external connectivity", 125),
     ],
 )
-def test_a_start_that_fails_has_dockers_status(daemon: Daemon, tmp_path: Path, message: str, status: int):
+def test_a_start_that_fails_has_dockers_status(
+    daemon: PlayedDaemon, tmp_path: Path, message: str, status: int
+):
     daemon.play["POST /nn/run"] = lambda request: request.reply(json.dumps({"message": message}), 400)
     done = call("run", "img", "x", config=tmp_path, host=daemon.host)
     assert (done.returncode, done.stderr.decode()) == (status, f"nn: {message}\n")
 
 
-def test_a_daemon_that_goes_away_is_told(daemon: Daemon, tmp_path: Path):
+def test_a_daemon_that_goes_away_is_told(daemon: PlayedDaemon, tmp_path: Path):
     daemon.run(lambda request: request.sock.sendall(frame(STDOUT, b"x")))
     done = call("run", "img", config=tmp_path, host=daemon.host)
     assert (done.stdout, done.returncode) == (b"x", 125)
     assert b"ended before the program did" in done.stderr
 
 
-def test_a_missing_image_is_pulled_first(daemon: Daemon, tmp_path: Path):
+def test_a_missing_image_is_pulled_first(daemon: PlayedDaemon, tmp_path: Path):
     answers = iter([404, 101])
 
     def missing_once(request: Request) -> None:
@@ -220,7 +177,7 @@ def test_a_missing_image_is_pulled_first(daemon: Daemon, tmp_path: Path):
     assert daemon.server.requests[1].target.endswith("?fromImage=img&tag=latest")
 
 
-def test_never_pulls_when_told(daemon: Daemon, tmp_path: Path):
+def test_never_pulls_when_told(daemon: PlayedDaemon, tmp_path: Path):
     daemon.play["POST /nn/run"] = lambda request: request.reply(
         '{"message":"No such image: img:latest"}', 404
     )
@@ -235,7 +192,7 @@ def test_no_daemon_says_how_to_get_one(tmp_path: Path):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_id_is_written_where_cidfile_says(daemon: Daemon, tmp_path: Path):
+def test_the_id_is_written_where_cidfile_says(daemon: PlayedDaemon, tmp_path: Path):
     daemon.run(lambda request: request.sock.sendall(END_0))
     call("run", "--cidfile", tmp_path / "id", "img", config=tmp_path, host=daemon.host)
     assert (tmp_path / "id").read_text() == "c" * 64
@@ -243,7 +200,7 @@ def test_the_id_is_written_where_cidfile_says(daemon: Daemon, tmp_path: Path):
     assert (again.returncode, b"the file exists" in again.stderr) == (125, True)
 
 
-def test_a_closed_pipe_ends_quietly(daemon: Daemon, tmp_path: Path):
+def test_a_closed_pipe_ends_quietly(daemon: PlayedDaemon, tmp_path: Path):
     def forever(request: Request) -> None:
         while True:
             request.sock.sendall(frame(STDOUT, b"y\n" * 9999))
@@ -265,7 +222,7 @@ def test_a_closed_pipe_ends_quietly(daemon: Daemon, tmp_path: Path):
 # ---- with a terminal -------------------------------------------------------------------------------------
 
 
-def test_a_terminal_is_raw_has_a_size_and_is_put_back(daemon: Daemon, tmp_path: Path):
+def test_a_terminal_is_raw_has_a_size_and_is_put_back(daemon: PlayedDaemon, tmp_path: Path):
     def shell(request: Request) -> None:
         assert read_frame(request)[0] == RESIZE
         request.sock.sendall(frame(STDOUT, b"ready "))
@@ -286,7 +243,7 @@ def test_a_terminal_is_raw_has_a_size_and_is_put_back(daemon: Daemon, tmp_path: 
     assert terminal.end() == 5
 
 
-def test_the_keys_leave_it_running(daemon: Daemon, tmp_path: Path):
+def test_the_keys_leave_it_running(daemon: PlayedDaemon, tmp_path: Path):
     left: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def shell(request: Request) -> None:
@@ -302,7 +259,7 @@ def test_the_keys_leave_it_running(daemon: Daemon, tmp_path: Path):
 
 
 @pytest.mark.parametrize("verb", ["run -it img", "exec -it box sh"])
-def test_dockers_config_chooses_the_keys(daemon: Daemon, tmp_path: Path, verb: str):
+def test_dockers_config_chooses_the_keys(daemon: PlayedDaemon, tmp_path: Path, verb: str):
     def shell(request: Request) -> None:
         request.sock.sendall(frame(STDOUT, b"ready "))
         request.received()
@@ -356,7 +313,7 @@ def test_keys_of_no_known_form_are_refused():
 # ---- daemons that are not ours ---------------------------------------------------------------------------
 
 
-def plain_daemon(daemon: Daemon, tty: bool = False) -> None:
+def plain_daemon(daemon: PlayedDaemon, tty: bool = False) -> None:
     """create, attach, wait, start as dockerd answers them."""
 
     def attach(request: Request) -> None:
@@ -373,7 +330,7 @@ def plain_daemon(daemon: Daemon, tty: bool = False) -> None:
     }
 
 
-def test_a_run_on_dockers_daemon_takes_dockers_requests(daemon: Daemon, tmp_path: Path):
+def test_a_run_on_dockers_daemon_takes_dockers_requests(daemon: PlayedDaemon, tmp_path: Path):
     plain_daemon(daemon)
     done = call("run", "-i", "--rm", "--name", "x", "img", config=tmp_path, host=daemon.host, stdin=b"in")
     assert (done.stdout, done.stderr, done.returncode) == (b"got in", b"WARNING: careful\ne", 9)
@@ -386,7 +343,7 @@ def test_a_run_on_dockers_daemon_takes_dockers_requests(daemon: Daemon, tmp_path
     ]
 
 
-def test_with_its_input_alone_it_prints_the_id_and_goes(daemon: Daemon, tmp_path: Path):
+def test_with_its_input_alone_it_prints_the_id_and_goes(daemon: PlayedDaemon, tmp_path: Path):
     got: list[bytes] = []
     read = threading.Event()
 
@@ -427,7 +384,7 @@ def test_it_warns_as_docker_does(tmp_path: Path, flags: str, said: list[bytes]):
     assert [line[: len(text)] for line, text in zip(lines, said, strict=True)] == said
 
 
-def test_detached_it_prints_the_id(daemon: Daemon, tmp_path: Path):
+def test_detached_it_prints_the_id(daemon: PlayedDaemon, tmp_path: Path):
     plain_daemon(daemon)
     done = call("run", "-d", "img", config=tmp_path, host=daemon.host)
     assert (done.stdout, done.returncode) == (b"abc\n", 0)
@@ -435,7 +392,7 @@ def test_detached_it_prints_the_id(daemon: Daemon, tmp_path: Path):
     assert not any(body.get(name) for name in ("AttachStdin", "AttachStdout", "AttachStderr"))
 
 
-def test_exec_ends_with_the_programs_status(daemon: Daemon, tmp_path: Path):
+def test_exec_ends_with_the_programs_status(daemon: PlayedDaemon, tmp_path: Path):
     def start(request: Request) -> None:
         request.upgrade(Content_Type="application/vnd.docker.multiplexed-stream")
         request.sock.sendall(frame(STDOUT, b"hi ") + frame(STDOUT, request.received()))
@@ -457,14 +414,14 @@ def test_exec_ends_with_the_programs_status(daemon: Daemon, tmp_path: Path):
     ("state", "said"),
     [({"Running": False}, b"nn start -ai box"), ({"Running": True, "Paused": True}, b"nn unpause box")],
 )
-def test_attach_says_why_it_cannot(daemon: Daemon, tmp_path: Path, state: dict[str, bool], said: bytes):
+def test_attach_says_why_it_cannot(daemon: PlayedDaemon, tmp_path: Path, state: dict[str, bool], said: bytes):
     document = json.dumps({"Id": "abc", "State": state, "Config": {}})
     daemon.play["GET /containers/box/json"] = lambda request: request.reply(document)
     done = call("attach", "box", config=tmp_path, host=daemon.host)
     assert (done.returncode, said in done.stderr) == (1, True)
 
 
-def test_logs_split_the_streams_and_follow(daemon: Daemon, tmp_path: Path):
+def test_logs_split_the_streams_and_follow(daemon: PlayedDaemon, tmp_path: Path):
     def logs(request: Request) -> None:
         kind = "application/vnd.docker.multiplexed-stream"
         request.sock.sendall(

@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from tests.runtime.clients import Client
 from tests.runtime.daemon_process import Daemon, running_daemon
 from tests.runtime.free_ports import free_port
 from tests.runtime.terminals import Terminal
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")]
 
@@ -133,7 +133,7 @@ def far(tmp_path: Path, daemon: Daemon) -> Iterator[Path]:
         subprocess.Popen([SSHD, "-D", "-e", "-f", tmp_path / "sshd_config"], stderr=-3) as server,
     ):
         try:
-            wait_for(port)
+            eventually(lambda: listens(port))
             yield tmp_path / "ssh"
         finally:
             server.terminate()
@@ -156,12 +156,10 @@ def script(path: Path, line: str) -> None:
     path.chmod(0o755)
 
 
-def wait_for(port: int) -> None:
-    for _ in range(1200):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-            return
-        time.sleep(0.05)
-    raise AssertionError("sshd does not listen")
+def listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
 
 
 def test_over_ssh(nn: Client, far: Path, tmp_path: Path):

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.docker_syntax.frames import END, SIGNAL, STDERR, STDOUT, frame
-from tests.runtime.cli.connection.test_session import END_0, Daemon, end, read_frame
 from tests.runtime.cli.nn_process import LINE, compile_nn, environment
+from tests.runtime.cli.played_daemon import END_0, PlayedDaemon, end, read_frame
 from tests.runtime.tiny_server import Request
 
 Done = tuple[int, bytes, bytes]
@@ -43,13 +43,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def daemon(place: Path) -> Iterator[Daemon]:
-    made = Daemon(place / "s")
+def daemon(place: Path) -> Iterator[PlayedDaemon]:
+    made = PlayedDaemon(place / "s")
     yield made
     made.server.close()
 
 
-def run(program: Path | None, daemon: Daemon, *words: str, **more: str) -> Done:
+def run(program: Path | None, daemon: PlayedDaemon, *words: str, **more: str) -> Done:
     """Call it, or the Python client for None."""
     line = [program, *words] if program else [*LINE, *words]
     env = environment(Path("/nonexistent"), daemon.host, **more)
@@ -57,7 +57,7 @@ def run(program: Path | None, daemon: Daemon, *words: str, **more: str) -> Done:
     return done.returncode, done.stdout, done.stderr
 
 
-def asked(daemon: Daemon) -> object:
+def asked(daemon: PlayedDaemon) -> object:
     """The last request's body, without what says nothing."""
     return without_nothing(json.loads(daemon.server.requests[-1].body))
 
@@ -71,7 +71,7 @@ def without_nothing(value: object) -> object:
 # ---- what it does by itself ------------------------------------------------------------------------------
 
 
-def test_output_goes_where_it_belongs_and_the_status_is_the_programs(alone: Path, daemon: Daemon):
+def test_output_goes_where_it_belongs_and_the_status_is_the_programs(alone: Path, daemon: PlayedDaemon):
     big = os.urandom(1 << 20)
 
     def program(request: Request) -> None:
@@ -94,13 +94,15 @@ def test_output_goes_where_it_belongs_and_the_status_is_the_programs(alone: Path
         (end(0, "lost"), (125, b"", b"nn: lost\n")),
     ],
 )
-def test_the_end_is_told(alone: Path, daemon: Daemon, last: bytes, done: Done):
+def test_the_end_is_told(alone: Path, daemon: PlayedDaemon, last: bytes, done: Done):
     daemon.run(lambda request: request.sock.sendall(last))
     for client in (alone, None):
         assert run(client, daemon, "run", "--rm", "img") == done
 
 
-def test_a_connection_that_ends_is_an_error_and_the_program_is_not_run_again(whole: Path, daemon: Daemon):
+def test_a_connection_that_ends_is_an_error_and_the_program_is_not_run_again(
+    whole: Path, daemon: PlayedDaemon
+):
     for play in (daemon.run, lambda play: daemon.play.update({"POST /nn/run": play})):
         play(lambda request: request.sock.shutdown(2))
         before = len(daemon.server.requests)
@@ -110,7 +112,7 @@ def test_a_connection_that_ends_is_an_error_and_the_program_is_not_run_again(who
         assert len(daemon.server.requests) == before + 1
 
 
-def test_signals_are_the_programs(alone: Path, daemon: Daemon):
+def test_signals_are_the_programs(alone: Path, daemon: PlayedDaemon):
     got: list[tuple[int, bytes]] = []
 
     def program(request: Request) -> None:
@@ -132,7 +134,7 @@ def test_signals_are_the_programs(alone: Path, daemon: Daemon):
     assert got == [(SIGNAL, bytes((number,))) for number in numbers]
 
 
-def test_a_reader_that_left_ends_it(alone: Path, daemon: Daemon):
+def test_a_reader_that_left_ends_it(alone: Path, daemon: PlayedDaemon):
     def program(request: Request) -> None:
         while True:
             request.sock.sendall(frame(STDOUT, b"y\n" * 4096))
@@ -149,7 +151,7 @@ def test_a_reader_that_left_ends_it(alone: Path, daemon: Daemon):
         assert process.wait(60) == 141
 
 
-def test_closed_descriptors_are_not_taken_for_the_socket(alone: Path, daemon: Daemon):
+def test_closed_descriptors_are_not_taken_for_the_socket(alone: Path, daemon: PlayedDaemon):
     daemon.run(lambda request: request.sock.sendall(frame(STDOUT, b"lost") + frame(STDERR, b"seen") + end(4)))
     line = f"exec '{alone}' run --rm img <&- >&-"
     done = subprocess.run(
@@ -193,7 +195,12 @@ FLAGS = st.one_of(
     image=WORD,
 )
 def test_both_ask_the_same(
-    whole: Path, daemon: Daemon, flags: list[list[str]], more: list[list[str]], command: list[str], image: str
+    whole: Path,
+    daemon: PlayedDaemon,
+    flags: list[list[str]],
+    more: list[list[str]],
+    command: list[str],
+    image: str,
 ):
     daemon.run(lambda request: request.sock.sendall(END_0))
     words = ["run", *(word for one in (*flags, ["--rm"], *more) for word in one), image, *command]
@@ -210,12 +217,12 @@ def test_both_ask_the_same(
         ("--rm", "img"),
     ],
 )
-def test_the_everyday_needs_no_python(alone: Path, daemon: Daemon, words: tuple[str, ...]):
+def test_the_everyday_needs_no_python(alone: Path, daemon: PlayedDaemon, words: tuple[str, ...]):
     daemon.run(lambda request: request.sock.sendall(END_0))
     assert run(alone, daemon, "run", *words) == (0, b"", b"")
 
 
-def test_a_flag_names_the_daemon_before_the_environment_does(alone: Path, daemon: Daemon):
+def test_a_flag_names_the_daemon_before_the_environment_does(alone: Path, daemon: PlayedDaemon):
     daemon.run(lambda request: request.sock.sendall(END_0))
     for name in ("-H", "--host"):
         words = (name, daemon.host, "run", "--rm", "img")
@@ -254,7 +261,7 @@ def test_a_flag_names_the_daemon_before_the_environment_does(alone: Path, daemon
         ("-c", "other", "run", "--rm", "img"),
     ],
 )
-def test_the_rest_is_pythons(alone: Path, daemon: Daemon, words: tuple[str, ...]):
+def test_the_rest_is_pythons(alone: Path, daemon: PlayedDaemon, words: tuple[str, ...]):
     said = b"nn: start /nonexistent/python: No such file or directory; install ninetynine again\n"
     before = len(daemon.server.requests)
     assert run(alone, daemon, *words) == (125, b"", said)
@@ -272,12 +279,12 @@ def test_the_rest_is_pythons(alone: Path, daemon: Daemon, words: tuple[str, ...]
         {"DOCKER_API_VERSION": "1.43"},
     ],
 )
-def test_other_ways_to_a_daemon_are_pythons(alone: Path, daemon: Daemon, more: dict[str, str]):
+def test_other_ways_to_a_daemon_are_pythons(alone: Path, daemon: PlayedDaemon, more: dict[str, str]):
     assert run(alone, daemon, "run", "--rm", "img", **more)[0] == 125
 
 
 @pytest.mark.parametrize("variable", ["NN_CONFIG", "XDG_CONFIG_HOME", "HOME"])
-def test_a_context_in_use_is_pythons(alone: Path, daemon: Daemon, tmp_path: Path, variable: str):
+def test_a_context_in_use_is_pythons(alone: Path, daemon: PlayedDaemon, tmp_path: Path, variable: str):
     below = {"NN_CONFIG": "", "XDG_CONFIG_HOME": "ninetynine", "HOME": ".config/ninetynine"}[variable]
     (tmp_path / below).mkdir(parents=True, exist_ok=True)
     (tmp_path / below / "current").write_text("other\n")
@@ -285,13 +292,13 @@ def test_a_context_in_use_is_pythons(alone: Path, daemon: Daemon, tmp_path: Path
     assert b"start /nonexistent" in run(alone, daemon, "run", "--rm", "img", **more)[2]
 
 
-def test_a_refusal_is_told_by_python(whole: Path, daemon: Daemon):
+def test_a_refusal_is_told_by_python(whole: Path, daemon: PlayedDaemon):
     daemon.play["POST /nn/run"] = lambda request: request.reply('{"message":"no such network: n"}', 404)
     words = ("run", "--rm", "--network", "n", "img")
     assert run(whole, daemon, *words) == run(None, daemon, *words) == (125, b"", b"nn: no such network: n\n")
 
 
-def test_a_missing_image_is_pulled(whole: Path, daemon: Daemon):
+def test_a_missing_image_is_pulled(whole: Path, daemon: PlayedDaemon):
     pulled: list[str] = []
 
     def program(request: Request) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from runtime.engine.service.info import info_document
-from tests.runtime.engine.service.containers.lifecycle_fakes import in_loop, make_service
+from tests.runtime.engine.service.containers.lifecycle_fakes import make_service
+from tests.waiting import in_loop
 
 
 @in_loop

@@ -8,8 +8,7 @@ import itertools
 import os
 import select
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from functools import wraps
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,20 +20,6 @@ from tests.runtime.host_traces import cgroups_of
 
 _WAITS = {str(table(MACHINE).get(name)) for name in ("epoll_wait", "epoll_pwait")}
 _numbers = itertools.count(1)
-
-
-def asynchronous(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run an async test in a loop of its own; one that hangs fails."""
-
-    @wraps(test)
-    def run(*args: object, **kwargs: object) -> None:
-        async def bounded() -> None:
-            async with asyncio.timeout(200):
-                await test(*args, **kwargs)
-
-        asyncio.run(bounded())
-
-    return run
 
 
 class Client:

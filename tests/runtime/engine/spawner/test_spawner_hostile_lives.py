@@ -16,7 +16,6 @@ from runtime.engine.config import bind
 from runtime.engine.errors import EngineError
 from tests.runtime.engine.spawner.spawner_client import (
     Client,
-    asynchronous,
     connected,
     read_all,
     read_until,
@@ -24,6 +23,7 @@ from tests.runtime.engine.spawner.spawner_client import (
 )
 from tests.runtime.host_traces import cgroups_of
 from tests.runtime.hostile_program import PROGRAM, STATUS, begun, build_hostile, dead_filesystem
+from tests.waiting import in_loop
 
 pytestmark = pytest.mark.root
 
@@ -70,7 +70,7 @@ async def killed(client: Client, name: str) -> None:
 
 @pytest.mark.parametrize("init", [False, True])
 @pytest.mark.parametrize("life", ["thread", "thread-stops", "leader-execs", "zombies"])
-@asynchronous
+@in_loop
 async def test_an_end_is_told(root, hostile, life, init):
     async with connected(root, hostile) as client:
         async with asyncio.timeout(_BOUND_S):
@@ -84,7 +84,7 @@ async def test_an_end_is_told(root, hostile, life, init):
 
 
 @pytest.mark.parametrize("life", ["thread", "thread-stops", "leader-execs", "sibling"])
-@asynchronous
+@in_loop
 async def test_an_exec_holds_up_neither_itself_nor_its_container(root, hostile, life):
     async with connected(root, hostile) as client:
         before = await settled(client.spawner.pid)
@@ -98,7 +98,7 @@ async def test_an_exec_holds_up_neither_itself_nor_its_container(root, hostile, 
         assert (await settled(client.spawner.pid)).children == before.children
 
 
-@asynchronous
+@in_loop
 async def test_a_traced_program_gets_its_signals(root, hostile):
     async with connected(root, hostile) as client:
         name, _ = await begin(client, "leader")
@@ -109,14 +109,14 @@ async def test_a_traced_program_gets_its_signals(root, hostile):
 
 
 @pytest.mark.parametrize("life", ["thread-lives", "leader", "traced-at-exit", "vfork", "ignore", "bomb"])
-@asynchronous
+@in_loop
 async def test_a_kill_is_answered(root, hostile, life):
     async with connected(root, hostile) as client:
         name, _ = await begin(client, life)
         await killed(client, name)
 
 
-@asynchronous
+@in_loop
 async def test_what_another_process_traces_holds_up_nobody_else(root, hostile):
     """Its pidfd says that it has ended, and yet it cannot be reaped before its tracer has done so."""
     async with connected(root, hostile) as client:
@@ -132,7 +132,7 @@ async def test_what_another_process_traces_holds_up_nobody_else(root, hostile):
 
 
 @pytest.mark.slow
-@asynchronous
+@in_loop
 async def test_what_is_stuck_in_the_kernel_holds_up_no_answer(tmp_path, hostile):
     """Its release and the spawner's end fail in time; the next engine frees what is left once that can be."""
     root, program = tmp_path / "root", Path(hostile[-1], PROGRAM[1:])
@@ -158,7 +158,7 @@ async def test_what_is_stuck_in_the_kernel_holds_up_no_answer(tmp_path, hostile)
 
 
 @pytest.mark.slow
-@asynchronous
+@in_loop
 async def test_what_was_stuck_is_freed_when_it_is_no_more(tmp_path, hostile):
     program = Path(hostile[-1], PROGRAM[1:])
     async with connected(tmp_path / "root", hostile, kill=True) as client:

@@ -15,7 +15,6 @@ from runtime.engine import Limits, bind
 from runtime.engine.errors import BadParameterError, ConflictError, NotFoundError, StartFailedError
 from runtime.engine.spawner.protocol import Exec
 from tests.runtime.engine.spawner.spawner_client import (
-    asynchronous,
     connected,
     is_running,
     namespace,
@@ -23,11 +22,12 @@ from tests.runtime.engine.spawner.spawner_client import (
     read_until,
     settled,
 )
+from tests.waiting import in_loop
 
 pytestmark = pytest.mark.root
 
 
-@asynchronous
+@in_loop
 async def test_output_and_exit_status(root, layers):
     async with connected(root, layers) as client:
         name, started, (out, err) = await client.start("sh", "-c", "echo out; echo err >&2; exit 3")
@@ -41,7 +41,7 @@ async def test_output_and_exit_status(root, layers):
             await client.spawner.signal(name, 9)
 
 
-@asynchronous
+@in_loop
 async def test_input_ends_when_both_copies_are_closed(root, layers):
     async with connected(root, layers) as client:
         name, _, (into, out, err) = await client.start("cat", stdin=True)
@@ -56,13 +56,13 @@ async def test_input_ends_when_both_copies_are_closed(root, layers):
         await client.spawner.release(name)
 
 
-@asynchronous
+@in_loop
 async def test_without_input_there_is_the_null_device(root, layers):
     async with connected(root, layers) as client:
         assert (await client.run("cat"))[0].code == 0
 
 
-@asynchronous
+@in_loop
 async def test_a_terminal_has_its_size_from_the_first_moment(root, layers):
     script = "while stty size; do sleep 0.01; done"
     async with connected(root, layers) as client:
@@ -74,7 +74,7 @@ async def test_a_terminal_has_its_size_from_the_first_moment(root, layers):
         os.close(terminal)
 
 
-@asynchronous
+@in_loop
 async def test_without_a_terminal_nothing_is_resized(root, layers):
     async with connected(root, layers) as client:
         name, _, fds = await client.start("sleep", "1000")
@@ -84,7 +84,7 @@ async def test_without_a_terminal_nothing_is_resized(root, layers):
         assert [await read_all(fd) for fd in fds] == ["", ""]
 
 
-@asynchronous
+@in_loop
 async def test_exec_shares_all_and_has_options_of_its_own(root, layers):
     async with connected(root, layers) as client:
         name, started, _ = await client.start("sleep", "1000")
@@ -108,7 +108,7 @@ async def test_exec_shares_all_and_has_options_of_its_own(root, layers):
         await client.spawner.release(name)
 
 
-@asynchronous
+@in_loop
 async def test_an_exec_ends_with_its_container(root, layers):
     async with connected(root, layers) as client:
         name, _, _ = await client.start("sleep", "1000")
@@ -134,7 +134,7 @@ async def test_an_exec_ends_with_its_container(root, layers):
         (("/tmp",), 126, "permission denied"),
     ],
 )
-@asynchronous
+@in_loop
 async def test_what_cannot_be_executed_leaves_nothing(root, layers, argv, code, words):
     async with connected(root, layers) as client:
         await client.run("true")
@@ -161,14 +161,14 @@ async def test_what_cannot_be_executed_leaves_nothing(root, layers, argv, code, 
         ({"sysctl": (("kernel.panic", "1"),)}, "sysctl kernel.panic"),
     ],
 )
-@asynchronous
+@in_loop
 async def test_nonsense_is_a_bad_parameter(root, layers, config, message):
     async with connected(root, layers) as client:
         with pytest.raises(BadParameterError, match=message):
             await client.start("true", **config)
 
 
-@asynchronous
+@in_loop
 async def test_signals_reach_the_program(root, layers):
     script = "trap 'exit 7' TERM; echo ready; while true; do sleep 0.01; done"
     async with connected(root, layers) as client:
@@ -182,7 +182,7 @@ async def test_signals_reach_the_program(root, layers):
         await client.spawner.release(name)
 
 
-@asynchronous
+@in_loop
 async def test_a_paused_container_stands_still(root, layers):
     async with connected(root, layers) as client:
         name, _, (out, err) = await client.start("sh", "-c", "while echo; do :; done")
@@ -200,7 +200,7 @@ async def test_a_paused_container_stands_still(root, layers):
         os.close(err)
 
 
-@asynchronous
+@in_loop
 async def test_usage_and_pids(root, layers):
     limits = Limits(memory_max=64 << 20, pids_max=10)
     async with connected(root, layers) as client:
@@ -220,7 +220,7 @@ async def test_usage_and_pids(root, layers):
         await client.spawner.release(name)
 
 
-@asynchronous
+@in_loop
 async def test_a_program_killed_for_memory_is_told_apart(root, layers):
     limits = Limits(memory_max=16 << 20, swap_max=0)
     async with connected(root, layers) as client:
@@ -233,7 +233,7 @@ async def test_a_program_killed_for_memory_is_told_apart(root, layers):
         await client.spawner.release(name)
 
 
-@asynchronous
+@in_loop
 async def test_the_writable_layer_outlives_the_container(root, layers):
     async with connected(root, layers) as client:
         request = client.request(
@@ -251,7 +251,7 @@ async def test_the_writable_layer_outlives_the_container(root, layers):
         assert "passwd" in names and "group" not in names
 
 
-@asynchronous
+@in_loop
 async def test_nothing_is_added_to_what_is_asked_for(root, layers):
     async with connected(root, layers) as client:
         asked = {"env": ("PATH=/bin", "X=y"), "user": "alice", "hostname": "given"}
@@ -263,7 +263,7 @@ async def test_nothing_is_added_to_what_is_asked_for(root, layers):
         await client.spawner.release(name)
 
 
-@asynchronous
+@in_loop
 async def test_namespaces_of_another_container(root, layers):
     names = {"pid": "pid", "ipc": "ipc", "uts": "uts", "network": "net"}
     async with connected(root, layers) as client:
@@ -288,7 +288,7 @@ async def test_namespaces_of_another_container(root, layers):
         os.close(err)
 
 
-@asynchronous
+@in_loop
 async def test_what_outlives_a_program_without_a_pid_namespace_is_killed(root, layers):
     namespaces = ("mount", "uts", "ipc", "network", "cgroup")
     async with connected(root, layers) as client:
@@ -300,7 +300,7 @@ async def test_what_outlives_a_program_without_a_pid_namespace_is_killed(root, l
         os.close(fds[1])
 
 
-@asynchronous
+@in_loop
 async def test_the_hosts_namespaces_when_left_out(root, layers):
     async with connected(root, layers) as client:
         name, started, _ = await client.start("sleep", "1000", namespaces=("mount", "cgroup"), network="host")
@@ -309,7 +309,7 @@ async def test_the_hosts_namespaces_when_left_out(root, layers):
         await client.spawner.release(name)
 
 
-@asynchronous
+@in_loop
 async def test_a_release_kills_what_runs(root, layers):
     async with connected(root, layers) as client:
         name, started, fds = await client.start("sh", "-c", "sleep 1000 & trap '' TERM; sleep 1000")
@@ -320,7 +320,7 @@ async def test_a_release_kills_what_runs(root, layers):
         await client.spawner.release("unknown")
 
 
-@asynchronous
+@in_loop
 async def test_one_id_at_a_time(root, layers):
     async with connected(root, layers) as client:
         request = client.request("sleep", "1000")
@@ -332,7 +332,7 @@ async def test_one_id_at_a_time(root, layers):
         await client.spawner.release(request.id)
 
 
-@asynchronous
+@in_loop
 async def test_a_mount_source_that_is_not_there(root, layers):
     async with connected(root, layers) as client:
         with pytest.raises(Exception, match="mount source /no/such"):
@@ -348,7 +348,7 @@ def _pins(pid: int, name: str) -> bool:
     return False
 
 
-@asynchronous
+@in_loop
 async def test_mounts_outlast_the_program_until_it_is_released(root, layers):
     async with connected(root, layers) as client:
         name, started, fds = await client.start("cat", stdin=True)
@@ -367,7 +367,7 @@ async def test_mounts_outlast_the_program_until_it_is_released(root, layers):
         assert not pinned
 
 
-@asynchronous
+@in_loop
 async def test_a_path_of_the_host_is_free_when_the_program_has_ended(root, layers, tmp_path):
     (tmp_path / "disk").mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", tmp_path / "disk"], check=True)
@@ -383,7 +383,7 @@ async def test_a_path_of_the_host_is_free_when_the_program_has_ended(root, layer
         subprocess.run(["umount", tmp_path / "disk"], stderr=subprocess.DEVNULL)
 
 
-@asynchronous
+@in_loop
 async def test_its_own_program_cannot_be_overwritten(root, layers, tmp_path):
     """CVE-2019-5736: a program that is a link to /proc/self/exe starts the spawner's own, and reaches it."""
     (tmp_path / "evil").symlink_to("/proc/self/exe")

@@ -16,7 +16,6 @@ from runtime.engine.errors import EngineError, UnavailableError
 from runtime.engine.spawner.client import Spawner
 from tests.paths import REPOSITORY
 from tests.runtime.engine.spawner.spawner_client import (
-    asynchronous,
     connected,
     is_running,
     read_all,
@@ -24,6 +23,7 @@ from tests.runtime.engine.spawner.spawner_client import (
     settled,
 )
 from tests.runtime.host_traces import parents_of
+from tests.waiting import in_loop
 
 pytestmark = pytest.mark.root
 
@@ -59,7 +59,7 @@ def killed_daemon(root: Path, layers: tuple[str, ...], script: str) -> str:
 def test_a_container_outlives_its_daemon_and_is_taken_over(root, layers):
     name = killed_daemon(root, layers, "echo before; read line; echo after $line; exit 5")
 
-    @asynchronous
+    @in_loop
     async def adopt() -> None:
         async with connected(root, layers) as client:
             (found,) = [one for one in client.spawner.running if one.id == name]
@@ -87,7 +87,7 @@ def test_a_container_outlives_its_daemon_and_is_taken_over(root, layers):
 def test_output_of_a_container_that_ended_without_a_daemon_is_kept(root, layers):
     name = killed_daemon(root, layers, "echo last words; exit 6")
 
-    @asynchronous
+    @in_loop
     async def adopt() -> None:
         async with connected(root, layers) as client:
             _, out, _ = await client.spawner.streams(name)
@@ -114,7 +114,7 @@ def mounts_here(root: Path) -> list[str]:
     ]
 
 
-@asynchronous
+@in_loop
 async def test_a_hundred_at_once_leave_nothing(root, layers):
     async with connected(root, layers) as client:
         await client.run("true")
@@ -132,7 +132,7 @@ async def test_a_hundred_at_once_leave_nothing(root, layers):
 
 
 def test_the_death_of_the_spawner_is_noticed_and_swept(tmp_path, layers):
-    @asynchronous
+    @in_loop
     async def die() -> None:
         spawner = await Spawner.open(tmp_path)
         lost = asyncio.Event()
@@ -161,7 +161,7 @@ def test_the_death_of_the_spawner_is_noticed_and_swept(tmp_path, layers):
     assert list((tmp_path / "run").iterdir()) == []
 
 
-@asynchronous
+@in_loop
 async def test_its_end_frees_everything(tmp_path, layers):
     async with connected(tmp_path, layers, kill=True) as client:
         spawner = client.spawner
@@ -180,7 +180,7 @@ async def test_its_end_frees_everything(tmp_path, layers):
         await spawner.usage(running)
 
 
-@asynchronous
+@in_loop
 async def test_terminate_ends_it_like_a_request(tmp_path, layers):
     async with connected(tmp_path, layers) as client:
         lost = asyncio.Event()
@@ -194,7 +194,7 @@ async def test_terminate_ends_it_like_a_request(tmp_path, layers):
     assert list((tmp_path / "run").iterdir()) == []
 
 
-@asynchronous
+@in_loop
 async def test_two_daemons_get_one_spawner(tmp_path, layers):
     first, second = await asyncio.gather(Spawner.open(tmp_path), Spawner.open(tmp_path))
     assert first.pid == second.pid
@@ -202,14 +202,14 @@ async def test_two_daemons_get_one_spawner(tmp_path, layers):
     await first.close(kill=True)
 
 
-@asynchronous
+@in_loop
 async def test_a_root_that_cannot_be(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(EngineError, match="start the spawner of"):
         await Spawner.open(tmp_path / "file" / "root")
 
 
-@asynchronous
+@in_loop
 async def test_who_comes_while_it_ends_gets_the_next_one(tmp_path, layers):
     async with connected(tmp_path, layers) as client:
         first = client.spawner.pid
@@ -230,7 +230,7 @@ async def test_who_comes_while_it_ends_gets_the_next_one(tmp_path, layers):
     await following.close(kill=True)
 
 
-@asynchronous
+@in_loop
 async def test_the_end_of_one_leaves_the_socket_of_the_next(tmp_path):
     first = await Spawner.open(tmp_path)
     (tmp_path / "spawner.sock").unlink()

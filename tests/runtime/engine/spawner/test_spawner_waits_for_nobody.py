@@ -15,7 +15,8 @@ import pytest
 
 from runtime.engine.errors import ConflictError, EngineError
 from runtime.engine.spawner.protocol import Exec
-from tests.runtime.engine.spawner.spawner_client import Client, asynchronous, connected, settled
+from tests.runtime.engine.spawner.spawner_client import Client, connected, settled
+from tests.waiting import in_loop
 
 pytestmark = pytest.mark.root
 
@@ -45,7 +46,7 @@ async def begun(client: Client) -> None:
     await client.spawner.network_down("none")
 
 
-@asynchronous
+@in_loop
 async def test_others_start_and_end_meanwhile(root, slow):
     async with connected(root, slow) as client:
         request = client.request("/slow", "echo")
@@ -63,7 +64,7 @@ async def test_others_start_and_end_meanwhile(root, slow):
         await client.spawner.release(request.id)
 
 
-@asynchronous
+@in_loop
 async def test_an_exec_holds_up_no_exec(root, slow):
     async with connected(root, slow) as client:
         name, _, _ = await client.start("sleep", "1000")
@@ -81,7 +82,7 @@ async def test_an_exec_holds_up_no_exec(root, slow):
         await client.spawner.release(name)
 
 
-@asynchronous
+@in_loop
 async def test_a_start_that_hangs_can_be_given_up(root, slow):
     async with connected(root, slow) as client:
         await client.run("true")
@@ -96,7 +97,7 @@ async def test_a_start_that_hangs_can_be_given_up(root, slow):
         await settled(client.spawner.pid, before)
 
 
-@asynchronous
+@in_loop
 async def test_a_release_takes_along_an_exec_that_hangs(root, slow):
     async with connected(root, slow) as client:
         name, _, _ = await client.start("sleep", "1000")
@@ -110,7 +111,7 @@ async def test_a_release_takes_along_an_exec_that_hangs(root, slow):
                 await exec_
 
 
-@asynchronous
+@in_loop
 async def test_the_spawner_ends_with_a_start_that_hangs(tmp_path, slow):
     with held_up(slow):
         async with connected(tmp_path / "root", slow, kill=True) as client:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import json
 from pathlib import Path
@@ -13,21 +12,10 @@ import pytest
 from runtime.image.archives.loading import load
 from runtime.image.errors import ImageError
 from runtime.image.store.image_store import ImageStore
-from tests.runtime.tars import directory, entry, symlink, tar
+from tests.runtime.image.archives.image_documents import LAYERS, config, sha256
+from tests.runtime.tars import entry, symlink, tar
 
 pytestmark = pytest.mark.root
-
-LAYERS = (tar(directory("etc"), entry("etc/a", data=b"1")), tar(entry("etc/.wh.a"), entry("b", data=b"2")))
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def config(*layers: bytes) -> bytes:
-    rootfs = {"type": "layers", "diff_ids": [f"sha256:{sha256(layer)}" for layer in layers]}
-    settings = {"Cmd": ["/b"], "Env": ["A=1"], "ExposedPorts": {"80/tcp": {}}}
-    return json.dumps({"architecture": "amd64", "os": "linux", "rootfs": rootfs, "config": settings}).encode()
 
 
 def docker_archive(*layers: bytes, tags: list[str] | None = None) -> bytes:

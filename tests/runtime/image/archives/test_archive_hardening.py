@@ -19,7 +19,7 @@ from runtime.image.archives.loading import load
 from runtime.image.errors import ImageError
 from runtime.image.layers.layer_view import LayerView
 from runtime.image.store.image_store import ImageStore
-from tests.runtime.image.archives.test_archive import config, sha256
+from tests.runtime.image.archives.image_documents import config, sha256
 from tests.runtime.tars import directory, entry, symlink, tar
 
 pytestmark = pytest.mark.root

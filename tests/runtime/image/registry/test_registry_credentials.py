@@ -14,24 +14,7 @@ from hypothesis import strategies as st
 from runtime.image.registry import credentials
 from runtime.image.registry.credentials import HUB_KEY, Credential
 from runtime.image.registry.registry_errors import CredentialsError
-
-HELPER = """#!/usr/bin/env python3
-import json, pathlib, sys
-kept = pathlib.Path(__file__).with_suffix(".json")
-known = json.loads(kept.read_text()) if kept.exists() else {}
-given = sys.stdin.read()
-if sys.argv[1] == "get":
-    if given not in known:
-        print("credentials not found in native keychain")
-        sys.exit(1)
-    print(json.dumps(known[given]))
-elif sys.argv[1] == "store":
-    entry = json.loads(given)
-    known[entry["ServerURL"]] = entry
-elif sys.argv[1] == "erase":
-    known.pop(given, None)
-kept.write_text(json.dumps(known))
-"""
+from tests.runtime.image.registry.credential_helper import HELPER
 
 
 @pytest.fixture

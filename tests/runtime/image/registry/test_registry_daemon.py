@@ -20,7 +20,7 @@ import pytest
 
 from runtime.image.registry.credentials import Credential
 from tests.runtime.daemon_process import Daemon, running_daemon
-from tests.runtime.image.registry.test_registry_credentials import HELPER
+from tests.runtime.image.registry.credential_helper import HELPER
 from tests.runtime.registries import (
     Fake,
     TokenServer,

@@ -26,6 +26,7 @@ from runtime.spawn.cgroups import (
     sweep,
 )
 from runtime.spawn.cgroups.oom import OomWatch
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.root
 
@@ -71,13 +72,6 @@ def run_in(group: Cgroup, work: Callable[[], object]) -> int:
 
 def ended(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def eventually(check: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 60
-    while not check() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return check()
 
 
 def test_counts_what_a_child_uses(manager: CgroupManager) -> None:
@@ -201,7 +195,7 @@ def test_kill_takes_a_family_and_remove_succeeds_at_once(manager: CgroupManager)
         time.sleep(60)
 
     pid = run_in(group, family)
-    assert eventually(lambda: len(group.procs()) == 4)
+    eventually(lambda: len(group.procs()), 4)
     group.kill()
     assert ended(pid) == -signal.SIGKILL
     assert group.procs() == ()
@@ -308,7 +302,7 @@ def test_sweep_frees_the_dead_and_spares_the_living(manager: CgroupManager) -> N
     owner.wait()
     swept = sweep(PREFIX)
     assert swept and all(f"-{owner.pid}-" in path for path in swept)
-    assert eventually(lambda: not Path(f"/proc/{orphan}").exists())
+    eventually(lambda: not Path(f"/proc/{orphan}").exists())
     assert not any(Path(path).exists() for path in swept)
     assert all(Path(path).is_dir() for path in mine.dirs)
     mine.remove()

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from tests.runtime.daemon_process import Daemon
 from tests.runtime.engine.service.containers.machine_model import Kind
+from tests.waiting import eventually
 
 PATIENCE_S = 120.0
 
@@ -136,16 +137,13 @@ def _kernel_state(pid: int) -> str:
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition. Nothing is measured: whoever waits this long waits in vain."""
+    """Wait for a condition."""
     agree(lambda: [] if condition() else [what])
 
 
 def agree(differences: Callable[[], list[str]]) -> None:
     """Wait until there are no differences."""
-    deadline = time.monotonic() + PATIENCE_S
-    while found := differences():
-        assert time.monotonic() < deadline, "never came:\n" + "\n".join(found)
-        time.sleep(0.002)
+    eventually(differences, [], every_s=0.002)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,12 +13,12 @@ from runtime.engine.service.rules import restart
 from runtime.engine.spawner.protocol import MAIN, Exited, Running
 from tests.runtime.engine.service.containers.lifecycle_fakes import (
     create,
-    in_loop,
     open_service,
     reopened,
     settle,
     told,
 )
+from tests.waiting import in_loop
 
 
 @pytest.fixture(autouse=True)

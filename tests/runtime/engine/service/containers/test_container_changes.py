@@ -14,11 +14,11 @@ from runtime.engine.errors import (
 from runtime.engine.service.model.request import EndpointSettings, RestartPolicy, UpdateRequest
 from tests.runtime.engine.service.containers.lifecycle_fakes import (
     create,
-    in_loop,
     open_service,
     settle,
     told,
 )
+from tests.waiting import in_loop
 
 
 def status(service, ref: str = "web") -> str:

@@ -41,11 +41,11 @@ from runtime.image.errors import ImageNotFoundError
 from tests.runtime.engine.service.containers.lifecycle_fakes import (
     IMAGE_ID,
     create,
-    in_loop,
     open_service,
     request,
     told,
 )
+from tests.waiting import in_loop
 
 FACTS = msgspec.structs.replace(
     host_facts(), cpus=2, cpu_list="0-1", node_list="0", cgroup_version=2, swap_limit=True

@@ -13,11 +13,11 @@ from runtime.engine.service.model.record import Health, HealthProbe
 from runtime.engine.service.model.request import Config, Healthcheck
 from tests.runtime.engine.service.containers.lifecycle_fakes import (
     create,
-    in_loop,
     open_service,
     settle,
     told,
 )
+from tests.waiting import in_loop
 
 _MS = 1_000_000
 

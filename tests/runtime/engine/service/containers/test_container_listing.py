@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from runtime.engine.errors import BadParameterError, NotFoundError
 from runtime.engine.service.records.names import Names, check_name
 from runtime.network.model import Port
-from tests.runtime.engine.service.containers.lifecycle_fakes import IMAGE_ID, create, in_loop, open_service
+from tests.runtime.engine.service.containers.lifecycle_fakes import IMAGE_ID, create, open_service
+from tests.waiting import in_loop
 
 
 def names(service, **filters: list[str]) -> list[str]:

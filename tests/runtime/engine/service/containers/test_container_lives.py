@@ -17,11 +17,11 @@ from runtime.engine.service.model.request import RestartPolicy
 from runtime.engine.service.rules import restart
 from tests.runtime.engine.service.containers.lifecycle_fakes import (
     create,
-    in_loop,
     open_service,
     settle,
     told,
 )
+from tests.waiting import in_loop
 
 
 @pytest.fixture(autouse=True)

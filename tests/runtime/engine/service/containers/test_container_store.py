@@ -10,11 +10,11 @@ import pytest
 from runtime.engine.service.records import store, table
 from tests.runtime.engine.service.containers.lifecycle_fakes import (
     create,
-    in_loop,
     open_service,
     reopened,
     settle,
 )
+from tests.waiting import in_loop
 
 
 @in_loop

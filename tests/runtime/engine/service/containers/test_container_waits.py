@@ -7,7 +7,8 @@ import pytest
 
 from runtime.engine.errors import BadParameterError, NotFoundError
 from runtime.engine.service.records.waiters import Ended, Waiters, check_condition
-from tests.runtime.engine.service.containers.lifecycle_fakes import create, in_loop, open_service, settle
+from tests.runtime.engine.service.containers.lifecycle_fakes import create, open_service, settle
+from tests.waiting import in_loop
 
 
 @in_loop

@@ -12,7 +12,8 @@ from runtime.engine.service.containers.create import complete
 from runtime.engine.service.host.facts import host_facts
 from runtime.engine.service.model.request import HostConfig
 from runtime.oci import defaults
-from tests.runtime.engine.service.containers.lifecycle_fakes import create, in_loop, open_service, request
+from tests.runtime.engine.service.containers.lifecycle_fakes import create, open_service, request
+from tests.waiting import in_loop
 
 FACTS = host_facts()
 

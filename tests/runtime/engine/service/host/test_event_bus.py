@@ -5,7 +5,7 @@ import time
 import pytest
 
 from runtime.engine.service.host.events import KEPT, Event, EventBus, matches
-from tests.runtime.engine.service.containers.lifecycle_fakes import in_loop
+from tests.waiting import in_loop
 
 
 def event(**changes: object) -> Event:

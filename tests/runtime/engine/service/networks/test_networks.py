@@ -30,10 +30,10 @@ from runtime.network.model import Port
 from tests.runtime.engine.service.containers.lifecycle_fakes import (
     FakeSpawner,
     create,
-    in_loop,
     make_service,
     settle,
 )
+from tests.waiting import in_loop
 
 PREFIX = "com.docker.network.container_iface_prefix"
 BRIDGE = "com.docker.network.bridge."

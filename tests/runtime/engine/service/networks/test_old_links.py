@@ -9,7 +9,8 @@ import pytest
 
 from runtime.engine.errors import BadParameterError, NotFoundError
 from runtime.engine.service.rules.old_links import parse_link
-from tests.runtime.engine.service.containers.lifecycle_fakes import create, in_loop, open_service, reopened
+from tests.runtime.engine.service.containers.lifecycle_fakes import create, open_service, reopened
+from tests.waiting import in_loop
 
 
 def links(service: Any, ref: str) -> list[str] | None:

@@ -16,6 +16,8 @@ from runtime.engine.service.host.events import EventBus
 from runtime.engine.service.model.record import ContainerRecord, State
 from runtime.engine.service.model.request import Config, HostConfig, LogConfig
 from runtime.engine.service.records.waiters import Condition, Ended, Waiters
+from runtime.engine.service.stdio.json_log import JsonLog
+from runtime.engine.service.stdio.log_reader import LogQuery, read_log
 from runtime.engine.spawner.protocol import Exec, Started
 
 ID = "c" * 64
@@ -167,3 +169,17 @@ async def settle() -> None:
     """Let everything that can happen by itself happen."""
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+def read(log: JsonLog, **query: object) -> list[tuple[int, bytes]]:
+    """What a log has, by stream."""
+
+    async def collect() -> list[tuple[int, bytes]]:
+        return [piece async for piece in read_log(log, LogQuery(**query), log.end())]
+
+    return asyncio.run(collect())
+
+
+def joined(log: JsonLog, **query: object) -> bytes:
+    """What a log has, in one piece."""
+    return b"".join(data for _, data in read(log, **query))

@@ -17,20 +17,9 @@ from runtime.engine.service.stdio import json_log, log_reader
 from runtime.engine.service.stdio.json_log import JsonLog, entries
 from runtime.engine.service.stdio.log_attributes import shown
 from runtime.engine.service.stdio.log_reader import LogQuery, read_log
-from tests.runtime.engine.service.stdio.stream_fakes import all_of, settle
+from tests.runtime.engine.service.stdio.stream_fakes import all_of, joined, read, settle
 
 SECOND = 1_000_000_000
-
-
-def read(log: JsonLog, **query: object) -> list[tuple[int, bytes]]:
-    async def collect() -> list[tuple[int, bytes]]:
-        return [piece async for piece in read_log(log, LogQuery(**query), log.end())]
-
-    return asyncio.run(collect())
-
-
-def joined(log: JsonLog, **query: object) -> bytes:
-    return b"".join(data for _, data in read(log, **query))
 
 
 @settings(deadline=None)

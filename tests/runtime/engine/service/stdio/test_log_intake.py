@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from runtime.docker_syntax.log_options import LogOptions
 from runtime.engine.service.stdio import log_spool
 from runtime.engine.service.stdio.json_log import JsonLog
-from tests.runtime.engine.service.stdio.test_container_log import joined, read
+from tests.runtime.engine.service.stdio.stream_fakes import joined, read
 
 CALLS = ("open", "write", "pwrite", "splice", "replace", "truncate", "ftruncate", "unlink")
 
