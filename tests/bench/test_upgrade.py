@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from bench import history, journal, store, upgrade
 from bench.cli import app
 from bench.cli.concluding import judged
-from bench.cli.dependencies import World, use
+from bench.cli.dependencies import Dependencies, use
 from bench.model import SCHEMA_VERSION
 from bench.testing import FakeBackend, FakeScenario, fake_host, fake_image
 
@@ -163,7 +163,7 @@ def test_an_interrupted_run_goes_on_in_its_old_journal(tmp_path, monkeypatch):
         "runtime": lambda root: FakeBackend("runtime", slowness=1.05),
         "vm": lambda root: FakeBackend("vm", slowness=5.0, final="vm-tcg"),
     }
-    use(World.fake(backends, scenarios, fake_image()))
+    use(Dependencies.fake(backends, scenarios, fake_image()))
     try:
         result = invoke("run", "--resume", where)
     finally:
