@@ -39,7 +39,7 @@ EXTRA = 0.02
 """Extra work of the positive control: the loss that a run has to find at a margin of 1 %."""
 
 TWINNED = "runtime"
-"""The backend that has a negative control of its own beside the host's: the suite's subject."""
+"""The backend with a second copy of its own, like the host: the subject of the suite."""
 
 
 class PlanError(ValueError):
@@ -75,7 +75,7 @@ def serves(arm: ArmPlan, scenario: Scenario) -> bool:
     every ratio rests on the host.
     """
     if arm.extra:
-        return scenario.loads and _is_primary(scenario)
+        return scenario.scales_work and _is_primary(scenario)
     return not arm.is_control or arm.kind == "host" or _is_primary(scenario)
 
 
@@ -279,7 +279,7 @@ class _Draft:
 
     def most(self, scenario: Scenario) -> int:
         """Visits in one session that a profile allows."""
-        return -(-self.profile.max_visits // max(1, scenario.every))
+        return -(-self.profile.max_visits // max(1, scenario.every_nth_block))
 
     def visits(self, scenario: Scenario, session: int) -> int:
         """Visits in one session."""
@@ -369,7 +369,8 @@ class _Draft:
 
     def _due(self, scenario: Scenario, session: int, blocks: int) -> list[int]:
         """The blocks of a session that a scenario is visited in."""
-        return spread(min(self.visits(scenario, session), -(-blocks // max(1, scenario.every))), blocks)
+        most = -(-blocks // max(1, scenario.every_nth_block))
+        return spread(min(self.visits(scenario, session), most), blocks)
 
     def _turn_arms(self, scenario: Scenario, session: int, visit: int, visits: int) -> list[str]:
         return [

@@ -115,8 +115,8 @@ MIN_SESSIONS = 5
 """The sessions whose primary metrics the guard never drops: claims ask for five pairs."""
 
 CORE_SHARE = 0.4
-"""Of the budget for the sessions before the first look. It has to tell what is easy (a transfer at line rate,
-most of the cost of a block, is known to a thousandth by then); the rest is for what is not.
+"""Of the budget for the sessions before the first look. They have to decide what is easy (a transfer at line
+rate, most of the cost of a block, is known to a thousandth by then); the rest is for what is not.
 tests/studies/time_to_decide.py simulates runs with other shares."""
 
 _PACES = {

@@ -98,7 +98,7 @@ def create(directory: Path) -> None:
             f"{directory}: holds a run already; go on with --resume {directory}, or choose another --out"
         )
     if present:
-        raise StoreError(f"{directory}: not empty ({present[0]}, …) and no run of ours; choose another --out")
+        raise StoreError(f"{directory}: not empty ({present[0]}, …) and not a run; choose another --out")
 
 
 def write_run(directory: Path, run: Run) -> None:

@@ -184,7 +184,7 @@ class FakeScenario:
     """A workload of one metric: `base` on the host, times the backend's slowness, with seeded noise of `cv`.
 
     The value is a time (lower is better) or a rate. `takes_s` is spent for real, to be interrupted in. Where
-    it `loads` (every slice unless told), more work than its nominal one shows in the value.
+    it `scales_work` (every slice by default), more work than the nominal one shows in the value.
     """
 
     def __init__(
@@ -198,17 +198,17 @@ class FakeScenario:
         base: float = 100.0,
         cv: float = 0.01,
         cost_s: float = 0.01,
-        every: int = 1,
+        every_nth_block: int = 1,
         takes_s: float = 0.0,
         spec: InstanceSpec | None = None,
-        loads: bool | None = None,
+        scales_work: bool | None = None,
     ) -> None:
         self.name = name
         self.family = family
-        self.loads = kind == "slice" if loads is None else loads
+        self.scales_work = kind == "slice" if scales_work is None else scales_work
         self.kind: Literal["slice", "instance"] = kind
         self.cost_s = cost_s
-        self.every = every
+        self.every_nth_block = every_nth_block
         self.metrics: tuple[Metric, ...] = (
             Metric(
                 name=name,
@@ -242,7 +242,7 @@ class FakeScenario:
         rng = random.Random(
             f"{self.name}/{backend.name}/{context.session}/{context.block}/{len(backend.events)}"
         )
-        cost = backend.slowness * (1 + (context.extra if self.loads else 0.0))
+        cost = backend.slowness * (1 + (context.extra if self.scales_work else 0.0))
         slowed = self._base * cost if self.metrics[0].better == "lower" else self._base / cost
         value = slowed * (1 + rng.gauss(0, self._cv))
         end = time.monotonic_ns()

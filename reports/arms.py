@@ -35,9 +35,9 @@ INK = {
     "not measured": Ink("#5c6672", "#a1abb6"),
 }
 
-RUNTIME, NND, AGAIN = "runtime", "nnd", "again"
-"""Backends that the headline treats by name: our runtime, our daemon, and the host once more as an arm, whose
-verdicts are about the instrument."""
+RUNTIME, NND, AGAIN, UNTUNED = "runtime", "nnd", "again", "vm-untuned"
+"""Backends that a page treats by name: our runtime, our daemon, the host once more as an arm (whose verdicts
+are about the instrument), and the VM with libvirt's defaults."""
 
 STYLES = {
     "host": Style(Ink("#4a545e", "#c3cbd3"), "circle", "solid"),
@@ -64,7 +64,7 @@ _LABELS = {
     "runtime": "container (ours)",
     "nnd": "nnd (our daemon)",
     "vm": "VM",
-    "vm-untuned": "VM, untuned",
+    UNTUNED: "VM, untuned",
     "vm-kvm": "VM (KVM)",
     "vm-tcg": "VM (emulated, TCG)",
 }
@@ -90,11 +90,8 @@ class Legend:
         if arm.extra:
             return f"{arm.backend} with {100 * arm.extra:g} % more work"
         if arm.kind == "vm":
-            words = (
-                "emulated, TCG" if arm.emulated else "KVM",
-                *_LABELS.get(arm.backend, "").split(", ")[1:],
-            )
-            return f"VM ({', '.join(words)})"
+            untuned = ", untuned" if arm.backend == UNTUNED else ""
+            return f"VM ({'emulated, TCG' if arm.emulated else 'KVM'}{untuned})"
         return _LABELS.get(arm.backend, arm.name)
 
     def style(self, name: str) -> Style:

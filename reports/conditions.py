@@ -29,40 +29,39 @@ def conditions(evidence: Evidence) -> ConditionsSection | None:
     if evidence.samples.empty:
         return None
     found = slices(evidence.samples)
-    told = found[found["told"]]
+    recorded = found[found["recorded"]]
     panels: list[Panel] = []
-    if len(told):
+    if len(recorded):
         panels.append(
             panel(
                 "noise",
                 "Pressure and steal over the run",
-                figure.noise(told),
-                _by_arm(evidence, told),
-                lead=_worst(told),
+                figure.noise(recorded),
+                _by_arm(evidence, recorded),
+                lead=_worst(recorded),
                 alt="CPU pressure and steal of every slice over the time of the run; by arm in the table.",
-                wide=not told["frequency_mhz"].notna().any(),
+                wide=not recorded["frequency_mhz"].notna().any(),
             )
         )
-    if told["frequency_mhz"].notna().any():
+    if recorded["frequency_mhz"].notna().any():
         panels.append(
             panel(
                 "frequency",
                 "Clock of the CPUs over the run",
-                figure.frequency(told),
-                _frequencies(evidence, told),
+                figure.frequency(recorded),
+                _frequencies(evidence, recorded),
                 alt="Mean clock of the planned CPUs in every slice over the time of the run.",
                 wide=False,
             )
         )
-    return ConditionsSection(
-        sentence=_sentence(evidence, found, bool(len(told))), panels=tuple(panels), invalid=_invalid(evidence)
-    )
+    sentence = _sentence(evidence, found, bool(len(recorded)))
+    return ConditionsSection(sentence=sentence, panels=tuple(panels), invalid=_invalid(evidence))
 
 
 def slices(samples: pd.DataFrame) -> pd.DataFrame:
     """One row for each take of a step: when, how long (s), its conditions, whether it was set aside.
 
-    told: the host reported any conditions. Several samples of a slice share them.
+    recorded: the host reported any conditions. Several samples of a slice share them.
     """
     frame = samples.assign(
         end_ns=samples["start_ns"] + samples["duration_ns"],
@@ -83,12 +82,12 @@ def slices(samples: pd.DataFrame) -> pd.DataFrame:
     found["seconds"] = (found["end_ns"] - found["start_ns"]).clip(lower=0) / 1e9
     for name in ("stall_share", "steal_share", "frequency_mhz", "switches", "busy_s"):
         found[name] = pd.to_numeric(found[name], errors="coerce")
-    found["told"] = found[["stall_share", "steal_share", "frequency_mhz", "switches"]].notna().any(axis=1)
+    found["recorded"] = found[["stall_share", "steal_share", "frequency_mhz", "switches"]].notna().any(axis=1)
     return found
 
 
-def _sentence(evidence: Evidence, found: pd.DataFrame, told: bool) -> str:
-    if not told:
+def _sentence(evidence: Evidence, found: pd.DataFrame, recorded: bool) -> str:
+    if not recorded:
         return f"This run recorded no conditions of its {count(len(found), 'slice')}."
     aside = found[found["aside"]]
     if not len(aside):
@@ -102,10 +101,10 @@ def _sentence(evidence: Evidence, found: pd.DataFrame, told: bool) -> str:
     )
 
 
-def _worst(told: pd.DataFrame) -> str:
+def _worst(recorded: pd.DataFrame) -> str:
     parts = []
     for name, word in (("stall_share", "pressure"), ("steal_share", "steal")):
-        values = told[name].dropna()
+        values = recorded[name].dropna()
         if len(values):
             middle, high = np.quantile(values, [0.5, 0.99])
             parts.append(
@@ -115,10 +114,10 @@ def _worst(told: pd.DataFrame) -> str:
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
-def _by_arm(evidence: Evidence, told: pd.DataFrame) -> TextTable:
+def _by_arm(evidence: Evidence, recorded: pd.DataFrame) -> TextTable:
     rows = []
-    for arm in (arm for arm in evidence.arms if (told["arm"] == arm).any()):
-        mine = told[told["arm"] == arm]
+    for arm in (arm for arm in evidence.arms if (recorded["arm"] == arm).any()):
+        mine = recorded[recorded["arm"] == arm]
         seconds = mine["seconds"].clip(lower=1e-6)
         rows.append(
             (
@@ -143,10 +142,10 @@ def _by_arm(evidence: Evidence, told: pd.DataFrame) -> TextTable:
     return TextTable(head, tuple(rows))
 
 
-def _frequencies(evidence: Evidence, told: pd.DataFrame) -> TextTable:
+def _frequencies(evidence: Evidence, recorded: pd.DataFrame) -> TextTable:
     rows = []
-    for arm in (arm for arm in evidence.arms if (told["arm"] == arm).any()):
-        values = told.loc[told["arm"] == arm, "frequency_mhz"].dropna()
+    for arm in (arm for arm in evidence.arms if (recorded["arm"] == arm).any()):
+        values = recorded.loc[recorded["arm"] == arm, "frequency_mhz"].dropna()
         if len(values):
             low, middle, high = np.quantile(values, [0.1, 0.5, 0.9])
             rows.append((evidence.legend.label(arm), f"{low:,.0f}", f"{middle:,.0f}", f"{high:,.0f}"))

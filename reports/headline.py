@@ -11,7 +11,7 @@ from reports.controls import controls
 from reports.load import Evidence
 from reports.names import metric_words, plain_metric
 from reports.verdicts import ClaimView, claim_views
-from reports.words import NBSP, count, day, listed, quantity, share
+from reports.words import NBSP, count, day, digits, listed, quantity, scale, share
 
 START, SPEED = "startup.median", "performance"
 """The two claims that the headline speaks of; all others have their own line."""
@@ -52,7 +52,7 @@ class Banner(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def banner(evidence: Evidence) -> Banner:
-    """One sentence, true under its conditions, or the reason why there is none; then a line a claim."""
+    """One sentence, true under its conditions, or why there cannot be one; then a line for each claim."""
     subject = _subject(evidence)
     refusal = _refusal(evidence)
     views = () if refusal else claim_views(evidence)
@@ -86,7 +86,7 @@ def _is_again(evidence: Evidence, subject: str) -> bool:
 def _lines(evidence: Evidence, view: ClaimView, subject: str) -> list[Line]:
     """What was found about the subject, or about no system in particular; gaps are only counted."""
     about = (subject, ALL, *_daemons(evidence, subject))
-    told = [one for one in view.opinions if one.arm in about and one.state != "not measured"]
+    shown = [one for one in view.opinions if one.arm in about and one.state != "not measured"]
     usual = "" if _is_again(evidence, subject) else evidence.legend.label(subject)
     return [
         Line(
@@ -95,7 +95,7 @@ def _lines(evidence: Evidence, view: ClaimView, subject: str) -> list[Line]:
             about=one.system if one.system != usual else "",
             state=one.state,
         )
-        for one in told
+        for one in shown
     ]
 
 
@@ -182,8 +182,10 @@ def _timed(rows: list[Verdict]) -> Verdict | None:
 
 
 def _spelled(value: float | None, unit: str) -> str:
-    number, _, short = quantity(value, unit).partition(NBSP)
-    return f"{number}{NBSP}{_UNITS.get(short, short)}"
+    if value is None:
+        return quantity(value, unit)
+    factor, short = scale(unit, value)
+    return f"{digits(value * factor)}{NBSP}{_UNITS.get(short, short)}"
 
 
 def _speed(evidence: Evidence, subject: str, who: str) -> Part | None:

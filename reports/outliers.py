@@ -35,7 +35,7 @@ Visit = tuple[str, int, int]
 """Arm, session, block."""
 
 Seen = dict[str, float]
-"""A condition's value by its name in CAUSES; nan where the host does not tell."""
+"""A condition's value by its name in CAUSES; nan where the host does not report it."""
 
 
 def extremes(samples: pd.DataFrame, baseline: str, legend: Legend) -> pd.DataFrame:

@@ -150,7 +150,7 @@ def _system(evidence: Evidence, claim: Claim | None, arm: str, baseline: str) ->
 
 
 def _finding(whole: VerdictRow | None, deciding: list[VerdictRow]) -> str:
-    """The deciding number that is worst, and what it had to be; or the reason why there is none."""
+    """The worst of the deciding numbers and what it had to be, or why there is no number."""
     worst = min(deciding, key=lambda row: (WORST_FIRST.index(row.state), row.goodness))
     shown = whole if whole and whole.estimate else worst
     if not shown.estimate:
@@ -202,9 +202,9 @@ def amount(claim: Claim | None, value: float | None) -> str:
 
 
 def between(claim: Claim | None, verdict: Verdict) -> str:
-    """The interval in words; each of its ends holds with the verdict's own confidence.
+    """The interval as text; each of its ends holds with the verdict's own confidence.
 
-    A ratio or a time of at least 0 says nothing and is not said.
+    A ratio or a time of at least 0 says nothing and is left out.
     """
     absolute = claim is not None and claim.kind == "absolute"
     low = amount(claim, verdict.low if verdict.low or absolute else None)
@@ -215,7 +215,7 @@ def between(claim: Claim | None, verdict: Verdict) -> str:
 
 
 def needed(claim: Claim | None, verdict: Verdict) -> str:
-    """The claim's limit in words."""
+    """The claim's limit as text."""
     if verdict.margin is None:
         return ""
     at_most = claim is not None and claim.kind in AT_MOST

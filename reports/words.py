@@ -1,4 +1,4 @@
-"""Numbers and times as a reader says them."""
+"""Numbers and times as a reader would say them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _step(steps: tuple[tuple[float, str], ...], value: float) -> tuple[float, st
 
 
 def quantity(value: float | None, unit: str) -> str:
-    """A value with its unit: `1.10 ms`, `956 Mbit/s`, `4.00 KiB`; a dash where there is none."""
+    """A value with its unit: `1.10 ms`, `956 Mbit/s`, `4.00 KiB`; a dash where there is no value."""
     if value is None or not math.isfinite(value):
         return "–"
     factor, shown = scale(unit, value)
@@ -79,7 +79,7 @@ def limit(text: str) -> str:
 
 
 def day(stamp: str) -> str:
-    """`24 November 2026` from an ISO time; the text itself when it is none."""
+    """`24 November 2026` from an ISO time; the text itself where it is not one."""
     try:
         moment = datetime.fromisoformat(stamp)
     except ValueError:

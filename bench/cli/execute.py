@@ -22,8 +22,7 @@ from bench.host.fingerprint import fingerprint, versions
 from bench.host.preflight import host_checks
 from bench.image.recipe import ImageError
 from bench.journal import Contents, DropLine, Journal, RunLine, StoreError
-from bench.judging.deciding import progress
-from bench.judging.progress import Progress
+from bench.judging.deciding import Progress, progress
 from bench.measure.pressure import repeated
 from bench.model import SCHEMA_VERSION, Closed, NotMeasured, Plan, Run, Sample
 from bench.plan import make_plan

@@ -29,7 +29,7 @@ TIMES = {"clock": ("duration_ns", "the host's clock"), "cpu": ("busy_s", "the ho
 """Suffix of a row's metric → column of the samples with the slice's time by the host, and its name."""
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True):
+class ClockCheck(msgspec.Struct, frozen=True, kw_only=True):
     """One figure against the host's own: the ratio between them, 1 where they agree."""
 
     metric: str
@@ -54,14 +54,14 @@ def clock_rows(
         for key, series in evidence.values().items()
         if key[0] == RATE and key[1] in arms
     ]
-    checks: dict[str, list[Check]] = {}
+    checks: dict[str, list[ClockCheck]] = {}
     for check in tool_checks(clock, samples, baseline):
         if check.arm in arms:
             checks.setdefault(check.arm, []).append(check)
     return [*rates, *(row for found in checks.values() for row in _tool_rows(clock, found, gate))]
 
 
-def tool_checks(clock: Clock, samples: pd.DataFrame, baseline: str) -> Iterator[Check]:
+def tool_checks(clock: Clock, samples: pd.DataFrame, baseline: str) -> Iterator[ClockCheck]:
     """Tools' figures of fixed work over the host's, for every arm beside `baseline`."""
     names = [name for name in samples["metric"].unique() if matches(str(name), clock.fixed_work)]
     fixed = samples[samples["metric"].isin(names)]
@@ -69,7 +69,7 @@ def tool_checks(clock: Clock, samples: pd.DataFrame, baseline: str) -> Iterator[
         if column not in fixed.columns or fixed.empty:
             continue
         for (metric, arm), series in ratio_series(collect(_work(fixed, column)), baseline).items():
-            yield Check(
+            yield ClockCheck(
                 metric=f"{metric}.{suffix}",
                 arm=arm,
                 baseline=baseline,
@@ -88,8 +88,8 @@ def _work(samples: pd.DataFrame, column: str) -> pd.DataFrame:
     return samples.assign(value=work, better="higher")
 
 
-def _rate(key: Key, series: Series) -> Check:
-    return Check(
+def _rate(key: Key, series: Series) -> ClockCheck:
+    return ClockCheck(
         metric=RATE,
         arm=key[1],
         baseline="",
@@ -99,8 +99,8 @@ def _rate(key: Key, series: Series) -> Check:
     )
 
 
-def _state(clock: Clock, check: Check, gate: Gate) -> State:
-    """Within the tolerance on both sides, beyond it, or cannot tell."""
+def _state(clock: Clock, check: ClockCheck, gate: Gate) -> State:
+    """Within the tolerance on both sides, beyond it, or undecided."""
     lowest, highest = 1.0 - clock.tolerance, 1.0 + clock.tolerance
     found = check.interval
     if gate.smoke or found.n_clusters < gate.min_sessions:
@@ -110,32 +110,32 @@ def _state(clock: Clock, check: Check, gate: Gate) -> State:
     return "refuted" if found.low > highest or found.high < lowest else "inconclusive"
 
 
-def _differs(clock: Clock, check: Check, gate: Gate) -> bool:
+def _differs(clock: Clock, check: ClockCheck, gate: Gate) -> bool:
     """By more than the tolerance, and by more than noise."""
     found = check.interval
     beyond = abs(found.estimate - 1.0) > clock.tolerance
     return found.n_clusters >= gate.min_sessions and beyond and not found.low <= 1.0 <= found.high
 
 
-def _tool_rows(clock: Clock, checks: Sequence[Check], gate: Gate) -> list[Verdict]:
+def _tool_rows(clock: Clock, checks: Sequence[ClockCheck], gate: Gate) -> list[Verdict]:
     """The row `*` of one arm, then one for each figure that differs."""
     apart = [check for check in checks if _differs(clock, check, gate)]
     states = {_state(clock, check, gate) for check in checks}
     state: State = "refuted" if "refuted" in states else "inconclusive" if len(states) > 1 else states.pop()
     worst = max(checks, key=lambda check: abs(np.log(check.interval.estimate)) if check.n_pairs else 0.0)
     agree = sum(_state(clock, check, gate) == "supported" for check in checks)
-    told = notes(
+    texts = notes(
         f"{agree} of {count(len(checks), 'comparison')} of tools' figures with the host's clock and CPU "
         f"accounting agree within {100.0 * clock.tolerance:g} %",
         f"differ: {', '.join(check.metric for check in apart)}" if apart else "",
         "the numbers are those of the widest difference",
         NEVER,
     )
-    joint = _verdict(clock, msgspec.structs.replace(worst, metric=ALL), state, told)
+    joint = _verdict(clock, msgspec.structs.replace(worst, metric=ALL), state, texts)
     return [joint, *(_row(clock, check, gate) for check in apart)]
 
 
-def _row(clock: Clock, check: Check, gate: Gate) -> Verdict:
+def _row(clock: Clock, check: ClockCheck, gate: Gate) -> Verdict:
     state = _state(clock, check, gate)
     found = check.interval
     off = f"{100.0 * (found.estimate - 1.0):+.2f} %"
@@ -144,11 +144,11 @@ def _row(clock: Clock, check: Check, gate: Gate) -> Verdict:
     else:
         said = f"the tool's own figure, relative to {check.baseline}, is {off} off that by {check.against}"
     few = f"{count(found.n_clusters, 'session')}, a check needs at least {gate.min_sessions}"
-    told = notes(said, few if found.n_clusters < gate.min_sessions else "", NEVER)
-    return _verdict(clock, check, state, told)
+    texts = notes(said, few if found.n_clusters < gate.min_sessions else "", NEVER)
+    return _verdict(clock, check, state, texts)
 
 
-def _verdict(clock: Clock, check: Check, state: State, told: tuple[str, ...]) -> Verdict:
+def _verdict(clock: Clock, check: ClockCheck, state: State, texts: tuple[str, ...]) -> Verdict:
     return Verdict(
         claim=CLOCK,
         metric=check.metric,
@@ -162,5 +162,5 @@ def _verdict(clock: Clock, check: Check, state: State, told: tuple[str, ...]) ->
         n_sessions=check.interval.n_clusters,
         n_pairs=check.n_pairs,
         verdict=state,
-        notes=told,
+        notes=texts,
     )

@@ -109,7 +109,7 @@ def _joint(
 ) -> Verdict:
     failed = result.p <= level
     silent = [pair for pair in pairs if pair not in result.common]
-    told = notes(
+    texts = notes(
         f"{count(len(fit), 'metric')} of {count(len(result.common), 'pair')} judged together, "
         f"p = {result.p:.2g}, fails at {level:g} or below",
         f"two copies of one arm differ: {', '.join(_guilty(fit, result, level))}" if failed else "",
@@ -118,11 +118,11 @@ def _joint(
     state: State = "refuted" if failed else "supported"
     interval = mean_ratio(fit.values(), control.alpha)
     total = sum(series.n_pairs for series in fit.values())
-    return _row(control, (JOINT, *pairs[0]), interval, total, state, told)
+    return _row(control, (JOINT, *pairs[0]), interval, total, state, texts)
 
 
 def _guilty(fit: dict[Cell, Series], result: Joint, level: float) -> list[str]:
-    """What differs, by how much, in words."""
+    """What differs, and by how much."""
     named = [
         f"{metric} of {arm} by {percent(float(np.mean(fit[metric, arm, original].locations)))}"
         for (metric, arm, original), p in result.adjusted.items()
@@ -167,7 +167,7 @@ def _why_not(gate: Gate, first: Pair, found: Iterable[Series]) -> str:
 
 
 def _row(
-    control: Control, place: Cell, interval: Interval, n_pairs: int, state: State, told: tuple[str, ...]
+    control: Control, place: Cell, interval: Interval, n_pairs: int, state: State, texts: tuple[str, ...]
 ) -> Verdict:
     metric, arm, original = place
     return Verdict(
@@ -183,5 +183,5 @@ def _row(
         n_sessions=interval.n_clusters,
         n_pairs=n_pairs,
         verdict=state,
-        notes=told,
+        notes=texts,
     )

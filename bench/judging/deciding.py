@@ -17,13 +17,26 @@ from bench.claims import Claim, Claims
 from bench.judging.comparisons import Comparison, RunSeries, comparisons
 from bench.judging.outlook import needed_with_looks
 from bench.judging.pairs import collect
-from bench.judging.progress import Progress
 from bench.judging.rows import Gate, families, family_of, shortfall, state_of
 from bench.judging.spending import Spending, spending
 from bench.model import ArmPlan, Closed, Looks, Plan
 
 JUDGED = ("ratio", "quantile", "absolute")
 """Kinds of claims that samples decide."""
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """One (scenario, arm). decided: every comparison that decides a claim is supported or refuted.
+
+    needed: sessions in all, those done included, that decide it at the pace seen so far (inf: not in sight;
+    those done where it is decided). primary: whether any of its metrics decides a claim.
+    """
+
+    scenario: str
+    arm: str
+    decided: bool
+    needed: float
+    primary: bool
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,7 +40,7 @@ def joint_row(
     ]
     open_ = [one.source.shown for one in judged if one.row.verdict != "supported"]
     state: State = "refuted" if broken else "inconclusive" if open_ or missing else "supported"
-    told = notes(
+    texts = notes(
         f"refuted by {', '.join(broken)}" if broken else "",
         f"not supported alone: {', '.join(open_)}" if open_ and not broken else "",
         f"not measured: {', '.join(missing)}" if missing else "",
@@ -60,7 +60,7 @@ def joint_row(
         n_sessions=min((one.row.n_sessions for one in judged), default=0),
         n_pairs=min((one.row.n_pairs for one in judged), default=0),
         verdict=state,
-        notes=told,
+        notes=texts,
     )
 
 

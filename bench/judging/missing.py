@@ -59,17 +59,17 @@ def absent(
     others stand in where it cannot run. One row `*` where an arm lacks all of a claim.
     """
     baseline = claim.baselines[0] if claim.kind in ("ratio", "same") else ""
-    told = {(row.metric, row.arm) for row in reported if row.claim == claim.id}
+    known = {(row.metric, row.arm) for row in reported if row.claim == claim.id}
     rows = []
     for arm in arms:
         if (
             not claim.speaks_of(arm, kinds.get(arm))
             or arm in claim.baselines
-            or told & {(ALL, arm), (ALL, baseline)}
+            or known & {(ALL, arm), (ALL, baseline)}
         ):
             continue
         required = claim.required(kinds.get(arm))
-        due = [name for name in required if not told & {(name, arm), (name, baseline)}]
+        due = [name for name in required if not known & {(name, arm), (name, baseline)}]
         lacking = [name for name in due if (name, arm, baseline) not in done]
         if len(lacking) > 1 and len(lacking) == len(required):
             rows.append(_absent_row(claim, ALL, arm, baseline, arms, ", ".join(lacking)))
@@ -96,15 +96,15 @@ def merge(rows: Sequence[Verdict], gaps: Sequence[Verdict]) -> list[Verdict]:
     nothing in it is replaced by the gap.
     """
     kept: list[Verdict] = []
-    told: set[tuple[str, str]] = set()
+    merged: set[tuple[str, str]] = set()
     for row in rows:
         named = [gap for gap in gaps if gap.arm == row.arm and gap.metric in (ALL, row.metric)]
         if named and row.n_pairs == 0:
             continue
         more = (f"not complete: {gap.reason}" for gap in named)
-        told.update((gap.metric, gap.arm) for gap in named)
+        merged.update((gap.metric, gap.arm) for gap in named)
         kept.append(msgspec.structs.replace(row, notes=(*row.notes, *more)))
-    return [*kept, *(gap for gap in gaps if (gap.metric, gap.arm) not in told)]
+    return [*kept, *(gap for gap in gaps if (gap.metric, gap.arm) not in merged)]
 
 
 def later(claim: Claim) -> Verdict:

@@ -56,7 +56,7 @@ def needed_with_looks(claim: Claim, comparison: Comparison, interval: Interval, 
 def _tail_sessions(comparison: Comparison, alpha: float, start: int = 0) -> int:
     """Sessions that give a tail enough values for a bound; twice those done where it has them and is open.
 
-    A tail has no standard error to tell more from. start: the fewest that are asked about.
+    A tail has no standard error to forecast from. start: the fewest sessions to consider.
     """
     series = comparison.series
     if series.n_pairs >= values_wanted(comparison, alpha):

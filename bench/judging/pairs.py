@@ -150,8 +150,8 @@ def _series(frame: pd.DataFrame, values: Floats) -> dict[Key, Series]:
 
 def _losses(lost: pd.DataFrame) -> dict[Key, Loss]:
     """How much each (metric, arm) lost, and the reason given most often (of equals the first by name)."""
-    told = lost.assign(reason=lost["reason"].astype(str).replace("", "not a finite number"))
-    sizes = told.groupby(["metric", "arm", "reason"], observed=True, sort=True).size()
+    named = lost.assign(reason=lost["reason"].astype(str).replace("", "not a finite number"))
+    sizes = named.groupby(["metric", "arm", "reason"], observed=True, sort=True).size()
     found: dict[Key, Loss] = {}
     most: dict[Key, int] = {}
     for metric, arm, reason, number in sizes.reset_index().itertuples(index=False, name=None):

@@ -80,13 +80,13 @@ def _judged(
             f"this run lacked the power to see {_share(positive)} in {comparison.metric}",
             *more_data(_as_claim(positive), comparison, interval),
         )
-    told = notes(
+    texts = notes(
         *why,
         f"expected {expected:.3f}, found {interval.estimate:.3f} ({interval.low:.3f} to {interval.high:.3f})",
         spending.note(comparison),
         *losses(comparison, evidence.visits.lost),
     )
-    row = _row(positive, comparison.metric, interval, comparison.series.n_pairs, state, told)
+    row = _row(positive, comparison.metric, interval, comparison.series.n_pairs, state, texts)
     return Judged(row=row, source=comparison, interval=interval, short=short)
 
 
@@ -107,7 +107,7 @@ def _joint(positive: Positive, judged: Sequence[Judged]) -> Verdict:
     short = f"no pairs of {positive.arm} against {positive.baseline}"
     if judged:
         short = judged[0].short if all(one.short for one in judged) else ""
-    told = notes(
+    texts = notes(
         short,
         f"{_share(positive)} of extra work is not there in {', '.join(absent)}" if absent else "",
         f"this run lacked the power to see {_share(positive)} in {', '.join(sorted(blind))}"
@@ -115,7 +115,7 @@ def _joint(positive: Positive, judged: Sequence[Judged]) -> Verdict:
         else "",
         f"found in {shown} of {len(rows)} metrics, expected {1.0 / (1.0 + positive.extra):.3f}",
     )
-    return _row(positive, JOINT, interval, sum(row.n_pairs for row in rows), state, told)
+    return _row(positive, JOINT, interval, sum(row.n_pairs for row in rows), state, texts)
 
 
 def blind_families(rows: Iterable[Verdict]) -> frozenset[str]:
@@ -152,7 +152,7 @@ def family(metric: str) -> str:
 
 
 def _row(
-    positive: Positive, metric: str, interval: Interval, n_pairs: int, state: State, told: tuple[str, ...]
+    positive: Positive, metric: str, interval: Interval, n_pairs: int, state: State, texts: tuple[str, ...]
 ) -> Verdict:
     return Verdict(
         claim=POSITIVE,
@@ -167,5 +167,5 @@ def _row(
         n_sessions=interval.n_clusters,
         n_pairs=n_pairs,
         verdict=state,
-        notes=told,
+        notes=texts,
     )

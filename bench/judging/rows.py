@@ -120,19 +120,19 @@ def judge_one(
     if short:
         state, doubt = "inconclusive", ""
     undecided = not short and state == "inconclusive"
-    told = notes(
+    texts = notes(
         short,
         doubt,
         *(more_data(claim, comparison, interval) if undecided else ()),
         spending.note(comparison, undecided=undecided),
         *losses(comparison, lost),
     )
-    verdict = row(claim, comparison, interval, state, told)
+    verdict = row(claim, comparison, interval, state, texts)
     return Judged(row=verdict, source=comparison, interval=interval, short=short)
 
 
 def row(
-    claim: Claim, comparison: Comparison, interval: Interval, state: State, told: tuple[str, ...]
+    claim: Claim, comparison: Comparison, interval: Interval, state: State, texts: tuple[str, ...]
 ) -> Verdict:
     """Assemble a row; numbers that are not finite become null, as JSON has none."""
     return Verdict(
@@ -148,7 +148,7 @@ def row(
         n_sessions=comparison.series.n_sessions,
         n_pairs=comparison.series.n_pairs,
         verdict=state,
-        notes=told,
+        notes=texts,
     )
 
 

@@ -45,9 +45,9 @@ def _row(claim: Claim, visits: Visits, metric: str, arm: str, baseline: str, gat
     differ = int((both["value"] != both["value_base"]).sum())
     state, reason = _state(len(both), differ, claim, baseline, gate)
     row = missing.empty(claim.id, metric, arm, baseline, reason, state)
-    told = (*row.notes, *_losses(visits.lost, (metric, arm)))
+    texts = (*row.notes, *_losses(visits.lost, (metric, arm)))
     sessions = int(both["cluster"].nunique())
-    return msgspec.structs.replace(row, notes=told, n_pairs=len(both), n_sessions=sessions)
+    return msgspec.structs.replace(row, notes=texts, n_pairs=len(both), n_sessions=sessions)
 
 
 def _state(pairs: int, differ: int, claim: Claim, baseline: str, gate: Gate) -> tuple[State, str]:

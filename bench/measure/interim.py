@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from bench.judging.progress import Progress
+from bench.judging.deciding import Progress
 from bench.measure.looks import Candidate, allocate, attending, seconds_ahead
 from bench.model import Closed, Place, Plan, Sample, Step
 from bench.plan import spread

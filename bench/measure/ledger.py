@@ -16,7 +16,7 @@ from bench.profiles import visit_s
 from bench.scenarios.base import Scenario
 
 
-class Ledger:
+class RunLedger:
     """The account of a run; what was measured before an interruption is in it from the start.
 
     done: steps that were measured. settled: those, and the ones that were left out. steps: measured by this

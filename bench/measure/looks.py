@@ -5,8 +5,8 @@ baseline while any arm is, a second copy while what it copies is, the positive c
 
 What is left of the budget goes where it decides most: scenarios whose next verdict fits into it come first,
 the cheapest verdict first, and are visited in full; those out of reach share what remains, spread over the
-sessions that may come, since one more session tells more than one more visit in the same. They are forecast
-anew at each look. Metrics that only explain get what no open claim can use.
+sessions that may come, since one more session is worth more than one more visit in the same. Each look makes
+a new forecast. Metrics that only explain get what no open claim can use.
 """
 
 from __future__ import annotations

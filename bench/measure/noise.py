@@ -25,7 +25,7 @@ _BUSY = (1, 2, 3, 6, 7)
 _STEAL = 8
 
 
-class Counters(msgspec.Struct, frozen=True, kw_only=True):
+class SliceCounters(msgspec.Struct, frozen=True, kw_only=True):
     """Since boot: time in which tasks waited for a CPU (PSI) and in which the hypervisor ran somebody else on
     the planned CPUs, busy time and context switches of the whole host."""
 
@@ -64,18 +64,18 @@ class Gauge:
         self._stat = stat
         self._frequency = frequency if frequency is not None else _frequency_reader(self._cpus)
 
-    def read(self) -> Counters:
+    def read(self) -> SliceCounters:
         """The counters now."""
         stat = _lines(self._stat)
         names = [f"cpu{cpu}" for cpu in self._cpus] or ["cpu"]
-        return Counters(
+        return SliceCounters(
             stall_us=_stall_us(self._pressure),
             steal_us=_ticks_us(stat, names, (_STEAL,)),
             busy_us=_ticks_us(stat, ["cpu"], _BUSY),
             switches=int(stat["ctxt"][1]) if len(stat.get("ctxt", ())) > 1 else None,
         )
 
-    def conditions(self, before: Counters, after: Counters, duration_ns: int) -> SliceConditions:
+    def conditions(self, before: SliceCounters, after: SliceCounters, duration_ns: int) -> SliceConditions:
         """The conditions between two readings that lie `duration_ns` apart."""
         wall_us = max(duration_ns / 1000, 1.0)
         cpu_us = wall_us * max(1, len(self._cpus))

@@ -26,7 +26,7 @@ from bench.journal import ClosedLine, Contents, DropLine, Journal, MissingLine, 
 from bench.measure.arm import Arm
 from bench.measure.family_resources import FamilyResources, Maker
 from bench.measure.interim import Decide, Interim
-from bench.measure.ledger import Ledger
+from bench.measure.ledger import RunLedger
 from bench.measure.noise import Gauge
 from bench.measure.observer import Observer
 from bench.measure.slices import SliceTaker
@@ -117,7 +117,7 @@ class _Runner:
         self.sessions = 0
         self.chosen: set[int] | None = None
         self.looked = set(so_far.looked) if so_far else set()
-        self.ledger = Ledger(plan, site.scenarios, so_far)
+        self.ledger = RunLedger(plan, site.scenarios, so_far)
         self.budget = TimeBudget(
             forecast(plan, site.scenarios, site.profile),
             plan.budget_s,

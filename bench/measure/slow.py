@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from bench.measure.ledger import Ledger
+from bench.measure.ledger import RunLedger
 from bench.model import Plan, Step
 from bench.plan import OWN, paces_of
 from bench.profiles import Pace, visit_s
@@ -23,7 +23,7 @@ Level = Literal["all", "essential", "none"]
 class SlowArms:
     """What the slow arms of a run may still do, by the ledger's account of their time."""
 
-    def __init__(self, plan: Plan, scenarios: Mapping[str, Scenario], ledger: Ledger) -> None:
+    def __init__(self, plan: Plan, scenarios: Mapping[str, Scenario], ledger: RunLedger) -> None:
         self._ledger = ledger
         self._paces = paces_of(plan)
         self._share_s = SLOW_SHARE * plan.budget_s

@@ -64,11 +64,11 @@ class Scenario(Protocol):
     cost_s: float
     """Expected seconds of one visit on the host, from which the plan fits blocks into the budget."""
 
-    every: int
+    every_nth_block: int
     """Visited in every n-th block of a session (1 = in all)."""
 
-    loads: bool
-    """Does a slice do `context.extra` more work when asked to? The positive control takes only those."""
+    scales_work: bool
+    """Whether a slice does `context.extra` more work when asked to. The positive control takes only those."""
 
     def spec(self) -> InstanceSpec:
         """Return the instance that a slice needs; the plan adds cpus. Equal specs share one instance."""

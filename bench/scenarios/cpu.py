@@ -85,8 +85,8 @@ class Crypto(msgspec.Struct, kw_only=True):
     family: str = FAMILY
     metrics: tuple[Metric, ...] = (CRYPTO,)
     cost_s: float = 0.11
-    every: int = 1
-    loads: bool = True
+    every_nth_block: int = 1
+    scales_work: bool = True
     kind: Literal["slice", "instance"] = "slice"
 
     def spec(self) -> InstanceSpec:

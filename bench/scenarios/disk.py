@@ -105,8 +105,8 @@ class ExtraInstance(msgspec.Struct, kw_only=True):
     family: str = FAMILY
     metrics: tuple[Metric, ...] = (EXTRA, EXTRA_FIRST, COPY_UP, COPY_UP_TIME)
     cost_s: float = 0.25
-    every: int = 8
-    loads: bool = False
+    every_nth_block: int = 8
+    scales_work: bool = False
     kind: Literal["slice", "instance"] = "instance"
 
     def spec(self) -> InstanceSpec:
@@ -189,7 +189,7 @@ def _slice(place: str) -> ToolSlice:
         command=lambda rounds: fio(place, rounds),
         parse=parse,
         cost_s=0.65 if place == "image" else 0.85,
-        every=4,
+        every_nth_block=4,
     )
 
 

@@ -39,8 +39,8 @@ class SameOutput(msgspec.Struct, kw_only=True):
     family: str = FAMILY
     metrics: tuple[Metric, ...] = (SAME,)
     cost_s: float = 0.06
-    every: int = 16
-    loads: bool = False
+    every_nth_block: int = 16
+    scales_work: bool = False
     kind: Literal["slice", "instance"] = "slice"
 
     def spec(self) -> InstanceSpec:

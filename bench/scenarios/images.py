@@ -151,8 +151,8 @@ class ImageTransfer(msgspec.Struct, kw_only=True):
         *(COMMIT, PUSH_CHANGED, PUSH_CHANGED_MOVED, PUSH_AGAIN_MOVED),
     )
     cost_s: float = 0.8
-    every: int = 16
-    loads: bool = False
+    every_nth_block: int = 16
+    scales_work: bool = False
     family: str = FAMILY
     kind: Literal["slice", "instance"] = "instance"
 
@@ -240,8 +240,8 @@ class ManyContainers(msgspec.Struct, kw_only=True):
     name: str = "image.containers"
     metrics: tuple[Metric, ...] = (*PER_CONTAINER.values(), CHANGED_FILES)
     cost_s: float = 1.0
-    every: int = 16
-    loads: bool = False
+    every_nth_block: int = 16
+    scales_work: bool = False
     family: str = FAMILY
     kind: Literal["slice", "instance"] = "instance"
 

@@ -61,8 +61,8 @@ class IdleMemory(msgspec.Struct, kw_only=True):
     family: str = FAMILY
     metrics: tuple[Metric, ...] = (PER_INSTANCE,)
     cost_s: float = 0.04
-    every: int = 4
-    loads: bool = False
+    every_nth_block: int = 4
+    scales_work: bool = False
     kind: Literal["slice", "instance"] = "instance"
 
     def spec(self) -> InstanceSpec:

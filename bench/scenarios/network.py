@@ -71,7 +71,7 @@ class TransferKind(msgspec.Struct, frozen=True, kw_only=True):
     role: Role = "stress"
     counts_cpu: bool = False
     cost_s: float
-    every: int
+    every_nth_block: int
 
 
 TRANSFERS = (
@@ -82,7 +82,7 @@ TRANSFERS = (
         megabytes=20,
         role="primary",
         cost_s=0.22,
-        every=1,
+        every_nth_block=1,
     ),
     TransferKind(
         stem="network.throughput_10g",
@@ -91,7 +91,7 @@ TRANSFERS = (
         megabytes=150,
         counts_cpu=True,
         cost_s=0.32,
-        every=1,
+        every_nth_block=1,
     ),
     TransferKind(
         stem="network.throughput_unshaped",
@@ -99,7 +99,7 @@ TRANSFERS = (
         rate=None,
         megabytes=100,
         cost_s=0.16,
-        every=4,
+        every_nth_block=4,
     ),
     TransferKind(
         stem="network.throughput_reverse",
@@ -108,7 +108,7 @@ TRANSFERS = (
         megabytes=10,
         options=("-R",),
         cost_s=0.12,
-        every=4,
+        every_nth_block=4,
     ),
     TransferKind(
         stem="network.throughput_streams",
@@ -117,7 +117,7 @@ TRANSFERS = (
         megabytes=10,
         options=("-P", "4"),
         cost_s=0.13,
-        every=4,
+        every_nth_block=4,
     ),
     TransferKind(
         stem="network.throughput_streams_reverse",
@@ -126,7 +126,7 @@ TRANSFERS = (
         megabytes=10,
         options=("-P", "4", "-R"),
         cost_s=0.13,
-        every=8,
+        every_nth_block=8,
     ),
 )
 
@@ -138,8 +138,8 @@ class OnWire(msgspec.Struct, kw_only=True):
     metrics: tuple[Metric, ...]
     mode: NetworkMode
     cost_s: float
-    every: int
-    loads: bool = False
+    every_nth_block: int
+    scales_work: bool = False
     family: str = FAMILY
     kind: Literal["slice", "instance"] = "slice"
 
@@ -152,7 +152,7 @@ class NetworkSlice(OnWire, kw_only=True):
     """An iperf3 client in the instance and a server in the peer."""
 
     transfer: TransferKind
-    loads: bool = True
+    scales_work: bool = True
 
     def run(self, context: Context) -> list[Reading]:
         """Transfer once. Raises ScenarioError, after restarting the peer's servers."""
@@ -199,7 +199,7 @@ class Latency(OnWire, kw_only=True):
     """Round trips of one byte to the peer and back."""
 
     cost_s: float = 0.07
-    every: int = 2
+    every_nth_block: int = 2
 
     def run(self, context: Context) -> list[Reading]:
         """Measure one series of round trips over the unshaped wire. Raises ScenarioError."""
@@ -236,8 +236,8 @@ class Loopback(msgspec.Struct, kw_only=True):
         ),
     )
     cost_s: float = 0.15
-    every: int = 8
-    loads: bool = False
+    every_nth_block: int = 8
+    scales_work: bool = False
     family: str = FAMILY
     kind: Literal["slice", "instance"] = "slice"
 
@@ -288,7 +288,7 @@ def _slices(mode: NetworkMode) -> tuple[NetworkSlice | Latency, ...]:
                 mode=mode,
                 transfer=transfer,
                 cost_s=transfer.cost_s,
-                every=transfer.every,
+                every_nth_block=transfer.every_nth_block,
             )
         )
     return (*found, Latency(name=f"network.latency.{mode}", metrics=_latency(mode), mode=mode))

@@ -85,8 +85,8 @@ class FirstInstruction(msgspec.Struct, kw_only=True):
     most: int = MOST_STARTS
     time_s: float = BACK_TO_BACK_S
     cost_s: float
-    every: int
-    loads: bool = False
+    every_nth_block: int
+    scales_work: bool = False
     family: str = FAMILY
     kind: Literal["slice", "instance"] = "instance"
 
@@ -121,8 +121,8 @@ class FirstByte(msgspec.Struct, kw_only=True):
     name: str = FIRST_BYTE.name
     metrics: tuple[Metric, ...] = (FIRST_BYTE,)
     cost_s: float = 0.05
-    every: int = 4
-    loads: bool = False
+    every_nth_block: int = 4
+    scales_work: bool = False
     family: str = FAMILY
     kind: Literal["slice", "instance"] = "instance"
 
@@ -208,10 +208,10 @@ SCENARIOS = (
         name=FIRST_INSTRUCTION.name,
         metrics=(FIRST_INSTRUCTION, *PHASES.values()),
         cost_s=0.18,
-        every=1,
+        every_nth_block=1,
     ),
     FirstInstruction(
-        name=PACED.name, metrics=(PACED,), gap_s=GAP_S, most=GAPS, time_s=1.0, cost_s=0.22, every=4
+        name=PACED.name, metrics=(PACED,), gap_s=GAP_S, most=GAPS, time_s=1.0, cost_s=0.22, every_nth_block=4
     ),
     FirstByte(),
 )

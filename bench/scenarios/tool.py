@@ -53,8 +53,8 @@ class ToolSlice(msgspec.Struct, kw_only=True):
     command: Command
     parse: Parse
     cost_s: float
-    every: int = 1
-    loads: bool = True
+    every_nth_block: int = 1
+    scales_work: bool = True
     kind: Literal["slice", "instance"] = "slice"
 
     def spec(self) -> InstanceSpec:

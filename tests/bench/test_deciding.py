@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from bench.claims import load
 from bench.judge import judge
-from bench.judging.deciding import progress
-from bench.judging.progress import Progress
+from bench.judging.deciding import Progress, progress
 from tests.bench.judge_samples import samples
 from tests.bench.looking import ARMS, HOST_ONLY, LOOKS, closed, plan
 

@@ -5,9 +5,9 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.judging.progress import Progress
+from bench.judging.deciding import Progress
 from bench.measure.interim import Interim
-from bench.measure.ledger import Ledger
+from bench.measure.ledger import RunLedger
 from bench.measure.looks import Candidate, allocate, attending, seconds_ahead
 from bench.measure.slices import Taken
 from bench.model import Closed, Sample
@@ -221,7 +221,7 @@ def test_the_next_session_holds_nothing_closed_and_every_pair_whole(decided, lef
     interim = Interim(PLAN, decides(decided, needed=needed))
     interim.look(SAMPLES, sessions)
     steps = [step for step in PLAN.steps if step.session == sessions]
-    cost = Ledger(PLAN, {one.name: one for one in SCENARIOS}).prices(0.0)
+    cost = RunLedger(PLAN, {one.name: one for one in SCENARIOS}).prices(0.0)
     kept, seconds = interim.chosen(steps, cost, left_s)
     assert 0 <= seconds <= left_s
     closed = {(one.scenario, one.arm) for one in interim.closed}
@@ -239,7 +239,7 @@ def test_the_next_session_holds_nothing_closed_and_every_pair_whole(decided, lef
 
 
 def test_a_visit_costs_what_was_seen_and_what_lies_between():
-    ledger = Ledger(PLAN, {one.name: one for one in SCENARIOS})
+    ledger = RunLedger(PLAN, {one.name: one for one in SCENARIOS})
     first, other = PLAN.steps[0], next(one for one in SCENARIOS if one.name != PLAN.steps[0].scenario)
     ledger.measured(first, Taken(samples=(), seconds=2.0))
     assert ledger.prices(4.0)(first.scenario, first.arm) == 4.0

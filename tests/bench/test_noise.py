@@ -128,7 +128,7 @@ class Scripted(Gauge):
         self.loud = loud
 
     def read(self):
-        return noise.Counters()
+        return noise.SliceCounters()
 
     def conditions(self, before, after, duration_ns):
         self.slices += 1

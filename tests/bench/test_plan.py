@@ -34,7 +34,7 @@ def inputs(draw: st.DrawFn) -> tuple[Profile, int, tuple[ArmPlan, ...], list[Fak
             kind=draw(st.sampled_from(["slice", "slice", "instance"])),
             role=draw(st.sampled_from(["primary", "stress", "info"])),
             cost_s=draw(st.floats(0.001, 3)),
-            every=draw(st.integers(1, 3)),
+            every_nth_block=draw(st.integers(1, 3)),
             spec=draw(specs),
         )
         for index in range(draw(st.integers(1, 9)))
@@ -206,7 +206,7 @@ def test_a_profile_leaves_out_what_only_explains_on_slow_arms():
 
 
 def test_every_scenario_keeps_its_stride():
-    scenarios = [FakeScenario("often", "cpu"), FakeScenario("seldom", "cpu", every=3)]
+    scenarios = [FakeScenario("often", "cpu"), FakeScenario("seldom", "cpu", every_nth_block=3)]
     found = plans.make_plan(msgspec.structs.replace(PROFILES["quick"], max_visits=6), 1, ARMS[:2], scenarios)
     visits = Counter(step.scenario for step in found.steps if step.arm == "host" and step.session == 0)
     assert visits["often"] == 6

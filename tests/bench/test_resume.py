@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from bench import claims, measure, store
 from bench.journal import DropLine, Journal
 from bench.judge import judge
-from bench.judging.deciding import progress
-from bench.judging.progress import Progress
+from bench.judging.deciding import Progress, progress
 from bench.measure.interim import Interim
 from bench.model import Closed
 from bench.testing import FakeScenario, fake_scenarios

@@ -245,7 +245,7 @@ def test_a_run_is_not_put_over_another(complete):
 
 def test_a_run_is_not_put_among_foreign_files(tmp_path):
     (tmp_path / "thesis.tex").write_text("…")
-    with pytest.raises(StoreError, match=r"not empty \(thesis\.tex, …\) and no run of ours"):
+    with pytest.raises(StoreError, match=r"not empty \(thesis\.tex, …\) and not a run"):
         store.create(tmp_path)
     assert (tmp_path / "thesis.tex").exists()
 

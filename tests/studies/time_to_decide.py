@@ -22,7 +22,7 @@ from bench import claims, measure
 from bench import plan as plans
 from bench.backends.base import InstanceSpec
 from bench.cli.execute import _decide
-from bench.measure.noise import Counters, Gauge, SliceConditions
+from bench.measure.noise import Gauge, SliceConditions, SliceCounters
 from bench.profiles import PROFILES, pace, visit_s
 from bench.scenarios.base import Context, Reading, Scenario
 from bench.scenarios.registry import SCENARIOS
@@ -50,7 +50,11 @@ class Simulated:
         self._real, self._rng, self._noise = real, rng, noise
         self._luck: dict[tuple[str, str, int], float] = {}
         self.name, self.family, self.metrics, self.kind = real.name, real.family, real.metrics, real.kind
-        self.cost_s, self.every, self.loads = real.cost_s, real.every, real.loads
+        self.cost_s, self.every_nth_block, self.scales_work = (
+            real.cost_s,
+            real.every_nth_block,
+            real.scales_work,
+        )
 
     def spec(self) -> InstanceSpec:
         """That of the real one."""
@@ -68,7 +72,7 @@ class Simulated:
             spread = SPREAD["disk" if dear else self.family] * self._noise
             key = (metric.name, backend, context.session)
             better = self._luck.setdefault(key, self._rng.gauss(0.0, LUCK * self._noise))
-            better += self._rng.gauss(0.0, spread) - (math.log1p(context.extra) if self.loads else 0.0)
+            better += self._rng.gauss(0.0, spread) - (math.log1p(context.extra) if self.scales_work else 0.0)
             better -= DEAR if dear and backend == "runtime" else 0.0
             value = math.exp(-better if metric.better == "lower" else better)
             yield Reading(metric=metric.name, value=value, start_ns=0, duration_ns=100_000_000)
@@ -77,11 +81,11 @@ class Simulated:
 class Quiet(Gauge):
     """A host without other work."""
 
-    def read(self) -> Counters:
+    def read(self) -> SliceCounters:
         """Nothing to read."""
-        return Counters()
+        return SliceCounters()
 
-    def conditions(self, before: Counters, after: Counters, duration_ns: int) -> SliceConditions:
+    def conditions(self, before: SliceCounters, after: SliceCounters, duration_ns: int) -> SliceConditions:
         """Nothing to tell."""
         return SliceConditions()
 

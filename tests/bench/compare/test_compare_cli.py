@@ -190,7 +190,7 @@ def here(slowness: list[float]) -> Dependencies:
 
     scenarios = [
         FakeScenario("cpu.float", "cpu", cost_s=1.0),
-        Steady("memory.latency", "memory", cost_s=1.0, loads=False),
+        Steady("memory.latency", "memory", cost_s=1.0, scales_work=False),
     ]
     return Dependencies.fake(
         {"host": lambda _root: FakeBackend("host"), "runtime": runtime}, scenarios, fake_image()

@@ -79,7 +79,7 @@ LOADING_TOOLS = [each for each in SCENARIOS if isinstance(each, ToolSlice)]
 
 @pytest.mark.parametrize("scenario", LOADING_TOOLS, ids=lambda scenario: scenario.name)
 def test_the_control_is_asked_for_two_per_cent_more(scenario):
-    assert scenario.loads
+    assert scenario.scales_work
     assert Work(scenario.units, EXTRA).factor == 1.02
     plain, loaded = asked(scenario, 0.0), asked(scenario, EXTRA)
     assert plain != loaded
@@ -93,5 +93,5 @@ def digits(text):
 
 
 def test_each_family_with_fixed_work_loads_a_primary_metric():
-    loading = {s.family for s in SCENARIOS if s.loads and any(m.role == "primary" for m in s.metrics)}
+    loading = {s.family for s in SCENARIOS if s.scales_work and any(m.role == "primary" for m in s.metrics)}
     assert loading == {"cpu", "memory", "network", "disk"}
