@@ -1,4 +1,4 @@
-"""What a container is asked to be. Defaults are Docker's; each isolation mechanism can be switched off."""
+"""The config of a container. Defaults are Docker's; each isolation mechanism can be switched off."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     argv, env (`NAME=value`), cwd, user (`uid`, `uid:gid` or names from the image), groups: None is taken from
     the image's config where there is one; its entrypoint comes before argv.
     entrypoint: in place of the image's; the image's command is then left out too, as Docker does.
-    network: none, host, bridge (routed), nat (masqueraded), or the id of a named network, into which who
-    starts it plugs it between attach() and start(). ports: published, for bridge and nat.
+    network: none, host, bridge (routed), nat (masqueraded), or the id of a named network, to which the caller
+    connects it between attach() and start(). ports: published, for bridge and nat.
     mounts: see bind() and tmpfs(). read_only: the root, not the mounts.
     caps: names; None leaves all capabilities (an ablation). ambient_caps: a part of caps that a program of a
     user other than root keeps.
@@ -33,7 +33,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     namespaces: those to make; leave one out to share the host's. Without "mount" the root is a plain chroot
     with no /proc, /sys or /dev. uid_map, gid_map: with "user".
     cgroup: False leaves the program in the engine's own cgroup (then no limits, no stats). cgroup_parent: the
-    path of one, made if missing, in which its own is to be: for a limit that several share.
+    path of a cgroup, made if missing, for its own to lie in: for limits that several share.
     init: run a small init as pid 1 that reaps and forwards signals. tty: a pseudo-terminal as stdio.
     home: a directory that keeps the writable layer (`u`, and overlay's `w`) beyond remove(), on the engine's
     file system; made by the first start, used again by the next. "": a new layer for each, gone with it.

@@ -1,4 +1,4 @@
-"""One container: start, exec, remove; what lies between is RunningProgram's."""
+"""A container of this process: start it, run programs in it, remove it; see RunningProgram for the rest."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ class Container(RunningProgram):
         """Start the program; descriptors of -1 are /dev/null. They stay the caller's.
 
         With tty they are not used, tty_fd is; size: its rows and columns. Returns when the program's execve
-        has succeeded. Raises EngineError, of it StartFailedError when that execve fails; nothing is then left
-        behind.
+        has succeeded. Raises EngineError, or StartFailedError when that execve fails; nothing is left behind
+        then.
         """
         requested = time.monotonic_ns()
         with self._starting() as fds:
@@ -112,7 +112,7 @@ class Container(RunningProgram):
         *,
         size: tuple[int, int] | None = None,
     ) -> Pending[StartRecord]:
-        """Like start(), but do not wait for the execve: that, and failing of it, is the answer's finish()."""
+        """Like start(), but do not wait for the execve: the result's finish() does, and raises its errors."""
         requested = time.monotonic_ns()
         with self._starting() as fds:
             ready = self._ready((stdin_fd, stdout_fd, stderr_fd), size, fds)
@@ -254,10 +254,10 @@ class Container(RunningProgram):
         tty: bool = False,
         size: tuple[int, int] | None = None,
     ) -> Process:
-        """Run a program beside the main one: all its namespaces, cgroup, capabilities and seccomp filter.
+        """Run a program with the container's namespaces, cgroup, capabilities and seccomp filter.
 
-        It gets the three descriptors and no other. What is not given is the container's own; size is that of
-        its terminal, in rows and columns. Raises EngineError.
+        It gets the three descriptors and no other. Options default to the container's; size is that of its
+        terminal, in rows and columns. Raises EngineError.
         """
         options = ExecOptions(
             env=None if env is None else tuple(env), cwd=cwd, user=user, caps=caps, tty=tty, size=size
@@ -267,7 +267,7 @@ class Container(RunningProgram):
             return self._keep(join(self._target(), tuple(argv), stdio, options))
 
     def begin_exec(self, argv: Sequence[str], stdio: Sequence[int], options: ExecOptions) -> Pending[Process]:
-        """Like exec(), but do not wait for the execve: that, and failing of it, is the answer's finish()."""
+        """Like exec(), but do not wait for the execve: the result's finish() does, and raises its errors."""
         with self._joining(argv):
             paused, made = begin_join(self._target(), tuple(argv), stdio, options)
 
@@ -324,7 +324,7 @@ class Container(RunningProgram):
         if not ended:
             raise EngineError(f"remove {self.id}: its processes are stuck in the kernel: see /proc/PID/stack")
         if self._group is not None:
-            # Without a child: interrupted (Ctrl-C) between its start and our taking note of it.
+            # Without a child: interrupted (Ctrl-C) between its start and self._child.
             if self._child is None or self.dies_alone:
                 self._group.kill()
             self._group.remove()
@@ -347,7 +347,7 @@ class Container(RunningProgram):
         return ended
 
     def _kill_again(self) -> None:
-        """Kill what holds pid 1 up: a tracer that it has inside, who lets it stop where it would exit."""
+        """Kill what blocks the exit of pid 1: a tracer inside the container."""
         if self._group is not None:
             self._group.kill_now()
         for process in self._joined:

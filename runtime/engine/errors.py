@@ -25,7 +25,7 @@ class StartFailedError(EngineError):
 
 
 class BadParameterError(EngineError):
-    """What was asked makes no sense, whatever exists (an API's 400)."""
+    """The request is invalid in itself (an API's 400)."""
 
 
 @contextlib.contextmanager
@@ -38,7 +38,7 @@ def refusing(what: str = "") -> Iterator[None]:
 
 
 class ForbiddenError(EngineError):
-    """What was asked is not allowed for this object, such as removing a network of ours (an API's 403)."""
+    """The request is not allowed for this object, such as removing a predefined network (an API's 403)."""
 
 
 class NotFoundError(EngineError):
@@ -50,11 +50,11 @@ class ConflictError(EngineError):
 
 
 class NotModifiedError(EngineError):
-    """It is as asked already: started when started, stopped when stopped (an API's 304)."""
+    """The object is in the requested state already (an API's 304)."""
 
 
 class UnavailableError(EngineError):
-    """It cannot be had on this host or now (an API's 501 or 503): names what is missing."""
+    """Not available on this host or now (an API's 501 or 503): names what is missing."""
 
 
 class BuildError(EngineError):

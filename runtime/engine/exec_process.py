@@ -1,4 +1,4 @@
-"""exec: a program that joins a running container, by its pidfd."""
+"""Start a program in a running container, which is joined by its pidfd."""
 
 from __future__ import annotations
 

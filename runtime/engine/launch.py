@@ -1,4 +1,4 @@
-"""The slots of a start: all values that differ from one container to the next."""
+"""The slots of a start: the values that differ from one container to the next."""
 
 from __future__ import annotations
 
@@ -100,9 +100,10 @@ def mount_slots(prepared: Prepared, fds: OpenFds) -> dict[str, SlotValue]:
 def cgroup_slots(
     group: Cgroup, config: ContainerConfig, wanted: Collection[str], fds: OpenFds
 ) -> dict[str, SlotValue]:
-    """Detached mounts of the container's own cgroup directories, for it to look at.
+    """Return detached mounts of the container's own cgroup directories, for its view.
 
-    On v2 without a cgroup namespace of its own it sees the host's tree, as /proc/self/cgroup is then, too.
+    On v2 without its own cgroup namespace it sees the host's tree, which /proc/self/cgroup then refers to,
+    too.
     """
     if "cgroupfs0" not in wanted:
         return {}

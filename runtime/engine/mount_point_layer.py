@@ -1,4 +1,4 @@
-"""Places to mount on, made once for all containers over the same layers: a layer of their own above these."""
+"""A layer with mount points that images lack, made once for all containers over the same layers."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _MOST_LAYERS = 499
 
 
 def add_targets(layers: tuple[str, ...], directories: Directories) -> tuple[str, ...]:
-    """Return `layers` and above them, where they lack some of these places, a directory that has them.
+    """Return `layers` and above them, where they lack some of these mount points, a directory with them.
 
-    The kernel makes it, as the upper one of an overlay, so that owner, mode and attributes of directories on
-    the way are those of the layers. What is no directory on the way is left alone: the start will say so. A
-    file behind a link that leads nowhere is made where it points to.
+    The kernel makes it, as the upper one of an overlay, so that parent directories have the owner, mode and
+    attributes that they have in the layers. A parent that is not a directory is left alone: the start reports
+    it. A file behind a link that leads nowhere is made where it points to.
     """
     if len(layers) > _MOST_LAYERS - 1:
         return layers

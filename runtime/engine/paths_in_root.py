@@ -1,4 +1,4 @@
-"""Paths of a container, resolved by the kernel beneath a descriptor of its root.
+"""Resolve paths of a container beneath a descriptor of its root, by the kernel.
 
 No symbolic link, however it is swapped meanwhile, leads to a file of the host (CVE-2018-15664): links, also
 absolute ones, and `..` end at the root, and links of /proc that name an open file lead nowhere.
@@ -56,9 +56,9 @@ def clean(path: str) -> str:
 
 
 def resolve(root_fd: int, path: str) -> str:
-    """Return `path` as text without symbolic links; what is not there is kept as it is written.
+    """Return `path` as text without symbolic links; missing parts are kept as they are.
 
-    Only to be told: what is opened is resolved by the kernel.
+    For display only: what is opened is resolved by the kernel.
     """
     done: list[str] = []
     rest, links = path.split("/")[::-1], 0

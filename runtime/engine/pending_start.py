@@ -1,4 +1,4 @@
-"""A program on its way to its execve, while who started it does something else."""
+"""A program between its clone and its execve, while its starter does other work."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Pending(Generic[T]):
 
     def _executed(self) -> Spawned:
         spawned = self._paused.finish()
-        if self._given_up:  # killed in its execve or after it: the tape cannot tell
+        if self._given_up:  # killed in its execve or after it: the tape does not show which
             Child(*spawned).wait(_DEATH_S)
             raise StepKilledError("execve", signal.SIGKILL)
         return spawned

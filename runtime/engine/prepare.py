@@ -1,4 +1,4 @@
-"""From a ContainerConfig to the shape of its tape: everything that can be decided before a start."""
+"""Turn a ContainerConfig into the shape of its tape: all decisions that can be made before a start."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def prepare(
 
     cgroups: names of what a cgroup_view shows, see Shape.
 
-    Raises EngineError for a config that cannot be carried out.
+    Raises EngineError for a config that is not possible.
     """
     if not config.argv:
         raise EngineError("create container: no argv given; name the program to run")

@@ -1,4 +1,4 @@
-"""What `privileged` and a device of one's own mean, in terms of all else a container is asked to be."""
+"""Expand `privileged` and `devices` of a config into the settings that follow from them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runtime.spawn import capabilities
 from runtime.spawn.cgroups import DeviceRule
 
 _OWN = frozenset({"pts", "shm", "mqueue", "fd", "console", "ptmx"})
-"""Of /dev: what every container has of its own."""
+"""Names in /dev that every container has of its own."""
 
 
 def granted(config: ContainerConfig) -> ContainerConfig:
@@ -57,7 +57,7 @@ def _with_devices(config: ContainerConfig) -> tuple[DeviceRule, ...]:
 
 
 def _host_devices() -> tuple[Device, ...]:
-    """The device nodes below the host's /dev, but for links and what a container has of its own."""
+    """Return the device nodes below the host's /dev, except links and what every container has of its own."""
     found: list[Device] = []
     for directory, names, files in os.walk("/dev"):
         if directory == "/dev":

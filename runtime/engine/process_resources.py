@@ -1,6 +1,6 @@
-"""What all engines of one process share: its cgroup directories and its networks, named after the process.
+"""Resources that all engines of one process share: its cgroup directories and its networks.
 
-Each is made at first need.
+They carry the process in their names, and each is made at first need.
 """
 
 from __future__ import annotations

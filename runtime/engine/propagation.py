@@ -1,4 +1,4 @@
-"""Whether the host's mount at a bind's source allows the propagation that is asked for."""
+"""Check that the host's mount at a bind's source allows the propagation asked for."""
 
 from __future__ import annotations
 

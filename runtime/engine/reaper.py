@@ -1,9 +1,9 @@
-"""Children seen through their pidfds: waited for, once, from any number of threads; signalled without a race.
+"""Wait for and signal children by their pidfds: once, from any number of threads, without a race.
 
-Whoever calls ptrace(PTRACE_TRACEME) makes its parent its tracer, and that is this process for all threads of
-a program it has started. A thread so traced stops at each signal until its tracer lets it go, and once dead
-keeps its whole process from ending until its tracer has reaped it, by its own id and with __WALL: ptrace(2),
-"Death under ptrace". So traced threads are let go as soon as they stop, and reaped when they are dead.
+A thread that calls ptrace(PTRACE_TRACEME) makes its parent its tracer, which is this process for all threads
+of a program it has started. Such a thread stops at each signal until its tracer detaches, and once dead keeps
+its whole process from ending until its tracer has reaped it, by its own id and with __WALL: ptrace(2), "Death
+under ptrace". So traced threads are detached as soon as they stop, and reaped when they are dead.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Child:
         self.pidfd = -1
 
     def pause(self, longest_s: float) -> None:
-        """Sleep until it has ended, for `longest_s` at most; take what its threads have to tell."""
+        """Sleep until it has ended, for `longest_s` at most; handle its traced threads."""
         if is_readable(self.pidfd, longest_s):
             if self.poll() is None:  # the tracer that keeps it is another process
                 time.sleep(longest_s)
@@ -127,7 +127,7 @@ def is_readable(fd: int, longest_s: float) -> bool:
 
 
 def peek() -> int | None:
-    """Return the id of a child, or of a thread traced by this process, that has something to tell."""
+    """Return the id of a child, or of a thread traced by this process, that can be waited for."""
     with contextlib.suppress(ChildProcessError):
         info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | _WALL)
         return info.si_pid if info is not None else None
@@ -135,7 +135,7 @@ def peek() -> int | None:
 
 
 def settle(pid: int) -> None:
-    """Reap a child or a traced thread that has ended, or let it go when it has stopped for its tracer."""
+    """Reap a child or a traced thread that has ended, or detach from one that has stopped for its tracer."""
     with contextlib.suppress(ChildProcessError):
         info = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | _WALL)
         if info is not None and info.si_code not in _ENDS:

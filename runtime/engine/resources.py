@@ -52,7 +52,7 @@ class EngineResources:
             self._undo = undo.pop_all()
 
     def close(self) -> None:
-        """Free all of it."""
+        """Free everything."""
         with self._undo:
             self.roots.close()
             if self._init_fd >= 0:

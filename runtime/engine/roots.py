@@ -1,7 +1,7 @@
-"""Root file systems: a writable layer of its own over shared image layers, some kept ready.
+"""Root file systems: a writable layer over shared image layers, with some made in advance.
 
 An overlay takes three directories and about 0.2 ms of a disk's journal; both are spent outside the start path
-when a root is at hand.
+when a root is ready.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _IMAGES_KEPT = 4
 
 
 class Root(msgspec.Struct, frozen=True):
-    """One container's root: `fd` of its mount, attached nowhere yet, and the directory of its writable layer.
+    """One container's root: `fd` of its detached mount, and the directory of its writable layer.
 
-    fd is closed by whoever took the root, as soon as the container has it. targets: its layers have what all
-    containers mount on.
+    The caller closes fd as soon as the container has it. targets: its layers have what all containers mount
+    on.
     """
 
     fd: int
@@ -44,8 +44,8 @@ class Root(msgspec.Struct, frozen=True):
 class Roots:
     """Makes roots. take() and refill() may be called by several threads.
 
-    targets: let what all containers mount on be a layer, made by the first refill(), in place of new files
-    and directories in each one's own.
+    targets: put the mount points of all containers into one layer, made by the first refill(), instead of
+    into the writable layer of each.
     """
 
     def __init__(self, directories: Directories, size: int, *, targets: bool = False) -> None:
@@ -128,7 +128,7 @@ class Roots:
             return len(ready) >= self._size
 
     def drop_stale(self) -> None:
-        """Free the ready roots over layers that somebody has removed."""
+        """Free the ready roots over layers that were removed."""
         with self._lock:
             for layers in list(self._ready):
                 if not self._still(layers):
@@ -168,7 +168,7 @@ class Roots:
         return Root(make_overlay(lower, upper, work), home, made)
 
     def _drop(self, layers: tuple[str, ...]) -> None:
-        """Free the ready roots over `layers`, and let the layers go."""
+        """Free the ready roots over `layers`, and their lease."""
         ready = self._ready.pop(layers)
         while ready:  # one by one: take() may be at it too
             root = ready.popleft()

@@ -1,4 +1,4 @@
-"""A container's program once it is started: looked at, signalled, waited for, frozen."""
+"""The program of a started container: look at it, signal it, wait for it, freeze it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class RunningProgram:
 
     @property
     def dies_alone(self) -> bool:
-        """Say whether others of its processes may outlive the program: it has no pid namespace of its own."""
+        """Say whether other processes may outlive the program, as it has no pid namespace of its own."""
         return "pid" not in self.config.namespaces or "pid" in self._shared
 
     @property
@@ -93,7 +93,7 @@ class RunningProgram:
         self._grouped("pause").freeze()
 
     def resume(self) -> None:
-        """Let them go on."""
+        """Unfreeze them."""
         self._grouped("resume").thaw()
 
     def stats(self) -> Stats:

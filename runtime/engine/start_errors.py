@@ -1,4 +1,4 @@
-"""What goes with every start and exec: no garbage collection meanwhile, errors that say what was asked."""
+"""Pause the garbage collector and name the operation in errors, for every start and exec."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runtime.spawn.tape import StepError, StepKilledError
 
 @contextlib.contextmanager
 def gc_paused() -> Iterator[None]:
-    """Let no garbage collection fall into a start: in a large process one takes longer than the start."""
+    """Prevent garbage collection during a start: in a large process it takes longer than the start."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -35,7 +35,7 @@ def _not_executed(program: str, number: int) -> tuple[int, str]:
 
 @contextlib.contextmanager
 def errors_named(operation: str, program: str) -> Iterator[None]:
-    """Give the kernel's errors the name of what was asked."""
+    """Add the name of the operation to errors of the kernel."""
     try:
         yield
     except StepError as error:

@@ -1,4 +1,4 @@
-"""Freeing what engines left that were killed. What carries the owner of a living process is never touched."""
+"""Free what killed engines left. Anything that carries the owner of a living process is left alone."""
 
 from __future__ import annotations
 

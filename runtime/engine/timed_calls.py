@@ -1,6 +1,6 @@
-"""System calls that may hang in the kernel, for good: another process makes them, and is left where it hangs.
+"""Make system calls that may hang in the kernel for ever, in another process that is left there.
 
-Whoever looks at a path of a dead network file system waits where no signal reaches it.
+A call on a path of a dead network file system waits where no signal reaches it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from runtime.engine.reaper import is_readable
 from runtime.spawn.tape import Paused, SlotValue, StepError, StepKilledError, Tape
 
 _hanging: list[Paused] = []
-"""They share this process's memory, where their steps lie."""
+"""They share this process's memory, which holds their steps."""
 
 
 def returns(tape: Tape, slots: Mapping[str, SlotValue], patience_s: float) -> bool:
@@ -31,5 +31,5 @@ def returns(tape: Tape, slots: Mapping[str, SlotValue], patience_s: float) -> bo
 
 
 def _reap(child: Paused) -> None:
-    with contextlib.suppress(StepError, StepKilledError):  # it has no execve to succeed with
+    with contextlib.suppress(StepError, StepKilledError):  # it has no execve that could succeed
         child.finish()

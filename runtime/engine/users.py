@@ -1,4 +1,4 @@
-"""`user`, `user:group`, `1000:1000` → numbers, with the names taken from the container's own files."""
+"""Resolve `user`, `user:group`, `1000:1000` to numbers, with the container's own passwd and group."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def resolve_user(
 
 
 def find_home_once(text: str, layers: tuple[str, ...]) -> str:
-    """Return find_home(); where the topmost layer, a writable one, has no /etc, the others are read once."""
+    """Return find_home(), cached where the topmost, writable layer has no /etc."""
     if layers and not os.path.isdir(f"{layers[-1]}/etc"):  # noqa: PTH112 - on the start path
         return _home_in_layers(text, layers[:-1])
     return find_home(text, layers)
@@ -75,7 +75,7 @@ def _memberships(layers: tuple[str, ...], user: str) -> tuple[int, ...]:
 
 
 def _find(layers: tuple[str, ...], file: str, key: str, number: int) -> list[str] | None:
-    """A row by name, or by number where there is no such name."""
+    """Return a row by name, or by number where there is no such name."""
     rows = list(_rows(layers, file))
     by_name = next((row for row in rows if row[0] == key), None)
     return by_name or next((row for row in rows if row[number] == key), None)

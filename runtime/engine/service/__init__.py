@@ -1,1 +1,1 @@
-"""What a daemon is made of, behind its API: records, lifecycle, streams, events. One process, one loop."""
+"""A daemon behind its API: records, lifecycle, streams, events. One process, one event loop."""

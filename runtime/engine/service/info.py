@@ -1,4 +1,4 @@
-"""What `GET /info` tells of a daemon and its host."""
+"""The document of `GET /info`: the daemon and its host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One daemon without its API: everything it is made of, wired together."""
+"""A whole daemon but for its API: makes the parts, and handles the loss of the spawner."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _REOPEN_S = (0.1, 10.0)
 """How long to wait before another spawner is tried again: at first, and at most."""
 _RECOVERY_S = 3.0
-"""How long another spawner is waited for before containers are told to have ended, and their policies ask."""
+"""How long to wait for another spawner before containers count as ended and their policies apply."""
 
 log = logging.getLogger(__name__)
 
@@ -57,16 +57,14 @@ class Service(Parts):
         settings: Settings = DEFAULTS,
         spawner: Awaitable[socket.socket] | None = None,
     ) -> Service:
-        """Open the daemon's state at `root`, take up what still runs, start what its policy starts.
+        """Open the daemon's state at `root`, recover what still runs, start what restart policies start.
 
         insecure: registries without TLS; mirrors: hosts that are asked before Docker Hub (registry.options).
-        private: what runs ends with this process, however that ends, and no policy starts anything.
-        experimental: what is told to clients, who ask some things only of such a daemon. settings: what
-        containers and networks get that ask for nothing else, checked by settings.check_settings.
-        spawner: what starting.connect gives, where that is under way already.
-        Raises UnavailableError when there is no spawner to be had, or when a private daemon finds another's
-        containers running. That no other daemon has this root is the
-        caller's to see to.
+        private: containers end with this process, however that ends, and no policy starts any. experimental:
+        is reported to clients, some of which ask for more then. settings: defaults of containers and
+        networks, checked by settings.check_settings. spawner: a spawner.launch.connect under way. Raises
+        UnavailableError when no spawner can be started, or when a private daemon finds another's containers
+        running. The caller ensures that no other daemon has this root.
         """
         service = cls()
         service.root = Path(root).absolute()
@@ -191,7 +189,7 @@ class Service(Parts):
         self.events.publish("daemon", "reload", daemon_id(self), told)
 
     def info(self) -> dict[str, Any]:
-        """Return what `GET /info` tells: counts, drivers, the host."""
+        """Return the document of `GET /info`: counts, drivers, the host."""
         return info_document(self)
 
 

@@ -15,7 +15,7 @@ _MOST_FILES = 1 << 20
 
 
 def main() -> None:
-    """Serve until told to end; who was started ends at once, so that its parent can forget it."""
+    """Serve in a child until asked to end; the process that was started ends at once."""
     root, fd = Path(sys.argv[1]), int(sys.argv[2])
     if os.fork():
         os._exit(0)

@@ -1,4 +1,4 @@
-"""The spawner as the API's process sees it: asyncio calls over ROOT/spawner.sock, descriptors beside them."""
+"""The API process's client of the spawner: asyncio calls over ROOT/spawner.sock, with descriptors."""
 
 from __future__ import annotations
 
@@ -50,12 +50,13 @@ _PATIENCE_S, _END_S = 60.0, 40.0
 
 
 class Spawner:
-    """Made by open(). All methods raise EngineError or the subclass that the failure was in the spawner.
+    """Made by open().
 
-    running: what the spawner held when this process connected, ended ones that nobody has released included
-    (`exited` is set). on_exit: called in the loop, once for each program that ends from then on; what ends
-    before it is set waits. on_lost: called in the loop when the spawner is gone; all its containers are then
-    dead, or will be when the next one sweeps. pid: the spawner's.
+    All methods raise EngineError or the subclass that was raised in the spawner. running: what the spawner
+    held when this process connected, including ended programs that were not released (`exited` is set).
+    on_exit: called in the loop, once for each program that ends from then on; exits before it is set wait for
+    it. on_lost: called in the loop when the spawner is gone; all its containers are then dead, or will be
+    when the next one sweeps. pid: the spawner's.
     """
 
     def __init__(self, root: Path, sock: socket.socket) -> None:
@@ -80,7 +81,7 @@ class Spawner:
     ) -> Spawner:
         """Connect to the living spawner of `root`, or start one. private: one that ends with its daemon.
 
-        begun: what starting.connect gives, where that is under way already.
+        begun: a launch.connect under way.
 
         Raises UnavailableError when neither works, or when it is of another version.
         """
@@ -102,7 +103,7 @@ class Spawner:
 
     @classmethod
     async def _greet(cls, root: Path, connecting: Awaitable[socket.socket]) -> tuple[Spawner, Welcome | None]:
-        """Connect and say hello; without an answer it has gone away meanwhile."""
+        """Connect and say hello; None when the spawner ends without an answer."""
         try:
             sock = await connecting
         except OSError as error:
@@ -166,13 +167,14 @@ class Spawner:
         await self._ask(Act(what="pause", id=container_id), Done)
 
     async def unpause(self, container_id: str) -> None:
-        """Let them go on."""
+        """Unfreeze them."""
         await self._ask(Act(what="unpause", id=container_id), Done)
 
     async def release(self, container_id: str, exec_id: str = MAIN) -> None:
         """Free what an ended container (or exec) still holds; the writable layer stays in its home.
 
-        Acknowledges the exit: it is not told again. Kills what is left in its cgroup. Unknown ids are fine.
+        Acknowledges the exit, which is then not reported again. Kills what is left in its cgroup. Unknown ids
+        are ignored.
         """
         _, mounts = await self._ask_fds(Act(what="release", id=container_id, exec_id=exec_id), Done)
         if mounts:  # to take mounts off waits for the kernel
@@ -209,7 +211,7 @@ class Spawner:
     # ---- networks and pools ---------------------------------------------------------------------------
 
     async def link(self, request: Link) -> Linked:
-        """Attach a running container to one more network, or take it off; return what was made of it."""
+        """Attach a running container to one more network, or detach it; return the result."""
         return await self._ask(request, Linked)
 
     async def resolver(self, container_id: str) -> list[int]:
@@ -221,7 +223,7 @@ class Spawner:
         await self._ask(spec, Done)
 
     async def network_down(self, container_id: str) -> None:
-        """Remove the network's bridge and rules. Unknown ids are fine."""
+        """Remove the network's bridge and rules. Unknown ids are ignored."""
         await self._ask(Act(what="network_down", id=container_id), Done)
 
     # ---- the end --------------------------------------------------------------------------------------
@@ -300,11 +302,11 @@ class Spawner:
 
     def _take(self, serial: int, answer: Answer, fds: list[int]) -> None:
         if isinstance(answer, Exited):
-            # After whoever waits for an answer that came before: the start of what has ended here.
+            # After the answer to its start, which may be in the same batch and whose future is set already.
             self._loop.call_soon(lambda: self.on_exit(answer))
             return
         future = self._waiting.pop(serial, None)
-        if future is None or future.done():  # who asked has gone away
+        if future is None or future.done():  # the caller was cancelled
             close_all(fds)
         else:
             future.set_result((answer, fds))

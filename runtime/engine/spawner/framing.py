@@ -1,7 +1,7 @@
-"""Messages over a stream socket: a head of two numbers, one msgpack document, and descriptors beside it.
+"""Messages over a stream socket: a head of two numbers, one msgpack document, and descriptors.
 
-The head says how long the document is and how many descriptors belong to it. They travel with its first byte,
-so they are here when the last one is. Both come in order, so the count is enough to hand them out.
+The head gives the length of the document and the number of descriptors. These travel with its first byte, so
+they have arrived when its last byte has. Both keep their order, so the number is enough to assign them.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ class Inbox(Generic[T]):
             yield serial, message, [self._fds.popleft() for _ in range(count)]
 
     def close(self) -> None:
-        """Close the descriptors that nobody took."""
+        """Close the descriptors that were not taken."""
         close_all(self._fds)
         self._fds.clear()
 
 
 class Outbox:
-    """What is to be sent on a non-blocking socket. Keeps duplicates of the descriptors until then."""
+    """Messages to be sent on a non-blocking socket. Keeps duplicates of their descriptors until then."""
 
     def __init__(self) -> None:
         self._parts: deque[tuple[memoryview, list[int]]] = deque()

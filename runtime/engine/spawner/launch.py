@@ -1,7 +1,7 @@
-"""Finding the living spawner of a root, or starting one. The socket is made here, so nothing waits for it.
+"""Find the living spawner of a root, or start one. The socket is made here, so nobody waits for it.
 
-A connection to a spawner that is still importing stands in the queue of its listening socket, which it was
-given; one that cannot start closes it by ending.
+A connection to a spawner that is still importing waits in the queue of the listening socket, which it was
+given; a spawner that cannot start closes it by ending.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _short_name(root: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _alone(root: Path) -> Iterator[None]:
-    """Let nobody else look for the spawner meanwhile, who would start a second one."""
+    """Lock the root: two processes that look for a spawner at once would start two."""
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -72,7 +72,7 @@ def _alone(root: Path) -> Iterator[None]:
 
 
 def _start(root: Path, name: str, private: bool) -> None:
-    """Make the socket, and a process that listens on it: a session of its own, with nothing of ours."""
+    """Make the socket, and a process that listens on it, in a new session and without our descriptors."""
     (root / SOCKET).unlink(missing_ok=True)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
@@ -89,9 +89,9 @@ def _start(root: Path, name: str, private: bool) -> None:
         stack.callback(os.close, null)
         program = clone_mount(os.path.realpath(sys.executable), MOUNT_ATTR_RDONLY, recursive=False)
         stack.callback(os.close, program)
-        # Executed from a read-only mount of its own: a container's program that is a link to /proc/self/exe
+        # Executed from a private read-only mount: a container's program that is a link to /proc/self/exe
         # could otherwise write to the host's (CVE-2019-5736).
-        # What is started leaves a child behind and ends, so that nobody has to wait for a spawner.
+        # The process started here leaves a child behind and ends, so that the spawner is nobody's child.
         starter = subprocess.Popen(
             [
                 *(sys.executable, "-SP", "-m", _MODULE, str(root.absolute()), str(listener.fileno())),

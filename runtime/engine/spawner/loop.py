@@ -1,4 +1,4 @@
-"""One thread's events: descriptors, timers, and work for when there is nothing else to do."""
+"""Event loop of one thread: descriptors, timers, and work for idle time."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Loop:
         self._calls[fd] = call
 
     def want_write(self, fd: int, wanted: bool) -> None:
-        """Call also when a watched `fd` can be written, or no more."""
+        """Also call when a watched `fd` can be written, or stop that."""
         self._epoll.modify(fd, select.EPOLLIN | (select.EPOLLOUT if wanted else 0))
 
     def forget(self, fd: int) -> None:
-        """Watch no more; before `fd` is closed, or at least before its number is used again."""
+        """Stop watching; to be called before `fd` is closed, or at least before its number is used again."""
         if self._calls.pop(fd, None) is not None:
             with contextlib.suppress(OSError):  # closed already
                 self._epoll.unregister(fd)
@@ -53,7 +53,7 @@ class Loop:
         self._resting = True
 
     def end(self) -> None:
-        """Let run() return."""
+        """Make run() return."""
         self._ended = True
 
     def run(self) -> None:

@@ -1,4 +1,4 @@
-"""What the API's process and the spawner say to each other: one msgpack document a message, fds beside it."""
+"""The protocol of API process and spawner: one msgpack document a message, with descriptors."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     config.home keeps its writable layer: it is made when missing, and never removed. streams: three pipes, or
     one terminal (config.tty) of rows x columns; without stdin the program has /dev/null there. joined:
-    namespace (network, ipc, pid, uts) → id of the running container whose it shares, which the config names
-    too; with ipc its /dev/shm too. endpoints, ports: for a network namespace of its own; config.network is
-    then that of the first. coming: ids that the next containers will have, so that their cgroups can be made
-    ahead.
+    namespace (network, ipc, pid, uts) → id of the running container to share it with; the config names these
+    namespaces too, and with ipc /dev/shm is shared. endpoints, ports: for a network namespace of its own;
+    config.network is then that of the first. coming: ids that the next containers will have, so that their
+    cgroups can be made ahead.
     """
 
     id: str
@@ -70,7 +70,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Exited(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Told unasked, once, when a program has ended; again to a new API process until it is acknowledged."""
+    """Sent unrequested when a program has ended, and to each new API process until it is acknowledged."""
 
     id: str
     exec_id: str
@@ -81,7 +81,7 @@ class Exited(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """What the spawner holds for a container or exec, told to an API process that has just connected."""
+    """What the spawner holds for a container or exec, as sent to an API process that has just connected."""
 
     id: str
     exec_id: str
@@ -141,13 +141,13 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """What needs no more than a name. Answered by Done, usage by Usage and pids by Pids.
+    """Requests that need no more than a name. Answered by Done, usage by Usage and pids by Pids.
 
     release: the container has ended and its output is read: free its cgroup and network; acknowledges its
-    exit. With Done comes what still pins its mounts, if anything does. streams: the descriptors once more.
-    close_stdin: the program reads its end of input. resolver: with the two sockets on which the container
-    asks for names (UDP, and TCP that listens), or none.
-    network_down: id is a network's. end: kill all containers, free everything, and exit.
+    exit. A descriptor that pins its mounts comes with Done, if there is one. streams: the descriptors once
+    more. close_stdin: the program reads its end of input. resolver: the two sockets at which the container
+    asks for names (UDP, and listening TCP) come with Done, or none. network_down: id is a network's. end:
+    kill all containers, free everything, and exit.
     """
 
     what: Literal[
@@ -216,7 +216,7 @@ class Pids(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Linked(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Answer to Link: the endpoint as made, and the ports that are published now (None: not told)."""
+    """Answer to Link: the endpoint as made, and the ports that are published now (None: not changed)."""
 
     endpoint: Endpoint
     ports: tuple[Port, ...] | None = None
@@ -228,4 +228,4 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 Request = Hello | Start | Exec | Signal | Act | Resize | Update | Link | NetworkSpec
 Answer = Welcome | Started | Usage | Pids | Linked | Done | Failed | Exited
-"""Exited is the only one that nobody asked for: it comes with serial 0."""
+"""Exited is the only unrequested one: it comes with serial 0."""

@@ -1,4 +1,4 @@
-"""What the spawner holds for each container and exec, and what it can tell of it."""
+"""The spawner's state of each container and exec."""
 
 from __future__ import annotations
 
@@ -39,10 +39,9 @@ class RunningContainer:
         self._mounts_fd = -1
 
     def pin_mounts(self, own: str) -> None:
-        """Let the mounts outlast the program, whose end then does not take them off: that is a millisecond.
+        """Let the mounts outlast the program, whose exit then need not unmount them, which takes 1 ms.
 
-        Not where a path of the host from outside of `own` is mounted: who ends the container may want to
-        unmount that next.
+        Not where a path of the host outside `own` is mounted: the user may want to unmount that next.
         """
         binds = [one for one in self.container.config.mounts if one.type == "bind" or "rbind" in one.options]
         if all(one.source.startswith(f"{own}/") for one in binds):
@@ -50,7 +49,7 @@ class RunningContainer:
                 self._mounts_fd = os.open(f"/proc/{self.container.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
 
     def give_mounts(self) -> list[int]:
-        """Return the descriptor that pins them, if there is one; who closes it takes them off."""
+        """Return the descriptor that pins the mounts, if there is one; closing it unmounts them."""
         fd, self._mounts_fd = self._mounts_fd, -1
         return [fd] if fd >= 0 else []
 
@@ -74,7 +73,7 @@ class RunningContainer:
         return (group.oom_kills() or 0) if group is not None else 0
 
     def report(self) -> list[Running]:
-        """Return what a daemon that has just connected gets to know of it."""
+        """Return its programs as a daemon that has just connected gets them."""
         return [self._report(program) for program in self.programs()]
 
     def _report(self, program: Program) -> Running:

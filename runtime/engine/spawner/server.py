@@ -1,4 +1,4 @@
-"""The spawner's process: connections of daemons, their requests, and the answers."""
+"""The spawner's server: connections of daemons, their requests, and the answers."""
 
 from __future__ import annotations
 
@@ -42,9 +42,10 @@ Reply = Callable[[Answer, Sequence[int]], None]
 
 
 class Server:
-    """One spawner. run() returns when it was told to end, or when nobody needs it any more.
+    """One spawner.
 
-    private: that is when the last connection is gone, whatever runs.
+    run() returns when it is asked to end, or when it is not needed any more. private: it is needed as long as
+    there is a connection, whatever runs.
     """
 
     def __init__(self, root: Path, listener: socket.socket, *, private: bool = False) -> None:
@@ -79,7 +80,7 @@ class Server:
         return True
 
     def lose(self, connection: Connection) -> None:
-        """A daemon is gone, or has broken the protocol."""
+        """Drop a daemon that is gone, or has broken the protocol."""
         if connection in self._connections:
             self._connections.remove(connection)
             self._loop.forget(connection.sock.fileno())
@@ -100,10 +101,10 @@ class Server:
                 connection.send(0, exited)
 
     def _leave_if_alone(self) -> None:
-        """End when there is nothing to keep and nobody to serve."""
+        """End when there is no container and no connection."""
         if self._connections or self._state.containers or self._ending:
             return
-        # Renamed first: who comes now starts another spawner; who came just before stands in the queue.
+        # Renamed first: who connects now starts another spawner; who connected just before is in the queue.
         there, aside = self._root / SOCKET, self._root / f"{SOCKET}.ending"
         with contextlib.suppress(FileNotFoundError):
             there.rename(aside)
@@ -166,7 +167,7 @@ class Server:
     # ---- the end --------------------------------------------------------------------------------------
 
     def _heed(self, wakes: socket.socket, came: set[int]) -> None:
-        """Do what signals ask for."""
+        """Handle the signals that have come."""
         with contextlib.suppress(BlockingIOError):
             wakes.recv(_WAKES)
         if signal.SIGCHLD in came:
@@ -179,7 +180,7 @@ class Server:
         if self._ending:
             return
         self._ending = True
-        self._loop.forget(self._listener.fileno())  # who comes now is let go at the end, and comes again
+        self._loop.forget(self._listener.fileno())  # daemons in its queue connect again
 
         def ended(error: BaseException | None) -> None:
             try:
@@ -208,7 +209,7 @@ class Server:
 
 
 class Connection:
-    """One daemon. greeted: it has said Hello, and is told of ends from then on."""
+    """One daemon. greeted: it has said Hello, and gets exits from then on."""
 
     def __init__(self, sock: socket.socket, server: Server) -> None:
         self.sock = sock
@@ -283,9 +284,9 @@ def _nobody(error: BaseException | None) -> None:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[tuple[socket.socket, set[int]]]:
-    """Give a socket that can be read once a signal has come, and the set of those that have.
+    """Yield a socket that is readable once a signal has come, and the set of signals that came.
 
-    The socket alone would not do: it has no room for one more byte when many children end at once.
+    The socket alone would not do: its buffer may be full when many children end at once.
     """
     came: set[int] = set()
     wakes, wake = socket.socketpair()

@@ -1,6 +1,6 @@
-"""Start and Exec: a container or a program in one, with the ends of its stdio that are kept.
+"""Start and Exec: start a container or a program in one, and keep the host's ends of its stdio.
 
-Nobody waits between clone and execve: a file system that does not answer holds up its own container only.
+Nothing waits between clone and execve: a file system that does not answer blocks its own container only.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ Fail = Callable[[Exception], None]
 
 
 def start(state: SpawnerState, request: Start, reply: Reply, fail: Fail) -> None:
-    """Start a container; the answer comes with the descriptors to hand out, which stay the spawner's.
+    """Start a container; reply with duplicates of the descriptors that the spawner keeps.
 
-    Nothing is left of a failure. Raises what the engine and the network room raise, or gives it to `fail`.
+    A failure leaves nothing behind. Raises the errors of runtime.engine and runtime.network, or gives them to
+    `fail`.
     """
     if request.id in state.containers or (request.id, MAIN) in state.starting:
         raise ConflictError(f"start {request.id}: it runs, or was not released after its end")
@@ -39,7 +40,7 @@ def start(state: SpawnerState, request: Start, reply: Reply, fail: Fail) -> None
 
 
 class _Starting:
-    """A container on its way."""
+    """A start in progress."""
 
     def __init__(self, state: SpawnerState, container: Container, request: Start) -> None:
         self._state = state
@@ -62,7 +63,7 @@ class _Starting:
         _await(self._state, (request.id, MAIN), pending, lambda: self._settle(pending, reply), fail)
 
     def _plug(self) -> None:
-        """Give the container its links and ports, before its program looks for them."""
+        """Give the container its links and ports before its program starts."""
         request = self._request
         if not request.endpoints:
             return
@@ -100,7 +101,7 @@ class _Starting:
 def _await(
     state: SpawnerState, key: tuple[str, str], pending: Pending[Any], settle: Callable[[], None], fail: Fail
 ) -> None:
-    """Settle what is pending once it would not wait any more."""
+    """Settle a pending start once it would not block any more."""
     state.starting[key] = pending
 
     def ready() -> None:
@@ -135,7 +136,7 @@ def execute(state: SpawnerState, request: Exec, reply: Reply, fail: Fail) -> Non
             stdio.close()
         raise _cause(running, error) from error
     finally:
-        if running.container.pidfd < 0:  # who joins looks whether there is still something to join
+        if running.container.pidfd < 0:  # begin_exec polls the program, and may have reaped it
             state.notice(running, running.main)
 
     def settle() -> None:
@@ -154,7 +155,7 @@ def execute(state: SpawnerState, request: Exec, reply: Reply, fail: Fail) -> Non
 
 
 def _cause(running: RunningContainer, error: Exception) -> Exception:
-    """Why an exec failed: in a container that ends just then it may in any step."""
+    """Return why an exec failed: in a container that ends meanwhile any step may fail."""
     if running.main.exited is None and Owner.of(running.main.pid) is not None:
         return error
     return ConflictError(f"container {running.id} is not running")

@@ -1,4 +1,4 @@
-"""All that one spawner owns: the engine, the networks, the containers, and who is told of their ends."""
+"""All that one spawner owns: the engine, the networks, the containers, and where exits are reported."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class SpawnerState:
         return self._networks
 
     def _follow_host(self, networks: BridgeNetworks) -> None:
-        """Let networks follow what changes on the host; not more often than every now and then."""
+        """Let networks follow changes of the host, some time after the first of a burst."""
 
         def heard() -> None:
             for fd in networks.watched:
@@ -106,7 +106,7 @@ class SpawnerState:
     # ---- ends -----------------------------------------------------------------------------------------
 
     def watch(self, running: RunningContainer, program: Program) -> None:
-        """Reap a program when it ends, and tell of it."""
+        """Reap a program when it ends, and report its exit."""
         program.watched = program.child.pidfd
         self.loop.watch(program.watched, lambda: self._ended(running, program))
 
@@ -116,7 +116,7 @@ class SpawnerState:
         self.notice(running, program)
 
     def notice(self, running: RunningContainer, program: Program) -> None:
-        """Look whether a program has ended: its pidfd says so, or another look at it may have reaped it."""
+        """Check whether a program has ended: its pidfd is readable, or another call may have reaped it."""
         if program.exited is not None:
             return
         code = program.child.poll()
@@ -130,16 +130,15 @@ class SpawnerState:
         self._on_exit(exited)
 
     def look_soon(self) -> None:
-        """SIGCHLD has come: look for what no pidfd says, once the ends that pidfds say are noticed."""
+        """After SIGCHLD: look for children without a pidfd, once the exits that pidfds report are handled."""
         if not self._looking:
             self._looking = True
             self.loop.later(_LOOK_S, self._look)
 
     def _look(self) -> None:
-        """Let go of threads that had themselves traced, and reap the dead ones, and who is left to us.
+        """Detach from threads that had themselves traced, and reap dead ones and adopted children.
 
-        Left to us are children that a joined program has made with CLONE_PARENT. Either keeps a container
-        from ending.
+        These are what a joined program has made with CLONE_PARENT. Either keeps a container from ending.
         """
         self._looking = False
         for _ in range(_MOST_LOOKS):
@@ -147,7 +146,7 @@ class SpawnerState:
             if pid is None:
                 return
             if any(pid == pending.pid for pending in self.starting.values()):
-                break  # it tells by itself in a moment
+                break  # its `done` descriptor reports it in a moment
             running, program = self._whose(pid)
             if running is not None and program is not None:
                 self.notice(running, program)
@@ -165,7 +164,7 @@ class SpawnerState:
     # ---- pools ----------------------------------------------------------------------------------------
 
     def want(self, config: ContainerConfig, layers: tuple[str, ...]) -> None:
-        """Fill the pools for containers like this one when there is nothing else to do."""
+        """Fill the pools for containers like this one when the loop is idle."""
         self._wanted.pop(layers, None)
         self._wanted[layers] = config
         while len(self._wanted) > _MOST_SHAPES:
@@ -179,7 +178,7 @@ class SpawnerState:
             try:
                 full = self.engine.refill_one(config, layers)
             except Exception:
-                log_failure("fill the pools")  # the next start says it to somebody
+                log_failure("fill the pools")  # the next start reports it to a client
             if full:
                 del self._wanted[layers]
         return bool(self._wanted)
@@ -187,9 +186,11 @@ class SpawnerState:
     # ---- the end --------------------------------------------------------------------------------------
 
     def close(self, patience_s: float) -> None:
-        """Free all containers, pools and networks. What still runs is killed and waited for, so long.
+        """Free all containers, pools and networks.
 
-        Raises EngineError, CgroupError, NetworkError; what is not stuck is freed all the same.
+        What still runs is killed and waited for until `patience_s`.
+
+        Raises EngineError, CgroupError, NetworkError; the rest is freed all the same.
         """
         with contextlib.ExitStack() as stack:
             stack.callback(self.engine.close, patience_s)  # with the networks

@@ -1,4 +1,4 @@
-"""Pipes and terminals of a program: its own ends, and the ones that are kept and handed out."""
+"""Pipes and terminals of a program: the program's ends, and those that the spawner keeps."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ class Stdio:
 
 
 class KeptStdio:
-    """The spawner's copies of a program's stdio: what lets it live on while nobody reads."""
+    """The spawner's copies of a program's stdio, which let it live on while nobody reads."""
 
     def __init__(self, fds: Sequence[int], *, tty: bool, stdin: bool) -> None:
         self.fds = list(fds)
         self.tty = tty
         self.stdin = stdin and not tty
-        """Whether the first descriptor is the way in."""
+        """Whether the first descriptor is stdin."""
 
     def close_stdin(self) -> None:
-        """Close the way in; a terminal has none of its own."""
+        """Close its stdin; a terminal has no separate one."""
         if self.stdin:
             self.stdin = False
             os.close(self.fds.pop(0))

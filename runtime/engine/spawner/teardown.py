@@ -1,4 +1,4 @@
-"""Release, pause and the spawner's own end: what has to wait for processes, without waiting for them."""
+"""Release, pause, and the spawner's own end: all that waits for processes, done without blocking."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def pause(state: SpawnerState, running: RunningContainer, finish: Finish) -> Non
 
 
 def unpause(running: RunningContainer) -> None:
-    """Let a container's processes go on."""
+    """Unfreeze a container's processes."""
     if running.container.group is not None:
         running.container.group.request_frozen(False)
     running.paused = False

@@ -1,4 +1,4 @@
-"""What a container uses now: its cgroup's accounts and its network namespace's counters."""
+"""What a container uses now, from its cgroup and its network namespace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images that a build begins with or copies from: those that are here, and else those a registry has."""
+"""Find the images that a build begins with or copies from, here or in a registry."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Bases:
     """Finds images by name. always_pull: ask the registry first. credentials: by the registry's key.
 
-    platform: what images are to be for, where a FROM does not say it; "" takes any.
+    platform: for images whose FROM does not give one; "" is any.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""`POST /build`, without HTTP: from a context's bytes to a named image."""
+"""`POST /build` without HTTP: build a named image from the bytes of a context."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A build, step by step: each makes an image of the one before, unless the cache has it."""
+"""Run a build: each step makes an image of the one before, unless the cache has it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class Builder:
     """One build of one context. scratch: a private directory on the store's file system.
 
-    holder: keeps the images that the build needs, whatever others remove meanwhile.
+    holder: keeps the images that the build needs, whatever else is removed at the same time.
     """
 
     def __init__(

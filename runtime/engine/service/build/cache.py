@@ -1,4 +1,4 @@
-"""Which step was done before: images made here from the same parent by the same instruction. Blocking."""
+"""The build cache: images made here from the same parent by the same instruction. Blocking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a build is made from: the files of its context, as the client sends them. Blocking."""
+"""The context of a build: the files that the client sends. Blocking."""
 
 from __future__ import annotations
 
@@ -104,9 +104,9 @@ def _read(root: Path, dockerfile: str) -> Context:
 
 
 def _drop_named(tree: LayerView, dockerfile: str) -> None:
-    """Remove .dockerignore and Dockerfile where the former names them; the client has left out all else.
+    """Remove .dockerignore and Dockerfile if the former excludes them; the client has left out the rest.
 
-    A pattern that makes no sense is the client's to refuse.
+    An invalid pattern was refused by the client.
     """
     rules = ignore.read(tree.read(".dockerignore", _MOST).decode("utf-8", "surrogateescape"))
     with contextlib.suppress(MalformedError):

@@ -1,6 +1,6 @@
-"""The layer of a COPY, ADD or WORKDIR: made as a directory beside the image, without a container. Blocking.
+"""The layer of a COPY, ADD or WORKDIR, written as a directory, without a container. Blocking.
 
-Directories that the image has are made anew with the image's own owner, mode and time: what an overlay does
+Directories that the image has are made anew with their owner, mode and time in the image, as overlayfs does
 when something below them changes.
 """
 
@@ -165,7 +165,7 @@ def _joined(parent: str, name: str) -> str:
 def unpacked_archive(source: Source, scratch: Path, limits: UnpackLimits) -> Source | None:
     """Unpack a file that is a tar (plain, gzip, bzip2, xz, zstd) into the new directory `scratch`.
 
-    None when it is no tar. BuildError for one that is hostile or corrupt.
+    None when it is not a tar. BuildError for one that is hostile or corrupt.
     """
     if not source.node.is_file or source.remote:
         return None

@@ -1,4 +1,4 @@
-"""COPY, ADD and WORKDIR: from what an instruction names to the layer that it gives. Blocking."""
+"""COPY, ADD and WORKDIR: from the arguments of an instruction to its layer. Blocking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a step is called in an image's history, in docker's words. Pure."""
+"""The text for a step in an image's history, in docker's words. Pure."""
 
 from __future__ import annotations
 

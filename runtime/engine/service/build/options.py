@@ -1,4 +1,4 @@
-"""What a build is asked for, as `POST /build` names it."""
+"""Options of a build, as `POST /build` names them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     remove, force_remove: the steps' containers, after a success and after a failure. cache_from: images whose
     steps may be reused, none for all. platform: of base images, "" for any. memory, memory_swap and shm_size
-    in bytes. squash: all that is added becomes one layer.
+    in bytes. squash: merge all added layers.
     """
 
     dockerfile: str = "Dockerfile"

@@ -1,4 +1,4 @@
-"""`--chown` and `--chmod` of COPY and ADD: names to numbers, by the image's own files."""
+"""`--chown` and `--chmod` of COPY and ADD: names to numbers, by the image's passwd and group."""
 
 from __future__ import annotations
 

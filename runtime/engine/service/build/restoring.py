@@ -1,7 +1,7 @@
-"""Steps found in the histories of images that `--cache-from` names. Blocking.
+"""Reuse of steps in the histories of images that `--cache-from` names. Blocking.
 
-An image that was pulled or loaded has no parents here, but tells what it was made by. Where its history
-begins as the build's does and goes on with the step that is asked for, its layer is what the step gives.
+An image that was pulled or loaded has no parents here, but its history says how it was made. Where that
+begins like the build's and continues with the wanted step, the image's layer is the step's result.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Origins:
 
 
 def _goes_on(document: ImageDocument, parent: ImageDocument, created_by: str) -> bool:
-    """Say whether an image begins as `parent` does, and the next step of it is the one."""
+    """Say whether an image's history begins with `parent`'s and continues with the step."""
     rows, diff_ids = rows_of(parent), parent.rootfs.diff_ids
     if len(document.history) <= len(rows) or document.history[len(rows)].created_by != created_by:
         return False

@@ -1,4 +1,4 @@
-"""The container of a RUN: made, attached, run to its end, and removed."""
+"""The container of a RUN step: make it, attach to it, run it to its end, remove it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class StepContainer:
             raise BuildError(str(error)) from error
 
     async def remove(self, *, tell: bool = True) -> None:
-        """Remove it, with its anonymous volumes; idempotent. A failure is told, and no more."""
+        """Remove it, with its anonymous volumes; idempotent. A failure is only reported."""
         if not self.id:
             return
         container_id, self.id = self.id, ""

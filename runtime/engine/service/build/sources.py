@@ -1,4 +1,4 @@
-"""What COPY and ADD name: files found in a tree, and a digest of all that counts of them. Blocking."""
+"""The sources of COPY and ADD: find them in a tree, and digest what counts of them. Blocking."""
 
 from __future__ import annotations
 

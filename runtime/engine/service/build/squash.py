@@ -1,4 +1,4 @@
-"""`build --squash`: all layers that a build has added, as one. Blocking."""
+"""`build --squash`: merge all layers that a build has added. Blocking."""
 
 from __future__ import annotations
 

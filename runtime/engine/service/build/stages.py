@@ -1,4 +1,4 @@
-"""A Dockerfile's instructions as stages, and build arguments with their scopes. Pure."""
+"""Split a Dockerfile into stages, and resolve build arguments with their scopes. Pure."""
 
 from __future__ import annotations
 

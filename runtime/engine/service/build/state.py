@@ -1,4 +1,4 @@
-"""How far a stage of a build has come: its image, and what the next step begins with."""
+"""The state of a stage of a build: its image, and the config that the next step begins with."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class StageState:
 
     @classmethod
     def scratch(cls, holder: Holder) -> StageState:
-        """Begin with nothing. holder: keeps all images that come of it."""
+        """Begin without an image. holder: keeps all images that the stage makes."""
         return cls(None, empty_document(), holder)
 
     @classmethod
@@ -107,7 +107,7 @@ class StageState:
         self.add_layer(store, None, step)
 
     def add_layer(self, store: ImageStore, layer: Layer | None, step: Step) -> None:
-        """Make an image with one layer more, if there is one. Blocking; within store.adding()."""
+        """Make an image with one more layer, if there is one. Blocking; to be called in store.adding()."""
         document = child_document(
             self.document,
             self.next_config(),

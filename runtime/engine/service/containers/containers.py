@@ -1,4 +1,4 @@
-"""All containers of a daemon: what a client may do with them. Each method is one thing Docker's API has."""
+"""The containers of a daemon, with one method for each operation of Docker's API."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ _MORE_S = 5
 class Containers:
     """The containers. Used in the loop only. `ref`: a name (with or without `/`), an id, or its unique start.
 
-    Every method raises NotFoundError for an unknown `ref`, and EngineError subclasses besides. What was begun
-    is done to its end, even when the caller is cancelled.
+    Every method raises NotFoundError for an unknown `ref`, and other EngineErrors. An operation that was
+    begun is completed, even when the caller is cancelled.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -59,7 +59,7 @@ class Containers:
         await self._adoption.apply_policies()
 
     def listen(self) -> None:
-        """Take what the spawner tells of ends from now on."""
+        """Handle the exits that the spawner reports from now on."""
         self._parts.spawner.on_exit = self._ending.exited
 
     def running(self) -> Records:
@@ -201,7 +201,7 @@ class Containers:
         await self._table.carry_out(self._control.pause(self._table.find(ref)))
 
     async def unpause(self, ref: str) -> None:
-        """Let it go on."""
+        """Unfreeze it."""
         await self._table.carry_out(self._control.unpause(self._table.find(ref)))
 
     def subscribe_wait(self, ref: str, condition: str = "not-running") -> asyncio.Future[Ended]:
@@ -241,7 +241,7 @@ class Containers:
             size = await asyncio.to_thread(bytes_below, self.directory(record.id) / "layer" / "u")
             try:
                 await self.remove(record.id)
-            except (NotFoundError, ConflictError):  # somebody removes it, or has just started it
+            except (NotFoundError, ConflictError):  # another client removes it, or has just started it
                 continue
             removed.append(record.id)
             freed += size
@@ -254,6 +254,6 @@ class Containers:
 
 
 def _grace_of(record: ContainerRecord) -> int:
-    """How long a container has to stop when the daemon does: no longer than usual where it has no limit."""
+    """Return the grace of a container when the daemon ends: the default where its own is unlimited."""
     wanted = record.config.stop_timeout
     return GRACE_S if wanted is None or wanted < 0 else wanted

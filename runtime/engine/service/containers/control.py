@@ -1,4 +1,4 @@
-"""What clients do to a container that is there: stop, restart, kill, pause, rename, update, remove."""
+"""Operations on an existing container: stop, restart, kill, pause, rename, update, remove."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ GRACE_S = 10
 _KILL_PATIENCE_S = 12.0
 """As dockerd has it."""
 _TURN_S, _GIVE_UP_S = 30.0, 5.0
-"""How long what was begun with a container is waited for, and after which of it a start is given up."""
+"""How long to wait for another operation on the container; and for its start, before that is given up."""
 
 
 class Control:
@@ -82,7 +82,7 @@ class Control:
                     await self.stop(entry, timeout, text)
             finally:
                 entry.user_restarting = False
-        with contextlib.suppress(NotModifiedError):  # somebody else started it just now
+        with contextlib.suppress(NotModifiedError):  # another client started it just now
             await self.start(entry)
         self._table.publish(entry.record, "restart")
 
@@ -144,7 +144,7 @@ class Control:
             ) from None
 
     async def _signal(self, entry: ContainerEntry, number: int) -> None:
-        """Send a signal and tell so; who is frozen would not notice, so it goes on."""
+        """Send a signal and publish it; unfreeze a paused container, which would not notice it."""
         await self._parts.spawner.signal(entry.id, number)
         self._table.publish(entry.record, "kill", {"signal": str(number)})
         if entry.record.state.status == "paused":
@@ -155,7 +155,7 @@ class Control:
         return entry.record.state.running or entry.record.state.status == "restarting"
 
     def _end_restart(self, entry: ContainerEntry) -> bool:
-        """Let a container that waits for its restart be as it is; say whether it did."""
+        """Cancel the restart that a container waits for; say whether it waited for one."""
         if entry.record.state.status != "restarting":
             return False
         cancel_restart(entry)
@@ -183,7 +183,7 @@ class Control:
                     raise ConflictError(f"container {entry.id} is not running")
 
     async def unpause(self, entry: ContainerEntry) -> None:
-        """Let it go on."""
+        """Unfreeze it."""
         async with entry.lock:
             self._table.require(entry)
             if entry.record.state.status != "paused":

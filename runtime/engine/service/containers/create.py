@@ -1,4 +1,4 @@
-"""A container's creation: what was asked, filled up and checked, becomes a record on disk."""
+"""Create a container: complete and check the request, and write its record."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Creator:
         return self._images[image_id]
 
     async def _keep_image(self, image_id: str) -> None:
-        """See that nobody has removed the image meanwhile; from now on its removals see the container."""
+        """Check that the image was not removed since; from now on its removals see the container."""
         images = self._parts.images
         try:
             images.require(image_id, patience_s=0)
@@ -151,7 +151,7 @@ class Creator:
         )
 
     def _placed(self, point: MountPoint) -> MountPoint:
-        """A volume's place on the host, as inspect tells it."""
+        """Fill in a volume's directory on the host, which inspect shows."""
         if point.type != "volume":
             return point
         source = str(self._parts.volumes.mountpoint(point.name))
@@ -167,10 +167,10 @@ class Creator:
         return machine.node() if network.host else "" if host.uts_mode == "host" else container_id[:12]
 
     def _named_partners(self, host: HostConfig) -> HostConfig:
-        """Put ids in place of the names of containers whose namespaces are joined, or that are linked to.
+        """Replace the names of containers to be joined or linked to by their ids.
 
-        Whose network is joined is looked for again at the start, as docker has it. BadParameterError for
-        others: 404 would tell a client that the image is not there.
+        As in docker, an unknown container whose network is to be joined is looked up again at the start.
+        BadParameterError for other unknown ones: to a client, 404 means that the image is missing.
         """
         changes: dict[str, Any] = {"links": bound(host, self._record_of)}
         for kind, field in (("network", "network_mode"), ("ipc", "ipc_mode"), ("pid", "pid_mode")):

@@ -1,4 +1,4 @@
-"""One exec: what is asked, how far it is, and how it is told."""
+"""An exec: its request, its progress, and Docker's document of it."""
 
 from __future__ import annotations
 
@@ -50,10 +50,11 @@ class Probed(NamedTuple):
 
 
 class ExecEntry:
-    """One exec. started: its start was asked for; pid: it runs; code: it has ended.
+    """One exec.
 
-    early: its end, told before the answer to its start. size: rows and columns. ended: done with its code
-    when all its output is read.
+    started: its start was requested; pid: it runs; code: it has ended. early: its exit, when that was
+    reported before the answer to its start. size: rows and columns. ended: done with its code when all its
+    output is read.
     """
 
     __slots__ = (
@@ -83,7 +84,7 @@ class ExecEntry:
 
     @property
     def command(self) -> str:
-        """The same, as events tell them."""
+        """The same as one text, for events."""
         return " ".join(self.argv)
 
     def attach(self) -> Attachment:
@@ -93,7 +94,7 @@ class ExecEntry:
         return self.fanout.attach(stdin=asked.attach_stdin, streams=frozenset(wanted), keys=self.keys)
 
     def document(self) -> dict[str, Any]:
-        """Return Docker's document of it."""
+        """Return Docker's document of this exec."""
         asked, (program, *arguments) = self.asked, self.argv
         return {
             "ID": self.id,

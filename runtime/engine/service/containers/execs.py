@@ -1,4 +1,4 @@
-"""Programs started beside a container's own."""
+"""Programs started in running containers, beside the containers' own."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class Execs:
     # ---- for the lifecycle --------------------------------------------------------------------------------
 
     def ended(self, exited: Exited) -> None:
-        """The spawner tells that an exec (exec_id is not "") has ended. Call it from on_exit."""
+        """Handle the exit of an exec (exec_id is not ""). To be called from on_exit."""
         entry = self._execs.get(exited.exec_id)
         if entry is None:
             self._in_background(self._release(exited.id, exited.exec_id))
@@ -183,7 +183,7 @@ class Execs:
             del self._execs[entry.id]
 
     def close(self) -> None:
-        """The daemon ends, the programs may go on: let go of all."""
+        """Release everything: the daemon ends, and the programs may run on."""
         for entry in self._execs.values():
             entry.fanout.close()
         self._execs.clear()
@@ -218,7 +218,7 @@ class Execs:
         return entry
 
     async def _launch(self, entry: ExecEntry, record: ContainerRecord) -> None:
-        """Start it, to the end also when the client goes away meanwhile. Raises EngineError."""
+        """Start it, and complete that even when the client disconnects. Raises EngineError."""
         entry.started = True
         self._publish(entry, f"exec_start: {entry.command}")
         await asyncio.shield(self._in_background(self._begin(entry, record)))

@@ -1,4 +1,4 @@
-"""What happens when a container's program has ended: its record, its waiters, its restart or its removal."""
+"""Handle a container's exit: update its record, wake its waiters, restart or remove it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Ending:
-    """Takes what the spawner tells of programs that have ended."""
+    """Handles the exits that the spawner reports."""
 
     def __init__(self, parts: Parts, starter: Starter, remover: Remover) -> None:
         self._parts, self._table = parts, parts.table
@@ -82,7 +82,7 @@ class Ending:
             await freed
         self._remover.tell_volumes(entry.record, "unmount")
         if entry.stopping:
-            # Only now: compose, told of it long before stop's answer, takes it for an end by itself.
+            # Only now: compose takes a `die` long before the answer to stop for an exit by itself.
             entry.stopping = False
             self._tell(entry, exited, ran_ns)
             table.publish(entry.record, "stop")
@@ -122,7 +122,7 @@ class Ending:
             restart_count=state.restart_count + again,
             ports=(),
         )
-        if exited.oom_killed and not state.oom_killed:  # that was not told while it ran
+        if exited.oom_killed and not state.oom_killed:  # not published while it ran
             table.publish(entry.record, "oom")
         return ran_ns
 
@@ -131,7 +131,7 @@ class Ending:
         self._table.publish(entry.record, "die", more)
 
     async def _kill_rest(self, container_id: str) -> None:
-        """Without a pid namespace of their own, processes live on: they end with the program here too."""
+        """Kill what outlives the program where it has no pid namespace of its own."""
         try:
             await self._parts.spawner.kill_all(container_id)
         except EngineError as error:
@@ -164,13 +164,13 @@ class Ending:
             entry.restart, entry.backoff = asyncio.current_task(), entry.backoff.after(0)
             self._table.set_state(entry, status="restarting")
             return True
-        except Exception as error:  # the record says why; nobody awaits this
+        except Exception as error:  # the record says why; this is not awaited
             log.warning("restart container %s: %s", entry.id, error)
         return False
 
 
 def _holds_something(record: ContainerRecord) -> bool:
-    """Say whether somebody could miss what an ended container has in the spawner: a port, a process."""
+    """Say whether an ended container holds in the spawner what others may need: a port, a process."""
     return bool(record.state.ports) or namespace_modes.keeps_processes(record)
 
 

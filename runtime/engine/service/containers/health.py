@@ -1,4 +1,4 @@
-"""Health checks: a program run in a container from time to time, and what its exit statuses add up to."""
+"""Health checks: run a probe in a container at intervals, and derive its health from the exit codes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Monitor:
         self._task = asyncio.create_task(self._probe_on())
 
     def end(self) -> None:
-        """Probe no more. Idempotent."""
+        """Stop probing. Idempotent."""
         if self._task is not None:
             self._task.cancel()
             self._task = None

@@ -1,4 +1,4 @@
-"""Which containers `GET /containers/json` shows, by docker's filters. Pure, but for lookups it is given."""
+"""Select the containers that `GET /containers/json` shows, by docker's filters. Pure, but for its lookups."""
 
 from __future__ import annotations
 
@@ -47,9 +47,10 @@ def select(
     filters: Filters,
     lookups: Lookups,
 ) -> list[ContainerRecord]:
-    """Return those that fit, newest first.
+    """Return those that match, newest first.
 
-    Raises BadParameterError for a filter that makes no sense, NotFoundError for `before` and `since` nobody.
+    Raises BadParameterError for an invalid filter, NotFoundError for an unknown container in `before` or
+    `since`.
     """
     check(filters)
     newest = sorted(records, key=lambda record: record.created, reverse=True)

@@ -1,4 +1,4 @@
-"""Containers whose memory runs out while they run on: told at once, as docker does, not at their end."""
+"""Report that a container runs out of memory when it happens, as docker does, not at its end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runtime.spawn.cgroups.oom import OomWatch
 from runtime.spawn.errnos import errno_text
 
 _YOUNG_S = 0.05
-"""Whose program ends sooner is not watched: its end tells, and its start has no more to do."""
+"""A program that ends sooner is not watched: its exit reports the same, and its start is not slowed down."""
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ _layout = functools.cache(find_layout)
 
 
 class Lookout:
-    """Tells of one run of a container, from a moment after it was made to end()."""
+    """Watches one run of a container, from a moment after it was made to end()."""
 
     def __init__(self, table: ContainerTable, entry: ContainerEntry) -> None:
         self._table, self._entry = table, entry
@@ -31,7 +31,7 @@ class Lookout:
     def _begin(self) -> None:
         try:
             self._watch = OomWatch(self._entry.record.state.pid, _layout())
-        except OSError as error:  # it has ended, which others tell
+        except OSError as error:  # it has ended, which is reported elsewhere
             log.debug("watch the memory of container %s: %s", self._entry.id, errno_text(error))
             return
         self._loop.add_reader(self._watch.fd, self._look)
@@ -42,11 +42,11 @@ class Lookout:
             if self._watch is not None and self._watch.happened():
                 self._table.set_state(self._entry, save=False, oom_killed=True)
                 self._table.publish(self._entry.record, "oom")
-        except OSError:  # its cgroup has gone: all is told
+        except OSError:  # its cgroup is gone: all is reported
             self._close()
 
     def end(self) -> None:
-        """Tell what has happened until now, and no more."""
+        """Report what has happened so far, and stop."""
         self._timer.cancel()
         self._look()
         self._close()
@@ -59,14 +59,14 @@ class Lookout:
 
 
 def watch(table: ContainerTable, entry: ContainerEntry) -> None:
-    """Tell from now on when a running container's memory runs out, if it has a limit."""
+    """Report from now on when a running container runs out of memory, if it has a limit."""
     unwatch(entry)
     if entry.record.host_config.memory:
         entry.oom = Lookout(table, entry)
 
 
 def unwatch(entry: ContainerEntry) -> None:
-    """Tell no more of it. Idempotent."""
+    """Stop watching it. Idempotent."""
     if entry.oom is not None:
         entry.oom.end()
         entry.oom = None

@@ -1,4 +1,4 @@
-"""The parts of a daemon that containers' lives are made of."""
+"""The parts of a daemon that the lifecycle of containers uses."""
 
 from __future__ import annotations
 

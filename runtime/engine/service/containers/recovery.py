@@ -1,4 +1,4 @@
-"""A daemon's beginning: what an earlier one left on disk and in the spawner is brought together again."""
+"""Recover containers when a daemon starts: match the records on disk with what the spawner holds."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ log = logging.getLogger(__name__)
 
 
 class Adoption:
-    """Used once, before anybody else asks for a container.
+    """Used once, before anything else uses the containers.
 
-    What runs goes on; what has ended meanwhile is brought to its end; what was lost with its spawner counts
-    as killed; what is half-made, was to go with its end, or was in the middle of a build is removed; what a
-    restart policy wants is started.
+    Those that run go on; the exits of those that have ended are handled; those lost with their spawner count
+    as killed. Those that are half-made, that were to be removed at their end, or that belong to an unfinished
+    build are removed. Those that a restart policy wants to run are started.
     """
 
     def __init__(self, parts: Parts, starter: Starter, ending: Ending, remover: Remover) -> None:
@@ -80,7 +80,7 @@ class Adoption:
         if held.exited is not None and is_told(entry.record, held.exited):
             await self._parts.spawner.release(entry.id)
             return
-        if not state.running:  # its start was never answered, so it did not take place
+        if not state.running:  # its start was never answered, so it does not count
             await self._discard(entry.id)
             return
         await self._go_on(entry, held)
@@ -118,7 +118,7 @@ class Adoption:
     # ---- what policies want ---------------------------------------------------------------------------
 
     async def apply_policies(self) -> None:
-        """Remove what goes with its end, and start what is to run; who joins another one comes after it."""
+        """Remove those that go with their end, and start those that are to run, joiners of others last."""
         idle = [entry for entry in self._table if not entry.record.state.running]
         for entry in idle:
             if entry.record.host_config.auto_remove or entry in self._cut_off:
@@ -142,7 +142,7 @@ class Adoption:
                 await self._starter.start(entry, by_policy=True)
 
     async def _guard(self, entry: ContainerEntry, work: Coroutine[Any, Any, None]) -> None:
-        """One container that cannot be taken up must not keep the daemon from its others."""
+        """Log a failure: one container that cannot be recovered must not keep the daemon from the others."""
         try:
             await work
         except Exception:

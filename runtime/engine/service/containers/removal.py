@@ -1,4 +1,4 @@
-"""A container's removal, and giving back what a run of it had taken."""
+"""Remove a container, and release what a run of it held."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Remover:
                 log.warning("unmount volume %s: %s", name, error)
 
     def tell_volumes(self, record: ContainerRecord, action: str) -> None:
-        """Publish that a container's volumes are mounted, or no more."""
+        """Publish that a container's volumes were mounted or unmounted."""
         for point in record.mounts:
             if point.type == "volume":
                 attributes = {"driver": "local", "container": record.id}

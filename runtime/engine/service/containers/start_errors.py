@@ -1,4 +1,4 @@
-"""Why a program could not be executed, in words where docker's command finds its exit status."""
+"""Word the failure of a start or exec as docker's command expects, to find the exit code in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A container's start: what it needs is got ready, the spawner starts it, and its record says so."""
+"""Start a container: prepare what it needs, ask the spawner, update the record."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Starter:
         await self._began(entry, started, fds, by_policy=by_policy)
 
     async def _attempt(self, entry: ContainerEntry) -> tuple[Started, list[int]]:
-        """Let the spawner start it; when that one dies over it, the next one."""
+        """Have it started by the spawner, or by the next one when that dies meanwhile."""
         spawner = self._parts.spawner
         try:
             return await spawner.start(await self._request(entry))
@@ -100,7 +100,7 @@ class Starter:
             raise ContainerStateError(f"start {record.id}: the daemon is ending")
 
     async def _ready(self, entry: ContainerEntry) -> Surroundings:
-        """Take and make what the container needs beside its image."""
+        """Take and make what the container needs besides its image."""
         parts, table = self._parts, self._table
         layers = table.layers(entry.record)
         directory = table.store.directory(entry.id)
@@ -131,7 +131,7 @@ class Starter:
         )
 
     def _whose_network(self, container_id: str) -> str:
-        """Return whose network a container has; one that has joined another's keeps no files of its own."""
+        """Return the id of the container whose network this one has: only that one keeps network files."""
         passed: set[str] = set()
         while container_id not in passed:
             passed.add(container_id)
@@ -219,9 +219,10 @@ class Starter:
             table.in_thread(table.store.sync_state, entry.id)
 
     async def _failed(self, entry: ContainerEntry, error: Exception, *, by_policy: bool) -> None:
-        """Take back what the start had taken; who is attached to it is let go.
+        """Release what the start had taken, and end attachments.
 
-        Who waits for an end is not told, unless it waited for its restart, which counted as running.
+        Waiters are not woken, except by a failed restart: a container that waits for its restart counts as
+        running.
         """
         table, state = self._table, entry.record.state
         code = error.exit_code if isinstance(error, StartFailedError) else _UNKNOWN
@@ -237,7 +238,7 @@ class Starter:
 
 
 def cancel_restart(entry: ContainerEntry) -> None:
-    """Let a waiting restart be. Idempotent."""
+    """Cancel a pending restart. Idempotent."""
     task, entry.restart = entry.restart, None
     if task is not None and task is not asyncio.current_task():
         task.cancel()

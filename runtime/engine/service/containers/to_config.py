@@ -1,4 +1,4 @@
-"""A container's record → what the spawner starts. Nothing is made here; what is asked was checked before."""
+"""Convert a container's record to the spawner's Start request. Nothing is made or checked here."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ _NETWORK_SYSCTLS = (
     ("net.ipv4.ip_unprivileged_port_start", "0"),
     ("net.ipv4.ping_group_range", "0 2147483647"),
 )
-"""Docker's: in a network of its own anybody may ping and listen on ports below 1024."""
+"""As in Docker, every user may ping, and listen on ports below 1024, in a container's own network."""
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a start finds: directories and the other containers.
+    """What a start depends on: directories and other containers.
 
     home: keeps the writable layer. files: directory of FILES (a partner's for a shared network). joined:
-    namespace → id of the running container whose it is. volumes: name → directory on the host. variables:
-    what the program is told of linked containers.
+    namespace → id of the running container that it belongs to. volumes: name → directory on the host.
+    variables: those of linked containers.
     """
 
     layers: tuple[Path, ...]
@@ -124,7 +124,7 @@ def _masks(record: ContainerRecord) -> dict[str, tuple[str, ...]]:
     for name in ("masked_paths", "readonly_paths"):
         asked = getattr(host, name)
         if not host.privileged and asked == list(defaults.MASKED_BY_DOCKER):
-            continue  # nobody asked for less than we mask by default
+            continue  # no less was asked for than is masked by default
         if asked is not None:
             found[name] = tuple(asked)
         elif not parse_security(host.security_opt).systempaths:
@@ -242,7 +242,7 @@ def _mount(point: MountPoint, volumes: Mapping[str, Path]) -> Mount:
 
 
 def _propagation(point: MountPoint) -> str:
-    """What nobody asked for is left away where the host's mount cannot do it."""
+    """Leave out an implied propagation where the host's mount does not allow it."""
     if point.propagation_implied and point.propagation == "rslave" and not can_be_slave(point.source):
         return "rprivate"
     return point.propagation or "rprivate"
@@ -253,7 +253,7 @@ def _part(source: str, point: MountPoint) -> tuple[str, ...]:
     part = subpath_of(point)
     if not part:
         return ()
-    base, path = (Path(os.path.realpath(one)) for one in (source, f"{source}/{part}"))  # a loop is no error
+    base, path = (Path(os.path.realpath(one)) for one in (source, f"{source}/{part}"))  # a loop is fine
     if not path.is_relative_to(base):
         raise BadParameterError(
             f"path concatenation escapes the base directory, base: {base}, subpath: {part}"

@@ -1,4 +1,4 @@
-"""Instructions that only change an image's config, for Dockerfiles, `commit --change` and `import --change`.
+"""Instructions that change only an image's config: of Dockerfiles, `commit --change` and `import --change`.
 
 Pure functions on Config.
 """
@@ -46,7 +46,7 @@ def argv_of(instruction: Instruction, config: Config) -> list[str]:
 def apply_setting(instruction: Instruction, config: Config, values: Mapping[str, str]) -> Config:
     """Return the config after an instruction. values: what `$name` stands for.
 
-    Raises DockerfileError, also for an instruction that is no setting.
+    Raises DockerfileError, also for an instruction that does not change the config.
     """
     change = _CHANGE.get(instruction.name)
     if change is None:

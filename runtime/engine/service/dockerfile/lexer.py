@@ -1,6 +1,6 @@
-"""Words of a Dockerfile: split with regard to quotes, and with `$name` and `${name:-word}` replaced.
+"""Split a Dockerfile's lines into words, by their quotes, and expand `$name` and `${name:-word}`.
 
-The rules are those of docker's own lexer, a small part of what a shell does. Pure functions.
+The rules are those of docker's own lexer, a small part of a shell's. Pure functions.
 """
 
 from __future__ import annotations

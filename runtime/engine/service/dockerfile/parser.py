@@ -1,4 +1,4 @@
-"""A Dockerfile's text, line by line: comments, continuations, flags, and each instruction's arguments."""
+"""Parse a Dockerfile: comments, continuations, flags, and each instruction's arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of a container as tar streams, in both directions, and the whole of it."""
+"""Copy a container's files in and out as tar streams, and export all of them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _GO_BITS = ((stat.S_ISUID, 1 << 23), (stat.S_ISGID, 1 << 22), (stat.S_ISVTX, 1 <
 
 
 class PathStat(Body, frozen=True, kw_only=True):
-    """What the header X-Docker-Container-Path-Stat tells, as base64 of its JSON.
+    """The header X-Docker-Container-Path-Stat, which is the base64 of its JSON.
 
     mode: Go's bits (os.FileMode). mtime: RFC 3339. link_target: of a symbolic link, resolved, absolute.
     """
@@ -94,8 +94,8 @@ async def put_archive(
     """Unpack a tar (plain, gzip, bzip2, xz or zstd) in the directory `path` of a container.
 
     no_overwrite_dir_non_dir: refuse to replace a directory by something else, or the other way round.
-    copy_uid_gid: all belongs to the container's user then. NotFoundError, BadParameterError for what is no
-    directory or no tar, ForbiddenError for a read-only root.
+    copy_uid_gid: all belongs to the container's user then. NotFoundError, BadParameterError for a path that
+    is not a directory or data that is not a tar, ForbiddenError for a read-only root.
     """
     record = service.containers.get(ref)
     owner = None
@@ -143,7 +143,7 @@ class _Chunks:
             raise EngineError(f"read a container's files: {error.filename}: {errno_text(error)}") from error
 
     async def aclose(self) -> None:
-        """Let go of the container's root. Idempotent."""
+        """Release the container's root. Idempotent."""
         try:
             await self._chunks.aclose()  # type: ignore[attr-defined]
         finally:
@@ -173,7 +173,7 @@ def _go_mode(mode: int) -> int:
 
 
 def _open_start(root: int, path: str, ref: str, is_directory: bool) -> tuple[int, str | None]:
-    """The directory to read, and which file in it; None for all of it."""
+    """Return the directory to read, and the file in it, or None for all of it."""
     parent, _, name = clean(path).rpartition("/")
     with _worded(path, ref):
         if is_directory:

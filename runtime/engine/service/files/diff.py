@@ -1,4 +1,4 @@
-"""What a container has changed in its image: `docker diff`."""
+"""`docker diff`: the changes of a container against its image."""
 
 from __future__ import annotations
 
@@ -86,9 +86,9 @@ def _walk(top: int, below: LayerView, skip: Skip) -> Iterator[tuple[str, int]]:
 
 
 def _list(top: int, path: str) -> tuple[dict[str, os.stat_result], bool] | None:
-    """What is in a directory of the layer, and whether it hides the layers below; None if it is gone.
+    """Return a directory's entries, and whether it hides the layers below; None if it is gone.
 
-    Its container may run, and swap anything for a link to the host meanwhile.
+    A running container may replace anything by a link to the host at any time.
     """
     try:
         fd = open_in(top, path, os.O_RDONLY | os.O_DIRECTORY, strict=True)

@@ -1,7 +1,7 @@
-"""A container's root file system as a descriptor, for a running container and for one that is not.
+"""Open a container's root file system as a descriptor, whether it runs or not.
 
-A running one is seen as its own processes see it. One that does not run is put together in a mount namespace
-of its own, where nobody else sees it: its layers, and its volumes and binds in their places.
+A running container's root is that of its processes. The root of one that does not run is assembled, from its
+layers, volumes and binds, in a private mount namespace.
 """
 
 from __future__ import annotations
@@ -215,7 +215,7 @@ def _clone(source: Path, mount: MountPoint) -> int:
 
 
 def _attach_all(anchor: int, root: int, binds: Sequence[tuple[str, int, bool]]) -> int:
-    """In a thread of its own: lay trees over the root in a copy of the anchor; return the whole, detached."""
+    """In a new thread: mount trees over the root in a copy of the anchor; return the whole, detached."""
     tape = Tape()
     tape.add("own root and working directory", "unshare", _CLONE_FS)
     place = add_enter_anchor(tape)
@@ -247,7 +247,7 @@ def _attach(root: int, target: str, tree: int, *, directory: bool) -> None:
 
 
 def _clone_bare(pid: int) -> int:
-    """In a thread of its own: enter a container's mounts and take a copy of the lowest."""
+    """In a new thread: enter a container's mount namespace and copy its root mount."""
     namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     try:
         tape = Tape()

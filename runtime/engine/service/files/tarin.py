@@ -1,4 +1,4 @@
-"""Unpack a tar in a directory of a container: the kernel resolves all names beneath the root."""
+"""Unpack a tar into a directory of a container; the kernel resolves all names beneath the root."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 class Owner(NamedTuple):
-    """Who gets all that is unpacked."""
+    """The owner of all that is unpacked."""
 
     uid: int
     gid: int
@@ -36,9 +36,9 @@ def unpack_into(
 ) -> None:
     """Unpack `source` (plain, gzip, bzip2, xz or zstd) in the directory `target` of a container. Blocks.
 
-    keep_kinds: refuse to replace a directory by something else, or the other way round. No byte at all is an
-    archive of nothing, as docker has it. Raises EngineError naming the entry, BadParameterError for what is
-    no tar.
+    keep_kinds: refuse to replace a directory by something else, or the other way round. As in docker, empty
+    input is an empty archive. Raises EngineError naming the entry, BadParameterError for data that is not a
+    tar.
     """
     if not _peek(source):
         return
@@ -81,7 +81,7 @@ class _Unpacker:
         self._times: dict[str, int] = {}
 
     def close(self) -> None:
-        """Let go of the last directory."""
+        """Close the last directory."""
         if self._parent_fd >= 0:
             os.close(self._parent_fd)
             self._parent_fd = -1
@@ -221,7 +221,7 @@ def _below(name: str) -> str:
 
 def _content(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> Iterator[bytes]:
     """Yield what is in a file. Raises tarfile's ReadError where the archive ends before it."""
-    # Where it lies there as it is, without the copies that tarfile makes for who reads here and there.
+    # At its place in the source, without the copies that tarfile makes for random access.
     source = tar.extractfile(entry) if entry.issparse() else tar.fileobj
     assert source is not None
     left = entry.size

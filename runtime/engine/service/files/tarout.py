@@ -1,4 +1,4 @@
-"""Files of a container as a tar stream, read by descriptors only: no path leads through a symbolic link."""
+"""Pack a container's files into a tar stream, by descriptors only: no path follows a symbolic link."""
 
 from __future__ import annotations
 
@@ -22,14 +22,16 @@ _BLOCK = 512
 _ZEROS = bytes(_CHUNK)
 _CAPABILITY = "security.capability"
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE)
-"""What a file's open answers that was removed or replaced meanwhile: a container goes on while it is read."""
+"""Errors of opening a file that was removed or replaced: the container runs while it is read."""
 
 Skip = Callable[[str, os.stat_result], bool]
 """Says of a path below the start whether what is in that directory is left out."""
 
 
 def tar_of(directory_fd: int, name: str | None, entry_name: str, skip: Skip | None = None) -> Iterator[bytes]:
-    """Yield a tar of a directory and all below, or with `name` of that file in it. Blocks; close it at last.
+    """Yield a tar of a directory and all below, or with `name` of that file in it.
+
+    Blocks; close it at the end.
 
     entry_name: of the first entry; the others are below it. Without it the directory itself has none. Raises
     OSError when the first cannot be read; what disappears meanwhile is left out, and a file that becomes

@@ -1,1 +1,1 @@
-"""The host: its facts, its events, and whether its file systems answer."""
+"""The host: its facts, its file systems, and the event bus."""

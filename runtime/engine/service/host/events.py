@@ -1,4 +1,4 @@
-"""What happens, told to whoever listens: the newest are kept, so that one can ask for what was before."""
+"""Event bus; it keeps recent events, so that clients can ask for the past."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Subscription:
         return event
 
     def offer(self, event: Event) -> None:
-        """Queue an event that fits; one who does not read loses the connection rather than our memory."""
+        """Queue an event that matches; disconnect a client that does not read, to bound the queue."""
         if self._until_ns is not None and event.time_ns > self._until_ns:
             return
         if matches(event, self._filters):
@@ -80,7 +80,7 @@ class Subscription:
                 self.end()
 
     def end(self) -> None:
-        """Let the reader come to an end after what is queued."""
+        """End the reader's iteration after what is queued."""
         self._queue.put_nowait(None)
         self.close()
 

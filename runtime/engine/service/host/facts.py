@@ -1,4 +1,4 @@
-"""What this host has, as far as docker's API tells it. Read once: a running host does not change in this."""
+"""Facts of this host that docker's API shows. Read once: a running host does not change in these."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the file systems answer of which a container is to have a part."""
+"""Check that the file systems answer that a container is to use."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _tape() -> Tape:
 
 
 def bind_sources(host: HostConfig) -> list[str]:
-    """The paths of the host that a container is to have."""
+    """Return the paths of the host that a container asks for."""
     asked = [bind.partition(":")[0] for bind in host.binds or ()]
     mounted = [mount.source for mount in host.mounts or () if mount.type == "bind"]
     return [path for path in asked + mounted if path.startswith("/")]

@@ -1,1 +1,1 @@
-"""Images as a client of the daemon handles them: pull, tag, remove, commit."""
+"""Operations on images: tag, remove, load, import, commit."""

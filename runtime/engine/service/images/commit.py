@@ -1,4 +1,4 @@
-"""`docker commit`: a container's file system and settings as an image."""
+"""`docker commit`: make an image of a container's file system and config."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ async def commit(
     changes: Sequence[str] = (),
     config: Config | None = None,
 ) -> str:
-    """Make an image of a container, running or not; return its id. A running one is paused meanwhile.
+    """Make an image of a container, running or not; return its id.
 
-    changes: instructions such as `CMD ["sh"]`. config: settings in place of the container's, as far as they
-    say something. NotFoundError, BadParameterError for a change or name that makes no sense, ImageError.
+    A running one is paused for it. changes: instructions such as `CMD ["sh"]`. config: settings that replace
+    the container's where they are given. NotFoundError, BadParameterError for an invalid change or name,
+    ImageError.
     """
     record = service.containers.get(ref)
     asked = config or merge_user_config(Config(), record.config)
@@ -64,7 +65,7 @@ async def commit(
 
 @asynccontextmanager
 async def _still(service: Service, container_id: str, *, pause: bool) -> AsyncIterator[None]:
-    """Pause a container meanwhile; one that ends just then is still by itself."""
+    """Pause a container; one that ends just then does not change any more anyway."""
     paused = False
     if pause:
         with suppress(ContainerStateError, ConflictError):

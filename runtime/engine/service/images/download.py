@@ -1,4 +1,4 @@
-"""Files that a client names by URL, for ADD, `import` and builds from elsewhere. Blocking."""
+"""Download files that a client names by URL, for ADD, `import` and remote contexts. Blocking."""
 
 from __future__ import annotations
 

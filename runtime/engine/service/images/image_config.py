@@ -1,4 +1,4 @@
-"""An image's config document as the engine reads and writes it, with Docker's whole Config inside. Pure."""
+"""Read and write an image's config document, with Docker's whole Config inside. Pure."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _merge_env(asked: Sequence[str], base: Sequence[str]) -> list[str] | None:
 
 def _without_zeros(value: dict[str, Any]) -> dict[str, Any]:
     kept = {key: one for key, one in value.items() if one not in (None, "", False, [], {})}
-    if value.get("Cmd") == []:  # CMD [] is told from no CMD at all
+    if value.get("Cmd") == []:  # CMD [] differs from no CMD
         kept["Cmd"] = []
     health = kept.get("Healthcheck")
     if isinstance(health, dict):

@@ -1,4 +1,4 @@
-"""What a client may do with images, and the events that tell of it. The store blocks: it runs in threads."""
+"""Operations on images, and their events. The store blocks, so it runs in threads."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def publish(
 
 
 def uses(service: Service) -> UsedBy:
-    """Return what tells which containers were made from an image, and whether a build needs it.
+    """Return a function that lists what uses an image: its containers, and builds.
 
-    It looks when it is first asked, which a removal does with the list of images locked: so a container made
-    meanwhile is seen, or does not find its image (create.py).
+    It looks at its first call, which a removal makes with the list of images locked: so a container created
+    at the same time is seen, or does not find its image (create.py).
     """
     build = (Use(container="of a build", running=True),)
 

@@ -1,4 +1,4 @@
-"""An image of what a container has written: its layer, without what the runtime itself left there."""
+"""Make an image of a container's writable layer, without what the runtime itself put there."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Data that all of the daemon shares: requests, records, filters."""
+"""Data types that all parts of the daemon use: requests, records, filters."""

@@ -1,4 +1,4 @@
-"""`filters` of a query, `{"label": ["a=b"]}`: how they are read and how they match. Pure functions."""
+"""Read and match the `filters` of a query, `{"label": ["a=b"]}`. Pure functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes that come by an async iterator, for code that reads a file and blocks; and the other way round."""
+"""Bridge async iterators of bytes and blocking code that reads or writes a file."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _AHEAD = 1 << 20
 
 
 async def feed(chunks: AsyncIterable[bytes], work: Callable[[BinaryIO], T]) -> T:
-    """Run `work` in a thread on a file that reads as `chunks` come; no more than a pipe lies between.
+    """Run `work` in a thread, on a pipe into which `chunks` are written.
 
-    What `work` raises is raised here, and so is what the chunks raise, once `work` has seen its file's end.
+    Raises what `work` raises, and what the chunks raise, once `work` has read to the end.
     """
     read, write = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(write, False)
@@ -57,7 +57,7 @@ async def feed(chunks: AsyncIterable[bytes], work: Callable[[BinaryIO], T]) -> T
 
 
 async def _write(fd: int, data: bytes, reader: asyncio.Task[Any]) -> bool:
-    """Write all of `data`; False when nobody reads any more."""
+    """Write all of `data`; False when the reader has closed the pipe."""
     view = memoryview(data)
     while view:
         try:
@@ -84,7 +84,7 @@ async def _writable(fd: int, reader: asyncio.Task[Any]) -> None:
 async def drain(make: Callable[[], Iterator[T]]) -> AsyncIterator[T]:
     """Yield what a blocking iterator yields, made and run in threads, one step at a time.
 
-    Its end is awaited also when the one who reads goes early, so that what it holds is given free.
+    It is closed, and awaited, also when the reader stops early, so that it frees what it holds.
     """
     iterator = await asyncio.to_thread(make)
     step: asyncio.Future[Any] | None = None

@@ -1,4 +1,4 @@
-"""Progress as JSON documents: written by work in the loop or in threads, read by whoever shows it."""
+"""Progress as JSON documents: emitted by work in the loop or in threads, read by one consumer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Line = dict[str, Any]
 
 
 class Lines:
-    """What was said and not read yet. emit() may be called in any thread."""
+    """Lines that were emitted and not read yet. emit() may be called in any thread."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -24,16 +24,16 @@ class Lines:
         self._room.set()
 
     def emit(self, line: Line) -> None:
-        """Say something."""
+        """Append a line."""
         self._waiting.append(line)
         self._loop.call_soon_threadsafe(self._changed)
 
     def stream(self, text: str) -> None:
-        """Say a text, as docker's build and load do."""
+        """Append a text, as docker's build and load do."""
         self.emit({"stream": text})
 
     async def room(self) -> None:
-        """Wait until the reader has kept up: for work that says without end."""
+        """Wait until the reader has caught up: for work with unlimited output."""
         await self._room.wait()
 
     def _changed(self) -> None:
@@ -56,25 +56,25 @@ class Lines:
 
 
 class HeldLines(Lines):
-    """Lines that are read only if what says them fails, and then the last of them."""
+    """Lines that are read only if the work fails, and then only the last of them."""
 
     def __init__(self) -> None:
         super().__init__()
         self._waiting = deque(maxlen=_HELD)
 
     def _changed(self) -> None:
-        """Nobody reads, so that nobody is told and there is always room."""
+        """Nothing to wake, as nobody reads: there is always room."""
 
     def release(self, lines: Lines) -> None:
-        """Say them after all."""
+        """Append them to `lines`."""
         while self._waiting:
             lines.emit(self._waiting.popleft())
 
 
 async def run_reporting(work: Callable[[Lines], Awaitable[object]]) -> AsyncIterator[Line]:
-    """Do the work and yield what it says, as it says it; at last raise what it raised.
+    """Do the work and yield its lines as they come; at the end raise what it raised.
 
-    Who stops reading (aclosing) cancels it, and waits for it to put everything back.
+    To stop reading (aclosing) cancels the work, and waits until it has cleaned up.
     """
     lines = Lines()
     task = asyncio.ensure_future(work(lines))
@@ -84,7 +84,7 @@ async def run_reporting(work: Callable[[Lines], Awaitable[object]]) -> AsyncIter
             while (line := lines.take()) is not None:
                 yield line
             if task.done():
-                # What threads said last may still be on its way into the loop.
+                # The last lines of threads may still be on their way into the loop.
                 if not lines._waiting:
                     break
                 continue

@@ -1,4 +1,4 @@
-"""What the daemon knows of a container: one document on disk each, replaced as a whole, read at a start."""
+"""The record of a container: one document on disk, replaced as a whole, read at a start."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 class MountPoint(msgspec.Struct, frozen=True, kw_only=True):
     """A mount as resolved at the creation. name: of a volume, else "". source: on the host ("" for tmpfs).
 
-    anonymous: goes with the container on `rm -v` and `--rm`. options: of a tmpfs. propagation_implied: nobody
-    asked for it. read_only_non_recursive: what is mounted below may be written to.
+    anonymous: goes with the container on `rm -v` and `--rm`. options: of a tmpfs. propagation_implied: it was
+    not asked for. read_only_non_recursive: what is mounted below may be written to.
     """
 
     type: Literal["bind", "volume", "tmpfs"]

@@ -1,7 +1,7 @@
-"""What a client asks a container to be, in Docker's own terms (Engine API v1.45, `POST /containers/create`).
+"""The request for a container, in Docker's terms (Engine API v1.45, `POST /containers/create`).
 
-These are the engine's terms too: a record on disk keeps what was asked, word for word, and `inspect` gives it
-back. Clients send null for what they leave open, so every field may be None where Docker allows it.
+These are the engine's terms too: a record on disk keeps the request word for word, and `inspect` returns it.
+Clients send null for what they leave open, so every field may be None where Docker allows it.
 """
 
 from __future__ import annotations
@@ -303,9 +303,9 @@ class NetworkingConfig(Body, frozen=True):
 
 
 class CreateRequest(Config, frozen=True):
-    """Body of `POST /containers/create`: a Config with the two other parts beside its fields.
+    """Body of `POST /containers/create`: a Config with two more fields for the other parts.
 
-    memory and what follows: where old clients say these parts of the host_config.
+    memory and what follows: where old clients put these parts of the host_config.
     """
 
     host_config: HostConfig | None = None

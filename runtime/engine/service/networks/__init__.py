@@ -1,1 +1,1 @@
-"""Networks of a daemon: their records, their members, and the names and addresses that follow."""
+"""Networks of a daemon: their records and members, and the names and addresses that follow."""

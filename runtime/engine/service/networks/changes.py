@@ -1,4 +1,4 @@
-"""Putting a container on one more network and taking it off, whether it runs or not."""
+"""Connect a container to a network and disconnect it, whether it runs or not."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def connect(networks: NetworkTable, net: Net, ref: str, settings: Endpoint
         _check_mode(record, net)
         if net.record.name in record.networks:
             if not record.state.running:
-                return  # docker leaves what is to be as it is
+                return  # docker keeps the settings of a container that does not run
             raise ForbiddenError(
                 f"endpoint with name {record.name} already exists in network {net.record.name}"
             )
@@ -46,7 +46,7 @@ async def _connect(
     own = networks.nets_of(record.id)
     attached = net.take(record, settings, "", default_route=net is way_out([*own, net]))
     try:
-        # The record comes first: who takes up a container plugs in what its record says.
+        # The record comes first: a recovery plugs in what the record says.
         await table.set_networks(record.id, {**record.networks, name: attached.settings})
         await _plug(networks, net, record, attached)
     except BaseException:
@@ -71,13 +71,13 @@ async def link(networks: NetworkTable, net: Net, record: ContainerRecord, attach
     ports = ports_by(record, out.record if out else None)
     request = Link(id=record.id, endpoint=attached.endpoint, connect=True, ports=ports)
     made = await networks.core.spawner.link(request)
-    if record.id in net.attached:  # it may have ended meanwhile
+    if record.id in net.attached:  # it may have ended since
         net.note(record, attached.settings, made.endpoint)
         networks.core.table.set_ports(record.id, made.ports)
 
 
 async def disconnect(networks: NetworkTable, net: Net, ref: str, *, force: bool) -> None:
-    """Take a container off `net`. force: forget one that is no container any more."""
+    """Take a container off `net`. force: also one that does not exist any more."""
     table = networks.core.table
     try:
         async with table.held_still(ref) as record:

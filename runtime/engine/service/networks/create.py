@@ -1,4 +1,4 @@
-"""A network's record from what a client asks for: names, drivers, subnets, options, in docker's words."""
+"""Make a network's record from a request: names, drivers, subnets, options, with docker's messages."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def make_record(
     addresses: Iterable[Address] = (),
     settings: Settings = DEFAULTS,
 ) -> NetworkRecord:
-    """Return the record of a new network beside `others`.
+    """Return the record of a new network besides `others`.
 
     routes: the host's, to choose a subnet by. addresses: the host's own, which no subnet may contain.
-    settings: of the daemon, with what to choose from and the options of a driver that nobody gave.
+    settings: the daemon's, with pools to choose subnets from and default options of drivers.
 
     Raises BadParameterError, ForbiddenError, NotFoundError for an unknown driver, or EngineError.
     """

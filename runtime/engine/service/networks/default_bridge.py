@@ -1,4 +1,4 @@
-"""The network `bridge` as the daemon is told to have it, at its first start and when that has changed."""
+"""The record of the network `bridge`, by the daemon's settings, at its first start and when they change."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _BRIDGE = "com.docker.network.bridge."
 def bridge_record(
     old: NetworkRecord | None, settings: Settings, others: Sequence[NetworkRecord], *, in_use: bool
 ) -> NetworkRecord:
-    """Return the record of the network `bridge`: the old one itself, where nothing is to change.
+    """Return the record of the network `bridge`: the old one itself, where nothing changes.
 
-    A subnet that nobody asked for stays, unless it is in none of the pools by now. in_use: containers run
-    that an earlier daemon has started, so that it stays as it is until the next start. Raises EngineError.
+    A chosen subnet stays unless it is in none of the pools any more. in_use: containers of an earlier daemon
+    run on it, so it is not changed until the next start. Raises EngineError.
     """
     if old is None:
         new = NetworkRecord(id=secrets.token_hex(32), name="bridge", created=now())
@@ -51,7 +51,7 @@ def _fits(pools: Sequence[IpamPool], wanted: IpamPool) -> bool:
 
 
 def _chosen(old: NetworkRecord, settings: Settings) -> list[IpamPool]:
-    """Return the subnet that nobody asked for, if it may stay."""
+    """Return the chosen subnet, if it may stay."""
     bases = [pool.whole for pool in settings.splits() if pool.whole.version == 4]
     found = [pool for pool in old.pools if ":" not in pool.subnet and not old.configured]
     return [one for one in found if not bases or any(_inside(one.subnet, base) for base in bases)]

@@ -1,4 +1,4 @@
-"""`hosts` and `resolv.conf` of a container, and what changes in them while it runs."""
+"""A container's `hosts` and `resolv.conf`, and their changes while it runs."""
 
 from __future__ import annotations
 

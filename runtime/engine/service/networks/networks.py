@@ -1,4 +1,4 @@
-"""The networks of a daemon: what they are, who is on them, and which addresses and names that gives."""
+"""The networks of a daemon: operations of clients, and addresses and names for starting containers."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class Networks(NetworkTable):
                 if is_bridge(net):
                     await self.bring_up(net)
                     await link(self, net, record, attached)
-            except ConflictError as error:  # it has ended meanwhile
+            except ConflictError as error:  # it has ended since
                 log.debug("container %s on network %s: %s", record.id, net.record.name, error)
             except EngineError as error:
                 log.warning("container %s on network %s: %s", record.id, net.record.name, error)
@@ -201,7 +201,7 @@ class Networks(NetworkTable):
         return found
 
     def link_variables(self, record: ContainerRecord, *, needed: bool = True) -> dict[str, str]:
-        """Return what its old links tell a container; call it after endpoints_for."""
+        """Return the variables of a container's old links; to be called after endpoints_for."""
         found: dict[str, str] = {}
         for partner, alias, one in self._linked(record, needed=needed):
             found |= old_links.variables(record.name, partner, alias, one.addresses[0])
@@ -270,7 +270,7 @@ class Networks(NetworkTable):
         return find(self.nets, ref).view(containers=True)
 
     async def remove(self, ref: str) -> None:
-        """Remove a network nobody is on."""
+        """Remove a network that no container is on."""
         net = find(self.nets, ref)
         record = net.record
         if record.predefined:
@@ -289,7 +289,7 @@ class Networks(NetworkTable):
             except BaseException:
                 self.nets[record.id] = net
                 raise
-            self._store.remove(record.id)  # last: what no record tells of nobody would take down
+            self._store.remove(record.id)  # last: without a record, nobody would take the bridge down
         self.publish(net, "destroy")
 
     async def connect(self, ref: str, container: str, settings: EndpointSettings | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Finding networks: by reference, by filters. Pure functions."""
+"""Find networks by reference and by filters. Pure functions."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def selected(nets: Collection[Net], filters: Filters) -> list[Net]:
 
 
 def prunable(nets: Iterable[Net], filters: Filters) -> list[Net]:
-    """Return those nobody is on and that fit. Raises BadParameterError."""
+    """Return those that match and have no containers. Raises BadParameterError."""
     check_filters(filters, _PRUNE)
     until = _until(filters)
     return [

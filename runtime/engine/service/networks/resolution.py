@@ -1,4 +1,4 @@
-"""What one container finds when it asks for a name: its neighbours on each of its networks, and its links."""
+"""Resolve names for one container: its neighbours on each of its networks, and its links."""
 
 from __future__ import annotations
 

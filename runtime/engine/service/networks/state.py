@@ -1,4 +1,4 @@
-"""One network while the daemon runs: its addresses, and the containers that are on it now."""
+"""A network while the daemon runs: its free addresses, and the containers on it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Attached(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Net:
-    """A network and who is on it. Used in the loop only."""
+    """A network and the containers on it. Used in the loop only."""
 
     def __init__(self, record: NetworkRecord) -> None:
         self.attached: dict[str, Attached] = {}
@@ -47,7 +47,7 @@ class Net:
     # ---- addresses ------------------------------------------------------------------------------------
 
     def renumber(self, record: NetworkRecord) -> None:
-        """Take the network's record, with other subnets than before; nobody is on it."""
+        """Take a record with other subnets. No container is on the network."""
         with engine_errors():
             pools = [pool_of(pool) for pool in record.pools]
             idle = [pool_of(pool) for pool in record.idle]
@@ -174,11 +174,11 @@ class Net:
     # ---- names ----------------------------------------------------------------------------------------
 
     def find(self, name: str) -> Sequence[Attached]:
-        """Return who is known here by a name."""
+        """Return the places on this network that have a name."""
         return self._names.get(name, ())
 
     def name_of(self, address: str) -> str | None:
-        """Return the name of who has an address, with the network's behind it."""
+        """Return the name of the container that has an address, with the network's name appended."""
         for one in self.attached.values():
             if address in one.addresses:
                 return f"{one.name}.{self.record.name}"
@@ -212,7 +212,7 @@ class Net:
 
 
 def _check_forms(wanted: IpamConfig) -> None:
-    """Refuse what is no address of its family."""
+    """Refuse an invalid address of its family."""
     for version, text in ((4, wanted.ipv4_address), (6, wanted.ipv6_address)):
         if text and not _is_of_family(text, version):
             raise BadParameterError(f"invalid endpoint settings:\ninvalid IPv{version} address: {text}")
@@ -231,7 +231,7 @@ def _is_of_family(text: str, version: int) -> bool:
 
 
 def is_bridge(net: Net) -> bool:
-    """Say whether a network is a bridge of ours, and neither the host's network nor none."""
+    """Say whether a network has a bridge, and is not the host's network or none."""
     return net.record.driver == "bridge"
 
 
@@ -247,9 +247,9 @@ def interfaces(nets: Iterable[Net]) -> list[str]:
 
 
 def way_out(nets: Iterable[Net]) -> Net | None:
-    """Return the network by which a container reaches everything else: the first by name, as docker has it.
+    """Return the network of a container's default route: as in docker, the first by name.
 
-    An internal one is no way out, and only taken when there is no other.
+    An internal one is only taken when there is no other.
     """
     bridges = sorted(filter(is_bridge, nets), key=lambda net: (net.record.internal, net.record.name))
     return bridges[0] if bridges else None

@@ -1,4 +1,4 @@
-"""The networks that a daemon has: which bridges are up, and whose names are answered."""
+"""The table of networks: records, bridges that are up, and name servers of containers."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class NetworkTable:
         self._up.add(net.record.id)
 
     async def _choose_again(self, net: Net) -> None:
-        """Give a network whose subnets nobody asked for others, when the host has a route there by now.
+        """Choose a network's subnets again, if they were chosen and the host has a route there by now.
 
         Other daemons choose from the same list, and all have the network bridge, which is made at first need.
         """

@@ -1,1 +1,1 @@
-"""What the processes of a container do now: `docker top` and `docker stats`."""
+"""`docker top` and `docker stats`: the processes of a container and what they use."""

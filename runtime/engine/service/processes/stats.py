@@ -1,4 +1,4 @@
-"""What a container uses, second by second, in Docker's JSON."""
+"""What a container uses, each second, as Docker's JSON."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The containers that a daemon knows: their records on disk, their table, names and waiters."""
+"""The table of containers: records on disk, names, waiters."""

@@ -1,4 +1,4 @@
-"""Names of containers: which are allowed, how a reference finds one, and some to be had at random."""
+"""Names of containers: validity, lookup by reference, and random new ones."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Names:
         return self._ids.get(name)
 
     def invent(self) -> str:
-        """Return a name nobody has."""
+        """Return a random name that is free."""
         while True:
             name = f"{random.choice(_FIRST.split())}_{random.choice(_SECOND.split())}"
             if name in self._ids:

@@ -1,9 +1,10 @@
-"""Records on disk: `containers/<id>/record.json`, what was asked, and `state.json`, how far it has come.
+"""Records on disk: `containers/<id>/record.json`, the request, and `state.json`, the state.
 
-record.json is synced before a create is answered (unless the container goes with its end anyway), so a power
-cut keeps it. state.json is replaced often; it is synced only where a power cut would lose what was asked
-for, since after one nothing runs, whatever it says. What has no record.json, or an empty one, is half-made
-and is removed at the next start; what has a damaged one is left alone, since somebody may want its files.
+record.json is synced before a create is answered (unless the container is removed at its end anyway), so it
+survives a power cut. state.json is replaced often, and synced only where a power cut would lose what was
+asked for: nothing runs after one, whatever the file says. A directory with no record.json, or an empty one,
+is half-made and is removed at the next start; one with a damaged record is left alone, since somebody may
+want its files.
 """
 
 from __future__ import annotations

@@ -71,9 +71,10 @@ class ContainerEntry:
 
 
 class ContainerTable:
-    """All containers. `closing`: the daemon ends, so nobody is started any more.
+    """All containers.
 
-    coming: the ids that the next containers will have.
+    closing: the daemon ends, so no container is started any more. coming: the ids that the next containers
+    will have.
     """
 
     def __init__(self, root: Path, events: EventBus, images: ImageStore) -> None:
@@ -213,11 +214,11 @@ class ContainerTable:
     # ---- work -----------------------------------------------------------------------------------------
 
     async def carry_out(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do `work` to its end, even when the one who asked for it goes away."""
+        """Complete `work`, even when the caller is cancelled."""
         return await asyncio.shield(self.in_background(work))
 
     def in_background(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Do `work` in a task that finish() waits for; its failure is logged unless somebody awaits it."""
+        """Do `work` in a task that finish() waits for; its failure is logged."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)

@@ -1,4 +1,4 @@
-"""Who waits for a container's end: futures, registered before anything is awaited, so that none is missed."""
+"""Futures of a container's end, registered before anything is awaited, so that none is missed."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Pure rules: from what a client asks for to a decision or a refusal."""
+"""Pure rules: from a request to a decision or a refusal."""

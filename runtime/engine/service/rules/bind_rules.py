@@ -1,4 +1,4 @@
-"""Rules of docker's for binds: what holds the daemon's own files, and how deep read-only goes."""
+"""Docker's rules for binds: paths that hold the daemon's own files, and recursive read-only."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ def settle(point: MountPoint, daemon_root: str, *, shallow: bool) -> MountPoint:
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Say whether one lies in the other, or is it. An empty path lies nowhere."""
+    """Say whether one path is the other or contains it. An empty path contains nothing."""
     return bool(other) and os.path.commonpath((one, other)) in (one, other)

@@ -1,4 +1,4 @@
-"""Device nodes that a container is given: `--device`, and rules for nodes it makes itself."""
+"""Device nodes of a container: `--device`, and rules for nodes that it makes itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A container's config: what was asked, filled up from its image by docker's rules. Pure functions."""
+"""Complete a container's config from its image, by docker's rules. Pure functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resources as docker's clients ask for them → what a cgroup is told; and what of it makes no sense."""
+"""Convert Docker's resource options to cgroup limits; reject invalid ones."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def check_resources(asked: Resources, facts: HostFacts) -> list[str]:
 
 
 def limits_of(asked: Resources, facts: HostFacts) -> Limits:
-    """Return what a cgroup is told. Raises BadParameterError for a block device that is none."""
+    """Return the limits for a cgroup. Raises BadParameterError for a path that is not a block device."""
     quota, period = _quota(asked)
     memory = asked.memory or None
     return Limits(
@@ -138,7 +138,7 @@ def _check_cpu(asked: Resources, cpus: int) -> None:
 
 
 def _check_shares(shares: int, cgroup_version: int) -> None:
-    """Refuse what v1 would not keep as it is; v2 has no shares, and its least weight stands for one."""
+    """Refuse CPU shares that v1 would change; on v2 the smallest weight stands for one share."""
     if shares < 0:
         raise BadParameterError("shares: invalid argument; write 0 or more")
     if shares == 1 and cgroup_version == 1:

@@ -1,8 +1,8 @@
-"""What is mounted in a container: binds, volumes and tmpfs, from the four ways in which clients ask for them.
+"""Plan a container's mounts: binds, volumes and tmpfs, from four kinds of options.
 
-`-v` (Binds), `--mount` (Mounts), `--volumes-from` and an image's VOLUME are ways to the same thing. One that
-names a place wins over an image's; two that name one place are refused. Pure, but for a look whether a source
-exists.
+`-v` (Binds), `--mount` (Mounts), `--volumes-from` and an image's VOLUME lead to the same mounts. A
+destination that was asked for wins over an image's; two requests for one are refused. Pure, except that
+sources are looked for on the host.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What namespaces a container shares: `host`, `container:NAME`, or its own. Pure functions."""
+"""Which namespaces a container shares: `host`, `container:NAME`, or none. Pure functions."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def partners(record: ContainerRecord) -> dict[Kind, str]:
 
 
 def has_own_network(record: ContainerRecord) -> bool:
-    """Say whether a container has a network namespace of its own."""
+    """Say whether a container has its own network namespace."""
     return sharing(record.host_config, "network").own
 
 
 def on_named_network(host: HostConfig) -> bool:
-    """Say whether a container is made for a network that somebody made, which has names of its own."""
+    """Say whether a container is created for a user-defined network, which resolves names."""
     mode = host.network_mode
     return mode not in ("", "default", "bridge", "host", "none") and not mode.startswith(_CONTAINER)
 

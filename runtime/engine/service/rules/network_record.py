@@ -1,4 +1,4 @@
-"""A network as clients ask for it, as its document keeps it, and as clients are shown it."""
+"""A network as clients request it, as its document stores it, and as clients see it."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class ConfigReference(Body):
 
 
 class NetworkView(Body):
-    """A network as `GET /networks/{id}` tells it."""
+    """A network as `GET /networks/{id}` shows it."""
 
     name: str
     id: str
@@ -101,10 +101,10 @@ class NetworkView(Body):
 
 
 class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """All of one network. pools: with gateways filled in. configured: the user gave a subnet.
+    """A network.
 
-    idle: IPv6 subnets of one without IPv6. As docker, it shows them and lets containers ask for addresses
-    there, and nobody gets one.
+    pools: with gateways filled in. configured: the user gave a subnet. idle: IPv6 subnets of a network
+    without IPv6: as in docker, they are shown, and containers may ask for addresses there, but get none.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""The old links of the network `bridge`, which has no names: lines of `hosts`, and variables. Pure functions.
+"""Old links (`--link`) of the network `bridge`, which has no names: lines of `hosts`, and variables. Pure.
 
 On other networks a link is only one more name, which ContainerNames finds.
 """
@@ -54,7 +54,7 @@ def _with_network(name: str, find: Find) -> ContainerRecord:
     try:
         partner = find(name)
     except NotFoundError as error:
-        # 404 would tell a client that the image is not there.
+        # To a client, 404 means that the image is missing.
         raise BadParameterError(f"could not get container for {name}: {error}") from error
     shared = namespace_modes.sharing(partner.host_config, "network").ref
     return _with_network(shared, find) if shared else partner
@@ -105,7 +105,7 @@ def names_in_hosts(partner: ContainerRecord, alias: str) -> list[str]:
 
 
 def variables(own_name: str, partner: ContainerRecord, alias: str, address: str) -> dict[str, str]:
-    """Return what a container is told of a linked one: its ports, its name, its own variables."""
+    """Return a container's variables for a linked one: its ports, its name, its own variables."""
     prefix = alias.upper().replace("-", "_")
     found: dict[str, str] = {}
     ports = sorted(parse_port(text) for text in exposed(partner))

@@ -1,4 +1,4 @@
-"""Published ports, from what a container asks for to what the spawner is to bind. Pure functions."""
+"""Convert published ports from a request to what the spawner binds. Pure functions."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def ports_of(record: ContainerRecord, host_binding: str = "") -> tuple[Port, ...
 
 
 def exposed(record: ContainerRecord) -> list[str]:
-    """Return what a container exposes, as `80/tcp`, each once: clients say `80` of what an image calls that.
+    """Return the ports that a container exposes, as `80/tcp`, each once: clients also write `80`.
 
-    As docker has it, only who has a network exposes anything on it.
+    As in docker, a container without a network of its own exposes none.
     """
     mode = record.host_config.network_mode
     if mode in ("host", "none") or mode.startswith("container:"):

@@ -1,4 +1,4 @@
-"""When an ended container is started again, and after how long. Pure: no clock, no container."""
+"""Decide whether an ended container is restarted, and after how long. Pure: no clock, no container."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runtime.engine.service.model.request import RestartPolicy
 FIRST_WAIT_NS = 100_000_000
 LONGEST_WAIT_NS = 60_000_000_000
 STEADY_NS = 10_000_000_000
-"""Who ran this long has got over what made it end before: the waits begin anew."""
+"""After a run of this length the waits begin anew."""
 
 
 class Backoff(msgspec.Struct, frozen=True):
@@ -27,7 +27,7 @@ class Backoff(msgspec.Struct, frozen=True):
 
 
 def check_policy(policy: RestartPolicy, *, auto_remove: bool) -> None:
-    """Raise BadParameterError for a policy that makes no sense, in Docker's words."""
+    """Raise BadParameterError for an invalid policy, in Docker's words."""
     with refusing():
         restart_policies.check(policy.name, policy.maximum_retry_count)
     if auto_remove and policy.name not in ("", "no"):

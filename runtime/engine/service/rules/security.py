@@ -1,4 +1,4 @@
-"""What a container may do, from docker's options: capabilities, security options, seccomp profiles."""
+"""Rights of a container, from docker's options: capabilities, security options, seccomp profiles."""
 
 from __future__ import annotations
 

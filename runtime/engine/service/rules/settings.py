@@ -1,4 +1,4 @@
-"""What the daemon gives to containers and networks that ask for nothing else; the defaults are Docker's."""
+"""The daemon's defaults for containers and networks; their own defaults are Docker's."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     shutdown_s: int = 15
 
     def splits(self) -> tuple[SubnetPool, ...]:
-        """Return what networks are cut from, of both families; nothing: docker's own list."""
+        """Return the pools of subnets, of both families; none: docker's own list."""
         return tuple(pool.split() for pool in self.pools)
 
     def log_of(self, asked: LogConfig) -> LogConfig:
@@ -93,7 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             changes["init"] = True
         if not host.cgroup_parent and self.cgroup_parent:
             changes["cgroup_parent"] = self.cgroup_parent
-        if self.no_new_privileges:  # first: what the container says of it counts
+        if self.no_new_privileges:  # first, so that the container's own option counts
             changes["security_opt"] = ["no-new-privileges", *(host.security_opt or ())]
         return msgspec.structs.replace(host, **changes) if changes else host
 

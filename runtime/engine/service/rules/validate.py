@@ -1,4 +1,4 @@
-"""What of a request for a container makes no sense, whatever exists; in the words docker's clients know."""
+"""Checks of a create request that need no lookup, with dockerd's messages."""
 
 from __future__ import annotations
 
@@ -99,9 +99,9 @@ def _check_unavailable(host: HostConfig) -> None:
 
 
 def check_conflicts(config: Config, host: HostConfig) -> None:
-    """Raise BadParameterError for what cannot be had together with somebody else's host name or network.
+    """Raise BadParameterError for options that conflict with a shared UTS or network namespace.
 
-    config: what was asked. An image may expose ports all the same.
+    config: as requested; an image may expose ports all the same.
     """
     if config.hostname and host.uts_mode == "host":
         raise BadParameterError("conflicting options: hostname and the UTS mode")

@@ -1,4 +1,4 @@
-"""What a client holds of a program's stdio."""
+"""A client's connection to a program's stdio."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class StdioSource(Protocol):
 
 
 class Attachment:
-    """Made by Streams.attach() and Execs.start(). The API pumps it, in both directions at once:
+    """Made by Streams.attach() and Execs.start().
 
-    `async for stream, data in attachment` yields output (stream 1 stdout or terminal, 2 stderr) until the
-    program has ended and all is read, the detach keys were typed, or close(). Output that is not fetched
-    holds the program back. For input: `await write(data)` for each piece, `await close_stdin()` when the
-    client sends no more, and in any case `await close()` at last.
+    The API copies both directions at once: `async for stream, data in attachment` yields output (stream 1
+    stdout or terminal, 2 stderr) until the program has ended and all is read, the detach keys were typed, or
+    close() was called. Output that is not fetched blocks the program. For input: `await write(data)` for each
+    piece, `await close_stdin()` when the client sends no more, and always `await close()` at the end.
     """
 
     tty: bool
@@ -87,7 +87,7 @@ class Attachment:
         return self._next()
 
     def _next(self) -> Piece:
-        """Take the pieces of one stream that have come meanwhile as one."""
+        """Merge the pieces of one stream that have arrived in the meantime."""
         stream, data = self._pieces.popleft()
         if self._pieces and self._pieces[0][0] == stream:
             parts, size = [data], len(data)
@@ -116,9 +116,9 @@ class Attachment:
             self._let_go(keys=True)
 
     async def close_stdin(self) -> None:
-        """The client sends no more: the program reads its end, unless others may still attach (StdinOnce).
+        """End the client's input: the program reads its end, unless others may still attach (StdinOnce).
 
-        Then, as with a terminal, this attachment ends, as Docker's do.
+        Then, as with a terminal, this attachment ends, as in Docker.
         """
         if not self._stdin or self._ended:
             return
@@ -130,7 +130,7 @@ class Attachment:
             self._let_go(keys=False)
 
     async def close(self) -> None:
-        """Let go, wherever it stands. Idempotent."""
+        """Detach at any point. Idempotent."""
         ends_input = self._stdin and not self._ended
         self._stdin = False
         self._let_go(keys=False)
@@ -168,7 +168,7 @@ class Attachment:
             self._wake()
 
     def end(self) -> None:
-        """Let the client come to an end after what is kept. Idempotent."""
+        """End the client's iteration after what is kept. Idempotent."""
         self._ended = True
         self._wake()
 

@@ -1,4 +1,4 @@
-"""One program's stdio and all who are attached to it."""
+"""The stdio of one program, shared by its log and all attached clients."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Sink(Protocol):
 
 
 class OutputFanout:
-    """Reads a program's output once, for its log and for all who are attached. Used in the loop only.
+    """Reads a program's output once, for its log and for all attached clients.
 
-    There before the program and after it: start() begins a run, finish() ends it, and who attaches in between
-    waits for the next. closes_stdin: a client that sends no more ends the program's input. close_stdin: asks
-    those who hold another copy of the program's stdin to close it.
+    Used in the loop only. It exists before the program and after it: start() begins a run, finish() ends it,
+    and a client that attaches in between waits for the next run. closes_stdin: the end of a client's input
+    ends the program's. close_stdin: has other copies of the program's stdin closed.
     """
 
     def __init__(
@@ -98,9 +98,9 @@ class OutputFanout:
         self._settle()
 
     async def finish(self) -> None:
-        """Read all that is left, hand it out, and end the run and all attachments.
+        """Read and forward all that is left, and end the run and all attachments.
 
-        Without a run it ends those who waited for one.
+        Without a run it ends those that waited for one.
         """
         self._finishing = True
         self._settle()
@@ -119,7 +119,7 @@ class OutputFanout:
         self._end_attachments()
 
     def close(self) -> None:
-        """Let go of everything at once; the program goes on without us."""
+        """Release everything at once; the program runs on."""
         self._close()
         if not self._started.done():
             self._started.set_result(None)

@@ -1,4 +1,4 @@
-"""Host ends of a program's standard streams, pipes or a terminal, read and written without threads."""
+"""The host's ends of a program's stdio, pipes or a terminal, read and written without threads."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class OutputReader:
             self._reading = True
 
     def pause(self) -> None:
-        """Read no more for now: the program is held back once its pipe is full."""
+        """Stop reading for now: the program blocks once its pipe is full."""
         if self._reading:
             self._loop.remove_reader(self._fd)
             self._reading = False
 
     def take_what_is_there(self) -> None:
-        """Read all that was written so far, and nothing that is written meanwhile."""
+        """Read all that was written so far, and nothing that is written from now on."""
         left = _unread(self._fd) if self._fd >= 0 else 0
         while left > 0 and (count := self._read()):
             left -= count
@@ -69,7 +69,7 @@ class OutputReader:
             data = self._read_from(self._fd, self._stream, CHUNK)
         except (BlockingIOError, InterruptedError):
             return 0
-        except OSError:  # EIO: nobody has the terminal open any more
+        except OSError:  # EIO: no process has the terminal open any more
             data = b""
         if not data:
             self.close()
@@ -93,7 +93,10 @@ class InputWriter:
         os.set_blocking(fd, False)
 
     async def write(self, data: bytes) -> None:
-        """Write all of it, whole between the pieces of others. Dropped when the program reads no more."""
+        """Write all of it, not interleaved with other writes.
+
+        Dropped when the program has closed its stdin.
+        """
         async with self._turn:
             left = memoryview(data)
             while left and self._fd >= 0:
@@ -101,7 +104,7 @@ class InputWriter:
                     left = left[os.write(self._fd, left) :]
                 except BlockingIOError:
                     await self._writable()
-                except OSError:  # EPIPE, or EIO of a terminal nobody has open
+                except OSError:  # EPIPE, or EIO of a terminal that no process has open
                     self.close()
 
     async def finish(self) -> None:
@@ -133,7 +136,7 @@ class InputWriter:
 
 
 def _unread(fd: int) -> int:
-    with contextlib.suppress(OSError):  # a terminal that nobody has open any more
+    with contextlib.suppress(OSError):  # a terminal that no process has open any more
         return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
     return 0
 

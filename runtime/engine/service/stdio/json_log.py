@@ -1,7 +1,7 @@
-"""A container's log as Docker's driver json-file writes it: `{"log":"text\\n","stream":"stdout","time":"…"}`.
+"""A container's log in the format of Docker's json-file: `{"log":"text\\n","stream":"stdout","time":"…"}`.
 
-A line that is not over yet is written too, as an entry without `\\n` that the next one of its stream goes on:
-what was read from the program is on disk a moment later, so that a killed daemon loses nothing.
+An unfinished line is written too, as an entry without `\\n` that the next entry of its stream continues: what
+was read from the program is on disk a moment later, so a killed daemon loses nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NAMES = {1: "stdout", 2: "stderr"}
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 _SHORT = 32
 _MOST_FILES, _MOST_BEHIND = 200, 16 << 20
-"""Number and bytes of rotated files that are kept for readers who are behind."""
+"""Number and bytes of rotated files that are kept for readers that are behind."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -60,8 +60,8 @@ def _quoted(text: str) -> bytes:
 class JsonLog:
     """One container's log, written in the loop. Files: `path`, and older ones `path.1`, `path.2`, …
 
-    generation: number of the file that is written; those before have the numbers before it. running: whether
-    more may come, for those who follow.
+    generation: number of the current file; earlier files have earlier numbers. running: whether followers are
+    to wait for more.
     """
 
     def __init__(self, path: Path, options: LogOptions, attrs: Mapping[str, str] | None = None) -> None:
@@ -81,7 +81,10 @@ class JsonLog:
     # ---- writing ------------------------------------------------------------------------------------------
 
     def read(self, fd: int, stream: int, most: int) -> bytes:
-        """Read a pipe as os.read() does. What comes is to be written at once: then a kill loses nothing."""
+        """Read a pipe as os.read() does.
+
+        The caller has to write() the result at once: then a kill loses nothing.
+        """
         if self._fd < 0:
             with contextlib.suppress(OSError):  # write() will say so
                 self._open()
@@ -142,7 +145,7 @@ class JsonLog:
         return decoder
 
     def flush(self) -> None:
-        """The program has ended: write what was held of a character, and let followers end."""
+        """Write the bytes of an unfinished character, and end followers: the program has ended."""
         for stream, decoder in self._decoders.items():
             self._append(stream, decoder.decode(b"", final=True))
             decoder.reset()
@@ -151,7 +154,7 @@ class JsonLog:
         self._wake()
 
     def leave(self) -> None:
-        """The program may go on, for the next daemon: let followers end."""
+        """End followers; the program may run on, for the next daemon."""
         self._intake.leave()
         self.running = False
         self._wake()
@@ -222,7 +225,7 @@ class JsonLog:
         self._open()
 
     def _keep(self, number: int) -> None:
-        """Hold a file that goes now for those who still have to read it, up to a limit."""
+        """Keep a file that is rotated away open for readers that still need it, up to a limit."""
         generation = self.generation - number
         if not any(at <= generation for at in self._readers.values()):
             return
@@ -235,7 +238,7 @@ class JsonLog:
     def _file(self, number: int) -> str:
         return f"{self.path}.{number}" if number else str(self.path)
 
-    # ---- for those who read -------------------------------------------------------------------------------
+    # ---- for readers --------------------------------------------------------------------------------------
 
     def oldest(self) -> int:
         """Return the generation of the oldest file there is."""
@@ -281,7 +284,7 @@ class JsonLog:
             return self.generation, 0
 
     def changed(self) -> asyncio.Future[None]:
-        """Return a future of the next change: more text, or no more to come."""
+        """Return a future of the next change: more text, or the end."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._followers.add(future)
         future.add_done_callback(self._followers.discard)

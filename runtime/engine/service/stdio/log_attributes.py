@@ -1,4 +1,4 @@
-"""What of its labels and environment a container's log keeps beside each line: `labels`, `env`, `tag`."""
+"""The labels and variables that a container's log keeps with each line: `labels`, `env`, `tag`."""
 
 from __future__ import annotations
 

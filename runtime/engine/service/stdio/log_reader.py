@@ -1,7 +1,7 @@
-"""Reads a container's log: from a point in it on, by time, across rotations, and on while it grows.
+"""Read a container's log: from a position, by time, across rotations, and while it grows.
 
-A line is shown when it is over (or long, or the last): what a program writes bit by bit must not be torn by
-lines of its other stream. Its time is that of its end.
+A line is shown when it is finished (or long, or the last): the other stream must not tear apart what a
+program writes bit by bit. Its time is that of its end.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ async def _more(log: JsonLog, query: LogQuery) -> bool:
 
 
 class _Line:
-    """What there is of a line that is not over. begun: some of it was shown before."""
+    """The parts of an unfinished line. begun: some of it was shown before."""
 
     __slots__ = ("begun", "parts", "size", "time")
 
@@ -148,7 +148,7 @@ class _Renderer:
         self.over = False
 
     def begin(self, block: bytes) -> None:
-        """Take what is before: nothing of it is shown but the beginnings of lines that end later."""
+        """Read what comes before: it is not shown, except the beginnings of lines that end later."""
         for entry in _decode(block):
             line = self._open.get(_STREAMS.get(entry.stream, 0))
             if line is not None:

@@ -1,8 +1,9 @@
-"""Takes a program's output from its pipe so that a killed daemon neither loses any of it nor logs it twice.
+"""Take a program's output from its pipe so that a killed daemon neither loses any of it nor logs it twice.
 
-What is read into memory and not yet in the log would be gone with the process. So the kernel moves it from
-the pipe into a file, in one call, and it is read there. The file's head says from where on it is not in the
-log yet, and how large the log was before: the next daemon cuts it back to that and writes the rest again.
+Bytes in memory that are not yet in the log would be lost with the process. So the kernel moves them from the
+pipe into a file, in one call, and they are read there. The file's head says from which byte on they are not
+in the log yet, and how large the log was before: the next daemon cuts the log back to that size and writes
+the rest again.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Intake:
             count = os.splice(fd, self._fd, most, offset_dst=self._end, flags=os.SPLICE_F_NONBLOCK)
         except BlockingIOError:
             raise
-        except OSError:  # a full disk, or what is no pipe
+        except OSError:  # a full disk, or not a pipe
             return os.read(fd, most)
         data = os.pread(self._fd, count, self._end)
         self._end += count

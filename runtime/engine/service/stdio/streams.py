@@ -1,4 +1,4 @@
-"""Stdio of all that runs: read once, written to the log, handed to whoever is attached."""
+"""The stdio of all containers: read once, logged, and handed to attached clients."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class _Channel:
 
 
 class Streams:
-    """The stdio of the containers' own programs, and their logs. Used in the loop only.
+    """The stdio of the containers' own programs, and their logs.
 
-    A container has its streams before it is started, and again after it has ended: who attaches then gets all
-    of the next run. Descriptors given to adopt() belong to this object.
+    Used in the loop only. A container has streams before it is started and after it has ended, too: a client
+    that attaches then gets all of the next run. Descriptors given to adopt() belong to this object.
     """
 
     def __init__(self, core: Core) -> None:
@@ -59,10 +59,10 @@ class Streams:
         channel.fanout.start(fds)
 
     async def drained(self, container_id: str) -> None:
-        """Return when all output of an ended container is read, logged and handed out; ends attachments.
+        """Wait until all output of an ended container is read, logged and forwarded; end attachments.
 
-        A process that lives on outside with the descriptors open is given two seconds. Also to be called for
-        a container that could not be started, for the sake of who is attached to it.
+        A process outside that keeps the descriptors open is given two seconds. Also to be called for a
+        container that could not be started, to end its attachments.
         """
         channel = self._channels.get(container_id)
         if channel is not None:
@@ -80,7 +80,7 @@ class Streams:
                 channel.log.close()
 
     def close(self) -> None:
-        """The daemon ends, the containers may go on: let go of all."""
+        """Release everything: the daemon ends, and the containers may run on."""
         for channel in self._channels.values():
             channel.fanout.close()
             if channel.log is not None:
@@ -193,7 +193,7 @@ class Streams:
 
 
 def _log_of(record: ContainerRecord, path: Path) -> JsonLog | None:
-    """Return its log, None for none. Options that an older version let pass are left out."""
+    """Return its log, None for none. Invalid options, which older versions accepted, are left out."""
     config = record.host_config.log_config
     try:
         options = log_options.parse(config.type, config.config or {})
