@@ -165,7 +165,7 @@ def _open_terminal(child: Child, fds: launch.OpenFds) -> terminal.Terminal:
     slots: dict[str, SlotValue] = {"root": f"/proc/{child.pid}/root".encode()}
     if not returns(_devpts_tape(ends=True), slots, _ANSWER_S):
         raise EngineError(
-            "open a terminal: what the container has mounted at /dev does not answer; use no -t"
+            "open a terminal: what the container has mounted at /dev does not answer; leave out -t"
         )
     root, devpts = _devpts_tape().walk(slots)
     fds.keep(root)

@@ -242,7 +242,7 @@ def _maps(config: ContainerConfig) -> IdMaps | None:
             "user namespace: uid_map and gid_map must each map 0, the container's root"
         ) from None
     if config.network not in ("none", "host"):
-        raise EngineError(f"user namespace: network mode {config.network} cannot be had; use none or host")
+        raise EngineError(f"user namespace: network mode {config.network} is not possible; use none or host")
     return maps
 
 

@@ -115,7 +115,7 @@ class Service(Parts):
         if self.private and spawner.running:
             await spawner.close(kill=False)
             raise UnavailableError(
-                f"open {self.root}: containers that an nnd left running are there; start that nnd again"
+                f"open {self.root}: an nnd left containers running there; start that nnd again"
             )
         return spawner
 
@@ -140,7 +140,7 @@ class Service(Parts):
             try:
                 self.spawner = await self._open_spawner()
             except EngineError as error:
-                log.error("no other spawner can be had, trying again in %g s: %s", wait_s, error)
+                log.error("cannot start another spawner, trying again in %g s: %s", wait_s, error)
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, _REOPEN_S[1])
             else:
@@ -185,8 +185,8 @@ class Service(Parts):
         self.settings = msgspec.structs.replace(
             self.settings, labels=settings.labels, shutdown_s=settings.shutdown_s
         )
-        told = {"name": host_facts().hostname, "labels": msgspec.json.encode(settings.labels).decode()}
-        self.events.publish("daemon", "reload", daemon_id(self), told)
+        attributes = {"name": host_facts().hostname, "labels": msgspec.json.encode(settings.labels).decode()}
+        self.events.publish("daemon", "reload", daemon_id(self), attributes)
 
     def info(self) -> dict[str, Any]:
         """Return the document of `GET /info`: counts, drivers, the host."""

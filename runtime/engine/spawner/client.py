@@ -95,8 +95,8 @@ class Spawner:
         if answer.version != VERSION:
             spawner._leave()
             raise UnavailableError(
-                f"the spawner of {root} (process {answer.pid}) is of another version of ninetynine: stop the "
-                "containers with that one, then start this one"
+                f"the spawner of {root} (process {answer.pid}) belongs to another version of ninetynine: "
+                "stop the containers with that version, then start this one"
             )
         spawner.pid, spawner.running = answer.pid, answer.running
         return spawner

@@ -71,7 +71,7 @@ def _link(state: SpawnerState, request: Link) -> Reply:
     running = state.find_running(request.id)
     netns_fd = running.container.attach()
     if netns_fd is None:
-        raise ConflictError(f"connect {request.id}: it has no network namespace of its own")
+        raise ConflictError(f"connect {request.id}: it has no network namespace")
     networks = state.networks
     if request.connect:
         endpoint = networks.connect(request.id, netns_fd, request.endpoint, request.ports)

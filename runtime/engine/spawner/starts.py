@@ -69,7 +69,7 @@ class _Starting:
             return
         netns_fd = self._container.attach(request.endpoints[0].address)
         if netns_fd is None:
-            raise ConflictError(f"start {request.id}: it has no network namespace of its own to plug in")
+            raise ConflictError(f"start {request.id}: it has no network namespace to connect")
         self._plugged = True
         self._ports = self._state.networks.attach(request.id, netns_fd, request.endpoints, request.ports)
 

@@ -77,7 +77,7 @@ def test_what_belongs_to_the_hosts_root_stays_its(run, tmp_path):
     ("change", "message"),
     [
         ({"uid_map": ()}, "must each map 0"),
-        ({"network": "nat"}, "network mode nat cannot be had"),
+        ({"network": "nat"}, "network mode nat is not possible"),
     ],
 )
 def test_what_cannot_be_had(run, change, message):

@@ -86,8 +86,8 @@ class Bases:
 
 def _suits(image: Image, platform: str) -> bool:
     """Say whether an image runs where it is wanted; one that does not say for what it is suits all."""
-    told = image.config
-    if not platform or not told.architecture:
+    config = image.config
+    if not platform or not config.architecture:
         return True
-    is_for = from_document({"os": told.os, "architecture": told.architecture, "variant": told.variant})
+    is_for = from_document({"os": config.os, "architecture": config.architecture, "variant": config.variant})
     return rank(parse_platform(platform), is_for) is not None

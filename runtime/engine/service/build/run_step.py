@@ -67,7 +67,7 @@ class StepContainer:
         except StartFailedError as error:
             raise BuildError(str(error)) from error
 
-    async def remove(self, *, tell: bool = True) -> None:
+    async def remove(self, *, report: bool = True) -> None:
         """Remove it, with its anonymous volumes; idempotent. A failure is only reported."""
         if not self.id:
             return
@@ -77,5 +77,5 @@ class StepContainer:
         except EngineError as error:
             self._lines.stream(f"Error removing intermediate container {container_id[:12]}: {error}\n")
             return
-        if tell:
+        if report:
             self._lines.stream(f" ---> Removed intermediate container {container_id[:12]}\n")

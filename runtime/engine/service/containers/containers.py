@@ -10,10 +10,10 @@ from runtime.engine.errors import ConflictError, NotFoundError
 from runtime.engine.service.containers import listing, oom
 from runtime.engine.service.containers.control import GRACE_S, Control
 from runtime.engine.service.containers.create import Creator
-from runtime.engine.service.containers.exit_handling import Ending
+from runtime.engine.service.containers.exit_handling import ExitHandler
 from runtime.engine.service.containers.health import unmonitor
 from runtime.engine.service.containers.parts import Parts
-from runtime.engine.service.containers.recovery import Adoption
+from runtime.engine.service.containers.recovery import Recovery
 from runtime.engine.service.containers.removal import Remover
 from runtime.engine.service.containers.starting import Starter, cancel_restart
 from runtime.engine.service.model.filters import Filters
@@ -45,22 +45,22 @@ class Containers:
         self._parts, self._table = parts, parts.table
         remover = Remover(parts)
         starter = Starter(parts, remover)
-        self._ending = Ending(parts, starter, remover)
+        self._exits = ExitHandler(parts, starter, remover)
         self._control = Control(parts, starter, remover)
         self._creator = Creator(parts)
-        self._adoption = Adoption(parts, starter, self._ending, remover)
+        self._recovery = Recovery(parts, starter, self._exits, remover)
 
     # ---- the daemon's own life ------------------------------------------------------------------------
 
     async def open(self) -> None:
         """Take up what is on disk and in the spawner; start what policies want."""
-        await self._adoption.take_up()
+        await self._recovery.take_up()
         self.listen()
-        await self._adoption.apply_policies()
+        await self._recovery.apply_policies()
 
     def listen(self) -> None:
         """Handle the exits that the spawner reports from now on."""
-        self._parts.spawner.on_exit = self._ending.exited
+        self._parts.spawner.on_exit = self._exits.exited
 
     def running(self) -> Records:
         """Return those that have processes."""
@@ -77,7 +77,7 @@ class Containers:
         async with entry.lock:
             state = entry.record.state
             if state.running and state.started_at == record.state.started_at:
-                await self._ending.lost(entry)
+                await self._exits.lost(entry)
 
     async def close(self, *, live_restore: bool) -> None:
         """Start nothing any more; end what runs, unless it is to go on; return when nothing is under way."""

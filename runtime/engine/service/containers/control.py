@@ -139,8 +139,8 @@ class Control:
                 await entry.lock.acquire()
         except TimeoutError:
             raise EngineError(
-                f"container {entry.id} is busy: what was begun with it does not end, mostly as a file "
-                "system does not answer"
+                f"container {entry.id} is busy: an earlier operation does not end; often a file system "
+                "does not answer"
             ) from None
 
     async def _signal(self, entry: ContainerEntry, number: int) -> None:

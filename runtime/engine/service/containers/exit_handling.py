@@ -26,7 +26,7 @@ LOST = 137
 log = logging.getLogger(__name__)
 
 
-class Ending:
+class ExitHandler:
     """Handles the exits that the spawner reports."""
 
     def __init__(self, parts: Parts, starter: Starter, remover: Remover) -> None:
@@ -61,7 +61,7 @@ class Ending:
         if not table.holds(entry) or not entry.record.state.running:
             await self._release(entry.id)
             return
-        if is_told(entry.record, exited):  # the end of an earlier run
+        if is_handled(entry.record, exited):  # the end of an earlier run
             return
         unmonitor(entry)
         oom.unwatch(entry)
@@ -74,17 +74,17 @@ class Ending:
         missed = not goes or _holds_something(entry.record)
         ran_ns = self._note(entry, exited, again=again, save=not goes)
         if not entry.stopping:
-            self._tell(entry, exited, ran_ns)
+            self._publish_exit(entry, exited, ran_ns)
         entry.waiters.exited(Ended(exited.code))
         freed = table.in_background(self._release(entry.id))
         await self._remover.give_back(entry)
         if missed:
             await freed
-        self._remover.tell_volumes(entry.record, "unmount")
+        self._remover.publish_mounts(entry.record, "unmount")
         if entry.stopping:
             # Only now: compose takes a `die` long before the answer to stop for an exit by itself.
             entry.stopping = False
-            self._tell(entry, exited, ran_ns)
+            self._publish_exit(entry, exited, ran_ns)
             table.publish(entry.record, "stop")
         entry.waiters.stopped(Ended(exited.code))
         if again:
@@ -126,7 +126,7 @@ class Ending:
             table.publish(entry.record, "oom")
         return ran_ns
 
-    def _tell(self, entry: ContainerEntry, exited: Exited, ran_ns: int) -> None:
+    def _publish_exit(self, entry: ContainerEntry, exited: Exited, ran_ns: int) -> None:
         more = {"exitCode": str(exited.code), "execDuration": str(ran_ns // 1_000_000_000)}
         self._table.publish(entry.record, "die", more)
 
@@ -174,6 +174,6 @@ def _holds_something(record: ContainerRecord) -> bool:
     return bool(record.state.ports) or namespace_modes.keeps_processes(record)
 
 
-def is_told(record: ContainerRecord, exited: Exited) -> bool:
+def is_handled(record: ContainerRecord, exited: Exited) -> bool:
     """Say whether a record knows of this end already."""
     return bool(exited.finished_ns) and record.state.finished_at == times.text_of(exited.finished_ns)

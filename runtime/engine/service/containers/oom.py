@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 _layout = functools.cache(find_layout)
 
 
-class Lookout:
+class OomMonitor:
     """Watches one run of a container, from a moment after it was made to end()."""
 
     def __init__(self, table: ContainerTable, entry: ContainerEntry) -> None:
@@ -62,7 +62,7 @@ def watch(table: ContainerTable, entry: ContainerEntry) -> None:
     """Report from now on when a running container runs out of memory, if it has a limit."""
     unwatch(entry)
     if entry.record.host_config.memory:
-        entry.oom = Lookout(table, entry)
+        entry.oom = OomMonitor(table, entry)
 
 
 def unwatch(entry: ContainerEntry) -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from runtime.engine.errors import ConflictError, EngineError
 from runtime.engine.service.containers import health, oom
-from runtime.engine.service.containers.exit_handling import Ending, is_told
+from runtime.engine.service.containers.exit_handling import ExitHandler, is_handled
 from runtime.engine.service.containers.parts import Parts
 from runtime.engine.service.containers.removal import Remover
 from runtime.engine.service.containers.starting import Starter
@@ -24,7 +24,7 @@ from runtime.engine.spawner.protocol import MAIN, Running
 log = logging.getLogger(__name__)
 
 
-class Adoption:
+class Recovery:
     """Used once, before anything else uses the containers.
 
     Those that run go on; the exits of those that have ended are handled; those lost with their spawner count
@@ -32,10 +32,10 @@ class Adoption:
     build are removed. Those that a restart policy wants to run are started.
     """
 
-    def __init__(self, parts: Parts, starter: Starter, ending: Ending, remover: Remover) -> None:
+    def __init__(self, parts: Parts, starter: Starter, exits: ExitHandler, remover: Remover) -> None:
         self._parts, self._table = parts, parts.table
         self._starter = starter
-        self._ending, self._remover = ending, remover
+        self._exits, self._remover = exits, remover
         self._cut_off: list[ContainerEntry] = []
 
     async def take_up(self) -> None:
@@ -64,7 +64,7 @@ class Adoption:
             await self._parts.spawner.kill_all(container_id)
             await self._parts.spawner.release(container_id)
         except EngineError as error:
-            log.warning("free container %s, of which no record tells: %s", container_id, error)
+            log.warning("free container %s, which has no record: %s", container_id, error)
 
     async def _reconcile(self, entry: ContainerEntry, held: Running | None) -> None:
         state = entry.record.state
@@ -75,9 +75,9 @@ class Adoption:
                 held = None
         if held is None:
             if state.running:
-                await self._ending.lost(entry)
+                await self._exits.lost(entry)
             return
-        if held.exited is not None and is_told(entry.record, held.exited):
+        if held.exited is not None and is_handled(entry.record, held.exited):
             await self._parts.spawner.release(entry.id)
             return
         if not state.running:  # its start was never answered, so it does not count
@@ -85,7 +85,7 @@ class Adoption:
             return
         await self._go_on(entry, held)
         if held.exited is not None:
-            await self._ending.finish(entry, held.exited)
+            await self._exits.finish(entry, held.exited)
 
     async def _go_on(self, entry: ContainerEntry, held: Running) -> None:
         """Take a container's run up where the last daemon left it."""

@@ -36,7 +36,7 @@ class Remover:
             except Exception as error:  # the container has ended, whatever its volume does
                 log.warning("unmount volume %s: %s", name, error)
 
-    def tell_volumes(self, record: ContainerRecord, action: str) -> None:
+    def publish_mounts(self, record: ContainerRecord, action: str) -> None:
         """Publish that a container's volumes were mounted or unmounted."""
         for point in record.mounts:
             if point.type == "volume":

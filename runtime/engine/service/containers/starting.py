@@ -144,7 +144,7 @@ class Starter:
         if kind == "network":
             partner = self._table.find(ref)
             if partner is entry:
-                raise EngineError("cannot join own network; name another container, or leave --network away")
+                raise EngineError("cannot join own network; name another container, or leave out --network")
             if not partner.record.state.running:
                 raise ConflictError(f"cannot join network of a non running container: {partner.id}")
             return partner
@@ -211,7 +211,7 @@ class Starter:
         )
         parts.streams.adopt(entry.id, fds)
         await parts.networks.started(entry.record)
-        self._remover.tell_volumes(entry.record, "mount")
+        self._remover.publish_mounts(entry.record, "mount")
         table.publish(entry.record, "start")
         health.monitor(parts, entry)
         oom.watch(table, entry)

@@ -216,6 +216,6 @@ def _worded(path: str, ref: str) -> Iterator[None]:
             raise NotFoundError(f"Could not find the file {path} in container {ref}") from error
         if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
             raise BadParameterError(
-                f"open {path} in container {ref}: {errno_text(error)}; say where it really is"
+                f"open {path} in container {ref}: {errno_text(error)}; give its path without links"
             ) from error
         raise EngineError(f"open {path} in container {ref}: {errno_text(error)}") from error

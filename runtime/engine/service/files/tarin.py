@@ -54,7 +54,7 @@ def unpack_into(
         name = entry.name if entry else "archive"
         raise EngineError(f"unpack {name!r} in {target}: {errno_text(error)}") from error
     except (tarfile.TarError, EOFError, ValueError, OverflowError, LookupError) as error:
-        raise BadParameterError(f"unpack in {target}: this is no whole tar archive: {error}") from error
+        raise BadParameterError(f"unpack in {target}: this is not a complete tar archive: {error}") from error
     while source.read(_CHUNK):  # what follows the end mark
         pass
 

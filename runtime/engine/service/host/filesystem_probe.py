@@ -24,7 +24,7 @@ def check_answers(paths: Iterable[str]) -> None:
     for path in paths:
         slots: dict[str, SlotValue] = {"path": os.fsencode(path), "status": bytearray(_STATX_BYTES)}
         if not returns(_tape(), slots, _PATIENCE_S):
-            raise EngineError(f"mount source {path}: its file system does not answer; mend its server")
+            raise EngineError(f"mount source {path}: its file system does not answer; repair its server")
 
 
 @functools.cache

@@ -68,7 +68,7 @@ def _parts(url: str) -> urllib.parse.SplitResult:
     except ValueError:  # brackets around no address, a port beyond 65535
         fits = False
     if not fits:
-        raise BadParameterError(f"{url}: no URL that can be fetched; give http:// or https://, or `-`")
+        raise BadParameterError(f"{url}: not a URL that can be fetched; give http:// or https://, or `-`")
     return parts
 
 

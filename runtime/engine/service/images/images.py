@@ -79,7 +79,7 @@ async def remove(
     rows = await asyncio.to_thread(
         lambda: service.images.remove(reference, force=force, prune=prune, used_by=used_by)
     )
-    _tell_of(service, rows, lambda _: image_id)
+    _publish_removals(service, rows, lambda _: image_id)
     return rows
 
 
@@ -89,12 +89,12 @@ async def prune(service: Service, filters: Filters | None = None) -> tuple[tuple
     known = await asyncio.to_thread(service.images.summaries, {}, intermediate=True)
     ids = {name: row.id for row in known for name in (*row.names, *row.repo_digests)}
     rows, freed = await asyncio.to_thread(service.images.prune_images, filters or {}, used_by)
-    _tell_of(service, rows, lambda name: ids.get(name, ""))
+    _publish_removals(service, rows, lambda name: ids.get(name, ""))
     service.events.publish("image", "prune", "", {"reclaimed": str(freed)})
     return rows, freed
 
 
-def _tell_of(service: Service, rows: Sequence[Removal], id_of: Callable[[str], str]) -> None:
+def _publish_removals(service: Service, rows: Sequence[Removal], id_of: Callable[[str], str]) -> None:
     for row in rows:
         if row.untagged:
             publish(service, "untag", id_of(row.untagged))
@@ -120,14 +120,14 @@ async def load_images(
 ) -> list[Loaded]:
     """Take in all images of an archive that comes, and say so in docker's words."""
 
-    def tell(diff_id: str, size: int) -> None:
+    def report(diff_id: str, size: int) -> None:
         if not quiet:
             short = diff_id.removeprefix("sha256:")[:12]
             detail = {"current": size, "total": size}
             words = {"status": "Loading layer", "id": short, "progress": _bar(size)}
             lines.emit({**words, "progressDetail": detail})
 
-    found = await feed(chunks, lambda source: load(service.images, source, tell))
+    found = await feed(chunks, lambda source: load(service.images, source, report))
     for one in found:
         for name, old in one.lost.items():
             lines.stream(

@@ -84,7 +84,7 @@ def make_record(
     network_id = secrets.token_hex(32)
     _check_options(options, others)
     if request.enable_ipv4 is False:
-        raise BadParameterError("networks without IPv4 are not supported: leave EnableIPv4 away")
+        raise BadParameterError("networks without IPv4 are not supported: leave out EnableIPv4")
     ipv6 = bool(request.enable_ipv6)
     pools: tuple[IpamPool, ...] = ()
     if driver == "bridge":
@@ -149,7 +149,7 @@ def _check(request: NetworkCreate) -> str:
             f'could not find plugin {driver} in v1 plugin registry: plugin "{driver}" not found'
         )
     if request.scope not in ("", "local") or request.ingress or request.config_only or request.config_from:
-        raise BadParameterError("only networks of scope local are known: leave swarm's options away")
+        raise BadParameterError("only networks of scope local are known: leave out swarm's options")
     if request.ipam and request.ipam.driver not in ("", "default"):
         raise NotFoundError(f"error looking up IPAM plugin {request.ipam.driver}: plugin not found")
     return driver

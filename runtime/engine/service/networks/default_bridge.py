@@ -94,7 +94,7 @@ def _check_gateway(pool: IpamPool) -> None:
     subnet = ip_network(pool.subnet)
     if pool.gateway in (str(subnet.network_address), str(subnet.broadcast_address)) and subnet.prefixlen < 31:
         raise IpamError(
-            f"failed to allocate gateway ({pool.gateway}): it is no address of a host in {subnet}"
+            f"failed to allocate gateway ({pool.gateway}): it is not the address of a host in {subnet}"
         )
 
 

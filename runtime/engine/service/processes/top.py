@@ -92,7 +92,7 @@ async def _ps(*arguments: str) -> tuple[int, str, str]:
             "ps", *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=environment
         )
     except FileNotFoundError as error:
-        raise UnavailableError("list processes: there is no ps on the host; install procps") from error
+        raise UnavailableError("list processes: the host has no ps; install procps") from error
     except (OSError, ValueError) as error:
         raise EngineError(f"list processes: {error}") from error
     output, complaint = await process.communicate()

@@ -64,7 +64,7 @@ class Store:
                 found.append(_read(path))
             except (OSError, msgspec.MsgspecError) as error:
                 log.error(
-                    "container %s is left out, since its record cannot be read (%s): mend %s, or remove %s",
+                    "container %s is left out, since its record cannot be read (%s): repair %s, or remove %s",
                     *(path.name, error, path / _RECORD, path),
                 )
         return sorted(found, key=lambda record: record.created)

@@ -240,5 +240,5 @@ def _block_device(path: str) -> tuple[int, int]:
             f"limit block device {path}: {errno_text(error)}; name a device node"
         ) from error
     if not stat.S_ISBLK(info.st_mode):
-        raise BadParameterError(f"limit block device {path}: it is no block device; name one, see lsblk")
+        raise BadParameterError(f"limit block device {path}: it is not a block device; name one, see lsblk")
     return os.major(info.st_rdev), os.minor(info.st_rdev)

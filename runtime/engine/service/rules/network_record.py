@@ -210,7 +210,7 @@ class NetworkStore:
                 found.append(msgspec.json.decode(path.read_bytes(), type=NetworkRecord))
             except (OSError, msgspec.MsgspecError) as error:
                 log.error(
-                    "a network is left out, since %s cannot be read: %s; mend or remove it", path, error
+                    "a network is left out, since %s cannot be read: %s; repair or remove it", path, error
                 )
         return sorted(found, key=lambda record: (record.created, record.id))
 

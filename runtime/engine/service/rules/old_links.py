@@ -13,7 +13,7 @@ from runtime.engine.service.model.request import HostConfig
 from runtime.engine.service.rules import namespace_modes
 from runtime.engine.service.rules.ports import exposed, parse_port
 
-_NOT_TOLD = ("HOME", "PATH")
+_NOT_SHARED = ("HOME", "PATH")
 
 
 Find = Callable[[str], ContainerRecord]
@@ -129,5 +129,5 @@ def _url(number: int, protocol: str, address: str) -> str:
 def _own_variables(env: Iterable[str]) -> Iterator[tuple[str, str]]:
     for text in env:
         name, sign, value = text.partition("=")
-        if sign and name not in _NOT_TOLD:
+        if sign and name not in _NOT_SHARED:
             yield name, value

@@ -91,7 +91,7 @@ def _check_unavailable(host: HostConfig) -> None:
         raise BadParameterError(f"invalid isolation '{host.isolation}' on linux")
     if host.storage_opt:
         raise UnavailableError(
-            "storage options cannot be had: the file system below the images keeps no project quotas"
+            "storage options are not available: the file system of the images has no project quotas"
         )
     for one in host.device_requests or ():
         asked = " ".join(f"[{' '.join(words or ())}]" for words in one.capabilities or ())

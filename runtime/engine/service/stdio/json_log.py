@@ -181,7 +181,7 @@ class JsonLog:
         except OSError as error:
             if not self._failing:
                 log.warning(
-                    "write log %s: %s; output is lost until this is mended", self.path, error.strerror
+                    "write log %s: %s; output is lost until this is repaired", self.path, error.strerror
                 )
             self._failing = True
             self.close()

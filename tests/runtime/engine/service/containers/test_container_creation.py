@@ -602,7 +602,7 @@ async def test_an_image_is_read_once_and_asked_for_each_time(tmp_path: Path):
 @in_loop
 async def test_what_the_host_cannot_do_is_said_so(tmp_path: Path):
     service = await open_service(tmp_path)
-    with pytest.raises(UnavailableError, match="storage options cannot be had"):
+    with pytest.raises(UnavailableError, match="storage options are not available"):
         await service.containers.create(None, request(storage_opt={"size": "1G"}))
     cdi = DeviceRequest(driver="cdi", capabilities=[["gpu", "compute"], None])
     words = 'could not select device driver "cdi" with capabilities: [[gpu compute] []]'

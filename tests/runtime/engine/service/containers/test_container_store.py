@@ -47,7 +47,7 @@ async def test_what_has_a_damaged_record_is_told_and_left_alone(
     await after.containers.open()
     assert [one.name for one in after.containers.list(all=True)] == ["whole"]
     assert {path.name for path in containers.iterdir()} == {whole, cut, strange}
-    assert f"mend {containers / cut}/record.json" in caplog.text
+    assert f"repair {containers / cut}/record.json" in caplog.text
     assert f"it is of container {cut}" in caplog.text
     assert f"state of container {whole} cannot be read" in caplog.text
     await create(after, "cut")  # its name is free

@@ -297,7 +297,7 @@ def test_what_is_there_gives_way_as_in_docker(play_box):
     [
         ("/nothing", NotFoundError, "Could not find the file /nothing in container box"),
         ("/etc/passwd", BadParameterError, "extraction point is not a directory"),
-        ("/tmp", BadParameterError, "no whole tar archive"),
+        ("/tmp", BadParameterError, "not a complete tar archive"),
     ],
 )
 def test_what_is_refused_on_the_way_in(play_box, path: str, error: type[Exception], message: str):
@@ -318,7 +318,7 @@ def test_no_archive_at_all_is_one_of_nothing(play_box):
 
 def test_a_tar_that_is_cut_short_is_an_error(play_box):
     async def scene(box: Box) -> None:
-        with pytest.raises(BadParameterError, match="no whole tar archive"):
+        with pytest.raises(BadParameterError, match="not a complete tar archive"):
             await box.put("/tmp", tar(("f", bytes(1 << 20)))[: 1 << 19])
 
     play_box(scene)

@@ -42,5 +42,5 @@ def test_why_an_url_could_not_be_fetched(
 
 @pytest.mark.parametrize("url", ["http://[", "http://host:99999/", "http:///file", "ftp://host/"])
 def test_what_is_no_url_is_refused(url: str) -> None:
-    with pytest.raises(BadParameterError, match="no URL that can be fetched"), open_url(url):
+    with pytest.raises(BadParameterError, match="not a URL that can be fetched"), open_url(url):
         pass
