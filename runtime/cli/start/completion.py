@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.cli.connection.client import Client
-from runtime.cli.connection.reach import find
+from runtime.cli.connection.client import Client, find
 from runtime.cli.errors import CliError
 from runtime.cli.flags import parser
 from runtime.cli.flags.parser import GLOBAL, Verb

@@ -67,10 +67,9 @@ def _main(argv: list[str]) -> int:
 
 def _run(words: list[str]) -> int:
     """Run `nn run`, the verb whose start time matters."""
-    from runtime.cli.connection.reach import find, preconnect
+    from runtime.cli.connection.client import Client, find, preconnect
 
     endpoint, sock = preconnect()  # before the imports below: the daemon accepts meanwhile
-    from runtime.cli.connection.client import Client
     from runtime.cli.verbs.running import RUN
 
     return _act("run", RUN, words, Client(endpoint or find, sock))
@@ -78,8 +77,7 @@ def _run(words: list[str]) -> int:
 
 def _perform(name: str, words: list[str], given: "Arguments", *, local: bool) -> int:
     """Run one verb."""
-    from runtime.cli.connection.client import Client
-    from runtime.cli.connection.reach import find
+    from runtime.cli.connection.client import Client, find
     from runtime.cli.start import index
 
     if given.given("config"):

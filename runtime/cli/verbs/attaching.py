@@ -9,8 +9,8 @@ from runtime.cli.connection.http import quote
 from runtime.cli.connection.session import serve
 from runtime.cli.errors import CliError, DaemonError
 from runtime.cli.flags import detach_keys
-from runtime.cli.flags.create_body import environment
 from runtime.cli.flags.parser import Verb
+from runtime.cli.flags.run_flags import environment
 from runtime.cli.verbs import batch, docker_run
 
 TYPE_CHECKING = False

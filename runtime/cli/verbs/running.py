@@ -3,10 +3,8 @@
 import posix
 
 from runtime.cli.errors import OUR_FAILURE, CliError, DaemonError
-from runtime.cli.flags import create_body
+from runtime.cli.flags import run_flags
 from runtime.cli.flags.parser import Verb
-from runtime.cli.flags.run_flags import CREATE as CREATE_FLAGS
-from runtime.cli.flags.run_flags import RUN as RUN_FLAGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,7 +100,7 @@ def _prepare(args: "Arguments", detach: bool, *, joins: bool) -> "dict[str, Any]
     path = args.text("cidfile")
     if path and _exists(path):
         raise CliError(f"--cidfile {path}: the file exists; remove it, or name another")
-    body = create_body.body(args, detach=detach)
+    body = run_flags.body(args, detach=detach)
     _warn(body["HostConfig"])
     return body
 
@@ -193,11 +191,11 @@ _EXAMPLES = """nn run -it --rm debian bash
          nn run -d --name web -p 8080:80 -v www:/srv:ro --memory 256m --restart always nginx
          nn run --rm --network none --read-only --cap-drop ALL debian id"""
 _USAGE = "IMAGE [COMMAND] [ARG...]"
-RUN = Verb(run, _USAGE, RUN_FLAGS, least=1, most=-1, program=True, example=_EXAMPLES)
+RUN = Verb(run, _USAGE, run_flags.RUN, least=1, most=-1, program=True, example=_EXAMPLES)
 CREATE = Verb(
     create,
     _USAGE,
-    CREATE_FLAGS,
+    run_flags.CREATE,
     least=1,
     most=-1,
     program=True,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from runtime.cli.connection.client import find
 from runtime.cli.connection.endpoint import DEFAULT_HOST
-from runtime.cli.connection.reach import find
 from runtime.cli.errors import CliError
 from runtime.docker_syntax.frames import END, STDIN, STDOUT, frame
 from tests.runtime.certificates import make_certificates

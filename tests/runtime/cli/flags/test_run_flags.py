@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from runtime.cli.connection import jsontext
 from runtime.cli.errors import CliError
-from runtime.cli.flags import create_body
+from runtime.cli.flags import run_flags
 from runtime.cli.flags.parser import parse_flags
 from runtime.cli.flags.run_flags import CREATE
 from runtime.engine.service.model.request import CreateRequest
@@ -27,7 +27,7 @@ needs_docker = pytest.mark.skipif(shutil.which("docker") is None, reason="the do
 
 def ours(*words: str) -> CreateRequest:
     options = parse_flags("create", CREATE, words, program=True)
-    return msgspec.json.decode(jsontext.dumps(create_body.body(options)), type=CreateRequest)
+    return msgspec.json.decode(jsontext.dumps(run_flags.body(options)), type=CreateRequest)
 
 
 SIMPLE = [
