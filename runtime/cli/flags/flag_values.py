@@ -15,7 +15,7 @@ def size(flag: str, text: str) -> int:
 
 
 def cores(flag: str, text: str) -> int:
-    """`1.5` → billionths of a core. As docker's, it refuses what is finer than that."""
+    """`1.5` → billionths of a core. Like docker, it refuses finer values."""
     from decimal import Decimal
 
     try:

@@ -253,7 +253,7 @@ def _streams(args: "Arguments", config: "dict[str, Any]", host: "dict[str, Any]"
 
 
 def environment(args: "Arguments") -> list[str]:
-    """Return the variables of --env-file and --env; those without a value get that of our environment.
+    """Return the variables of --env-file and --env; those without a value take it from our environment.
 
     Where it has none, a variable of --env-file is left out; one of --env is sent by its name alone, which
     removes it from the container.
