@@ -13,7 +13,7 @@ from runtime.docker_syntax.times import NEVER
 from runtime.engine.service.host.facts import host_facts
 from runtime.engine.service.model.record import ContainerRecord, Health, State
 from runtime.engine.service.model.request import Body, Config, EndpointSettings, HostConfig, PortBinding
-from runtime.engine.service.networks.state import at_rest, shown
+from runtime.engine.service.networks.live_network import at_rest, shown
 from runtime.engine.service.rules.security import apparmor_of
 from runtime.engine.service.service import Service
 

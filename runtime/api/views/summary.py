@@ -12,7 +12,7 @@ from runtime.api.views.mounts_and_ports import Mount, PortRow, mount, port_rows
 from runtime.docker_syntax.times import ns_of, since
 from runtime.engine.service.model.record import ContainerRecord, State
 from runtime.engine.service.model.request import Body, EndpointSettings
-from runtime.engine.service.networks.state import shown
+from runtime.engine.service.networks.live_network import shown
 from runtime.engine.service.records.store import bytes_below
 from runtime.engine.service.service import Service
 from runtime.image.errors import ImageError

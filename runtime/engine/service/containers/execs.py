@@ -21,7 +21,7 @@ from runtime.engine.errors import (
     refusing,
 )
 from runtime.engine.service.containers.exec_model import ExecEntry, ExecRequest, ExecStartRequest, Probed
-from runtime.engine.service.containers.start_errors import exec_failure
+from runtime.engine.service.containers.program_errors import exec_failure
 from runtime.engine.service.model.record import ContainerRecord
 from runtime.engine.service.model.request import console_size
 from runtime.engine.service.stdio.attachment import Attachment

@@ -21,8 +21,8 @@ from runtime.engine.errors import (
 )
 from runtime.engine.service.containers import health, oom
 from runtime.engine.service.containers.parts import Parts
+from runtime.engine.service.containers.program_errors import start_failure
 from runtime.engine.service.containers.removal import Remover
-from runtime.engine.service.containers.start_errors import start_failure
 from runtime.engine.service.containers.to_config import FILES, Surroundings, hostname_of, start_of
 from runtime.engine.service.host.facts import host_facts
 from runtime.engine.service.host.filesystem_probe import check_answers

@@ -12,7 +12,7 @@ from runtime.engine.errors import BadParameterError, ForbiddenError, NotFoundErr
 from runtime.engine.service.model.record import ContainerRecord
 from runtime.engine.service.model.request import EndpointSettings
 from runtime.engine.service.networks import files
-from runtime.engine.service.networks.state import Attached, Net, is_bridge, way_out
+from runtime.engine.service.networks.live_network import Attached, LiveNetwork, is_bridge, way_out
 from runtime.engine.service.rules.ports import ports_by
 from runtime.engine.spawner.protocol import Link
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runtime.engine.service.networks.table import NetworkTable
 
 
-async def connect(networks: NetworkTable, net: Net, ref: str, settings: EndpointSettings) -> None:
+async def connect(networks: NetworkTable, net: LiveNetwork, ref: str, settings: EndpointSettings) -> None:
     """Put a container on `net`. Raises EngineError; nothing has changed then."""
     async with networks.core.table.held_still(ref) as record:
         net.check(settings)
@@ -35,7 +35,7 @@ async def connect(networks: NetworkTable, net: Net, ref: str, settings: Endpoint
 
 
 async def _connect(
-    networks: NetworkTable, net: Net, record: ContainerRecord, settings: EndpointSettings
+    networks: NetworkTable, net: LiveNetwork, record: ContainerRecord, settings: EndpointSettings
 ) -> None:
     table, name = networks.core.table, net.record.name
     settings = msgspec.structs.replace(settings, network_id=net.record.id)
@@ -56,7 +56,9 @@ async def _connect(
     networks.publish(net, "connect", record.id)
 
 
-async def _plug(networks: NetworkTable, net: Net, record: ContainerRecord, attached: Attached) -> None:
+async def _plug(
+    networks: NetworkTable, net: LiveNetwork, record: ContainerRecord, attached: Attached
+) -> None:
     """Give a running container its link and names there."""
     await link(networks, net, record, attached)
     await asyncio.to_thread(files.add_hosts, _file(networks, record, "hosts"), record, attached)
@@ -65,7 +67,7 @@ async def _plug(networks: NetworkTable, net: Net, record: ContainerRecord, attac
         await networks.serve_names(record)
 
 
-async def link(networks: NetworkTable, net: Net, record: ContainerRecord, attached: Attached) -> None:
+async def link(networks: NetworkTable, net: LiveNetwork, record: ContainerRecord, attached: Attached) -> None:
     """Have a container's place be as it is noted, which it may be already."""
     out = way_out(networks.nets_of(record.id))
     ports = ports_by(record, out.record if out else None)
@@ -76,7 +78,7 @@ async def link(networks: NetworkTable, net: Net, record: ContainerRecord, attach
         networks.core.table.set_ports(record.id, made.ports)
 
 
-async def disconnect(networks: NetworkTable, net: Net, ref: str, *, force: bool) -> None:
+async def disconnect(networks: NetworkTable, net: LiveNetwork, ref: str, *, force: bool) -> None:
     """Take a container off `net`. force: also one that does not exist any more."""
     table = networks.core.table
     try:
@@ -99,7 +101,7 @@ async def disconnect_gone(networks: NetworkTable, ref: str, container: str) -> b
         return True
 
 
-async def _disconnect(networks: NetworkTable, net: Net, record: ContainerRecord) -> None:
+async def _disconnect(networks: NetworkTable, net: LiveNetwork, record: ContainerRecord) -> None:
     name = net.record.name
     if net.record.driver == "host":
         raise ForbiddenError(
@@ -114,7 +116,9 @@ async def _disconnect(networks: NetworkTable, net: Net, record: ContainerRecord)
     await networks.core.table.set_networks(record.id, kept)
 
 
-async def _unplug(networks: NetworkTable, net: Net, record: ContainerRecord, attached: Attached) -> None:
+async def _unplug(
+    networks: NetworkTable, net: LiveNetwork, record: ContainerRecord, attached: Attached
+) -> None:
     spawner = networks.core.spawner
     if is_bridge(net):
         left_off = await spawner.link(Link(id=record.id, endpoint=attached.endpoint, connect=False))
@@ -130,7 +134,7 @@ async def _unplug(networks: NetworkTable, net: Net, record: ContainerRecord, att
     await asyncio.to_thread(files.drop_hosts, _file(networks, record, "hosts"), attached)
 
 
-def _forget(networks: NetworkTable, net: Net, ref: str) -> None:
+def _forget(networks: NetworkTable, net: LiveNetwork, ref: str) -> None:
     for one in list(net.attached.values()):
         if ref in (one.name, one.container):
             net.give_back(one.container)
@@ -139,7 +143,7 @@ def _forget(networks: NetworkTable, net: Net, ref: str) -> None:
     raise NotFoundError(f"No such container: {ref}")
 
 
-def _check_mode(record: ContainerRecord, net: Net) -> None:
+def _check_mode(record: ContainerRecord, net: LiveNetwork) -> None:
     """Refuse what goes with no network mode, in docker's words."""
     mode = record.host_config.network_mode
     if mode == "host" or net.record.driver == "host":
@@ -158,7 +162,9 @@ def _check_mode(record: ContainerRecord, net: Net) -> None:
         )
 
 
-async def _write_resolv_conf(networks: NetworkTable, record: ContainerRecord, nets: list[Net]) -> None:
+async def _write_resolv_conf(
+    networks: NetworkTable, record: ContainerRecord, nets: list[LiveNetwork]
+) -> None:
     resolver = any(net.record.user_defined for net in nets)
     text = networks.resolv_conf(record, resolver=resolver)
     await asyncio.to_thread(files.replace_in_place, _file(networks, record, "resolv.conf"), text)

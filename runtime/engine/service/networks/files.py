@@ -10,7 +10,7 @@ from runtime.docker_syntax import extra_hosts as lines
 from runtime.engine.errors import BadParameterError, refusing
 from runtime.engine.service.model.record import ContainerRecord
 from runtime.engine.service.model.request import HostConfig
-from runtime.engine.service.networks.state import Attached
+from runtime.engine.service.networks.live_network import Attached
 from runtime.network import resolvconf
 from runtime.network.container_netns import RESOLVER
 from runtime.network.resolvconf import ResolvConf

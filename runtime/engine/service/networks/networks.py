@@ -16,8 +16,8 @@ from runtime.engine.service.networks import files
 from runtime.engine.service.networks.changes import connect, disconnect, disconnect_gone, link
 from runtime.engine.service.networks.create import make_record, without_bridge
 from runtime.engine.service.networks.default_bridge import bridge_record
+from runtime.engine.service.networks.live_network import Attached, LiveNetwork, interfaces, is_bridge, way_out
 from runtime.engine.service.networks.query import find, prunable, selected
-from runtime.engine.service.networks.state import Attached, Net, interfaces, is_bridge, way_out
 from runtime.engine.service.networks.table import NetworkTable
 from runtime.engine.service.rules import namespace_modes, old_links
 from runtime.engine.service.rules.network_record import (
@@ -43,7 +43,7 @@ class Networks(NetworkTable):
         """Read networks/*.json; make bridge, host and none at the first time."""
         for record in await asyncio.to_thread(self._store.load):
             try:
-                self.nets[record.id] = Net(record)
+                self.nets[record.id] = LiveNetwork(record)
             except EngineError as error:
                 log.warning("network %s is left out: %s", record.name, error)
         for name in PREDEFINED:
@@ -99,7 +99,7 @@ class Networks(NetworkTable):
         except NotFoundError:
             return ref
 
-    def _net_of(self, name: str, settings: EndpointSettings) -> Net:
+    def _net_of(self, name: str, settings: EndpointSettings) -> LiveNetwork:
         """Return a network of a container's: the same as before, or another of that name. NotFoundError."""
         return self.nets.get(settings.network_id) or find(self.nets, name)
 
@@ -138,7 +138,7 @@ class Networks(NetworkTable):
         if any(net.record.user_defined for net in nets):
             await self.serve_names(record)
 
-    async def _adopt(self, record: ContainerRecord) -> list[Net]:
+    async def _adopt(self, record: ContainerRecord) -> list[LiveNetwork]:
         """Take up a container's places, also one that it was just about to get or to lose."""
         settings = [
             one

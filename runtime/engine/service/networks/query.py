@@ -14,13 +14,13 @@ from runtime.engine.service.model.filters import (
     label_differs,
     label_matches,
 )
-from runtime.engine.service.networks.state import Net
+from runtime.engine.service.networks.live_network import LiveNetwork
 
 _LIST = frozenset({"dangling", "driver", "id", "label", "name", "scope", "type"})
 _PRUNE = frozenset({"label", "label!", "until"})
 
 
-def find(nets: Mapping[str, Net], ref: str) -> Net:
+def find(nets: Mapping[str, LiveNetwork], ref: str) -> LiveNetwork:
     """Return the network of a full id, a name, or the start of an id, tried in this order as docker does.
 
     Raises NotFoundError, or BadParameterError when several fit.
@@ -37,7 +37,7 @@ def find(nets: Mapping[str, Net], ref: str) -> Net:
     return named[0]
 
 
-def selected(nets: Collection[Net], filters: Filters) -> list[Net]:
+def selected(nets: Collection[LiveNetwork], filters: Filters) -> list[LiveNetwork]:
     """Return those that fit all filters, oldest first. Raises BadParameterError."""
     check_filters(filters, _LIST)
     for kind in filters.get("type", ()):
@@ -48,7 +48,7 @@ def selected(nets: Collection[Net], filters: Filters) -> list[Net]:
     return sorted(found, key=lambda net: (net.record.created, net.record.id))
 
 
-def prunable(nets: Iterable[Net], filters: Filters) -> list[Net]:
+def prunable(nets: Iterable[LiveNetwork], filters: Filters) -> list[LiveNetwork]:
     """Return those that match and have no containers. Raises BadParameterError."""
     check_filters(filters, _PRUNE)
     until = _until(filters)
@@ -62,7 +62,7 @@ def prunable(nets: Iterable[Net], filters: Filters) -> list[Net]:
     ]
 
 
-def _fits(net: Net, filters: Filters) -> bool:
+def _fits(net: LiveNetwork, filters: Filters) -> bool:
     record = net.record
     kinds, scopes, drivers = filters.get("type"), filters.get("scope"), filters.get("driver")
     return (
@@ -75,7 +75,7 @@ def _fits(net: Net, filters: Filters) -> bool:
     )
 
 
-def _is_dangling(net: Net) -> bool:
+def _is_dangling(net: LiveNetwork) -> bool:
     return not net.record.predefined and not net.attached
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from runtime.engine.service.model.request import HostConfig
-from runtime.engine.service.networks.state import Attached, Net
+from runtime.engine.service.networks.live_network import Attached, LiveNetwork
 from runtime.network import resolvconf
 
 
 class ContainerNames:
     """A runtime.network.dns.Lookup. host: with the daemon's servers; nets: those the container is on now."""
 
-    def __init__(self, container: str, host: HostConfig, nets: Callable[[], Iterable[Net]]) -> None:
+    def __init__(self, container: str, host: HostConfig, nets: Callable[[], Iterable[LiveNetwork]]) -> None:
         self._id = container
         self._dns = tuple(host.dns or ())
         self._mode = host.network_mode
@@ -32,7 +32,7 @@ class ContainerNames:
             return None
         return list(dict.fromkeys(address for one in found for address in one.addresses))
 
-    def _linked(self, net: Net, name: str) -> Sequence[Attached]:
+    def _linked(self, net: LiveNetwork, name: str) -> Sequence[Attached]:
         own = net.attached.get(self._id)
         if own is None:
             return ()
@@ -54,5 +54,5 @@ class ContainerNames:
             return ()
         return self._dns or resolvconf.read_host().servers
 
-    def _own(self) -> list[Net]:
+    def _own(self) -> list[LiveNetwork]:
         return [net for net in self._nets() if net.record.user_defined]

@@ -10,8 +10,8 @@ from runtime.engine.errors import NotFoundError
 from runtime.engine.service.model.record import ContainerRecord
 from runtime.engine.service.networks import files
 from runtime.engine.service.networks.create import renumbered
+from runtime.engine.service.networks.live_network import LiveNetwork, is_bridge
 from runtime.engine.service.networks.resolution import ContainerNames
-from runtime.engine.service.networks.state import Net, is_bridge
 from runtime.engine.service.rules.network_record import NetworkRecord, NetworkStore
 from runtime.network import resolvconf
 from runtime.network.host import subnet_lock
@@ -30,7 +30,7 @@ class NetworkTable:
 
     def __init__(self, core: Core) -> None:
         self.core = core
-        self.nets: dict[str, Net] = {}
+        self.nets: dict[str, LiveNetwork] = {}
         self._store = NetworkStore(core.root / "networks")
         self._servers: dict[str, NameServer] = {}
         self._up: set[str] = set()
@@ -40,13 +40,13 @@ class NetworkTable:
     def _records(self) -> list[NetworkRecord]:
         return [net.record for net in self.nets.values()]
 
-    async def _keep(self, record: NetworkRecord) -> Net:
-        net = Net(record)
+    async def _keep(self, record: NetworkRecord) -> LiveNetwork:
+        net = LiveNetwork(record)
         await asyncio.to_thread(self._store.save, record)
         self.nets[record.id] = net
         return net
 
-    async def bring_up(self, net: Net) -> None:
+    async def bring_up(self, net: LiveNetwork) -> None:
         """Have a network's bridge made, unless this spawner has it. NotFoundError when it was removed."""
         if self._spawner is not self.core.spawner:
             self._spawner = self.core.spawner
@@ -55,11 +55,11 @@ class NetworkTable:
             async with self._making:
                 await self._make_bridge(net)
 
-    def _require(self, net: Net) -> None:
+    def _require(self, net: LiveNetwork) -> None:
         if self.nets.get(net.record.id) is not net:
             raise NotFoundError(f"network {net.record.name} not found")
 
-    async def _make_bridge(self, net: Net) -> None:
+    async def _make_bridge(self, net: LiveNetwork) -> None:
         self._require(net)
         async with subnet_lock.held_in_loop():
             if not (net.record.configured or net.attached or has_link(net.record.link)):
@@ -67,7 +67,7 @@ class NetworkTable:
             await self.core.spawner.network_up(net.record.spec())
         self._up.add(net.record.id)
 
-    async def _choose_again(self, net: Net) -> None:
+    async def _choose_again(self, net: LiveNetwork) -> None:
         """Choose a network's subnets again, if they were chosen and the host has a route there by now.
 
         Other daemons choose from the same list, and all have the network bridge, which is made at first need.
@@ -97,11 +97,11 @@ class NetworkTable:
         host = self.core.settings.at_start(record.host_config)
         return files.resolv_conf(host, resolvconf.read_host(), resolver=resolver)
 
-    def nets_of(self, container: str) -> list[Net]:
+    def nets_of(self, container: str) -> list[LiveNetwork]:
         """Return the networks a container is on now."""
         return [net for net in self.nets.values() if container in net.attached]
 
-    def publish(self, net: Net, action: str, container: str = "") -> None:
+    def publish(self, net: LiveNetwork, action: str, container: str = "") -> None:
         """Publish an event of a network."""
         attributes = {"name": net.record.name, "type": net.record.driver}
         if container:

@@ -10,7 +10,7 @@ import pytest
 from runtime.engine.errors import EngineError
 from runtime.engine.service.networks.create import renumbered
 from runtime.engine.service.networks.default_bridge import bridge_record
-from runtime.engine.service.networks.state import Net, interfaces
+from runtime.engine.service.networks.live_network import Net, interfaces
 from runtime.engine.service.rules.network_record import IpamPool, NetworkRecord
 from runtime.engine.service.rules.settings import AddressPool, BridgeSettings, Settings
 

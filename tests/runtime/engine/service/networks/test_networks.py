@@ -18,10 +18,10 @@ from runtime.engine.errors import (
     NotFoundError,
 )
 from runtime.engine.service.model.request import EndpointSettings, IpamConfig, NetworkingConfig, PortBinding
+from runtime.engine.service.networks.live_network import at_rest
 from runtime.engine.service.networks.networks import Networks
 from runtime.engine.service.networks.query import find
 from runtime.engine.service.networks.resolution import ContainerNames
-from runtime.engine.service.networks.state import at_rest
 from runtime.engine.service.rules.network_record import Ipam, IpamPool, NetworkCreate
 from runtime.engine.service.rules.ports import ports_of
 from runtime.engine.spawner.protocol import Endpoint, Link, Linked, NetworkSpec

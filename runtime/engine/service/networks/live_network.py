@@ -36,7 +36,7 @@ class Attached(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(address for address in both if address)
 
 
-class Net:
+class LiveNetwork:
     """A network and the containers on it. Used in the loop only."""
 
     def __init__(self, record: NetworkRecord) -> None:
@@ -230,12 +230,12 @@ def _is_of_family(text: str, version: int) -> bool:
     return address.version == version and not address.is_unspecified and not mapped
 
 
-def is_bridge(net: Net) -> bool:
+def is_bridge(net: LiveNetwork) -> bool:
     """Say whether a network has a bridge, and is not the host's network or none."""
     return net.record.driver == "bridge"
 
 
-def interfaces(nets: Iterable[Net]) -> list[str]:
+def interfaces(nets: Iterable[LiveNetwork]) -> list[str]:
     """Name a container's interfaces on its networks, from 0 on for each prefix."""
     count: Counter[str] = Counter()
     found = []
@@ -246,7 +246,7 @@ def interfaces(nets: Iterable[Net]) -> list[str]:
     return found
 
 
-def way_out(nets: Iterable[Net]) -> Net | None:
+def way_out(nets: Iterable[LiveNetwork]) -> LiveNetwork | None:
     """Return the network of a container's default route: as in docker, the first by name.
 
     An internal one is only taken when there is no other.
