@@ -71,7 +71,7 @@ def test_a_health_check() -> None:
     ("line", "said"),
     [("RUN x", "not a valid change command"), ("EXPOSE x", "invalid containerPort: x"),
      ("EXPOSE 70000", "invalid containerPort"), ("VOLUME []", "at least one argument"),
-     ("HEALTHCHECK --interval=1 CMD x", "not of the form"),
+     ("HEALTHCHECK --interval=1 CMD x", "missing unit in duration"),
      ("HEALTHCHECK --interval=1us CMD x", "less than 1ms"),
      ("HEALTHCHECK --retries=x CMD x", "must be at least"), ("STOPSIGNAL NONSENSE", "invalid signal"),
      ("WORKDIR $nothing", "cannot normalize nothing")],

@@ -10,7 +10,7 @@ import pytest
 from runtime.engine.errors import EngineError
 from runtime.engine.service.networks.create import renumbered
 from runtime.engine.service.networks.default_bridge import bridge_record
-from runtime.engine.service.networks.live_network import Net, interfaces
+from runtime.engine.service.networks.live_network import LiveNetwork, interfaces
 from runtime.engine.service.rules.network_record import IpamPool, NetworkRecord
 from runtime.engine.service.rules.settings import AddressPool, BridgeSettings, Settings
 
@@ -95,7 +95,7 @@ def test_what_cannot_be_is_told_at_the_start(bridge: BridgeSettings, words: str)
 def test_interfaces_are_numbered_for_each_prefix():
     prefixes = ("", "lan", "", "lan")
     nets = [
-        Net(
+        LiveNetwork(
             NetworkRecord(
                 id=str(number) * 64,
                 name="n",
