@@ -245,7 +245,7 @@ def _forget(poll: "Any", fd: int) -> None:
 
 
 def _matcher(keys: str) -> "KeyMatcher":
-    """Return the matcher of the detach keys, which flags.detach_keys has checked."""
+    """Return the matcher of the detach keys, which flag_values has checked."""
     from runtime.docker_syntax.detach_keys import KeyMatcher, parse
 
     return KeyMatcher(parse(keys))

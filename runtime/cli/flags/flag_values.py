@@ -1,7 +1,12 @@
 """Values of flags (sizes, times, labels, limits, …) → the API's forms. CliError (125) names the flag."""
 
+from runtime.cli.connection.endpoint import docker_text
 from runtime.cli.errors import misuse
 from runtime.docker_syntax import MalformedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runtime.cli.flags.parser import Arguments
 
 
 def size(flag: str, text: str) -> int:
@@ -105,3 +110,20 @@ def extra_host(text: str) -> str:
         return ":".join(extra_hosts.parse(text))
     except MalformedError as error:
         raise misuse("--add-host", text, f"{error}; write NAME:IP") from None
+
+
+def choose_detach_keys(args: "Arguments", *, terminal: bool) -> None:
+    """Check --detach-keys. At a terminal, without that flag, use those of docker's config.json for it."""
+    _check_keys("--detach-keys", args.text("detach-keys"))
+    if terminal and not args.given("detach-keys") and (keys := docker_text("detachKeys")):
+        _check_keys("detachKeys in docker's config.json", keys)
+        args.add("detach-keys", keys)
+
+
+def _check_keys(source: str, keys: str) -> None:
+    from runtime.docker_syntax import detach_keys
+
+    try:
+        detach_keys.parse(keys)
+    except MalformedError:
+        raise misuse(source, keys, "write keys as in ctrl-p,ctrl-q") from None

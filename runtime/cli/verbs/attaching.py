@@ -8,7 +8,7 @@ from runtime.cli.connection.attach_stream import AttachStream
 from runtime.cli.connection.http import quote
 from runtime.cli.connection.session import serve
 from runtime.cli.errors import CliError, DaemonError
-from runtime.cli.flags import detach_keys
+from runtime.cli.flags import flag_values
 from runtime.cli.flags.parser import Verb
 from runtime.cli.flags.run_flags import environment
 from runtime.cli.verbs import batch, docker_run
@@ -48,7 +48,7 @@ def _attached(client: Client, args: Arguments, found: dict[str, Any], *, stdin: 
     """Attach to a container, start it if `begin`, and serve it to its end."""
     container, tty = found["Id"], bool(found["Config"].get("Tty"))
     _need_terminal(stdin, tty)
-    detach_keys.choose(args, terminal=stdin and tty)
+    flag_values.choose_detach_keys(args, terminal=stdin and tty)
     keys = args.text("detach-keys")
     waiting = docker_run.Waiting(client, container, _until(found, begin))
     query = {"stream": True, "stdin": stdin, "stdout": True, "stderr": True, "detachKeys": keys or None}
@@ -84,7 +84,7 @@ def execute(client: Client, args: Arguments) -> int:
     detach, tty = args.on("detach"), args.on("tty")
     stdin = args.on("interactive") and not detach
     _need_terminal(stdin, tty)
-    detach_keys.choose(args, terminal=stdin and tty)
+    flag_values.choose_detach_keys(args, terminal=stdin and tty)
     made = client.post(f"/containers/{quote(args.words[0])}/exec", body=_exec_body(args, stdin, detach))
     path = f"/exec/{made['Id']}"
     if detach:

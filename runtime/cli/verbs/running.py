@@ -94,9 +94,9 @@ def _prepare(args: "Arguments", detach: bool, *, joins: bool) -> "dict[str, Any]
     if terminal and not _is_terminal(0):
         raise CliError("the input device is not a TTY; leave out -t, or run nn in a terminal", 1)
     if terminal or args.given("detach-keys"):
-        from runtime.cli.flags import detach_keys
+        from runtime.cli.flags import flag_values
 
-        detach_keys.choose(args, terminal=terminal)
+        flag_values.choose_detach_keys(args, terminal=terminal)
     path = args.text("cidfile")
     if path and _exists(path):
         raise CliError(f"--cidfile {path}: the file exists; remove it, or name another")

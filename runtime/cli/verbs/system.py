@@ -8,6 +8,7 @@ import sys
 from runtime.cli import packages
 from runtime.cli.connection import jsontext
 from runtime.cli.connection.client import filters
+from runtime.cli.connection.http import PIECE
 from runtime.cli.errors import CliError, DaemonError
 from runtime.cli.flags import times
 from runtime.cli.flags.parser import FILTER, JSON, Verb
@@ -272,10 +273,24 @@ def event_line(event: dict[str, Any]) -> str:
 
 
 def dial(client: Client, _options: Arguments) -> int:
-    """Join stdin and stdout to the daemon's socket until it ends."""
-    from runtime.cli.connection.relay import relay
+    """Join stdin and stdout to the daemon's socket until it ends; the end of stdin ends our half of it."""
+    import threading
 
-    relay(client.connect().sock)
+    from runtime.cli.connection.session import receive, write
+
+    sock = client.connect().sock
+
+    def send() -> None:
+        try:
+            while data := posix.read(0, PIECE):
+                sock.sendall(data)
+            sock.shutdown(1)
+        except OSError:
+            pass  # the other direction sees the end
+
+    threading.Thread(target=send, daemon=True).start()
+    while data := receive(sock):
+        write(1, data)
     return 0
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from runtime.cli.errors import CliError
-from runtime.cli.flags import detach_keys
+from runtime.cli.flags import flag_values
 from runtime.cli.flags.parser import Arguments
 from runtime.docker_syntax.frames import RESIZE, SIGNAL, STDERR, STDIN, STDOUT, frame
 from tests.runtime.cli.nn_process import LINE, call, environment
@@ -307,7 +307,7 @@ def test_keys_of_no_known_form_are_refused():
     options = Arguments()
     options.add("detach-keys", "ctrl-")
     with pytest.raises(CliError, match="write keys as in"):
-        detach_keys.choose(options, terminal=False)
+        flag_values.choose_detach_keys(options, terminal=False)
 
 
 # ---- daemons that are not ours ---------------------------------------------------------------------------
