@@ -1,7 +1,7 @@
 """Join our standard streams to a program: its output to ours; our input, signals and window size to it.
 
-A Link is the connection to the program (run_exchange.py, attach_stream.py). Our input is read only when the
-link can take more, so that a program that does not read its input fills no memory here.
+A ProgramLink is a connection to a program (run_exchange.py, attach_stream.py). Our input is read only when it
+can take more, so that a program that does not read its input fills no memory here.
 """
 
 import posix
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from runtime.docker_syntax.detach_keys import KeyMatcher
 
-    class Link(Protocol):
+    class ProgramLink(Protocol):
         """A connection to a program. sock: blocking. rest: bytes that came with the answer's head.
 
         signals: whether the program can be sent signals.
@@ -64,7 +64,7 @@ class DetachedError(Exception):
     """The program keeps running without us: the detach keys, a closed terminal, or the end of all it gets."""
 
 
-def serve(link: "Link", *, stdin: bool, tty: bool, keys: str = "", proxy: bool = True) -> bool:
+def serve(link: "ProgramLink", *, stdin: bool, tty: bool, keys: str = "", proxy: bool = True) -> bool:
     """Serve a link to its end, see StdioSession; False when the keys left the program running."""
     try:
         with StdioSession(link, stdin=stdin, tty=tty, keys=keys, proxy=proxy and link.signals) as session:
@@ -86,7 +86,9 @@ class StdioSession:
     pass signals on.
     """
 
-    def __init__(self, link: "Link", *, stdin: bool, tty: bool, keys: str = "", proxy: bool = True) -> None:
+    def __init__(
+        self, link: "ProgramLink", *, stdin: bool, tty: bool, keys: str = "", proxy: bool = True
+    ) -> None:
         self._link = link
         self._stdin = stdin
         self._tty = tty

@@ -6,7 +6,7 @@ from runtime.docker_syntax import MalformedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runtime.cli.flags.parser import Arguments
+    from runtime.cli.flags.parser import CommandLine
 
 
 def size(flag: str, text: str) -> int:
@@ -112,7 +112,7 @@ def extra_host(text: str) -> str:
         raise misuse("--add-host", text, f"{error}; write NAME:IP") from None
 
 
-def choose_detach_keys(args: "Arguments", *, terminal: bool) -> None:
+def choose_detach_keys(args: "CommandLine", *, terminal: bool) -> None:
     """Check --detach-keys. At a terminal, without that flag, use those of docker's config.json for it."""
     _check_keys("--detach-keys", args.text("detach-keys"))
     if terminal and not args.given("detach-keys") and (keys := docker_text("detachKeys")):

@@ -40,7 +40,7 @@ JSON: Flag = ("json", "", "bool", "", "the API's documents, as a JSON array")
 FORCE: Flag = ("force", "f", "bool", "", "do not ask")
 
 
-class Arguments:
+class CommandLine:
     """A parsed command line: flags by their key, and the other words."""
 
     __slots__ = ("_found", "words")
@@ -89,7 +89,7 @@ class Verb:
 
     def __init__(
         self,
-        act: "Callable[[Client, Arguments], int]",
+        act: "Callable[[Client, CommandLine], int]",
         usage: str,
         flags: tuple[Flag, ...] = (),
         *,
@@ -113,10 +113,10 @@ class HelpAskedError(Exception):
     """`--help` was given."""
 
 
-def parse(name: str, verb: Verb, words: "Sequence[str]") -> Arguments:
+def parse(name: str, verb: Verb, words: "Sequence[str]") -> CommandLine:
     """Parse the words of a verb. CliError (125) for wrong flags, HelpAskedError for --help."""
     if verb.raw:
-        args = Arguments()
+        args = CommandLine()
         args.words = list(words)
         return args
     args = parse_flags(name, verb.flags, words, program=verb.program)
@@ -129,10 +129,10 @@ def parse(name: str, verb: Verb, words: "Sequence[str]") -> Arguments:
     return args
 
 
-def parse_flags(name: str, flags: tuple[Flag, ...], words: "Sequence[str]", *, program: bool) -> Arguments:
+def parse_flags(name: str, flags: tuple[Flag, ...], words: "Sequence[str]", *, program: bool) -> CommandLine:
     """Parse flags; program: only up to the first word that is not a flag."""
     long, short = _by_name(flags)
-    args = Arguments()
+    args = CommandLine()
     at = 0
     while at < len(words):
         word = words[at]
@@ -159,7 +159,7 @@ def _by_name(flags: tuple[Flag, ...]) -> tuple[dict[str, Flag], dict[str, Flag]]
 
 
 def _letters(
-    name: str, args: Arguments, short: dict[str, Flag], word: str, words: "Sequence[str]", at: int
+    name: str, args: CommandLine, short: dict[str, Flag], word: str, words: "Sequence[str]", at: int
 ) -> int:
     """Parse `-it`, `-p80:80`, `-p 80:80`, `-i=false`."""
     place = 1
@@ -179,7 +179,7 @@ def _letters(
 
 def _take(
     name: str,
-    args: Arguments,
+    args: CommandLine,
     flag: "Flag | None",
     shown: str,
     value: "str | None",

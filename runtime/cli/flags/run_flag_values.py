@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from runtime.cli.flags.parser import Arguments
+    from runtime.cli.flags.parser import CommandLine
 
 _SIZES = {
     "memory": "Memory",
@@ -25,7 +25,7 @@ _RATES = {
 }
 
 
-def apply(args: "Arguments", config: "dict[str, Any]", host: "dict[str, Any]") -> None:
+def apply(args: "CommandLine", config: "dict[str, Any]", host: "dict[str, Any]") -> None:
     """Add all of them to the two parts of the body."""
     for key, name in _SIZES.items():
         if args.given(key):
@@ -43,7 +43,7 @@ def apply(args: "Arguments", config: "dict[str, Any]", host: "dict[str, Any]") -
         config["Healthcheck"] = health(args)
 
 
-def _program(args: "Arguments", config: "dict[str, Any]") -> None:
+def _program(args: "CommandLine", config: "dict[str, Any]") -> None:
     if args.given("entrypoint"):
         config["Entrypoint"] = [args.text("entrypoint")]
     if args.given("label") or args.given("label-file"):
@@ -52,7 +52,7 @@ def _program(args: "Arguments", config: "dict[str, Any]") -> None:
         config["StopTimeout"] = args.number("stop-timeout")
 
 
-def _storage(args: "Arguments", config: "dict[str, Any]", host: "dict[str, Any]") -> None:
+def _storage(args: "CommandLine", config: "dict[str, Any]", host: "dict[str, Any]") -> None:
     if args.given("volume"):
         host["Binds"], anonymous = mounts.volumes(args.many("volume"))
         if anonymous:
@@ -70,7 +70,7 @@ def _storage(args: "Arguments", config: "dict[str, Any]", host: "dict[str, Any]"
         }
 
 
-def _limits(args: "Arguments", host: "dict[str, Any]") -> None:
+def _limits(args: "CommandLine", host: "dict[str, Any]") -> None:
     if args.given("memory-swappiness"):
         host["MemorySwappiness"] = value = args.number("memory-swappiness") or 0
         if not -1 <= value <= 100:
@@ -126,7 +126,7 @@ def gpus(text: str) -> "dict[str, Any]":
     return asked
 
 
-def _ports(args: "Arguments", config: "dict[str, Any]", host: "dict[str, Any]") -> None:
+def _ports(args: "CommandLine", config: "dict[str, Any]", host: "dict[str, Any]") -> None:
     if not args.given("publish") and not args.given("expose"):
         return
     from runtime.cli.flags import ports
@@ -137,7 +137,7 @@ def _ports(args: "Arguments", config: "dict[str, Any]", host: "dict[str, Any]") 
         host["PortBindings"] = bindings
 
 
-def _security(args: "Arguments", host: "dict[str, Any]") -> None:
+def _security(args: "CommandLine", host: "dict[str, Any]") -> None:
     given = []
     for text in args.many("security-opt"):
         name, _, value = text.replace(":", "=", 1).partition("=") if "=" not in text else text.partition("=")
@@ -164,7 +164,7 @@ def _profile(path: str) -> str:
         ) from error
 
 
-def _network(args: "Arguments", config: "dict[str, Any]", host: "dict[str, Any]") -> None:
+def _network(args: "CommandLine", config: "dict[str, Any]", host: "dict[str, Any]") -> None:
     if args.given("link"):
         host["Links"] = [text if ":" in text else f"{text}:{text}" for text in args.many("link")]
     if args.given("add-host"):
@@ -181,7 +181,7 @@ def _network(args: "Arguments", config: "dict[str, Any]", host: "dict[str, Any]"
         config["NetworkingConfig"] = {"EndpointsConfig": dict(asked)}
 
 
-def _endpoint(args: "Arguments") -> "dict[str, Any]":
+def _endpoint(args: "CommandLine") -> "dict[str, Any]":
     found: dict[str, Any] = {}
     if args.given("network-alias"):
         found["Aliases"] = args.many("network-alias")
@@ -240,7 +240,7 @@ def network(text: str) -> "tuple[str, dict[str, Any]]":
     return name, settings
 
 
-def health(args: "Arguments") -> "dict[str, Any]":
+def health(args: "CommandLine") -> "dict[str, Any]":
     """`--health-…` → the API's form."""
     if args.on("no-healthcheck"):
         if any(key.startswith("health-") for key in args):

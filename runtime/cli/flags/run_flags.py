@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from runtime.cli.flags.parser import Arguments, Flag
+    from runtime.cli.flags.parser import CommandLine, Flag
 
 CREATE: "tuple[Flag, ...]" = (
     ("add-host", "", "many", "NAME:IP", "add a line to /etc/hosts"),
@@ -189,7 +189,7 @@ _HOST_MANY = {
 }
 
 
-def body(args: "Arguments", *, detach: bool = False) -> "dict[str, Any]":
+def body(args: "CommandLine", *, detach: bool = False) -> "dict[str, Any]":
     """Return the body. args.words: image, then command. CliError for flags that exclude each other."""
     config: dict[str, Any] = {"Image": args.words[0]}
     host: dict[str, Any] = {}
@@ -231,7 +231,7 @@ def _is_name(networks: list[str]) -> bool:
     return len(networks) == 1 and "=" not in networks[0]
 
 
-def _streams(args: "Arguments", config: "dict[str, Any]", host: "dict[str, Any]", detach: bool) -> None:
+def _streams(args: "CommandLine", config: "dict[str, Any]", host: "dict[str, Any]", detach: bool) -> None:
     """Set what is attached and whether input stays open, as docker does."""
     config["Tty"] = tty = args.on("tty")
     config["OpenStdin"] = args.on("interactive")
@@ -252,7 +252,7 @@ def _streams(args: "Arguments", config: "dict[str, Any]", host: "dict[str, Any]"
     config["StdinOnce"] = config["OpenStdin"] and config["AttachStdin"]
 
 
-def environment(args: "Arguments") -> list[str]:
+def environment(args: "CommandLine") -> list[str]:
     """Return the variables of --env-file and --env; those without a value take it from our environment.
 
     Where it has none, a variable of --env-file is left out; one of --env is sent by its name alone, which

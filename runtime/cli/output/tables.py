@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
-    from runtime.cli.flags.parser import Arguments
+    from runtime.cli.flags.parser import CommandLine
 
     Row = Mapping[str, Any]
     """Fields by docker's names. A value that is a function is a method of templates, as in {{.Label "a"}}."""
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _NARROWEST, _BETWEEN = 10, 3
 
 
-def choose_format(args: Arguments, name: str) -> None:
+def choose_format(args: CommandLine, name: str) -> None:
     """Without --format, -q and --json use the format of that name in docker's config.json."""
     if args.on("quiet") or args.on("json") or args.given("format"):
         return
@@ -30,7 +30,7 @@ def choose_format(args: Arguments, name: str) -> None:
 
 
 def show(
-    args: Arguments,
+    args: CommandLine,
     rows: Iterable[Row],
     columns: Sequence[str],
     headings: Mapping[str, str],

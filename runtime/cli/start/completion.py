@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runtime.cli.flags.parser import Arguments, Flag
+    from runtime.cli.flags.parser import CommandLine, Flag
 
 _BASH = """_nn() {
     local IFS=$'\\n' words=("${COMP_WORDS[@]:1:COMP_CWORD}")
@@ -52,7 +52,7 @@ _LISTS = {
 """First word of a verb's usage → which objects are listed."""
 
 
-def completion(_client: Client, args: Arguments) -> int:
+def completion(_client: Client, args: CommandLine) -> int:
     """Print the script for a shell."""
     shell = args.words[0]
     if shell not in SCRIPTS:
@@ -61,7 +61,7 @@ def completion(_client: Client, args: Arguments) -> int:
     return 0
 
 
-def complete(client: Client, args: Arguments) -> int:
+def complete(client: Client, args: CommandLine) -> int:
     """Print the candidates for the last word, one a line. Errors print nothing, since a shell reads this."""
     try:
         words = args.words or [""]
@@ -100,7 +100,7 @@ def candidates(client: Client, before: list[str], last: str) -> Iterator[str]:
     yield from _objects(client, index.SHORT.get(name, name), verb)
 
 
-def _globals(before: list[str]) -> Arguments:
+def _globals(before: list[str]) -> CommandLine:
     """Parse the flags before the verb; words: from the verb on."""
     return parser.parse_flags("", GLOBAL, before, program=True)
 

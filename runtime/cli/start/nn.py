@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Arguments, Verb
+    from runtime.cli.flags.parser import CommandLine, Verb
 
 
 def main(argv: "Sequence[str] | None" = None) -> int:
@@ -75,7 +75,7 @@ def _run(words: list[str]) -> int:
     return _act("run", RUN, words, Client(endpoint or find, sock))
 
 
-def _perform(name: str, words: list[str], given: "Arguments", *, local: bool) -> int:
+def _perform(name: str, words: list[str], given: "CommandLine", *, local: bool) -> int:
     """Run one verb."""
     from runtime.cli.connection.client import Client, find
     from runtime.cli.start import index
@@ -89,7 +89,7 @@ def _perform(name: str, words: list[str], given: "Arguments", *, local: bool) ->
     return _act(name, index.load(name), words, client)
 
 
-def _perform_locally(name: str, words: list[str], given: "Arguments") -> int:
+def _perform_locally(name: str, words: list[str], given: "CommandLine") -> int:
     """Run one verb with a private daemon, which starts at the verb's first request."""
     if given.given("host") or given.given("context"):
         raise CliError("use either --local, or -H or -c: each names a daemon")
@@ -115,7 +115,7 @@ def _act(name: str, verb: "Verb", words: list[str], client: "Client") -> int:
     return status
 
 
-def _tls(given: "Arguments") -> "dict[str, str]":
+def _tls(given: "CommandLine") -> "dict[str, str]":
     """Return what the global flags set of TLS, by DaemonEndpoint's fields."""
     names = {"tlscacert": "ca", "tlscert": "cert", "tlskey": "key"}
     found = {field: given.text(name) for name, field in names.items() if given.given(name)}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Arguments, Flag
+    from runtime.cli.flags.parser import CommandLine, Flag
 
 _KEYS: Flag = ("detach-keys", "", "text", "KEYS", "keys to detach, as in ctrl-p,ctrl-q")
 _PROXY: Flag = ("sig-proxy", "", "bool", "", "pass signals on (on by default)")
@@ -29,7 +29,7 @@ def _need_terminal(stdin: bool, tty: bool) -> None:
         raise CliError("the input device is not a TTY; leave out -t, or run nn in a terminal", 1)
 
 
-def attach(client: Client, args: Arguments) -> int:
+def attach(client: Client, args: CommandLine) -> int:
     """Join a running container; return its exit status if it ends meanwhile, else 0."""
     name = args.words[0]
     found = client.get(f"/containers/{quote(name)}/json")
@@ -44,7 +44,7 @@ def attach(client: Client, args: Arguments) -> int:
     return _attached(client, args, found, stdin=stdin, begin=False)
 
 
-def _attached(client: Client, args: Arguments, found: dict[str, Any], *, stdin: bool, begin: bool) -> int:
+def _attached(client: Client, args: CommandLine, found: dict[str, Any], *, stdin: bool, begin: bool) -> int:
     """Attach to a container, start it if `begin`, and serve it to its end."""
     container, tty = found["Id"], bool(found["Config"].get("Tty"))
     _need_terminal(stdin, tty)
@@ -66,7 +66,7 @@ def _until(found: dict[str, Any], begin: bool) -> str:
     return "removed" if found.get("HostConfig", {}).get("AutoRemove") else "next-exit"
 
 
-def start(client: Client, args: Arguments) -> int:
+def start(client: Client, args: CommandLine) -> int:
     """Start containers; with -a or -i, one and attached."""
     if args.on("attach") or args.on("interactive"):
         if len(args.words) != 1:
@@ -79,7 +79,7 @@ def start(client: Client, args: Arguments) -> int:
     return batch.in_order(args.words, lambda name: client.post(f"/containers/{quote(name)}/start"))
 
 
-def execute(client: Client, args: Arguments) -> int:
+def execute(client: Client, args: CommandLine) -> int:
     """Run a program in a running container; return its exit status."""
     detach, tty = args.on("detach"), args.on("tty")
     stdin = args.on("interactive") and not detach
@@ -107,7 +107,7 @@ def execute(client: Client, args: Arguments) -> int:
     return int(client.get(path + "/json")["ExitCode"] or 0)
 
 
-def _exec_body(args: Arguments, stdin: bool, detach: bool) -> dict[str, Any]:
+def _exec_body(args: CommandLine, stdin: bool, detach: bool) -> dict[str, Any]:
     body: dict[str, Any] = {
         "AttachStdin": stdin,
         "AttachStdout": not detach,

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
 
     from runtime.cli.connection.client import Client, Query
-    from runtime.cli.flags.parser import Arguments, Flag
+    from runtime.cli.flags.parser import CommandLine, Flag
 
 
-def build(client: Client, args: Arguments) -> int:
+def build(client: Client, args: CommandLine) -> int:
     """Build an image; print the steps' output, with -q only the image's id."""
     context, file = args.words[0], args.text("file")
     query = _query(args)
@@ -52,7 +52,7 @@ def build(client: Client, args: Arguments) -> int:
 
 
 def _send(
-    client: Client, args: Arguments, query: Query, body: Iterator[bytes] | None, dockerfile: str
+    client: Client, args: CommandLine, query: Query, body: Iterator[bytes] | None, dockerfile: str
 ) -> int:
     """Send a context and the Dockerfile's name in it; show the build."""
     query["dockerfile"] = dockerfile or None
@@ -90,7 +90,7 @@ def _identity_of(lines: Iterator[progress.Message]) -> Iterator[progress.Message
         yield {"aux": {"ID": text}} if text.startswith("sha256:") else line
 
 
-def _finish(args: Arguments, extras: list[progress.Message]) -> int:
+def _finish(args: CommandLine, extras: list[progress.Message]) -> int:
     ids = [one["aux"]["ID"] for one in extras if isinstance(one["aux"], dict) and one["aux"].get("ID")]
     if args.on("quiet") and ids:
         print(ids[-1])
@@ -99,7 +99,7 @@ def _finish(args: Arguments, extras: list[progress.Message]) -> int:
     return 0
 
 
-def _write_id(args: Arguments, identity: str) -> None:
+def _write_id(args: CommandLine, identity: str) -> None:
     """Write the image's id to --iidfile; for "" remove the file, so that a failed build leaves no old id."""
     path = Path(args.text("iidfile"))
     try:
@@ -111,7 +111,7 @@ def _write_id(args: Arguments, identity: str) -> None:
         raise CliError(f"--iidfile {path}: {error.strerror}", 1) from error
 
 
-def _query(args: Arguments) -> Query:
+def _query(args: CommandLine) -> Query:
     """Flags → the query of `POST /build`."""
     arguments: dict[str, Any] = {}
     for text in args.many("build-arg"):

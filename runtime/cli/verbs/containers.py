@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Query
-    from runtime.cli.flags.parser import Arguments, Flag
+    from runtime.cli.flags.parser import CommandLine, Flag
 
 _CHANGES = ("C", "A", "D")
 _NUMBERS = {
@@ -36,14 +36,14 @@ _SIZES = {"memory": "Memory", "memory-reservation": "MemoryReservation", "memory
 _TEXTS = {"cpuset-cpus": "CpusetCpus", "cpuset-mems": "CpusetMems"}
 
 
-def rename(client: Client, args: Arguments) -> int:
+def rename(client: Client, args: CommandLine) -> int:
     """Give a container another name."""
     old, new = args.words
     client.post(f"/containers/{quote(old)}/rename", {"name": new})
     return 0
 
 
-def port(client: Client, args: Arguments) -> int:
+def port(client: Client, args: CommandLine) -> int:
     """List a container's published ports, or where one is published."""
     name, *asked = args.words
     found = client.get(f"/containers/{quote(name)}/json")
@@ -74,7 +74,7 @@ def _address(place: dict[str, str]) -> str:
     return f"{f'[{host}]' if ':' in host else host}:{place['HostPort']}"
 
 
-def top(client: Client, args: Arguments) -> int:
+def top(client: Client, args: CommandLine) -> int:
     """List a container's processes."""
     name, *arguments = args.words
     query = {"ps_args": " ".join(arguments) or None}
@@ -85,7 +85,7 @@ def top(client: Client, args: Arguments) -> int:
     return 0
 
 
-def diff(client: Client, args: Arguments) -> int:
+def diff(client: Client, args: CommandLine) -> int:
     """List the files that a container changed: C changed, A added, D deleted."""
     found = client.get(f"/containers/{quote(args.words[0])}/changes") or []
     if args.on("json"):
@@ -98,7 +98,7 @@ def diff(client: Client, args: Arguments) -> int:
 # ---- logs ------------------------------------------------------------------------------------------------
 
 
-def logs(client: Client, args: Arguments) -> int:
+def logs(client: Client, args: CommandLine) -> int:
     """Show a container's output, its standard error on ours."""
     name = args.words[0]
     query: Query = {
@@ -135,7 +135,7 @@ def _framed(client: Client, name: str, kind: str) -> bool:
 # ---- update ----------------------------------------------------------------------------------------------
 
 
-def update_body(args: Arguments) -> dict[str, Any]:
+def update_body(args: CommandLine) -> dict[str, Any]:
     """Flags → the body of `POST /containers/ID/update`; only given ones."""
     found: dict[str, Any] = {name: args.number(key) for key, name in _NUMBERS.items() if args.given(key)}
     found |= {name: args.text(key) for key, name in _TEXTS.items() if args.given(key)}
@@ -149,7 +149,7 @@ def update_body(args: Arguments) -> dict[str, Any]:
     return found
 
 
-def update(client: Client, args: Arguments) -> int:
+def update(client: Client, args: CommandLine) -> int:
     """Change limits of containers."""
     asked = update_body(args)
     if not asked:

@@ -16,12 +16,12 @@ from runtime.cli.verbs import batch
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Arguments, Flag
+    from runtime.cli.flags.parser import CommandLine, Flag
 
 _FIELDS = "write host=ADDRESS[,ca=FILE,cert=FILE,key=FILE,skip-tls-verify=true], or from=CONTEXT"
 
 
-def create(_client: Client, args: Arguments) -> int:
+def create(_client: Client, args: CommandLine) -> int:
     """Store a daemon's address under a name."""
     name = check_name(args.words[0])
     if name == "default" or name in stored():
@@ -31,7 +31,7 @@ def create(_client: Client, args: Arguments) -> int:
     return 0
 
 
-def update(_client: Client, args: Arguments) -> int:
+def update(_client: Client, args: CommandLine) -> int:
     """Change a context."""
     name = args.words[0]
     if name == "default":
@@ -42,7 +42,7 @@ def update(_client: Client, args: Arguments) -> int:
     return 0
 
 
-def _save(name: str, args: Arguments, old: DaemonContext, files: dict[str, bytes]) -> None:
+def _save(name: str, args: CommandLine, old: DaemonContext, files: dict[str, bytes]) -> None:
     """Store a context: its old settings, changed by the flags."""
     made = DaemonContext(name, old.host, args.text("description", old.description), old.skip_verify)
     source = args.text("from")
@@ -81,7 +81,7 @@ def _read(field: str, path: str) -> bytes:
         raise CliError(f"{field} {path}: {error.strerror}; name a PEM file", 1) from error
 
 
-def ls(_client: Client, args: Arguments) -> int:
+def ls(_client: Client, args: CommandLine) -> int:
     """List contexts; the one in use has a star."""
     used = current()
     found = [load(name) for name in ("default", *stored())]
@@ -106,7 +106,7 @@ def ls(_client: Client, args: Arguments) -> int:
     return tables.show(args, rows, columns, headings, key="Name")
 
 
-def use(_client: Client, args: Arguments) -> int:
+def use(_client: Client, args: CommandLine) -> int:
     """Make a context the one that is used without flags."""
     name = load(args.words[0]).name
     context_store.use(name)
@@ -119,13 +119,13 @@ def use(_client: Client, args: Arguments) -> int:
     return 0
 
 
-def show(_client: Client, _options: Arguments) -> int:
+def show(_client: Client, _options: CommandLine) -> int:
     """Print the name of the context in use."""
     print(current())
     return 0
 
 
-def remove(_client: Client, args: Arguments) -> int:
+def remove(_client: Client, args: CommandLine) -> int:
     """Remove contexts."""
 
     def act(name: str) -> None:
@@ -138,7 +138,7 @@ def remove(_client: Client, args: Arguments) -> int:
     return batch.in_order(args.words, act)
 
 
-def inspect(_client: Client, args: Arguments) -> int:
+def inspect(_client: Client, args: CommandLine) -> int:
     """Show contexts' details; without a name those of the context in use."""
     found = [load(name).document() for name in args.words or [current()]]
     form = args.text("format")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Arguments, Flag
+    from runtime.cli.flags.parser import CommandLine, Flag
 
 _DIRECTORY, _LINK = 1 << 31, 1 << 27  # Go's bits of os.FileMode
 _AS_DIRECTORY = ("/", "/.")
@@ -46,7 +46,7 @@ def place(text: str) -> Place:
     return Place(container, path or "/")
 
 
-def copy(client: Client, args: Arguments) -> int:
+def copy(client: Client, args: CommandLine) -> int:
     """Copy between a container and this host."""
     source, target = (place(word) for word in args.words)
     if source.container and target.container:
@@ -99,7 +99,7 @@ def _followed(client: Client, container: str, path: str) -> str:
 # ---- out of a container --------------------------------------------------------------------------------
 
 
-def _out(client: Client, args: Arguments, source: Place, target: str) -> int:
+def _out(client: Client, args: CommandLine, source: Place, target: str) -> int:
     path = _followed(client, source.container, source.path) if args.on("follow-link") else source.path
     answer = client.open("GET", _archive(source.container), {"path": path})
     if target == "-":
@@ -110,7 +110,7 @@ def _out(client: Client, args: Arguments, source: Place, target: str) -> int:
         return 0
     directory = bool(_stat_of(answer.headers)["mode"] & _DIRECTORY)
     base, content_only = _target_of(source.path, target, directory)
-    stream = packing.PieceReader(answer.pieces())
+    stream = packing.IteratorFile(answer.pieces())
     _unpack(stream, base, content_only=content_only, keep_owner=args.on("archive"))
     while stream.read(PIECE):  # what follows the tar's end
         pass
@@ -207,7 +207,7 @@ def _below_top(name: str) -> PurePosixPath:
 # ---- into a container ----------------------------------------------------------------------------------
 
 
-def _in(client: Client, args: Arguments, source: str, target: Place) -> int:
+def _in(client: Client, args: CommandLine, source: str, target: Place) -> int:
     path = _followed(client, target.container, target.path)
     found = _stat(client, target.container, path)
     directory = found is not None and bool(found["mode"] & _DIRECTORY)
@@ -249,7 +249,7 @@ def _into(local: Path, source: str, path: str, *, exists: bool, directory: bool)
     return str(pure.parent), pure.name
 
 
-def _put(client: Client, args: Arguments, container: str, path: str, pieces: Iterator[bytes]) -> None:
+def _put(client: Client, args: CommandLine, container: str, path: str, pieces: Iterator[bytes]) -> None:
     query = {
         "path": path,
         "noOverwriteDirNonDir": "true",

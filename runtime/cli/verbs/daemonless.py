@@ -13,10 +13,10 @@ from runtime.cli.flags.parser import Verb
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Arguments
+    from runtime.cli.flags.parser import CommandLine
 
 
-def verify(client: Client, args: Arguments) -> int:
+def verify(client: Client, args: CommandLine) -> int:
     """Check images against their digests, also in the root of a running daemon."""
     root = _root_of(client)
     from runtime.image.errors import ImageError
@@ -46,7 +46,7 @@ def _root_of(client: Client) -> Path:
     return client.root
 
 
-def sweep(client: Client, args: Arguments) -> int:
+def sweep(client: Client, args: CommandLine) -> int:
     """Free what killed daemons have left: containers, cgroups, links, tables, unfinished imports."""
     root = _root_of(client)
     from runtime.api.daemon.locking import only_one
@@ -67,7 +67,7 @@ def sweep(client: Client, args: Arguments) -> int:
     return 0
 
 
-def registry(_client: Client, args: Arguments) -> int:
+def registry(_client: Client, args: CommandLine) -> int:
     """Pass all words to the server, which has its own flags and help."""
     packages.activate()
     from runtime.image.server.__main__ import main

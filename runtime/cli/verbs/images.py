@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client, Query
-    from runtime.cli.flags.parser import Arguments, Flag
+    from runtime.cli.flags.parser import CommandLine, Flag
 
 _HEADINGS = {"ID": "IMAGE ID", "CreatedSince": "CREATED", "CreatedAt": "CREATED AT"}
 _SEARCH_COLUMNS = ("Name", "Description", "StarCount", "IsOfficial")
 _SEARCH_HEADINGS = {"StarCount": "STARS", "IsOfficial": "OFFICIAL"}
 
 
-def images(client: Client, args: Arguments) -> int:
+def images(client: Client, args: CommandLine) -> int:
     """List images: a row for each name, or one for an image without names."""
     tables.choose_format(args, "imagesFormat")
     wanted = list(args.many("filter"))
@@ -79,7 +79,7 @@ def _or_unknown(shared: int, whole: int | None = None) -> str:
     return units.size(shared if whole is None else whole - shared)
 
 
-def remove(client: Client, args: Arguments) -> int:
+def remove(client: Client, args: CommandLine) -> int:
     """Remove images; print what was removed."""
     query: Query = {"force": args.on("force"), "noprune": args.on("no-prune")}
 
@@ -94,7 +94,7 @@ def _gone(one: Mapping[str, str]) -> str:
     return f"Untagged: {one['Untagged']}" if one.get("Untagged") else f"Deleted: {one['Deleted']}"
 
 
-def tag(client: Client, args: Arguments) -> int:
+def tag(client: Client, args: CommandLine) -> int:
     """Give an image another name."""
     source, target = args.words
     repository, name = split_tag(target)
@@ -116,7 +116,7 @@ def split_tag(name: str) -> tuple[str, str]:
     return repository, last
 
 
-def history(client: Client, args: Arguments) -> int:
+def history(client: Client, args: CommandLine) -> int:
     """List the steps that made an image."""
     found = client.get(f"/images/{quote(args.words[0], b'/:@')}/history")
     if args.on("json"):
@@ -145,7 +145,7 @@ def history(client: Client, args: Arguments) -> int:
     return tables.show(args, rows, ("ID", "CreatedSince", "CreatedBy", "Size", "Comment"), headings)
 
 
-def commit(client: Client, args: Arguments) -> int:
+def commit(client: Client, args: CommandLine) -> int:
     """Make an image from a container's changes; print its id."""
     container, *target = args.words
     repository, name = split_tag(target[0]) if target else ("", "")
@@ -164,7 +164,7 @@ def commit(client: Client, args: Arguments) -> int:
     return 0
 
 
-def search(client: Client, args: Arguments) -> int:
+def search(client: Client, args: CommandLine) -> int:
     """Search a registry (Docker Hub unless the term names one) for images by a word of their name."""
     query: Query = {
         "term": args.words[0],

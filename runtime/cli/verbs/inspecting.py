@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Arguments, Flag
+    from runtime.cli.flags.parser import CommandLine, Flag
 
 KINDS = ("container", "image", "network", "volume")
 
 
-def _fetch(client: Client, kind: str, name: str, args: Arguments) -> Any:
+def _fetch(client: Client, kind: str, name: str, args: CommandLine) -> Any:
     match kind:
         case "container":
             return client.get(f"/containers/{quote(name)}/json", {"size": args.on("size")})
@@ -33,7 +33,7 @@ def _fetch(client: Client, kind: str, name: str, args: Arguments) -> Any:
             return client.get(f"/volumes/{quote(name)}")
 
 
-def inspect(client: Client, args: Arguments) -> int:
+def inspect(client: Client, args: CommandLine) -> int:
     """Show an object: the first kind that has the name."""
     asked = args.text("type")
     if asked and asked not in KINDS:
@@ -41,7 +41,7 @@ def inspect(client: Client, args: Arguments) -> int:
     return _all(args, lambda name: _find(client, (asked,) if asked else KINDS, name, args))
 
 
-def _find(client: Client, kinds: tuple[str, ...], name: str, args: Arguments) -> Any:
+def _find(client: Client, kinds: tuple[str, ...], name: str, args: CommandLine) -> Any:
     for kind in kinds:
         try:
             return _fetch(client, kind, name, args)
@@ -54,11 +54,11 @@ def _find(client: Client, kinds: tuple[str, ...], name: str, args: Arguments) ->
     )
 
 
-def _of(kind: str) -> Callable[[Client, Arguments], int]:
+def _of(kind: str) -> Callable[[Client, CommandLine], int]:
     return lambda client, args: _all(args, lambda name: _fetch(client, kind, name, args))
 
 
-def _all(args: Arguments, fetch: Callable[[str], Any]) -> int:
+def _all(args: CommandLine, fetch: Callable[[str], Any]) -> int:
     """Show found objects, then report missing ones."""
     found, status = [], 0
     faults = []

@@ -10,7 +10,7 @@ from runtime.cli.verbs import batch
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.cli.connection.client import Query
-    from runtime.cli.flags.parser import Arguments, Flag
+    from runtime.cli.flags.parser import CommandLine, Flag
 
 _TIME: Flag = (
     "time|timeout",
@@ -22,7 +22,7 @@ _TIME: Flag = (
 _SIGNAL: Flag = ("signal", "s", "text", "SIGNAL", "signal to send")
 
 
-def _change(client: Client, args: Arguments, verb: str, query: Query | None = None) -> int:
+def _change(client: Client, args: CommandLine, verb: str, query: Query | None = None) -> int:
     """POST the same request for every container, in parallel."""
 
     def act(name: str) -> None:
@@ -31,36 +31,36 @@ def _change(client: Client, args: Arguments, verb: str, query: Query | None = No
     return batch.in_parallel(args.words, act)
 
 
-def stop(client: Client, args: Arguments) -> int:
+def stop(client: Client, args: CommandLine) -> int:
     """Stop containers."""
     return _change(client, args, "stop", _ending(args))
 
 
-def restart(client: Client, args: Arguments) -> int:
+def restart(client: Client, args: CommandLine) -> int:
     """Stop and start containers."""
     return _change(client, args, "restart", _ending(args))
 
 
-def _ending(args: Arguments) -> Query:
+def _ending(args: CommandLine) -> Query:
     return {"t": args.number("time"), "signal": args.text("signal") or None}
 
 
-def kill(client: Client, args: Arguments) -> int:
+def kill(client: Client, args: CommandLine) -> int:
     """Send a signal to containers."""
     return _change(client, args, "kill", {"signal": args.text("signal") or None})
 
 
-def pause(client: Client, args: Arguments) -> int:
+def pause(client: Client, args: CommandLine) -> int:
     """Freeze containers."""
     return _change(client, args, "pause")
 
 
-def unpause(client: Client, args: Arguments) -> int:
+def unpause(client: Client, args: CommandLine) -> int:
     """Thaw containers."""
     return _change(client, args, "unpause")
 
 
-def remove(client: Client, args: Arguments) -> int:
+def remove(client: Client, args: CommandLine) -> int:
     """Remove containers."""
     query: Query = {"force": args.on("force"), "v": args.on("volumes"), "link": args.on("link")}
 
@@ -70,7 +70,7 @@ def remove(client: Client, args: Arguments) -> int:
     return batch.in_parallel(args.words, act, forced=args.on("force"))
 
 
-def wait(client: Client, args: Arguments) -> int:
+def wait(client: Client, args: CommandLine) -> int:
     """Wait for containers; print their exit statuses."""
 
     def act(name: str) -> str:

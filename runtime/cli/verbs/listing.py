@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client, Query
-    from runtime.cli.flags.parser import Arguments, Flag
+    from runtime.cli.flags.parser import CommandLine, Flag
 
 HEADINGS = {
     "ID": "CONTAINER ID",
@@ -25,7 +25,7 @@ HEADINGS = {
 _COLUMNS = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
 
 
-def containers(client: Client, args: Arguments) -> int:
+def containers(client: Client, args: CommandLine) -> int:
     """List containers."""
     tables.choose_format(args, "psFormat")
     form = args.text("format", "table")

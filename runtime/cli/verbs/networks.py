@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Arguments, Flag
+    from runtime.cli.flags.parser import CommandLine, Flag
 
 
-def create(client: Client, args: Arguments) -> int:
+def create(client: Client, args: CommandLine) -> int:
     """Create a network; print its id."""
     body: dict[str, Any] = {
         "Name": args.words[0],
@@ -40,7 +40,7 @@ def create(client: Client, args: Arguments) -> int:
     return 0
 
 
-def _ipam(args: Arguments) -> list[dict[str, Any]]:
+def _ipam(args: CommandLine) -> list[dict[str, Any]]:
     """Return the subnets, each with the range, gateway and other addresses within it."""
     import ipaddress
 
@@ -85,7 +85,7 @@ def _ipam(args: Arguments) -> list[dict[str, Any]]:
     return [pool for _, pool in pools]
 
 
-def networks(client: Client, args: Arguments) -> int:
+def networks(client: Client, args: CommandLine) -> int:
     """List networks."""
     tables.choose_format(args, "networksFormat")
     found = client.get("/networks", {"filters": filters(args.many("filter"))})
@@ -110,7 +110,7 @@ def _row(found: Mapping[str, Any], *, short: bool) -> dict[str, Any]:
     }
 
 
-def remove(client: Client, args: Arguments) -> int:
+def remove(client: Client, args: CommandLine) -> int:
     """Remove networks."""
 
     def act(name: str) -> None:
@@ -119,7 +119,7 @@ def remove(client: Client, args: Arguments) -> int:
     return batch.in_order(args.words, act, forced=args.on("force"))
 
 
-def connect(client: Client, args: Arguments) -> int:
+def connect(client: Client, args: CommandLine) -> int:
     """Plug a container into a network."""
     network, container = args.words
     settings: dict[str, Any] = {}
@@ -143,7 +143,7 @@ def connect(client: Client, args: Arguments) -> int:
     return 0
 
 
-def disconnect(client: Client, args: Arguments) -> int:
+def disconnect(client: Client, args: CommandLine) -> int:
     """Unplug a container from a network."""
     network, container = args.words
     body = {"Container": container, "Force": args.on("force")}

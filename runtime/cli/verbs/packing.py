@@ -78,7 +78,7 @@ def tree(root: Path, base: str) -> Iterator[tuple[Path, str]]:
         yield from tree(Path(entry.path), f"{base}/{entry.name}")
 
 
-class PieceReader(io.RawIOBase):
+class IteratorFile(io.RawIOBase):
     """An iterator of bytes as a file to read."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client, Query
-    from runtime.cli.flags.parser import Arguments, Flag
+    from runtime.cli.flags.parser import CommandLine, Flag
 
 _KINDS = {
     "containers": ("ContainersDeleted", "Deleted Containers:"),
@@ -32,12 +32,12 @@ def ask(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _agreed(args: Arguments, warning: str, wanted: list[str]) -> bool:
+def _agreed(args: CommandLine, warning: str, wanted: list[str]) -> bool:
     only = f"; only what matches {', '.join(wanted)}" if wanted else ""
     return args.on("force") or ask(f"WARNING! This will remove {warning}{only}.")
 
 
-def _wanted(args: Arguments) -> list[str]:
+def _wanted(args: CommandLine) -> list[str]:
     """Return --filter, and those pruneFilters of docker's config.json that no --filter contradicts."""
     try:
         standing = docker_setting("pruneFilters") or []
@@ -78,7 +78,7 @@ def _reclaimed(count: int) -> int:
     return 0
 
 
-def containers(client: Client, args: Arguments) -> int:
+def containers(client: Client, args: CommandLine) -> int:
     """Remove all stopped containers."""
     wanted = _wanted(args)
     if not _agreed(args, "all stopped containers", wanted):
@@ -86,7 +86,7 @@ def containers(client: Client, args: Arguments) -> int:
     return _reclaimed(_prune(client, "containers", wanted))
 
 
-def images(client: Client, args: Arguments) -> int:
+def images(client: Client, args: CommandLine) -> int:
     """Remove images without a name; with -a all that no container uses."""
     every, wanted = args.on("all"), _wanted(args)
     what = "all images that no container uses" if every else "all images without a name"
@@ -96,7 +96,7 @@ def images(client: Client, args: Arguments) -> int:
     return _reclaimed(_prune(client, "images", wanted, dangling=[dangling]))
 
 
-def networks(client: Client, args: Arguments) -> int:
+def networks(client: Client, args: CommandLine) -> int:
     """Remove networks without containers."""
     wanted = _wanted(args)
     if _agreed(args, "all custom networks that no container uses", wanted):
@@ -104,7 +104,7 @@ def networks(client: Client, args: Arguments) -> int:
     return 0
 
 
-def volumes(client: Client, args: Arguments) -> int:
+def volumes(client: Client, args: CommandLine) -> int:
     """Remove volumes without containers; with -a those with a name, too."""
     every, wanted = args.on("all"), _wanted(args)
     what = "all" if every else "all anonymous"
@@ -114,7 +114,7 @@ def volumes(client: Client, args: Arguments) -> int:
     return _reclaimed(_prune(client, "volumes", wanted, **more))
 
 
-def builder(client: Client, args: Arguments) -> int:
+def builder(client: Client, args: CommandLine) -> int:
     """Remove the build cache."""
     wanted = _wanted(args)
     if not _agreed(args, "the build cache", wanted):
@@ -126,7 +126,7 @@ def builder(client: Client, args: Arguments) -> int:
     return _reclaimed(int(answer.get("SpaceReclaimed") or 0))
 
 
-def system(client: Client, args: Arguments) -> int:
+def system(client: Client, args: CommandLine) -> int:
     """Remove all that is unused; volumes only when asked."""
     wanted = _wanted(args)
     if args.on("volumes") and any(one.startswith("until=") for one in args.many("filter")):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Arguments, Flag
+    from runtime.cli.flags.parser import CommandLine, Flag
 
 
 def credentials() -> ModuleType:
@@ -89,7 +89,7 @@ def _guarded(look: Callable[[], Any]) -> Any:
         raise CliError(str(error), 1) from error
 
 
-def login(client: Client, args: Arguments) -> int:
+def login(client: Client, args: CommandLine) -> int:
     """Let the daemon try user and password at a registry; store them if they are right."""
     keeper = credentials()
     host = keeper.key_of(args.words[0] if args.words else "")
@@ -112,7 +112,7 @@ def login(client: Client, args: Arguments) -> int:
     return 0
 
 
-def _password(args: Arguments) -> str:
+def _password(args: CommandLine) -> str:
     if args.on("password-stdin"):
         return sys.stdin.readline().rstrip("\r\n")
     if args.given("password"):
@@ -130,7 +130,7 @@ def _ask(prompt: str) -> str:
     return sys.stdin.readline().strip()
 
 
-def logout(_client: Client, args: Arguments) -> int:
+def logout(_client: Client, args: CommandLine) -> int:
     """Remove what login stored."""
     keeper = credentials()
     host = keeper.key_of(args.words[0] if args.words else "")

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Arguments
+    from runtime.cli.flags.parser import CommandLine
 
     T = TypeVar("T")
 
 _PULL = ("missing", "always", "never")
 
 
-def run(client: "Client", args: "Arguments") -> int:
+def run(client: "Client", args: "CommandLine") -> int:
     """Create a container and run a program in it; return the program's exit status."""
     detach = args.on("detach")
     if detach and client.private:
@@ -58,7 +58,7 @@ def run(client: "Client", args: "Arguments") -> int:
     return link.status
 
 
-def _in_steps(client: "Client", args: "Arguments", body: "dict[str, Any]", *, detach: bool = False) -> int:
+def _in_steps(client: "Client", args: "CommandLine", body: "dict[str, Any]", *, detach: bool = False) -> int:
     """Create and start by Docker's own requests. detach: print the id, do not attach."""
     from runtime.cli.verbs import docker_run
 
@@ -74,7 +74,7 @@ def _in_steps(client: "Client", args: "Arguments", body: "dict[str, Any]", *, de
     return docker_run.run(client, container, body, keys=keys, proxy=proxy)
 
 
-def _created(client: "Client", args: "Arguments", body: "dict[str, Any]") -> str:
+def _created(client: "Client", args: "CommandLine", body: "dict[str, Any]") -> str:
     """Create a container, after a pull where its image is missing; return its id."""
     from runtime.cli.verbs import docker_run
 
@@ -84,7 +84,7 @@ def _created(client: "Client", args: "Arguments", body: "dict[str, Any]") -> str
     return container
 
 
-def _prepare(args: "Arguments", detach: bool, *, joins: bool) -> "dict[str, Any]":
+def _prepare(args: "CommandLine", detach: bool, *, joins: bool) -> "dict[str, Any]":
     """Check what needs no daemon; return the body of create. joins: nn will attach its terminal."""
     if args.text("pull", "missing") not in _PULL:
         raise CliError(f'--pull "{args.text("pull")}": write missing, always or never')
@@ -134,7 +134,7 @@ def _exists(path: str) -> bool:
     return True
 
 
-def _note_id(args: "Arguments", container: str) -> None:
+def _note_id(args: "CommandLine", container: str) -> None:
     """Write the container's id to --cidfile."""
     path = args.text("cidfile")
     if not path:
@@ -146,7 +146,7 @@ def _note_id(args: "Arguments", container: str) -> None:
         raise CliError(f"--cidfile {path}: {error.strerror}") from error
 
 
-def _with_image(client: "Client", args: "Arguments", act: "Callable[[], T]") -> "T":
+def _with_image(client: "Client", args: "CommandLine", act: "Callable[[], T]") -> "T":
     """Do what needs an image; pull the image when it is missing, or always, as --pull asks."""
     when = args.text("pull", "missing")
     if when == "always":
@@ -171,13 +171,13 @@ def _with_image(client: "Client", args: "Arguments", act: "Callable[[], T]") -> 
     return act()
 
 
-def _pull(client: "Client", args: "Arguments") -> None:
+def _pull(client: "Client", args: "CommandLine") -> None:
     from runtime.cli.verbs import transfer
 
     transfer.pull_image(client, args.words[0], platform=args.text("platform"), quiet=args.on("quiet"))
 
 
-def create(client: "Client", args: "Arguments") -> int:
+def create(client: "Client", args: "CommandLine") -> int:
     """Create a container and print its id."""
     body = _prepare(args, False, joins=False)
     try:

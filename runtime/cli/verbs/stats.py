@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from runtime.cli.flags.parser import Arguments, Flag
+    from runtime.cli.flags.parser import CommandLine, Flag
 
 _HEADINGS = {
     "ID": "CONTAINER ID",
@@ -31,7 +31,7 @@ _HEADINGS = {
 _COLUMNS = ("ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs")
 
 
-def stats(client: Client, args: Arguments) -> int:
+def stats(client: Client, args: CommandLine) -> int:
     """Show containers' resource use; without --no-stream every second until interrupted."""
     tables.choose_format(args, "statsFormat")
     every = args.on("all")
@@ -63,7 +63,7 @@ def _once(client: Client, names: list[str]) -> list[dict[str, Any]]:
         return list(pool.map(ask, names))
 
 
-def _live(client: Client, args: Arguments, every: bool) -> int:
+def _live(client: Client, args: CommandLine, every: bool) -> int:
     watch = StatsStreams(client, args.words)
     clear = "\x1b[H\x1b[J" if sys.stdout.isatty() else ""
     while True:
@@ -124,7 +124,7 @@ class StatsStreams:
         return [(name, self._found[name]) for name in list(self._threads) if name in self._found]
 
 
-def row(found: Mapping[str, Any], args: Arguments, asked: str) -> dict[str, Any]:
+def row(found: Mapping[str, Any], args: CommandLine, asked: str) -> dict[str, Any]:
     """One document of the API → fields by docker's names. asked: the name it was requested by."""
     identity = found.get("id") or ""
     used, limit = memory(found.get("memory_stats") or {})

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client, Query
-    from runtime.cli.flags.parser import Arguments, Flag
+    from runtime.cli.flags.parser import CommandLine, Flag
     from runtime.cli.output.templates import Template
 
 API_VERSION = "1.45"
@@ -33,7 +33,7 @@ _NO_EVENT: dict[str, Any] = {
 # ---- version -----------------------------------------------------------------------------------------------
 
 
-def version(client: Client, args: Arguments) -> int:
+def version(client: Client, args: CommandLine) -> int:
     """Show the versions of nn and the daemon."""
     fault: CliError | None = None
     server: dict[str, Any] | None = None
@@ -123,7 +123,7 @@ def _facts(rows: list[tuple[str, Any]]) -> None:
 # ---- info --------------------------------------------------------------------------------------------------
 
 
-def info(client: Client, args: Arguments) -> int:
+def info(client: Client, args: CommandLine) -> int:
     """Show facts about the daemon."""
     found = client.get("/info")
     found["ClientInfo"] = {**_own(client), "Plugins": [], "Warnings": None}
@@ -230,7 +230,7 @@ def _security(text: str) -> list[tuple[str, Any]]:
 # ---- events ------------------------------------------------------------------------------------------------
 
 
-def events(client: Client, args: Arguments) -> int:
+def events(client: Client, args: CommandLine) -> int:
     """Show events as they happen; with --until end there."""
     query: Query = {"filters": filters(args.many("filter"))}
     for key in ("since", "until"):
@@ -272,7 +272,7 @@ def event_line(event: dict[str, Any]) -> str:
 # ---- the remote end of ssh --------------------------------------------------------------------------------
 
 
-def dial(client: Client, _options: Arguments) -> int:
+def dial(client: Client, _options: CommandLine) -> int:
     """Join stdin and stdout to the daemon's socket until it ends; the end of stdin ends our half of it."""
     import threading
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from runtime.cli.connection.client import Client, Query
-    from runtime.cli.flags.parser import Arguments, Flag
+    from runtime.cli.flags.parser import CommandLine, Flag
 
 _NO_AUTH = (("X-Registry-Auth", "e30="),)  # {}: docker's daemon requires the header
 _BYTES = (("Content-Type", "application/x-tar"),)
@@ -28,7 +28,7 @@ _BYTES = (("Content-Type", "application/x-tar"),)
 # ---- registries --------------------------------------------------------------------------------------------
 
 
-def pull(client: Client, args: Arguments) -> int:
+def pull(client: Client, args: CommandLine) -> int:
     """Pull an image."""
     name = args.words[0]
     if args.on("all-tags") and split_tag(name)[1]:
@@ -68,7 +68,7 @@ def full_name(name: str, *, tagged: bool = True) -> str:
     return f"{repository}@{tag}" if ":" in tag else f"{repository}:{tag or 'latest'}"
 
 
-def push(client: Client, args: Arguments) -> int:
+def push(client: Client, args: CommandLine) -> int:
     """Push an image."""
     name = args.words[0]
     repository, tag = split_tag(name)
@@ -107,7 +107,7 @@ def travelled(extras: Iterable[progress.Message]) -> Iterator[str]:
 # ---- files -------------------------------------------------------------------------------------------------
 
 
-def save(client: Client, args: Arguments) -> int:
+def save(client: Client, args: CommandLine) -> int:
     """Write images to a file."""
     _check_output(args)
     query: Query = {"names": args.words, "platform": args.text("platform") or None}
@@ -115,19 +115,19 @@ def save(client: Client, args: Arguments) -> int:
     return _keep(args, answer.pieces(), "saving")
 
 
-def export(client: Client, args: Arguments) -> int:
+def export(client: Client, args: CommandLine) -> int:
     """Write a container's files to a file."""
     _check_output(args)
     answer = client.open("GET", f"/containers/{quote(args.words[0])}/export")
     return _keep(args, answer.pieces(), "exporting")
 
 
-def _check_output(args: Arguments) -> None:
+def _check_output(args: CommandLine) -> None:
     if not args.text("output") and sys.stdout.isatty():
         raise CliError("cowardly refusing to save to a terminal; use the -o flag or redirect the output", 1)
 
 
-def _keep(args: Arguments, pieces: Iterable[bytes], what: str) -> int:
+def _keep(args: CommandLine, pieces: Iterable[bytes], what: str) -> int:
     """Write a stream to -o FILE, which appears when it is complete, or to standard output."""
     target = args.text("output")
     if not target:
@@ -148,7 +148,7 @@ def _keep(args: Arguments, pieces: Iterable[bytes], what: str) -> int:
     return 0
 
 
-def load(client: Client, args: Arguments) -> int:
+def load(client: Client, args: CommandLine) -> int:
     """Load images that save wrote."""
     source = args.text("input")
     if not source and sys.stdin.isatty():
@@ -162,7 +162,7 @@ def load(client: Client, args: Arguments) -> int:
     return 0
 
 
-def import_tar(client: Client, args: Arguments) -> int:
+def import_tar(client: Client, args: CommandLine) -> int:
     """Make an image from a tar, a directory or a URL; print its id."""
     source, *target = args.words
     repository, tag = split_tag(target[0]) if target else ("", "")

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Arguments, Flag
+    from runtime.cli.flags.parser import CommandLine, Flag
 
 _COLUMNS = ("Type", "TotalCount", "Active", "Size", "Reclaimable")
 _HEADINGS = {"TotalCount": "TOTAL"}
 
 
-def usage(client: Client, args: Arguments) -> int:
+def usage(client: Client, args: CommandLine) -> int:
     """Show the daemon's use of its disk."""
     found = client.get("/system/df")
     if args.on("json"):

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.cli.connection.client import Client
-    from runtime.cli.flags.parser import Arguments, Flag
+    from runtime.cli.flags.parser import CommandLine, Flag
 
 
-def create(client: Client, args: Arguments) -> int:
+def create(client: Client, args: CommandLine) -> int:
     """Create a volume; print its name."""
     if args.words and args.given("name"):
         raise CliError("give the name once: as argument or with --name")
@@ -33,7 +33,7 @@ def create(client: Client, args: Arguments) -> int:
     return 0
 
 
-def volumes(client: Client, args: Arguments) -> int:
+def volumes(client: Client, args: CommandLine) -> int:
     """List volumes."""
     tables.choose_format(args, "volumesFormat")
     found = client.get("/volumes", {"filters": filters(args.many("filter"))})["Volumes"] or []
@@ -59,7 +59,7 @@ def row(found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def remove(client: Client, args: Arguments) -> int:
+def remove(client: Client, args: CommandLine) -> int:
     """Remove volumes."""
 
     def act(name: str) -> None:

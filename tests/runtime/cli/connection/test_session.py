@@ -19,7 +19,7 @@ import pytest
 
 from runtime.cli.errors import CliError
 from runtime.cli.flags import flag_values
-from runtime.cli.flags.parser import Arguments
+from runtime.cli.flags.parser import CommandLine
 from runtime.docker_syntax.frames import RESIZE, SIGNAL, STDERR, STDIN, STDOUT, frame
 from tests.runtime.cli.nn_process import LINE, call, environment
 from tests.runtime.cli.played_daemon import END_0, PlayedDaemon, end, read_frame
@@ -304,7 +304,7 @@ def test_it_needs_a_terminal(tmp_path: Path):
 
 
 def test_keys_of_no_known_form_are_refused():
-    options = Arguments()
+    options = CommandLine()
     options.add("detach-keys", "ctrl-")
     with pytest.raises(CliError, match="write keys as in"):
         flag_values.choose_detach_keys(options, terminal=False)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.cli.errors import CliError
-from runtime.cli.flags.parser import Arguments, HelpAskedError, Verb, parse, parse_flags
+from runtime.cli.flags.parser import CommandLine, HelpAskedError, Verb, parse, parse_flags
 from runtime.cli.flags.run_flags import CREATE, RUN
 
 KINDS = {flag[0].partition("|")[0]: flag for flag in RUN}
@@ -113,6 +113,6 @@ def test_the_tables_are_sound():
 
 
 def test_options_that_were_not_given_have_their_defaults():
-    options = Arguments()
+    options = CommandLine()
     assert (options.on("x"), options.on("x", True), options.text("x", "y")) == (False, True, "y")
     assert (options.many("x"), options.number("x"), options.given("x")) == ([], None, False)

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from runtime.cli.connection import jsontext
 from runtime.cli.errors import CliError
 from runtime.cli.flags import times
-from runtime.cli.flags.parser import Arguments
+from runtime.cli.flags.parser import CommandLine
 from runtime.cli.output import progress, tables, units
 from runtime.cli.verbs import images, listing, stats, system, transfer, usage
 from runtime.docker_syntax.times import ns_of
 
 
 def shown(capsys: pytest.CaptureFixture[str], rows: list[dict[str, str]], **given_flags: str) -> str:
-    options = Arguments()
+    options = CommandLine()
     for key, value in given_flags.items():
         options.add(key, value)
     tables.show(options, rows, ("ID", "RunningFor"), {"ID": "CONTAINER ID", "RunningFor": "CREATED"})
@@ -58,7 +58,7 @@ def test_a_find_is_marked_for_eyes_and_told_in_json(
         def get(self, *_: object) -> list[dict[str, object]]:
             return [{"name": "one", "is_official": True}, {"name": "two", "is_official": False}]
 
-    options = Arguments()
+    options = CommandLine()
     options.words = ["one"]
     options.add("format", form)
     images.search(Index(), options)
@@ -181,7 +181,7 @@ def test_stats():
         },
         "pids_stats": {"current": 3},
     }
-    row = stats.row(document, Arguments(), "0123456789abcdef")
+    row = stats.row(document, CommandLine(), "0123456789abcdef")
     assert list(row.values())[1:] == [
         "c" * 12,
         "web",
@@ -193,7 +193,7 @@ def test_stats():
         "3",
     ]
     assert (
-        stats.row({"id": "x", "cpu_stats": {"cpu_usage": {"total_usage": 0}}}, Arguments(), "x")["CPUPerc"]
+        stats.row({"id": "x", "cpu_stats": {"cpu_usage": {"total_usage": 0}}}, CommandLine(), "x")["CPUPerc"]
         == "0.00%"
     )
 

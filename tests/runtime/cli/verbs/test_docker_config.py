@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from runtime.cli.errors import CliError
-from runtime.cli.flags.parser import Arguments
+from runtime.cli.flags.parser import CommandLine
 from runtime.cli.verbs import pruning, system
 from tests.runtime.cli.nn_process import LINE, call, environment
 from tests.runtime.terminals import Terminal
@@ -133,7 +133,7 @@ def test_filters_that_cannot_be_read_are_not_left_aside(
     broken: object,
 ):
     monkeypatch.setattr("posix.environ", {b"DOCKER_CONFIG": configured(broken).encode()})
-    options = Arguments()
+    options = CommandLine()
     options.add("force", "true")
     with pytest.raises(CliError, match=f"read {tmp_path}/docker/config.json: .*; correct it"):
         pruning.containers(None, options)  # type: ignore[arg-type]
