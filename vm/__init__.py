@@ -1,6 +1,6 @@
-"""A harness for libvirt/QEMU virtual machines that boot an OCI image. Knows nothing of the suite.
+"""A harness for libvirt/QEMU virtual machines that boot an OCI image, independent of the suite.
 
-Importing this package needs neither libvirt nor QEMU; a harness that is asked for a VM says what is missing.
+Importing this package needs neither libvirt nor QEMU; starting a VM without them raises VmUnavailableError.
 """
 
 from vm.config import SavedVm, VmCompleted, VmConfig, VmImage, VmNetwork, VmRecord

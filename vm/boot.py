@@ -1,7 +1,7 @@
-"""The two ways to start a VM, each a row of stamped phases: from nothing, and from a saved state.
+"""The two ways to start a VM, each with timestamped phases: a boot, and a restore of a saved state.
 
-QEMU is started paused, so that both sockets are connected before the guest's first byte; the main program
-is sent then too, so that the agent spawns it in the moment it is up.
+QEMU is started paused, so that both sockets are connected before the guest's first byte. The main program is
+sent then, too, so that the agent spawns it as soon as it is up.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Connect = Callable[[VmFiles, str], AgentClient]
 
 
 class Booted(msgspec.Struct, frozen=True):
-    """What a start leaves: the way into the guest, its record, and the main program if there is one."""
+    """A started guest: the connection to its agent, its record, and the main program if there is one."""
 
     client: AgentClient
     record: VmRecord
@@ -50,8 +50,7 @@ def connect_guest(files: VmFiles, name: str) -> AgentClient:
 
 
 def boot(driver: Driver, request: DomainSpec, cache: Path, connect: Connect, requested_ns: int) -> Booted:
-    """Start from nothing until the agent's hello, or the program's first byte where the configuration asks
-    for it."""
+    """Boot until the agent's hello, or with `until_output` the program's first byte."""
     config, name = request.config, request.name
     _make_disks(config, request.files, cache)
     if config.network:
@@ -73,12 +72,12 @@ def boot(driver: Driver, request: DomainSpec, cache: Path, connect: Connect, req
 
 
 def start_record(client: AgentClient, stamps: tuple[int, int, int, int], first: int | None) -> VmRecord:
-    """Phases of a start from the host's stamps (requested, prepared, defined, resumed) and the guest's hello.
+    """Compute the phases from the host's stamps (requested, prepared, defined, resumed) and hello.
 
-    The kernel's clock zero on the host's clock is the hello's arrival less the guest's boot clock in it. The
-    agent's first act is the arrival of its first line on the console; without a console it is reckoned alike.
-    An emulated clock that ran wrong would put zero before QEMU ran or after the agent did: it is held
-    between.
+    Zero of the kernel's clock, on the host's clock, is the arrival of hello minus the guest's boot clock in
+    it. The agent's start is the arrival of its first line on the console; without a console it is computed
+    from hello in the same way. A wrong emulated clock could put zero before QEMU ran or after the agent
+    started, so it is clamped to that range.
     """
     assert client.hello is not None
     requested, prepared, defined, resumed = stamps
@@ -108,8 +107,7 @@ def start_record(client: AgentClient, stamps: tuple[int, int, int, int], first: 
 def wake(
     driver: Driver, saved: SavedVm, files: VmFiles, owner: Owner, connect: Connect, requested_ns: int
 ) -> Booted:
-    """Start from a saved state until the agent answers; it gets our wall clock and fresh random bytes by
-    the way."""
+    """Restore a saved state until the agent answers; it gets our wall clock and fresh random bytes, too."""
     for copy, disk in saved.disks:
         copy_sparse(copy, disk)
     if saved.config.network:
@@ -142,6 +140,6 @@ def _make_disks(config: VmConfig, files: VmFiles, cache: Path) -> None:
 
 
 def _durations(start: int, ends: list[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
-    """Turn the ends of phases into durations; each begins where the one before ended."""
+    """Turn the ends of phases into durations; each begins when the previous one ended."""
     begins = [start, *(end for _, end in ends)]
     return tuple((name, end - begin) for (name, end), begin in zip(ends, begins, strict=False))

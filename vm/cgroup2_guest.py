@@ -45,7 +45,7 @@ def v2_guest(
 
 
 def stage(content: Path, trees: Sequence[Path]) -> Path:
-    """Copy files and directories, each under its own name, without caches, into `content`; returns it."""
+    """Copy files and directories, each under its own name, without caches, into `content`; return it."""
     content.mkdir(parents=True, exist_ok=True)
     unwanted = shutil.ignore_patterns("__pycache__", ".*_cache", ".hypothesis", "*.dist-info")
     for tree in trees:

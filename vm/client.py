@@ -25,12 +25,12 @@ from vm.framing import (
 from vm.link import Link
 
 STDIN_CHUNK = 32768
-ANSWER_S = 5.0  # for what an agent that lives answers at once
+ANSWER_S = 5.0  # for requests that a running agent answers at once
 KILLED = Exit(128 + signal.SIGKILL, 0, 0)
 
 
 class Stream:
-    """State of one program as the host knows it. Changed under the link's lock only."""
+    """The state of one program as the host knows it. Changed only with the link's lock held."""
 
     def __init__(self, channel: int, argv: Sequence[str]) -> None:
         self.channel = channel
@@ -45,12 +45,12 @@ class Stream:
 
     @property
     def over(self) -> bool:
-        """The program ended, or never began."""
+        """Whether the program has ended, or could not start."""
         return self.exit is not None or self.errno is not None
 
     @property
     def readable(self) -> bool:
-        """There is output that nobody took yet."""
+        """Whether there is output that was not taken yet."""
         return bool(self.output[0] or self.output[1])
 
 
@@ -68,15 +68,15 @@ class AgentClient:
         self.hello_ns = 0
 
     def wait_hello(self, timeout_s: float) -> tuple[int, ...]:
-        """Guest clocks at hello: boot clock now, boot clock at the agent's main(), wall clock; ns."""
+        """Return guest clocks at hello: boot clock, boot clock at the agent's main(), wall clock; ns."""
         self.link.wait(lambda: self.hello is not None, timeout_s, "hello of the agent")
         assert self.hello is not None
         return self.hello
 
     def ping(self, timeout_s: float = 10.0, wake: bool = False) -> tuple[int, int, int, int]:
-        """One round trip: (host ns sent, guest boot clock ns, guest wall clock ns, host ns received).
+        """Make a round trip: (host ns sent, guest boot clock ns, guest wall clock ns, host ns received).
 
-        With `wake` the guest first takes our wall clock and 32 fresh random bytes, as needed after a restore.
+        With `wake` the guest first sets its clock to ours and takes 32 fresh random bytes, for a restore.
         """
         with self.link.lock:
             channel = self._take_channel()
@@ -88,7 +88,7 @@ class AgentClient:
         return sent, boot, wall, received
 
     def spawn(self, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: str = "/") -> Stream:
-        """Send a program off; does not wait. VmError when argv is too long for one message (64 KiB)."""
+        """Start a program without waiting for it. VmError if argv is too long for one message (64 KiB)."""
         body = spawn_body(argv, env, cwd)
         encode(Frame(Type.SPAWN, 0, body))  # refuse it before a channel is taken
         with self.link.lock:
@@ -98,7 +98,7 @@ class AgentClient:
         return stream
 
     def write(self, stream: Stream, data: bytes, timeout_s: float | None = None) -> None:
-        """Send all of `data` to the program's standard input; GuestError when it has ended."""
+        """Send all of `data` to the program's standard input; GuestError if it has ended."""
         view = memoryview(data)
         while view:
             self.link.wait(
@@ -107,17 +107,17 @@ class AgentClient:
             view = view[self._write_some(stream, view) :]
 
     def end_input(self, stream: Stream) -> None:
-        """Close the program's standard input once all of it was written."""
+        """Close the program's standard input, after everything written to it."""
         if not stream.over:
             self.link.send(Frame(Type.STDIN_END, stream.channel))
 
     def kill(self, stream: Stream, signal_number: int) -> None:
-        """Signal the program's process group; nothing when it has ended."""
+        """Signal the program's process group; no-op if it has ended."""
         if not stream.over:
             self.link.send(Frame(Type.KILL, stream.channel, struct.pack("<i", signal_number)))
 
     def read(self, stream: Stream, timeout_s: float | None, stderr: bool = False) -> bytes:
-        """What the stream has, at least one byte; b"" at its end. GuestTimeoutError when nothing comes."""
+        """Return available output, at least one byte; b"" at its end. GuestTimeoutError if nothing comes."""
         buffer = stream.output[stderr]
         self.link.wait(lambda: bool(buffer) or stream.over, timeout_s, f"output of {stream.argv[0]}")
         data = self._take(stream, stderr)
@@ -125,13 +125,14 @@ class AgentClient:
         return data
 
     def communicate(self, stream: Stream, stdin: bytes, timeout_s: float) -> tuple[Exit, bytes, bytes]:
-        """Feed, collect and wait. When that fails or takes too long the program is killed."""
+        """Send input, collect output and wait. The program is killed if that fails or takes too long."""
         try:
             collected = self._exchange(stream, memoryview(stdin), time.monotonic() + timeout_s)
         except GuestTimeoutError as error:
             self.discard(stream, ANSWER_S)
             raise GuestTimeoutError(
-                f"{stream.argv[0]} in {self.link.name}: not over in {timeout_s:g} s; {self._liveness()}"
+                f"{stream.argv[0]} in {self.link.name}: it still runs after {timeout_s:g} s;"
+                f" {self._liveness()}"
             ) from error
         except BaseException:
             self.discard(stream, ANSWER_S)
@@ -142,8 +143,7 @@ class AgentClient:
         return stream.exit, bytes(collected[0]), bytes(collected[1])
 
     def wait_first_output(self, stream: Stream, timeout_s: float) -> int:
-        """Host ns at which the first byte of standard output arrived; GuestError when the program ended
-        silent."""
+        """Return host ns of the first byte of standard output; GuestError if the program ends without."""
         what = f"first output of {stream.argv[0]}"
         self.link.wait(lambda: stream.first_output_ns is not None or stream.over, timeout_s, what)
         self._raise_failed(stream)
@@ -152,14 +152,14 @@ class AgentClient:
         return stream.first_output_ns
 
     def wait_exit(self, stream: Stream, timeout_s: float | None) -> Exit:
-        """How the program ended. Output that nobody reads holds it up once the window is full."""
+        """Wait for the program's end. Unread output blocks the program once the window is full."""
         self.link.wait(lambda: stream.over, timeout_s, f"end of {stream.argv[0]}")
         self._raise_failed(stream)
         assert stream.exit is not None
         return stream.exit
 
     def discard(self, stream: Stream, timeout_s: float) -> None:
-        """Kill the program and forget it, throwing its output away. A lost guest is no error here."""
+        """Kill the program, drop its output and forget it. A lost guest is not an error here."""
         deadline = time.monotonic() + timeout_s
         try:
             self.kill(stream, signal.SIGKILL)
@@ -173,17 +173,17 @@ class AgentClient:
         self._forget(stream)
 
     def wait_hello_again(self, argv: Sequence[str], timeout_s: float) -> None:
-        """Run what starts the guest anew, until its agent says hello again."""
+        """Run a command that reboots the guest, and wait until its agent says hello again."""
         before = self.hello_ns
         self.spawn(argv)
         self.link.wait(lambda: self.hello_ns != before, timeout_s, "hello of the agent")
 
     def power_off(self) -> None:
-        """Ask the guest to end; its sockets close when it did."""
+        """Ask the guest to power off; its sockets close when it has."""
         self.link.send(Frame(Type.POWER_OFF))
 
     def wait_closed(self, timeout_s: float) -> None:
-        """Return once the guest's side has gone away; GuestTimeoutError when it does not."""
+        """Return once the guest has closed the connection; GuestTimeoutError if it does not."""
         try:
             self.link.wait(lambda: False, timeout_s, "power-off")
         except GuestTimeoutError:
@@ -192,11 +192,11 @@ class AgentClient:
             return
 
     def close(self) -> None:
-        """Close the link; callers that wait get GuestError. Idempotent."""
+        """Close the link; waiting callers get GuestError. Idempotent."""
         self.link.close()
 
     def _liveness(self) -> str:
-        """Whether it was the program that hung, or the whole guest."""
+        """Say whether the program hangs, or the whole guest."""
         try:
             self.ping(ANSWER_S)
         except GuestError:
@@ -241,7 +241,7 @@ class AgentClient:
         return len(part)
 
     def _take(self, stream: Stream, stderr: bool) -> bytes:
-        """Take what there is and grant the guest as much again, in large steps."""
+        """Take the available output and grant the guest as much again, in large steps."""
         with self.link.lock:
             buffer = stream.output[stderr]
             data = bytes(buffer)
@@ -260,7 +260,7 @@ class AgentClient:
 
     def _dispatch(self, frame: Frame, now: int) -> None:
         if frame.type is Type.HELLO:
-            if self.hello is not None:  # the guest has started anew, and its programs are gone
+            if self.hello is not None:  # the guest has rebooted, and its programs are gone
                 for lost in self._streams.values():
                     lost.exit, lost.end_ns = lost.exit or KILLED, now
             self.hello, self.hello_ns = numbers(frame.body), now
@@ -277,7 +277,7 @@ class AgentClient:
 
 
 def _apply(frame: Frame, stream: Stream, now: int) -> None:
-    """Change a program's state by one frame of its channel."""
+    """Apply one frame of its channel to a program's state."""
     if frame.type is Type.STDOUT:
         stream.output[0].extend(frame.body)
         stream.first_output_ns = stream.first_output_ns or now

@@ -1,4 +1,4 @@
-"""Run a tool of the host and turn its failure into one sentence; build a cached file or directory once."""
+"""Run a tool of the host and raise its failure as one message; build a cached file or directory once."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ PACKAGES = {
 
 
 def run(argv: Sequence[str | Path], what: str, cwd: Path | None = None) -> bytes:
-    """Standard output of `argv`. VmUnavailableError when the tool is missing, VmError with its last words
-    otherwise."""
+    """Return standard output of `argv`. VmUnavailableError if the tool is missing, VmError if it fails."""
     words = [str(word) for word in argv]
     try:
         done = subprocess.run(words, capture_output=True, cwd=cwd, stdin=subprocess.DEVNULL, check=False)
@@ -43,10 +42,10 @@ def run(argv: Sequence[str | Path], what: str, cwd: Path | None = None) -> bytes
 
 
 def cached(target: Path, build: Callable[[Path], None]) -> Path:
-    """`target`, built once whoever asks: `build` gets a path beside it, which is renamed when whole.
+    """Return `target`, built once: `build` gets a path beside it, which is renamed when complete.
 
-    Two processes that want the same thing wait for each other on a lock file; a killed build leaves only a
-    directory `.build-…`, removed by the next one that holds the lock.
+    A lock file keeps two processes from building the same thing. A killed build leaves only a directory
+    `.build-…`, which the next build removes.
     """
     if target.exists():
         return target

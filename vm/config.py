@@ -1,4 +1,4 @@
-"""What the caller says about a VM, and what it learns from a start: frozen structs only."""
+"""The configuration of a VM and the results of starts and programs, as frozen structs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ Machine = Literal["q35", "microvm"]
 
 
 class VmImage(msgspec.Struct, frozen=True, kw_only=True):
-    """All a guest boots from, shared by all VMs and never written: kernel, initramfs, disk and empty
-    overlay."""
+    """What a guest boots from, shared by VMs and never written: kernel, initramfs, disk, empty overlay."""
 
     digest: str
     kernel_version: str
@@ -26,9 +25,9 @@ class VmImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VmNetwork(msgspec.Struct, frozen=True, kw_only=True):
-    """One tap. With `bridge` it joins that bridge; else it is a link of its own and gets `host_address`.
+    """One tap. With `bridge` it joins that bridge; else the host's end gets `host_address`.
 
-    Addresses are IPv4 with prefix length (`10.0.0.2/24`), `gateway` without one.
+    Addresses are IPv4 with a prefix length (`10.0.0.2/24`), `gateway` without one.
     """
 
     address: str
@@ -40,14 +39,15 @@ class VmNetwork(msgspec.Struct, frozen=True, kw_only=True):
 class VmConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One VM to start.
 
-    profile: `untuned` is what a default tool writes, `tuned` adds all this host has (see `vm.domain`).
-    cpus: host CPUs for the vCPUs (in turn) and for QEMU's other threads; () leaves them free.
+    profile: `untuned` is what a default tool writes, `tuned` uses everything this host has (see `vm.domain`).
+    cpus: host CPUs for the vCPUs (in turn) and for QEMU's other threads; () pins nothing.
     data_disk_mib: an ext4 disk at /volume, blank or a copy of the directory `data_content`; 0 for none. Its
-        file lies in `data_dir` (default: beside the overlay).
-    argv: the main program, spawned in the moment the agent is up; () for an idle guest.
-    until_output: start() returns once the first byte of its standard output reached the host.
-    init: the root's own init, which has to be systemd, becomes pid 1 and starts the agent as a unit; with ""
-        the agent is pid 1. The network is then systemd's to set up (systemd-network-generator reads it).
+        file is in `data_dir` (default: beside the overlay).
+    argv: the main program, spawned as soon as the agent is up; () for an idle guest.
+    until_output: start() returns once the first byte of its standard output has reached the host.
+    init: the root's own init, which must be systemd: it becomes pid 1, starts the agent as a unit, and sets
+    up
+        the network (systemd-network-generator reads it). With "" the agent is pid 1.
     """
 
     image: VmImage
@@ -70,11 +70,11 @@ class VmConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One start, stamped by the host's CLOCK_MONOTONIC, ns. `phases` are (name, duration) in order of time.
+    """One start, on the host's CLOCK_MONOTONIC, ns. `phases` are (name, duration) in chronological order.
 
-    A start has the phases prepare (overlay, tap), define, create (libvirt starts QEMU, paused), firmware
-    (to the kernel's clock zero), kernel (to the agent's first act), init (to hello) and, with
-    `until_output`, program. A restore has prepare, create and resume (to the agent's answer) instead.
+    A boot has the phases prepare (overlay, tap), define, create (libvirt starts QEMU, paused), firmware (to
+    zero of the kernel's clock), kernel (to the agent's start), init (to hello) and, with `until_output`,
+    program. A restore has prepare, create and resume (to the agent's answer).
     """
 
     way: Literal["start", "restore"]
@@ -84,13 +84,12 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     phases: tuple[tuple[str, int], ...]
 
     def phase_ns(self, name: str) -> int:
-        """Duration of one phase; KeyError when this way of starting has none of that name."""
+        """Return the duration of one phase; KeyError if this way of starting does not have it."""
         return dict(self.phases)[name]
 
 
 class VmCompleted(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished program. A death by signal is 128 + signal. Stamps are the host's, `guest_ns` the guest's
-    own."""
+    """A finished program. exit_code: 128 + signal after a death by signal. guest_ns: by the guest's clock."""
 
     argv: tuple[str, ...]
     exit_code: int
@@ -102,8 +101,7 @@ class VmCompleted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SavedVm(msgspec.Struct, frozen=True, kw_only=True):
-    """A saved guest: memory in `path`, its disks beside it. It can be restored as often as wanted, one at a
-    time."""
+    """A saved guest: memory in `path`, its disks beside it. It can be restored many times, one by one."""
 
     path: Path
     name: str

@@ -1,4 +1,4 @@
-"""A writer of the kernel's initramfs format ("newc" cpio, Documentation/driver-api/early-userspace)."""
+"""Write the kernel's initramfs format ("newc" cpio, Documentation/driver-api/early-userspace)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TRAILER = "TRAILER!!!"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One member. `mode` holds type and permission bits; `device` is (major, minor) of a device node."""
+    """One member. mode: type and permission bits; device: (major, minor) of a device node."""
 
     name: str
     mode: int
@@ -20,22 +20,22 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def file(name: str, data: bytes, mode: int = 0o644) -> Entry:
-    """A regular file."""
+    """Return a regular file."""
     return Entry(name=name, mode=stat.S_IFREG | mode, data=data)
 
 
 def directory(name: str) -> Entry:
-    """A directory."""
+    """Return a directory."""
     return Entry(name=name, mode=stat.S_IFDIR | 0o755)
 
 
 def character_device(name: str, major: int, minor: int) -> Entry:
-    """A character device, so that PID 1 has /dev/console before it mounts anything."""
+    """Return a character device: PID 1 needs /dev/console before it mounts anything."""
     return Entry(name=name, mode=stat.S_IFCHR | 0o600, device=(major, minor))
 
 
 def archive(entries: Iterable[Entry]) -> bytes:
-    """The whole archive: owner root, time 0, so that equal entries give equal bytes."""
+    """Return the archive, with owner root and time 0, so that equal entries give equal bytes."""
     out = bytearray()
     for inode, entry in enumerate([*entries, Entry(name=TRAILER, mode=0)], 1):
         name = entry.name.encode() + b"\0"

@@ -1,4 +1,4 @@
-"""Disks: an ext4 base from a root directory, a copy-on-write overlay per VM, and blank data disks."""
+"""Disks: an ext4 base from a root directory, a copy-on-write overlay per VM, and data disks."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ FEATURES = (
     "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,"
     "sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum"
 )
-"""mke2fs's usual features less orphan_file, for which a mount reads hundreds of blocks one by one."""
+"""mke2fs's default features without orphan_file, for which a mount reads hundreds of blocks one by one."""
 
 EXT4 = ("-q", "-t", "ext4", "-m", "0", "-O", FEATURES, "-E", "lazy_itable_init=0,lazy_journal_init=0")
 """Lazy initialisation off, or the guest's kernel would zero tables while we measure."""
 
 
 def build_base(rootfs: Path, digest: str, cache: Path) -> Path:
-    """A sparse ext4 image with the content of `rootfs`, built once per `digest`.
+    """Return a sparse ext4 image with the content of `rootfs`, built once per `digest`.
 
-    Made by `mke2fs -d`, without mount or loop device; owners, device nodes and extended attributes are kept.
-    The file system has half as much again as the content, and 4 GiB more, free for the guest to write.
+    It is made by `mke2fs -d`, without a mount or loop device; owners, device nodes and extended attributes
+    are kept. Its size is 1.5 times the content plus 4 GiB, so that the guest can write.
     """
     if not rootfs.is_dir():
-        raise VmError(f"make a disk of {rootfs}: no such directory; pass the image's flattened root")
+        raise VmError(f"make a disk from {rootfs}: no such directory; pass the image's flattened root")
 
     def build(path: Path) -> None:
         _mke2fs(path, _tree_bytes(rootfs) * 3 // 2 // MIB + 4096, rootfs)
@@ -37,7 +37,7 @@ def build_base(rootfs: Path, digest: str, cache: Path) -> Path:
 
 
 def overlay_template(base: Path) -> Path:
-    """An empty qcow2 over `base`, made once; a VM's own overlay is a copy of it (1 ms instead of 30)."""
+    """Return an empty qcow2 over `base`, made once; a VM's overlay is a copy of it (1 ms instead of 30)."""
 
     def build(path: Path) -> None:
         options = ["-q", "-f", "qcow2", "-F", "raw", "-b", str(base.resolve())]
@@ -47,17 +47,17 @@ def overlay_template(base: Path) -> Path:
 
 
 def data_template(size_mib: int, cache: Path) -> Path:
-    """A blank ext4 file system of `size_mib`, made once and copied for each VM."""
+    """Return a blank ext4 file system of `size_mib`, made once and copied for each VM."""
     return cached(cache / f"data-{_key(str(size_mib))}.ext4", lambda path: _mke2fs(path, size_mib, None))
 
 
 def build_data(path: Path, size_mib: int, content: Path) -> None:
-    """A new ext4 file system of `size_mib` at `path` with a copy of the directory `content`."""
+    """Make an ext4 file system of `size_mib` at `path` with a copy of the directory `content`."""
     _mke2fs(path, size_mib, content)
 
 
 def copy_sparse(source: Path, target: Path) -> None:
-    """Copy the data of a file and keep its holes. VmError names the target, for instance on a full disk."""
+    """Copy a file and keep its holes. VmError names the target, for instance on a full disk."""
     try:
         with source.open("rb") as reader, target.open("xb") as writer:
             _copy_extents(reader.fileno(), writer.fileno())
@@ -70,12 +70,12 @@ def copy_sparse(source: Path, target: Path) -> None:
 
 
 def disk_bytes(path: Path) -> int:
-    """Bytes a file takes on the host's disk."""
+    """Return the bytes that a file takes on the host's disk."""
     return path.stat().st_blocks * 512
 
 
 def takes_direct_io(directory: Path) -> bool:
-    """Whether files below `directory` can be opened with O_DIRECT (some file systems refuse)."""
+    """Return whether files below `directory` can be opened with O_DIRECT (some file systems refuse)."""
     probe = directory / f".direct-{os.getpid()}"
     try:
         os.close(os.open(probe, os.O_CREAT | os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC, 0o600))
@@ -113,6 +113,6 @@ def _tree_bytes(root: Path) -> int:
 
 
 def _key(digest: str) -> str:
-    """A file name for content and recipe."""
+    """Return a file name for the content and the options of mke2fs."""
     recipe = hashlib.sha256(repr(EXT4).encode()).hexdigest()[:6]
     return f"{re.sub(r'[^A-Za-z0-9]', '-', digest)[-40:]}-{recipe}"

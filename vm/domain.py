@@ -1,7 +1,7 @@
 """libvirt's domain XML of a VM, as a pure function of the configuration and the host's abilities.
 
 `untuned` is what a default tool writes: the distribution's firmware and compressed kernel, default caching
-and CPU model, nothing pinned. `tuned` takes what the host has: the uncompressed kernel, qboot, host CPU,
+and CPU model, nothing pinned. `tuned` uses what the host has: the uncompressed kernel, qboot, host CPU,
 pinned vCPUs, huge pages, an I/O thread with io_uring (or native aio) on O_DIRECT, vhost-net. Both boot the
 same root.
 """
@@ -17,10 +17,9 @@ import msgspec
 
 from vm.config import Accelerator, VmConfig
 from vm.host_abilities import HostAbilities
-from vm.owner import Owner
+from vm.owner import MARK, Owner
 
 AGENT_PORT = "ninetynine.agent"
-OWNER_MARK = "ninetynine vm of "
 
 SLOW_INITCALLS = (
     "jent_mod_init",
@@ -29,8 +28,8 @@ SLOW_INITCALLS = (
     "init_ima",
     "init_evm",
 )
-"""Initialisation that a guest of ours never uses and that takes an emulated CPU a tenth of its boot: a second
-source of entropy, certificates of module signers, PCIe error reporting, and integrity measurement."""
+"""Initcalls that our guests never need and that take a tenth of an emulated boot: a second source of entropy,
+certificates of module signers, PCIe error reporting, and integrity measurement."""
 
 
 class VmFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +42,7 @@ class VmFiles(msgspec.Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def of(home: Path, name: str, config: VmConfig) -> VmFiles:
-        """Where the files of VM `name` lie below the harness's directory."""
+        """Return the files of VM `name` below the harness's directory."""
         data_dir = config.data_dir or home
         return VmFiles(
             agent=home / f"{name}.a",
@@ -58,7 +57,7 @@ class VmFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the XML is made of."""
+    """Everything that the XML depends on."""
 
     name: str
     config: VmConfig
@@ -69,11 +68,11 @@ class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def domain_xml(r: DomainSpec) -> str:
-    """The whole definition."""
+    """Return the domain's definition."""
     tuned = r.config.profile == "tuned"
     sections = [
         f"<name>{r.name}</name>",
-        f"<description>{OWNER_MARK}{r.owner}</description>",
+        f"<description>{MARK}{r.owner}</description>",
         f"<memory unit='MiB'>{r.config.memory_mib}</memory>",
         _memory_backing(r) if tuned else "",
         f"<vcpu placement='static'>{r.config.vcpus}</vcpu>",
@@ -92,8 +91,7 @@ def domain_xml(r: DomainSpec) -> str:
 
 
 def kernel_command_line(r: DomainSpec) -> str:
-    """Kernel arguments: console and panic for all, the agent's settings, and what TCG needs to boot fast
-    (or at all)."""
+    """Return the kernel arguments: console, panic, the agent's settings, and what TCG needs to boot fast."""
     words = ["console=ttyS0", "panic=-1", "quiet"]
     if r.config.profile == "tuned":
         words += ["cryptomgr.notests", "no_timer_check"]
@@ -105,7 +103,7 @@ def kernel_command_line(r: DomainSpec) -> str:
             f"initcall_blacklist={','.join(SLOW_INITCALLS)}",
         ]
     if r.accel == "tcg" and r.config.machine == "microvm" and r.host.tsc_khz:
-        # Hardware-reduced ACPI leaves no timer to calibrate against: without this the kernel hangs silently.
+        # With hardware-reduced ACPI there is no timer to calibrate the TSC: without this the kernel hangs.
         words.append(f"tsc_early_khz={r.host.tsc_khz}")
     words += ["nn.root=/dev/vda", f"nn.host={r.config.hostname}"]
     words += ["nn.data=/dev/vdb"] if r.files.data else []
@@ -118,7 +116,7 @@ def kernel_command_line(r: DomainSpec) -> str:
 
 
 def _systemd_network(config: VmConfig) -> list[str]:
-    """The same for systemd-network-generator(8); the link keeps the name eth0."""
+    """Return the network for systemd-network-generator(8); the link keeps the name eth0."""
     if config.network is None:
         return []
     own, gateway = ipaddress.ip_interface(config.network.address), config.network.gateway or ""
@@ -126,14 +124,14 @@ def _systemd_network(config: VmConfig) -> list[str]:
 
 
 def pinned(config: VmConfig) -> tuple[tuple[int, int], ...]:
-    """(vCPU, host CPU) pairs; host CPUs are used again in turn when there are fewer."""
+    """Return (vCPU, host CPU) pairs; host CPUs are reused in turn if there are fewer."""
     if not config.cpus:
         return ()
     return tuple((vcpu, config.cpus[vcpu % len(config.cpus)]) for vcpu in range(config.vcpus))
 
 
 def mac_address(name: str) -> str:
-    """A locally administered address that follows from the VM's name."""
+    """Return a locally administered address derived from the VM's name."""
     digits = f"{int(name.removeprefix('nv'), 16) & 0xFFFFFF:06x}"
     return "52:54:00:" + ":".join(digits[i : i + 2] for i in (0, 2, 4))
 
@@ -155,8 +153,7 @@ def _cpu_tuning(config: VmConfig) -> str:
 
 def _boot(r: DomainSpec) -> str:
     image, tuned = r.config.image, r.config.profile == "tuned"
-    # SeaBIOS on microvm panics at random (a timer tick into an unprogrammed PIC), so microvm always has
-    # qboot.
+    # SeaBIOS on microvm panics at random (a timer tick into an unprogrammed PIC): always use qboot there.
     qboot = r.host.qboot if tuned or r.config.machine == "microvm" else None
     loader = f"<loader type='rom' readonly='yes'>{escape(qboot)}</loader>" if qboot else ""
     kernel = image.vmlinux if tuned or r.config.machine == "microvm" else image.vmlinuz
@@ -184,7 +181,7 @@ def _cpu(r: DomainSpec) -> str:
 
 
 def _clock(config: VmConfig) -> str:
-    # With an HPET the emulator wakes 250 times a second for an idle guest: ten times the idle load.
+    # With an HPET the emulator wakes up 250 times a second for an idle guest: ten times the idle load.
     if config.profile == "untuned" or config.machine == "microvm":
         return ""
     return "<clock offset='utc'><timer name='hpet' present='no'/></clock>"

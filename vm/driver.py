@@ -1,9 +1,8 @@
-"""libvirt in a process of its own, spoken to over a socket pair: `python -m vm.driver FD HOME URI`.
+"""libvirt in a separate process, called over a socket pair: `python -m vm.driver FD HOME URI PID`.
 
-Why apart: the embedded driver needs an event loop thread, a subreaper and a reaper; in a process that
-measures container starts each of them would cost microseconds at random, and would meet children that are
-not ours. Here they wake nobody. The process also is the harness's last will: when its caller dies, however,
-it ends all VMs.
+libvirt's embedded driver needs an event loop thread, a subreaper and a reaper. In a process that measures
+container starts each of them would cost microseconds at random, and would reap children of others. This
+process also cleans up: when its caller (PID) dies, however that happens, it ends all VMs.
 
 Requests and answers are lines of JSON: `{"id": N, "op": NAME, "args": [...]}`, `{"id": N, "ok": VALUE}` or
 `{"id": N, "error": TEXT, "kind": CLASS}`.
@@ -53,7 +52,7 @@ def serve(connection: socket.socket, handle: Callable[[Request], Any]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Serve one harness. `arguments`: number of the socket, home directory, libvirt URI, caller's pid."""
+    """Serve one harness. arguments: descriptor of the socket, home directory, libvirt URI, caller's pid."""
     connection = socket.socket(fileno=int(arguments[0]))
     home, uri = Path(arguments[1]), arguments[2]
     quiet_signals()
@@ -68,20 +67,22 @@ def main(arguments: list[str]) -> None:
             domains = Domains(uri, home)
             return domains.version()
         if domains is None or request.op not in OPERATIONS:
-            raise VmError(f"libvirt driver: unknown or early request {request.op!r}")
+            raise VmError(
+                f"libvirt driver: unknown request {request.op!r}, or one before `open`; start a new harness"
+            )
         return getattr(domains, request.op)(*request.args)
 
     threading.Thread(target=_follow, args=(parent, connection), daemon=True).start()
     try:
         serve(connection, handle)
     except OSError:
-        pass  # the caller is gone: go on to the clean-up
+        pass  # the caller is gone: clean up
     finally:
         clear_home(home, destroy=domains.destroy if domains else None)
 
 
 def _follow(parent: int, connection: socket.socket) -> None:
-    """Close the socket when the caller has died, also where a fork of it still holds the other end."""
+    """Close the socket when the caller dies, even if a fork of it still holds the other end."""
     select.select([parent], [], [])
     connection.shutdown(socket.SHUT_RDWR)
 

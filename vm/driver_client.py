@@ -1,4 +1,4 @@
-"""The harness's side of `vm.driver`: start that process, call it, end it."""
+"""The client of `vm.driver`: start that process, call it, end it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from vm.owner import Owner, of
 
 
 class Driver(Protocol):
-    """What the harness needs of libvirt. `vm.libvirt_domains.Domains` is it in-process, `DriverProcess`
-    apart."""
+    """What the harness needs of libvirt: `vm.libvirt_domains.Domains`, or `DriverProcess`."""
 
     def version(self) -> str:
         """Versions of libvirt and QEMU."""
@@ -56,7 +55,7 @@ class Driver(Protocol):
 
 
 class DriverProcess:
-    """A `Driver` in a child process. Calls block and are taken one at a time."""
+    """A `Driver` in a child process. Calls block and are made one at a time."""
 
     def __init__(self, uri: str, home: Path) -> None:
         ours, theirs = socket.socketpair()
@@ -129,7 +128,7 @@ class DriverProcess:
         return list(self._call("sweep"))
 
     def close(self) -> None:
-        """Hang up; the process ends all VMs, clears the home directory and ends. Idempotent."""
+        """Close the connection; the process ends all VMs, clears the home directory and exits. Idempotent."""
         try:
             self._stream.close()
             self._socket.close()
@@ -158,8 +157,10 @@ class DriverProcess:
         return answer["ok"]
 
     def _exchange(self, request: dict[str, Any]) -> dict[str, Any] | None:
-        """Send a request and return its answer; None when the process is gone. Answers to earlier calls,
-        which a Ctrl-C cut off, are passed over."""
+        """Send a request and return its answer; None if the process is gone.
+
+        Answers to earlier calls, which Ctrl-C may have interrupted, are skipped.
+        """
         self._stream.write(msgspec.json.encode(request) + b"\n")
         self._stream.flush()
         for line in self._stream:

@@ -1,20 +1,19 @@
-"""The errors of this package: each names the operation, the object, and what to do next."""
+"""Errors of virtual machines. Each names the operation, the object, and what to do next."""
 
 from __future__ import annotations
 
 
 class VmError(Exception):
-    """Something about a virtual machine could not be done. The text is complete as it stands."""
+    """An operation on a virtual machine failed."""
 
 
 class VmUnavailableError(VmError):
-    """Virtual machines cannot run here at all (no libvirt, no QEMU); the text says what to install or ask
-    for."""
+    """Virtual machines cannot run here (no libvirt, no QEMU); the message says what to install."""
 
 
 class GuestError(VmError):
-    """The guest refused or ended: a program that is not there, a lost agent, a kernel that never came up."""
+    """The guest failed: a missing program, a lost agent, a kernel that did not boot."""
 
 
 class GuestTimeoutError(GuestError):
-    """The guest did not answer in the time given."""
+    """The guest did not answer in time."""

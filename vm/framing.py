@@ -1,8 +1,8 @@
-"""The wire between host and guest agent (`agent/agent.c` is the other end), as pure functions on bytes.
+"""The protocol between host and guest agent (`agent/agent.c` is the other end), as pure functions on bytes.
 
 A frame is `u8 magic, u8 type, u16 zero, u32 channel, u32 length` and `length` bytes, little endian. A
-channel is one program; channel 0 is the agent itself. Either side may send so many bytes of a stream as it
-was granted: `WINDOW` at the start, more by GRANT (host to guest) and GRANTED (guest to host).
+channel is one program; channel 0 is the agent itself. Either side may send as many bytes of a stream as the
+other has granted: `WINDOW` at the start, more by GRANT (host to guest) and GRANTED (guest to host).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HEADER = struct.Struct("<BBHII")
 
 
 class Type(IntEnum):
-    """Frame types; below 64 they go to the guest, above they come from it."""
+    """Frame types: below 64 to the guest, above from it."""
 
     PING = 1
     SPAWN = 2
@@ -50,7 +50,7 @@ class Frame(msgspec.Struct, frozen=True):
 
 
 class Exit(msgspec.Struct, frozen=True):
-    """How a program ended: exit code (128 + signal), and the guest's boot clock at its start and end, ns."""
+    """The end of a program: exit code (or 128 + signal), and the guest's boot clock at start and end, ns."""
 
     code: int
     started_ns: int
@@ -58,7 +58,7 @@ class Exit(msgspec.Struct, frozen=True):
 
 
 def encode(frame: Frame) -> bytes:
-    """Bytes of one frame. VmError when the body is longer than `MAX_PAYLOAD`."""
+    """Return the bytes of one frame. VmError if the body is longer than `MAX_PAYLOAD`."""
     if len(frame.body) > MAX_PAYLOAD:
         raise VmError(
             f"message to the guest: {len(frame.body)} bytes are more than the {MAX_PAYLOAD} a frame holds; "
@@ -68,13 +68,13 @@ def encode(frame: Frame) -> bytes:
 
 
 class Decoder:
-    """Turns a byte stream, cut anywhere, back into frames."""
+    """Turns a byte stream, split anywhere, back into frames."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """Frames that `data` completed. GuestError when the stream is not ours any more."""
+        """Yield the frames that `data` completes. GuestError if the stream is corrupt."""
         self._buffer += data
         at = 0
         try:
@@ -99,7 +99,7 @@ _TYPES = frozenset(int(t) for t in Type)
 
 
 def spawn_body(argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: str = "/") -> bytes:
-    """Body of SPAWN. Without `env` the guest gives PATH and HOME. VmError for what argv cannot hold."""
+    """Return the body of SPAWN. Without `env` the guest sets PATH and HOME. VmError for an invalid argv."""
     strings = [cwd, *argv, *(f"{key}={value}" for key, value in (env or {}).items())]
     if not argv:
         raise VmError("program in the guest: empty argument list; name at least the program")
@@ -110,7 +110,7 @@ def spawn_body(argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: s
 
 
 def grant_body(stderr: bool, count: int) -> bytes:
-    """Body of GRANT: the guest may send `count` more bytes of the stream."""
+    """Return the body of GRANT: the guest may send `count` more bytes of the stream."""
     return struct.pack("<II", stderr, count)
 
 

@@ -5,9 +5,9 @@
         with harness.start(VmConfig(image=image)) as vm:
             print(vm.exec(["uname", "-r"]).stdout, vm.record.phases)
 
-A harness's life: it makes `root/<id>/`, writes its owner there and keeps every file of a run below; libvirt
-runs in a child process (`vm.driver`) that ends all VMs when this process dies, also by kill -9; the next
-harness on the same root sweeps what is left even if both were killed. No thread runs in the calling process.
+A harness makes `root/<id>/`, writes its owner there and keeps all its files below. libvirt runs in a child
+process (`vm.driver`) that ends all VMs when this process dies, even by kill -9. If both were killed, the next
+harness on the same root cleans up. The calling process gets no extra thread.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ EMBED = "qemu:///embed"
 
 
 class Harness:
-    """All VMs of one caller. Several may live at once, also on one root, in one process or in many.
+    """All VMs of one caller. Several harnesses may exist at once, also on one root, in one process or more.
 
-    root: a short directory for sockets and overlays (socket paths hold 107 bytes), on a real file system.
+    root: a directory for sockets and overlays, with a short path (socket paths hold 107 bytes), on a disk.
     cache: kernel, initramfs, base disks; shared and kept.
-    accel: `kvm` or `tcg`; None takes KVM when guest code really runs under it.
+    accel: `kvm` or `tcg`; None takes KVM if guest code really runs under it.
     uri: `qemu:///embed` (no daemon) or `qemu:///system`.
-    driver, connect: in place of libvirt's process and the guest's sockets, for tests.
+    driver, connect: replace libvirt's process and the guest's sockets, for tests.
     """
 
     def __init__(
@@ -69,18 +69,17 @@ class Harness:
         return self._accel
 
     def version(self) -> str:
-        """Versions of libvirt and QEMU; connects. VmUnavailableError when that fails."""
+        """Return the versions of libvirt and QEMU; connects. VmUnavailableError if that fails."""
         return self._open()[0].version()
 
     def prepare(
         self, rootfs: Path, digest: str, modules: Sequence[str] = BASE_MODULES, own_kernel: bool = False
     ) -> VmImage:
-        """Make the image of a flattened root, cached by digest. own_kernel: boot the one that is in it."""
+        """Make the image of a flattened root, cached by digest. own_kernel: boot the kernel in the root."""
         return build_image(rootfs, digest, self._cache, modules, own_kernel)
 
     def start(self, config: VmConfig) -> Vm:
-        """Boot one VM until its agent says hello (or its program its first byte). After an error nothing is
-        left."""
+        """Boot a VM until its agent's hello (or its program's first byte). After an error nothing is left."""
         requested = time.monotonic_ns()
         driver, home, host = self._open()
         name = f"nv{secrets.token_hex(4)}"
@@ -98,8 +97,7 @@ class Harness:
             raise
 
     def restore(self, saved: SavedVm) -> Vm:
-        """Start from a saved state. The guest gets our wall clock and fresh random bytes before this
-        returns."""
+        """Restore a saved VM. The guest gets our wall clock and fresh random bytes before this returns."""
         requested = time.monotonic_ns()
         driver, home, _ = self._open()
         if saved.name in self._vms:
@@ -141,8 +139,7 @@ class Harness:
         self.close()
 
     def _open(self) -> tuple[Driver, Home, HostAbilities]:
-        """Make what a first start needs: directory, libvirt, the host's abilities and the accelerator's
-        name."""
+        """Prepare the first start: directory, libvirt, the host's abilities and the accelerator."""
         if self._home is None:
             self._home = Home(self._root, self._cache)
         if self._host is None:
@@ -150,7 +147,7 @@ class Harness:
         if self._driver is None:
             try:
                 process = DriverProcess(self._uri, self._home.path)
-            except BaseException:  # it has cleared the directory, as at every end
+            except BaseException:  # the process has cleared the directory, as it always does at its end
                 self._home.close()
                 self._home = None
                 raise
@@ -188,13 +185,13 @@ class Harness:
         return SavedVm(path=path, name=vm.name, config=vm.config, disks=tuple(copies))
 
     def _free(self, name: str, files: VmFiles) -> None:
-        """Take a VM apart, as far as it had come."""
+        """Remove whatever exists of a VM."""
         if self._driver is None or self._home is None:
             return
         try:
             self._driver.destroy(name)
         finally:
-            end_vm(name)  # finds nothing but the tap, unless libvirt failed
+            end_vm(name)  # only the tap is left, unless libvirt failed
             self._home.forget(name, files)
 
 
@@ -202,4 +199,4 @@ def _check(config: VmConfig, files: VmFiles) -> None:
     if config.until_output and not config.argv:
         raise VmError("start a VM until its program's output: no program given; set argv")
     if files.data is not None and not files.data.parent.is_dir():
-        raise VmError(f"start a VM: {files.data.parent} for its data disk is no directory; make it first")
+        raise VmError(f"start a VM: {files.data.parent} for its data disk is not a directory; make it first")

@@ -1,4 +1,4 @@
-"""What this host can give a tuned VM, found out by trying."""
+"""Find out what this host offers a tuned VM, by trying."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _IO_URING_SETUP = 425
 
 
 class HostAbilities(msgspec.Struct, frozen=True, kw_only=True):
-    """Facts the domain XML depends on. `bogomips_khz` is the TSC rate that TCG passes on to its guests."""
+    """The host's facts for the domain XML. tsc_khz: the TSC's rate, which TCG passes on to its guests."""
 
     emulator: str
     qboot: str | None
@@ -29,7 +29,7 @@ class HostAbilities(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_emulator() -> str:
-    """Path of QEMU. VmUnavailableError with the package to install."""
+    """Return the path of QEMU. VmUnavailableError names the package to install."""
     path = shutil.which("qemu-system-x86_64")
     if path is None:
         raise VmUnavailableError(
@@ -39,7 +39,7 @@ def find_emulator() -> str:
 
 
 def look(directory: Path) -> HostAbilities:
-    """Look at this host; `directory` is where the VMs' disks will lie."""
+    """Return this host's abilities. directory: where the VMs' disks will be."""
     return HostAbilities(
         emulator=find_emulator(),
         qboot=str(QBOOT) if QBOOT.exists() else None,
@@ -52,7 +52,7 @@ def look(directory: Path) -> HostAbilities:
 
 
 def has_io_uring() -> bool:
-    """Whether this process may set up a ring (kernel, sysctl and seccomp all have a say)."""
+    """Return whether this process may set up a ring: kernel, sysctl or seccomp may forbid it."""
     parameters = ctypes.create_string_buffer(120)
     fd: int = ctypes.CDLL(None, use_errno=True).syscall(_IO_URING_SETUP, 1, parameters)
     if fd < 0:
@@ -62,7 +62,7 @@ def has_io_uring() -> bool:
 
 
 def free_hugepages_mib() -> int:
-    """MiB of free 2-MiB pages, 0 where no hugetlbfs is mounted (libvirt needs the mount)."""
+    """Return the MiB of free 2-MiB pages, 0 if no hugetlbfs is mounted (libvirt needs the mount)."""
     mounts = Path("/proc/self/mounts").read_text().splitlines()
     if not any(line.split()[2] == "hugetlbfs" for line in mounts):
         return 0
@@ -73,7 +73,7 @@ def free_hugepages_mib() -> int:
 
 
 def tsc_khz(cpuinfo: str) -> int:
-    """The TSC's rate; x86 Linux derives its BogoMIPS from it (2 x MHz). 0 when cpuinfo does not say."""
+    """Return the TSC's rate from BogoMIPS, which x86 Linux derives from it (2 x MHz); 0 if unknown."""
     line = next((line for line in cpuinfo.splitlines() if line.startswith("bogomips")), "bogomips: 0")
     return round(float(line.partition(":")[2]) * 500)
 

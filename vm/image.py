@@ -1,4 +1,4 @@
-"""From an image's flattened root to all that a guest boots from, each part cached by what it is made of."""
+"""Make what a guest boots from out of an image's flattened root; each part is cached by its sources."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from vm.kernel import fetch_kernel, kernel_in
 def build_image(
     rootfs: Path, digest: str, cache: Path, modules: Sequence[str] = BASE_MODULES, own_kernel: bool = False
 ) -> VmImage:
-    """Kernel, initramfs, ext4 base and empty overlay below `cache`, for the root directory that has `digest`.
+    """Make kernel, initramfs, ext4 base and empty overlay below `cache`, for a root directory and its digest.
 
-    The kernel is the host's distribution's, or with `own_kernel` the one that is installed in the root.
-
-    Whiteouts must be resolved already: pass the flattened root, not layers. The first call takes about ten
-    seconds (kernel download, mke2fs), later ones milliseconds.
+    The kernel is that of the host's distribution, or with `own_kernel` the one installed in the root. The
+    root must be flattened, without whiteouts. The first call takes about ten seconds (kernel download,
+    mke2fs), later ones milliseconds.
     """
     kernel = kernel_in(rootfs, cache) if own_kernel else fetch_kernel(cache)
     base = build_base(rootfs, digest, cache)

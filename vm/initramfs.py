@@ -1,4 +1,4 @@
-"""The guest's first root: our static agent as /init and the few modules that reach disk and network."""
+"""The guest's initramfs: the static agent as /init, and the modules for disk and network."""
 
 from __future__ import annotations
 
@@ -34,8 +34,7 @@ CONTAINER_MODULES = (
 
 
 def build_initramfs(kernel: Kernel, cache: Path, modules: Sequence[str] = BASE_MODULES) -> Path:
-    """The cpio for this kernel and these modules, built once below `cache`; uncompressed, as QEMU loads it
-    fastest."""
+    """Return the cpio for this kernel and modules, built once; uncompressed, which loads fastest."""
     sources = [path.read_bytes() for path in sorted(AGENT.glob("*.[ch]"))]
     key = hashlib.sha256(repr((kernel.version, tuple(modules), sources)).encode()).hexdigest()[:16]
     return cached(cache / f"initramfs-{key}.cpio", lambda path: _write(path, kernel, modules))
@@ -53,8 +52,7 @@ def _write(path: Path, kernel: Kernel, modules: Sequence[str]) -> None:
 
 
 def compile_agent(target: Path) -> None:
-    """Build the agent into a static binary, with musl where there is one. VmUnavailableError without a C
-    compiler."""
+    """Build the agent as a static binary, with musl if installed. VmUnavailableError without a C compiler."""
     compiler = next((name for name in ("musl-gcc", "gcc", "cc") if shutil.which(name)), None)
     if compiler is None:
         raise VmUnavailableError(

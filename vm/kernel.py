@@ -1,4 +1,4 @@
-"""The guest's kernel: the distribution's own cloud kernel, with an uncompressed copy that starts faster."""
+"""The guest's kernel: the distribution's cloud kernel, with an uncompressed copy that starts faster."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SIGNATURE = b"~Module signature appended~"
 
 
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):
-    """A kernel on disk. `vmlinux` is an ELF that QEMU enters by its PVH note, without decompression."""
+    """A kernel on disk. vmlinux: an ELF that QEMU enters by its PVH note, without decompression."""
 
     version: str
     vmlinuz: Path
@@ -31,8 +31,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fetch_kernel(cache: Path) -> Kernel:
-    """Download (once) and unpack the distribution's cloud kernel below `cache`. VmUnavailableError without
-    apt."""
+    """Download (once) and unpack the distribution's cloud kernel. VmUnavailableError without apt."""
     try:
         package = kernel_package()
     except VmUnavailableError:
@@ -50,7 +49,7 @@ def fetch_kernel(cache: Path) -> Kernel:
 
 
 def kernel_in(root: Path, cache: Path) -> Kernel:
-    """The kernel that is installed in a root directory, the last by name where there are several."""
+    """Return the kernel that is installed in a root directory, the last by name if there are several."""
     found = sorted((root / "boot").glob("vmlinuz-*"))
     if not found:
         raise VmError(f"find a kernel in {root}: no boot/vmlinuz-*; install linux-image-cloud-amd64 there")
@@ -68,7 +67,7 @@ def kernel_in(root: Path, cache: Path) -> Kernel:
 
 
 def kernel_package() -> str:
-    """Name of the newest cloud kernel package that apt knows."""
+    """Return the name of the newest cloud kernel package that apt knows."""
     for meta in META_PACKAGES:
         try:
             listing = run(["apt-cache", "depends", meta], "find a guest kernel").decode()
@@ -105,8 +104,7 @@ def _unpack(package: str, home: Path) -> None:
 
 
 def uncompressed(bzimage: bytes) -> bytes:
-    """The ELF inside a bzImage (Documentation/arch/x86/boot.rst: setup_sects, payload_offset,
-    payload_length)."""
+    """Return the ELF in a bzImage (setup_sects, payload_offset: Documentation/arch/x86/boot.rst)."""
     if len(bzimage) < 0x250 or bzimage[0x202:0x206] != b"HdrS":
         raise VmError("guest kernel: not a bzImage of boot protocol 2.08 or newer; remove it from the cache")
     setup = (bzimage[0x1F1] or 4) + 1
@@ -114,7 +112,7 @@ def uncompressed(bzimage: bytes) -> bytes:
     payload = bzimage[setup * 512 + offset :][: length - 4]  # the last 4 bytes are the unpacked size
     elf = _decompressed(payload)
     if elf[:4] != b"\x7fELF":
-        raise VmError("guest kernel: the payload of the bzImage is no ELF; remove it from the cache")
+        raise VmError("guest kernel: the payload of the bzImage is not an ELF; remove it from the cache")
     return elf
 
 
@@ -132,11 +130,10 @@ def _decompressed(payload: bytes) -> bytes:
 
 
 def with_dependencies(kernel: Kernel, names: Sequence[str]) -> dict[str, bytes]:
-    """The modules by name, in an order in which they load: each after what it depends on. Built-in ones are
-    left out.
+    """Return the modules by name, each after those that it depends on; built-in ones are left out.
 
-    Dependencies are read from the modules themselves (`depends=` in .modinfo), since a package that was only
-    unpacked has no `modules.dep`.
+    Dependencies are read from the modules (`depends=` in .modinfo), since a package that is only unpacked has
+    no `modules.dep`.
     """
     found: dict[str, bytes] = {}
     visited: set[str] = set()
@@ -157,13 +154,13 @@ def with_dependencies(kernel: Kernel, names: Sequence[str]) -> dict[str, bytes]:
 
 
 def dependencies(data: bytes) -> list[str]:
-    """Names in the `depends=` entry of a module."""
+    """Return the names in the `depends=` entry of a module."""
     entry = data.partition(b"\0depends=")[2].partition(b"\0")[0].decode()
     return [name.replace("-", "_") for name in entry.split(",") if name]
 
 
 def module(kernel: Kernel, name: str) -> bytes | None:
-    """An unpacked kernel module, or None when it is built into the kernel. VmError when there is none."""
+    """Return an uncompressed kernel module, None if it is built in. VmError if there is none."""
     tree = kernel.modules
     for path in tree.glob("kernel/**/*.ko*"):
         if path.name.split(".")[0].replace("-", "_") != name:
@@ -173,8 +170,7 @@ def module(kernel: Kernel, name: str) -> bytes | None:
             data = lzma.decompress(data)
         elif path.suffix == ".zst":
             data = zstandard.ZstdDecompressor().decompressobj().decompress(data)
-        # An unsigned module only taints the kernel; checking an RSA signature costs the emulated boot 10
-        # ms each.
+        # An unsigned module only taints the kernel; checking a signature takes an emulated CPU 10 ms.
         return data.split(_SIGNATURE)[0]
     builtin = (tree / "modules.builtin").read_text() if (tree / "modules.builtin").exists() else ""
     if any(Path(line).stem.replace("-", "_") == name for line in builtin.splitlines()):

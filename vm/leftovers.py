@@ -1,8 +1,8 @@
-"""Harness directories: who owns one, and how all that a dead owner left is taken away.
+"""The ledger of a harness directory, and the removal of everything that a dead owner left.
 
-A harness keeps everything of a run in `root/<id>/`: an `owner` file, libvirt's embedded root, the VMs'
-sockets and overlays. Files elsewhere (data disks) are named in `owner` too. QEMU is found by libvirt's pid
-files and killed only when its command line names the VM.
+A harness keeps its files in `root/<id>/`: an `owner` file, libvirt's embedded root, the VMs' sockets and
+overlays. Files elsewhere (data disks) are listed in `owner`. A QEMU process is found, and only killed, if its
+command line names the VM.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ OWNER_FILE = "owner"
 
 
 class Ledger(msgspec.Struct, kw_only=True):
-    """The owner file: the harness's process, its driver's, the VMs' names and their files outside the
-    home."""
+    """The owner file: the processes of harness and driver, the VMs' names and their files elsewhere."""
 
     owner: Owner
     driver: Owner | None = None
@@ -34,14 +33,14 @@ class Ledger(msgspec.Struct, kw_only=True):
     files: list[str] = []
 
     def write(self, home: Path) -> None:
-        """Replace the file in one step."""
+        """Replace the file atomically."""
         scratch = home / f".{OWNER_FILE}"
         scratch.write_bytes(msgspec.json.encode(self))
         scratch.rename(home / OWNER_FILE)
 
 
 def read_ledger(home: Path) -> Ledger | None:
-    """The ledger of a directory; None when it is not a harness's."""
+    """Return the ledger of a directory; None if it is not a harness's."""
     try:
         return msgspec.json.decode((home / OWNER_FILE).read_bytes(), type=Ledger)
     except (OSError, msgspec.MsgspecError):
@@ -49,14 +48,14 @@ def read_ledger(home: Path) -> Ledger | None:
 
 
 def sweep_root(root: Path) -> list[str]:
-    """Clear each harness directory below `root` whose owner is dead, and stale taps; what was removed."""
+    """Clear harness directories below `root` whose owner is dead, and stale taps; return what was removed."""
     removed = []
     for home in sorted(p.parent for p in root.glob(f"*/{OWNER_FILE}")):
         ledger = read_ledger(home)
         if ledger is None or ledger.owner.alive():
             continue
         if ledger.driver is not None:
-            _end_process(ledger.driver, 10.0)  # it is at the same work: let it finish
+            _end_process(ledger.driver, 10.0)  # it is cleaning up as well: let it finish
         clear_home(home)
         removed.append(str(home))
     for name in stale_taps():
@@ -66,12 +65,11 @@ def sweep_root(root: Path) -> list[str]:
 
 
 def clear_home(home: Path, destroy: Callable[[str], None] | None = None) -> None:
-    """End the VMs of one harness and remove its files and taps. `destroy` ends a VM through libvirt where
-    that runs."""
+    """End the VMs of one harness and remove its files and taps. destroy: ends a VM through libvirt."""
     ledger = read_ledger(home)
     for name in ledger.names if ledger else ():
         if destroy is not None:
-            with contextlib.suppress(VmError):  # whatever libvirt says, the process is looked for next
+            with contextlib.suppress(VmError):  # the process is looked for next in any case
                 destroy(name)
         end_vm(name)
     for path in ledger.files if ledger else ():
@@ -81,21 +79,21 @@ def clear_home(home: Path, destroy: Callable[[str], None] | None = None) -> None
 
 
 def _end_probes(home: Path) -> None:
-    """Kill the QEMUs that libvirt asked for their capabilities when its process was killed meanwhile."""
+    """Kill QEMUs that libvirt was probing when its process was killed."""
     for file in home.glob("**/qmp-*/qmp.pid"):
         with contextlib.suppress(OSError, ValueError):
             _kill_if_named(int(file.read_text()), str(file).encode())
 
 
 def end_vm(name: str) -> None:
-    """Kill a VM's QEMU without libvirt, and remove its tap; nothing when they are gone."""
+    """Kill a VM's QEMU without libvirt, and remove its tap, if they exist."""
     for pid in qemu_processes(name):
         kill_qemu(pid, name)
     remove_tap(name)
 
 
 def kill_qemu(pid: int, name: str) -> None:
-    """Kill a process and wait for its end, when it is the QEMU of that VM."""
+    """Kill a process and wait for its end, if it is the QEMU of that VM."""
     _kill_if_named(pid, _mark(name))
 
 
@@ -105,7 +103,7 @@ def _kill_if_named(pid: int, mark: bytes) -> None:
     except (OSError, ValueError):
         return
     try:
-        if _is_named(mark, Path(f"/proc/{pid}")):  # asked after the open, so that it is this very process
+        if _is_named(mark, Path(f"/proc/{pid}")):  # checked after the open, so that it is this process
             signal.pidfd_send_signal(fd, signal.SIGKILL)
             select.select([fd], [], [], 10.0)
     except ProcessLookupError:
@@ -115,7 +113,7 @@ def _kill_if_named(pid: int, mark: bytes) -> None:
 
 
 def qemu_processes(name: str) -> list[int]:
-    """Processes whose command line says `guest=NAME`: QEMUs that libvirt started for this VM."""
+    """Return the processes whose command line has `guest=NAME`: QEMUs that libvirt started for this VM."""
     entries = (entry for entry in Path("/proc").iterdir() if entry.name.isdecimal())
     return [int(entry.name) for entry in entries if _is_named(_mark(name), entry)]
 

@@ -1,5 +1,4 @@
-"""libvirt, and nothing else: connect, start, stop, save and restore domains. Runs inside `vm.driver`'s
-process.
+"""Start, stop, save and restore libvirt's domains. Runs in the process of `vm.driver`.
 
 libvirt-python is imported when first needed, so that `import vm` works on a machine without it.
 """
@@ -13,16 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vm.domain import OWNER_MARK
 from vm.errors import VmError, VmUnavailableError
-from vm.owner import parse
+from vm.owner import parse_mark
 
 SCHEME_TEST = "test:"
 SYSTEM_PIDS = Path("/run/libvirt/qemu")
 
 
 def load_libvirt() -> Any:
-    """The libvirt module. VmUnavailableError when libvirt-python is not installed."""
+    """Return the module libvirt. VmUnavailableError if libvirt-python is not installed."""
     try:
         import libvirt
     except ImportError as error:
@@ -34,12 +32,11 @@ def load_libvirt() -> Any:
 
 
 def start_event_loop() -> None:
-    """libvirt's event loop in a daemon thread; it must exist before the first connection. Blocks in
-    poll(2)."""
+    """Run libvirt's event loop in a daemon thread; needed before the first connection."""
     libvirt = load_libvirt()
     libvirt.registerErrorHandler(
         lambda _context, _error: None, None
-    )  # errors are raised; do not print them too
+    )  # errors are raised, so do not print them
     libvirt.virEventRegisterDefaultImpl()
 
     def loop() -> None:
@@ -50,7 +47,7 @@ def start_event_loop() -> None:
 
 
 class Domains:
-    """One libvirt connection. Every failure is a VmError with libvirt's own words."""
+    """One libvirt connection. Failures are VmErrors with libvirt's message."""
 
     def __init__(self, uri: str, home: Path) -> None:
         self._libvirt = load_libvirt()
@@ -70,12 +67,12 @@ class Domains:
             ) from error
 
     def version(self) -> str:
-        """libvirt's and the hypervisor's version."""
+        """Return libvirt's and the hypervisor's version."""
         library, hypervisor = self._connection.getLibVersion(), self._connection.getVersion()
         return f"libvirt {_dotted(library)}, QEMU {_dotted(hypervisor)}"
 
     def start(self, name: str, xml: str) -> tuple[int, int]:
-        """Define and create, paused where the driver can. Host ns after each. Undefined again on an error."""
+        """Define and create, paused if possible; return host ns after each. On error nothing is left."""
         domain = self._call(f"define {name}", lambda: self._connection.defineXML(xml))
         defined = time.monotonic_ns()
         flags = self._libvirt.VIR_DOMAIN_START_PAUSED if self._paused_start else 0
@@ -87,17 +84,17 @@ class Domains:
         return defined, time.monotonic_ns()
 
     def resume(self, name: str) -> None:
-        """Let a paused domain run; nothing to do when it runs already."""
+        """Resume a paused domain; no-op if it runs."""
         domain = self._find(name)
         if domain.state()[0] == self._libvirt.VIR_DOMAIN_PAUSED:
             self._call(f"resume {name}", domain.resume)
 
     def suspend(self, name: str) -> None:
-        """Stop the vCPUs; memory stays."""
+        """Stop the vCPUs and keep the memory."""
         self._call(f"suspend {name}", self._find(name).suspend)
 
     def destroy(self, name: str) -> None:
-        """End a domain at once and forget it. Nothing when there is none."""
+        """End a domain at once and undefine it, if it exists."""
         try:
             domain = self._connection.lookupByName(name)
         except self._libvirt.libvirtError:
@@ -114,7 +111,7 @@ class Domains:
                 raise VmError(f"forget {name}: {error}") from error
 
     def save(self, name: str, path: str) -> None:
-        """Write memory and device state to `path`; the domain ends and is forgotten."""
+        """Write memory and device state to `path`; the domain ends and is undefined."""
         domain = self._find(name)
         self._call(
             f"save {name} to {path} (needs libvirt_iohelper of libvirt-daemon-common)",
@@ -123,20 +120,20 @@ class Domains:
         self.destroy(name)
 
     def restore(self, name: str, path: str) -> int:
-        """Load a saved domain, paused where the driver can. Host ns when libvirt was done."""
+        """Load a saved domain, paused if the driver can; return host ns when libvirt is done."""
         flags = self._libvirt.VIR_DOMAIN_SAVE_PAUSED if self._paused_start else 0
         self._call(f"restore {name} from {path}", lambda: self._connection.restoreFlags(path, None, flags))
         return time.monotonic_ns()
 
     def active(self, name: str) -> bool:
-        """Whether the domain exists and runs (or is paused)."""
+        """Return whether the domain exists and runs (or is paused)."""
         try:
             return self._runs(self._connection.lookupByName(name))
         except self._libvirt.libvirtError:
             return False
 
     def pid(self, name: str) -> int:
-        """QEMU's process id, 0 where the driver has no process."""
+        """Return QEMU's process id, 0 if the driver has no process."""
         if not self._paused_start:
             return 0
         try:
@@ -145,7 +142,7 @@ class Domains:
             raise VmError(f"find the QEMU process of {name}: {error}; did it end already?") from error
 
     def sweep(self) -> list[str]:
-        """End domains of ours whose maker is dead (a shared daemon keeps them); their names."""
+        """End our domains whose owner is dead (a shared daemon keeps them); return their names."""
         ended = []
         for domain in self._connection.listAllDomains():
             name = domain.name()
@@ -153,16 +150,14 @@ class Domains:
                 description = domain.metadata(self._libvirt.VIR_DOMAIN_METADATA_DESCRIPTION, None)
             except self._libvirt.libvirtError:
                 continue
-            owner = (
-                parse(description.removeprefix(OWNER_MARK)) if description.startswith(OWNER_MARK) else None
-            )
+            owner = parse_mark(description)
             if owner is not None and not owner.alive():
                 self.destroy(name)
                 ended.append(name)
         return ended
 
     def close(self) -> None:
-        """Close the connection. Domains that run go on; destroy them first."""
+        """Close the connection. Running domains keep running; destroy them first."""
         self._connection.close()
 
     def _find(self, name: str) -> Any:
@@ -188,6 +183,6 @@ def _dotted(number: int) -> str:
 
 
 def quiet_signals() -> None:
-    """The terminal's signals are the caller's to handle; we end when it closes our socket."""
+    """Ignore the terminal's signals: the caller handles them, and closes our socket to end this process."""
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

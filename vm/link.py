@@ -1,8 +1,7 @@
-"""The sockets to one guest: frames out, frames in, and waiting for something to become true, without a
-thread.
+"""The sockets to one guest: send and receive frames, and wait for a condition, without a thread.
 
-Whoever waits reads the socket and hands on what belongs to others (leader and followers). So an idle VM
-costs this process nothing, and a waiting caller is woken by the kernel, not by a relay thread.
+One waiting caller reads the socket and dispatches frames for all (leader and followers). So an idle VM costs
+this process nothing, and a waiting caller is woken by the kernel, not by a relay thread.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from vm.framing import Decoder, Frame, encode
 CONSOLE_KEPT = 16384
 INIT_MARK = b"ninetynine: init"
 TELLING = ("Kernel panic", "ninetynine: ", "Out of memory")
-"""What a line of the console has that explains an end better than the last lines do."""
+"""Parts of console lines that explain a failure better than the last lines do."""
 
 
 class _Received(msgspec.Struct):
-    """What one turn of reading brought; None where a socket had nothing, b"" where it ended."""
+    """The result of one read; None if a socket had nothing, b"" if it has ended."""
 
     at_ns: int = 0
     agent: bytes | None = None
@@ -38,9 +37,8 @@ class _Received(msgspec.Struct):
 class Link:
     """One guest's connection. Safe to use from several threads.
 
-    on_frame(frame, host_ns) is called with `lock` held. `console` is an optional second socket; what it
-    says is kept (its last 16 KiB) for error messages, and the agent's first line on it is stamped
-    (`init_ns`).
+    on_frame(frame, host_ns) is called with `lock` held. console: an optional second socket; its last 16 KiB
+    are kept for error messages, and the arrival of the agent's first line is recorded (`init_ns`).
     """
 
     def __init__(
@@ -60,7 +58,7 @@ class Link:
         self._console_text = bytearray()
 
     def send(self, *frames: Frame) -> None:
-        """Send frames whole and in order. GuestError when the guest is gone."""
+        """Send frames in order. GuestError if the guest is gone."""
         data = b"".join(map(encode, frames))
         with self._send_lock:
             try:
@@ -69,8 +67,11 @@ class Link:
                 raise GuestError(f"message to {self.name}: {error.strerror}; {self.last_words()}") from error
 
     def wait(self, ready: Callable[[], bool], timeout_s: float | None, what: str) -> None:
-        """Until `ready()` (called with the lock held). GuestTimeoutError after `timeout_s`, GuestError when
-        the guest is gone; both name `what` was waited for."""
+        """Wait until `ready()`, which is called with the lock held.
+
+        what: names the condition in errors: GuestTimeoutError after `timeout_s`, GuestError if the guest is
+        gone.
+        """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         looked = False
         with self.lock:
@@ -89,18 +90,18 @@ class Link:
                     self._lead(left)
 
     def console_text(self) -> str:
-        """The last of what the guest's console said."""
+        """Return the last 16 KiB of the guest's console."""
         return self._console_text.decode(errors="replace")
 
     def last_words(self) -> str:
-        """The console's last lines, for an error message."""
+        """Return the console's most telling or last lines, for an error message."""
         lines = [line.strip() for line in self.console_text().splitlines() if line.strip()]
         lines = [line for line in lines if line != INIT_MARK.decode()]
         telling = [line for line in lines if any(mark in line for mark in TELLING)] or lines
         return "its console ended with: " + " | ".join(telling[-3:]) if lines else "its console said nothing"
 
     def close(self) -> None:
-        """Close both sockets; callers that wait get GuestError. Idempotent."""
+        """Close both sockets; waiting callers get GuestError. Idempotent."""
         self._lost = self._lost or "the connection was closed"
         for sock in (self._agent, self._console):
             if sock is not None:
@@ -109,7 +110,7 @@ class Link:
                 sock.close()
 
     def _lead(self, timeout_s: float | None) -> None:
-        """One turn as the only reader. The lock is held on entry and on return, not while blocked."""
+        """Read once, as the only reader. The lock is held on entry and return, not while blocked."""
         self._reading = True
         self.lock.release()
         try:

@@ -30,11 +30,11 @@ class VmChannel:
 
     @property
     def first_output_ns(self) -> int | None:
-        """Host ns at which the first byte of standard output arrived, None before that."""
+        """The host ns of the first byte of standard output, None before that."""
         return self._stream.first_output_ns
 
     def write(self, data: bytes) -> None:
-        """Send all of `data` to standard input; GuestError when the program has ended."""
+        """Send all of `data` to standard input; GuestError if the program has ended."""
         self._client.write(self._stream, data)
 
     def end_input(self) -> None:
@@ -42,7 +42,7 @@ class VmChannel:
         self._client.end_input(self._stream)
 
     def read(self, timeout_s: float | None = None, stderr: bool = False) -> bytes:
-        """What there is, at least one byte; b"" once the program ended and all was read."""
+        """Return available output, at least one byte; b"" once the program has ended and all was read."""
         if not stderr and self._buffer:
             data = bytes(self._buffer)
             self._buffer.clear()
@@ -50,8 +50,7 @@ class VmChannel:
         return self._client.read(self._stream, timeout_s, stderr)
 
     def read_until(self, marker: bytes, timeout_s: float) -> bytes:
-        """Standard output up to and including `marker`; GuestError at its end, GuestTimeoutError when it
-        does not come."""
+        """Return standard output up to and including `marker`. GuestError at its end, GuestTimeoutError."""
         deadline = time.monotonic() + timeout_s
         searched = 0
         while (found := self._buffer.find(marker, searched)) < 0:
@@ -72,11 +71,11 @@ class VmChannel:
         self._client.kill(self._stream, signal_number)
 
     def wait(self, timeout_s: float | None = None) -> int:
-        """Its exit code, 128 + signal after a death by signal."""
+        """Return its exit code, 128 + signal after a death by signal."""
         return self._client.wait_exit(self._stream, timeout_s).code
 
     def close(self) -> None:
-        """End the program and forget it. Idempotent; no error when the guest is gone."""
+        """Kill the program and forget it. Idempotent; no error if the guest is gone."""
         if not self._closed:
             self._closed = True
             self._client.discard(self._stream, 10.0)
@@ -104,7 +103,7 @@ class Vm:
 
     @property
     def address(self) -> str | None:
-        """IPv4 address of the guest, None without a network."""
+        """The IPv4 address of the guest, None without a network."""
         return self.config.network.address.partition("/")[0] if self.config.network else None
 
     def exec(
@@ -115,10 +114,9 @@ class Vm:
         env: Mapping[str, str] | None = None,
         cwd: str = "/",
     ) -> VmCompleted:
-        """Run a program to its end. GuestError when it cannot start, GuestTimeoutError (and it is killed)
-        when it hangs.
+        """Run a program to its end, or kill it at the timeout. Raises GuestError, GuestTimeoutError.
 
-        It is over when its first process ended; a child that it leaves in the background goes on.
+        It has ended when its first process has; children left in the background keep running.
         """
         start = time.monotonic_ns()
         stream = self.client.spawn(argv, env, cwd)
@@ -134,17 +132,16 @@ class Vm:
         )
 
     def open(self, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: str = "/") -> VmChannel:
-        """Start a long-lived program; a failure to start shows at the first read or write."""
+        """Start a long-lived program; the first read or write raises if it could not start."""
         return VmChannel(self.client, self.client.spawn(argv, env, cwd))
 
     def clock_ns(self) -> tuple[int, int]:
-        """(guest CLOCK_BOOTTIME, host CLOCK_MONOTONIC at the middle of the round trip), ns; the error is
-        half of it."""
+        """Return (guest CLOCK_BOOTTIME, host CLOCK_MONOTONIC) in the middle of a round trip, ns."""
         sent, boot, _, received = self.client.ping()
         return boot, (sent + received) // 2
 
     def pss_bytes(self) -> int:
-        """Proportional set size of the QEMU process. VmError when it has ended."""
+        """Return the proportional set size of the QEMU process. VmError if it has ended."""
         path = Path(f"/proc/{self.pid}/smaps_rollup")
         try:
             lines = path.read_text().splitlines()
@@ -153,16 +150,15 @@ class Vm:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
     def overlay_bytes(self) -> int:
-        """Bytes on the host's disk that this VM takes beyond the shared image; a data disk is not counted."""
+        """Return the bytes on disk that this VM takes beyond the shared image and a data disk."""
         return disk_bytes(self.files.overlay)
 
     def reboot(self, timeout_s: float = 120.0) -> None:
-        """Start the guest anew, for one that has an `init` of its own, until its agent says hello again."""
+        """Reboot a guest that has its own `init`, until its agent says hello again."""
         self.client.wait_hello_again(["systemctl", "reboot"], timeout_s)
 
     def power_off(self, timeout_s: float = 10.0) -> None:
-        """Let the guest write its disks and end by itself, then free all it held; GuestTimeoutError when it
-        does not."""
+        """Shut the guest down cleanly, then free all resources. GuestTimeoutError if it does not end."""
         self.client.power_off()
         try:
             self.client.wait_closed(timeout_s)
@@ -170,12 +166,11 @@ class Vm:
             self.stop()
 
     def pause(self) -> None:
-        """Stop its vCPUs, so that it takes nothing from what is measured beside it; memory and sockets
-        stay."""
+        """Stop its vCPUs, so that it does not disturb measurements; memory and sockets stay."""
         self._driver.suspend(self.name)
 
     def resume(self) -> None:
-        """Let it run again."""
+        """Resume its vCPUs."""
         self._driver.resume(self.name)
 
     def save(self, path: Path) -> SavedVm:
@@ -183,7 +178,7 @@ class Vm:
         return self._save(self, path)
 
     def stop(self) -> None:
-        """End it at once and free all it held. Idempotent."""
+        """End it at once and free all resources. Idempotent."""
         if not self._stopped:
             self._stopped = True
             self._end(self)

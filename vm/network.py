@@ -1,7 +1,7 @@
-"""Taps, by ioctl on /dev/net/tun: a few system calls, no netlink library, 1 ms.
+"""Taps, made by ioctl on /dev/net/tun: a few system calls, no netlink library, 1 ms.
 
-Every tap carries its owner in its alias (`ninetynine vm of PID:START`), which only the kernel keeps, so a
-sweep finds what a killed run left even when that run's directory is gone.
+Every tap has its owner in its alias (`ninetynine vm of PID:START`), so that a sweep finds what a killed run
+left even if that run's directory is gone.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from pathlib import Path
 
 from vm.config import VmNetwork
 from vm.errors import VmError
-from vm.owner import Owner, parse
+from vm.owner import MARK, Owner, parse_mark
 
-ALIAS = "ninetynine vm of "
 PREFIX = "nv"
 POINT_TO_POINT = ipaddress.ip_network("10.211.0.0/16")
 
@@ -30,10 +29,10 @@ _IFF_UP_RUNNING = 0x41
 
 
 def add_tap(name: str, network: VmNetwork, owner: Owner) -> None:
-    """Make the tap, join or address it, bring it up. On an error nothing is left."""
+    """Make the tap, join it to a bridge or give it an address, bring it up. On an error nothing is left."""
     _persist(name, True)
     try:
-        Path(f"/sys/class/net/{name}/ifalias").write_text(f"{ALIAS}{owner}\n")
+        Path(f"/sys/class/net/{name}/ifalias").write_text(f"{MARK}{owner}\n")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
             if network.bridge:
                 _join(control, name, network.bridge)
@@ -51,13 +50,13 @@ def add_tap(name: str, network: VmNetwork, owner: Owner) -> None:
 
 
 def remove_tap(name: str) -> None:
-    """Remove a tap of ours; nothing when it is not there."""
+    """Remove a tap of ours, if it exists."""
     if Path(f"/sys/class/net/{name}").exists():
         _persist(name, False)
 
 
 def stale_taps() -> tuple[str, ...]:
-    """Taps of ours whose maker is dead."""
+    """Return our taps whose owner is dead."""
     found = []
     for name in sorted(n for _, n in socket.if_nameindex() if n.startswith(PREFIX)):
         owner = tap_owner(name)
@@ -67,17 +66,16 @@ def stale_taps() -> tuple[str, ...]:
 
 
 def tap_owner(name: str) -> Owner | None:
-    """Who made a tap; None when it is not one of ours."""
+    """Return the owner of a tap; None if it is not ours."""
     try:
         alias = Path(f"/sys/class/net/{name}/ifalias").read_text()
     except OSError:
         return None
-    return parse(alias.removeprefix(ALIAS)) if alias.startswith(ALIAS) else None
+    return parse_mark(alias)
 
 
 def point_to_point(taken: Iterable[ipaddress.IPv4Network] | None = None) -> VmNetwork:
-    """A /30 of 10.211.0.0/16 that no route of this host overlaps: host .1, guest .2. VmError when none is
-    left."""
+    """Return a /30 of 10.211.0.0/16 that no route of the host overlaps: host .1, guest .2. Raises VmError."""
     routes = list(taken if taken is not None else host_routes(Path("/proc/net/route").read_text()))
     for subnet in POINT_TO_POINT.subnets(new_prefix=30):
         if not any(subnet.overlaps(route) for route in routes):
@@ -89,7 +87,7 @@ def point_to_point(taken: Iterable[ipaddress.IPv4Network] | None = None) -> VmNe
 
 
 def host_routes(table: str) -> list[ipaddress.IPv4Network]:
-    """Networks in `/proc/net/route`, the default route left out."""
+    """Return the networks in `/proc/net/route`, without the default route."""
     found = []
     for line in table.splitlines()[1:]:
         fields = line.split()

@@ -1,4 +1,4 @@
-"""Who made a thing: process id and start time, so that a number used again is not taken for its maker."""
+"""The owner of a resource: process id and start time, since process ids are reused."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from pathlib import Path
 
 import msgspec
 
+MARK = "ninetynine vm of "
+"""Precedes an owner in the alias of a tap and the description of a domain."""
+
 
 class Owner(msgspec.Struct, frozen=True):
-    """A process, told apart from later ones with its number by its start time in clock ticks since boot."""
+    """A process. starttime: in clock ticks since boot, which differs for a later process with the same id."""
 
     pid: int
     starttime: int
 
     def alive(self) -> bool:
-        """Whether that very process still runs (a zombie does not)."""
+        """Return whether that process still runs (a zombie does not)."""
         return _starttime(self.pid) == self.starttime
 
     def __str__(self) -> str:
@@ -23,19 +26,24 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 def current() -> Owner:
-    """The calling process."""
+    """Return the calling process."""
     return of(os.getpid())
 
 
 def of(pid: int) -> Owner:
-    """A running process; start time 0 when there is none, so that it counts as dead."""
+    """Return a process; with start time 0, which counts as dead, if it does not run."""
     return Owner(pid, _starttime(pid) or 0)
 
 
 def parse(text: str) -> Owner | None:
-    """Read what `str(owner)` wrote; None for anything else."""
+    """Read the result of `str(owner)`; None for anything else."""
     pid, _, start = text.strip().partition(":")
     return Owner(int(pid), int(start)) if pid.isdecimal() and start.isdecimal() else None
+
+
+def parse_mark(text: str) -> Owner | None:
+    """Read MARK and an owner; None for anything else."""
+    return parse(text.removeprefix(MARK)) if text.startswith(MARK) else None
 
 
 def _starttime(pid: int) -> int | None:

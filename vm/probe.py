@@ -1,7 +1,7 @@
-"""Is KVM usable here? Decided by running guest code in a killable child, not by looking at /dev/kvm.
+"""Find out whether KVM is usable, by running guest code in a killable child, not by looking at /dev/kvm.
 
-On some nested hosts every ioctl succeeds while guest ring 0 is emulated one instruction at a time: a stock
-kernel then never comes up. A two-instruction loop tells the two apart by three orders of magnitude.
+On some nested hosts every ioctl succeeds but guest ring 0 is emulated one instruction at a time, and a stock
+kernel never boots. The speed of a two-instruction loop differs by three orders of magnitude between the two.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import msgspec
 from vm.host_abilities import find_emulator
 
 LIMIT_NS = 50.0
-"""Per iteration. Hardware needs about one nanosecond, emulated ring 0 hundreds to thousands."""
+"""Per iteration. Hardware takes about one nanosecond, emulated ring 0 hundreds to thousands."""
 
 RING0 = Path(__file__).parent / "ring0.py"
 PANIC = b"Unable to mount root fs"
 
 
 class KvmProbe(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer. `ns_per_iteration` is None when the loop never finished; `reason` is for the reader."""
+    """The answer. ns_per_iteration: None if the loop did not finish; reason: for users."""
 
     usable: bool
     ns_per_iteration: float | None
@@ -30,7 +30,7 @@ class KvmProbe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def usable_kvm(kernel: Path | None = None, device: Path = Path("/dev/kvm"), limit_s: float = 5.0) -> KvmProbe:
-    """Run the loop; with `kernel` (a vmlinuz or vmlinux) also boot it under KVM, which settles the matter."""
+    """Run the loop; with `kernel` (a vmlinuz or vmlinux) also boot it under KVM, to be certain."""
     if not device.exists():
         return KvmProbe(usable=False, ns_per_iteration=None, reason=f"there is no {device}")
     command = [sys.executable, "-I", "-S", str(RING0)]
@@ -47,8 +47,7 @@ def usable_kvm(kernel: Path | None = None, device: Path = Path("/dev/kvm"), limi
 
 
 def judge(ns: float | None, failure: str, booted: tuple[bool, str] | None) -> KvmProbe:
-    """The verdict on a loop's speed (None: it failed, as `failure` says) and on a boot, where one was
-    tried."""
+    """Judge a loop's speed (None: it failed with `failure`) and a boot, if one was tried."""
     if ns is None:
         return KvmProbe(usable=False, ns_per_iteration=None, reason=failure)
     if ns > LIMIT_NS:
@@ -62,7 +61,7 @@ def judge(ns: float | None, failure: str, booted: tuple[bool, str] | None) -> Kv
 
 
 def boots(kernel: Path, accel: str, limit_s: float = 20.0) -> tuple[bool, str]:
-    """Boot a bare kernel, which is to panic for want of a root: that message proves that it came up."""
+    """Boot a kernel without a root; its panic about that proves that it booted."""
     command = [find_emulator(), "-accel", accel, "-machine", "q35", "-m", "256", "-nodefaults", "-no-reboot"]
     command += ["-cpu", "host" if accel == "kvm" else "max", "-display", "none", "-serial", "stdio"]
     command += ["-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"]

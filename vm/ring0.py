@@ -1,4 +1,4 @@
-"""Time a tiny loop in guest ring 0 under KVM: run as a program of its own, since it may hang or die.
+"""Time a tiny loop in guest ring 0 under KVM; a separate program, since it may hang or die.
 
     python -I -S ring0.py   ->   nanoseconds per iteration on standard output
 
@@ -34,7 +34,7 @@ PROGRAM = b"\xb9" + struct.pack("<I", LOOPS) + b"\xff\xc9\x75\xfc\xf4"
 
 
 def guest_memory() -> mmap.mmap:
-    """64 KiB of guest memory: identity page tables for the first 2 MiB, and the program at 0x4000."""
+    """Return 64 KiB of guest memory: identity page tables for the first 2 MiB, and the program at 0x4000."""
     ram = mmap.mmap(-1, 0x10000)
     ram[0x1000:0x1008] = struct.pack("<Q", 0x2003)  # PML4[0] -> PDPT, present and writable
     ram[0x2000:0x2008] = struct.pack("<Q", 0x3003)  # PDPT[0] -> PD
@@ -44,7 +44,7 @@ def guest_memory() -> mmap.mmap:
 
 
 def enter_long_mode(vcpu: int) -> None:
-    """Flat 64-bit segments at privilege 0, paging on, instruction pointer at the program."""
+    """Set flat 64-bit segments at privilege 0, paging, and the instruction pointer at the program."""
     sregs = bytearray(_SREGS)
     fcntl.ioctl(vcpu, _GET_SREGS, sregs)
     for index in range(6):  # cs ds es fs gs ss: base, limit, selector, type, present, dpl, db, s, l, g, ...
@@ -60,7 +60,7 @@ def enter_long_mode(vcpu: int) -> None:
 
 
 def ring0_ns() -> float:
-    """Nanoseconds per loop iteration; OSError or RuntimeError when KVM refuses. May hang."""
+    """Return nanoseconds per loop iteration; OSError or RuntimeError if KVM refuses. May hang."""
     kvm = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
     vm = fcntl.ioctl(kvm, _CREATE_VM, 0)
     vcpu = fcntl.ioctl(vm, _CREATE_VCPU, 0)  # without an interrupt controller, HLT exits to us

@@ -1,4 +1,4 @@
-"""A guest without a machine: the agent's side of the wire in Python, for tests of the host's side.
+"""A fake guest: the agent's side of the protocol in Python, for tests of the host's side.
 
 guest = FakeGuest({"echo": lambda program: program.say(" ".join(program.argv[1:]).encode())})
 harness = Harness(root, cache, "tcg", driver=Domains("test:///default", root), connect=guest.connect)
@@ -21,7 +21,7 @@ FAILURE_NOT_FOUND = 2
 
 
 class FakeProgram:
-    """One spawned program. A handler may print and read; it ends with exit code 0 unless it calls `exit`."""
+    """One spawned program. Its handler may print and read; it exits with 0 unless that calls `exit`."""
 
     def __init__(self, guest: FakeGuest, channel: int, argv: tuple[str, ...]) -> None:
         self._guest, self.channel, self.argv = guest, channel, argv
@@ -39,7 +39,7 @@ class FakeProgram:
             self._guest.send(Frame(Type.STDERR if stderr else Type.STDOUT, self.channel, part))
 
     def exit(self, code: int = 0) -> None:
-        """End. Idempotent."""
+        """End the program. Idempotent."""
         if not self.over:
             self.over = True
             self._guest.send(Frame(Type.EXIT, self.channel, struct.pack("<iiqq", code, 0, 1, 2)))
@@ -51,8 +51,8 @@ Handler = Callable[[FakeProgram], None]
 class FakeGuest:
     """Serves any number of connections, each in a thread that ends with its socket.
 
-    programs: by name, called once the program was spawned; a name that ends in `&` stays up until it is
-    killed or its input ends. `hello` False makes a guest that never comes up.
+    programs: handlers by name, called when the program is spawned; one whose name ends in `&` runs until it
+    is killed or its input ends. hello: False makes a guest that never boots.
     """
 
     def __init__(self, programs: dict[str, Handler] | None = None, hello: bool = True) -> None:
@@ -62,7 +62,7 @@ class FakeGuest:
         self._socket: socket.socket | None = None
 
     def connect(self, _files: VmFiles | None = None, name: str = "fake") -> AgentClient:
-        """A client that talks to this guest."""
+        """Return a client connected to this guest."""
         ours, theirs = socket.socketpair()
         self._socket = theirs
         threading.Thread(target=self._serve, args=(theirs,), daemon=True).start()
@@ -71,7 +71,7 @@ class FakeGuest:
         return AgentClient(ours, None, name)
 
     def say_hello(self) -> None:
-        """Be up, for the first time or again."""
+        """Say hello, for the first boot or a reboot."""
         self.send(Frame(Type.HELLO, 0, struct.pack("<qqq", 2_000_000, 1_000_000, time.monotonic_ns())))
 
     def send(self, frame: Frame) -> None:
@@ -80,12 +80,12 @@ class FakeGuest:
         self._socket.sendall(encode(frame))
 
     def send_bytes(self, data: bytes) -> None:
-        """Send bytes that need not be a frame."""
+        """Send any bytes."""
         assert self._socket is not None
         self._socket.sendall(data)
 
     def hang_up(self) -> None:
-        """End as a guest does that is switched off."""
+        """Close the connection, as a guest that is switched off."""
         assert self._socket is not None
         self._socket.shutdown(socket.SHUT_RDWR)
 

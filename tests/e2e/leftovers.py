@@ -17,8 +17,7 @@ from pathlib import Path
 
 from runtime.spawn.owner import Owner
 from tests.waiting import at_last
-from vm.network import ALIAS
-from vm.owner import parse as parse_vm_owner
+from vm.owner import parse_mark
 
 _LINK = re.compile(r"nn-[0-9a-f]+|(nne)[0-9a-f]+|nv[0-9a-f]+|nwh\d+")
 _PREFIXES = ("nn-", "nv-", "nw-", "ninetynine")
@@ -154,10 +153,7 @@ def kinds(census: frozenset[str]) -> set[str]:
 
 def _owner(text: str) -> int | None:
     """The pid of the owner that a name or an alias tells, None when it tells none."""
-    if text.startswith(ALIAS):
-        maker = parse_vm_owner(text.removeprefix(ALIAS))
-        return maker.pid if maker else None
-    owner = Owner.parse(text)
+    owner = parse_mark(text) or Owner.parse(text)
     return owner.pid if owner else None
 
 

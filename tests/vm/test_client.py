@@ -73,7 +73,7 @@ def test_taken_output_is_granted_back_in_large_steps(client, guest):
 
 def test_a_program_that_does_not_end_is_killed(client, guest):
     with pytest.raises(
-        GuestTimeoutError, match=r"sleep in fake: not over in 0.05 s; the guest itself answers"
+        GuestTimeoutError, match=r"sleep in fake: it still runs after 0.05 s; the guest itself answers"
     ):
         run(client, "sleep", timeout_s=0.05)
     assert guest.spawned[1].signals == [9]
@@ -84,7 +84,7 @@ def test_a_guest_that_hangs_is_told_from_a_program_that_does(monkeypatch):
     goes_on = threading.Event()
     client = FakeGuest({"hang": lambda program: goes_on.wait()}).connect()
     with pytest.raises(
-        GuestTimeoutError, match=r"hang in fake: not over.*the guest itself does not answer: its console"
+        GuestTimeoutError, match=r"hang in fake: it still runs.*the guest itself does not answer: its console"
     ):
         run(client, "hang", timeout_s=0.05)
     goes_on.set()

@@ -4,9 +4,9 @@ import pytest
 
 from tests.vm.vm_builders import request
 from vm import Harness
-from vm.domain import OWNER_MARK, domain_xml
+from vm.domain import domain_xml
 from vm.errors import VmError, VmUnavailableError
-from vm.owner import Owner, current
+from vm.owner import MARK, Owner, current
 
 libvirt = pytest.importorskip("libvirt")
 from vm.libvirt_domains import Domains  # noqa: E402
@@ -43,11 +43,11 @@ def test_an_unknown_domain_is_named(domains):
 
 def test_sweep_ends_only_domains_of_dead_owners(domains):
     xml = domain_xml(request())
-    mark = f"{OWNER_MARK}{Owner(7, 42)}"
-    domains.start(NAME, xml.replace(mark, f"{OWNER_MARK}{current()}"))
+    mark = f"{MARK}{Owner(7, 42)}"
+    domains.start(NAME, xml.replace(mark, f"{MARK}{current()}"))
     assert domains.sweep() == []
     domains.destroy(NAME)
-    domains.start(NAME, xml.replace(mark, f"{OWNER_MARK}{Owner(2**22, 1)}"))
+    domains.start(NAME, xml.replace(mark, f"{MARK}{Owner(2**22, 1)}"))
     assert domains.sweep() == [NAME]
     assert not domains.active(NAME)
 

@@ -39,8 +39,8 @@ def test_it_is_found_behind_any_number_of_setup_sectors(sectors):
         (b"", "not a bzImage"),
         (b"MZ" + b"\0" * 4096, "not a bzImage"),
         (bzimage(b"BZh9rubbish"), "unknown compression"),
-        (bzimage(zstandard.compress(ELF)[:-9]), "no ELF"),
-        (bzimage(zstandard.compress(b"text")), "no ELF"),
+        (bzimage(zstandard.compress(ELF)[:-9]), "not an ELF"),
+        (bzimage(zstandard.compress(b"text")), "not an ELF"),
         (bzimage(b"\x28\xb5\x2f\xfd" + b"\xff" * 40), "damaged payload"),
     ],
 )

@@ -1,20 +1,20 @@
 /* PID 1 of a guest: /init of the initramfs and then the agent, in one static binary, so that any root
- * file system boots unchanged. It mounts what a normal system has, brings the network up, says hello on
- * the virtio-serial port "ninetynine.agent", and serves programs until it is told to power off.
- * With nn.init it only finds the root and becomes the init that is there, which is systemd; that starts it
- * again, as a unit, to say hello and serve.
+ * file system boots unchanged. It makes the usual mounts, brings the network up, says hello on the
+ * virtio-serial port "ninetynine.agent", and runs programs until it gets POWER_OFF.
+ * With nn.init it only mounts the root and executes the init there, which is systemd. That starts the agent
+ * again, as a unit, to say hello and run programs.
  *
  * Kernel command line: nn.root=/dev/vda  nn.data=/dev/vdb  nn.ip=10.0.0.2/24  nn.gw=10.0.0.1  nn.host=NAME
  *                      nn.init=/sbin/init
  *
- * Wire (little endian), the same both ways; vm/framing.py is the other end:
+ * Protocol (little endian, both ways); vm/framing.py is the other end:
  *   u8 magic 0x99, u8 type, u16 zero, u32 channel, u32 length, then `length` bytes (at most MAX_PAYLOAD)
- * Flow control: either side may send so many bytes of a stream as the other has granted (GRANT); a stream
- * starts with WINDOW. So no program, however much it prints or however little it reads, blocks the others.
+ * Flow control: either side may send as many bytes of a stream as the other has granted (GRANT); a stream
+ * starts with WINDOW. So a program that prints without end or never reads does not block the others.
  *
  * Single-threaded: one poll over the port, SIGCHLD (signalfd) and the programs' pipes.
- * Parts: system.c (the system around it), port.c (frames), programs.c (what runs), and here what the host may
- * ask for. Only system.c changes the machine, so the rest can be tested on any host.
+ * Parts: system.c (the system around it), port.c (frames), programs.c (programs), and here the requests. Only
+ * system.c changes the machine, so the rest can be tested on any host.
  * Build: musl-gcc -static -Os *.c (or gcc -static). */
 #include "agent.h"
 #include <signal.h>

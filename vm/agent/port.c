@@ -68,8 +68,8 @@ void flush_port(void) {
     }
 }
 
-/* Stream data leaves OUT_RESERVE free for control frames; with 64 channels of at most a few dozen bytes each
- * they cannot outgrow it between two flushes. */
+/* Stream data leaves OUT_RESERVE free for control frames: those of 64 channels, a few dozen bytes each, fit in
+ * it between two flushes. */
 char *stream_space(size_t *room) {
     *room = CHUNK;
     if (out_used + HEADER + CHUNK + OUT_RESERVE > OUT_SIZE) return NULL;
@@ -119,6 +119,6 @@ void read_port(void (*handle)(enum type, uint32_t, char *, uint32_t)) {
         in_used += n;
         take_frames(handle);
     } else if (n == 0) {
-        usleep(1000);                   /* no host is connected: POLLHUP stays up, so do not spin */
+        usleep(1000);                   /* no host is connected: POLLHUP persists, so do not spin */
     }
 }

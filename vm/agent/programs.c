@@ -1,4 +1,4 @@
-/* The host's programs: spawn, feed, relay, signal, reap. One channel each, with its own flow control. */
+/* Programs for the host: spawn, feed, relay, signal, reap. Each has a channel with its own flow control. */
 #include "agent.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@ struct channel {
     int status;
     int64_t started, ended;
     int in, out[2];                     /* our ends of stdin, stdout and stderr; -1 when closed */
-    uint32_t credit[2];                 /* bytes of stdout and stderr that the host still takes */
+    uint32_t credit[2];                 /* bytes of stdout and stderr that the host accepts */
     size_t left[2];                     /* once the program ended: bytes of its output still in the pipe */
     int in_end;                         /* close stdin when `pending` has been written */
     uint32_t pending;
@@ -25,7 +25,7 @@ struct channel {
 };
 
 static struct channel channels[CHANNELS];
-static struct channel *polled[3 * CHANNELS];        /* whose pipe each entry of the last watch_programs() is */
+static struct channel *polled[3 * CHANNELS];        /* the channel of each entry of the last watch_programs() */
 
 static void send_failed(uint32_t id, int error) {
     int32_t body = error;
@@ -75,7 +75,7 @@ static void become(char **argv, char **env, const char *cwd, int pipes[3][2], vo
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);    /* execve keeps what is ignored */
+    for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);    /* execve keeps ignored signals */
     setsid();
     if (dup2(pipes[0][0], 0) < 0 || dup2(pipes[1][1], 1) < 0 || dup2(pipes[2][1], 2) < 0 || chdir(cwd)) {
         *error = errno;
@@ -133,7 +133,7 @@ void spawn(uint32_t id, char *body, size_t length) {
     memcpy(counts, body, length < 4 ? 0 : 4);
     size_t n = 0, wanted = 1 + (size_t)counts[0] + counts[1];
     while (length >= 4 && n < wanted && p < end && memchr(p, 0, end - p)) {
-        strings[n + (n > counts[0])] = p;       /* one place is left free after argv, for its NULL */
+        strings[n + (n > counts[0])] = p;       /* leaves one free place after argv, for its NULL */
         p += strlen(p) + 1;
         n++;
     }
@@ -156,8 +156,8 @@ static void finish(struct channel *c) {
     free_slot(c);
 }
 
-/* A program is over when its first process ended and what it had printed by then was sent: a child it left
- * in the background may hold the pipe open for ever, so the end of file is not waited for. */
+/* A program has ended when its first process has, and what it had printed by then was sent. It does not wait for
+ * the end of file: a child in the background may hold the pipe open for ever. */
 static void mark_ended(struct channel *c, int status) {
     c->pid = 0;
     c->status = status;
@@ -201,7 +201,7 @@ static void relay_output(struct channel *c, int which) {
 
 static void feed_input(struct channel *c) {
     ssize_t n = c->pending ? write(c->in, c->input, c->pending) : 0;
-    if (n < 0 && errno == EPIPE) {      /* it reads no more: swallow what was meant for it */
+    if (n < 0 && errno == EPIPE) {      /* it reads no more: drop its input */
         n = c->pending;
         c->in_end = 1;
     }
@@ -222,7 +222,7 @@ void take_input(uint32_t id, const char *body, uint32_t length) {
         return;
     }
     if (!c->input) c->input = malloc(WINDOW);
-    if (!c->input || c->pending + length > WINDOW) {        /* a host that breaks the window's promise */
+    if (!c->input || c->pending + length > WINDOW) {        /* the host exceeds the window */
         kill(-c->pid, SIGKILL);
         return;
     }

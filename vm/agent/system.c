@@ -1,5 +1,5 @@
-/* The system around the agent: modules, root, mounts, network. Everything but the root and the port may fail:
- * it is said on the console and the guest goes on. */
+/* The system around the agent: modules, root, mounts, network. Failures, except of the root and the port, are
+ * only printed on the console. */
 #include "agent.h"
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -19,7 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* linux/random.h, which musl-gcc does not see */
+/* from linux/random.h, which musl-gcc does not find */
 #define ADD_ENTROPY _IOW('R', 0x03, int[2])
 #define RESEED _IO('R', 0x07)
 
@@ -68,7 +68,7 @@ static void load_modules(void) {        /* /modules/00-name.ko ... in name order
 
 static int mount_disk(const char *device, const char *where) {
     for (int i = 0; mount(device, where, "ext4", MS_NOATIME, ""); i++) {
-        if (i == 2000) return -1;       /* two seconds: the device never came */
+        if (i == 2000) return -1;       /* two seconds: there is no such device */
         usleep(1000);
     }
     return 0;
@@ -151,7 +151,7 @@ static void network_up(void) {
     close(s);
 }
 
-static void console_first(void) {       /* the first byte on the console is the host's stamp of our start */
+static void console_first(void) {       /* the host takes the first byte on the console for our start time */
     int fd = open("/dev/console", O_RDWR);
     for (int i = 0; i < 3; i++) dup2(fd, i);
     if (fd > 2) close(fd);
@@ -184,7 +184,7 @@ static void copy_self(const char *to) {
     close(copy);
 }
 
-static void become_init(const char *init) {        /* what lies in /run is kept, units there are started */
+static void become_init(const char *init) {        /* systemd keeps /run and starts the units there */
     mount_on("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755", 0755);
     copy_self(PROGRAM);
     mkdir("/run/systemd", 0755);
