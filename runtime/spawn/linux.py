@@ -61,7 +61,6 @@ MOUNT_ATTR_NOSYMFOLLOW = 0x200000
 O_WRONLY = 1
 O_RDWR = 2
 O_CREAT = 0o100
-O_EXCL = 0o200
 O_NOCTTY = 0o400
 O_DIRECTORY = os.O_DIRECTORY  # the one value that differs between x86_64 and aarch64
 O_CLOEXEC = 0o2000000

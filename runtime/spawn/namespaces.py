@@ -38,7 +38,6 @@ FLAGS = {
     "cgroup": CLONE_NEWCGROUP,
     "time": CLONE_NEWTIME,
 }
-ALL = tuple(FLAGS)
 
 
 def clone_flags(names: frozenset[str] | tuple[str, ...]) -> int:

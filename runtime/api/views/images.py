@@ -170,16 +170,3 @@ def _unix(created: str) -> int:
         return int(seconds_of(created)) if created else 0
     except ValueError:
         return 0
-
-
-def disk_usage(service: Service, version: tuple[int, int]) -> tuple[int, list[ImageSummary]]:
-    """Return what `GET /system/df` tells of images: bytes of all layers, and a row an image. Blocks."""
-    usage = service.images.usage()
-    counts: dict[str, int] = {}
-    for record in service.containers.list(all=True):
-        counts[record.image_id] = counts.get(record.image_id, 0) + 1
-    rows = [
-        summary(row, version, shared=usage.shared.get(row.id, 0), containers=counts.get(row.id, 0))
-        for row in service.images.summaries(intermediate=True)
-    ]
-    return usage.total, rows

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from runtime.spawn.cgroups.files import get_int, get_table
 from runtime.spawn.cgroups.limits import Limits
 
-NAMES = {"io": "blkio"}  # v2's name of a controller → v1's, where they differ
-
 Writes = list[tuple[str, str]]
 
 

@@ -7,7 +7,7 @@ import pytest
 from runtime.engine import EngineError, Limits
 from runtime.oci.spec import Rlimit, TimeOffset
 from runtime.spawn import capabilities
-from runtime.spawn.namespaces import ALL
+from runtime.spawn.namespaces import FLAGS
 
 pytestmark = pytest.mark.root
 
@@ -18,7 +18,7 @@ def status(text: str) -> dict[str, str]:
     return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
 
 
-@pytest.mark.parametrize("name", [n for n in ALL if n != "user"])
+@pytest.mark.parametrize("name", [n for n in FLAGS if n != "user"])
 def test_a_namespace_is_the_containers_own(run, name):
     link = LINKS.get(name, name)
     mine = str(Path(f"/proc/self/ns/{link}").readlink())
