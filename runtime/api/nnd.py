@@ -66,7 +66,8 @@ def options_of(asked: Configuration) -> DaemonOptions:
 def _mirrors(urls: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the hosts of mirrors, and those used without TLS. Raises BadParameterError."""
     found = [_mirror(url) for url in urls]
-    return tuple(one.netloc for one in found), tuple(one.netloc for one in found if one.scheme == "http")
+    plain = tuple(url.netloc for url in found if url.scheme == "http")
+    return tuple(url.netloc for url in found), plain
 
 
 def _mirror(url: str) -> SplitResult:

@@ -102,7 +102,7 @@ def bounding() -> int:
 
 def _own(line: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(one.split()[1], 16) for one in lines if one.startswith(line))
+    return next(int(found.split()[1], 16) for found in lines if found.startswith(line))
 
 
 def add_bounding(tape: Tape, sets: CapabilitySets) -> None:

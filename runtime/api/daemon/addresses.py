@@ -138,8 +138,8 @@ def _listen_tcp(address: Address) -> list[socket.socket]:
             sock.bind((where[0], port, *where[2:]))
             sock.listen(_BACKLOG)
         except BaseException:
-            for one in found:
-                one.close()
+            for opened in found:
+                opened.close()
             raise
     return found
 

@@ -87,7 +87,9 @@ async def list_containers(call: Call[ListQuery, None]) -> list[ContainerSummary]
     image_id_of = image_ids(call.service)
     sizes = await _sizes(call.service, records) if query.size else {}
     links = call.service.containers.names_by_links()
-    return [summarize(one, image_id_of, sizes.get(one.id), links.get(one.id, ())) for one in records]
+    return [
+        summarize(record, image_id_of, sizes.get(record.id), links.get(record.id, ())) for record in records
+    ]
 
 
 async def _sizes(service: Service, records: list[ContainerRecord]) -> dict[str, tuple[int, int]]:

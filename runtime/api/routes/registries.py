@@ -124,10 +124,13 @@ async def create_image(call: Call[CreateQuery, None]) -> web.StreamResponse:
         return done if every else [done]
 
     def report(done: list[Pulled]) -> list[Any]:
-        for one in done:
-            shown = one.image.reference if every else str(name)
+        for pulled in done:
+            shown = pulled.image.reference if every else str(name)
             service.events.publish("image", "pull", shown, {"name": name.repository})
-        return [{"aux": {"ID": one.image.id, "Digest": one.digest, "Transfer": one.transfer}} for one in done]
+        return [
+            {"aux": {"ID": pulled.image.id, "Digest": pulled.digest, "Transfer": pulled.transfer}}
+            for pulled in done
+        ]
 
     return await _stream(call, work, report)
 
@@ -146,10 +149,15 @@ async def push_image(call: Call[PushQuery, None]) -> web.StreamResponse:
 
     def report(done: list[Pushed]) -> list[Any]:
         lines = []
-        for one in done:
-            shown = f"{name.repository}:{one.tag}"
+        for pushed in done:
+            shown = f"{name.repository}:{pushed.tag}"
             service.events.publish("image", "push", shown, {"name": name.repository})
-            aux = {"Tag": one.tag, "Digest": one.digest, "Size": one.size, "Transfer": one.transfer}
+            aux = {
+                "Tag": pushed.tag,
+                "Digest": pushed.digest,
+                "Size": pushed.size,
+                "Transfer": pushed.transfer,
+            }
             lines.append({"progressDetail": {}, "aux": aux})
         return lines
 
@@ -186,8 +194,8 @@ async def inspect_distribution(call: Call[None, None]) -> DistributionAnswer:
             media_type=document.media_type, digest=document.digest, size=len(document.data)
         ),
         platforms=[
-            PlatformAnswer(architecture=one.architecture, os=one.os, variant=one.variant)
-            for one in found.platforms
+            PlatformAnswer(architecture=platform.architecture, os=platform.os, variant=platform.variant)
+            for platform in found.platforms
         ],
     )
 
@@ -214,7 +222,7 @@ async def search_images(call: Call[SearchQuery, None]) -> list[SearchResult]:
         call,
         lambda cancel: search(registry, query.term, query.limit or 25, credential=credential, cancel=cancel),
     )
-    return [one for one in found if fits(one)]
+    return [repository for repository in found if fits(repository)]
 
 
 def _filter(filters: dict[str, list[str]]) -> Callable[[SearchResult], bool]:
@@ -225,11 +233,11 @@ def _filter(filters: dict[str, list[str]]) -> Callable[[SearchResult], bool]:
     stars = max((_stars(value) for value in filters.get("stars", ())), default=0)
     official, automated = _truth(filters, "is-official"), _truth(filters, "is-automated")
 
-    def fits(one: SearchResult) -> bool:
+    def fits(repository: SearchResult) -> bool:
         return (
-            one.star_count >= stars
-            and official in (None, one.is_official)
-            and automated in (None, one.is_automated)
+            repository.star_count >= stars
+            and official in (None, repository.is_official)
+            and automated in (None, repository.is_automated)
         )
 
     return fits

@@ -166,7 +166,7 @@ async def _remove(service: Service, name: str) -> None:
 
 
 def _unused(service: Service) -> list[Volume]:
-    return [one for one in service.volumes.list() if not service.containers.using_volume(one.name)]
+    return [volume for volume in service.volumes.list() if not service.containers.using_volume(volume.name)]
 
 
 def _selected(service: Service, filters: Filters) -> list[Volume]:

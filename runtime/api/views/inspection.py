@@ -186,8 +186,8 @@ def _health(health: Health) -> HealthDocument:
         status=health.status,
         failing_streak=health.failing_streak,
         log=[
-            ProbeDocument(start=one.start, end=one.end, exit_code=one.exit_code, output=one.output)
-            for one in health.log
+            ProbeDocument(start=probe.start, end=probe.end, exit_code=probe.exit_code, output=probe.output)
+            for probe in health.log
         ],
     )
 

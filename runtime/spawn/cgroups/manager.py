@@ -218,12 +218,12 @@ class CgroupManager:
         If the pool is full, the oldest cgroups in it are removed. show: called with each new one, to make the
         mounts that its container will see. Returns whether all of `ids` are ready.
         """
-        missing = [one for one in ids if one not in self._pool]
-        for one in missing[:most]:
+        missing = [container_id for container_id in ids if container_id not in self._pool]
+        for container_id in missing[:most]:
             with self._lock:
                 while len(self._pool) >= self._pool_size:
                     self._pool.pop(next(iter(self._pool))).remove()
-                self._get_ready(one, show)
+                self._get_ready(container_id, show)
         return most is None or len(missing) <= most
 
     def _get_ready(self, container_id: str, show: Callable[[Cgroup], None] | None) -> None:
