@@ -1,4 +1,4 @@
-"""Fixtures of the VM tests: short roots, one small Debian root a day, one harness a module."""
+"""Fixtures of the VM tests: short roots, a small Debian root per day, a harness per module."""
 
 import hashlib
 import os

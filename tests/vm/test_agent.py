@@ -1,4 +1,4 @@
-"""The real agent in C, under the address sanitizer, on a socket of this host instead of a guest's port."""
+"""The real agent in C, built with the address sanitizer, on a local socket instead of a guest's port."""
 
 import shutil
 import signal

@@ -1,4 +1,4 @@
-"""libvirt's own behaviour behind `Domains`, on the in-process test driver."""
+"""`Domains` on libvirt's in-process test driver."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A real guest, one for the module: programs, streams, set-up of the system, figures."""
+"""A real guest, one per module: programs, streams, system set-up, figures."""
 
 import os
 import signal

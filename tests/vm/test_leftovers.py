@@ -1,4 +1,4 @@
-"""What a killed process of libvirt leaves beside its virtual machines."""
+"""What a killed libvirt process leaves beside its virtual machines."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Which of its children the driver's process waits for, with copies of `sleep` in QEMU's name."""
+"""Which children the driver's process reaps, with copies of `sleep` named as QEMU."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Ways to start and to end a real VM, and what stays of it: nothing."""
+"""Starts and ends of a real VM, which leave nothing behind."""
 
 import os
 import signal

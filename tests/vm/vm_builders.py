@@ -1,4 +1,4 @@
-"""Small values for tests of the VM harness."""
+"""Builders of small values for tests of the VM harness."""
 
 from pathlib import Path
 

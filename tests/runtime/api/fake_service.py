@@ -1,4 +1,4 @@
-"""A Service that lives in memory: one container `web` that echoes its input, to test the API around it."""
+"""An in-memory Service with one container `web` that echoes its input, to test the API around it."""
 
 from __future__ import annotations
 

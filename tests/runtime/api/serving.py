@@ -1,4 +1,4 @@
-"""The API on a unix socket, and ways to speak to it byte by byte."""
+"""Serve the API on a unix socket and talk to it byte by byte."""
 
 from __future__ import annotations
 

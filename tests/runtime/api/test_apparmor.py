@@ -1,4 +1,4 @@
-"""The profile of AppArmor that containers are in, where the kernel enforces any."""
+"""The containers' AppArmor profile, where the kernel enforces profiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files in and out of containers through the real clients: names, owners, links, and what is refused."""
+"""Copies into and out of containers through the real clients: names, owners, links, refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs beside a container's own, and what is told of its processes, through the real clients."""
+"""Execs and process lists through the real clients."""
 
 from __future__ import annotations
 

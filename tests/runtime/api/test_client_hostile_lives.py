@@ -1,4 +1,4 @@
-"""Nothing that a container does holds up its client, its kill, its removal, or the daemon's end."""
+"""No container can hold up its client, its kill, its removal, or the daemon's end."""
 
 from __future__ import annotations
 

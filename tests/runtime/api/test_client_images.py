@@ -1,4 +1,4 @@
-"""Images through docker's command and ours: names, filters, archives, what goes and what stays."""
+"""Images through docker's command and ours: names, filters, archives, removal."""
 
 from __future__ import annotations
 

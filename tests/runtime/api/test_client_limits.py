@@ -1,4 +1,4 @@
-"""Limits as docker's client and ours ask for them, seen in the container's own cgroup, and changed."""
+"""Limits set and changed by docker's client and ours, checked in the container's own cgroup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How containers live through docker's command and ours, and what is told of it."""
+"""The life cycle of containers through docker's command and ours, and what inspect and ps show of it."""
 
 from __future__ import annotations
 

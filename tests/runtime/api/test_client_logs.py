@@ -1,4 +1,4 @@
-"""Logs through the real clients: what is asked of them, and how they go on over rotations."""
+"""Logs through the real clients: options, and following across rotations."""
 
 from __future__ import annotations
 

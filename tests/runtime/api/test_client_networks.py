@@ -1,4 +1,4 @@
-"""Networks, names and published ports through docker's command and ours, from inside and from the host."""
+"""Networks, names and published ports through docker's command and ours, inside and on the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each flag of `run` through docker's command and ours, seen from inside the container."""
+"""Each flag of `run` through docker's command and ours, checked inside the container."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standard streams through the real clients: attached before and after the start, by one and by several."""
+"""Standard streams through the real clients: attached before and after the start, by one or several."""
 
 from __future__ import annotations
 

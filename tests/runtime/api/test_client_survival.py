@@ -1,4 +1,4 @@
-"""What clients find after a `kill -9` of the daemon: logs without a gap, terminals to come back to."""
+"""What clients find after a `kill -9` of the daemon: logs without a gap, terminals to reattach to."""
 
 from __future__ import annotations
 

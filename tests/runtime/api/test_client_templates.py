@@ -1,4 +1,4 @@
-"""Templates through the real clients: what is shown of fields that are left away, what is refused."""
+"""Templates through the real clients: omitted fields and refusals."""
 
 from __future__ import annotations
 

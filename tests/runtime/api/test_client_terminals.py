@@ -1,4 +1,4 @@
-"""Terminals through the real clients: sizes, keys, signals, leaving and coming back."""
+"""Terminals through the real clients: sizes, keys, signals, detaching and reattaching."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the daemon is told by flags and by its file: how both are read, and what containers have of it."""
+"""The daemon's flags and file: how they are read, and their effect on containers."""
 
 from __future__ import annotations
 

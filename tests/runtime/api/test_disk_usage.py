@@ -1,4 +1,4 @@
-"""`/system/df` while other clients change what it counts."""
+"""`/system/df` while other clients remove what it counts."""
 
 from __future__ import annotations
 

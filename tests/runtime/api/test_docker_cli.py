@@ -1,4 +1,4 @@
-"""The docker command, unmodified, against a real daemon."""
+"""The unmodified docker command against a real daemon."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Archives that mean harm, through the docker command: refused in words, and the daemon goes on as before."""
+"""Hostile archives through the docker command are refused, and the daemon keeps working."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What images outlast: all that containers do to them, and daemons that are killed over their work."""
+"""Images survive everything that containers do to them, and daemons that are killed at work."""
 
 from __future__ import annotations
 

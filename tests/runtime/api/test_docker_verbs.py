@@ -1,4 +1,4 @@
-"""Every verb of docker's command once, unmodified, at a real daemon: a table that has to name them all."""
+"""Every verb of the unmodified docker command once at a real daemon; the table must name them all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a real daemon sends line by line, held to the OpenAPI document: whole answers are, everywhere."""
+"""What a real daemon sends line by line, checked against the OpenAPI document."""
 
 from __future__ import annotations
 

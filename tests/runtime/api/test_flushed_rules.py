@@ -1,4 +1,4 @@
-"""A whole daemon on a host of its own whose firewall is flushed or restarted meanwhile."""
+"""A daemon on its own host whose firewall is flushed or restarted meanwhile."""
 
 from __future__ import annotations
 

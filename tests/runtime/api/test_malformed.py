@@ -1,4 +1,4 @@
-"""What is no HTTP, or lies about itself, gets an answer or a closed connection, and others are served on."""
+"""Malformed HTTP gets an error or a closed connection, and other clients are not affected."""
 
 from __future__ import annotations
 

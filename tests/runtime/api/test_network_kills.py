@@ -1,4 +1,4 @@
-"""Networks changed by several clients at once while the daemon is killed: what it tells is what there is."""
+"""Several clients change networks while the daemon is killed: its answers match what exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The daemon's process: how it begins, ends, is killed and comes back, and who may speak to it."""
+"""The daemon's process: start, end, kill, restart, and access to its socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every route of a real daemon, asked for nonsense: an answer in Docker's form, nothing done, no bug."""
+"""Every route of a real daemon with nonsense: an error in Docker's form, nothing done, no bug."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A socket that was passed, as systemd does it for `nnd.socket`: it is not the daemon's to remove."""
+"""A socket passed by systemd (`nnd.socket`) is not removed by the daemon."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients of other versions of the API: docker's command, told to speak each of them."""
+"""Docker's command with each supported version of the API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An interpreter of classic BPF as seccomp runs it, to check filters with."""
+"""An interpreter of seccomp's classic BPF, to check filters with."""
 
 from __future__ import annotations
 

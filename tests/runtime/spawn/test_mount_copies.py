@@ -1,4 +1,4 @@
-"""A part of a directory as a mount, whatever who owns the directory does to it meanwhile."""
+"""A mount of a part of a directory, whose owner may change it meanwhile."""
 
 from __future__ import annotations
 

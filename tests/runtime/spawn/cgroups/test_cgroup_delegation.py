@@ -1,4 +1,4 @@
-"""Cgroups that others own too: what is handed down is never taken back, and a unit's own part is ours."""
+"""Delegated cgroups: controllers are never taken back from others, and a unit's own part is ours."""
 
 from __future__ import annotations
 

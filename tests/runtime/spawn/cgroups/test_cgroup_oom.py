@@ -1,4 +1,4 @@
-"""Where the memory of a process is accounted; that it is told when it runs out is in test_cgroup_real.py."""
+"""Finding the memory cgroup of a process; its OOM reports are tested in test_cgroup_real.py."""
 
 from __future__ import annotations
 

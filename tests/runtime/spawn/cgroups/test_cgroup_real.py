@@ -1,4 +1,4 @@
-"""Real cgroups, in whichever layout this machine has: nothing here depends on v1 or v2."""
+"""Real cgroups, in any layout: nothing here depends on v1 or v2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What older versions of the API get otherwise."""
+"""Differences of older API versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sent bit by bit ends at once when it cannot be sent any more, not when memory is cleaned up."""
+"""The source of a streamed response ends at once when it can no longer be sent."""
 
 from __future__ import annotations
 
