@@ -1,9 +1,9 @@
-"""Two runs of one host: is anything worse than before? Pure but for reading runs; no measuring in here.
+"""Compare two runs of one host: is anything worse than before? Pure, except for reading runs.
 
-`alike` says whether two runs may be compared, `sound` whether each may be believed, `sides` takes a run to
-one number a session, `change` is the statistics, `rows` the reading of each metric, `gate` the exit status,
-`live` what a second run confirms, `words` the sentences, `simulate` how often all this errs. Read
-docs/compare.md.
+`comparability` decides whether two runs may be compared, `validity` whether each can be used. `sides` reduces
+a run to one number per session, `change` has the statistics, `drafts` and `rows` the state of each metric,
+`gate` the exit status. `live` applies the confirmation by a second run, `words` writes the sentences,
+`simulate` measures error rates. See docs/compare.md.
 """
 
 from bench.compare.comparability import CompareError, UnlikeRunsError

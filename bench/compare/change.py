@@ -1,13 +1,13 @@
 """The change between two independent sets of session locations: bounds, and tests against a tolerance.
 
-Sessions of two runs are not paired: NEW's fifth session has nothing in common with OLD's fifth. So it is
+Sessions of two runs are not paired: NEW's fifth session has nothing in common with OLD's fifth. So this is
 Welch's t over the difference of the two means (Welch 1947, Biometrika 34, 28–35), with Satterthwaite's
-degrees of freedom (1946, Biometrics Bull. 2, 110–114) held down by the smaller run. Satterthwaite's are
-estimated: four sessions that agree by luck make the error small and the degrees many. Far out in the tail,
-where Holm's correction for 40 metrics looks, four sessions beside sixteen erred two to four times as often as
-they may. So the degrees are never more than PLANNED times n − 1 of the smaller run, which changes nothing
-where both have as many sessions; and LOOKED times where a run stopped by looks, which end a metric sooner
-when its sessions agree by luck. Both factors are by simulation (bench.compare.simulate, its tables in
+degrees of freedom (1946, Biometrics Bull. 2, 110–114), limited by the smaller run. Satterthwaite's are
+estimated: four sessions that agree by chance make the error small and the degrees many. Far out in the tail,
+which Holm's correction for 40 metrics uses, four sessions against sixteen erred two to four times as often as
+allowed. So the degrees are at most PLANNED times n − 1 of the smaller run, which changes nothing if both have
+the same number of sessions. For runs that stopped by looks the factor is LOOKED, because looks end a metric
+sooner if its sessions agree by chance. Both factors come from simulation (bench.compare.simulate, tables in
 docs/validation.md).
 """
 
@@ -27,14 +27,14 @@ Side = Literal["less", "greater"]
 PLANNED, LOOKED = 2.0, 1.5
 
 _ROUNDING = 1e-12
-"""Relative spread that is only the rounding of a mean of equal numbers."""
+"""A relative spread that comes from rounding the mean of equal numbers."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """NEW minus OLD, larger is better, with a one-sided bound at alpha on either side, and p-values.
 
-    Small p_worse: it is lower than −tolerance. Small p_not_worse: it is no lower than that. Small p_better:
-    it is higher than +tolerance.
+    Small p_worse: it is below −tolerance. Small p_not_worse: it is not below that. Small p_better: it is
+    above +tolerance.
     """
 
     estimate: float
@@ -54,9 +54,9 @@ def change(
 ) -> Change:
     """The change from old, shape (n,), to new, shape (m,), with n, m >= 2 and tolerance >= 0, in their unit.
 
-    tied: the values are counts, which may agree exactly. For them, and where nothing varies at all, no p
-    lies below the least that a permutation test can give, 1 / C(n + m, n): a t without a variance proves
-    nothing. looked: either run may have stopped because of what it saw.
+    tied: the values are counts, which may agree exactly. For them, and if nothing varies at all, p is at
+    least the smallest of a permutation test, 1 / C(n + m, n), because t without variance proves nothing.
+    looked: either run may have stopped because of its data.
     """
     before, after = _moments(old), _moments(new)
     centre, se, free = (float(one) for one in difference(before, after, looked=looked))

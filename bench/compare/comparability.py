@@ -1,9 +1,9 @@
-"""Whether two runs may be compared: every item that must agree, what it would spoil, and what is only told.
+"""Whether two runs may be compared: the items that must agree and why, and those that are only noted.
 
-Three weights. *never*: another machine is another experiment, whatever was allowed. *refused*: it changes
-what is measured, so a difference would be read as the work of the change under test; who wants to see exactly
-that allows the item by name. *noted*: what a change under test normally consists of, or what does not reach
-the measured programs.
+Three weights. *never*: another machine is another experiment; it cannot be allowed. *refused*: the item
+changes what is measured, so its effect would be mistaken for that of the change under test; to measure
+exactly that, allow the item by name. *noted*: items that a change under test normally consists of, or that do
+not affect the measured programs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bench.model import Run
 Weight = Literal["never", "refused", "allowed", "noted"]
 
 MEMORY_TOLERANCE = 0.01
-"""MemTotal moves by some MiB from kernel to kernel; a module of memory is far more than 1 %."""
+"""MemTotal differs by some MiB between kernels; a memory module is far more than 1 %."""
 
 
 class CompareError(Exception):
@@ -26,7 +26,7 @@ class CompareError(Exception):
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """One item in which two runs differ. weight `allowed`: it would be refused, and was allowed by name."""
+    """One item in which two runs differ. weight `allowed`: it would be refused, but was allowed by name."""
 
     item: str
     old: str
@@ -44,7 +44,7 @@ class UnlikeRunsError(CompareError):
 
 
 class RunFact(msgspec.Struct, frozen=True):
-    """A fact of a run as text, or a table of facts of which only those that differ are told."""
+    """A fact of a run as text, or a table of facts; only the rows that differ are shown."""
 
     name: str
     weight: Weight
@@ -59,21 +59,21 @@ ITEMS = (
     RunFact("placement", "refused", "the arms ran on other CPUs", lambda r: _numbers(r.plan.cpus)),
     RunFact("memory", "refused", "another page cache and other pressure", lambda r: str(r.host.memory_bytes)),
     RunFact("kernel", "refused", "isolation and the network are the kernel's", lambda r: r.host.kernel),
-    RunFact("cgroups", "refused", "other accounting in each system call", lambda r: r.host.cgroup_layout),
-    RunFact("mitigations", "refused", "they cost where the kernel is entered", lambda r: r.host.mitigations),
-    RunFact("governor", "refused", "the clock follows the load otherwise", lambda r: r.host.governor),
+    RunFact("cgroups", "refused", "other accounting in system calls", lambda r: r.host.cgroup_layout),
+    RunFact("mitigations", "refused", "they slow down kernel entries", lambda r: r.host.mitigations),
+    RunFact("governor", "refused", "the clock follows the load differently", lambda r: r.host.governor),
     RunFact("smt", "refused", "a neighbour on the same core", lambda r: r.host.smt),
-    RunFact("clocksource", "refused", "reading the clock costs otherwise", lambda r: r.host.clocksource),
+    RunFact("clocksource", "refused", "reading the clock costs more or less", lambda r: r.host.clocksource),
     RunFact("thp", "refused", "page faults and page walks", lambda r: r.host.thp),
-    RunFact("virtualization", "refused", "the host runs in something else", lambda r: r.host.virtualization),
-    RunFact("filesystem", "refused", "layers and volumes lie on something else", lambda r: r.host.filesystem),
+    RunFact("virtualization", "refused", "another hypervisor, or none", lambda r: r.host.virtualization),
+    RunFact("filesystem", "refused", "layers and volumes are elsewhere", lambda r: r.host.filesystem),
     RunFact("image", "refused", "other programs were measured", lambda r: _digest(r)),
     RunFact("image-tools", "refused", "the tools that measure", lambda r: _versions(r, inside=True)),
     RunFact("hostname", "noted", "a name", lambda r: r.host.hostname),
     RunFact("distribution", "noted", "programs come from the image", lambda r: r.host.distribution),
-    RunFact("python", "noted", "it drives the measurement only", lambda r: r.host.python),
-    RunFact("host-tools", "noted", "systems under test, or what they stand on", lambda r: r.host.tools),
-    RunFact("packages", "noted", "this suite and what it stands on", lambda r: _versions(r, inside=False)),
+    RunFact("python", "noted", "it only drives the measurement", lambda r: r.host.python),
+    RunFact("host-tools", "noted", "systems under test, or what they depend on", lambda r: r.host.tools),
+    RunFact("packages", "noted", "this suite and what it depends on", lambda r: _versions(r, inside=False)),
     RunFact("backends", "noted", "systems under test", lambda r: {b.name: b.version for b in r.backends}),
     RunFact("profile", "noted", "another number of sessions, the same slices", lambda r: r.plan.profile),
 )  # fmt: skip
@@ -82,7 +82,7 @@ ALLOWABLE = tuple(item.name for item in ITEMS if item.weight == "refused")
 
 
 def differences(old: Run, new: Run, allowed: Iterable[str] = ()) -> list[Difference]:
-    """Every item that differs, the gravest first. allowed: names out of ALLOWABLE that shall not refuse."""
+    """Return the items that differ, the gravest first. allowed: names from ALLOWABLE that do not refuse."""
     spared = frozenset(allowed)
     found = []
     for item in ITEMS:
@@ -90,17 +90,17 @@ def differences(old: Run, new: Run, allowed: Iterable[str] = ()) -> list[Differe
         if before == after or (item.name == "memory" and _close(old, new)):
             continue
         weight: Weight = "allowed" if item.weight == "refused" and item.name in spared else item.weight
-        told = _told(before, after)
-        found.append(Difference(item=item.name, old=told[0], new=told[1], weight=weight, why=item.why))
+        shown = _shown(before, after)
+        found.append(Difference(item=item.name, old=shown[0], new=shown[1], weight=weight, why=item.why))
     return sorted(found, key=lambda one: ("never", "refused", "allowed", "noted").index(one.weight))
 
 
 def refusing(found: Iterable[Difference]) -> list[Difference]:
-    """Those that forbid the comparison."""
+    """Return those that forbid the comparison."""
     return [one for one in found if one.weight in ("never", "refused")]
 
 
-def _told(before: str | Mapping[str, str], after: str | Mapping[str, str]) -> tuple[str, str]:
+def _shown(before: str | Mapping[str, str], after: str | Mapping[str, str]) -> tuple[str, str]:
     if isinstance(before, str) or isinstance(after, str):
         return str(before) or "unknown", str(after) or "unknown"
     names = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
@@ -108,7 +108,7 @@ def _told(before: str | Mapping[str, str], after: str | Mapping[str, str]) -> tu
 
 
 def _listed(facts: Mapping[str, str], names: Iterable[str]) -> str:
-    return ", ".join(f"{name}: {facts.get(name, 'not there')}" for name in names)
+    return ", ".join(f"{name}: {facts.get(name, 'missing')}" for name in names)
 
 
 def _close(old: Run, new: Run) -> bool:

@@ -1,4 +1,4 @@
-"""Two run directories to one comparison: refuse, or rows and an answer."""
+"""Compare two run directories: refuse, or return rows and an answer."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from bench.compare.drafts import Settings
 from bench.compare.gate import GateResult, outcome
 from bench.compare.rows import ComparedRow, rows_of
 from bench.compare.sides import side
-from bench.compare.validity import Soundness, soundness
+from bench.compare.validity import Validity, validity_of
 from bench.model import Run
 from bench.store import Loaded
 
 
 class RunComparison(msgspec.Struct, frozen=True, kw_only=True):
-    """The result: rows (the worst first), what differs between the runs, what a reader should know."""
+    """The result: rows (the worst first), the differences between the runs, notes for the reader."""
 
     old: Loaded
     new: Loaded
@@ -49,26 +49,23 @@ def compare(
 ) -> RunComparison:
     """Compare two runs of one host: is NEW worse than OLD?
 
-    margin: the share of OLD's performance that NEW has to keep, 0 < margin < 1. allow: items out of
-    `bench.compare.comparability.ALLOWABLE` in which the runs may differ. backends: only these arms. Raises
-    RefusedError for unlike runs, CompareError for runs that are no result or have nothing in common,
+    margin: the share of OLD's performance that NEW must keep, 0 < margin < 1. allow: items from
+    `bench.compare.comparability.ALLOWABLE` in which the runs may differ. backends: only these. Raises
+    UnlikeRunsError, CompareError for runs that cannot be used or have nothing in common,
     SamplesError for samples of another shape.
     """
     check_numbers(margin, alpha)
     if old.run.id == new.run.id:
-        raise CompareError(
-            f"{old.directory} and {new.directory} are one run, which is never worse than itself; "
-            "give two that were measured one after the other"
-        )
+        raise CompareError(f"{old.directory} and {new.directory} are the same run; give two different runs")
     found = refuse_unlike(old.run, new.run, allow)
     known = claims or load_claims()
-    sound = tuple(believed(one, known) for one in (old, new))
-    untold = "; ".join(
-        f"{one.directory}: {belief.untold}"
-        for one, belief in zip((old, new), sound, strict=True)
-        if belief.untold
+    usable = tuple(believed(one, known) for one in (old, new))
+    undecidable = "; ".join(
+        f"{one.directory}: {validity.undecidable}"
+        for one, validity in zip((old, new), usable, strict=True)
+        if validity.undecidable
     )
-    settings = Settings(margin=margin, alpha=alpha, backends=tuple(backends), untold=untold)
+    settings = Settings(margin=margin, alpha=alpha, backends=tuple(backends), undecidable=undecidable)
     rows = tuple(rows_of(side(old), side(new), known, settings))
     if not any(row.role != "context" and row.state not in ("gone", "new") for row in rows):
         raise CompareError(
@@ -82,12 +79,12 @@ def compare(
         rows=rows,
         outcome=outcome(rows),
         differences=tuple(found),
-        notes=(*_order(old, new), *(note for belief in sound for note in belief.notes)),
+        notes=(*_order(old, new), *(note for validity in usable for note in validity.notes)),
     )
 
 
 def check_numbers(margin: float, alpha: float) -> None:
-    """Raises CompareError for a margin or a level that is none."""
+    """Raise CompareError for a margin or an alpha out of range."""
     if not 0.0 < margin < 1.0:
         raise CompareError(f"the margin is {margin:g}: give the share to be kept, for example 0.99")
     if not 0.0 < alpha < 0.5:
@@ -105,15 +102,15 @@ def refuse_unlike(old: Run, new: Run, allow: Iterable[str]) -> list[Difference]:
     found = differences(old, new, spared)
     bad = refusing(found)
     if bad:
-        told = "; ".join(f"{one.item}: {one.old} → {one.new} ({one.why})" for one in bad)
-        raise UnlikeRunsError(f"these are not two runs of one host: {told}; {_way_out(bad)}", found)
+        items = "; ".join(f"{one.item}: {one.old} → {one.new} ({one.why})" for one in bad)
+        raise UnlikeRunsError(f"these are not two runs of one host: {items}; {_way_out(bad)}", found)
     return found
 
 
 def _order(old: Loaded, new: Loaded) -> tuple[str, ...]:
-    """Times of a run are UTC in one form, so that they sort as texts."""
+    """Note if NEW is older than OLD. Times are UTC in one format, so they sort as texts."""
     if new.run.started < old.run.started:
-        return ("NEW was started before OLD: were they given the wrong way round?",)
+        return ("NEW was started before OLD: are they in the wrong order?",)
     return ()
 
 
@@ -121,12 +118,12 @@ def _way_out(bad: list[Difference]) -> str:
     if any(one.weight == "never" for one in bad):
         return "measure both on one machine"
     flags = " ".join(f"--allow {one.item}" for one in bad)
-    return f"if that is the very change to be compared, add {flags}"
+    return f"if this is the change to be compared, add {flags}"
 
 
-def believed(loaded: Loaded, claims: Claims | None = None) -> Soundness:
-    """What a run may be used for. Raises CompareError where it is no result at all."""
-    found = soundness(loaded, claims or load_claims())
+def believed(loaded: Loaded, claims: Claims | None = None) -> Validity:
+    """Return how far a run can be used. Raises CompareError if it cannot be used at all."""
+    found = validity_of(loaded, claims or load_claims())
     if found.broken:
         raise CompareError(f"{loaded.directory} cannot be compared: {found.broken}")
     return found

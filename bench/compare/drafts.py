@@ -1,4 +1,4 @@
-"""One metric on one arm of both runs, as numbers; what they decide is seen when all are there (`rows`)."""
+"""The numbers of one metric on one arm in both runs; `rows` decides once all of them are there."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from bench.stats.location import Floats
 RowRole = Literal["primary", "stress", "context"]
 
 PAGE_BYTES = 4096.0
-"""The least a kernel hands out: the yardstick of a count that was zero and that no claim limits."""
+"""The smallest unit of memory: the tolerance of a count that was zero and that no claim limits."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """margin: share of OLD's performance to be kept. alpha: of each bound, and of all `worse` together.
 
-    backends: arms to compare, all where empty. untold: why no row may decide, or an empty string.
+    backends: arms to compare, () for all. undecidable: why no row may decide, or "".
     """
 
     margin: float
     alpha: float
     backends: tuple[str, ...] = ()
-    untold: str = ""
+    undecidable: str = ""
 
 
 class RowDraft(msgspec.Struct, frozen=True, kw_only=True):
     """The change of one metric on one arm. short: why it may not decide. left_out: what could not be used.
 
-    old, new: typical own values, in `unit`. lower: whether lower values are better. tolerance: how much lower
-    is still not worse, on the scale of `found`.
+    old, new: typical values, in `unit`. lower: whether lower values are better. tolerance: by how much it may
+    fall without being worse, on the scale of `found`.
     """
 
     key: Key
@@ -62,7 +62,7 @@ class RowDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def wanted(old: Side, new: Side, settings: Settings) -> list[Key]:
-    """Every judged metric on every ordinary arm asked for, and on the host."""
+    """Return every judged metric on every requested arm, and on the host."""
     arms = {name: run.loaded.run.plan.arm[name] for run in (old, new) for name in run.arms}
     chosen = [name for name, arm in arms.items() if not settings.backends or _asked(arm, settings.backends)]
     names = dict.fromkeys((*old.metrics, *new.metrics))
@@ -71,14 +71,14 @@ def wanted(old: Side, new: Side, settings: Settings) -> list[Key]:
 
 
 def role_of(key: Key, old: Side, new: Side) -> RowRole:
-    """The host itself tells and does not decide; all else has its metric's role."""
+    """Return `context` for the host, which never decides; the metric's role for all other arms."""
     if key[1] == old.baseline:
         return "context"
     return "primary" if _first_role(key[0], old, new) == "primary" else "stress"
 
 
 def draft(key: Key, old: Side, new: Side, claims: Claims, settings: Settings) -> RowDraft:
-    """The numbers of a metric on an arm that both runs have."""
+    """Compute the numbers of a metric on an arm that both runs have."""
     metric = key[0]
     scale = scale_of(key, old, new, claims)
     before, after = locations(key, scale, old), locations(key, scale, new)
@@ -101,14 +101,14 @@ def draft(key: Key, old: Side, new: Side, claims: Claims, settings: Settings) ->
         found=_change(metric, old, new, (before, after), tolerance, settings) if ready else None,
         short=_unlike(metric, old, new)
         or _too_few((before.size, after.size), claims.min_sessions)
-        or settings.untold,
+        or settings.undecidable,
         left_out=notes(*(_left_out(name, key, scale, one) for name, one in (("OLD", old), ("NEW", new)))),
         emulated=any(one.loaded.run.plan.arm[key[1]].emulated for one in (old, new)),
     )
 
 
 def numbers(one: RowDraft) -> tuple[float | None, float | None, float | None]:
-    """(estimate, low, high) as a reader wants them: NEW / OLD in performance, or NEW − OLD as measured."""
+    """Return (estimate, low, high) for readers: NEW / OLD in performance, or NEW − OLD as measured."""
     if one.found is None:
         return None, None, None
     centre, low, high = one.found.estimate, one.found.low, one.found.high
@@ -121,7 +121,7 @@ def numbers(one: RowDraft) -> tuple[float | None, float | None, float | None]:
 
 
 def margin(one: RowDraft, settings: Settings) -> float:
-    """What the numbers are read against: the share to be kept, or the difference that is still allowed."""
+    """Return what the numbers are compared with: the share to be kept, or the allowed difference."""
     if one.scale != "difference":
         return settings.margin
     return one.tolerance if one.lower else -one.tolerance
@@ -140,14 +140,14 @@ def _asked(arm: ArmPlan, backends: Sequence[str]) -> bool:
 
 
 def _first_role(metric: str, old: Side, new: Side) -> str:
-    """The role it had first: no metric changes side after a result."""
+    """Return the role in OLD: a metric must not change its role after a result."""
     return old.role(metric) if metric in old.metrics else new.role(metric)
 
 
 def _tolerance(key: Key, scale: Scale, old: Side, claims: Claims, settings: Settings) -> float:
-    """How much lower is still not worse: of the logarithm, or in the samples' unit.
+    """Return by how much it may fall without being worse: a logarithm, or in the samples' unit.
 
-    Of a count it is the same share of what its claim allows (1 MiB and 0.99: 10 KiB), else of what it was.
+    For a count it is the same share of what its claim allows (1 MiB and 0.99: 10 KiB), else of its old value.
     """
     if scale != "difference":
         return -math.log(settings.margin)
@@ -158,7 +158,7 @@ def _tolerance(key: Key, scale: Scale, old: Side, claims: Claims, settings: Sett
 
 
 def _unlike(metric: str, old: Side, new: Side) -> str:
-    """Why the numbers of both runs do not measure the same."""
+    """Return why the numbers of the two runs do not measure the same, or ""."""
     for what, before, after in (
         ("unit", old.visits.unit[metric], new.visits.unit[metric]),
         ("direction", old.visits.better[metric], new.visits.better[metric]),
@@ -169,13 +169,13 @@ def _unlike(metric: str, old: Side, new: Side) -> str:
 
 
 def _left_out(name: str, key: Key, scale: Scale, run: Side) -> str:
-    """What of one run could not be used, in words: invalid samples of either side, values without a ratio."""
+    """Describe what could not be used of one run: invalid samples of either side, values without a ratio."""
     sides = (key[1], run.baseline) if scale == "ratio" else (key[1],)
     lost = [(arm, run.visits.lost[key[0], arm]) for arm in sides if (key[0], arm) in run.visits.lost]
-    told = [f"{count(one.count, 'invalid sample')} of {arm} ({one.reason})" for arm, one in lost]
+    lost_words = [f"{count(one.count, 'invalid sample')} of {arm} ({one.reason})" for arm, one in lost]
     if scale == "ratio" and run.ratios[key].unfit:
-        told.append(f"{count(run.ratios[key].unfit, 'pair')} of zero or below")
-    return f"left out of {name}: {', '.join(told)}" if told else ""
+        lost_words.append(f"{count(run.ratios[key].unfit, 'pair')} of zero or below")
+    return f"left out of {name}: {', '.join(lost_words)}" if lost_words else ""
 
 
 def _too_few(sessions: tuple[int, int], needed: int) -> str:

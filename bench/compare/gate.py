@@ -1,4 +1,4 @@
-"""From rows to one answer and one exit status."""
+"""From rows to one answer and exit status."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ STATUS: dict[Answer, int] = {
 
 
 class GateResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a gate says. worse, open: the primary rows it rests on, as `metric on arm`.
+    """The answer of a gate. worse, open: the primary rows behind it, as `metric on arm`.
 
-    tellable: the margin at which every open row with an interval would have been told, 1 where there is none.
+    tellable: the margin at which every open row with an interval would have been decided, 1 if there is none.
     """
 
     answer: Answer
@@ -38,10 +38,11 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def outcome(rows: Sequence[ComparedRow]) -> GateResult:
-    """Only primary metrics decide: worse beats open, open beats nothing worse; without any it is open.
+    """Only primary metrics decide: worse beats open, open beats nothing worse; without any, the answer is
+    open.
 
-    Open is whatever does not exclude a change as large as the margin, what is gone included: a gate that
-    passes what was no longer measured is passed by measuring less.
+    A row is open if it does not exclude a change as large as the margin. Metrics that are gone count as open,
+    or measuring less would pass the gate.
     """
     primary = [row for row in rows if row.role == "primary"]
     worse = [row for row in primary if row.state == "worse"]

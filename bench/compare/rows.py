@@ -1,4 +1,4 @@
-"""Each metric on each arm to one row: three states for a gate, and what is better, gone or new."""
+"""One row per metric and arm: worse, not worse or cannot tell, and better, gone or new."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ STATES: dict[RowState, State] = {
     "better": "supported",
     "new": "not measured",
 }
-"""Each reading, the worst first, with the state it has in a list of verdicts."""
+"""Each state, the worst first, with the verdict for it."""
 
 HOPELESS = 15.0
-"""A margin this many times nearer than the bound would take over 200 times as many sessions."""
+"""If the margin is this many times nearer than the bound, over 200 times as many sessions are needed."""
 
 _ROLES: tuple[RowRole, ...] = ("primary", "stress", "context")
 
@@ -41,9 +41,8 @@ _ROLES: tuple[RowRole, ...] = ("primary", "stress", "context")
 class ComparedRow(msgspec.Struct, frozen=True, kw_only=True):
     """One metric on one arm. verdict has the numbers: NEW / OLD in performance, or NEW − OLD in `unit`.
 
-    role context: the host itself, which tells and does not decide. old, new: typical own values, in `unit`.
-    p: that it is not worse, p_adjusted: the same for the worst of all rows of its role (Holm). sentence: all
-    of it in words.
+    role context: the host itself, which does not decide. old, new: typical values, in `unit`. p: of being
+    worse; p_adjusted: corrected for all rows of its role (Holm). sentence: the row in words.
     """
 
     state: RowState
@@ -62,7 +61,7 @@ class ComparedRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rows_of(old: Side, new: Side, claims: Claims, settings: Settings) -> list[ComparedRow]:
-    """All rows, the worst first."""
+    """Return all rows, the worst first."""
     keys = wanted(old, new, settings)
     drafts = [draft(key, old, new, claims, settings) for key in keys if old.has(key) and new.has(key)]
     rows = [row for role in _ROLES for row in _judged([d for d in drafts if d.role == role], settings)]
@@ -71,7 +70,7 @@ def rows_of(old: Side, new: Side, claims: Claims, settings: Settings) -> list[Co
 
 
 def ordered(rows: Iterable[ComparedRow]) -> list[ComparedRow]:
-    """The worst first: by reading, by role, by how much."""
+    """Sort rows, the worst first: by state, by role, by size."""
 
     def rank(row: ComparedRow) -> tuple[int, int, float, str, str]:
         one = row.verdict
@@ -82,17 +81,17 @@ def ordered(rows: Iterable[ComparedRow]) -> list[ComparedRow]:
 
 
 def restated(row: ComparedRow, state: RowState, reason: str) -> ComparedRow:
-    """The row in another state for that reason, its sentence and verdict with it."""
+    """Return the row with another state and reason, in its sentence and verdict, too."""
     verdict = msgspec.structs.replace(row.verdict, verdict=STATES[state], notes=(reason, *row.verdict.notes))
-    told = words.sentence(verdict, row.scale, row.unit, row.role, state)
-    return msgspec.structs.replace(row, state=state, sentence=told, verdict=verdict)
+    sentence = words.sentence(verdict, row.scale, row.unit, row.role, state)
+    return msgspec.structs.replace(row, state=state, sentence=sentence, verdict=verdict)
 
 
 def _judged(drafts: Sequence[RowDraft], settings: Settings) -> list[ComparedRow]:
-    """Rows of one role: `worse` and `better` at alpha over all (Holm), `not worse` each by itself.
+    """Return the rows of one role: `worse` and `better` at alpha over all (Holm), `not worse` each by itself.
 
-    Nobody picks a `not worse`: a gate passes only where every row is, an intersection–union test, which needs
-    no correction. What may not decide, for its number of sessions, is no test.
+    `not worse` needs no correction: a gate passes only if every row is, an intersection–union test. Rows that
+    may not decide, because of their sessions, are not counted as tests.
     """
     ready = [(one, one.found) for one in drafts if one.found is not None and not one.short]
     worse = holm(np.array([found.p_worse for _, found in ready]))
@@ -152,18 +151,18 @@ def _state(one: RowDraft, adjusted: tuple[float, float] | None, alpha: float) ->
 
 
 def _outlook(one: RowDraft) -> str:
-    """How many sessions would tell: the distance to a bound shrinks with the root of their number."""
+    """Estimate how many sessions would decide: the interval shrinks with the root of their number."""
     if one.found is None:
         return ""
     half, distance = one.found.estimate - one.found.low, abs(one.found.estimate + one.tolerance)
     if distance <= half / HOPELESS:
-        return "too close to the margin to be told by more sessions"
+        return "too close to the margin to be decided by more sessions"
     sessions = math.ceil(max(one.n_old, one.n_new) * (half / distance) ** 2)
-    return f"about {max(sessions, one.n_old + 1, one.n_new + 1)} sessions like these in each run would tell"
+    return f"about {max(sessions, one.n_old + 1, one.n_new + 1)} sessions like these in each run would decide"
 
 
 def _absent(key: Key, old: Side, new: Side, settings: Settings) -> ComparedRow:
-    """A metric that only one of the runs has."""
+    """Return the row of a metric that only one of the runs has."""
     gone = old.has(key)
     there = old if gone else new
     state: RowState = "gone" if gone else "new"
@@ -203,7 +202,7 @@ def _absent(key: Key, old: Side, new: Side, settings: Settings) -> ComparedRow:
 
 
 def _why_absent(key: Key, old: Side, new: Side) -> str:
-    """NEW's own words for what it did not measure, where it has any."""
+    """Return why NEW did not measure it, in NEW's own words if there are any."""
     metric, arm = key
     names = (arm, old.loaded.run.plan.arm[arm].backend)
     for gap in new.loaded.run.not_measured:
@@ -213,7 +212,7 @@ def _why_absent(key: Key, old: Side, new: Side) -> str:
     if lost is not None:
         return f"NEW has no valid sample of it ({lost.reason})"
     if arm not in (*new.arms, new.baseline):
-        return f"NEW was not asked to measure {arm}"
+        return f"{arm} was not in the plan of NEW"
     if metric not in new.metrics:
-        return "NEW was not asked to measure it"
+        return "it was not in the plan of NEW"
     return "NEW did not measure it"

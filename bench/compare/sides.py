@@ -1,13 +1,13 @@
-"""One run as a comparison sees it: which arms and metrics it has, and one number a session for each.
+"""One run for a comparison: its arms and metrics, with one number per session.
 
-A metric is read on one of three scales, fixed by what it measures and never by how it came out:
+A metric is read on one of three scales, which depends on what it measures, never on the result:
 
-- `ratio`: the arm's performance relative to the host in the same block, logarithm. For all that takes time,
-  starts included: a host that is slower tonight slows both sides of the pair, and the ratio does not move.
-- `value`: the arm's own value, logarithm. For bytes, which do not drift with the host's clock and would only
-  gain its noise; and where the host has no such metric.
-- `difference`: the arm's own value as it is. For counts that a claim limits absolutely (about 0 bytes may be
-  none), and where a value is not positive.
+- `ratio`: logarithm of the arm's performance relative to the host in the same block. For everything that
+  takes time, starts included: a host that is slower today slows both sides, and the ratio does not change.
+- `value`: logarithm of the arm's own value. For bytes, which do not drift with the host's speed and would
+  only gain its noise; and if the host has no such metric.
+- `difference`: the arm's own value. For counts that a claim limits absolutely (they may be 0), and if a value
+  is not positive.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Scale = Literal["ratio", "value", "difference"]
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
-    """A run's numbers. metrics are those of its plan; baseline is the host's arm, arms the ordinary ones."""
+    """A run's numbers. metrics: those of its plan; baseline: the host's arm; arms: the ordinary ones."""
 
     loaded: Loaded
     visits: Visits
@@ -39,16 +39,16 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     arms: tuple[str, ...]
 
     def role(self, metric: str) -> Role:
-        """As the plan fixed it; what it does not know is only shown."""
+        """Return the role in the plan; metrics that are not in it are only shown."""
         return self.metrics[metric].role if metric in self.metrics else "info"
 
     def has(self, key: Key) -> bool:
-        """Whether there is anything usable of that metric on that arm."""
+        """Return whether there is a usable value of that metric on that arm."""
         return key in self.values and self.values[key].n_sessions > 0
 
 
 def side(loaded: Loaded) -> Side:
-    """A run reduced to its sessions. Raises bench.judging.pairs.SamplesError."""
+    """Reduce a run to one number per session. Raises bench.judging.pairs.SamplesError."""
     visits = collect(loaded.samples)
     baseline = loaded.run.plan.baseline
     return Side(
@@ -63,7 +63,7 @@ def side(loaded: Loaded) -> Side:
 
 
 def scale_of(key: Key, old: Side, new: Side, claims: Claims) -> Scale:
-    """The scale on which both runs' numbers of one metric on one arm are read."""
+    """Return the scale for one metric on one arm, the same for both runs."""
     metric, arm = key
     if any(claim.kind == "absolute" for claim in claims.of_metric(metric)):
         return "difference"
@@ -75,7 +75,8 @@ def scale_of(key: Key, old: Side, new: Side, claims: Claims) -> Scale:
 
 
 def locations(key: Key, scale: Scale, run: Side) -> Floats:
-    """One number a session, shape (sessions,), larger is better: log-ratios, log-values or plain values."""
+    """Return one number per session, shape (sessions,), larger is better: log-ratios, log-values or
+    values."""
     if scale == "ratio":
         return run.ratios[key].locations
     own = run.values[key].locations
@@ -84,10 +85,10 @@ def locations(key: Key, scale: Scale, run: Side) -> Floats:
 
 
 def pairs(key: Key, scale: Scale, run: Side) -> int:
-    """How many pairs or values the sessions are made of."""
+    """Return the number of pairs or values in the sessions."""
     return (run.ratios if scale == "ratio" else run.values)[key].n_pairs
 
 
 def is_size(metric: str, run: Side) -> bool:
-    """Whether a metric counts bytes."""
+    """Return whether a metric counts bytes."""
     return run.visits.unit.get(metric, "") in SIZES

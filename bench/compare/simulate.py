@@ -1,9 +1,9 @@
 """How often would the gate be wrong? Seeded simulation of two runs with many metrics and a known truth.
 
-`python -m bench.compare.simulate` prints tables (a few minutes) and with `--write` puts them into
-docs/validation.md; the tests run small versions.
+`python -m bench.compare.simulate` prints tables (a few minutes); `--write` puts them into docs/validation.md.
+The tests run small versions.
 
-Units: log-ratios of an arm against its host, one location a session.
+Units: log-ratios of an arm against its host, one location per session.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bench.stats.validate.table import markdown
 from bench.stats.validate.worlds import NOISES, Generator, World, draw, log_ratios
 
 PAIRS = 4
-"""Pairs a session, about what the quick profile has."""
+"""Pairs per session, about as many as in the quick profile."""
 
 
 class Design(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +52,7 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
     """Shares of simulated gates. false: a metric that keeps the margin was called worse. found: metric 0 was.
 
-    passed: nothing worse, every metric told. sessions: mean number measured of a metric.
+    passed: nothing worse, every metric decided. sessions: mean number measured per metric.
     """
 
     false: float
@@ -62,7 +62,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rates(design: Design, runs: int, seed: int, *, confirmed: bool = False) -> Rates:
-    """Play `runs` gates. confirmed: what is worse is measured again in a second run of its own (live)."""
+    """Simulate `runs` gates. confirmed: what is worse is measured again in a second run (live)."""
     rng = np.random.default_rng(seed)
     effects = np.full(design.metrics, math.log(design.others))
     effects[0] = math.log(design.kept)
@@ -75,17 +75,17 @@ def rates(design: Design, runs: int, seed: int, *, confirmed: bool = False) -> R
         second = _measured(design, rng, runs, design.sessions[1], effects)
         worse &= _again(p_values(old, second, edge, "less", looked=looked), worse) <= design.alpha
     innocent = effects >= edge - 1e-12
-    told = p_values(old, new, edge, "greater", looked=looked) <= design.alpha
+    kept = p_values(old, new, edge, "greater", looked=looked) <= design.alpha
     return Rates(
         false=float(np.mean(np.any(worse & innocent, axis=1))),
         found=float(np.mean(worse[:, 0])),
-        passed=float(np.mean(np.all(told, axis=1))),
+        passed=float(np.mean(np.all(kept, axis=1))),
         sessions=float(np.mean(new[2])),
     )
 
 
 def _again(p: Floats, suspected: NDArray[np.bool_]) -> Floats:
-    """Holm over the suspects of each gate alone: 1 for the others, and as many tests as suspects."""
+    """Apply Holm over the suspects of each gate; the others get 1."""
     adjusted = np.ones_like(p)
     for row in np.flatnonzero(np.any(suspected, axis=1)):
         adjusted[row, suspected[row]] = holm(p[row, suspected[row]])
@@ -93,7 +93,7 @@ def _again(p: Floats, suspected: NDArray[np.bool_]) -> Floats:
 
 
 def _measured(design: Design, rng: Generator, runs: int, sessions: int, effects: Floats) -> Moments:
-    """(mean, deviation, sessions), each (runs, metrics), of what was measured before it was stopped."""
+    """Return (mean, deviation, sessions), each (runs, metrics), of the sessions until each metric stopped."""
     pairs = log_ratios(draw(design.world, rng, runs * design.metrics, sessions, PAIRS))
     x = np.median(pairs, axis=-1).reshape(runs, design.metrics, sessions)
     x = x + (math.log(design.ratio) + effects)[:, None]
@@ -111,7 +111,7 @@ def _measured(design: Design, rng: Generator, runs: int, sessions: int, effects:
 
 
 def _stopped(design: Design, means: Floats, deviations: Floats) -> NDArray[np.int64]:
-    """After how many sessions each metric was decided against the margin by a look, else all."""
+    """Return after how many sessions a look decided each metric, else all."""
     everything = means.shape[-1]
     stop = np.full(means.shape[:2], everything, dtype=np.int64)
     if design.looks is None:

@@ -1,4 +1,4 @@
-"""Whether one run may be believed: what makes it no result at all, and what only keeps its rows open."""
+"""Whether a run can be used: what makes it unusable, and what only keeps its rows open."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from bench.store import Loaded
 NEGATIVE, POSITIVE = CONTROLS
 
 
-class Soundness(msgspec.Struct, frozen=True, kw_only=True):
-    """broken: why nothing may be read from this run. untold: why no row may decide. notes: to be told."""
+class Validity(msgspec.Struct, frozen=True, kw_only=True):
+    """broken: why this run cannot be used. undecidable: why no row may decide. notes: for the reader."""
 
     broken: str = ""
-    untold: str = ""
+    undecidable: str = ""
     notes: tuple[str, ...] = ()
 
 
-def soundness(loaded: Loaded, claims: Claims) -> Soundness:
-    """Judged anew from the samples: a verdicts.json may be missing or older than they are."""
+def validity_of(loaded: Loaded, claims: Claims) -> Validity:
+    """Judge the controls again from the samples, since verdicts.json may be missing or older."""
     run = loaded.run
     if run.plan.profile == "smoke":
-        return Soundness(broken="it is a smoke run, which never gives a verdict; compare quick or full runs")
+        return Validity(broken="it is a smoke run, which never gives a verdict; compare quick or full runs")
     if run.status == "failed":
-        return Soundness(broken="it failed; measure it again")
+        return Validity(broken="it failed; measure it again")
     if not bool(loaded.samples["valid"].any()):
-        return Soundness(broken="it has no valid sample; measure it again")
+        return Validity(broken="it has no valid sample; measure it again")
     rows = _controls(loaded, claims)
     failed = next((row for row in rows if row.verdict == "refuted"), None)
     if failed is not None:
-        return Soundness(broken=f"its control failed ({failed.claim}: {failed.reason}); measure it again")
-    return Soundness(untold=_untold(rows), notes=(*loaded.recovered, *_notes(loaded, rows)))
+        return Validity(broken=f"its control failed ({failed.claim}: {failed.reason}); measure it again")
+    return Validity(undecidable=_undecidable(rows), notes=(*loaded.recovered, *_notes(loaded, rows)))
 
 
 def _controls(loaded: Loaded, claims: Claims) -> list[Verdict]:
@@ -42,7 +42,7 @@ def _controls(loaded: Loaded, claims: Claims) -> list[Verdict]:
     return [row for row in rows if row.claim in CONTROLS and row.metric == JOINT]
 
 
-def _untold(rows: list[Verdict]) -> str:
+def _undecidable(rows: list[Verdict]) -> str:
     negative = next((row for row in rows if row.claim == NEGATIVE), None)
     if negative is None or negative.verdict == "supported":
         return ""

@@ -1,4 +1,4 @@
-"""The sentence each row is allowed to say. `verdict` has the numbers, in the direction the sentence tells."""
+"""The sentence of each row. `verdict` has the numbers, in the direction of the sentence."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _SIZES = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
 def sentence(verdict: Verdict, scale: Scale, unit: str, role: str, state: str) -> str:
     """`cpu.integer on runtime: NEW runs at 94.9 % of OLD's performance (94.1 to 95.8 %): worse`."""
     who = f"{verdict.metric} on {verdict.arm}"
-    told = _numbers(verdict, scale, unit, role)
+    change = _numbers(verdict, scale, unit, role)
     why = f" ({verdict.reason})" if verdict.reason else ""
-    return f"{who}: {told}: {state}{why}" if told else f"{who}: {state}{why}"
+    return f"{who}: {change}: {state}{why}" if change else f"{who}: {state}{why}"
 
 
 def percent(share: float | None) -> str:
-    """0.9512 → `95.1 %`; without a bound: `any`."""
+    """0.9512 → `95.1 %`; None (no bound) → `any`."""
     return "any" if share is None else f"{100 * share:.4g} %" if share < 10 else f"{share:.3g} times"
 
 
 def amount(value: float | None, unit: str) -> str:
-    """A value with its unit, bytes in the largest binary unit that fits."""
+    """Format a value with its unit, bytes in the largest binary unit that fits."""
     if value is None:
         return ""
     if unit in ("B", "bytes"):
@@ -33,7 +33,7 @@ def amount(value: float | None, unit: str) -> str:
 
 
 def both(old: float | None, new: float | None, unit: str) -> str:
-    """`99.8 → 95.1 events/s`; a side that is not there is a dash."""
+    """`99.8 → 95.1 events/s`; a missing side is a dash."""
     if unit in ("B", "bytes") or old is None or new is None:
         return f"{amount(old, unit) or '–'} → {amount(new, unit) or '–'}"
     return f"{old:.4g} → {new:.4g} {unit}"

@@ -1,7 +1,7 @@
-"""Samples that others measured, with any tool: read, brought into one shape, and judged by the same rules.
+"""Samples measured with other tools: read, brought into one shape, and judged by the same rules.
 
-`judge_frame` takes a data frame, `bench.foreign.gather` files. What is recognised and how it is paired:
-docs/judge.md.
+`judge_frame` takes a data frame, `bench.foreign.gather` files. docs/judge.md says what is recognised and how
+it is paired.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A table to comparisons: what is paired with what, and which method gives the bounds.
+"""From a table to comparisons: what is paired with what, and which method gives the bounds.
 
-By block where both systems have samples in the same blocks, else by session, else unpaired. Sessions are the
-unit of replication wherever they are declared (docs/method.md); where they are not, values (or the pairs of
-blocks) are all there is, and the row says what is assumed of them.
+Paired by block if both systems have samples in the same blocks, else by session, else unpaired. Declared
+sessions are the unit of replication (docs/method.md). Without sessions it is the values, or the pairs of
+blocks, and the row states what is assumed about them.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from bench.stats.location import Floats, medians_by_group
 from bench.stats.unpaired import shift, welch
 
 GROUPS = 10
-"""Groups of consecutive blocks where no session is declared: few enough to outlast drift that spans some
-blocks, enough for Student's t to be near its limit (for time series Ibragimov & Müller 2010 take 4 to 16)."""
+"""Groups of consecutive blocks if no session is declared: few enough for each to be longer than drift over
+some blocks, many enough for Student's t to be near its limit (Ibragimov & Müller 2010 use 4 to 16 for time
+series)."""
 
 FEWEST = 20
-"""Values below which no resemblance of neighbours can be told from chance (3 / √n is two thirds)."""
+"""With fewer values, correlation of neighbours cannot be distinguished from chance (3 / √n is 2/3)."""
 
 Bounds = Callable[[float], Interval]
 
@@ -37,9 +38,9 @@ Bounds = Callable[[float], Interval]
 class Contrast(msgspec.Struct, frozen=True, kw_only=True):
     """One metric of one system against the baseline. `bounds(alpha)` is the log of performance.
 
-    unit: what is counted as independent ("session", "pair", "value"), `units` how many of it (of the
-    smaller side where unpaired). flaw: why no verdict may be given. how: the pairing, in words. absent: the
-    system has no samples of this metric.
+    unit: what counts as independent ("session", "pair", "value"); `units`: how many (of the smaller side if
+    unpaired). flaw: why no verdict can be given. how: the pairing, in words. absent: the system has no
+    samples of this metric.
     """
 
     metric: str
@@ -56,14 +57,14 @@ class Contrast(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Paired(msgspec.Struct, frozen=True, kw_only=True):
-    """Series of log ratios, and the visits of each (metric, system), those without a partner included."""
+    """Series of log ratios, and the number of visits by (metric, system), with those that have no partner."""
 
     series: dict[Pair, Series] = {}
     visits: dict[Pair, int] = {}
 
 
 class _Sorted:
-    """The usable rows of a table, coded, with the paired series worked out once for all metrics."""
+    """The usable rows of a table, with labels as numbers, and the paired series of all metrics."""
 
     def __init__(self, table: Table, baseline: str) -> None:
         self.flaws_of_metrics, self.flaws_of_values = flaws.of_metrics(table), flaws.of_values(table)
@@ -83,7 +84,7 @@ class _Sorted:
 
 
 def contrasts(table: Table, baseline: str) -> Iterator[Contrast]:
-    """Every metric of every other system against `baseline`, metrics and systems in the order of the rows."""
+    """Yield every metric of every other system against `baseline`, in the order of the rows."""
     found = _Sorted(table, baseline)
     there = dict.fromkeys(table.pairs)
     others = [name for name in table.systems if name != baseline]
@@ -98,22 +99,22 @@ def contrasts(table: Table, baseline: str) -> Iterator[Contrast]:
 
 
 def _contrast(table: Table, found: _Sorted, key: Pair, base: Pair, *, measured: bool) -> Contrast:
-    """One comparison with what is wrong with it; measured: whether the baseline has samples of the metric."""
-    told = join(*(table.remarks.get(one, "") for one in (key, base)))
+    """Return one comparison with its flaws. measured: whether the baseline has samples of the metric."""
+    remarks = join(*(table.remarks.get(one, "") for one in (key, base)))
     flaw = join(
         found.flaws_of_metrics.get(key[0], ""),
         "" if measured else f"no samples of the baseline {base[1]} for this metric",
         *(f"{one[1]} failed: {table.broken[one]}" for one in (key, base) if one in table.broken),
     )
     if flaw:
-        return Contrast(metric=key[0], system=key[1], flaw=flaw, how=told)
+        return Contrast(metric=key[0], system=key[1], flaw=flaw, how=remarks)
     one = _one(found, key, base, table.caveat)
     flaw = join(*(found.flaws_of_values.get(each, "") for each in (key, base)))
-    return msgspec.structs.replace(one, flaw=flaw, how=join(one.how, told))
+    return msgspec.structs.replace(one, flaw=flaw, how=join(one.how, remarks))
 
 
 def _one(found: _Sorted, key: Pair, base: Pair, caveat: str) -> Contrast:
-    """The first way of pairing for which both sides have something in common."""
+    """Use the first way of pairing for which both sides have something in common."""
     for paired, way in ((found.by_block, "block"), (found.by_session, "session")):
         if key in paired.series:
             return _by_sessions(paired, key, base, way)
@@ -144,13 +145,13 @@ def _by_sessions(paired: _Paired, key: Pair, base: Pair, way: str) -> Contrast:
 
 
 def _by_blocks(paired: _Paired, key: Pair, base: Pair) -> Contrast:
-    """Blocks without sessions: medians of consecutive blocks, so that neighbours in time count once."""
+    """Pair blocks without sessions; medians of consecutive blocks, so that neighbours in time count once."""
     pairs = paired.series[key].locations
     groups = _medians(pairs)
     many = f": medians of {groups.size} groups of consecutive ones" if groups.size < pairs.size else ""
     how = (
         f"paired by block, {count(pairs.size, 'pair')}, no session named{many}; "
-        "differences from session to session are not in it"
+        "differences between sessions are not included"
     )
     return Contrast(
         metric=key[0],
@@ -164,7 +165,7 @@ def _by_blocks(paired: _Paired, key: Pair, base: Pair) -> Contrast:
 
 
 def _medians(values: Floats) -> Floats:
-    """Medians of at most GROUPS groups of consecutive values."""
+    """Return medians of at most GROUPS groups of consecutive values."""
     return np.array([np.median(part) for part in np.array_split(values, min(GROUPS, values.size))])
 
 
@@ -184,7 +185,7 @@ def _unpaired_sessions(key: Pair, a: Floats, b: Floats) -> Contrast:
 
 
 def _unpaired_values(key: Pair, a: Floats, b: Floats, caveat: str) -> Contrast:
-    """Values without sessions, in the order of their rows, which is taken for that of time."""
+    """Compare values without sessions; the order of rows is taken as the order of time."""
     if resemble(a) or resemble(b):
         return _grouped_values(key, a, b, caveat)
     how = join(f"unpaired: {a.size} and {b.size} values, assumed to be independent", caveat)
@@ -200,7 +201,7 @@ def _unpaired_values(key: Pair, a: Floats, b: Floats, caveat: str) -> Contrast:
 
 
 def _grouped_values(key: Pair, a: Floats, b: Floats, caveat: str) -> Contrast:
-    """Values that are visibly not independent: medians of consecutive ones, as of blocks without sessions."""
+    """Compare values that are visibly not independent: medians of consecutive ones, as for lone blocks."""
     first, second = _medians(a), _medians(b)
     how = (
         f"unpaired: {a.size} and {b.size} values; neighbours resemble one another, so medians of "
@@ -218,10 +219,10 @@ def _grouped_values(key: Pair, a: Floats, b: Floats, caveat: str) -> Contrast:
 
 
 def resemble(values: Floats) -> bool:
-    """Whether neighbours are more alike than values far apart: a rank correlation of more than 3 / √n.
+    """Return whether neighbours are more alike than distant values: a rank correlation above 3 / √n.
 
-    Of independent values about one series in a thousand has that (the correlation at lag one has a standard
-    error of 1 / √n: Bartlett 1946, J. R. Stat. Soc. Suppl. 8, 27–41). Ranks, so that outliers do not hide it.
+    About one in a thousand series of independent values has that (the correlation at lag one has a standard
+    error of 1 / √n: Bartlett 1946, J. R. Stat. Soc. Suppl. 8, 27–41). With ranks, outliers do not hide it.
     """
     if values.size < FEWEST:
         return False
@@ -234,7 +235,7 @@ def resemble(values: Floats) -> bool:
 
 
 def _paired(frame: pd.DataFrame, cluster: str, block: str, baseline: str) -> _Paired:
-    """All pairs of rows that agree in metric, `cluster` and `block` (a column, or none)."""
+    """Pair all rows that agree in metric, `cluster` and `block` (a column, or "")."""
     if frame.empty:
         return _Paired()
     samples = pd.DataFrame(
@@ -271,7 +272,7 @@ def _lone(counted: dict[Pair, int], key: Pair, base: Pair, pairs: int, way: str)
 
 
 def _codes(labels: pd.Series) -> np.ndarray:
-    """Labels as numbers in their natural order (block 2 before block 10)."""
+    """Number labels in their natural order (block 2 before block 10)."""
     known = sorted(set(labels.tolist()), key=_natural)
     order = {label: place for place, label in enumerate(known)}
     return labels.map(order).to_numpy(dtype=np.int64)

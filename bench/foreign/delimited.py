@@ -1,4 +1,4 @@
-"""Samples in a CSV file: one row a value, separated by commas, semicolons, tabs or bars."""
+"""Samples in a CSV file: one row per value, separated by commas, semicolons, tabs or bars."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def read(data: bytes, name: str, system: str = "") -> Table:
-    """A table from the bytes of a CSV file called `name`. Raises ForeignError.
+    """Read a table from the bytes of a CSV file called `name`. Raises ForeignError.
 
-    Rows are numbered as a spreadsheet numbers them: the head is row 1. `system` fills a missing column
-    system. Columns we do not know are left out.
+    Rows are numbered as in a spreadsheet: the head is row 1. `system` fills a missing column system. Unknown
+    columns are left out.
     """
     text = _decoded(data, name)
     separator = _separator(text)
@@ -49,7 +49,7 @@ def _decoded(data: bytes, name: str) -> str:
 
 
 def _separator(text: str) -> str:
-    """The separator that finds the most of our columns in the first line that is not blank."""
+    """Return the separator that finds the most of our columns in the first line that is not blank."""
     head = next((line for line in text.splitlines() if line.strip()), "")
 
     def found(separator: str) -> int:
@@ -59,7 +59,7 @@ def _separator(text: str) -> str:
 
 
 def _rows(text: str, separator: str, name: str) -> list[tuple[int, list[str]]]:
-    """All rows that are not blank, with their numbers."""
+    """Return all rows that are not blank, with their numbers."""
     found: list[tuple[int, list[str]]] = []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     number = 0
@@ -69,16 +69,16 @@ def _rows(text: str, separator: str, name: str) -> list[tuple[int, list[str]]]:
             if any(cell.strip() for cell in row):
                 found.append((number, row))
     except csv.Error as error:
-        raise ForeignError(f"{name}: row {number + 1}: no CSV ({error}); is the file cut off?") from error
+        raise ForeignError(f"{name}: row {number + 1}: not CSV ({error}); is the file cut off?") from error
     return found
 
 
 def _check_head(head: list[str], name: str, labelled: bool) -> None:
     doubled = sorted({cell for cell in head if cell in FIELDS and head.count(cell) > 1})
     if doubled:
-        raise ForeignError(f"{name}: row 1: column {doubled[0]} is there twice; keep one")
+        raise ForeignError(f"{name}: row 1: column {doubled[0]} exists twice; keep one")
     if labelled and "system" in head:
-        raise ForeignError(f"{name}: names its systems itself; leave the name before = away")
+        raise ForeignError(f"{name}: names its systems itself; leave out the name before =")
     missing = [field for field in REQUIRED if field not in head and not (labelled and field == "system")]
     if missing:
         there = ", ".join(head)[:80] or "nothing"

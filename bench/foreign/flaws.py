@@ -1,4 +1,4 @@
-"""What in the samples keeps a comparison from being judged, in words that lead to the first row of it."""
+"""Flaws in samples that prevent a verdict, described with the first row concerned."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from bench.judging.rows import count
 from bench.stats.location import Floats
 
 SMALLEST, LARGEST = 1e-300, 1e300
-"""Values outside overflow somewhere between a sum and a ratio; no time or rate is near them."""
+"""Values outside would overflow in sums or ratios; no time or rate is near them."""
 
 
 def of_metrics(table: Table) -> dict[str, str]:
-    """Metric → why its values cannot be compared: units or directions that differ, half-given sessions."""
+    """Return metric → why its values cannot be compared: differing units or directions, incomplete
+    sessions."""
     frame = table.frame
     found: dict[str, str] = {}
     for name, what in (("better", "directions"), ("unit", "units")):
@@ -35,13 +36,13 @@ def of_metrics(table: Table) -> dict[str, str]:
 
 
 def of_values(table: Table) -> dict[Pair, str]:
-    """(metric, system) → which of its values make no ratio, and where the first one is."""
+    """Return (metric, system) → the values that cannot form a ratio, and where the first one is."""
     value = table.frame["value"].to_numpy(dtype=np.float64)
     bad = table.frame[~usable(value)]
     found: dict[Pair, str] = {}
     for (metric, system), rows in bad.groupby(["metric", "system"], sort=False, observed=True):
         first = float(rows["value"].iloc[0])
-        what = "is no number" if np.isnan(first) else f"is {first:.4g}"
+        what = "is not a number" if np.isnan(first) else f"is {first:.4g}"
         many = count(len(rows), "value")
         text = f"{many} of {system} unfit for a ratio ({_at(rows, 0)} {what}): a ratio needs positive numbers"
         found[str(metric), str(system)] = text
@@ -49,12 +50,12 @@ def of_values(table: Table) -> dict[Pair, str]:
 
 
 def usable(values: Floats) -> NDArray[np.bool_]:
-    """Which values a ratio can be made of."""
+    """Return which values can form a ratio."""
     return np.asarray((values >= SMALLEST) & (values <= LARGEST))
 
 
 def _several(kinds: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Metrics that are in more than one row, with these rows."""
+    """Return the metrics in more than one row, with these rows."""
     doubled = kinds[kinds.duplicated("metric", keep=False)]
     return [(str(metric), rows) for metric, rows in doubled.groupby("metric", sort=False, observed=True)]
 

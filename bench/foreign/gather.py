@@ -1,9 +1,9 @@
-"""Several files to one table: which names are systems, which are metrics, and what makes a session.
+"""Join several files into one table: which names are systems, which are metrics, what is a session.
 
-A file named by `NAME=FILE` is of the system NAME, and its benchmarks are the metrics. Without a name: a CSV
-or Parquet file names its systems itself; hyperfine's commands are systems; of another tool, the benchmarks
-of one file are the systems, of several files each file is one. A metric of a system that is in several files
-has a session in each.
+`NAME=FILE` gives a file to the system NAME, and its benchmarks are the metrics. Without a name: a CSV or
+Parquet file names its systems itself; hyperfine's commands are systems; with another tool, the benchmarks of
+a single file are the systems, and of several files each is a system. If several files have the same metric of
+a system, each file is a session.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from bench.judging.rows import join
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True):
-    """A file's table, and the number of its session among the files like it."""
+    """A file's table, and its session number among files of the same system."""
 
     table: Table
     number: int
 
 
 def gather(typed: list[str], by: str = "") -> Table:
-    """All files as one table; `by` names the parameter whose values are the systems. Raises ForeignError."""
+    """Read all files into one table. by: the parameter whose values name the systems. Raises ForeignError."""
     return joined(recognise(sources.load(typed)), by)
 
 
 def recognise(found: Sequence[Source]) -> list[tuple[Source, Table | ToolFile]]:
-    """Each file with what its content was recognised as."""
+    """Return each file with its recognised content."""
     return [(one, _recognised(one)) for one in found]
 
 
 def joined(files: Sequence[tuple[Source, Table | ToolFile]], by: str = "") -> Table:
-    """The files' samples together."""
+    """Join the samples of all files."""
     if by and not any(isinstance(content, ToolFile) for _, content in files):
-        raise ChoiceError(f"--by {by}: a table names its systems itself; leave --by away")
+        raise ChoiceError(f"--by {by}: a table names its systems itself; leave out --by")
     parts = list(_parts(files, by))
     frames = _with_sessions(parts)
     kinds = Counter(part.table.kind for part in parts)
@@ -67,7 +67,7 @@ def _recognised(source: Source) -> Table | ToolFile:
 
 
 def _parts(files: Sequence[tuple[Source, Table | ToolFile]], by: str) -> Iterator[_Part]:
-    """Tables with the number of their session: a named file's among those of its name, else among all."""
+    """Yield tables with their session number: among files of the same name if named, else among all."""
     seen: Counter[str] = Counter()
     stems = Counter(source.stem for source, _ in files)
     for place, (source, content) in enumerate(files, start=1):
@@ -83,7 +83,7 @@ def _parts(files: Sequence[tuple[Source, Table | ToolFile]], by: str) -> Iterato
 
 
 def _named(file: ToolFile, system: str, by: str) -> Table:
-    """A tool's benchmarks as rows, once it is known what names the system."""
+    """Turn a tool's benchmarks into rows, once it is known what names the system."""
     rows = [(*_names(file, one, system, by), one) for one in file.benchmarks]
     sizes = [max(1, len(one.values)) for *_, one in rows]
     values = [value for *_, one in rows for value in (one.values or (float("nan"),))]
@@ -104,7 +104,7 @@ def _named(file: ToolFile, system: str, by: str) -> Table:
 
 
 def _names(file: ToolFile, one: Benchmark, system: str, by: str) -> tuple[str, str]:
-    """(metric, system) of a benchmark."""
+    """Return (metric, system) of a benchmark."""
     if by:
         if by not in one.parameters:
             there = ", ".join(one.parameters) or "none"
@@ -113,13 +113,13 @@ def _names(file: ToolFile, one: Benchmark, system: str, by: str) -> tuple[str, s
         return clean(f"{one.stem}[{rest}]" if rest else one.stem), clean(one.parameters[by])
     if not system:
         return clean(one.group), clean(one.name)
-    # A lone command is what its file is about, however its text differs from the other files'.
+    # If a file has a single command, its text may differ from the other files' and is not the metric.
     lone = file.kind == hyperfine.KIND and len(file.benchmarks) == 1
     return clean(one.group if lone else one.name), system
 
 
 def _merged(notes: Iterable[dict[Pair, str]]) -> dict[Pair, str]:
-    """What is told of each (metric, system) in all files, each thing once."""
+    """Join the notes on each (metric, system) from all files, without repetitions."""
     found: dict[Pair, dict[str, None]] = {}
     for one in notes:
         for key, text in one.items():
@@ -128,7 +128,7 @@ def _merged(notes: Iterable[dict[Pair, str]]) -> dict[Pair, str]:
 
 
 def _with_sessions(parts: Sequence[_Part]) -> list[pd.DataFrame]:
-    """Frames in which files are sessions, for the metrics of which a system has values in several files."""
+    """Make files sessions, for metrics of which a system has values in several files."""
     files = Counter(pair for part in parts for pair in part.table.pairs)
     repeated = {metric for (metric, _), number in files.items() if number > 1}
     if not repeated:
@@ -137,7 +137,7 @@ def _with_sessions(parts: Sequence[_Part]) -> list[pd.DataFrame]:
 
 
 def _in_session(frame: pd.DataFrame, number: str, metrics: set[str]) -> pd.DataFrame:
-    """A file's frame with its number in front of the sessions that it names itself, if any."""
+    """Put a file's number before the sessions that it names itself, if any."""
     given = frame["session"].astype(str)
     inside = (given != "").map({True: ".", False: ""}) + given
     return frame.assign(session=given.where(~frame["metric"].isin(metrics), number + inside))

@@ -1,9 +1,9 @@
-"""Google Benchmark's JSON: one value a repetition, all of one process, in the benchmark's time_unit
-(here: in seconds, so that files with different units can be compared).
+"""Google Benchmark's JSON: one value per repetition, all from one process. Times are converted from time_unit
+to seconds, so that files with different units can be compared.
 
 Fields as version 1.9 writes them (docs/user_guide.md, "Output Formats"): benchmarks[].name, .run_name,
-.run_type ("iteration" or "aggregate"), .real_time, .time_unit, .error_occurred, .skipped. real_time is what
-is judged: rates such as bytes_per_second are derived from times, and a user's counters name no direction.
+.run_type ("iteration" or "aggregate"), .real_time, .time_unit, .error_occurred, .skipped. real_time is
+judged: rates such as bytes_per_second are derived from times, and users' counters have no stated direction.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import msgspec
 
 from bench.foreign.measured import Benchmark
 
-CAVEAT = "from one process, so what differs from process to process is not in it"
+CAVEAT = "from one process, so differences between processes are not included"
 KIND = "Google Benchmark"
 
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 _AGGREGATE = re.compile(r"_(mean|median|stddev|cv)$")
-"""Names of aggregates of versions before 1.5, which write no run_type."""
+"""Names of aggregates in versions before 1.5, which do not write run_type."""
 
 
 class _Repetition(msgspec.Struct):
@@ -41,12 +41,12 @@ class _File(msgspec.Struct):
 
 
 def recognised(whole: dict[str, Any]) -> bool:
-    """Whether an object is Google Benchmark's."""
+    """Return whether an object is from Google Benchmark."""
     return "context" in whole and isinstance(whole.get("benchmarks"), list)
 
 
 def benchmarks(whole: dict[str, Any]) -> list[Benchmark]:
-    """The benchmarks with their repetitions. Raises msgspec.ValidationError naming the place."""
+    """Return the benchmarks with their repetitions. Raises msgspec.ValidationError, which names the place."""
     runs: dict[str, list[_Repetition]] = {}
     for one in msgspec.convert(whole, _File).benchmarks:
         kept = runs.setdefault(one.run_name or _AGGREGATE.sub("", one.name), [])

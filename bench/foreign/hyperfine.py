@@ -1,4 +1,4 @@
-"""hyperfine's `--export-json`: every command is timed in processes of its own, in seconds.
+"""hyperfine's `--export-json`: every value is the time of a new process, in seconds.
 
 Fields as hyperfine 1.19 writes them (src/benchmark/benchmark_result.rs): results[].command, .times,
 .exit_codes (null for a run ended by a signal), .parameters.
@@ -13,7 +13,7 @@ import msgspec
 from bench.foreign.measured import Benchmark
 from bench.judging.rows import count
 
-CAVEAT = "taken one command after the other, so drift of the machine counts as a difference"
+CAVEAT = "measured one command after the other, so drift of the machine counts as a difference"
 KIND = "hyperfine"
 
 
@@ -29,13 +29,13 @@ class _File(msgspec.Struct):
 
 
 def recognised(whole: dict[str, Any]) -> bool:
-    """Whether an object is hyperfine's: a list of results that name commands."""
+    """Return whether an object is from hyperfine: a list of results that name commands."""
     results = whole.get("results")
     return isinstance(results, list) and all(isinstance(one, dict) and "command" in one for one in results)
 
 
 def benchmarks(whole: dict[str, Any]) -> list[Benchmark]:
-    """The commands. Raises msgspec.ValidationError naming the place."""
+    """Return the commands. Raises msgspec.ValidationError, which names the place."""
     return [
         Benchmark(
             name=one.command,
@@ -50,6 +50,6 @@ def benchmarks(whole: dict[str, Any]) -> list[Benchmark]:
 
 
 def _failures(one: _Result) -> str:
-    """Runs that were let through by --ignore-failure: shown, since only the user knows what they mean."""
+    """Describe failed runs, which --ignore-failure keeps; only the user knows what they mean."""
     failed = sum(code != 0 for code in one.exit_codes)
     return f"{count(failed, 'run')} of {one.command} did not end with status 0" if failed else ""

@@ -1,4 +1,4 @@
-"""The benchmarks of one tool's file, in the words that all tools share."""
+"""The benchmarks in a tool's file, in a form common to all tools."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import msgspec
 
 
 class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
-    """What one benchmark of a file took, less being better.
+    """The times of one benchmark of a file; less is better.
 
-    name: as the tool prints it. group: what it may be compared within. stem and parameters: the name in its
-    parts. error: the tool's own words of why there is no value. advice: how to get values where none are.
+    name: as the tool prints it. group: compare only within it. stem and parameters: the parts of the name.
+    error: the tool's reason for having no value. advice: how to get values if there are none.
     """
 
     name: str
@@ -24,9 +24,9 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToolFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of a tool: its name for messages, the tool, and its benchmarks in their order.
+    """A file of a tool: its name for messages, the tool, and its benchmarks in order.
 
-    caveat: what one file of the tool cannot show.
+    caveat: what a file of this tool cannot show.
     """
 
     name: str

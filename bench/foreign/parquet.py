@@ -1,4 +1,4 @@
-"""Samples in a Parquet file: ours (samples.parquet of a run), or any with the columns of the CSV."""
+"""Samples in a Parquet file: samples.parquet of a run, or any with the columns of the CSV."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAGIC = b"PAR1"
 
 
 def read(data: bytes, name: str, system: str = "") -> Table:
-    """A table from the bytes of a Parquet file called `name`; rows count from 1. Raises ForeignError.
+    """Read a table from the bytes of a Parquet file called `name`; rows count from 1. Raises ForeignError.
 
     `system` fills a missing column system.
     """
@@ -22,9 +22,9 @@ def read(data: bytes, name: str, system: str = "") -> Table:
         frame = upgrade.samples(pq.read_table(io.BytesIO(data))).to_pandas()
     except (pa.ArrowException, OSError, ValueError) as error:
         said = str(error).splitlines()[0][:120]
-        raise ForeignError(f"{name}: cut off or no Parquet ({said}); write it again") from error
+        raise ForeignError(f"{name}: cut off or not Parquet ({said}); write it again") from error
     if system and {"system", "arm"} & set(frame.columns):
-        raise ForeignError(f"{name}: names its systems itself; leave the name before = away")
+        raise ForeignError(f"{name}: names its systems itself; leave out the name before =")
     if of_a_run(frame):
         return from_run(frame, f"{name}: row", 1)
     if system and "system" not in frame.columns:

@@ -1,7 +1,7 @@
-"""pytest-benchmark's `--benchmark-json`: rounds of one process, seconds an iteration.
+"""pytest-benchmark's `--benchmark-json`: rounds in one process, seconds per iteration.
 
-Fields as version 5 writes them: benchmarks[].name, .fullname, .group, .params, .stats.data. What
-`--benchmark-autosave` and `--benchmark-save` write has no data, unless `--benchmark-save-data` is given.
+Fields as version 5 writes them: benchmarks[].name, .fullname, .group, .params, .stats.data. Files of
+`--benchmark-autosave` and `--benchmark-save` have no data without `--benchmark-save-data`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 
 from bench.foreign.measured import Benchmark
 
-CAVEAT = "from one process, so what differs from process to process is not in it"
+CAVEAT = "from one process, so differences between processes are not included"
 KIND = "pytest-benchmark"
 
 
@@ -34,12 +34,12 @@ class _File(msgspec.Struct):
 
 
 def recognised(whole: dict[str, Any]) -> bool:
-    """Whether an object is pytest-benchmark's."""
+    """Return whether an object is from pytest-benchmark."""
     return "machine_info" in whole and isinstance(whole.get("benchmarks"), list)
 
 
 def benchmarks(whole: dict[str, Any]) -> list[Benchmark]:
-    """The benchmarks, by their full names where two have the same. Raises msgspec.ValidationError."""
+    """Return the benchmarks, with full names where two have the same. Raises msgspec.ValidationError."""
     found = msgspec.convert(whole, _File).benchmarks
     names = Counter(one.name for one in found)
     return [

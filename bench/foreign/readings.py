@@ -1,4 +1,4 @@
-"""Verdict rows of `judge.ratio` in sentences."""
+"""Verdicts on `judge.ratio` in sentences."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from bench.stats.cluster import Interval
 from bench.stats.power import sessions_needed
 
 POWER = 0.8
-"""Chance of a verdict that the forecast asks for: "about so many", more often enough than not."""
+"""The chance of a verdict for which the forecast gives the number of units."""
 
 
 def reading(one: Verdict) -> str:
-    """What a row says: "box runs at 98.2 % of host's performance, between 97.9 and 98.5 %: refuted …"."""
+    """Describe a row: "box runs at 98.2 % of host's performance, between 97.9 and 98.5 %: refuted …"."""
     if one.estimate is None:
         return f"{one.arm} cannot be compared with {one.baseline}: {one.verdict}"
     digits = _digits(one)
@@ -30,28 +30,28 @@ def reading(one: Verdict) -> str:
 
 
 def summary(rows: Sequence[Verdict], alpha: float, *, holm: bool) -> str:
-    """How many rows of each state, and what to think of many."""
+    """Count the rows by verdict, and say how many may be false."""
     states = Counter(one.verdict for one in rows)
     text = f"{len(rows)} row{'' if len(rows) == 1 else 's'}: " + ", ".join(
         f"{number} {state}" for state, number in states.most_common()
     )
     decided = sum(one.low is not None and one.high is not None for one in rows)
     if holm:
-        return (
-            f"{text}; over all rows, the chance of any false one is at most {100 * alpha:.4g} % a side (Holm)"
-        )
+        return f"{text}; the chance of any false one is at most {100 * alpha:.4g} % per side (Holm)"
     if decided < 2:
         return text
-    text += f"; each row stands alone and errs in at most {100 * alpha:.4g} % of cases a side"
+    text += f"; each row by itself errs in at most {100 * alpha:.4g} % of cases per side"
     if decided * alpha >= 1:
-        text += f", so expect up to {decided * alpha:.0f} false ones where many lie at the margin (--holm)"
+        text += (
+            f", so expect up to {decided * alpha:.0f} false ones if many are near the margin (or use --holm)"
+        )
     return text
 
 
 def more_data(interval: Interval, margin: float, alpha: float, unit: str, *, both: bool) -> str:
-    """How many more units would settle it, `interval` being on the log scale; both: of each system.
+    """Say how many more units would decide it. interval: on the log scale; both: of each system.
 
-    Ranks of n against n values have 1 / C(2n, n) as their smallest level (bench.stats.unpaired.shift).
+    The smallest level of ranks of n against n values is 1 / C(2n, n) (bench.stats.unpaired.shift).
     """
     if math.isinf(interval.se):
         least = next(n for n in itertools.count(interval.n_clusters + 1) if math.comb(2 * n, n) * alpha >= 1)
@@ -78,7 +78,7 @@ def _percent(ratio: float, digits: int) -> str:
 
 
 def _digits(one: Verdict) -> int:
-    """Decimals of a percentage, so that the width of the interval can be seen: one to three."""
+    """Return the decimals of a percentage that show the width of the interval: one to three."""
     if one.low is None or one.high is None or not one.high > one.low:
         return 1
     return min(3, max(1, 1 - math.floor(math.log10(100 * (one.high - one.low)))))

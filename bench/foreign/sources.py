@@ -1,4 +1,4 @@
-"""From what is typed (FILE, NAME=FILE, or - for standard input) to bytes."""
+"""Read the arguments FILE, NAME=FILE, and - for standard input."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bench.foreign.table import ForeignError, clean
 
 STDIN = "-"
 _MOST = 1 << 30
-"""Bytes that are read of one file: some 20 million rows; a device that never ends is refused before."""
+"""The most bytes read of one file: some 20 million rows."""
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """A file to judge: what to call it, the system it was named to be of (or empty), its bytes."""
+    """A file to judge: its name for messages, the system given for it (or ""), its bytes."""
 
     name: str
     system: str
@@ -25,18 +25,18 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def stem(self) -> str:
-        """The file's name without folder and ending."""
+        """The file's name without directory and suffix."""
         return "stdin" if self.name == "standard input" else Path(self.name).stem
 
 
 def parse(typed: str) -> tuple[str, str]:
-    """The system and the path of one argument; what exists as it is typed is a path."""
+    """Split an argument into system and path; if it exists as typed, it is a path."""
     system, equals, path = typed.partition("=")
     return (system, path) if equals and system and path and not os.path.lexists(typed) else ("", typed)
 
 
 def load(typed: list[str]) -> list[Source]:
-    """Read every file. Raises ForeignError naming the one that cannot be read."""
+    """Read every file. Raises ForeignError, which names the file that cannot be read."""
     pairs = [parse(one) for one in typed]
     seen: set[str] = set()
     for _, path in pairs:

@@ -1,4 +1,4 @@
-"""The one shape that samples of every origin are brought into before they are judged."""
+"""The shape in which samples of any origin are judged."""
 
 from __future__ import annotations
 
@@ -29,13 +29,12 @@ class ChoiceError(ForeignError):
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """Samples as they are judged.
+    """Samples in the form in which they are judged.
 
-    frame: columns metric, system, session, block, unit (text, empty where not given), value (float), better,
-    place (text that leads to the row's file) and row (its number there). kind: what was recognised. remarks:
-    what a reader should know of the values of one metric on one system. broken: why there are none, in the
-    tool's words. caveat: what the way the tool measures leaves out where no session is named. crossed: every
-    system was meant to be measured by every metric.
+    frame: columns metric, system, session, block, unit (text, "" if not given), value (float), better, place
+    (names the row's file) and row (its number there). kind: the recognised format. remarks: notes for the
+    reader, by metric and system. broken: why there are no values, in the tool's words. caveat: what the
+    tool's method does not cover if no session is named. crossed: every system should have every metric.
     """
 
     frame: pd.DataFrame
@@ -52,18 +51,18 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def pairs(self) -> list[Pair]:
-        """Each metric with each system that has rows of it, in the order of the rows."""
+        """The (metric, system) pairs that have rows, in the order of the rows."""
         seen = self.frame.drop_duplicates(["metric", "system"])
         return [(str(metric), str(one)) for metric, one in zip(seen["metric"], seen["system"], strict=True)]
 
 
 def checked(columns: pd.DataFrame, place: str, rows: Sequence[int], kind: str) -> Table:
-    """Columns of any types → a table. Raises ForeignError naming the row of the first bad cell.
+    """Make a table of columns of any type. Raises ForeignError, which names the row of the first bad cell.
 
     `place` and a number of `rows` together name a row: "samples.csv: row" 17.
     """
     if not len(columns):
-        raise ForeignError(f"{place.removesuffix(': row')}: no samples in it; give at least one row")
+        raise ForeignError(f"{place.removesuffix(': row')}: it has no samples; give at least one row")
     frame = pd.DataFrame({name: _text(columns, name) for name in FIELDS if name != "value"})
     frame["row"] = np.asarray(rows, dtype=np.int64)
     frame["place"] = place
@@ -75,18 +74,18 @@ def checked(columns: pd.DataFrame, place: str, rows: Sequence[int], kind: str) -
     odd = frame[~frame["better"].isin(DIRECTIONS)]
     if len(odd):
         found = odd["better"].iloc[0][:40]
-        raise ForeignError(f"{_where(odd)}: column better says neither higher nor lower (found {found!r})")
+        raise ForeignError(f"{_where(odd)}: column better is neither higher nor lower (found {found!r})")
     frame["value"] = _numbers(columns["value"], frame)
     return Table(frame=frame, kind=kind)
 
 
 def of_a_run(frame: pd.DataFrame) -> bool:
-    """Whether the columns are those of a run's samples (bench.model.Sample)."""
+    """Return whether the columns are those of a run's samples (bench.model.Sample)."""
     return set(SAMPLES) <= set(frame.columns) and "system" not in frame.columns
 
 
 def from_run(frame: pd.DataFrame, place: str, first: int) -> Table:
-    """The samples of runs: a session is one of a run; samples marked invalid are left out, and told.
+    """Make a table of samples of runs: sessions are numbered by run; invalid samples are left out and noted.
 
     Rows are numbered from `first`.
     """
@@ -103,7 +102,7 @@ def from_run(frame: pd.DataFrame, place: str, first: int) -> Table:
 
 
 def _text(columns: pd.DataFrame, name: str) -> list[str]:
-    """A column as stripped texts; absent, missing and NaN are empty, a whole float loses its point."""
+    """Return a column as stripped texts; missing values and NaN become "", whole floats lose their point."""
     if name not in columns.columns:
         return [""] * len(columns)
     known: dict[Any, str] = {}
@@ -115,7 +114,7 @@ def _worded(known: dict[Any, str], one: Any) -> str:
         if one not in known:
             known[one] = _plain(one)
         return known[one]
-    except TypeError:  # cannot be hashed
+    except TypeError:  # not hashable
         return _plain(one)
 
 
@@ -128,14 +127,14 @@ def _plain(one: Any) -> str:
 
 
 def clean(text: str) -> str:
-    """A name as any terminal and JSON can bear it: what is not printable is escaped."""
+    """Escape what is not printable in a name."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _numbers(column: pd.Series, frame: pd.DataFrame) -> Any:
-    """The values as floats; an empty cell is NaN, as pandas writes it."""
+    """Return the values as floats; an empty cell is NaN, as in pandas."""
     if pd.api.types.is_any_real_numeric_dtype(column.dtype):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     found = np.array([_number(one) for one in column.tolist()], dtype=object)
@@ -144,13 +143,13 @@ def _numbers(column: pd.Series, frame: pd.DataFrame) -> Any:
         first = int(np.argmax(bad))
         text = str(column.iloc[first])[:40]
         raise ForeignError(
-            f"{_where(frame.iloc[first:])}: value {text!r} is no number; write it like 0.25 or 2.5e-1"
+            f"{_where(frame.iloc[first:])}: value {text!r} is not a number; write it like 0.25 or 2.5e-1"
         )
     return found.astype(np.float64)
 
 
 def _number(one: Any) -> float | None:
-    """A cell as a float: NaN where it is empty, None where it is no number."""
+    """Return a cell as a float: NaN if it is empty, None if it is not a number."""
     if isinstance(one, bool):
         return None
     text = _plain(one)
@@ -163,5 +162,5 @@ def _number(one: Any) -> float | None:
 
 
 def _where(rows: pd.DataFrame) -> str:
-    """The first of some rows: "samples.csv: row 17"."""
+    """Name the first of some rows: "samples.csv: row 17"."""
     return f"{rows['place'].iloc[0]} {rows['row'].iloc[0]}"

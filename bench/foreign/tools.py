@@ -1,4 +1,4 @@
-"""What a benchmarking tool's file says, before it is decided which names are systems and which metrics."""
+"""Read a benchmarking tool's JSON file; which names are systems is decided later."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ _TOOLS = (hyperfine, pytest_benchmark, google_benchmark)
 
 
 def looks_like_json(data: bytes) -> bool:
-    """Whether to take `data` for JSON: its first character that is no space opens an object or a list."""
+    """Return whether `data` looks like JSON: after white space it opens an object or a list."""
     return data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
 
 
 def read(data: bytes, name: str) -> ToolFile:
-    """The benchmarks in the JSON of a tool we know. Raises ForeignError.
+    """Return the benchmarks in the JSON of a known tool. Raises ForeignError.
 
-    Python's own reader, since both pytest-benchmark and Google Benchmark write NaN where JSON has none.
+    Python's json accepts NaN, which pytest-benchmark and Google Benchmark write although JSON has none.
     """
     try:
         whole = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise ForeignError(f"{name}: cut off or no JSON ({error}); write it again with its tool") from error
+        raise ForeignError(f"{name}: cut off or not JSON ({error}); write it again with its tool") from error
     for tool in _TOOLS:
         if isinstance(whole, dict) and tool.recognised(whole):
             found = tuple(_taken(name, tool.KIND, whole, tool.benchmarks))
             return ToolFile(name=name, kind=tool.KIND, caveat=tool.CAVEAT, benchmarks=found)
     there = ", ".join(list(whole)[:6]) if isinstance(whole, dict) else "a list"
     raise ForeignError(
-        f"{name}: JSON of no tool we know (found: {there}): give hyperfine's --export-json, "
+        f"{name}: not JSON of a known tool (found: {there}): give hyperfine's --export-json, "
         "pytest-benchmark's --benchmark-json, Google Benchmark's --benchmark_out, or a CSV"
     )
 
@@ -46,7 +46,7 @@ def _taken(
     try:
         found = benchmarks(whole)
     except (msgspec.ValidationError, OverflowError) as error:
-        raise ForeignError(f"{name}: {kind}, but not as we know it: {error}; write it again") from error
+        raise ForeignError(f"{name}: {kind}, but in an unknown form: {error}; write it again") from error
     for one in found:
         if not one.values and not one.error:
             raise ForeignError(f"{name}: {one.name!r} has no single values: {one.advice}")

@@ -1,4 +1,4 @@
-"""A table to verdict rows of the claim `judge.ratio`: "has `margin` of the baseline's performance"."""
+"""From a table to verdicts on the claim `judge.ratio`: "has `margin` of the baseline's performance"."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ MARGIN = 0.99
 ALPHA = 0.05
 
 LEAST = 4
-"""Sessions (or pairs, or values of each system, where no session is named) before any verdict is given: the
-min_sessions of claims.toml, for the same reasons (docs/method.md)."""
+"""Sessions (or pairs, or values per system, if no session is named) required for any verdict: min_sessions of
+claims.toml, for the same reasons (docs/method.md)."""
 
 
 def judge_frame(
@@ -33,12 +33,12 @@ def judge_frame(
     *,
     holm: bool = False,
 ) -> list[Verdict]:
-    """Judge samples with the columns metric, system, value, better and, where known, session, block, unit.
+    """Judge samples with the columns metric, system, value, better and, if known, session, block, unit.
 
-    better is "higher" or "lower", the same for all rows of a metric. A row of the result says whether
-    `system` has at least `margin` of `baseline`'s performance (larger is better, whichever way the metric
-    points), each bound at level `alpha`; with `holm` over all rows together. Raises ForeignError naming the
-    row of the frame, counted from 0. A frame of a run's samples (bench.store.load) is taken as it is.
+    better is "higher" or "lower", the same for all rows of a metric. Each verdict is on whether `system` has
+    at least `margin` of `baseline`'s performance (larger is better, whatever the metric's direction), each
+    bound at level `alpha`; with `holm` over all rows together. Raises ForeignError, which names the row of
+    the frame, counted from 0. A frame of a run's samples (bench.store.load) is accepted as it is.
     """
     if of_a_run(frame):
         return judge_table(from_run(frame, "frame: row", 0), baseline, margin, alpha, holm=holm)
@@ -49,7 +49,7 @@ def judge_frame(
         )
     doubled = frame.columns[frame.columns.duplicated()]
     if len(doubled):
-        raise ForeignError(f"judge a frame: column {doubled[0]} is there twice; keep one")
+        raise ForeignError(f"judge a frame: column {doubled[0]} exists twice; keep one")
     table = checked(frame, "frame: row", range(len(frame)), "data frame")
     return judge_table(table, baseline, margin, alpha, holm=holm)
 
@@ -57,16 +57,16 @@ def judge_frame(
 def judge_table(
     table: Table, baseline: str, margin: float, alpha: float, *, holm: bool = False
 ) -> list[Verdict]:
-    """Verdict rows, metrics and systems in the order of the table. Raises ChoiceError."""
+    """Return verdicts, metrics and systems in the order of the table. Raises ChoiceError."""
     if not (math.isfinite(margin) and margin > 0):
-        raise ChoiceError(f"margin {margin} is no ratio; use for example 0.99")
+        raise ChoiceError(f"margin {margin} is not a ratio; use for example 0.99")
     if not 0 < alpha < 0.5:
         raise ChoiceError(f"alpha {alpha} is outside (0, 0.5); use for example 0.05")
     systems = table.systems
     if baseline not in systems:
         raise ChoiceError(f"no baseline {baseline!r} in the samples: choose one of {_named(systems)}")
     if len(systems) == 1:
-        raise ChoiceError(f"{baseline!r} is the only system in the samples: give those of another one, too")
+        raise ChoiceError(f"{baseline!r} is the only system in the samples: also give samples of another one")
     found = list(contrasts(table, baseline))
     supported, refuted = _levels(found, margin, alpha) if holm else (alpha, alpha)
     note = f"Holm over {count(sum(map(_judged, found)), 'row')}" if holm else ""
@@ -74,10 +74,10 @@ def judge_table(
 
 
 def _levels(found: Sequence[Contrast], margin: float, alpha: float) -> tuple[float, float]:
-    """Levels at which Holm's procedure stops, for the lower bounds and for the upper ones.
+    """Return the levels at which Holm's procedure stops, for the lower and the upper bounds.
 
     Step-down without p-values: with R rows decided so far, the next are tried at alpha / (m − R).
-    Holm (1979), Scand. J. Statist. 6(2), 65–70. Each side is a family of its own: at most alpha for any false
+    Holm (1979), Scand. J. Statist. 6(2), 65–70. The sides are separate families: at most alpha for any false
     "supported", and at most alpha for any false "refuted".
     """
     judged = [one for one in found if _judged(one)]
@@ -98,7 +98,7 @@ def _judged(one: Contrast) -> bool:
 
 
 def _bounds(one: Contrast, below: float, above: float) -> Interval:
-    """Bounds on the log scale, the lower one at level `below`, the upper one at `above`."""
+    """Return bounds on the log scale, the lower one at level `below`, the upper one at `above`."""
     assert one.bounds is not None
     first = one.bounds(below)
     if above == below:
@@ -128,7 +128,11 @@ def _row(
         if state == "inconclusive":
             help_ = more_data(interval, margin, min(levels), one.unit, both=one.unpaired)
     estimate, low, high = _ratios(interval) if interval else (None, None, None)
-    flat = "no spread at all: counts, or a clock too coarse" if interval and interval.se == 0.0 else ""
+    flat = (
+        "the values do not vary: counts, or a clock that is too coarse"
+        if interval and interval.se == 0.0
+        else ""
+    )
     nothing = f"no samples of {one.system} for this metric" if one.absent else ""
     return Verdict(
         claim=CLAIM,
@@ -148,14 +152,15 @@ def _row(
 
 
 def _ratios(interval: Interval) -> tuple[float | None, ...]:
-    """Estimate and bounds as ratios, None where there is none: no bound at all is not a ratio of 0."""
+    """Return estimate and bounds as ratios, None for a bound that does not exist, which is not a ratio of
+    0."""
     ratios = exponential(interval)
     pairs = ((interval.estimate, ratios.estimate), (interval.low, ratios.low), (interval.high, ratios.high))
     return tuple(finite(ratio) if math.isfinite(log) else None for log, ratio in pairs)
 
 
 def _shortfall(one: Contrast) -> str:
-    """Why there are too few units for any verdict, or an empty string."""
+    """Return why there are too few units for any verdict, or ""."""
     if one.bounds is None or one.units >= LEAST:
         return ""
     whose = " of each system" if one.unpaired else ""
@@ -164,6 +169,6 @@ def _shortfall(one: Contrast) -> str:
 
 
 def _named(systems: Sequence[str]) -> str:
-    """The systems to choose from; of very many the first ones."""
+    """List the systems to choose from, at most twenty."""
     shown = ", ".join(repr(name) for name in systems[:20])
     return shown if len(systems) <= 20 else f"{shown} and {len(systems) - 20} more"

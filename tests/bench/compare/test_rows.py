@@ -250,7 +250,7 @@ def test_an_open_row_names_the_margin_that_could_have_been_told(tmp_path):
     found = pair(tmp_path, drawn(noise=0.05, seed=1), drawn(noise=0.05, seed=2))
     assert found.outcome.answer == "cannot tell"
     assert 0.9 < found.outcome.tellable < 0.99
-    assert "sessions like these in each run would tell" in next(
+    assert "sessions like these in each run would decide" in next(
         row.verdict.reason
         for row in found.rows
         if row.verdict.estimate and abs(row.verdict.estimate - 1) < 0.005

@@ -60,28 +60,28 @@ def test_an_empty_value_is_no_number_and_its_row_is_named():
     )
     (found,) = judge_table(table(HEAD + rows), "host", 0.99, 0.05)
     assert found.verdict == "inconclusive"
-    assert "1 value of box unfit for a ratio (t.csv: row 9 is no number)" in found.reason
+    assert "1 value of box unfit for a ratio (t.csv: row 9 is not a number)" in found.reason
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (HEAD, "t.csv: no samples in it"),
+        (HEAD, "t.csv: it has no samples"),
         (HEAD + ROW + "cpu,host,1,2,1", "t.csv: row 3: 5 cells where the head has 6; is the file cut off"),
-        (HEAD + ROW + "cpu,host,1,2,1.5,low", "t.csv: row 3: column better says neither higher nor lower"),
-        (HEAD + ROW + 'cpu,"host,1,2,1.5,lower\n', "t.csv: row 3: no CSV (unexpected end of data)"),
+        (HEAD + ROW + "cpu,host,1,2,1.5,low", "t.csv: row 3: column better is neither higher nor lower"),
+        (HEAD + ROW + 'cpu,"host,1,2,1.5,lower\n', "t.csv: row 3: not CSV (unexpected end of data)"),
         (HEAD + ROW + "a,b,c,d,1,lower,7\n", "t.csv: row 3: 7 cells where the head has 6"),
-        (HEAD + "cpu,host,1,1,fast,lower\n", "t.csv: row 2: value 'fast' is no number"),
-        (HEAD + "cpu,host,1,1,0x10,lower\n", "t.csv: row 2: value '0x10' is no number"),
-        (HEAD + 'cpu,host,1,1,"1,5",lower\n', "t.csv: row 2: value '1,5' is no number"),
+        (HEAD + "cpu,host,1,1,fast,lower\n", "t.csv: row 2: value 'fast' is not a number"),
+        (HEAD + "cpu,host,1,1,0x10,lower\n", "t.csv: row 2: value '0x10' is not a number"),
+        (HEAD + 'cpu,host,1,1,"1,5",lower\n', "t.csv: row 2: value '1,5' is not a number"),
         (HEAD + "cpu,,1,1,1,lower\n", "t.csv: row 2: column system is empty; name the system"),
-        ("metric,system,value,value,better\n", "t.csv: row 1: column value is there twice"),
+        ("metric,system,value,value,better\n", "t.csv: row 1: column value exists twice"),
         ("metric,system,value\na,b,1\n", "t.csv: row 1: columns missing: better (found: metric, sys"),
         ("hello world\n", "columns missing: metric, system, value, better (found: hello world)"),
         (b"metric,system\xe9,value,better\n", "t.csv: row 1: not UTF-8 (byte 13)"),
         ((HEAD + ROW).encode() + b"cpu,h\xf6st,1,1,1,lower\n", "t.csv: row 3: not UTF-8"),
         ((HEAD + ROW).encode("utf-16"), "t.csv: row 1: not UTF-8 (byte 0)"),
-        (HEAD + "x" * 200_000 + "\n", "t.csv: row 2: no CSV (field larger than field limit"),
+        (HEAD + "x" * 200_000 + "\n", "t.csv: row 2: not CSV (field larger than field limit"),
     ],
     ids=range(16),
 )

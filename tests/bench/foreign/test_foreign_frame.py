@@ -92,7 +92,7 @@ def test_too_few_are_inconclusive_and_the_reason_counts(frame: pd.DataFrame, say
 
 
 @pytest.mark.parametrize(
-    ("bad", "says"), [(0.0, "is 0"), (-3.0, "is -3"), (math.nan, "is no number"), (math.inf, "is inf")]
+    ("bad", "says"), [(0.0, "is 0"), (-3.0, "is -3"), (math.nan, "is not a number"), (math.inf, "is inf")]
 )
 @pytest.mark.parametrize("way", WAYS)
 def test_values_of_no_use_make_a_metric_inconclusive_and_name_the_first_row(way: str, bad: float, says: str):
@@ -128,11 +128,11 @@ def test_what_differs_inside_a_metric_makes_it_inconclusive(column: str, value: 
 @pytest.mark.parametrize(
     ("column", "value", "says"),
     [
-        ("value", "12,5", "frame: row 3: value '12,5' is no number"),
-        ("value", "1_000", "frame: row 3: value '1_000' is no number"),
-        ("value", True, "frame: row 3: value 'True' is no number"),
-        ("better", "faster", "frame: row 3: column better says neither higher nor lower (found 'faster')"),
-        ("better", None, "frame: row 3: column better says neither"),
+        ("value", "12,5", "frame: row 3: value '12,5' is not a number"),
+        ("value", "1_000", "frame: row 3: value '1_000' is not a number"),
+        ("value", True, "frame: row 3: value 'True' is not a number"),
+        ("better", "faster", "frame: row 3: column better is neither higher nor lower (found 'faster')"),
+        ("better", None, "frame: row 3: column better is neither"),
         ("system", None, "frame: row 3: column system is empty"),
         ("metric", " ", "frame: row 3: column metric is empty"),
     ],
@@ -149,9 +149,9 @@ def test_a_frame_without_a_column_or_with_one_twice_is_refused():
     frame = samples()
     with pytest.raises(ForeignError, match="columns missing: system, better"):
         judge_frame(frame.drop(columns=["system", "better"]))
-    with pytest.raises(ForeignError, match="column value is there twice"):
+    with pytest.raises(ForeignError, match="column value exists twice"):
         judge_frame(pd.concat([frame, frame["value"]], axis=1))
-    with pytest.raises(ForeignError, match="frame: no samples in it"):
+    with pytest.raises(ForeignError, match="frame: it has no samples"):
         judge_frame(frame.iloc[:0])
 
 
@@ -159,8 +159,8 @@ def test_a_frame_without_a_column_or_with_one_twice_is_refused():
     ("choices", "says"),
     [
         ({"baseline": "nobody"}, "no baseline 'nobody' in the samples: choose one of 'host', 'box'"),
-        ({"margin": 0.0}, "margin 0.0 is no ratio"),
-        ({"margin": math.nan}, "margin nan is no ratio"),
+        ({"margin": 0.0}, "margin 0.0 is not a ratio"),
+        ({"margin": math.nan}, "margin nan is not a ratio"),
         ({"alpha": 0.5}, "alpha 0.5 is outside"),
         ({"alpha": math.nan}, "alpha nan is outside"),
     ],
@@ -214,7 +214,7 @@ def test_a_level_that_ranks_cannot_reach_says_how_many_values_it_takes():
 def test_equal_counts_are_judged_and_said_to_have_no_spread():
     found = one(samples(noise=0.0))
     assert (found.verdict, found.low, found.high) == ("supported", 1.0, 1.0)
-    assert "no spread at all" in found.reason
+    assert "do not vary" in found.reason
 
 
 def test_consecutive_blocks_are_taken_in_their_natural_order():
@@ -292,7 +292,7 @@ def test_the_summary_counts_and_warns_of_many():
     rows = judge_frame(samples(metrics=60, noise=0.001))
     assert summary(rows[:1], 0.05, holm=False) == "1 row: 1 supported"
     assert "expect up to 3 false ones" in summary(rows, 0.05, holm=False)
-    assert "the chance of any false one is at most 5 % a side (Holm)" in summary(rows, 0.05, holm=True)
+    assert "the chance of any false one is at most 5 % per side (Holm)" in summary(rows, 0.05, holm=True)
 
 
 def test_a_row_reads_as_a_sentence():

@@ -73,7 +73,7 @@ def test_hyperfine_commands_are_systems_with_one_metric():
     assert set(found.frame["better"]) == {"lower"}
     (row,) = judge_table(found, "host", 0.99, 0.05)
     assert "unpaired: 4 and 4 values" in row.reason
-    assert "taken one command after the other" in row.reason
+    assert "measured one command after the other" in row.reason
 
 
 def test_several_files_of_hyperfine_are_sessions():
@@ -241,17 +241,17 @@ def test_benchmarks_of_one_name_in_two_modules_go_by_their_full_names(made: list
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{}", "JSON of no tool we know (found: )"),
-        ("[1, 2]", "JSON of no tool we know (found: a list)"),
-        ('{"runs": []}', "JSON of no tool we know (found: runs)"),
+        ("{}", "not JSON of a known tool (found: )"),
+        ("[1, 2]", "not JSON of a known tool (found: a list)"),
+        ('{"runs": []}', "not JSON of a known tool (found: runs)"),
         ('{"results": []}', "hyperfine without any benchmark"),
-        ('{"results": [{"command": 3}]}', "not as we know it: Expected `str`, got `int` - at `$.res"),
+        ('{"results": [{"command": 3}]}', "in an unknown form: Expected `str`, got `int` - at `$.res"),
         ('{"results": [{"command": "a", "times": [1, "x"]}]}', "at `$.results[0].times[1]`"),
         ('{"results": [{"command": "a"}]}', "'a' has no single values: export it again"),
         ('{"machine_info": {}, "benchmarks": [{"name": "a"}]}', "missing required field `fullname`"),
         ('{"context": {}, "benchmarks": [{"name": "a", "time_unit": "h"}]}', "[0].time_unit`"),
-        ("[" * 100_000, "cut off or no JSON"),
-        ('{"results": [' + "9" * 5000, "cut off or no JSON"),
+        ("[" * 100_000, "cut off or not JSON"),
+        ('{"results": [' + "9" * 5000, "cut off or not JSON"),
     ],
     ids=range(11),
 )
@@ -268,7 +268,7 @@ def test_json_that_is_not_as_we_know_it_is_named_with_the_place(tmp_path: Path, 
 def test_a_file_cut_off_anywhere_is_refused(source: str):
     whole = Path(source).read_bytes().rstrip()
     for at in range(1, len(whole), max(1, len(whole) // 60)):
-        with pytest.raises(ForeignError, match=r"t\.json: cut off or no JSON"):
+        with pytest.raises(ForeignError, match=r"t\.json: cut off or not JSON"):
             tools.read(whole[:at], "t.json")
 
 

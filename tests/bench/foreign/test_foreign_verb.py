@@ -45,7 +45,7 @@ def test_it_says_what_was_recognised_and_reads_each_row_aloud(slow: Path):
     assert lines[0] == "recognised CSV (commas): 2 systems, 2 metrics, 120 values"
     assert "m0" in result.stdout
     assert "of host's performance, between" in result.stdout
-    assert lines[-1].startswith("2 rows: 2 refuted; each row stands alone")
+    assert lines[-1].startswith("2 rows: 2 refuted; each row by itself")
 
 
 def test_the_page_shows_what_its_first_example_prints(tmp_path: Path):
@@ -182,7 +182,7 @@ def test_a_run_is_judged_by_its_claims_and_takes_no_margin(tmp_path: Path):
     ("options", "says"),
     [
         (["--baseline", "nobody"], "no baseline 'nobody' in the samples: choose one of 'host', 'box'"),
-        (["--margin", "0"], "margin 0.0 is no ratio"),
+        (["--margin", "0"], "margin 0.0 is not a ratio"),
         (["--alpha", "0.7"], "alpha 0.7 is outside"),
         (["--by", "n"], "--by n: a table names its systems itself"),
         (["--margin", "much"], "Invalid value"),
@@ -220,8 +220,8 @@ def broken(tmp_path: Path) -> Path:
         ("empty.csv", "empty.csv: empty"),
         ("blank.json", "blank.json: empty"),
         ("loop", "loop: cannot be read: Too many levels of symbolic links"),
-        ("cut.json", "cut.json: cut off or no JSON"),
-        ("cut.parquet", "cut.parquet: cut off or no Parquet"),
+        ("cut.json", "cut.json: cut off or not JSON"),
+        ("cut.parquet", "cut.parquet: cut off or not Parquet"),
         ("cut.csv", "cut.csv: row 61: 5 cells where the head has 6"),
         ("x" * 300, "cannot be read: File name too long"),
         ("/dev/null", "/dev/null: neither a file nor a pipe"),
