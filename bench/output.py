@@ -1,8 +1,8 @@
-"""Writes a file whole: a reader sees the old content or the new, never a part.
+"""Write files atomically: a reader sees the old content or the new, never a part.
 
-That takes a rename. The suite runs as root, whose rename over /dev/null, a FIFO or a link succeeds and breaks
-the host. So links are followed, what is not a file is written into or refused, and a read-only file is
-refused though root could write it.
+That needs a rename. The suite runs as root, for which renaming over /dev/null, a FIFO or a link succeeds and
+breaks the host. So links are followed, paths that are not regular files are written to directly or refused,
+and read-only files are refused although root could write them.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ _REFUSED = (
 )
 _ANY_WRITE = 0o222
 _MOST_LINKS = 40
-"""As many as the kernel follows."""
+"""As many as the kernel follows (path_resolution(7))."""
 
 
 class RefusedError(OSError):
-    """What is at the path is not to be written to. strerror: what it is, and what to do."""
+    """The path must not be written to. strerror: what it is, and what to do."""
 
 
 def write(path: Path, data: bytes) -> None:
-    """Replace what a file holds by `data`, or leave it as it was; its owner and mode stay.
+    """Replace the content of a file by `data`, or leave it unchanged on failure; owner and mode stay.
 
-    A FIFO, a character device and an open descriptor (/dev/stdout) take the data as it comes. Raises
-    RefusedError, OSError.
+    FIFOs, character devices and open descriptors (/dev/stdout) are written to directly. Raises RefusedError,
+    OSError.
     """
     number = _descriptor(path)
     if number is not None:
@@ -52,7 +52,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def _descriptor(path: Path) -> int | None:
-    """Return the number of the open descriptor of ours that `path` leads to, if it does."""
+    """Return the number of this process's descriptor that `path` leads to, None if it leads elsewhere."""
     ours, here = os.path.realpath("/proc/self/fd"), os.fspath(path)
     for _ in range(_MOST_LINKS):
         folder, name = os.path.split(here)
@@ -102,7 +102,7 @@ def _replace(target: Path, data: bytes, old: os.stat_result | None) -> None:
 
 
 def _sync(directory: Path) -> None:
-    """Make the rename itself outlive a loss of power."""
+    """Make the rename itself durable."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -1,8 +1,8 @@
-"""Systems and workloads that live in memory, shipped and tested like the real ones.
+"""Fake systems and workloads in memory, shipped and tested like the real ones.
 
-They obey the same protocols as the real backends and scenarios, take no root and no time worth speaking of,
-and record what was asked of them, in order. `python -m bench.testing …` is the command line `ninetynine` with
-these in place of the real ones, for tests that need a process to interrupt, kill or starve.
+They have the same protocols as the real backends and scenarios, need no root and hardly any time, and record
+the calls in order. `python -m bench.testing …` is the command line `ninetynine` with fakes instead of the
+real ones, for tests that need a process to interrupt, kill or starve.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Event = tuple[str, ...]
 
 
 class FakeClock:
-    """A clock that moves only when told, nanoseconds."""
+    """A clock that only moves by `advance`, nanoseconds."""
 
     def __init__(self) -> None:
         self.now_ns = 1_000_000_000
@@ -50,7 +50,7 @@ class FakeClock:
 
 
 class FakeChannel:
-    """A worker that echoes what it is told, line by line."""
+    """A worker that echoes its input."""
 
     def __init__(self) -> None:
         self._pending = b""
@@ -63,7 +63,7 @@ class FakeChannel:
         self._pending += data
 
     def read_until(self, marker: bytes, timeout_s: float) -> bytes:
-        """Output up to `marker`; BackendError when it never comes."""
+        """Return output up to `marker`; BackendError if it never comes."""
         head, found, tail = self._pending.partition(marker)
         if not found:
             raise BackendError(f"fake channel: no {marker!r} within {timeout_s} s")
@@ -103,7 +103,7 @@ class FakeInstance:
         return FakeChannel()
 
     def memory(self) -> Footprint:
-        """One MiB, slowed by the backend's factor."""
+        """One MiB times the backend's factor."""
         return Footprint(bytes=int((1 << 20) * self._backend.slowness), method="fake")
 
     def disk(self) -> Footprint:
@@ -121,8 +121,9 @@ class FakeInstance:
 class FakeBackend:
     """A system whose programs take `slowness` times as long as the host's.
 
-    `fails(event)` is asked at each event ("start", "open", "prepare", "cleanup", "stop", "run"): a text makes
-    that operation fail with it. `missing` makes probe() say NotAvailable; `modes` are its network modes.
+    `fails(event)` is called at each event ("start", "open", "prepare", "cleanup", "stop", "run"); if it
+    returns a text, the operation fails with it. `missing` makes probe() return NotAvailable; `modes`: network
+    modes.
     """
 
     def __init__(
@@ -146,7 +147,7 @@ class FakeBackend:
         self._fails = fails
 
     def say(self, what: str, *details: str) -> None:
-        """Record an event, then fail if told to."""
+        """Record an event, then fail if `fails` wants it."""
         event = (what, self._final, *details)
         self.events.append(event)
         trouble = self._fails(event)
@@ -154,17 +155,17 @@ class FakeBackend:
             raise BackendError(f"{what} {self._final}: {trouble}")
 
     def probe(self) -> BackendInfo | NotAvailable:
-        """Available under its final name, unless it was made `missing`."""
+        """Available under its final name, unless `missing`."""
         if self._missing:
             return NotAvailable(reason=self._missing)
         return msgspec.structs.replace(fake_info(self._final), version="fake 1.0")
 
     def unsupported(self, spec: InstanceSpec) -> str | None:
-        """Refuses the network modes it was not given."""
+        """Refuse network modes that it does not have."""
         return None if spec.network in self._modes else f"{self._final} has no network mode {spec.network}"
 
     def prepare(self, image: BenchImage) -> None:
-        """Nothing to bring anywhere."""
+        """Only record the event."""
         self.say("prepare", image.digest)
 
     def start(self, spec: InstanceSpec) -> FakeInstance:
@@ -224,11 +225,11 @@ class FakeScenario:
         self._spec = spec or InstanceSpec()
 
     def spec(self) -> InstanceSpec:
-        """The spec it was made with."""
+        """Return the spec given to it."""
         return self._spec
 
     def run(self, context: Context) -> list[Reading]:
-        """One reading. ScenarioError when the backend was told to fail `run`."""
+        """Return one reading. ScenarioError if the backend fails at `run`."""
         backend = context.backend
         assert isinstance(backend, FakeBackend), "fake scenarios run on fake backends only"
         start = time.monotonic_ns()
@@ -265,7 +266,7 @@ def fake_arms(**names: str) -> tuple[ArmPlan, ...]:
 
 
 def fake_image(root: Path = Path("/nonexistent")) -> BenchImage:
-    """An image that exists in name only."""
+    """Return an image that exists in name only."""
     return BenchImage(
         layout=root,
         reference="fake:latest",
@@ -278,7 +279,7 @@ def fake_image(root: Path = Path("/nonexistent")) -> BenchImage:
 
 
 def fake_host() -> Fingerprint:
-    """A host that nobody has."""
+    """Return the facts of a host that does not exist."""
     return Fingerprint(
         machine_id="fake",
         hostname="fake",
@@ -301,7 +302,7 @@ def fake_host() -> Fingerprint:
 
 
 def fake_run(plan: Plan, status: Literal["running", "interrupted", "complete", "failed"] = "running") -> Run:
-    """A run of that plan on the fake host."""
+    """Return a run of that plan on the fake host."""
     return Run(
         schema=SCHEMA_VERSION,
         id="20261124-000000-abcdef",
@@ -319,7 +320,7 @@ def fake_run(plan: Plan, status: Literal["running", "interrupted", "complete", "
 
 
 def fake_scenarios(takes_s: float = 0.0) -> tuple[Scenario, ...]:
-    """Two scenarios or more of each of the five families, under the names of real metrics."""
+    """Return two or more scenarios of each of five families, with names of real metrics."""
     bridge, nat = InstanceSpec(network="bridge"), InstanceSpec(network="nat")
     volume = InstanceSpec(volume=Path("volume"))
     return (

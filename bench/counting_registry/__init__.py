@@ -26,7 +26,7 @@ REPOSITORY = "ninetynine/transfer"
 class CountingRegistry:
     """A context manager; opening takes a second. Raises CountingRegistryError.
 
-    directory: a place for the registry's files. program: a static program that the images hold as /first.
+    directory: for the registry's files. program: a static program, which the images contain as /first.
     """
 
     def __init__(self, directory: Path, program: Path) -> None:
@@ -56,22 +56,22 @@ class CountingRegistry:
         self.close()
 
     def moved(self) -> Moved:
-        """What has passed the relay so far."""
+        """Return the bytes that passed the relay so far."""
         return self._relay.moved() if self._relay is not None else Moved(to_registry=0, from_registry=0)
 
     def reference(self, tag: str) -> str:
-        """The name under which an image of its repository is pulled and pushed."""
+        """Return the reference by which an image of its repository is pulled and pushed."""
         port = self._relay.port if self._relay is not None else 0
         return f"127.0.0.1:{port}/{REPOSITORY}:{tag}"
 
     def last_layer(self, tag: str) -> int:
-        """Bytes of the last layer of an image that was pushed, as the registry keeps it."""
+        """Return the bytes of the last layer of a pushed image, as stored in the registry."""
         if self._registry is None:
             raise CountingRegistryError("the counting registry is not open; enter it with `with`")
         return self._registry.last_layer(REPOSITORY, tag)
 
     def close(self) -> None:
-        """End the registry and delete all it kept. Idempotent."""
+        """End the registry and delete its files. Idempotent."""
         if self._relay is not None:
             self._relay.close()
             self._relay = None
@@ -82,6 +82,6 @@ class CountingRegistry:
 
 
 def sweep(directory: Path) -> None:
-    """Remove what killed runs left: their registry ended with the thread that had opened it."""
+    """Remove the files that killed runs left; their registry ended with the thread that opened it."""
     for tree in owned.abandoned(directory):
         shutil.rmtree(tree, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The images that transfers move, made of random bytes and pushed by plain HTTP."""
+"""The images to transfer, made of random bytes and pushed by plain HTTP."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Pushed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
-    """One layer: its gzip'd tar and the digest of the tar."""
+    """One layer: its compressed tar archive, and the digest of the uncompressed one."""
 
     packed: bytes
     diff_id: str
@@ -59,7 +59,7 @@ def push_images(port: int, shown_port: int, repository: str, program: bytes) -> 
 
 
 def make_layer(path: str, data: bytes, program: bytes = b"") -> Layer:
-    """A layer with one file, and the program where one is given."""
+    """Make a layer with one file, and the program if given."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name, content, mode in ((path, data, 0o644), (PROGRAM, program, 0o755)):
@@ -72,7 +72,7 @@ def make_layer(path: str, data: bytes, program: bytes = b"") -> Layer:
 
 
 def push_image(port: int, repository: str, tag: str, layers: list[Layer]) -> int:
-    """Push one image of these layers; return the bytes of its blobs."""
+    """Push an image of these layers; return the bytes of its blobs."""
     config = _encoded(
         {
             "architecture": _MACHINES.get(platform.machine(), platform.machine()),

@@ -1,4 +1,4 @@
-"""The registry as a process of its own, which dies with the thread that started it."""
+"""The registry as a separate process, which dies with the thread that started it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 _PATIENCE_S = 60.0
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
-# Dies with its parent, also when that is killed: nothing has to find it again.
+# It dies with its parent, even if that is killed, so no sweep has to find it.
 _PROGRAM = (
     "import ctypes, sys; ctypes.CDLL(None).prctl(1, 9); "
     "from runtime.image.server.__main__ import main; sys.exit(main(sys.argv[1:]))"
@@ -26,7 +26,8 @@ class CountingRegistryError(Exception):
 
 
 class RegistryProcess:
-    """Started at a free port of 127.0.0.1, its files below `directory`. Raises CountingRegistryError."""
+    """A registry at a free port of 127.0.0.1, with its files below `directory`. Raises
+    CountingRegistryError."""
 
     def __init__(self, directory: Path) -> None:
         argv = [sys.executable, "-c", _PROGRAM, "--root", str(directory), "--listen", "127.0.0.1:0"]
@@ -37,7 +38,7 @@ class RegistryProcess:
         self.port = self._port()
 
     def last_layer(self, repository: str, tag: str) -> int:
-        """Bytes of the last layer of an image, from its manifest."""
+        """Return the bytes of the last layer of an image, from its manifest."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/v2/{repository}/manifests/{tag}", headers={"Accept": _MANIFEST}
         )

@@ -1,4 +1,4 @@
-"""A TCP relay on the loopback that counts the bytes of each direction, whatever either side says."""
+"""A TCP relay on the loopback that counts the bytes in each direction."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _PIECE = 1 << 18
 
 
 class Moved(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes of TCP payload, HTTP's headers included."""
+    """Bytes of TCP payload, which includes HTTP headers."""
 
     to_registry: int
     from_registry: int
 
     def since(self, before: Moved) -> Moved:
-        """What came on top of an earlier reading."""
+        """Return the difference to an earlier reading."""
         return Moved(
             to_registry=self.to_registry - before.to_registry,
             from_registry=self.from_registry - before.from_registry,
@@ -26,7 +26,7 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Relay:
-    """Listens at a free port of 127.0.0.1 and hands each connection on to `target` there."""
+    """Listens at a free port of 127.0.0.1 and forwards each connection to port `target`."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -38,12 +38,12 @@ class Relay:
         threading.Thread(target=self._accept, name="relay", daemon=True).start()
 
     def moved(self) -> Moved:
-        """All that has passed so far."""
+        """Return the bytes so far."""
         with self._lock:
             return Moved(to_registry=self._counts["to"], from_registry=self._counts["from"])
 
     def close(self) -> None:
-        """Stop listening and cut what is still open. Idempotent."""
+        """Stop listening and close open connections. Idempotent."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

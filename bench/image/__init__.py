@@ -1,10 +1,9 @@
-"""The one image every arm runs: built once per recipe, kept in a cache, never written to afterwards.
+"""The image that every arm runs: built once per recipe, kept in a cache, never written to afterwards.
 
 `build()` returns a `BenchImage`: an OCI image layout, its layers unpacked (lowest first, overlay form) and
-the same content flattened. Layer 0 is the bare distribution, layer 1 the workload tools, layer 2 our own
-static programs below /opt/ninetynine (`first`, `idle`, and one for every C file in bench/workloads). Device
-nodes are part of the image, so that a plain chroot has a usable /dev; services are not started while
-packages are installed.
+the same content flattened. Layer 0 is the bare distribution, layer 1 the workload tools, layer 2 our static
+programs below /opt/ninetynine (one for every C file in bench/workloads). Device nodes are part of the image,
+so that a plain chroot has a usable /dev.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ Progress = Callable[[str], None]
 
 
 def build(cache: Path, progress: Progress | None = None) -> BenchImage:
-    """Return the bench image below `cache`, built when this recipe was not built before.
+    """Return the bench image below `cache`; build it if this recipe was not built before.
 
-    With NINETYNINE_IMAGE=LAYOUT[:REFERENCE] the image is taken from that OCI image layout instead. A build
-    takes about half a minute the first time, seconds when only our own programs changed, and milliseconds
-    afterwards. Two builds at once: the second waits for the first and uses its result. An interrupted build
-    leaves no half image, and the next one removes its rest. Raises ImageError. Needs root.
+    With NINETYNINE_IMAGE=LAYOUT[:REFERENCE] the image is copied from that OCI image layout instead. A build
+    takes about half a minute the first time, seconds if only our programs changed, and milliseconds if the
+    image is there. A second build at the same time waits for the first and uses its result. An interrupted
+    build leaves no partial image; the next one removes its files. Raises ImageError. Needs root.
     """
     tell = progress or (lambda _text: None)
     images = cache.resolve() / "image"
@@ -53,7 +52,7 @@ def build(cache: Path, progress: Progress | None = None) -> BenchImage:
 
 
 def is_built(cache: Path) -> bool:
-    """Say whether `build` would find the image in the cache; False for one that has to be imported."""
+    """Return whether `build` would find the image in the cache; False if it would be imported."""
     if os.environ.get("NINETYNINE_IMAGE"):
         return False
     wanted = recipe.for_host(os.environ.get("NINETYNINE_MIRROR", ""))
@@ -72,11 +71,11 @@ def _build(wanted: recipe.Recipe, images: Path, work: Path, lock: int, tell: Pro
 
 @contextmanager
 def _room(images: Path, tell: Progress) -> Iterator[tuple[Path, int]]:
-    """Give the one who builds a scratch directory and the lock; what fails in there is an ImageError."""
+    """Yield a scratch directory and the lock for a build; failures in the block become ImageError."""
     try:
         images.mkdir(parents=True, exist_ok=True)
         with _lock(images / "lock", tell) as lock:
-            for rest in images.glob(".building-*"):  # with the lock held nobody else is building
+            for rest in images.glob(".building-*"):  # the lock is held, so no other build is running
                 owned.remove(rest)
             work = Path(tempfile.mkdtemp(prefix=".building-", dir=images))
             try:
@@ -102,5 +101,5 @@ def _lock(path: Path, tell: Progress) -> Iterator[int]:
 
 
 def digest(image: BenchImage) -> str:
-    """Compute the digest anew from the bytes on disk: `image.digest`; ImageError when they were changed."""
+    """Recompute the digest from the bytes on disk: `image.digest`. ImageError if they were changed."""
     return assemble.digest_of(image)

@@ -1,7 +1,7 @@
-"""From root directories to a finished image in the cache, and back from the cache to a BenchImage.
+"""Make a finished image in the cache from root directories, and load a BenchImage from the cache.
 
-A cache holds one OCI image layout (`layout/`) and, for each image, a directory with the flattened root and
-a record; an image without its record is not finished.
+A cache has one OCI image layout (`layout/`) and, per image, a directory with the flattened root and a record.
+The record is written last, so an image without it is not finished.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ NAME = "ninetynine/bench"
 
 
 class _ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Which image of the layout this is, and what it was made of."""
+    """The image's reference in the layout, and what it was made from."""
 
     reference: str
     source: str
 
 
 def has_system(images: Path, recipe: Recipe) -> bool:
-    """Say whether the layers of this recipe's bootstrap are in the layout already."""
+    """Return whether the layers of this recipe's bootstrap are already in the layout."""
     try:
         store(images).resolve(_system_reference(recipe))
     except errors.ImageError:
@@ -41,7 +41,7 @@ def has_system(images: Path, recipe: Recipe) -> bool:
 
 
 def add_system(images: Path, recipe: Recipe, base: Path, full: Path, work: Path) -> None:
-    """Add a bootstrap's two roots as two layers: the first, and what the second has beyond it."""
+    """Add a bootstrap's two roots as two layers: the first, and the difference to the second."""
     tools = work / "tools"
     difference(base, full, tools)
     trim.set_times(tools, recipe.epoch)
@@ -49,7 +49,7 @@ def add_system(images: Path, recipe: Recipe, base: Path, full: Path, work: Path)
 
 
 def add_image(images: Path, recipe: Recipe, work: Path) -> Path:
-    """Put the layer of our own programs on the system's, flatten the whole; return the image's directory."""
+    """Add the layer of our programs to those of the system and flatten; return the image's directory."""
     programs = work / "programs"
     workloads.compile_all(sources(), programs / "opt/ninetynine", recipe.epoch)
     trim.set_times(programs, recipe.epoch)
@@ -66,7 +66,7 @@ def add_image(images: Path, recipe: Recipe, work: Path) -> Path:
 def finish(images: Path, reference: str, source: str, final: Path, needed: Sequence[str] = ()) -> None:
     """Flatten an image of the layout into `final/rootfs`, then write the record that makes it complete.
 
-    ImageError when one of the paths `needed` is not in there.
+    Raises ImageError if one of the paths `needed` is missing.
     """
     if final.exists():
         shutil.rmtree(final)
@@ -88,7 +88,7 @@ def directory_of(images: Path, digest: str) -> Path:
 
 
 def is_complete(directory: Path) -> bool:
-    """Say whether an image was finished in `directory`."""
+    """Return whether the image in `directory` is finished."""
     return (directory / RECORD).exists()
 
 
@@ -98,7 +98,7 @@ def store(images: Path) -> ImageStore:
 
 
 def load(directory: Path) -> BenchImage:
-    """Return the finished image in `directory`; ImageError when the layout does not have it any more."""
+    """Return the finished image in `directory`; ImageError if it is no longer in the layout."""
     record = msgspec.json.decode((directory / RECORD).read_bytes(), type=_ImageRecord)
     try:
         found = store(directory.parent).resolve(record.reference)
@@ -116,7 +116,7 @@ def load(directory: Path) -> BenchImage:
 
 
 def digest_of(image: BenchImage) -> str:
-    """Hash blobs and unpacked layers again; ImageError names what changed."""
+    """Hash blobs and unpacked layers again; ImageError names what has changed."""
     try:
         return ImageStore(image.layout).verify(image.reference).digest
     except errors.ImageError as error:

@@ -15,10 +15,10 @@ _NO_SERVICES = "#!/bin/sh\n# Nothing is started while packages are installed in 
 
 
 def bootstrap(recipe: Recipe, work: Path, lock: int) -> tuple[Path, Path]:
-    """Fill `work/base` and `work/full` and return both. Raises ImageError; needs root and the archive.
+    """Fill `work/base` and `work/full` and return both. Raises ImageError; needs root and the package
+    archive.
 
-    mmdebstrap inherits the descriptor `lock`: should this process be killed, the next build waits for it to
-    end.
+    mmdebstrap inherits the descriptor `lock`: if this process is killed, the next build waits for mmdebstrap.
     """
     require()
     base, full = work / "base", work / "full"
@@ -41,7 +41,7 @@ def bootstrap(recipe: Recipe, work: Path, lock: int) -> tuple[Path, Path]:
 
 
 def require() -> None:
-    """Raise ImageError when this machine cannot bootstrap an image."""
+    """Raise ImageError if this machine cannot bootstrap an image."""
     if os.geteuid() != 0:
         raise ImageError("build the bench image: root is needed (device nodes, owners); run as root")
     if shutil.which("mmdebstrap") is None:
@@ -52,8 +52,8 @@ def require() -> None:
 
 
 def _argv(recipe: Recipe, base: Path, full: Path, policy: Path) -> list[str]:
-    # The hook runs between the essential packages and the rest: both trees come from one bootstrap. It must
-    # stay on one file system, for /proc is mounted in the root by then.
+    # The hook runs between the essential packages and the others, so both trees come from one bootstrap. It
+    # must stay on one file system, because /proc is mounted in the root by then.
     hook = (
         f'cp -a --one-file-system --reflink=auto "$1" {shlex.quote(str(base))} && '
         f'install -m 755 {shlex.quote(str(policy))} "$1/usr/sbin/policy-rc.d"'

@@ -1,4 +1,4 @@
-"""What one tree has more, less or otherwise than another, as a layer directory in overlay form."""
+"""The difference between two directory trees, as a layer directory in overlay form."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 def difference(lower: Path, upper: Path, layer: Path) -> None:
     """Fill `layer` (made here) so that overlaying it on `lower` gives `upper`.
 
-    A path that only `lower` has becomes a whiteout: a character device with number 0:0. Times do not count
-    as a change. Hard links inside `upper` become copies. Needs root (devices, owners).
+    A path that only `lower` has becomes a whiteout: a character device with number 0:0. Times are
+    not compared. Hard links inside `upper` become copies. Needs root (devices, owners).
     """
     layer.mkdir()
     _copy_attributes(upper, layer)
@@ -46,7 +46,7 @@ def _add(lower: Path | None, upper: Path, layer: Path) -> None:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy one path with owner, mode, times, links and devices as they are; a directory with all below it."""
+    """Copy one path with owner, mode, times, links and devices; a directory with everything below it."""
     info = source.lstat()
     if stat.S_ISDIR(info.st_mode):
         target.mkdir()

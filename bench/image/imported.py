@@ -1,4 +1,4 @@
-"""Take the bench image from an OCI image layout that somebody else made, where it cannot be built."""
+"""Import the bench image from an OCI image layout, for machines that cannot build it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _find(layout: Path, reference: str) -> dict[str, Any]:
         manifests = msgspec.json.decode(index.read_bytes())["manifests"]
     except (OSError, msgspec.DecodeError, KeyError, TypeError) as error:
         raise ImageError(
-            f"import an image: {index} is no OCI image layout: {error}; check NINETYNINE_IMAGE"
+            f"import an image: {index} is not an OCI image layout: {error}; check NINETYNINE_IMAGE"
         ) from error
     found = [
         entry
@@ -64,8 +64,8 @@ def _find(layout: Path, reference: str) -> dict[str, Any]:
     if len(found) != 1:
         names = [entry.get("annotations", {}).get(_REF_NAME, "(no name)") for entry in manifests]
         raise ImageError(
-            f"import an image from {layout}: {len(found)} images match {reference or '(any)'}; one is "
-            f"needed, and it has {', '.join(names) or 'none'}: say NINETYNINE_IMAGE={layout}:NAME"
+            f"import an image from {layout}: {len(found)} images match {reference or '(any)'}, not one; "
+            f"it has {', '.join(names) or 'none'}: set NINETYNINE_IMAGE={layout}:NAME"
         )
     return dict(found[0])
 

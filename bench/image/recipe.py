@@ -1,4 +1,4 @@
-"""What the bench image is made of, as data; its digest is the key under which a built image is kept."""
+"""The recipe of the bench image, as data; its digest is the key of the built image in the cache."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ PACKAGES = (
     "wrk",
 )
 
-# stress-ng links libEGL for a stressor we never run, and that pulls in a graphics driver bigger than all
-# the rest.
+# stress-ng links libEGL for a stressor that we do not run, which pulls in a graphics driver larger than
+# everything else.
 EXCLUDED = (
     "/usr/share/doc/*",
     "/usr/share/man/*",
@@ -53,7 +53,7 @@ class ImageError(BackendError):
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """All that decides the bytes of an image, save the versions the archive has on the day.
+    """Everything that determines the bytes of an image, except the versions in the archive on that day.
 
     `workloads` are (file name, sha256) of the C sources compiled into /opt/ninetynine.
     """
@@ -77,14 +77,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def system_digest(self) -> str:
-        """The digest of all but our own programs: what a bootstrap makes."""
+        """The digest of everything except our own programs: what a bootstrap makes."""
         return msgspec.structs.replace(self, workloads=()).digest
 
 
 def for_host(mirror: str = "", os_release: Path = Path("/etc/os-release")) -> Recipe:
     """Return the recipe for this machine: its own suite on Debian and Ubuntu, Debian 13 elsewhere.
 
-    `mirror` is an archive's address; empty means the distribution's own.
+    `mirror` is the URL of an archive; "" is the distribution's own.
     """
     distribution, suite = _suite(os_release)
     return Recipe(
@@ -111,7 +111,7 @@ def _suite(os_release: Path) -> tuple[str, str]:
     lines = (line.partition("=") for line in os_release.read_text().splitlines())
     fields = {key: value.strip().strip("\"'") for key, _, value in lines}
     name, codename = fields.get("ID", ""), fields.get("VERSION_CODENAME", "")
-    # An older Debian lacks some of the packages, and testing or sid change by the hour.
+    # Older Debians lack some of the packages; testing and sid change by the hour.
     if name == "debian" and codename in ("bookworm", "trixie", "forky"):
         return name, codename
     if name == "ubuntu" and codename:

@@ -1,4 +1,4 @@
-"""Take out of a root directory what differs between two builds of the same packages, or is of no use."""
+"""Remove from a root directory what differs between builds of the same packages, or is not needed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _WRITTEN = {
 
 
 def trim(root: Path) -> None:
-    """Remove caches, logs, locks and the marks of the building machine from `root`."""
+    """Remove caches, logs, locks and traces of the building machine from `root`."""
     for name in _EMPTIED:
         _empty(root / name)
     for name in _REMOVED:
@@ -63,7 +63,7 @@ def set_times(root: Path, epoch: int) -> None:
 
 
 def _empty(directory: Path) -> None:
-    """Remove the files below `directory`; its folders stay, since programs expect theirs (/var/log/nginx)."""
+    """Remove the files below `directory`, not its directories: programs expect them (/var/log/nginx)."""
     if not directory.is_dir():
         return
     for where, _, files in os.walk(directory):

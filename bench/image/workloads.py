@@ -1,4 +1,4 @@
-"""Compile our own workload programs, static, so that they run in any image and cost no dynamic linking."""
+"""Compile our workload programs statically, so that they run in any image and need no dynamic linking."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def flags(source: str) -> tuple[str, ...]:
 
 
 def compile_all(sources: list[Path], destination: Path, epoch: int) -> list[Path]:
-    """Compile each `NAME.c` to `destination/NAME`, mode 755. Raises ImageError with the compiler's words."""
+    """Compile each `NAME.c` to `destination/NAME`, mode 755. Raises ImageError with the compiler's
+    message."""
     compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         raise ImageError("compile workloads: no C compiler found; install gcc and libc6-dev")
@@ -31,7 +32,7 @@ def compile_all(sources: list[Path], destination: Path, epoch: int) -> list[Path
 
 def _compile(compiler: str, source: Path, program: Path, epoch: int) -> Path:
     own = flags(source.read_text())
-    # Inputs by bare name from their own folder, so that no path of this machine gets into the program.
+    # Relative names, so that no path of this machine gets into the program.
     argv = [compiler, *_COMMON, *own, "-o", str(program.resolve()), source.name]
     if "-nostdlib" not in own:
         argv.append("-lm")

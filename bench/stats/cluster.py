@@ -1,11 +1,11 @@
 """Intervals where the session, not the sample, is the unit of replication.
 
-Samples inside one session share page placement, core placement and boot luck. So each session is first
-reduced to one robust number; then Student's t over these few numbers gives the interval. That is the
-group-based t-test of Ibragimov & Müller (2010), J. Bus. Econ. Statist. 28(4), 453–468: for q groups whose
+Samples of one session share page placement, core placement and the luck of a boot. So each session is first
+reduced to one robust number; Student's t over these few numbers gives the interval. That is the group-based
+t-test of Ibragimov & Müller (2010), J. Bus. Econ. Statist. 28(4), 453–468: for q groups whose
 estimates are independent and near normal but of unequal variance, the two-sided test stays conservative at
-levels up to 8.3 % (Bakirov & Székely 2005), and up to 10 % (our one-sided 5 %) for 2 <= q <= 14. Why this
-and no bootstrap: bench.stats.validate.estimators, its table in docs/validation.md.
+levels up to 8.3 % (Bakirov & Székely 2005), and up to 10 % (our one-sided 5 %) for 2 <= q <= 14. Why not
+a bootstrap: bench.stats.validate.estimators, with a table in docs/validation.md.
 """
 
 from __future__ import annotations

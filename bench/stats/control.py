@@ -1,16 +1,15 @@
 """The A/A control: is there any difference between two copies of the same arm, over all metrics at once?
 
-Two looks share the error. (1) Each metric's own t over session locations, Holm over metrics: finds one metric
-that is measured askew. (2) One t over sessions of the mean of all standardised metrics: finds a small bias
-common to all, which (1) cannot see with few sessions. Each look has half of the level; Bonferroni joins them.
-Inside a session metrics may be correlated as they like: (1) allows any dependence, (2) sees one number a
-session.
+Two tests share the error. (1) Each metric's t over session locations, with Holm over metrics: it detects a
+single biased metric. (2) One t over sessions of the mean of all standardised metrics: it detects a small bias
+common to all, which (1) cannot detect with few sessions. Each test has half of the level (Bonferroni).
+Metrics may be correlated within a session: (1) allows any dependence, (2) uses one number per session.
 
-With four sessions a standard deviation can be near zero by luck, and t then explodes. Two floors hold it: the
-noise of a session's own location, known from its pairs (`within`), and a constant `floor` added as Tusher,
-Tibshirani & Chu (2001), PNAS 98(9), 5116–5121, add theirs, so that no run fails over a difference that no
-verdict would notice. Byte counts come in pages and blocks and may agree exactly: for them (`counts`) the
-p-value is never below the sign test's 2^(1−G).
+With four sessions a standard deviation can be near zero by chance, and t becomes huge. Two floors prevent
+that: the noise of a session's location, known from its pairs (`within`), and a constant `floor`, as in
+Tusher, Tibshirani & Chu (2001), PNAS 98(9), 5116–5121, so that no run fails over a difference too small to
+affect a verdict. Byte counts are multiples of pages and blocks and may agree exactly: for them (`counts`) the
+p-value is at least the sign test's 2^(1−G).
 """
 
 from __future__ import annotations
@@ -27,10 +26,11 @@ from bench.stats.location import Floats
 from bench.stats.multiple import holm
 
 FLOOR = math.log(1.0 / 0.99) / 4.0
-"""Added to every standard deviation: a quarter of the margin all verdicts are read against."""
+"""Added to every standard deviation: a quarter of the margin of most verdicts."""
 
 RESERVE = 0.25
-"""Share of the promised error that is spent; the rest is kept for noise far from normal (docs/method.md)."""
+"""Share of the promised error that is used; the rest is reserved for noise far from normal
+(docs/method.md)."""
 
 
 class ControlResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,8 +49,8 @@ def joint_control(
 
     within: standard error of one session's location, shape (..., metrics), 0 where unknown.
     Per metric: t = mean / (w / √G) with w = max(s, within) + floor, two-sided, G − 1 degrees; Holm.
-    Common, over the metrics that are no counts: c_g = mean of x_mg / w_m, then t over the sessions' c_g, its
-    deviation held up in the same two ways. joint = min(1, 2 · min(common, smallest adjusted)); `shift` is the
+    Common, over the metrics that are not counts: c_g = mean of x_mg / w_m, then t over the sessions' c_g, its
+    deviation with the same two floors. joint = min(1, 2 · min(common, smallest adjusted)); `shift` is the
     mean log-ratio over all metrics.
     """
     mask = np.zeros(locations.shape[-2], dtype=bool) if counts is None else counts
@@ -78,8 +78,8 @@ def within_error(deviation: Floats, pairs_per_session: Floats) -> Floats:
     """Standard error of one session's median, from the median absolute deviation of its pairs around it.
 
     1.2533 · 1.4826 · MAD / √(n − 1), 0 where a session has one pair. 1.4826 makes a MAD consistent with a
-    normal standard deviation (Rousseeuw & Croux 1993, JASA 88, 1273–1283), √(π/2) = 1.2533 is what the median
-    loses to the mean, n − 1 pays for the centre being estimated.
+    normal standard deviation (Rousseeuw & Croux 1993, JASA 88, 1273–1283), √(π/2) = 1.2533 is the loss of the
+    median against the mean, n − 1 accounts for the estimated centre.
     """
     free = np.maximum(pairs_per_session - 1.0, 1e-300)
     error = math.sqrt(math.pi / 2.0) * 1.4826 * deviation / np.sqrt(free)

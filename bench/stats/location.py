@@ -1,4 +1,4 @@
-"""Robust centres of small samples. Nothing is dropped: an outlier keeps its place, it only loses leverage."""
+"""Robust centres of small samples. Outliers are not dropped, but they have little influence."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def hodges_lehmann(values: Floats) -> Floats:
 
     Shape (..., n) → (...), in the unit of `values`; nan when n is 0. Efficiency 0.955 against the mean under
     normal noise (the median has 0.637), breakdown point 29 %. The judge does not use it: in a session of six
-    pairs it bears one outlier where the median bears two (see bench.stats.validate.estimators).
+    pairs it tolerates one outlier, the median two (see bench.stats.validate.estimators).
     Source: Hodges & Lehmann (1963), Ann. Math. Statist. 34(2), 598–611.
     """
     if values.shape[-1] == 0:

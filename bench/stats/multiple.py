@@ -1,4 +1,4 @@
-"""Several tests at once."""
+"""Correction for several tests."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""How much more measuring would settle it: sessions, from the spread between and inside sessions.
+"""How many more sessions would settle it, from the spread between and within sessions.
 
 The test is one-sided Student's t over session medians (bench.stats.cluster), so its power is that of the
 noncentral t distribution (Johnson, Kotz & Balakrishnan 1995, vol. 2, ch. 31). All numbers are logarithms of
-ratios unless named otherwise. What is forecast is a fixed number of sessions; looks (bench.stats.sequential)
-take more where the truth is near the margin and fewer where it is far from it.
+ratios unless named otherwise. The forecast is a fixed number of sessions; with looks (bench.stats.sequential)
+it is more if the truth is near the margin and fewer if it is far from it.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ import math
 from scipy import special
 
 MANY = 10_000
-"""Sessions beyond which "more measuring" is no advice: a night of sessions of three seconds."""
+"""With more sessions, measuring longer is not a practical advice: a night, at three seconds per session."""
 
 MEDIAN_LOSS = (1.0, 1.0, 1.346, 1.190, 1.434, 1.287, 1.474, 1.341, 1.496, 1.383)
 """Variance of the median of n = 1 … 10 normal values over that of their mean (simulated; limit π/2)."""
 
 
 def power_at(distance: float, sd: float, sessions: int, alpha: float) -> float:
-    """Chance that the one-sided t-test at level `alpha` decides, the truth lying `distance` off the margin.
+    """Return the chance that the one-sided t-test at level `alpha` decides if the truth is `distance` off the
+    margin.
 
     P(T > t(1 − alpha, G − 1)) with T noncentral t, G − 1 degrees, noncentrality √G · distance / sd.
     """
@@ -39,10 +40,10 @@ def power_at(distance: float, sd: float, sessions: int, alpha: float) -> float:
 def sessions_needed(
     estimate_log: float, sd_log: float, margin_log: float, alpha: float, done: int, *, power: float = 0.8
 ) -> float:
-    """Sessions in all, those done included, after which a verdict falls with chance `power`.
+    """Return the total number of sessions, with those done, that give a verdict with chance `power`.
 
-    estimate_log is taken for the truth, sd_log is the standard deviation of session locations. At least
-    done + 1 (those done have not settled it), infinite when MANY would not do or a number is not finite.
+    estimate_log is taken as the truth; sd_log is the standard deviation of session locations. At least done +
+    1, since those done have not settled it; infinite if MANY would not be enough or a number is not finite.
     """
     if not all(map(math.isfinite, (estimate_log, sd_log, margin_log))):
         return math.inf

@@ -1,4 +1,4 @@
-"""Bounds for a quantile from order statistics, without a distribution, honest about clusters.
+"""Bounds for a quantile from order statistics: no assumed distribution, corrected for clusters.
 
 With independent values the k-th order statistic bounds the q-quantile by the binomial law (Wilks 1941;
 Conover 1999, §3.2). Values of one session are not independent, so the binomial is taken with an effective
@@ -19,7 +19,7 @@ from bench.stats.location import Floats, Ints
 
 
 class QuantileBounds(msgspec.Struct, frozen=True, kw_only=True):
-    """A sample quantile with one-sided bounds (infinite where the sample is too small to give one)."""
+    """A sample quantile with one-sided bounds, infinite if the sample is too small for one."""
 
     estimate: float
     low: float
@@ -33,8 +33,8 @@ def design_effect(hits: Floats, clusters: Ints) -> float:
 
     `hits` is 0 or 1, shape (n,). Var = G/(G−1) · Σ_g (Σ_j (y_gj − ȳ))² / n² against ȳ(1 − ȳ)/(n − 1); at
     least 1.
-    Source: Kish (1965), Survey Sampling, ch. 5 and 8. Values without clusters (every one its own) have
-    exactly 1, and so have values that all agree.
+    Source: Kish (1965), Survey Sampling, ch. 5 and 8. The design effect is exactly 1
+    if every value is its own cluster, or if all values agree.
     """
     count = hits.size
     mean = float(np.mean(hits))
@@ -84,7 +84,8 @@ def quantile_bounds(values: Floats, clusters: Ints, q: float, alpha: float) -> Q
 
 
 def needed(q: float, groups: int, alpha: float) -> int:
-    """Values needed, with no design effect, before any upper bound for the q-quantile exists.
+    """Return how many values are needed, without a design effect, for an upper bound of the q-quantile to
+    exist.
 
     n* >= ln alpha / ln q (Wilks 1941: 59 for q = 0.95, 299 for q = 0.99), divided by the few-clusters factor.
     """

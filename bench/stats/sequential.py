@@ -1,14 +1,14 @@
 """Looking at the data several times without erring more often: group-sequential bounds for Student's t.
 
 A run may look after session `first`, `first` + 1, … `last`. By look n a share (n / last) ** RHO of alpha is
-spent (Kim & DeMets 1987, Biometrika 74(1), 149–154), and the level of each look is what makes the chance of
-a *first* wrong call there equal to what is spent there.
+spent (Kim & DeMets 1987, Biometrika 74(1), 149–154). The level of each look is chosen so that the chance of a
+*first* wrong call there equals what is spent there.
 
 Textbooks do this recursion for normal scores (Armitage, McPherson & Rowe 1969, J. R. Statist. Soc. A 132,
-235–244; Jennison & Turnbull 2000, ch. 19) and read t at the same levels. With the four to eight sessions a
-run begins with, that errs in up to 5.7 % instead of 5 %. So it is done for t itself, as Jennison & Turnbull
-(1991), Biometrika 78(1), 133–141, do. Of normal sessions with their mean on the margin, the t values are a
-Markov chain whatever the variance: R_n = Σx / (√n |x|) is the cosine of the angle between the sessions and
+235–244; Jennison & Turnbull 2000, ch. 19) and use the same levels for t. With the four to eight sessions at
+the start of a run, that errs in up to 5.7 % instead of 5 %. So it is done for t itself, as in Jennison &
+Turnbull (1991), Biometrika 78(1), 133–141. Of normal sessions with their mean on the margin, the t values are
+a Markov chain whatever the variance: R_n = Σx / (√n |x|) is the cosine of the angle between the sessions and
 (1, …, 1), t_n = R_n √((n − 1) / (1 − R_n²)), and given R_{n+1} all directions at that angle are equally
 likely. So the last session's share of the length is
 
@@ -16,7 +16,7 @@ likely. So the last session's share of the length is
 
 and R_n = (√(n + 1) R_{n+1} − u) / √(n (1 − u²)). Walked backwards, this gives H_{n+1}(r) = P(no call at the
 looks up to n | R_{n+1} = r) as an integral over H_n, and with it the chance of a first call at n + 1 beyond
-any bound. Calls on the margin's other side are not counted in: a run that they end can only err less.
+any bound. Calls on the other side of the margin are not included: a run that they end can only err less.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ from bench.stats.cluster import Interval, t_interval
 from bench.stats.location import Floats
 
 RHO = 1.5
-"""How late alpha is spent. With 1 a clear case ends up to half a session sooner, and a close one with an
+"""How late alpha is spent. With 1, clear cases end up to half a session sooner, and close ones have an
 interval 6 % wider; with 2 it is the other way round (table in docs/validation.md)."""
 
 READ = 0.02
-"""Level of each side of the interval to read after looks."""
+"""The level of each side of the interval to report after looks."""
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)
 POINTS = 80
-"""Points of δ; with twice as many, and twice the nodes, no level moves by more than 1 in 10 000."""
+"""Points of δ; with twice as many points and nodes, no level changes by more than 1 in 10 000."""
 
 UNIT = (NODES + 1.0) / 2.0
 FAR = 6.5
-"""Standard deviations beyond which a tail is left out: 1e-10, below a ten-thousandth of any level in use."""
+"""Standard deviations at which tails are cut: 1e-10, below a ten-thousandth of any level in use."""
 
 
 class _NoCall(msgspec.Struct, frozen=True):
     """H of one look: no call yet, given R. Above `top` it is 0: R cannot get there without an earlier call.
 
-    Near `top` H falls like a square root; over the angle δ with R = top · cos δ it is smooth, so it is held
-    there, from δ = 0 to `wide`, at equal steps of √δ: small levels lie at small angles.
+    Near `top` H falls like a square root, but as a function of the angle δ with R = top · cos δ it is smooth.
+    So its values are kept from δ = 0 to `wide`, at equal steps of √δ, since small levels are at small angles.
     """
 
     top: float
@@ -60,11 +60,11 @@ class _NoCall(msgspec.Struct, frozen=True):
 
 
 def level(alpha: float, look: int, first: int, last: int, *, final: bool) -> float:
-    """One-sided level for a bound read at session `look`, so that all looks together err in `alpha`.
+    """Return the one-sided level of a bound at session `look` with which all looks together err in `alpha`.
 
-    final: it was the last look, for a reason that is not in the data (the plan or the clock ended), so all
-    that is left of alpha is spent there. Before `first` there is no look: nothing is spent (0), or all of it
-    if the run ended there. 0 < alpha < 1/2, 2 <= first.
+    final: it is the last look for a reason other than the data (the plan or the clock ended), so the rest of
+    alpha is spent there. Before `first` there is no look: nothing is spent (0), or everything if the run
+    ended there. 0 < alpha < 1/2, 2 <= first.
     """
     if look < first or first >= last:
         return alpha if final or look >= last else 0.0
@@ -74,17 +74,19 @@ def level(alpha: float, look: int, first: int, last: int, *, final: bool) -> flo
 
 
 def spent(alpha: float, look: int, last: int, rho: float = RHO) -> float:
-    """Error spent by look `look` of `last`: alpha · (look / last) ** rho."""
+    """Return the error spent up to look `look` of `last`: alpha · (look / last) ** rho."""
     return float(alpha * (min(look, last) / last) ** rho)
 
 
 def reading(locations: Floats, margin: float, judged: Interval) -> Interval:
-    """An interval to read after looks, about 95 % wherever the truth lies; `judged` is the 95 % one by looks.
+    """Return an interval to report after looks, of about 95 % wherever the truth is. judged: the 95 % one by
+    looks.
 
-    `judged` (levels of 0.025 in all, each side) always holds and is far too wide for a run that ended early:
-    its levels are made for what happens on the margin. The plain t interval is too narrow, since a run ends
-    where the data look clear. Between them: READ on each side, and the margin left in where `judged` does not
-    exclude it. Simulated in bench.stats.validate: 94 to 97 %, and 97 to 99 % at the margin itself.
+    `judged` (levels of 0.025 in total on each side) always holds, but is far too wide for a run that ended
+    early, because its levels are for a truth at the margin. The plain t interval is too narrow, since a run
+    ends where the data look clear. This one is between: READ on each side, widened to the margin if `judged`
+    does not exclude it. In simulation (bench.stats.validate) it covers 94 to 97 %, and 97 to 99 % at the
+    margin itself.
     """
     plain = t_interval(locations, READ)
     if not judged.low <= margin <= judged.high:
@@ -94,7 +96,7 @@ def reading(locations: Floats, margin: float, judged: Interval) -> Interval:
 
 @lru_cache(maxsize=512)
 def levels_of(alpha: float, first: int, last: int, rho: float = RHO) -> tuple[tuple[float, float], ...]:
-    """(level of a look that others may follow, level of a last look) for each look; first < last."""
+    """Return (level if more looks may follow, level if it is the last) for each look; first < last."""
     before = spent(alpha, first, last, rho)
     found = [(before, alpha)]
     silent = _NoCall(1.0, math.pi, np.ones(4))
@@ -109,10 +111,10 @@ def levels_of(alpha: float, first: int, last: int, rho: float = RHO) -> tuple[tu
 
 
 def _tail(silent: _NoCall, look: int, chance: float) -> float:
-    """The level whose bound is first passed at `look` with probability `chance`.
+    """Return the level whose bound is first passed at `look` with probability `chance`.
 
     ∫ H(δ) f(R) |dR/dδ| from 0 to δ = `chance`, f(r) ∝ (1 − r²)^((look − 3) / 2), solved by Newton steps in
-    logarithms, held inside (0, π/2).
+    logarithms, kept inside (0, π/2).
     """
     low, high = 0.0, math.pi / 2
     delta = high / 2
@@ -130,7 +132,7 @@ def _tail(silent: _NoCall, look: int, chance: float) -> float:
 
 
 def _first_calls(silent: _NoCall, look: int, delta: Floats) -> Floats:
-    """Density over δ of R at `look` with no call before."""
+    """Return the density over δ of R at `look`, without an earlier call."""
     r = silent.top * np.cos(delta)
     scale = math.exp(math.lgamma(look / 2) - math.lgamma((look - 1) / 2)) / math.sqrt(math.pi)
     density = scale * (1.0 - r * r) ** ((look - 3) / 2)
@@ -138,7 +140,7 @@ def _first_calls(silent: _NoCall, look: int, delta: Floats) -> Floats:
 
 
 def _walk_back(silent: _NoCall, n: int, tail: float) -> _NoCall:
-    """H of look n + 1, from H of look n and the level `tail` it was read at."""
+    """Return H of look n + 1, from H of look n and the level `tail` used there."""
     t = -float(special.stdtrit(n - 1, tail))
     bound = t / math.sqrt(n - 1 + t * t)
     top = math.sqrt((1.0 + n * bound**2) / (n + 1))
@@ -163,7 +165,7 @@ def _walk_back(silent: _NoCall, n: int, tail: float) -> _NoCall:
 
 
 def _interpolate(silent: _NoCall, delta: Floats) -> Floats:
-    """H between its points: a cubic through the four nearest; beyond the last it is that of the last."""
+    """Interpolate H by a cubic through the four nearest points; beyond the last point it is constant."""
     values = silent.values
     place = np.sqrt(np.minimum(delta / silent.wide, 1.0)) * (values.size - 1)
     left = np.clip(place.astype(np.int64), 1, values.size - 3)

@@ -1,7 +1,7 @@
-"""A difference of two independent groups: where nothing pairs an arm's value with the baseline's.
+"""The difference of two independent groups, for values that cannot be paired.
 
-On logarithms the difference is the log of a ratio. Two methods: Welch's t on means, for session locations of
-two runs; Hodges and Lehmann's shift for single values, which a few outliers do not move.
+Of logarithms, the difference is the log of a ratio. Two methods: Welch's t on means, for session locations of
+two runs; Hodges and Lehmann's shift for single values, which a few outliers hardly affect.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from bench.stats.cluster import Interval
 from bench.stats.location import Floats
 
 EXACT = 20
-"""Up to this many values in both groups ranks are counted exactly; beyond, by the normal limit."""
+"""Up to so many values in both groups, ranks are counted exactly; beyond, by the normal limit."""
 
 TABLE = 1_000_000
-"""Differences that are written out and sorted; of more, the wanted ones are found by bisection."""
+"""Up to so many differences are listed and sorted; beyond, the wanted ones are found by bisection."""
 
 
 def welch(a_locations: Floats, b_locations: Floats, alpha: float) -> Interval:
@@ -52,10 +52,10 @@ def shift(a_values: Floats, b_values: Floats, alpha: float) -> Interval:
     """Hodges–Lehmann shift of a against b: the median of all differences, bounds from the rank-sum test.
 
     Shapes (a,), (b,). The bounds are the k-th smallest and largest of the n_a·n_b differences, k from the
-    Mann–Whitney distribution: no normality is assumed, only that the groups differ by a shift (Hodges &
-    Lehmann 1963, Ann. Math. Statist. 34, 598–611; Hollander & Wolfe 1999, §4.3). Infinite where the groups
-    are too small for the level (for 5 % on one side four against four are enough). se is the half width over
-    the normal quantile. Values must be independent: several of one session are not.
+    Mann–Whitney distribution: normality is not assumed, only that the groups differ by a shift (Hodges &
+    Lehmann 1963, Ann. Math. Statist. 34, 598–611; Hollander & Wolfe 1999, §4.3). Infinite if the groups are
+    too small for the level (four against four are enough for 5 % on one side). se is the half width over the
+    normal quantile. Values must be independent, which several values of one session are not.
     """
     count, other = int(a_values.size), int(b_values.size)
     if min(count, other) == 0:

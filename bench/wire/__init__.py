@@ -1,14 +1,14 @@
-"""The wire: one veth from the host to a *remote peer*, a network namespace that holds the servers.
+"""The wire: a veth pair from the host to the *remote peer*, a network namespace with the servers.
 
     host ── nwh<k> 10.210.<k>.1 ═══════ 10.210.<k>.2 eth0 ── peer: iperf3, pingpong
 
 Every arm's traffic crosses the same wire to the same servers: the host's directly, a container's or a VM's
-after its bridge, routed or masqueraded. The wire has a rate, kept at both ends by a token bucket, or none.
-The peer's only route is the wire, so it answers whatever subnet the host forwards for. Forwarding is switched
-on for the wire's own link alone.
+after its bridge, routed or masqueraded. The wire may be shaped to a rate, by a token bucket at both ends. The
+peer's only route is the wire, so it answers any subnet that the host forwards for. Forwarding is enabled for
+the wire's own link only.
 
-Servers run from the bench image, on the last of the CPUs that the run was given; they die with the thread
-that opened the wire, and the namespace and both ends with them. `sweep` is for what is left all the same.
+Servers run from the bench image, on the last CPU of the run. They die with the thread that opened the wire,
+and the namespace and both ends with them. `sweep` removes what is left nevertheless.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from runtime.spawn.owner import Owner
 __all__ = ["IPERF_PORTS", "PINGPONG_PORT", "Wire", "WireError", "sweep"]
 
 IPERF_PORTS = (5201, 5202, 5203, 5204)
-"""An iperf3 server takes one client at a time and is "busy" for a while after it, so there are some."""
+"""Several, because an iperf3 server takes one client at a time and is "busy" for a while after it."""
 
 PINGPONG_PORT = 5301
 
 
 class Wire:
-    """A context manager; opening takes root and some 0.1 s. Raises WireError.
+    """A context manager; opening needs root and takes about 0.1 s. Raises WireError.
 
-    rootfs: the bench image's root, not written to. cpus: those of the run; the servers get the last.
+    rootfs: the bench image's root, which is not written to. cpus: those of the run; servers use the last one.
     """
 
     def __init__(self, rootfs: Path, cpus: Sequence[int] = ()) -> None:
@@ -78,18 +78,18 @@ class Wire:
 
     @property
     def host_link(self) -> str:
-        """The name of the host's end."""
+        """The link name of the host's end."""
         return self._open().name
 
     @property
     def rate(self) -> int | None:
-        """Bits per second the wire is shaped to now, None when it is not."""
+        """The rate in bits per second, None if the wire is not shaped."""
         return self._rate
 
     def shape(self, bits_per_s: int | None) -> None:
-        """Set the rate of both directions, None for no limit. Does nothing when it is so already.
+        """Set the rate of both directions, None for no limit. Does nothing if it is already set.
 
-        A frame counts with its Ethernet header, so TCP gets at most 0.956 of the rate over packets of 1500.
+        Ethernet headers count, so TCP gets at most 0.956 of the rate with packets of 1500 bytes.
         """
         links = self._open()
         if bits_per_s != self._rate:
@@ -97,20 +97,20 @@ class Wire:
             self._rate = bits_per_s
 
     def sent_bytes(self) -> int:
-        """Bytes, headers included, that left the host for the peer since the wire was opened."""
+        """Return the bytes, with headers, that the host has sent to the peer since the wire was opened."""
         return self._open().sent_bytes()
 
     def iperf_port(self) -> int:
-        """The port of the iperf3 server that has rested longest."""
+        """Return the port of the iperf3 server that has been idle longest."""
         return next(self._ports)
 
     def restart_servers(self) -> None:
-        """Start the servers anew: after a client that was killed, iperf3 says "busy" for minutes."""
+        """Restart the servers: after a client is killed, iperf3 is "busy" for minutes."""
         self._stop_servers()
         self._start_servers()
 
     def start(self, argv: Sequence[str]) -> Server:
-        """Start one more program of the image in the peer; it ends with the wire. Raises WireError."""
+        """Start another program of the image in the peer; it ends with the wire. Raises WireError."""
         links = self._open()
         assert self._namespace is not None
         server = start(argv, self._rootfs, self._namespace.fd, self._cpus or links.all_cpus())
@@ -118,7 +118,7 @@ class Wire:
         return server
 
     def close(self) -> None:
-        """Stop the servers and take the wire away. Idempotent."""
+        """Stop the servers and remove the wire. Idempotent."""
         self._stop_servers()
         if self._links is not None:
             self._links.close()

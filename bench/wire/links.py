@@ -1,7 +1,7 @@
-"""The wire's two ends over rtnetlink: made, addressed, shaped, counted, removed, and swept.
+"""The two ends of the wire: create, address, shape, count, remove and sweep them by rtnetlink.
 
-The host's end `nwh<k>` carries its owner in its alias and serves 10.210.<k>.0/24; its unique name is what
-claims the subnet against other processes.
+The host's end `nwh<k>` names its owner in its alias and uses 10.210.<k>.0/24. Link names are unique, so the
+name reserves the subnet against other processes.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _ROOT, _HANDLE = 0xFFFFFFFF, 0x10000
 _CONF = Path("/proc/sys/net")
 
 BURST_S = 0.001
-"""A token bucket of one millisecond: longer than a timer is late on a busy virtual machine, so that the rate
-is reached, and far shorter than a slice, so that it is not exceeded."""
+"""A token bucket of one millisecond: longer than timers are late on a busy virtual machine, so the rate is
+reached, and far shorter than a slice, so it is not exceeded."""
 
 _MIN_BURST = 128 << 10
-"""Two packets of the largest size that segmentation offload makes."""
+"""Two packets of the largest size that segmentation offload produces."""
 
 QUEUE_S = 0.004
-"""What waits at most, as time at the rate: enough for one TCP stream to fill the wire."""
+"""The queue's length, as time at the rate: enough for one TCP stream to fill the wire."""
 
 
 class WireError(BackendError):
@@ -46,7 +46,7 @@ class WireLinks:
     """Both ends. Raises WireError; on failure nothing is left."""
 
     def __init__(self, owner: Owner, namespace: NetworkNamespace) -> None:
-        from pyroute2 import IPRoute  # 0.2 s to import: paid by the network family only
+        from pyroute2 import IPRoute  # takes 0.2 s to import, needed by the network family only
 
         self._ip = IPRoute()
         self._namespace = namespace
@@ -69,11 +69,11 @@ class WireLinks:
             raise _worded(f"shape {self.name} to {bits_per_s} bit/s", error) from error
 
     def sent_bytes(self) -> int:
-        """Bytes that left through the host's end."""
+        """Return the bytes that left through the host's end."""
         return int(Path(f"/sys/class/net/{self.name}/statistics/tx_bytes").read_text())
 
     def all_cpus(self) -> tuple[int, ...]:
-        """The CPUs this process may use."""
+        """Return the CPUs that this process may use."""
         return tuple(sorted(os.sched_getaffinity(0)))
 
     def close(self) -> None:
@@ -105,19 +105,19 @@ class WireLinks:
         return found
 
     def _set_up(self, owner: Owner, subnet: IPv4Network) -> None:
-        # A second time: kernels before 5.x ignore an alias given to `add`.
+        # Again: kernels before 5.x ignore an alias given to `add`.
         self._ip.link("set", index=self._index, ifalias=f"nw {owner}")
         quiet = _CONF / f"ipv6/conf/{self.name}/disable_ipv6"
         if quiet.exists():
             quiet.write_text("1")
         self._ip.addr("add", index=self._index, address=str(self.host), prefixlen=subnet.prefixlen)
         self._ip.link("set", index=self._index, state="up")
-        # Ours alone: the answers to what the host forwards for containers come in here.
+        # For our link only: it receives the answers to what the host forwards for containers.
         (_CONF / f"ipv4/conf/{self.name}/forwarding").write_text("1")
         self._namespace.configure(PEER_LINK, self.peer, subnet, self.host)
 
     def _inside(self, action: Callable[[Any], None]) -> None:
-        """Do something over rtnetlink in the peer: a thread joins the namespace and ends with it."""
+        """Run `action` over rtnetlink in the peer's namespace, in a thread that joins it and then ends."""
         failure: list[Exception] = []
 
         def enter() -> None:
@@ -140,7 +140,7 @@ class WireLinks:
 
 
 def free_subnets(routes: list[IPv4Network]) -> Iterator[IPv4Network]:
-    """Yield the /24 of RANGE that overlap no route, lowest first; the default route overlaps nothing."""
+    """Yield the /24 of RANGE that overlap no route, lowest first; the default route does not count."""
     taken = [route for route in routes if route.prefixlen > 0 and route.overlaps(RANGE)]
     for subnet in RANGE.subnets(new_prefix=24):
         if not any(subnet.overlaps(route) for route in taken):
@@ -148,7 +148,7 @@ def free_subnets(routes: list[IPv4Network]) -> Iterator[IPv4Network]:
 
 
 def bucket(bits_per_s: int) -> tuple[int, int, int]:
-    """(bytes/s, burst, limit) of the token bucket for a rate; burst and limit in bytes."""
+    """Return (bytes/s, burst, limit) of the token bucket for a rate; burst and limit in bytes."""
     rate = bits_per_s // 8
     burst = max(_MIN_BURST, int(rate * BURST_S))
     return rate, burst, burst + max(_MIN_BURST, int(rate * QUEUE_S))
@@ -172,7 +172,7 @@ def sweep() -> list[str]:
 
 
 def delete(ip: Any, name: str) -> None:
-    """Delete a wire's end, and with it the other; nothing to do when it is gone. Raises WireError."""
+    """Delete one end of a wire, and with it the other; does nothing if it is gone. Raises WireError."""
     for index in ip.link_lookup(ifname=name):
         try:
             ip.link("del", index=index)
@@ -198,7 +198,8 @@ def _code(error: BaseException) -> int | None:
 
 
 def _worded(operation: str, error: Exception) -> Exception:
-    """A WireError with errno's name and advice; anything that is no kernel's answer as it is."""
+    """Return a WireError with the errno's name and advice; errors that are not from the kernel as they
+    are."""
     number = _code(error)
     if isinstance(error, WireError) or number is None:
         return error

@@ -1,8 +1,8 @@
-"""Servers of the remote peer: programs of the bench image, inside the peer's network namespace.
+"""Servers of the remote peer: programs of the bench image, in the peer's network namespace.
 
-Each has a mount namespace of its own in which the image's root is the root and /tmp a tmpfs, so that the
-image is not written to (iperf3 makes a buffer file) and no mount of the host is kept alive. It is entered as
-a container's is, by the anchor, which works where this process itself is in a chroot.
+Each has its own mount namespace, with the image as the root and a tmpfs on /tmp, so that the image is not
+written to (iperf3 creates a buffer file) and no mount of the host is kept busy. It is entered like a
+container's, by an anchor, which also works if this process is in a chroot.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Server:
-    """A running program of the peer. `pid` leads a session of its own."""
+    """A running program of the peer. `pid` is the leader of its session."""
 
     def __init__(self, argv: Sequence[str], pid: int, pidfd: int, output: int) -> None:
         self.argv = tuple(argv)
@@ -35,9 +35,9 @@ class Server:
         self._output = output
 
     def wait_for(self, port: int) -> None:
-        """Return once `port` is listened on in its network. Raises WireError with its last words.
+        """Return once the program listens on `port`. Raises WireError with the end of its output.
 
-        Looked up, not tried: iperf3 takes a connection for a client, and is busy with it for a while.
+        This looks in /proc and does not connect: iperf3 would take that for a client and be busy for a while.
         """
         deadline = time.monotonic() + _PATIENCE_S
         while not listens(Path(f"/proc/{self.pid}/net/tcp"), port):
@@ -50,10 +50,10 @@ class Server:
                 )
 
     def stop(self) -> None:
-        """Kill it and what it has started, and reap it. Idempotent."""
+        """Kill it and the processes it started, and reap it. Idempotent."""
         if self._pidfd < 0:
             return
-        # Its group cannot be another's by now: the leader is not reaped yet.
+        # The group's id cannot be reused yet, because its leader is not reaped.
         os.killpg(self.pid, signal.SIGKILL)
         os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
         os.close(self._pidfd)
@@ -67,9 +67,9 @@ class Server:
 
 
 def listens(table: Path, port: int) -> bool:
-    """Say whether a /proc/…/net/tcp has a listening socket on `port`, for IPv4 or for both.
+    """Return whether a /proc/…/net/tcp has a socket that listens on `port`, for IPv4 or both.
 
-    iperf3 listens on IPv6's any-address, which takes IPv4 too, and is then in `tcp6`.
+    iperf3 listens on the IPv6 wildcard address, which also accepts IPv4 and is listed in `tcp6`.
     """
     wanted = f":{port:04X}"
     for path in (table, table.with_name("tcp6")):
@@ -85,7 +85,7 @@ def listens(table: Path, port: int) -> bool:
 
 
 def start(argv: Sequence[str], rootfs: Path, netns_fd: int, cpus: Sequence[int]) -> Server:
-    """Start a program, argv[0] being an absolute path in the image. Raises WireError naming the step."""
+    """Start a program; argv[0] is an absolute path in the image. Raises WireError, which names the step."""
     output = os.memfd_create("nw-server", os.MFD_CLOEXEC)
     held = [os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)]
     place = str(rootfs.resolve())
@@ -128,7 +128,7 @@ def _make_tape() -> Tape:
         tape.add(f"connect {name}", "dup3", Slot(name), target, 0)
     tape.add("close the rest on exec", "close_range", 3, 0xFFFF_FFFF, 4)
     for name, number in (("SIGPIPE", 13), ("SIGXFSZ", 25)):
-        # Python ignores both, and an ignored signal stays ignored over exec.
+        # Python ignores both, and ignored signals survive exec.
         tape.add(f"default {name}", "rt_sigaction", number, bytes(32), 0, 8)
     tape.add("unblock signals", "rt_sigprocmask", 2, bytes(8), 0, 8)
     add_enter_anchor(tape)

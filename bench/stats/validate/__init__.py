@@ -1,5 +1,5 @@
-"""How often is the judge wrong? A seeded simulation study of the whole method under known truths.
+"""How often is the judge wrong? A seeded simulation study of the whole method with known truths.
 
-`nox -s validate` runs it and holds every figure to its bound; `-- --write` puts its tables and its figure
-into docs/validation.md. Nothing here is used by the judge.
+`nox -s validate` runs it and checks every figure against its bound; `-- --write` puts the tables and the
+figure into docs/validation.md. The judge uses nothing from here.
 """

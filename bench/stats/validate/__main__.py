@@ -1,6 +1,6 @@
-"""`nox -s validate`: run the study, print its tables, hold them to their bounds.
+"""`nox -s validate`: run the study, print its tables, check their bounds.
 
-Exit status: 0 all within bounds, 1 a figure is out of them (its row is named), 2 wrong use.
+Exit status: 0 all within bounds, 1 a figure is out of bounds (its row is named), 2 usage error.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TITLES = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run, print, check; write the page where asked."""
+    """Run, print and check; write the page if requested."""
     options = _options().parse_args(arguments)
     size = Size().shrunk(QUICK) if options.quick else Size()
     console = Console(stderr=True)
@@ -55,7 +55,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="1000 runs a world instead of 20 000")
     parser.add_argument("--write", action="store_true", help="put tables and figure into docs/validation.md")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=None, help="all CPUs unless told otherwise")
+    parser.add_argument("--processes", type=int, default=None, help="default: all CPUs")
     return parser
 
 

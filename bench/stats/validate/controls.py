@@ -11,10 +11,11 @@ from bench.stats.quantile import quantile_bounds
 from bench.stats.validate.worlds import BOTH_SKEWED, WORLDS, Generator, World, draw, log_ratios
 
 CONTROL_WORLDS = (*(world for world in WORLDS if world.alike and world.sessions == 8), BOTH_SKEWED)
-"""Two copies of one arm are alike. Worlds that differ only in the number of sessions are left out."""
+"""Worlds in which both arms have the same noise. Those that differ only in the number of sessions are left
+out."""
 
 PROMISE = 0.01
-"""Chance alone fails the control in at most one run in a hundred."""
+"""The control fails by chance in at most one run in a hundred."""
 
 PAIRS = 4
 COPIES = 2
@@ -24,10 +25,10 @@ COPIES = 2
 def control_rate(
     world: World, sessions: int, metrics: int, runs: int, rng: Generator, bias: float = 0.0
 ) -> float:
-    """Share of runs whose A/A control fails at the judge's level, every metric drawn from `world`.
+    """Return the share of runs whose A/A control fails at the judge's level, with all metrics from `world`.
 
-    Two pairs of copies, each of so many metrics; the bias is in all metrics of the first. Joined as
-    bench.judging.control does: Holm over the metrics of both, Holm over the two common shifts, half of the
+    Two pairs of copies with `metrics` metrics each; the bias is in all metrics of the first pair. Combined as
+    in bench.judging.control: Holm over the metrics of both, Holm over the two common shifts, half of the
     level for each.
     """
     shape = (runs, COPIES, metrics, sessions, PAIRS)

@@ -1,8 +1,8 @@
-"""Three ways to take and to read the same slices. All give a path: an estimate after every session.
+"""Three designs for measuring and evaluating the same slices. All give an estimate after every session.
 
-interleaved: the suite's own; pairs, a median a session, Student's t over sessions (bench.stats.cluster).
-one after the other: all of the arm, then all of the host, read as kindly as can be (medians of sessions,
-Welch's t). pooled: interleaved slices of both arms, each slice as if it were a run of its own, Welch's t.
+interleaved: the suite's own: pairs, a median per session, Student's t over sessions (bench.stats.cluster).
+one after the other: all of the arm, then all of the host, evaluated as favourably as possible (medians of
+sessions, Welch's t). pooled: interleaved slices of both arms, all treated as independent, Welch's t.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ class Path(msgspec.Struct, frozen=True):
     free: Floats
 
     def at(self, sessions: int) -> Path:
-        """After so many sessions only."""
+        """Return the path after so many sessions only."""
         here = slice(sessions - self.start, sessions - self.start + 1)
         return Path(sessions, self.centre[:, here], self.error[:, here], self.free[:, here])
 
     def since(self, sessions: int) -> Path:
-        """From so many sessions on."""
+        """Return the path from so many sessions on."""
         here = slice(sessions - self.start, None)
         return Path(sessions, self.centre[:, here], self.error[:, here], self.free[:, here])
 
     def half_width(self, levels: Floats) -> Floats:
-        """Distance from the estimate to a one-sided bound at each look's level, (looks,)."""
+        """Return the distance from the estimate to a one-sided bound at each look's level, (looks,)."""
         return np.asarray(-special.stdtrit(self.free, levels) * self.error)
 
 

@@ -1,4 +1,4 @@
-"""Why a median a session and Student's t: other ways to bound the same interleaved pairs."""
+"""Other estimators for the same interleaved pairs: why the judge uses session medians and Student's t."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESAMPLES = 400
 
 
 def pooled_t(x: Floats, _rng: Generator) -> Bounds:
-    """Student's t over all pairs as if independent: what not to do."""
+    """Student's t over all pairs as if they were independent, which is wrong."""
     return student(x.reshape(x.shape[0], -1))
 
 

@@ -1,4 +1,4 @@
-"""The study as one drawing: how each design calls every true ratio, a line a world. Plain SVG, no library."""
+"""The study as a figure: each design's verdicts by true ratio, one line per world. Plain SVG."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TITLES = ("interleaved, t over sessions", "all of A, then all of B", "pooled sli
 
 
 def draw(results: Results) -> str:
-    """An SVG document: one panel a design, with looks; blue called supported, orange called refuted."""
+    """Return an SVG document: one panel per design, with looks; blue is supported, orange refuted."""
     total = LEFT + len(DESIGNS) * (WIDTH + GAP), TOP + HEIGHT + 62
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total[0]} {total[1]}" '

@@ -1,4 +1,5 @@
-"""The study cut into jobs for a pool of processes, and put together again. Same seed, same numbers."""
+"""Split the study into jobs for a pool of processes and join the results. The same seed gives the same
+numbers."""
 
 from __future__ import annotations
 
@@ -31,12 +32,12 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     spending: int = 20_000
 
     def shrunk(self, share: float) -> Size:
-        """A smaller study, rougher by the root of the share; no part below 100 runs."""
+        """Return a smaller study; no part has fewer than 100 runs."""
         return Size(**{name: max(100, int(getattr(self, name) * share)) for name in self.__struct_fields__})
 
 
 class StudyResult(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the page shows, by marker, and what has to hold."""
+    """Everything that the page shows, by marker, and the checks."""
 
     results: Results
     tables: dict[str, str]
@@ -53,7 +54,7 @@ TAILS = tuple((s, n, luck) for s, n in ((4, 170), (6, 100), (8, 60), (8, 25)) fo
 
 
 def plan(size: Size, seed: int) -> list[Job]:
-    """All jobs, the long ones first."""
+    """Return all jobs, the long ones first."""
     jobs: list[Job] = []
     for world in sorted(WORLDS, key=lambda one: -one.last):
         starts = range(0, size.study, CHUNK)

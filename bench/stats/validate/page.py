@@ -1,4 +1,4 @@
-"""The study's tables and figure in docs/validation.md, between marker comments."""
+"""Write the study's tables and figure into docs/validation.md, between marker comments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PageError(Exception):
 
 
 def put(page: str, tables: dict[str, str]) -> str:
-    """The page with each table between `<!-- validate: NAME -->` and `<!-- end -->`. PageError."""
+    """Return the page with each table between `<!-- validate: NAME -->` and `<!-- end -->`. PageError."""
     for name, text in tables.items():
         pattern = re.compile(rf"(<!-- validate: {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
         page, count = pattern.subn(functools.partial(_between, text), page)

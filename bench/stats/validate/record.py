@@ -1,7 +1,7 @@
 """Make recorded.json from run directories: `python -m bench.stats.validate.record RUN [RUN …]`.
 
-Taken are metrics that both copies of the host arm have in at least 4 sessions with 4 pairs each, and that are
-noisy at all (byte counts agree exactly). No host name is kept.
+It takes metrics that both copies of the host have in at least 4 sessions with 4 pairs each, and that vary
+(byte counts agree exactly). Host names are not kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NOTE = "2 CPUs of a virtual machine, shared with other work on the same machine 
 
 
 def record(directory: Path, note: str) -> tuple[RecordingConditions, list[RecordedSeries]]:
-    """The conditions of a run and its A/A noise."""
+    """Return the conditions of a run and its A/A noise."""
     run = msgspec.json.decode((directory / "run.json").read_bytes(), type=Run)
     conditions = RecordingConditions(
         date=run.started[:10],
@@ -36,7 +36,7 @@ def record(directory: Path, note: str) -> tuple[RecordingConditions, list[Record
 
 
 def series_of(samples: pd.DataFrame) -> list[RecordedSeries]:
-    """Series of all metrics fit for it, by name."""
+    """Return the series of all suitable metrics, by name."""
     usable = samples[samples["valid"] & samples["arm"].isin(ARMS) & (samples["value"] > 0)]
     found = []
     for metric, rows in usable.groupby("metric", observed=True):
@@ -61,7 +61,7 @@ def series_of(samples: pd.DataFrame) -> list[RecordedSeries]:
 
 
 def main(directories: list[str]) -> None:
-    """Write the file; noise of several runs is kept apart, as series of their own."""
+    """Write the file; each run has its own series."""
     conditions, series = [], []
     for directory in directories:
         one, more = record(Path(directory), NOTE)

@@ -1,4 +1,4 @@
-"""Noise drawn from recorded runs: two copies of the host arm, so the true ratio is exactly 1.
+"""Noise from recorded runs of two copies of the host, whose true ratio is exactly 1.
 
 recorded.json holds, per metric and session, the log performance of `host` and `host-b` slice by slice,
 relative to the metric's median. bench.stats.validate.record makes it from run directories.
@@ -19,7 +19,7 @@ FILE = Path(__file__).with_name("recorded.json")
 
 
 class RecordedSeries(msgspec.Struct, frozen=True):
-    """One metric of one run: its sessions in order, each the slices of both copies, block by block."""
+    """One metric of one run: its sessions in order, each with the slices of both copies by block."""
 
     metric: str
     sessions: list[tuple[list[float], list[float]]]
@@ -43,7 +43,7 @@ class Recording(msgspec.Struct, frozen=True):
 
 
 class _Parts(msgspec.Struct, frozen=True):
-    """A series taken apart: level and ratio of each session, and what each pair adds to both."""
+    """A series in parts: level and ratio of each session, and what each pair adds to both."""
 
     levels: Floats
     ratios: Floats
@@ -53,16 +53,16 @@ class _Parts(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=1)
 def recording() -> Recording:
-    """The recorded noise that comes with the suite."""
+    """Return the recorded noise that comes with the suite."""
     return msgspec.json.decode(FILE.read_bytes(), type=Recording)
 
 
 def draw(rng: np.random.Generator, runs: int, sessions: int, pairs: int) -> tuple[Floats, Floats, Floats]:
     """(arm, host, drift) of `runs` runs, each of one metric; shapes as in `worlds.DrawnNoise`.
 
-    A session's ratio, and the session whose pairs are drawn (with replacement), are picked apart from each
-    other, either copy may be the arm: so the truth is 0 and there are more kinds of sessions than were
-    recorded. The drift is the recorded course of the sessions' level, from a random place, to and fro.
+    A session's ratio, and the session whose pairs are drawn (with replacement), are chosen independently, and
+    either copy may be the arm. So the truth is 0, and there are more kinds of sessions than were recorded.
+    The drift is the recorded sequence of session levels, from a random place, back and forth.
     """
     shape = (runs, sessions, pairs)
     arm, host, drift = np.empty(shape), np.empty(shape), np.empty((runs, 2 * sessions * pairs))

@@ -1,4 +1,5 @@
-"""How late should alpha be spent? Early ends clear cases sooner, late keeps bounds narrow."""
+"""How late should alpha be spent? Early spending ends clear cases sooner, late spending keeps bounds
+narrow."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ DISTANCES = (0.5, 1.0, 2.0, 4.0)
 
 
 def stops(distance: float, runs: int, rng: Generator) -> dict[float, tuple[float, float]]:
-    """By power of the spending: mean sessions taken and share decided, normal sessions, looks 4 … 24."""
+    """Return, by power of the spending, mean sessions and share decided; normal sessions, looks 4 … 24."""
     count = np.arange(1, LAST + 1)
     x = rng.standard_normal((runs, LAST)) + distance
     mean, squares = np.cumsum(x, axis=1) / count, np.cumsum(x * x, axis=1)
@@ -32,11 +33,11 @@ def stops(distance: float, runs: int, rng: Generator) -> dict[float, tuple[float
 
 
 def look_levels(rho: float) -> list[float]:
-    """The level of each look."""
+    """Return the level of each look."""
     return [going for going, _ in levels_of(ALPHA, FIRST, LAST, rho)]
 
 
 def widening(rho: float) -> float:
-    """Half width at the last look, relative to that of a run without looks."""
+    """Return the half width at the last look, relative to a run without looks."""
     level = look_levels(rho)[-1]
     return float(special.stdtrit(LAST - 1.0, level) / special.stdtrit(LAST - 1.0, ALPHA))

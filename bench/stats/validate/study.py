@@ -1,8 +1,8 @@
-"""The study: every design in every world, with a fixed number of sessions and with looks, counted.
+"""The study: verdicts of every design in every world, with a fixed number of sessions and with looks.
 
-A true ratio only moves the arm's values, so each noise is drawn once and read at all true ratios. The verdict
-is that of bench.judging: supported where the lower bound reaches the margin, refuted where the upper one does
-not. Looks use the levels of bench.stats.sequential, for all designs alike.
+A true ratio only shifts the arm's values, so each noise is drawn once and evaluated at all true ratios. The
+verdict is that of bench.judging: supported if the lower bound reaches the margin, refuted if the upper one
+does not. Looks use the levels of bench.stats.sequential, for all designs alike.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ OFFSETS = tuple(math.log(truth / MARGIN) for truth in TRUTHS)
 
 
 class VerdictCounts(msgspec.Struct, frozen=True):
-    """Of one design in one world, in numbers of runs; arrays have one entry a true ratio, but for `found`.
+    """Numbers of runs for one design in one world; arrays have one entry per true ratio, except `found`.
 
     covered, supported, refuted: with the fixed number of sessions (covered does not depend on the truth).
     found: refuted at 0.98 after a fixed 2, 3, … sessions. The others with looks: sessions is the sum of
-    sessions taken; plain, repeated and read say whether an interval taken where the run stopped holds the
-    truth: at 95 % as if nobody had looked, at the levels of the looks, and as
-    bench.stats.sequential.reading has it.
+    sessions taken. plain, repeated and read count the runs whose interval at the stop contains the truth: the
+    95 % interval without looks, the one at the levels of the looks, and that of
+    bench.stats.sequential.reading.
     """
 
     runs: int

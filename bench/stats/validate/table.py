@@ -1,4 +1,4 @@
-"""Counts to tables in Markdown, and every figure held to its bound."""
+"""Tables in Markdown from the counts, and checks of every figure against its bound."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ COVERAGE = (0.94, 0.97)
 TWO_SIDED = 0.95
 POWER = 0.90
 ERRORS = 3.0
-"""Standard errors a figure may lie outside its bound: over a hundred figures are looked at at once."""
+"""Standard errors by which a figure may exceed its bound, because over a hundred figures are checked."""
 
 
 class FigureCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure and the bounds it has to keep."""
+    """One figure and its bounds."""
 
     row: str
     figure: str
@@ -41,7 +41,7 @@ class FigureCheck(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def holds(self) -> bool:
-        """Within the bounds, up to what chance explains."""
+        """Whether it is within the bounds, up to chance."""
         slack = ERRORS * self.error
         return self.low - slack <= self.value <= self.high + slack
 
@@ -53,7 +53,7 @@ class FigureCheck(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def checks(results: Results) -> list[FigureCheck]:
-    """All figures of the suite's own design that have a bound, in worlds that must keep it."""
+    """Return the checks of the suite's own design, in worlds whose figures must keep their bounds."""
     found: list[FigureCheck] = []
     for world in WORLDS:
         if world.held and world.name in results:

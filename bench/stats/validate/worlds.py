@@ -1,8 +1,8 @@
-"""How noise is made: raw slices of two arms in time, with the drift both feel. All numbers are logarithms.
+"""Simulated noise: slices of two arms in time, with the drift that affects both. All numbers are logarithms.
 
-A world draws what each instance is like, what each slice adds, and what the machine does meanwhile. Which
-slice lies where in time is for a design to say (bench.stats.validate.designs), so all designs meet the same
-noise. The truth is 0 for every world: a true ratio only moves all of the arm's values.
+A world draws the effect of each instance, of each slice, and of the machine over time. A design decides which
+slice is when (bench.stats.validate.designs), so all designs have the same noise. The truth is 0 in every
+world: a true ratio only shifts the arm's values.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Both = Callable[[Generator, tuple[int, ...]], tuple[Floats, Floats]]
 class DrawnNoise(msgspec.Struct, frozen=True):
     """Slices of an arm and of the host, (runs, sessions, pairs), without drift; drift of (runs, slots).
 
-    first: whether the arm went first in a pair. There are two slots a pair.
+    first: whether the arm came first in a pair. A pair has two slots.
     """
 
     arm: Floats
@@ -38,9 +38,9 @@ class DrawnNoise(msgspec.Struct, frozen=True):
 class World(msgspec.Struct, frozen=True, kw_only=True):
     """instances of both arms (runs, sessions), slices of both (runs, sessions, pairs), drift (runs, slots).
 
-    sessions is how many the fixed design takes, first and last when a sequential one may look. alike: both
-    arms are equally noisy, as two copies of one arm are. held: its figures must keep their bounds (a weakness
-    that is known and written down is shown only).
+    sessions: of the fixed design; first, last: looks of the sequential one. alike: both arms have the same
+    noise, like two copies of one arm. held: its figures must keep their bounds; a documented weakness is only
+    shown.
     """
 
     name: str
@@ -56,7 +56,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def draw(world: World, rng: Generator, runs: int, sessions: int, pairs: int) -> DrawnNoise:
-    """Noise of `runs` runs."""
+    """Draw the noise of `runs` runs."""
     if world.name == recorded.NAME:
         arm, host, drift = recorded.draw(rng, runs, sessions, pairs)
     else:
@@ -68,7 +68,7 @@ def draw(world: World, rng: Generator, runs: int, sessions: int, pairs: int) -> 
 
 
 def log_ratios(noise: DrawnNoise) -> Floats:
-    """Log-ratios of interleaved pairs, (runs, sessions, pairs): each pair in two neighbouring slots."""
+    """Return log-ratios of interleaved pairs, (runs, sessions, pairs); a pair has two neighbouring slots."""
     slots = noise.drift.reshape(*noise.arm.shape, 2)
     swing = slots[..., 0] - slots[..., 1]
     return np.asarray(noise.arm - noise.host + np.where(noise.first, swing, -swing))
@@ -79,12 +79,13 @@ def _normal(scale: float) -> Draw:
 
 
 def _each(own: Draw, other: Draw | None = None) -> Both:
-    """Both arms drawn apart, from one law unless the host has another."""
+    """Draw both arms independently, from one distribution unless the host has another."""
     return lambda rng, shape: (own(rng, shape), (other or own)(rng, shape))
 
 
 def _drift(scale: float, memory: float) -> Draw:
-    """A stationary first-order autoregression of standard deviation `scale`, `memory` slots long."""
+    """A stationary first-order autoregression with standard deviation `scale` and a memory of `memory`
+    slots."""
     keep = math.exp(-1.0 / memory)
 
     def make(rng: Generator, shape: tuple[int, ...]) -> Floats:
@@ -96,7 +97,7 @@ def _drift(scale: float, memory: float) -> Draw:
 
 
 def _struck(share: float, most: float) -> Draw:
-    """Slices of 1 % noise, a share of them slowed by up to `most`."""
+    """Slices with 1 % noise, of which a share is slowed by up to `most`."""
 
     def make(rng: Generator, shape: tuple[int, ...]) -> Floats:
         hit = (rng.random(shape) < share) * rng.uniform(0.0, most, shape)
