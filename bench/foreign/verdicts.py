@@ -66,7 +66,7 @@ def judge_table(
     if baseline not in systems:
         raise ChoiceError(f"no baseline {baseline!r} in the samples: choose one of {_named(systems)}")
     if len(systems) == 1:
-        raise ChoiceError(f"{baseline!r} is the only system in the samples: also give samples of another one")
+        raise ChoiceError(f"{baseline!r} is the only system in the samples; also give samples of another one")
     found = list(contrasts(table, baseline))
     supported, refuted = _levels(found, margin, alpha) if holm else (alpha, alpha)
     note = f"Holm over {count(sum(map(_judged, found)), 'row')}" if holm else ""
